@@ -1,0 +1,253 @@
+//! Topics, sequence numbers, the ring of recent events, and who listens to what.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::error::RpcError;
+use crate::mailbox::{Peer, Subscriber};
+use crate::method::{Cursor, Subscribed};
+
+/// The names of the two notifications that the engine sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventMethods {
+    /// Carries one event.
+    pub event: &'static str,
+    /// Says that events were lost.
+    pub lagged: &'static str,
+}
+
+/// What a [`Broker`] starts from.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// Names this run; sequence numbers mean nothing in another epoch.
+    pub epoch: String,
+    /// How many events are kept for subscribers that come back.
+    pub keep: usize,
+    /// Notification names.
+    pub methods: EventMethods,
+}
+
+/// Hands events to subscribers. Cheap to clone; every clone is the same broker.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    config: BrokerConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seq: u64,
+    ring: VecDeque<Arc<Event>>,
+    exact: HashMap<String, Vec<Arc<Subscriber>>>,
+    prefixes: Vec<(String, Arc<Subscriber>)>,
+}
+
+/// One event with its notification written once, up to the subscription id.
+pub(crate) struct Event {
+    pub(crate) seq: u64,
+    topic: String,
+    head: String,
+    /// Whole frames for the smallest subscription numbers, which most connections use.
+    frames: [OnceLock<Utf8Bytes>; 2],
+}
+
+impl Broker {
+    /// A broker whose first event will have the sequence number 1.
+    pub fn new(config: BrokerConfig) -> Self {
+        Self(Arc::new(Inner { config, state: Mutex::default() }))
+    }
+
+    /// This run's epoch.
+    pub fn epoch(&self) -> &str {
+        &self.0.config.epoch
+    }
+
+    /// The newest event's number; 0 before the first.
+    pub fn seq(&self) -> u64 {
+        self.state().seq
+    }
+
+    /// Numbers an event, remembers it and queues it for every subscriber. Never waits for a client: a subscriber
+    /// whose queue is full is told later what it missed. `at_ms` is unix milliseconds. `data` goes to every client
+    /// that may subscribe, so it must hold no secret.
+    pub fn publish(&self, topic: &str, at_ms: i64, data: Option<Value>) -> u64 {
+        let front = format!(
+            r#"{{"jsonrpc":"2.0","method":{},"params":{{"topic":{},"seq":"#,
+            json_string(self.0.config.methods.event),
+            json_string(topic)
+        );
+        let data = data.map_or_else(String::new, |data| format!(r#","data":{data}"#));
+        let mut state = self.state();
+        state.seq += 1;
+        let seq = state.seq;
+        let head = format!(r#"{front}{seq},"at":{at_ms}{data},"subscriptionId":"s"#);
+        let event = Arc::new(Event { seq, topic: topic.to_owned(), head, frames: Default::default() });
+        if self.0.config.keep > 0 {
+            if state.ring.len() >= self.0.config.keep {
+                state.ring.pop_front();
+            }
+            state.ring.push_back(event.clone());
+        }
+        for subscriber in state.listeners(topic) {
+            if subscriber.last_seq.swap(seq, Ordering::Relaxed) != seq {
+                subscriber.peer.push(subscriber.number, &event);
+            }
+        }
+        seq
+    }
+
+    /// Registers, replays and reads the newest number in one step, so that no event is lost or doubled between them.
+    pub(crate) fn subscribe(
+        &self,
+        peer: &Arc<Peer>,
+        request: u64,
+        topics: Vec<String>,
+        since: Option<Cursor>,
+    ) -> Result<Subscribed, RpcError> {
+        check_topics(&topics, peer)?;
+        let mut state = self.state();
+        let subscriber = peer.admit(request, topics)?;
+        let replay = match since {
+            None => Some(Vec::new()),
+            Some(since) if since.epoch == self.0.config.epoch => state.missed(since.seq, &subscriber.topics),
+            Some(_) => None,
+        };
+        let lagged = replay.is_none();
+        for event in replay.into_iter().flatten() {
+            peer.push(subscriber.number, &event);
+        }
+        state.register(&subscriber);
+        Ok(Subscribed {
+            subscription_id: format!("s{}", subscriber.number),
+            epoch: self.0.config.epoch.clone(),
+            seq: state.seq,
+            lagged,
+        })
+    }
+
+    /// False when the connection has no subscription of that id.
+    pub(crate) fn unsubscribe(&self, peer: &Peer, subscription_id: &str) -> bool {
+        let number = subscription_id.strip_prefix('s').and_then(|number| number.parse().ok());
+        number.is_some_and(|number| self.remove(peer, number))
+    }
+
+    /// Takes back the subscriptions of a call that failed after making them.
+    pub(crate) fn revoke(&self, peer: &Peer, request: u64) {
+        for number in peer.held_by(request) {
+            self.remove(peer, number);
+        }
+    }
+
+    /// The connection is over.
+    pub(crate) fn forget(&self, peer: &Peer) {
+        for subscriber in peer.close() {
+            self.state().unregister(&subscriber);
+        }
+    }
+
+    fn remove(&self, peer: &Peer, number: u32) -> bool {
+        let mut state = self.state();
+        let Some(subscriber) = peer.dismiss(number) else { return false };
+        state.unregister(&subscriber);
+        true
+    }
+
+    pub(crate) fn lagged_frame(&self, number: u32, missed: u64, seq: u64) -> Utf8Bytes {
+        let method = json_string(self.0.config.methods.lagged);
+        format!(
+            r#"{{"jsonrpc":"2.0","method":{method},"params":{{"subscriptionId":"s{number}","missed":{missed},"seq":{seq}}}}}"#
+        )
+        .into()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn listeners<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Arc<Subscriber>> {
+        let prefixed = self.prefixes.iter().filter(|(prefix, _)| topic.starts_with(prefix));
+        self.exact.get(topic).into_iter().flatten().chain(prefixed.map(|(_, subscriber)| subscriber))
+    }
+
+    /// The kept events after `seq` that match, oldest first; None when some may be lost.
+    fn missed(&self, seq: u64, topics: &[String]) -> Option<Vec<Arc<Event>>> {
+        if seq > self.seq {
+            return None;
+        }
+        let oldest = self.ring.front().map_or(self.seq + 1, |event| event.seq);
+        if seq + 1 < oldest {
+            return None;
+        }
+        let wanted = |event: &&Arc<Event>| event.seq > seq && topics.iter().any(|t| matches(t, &event.topic));
+        Some(self.ring.iter().filter(wanted).cloned().collect())
+    }
+
+    fn register(&mut self, subscriber: &Arc<Subscriber>) {
+        for topic in &subscriber.topics {
+            match topic.strip_suffix('*') {
+                Some(prefix) => self.prefixes.push((prefix.to_owned(), subscriber.clone())),
+                None => self.exact.entry(topic.clone()).or_default().push(subscriber.clone()),
+            }
+        }
+    }
+
+    fn unregister(&mut self, gone: &Arc<Subscriber>) {
+        self.prefixes.retain(|(_, subscriber)| !Arc::ptr_eq(subscriber, gone));
+        for topic in &gone.topics {
+            if let Some(listeners) = self.exact.get_mut(topic) {
+                listeners.retain(|subscriber| !Arc::ptr_eq(subscriber, gone));
+                if listeners.is_empty() {
+                    self.exact.remove(topic);
+                }
+            }
+        }
+    }
+}
+
+impl Event {
+    /// Bytes of a frame, near enough to bound a queue.
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + 8
+    }
+
+    pub(crate) fn frame(&self, number: u32) -> Utf8Bytes {
+        let whole = || Utf8Bytes::from(format!("{}{number}\"}}}}", self.head));
+        let shared = usize::try_from(number).ok().and_then(|n| self.frames.get(n.wrapping_sub(1)));
+        shared.map_or_else(whole, |frame| frame.get_or_init(whole).clone())
+    }
+}
+
+/// Whether a subscribed topic (exact, or a prefix ending in `*`) covers an event's topic.
+fn matches(subscribed: &str, topic: &str) -> bool {
+    subscribed.strip_suffix('*').map_or(subscribed == topic, |prefix| topic.starts_with(prefix))
+}
+
+fn check_topics(topics: &[String], peer: &Peer) -> Result<(), RpcError> {
+    let limits = peer.limits();
+    if topics.is_empty() {
+        return Err(RpcError::invalid_params("at least one topic is needed", Some("topics")));
+    }
+    if topics.len() > limits.topics {
+        let what = format!("at most {} topics in one subscription", limits.topics);
+        return Err(RpcError::invalid_params(what, Some("topics")));
+    }
+    for (at, topic) in topics.iter().enumerate() {
+        if topic.is_empty() || topic.len() > limits.topic_bytes {
+            let what = format!("a topic has 1 to {} bytes", limits.topic_bytes);
+            return Err(RpcError::invalid_params(what, Some(&format!("topics[{at}]"))));
+        }
+    }
+    Ok(())
+}
+
+fn json_string(text: &str) -> String {
+    Value::from(text).to_string()
+}

@@ -1,0 +1,267 @@
+//! The unfinished calls of one connection, or of one POST: dispatch, batches, limits.
+//!
+//! A call is polled once where it was read, so that a quick one costs no task and no queue; only what is not ready
+//! then moves into the set that is polled beside the reading.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::engine::{Shared, Slot};
+use crate::error::RpcError;
+use crate::mailbox::Peer;
+use crate::method::{Call, ConnectionId};
+use crate::router::{DISCOVER, Outcome, Running};
+use crate::wire::{self, Element, Message, RESULT_HEAD, Request};
+
+/// Dispatches messages and holds what is not finished.
+pub(crate) struct Calls {
+    shared: Arc<Shared>,
+    peer: Option<Arc<Peer>>,
+    running: FuturesUnordered<InFlight>,
+    batches: HashMap<u64, Batch>,
+    last_batch: u64,
+}
+
+/// Replies that are ready to be written.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Utf8Bytes>,
+    bytes: usize,
+}
+
+/// A batch that has not been answered yet.
+#[derive(Default)]
+struct Batch {
+    remaining: usize,
+    reply: Vec<u8>,
+    requests: Vec<u64>,
+}
+
+/// Whose reply a call is part of.
+#[derive(Clone, Copy)]
+enum Target {
+    Message,
+    Batch(u64),
+}
+
+/// What is needed to answer a call, whenever it ends.
+struct Ticket {
+    target: Target,
+    request: u64,
+    id: Option<Box<str>>,
+}
+
+struct InFlight {
+    ticket: Option<Ticket>,
+    call: Running,
+    _slot: Slot,
+}
+
+impl Calls {
+    pub(crate) fn new(shared: Arc<Shared>, peer: Option<Arc<Peer>>) -> Self {
+        Self { shared, peer, running: FuturesUnordered::new(), batches: HashMap::new(), last_batch: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Takes one message; replies that are ready at once go to `out`.
+    pub(crate) fn accept(&mut self, text: &str, out: &mut Outbox) {
+        let shared = self.shared.clone();
+        match wire::parse(text, shared.limits()) {
+            Message::Refused(error) => out.push(wire::error_reply(&error, None)),
+            Message::Single(element) => self.element(element, Target::Message, out),
+            Message::Batch(elements) => {
+                self.last_batch += 1;
+                let key = self.last_batch;
+                let batch = Batch { remaining: elements.len(), ..Batch::default() };
+                self.batches.insert(key, batch);
+                for raw in elements {
+                    let element = wire::parse_element(raw.get(), shared.limits());
+                    self.element(element.unwrap_or(Element::Invalid(None)), Target::Batch(key), out);
+                }
+            }
+        }
+    }
+
+    /// Collects the replies of calls that have finished since.
+    pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
+        while let Poll::Ready(Some((ticket, outcome))) = self.running.poll_next_unpin(cx) {
+            self.finish(&ticket, outcome, out);
+        }
+    }
+
+    /// Runs everything to its end.
+    pub(crate) async fn finish_all(&mut self, out: &mut Outbox) {
+        while let Some((ticket, outcome)) = self.running.next().await {
+            self.finish(&ticket, outcome, out);
+        }
+    }
+
+    /// The client is gone, its calls are not: they run on in the engine's tracker, until they end or the engine is
+    /// told to stop at once.
+    pub(crate) fn abandon(mut self) {
+        if self.is_empty() {
+            return;
+        }
+        let (tracker, abort) = (self.shared.tracker.clone(), self.shared.abort.clone());
+        tracker.spawn(async move {
+            abort.run_until_cancelled(self.finish_all(&mut Outbox::default())).await;
+        });
+    }
+
+    fn element(&mut self, element: Element<'_>, target: Target, out: &mut Outbox) {
+        match element {
+            Element::Request(request) => self.request(&request, target, out),
+            Element::Response => {
+                self.shared.counters.ignored_responses.fetch_add(1, Ordering::Relaxed);
+                self.answer(target, None, &[], out);
+            }
+            Element::Invalid(id) => {
+                let error = wire::error_reply(&RpcError::invalid_request(), id.map(|id| id.as_str()));
+                self.answer(target, Some(error), &[], out);
+            }
+        }
+    }
+
+    fn request(&mut self, request: &Request<'_>, target: Target, out: &mut Outbox) {
+        let number = self.shared.counters.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let ticket = Ticket { target, request: number, id: request.id.map(|id| id.as_str().into()) };
+        match self.start(request, number) {
+            Err(error) => self.finish(&ticket, Err(error), out),
+            Ok(None) => {
+                let document = self.shared.service.openrpc();
+                self.finish(&ticket, Ok([RESULT_HEAD, document].concat()), out);
+            }
+            Ok(Some((mut call, slot))) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                match call.as_mut().poll(&mut cx) {
+                    Poll::Ready(outcome) => self.finish(&ticket, outcome, out),
+                    Poll::Pending => {
+                        self.running.push(InFlight { ticket: Some(ticket), call, _slot: slot });
+                    }
+                }
+            }
+        }
+    }
+
+    /// None for the method that describes the service.
+    fn start(&self, request: &Request<'_>, number: u64) -> Result<Option<(Running, Slot)>, RpcError> {
+        if self.shared.drain.is_cancelled() {
+            return Err(RpcError::shutting_down());
+        }
+        let Some(method) = self.shared.service.method(&request.method) else {
+            let known = request.method == DISCOVER;
+            return if known { Ok(None) } else { Err(RpcError::method_not_found()) };
+        };
+        if self.running.len() >= self.shared.limits().in_flight {
+            return Err(RpcError::server_busy());
+        }
+        let slot = Slot::take(&self.shared).ok_or_else(RpcError::server_busy)?;
+        let connection = self.peer.as_ref().map_or(ConnectionId(0), |peer| peer.id);
+        let call = Call { connection, request: number, peer: self.peer.clone() };
+        let running = (method.start)(call, request.params)?;
+        Ok(Some((running, slot)))
+    }
+
+    fn finish(&mut self, ticket: &Ticket, outcome: Outcome, out: &mut Outbox) {
+        let reply = match (&ticket.id, outcome) {
+            (Some(id), Ok(reply)) => Some(wire::finish_result(reply, id)),
+            (None, Ok(_)) => None,
+            (id, Err(error)) => {
+                self.shared.count_failure(id.is_none());
+                if let Some(peer) = &self.peer {
+                    peer.broker().revoke(peer, ticket.request);
+                }
+                id.as_ref().map(|id| wire::error_reply(&error, Some(id)))
+            }
+        };
+        self.answer(ticket.target, reply, &[ticket.request], out);
+    }
+
+    /// Puts a reply in its place. Events of subscriptions that the requests made may follow only once the reply is
+    /// queued, which for a batch is when its last part is there.
+    fn answer(&mut self, target: Target, reply: Option<Vec<u8>>, requests: &[u64], out: &mut Outbox) {
+        match target {
+            Target::Message => {
+                if let Some(reply) = reply {
+                    out.push(reply);
+                }
+                self.release(requests);
+            }
+            Target::Batch(key) => {
+                let Some(batch) = self.batches.get_mut(&key) else { return };
+                batch.remaining -= 1;
+                batch.requests.extend_from_slice(requests);
+                if let Some(reply) = reply {
+                    batch.reply.push(if batch.reply.is_empty() { b'[' } else { b',' });
+                    batch.reply.extend_from_slice(&reply);
+                }
+                if batch.remaining == 0
+                    && let Some(mut batch) = self.batches.remove(&key)
+                {
+                    if !batch.reply.is_empty() {
+                        batch.reply.push(b']');
+                        out.push(batch.reply);
+                    }
+                    self.release(&batch.requests);
+                }
+            }
+        }
+    }
+
+    fn release(&self, requests: &[u64]) {
+        if let Some(peer) = &self.peer {
+            for request in requests {
+                peer.release(*request);
+            }
+        }
+    }
+}
+
+impl Future for InFlight {
+    type Output = (Ticket, Outcome);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = std::task::ready!(self.call.as_mut().poll(cx));
+        // The set polls a finished call never again, so the ticket is always still there.
+        self.ticket.take().map_or(Poll::Pending, |ticket| Poll::Ready((ticket, outcome)))
+    }
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, reply: Vec<u8>) {
+        // Replies are made of JSON text only; should one not be, the client must not be left without an answer.
+        let text = Utf8Bytes::try_from(Bytes::from(reply)).unwrap_or_else(|_| {
+            let error = wire::error_reply(&RpcError::internal(), None);
+            String::from_utf8_lossy(&error).into_owned().into()
+        });
+        self.bytes += text.len();
+        self.queue.push_back(text);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Utf8Bytes> {
+        let reply = self.queue.pop_front()?;
+        self.bytes -= reply.len();
+        Some(reply)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether no more requests should be read until some replies have been written.
+    pub(crate) fn is_full(&self, limits: &crate::limits::Limits) -> bool {
+        self.queue.len() >= limits.outbound_messages || self.bytes >= limits.outbound_bytes
+    }
+}

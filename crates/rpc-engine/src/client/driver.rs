@@ -1,0 +1,380 @@
+//! The task that owns a client's socket.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::task::Poll;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::socket::{Dial, Socket, handshake};
+use super::{CallError, ClientEvent, ClientOptions};
+use crate::error::RpcError;
+use crate::method::{Cursor, Subscribed};
+
+type Answer<T> = oneshot::Sender<Result<T, CallError>>;
+
+/// What handles ask of the driver.
+pub(super) enum Command {
+    Call { method: String, params: Box<RawValue>, answer: Answer<Box<RawValue>> },
+    Subscribe { topics: Vec<String>, answer: Answer<(u64, mpsc::Receiver<ClientEvent>)> },
+    Unsubscribe { number: u64 },
+}
+
+/// What a reply is for.
+enum Pending {
+    Call(Answer<Box<RawValue>>),
+    Subscribe(Vec<String>, Answer<(u64, mpsc::Receiver<ClientEvent>)>),
+    Resume(u64),
+    Nothing,
+}
+
+/// A subscription on this side of the wire; it outlives the connection.
+struct Listener {
+    topics: Vec<String>,
+    server_id: String,
+    cursor: Cursor,
+    events: mpsc::Sender<ClientEvent>,
+    missed: u64,
+}
+
+pub(super) struct Driver {
+    socket: Socket,
+    commands: mpsc::Receiver<Command>,
+    dial: Option<Dial>,
+    options: ClientOptions,
+    pending: HashMap<u64, Pending>,
+    listeners: HashMap<u64, Listener>,
+    last_number: u64,
+    last_message: Instant,
+    /// No handle is left, so nothing more will be asked.
+    abandoned: bool,
+}
+
+enum Step {
+    Message(Message),
+    Command(Command),
+    Lost,
+    Abandoned,
+}
+
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    #[serde(default)]
+    id: Option<Value>,
+    #[serde(default, borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<RpcError>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventParams {
+    subscription_id: String,
+    topic: String,
+    seq: u64,
+    at: i64,
+    #[serde(default)]
+    data: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LaggedParams {
+    subscription_id: String,
+    missed: u64,
+    seq: u64,
+}
+
+#[derive(Serialize)]
+struct SubscribeParams<'a> {
+    topics: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<&'a Cursor>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        socket: Socket,
+        commands: mpsc::Receiver<Command>,
+        dial: Option<Dial>,
+        options: ClientOptions,
+    ) -> Self {
+        Self {
+            socket,
+            commands,
+            dial,
+            options,
+            pending: HashMap::new(),
+            listeners: HashMap::new(),
+            last_number: 0,
+            last_message: Instant::now(),
+            abandoned: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.step().await {
+                Step::Message(Message::Text(text)) => self.take(&text),
+                Step::Message(_) => {}
+                Step::Command(command) => self.obey(command),
+                Step::Abandoned => break,
+                Step::Lost => {
+                    self.pending.clear();
+                    if !self.reconnect().await {
+                        return;
+                    }
+                }
+            }
+        }
+        let _ = self.socket.feed(Message::Close(None));
+        let wait = self.options.limits.close_wait;
+        let farewell = async { while !matches!(self.step().await, Step::Lost) {} };
+        let _ = tokio::time::timeout(wait, farewell).await;
+    }
+
+    async fn step(&mut self) -> Step {
+        let silence = tokio::time::sleep_until(self.last_message + self.options.limits.idle);
+        let mut silence = std::pin::pin!(silence);
+        let step = std::future::poll_fn(|cx| {
+            if let Poll::Ready(next) = self.socket.poll_message(cx) {
+                return Poll::Ready(next.map_or(Step::Lost, Step::Message));
+            }
+            // One command at a time would be one flush each, so the next is taken once the last is written.
+            if self.socket.is_flushed() && !self.abandoned {
+                match self.commands.poll_recv(cx) {
+                    Poll::Ready(Some(command)) => return Poll::Ready(Step::Command(command)),
+                    Poll::Ready(None) => {
+                        self.abandoned = true;
+                        return Poll::Ready(Step::Abandoned);
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            silence.as_mut().poll(cx).map(|()| Step::Lost)
+        });
+        let step = step.await;
+        self.last_message = if let Step::Message(_) = step { Instant::now() } else { self.last_message };
+        step
+    }
+
+    fn obey(&mut self, command: Command) {
+        self.perform(command);
+        while let Ok(command) = self.commands.try_recv() {
+            self.perform(command);
+        }
+    }
+
+    fn perform(&mut self, command: Command) {
+        match command {
+            Command::Call { method, params, answer } => self.send(&method, &params, Pending::Call(answer)),
+            Command::Subscribe { topics, answer } => {
+                let params = SubscribeParams { topics: &topics, since: None };
+                match to_raw_value(&params) {
+                    Ok(params) => {
+                        self.send(self.options.events.subscribe, &params, Pending::Subscribe(topics, answer));
+                    }
+                    Err(error) => drop(answer.send(Err(CallError::Protocol(error.to_string())))),
+                }
+            }
+            Command::Unsubscribe { number } => self.unsubscribe(number),
+        }
+    }
+
+    fn send(&mut self, method: &str, params: &RawValue, pending: Pending) {
+        #[derive(Serialize)]
+        struct Request<'a> {
+            jsonrpc: &'static str,
+            id: u64,
+            method: &'a str,
+            params: &'a RawValue,
+        }
+        // Callers that gave up leave their entry behind; a server that never answers must not make them pile up.
+        if self.pending.len() >= 256 {
+            self.pending.retain(|_, pending| !matches!(pending, Pending::Call(answer) if answer.is_closed()));
+        }
+        self.last_number += 1;
+        let id = self.last_number;
+        if let Ok(text) = serde_json::to_string(&Request { jsonrpc: "2.0", id, method, params })
+            && self.socket.feed(Message::Text(text.into())).is_ok()
+        {
+            self.pending.insert(id, pending);
+        }
+    }
+
+    fn take(&mut self, text: &str) {
+        let Ok(incoming) = serde_json::from_str::<Incoming<'_>>(text) else { return };
+        match (incoming.method.as_deref(), incoming.params, incoming.id) {
+            (Some(method), Some(params), _) if method == self.options.events.event => self.event(params),
+            (Some(method), Some(params), _) if method == self.options.events.lagged => self.lagged(params),
+            (None, _, Some(Value::Number(id))) => {
+                let pending = id.as_u64().and_then(|id| self.pending.remove(&id));
+                let null = || to_raw_value(&()).map_err(|error| CallError::Protocol(error.to_string()));
+                let result = match incoming.error {
+                    Some(error) => Err(CallError::Rpc(error)),
+                    None => incoming.result.map_or_else(null, |result| Ok(result.to_owned())),
+                };
+                if let Some(pending) = pending {
+                    self.answer(pending, result);
+                }
+            }
+            // An error without an id is about a message that the server could not read; any of ours may be meant.
+            (None, _, _) => {
+                if let Some(error) = incoming.error {
+                    for (_, pending) in std::mem::take(&mut self.pending) {
+                        self.answer(pending, Err(CallError::Rpc(error.clone())));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, pending: Pending, result: Result<Box<RawValue>, CallError>) {
+        let subscribed = |result: Result<Box<RawValue>, CallError>| {
+            serde_json::from_str::<Subscribed>(result?.get())
+                .map_err(|_| CallError::Protocol("this is no subscription".to_owned()))
+        };
+        match pending {
+            Pending::Call(answer) => drop(answer.send(result)),
+            Pending::Subscribe(topics, answer) => match subscribed(result) {
+                Err(error) => drop(answer.send(Err(error))),
+                Ok(subscribed) => {
+                    let (events, receiver) = mpsc::channel(self.options.limits.outbound_messages.max(1));
+                    self.last_number += 1;
+                    let number = self.last_number;
+                    let cursor = Cursor { epoch: subscribed.epoch, seq: subscribed.seq };
+                    let server_id = subscribed.subscription_id;
+                    self.listeners.insert(number, Listener { topics, server_id, cursor, events, missed: 0 });
+                    if answer.send(Ok((number, receiver))).is_err() {
+                        self.unsubscribe(number);
+                    }
+                }
+            },
+            Pending::Resume(number) => match (subscribed(result), self.listeners.get_mut(&number)) {
+                (Ok(subscribed), Some(listener)) => listener.resume(subscribed),
+                // A subscription that the server does not take any more ends; its reader sees the end.
+                _ => drop(self.listeners.remove(&number)),
+            },
+            Pending::Nothing => {}
+        }
+    }
+
+    fn event(&mut self, params: &RawValue) {
+        let Ok(event) = serde_json::from_str::<EventParams>(params.get()) else { return };
+        let Some((number, listener)) = self.listener(&event.subscription_id) else { return };
+        listener.cursor.seq = listener.cursor.seq.max(event.seq);
+        let (topic, seq, at, data) = (event.topic, event.seq, event.at, event.data);
+        let alive = listener.deliver(ClientEvent::Event { topic, seq, at, data }, seq, 1);
+        if !alive {
+            self.unsubscribe(number);
+        }
+    }
+
+    fn lagged(&mut self, params: &RawValue) {
+        let Ok(lagged) = serde_json::from_str::<LaggedParams>(params.get()) else { return };
+        let Some((number, listener)) = self.listener(&lagged.subscription_id) else { return };
+        let (missed, seq) = (lagged.missed, lagged.seq);
+        listener.cursor.seq = listener.cursor.seq.max(seq);
+        if !listener.deliver(ClientEvent::Lagged { missed, seq }, seq, missed) {
+            self.unsubscribe(number);
+        }
+    }
+
+    fn listener(&mut self, server_id: &str) -> Option<(u64, &mut Listener)> {
+        let mut listeners = self.listeners.iter_mut();
+        listeners.find(|(_, listener)| listener.server_id == server_id).map(|(number, l)| (*number, l))
+    }
+
+    fn unsubscribe(&mut self, number: u64) {
+        if let Some(listener) = self.listeners.remove(&number)
+            && let Ok(params) = to_raw_value(&serde_json::json!({"subscriptionId": listener.server_id}))
+        {
+            self.send(self.options.events.unsubscribe, &params, Pending::Nothing);
+        }
+    }
+
+    /// Dials until it works or the time for it is over; false ends the client.
+    async fn reconnect(&mut self) -> bool {
+        let Some(dial) = self.dial.clone() else { return false };
+        let deadline = Instant::now() + self.options.reconnect_for;
+        let mut pause = Duration::from_millis(50);
+        while !self.commands.is_closed() {
+            let attempt = async { handshake(dial().await?, &self.options).await };
+            if let Ok(Ok(socket)) = tokio::time::timeout_at(deadline, attempt).await {
+                self.socket = socket;
+                self.last_message = Instant::now();
+                self.resume_all();
+                return true;
+            }
+            if Instant::now() + pause >= deadline {
+                return false;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        false
+    }
+
+    fn resume_all(&mut self) {
+        let numbers: Vec<u64> = self.listeners.keys().copied().collect();
+        for number in numbers {
+            let Some(listener) = self.listeners.get_mut(&number) else { continue };
+            listener.server_id.clear();
+            let params = SubscribeParams { topics: &listener.topics, since: Some(&listener.cursor) };
+            if let Ok(params) = to_raw_value(&params) {
+                self.send(self.options.events.subscribe, &params, Pending::Resume(number));
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// False when nobody listens any more. What does not fit is counted and told later.
+    fn deliver(&mut self, event: ClientEvent, seq: u64, worth: u64) -> bool {
+        if self.missed > 0 {
+            let newest = seq.saturating_sub(1);
+            match self.events.try_send(ClientEvent::Lagged { missed: self.missed, seq: newest }) {
+                Ok(()) => self.missed = 0,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    self.missed += worth;
+                    return true;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            }
+        }
+        match self.events.try_send(event) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.missed += worth;
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+
+    /// Replayed events follow, so the cursor moves with them; only a new epoch or a loss starts from the newest.
+    fn resume(&mut self, subscribed: Subscribed) {
+        self.server_id = subscribed.subscription_id;
+        if subscribed.lagged {
+            self.cursor = Cursor { epoch: subscribed.epoch, seq: subscribed.seq };
+        }
+        let seq = subscribed.seq;
+        self.deliver(
+            ClientEvent::Reconnected { lagged: subscribed.lagged },
+            seq,
+            u64::from(subscribed.lagged),
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! A client: typed calls, and subscriptions that survive a reconnect.
+//!
+//! One task owns the socket and ends when the last handle is dropped; handles send it commands over a bounded queue.
+
+mod driver;
+mod socket;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::RpcError;
+use crate::limits::Limits;
+use crate::method::Params;
+use driver::{Command, Driver};
+use socket::{Dial, Link, handshake};
+
+/// A connection to a server. Cheap to clone; the connection closes when the last clone and subscription are gone.
+#[derive(Clone)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    timeout: Duration,
+}
+
+/// How to connect and what to expect.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// The `Host` header.
+    pub host: String,
+    /// The path that upgrades, with its slash.
+    pub path: String,
+    /// Sent as `Authorization: Bearer`, never shown by `Debug`.
+    pub bearer: Option<String>,
+    /// The server's names for the event methods.
+    pub events: EventNames,
+    /// `message_bytes` and `frame_bytes` bound what is accepted, `outbound_messages` the events that wait for their
+    /// reader, `idle` the silence after which the connection counts as lost.
+    pub limits: Limits,
+    /// How long a call (and the handshake) may take.
+    pub timeout: Duration,
+    /// How long a client with a connector tries to get back.
+    pub reconnect_for: Duration,
+}
+
+impl ClientOptions {
+    /// Options with 60 s for a call, 60 s for a reconnect, and messages of up to 16 MiB.
+    pub fn new(host: impl Into<String>, path: impl Into<String>, events: EventNames) -> Self {
+        let limits = Limits { message_bytes: 16 << 20, frame_bytes: 16 << 20, ..Limits::default() };
+        let minute = Duration::from_mins(1);
+        let (host, path) = (host.into(), path.into());
+        Self { host, path, bearer: None, events, limits, timeout: minute, reconnect_for: minute }
+    }
+}
+
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions")
+            .field("host", &self.host)
+            .field("path", &self.path)
+            .field("bearer", &self.bearer.as_ref().map(|_| "[REDACTED]"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The names of the event methods and notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventNames {
+    /// Notification that carries one event.
+    pub event: &'static str,
+    /// Notification that events were lost.
+    pub lagged: &'static str,
+    /// Method that subscribes: `{topics, since?}`.
+    pub subscribe: &'static str,
+    /// Method that unsubscribes: `{subscriptionId}`.
+    pub unsubscribe: &'static str,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The server answered the handshake with this HTTP status: 401 is the token, 403 the host or origin.
+    #[error("the server refused the connection with HTTP status {0}")]
+    Refused(u16),
+    /// The stream failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    /// The other side does not speak WebSocket, or the options cannot be written as HTTP.
+    #[error("the WebSocket handshake failed: {0}")]
+    Handshake(String),
+    /// The handshake took too long.
+    #[error("the handshake timed out")]
+    Timeout,
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The server's answer.
+    #[error("{0}")]
+    Rpc(RpcError),
+    /// The connection ended before the answer came; whether the call took effect is not known.
+    #[error("the connection closed")]
+    Closed,
+    /// No answer in time; whether the call took effect is not known.
+    #[error("no answer in time")]
+    Timeout,
+    /// The parameters are no JSON, or the answer is not what the method promises.
+    #[error("unexpected answer: {0}")]
+    Protocol(String),
+}
+
+/// What a subscription delivers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// One event.
+    Event {
+        /// Its topic.
+        topic: String,
+        /// Its number within the epoch.
+        seq: u64,
+        /// When it happened, unix milliseconds.
+        at: i64,
+        /// What the server says about it.
+        data: Option<Value>,
+    },
+    /// Events were lost, in the server's queue or in this client's: fetch again.
+    Lagged {
+        /// How many.
+        missed: u64,
+        /// The newest of them.
+        seq: u64,
+    },
+    /// The connection was lost and is back.
+    Reconnected {
+        /// Whether events in between are lost, so that everything has to be fetched again.
+        lagged: bool,
+    },
+}
+
+/// A live subscription; dropping it ends it.
+pub struct Subscription {
+    events: mpsc::Receiver<ClientEvent>,
+    commands: mpsc::Sender<Command>,
+    number: u64,
+}
+
+impl Client {
+    /// Does the handshake on a stream that is connected already. There is no reconnecting: the stream's end is the
+    /// client's.
+    pub async fn connect<S>(stream: S, options: ClientOptions) -> Result<Self, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let link = Link { stream: Box::new(stream), bearer: options.bearer.clone() };
+        Self::start(link, None, options).await
+    }
+
+    /// Connects through `dial`, and again whenever the connection is lost; subscriptions go on where they were. `dial`
+    /// gives a stream and the bearer token to use on it, because a server that was restarted may have a new one.
+    pub async fn connect_with<F, Fut, S>(dial: F, options: ClientOptions) -> Result<Self, ClientError>
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<(S, Option<String>)>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let dial: Dial = Arc::new(move || {
+            let dialled = dial();
+            Box::pin(async move {
+                let (stream, bearer) = dialled.await?;
+                Ok(Link { stream: Box::new(stream), bearer })
+            })
+        });
+        let link =
+            tokio::time::timeout(options.timeout, dial()).await.map_err(|_| ClientError::Timeout)??;
+        Self::start(link, Some(dial), options).await
+    }
+
+    async fn start(link: Link, dial: Option<Dial>, options: ClientOptions) -> Result<Self, ClientError> {
+        let socket = handshake(link, &options).await?;
+        let timeout = options.timeout;
+        let (commands, inbox) = mpsc::channel(64);
+        // The task has no owner to join it: it ends by itself when the last sender of its inbox is dropped.
+        tokio::spawn(Driver::new(socket, inbox, dial, options).run());
+        Ok(Self { commands, timeout })
+    }
+
+    /// Calls a method by its request type.
+    pub async fn call<P>(&self, params: &P) -> Result<P::Result, CallError>
+    where
+        P: Params + Serialize,
+        P::Result: DeserializeOwned,
+    {
+        self.request(P::METHOD, params).await
+    }
+
+    /// Calls a method by name.
+    pub async fn call_raw(&self, method: &str, params: &impl Serialize) -> Result<Value, CallError> {
+        self.request(method, params).await
+    }
+
+    /// Subscribes to topics: exact names, or prefixes that end in `*`.
+    pub async fn subscribe(
+        &self,
+        topics: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Subscription, CallError> {
+        let topics = topics.into_iter().map(Into::into).collect();
+        let (answer, answered) = oneshot::channel();
+        let (number, events) = self.exchange(Command::Subscribe { topics, answer }, answered).await?;
+        Ok(Subscription { events, commands: self.commands.clone(), number })
+    }
+
+    /// Waits until the connection is over for good.
+    pub async fn closed(&self) {
+        self.commands.closed().await;
+    }
+
+    async fn request<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+    ) -> Result<R, CallError> {
+        let params = to_raw_value(params).map_err(|error| CallError::Protocol(error.to_string()))?;
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Call { method: method.to_owned(), params, answer };
+        let result: Box<RawValue> = self.exchange(command, answered).await?;
+        // serde's words quote values, and a result may hold a secret, so only the place is told.
+        serde_json::from_str(result.get()).map_err(|error| {
+            let place =
+                format!("the result of {method} differs at line {} column {}", error.line(), error.column());
+            CallError::Protocol(place)
+        })
+    }
+
+    async fn exchange<T>(
+        &self,
+        command: Command,
+        answered: oneshot::Receiver<Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let exchange = async {
+            self.commands.send(command).await.map_err(|_| CallError::Closed)?;
+            answered.await.unwrap_or(Err(CallError::Closed))
+        };
+        tokio::time::timeout(self.timeout, exchange).await.unwrap_or(Err(CallError::Timeout))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("closed", &self.commands.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl Subscription {
+    /// The next event; None when the connection is over for good.
+    pub async fn next(&mut self) -> Option<ClientEvent> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // When the queue is full the driver finds out with the next event, which nobody takes.
+        let _ = self.commands.try_send(Command::Unsubscribe { number: self.number });
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("number", &self.number).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! Parameters to a typed request, and an error text that helps without repeating what was sent.
+//!
+//! serde's messages quote the offending value, and a client that puts an API key into the wrong field must not find
+//! it in an error or a log. So quoted values are elided, and only names that look like field names are repeated.
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::error::RpcError;
+
+/// What stands for an elided value.
+const ELIDED: &str = "…";
+
+/// Decodes `params`; absent ones count as an empty object.
+pub(crate) fn decode<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, RpcError> {
+    let text = params.map_or("{}", RawValue::get);
+    serde_json::from_str(text).map_err(|error| {
+        let words = error.to_string();
+        let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
+        let path = path_at(text, offset(text, error.line(), error.column()));
+        let path = match between(words, "missing field `", "`") {
+            Some(field) => join(&path, field),
+            None => path,
+        };
+        RpcError::invalid_params(elide(words), Some(path.as_str()).filter(|path| !path.is_empty()))
+    })
+}
+
+/// The words of a serde error without the values that they quote.
+fn elide(words: &str) -> String {
+    for shape in ["unknown variant `", "unknown field `"] {
+        // The quoted text is the client's and may hold backticks itself, so it ends at the last possible place.
+        if let Some((value, rest)) = words.strip_prefix(shape).and_then(split_expectation) {
+            let shown = if shape.contains("field") { field_name(value) } else { ELIDED };
+            return format!("{shape}{shown}`{rest}");
+        }
+    }
+    if let Some(field) = between(words, "missing field `", "`").filter(|f| field_name(f) == *f) {
+        return format!("missing field `{field}`");
+    }
+    elide_quoted(words)
+}
+
+fn split_expectation(text: &str) -> Option<(&str, &str)> {
+    let at = text.rfind("`, expected ").or_else(|| text.rfind("`, there are no "))?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// Replaces what stands in double quotes (escapes understood) and in backticks.
+fn elide_quoted(words: &str) -> String {
+    let mut out = String::with_capacity(words.len());
+    let mut rest = words.chars();
+    while let Some(c) = rest.next() {
+        out.push(c);
+        if c != '"' && c != '`' {
+            continue;
+        }
+        out.push_str(ELIDED);
+        while let Some(inner) = rest.next() {
+            match inner {
+                '\\' if c == '"' => drop(rest.next()),
+                _ if inner == c => {
+                    out.push(c);
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
+/// The name, if it can be one of a field; a key of a map may be anything that a client typed.
+fn field_name(name: &str) -> &str {
+    let plausible = !name.is_empty()
+        && name.len() <= 40
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    if plausible { name } else { ELIDED }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    text.strip_prefix(start)?.split_once(end).map(|(inner, _)| inner)
+}
+
+fn join(path: &str, field: &str) -> String {
+    let field = field_name(field);
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+/// The byte offset of serde's line and column, both counted from 1; the column is past the offending value.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    (start + column).min(text.len())
+}
+
+/// Where in a JSON document the byte before `end` stands, as `a.b[2]`.
+fn path_at(text: &str, end: usize) -> String {
+    enum Step {
+        Key(String),
+        Index(usize),
+    }
+    let bytes = text.as_bytes().get(..end).unwrap_or_default();
+    let mut steps: Vec<Step> = Vec::new();
+    let (mut at, mut key_next) = (0, false);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' => {
+                steps.push(Step::Key(String::new()));
+                key_next = true;
+            }
+            b'[' => {
+                steps.push(Step::Index(0));
+                key_next = false;
+            }
+            b'}' | b']' => drop(steps.pop()),
+            b',' => match steps.last_mut() {
+                Some(Step::Index(index)) => *index += 1,
+                _ => key_next = true,
+            },
+            b'"' => {
+                let start = at + 1;
+                at = start;
+                while let Some(byte) = bytes.get(at).filter(|byte| **byte != b'"') {
+                    at += if *byte == b'\\' { 2 } else { 1 };
+                }
+                if let (true, Some(Step::Key(key))) = (key_next, steps.last_mut()) {
+                    field_name(text.get(start..at).unwrap_or_default()).clone_into(key);
+                    key_next = false;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Key(key) if key.is_empty() => {}
+            Step::Key(key) if path.is_empty() => path = key,
+            Step::Key(key) => path = format!("{path}.{key}"),
+            Step::Index(index) => path = format!("{path}[{index}]"),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only the errors of decoding are looked at")]
+    struct Outer {
+        name: String,
+        #[serde(default)]
+        inner: Option<Inner>,
+        #[serde(default)]
+        kind: Kind,
+        #[serde(default)]
+        map: BTreeMap<String, u8>,
+        #[serde(default)]
+        list: Vec<u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the errors of decoding are looked at")]
+    struct Inner {
+        port: u16,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        #[default]
+        Small,
+        Large,
+    }
+
+    fn check(params: &str, message: &str, path: Option<&str>) {
+        let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
+        let error = decode::<Outer>(Some(&raw)).unwrap_err();
+        assert_eq!(error, RpcError::invalid_params(message, path), "{params}");
+    }
+
+    #[test]
+    fn words_and_path_without_values() {
+        check("{}", "missing field `name`", Some("name"));
+        check(r#"{"name":7123456}"#, "invalid type: integer `…`, expected a string", Some("name"));
+        check(r#"{"name":true}"#, "invalid type: boolean `…`, expected a string", Some("name"));
+        check(
+            r#"{"name":"n","inner":"sk-\"secret"}"#,
+            r#"invalid type: string "…", expected struct Inner"#,
+            Some("inner"),
+        );
+        check(r#"{"name":"n","inner":{}}"#, "missing field `port`", Some("inner.port"));
+        check(
+            "{\"name\":\"n\",\n \"inner\":{\n\"port\":\"sk-secret\"}}",
+            r#"invalid type: string "…", expected u16"#,
+            Some("inner.port"),
+        );
+        check(
+            r#"{"name":"n","inner":{"port":99999}}"#,
+            "invalid value: integer `…`, expected u16",
+            Some("inner.port"),
+        );
+        check(
+            r#"{"name":"n","inner":{"prot":1}}"#,
+            "unknown field `prot`, expected `port`",
+            Some("inner.prot"),
+        );
+        check(
+            r#"{"name":"n","inner":{"sk-secret":1}}"#,
+            "unknown field `…`, expected `port`",
+            Some("inner.…"),
+        );
+        check(
+            r#"{"name":"n","kind":"sk-`, expected `x"}"#,
+            "unknown variant `…`, expected `small` or `large`",
+            Some("kind"),
+        );
+        check(
+            r#"{"name":"n","map":{"sk-secret":"x"}}"#,
+            r#"invalid type: string "…", expected u8"#,
+            Some("map.…"),
+        );
+        check(
+            r#"{"name":"n","list":[1,2,"x"]}"#,
+            r#"invalid type: string "…", expected u8"#,
+            Some("list[2]"),
+        );
+        check("[[1]]", "invalid type: sequence, expected a string", Some("[0]"));
+    }
+}

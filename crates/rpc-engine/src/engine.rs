@@ -1,0 +1,212 @@
+//! The engine: what all connections of one service share, and the one way to stop them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::Broker;
+use crate::calls::{Calls, Outbox};
+use crate::connection::{Closed, Connection};
+use crate::error::RpcError;
+use crate::limits::Limits;
+use crate::mailbox::Peer;
+use crate::method::ConnectionId;
+use crate::router::Service;
+use crate::wire;
+
+/// Serves connections. Cheap to clone; every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+/// What has happened since the engine was made, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests and notifications that were taken.
+    pub calls: u64,
+    /// Of them, those that ended in an error.
+    pub failures: u64,
+    /// Of the failures, those that nobody heard of because they were notifications.
+    pub failed_notifications: u64,
+    /// Response objects that clients sent, which a server ignores.
+    pub ignored_responses: u64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) service: Service,
+    pub(crate) broker: Broker,
+    pub(crate) tracker: TaskTracker,
+    /// No new calls.
+    pub(crate) drain: CancellationToken,
+    /// No more waiting for anything.
+    pub(crate) abort: CancellationToken,
+    pub(crate) counters: AtomicCounters,
+    in_flight: AtomicUsize,
+    connections: AtomicUsize,
+    last_connection: AtomicU64,
+}
+
+#[derive(Default)]
+pub(crate) struct AtomicCounters {
+    pub(crate) calls: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) failed_notifications: AtomicU64,
+    pub(crate) ignored_responses: AtomicU64,
+}
+
+impl Engine {
+    /// An engine without connections.
+    pub fn new(service: Service, broker: Broker) -> Self {
+        Self(Arc::new(Shared {
+            service,
+            broker,
+            tracker: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            counters: AtomicCounters::default(),
+            in_flight: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            last_connection: AtomicU64::new(0),
+        }))
+    }
+
+    /// Drives one WebSocket connection, already upgraded, to its end. `leftover` are bytes that were read past the
+    /// HTTP head. Calls that are still running when the client goes away run on; dropping this future instead ends
+    /// them, so it should be awaited.
+    pub async fn serve<S>(&self, stream: S, leftover: Bytes) -> Closed
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let _tracked = self.0.tracker.token();
+        let _counted = Counted::new(&self.0);
+        let id = ConnectionId(self.0.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
+        let peer = Peer::new(id, self.0.broker.clone(), self.0.limits().clone());
+        let _registered = Registered(peer.clone());
+        Connection::new(self.0.clone(), peer, stream, leftover).await.run().await
+    }
+
+    /// Answers the body of one POST, a request or a batch. None when there is nothing to answer. Like the calls of a
+    /// connection, those of a POST run to their end even when this future is dropped.
+    pub async fn post(&self, body: &[u8]) -> Option<Bytes> {
+        let _tracked = self.0.tracker.token();
+        if body.len() > self.0.limits().message_bytes {
+            return Some(wire::error_reply(&RpcError::message_too_large(), None).into());
+        }
+        let Ok(text) = std::str::from_utf8(body) else {
+            return Some(wire::error_reply(&RpcError::parse_error(), None).into());
+        };
+        let (mut calls, mut out) = (Calls::new(self.0.clone(), None), Outbox::default());
+        calls.accept(text, &mut out);
+        if !calls.is_empty() {
+            let abort = self.0.abort.clone();
+            let rest = self.0.tracker.spawn(async move {
+                let finished = abort.run_until_cancelled(calls.finish_all(&mut out)).await;
+                finished.map_or_else(|| Err(RpcError::shutting_down()), |()| Ok(out))
+            });
+            out = match rest.await.unwrap_or_else(|_| Err(RpcError::internal())) {
+                Ok(out) => out,
+                Err(error) => return Some(wire::error_reply(&error, None).into()),
+            };
+        }
+        out.pop().map(Into::into)
+    }
+
+    /// The `OpenRPC` document, as JSON text.
+    pub fn openrpc(&self) -> &Bytes {
+        self.0.service.openrpc()
+    }
+
+    /// Connections being served now.
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(Ordering::Relaxed)
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.0.counters;
+        Counters {
+            calls: read(&counters.calls),
+            failures: read(&counters.failures),
+            failed_notifications: read(&counters.failed_notifications),
+            ignored_responses: read(&counters.ignored_responses),
+        }
+    }
+
+    /// Refuses new calls (`shutting_down`), lets the running ones finish, closes each connection with 1001, and after
+    /// `grace` ends what is left. Returns when no connection and no call is left, or shortly after `grace`.
+    pub async fn drain(&self, grace: Duration) {
+        self.0.drain.cancel();
+        self.0.tracker.close();
+        if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {
+            self.0.abort.cancel();
+            // Aborted work ends at its next await; a handler that blocks its thread is not waited for.
+            let _ = tokio::time::timeout(self.0.limits().close_wait, self.0.tracker.wait()).await;
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn limits(&self) -> &Limits {
+        self.service.limits()
+    }
+
+    pub(crate) fn count_failure(&self, notification: bool) {
+        self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        if notification {
+            self.counters.failed_notifications.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One unfinished call of the whole engine.
+pub(crate) struct Slot(Arc<Shared>);
+
+impl Slot {
+    /// None when the engine has as many unfinished calls as it may.
+    pub(crate) fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let limit = shared.limits().in_flight_total;
+        let more = |count: usize| (count < limit).then_some(count + 1);
+        shared.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(shared.clone()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Takes a connection's subscriptions back however its future ends.
+struct Registered(Arc<Peer>);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.broker().forget(&self.0);
+    }
+}
+
+/// The `Sec-WebSocket-Accept` value for a client's `Sec-WebSocket-Key` (RFC 6455, 4.2.2).
+pub fn accept_key(sec_websocket_key: &[u8]) -> String {
+    tokio_tungstenite::tungstenite::handshake::derive_accept_key(sec_websocket_key)
+}

@@ -1,0 +1,219 @@
+//! The error that goes on the wire, and the list of every error the engine itself makes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The text is not JSON.
+pub const PARSE_ERROR: i32 = -32700;
+/// JSON, but no JSON-RPC 2.0 request.
+pub const INVALID_REQUEST: i32 = -32600;
+/// No such method.
+pub const METHOD_NOT_FOUND: i32 = -32601;
+/// The parameters do not fit the method.
+pub const INVALID_PARAMS: i32 = -32602;
+/// The daemon failed; the cause is in its log.
+pub const INTERNAL: i32 = -32603;
+/// Too many calls in flight.
+pub const SERVER_BUSY: i32 = -32000;
+/// A message or frame over its limit.
+pub const MESSAGE_TOO_LARGE: i32 = -32001;
+/// Too many subscriptions on one connection.
+pub const TOO_MANY_SUBSCRIPTIONS: i32 = -32002;
+/// The daemon is going away and takes no new calls.
+pub const SHUTTING_DOWN: i32 = -32003;
+/// The method needs another transport.
+pub const NOT_SUPPORTED: i32 = -32004;
+
+/// A JSON-RPC error object. `data` is an object with a `kind` in every error the engine makes, and should be one in
+/// every error of an application: `kind` is the contract, `message` is for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RpcError {
+    /// One of this module's constants, or a positive code of the application.
+    pub code: i32,
+    /// Text for people; never a value that a client sent.
+    pub message: Cow<'static, str>,
+    /// An object with at least `kind`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+}
+
+impl RpcError {
+    /// An error without data; an application adds it with [`RpcError::with_data`] or [`RpcError::with_kind`].
+    pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    /// Replaces `data`.
+    #[must_use]
+    pub fn with_data(mut self, data: Value) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Sets `data.kind`, keeping the other fields of an object that is already there.
+    #[must_use]
+    pub fn with_kind(mut self, kind: &str) -> Self {
+        let mut fields = match self.data.take() {
+            Some(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        fields.insert("kind".to_owned(), kind.into());
+        self.data = Some(Value::Object(fields));
+        self
+    }
+
+    /// `data.kind`, when it is there.
+    pub fn kind(&self) -> Option<&str> {
+        self.data.as_ref()?.get("kind")?.as_str()
+    }
+
+    /// -32700.
+    pub fn parse_error() -> Self {
+        Self::new(PARSE_ERROR, "Parse error").with_kind("parse_error")
+    }
+
+    /// -32600.
+    pub fn invalid_request() -> Self {
+        Self::new(INVALID_REQUEST, "Invalid Request").with_kind("invalid_request")
+    }
+
+    /// -32601.
+    pub fn method_not_found() -> Self {
+        Self::new(METHOD_NOT_FOUND, "Method not found").with_kind("method_not_found")
+    }
+
+    /// -32602. `what` is appended to the standard text and must not repeat a value; `path` names the field
+    /// (`a.b[2]`), when it is known.
+    pub fn invalid_params(what: impl fmt::Display, path: Option<&str>) -> Self {
+        let mut error =
+            Self::new(INVALID_PARAMS, format!("Invalid params: {what}")).with_kind("invalid_params");
+        if let (Some(path), Some(Value::Object(fields))) = (path, error.data.as_mut()) {
+            fields.insert("path".to_owned(), path.into());
+        }
+        error
+    }
+
+    /// -32603.
+    pub fn internal() -> Self {
+        Self::new(INTERNAL, "Internal error").with_kind("internal")
+    }
+
+    /// -32000.
+    pub fn server_busy() -> Self {
+        Self::new(SERVER_BUSY, "too many calls in flight").with_kind("server_busy")
+    }
+
+    /// -32001.
+    pub fn message_too_large() -> Self {
+        Self::new(MESSAGE_TOO_LARGE, "message too large").with_kind("message_too_large")
+    }
+
+    /// -32002.
+    pub fn too_many_subscriptions() -> Self {
+        Self::new(TOO_MANY_SUBSCRIPTIONS, "too many subscriptions").with_kind("too_many_subscriptions")
+    }
+
+    /// -32003.
+    pub fn shutting_down() -> Self {
+        Self::new(SHUTTING_DOWN, "the server is shutting down").with_kind("shutting_down")
+    }
+
+    /// -32004.
+    pub fn not_supported() -> Self {
+        Self::new(NOT_SUPPORTED, "not supported on this transport").with_kind("not_supported")
+    }
+}
+
+impl fmt::Display for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for RpcError {}
+
+/// One row of an error list: what the documentation and the `OpenRPC` document are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorEntry {
+    /// The wire code.
+    pub code: i32,
+    /// `data.kind`.
+    pub kind: &'static str,
+    /// One phrase: when a client meets it.
+    pub when: &'static str,
+}
+
+/// Every error that the engine itself makes.
+pub const ENGINE_ERRORS: &[ErrorEntry] = &[
+    ErrorEntry { code: PARSE_ERROR, kind: "parse_error", when: "the text is not JSON" },
+    ErrorEntry {
+        code: INVALID_REQUEST,
+        kind: "invalid_request",
+        when: "JSON, but no JSON-RPC 2.0 request, or nested too deeply, or a batch that is empty or too long",
+    },
+    ErrorEntry { code: METHOD_NOT_FOUND, kind: "method_not_found", when: "no such method" },
+    ErrorEntry {
+        code: INVALID_PARAMS,
+        kind: "invalid_params",
+        when: "the parameters do not fit the method (`data.path` names the field)",
+    },
+    ErrorEntry { code: INTERNAL, kind: "internal", when: "the daemon failed; the cause is in its log" },
+    ErrorEntry {
+        code: SERVER_BUSY,
+        kind: "server_busy",
+        when: "too many calls in flight on this connection or in the daemon",
+    },
+    ErrorEntry {
+        code: MESSAGE_TOO_LARGE,
+        kind: "message_too_large",
+        when: "a message over the limit; then the socket closes 1009",
+    },
+    ErrorEntry {
+        code: TOO_MANY_SUBSCRIPTIONS,
+        kind: "too_many_subscriptions",
+        when: "more subscriptions on one connection than allowed",
+    },
+    ErrorEntry {
+        code: SHUTTING_DOWN,
+        kind: "shutting_down",
+        when: "the daemon is going away and takes no new calls",
+    },
+    ErrorEntry { code: NOT_SUPPORTED, kind: "not_supported", when: "not on this transport" },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_agrees_with_the_constructors() {
+        let made = [
+            RpcError::parse_error(),
+            RpcError::invalid_request(),
+            RpcError::method_not_found(),
+            RpcError::invalid_params("x", None),
+            RpcError::internal(),
+            RpcError::server_busy(),
+            RpcError::message_too_large(),
+            RpcError::too_many_subscriptions(),
+            RpcError::shutting_down(),
+            RpcError::not_supported(),
+        ];
+        let made: Vec<_> = made.iter().map(|e| (e.code, e.kind().unwrap())).collect();
+        let listed: Vec<_> = ENGINE_ERRORS.iter().map(|e| (e.code, e.kind)).collect();
+        assert_eq!(made, listed);
+    }
+
+    #[test]
+    fn the_wire_form() {
+        let error = RpcError::invalid_params("missing field `a`", Some("a"));
+        assert_eq!(
+            serde_json::to_string(&error).unwrap(),
+            r#"{"code":-32602,"message":"Invalid params: missing field `a`","data":{"kind":"invalid_params","path":"a"}}"#
+        );
+        assert_eq!(serde_json::to_string(&RpcError::new(7, "x")).unwrap(), r#"{"code":7,"message":"x"}"#);
+    }
+}

@@ -1,0 +1,77 @@
+//! JSON-RPC 2.0 over WebSocket (and over single HTTP POST bodies): typed methods, limits, a topic broker and a client.
+//!
+//! The crate knows no method name of any application. A request type names its method ([`Params::METHOD`]), a
+//! [`Router`] binds it to a handler, and an [`Engine`] serves connections that somebody else has accepted,
+//! authenticated and upgraded. The two event notifications get their names from the caller ([`EventMethods`]).
+//!
+//! What the engine promises:
+//! - ids are echoed byte for byte, envelopes are parsed once with borrowed fields, `params` never pass through a tree;
+//! - a slow handler never blocks another call of its connection, and a client that does not read never blocks a
+//!   publisher: every queue is bounded and every wait has an end;
+//! - a call that has started runs to its end even if its client goes away, because half a write is worse than a late one;
+//! - nothing that a client sent as a value is repeated in an error message or in a log line.
+//!
+//! ```
+//! use rpc_engine::{
+//!     ApiInfo, Broker, BrokerConfig, Call, Engine, EventMethods, Limits, Params, Router, RpcError,
+//! };
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Greet {
+//!     name: String,
+//! }
+//!
+//! impl Params for Greet {
+//!     const METHOD: &'static str = "greet";
+//!     const SUMMARY: &'static str = "Says hello.";
+//!     type Result = String;
+//! }
+//!
+//! async fn greet(greeting: &'static str, _call: Call, params: Greet) -> Result<String, RpcError> {
+//!     Ok(format!("{greeting}, {}", params.name))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let methods = EventMethods { event: "event", lagged: "lagged" };
+//! let broker = Broker::new(BrokerConfig { epoch: "1".into(), keep: 1024, methods });
+//! let info = ApiInfo { title: "greeter".into(), version: "1".into(), description: "Greets.".into() };
+//! let service = Router::new().on(greet).build(&"Hello", info, Limits::default());
+//! let engine = Engine::new(service, broker);
+//!
+//! let body = br#"{"jsonrpc":"2.0","id":1,"method":"greet","params":{"name":"you"}}"#;
+//! let reply = engine.post(body).await;
+//! assert_eq!(reply.unwrap(), r#"{"jsonrpc":"2.0","result":"Hello, you","id":1}"#);
+//! # }
+//! ```
+//!
+//! `tungstenite` prints whole messages at its `trace` level: whoever installs the subscriber has to cap it.
+
+pub mod broker;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod connection;
+pub mod engine;
+pub mod error;
+pub mod limits;
+pub mod method;
+pub mod openrpc;
+pub mod router;
+pub mod wire;
+
+mod calls;
+mod decode;
+mod mailbox;
+mod meter;
+
+pub use broker::{Broker, BrokerConfig, EventMethods};
+#[cfg(feature = "client")]
+pub use client::{CallError, Client, ClientError, ClientEvent, ClientOptions, EventNames, Subscription};
+pub use connection::Closed;
+pub use engine::{Counters, Engine, accept_key};
+pub use error::{ENGINE_ERRORS, ErrorEntry, RpcError};
+pub use limits::Limits;
+pub use method::{Call, ConnectionId, Cursor, Params, Subscribed, Transport};
+pub use router::{ApiInfo, MethodInfo, Router, Service};

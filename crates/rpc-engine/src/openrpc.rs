@@ -1,0 +1,111 @@
+//! The `OpenRPC` document, built once from the registered types.
+
+use bytes::Bytes;
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::error::{ENGINE_ERRORS, ErrorEntry};
+use crate::method::Params;
+use crate::router::{ApiInfo, MethodInfo, SchemasOf};
+
+/// The version of the `OpenRPC` specification that the document follows.
+pub const OPENRPC_VERSION: &str = "1.3.2";
+
+/// The schemas of one method's two sides; what they share is in the generator's definitions.
+pub(crate) struct Schemas {
+    params: Value,
+    result: Value,
+}
+
+pub(crate) fn schemas_of<P: Params>(generator: &mut SchemaGenerator) -> Schemas {
+    // The parameters stand in the document member by member, so their own object is not made a definition.
+    let params = P::json_schema(generator).to_value();
+    let result = generator.subschema_for::<P::Result>().to_value();
+    Schemas { params, result }
+}
+
+/// Builds the document. Methods come in the order given; members of objects are sorted by name.
+pub(crate) fn document(
+    info: ApiInfo,
+    methods: impl Iterator<Item = (MethodInfo, SchemasOf)>,
+    errors: &[ErrorEntry],
+) -> Bytes {
+    let ApiInfo { title, version, description } = info;
+    let mut generator = SchemaSettings::draft07()
+        .with(|s| s.definitions_path = "/components/schemas".into())
+        .into_generator();
+    let methods: Vec<Value> =
+        methods.map(|(method, schemas)| describe(method, schemas(&mut generator), errors)).collect();
+    let schemas = Value::Object(generator.take_definitions(true));
+    let document = json!({
+        "openrpc": OPENRPC_VERSION,
+        "info": {"title": title, "version": version, "description": description},
+        "methods": methods,
+        "components": {
+            "schemas": schemas,
+            "errors": ENGINE_ERRORS.iter().map(|entry| (entry.kind.to_owned(), error_object(entry))).collect::<Map<_, _>>(),
+        },
+    });
+    document.to_string().into()
+}
+
+fn describe(info: MethodInfo, schemas: Schemas, errors: &[ErrorEntry]) -> Value {
+    let (params, structure) = parameters(schemas.params);
+    let errors: Vec<Value> = info
+        .errors
+        .iter()
+        .map(|code| {
+            let known = errors.iter().chain(ENGINE_ERRORS).find(|entry| entry.code == *code);
+            known.map_or_else(|| json!({"code": code, "message": "application error"}), error_object)
+        })
+        .collect();
+    json!({
+        "name": info.name,
+        "summary": info.summary,
+        "paramStructure": structure,
+        "params": params,
+        "result": {"name": "result", "schema": schemas.result},
+        "errors": errors,
+    })
+}
+
+fn error_object(entry: &ErrorEntry) -> Value {
+    json!({"code": entry.code, "message": entry.when, "data": {"kind": entry.kind}})
+}
+
+/// One descriptor a member for an object; anything else (a tuple, a list, a choice) is one descriptor as a whole.
+fn parameters(mut schema: Value) -> (Vec<Value>, &'static str) {
+    let is_object = schema.get("type").and_then(Value::as_str) == Some("object");
+    let is_choice = ["anyOf", "oneOf", "allOf"].iter().any(|key| schema.get(key).is_some());
+    if !is_object || is_choice {
+        let structure = if schema.get("type").and_then(Value::as_str) == Some("array") {
+            "by-position"
+        } else {
+            "by-name"
+        };
+        return (vec![json!({"name": "params", "required": true, "schema": schema})], structure);
+    }
+    let required: Vec<String> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .unwrap_or_default();
+    let members = match schema.get_mut("properties").map(Value::take) {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    // Required parameters come first, as OpenRPC asks.
+    let (first, then): (Vec<_>, Vec<_>) = members.into_iter().partition(|(name, _)| required.contains(name));
+    let descriptor = |(name, schema): (String, Value), required: bool| {
+        let mut descriptor = json!({"name": name, "required": required});
+        if let Some(description) = schema.get("description") {
+            descriptor["description"] = description.clone();
+        }
+        descriptor["schema"] = schema;
+        descriptor
+    };
+    let first = first.into_iter().map(|member| descriptor(member, true));
+    let then = then.into_iter().map(|member| descriptor(member, false));
+    (first.chain(then).collect(), "by-name")
+}

@@ -1,0 +1,215 @@
+//! The dispatch table: one line a method, everything inferred from the handler's signature.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde_json::value::RawValue;
+use tracing::Instrument;
+
+use crate::decode::decode;
+use crate::error::{ErrorEntry, RpcError};
+use crate::limits::Limits;
+use crate::method::{Call, Params};
+use crate::openrpc::{self, Schemas};
+use crate::wire::RESULT_HEAD;
+
+/// The name that `OpenRPC` reserves for asking a service what it can do.
+pub const DISCOVER: &str = "rpc.discover";
+
+/// Collects methods. `A` is the application's state, cloned into every call; it comes last, so that a table can be
+/// documented without an application.
+pub struct Router<A> {
+    methods: BTreeMap<&'static str, Method<A>>,
+    errors: &'static [ErrorEntry],
+}
+
+impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: Clone + Send + Sync + 'static> Router<A> {
+    /// A router without methods.
+    pub fn new() -> Self {
+        Self { methods: BTreeMap::new(), errors: &[] }
+    }
+
+    /// Binds a handler, `async fn(app: A, call: Call, params: P) -> Result<P::Result, E>`, to `P::METHOD`.
+    ///
+    /// # Panics
+    /// When the method is registered already or its name starts with `rpc.`: both are mistakes of the program, and
+    /// it should not boot with them.
+    #[must_use]
+    pub fn on<P, F, Fut, E>(mut self, handler: F) -> Self
+    where
+        P: Params,
+        F: Fn(A, Call, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<P::Result, E>> + Send + 'static,
+        E: Into<RpcError>,
+    {
+        assert!(!P::METHOD.starts_with("rpc."), "{}: names in rpc. are reserved", P::METHOD);
+        let method = Method {
+            info: MethodInfo { name: P::METHOD, summary: P::SUMMARY, errors: P::ERRORS },
+            schemas: openrpc::schemas_of::<P>,
+            start: starter(handler),
+        };
+        let previous = self.methods.insert(P::METHOD, method);
+        assert!(previous.is_none(), "{} is registered twice", P::METHOD);
+        self
+    }
+
+    /// Describes the application's own error codes, so that the `OpenRPC` document can name what
+    /// [`Params::ERRORS`] lists.
+    #[must_use]
+    pub fn errors(mut self, table: &'static [ErrorEntry]) -> Self {
+        self.errors = table;
+        self
+    }
+
+    /// The `OpenRPC` document of the methods so far, as JSON text.
+    pub fn openrpc(&self, info: ApiInfo) -> Bytes {
+        let described = self.methods.values().map(|method| (method.info, method.schemas));
+        openrpc::document(info, described, self.errors)
+    }
+
+    /// Closes the table over the application: adds `rpc.discover` and builds the `OpenRPC` document once.
+    pub fn build(self, app: &A, info: ApiInfo, limits: Limits) -> Service {
+        let openrpc = self.openrpc(info);
+        let bound = |(name, method): (&'static str, Method<A>)| {
+            let app = app.clone();
+            let start: Start = Box::new(move |call, params| (method.start)(&app, call, params));
+            (name, Bound { info: method.info, start })
+        };
+        let methods = self.methods.into_iter().map(bound).collect();
+        Service(Arc::new(Table { methods, openrpc, limits }))
+    }
+}
+
+/// What the `OpenRPC` document says about the service.
+#[derive(Clone, Debug)]
+pub struct ApiInfo {
+    /// The service's name.
+    pub title: String,
+    /// Its version.
+    pub version: String,
+    /// One paragraph.
+    pub description: String,
+}
+
+/// One registered method, for documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodInfo {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Application error codes.
+    pub errors: &'static [i32],
+}
+
+/// A closed dispatch table. Cheap to clone.
+#[derive(Clone)]
+pub struct Service(Arc<Table>);
+
+struct Table {
+    methods: HashMap<&'static str, Bound>,
+    openrpc: Bytes,
+    limits: Limits,
+}
+
+impl Service {
+    /// The limits it was built with.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The `OpenRPC` document, as JSON text.
+    pub fn openrpc(&self) -> &Bytes {
+        &self.0.openrpc
+    }
+
+    /// Every registered method, by name.
+    pub fn methods(&self) -> Vec<MethodInfo> {
+        let mut methods: Vec<_> = self.0.methods.values().map(|method| method.info).collect();
+        methods.sort_unstable_by_key(|info| info.name);
+        methods
+    }
+
+    pub(crate) fn method(&self, name: &str) -> Option<&Bound> {
+        self.0.methods.get(name)
+    }
+}
+
+/// A method with its types erased, but for the application's.
+struct Method<A> {
+    info: MethodInfo,
+    schemas: SchemasOf,
+    start: StartWith<A>,
+}
+
+/// A method bound to its application.
+pub(crate) struct Bound {
+    info: MethodInfo,
+    pub(crate) start: Start,
+}
+
+/// Describes one method's parameters and result.
+pub(crate) type SchemasOf = fn(&mut schemars::SchemaGenerator) -> Schemas;
+
+/// The beginning of a reply (its head and the result's JSON), or an error.
+pub(crate) type Outcome = Result<Vec<u8>, RpcError>;
+pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type StartWith<A> = Box<dyn Fn(&A, Call, Option<&RawValue>) -> Result<Running, RpcError> + Send + Sync>;
+type Start = Box<dyn Fn(Call, Option<&RawValue>) -> Result<Running, RpcError> + Send + Sync>;
+
+fn starter<A, P, F, Fut, E>(handler: F) -> StartWith<A>
+where
+    A: Clone + Send + Sync + 'static,
+    P: Params,
+    F: Fn(A, Call, P) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<P::Result, E>> + Send + 'static,
+    E: Into<RpcError>,
+{
+    let handler = Arc::new(handler);
+    Box::new(move |app: &A, call, params| {
+        // The span holds numbers and the method's own name, never anything a client sent.
+        let span = tracing::info_span!(
+            "call",
+            method = P::METHOD,
+            request = call.request,
+            connection = call.connection.0
+        );
+        let _entered = span.clone().entered();
+        let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| decode::<P>(params)));
+        let params = decoded.unwrap_or_else(|_| Err(panicked()))?;
+        let (app, handler) = (app.clone(), handler.clone());
+        let run = async move {
+            let result = handler(app, call, params).await.map_err(Into::into)?;
+            encode(&result)
+        };
+        let caught = AssertUnwindSafe(run).catch_unwind().map(|run| run.unwrap_or_else(|_| Err(panicked())));
+        Ok(Box::pin(caught.instrument(span)))
+    })
+}
+
+fn encode(result: &impl serde::Serialize) -> Outcome {
+    let mut reply = Vec::with_capacity(128);
+    reply.extend_from_slice(RESULT_HEAD);
+    serde_json::to_writer(&mut reply, result).map_err(|_| {
+        tracing::error!("a result is no JSON");
+        RpcError::internal()
+    })?;
+    Ok(reply)
+}
+
+/// The payload of a panic may hold anything, so it stays out of the log; the process's panic hook knows the location.
+fn panicked() -> RpcError {
+    tracing::error!("a handler panicked");
+    RpcError::internal()
+}

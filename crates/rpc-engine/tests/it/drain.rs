@@ -1,0 +1,65 @@
+//! Stopping: new calls refused, running ones finished, 1001, and an end to waiting.
+
+use std::time::Duration;
+
+use rpc_engine::{Closed, Limits, RpcError};
+use serde_json::json;
+
+use crate::support::{Server, soon};
+
+const WAIT: &str = r#"{"jsonrpc":"2.0","method":"wait","id":1}"#;
+
+#[tokio::test]
+async fn running_calls_finish_and_new_ones_are_refused() {
+    let server = Server::new(Limits::default());
+    let (mut busy, mut idle) = (server.connect(), server.connect());
+    busy.send(WAIT).await;
+    soon(server.app.begun.notified()).await;
+    assert_eq!(idle.call("sum", &json!([1])).await, 1);
+    let engine = server.engine.clone();
+    let drained = tokio::spawn(async move { engine.drain(Duration::from_secs(100)).await });
+    assert_eq!(idle.closing().await, (1001, "going away".to_owned()));
+    assert_eq!(idle.ended().await, Closed::Drained);
+
+    let refused = json!({"jsonrpc": "2.0", "error": RpcError::shutting_down(), "id": 2});
+    assert_eq!(busy.ask(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":2}"#).await, refused);
+    let post = server.post(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":2}"#).await;
+    assert_eq!(post, Some(refused));
+    assert!(!drained.is_finished());
+    server.app.gate.add_permits(1);
+    assert_eq!(busy.next().await, json!({"jsonrpc": "2.0", "result": true, "id": 1}));
+    assert_eq!(busy.closing().await.0, 1001);
+    assert_eq!(busy.ended().await, Closed::Drained);
+    soon(drained).await.unwrap();
+    assert_eq!(server.engine.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grace_time_ends_what_does_not() {
+    let server = Server::new(Limits::default());
+    let mut busy = server.connect();
+    busy.send(WAIT).await;
+    soon(server.app.begun.notified()).await;
+    let mut gone = server.connect();
+    gone.send(WAIT).await;
+    soon(server.app.begun.notified()).await;
+    assert_eq!(gone.ended().await, Closed::Lost);
+    let engine = server.engine.clone();
+    let post = tokio::spawn(async move { engine.post(WAIT.as_bytes()).await });
+    soon(server.app.begun.notified()).await;
+
+    soon(server.engine.drain(Duration::from_secs(5))).await;
+    assert_eq!(busy.closing().await.0, 1001);
+    assert_eq!(busy.ended().await, Closed::Aborted);
+    let reply = soon(post).await.unwrap().unwrap();
+    let refused = serde_json::to_value(RpcError::shutting_down()).unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&reply).unwrap()["error"], refused);
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_late_is_sent_away() {
+    let server = Server::new(Limits::default());
+    soon(server.engine.drain(Duration::from_secs(1))).await;
+    let mut late = server.connect();
+    assert_eq!(late.closing().await.0, 1001);
+}

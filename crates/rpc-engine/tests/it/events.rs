@@ -1,0 +1,242 @@
+//! Topics, order, replay, and subscribers that do not keep up.
+
+use rpc_engine::{Limits, RpcError};
+use serde_json::{Value, json};
+
+use crate::support::{Peer, Server, soon};
+
+fn event(id: &str, topic: &str, seq: u64) -> Value {
+    let params = json!({"subscriptionId": id, "topic": topic, "seq": seq, "at": 5});
+    json!({"jsonrpc": "2.0", "method": "event", "params": params})
+}
+
+fn lagged(id: &str, missed: u64, seq: u64) -> Value {
+    let params = json!({"subscriptionId": id, "missed": missed, "seq": seq});
+    json!({"jsonrpc": "2.0", "method": "events.lagged", "params": params})
+}
+
+fn subscribed(id: &str, seq: u64, lagged: bool) -> Value {
+    json!({"subscriptionId": id, "epoch": "e1", "seq": seq, "lagged": lagged})
+}
+
+async fn subscribe(peer: &mut Peer, topics: &[&str]) -> Value {
+    peer.call("events.subscribe", &json!({"topics": topics})).await
+}
+
+#[tokio::test]
+async fn exact_topics_and_prefixes_in_order_and_each_event_once() {
+    let server = Server::new(Limits::default());
+    let broker = &server.app.broker;
+    let mut peer = server.connect();
+    assert_eq!(subscribe(&mut peer, &["a:1", "a:*", "a:1", "b"]).await, subscribed("s1", 0, false));
+    assert_eq!(subscribe(&mut peer, &["*"]).await, subscribed("s2", 0, false));
+    assert_eq!(subscribe(&mut peer, &["b*c"]).await, subscribed("s3", 0, false));
+    for topic in ["a:1", "a", "b", "bxc", "b*c", "a:22"] {
+        broker.publish(topic, 5, None);
+    }
+    let expected = [
+        ("s1", "a:1", 1),
+        ("s2", "a:1", 1),
+        ("s2", "a", 2),
+        ("s1", "b", 3),
+        ("s2", "b", 3),
+        ("s2", "bxc", 4),
+        ("s2", "b*c", 5),
+        ("s3", "b*c", 5),
+        ("s1", "a:22", 6),
+        ("s2", "a:22", 6),
+    ];
+    let mut got = Vec::new();
+    for _ in expected {
+        got.push(peer.next().await);
+    }
+    // Between subscriptions of one connection the order of one event is open.
+    got.sort_by_key(|e| (e["params"]["seq"].as_u64(), e["params"]["subscriptionId"].to_string()));
+    assert_eq!(got, expected.map(|(id, topic, seq)| event(id, topic, seq)));
+    assert_eq!(broker.seq(), 6);
+    assert_eq!(broker.epoch(), "e1");
+}
+
+#[tokio::test]
+async fn data_and_topics_are_written_as_json() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    subscribe(&mut peer, &["q\"é"]).await;
+    server.app.broker.publish("q\"é", -5, Some(json!({"id": "x\n"})));
+    let params = json!({"subscriptionId": "s1", "topic": "q\"é", "seq": 1, "at": -5, "data": {"id": "x\n"}});
+    assert_eq!(peer.next().await, json!({"jsonrpc": "2.0", "method": "event", "params": params}));
+}
+
+#[tokio::test]
+async fn nothing_comes_after_unsubscribing() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    subscribe(&mut peer, &["a"]).await;
+    assert_eq!(peer.call("events.unsubscribe", &json!({"subscriptionId": "s1"})).await, true);
+    for id in ["s1", "s2", "x", "", "s"] {
+        assert_eq!(peer.call("events.unsubscribe", &json!({"subscriptionId": id})).await, false);
+    }
+    server.app.broker.publish("a", 5, None);
+    assert_eq!(peer.call("sum", &json!([1])).await, 1);
+    assert_eq!(subscribe(&mut peer, &["a"]).await, subscribed("s2", 1, false));
+    server.app.broker.publish("a", 5, None);
+    assert_eq!(peer.next().await, event("s2", "a", 2));
+}
+
+#[tokio::test]
+async fn a_cursor_replays_what_is_kept_and_owns_up_to_what_is_not() {
+    let server = Server::keeping(Limits::default(), 3);
+    for topic in ["a", "b", "a", "a", "b"] {
+        server.app.broker.publish(topic, 5, None);
+    }
+    let mut peer = server.connect();
+    let mut resume = async |since: Value| {
+        let reply = peer.call("events.subscribe", &json!({"topics": ["a"], "since": since})).await;
+        let mut replayed = Vec::new();
+        let marker = server.app.broker.publish("a", 5, None);
+        loop {
+            let event = peer.next().await;
+            let seq = event["params"]["seq"].as_u64().unwrap();
+            if event["params"]["subscriptionId"] == reply["subscriptionId"] {
+                if seq == marker {
+                    break;
+                }
+                replayed.push(seq);
+            }
+        }
+        (reply["lagged"].as_bool().unwrap(), reply["seq"].as_u64().unwrap(), replayed)
+    };
+    // Kept are 3, 4 and 5; then each round adds one and pushes the oldest out.
+    assert_eq!(resume(json!({"epoch": "e1", "seq": 2})).await, (false, 5, vec![3, 4]));
+    assert_eq!(resume(json!({"epoch": "e1", "seq": 2})).await, (true, 6, vec![]));
+    assert_eq!(resume(json!({"epoch": "e1", "seq": 7})).await, (false, 7, vec![]));
+    assert_eq!(resume(json!({"epoch": "e1", "seq": 9})).await, (true, 8, vec![]));
+    assert_eq!(resume(json!({"epoch": "e0", "seq": 9})).await, (true, 9, vec![]));
+    assert_eq!(resume(Value::Null).await, (false, 10, vec![]));
+}
+
+#[tokio::test]
+async fn the_reply_comes_before_the_first_event_however_long_the_call_takes() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a"}}"#).await;
+    soon(server.app.begun.notified()).await;
+    server.app.broker.publish("a", 5, None);
+    // Other calls are answered meanwhile, and their connection's events are not held up by it.
+    assert_eq!(subscribe(&mut peer, &["b"]).await, subscribed("s2", 2, false));
+    server.app.broker.publish("b", 5, None);
+    assert_eq!(peer.next().await, event("s2", "b", 3));
+    server.app.gate.add_permits(1);
+    assert_eq!(peer.next().await["result"], subscribed("s1", 0, false));
+    let mut first = event("s1", "a", 1);
+    first["params"]["at"] = 1.into();
+    assert_eq!(peer.next().await, first);
+    assert_eq!(peer.next().await, event("s1", "a", 2));
+
+    // In a batch the reply is the whole array.
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{"topics":["c"]}},
+                    {"jsonrpc":"2.0","id":2,"method":"publish","params":{"topic":"c"}},
+                    {"jsonrpc":"2.0","id":3,"method":"wait"}]"#;
+    peer.send(batch).await;
+    soon(server.app.begun.notified()).await;
+    server.app.gate.add_permits(1);
+    assert_eq!(peer.next().await.as_array().map(Vec::len), Some(3));
+    assert_eq!(peer.next().await["params"]["subscriptionId"], "s3");
+}
+
+#[tokio::test]
+async fn a_call_that_fails_after_subscribing_takes_it_back() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a","fail":true}}"#)
+        .await;
+    soon(server.app.begun.notified()).await;
+    server.app.gate.add_permits(1);
+    assert_eq!(peer.next().await["error"]["code"], 1001);
+    server.app.broker.publish("a", 5, None);
+    assert_eq!(peer.call("events.unsubscribe", &json!({"subscriptionId": "s1"})).await, false);
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_what_it_missed_and_harms_nobody() {
+    let limits = Limits { outbound_messages: 4, ..Limits::default() };
+    let server = Server::new(limits);
+    let mut slow = server.connect_with(64, &[]);
+    let mut quick = server.connect();
+    subscribe(&mut slow, &["a"]).await;
+    subscribe(&mut quick, &["a"]).await;
+    let total = 2000;
+    for seq in 1..=total {
+        assert_eq!(server.app.broker.publish("a", 5, None), seq);
+        assert_eq!(quick.next().await, event("s1", "a", seq));
+    }
+    // What the slow one gets is in order, and events and gaps add up to everything.
+    let (mut at, mut notices) = (0, 0);
+    while at < total {
+        let next = slow.next().await;
+        let params = &next["params"];
+        let seq = params["seq"].as_u64().unwrap();
+        if next["method"] == "events.lagged" {
+            let missed = params["missed"].as_u64().unwrap();
+            assert_eq!(next, lagged("s1", missed, at + missed));
+            at += missed;
+            notices += 1;
+        } else {
+            assert_eq!(next, event("s1", "a", at + 1));
+            at += 1;
+        }
+        assert_eq!(seq, at);
+    }
+    assert!(notices > 0);
+    server.app.broker.publish("a", 5, None);
+    assert_eq!(slow.next().await, event("s1", "a", total + 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_event_is_lost_or_doubled_when_subscribing_while_others_publish() {
+    let server = Server::keeping(Limits::default(), 100_000);
+    let broker = server.app.broker.clone();
+    let total = 2000;
+    let publisher = tokio::spawn(async move {
+        for _ in 0..total {
+            broker.publish("a", 5, None);
+            tokio::task::yield_now().await;
+        }
+    });
+    for round in 0..20 {
+        let mut peer = server.connect();
+        let since = json!({"epoch": "e1", "seq": round});
+        let reply = peer.call("events.subscribe", &json!({"topics": ["a"], "since": since})).await;
+        assert_eq!(reply["lagged"], false);
+        let mut expected = round + 1;
+        while expected <= total {
+            let next = peer.next().await;
+            expected = if next["method"] == "events.lagged" {
+                // Everything at once may be more than one queue holds; the gap is named exactly.
+                let missed = next["params"]["missed"].as_u64().unwrap();
+                assert_eq!(next, lagged("s1", missed, expected + missed - 1));
+                expected + missed
+            } else {
+                assert_eq!(next, event("s1", "a", expected));
+                expected + 1
+            };
+        }
+    }
+    soon(publisher).await.unwrap();
+}
+
+#[tokio::test]
+async fn subscriptions_end_with_their_connection() {
+    let server = Server::new(Limits { subscriptions: 1, ..Limits::default() });
+    for _ in 0..3 {
+        let mut peer = server.connect();
+        assert_eq!(subscribe(&mut peer, &["a", "b*"]).await["subscriptionId"], "s1");
+        let again =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {"topics": ["a"]}});
+        let error = serde_json::to_value(RpcError::too_many_subscriptions()).unwrap();
+        assert_eq!(peer.ask(&again.to_string()).await["error"], error);
+        peer.ended().await;
+        assert_eq!(server.engine.connections(), 0);
+    }
+    server.app.broker.publish("a", 5, None);
+}

@@ -1,0 +1,285 @@
+//! JSON-RPC 2.0: the specification's examples verbatim, then the corners that it leaves open.
+
+use rpc_engine::{Closed, Counters, Limits};
+use serde_json::{Value, json};
+
+use crate::support::{Server, soon};
+
+fn result(value: impl Into<Value>, id: impl Into<Value>) -> Value {
+    json!({"jsonrpc": "2.0", "result": value.into(), "id": id.into()})
+}
+
+/// The error of that code as the engine makes it, data included.
+fn error(code: i32, id: impl Into<Value>) -> Value {
+    let (message, kind) = match code {
+        -32700 => ("Parse error", "parse_error"),
+        -32600 => ("Invalid Request", "invalid_request"),
+        -32601 => ("Method not found", "method_not_found"),
+        -32603 => ("Internal error", "internal"),
+        other => panic!("{other}"),
+    };
+    json!({"jsonrpc": "2.0", "error": {"code": code, "message": message, "data": {"kind": kind}}, "id": id.into()})
+}
+
+/// Sends one message on a fresh connection and as a POST; both must answer the same, or nothing. A second request
+/// behind the first shows that nothing came before its answer and that the connection lives on.
+async fn check(input: &str, expected: Option<Value>) {
+    let server = Server::new(Limits::default());
+    assert_eq!(server.post(input).await.map(sorted), expected.clone().map(sorted), "POST {input}");
+    let mut peer = server.connect();
+    peer.send(input).await;
+    if let Some(expected) = expected {
+        assert_eq!(sorted(peer.next().await), sorted(expected), "{input}");
+    }
+    let echo = peer.ask(r#"{"jsonrpc":"2.0","method":"echo","params":{"text":"alive"},"id":"next"}"#).await;
+    assert_eq!(echo, result("alive", "next"), "{input}");
+    assert_eq!(peer.ended().await, Closed::Lost);
+}
+
+/// The parts of a batch come in any order.
+fn sorted(mut reply: Value) -> Value {
+    if let Value::Array(parts) = &mut reply {
+        parts.sort_by_key(ToString::to_string);
+    }
+    reply
+}
+
+#[tokio::test]
+async fn examples_of_the_specification() {
+    check(r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#, Some(result(19, 1)))
+        .await;
+    check(r#"{"jsonrpc": "2.0", "method": "subtract", "params": [23, 42], "id": 2}"#, Some(result(-19, 2)))
+        .await;
+    let named =
+        r#"{"jsonrpc": "2.0", "method": "subtract", "params": {"subtrahend": 23, "minuend": 42}, "id": 3}"#;
+    check(named, Some(result(19, 3))).await;
+    let named =
+        r#"{"jsonrpc": "2.0", "method": "subtract", "params": {"minuend": 42, "subtrahend": 23}, "id": 4}"#;
+    check(named, Some(result(19, 4))).await;
+    check(r#"{"jsonrpc": "2.0", "method": "update", "params": [1,2,3,4,5]}"#, None).await;
+    check(r#"{"jsonrpc": "2.0", "method": "foobar"}"#, None).await;
+    check(r#"{"jsonrpc": "2.0", "method": "foobar", "id": "1"}"#, Some(error(-32601, "1"))).await;
+    check(
+        r#"{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]"#,
+        Some(error(-32700, Value::Null)),
+    )
+    .await;
+    check(r#"{"jsonrpc": "2.0", "method": 1, "params": "bar"}"#, Some(error(-32600, Value::Null))).await;
+    let broken = r#"[
+        {"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
+        {"jsonrpc": "2.0", "method"
+    ]"#;
+    check(broken, Some(error(-32700, Value::Null))).await;
+    check("[]", Some(error(-32600, Value::Null))).await;
+    check("[1]", Some(json!([error(-32600, Value::Null)]))).await;
+    let thrice = json!([error(-32600, Value::Null), error(-32600, Value::Null), error(-32600, Value::Null)]);
+    check("[1,2,3]", Some(thrice)).await;
+    let batch = r#"[
+        {"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
+        {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]},
+        {"jsonrpc": "2.0", "method": "subtract", "params": [42,23], "id": "2"},
+        {"foo": "boo"},
+        {"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},
+        {"jsonrpc": "2.0", "method": "get_data", "id": "9"}
+    ]"#;
+    let answers = json!([
+        result(7, "1"),
+        result(19, "2"),
+        error(-32600, Value::Null),
+        error(-32601, "5"),
+        result(json!(["hello", 5]), "9"),
+    ]);
+    check(batch, Some(answers)).await;
+    let silent = r#"[
+        {"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]},
+        {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}
+    ]"#;
+    check(silent, None).await;
+}
+
+#[tokio::test]
+async fn envelopes_that_are_no_request() {
+    for version in ["", r#""jsonrpc":"1.0","#, r#""jsonrpc":2.0,"#] {
+        check(&format!(r#"{{{version}"method":"get_data","id":7}}"#), Some(error(-32600, 7))).await;
+    }
+    for params in [r#""bar""#, "1", "null", "true"] {
+        let input = format!(r#"{{"jsonrpc":"2.0","method":"get_data","params":{params},"id":7}}"#);
+        check(&input, Some(error(-32600, 7))).await;
+    }
+    for id in ["{}", "[]", "true"] {
+        let input = format!(r#"{{"jsonrpc":"2.0","method":"get_data","id":{id}}}"#);
+        check(&input, Some(error(-32600, Value::Null))).await;
+    }
+    for twice in [r#""method":"get_data","method":"echo""#, r#""method":"get_data","meth\u006fd":"echo""#] {
+        check(&format!(r#"{{"jsonrpc":"2.0",{twice},"id":1}}"#), Some(error(-32600, Value::Null))).await;
+    }
+    check(r#"{"jsonrpc":"2.0","method":"rpc.foo","id":1}"#, Some(error(-32601, 1))).await;
+    check(r#""text""#, Some(error(-32600, Value::Null))).await;
+    let answered = r#"{"jsonrpc":"2.0","method":"get_data","id":null}"#;
+    check(answered, Some(result(json!(["hello", 5]), Value::Null))).await;
+}
+
+#[tokio::test]
+async fn text_that_is_no_json() {
+    let broken = [
+        "",
+        "  ",
+        "\u{feff}{}",
+        "{} x",
+        "[NaN]",
+        "{",
+        r#"{"a":01}"#,
+        r#""\ud800""#,
+        r#"{"x":"\udc00\ud800"}"#,
+        r#"{"jsonrpc":"2.0","method":"echo","params":{"text":"x","y":"\ud800x"},"id":1}"#,
+        r#"{"method":1,]"#,
+    ];
+    for input in broken {
+        check(input, Some(error(-32700, Value::Null))).await;
+    }
+    let pair = r#"{"jsonrpc":"2.0","method":"echo","params":{"text":"\ud83d\ude00\\ud800"},"id":1}"#;
+    check(pair, Some(result("😀\\ud800", 1))).await;
+    let server = Server::new(Limits::default());
+    let reply = server.engine.post(b"\"\xff\"").await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&reply).unwrap(), error(-32700, Value::Null));
+}
+
+#[tokio::test]
+async fn ids_come_back_byte_for_byte() {
+    let ids = [
+        "1.5",
+        "-1",
+        r#""""#,
+        "\"é\"",
+        r#""\u00e9""#,
+        "9007199254740993",
+        "18446744073709551615",
+        "12345678901234567890123",
+        "1e400",
+        "null",
+    ];
+    let server = Server::new(Limits::default());
+    for id in ids {
+        let body = format!(r#"{{"jsonrpc":"2.0","method":"sum","params":[1],"id": {id} }}"#);
+        let reply = server.engine.post(body.as_bytes()).await.unwrap();
+        assert_eq!(reply, format!(r#"{{"jsonrpc":"2.0","result":1,"id":{id}}}"#).as_bytes());
+        let body = format!(r#"[{{"jsonrpc":"2.0","method":"x","id":{id}}}]"#);
+        let reply = String::from_utf8(server.engine.post(body.as_bytes()).await.unwrap().to_vec()).unwrap();
+        assert!(reply.ends_with(&format!(r#","id":{id}}}]"#)), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn bad_params_name_the_field_and_not_the_value() {
+    let cases = [
+        (r#"{"minuend":1}"#, "Invalid params: missing field `subtrahend`", "subtrahend"),
+        (
+            r#"{"minuend":1,"subtrahend":"sk-secret"}"#,
+            "Invalid params: invalid type: string \"…\", expected i64",
+            "subtrahend",
+        ),
+    ];
+    for (params, message, path) in cases {
+        let input = format!(r#"{{"jsonrpc":"2.0","method":"subtract","params":{params},"id":1}}"#);
+        let data = json!({"kind": "invalid_params", "path": path});
+        let error = json!({"code": -32602, "message": message, "data": data});
+        check(&input, Some(json!({"jsonrpc": "2.0", "error": error, "id": 1}))).await;
+    }
+    let unknown =
+        r#"{"jsonrpc":"2.0","method":"subtract","params":{"minuend":3,"subtrahend":1,"more":0},"id":1}"#;
+    check(unknown, Some(result(2, 1))).await;
+    check(r#"{"jsonrpc":"2.0","method":"subtract","params":{"minuend":1}}"#, None).await;
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_and_nothing_more() {
+    check(r#"{"jsonrpc":"2.0","method":"crash","id":1}"#, Some(error(-32603, 1))).await;
+    let batch =
+        r#"[{"jsonrpc":"2.0","method":"crash","id":1},{"jsonrpc":"2.0","method":"sum","params":[2],"id":2}]"#;
+    check(batch, Some(json!([error(-32603, 1), result(2, 2)]))).await;
+}
+
+#[tokio::test]
+async fn errors_of_the_application_pass_unchanged() {
+    let error = json!({"code": 1001, "message": "gone", "data": {"kind": "not_found"}});
+    let input = r#"{"jsonrpc":"2.0","method":"refuse","id":1}"#;
+    check(input, Some(json!({"jsonrpc": "2.0", "error": error, "id": 1}))).await;
+}
+
+#[tokio::test]
+async fn responses_are_ignored_and_what_happens_is_counted() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    peer.send(r#"{"jsonrpc":"2.0","result":1,"id":1}"#).await;
+    peer.send(r#"[{"jsonrpc":"2.0","error":{"code":1,"message":"x"},"id":null}]"#).await;
+    peer.send(r#"{"jsonrpc":"2.0","method":"unknown"}"#).await;
+    peer.send(r#"{"jsonrpc":"2.0","method":"subtract","params":[1]}"#).await;
+    assert_eq!(peer.call("sum", &json!([1])).await, 1);
+    let expected = Counters { calls: 3, failures: 2, failed_notifications: 2, ignored_responses: 2 };
+    assert_eq!(server.engine.counters(), expected);
+}
+
+#[tokio::test]
+async fn a_slow_call_does_not_block_the_others_and_equal_ids_are_both_answered() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
+    peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
+    assert_eq!(peer.call("sum", &json!([1, 2])).await, 3);
+    let mixed =
+        r#"[{"jsonrpc":"2.0","method":"wait","id":2},{"jsonrpc":"2.0","method":"sum","params":[3],"id":3}]"#;
+    peer.send(mixed).await;
+    assert_eq!(peer.call("sum", &json!([4])).await, 4);
+    server.app.gate.add_permits(3);
+    let mut replies = [peer.next().await, peer.next().await, peer.next().await].map(sorted);
+    replies.sort_by_key(ToString::to_string);
+    assert_eq!(replies, [json!([result(true, 2), result(3, 3)]), result(true, 1), result(true, 1)]);
+}
+
+#[tokio::test]
+async fn a_post_waits_for_its_slow_calls_and_holds_no_subscription() {
+    let server = Server::new(Limits::default());
+    server.app.gate.add_permits(1);
+    let slow =
+        r#"[{"jsonrpc":"2.0","method":"wait","id":1},{"jsonrpc":"2.0","method":"update","params":[1]}]"#;
+    assert_eq!(server.post(slow).await, Some(json!([result(true, 1)])));
+    let subscribe = r#"{"jsonrpc":"2.0","method":"events.subscribe","params":{"topics":["a"]},"id":1}"#;
+    let refused = server.post(subscribe).await.unwrap();
+    assert_eq!(refused["error"]["code"], -32004);
+    assert_eq!(refused["error"]["data"], json!({"kind": "not_supported"}));
+}
+
+#[tokio::test]
+async fn a_call_runs_to_its_end_when_the_client_goes_away() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
+    soon(server.app.begun.notified()).await;
+    assert_eq!(peer.ended().await, Closed::Lost);
+    server.app.gate.add_permits(1);
+    soon(server.app.ended.notified()).await;
+
+    let engine = server.engine.clone();
+    let post = tokio::spawn(async move { engine.post(br#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await });
+    soon(server.app.begun.notified()).await;
+    post.abort();
+    assert!(soon(post).await.unwrap_err().is_cancelled());
+    server.app.gate.add_permits(1);
+    soon(server.app.ended.notified()).await;
+}
+
+#[tokio::test]
+async fn the_document_describes_every_method_and_resolves() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    let document = peer.call("rpc.discover", &json!({})).await;
+    assert_eq!(document.to_string().as_bytes(), server.engine.openrpc());
+    let again = Server::new(Limits::default());
+    assert_eq!(server.engine.openrpc(), again.engine.openrpc());
+    let text = document.to_string();
+    for (at, _) in text.match_indices(r##""$ref":"#"##) {
+        let pointer = text[at + 9..].split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+    insta::assert_json_snapshot!("openrpc", document);
+}

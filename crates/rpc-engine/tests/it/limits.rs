@@ -1,0 +1,270 @@
+//! Every limit: exactly reached it passes, one more gives its named error.
+
+use rpc_engine::{Closed, Limits, RpcError};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Server, frame, soon, text};
+
+fn refusal(error: &RpcError, id: impl Into<Value>) -> Value {
+    json!({"jsonrpc": "2.0", "error": error, "id": id.into()})
+}
+
+fn echo(text: &str) -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "echo", "params": {"text": text}}).to_string()
+}
+
+#[tokio::test]
+async fn message_bytes() {
+    let limits = Limits { message_bytes: 1000, frame_bytes: 800, ..Limits::default() };
+    let fixed = echo("").len();
+    let (fits, too_long) = (echo(&"x".repeat(1000 - fixed)), echo(&"x".repeat(1001 - fixed)));
+    assert_eq!((fits.len(), too_long.len()), (1000, 1001));
+    let server = Server::new(limits);
+    let refused = refusal(&RpcError::message_too_large(), Value::Null);
+
+    let cut = |message: &str| {
+        [frame(0x01, &message.as_bytes()[..500]), frame(0x80, &message.as_bytes()[500..])].concat()
+    };
+    let mut peer = server.connect();
+    peer.raw(&cut(&fits)).await;
+    assert_eq!(peer.next().await["id"], 1);
+    peer.raw(&cut(&too_long)).await;
+    assert_eq!(peer.next().await, refused);
+    assert_eq!(peer.closing().await, (1009, "message too large".to_owned()));
+    assert_eq!(peer.ended().await, Closed::TooLarge);
+
+    assert_eq!(server.post(&fits).await.unwrap()["id"], 1);
+    assert_eq!(server.post(&too_long).await.unwrap(), refused);
+}
+
+#[tokio::test]
+async fn frame_bytes_are_refused_by_the_header_alone() {
+    let server = Server::new(Limits { frame_bytes: 800, ..Limits::default() });
+    let mut peer = server.connect();
+    let fixed = echo("").len();
+    peer.send(&echo(&"x".repeat(800 - fixed))).await;
+    assert_eq!(peer.next().await["id"], 1);
+    for length in [801_u64, 2 << 20, 1 << 62, (1 << 63) - 1] {
+        let mut peer = server.connect();
+        let header = [&[0x81, 0xff][..], &length.to_be_bytes(), &[1, 2, 3, 4]].concat();
+        peer.raw(&header).await;
+        assert_eq!(peer.next().await, refusal(&RpcError::message_too_large(), Value::Null));
+        assert_eq!(peer.closing().await.0, 1009);
+        assert_eq!(peer.ended().await, Closed::TooLarge);
+    }
+}
+
+#[tokio::test]
+async fn frames_per_message() {
+    let cut = |message: &str, frames: usize| {
+        let mut bytes = frame(0x01, message.as_bytes());
+        bytes.extend((0..frames - 2).flat_map(|_| frame(0x00, b"")));
+        bytes.extend(frame(0x80, b""));
+        bytes
+    };
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    for _ in 0..2 {
+        peer.raw(&cut(&echo("x"), 1024)).await;
+        assert_eq!(peer.next().await["result"], "x");
+    }
+    // What came before the message that has too many frames is still answered.
+    let bytes = [text(&echo("before")), cut(&echo("x"), 1025)].concat();
+    peer.raw(&bytes).await;
+    assert_eq!(peer.next().await["result"], "before");
+    assert_eq!(peer.closing().await, (1008, "too many frames in one message".to_owned()));
+    assert_eq!(peer.ended().await, Closed::TooManyFrames);
+
+    let mut peer = server.connect();
+    peer.raw(&cut("", 10_000)).await;
+    assert_eq!(peer.closing().await.0, 1008);
+}
+
+#[tokio::test]
+async fn json_depth() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let request = |depth: usize| {
+        let (text, deep) = ("x", nested(depth - 2));
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{{"text":"{text}","deep":{deep}}}}}"#)
+    };
+    let server = Server::new(Limits::default());
+    assert_eq!(server.post(&request(64)).await.unwrap()["result"], "x");
+    assert_eq!(server.post(&request(65)).await.unwrap(), refusal(&RpcError::invalid_request(), 1));
+    assert_eq!(server.post(&request(127)).await.unwrap(), refusal(&RpcError::invalid_request(), 1));
+    let parse_error = refusal(&RpcError::parse_error(), Value::Null);
+    assert_eq!(server.post(&request(128)).await.unwrap(), parse_error);
+    assert_eq!(
+        server.post(&nested(127)).await.unwrap(),
+        json!([refusal(&RpcError::invalid_request(), Value::Null)])
+    );
+    assert_eq!(server.post(&nested(128)).await.unwrap(), parse_error);
+    assert_eq!(server.post(&"[".repeat(1 << 20)).await.unwrap(), parse_error);
+    // Each request of a batch has the whole depth.
+    let batch = format!("[{},{}]", request(64), request(65));
+    let answers = server.post(&batch).await.unwrap();
+    assert_eq!(answers[0]["result"], "x");
+    assert_eq!(answers[1], refusal(&RpcError::invalid_request(), 1));
+}
+
+#[tokio::test]
+async fn batch_length() {
+    let batch = |length: usize| format!("[{}]", vec![echo("x"); length].join(","));
+    let server = Server::new(Limits::default());
+    assert_eq!(server.post(&batch(50)).await.unwrap().as_array().map(Vec::len), Some(50));
+    let refused = refusal(&RpcError::invalid_request(), Value::Null);
+    assert_eq!(server.post(&batch(51)).await.unwrap(), refused);
+    assert_eq!(server.post(&format!("[{}1]", "1,".repeat(500_000))).await.unwrap(), refused);
+    assert_eq!(server.engine.counters().calls, 50);
+}
+
+#[tokio::test]
+async fn id_bytes() {
+    let request = |bytes: usize| {
+        let id = format!("\"{}\"", "i".repeat(bytes - 2));
+        format!(r#"{{"jsonrpc":"2.0","method":"sum","params":[1],"id":{id}}}"#)
+    };
+    let server = Server::new(Limits::default());
+    assert_eq!(server.post(&request(256)).await.unwrap()["result"], 1);
+    let refused = refusal(&RpcError::invalid_request(), Value::Null);
+    assert_eq!(server.post(&request(257)).await.unwrap(), refused);
+}
+
+#[tokio::test]
+async fn calls_in_flight_of_a_connection() {
+    let server = Server::new(Limits { in_flight: 3, ..Limits::default() });
+    let (mut busy, mut other) = (server.connect(), server.connect());
+    let wait = r#"{"jsonrpc":"2.0","method":"wait","id":"w"}"#;
+    for _ in 0..4 {
+        busy.send(wait).await;
+    }
+    assert_eq!(busy.next().await, refusal(&RpcError::server_busy(), "w"));
+    other.send(wait).await;
+    assert_eq!(other.call("sum", &json!([1])).await, 1);
+    server.app.gate.add_permits(4);
+    for _ in 0..3 {
+        assert_eq!(busy.next().await["result"], true);
+    }
+    assert_eq!(other.next().await["result"], true);
+    assert_eq!(busy.call("sum", &json!([1])).await, 1);
+}
+
+#[tokio::test]
+async fn calls_in_flight_of_the_engine_count_those_whose_client_has_gone() {
+    let server = Server::new(Limits { in_flight_total: 2, ..Limits::default() });
+    for _ in 0..2 {
+        let mut peer = server.connect();
+        peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
+        soon(server.app.begun.notified()).await;
+        peer.ended().await;
+    }
+    let refused = refusal(&RpcError::server_busy(), 1);
+    assert_eq!(server.post(&echo("x")).await.unwrap(), refused);
+    server.app.gate.add_permits(2);
+    let answered = soon(async {
+        loop {
+            let reply = server.post(&echo("x")).await.unwrap();
+            if reply != refused {
+                return reply;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(answered.await["result"], "x");
+}
+
+#[tokio::test]
+async fn subscriptions_topics_and_topic_bytes() {
+    let server = Server::new(Limits { subscriptions: 2, ..Limits::default() });
+    let mut peer = server.connect();
+    let subscribe = |topics: Vec<String>| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {"topics": topics}})
+            .to_string()
+    };
+    let many = |count: usize| (0..count).map(|n| format!("t{n}")).collect::<Vec<_>>();
+    let bad = |what: &str, path: &str| refusal(&RpcError::invalid_params(what, Some(path)), 1);
+    let refused = peer.ask(&subscribe(Vec::new())).await;
+    assert_eq!(refused, bad("at least one topic is needed", "topics"));
+    assert_eq!(peer.ask(&subscribe(many(33))).await, bad("at most 32 topics in one subscription", "topics"));
+    let length = "a topic has 1 to 200 bytes";
+    assert_eq!(peer.ask(&subscribe(vec!["a".into(), String::new()])).await, bad(length, "topics[1]"));
+    assert_eq!(peer.ask(&subscribe(vec!["x".repeat(201)])).await, bad(length, "topics[0]"));
+    assert_eq!(peer.ask(&subscribe(vec!["x".repeat(200)])).await["result"]["subscriptionId"], "s1");
+    assert_eq!(peer.ask(&subscribe(many(32))).await["result"]["subscriptionId"], "s2");
+    let refused = refusal(&RpcError::too_many_subscriptions(), 1);
+    assert_eq!(peer.ask(&subscribe(many(1))).await, refused);
+    assert_eq!(peer.call("events.unsubscribe", &json!({"subscriptionId": "s1"})).await, true);
+    assert_eq!(peer.ask(&subscribe(many(1))).await["result"]["subscriptionId"], "s3");
+}
+
+#[tokio::test]
+async fn outbound_bytes() {
+    // An event of this topic is counted with about 100 bytes, so the queue holds two.
+    let server = Server::new(Limits { outbound_bytes: 290, ..Limits::default() });
+    let mut peer = server.connect();
+    peer.call("events.subscribe", &json!({"topics": ["a"]})).await;
+    for _ in 0..5 {
+        server.app.broker.publish("a", 5, None);
+    }
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let next = peer.next().await;
+        seen.push((next["method"].clone(), next["params"]["seq"].clone(), next["params"]["missed"].clone()));
+    }
+    let row = |method: &str, seq: u64, missed: Value| (json!(method), json!(seq), missed);
+    let expected =
+        [row("event", 1, Value::Null), row("event", 2, Value::Null), row("events.lagged", 5, json!(3))];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn outbound_messages_of_replies_pause_the_reading_and_lose_nothing() {
+    let server = Server::new(Limits { outbound_messages: 2, ..Limits::default() });
+    for pipe in [64, 1 << 20] {
+        let peer = server.connect_with(pipe, &[]);
+        let requests: Vec<u8> = (0..50)
+            .flat_map(|id| {
+                text(&json!({"jsonrpc": "2.0", "method": "sum", "params": [id], "id": id}).to_string())
+            })
+            .collect();
+        let (mut reading, mut writing) = tokio::io::split(peer.stream);
+        let wrote = tokio::spawn(async move { writing.write_all(&requests).await });
+        let mut replies = Vec::new();
+        for id in 0..50 {
+            let mut reply = vec![0; 2 + json!({"jsonrpc": "2.0", "result": id, "id": id}).to_string().len()];
+            soon(reading.read_exact(&mut reply)).await.unwrap();
+            replies.push(serde_json::from_slice::<Value>(&reply[2..]).unwrap()["result"].take());
+        }
+        assert_eq!(replies, (0..50).map(Value::from).collect::<Vec<_>>());
+        soon(wrote).await.unwrap().unwrap();
+        peer.served.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_reads_is_let_go() {
+    let server = Server::new(Limits { outbound_messages: 8, ..Limits::default() });
+    let mut peer = server.connect_with(4096, &[]);
+    // It writes as long as it is read from, and reads nothing.
+    let request = text(&echo(&"x".repeat(500)));
+    let writing = async { while peer.stream.write_all(&request).await.is_ok() {} };
+    soon(writing).await;
+    assert_eq!(soon(peer.served).await.unwrap(), Closed::Slow);
+    assert!(server.engine.counters().calls < 200, "{:?}", server.engine.counters());
+}
+
+#[tokio::test]
+async fn a_client_that_sends_without_pause_does_not_keep_others_waiting() {
+    let server = Server::new(Limits { requests_per_turn: 2, ..Limits::default() });
+    let (mut flood, mut other) = (server.connect_with(1 << 22, &[]), server.connect());
+    let many: Vec<u8> =
+        (0..5000).flat_map(|_| text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#)).collect();
+    flood.raw(&many).await;
+    other.raw(&text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#)).await;
+    assert_eq!(other.next().await["result"], 1);
+    // One thread serves both, and it had turned to the other long before the flood was over.
+    assert!(server.engine.counters().calls < 1000, "{:?}", server.engine.counters());
+    for _ in 0..5000 {
+        assert_eq!(flood.next().await["result"], 1);
+    }
+}

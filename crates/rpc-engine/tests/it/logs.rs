@@ -1,0 +1,94 @@
+//! What reaches a log: a span with numbers and names for every call, and nothing that a client sent.
+
+use std::cell::RefCell;
+use std::fmt::{Debug, Write};
+use std::sync::Once;
+
+use rpc_engine::Limits;
+use serde_json::json;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::support::Server;
+
+thread_local! {
+    /// What was logged on this thread; each test has its own, and its engine runs on it.
+    static LOG: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Writes every span and event down, whatever its level.
+struct Log;
+
+/// Installs the log for the whole process. Every test does so before it logs anything, because a callsite that is
+/// first met while nobody listens may stay silent.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
+}
+
+impl Visit for Log {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        LOG.with_borrow_mut(|log| write!(log, " {field}={value:?}").unwrap());
+    }
+}
+
+impl Log {
+    fn line(name: &str) -> Self {
+        LOG.with_borrow_mut(|log| write!(log, "\n{name}").unwrap());
+        Self
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("rpc_engine")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        span.record(&mut Self::line(span.metadata().name()));
+        Id::from_u64(1)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut Self::line(event.metadata().level().as_str()));
+    }
+
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        values.record(&mut Self);
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn spans_name_the_call_and_nothing_shows_a_secret() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    let mut replies = peer.call("subtract", &json!([3, 1])).await.to_string();
+    for (method, params) in [
+        ("subtract", json!({"minuend": "sk-secret", "subtrahend": 1})),
+        ("subtract", json!("sk-secret")),
+        ("subtract", json!({"sk-secret": 1})),
+        ("sk-secret", json!({})),
+        ("crash", json!({"key": "sk-secret"})),
+        ("events.unsubscribe", json!({"subscriptionId": "sk-secret"})),
+        (
+            "events.subscribe",
+            json!({"topics": ["sk-secret"], "since": {"epoch": "sk-secret", "seq": "sk-secret"}}),
+        ),
+    ] {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        replies += &peer.ask(&request.to_string()).await.to_string();
+        replies += &server.post(&request.to_string()).await.unwrap().to_string();
+    }
+    replies += &peer.ask("sk-secret").await.to_string();
+    let log = LOG.with_borrow(Clone::clone);
+    assert!(log.contains("\ncall method=\"subtract\" request=1 connection=1"), "{log}");
+    assert!(log.contains("\nERROR message=a handler panicked"), "{log}");
+    for text in [&log, &replies] {
+        assert!(!text.contains("sk-"), "{text}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The engine over real connections: raw frames and raw JSON in and out of an in-memory stream.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+
+mod client;
+mod drain;
+mod events;
+mod jsonrpc;
+mod limits;
+mod logs;
+mod support;
+mod websocket;
+mod wire;

@@ -1,0 +1,138 @@
+//! RFC 6455 by raw frames: what is accepted, and the close code of what is not.
+
+use std::time::Duration;
+
+use rpc_engine::{Closed, Limits, accept_key};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Server, frame, soon, text};
+
+/// Sends raw bytes and expects a close frame with a code as the very next thing.
+async fn check(name: &str, bytes: &[u8], code: u16, closed: Closed) {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect_with(4 << 20, &[]);
+    peer.raw(bytes).await;
+    assert_eq!(peer.closing().await.0, code, "{name}");
+    assert_eq!(peer.ended().await, closed, "{name}");
+    assert_eq!(server.engine.connections(), 0);
+}
+
+#[tokio::test]
+async fn broken_frames_are_told_so() {
+    let unmasked = [&[0x81, 2][..], b"{}"].concat();
+    check("unmasked", &unmasked, 1002, Closed::Protocol).await;
+    check("RSV1", &frame(0xc1, b"{}"), 1002, Closed::Protocol).await;
+    check("opcode 3", &frame(0x83, b"{}"), 1002, Closed::Protocol).await;
+    check("opcode 11", &frame(0x8b, b""), 1002, Closed::Protocol).await;
+    check("long ping", &frame(0x89, &[b'p'; 126]), 1002, Closed::Protocol).await;
+    check("fragmented ping", &frame(0x09, b"p"), 1002, Closed::Protocol).await;
+    check("continuation of nothing", &frame(0x80, b"x"), 1002, Closed::Protocol).await;
+    let restarted = [frame(0x01, b"{"), frame(0x81, b"}")].concat();
+    check("text inside a message", &restarted, 1002, Closed::Protocol).await;
+    check("close of one byte", &frame(0x88, &[3]), 1002, Closed::Protocol).await;
+    check("invalid UTF-8", &frame(0x81, b"\"\xff\""), 1007, Closed::InvalidUtf8).await;
+    let cut_short = [frame(0x01, b"\"\xc3"), frame(0x80, b"\"")].concat();
+    check("invalid UTF-8 over fragments", &cut_short, 1007, Closed::InvalidUtf8).await;
+    check("close reason that is not UTF-8", &frame(0x88, b"\x03\xe8\xff"), 1007, Closed::InvalidUtf8).await;
+    check("binary", &frame(0x82, b"{}"), 1003, Closed::Binary).await;
+    check("close 1005", &frame(0x88, &1005_u16.to_be_bytes()), 1002, Closed::ByClient(Some(1002))).await;
+    check("close 1000", &frame(0x88, &1000_u16.to_be_bytes()), 1000, Closed::ByClient(Some(1000))).await;
+}
+
+#[tokio::test]
+async fn a_close_without_a_code_is_answered_and_what_follows_is_ignored() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    let publish = text(r#"{"jsonrpc":"2.0","method":"publish","params":{"topic":"a"},"id":1}"#);
+    peer.raw(&[frame(0x88, b""), publish].concat()).await;
+    assert_eq!(peer.frame().await, Some((0x88, Vec::new())));
+    assert_eq!(peer.frame().await, None);
+    assert_eq!(peer.ended().await, Closed::ByClient(None));
+    assert_eq!(server.app.broker.seq(), 0);
+}
+
+#[tokio::test]
+async fn whatever_is_allowed_works() {
+    let request = r#"{"jsonrpc":"2.0","method":"echo","params":{"text":"é"},"id":1}"#;
+    let reply = json!({"jsonrpc": "2.0", "result": "é", "id": 1});
+    let server = Server::new(Limits::default());
+
+    // Bytes that came with the HTTP head, cut inside a frame.
+    let bytes = text(request);
+    let mut peer = server.connect_with(1 << 20, &bytes[..9]);
+    peer.raw(&bytes[9..]).await;
+    assert_eq!(peer.next().await, reply);
+
+    // Two fragments, cut inside a code point, with a ping between them.
+    let cut = request.find('é').unwrap() + 1;
+    let (head, tail) = request.as_bytes().split_at(cut);
+    peer.raw(&[frame(0x01, head), frame(0x89, b"p"), frame(0x80, tail)].concat()).await;
+    assert_eq!(peer.frame().await, Some((0x8a, b"p".to_vec())));
+    assert_eq!(peer.next().await, reply);
+
+    // A pong that nobody asked for, and one byte at a time.
+    peer.raw(&frame(0x8a, b"x")).await;
+    for byte in text(request) {
+        peer.raw(&[byte]).await;
+    }
+    assert_eq!(peer.next().await, reply);
+    peer.raw(&frame(0x88, &1000_u16.to_be_bytes())).await;
+    assert_eq!(peer.closing().await.0, 1000);
+}
+
+#[tokio::test]
+async fn replies_that_were_ready_are_written_before_a_close() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
+    peer.raw(&[request, frame(0x83, b"")].concat()).await;
+    assert_eq!(peer.next().await, json!({"jsonrpc": "2.0", "result": 1, "id": 1}));
+    assert_eq!(peer.closing().await, (1002, "protocol error".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_and_then_closed() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    assert_eq!(peer.frame().await, Some((0x89, Vec::new())));
+    assert_eq!(peer.frame().await, Some((0x89, Vec::new())));
+    assert_eq!(peer.closing().await, (4008, "idle".to_owned()));
+    assert_eq!(peer.ended().await, Closed::Idle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_pings_stays() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    for _ in 0..20 {
+        assert_eq!(peer.frame().await, Some((0x89, Vec::new())));
+        peer.raw(&frame(0x8a, b"")).await;
+    }
+    assert_eq!(peer.call("sum", &json!([1])).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_never_ends_does_not_count_as_life() {
+    let server = Server::new(Limits::default());
+    let mut peer = server.connect();
+    // A header that promises a thousand bytes, which then trickle.
+    let bytes = frame(0x81, &[b' '; 1000]);
+    let mut rest = bytes.into_iter();
+    let closed = soon(async {
+        loop {
+            if let Ok(closed) = tokio::time::timeout(Duration::from_secs(1), &mut peer.served).await {
+                return closed.unwrap();
+            }
+            // The engine may have closed in between, which is what this waits for.
+            let _ = peer.stream.write_all(&[rest.next().unwrap()]).await;
+        }
+    })
+    .await;
+    assert_eq!(closed, Closed::Idle);
+}
+
+#[test]
+fn the_example_of_the_rfc() {
+    assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
