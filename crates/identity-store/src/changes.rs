@@ -1,0 +1,109 @@
+//! What a committed transaction changed, for those who want to know.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{AccountId, BundleId, SessionId};
+
+/// One thing that changed. It says "fetch again" and carries nothing but an id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// A bundle was made, renamed or deleted.
+    Bundles,
+    /// A binding of this bundle was made, moved or removed, or its account's status changed.
+    Bindings(BundleId),
+    /// An account was made, changed or deleted, or its status or its bundles changed.
+    Account(AccountId),
+    /// A login session moved.
+    Session(SessionId),
+}
+
+/// Told of the changes of each transaction, after its commit, in the order of the commits.
+///
+/// It is called from one place, on a task of the async runtime, while the next writer waits: it must neither block nor
+/// wait.
+pub type Announce = Arc<dyn Fn(&[Change]) + Send + Sync>;
+
+/// [`Change`] as it stands in the `events` table; the tags are part of the database format.
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum Stored<'a> {
+    #[serde(rename = "bundles")]
+    Bundles,
+    #[serde(rename = "bindings")]
+    Bindings {
+        #[serde(rename = "bundle")]
+        bundle: &'a str,
+    },
+    #[serde(rename = "account")]
+    Account {
+        #[serde(rename = "account")]
+        account: &'a str,
+    },
+    #[serde(rename = "session")]
+    Session {
+        #[serde(rename = "session")]
+        session: &'a str,
+    },
+}
+
+impl Change {
+    /// The change as JSON for the `events` table.
+    pub(crate) fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&match self {
+            Self::Bundles => Stored::Bundles,
+            Self::Bindings(id) => Stored::Bindings { bundle: id.as_str() },
+            Self::Account(id) => Stored::Account { account: id.as_str() },
+            Self::Session(id) => Stored::Session { session: id.as_str() },
+        })
+    }
+}
+
+/// The changes of one transaction: in order, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(Vec<Change>);
+
+impl Changes {
+    /// Adds a change unless it is there already.
+    pub(crate) fn push(&mut self, change: Change) {
+        if !self.0.contains(&change) {
+            self.0.push(change);
+        }
+    }
+
+    /// The changes so far.
+    pub(crate) fn as_slice(&self) -> &[Change] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_changes_are_pinned() {
+        let session: SessionId = "auth-67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap();
+        for (change, json) in [
+            (Change::Bundles, r#"{"type":"bundles"}"#),
+            (Change::Bindings(BundleId::blank()), r#"{"type":"bindings","bundle":"blank"}"#),
+            (Change::Account("a".parse().unwrap()), r#"{"type":"account","account":"a"}"#),
+            (
+                Change::Session(session),
+                r#"{"type":"session","session":"auth-67e55044-10b1-426f-9247-bb680e5fe0c8"}"#,
+            ),
+        ] {
+            assert_eq!(change.to_json().unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn a_change_is_kept_once_and_in_its_first_place() {
+        let mut changes = Changes::default();
+        for change in [Change::Bundles, Change::Bindings(BundleId::blank()), Change::Bundles] {
+            changes.push(change);
+        }
+        assert_eq!(changes.as_slice(), [Change::Bundles, Change::Bindings(BundleId::blank())]);
+    }
+}

@@ -1,0 +1,373 @@
+//! The two databases behind one face: where they are, how their connections behave, and how one SQL text runs on both.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Transaction};
+
+use crate::StoreError;
+
+/// The migrations of each database; a test compares their numbers and names.
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// Readers of a `SQLite` file. Each has a thread and a page cache, so there are few, and idle ones end.
+const SQLITE_READERS: u32 = 4;
+
+/// Connections to `PostgreSQL`; one of them writes at a time.
+const POSTGRES_CONNECTIONS: u32 = 8;
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// A `PostgreSQL` connection that was unused for this long is tried before it is used.
+const PING_AFTER: Duration = Duration::from_secs(5);
+
+/// Runs one SQL text on whichever database a [`Tx`] is in.
+///
+/// `all`, `optional` and `one` decode rows as the given type, `run` gives the number of rows that were changed, and
+/// `each` decodes row by row, so that a row which cannot be decoded does not hide the others.
+macro_rules! sql {
+    (run, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
+                .execute(held.connection()).await.map(|done| done.rows_affected()),
+            $crate::db::Tx::Postgres(held) => sqlx::query::<sqlx::Postgres>($text)$(.bind($value))*
+                .execute(held.connection()).await.map(|done| done.rows_affected()),
+        }.map_err($crate::StoreError::from)
+    };
+    (each, $row:ty, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
+                .fetch_all(held.connection()).await
+                .map(|rows| rows.iter().map($crate::db::decode::<_, $row>).collect::<Vec<_>>()),
+            $crate::db::Tx::Postgres(held) => sqlx::query::<sqlx::Postgres>($text)$(.bind($value))*
+                .fetch_all(held.connection()).await
+                .map(|rows| rows.iter().map($crate::db::decode::<_, $row>).collect::<Vec<_>>()),
+        }.map_err($crate::StoreError::from)
+    };
+    (all, $row:ty, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
+        $crate::db::sql!(@fetch fetch_all, $row, $tx, $text $(, $value)*)
+    };
+    (optional, $row:ty, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
+        $crate::db::sql!(@fetch fetch_optional, $row, $tx, $text $(, $value)*)
+    };
+    (one, $row:ty, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
+        $crate::db::sql!(@fetch fetch_one, $row, $tx, $text $(, $value)*)
+    };
+    (@fetch $fetch:ident, $row:ty, $tx:expr, $text:expr $(, $value:expr)*) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(held) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($value))*
+                .$fetch(held.connection()).await,
+            $crate::db::Tx::Postgres(held) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($value))*
+                .$fetch(held.connection()).await,
+        }.map_err($crate::StoreError::from)
+    };
+}
+pub(crate) use sql;
+
+/// Decodes one row, or says which row cannot be decoded and why.
+pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, (String, sqlx::Error)>
+where
+    R: sqlx::Row,
+    T: sqlx::FromRow<'r, R>,
+    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    &'static str: sqlx::ColumnIndex<R>,
+{
+    T::from_row(row).map_err(|error| (row.try_get("id").unwrap_or_default(), error))
+}
+
+/// Which database a store is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// A file of this machine.
+    Sqlite,
+    /// A server, possibly shared.
+    Postgres,
+}
+
+impl DatabaseKind {
+    /// `sqlite` or `postgres`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// Where the database is. `Debug` and `Display` leave out user, password and options of a `PostgreSQL` URL.
+#[derive(Clone)]
+pub struct DatabaseUrl(Place);
+
+#[derive(Clone)]
+enum Place {
+    Sqlite(PathBuf),
+    Postgres(Box<PgConnectOptions>),
+}
+
+/// A text that is not a database URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid database URL: {reason}")]
+pub struct InvalidUrl {
+    /// What is wrong, without the text, which may hold a password.
+    pub reason: &'static str,
+}
+
+impl DatabaseUrl {
+    /// The `SQLite` file at `path`.
+    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
+        Self(Place::Sqlite(path.into()))
+    }
+
+    /// Which database this is.
+    pub fn kind(&self) -> DatabaseKind {
+        match self.0 {
+            Place::Sqlite(_) => DatabaseKind::Sqlite,
+            Place::Postgres(_) => DatabaseKind::Postgres,
+        }
+    }
+
+    /// The `SQLite` file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::Sqlite(path) => Some(path),
+            Place::Postgres(_) => None,
+        }
+    }
+
+    /// The options for a `PostgreSQL` connection, if it is one.
+    pub(crate) fn postgres(&self) -> Option<&PgConnectOptions> {
+        match &self.0 {
+            Place::Sqlite(_) => None,
+            Place::Postgres(options) => Some(options),
+        }
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidUrl;
+
+    /// Reads `sqlite:<path>`, `postgres://...` or `postgresql://...`.
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            // `sqlite:///path` is how other programs write an absolute path.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                "" => Err(InvalidUrl { reason: "it names no file" }),
+                ":memory:" => Err(InvalidUrl { reason: "a database in memory would lose every login" }),
+                _ if path.contains('\0') => Err(InvalidUrl { reason: "the path has a zero byte" }),
+                _ => Ok(Self::sqlite(path)),
+            };
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(text)
+                .map_err(|_| InvalidUrl { reason: "it is not a PostgreSQL connection URL" })?;
+            return Ok(Self(Place::Postgres(Box::new(options))));
+        }
+        Err(InvalidUrl { reason: "it starts with neither sqlite: nor postgres://" })
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Place::Postgres(options) => write!(
+                f,
+                "postgres://{}:{}/{}",
+                options.get_host(),
+                options.get_port(),
+                options.get_database().unwrap_or_default()
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
+/// The pools of one database.
+#[derive(Debug)]
+pub(crate) enum Pools {
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// One connection, inside a transaction or not.
+pub(crate) enum Tx {
+    Sqlite(Held<Sqlite>),
+    Postgres(Held<Postgres>),
+}
+
+/// What keeps a connection: a transaction, which is undone unless it is committed, or the mere loan of a reader.
+pub(crate) enum Held<D: Database> {
+    Transaction(Transaction<'static, D>),
+    Reader(PoolConnection<D>),
+}
+
+impl<D: Database> Held<D> {
+    /// The connection to run a statement on.
+    pub(crate) fn connection(&mut self) -> &mut D::Connection {
+        match self {
+            Self::Transaction(transaction) => transaction,
+            Self::Reader(connection) => connection,
+        }
+    }
+
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Transaction(transaction) => transaction.commit().await,
+            Self::Reader(_) => Ok(()),
+        }
+    }
+}
+
+impl Tx {
+    /// Commits a transaction; a reader is given back.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(held) => held.commit().await,
+            Self::Postgres(held) => held.commit().await,
+        }
+        .map_err(StoreError::from)
+    }
+}
+
+impl Pools {
+    /// The pools of a `SQLite` file; nothing is opened yet.
+    pub(crate) fn sqlite(path: &Path, busy: Duration) -> Self {
+        let options = sqlite_options(path).busy_timeout(busy);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .acquire_timeout(busy * 2)
+            .connect_lazy_with(options.clone().journal_mode(SqliteJournalMode::Wal));
+        let readers = SqlitePoolOptions::new()
+            .max_connections(SQLITE_READERS)
+            .idle_timeout(IDLE)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .acquire_timeout(busy * 2)
+            .connect_lazy_with(options.pragma("query_only", "ON"));
+        Self::Sqlite { writer, readers }
+    }
+
+    /// The pool of a `PostgreSQL` database; nothing is connected yet.
+    pub(crate) fn postgres(options: &PgConnectOptions, busy: Duration) -> Self {
+        let millis = busy.as_millis().to_string();
+        let options = options
+            .clone()
+            .application_name("srvd")
+            .options([
+                ("lock_timeout", millis.clone()),
+                ("statement_timeout", (busy * 3).as_millis().to_string()),
+                ("idle_in_transaction_session_timeout", (busy * 6).as_millis().to_string()),
+            ])
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .idle_timeout(IDLE * 5)
+            .acquire_timeout(busy)
+            .test_before_acquire(false)
+            // A busy connection needs no ping; one that a server restart may have cut does.
+            .before_acquire(|connection, meta| {
+                Box::pin(async move { Ok(meta.idle_for < PING_AFTER || connection.ping().await.is_ok()) })
+            })
+            .connect_lazy_with(options);
+        Self::Postgres(pool)
+    }
+
+    /// A connection for reading.
+    pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Reader(readers.acquire().await?)),
+            Self::Postgres(pool) => Tx::Postgres(Held::Reader(pool.acquire().await?)),
+        })
+    }
+
+    /// A transaction that sees one state of the database throughout.
+    pub(crate) async fn snapshot(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Transaction(readers.begin().await?)),
+            Self::Postgres(pool) => Tx::Postgres(Held::Transaction(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+            )),
+        })
+    }
+
+    /// A transaction for writing, the only one of the whole database until it ends.
+    ///
+    /// `SQLite` has one writer by nature. `PostgreSQL` is given the same: identities change a few times an hour, and with
+    /// one writer every read-then-write is right without retries, and events are numbered in the order of commits.
+    pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => {
+                Tx::Sqlite(Held::Transaction(writer.begin_with("BEGIN IMMEDIATE").await?))
+            }
+            Self::Postgres(pool) => Tx::Postgres(Held::Transaction(
+                pool.begin_with("BEGIN; SELECT pg_advisory_xact_lock(8390891584389866)").await?,
+            )),
+        })
+    }
+
+    /// Brings the schema up to date, in one transaction and before any other writer.
+    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        match &mut tx {
+            Tx::Sqlite(held) => SQLITE_MIGRATIONS.run_direct(None, held.connection(), false).await,
+            Tx::Postgres(held) => POSTGRES_MIGRATIONS.run_direct(None, held.connection(), false).await,
+        }
+        .map_err(|error| StoreError::Migration(error.into()))?;
+        tx.commit().await
+    }
+
+    /// The newest schema that this build knows.
+    pub(crate) fn newest_schema(&self) -> i64 {
+        let migrations = match self {
+            Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
+            Self::Postgres(_) => &POSTGRES_MIGRATIONS,
+        };
+        migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
+    }
+
+    /// Ends every connection.
+    pub(crate) async fn close(&self) {
+        match self {
+            // The writer is last, so that it is the one to fold the write-ahead log into the file.
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// What every connection to a `SQLite` file has in common.
+pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON")
+        .pragma("secure_delete", "ON")
+        .pragma("fullfsync", "ON")
+        .pragma("cache_size", "-1024")
+        .disable_statement_logging()
+}

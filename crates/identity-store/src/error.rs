@@ -1,0 +1,276 @@
+//! Errors by what the caller can do about them. No text holds a secret.
+
+use std::path::PathBuf;
+
+use sqlx::error::ErrorKind;
+
+use crate::{AccountId, KeyId, SecretError};
+
+/// The error of the database library, kept as the source of ours.
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the store could not do what it was asked to. After an error nothing of the request is in the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error("no {what} {id}")]
+    NotFound {
+        /// `bundle`, `account`, `binding` or `session`.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// It is in the way of something that exists.
+    #[error("{what} {id}: {detail}")]
+    Conflict {
+        /// `bundle`, `bundle name`, `session` or `row`.
+        what: &'static str,
+        /// The id or name.
+        id: String,
+        /// What is in the way.
+        detail: &'static str,
+    },
+    /// It must stay as it is: the bundle `blank`.
+    #[error("the {what} {id} cannot be changed")]
+    Protected {
+        /// `bundle`.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// A text from outside is not usable.
+    #[error("invalid {field}: {reason}")]
+    InvalidName {
+        /// The field, such as `name` or `email`.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A login came back as another person than the account's.
+    #[error("account {account} belongs to {expected}, the login to {found}")]
+    IdentityMismatch {
+        /// The e-mail address or subject that the account has.
+        expected: String,
+        /// The e-mail address or subject that the login has.
+        found: String,
+        /// The account.
+        account: AccountId,
+    },
+    /// Another writer held the database for too long; the same request may succeed later.
+    #[error("the database is busy")]
+    Busy(#[source] Source),
+    /// A lock of the database could not be had; the same request may succeed later.
+    #[error("the database is locked")]
+    Locked(#[source] Source),
+    /// A row cannot be read. It stays as it is.
+    #[error("{table} {row} is corrupt: {reason}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's id; empty when the file itself is damaged.
+        row: String,
+        /// What is wrong, without the row's content.
+        reason: String,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the database could not be migrated")]
+    Migration(#[source] Source),
+    /// The database is down, full or read-only; retry later.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Source),
+    /// The database refused a statement.
+    #[error("the database refused a statement")]
+    Database(#[source] Source),
+    /// A secret did not seal or open.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// Why the store could not be opened. The database is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer build made this schema.
+    #[error("the database has schema {found}, this build knows {known}")]
+    SchemaNewer {
+        /// The schema's version.
+        found: i64,
+        /// The newest version that this build knows.
+        known: i64,
+    },
+    /// The database was sealed with another key.
+    #[error("wrong key: the database has key {database_key_id}, the given key is {given_key_id}")]
+    WrongKey {
+        /// The key of the database.
+        database_key_id: KeyId,
+        /// The key that was given.
+        given_key_id: KeyId,
+    },
+    /// The database cannot be reached, or another process holds it.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Source),
+    /// The file is no database of this program, or it is damaged. It is never overwritten.
+    #[error("{path} is not a usable database: {reason}", path = path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file or its directory cannot be made.
+    #[error("cannot create {path}", path = path.display())]
+    CannotCreate {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file or its directory may not be used.
+    #[error("no permission for {path}", path = path.display())]
+    Permission {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database refused a statement, or the schema could not be brought up to date.
+    #[error("the database refused a statement")]
+    Database(#[source] Source),
+}
+
+impl StoreError {
+    pub(crate) fn not_found(what: &'static str, id: &(impl ToString + ?Sized)) -> Self {
+        Self::NotFound { what, id: id.to_string() }
+    }
+
+    pub(crate) fn conflict(what: &'static str, id: &(impl ToString + ?Sized), detail: &'static str) -> Self {
+        Self::Conflict { what, id: id.to_string(), detail }
+    }
+
+    pub(crate) fn corrupt(
+        table: &'static str,
+        row: &(impl ToString + ?Sized),
+        reason: &(impl ToString + ?Sized),
+    ) -> Self {
+        Self::Corrupt { table, row: row.to_string(), reason: reason.to_string() }
+    }
+}
+
+/// What a failure of the database means, whichever database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Busy,
+    Locked,
+    Damaged,
+    Unavailable,
+    Duplicate,
+    Other,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match meaning(&error) {
+            Meaning::Busy => Self::Busy(error.into()),
+            Meaning::Locked => Self::Locked(error.into()),
+            Meaning::Damaged => Self::corrupt("database", "", &error),
+            Meaning::Unavailable => Self::Unavailable(error.into()),
+            Meaning::Duplicate => Self::conflict("row", "", "it exists already"),
+            Meaning::Other => Self::Database(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy(source) | StoreError::Locked(source) | StoreError::Unavailable(source) => {
+                Self::Unavailable(source)
+            }
+            StoreError::Corrupt { row, reason, .. } => Self::Corrupt { path: PathBuf::from(row), reason },
+            other => Self::Database(other.into()),
+        }
+    }
+}
+
+fn meaning(error: &sqlx::Error) -> Meaning {
+    match error {
+        sqlx::Error::Database(database) => {
+            if database.kind() == ErrorKind::UniqueViolation {
+                return Meaning::Duplicate;
+            }
+            let code = database.code().unwrap_or_default();
+            match code.parse::<u32>() {
+                // SQLite's codes are small numbers, PostgreSQL's are five characters.
+                Ok(number) if code.len() < 5 => sqlite_meaning(number),
+                _ => postgres_meaning(&code),
+            }
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Meaning::Unavailable,
+        _ => Meaning::Other,
+    }
+}
+
+/// The low byte of an extended result code is the primary one (sqlite.org/rescode.html).
+fn sqlite_meaning(code: u32) -> Meaning {
+    match code & 0xff {
+        5 => Meaning::Busy,
+        6 => Meaning::Locked,
+        11 | 26 => Meaning::Damaged,
+        // READONLY, IOERR, FULL, CANTOPEN
+        8 | 10 | 13 | 14 => Meaning::Unavailable,
+        _ => Meaning::Other,
+    }
+}
+
+/// The codes of `PostgreSQL`'s manual, appendix A.
+fn postgres_meaning(code: &str) -> Meaning {
+    match code {
+        // serialization_failure, deadlock_detected, query_canceled (by statement_timeout)
+        "40001" | "40P01" | "57014" => Meaning::Busy,
+        "55P03" => Meaning::Locked,
+        // data_corrupted, index_corrupted
+        "XX001" | "XX002" => Meaning::Damaged,
+        // shutdowns; read-only transaction; and the classes "connection" and "insufficient resources"
+        "57P01" | "57P02" | "57P03" | "57P05" | "25006" => Meaning::Unavailable,
+        _ if code.starts_with("08") || code.starts_with("53") => Meaning::Unavailable,
+        _ => Meaning::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_a_meaning() {
+        for (code, expected) in [
+            (5, Meaning::Busy),
+            (517, Meaning::Busy),
+            (262, Meaning::Locked),
+            (11, Meaning::Damaged),
+            (26, Meaning::Damaged),
+            (13, Meaning::Unavailable),
+            (2570, Meaning::Unavailable),
+            (1, Meaning::Other),
+        ] {
+            assert_eq!(sqlite_meaning(code), expected, "{code}");
+        }
+        for (code, expected) in [
+            ("40P01", Meaning::Busy),
+            ("57014", Meaning::Busy),
+            ("55P03", Meaning::Locked),
+            ("08006", Meaning::Unavailable),
+            ("53100", Meaning::Unavailable),
+            ("57P01", Meaning::Unavailable),
+            ("42P01", Meaning::Other),
+        ] {
+            assert_eq!(postgres_meaning(code), expected, "{code}");
+        }
+        assert_eq!(meaning(&sqlx::Error::PoolTimedOut), Meaning::Unavailable);
+    }
+}

@@ -1,0 +1,141 @@
+//! What people and providers write into text fields, checked before it reaches the database.
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::StoreError;
+
+/// The longest name, in characters.
+pub(crate) const MAX_NAME: usize = 100;
+
+/// The longest description, reason or other free text, in characters.
+const MAX_TEXT: usize = 2000;
+
+/// The longest secret, in bytes.
+const MAX_SECRET: usize = 64 * 1024;
+
+/// A key shorter than this shows nothing of itself.
+const MASKABLE: usize = 16;
+
+/// A name: trimmed, 1 to 100 characters, none of them a control character.
+pub(crate) fn name(field: &'static str, text: &str) -> Result<String, StoreError> {
+    let text = text.trim();
+    let reason = if text.is_empty() {
+        "it is empty"
+    } else if text.chars().count() > MAX_NAME {
+        "it is longer than 100 characters"
+    } else if text.chars().any(char::is_control) {
+        "it has a control character"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(StoreError::InvalidName { field, reason })
+}
+
+/// A free text: trimmed, possibly empty, at most 2000 characters, no control character but line feed and tab.
+pub(crate) fn text(field: &'static str, text: &str) -> Result<String, StoreError> {
+    let text = text.trim();
+    let reason = if text.chars().count() > MAX_TEXT {
+        "it is longer than 2000 characters"
+    } else if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        "it has a control character"
+    } else {
+        return Ok(text.to_owned());
+    };
+    Err(StoreError::InvalidName { field, reason })
+}
+
+/// An optional free text; an empty one counts as none.
+pub(crate) fn optional(field: &'static str, given: Option<&str>) -> Result<Option<String>, StoreError> {
+    given.map(|given| text(field, given)).transpose().map(|text| text.filter(|text| !text.is_empty()))
+}
+
+/// Checks a secret: not empty, at most 64 KiB, one line.
+pub(crate) fn secret(field: &'static str, secret: &SecretString) -> Result<(), StoreError> {
+    let secret = secret.expose_secret();
+    let reason = if secret.is_empty() {
+        "it is empty"
+    } else if secret.len() > MAX_SECRET {
+        "it is longer than 64 KiB"
+    } else if secret.chars().any(char::is_control) {
+        "it has a control character"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::InvalidName { field, reason })
+}
+
+/// The last four characters of a secret that is long enough to keep the rest secret.
+pub(crate) fn masked_tail(secret: &SecretString) -> Option<String> {
+    let secret = secret.expose_secret();
+    let count = secret.chars().count();
+    (count >= MASKABLE).then(|| secret.chars().skip(count - 4).collect())
+}
+
+/// What makes two bundle names the same.
+pub(crate) fn name_key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// The name of the `number`th bundle that would be called `base`, within the length of a name.
+pub(crate) fn numbered(base: &str, number: usize) -> String {
+    let suffix = if number < 2 { String::new() } else { format!(" {number}") };
+    let room = MAX_NAME - suffix.chars().count();
+    let cut: String = base.chars().take(room).collect();
+    format!("{}{suffix}", cut.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(found: Result<String, StoreError>, expected: Result<&str, &str>) {
+        let found = found.map_err(|error| match error {
+            StoreError::InvalidName { reason, .. } => reason,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(found.as_deref().map_err(|reason| *reason), expected);
+    }
+
+    #[test]
+    fn names() {
+        let (long, longer) = ("é".repeat(100), "é".repeat(101));
+        check(name("name", "  Team  "), Ok("Team"));
+        check(name("name", &long), Ok(&long));
+        check(name("name", &longer), Err("it is longer than 100 characters"));
+        check(name("name", " \t "), Err("it is empty"));
+        check(name("name", "a\nb"), Err("it has a control character"));
+        check(name("name", "a\0b"), Err("it has a control character"));
+    }
+
+    #[test]
+    fn texts() {
+        check(text("description", " one\n\ttwo "), Ok("one\n\ttwo"));
+        check(text("description", ""), Ok(""));
+        check(text("description", "a\u{1b}[2J"), Err("it has a control character"));
+        check(text("description", &"x".repeat(2001)), Err("it is longer than 2000 characters"));
+        assert!(matches!(optional("email", Some("  ")), Ok(None)));
+    }
+
+    #[test]
+    fn secrets() {
+        assert!(secret("api_key", &"sk-1".into()).is_ok());
+        for bad in ["", "a\nb", &"x".repeat(64 * 1024 + 1)] {
+            assert!(secret("api_key", &bad.into()).is_err());
+        }
+        assert_eq!(masked_tail(&"sk-0123456789abcd".into()).as_deref(), Some("abcd"));
+        assert_eq!(masked_tail(&"0123456789abcde".into()), None);
+    }
+
+    #[test]
+    fn numbered_names_stay_within_bounds() {
+        let long = "x".repeat(200);
+        for (base, number, expected) in [
+            ("Codex", 1, "Codex".to_owned()),
+            ("Codex", 2, "Codex 2".to_owned()),
+            (&long, 1, "x".repeat(100)),
+            (&long, 12, format!("{} 12", "x".repeat(97))),
+        ] {
+            assert_eq!(numbered(base, number), expected);
+        }
+    }
+}

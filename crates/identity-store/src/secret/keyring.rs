@@ -1,0 +1,46 @@
+//! The keys a store works with: one that seals, and older ones that still open.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Key, KeyId};
+
+/// The key that seals, and older keys that only open. Cheap to clone; `Debug` shows key ids.
+#[derive(Clone)]
+pub struct Keyring {
+    /// The first key seals.
+    keys: Arc<[Key]>,
+}
+
+impl Keyring {
+    /// A keyring of one key.
+    pub fn from_key(key: Key) -> Self {
+        Self::with_old(key, Vec::new())
+    }
+
+    /// A keyring that seals with `key`, and also opens what one of `old` sealed.
+    pub fn with_old(key: Key, old: Vec<Key>) -> Self {
+        Self { keys: std::iter::once(key).chain(old).collect() }
+    }
+
+    /// The id of the key that seals.
+    pub fn key_id(&self) -> KeyId {
+        self.current().id()
+    }
+
+    /// The key that seals.
+    pub(crate) fn current(&self) -> &Key {
+        &self.keys[0]
+    }
+
+    /// The key of that id.
+    pub(crate) fn find(&self, id: KeyId) -> Option<&Key> {
+        self.keys.iter().find(|key| key.id() == id)
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter()).finish()
+    }
+}

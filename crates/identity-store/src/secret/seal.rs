@@ -1,0 +1,265 @@
+//! The box around one secret: `0x01 | key id[8] | nonce[24] | secretbox(key, nonce, P)`.
+//!
+//! `P = 0x01 | lp(table) | lp(column) | lp(row id) | generation (u64) | lp(secret) | zeros to a multiple of 64`, where
+//! `lp` is a `u32` length and the bytes; numbers are big-endian. libsodium's secretbox (XSalsa20-Poly1305) has no
+//! associated data, so what binds a box to its row stands inside, and the zeros hide the secret's length.
+
+use crypto_secretbox::aead::Aead as _;
+use crypto_secretbox::{KeyInit as _, Nonce, XSalsa20Poly1305};
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::{KeyId, Keyring};
+
+/// The version of the box and of what is in it.
+const VERSION: u8 = 1;
+
+/// The bytes before the secretbox.
+const HEADER: usize = 1 + 8 + 24;
+
+/// The bytes that secretbox adds.
+const TAG: usize = 16;
+
+/// What is in the box is a multiple of this.
+const BLOCK: usize = 64;
+
+/// Where a secret stands. A box opens in the place it was sealed for, and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cell<'a> {
+    /// The table.
+    pub(crate) table: &'a str,
+    /// The column.
+    pub(crate) column: &'a str,
+    /// The row's id.
+    pub(crate) row: &'a str,
+    /// How often the secret in this place was written.
+    pub(crate) generation: u64,
+}
+
+/// Why a secret did not seal or open. No variant holds a byte of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// There is no secret in this account's row.
+    #[error("the account has no sealed secret")]
+    Absent,
+    /// No key of the keyring sealed it.
+    #[error("the secret was sealed with key {key_id}, which is not in the keyring")]
+    WrongKeyId {
+        /// The key that sealed it.
+        key_id: KeyId,
+    },
+    /// It was sealed for another row, column or generation.
+    #[error("the secret was sealed for another place")]
+    Mismatch,
+    /// It is too short to be a box.
+    #[error("the sealed secret is truncated")]
+    Truncated,
+    /// Its first byte names no version that this build knows.
+    #[error("the sealed secret has the unknown version {version}")]
+    UnknownVersion {
+        /// That byte.
+        version: u8,
+    },
+    /// It was changed after it was sealed.
+    #[error("the sealed secret was changed")]
+    Tampered,
+    /// It is longer than a box can say.
+    #[error("the secret is too long")]
+    TooLong,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Random,
+}
+
+/// Seals a secret for one place, with a new random nonce.
+pub(crate) fn seal(keyring: &Keyring, cell: Cell<'_>, secret: &SecretString) -> Result<Vec<u8>, SecretError> {
+    let mut nonce = [0; 24];
+    getrandom::fill(&mut nonce).map_err(|_| SecretError::Random)?;
+    seal_with_nonce(keyring, cell, secret, nonce)
+}
+
+fn seal_with_nonce(
+    keyring: &Keyring,
+    cell: Cell<'_>,
+    secret: &SecretString,
+    nonce: [u8; 24],
+) -> Result<Vec<u8>, SecretError> {
+    let key = keyring.current();
+    let plain = inside(cell, secret.expose_secret().as_bytes())?;
+    let cipher = XSalsa20Poly1305::new(key.bytes().into());
+    let boxed =
+        cipher.encrypt(Nonce::from_slice(&nonce), plain.as_slice()).map_err(|_| SecretError::TooLong)?;
+    let mut sealed = Vec::with_capacity(HEADER + boxed.len());
+    sealed.push(VERSION);
+    sealed.extend(key.id().0);
+    sealed.extend(nonce);
+    sealed.extend(boxed);
+    Ok(sealed)
+}
+
+/// Opens what [`seal`] made, if it stands where it was sealed for.
+pub(crate) fn open(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<SecretString, SecretError> {
+    let version = *sealed.first().ok_or(SecretError::Truncated)?;
+    if version != VERSION {
+        return Err(SecretError::UnknownVersion { version });
+    }
+    let (header, boxed) = sealed.split_at_checked(HEADER).ok_or(SecretError::Truncated)?;
+    if boxed.len() < TAG + BLOCK {
+        return Err(SecretError::Truncated);
+    }
+    let mut id = [0; 8];
+    id.copy_from_slice(&header[1..9]);
+    let key = keyring.find(KeyId(id)).ok_or(SecretError::WrongKeyId { key_id: KeyId(id) })?;
+    let cipher = XSalsa20Poly1305::new(key.bytes().into());
+    let plain = cipher.decrypt(Nonce::from_slice(&header[9..]), boxed).map_err(|_| SecretError::Tampered)?;
+    take_out(cell, &Zeroizing::new(plain))
+}
+
+/// Builds `P`.
+fn inside(cell: Cell<'_>, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let bound = bound_part(cell)?;
+    let length = u32::try_from(secret.len()).map_err(|_| SecretError::TooLong)?;
+    let total = (bound.len() + 4 + secret.len()).next_multiple_of(BLOCK);
+    // The buffer has its final size at once: a growing one would leave copies of the secret behind.
+    let mut plain = Zeroizing::new(Vec::with_capacity(total));
+    plain.extend(bound);
+    plain.extend(length.to_be_bytes());
+    plain.extend_from_slice(secret);
+    plain.resize(total, 0);
+    Ok(plain)
+}
+
+/// Compares what binds the box to its place, and takes the secret out of `P`.
+fn take_out(cell: Cell<'_>, plain: &[u8]) -> Result<SecretString, SecretError> {
+    let rest = plain.strip_prefix(bound_part(cell)?.as_slice()).ok_or(SecretError::Mismatch)?;
+    // The box is authentic, so what is malformed from here on was sealed by another program.
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or(SecretError::Mismatch)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| SecretError::Mismatch)?;
+    let (secret, padding) = rest.split_at_checked(length).ok_or(SecretError::Mismatch)?;
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(SecretError::Mismatch);
+    }
+    std::str::from_utf8(secret).map(SecretString::from).map_err(|_| SecretError::Mismatch)
+}
+
+/// The part of `P` before the secret.
+fn bound_part(cell: Cell<'_>) -> Result<Vec<u8>, SecretError> {
+    let mut bytes = vec![VERSION];
+    for text in [cell.table, cell.column, cell.row] {
+        bytes.extend(u32::try_from(text.len()).map_err(|_| SecretError::TooLong)?.to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes.extend(cell.generation.to_be_bytes());
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::secret::Key;
+
+    const CELL: Cell<'static> = Cell { table: "accounts", column: "sealed_secret", row: "a1", generation: 3 };
+
+    fn ring(name: &str) -> Keyring {
+        Keyring::from_key(key(name))
+    }
+
+    fn key(name: &str) -> Key {
+        Key::parse(format!("{name:-<40}").as_bytes()).unwrap()
+    }
+
+    fn sealed(secret: &str) -> Vec<u8> {
+        seal(&ring("one"), CELL, &secret.into()).unwrap()
+    }
+
+    fn check(ring: &Keyring, cell: Cell<'_>, sealed: &[u8], expected: Result<&str, SecretError>) {
+        let found = open(ring, cell, sealed);
+        assert_eq!(found.as_ref().map(SecretString::expose_secret).map_err(|e| *e), expected);
+    }
+
+    /// The vector was made with `PyNaCl`: key 32 times 7, nonce 24 times 9.
+    #[test]
+    fn the_box_is_libsodiums() {
+        let cipher = XSalsa20Poly1305::new(&[7; 32].into());
+        let boxed = cipher.encrypt(&[9; 24].into(), b"tok_refresh_abc".as_slice()).unwrap();
+        let expected = "f442b798aa9bf3985dc61f70bb32a401f82578a94d34549e61077ab7cb56d6";
+        let bytes: Vec<u8> = (0..expected.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&expected[at..at + 2], 16).unwrap())
+            .collect();
+        assert_eq!(boxed, bytes);
+    }
+
+    #[test]
+    fn a_box_opens_only_in_its_place_and_with_its_key() {
+        let boxed = sealed("sk-secret");
+        check(&ring("one"), CELL, &boxed, Ok("sk-secret"));
+        for moved in [
+            Cell { row: "a2", ..CELL },
+            Cell { column: "other", ..CELL },
+            Cell { table: "tokens", ..CELL },
+            Cell { generation: 2, ..CELL },
+        ] {
+            check(&ring("one"), moved, &boxed, Err(SecretError::Mismatch));
+        }
+        check(&ring("two"), CELL, &boxed, Err(SecretError::WrongKeyId { key_id: ring("one").key_id() }));
+        check(&Keyring::with_old(key("two"), vec![key("one")]), CELL, &boxed, Ok("sk-secret"));
+        let mut other = boxed;
+        other[0] = 2;
+        check(&ring("one"), CELL, &other, Err(SecretError::UnknownVersion { version: 2 }));
+    }
+
+    #[test]
+    fn nonces_differ_and_lengths_are_hidden() {
+        assert_ne!(sealed("a"), sealed("a"));
+        assert_eq!(sealed("a").len(), sealed("abcdefgh").len());
+        check(&ring("one"), CELL, &sealed(""), Ok(""));
+        let long = "x".repeat(10_000);
+        check(&ring("one"), CELL, &sealed(&long), Ok(&long));
+    }
+
+    #[test]
+    fn errors_and_debug_show_no_secret() {
+        let error = open(&ring("one"), Cell { row: "a2", ..CELL }, &sealed("sk-planted")).unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", ring("sk-planted"));
+        assert!(!shown.contains("planted"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens(secret in ".{0,200}") {
+            check(&ring("one"), CELL, &sealed(&secret), Ok(&secret));
+        }
+
+        /// A box of which any bit was flipped never opens, and names why.
+        #[test]
+        fn a_flipped_bit_is_noticed(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+            let mut boxed = sealed("sk-secret");
+            let at = at.index(boxed.len());
+            boxed[at] ^= 1 << bit;
+            let error = open(&ring("one"), CELL, &boxed).unwrap_err();
+            let expected = match at {
+                0 => matches!(error, SecretError::UnknownVersion { .. }),
+                1..=8 => matches!(error, SecretError::WrongKeyId { .. }),
+                _ => error == SecretError::Tampered,
+            };
+            prop_assert!(expected, "byte {at}: {error:?}");
+        }
+
+        /// A box that was cut anywhere never opens.
+        #[test]
+        fn a_cut_is_noticed(at in any::<prop::sample::Index>()) {
+            let boxed = sealed(&"x".repeat(100));
+            let error = open(&ring("one"), CELL, &boxed[..at.index(boxed.len())]).unwrap_err();
+            prop_assert!(matches!(error, SecretError::Truncated | SecretError::Tampered), "{error:?}");
+        }
+
+        /// Bytes from anywhere never make it panic.
+        #[test]
+        fn noise_is_refused(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(open(&ring("one"), CELL, &noise).is_err());
+        }
+    }
+}

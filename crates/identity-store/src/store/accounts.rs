@@ -1,0 +1,350 @@
+//! Accounts: reading, editing, deleting, their status and their secret.
+
+use std::collections::HashMap;
+
+use secrecy::SecretString;
+
+use super::{Store, Work};
+use crate::db::{Tx, sql};
+use crate::secret::{self, Cell};
+use crate::{
+    Account, AccountEdit, AccountFilter, AccountId, AccountList, BundleId, Change, CorruptRow, ProviderId,
+    SecretError, SecretRef, StatusReport, StoreError, names,
+};
+
+const TABLE: &str = "accounts";
+
+/// The columns of [`AccountRow`].
+macro_rules! columns {
+    () => {
+        "accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id, \
+         scopes, secret_ref, masked_tail, status, status_reason, evidence, checked_at, expires_at, \
+         login_deadline_at, accounts.created_at, accounts.updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    id: String,
+    provider: String,
+    kind: String,
+    owner: String,
+    name: String,
+    display_name: Option<String>,
+    email: Option<String>,
+    subject: Option<String>,
+    base_url: Option<String>,
+    client_id: Option<String>,
+    scopes: Option<String>,
+    secret_ref: String,
+    masked_tail: Option<String>,
+    status: String,
+    status_reason: Option<String>,
+    evidence: String,
+    checked_at: Option<i64>,
+    expires_at: Option<i64>,
+    login_deadline_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Store {
+    /// The accounts that pass the filter, oldest first. A row that cannot be read is reported beside them.
+    pub async fn accounts(&self, filter: AccountFilter) -> Result<AccountList, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let provider = filter.provider.as_ref().map(ProviderId::as_str);
+        let bundle = filter.bundle.as_ref().map(BundleId::as_str);
+        let rows = sql!(
+            each,
+            AccountRow,
+            &mut tx,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts
+                 WHERE ($1 IS NULL OR provider = $1)
+                   AND ($2 IS NULL OR id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $2))
+                 ORDER BY created_at, id"
+            ),
+            provider,
+            bundle,
+        )?;
+        let mut bound = bindings_by_account(&mut tx, provider).await?;
+        tx.commit().await?;
+        let mut list = AccountList::default();
+        for row in rows {
+            let parsed =
+                row.map_err(|(id, error)| CorruptRow { id, reason: error.to_string() }).and_then(|row| {
+                    let id = row.id.clone();
+                    let bound_to = bound.remove(&id).unwrap_or_default();
+                    row.parse(bound_to).map_err(|reason| CorruptRow { id, reason })
+                });
+            match parsed {
+                Ok(account) => list.accounts.push(account),
+                Err(corrupt) => list.corrupt.push(corrupt),
+            }
+        }
+        Ok(list)
+    }
+
+    /// One account.
+    pub async fn account(&self, id: &AccountId) -> Result<Account, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let account = account_in(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(account)
+    }
+
+    /// The account that stands for a provider in a bundle; `None` when the bundle is not there or binds none.
+    pub async fn bound_account(
+        &self,
+        bundle: &BundleId,
+        provider: &ProviderId,
+    ) -> Result<Option<Account>, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let row = sql!(
+            optional,
+            AccountRow,
+            &mut tx,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM identity_bindings
+                 JOIN accounts ON accounts.id = identity_bindings.account_id
+                 WHERE identity_bindings.bundle_id = $1 AND identity_bindings.provider = $2"
+            ),
+            bundle.as_str(),
+            provider.as_str(),
+        )?;
+        let account = match row {
+            Some(row) => Some(complete(&mut tx, row).await?),
+            None => None,
+        };
+        tx.commit().await?;
+        Ok(account)
+    }
+
+    /// Changes an account's names.
+    pub async fn update_account(
+        &self,
+        id: &AccountId,
+        edit: AccountEdit,
+        now: i64,
+    ) -> Result<Account, StoreError> {
+        let name = edit.name.as_deref().map(|name| names::name("name", name)).transpose()?;
+        let display_name =
+            edit.display_name.as_deref().map(|name| names::text("display_name", name)).transpose()?;
+        let mut work = self.write(now).await?;
+        sql!(
+            run,
+            &mut work.tx,
+            "UPDATE accounts SET name = COALESCE($2, name),
+                 display_name = NULLIF(COALESCE($3, display_name), ''), updated_at = $4 WHERE id = $1",
+            id.as_str(),
+            name.as_deref(),
+            display_name.as_deref(),
+            now,
+        )?;
+        let account = account_in(&mut work.tx, id).await?;
+        work.audit("account.update", id.as_str()).await?;
+        work.changed(Change::Account(id.clone()));
+        work.commit().await?;
+        Ok(account)
+    }
+
+    /// Deletes an account and every binding to it; gives the account as it was.
+    pub async fn delete_account(&self, id: &AccountId, now: i64) -> Result<Account, StoreError> {
+        let mut work = self.write(now).await?;
+        let account = account_in(&mut work.tx, id).await?;
+        delete_row(&mut work, id).await?;
+        for bundle in &account.bound_to {
+            work.changed(Change::Bindings(bundle.clone()));
+        }
+        work.commit().await?;
+        Ok(account)
+    }
+
+    /// Deletes an account's row that cannot be read, so that a person can start over; a row that can be read is a
+    /// conflict.
+    pub async fn discard_corrupt_account(&self, id: &AccountId, now: i64) -> Result<(), StoreError> {
+        let mut work = self.write(now).await?;
+        match account_in(&mut work.tx, id).await {
+            Ok(_) => return Err(StoreError::conflict("account", id, "it can be read")),
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let bound = sql!(
+            all,
+            (String,),
+            &mut work.tx,
+            "SELECT bundle_id FROM identity_bindings WHERE account_id = $1 ORDER BY bundle_id",
+            id.as_str(),
+        )?;
+        for bundle in bound.into_iter().filter_map(|(bundle,)| bundle.parse().ok()) {
+            work.changed(Change::Bindings(bundle));
+        }
+        delete_row(&mut work, id).await?;
+        work.commit().await
+    }
+
+    /// Writes down what a health check found. It is announced when it says something else than before.
+    pub async fn set_status(
+        &self,
+        id: &AccountId,
+        report: StatusReport,
+        now: i64,
+    ) -> Result<Account, StoreError> {
+        let reason = names::optional("status_reason", report.reason.as_deref())?;
+        let mut work = self.write(now).await?;
+        let before = account_in(&mut work.tx, id).await?;
+        sql!(
+            run,
+            &mut work.tx,
+            "UPDATE accounts SET status = $2, status_reason = $3, evidence = $4, checked_at = $5, expires_at = $6,
+                 login_deadline_at = $7, updated_at = $8 WHERE id = $1",
+            id.as_str(),
+            report.status.as_str(),
+            reason.as_deref(),
+            report.evidence.as_str(),
+            report.checked_at,
+            report.expires_at,
+            report.login_deadline_at,
+            now,
+        )?;
+        let after = account_in(&mut work.tx, id).await?;
+        if before.status != after.status {
+            work.audit("account.status", id.as_str()).await?;
+            account_changed(&mut work, &after);
+        }
+        // A check that only confirms what is known must not wake every client.
+        let unchanged = Account { checked_at: after.checked_at, updated_at: after.updated_at, ..before };
+        if unchanged != after {
+            work.changed(Change::Account(id.clone()));
+        }
+        work.commit().await?;
+        Ok(after)
+    }
+
+    /// Opens the secret that is sealed in the account's row.
+    pub async fn open_secret(&self, id: &AccountId) -> Result<SecretString, StoreError> {
+        let mut tx = self.read().await?;
+        let row = sql!(
+            optional,
+            (String, Option<Vec<u8>>, i64),
+            &mut tx,
+            "SELECT secret_ref, sealed_secret, generation FROM accounts WHERE id = $1",
+            id.as_str(),
+        )?;
+        let (reference, sealed, generation) = row.ok_or_else(|| StoreError::not_found("account", id))?;
+        let reference: SecretRef =
+            reference.parse().map_err(|error| StoreError::corrupt(TABLE, id, &json_reason(&error)))?;
+        let (SecretRef::Sealed, Some(sealed)) = (reference, sealed) else {
+            return Err(SecretError::Absent.into());
+        };
+        Ok(secret::open(self.keyring(), cell(id, generation)?, &sealed)?)
+    }
+}
+
+/// Where an account's sealed secret stands.
+pub(crate) fn cell(id: &AccountId, generation: i64) -> Result<Cell<'_>, StoreError> {
+    let generation = u64::try_from(generation)
+        .map_err(|_| StoreError::corrupt(TABLE, id, "its generation is negative"))?;
+    Ok(Cell { table: TABLE, column: "sealed_secret", row: id.as_str(), generation })
+}
+
+/// One account, in a transaction that is under way.
+pub(crate) async fn account_in(tx: &mut Tx, id: &AccountId) -> Result<Account, StoreError> {
+    let row = sql!(
+        optional,
+        AccountRow,
+        tx,
+        concat!("SELECT ", columns!(), " FROM accounts WHERE id = $1"),
+        id.as_str(),
+    )?;
+    complete(tx, row.ok_or_else(|| StoreError::not_found("account", id))?).await
+}
+
+/// Announces an account, and the bundles that show its status.
+pub(crate) fn account_changed(work: &mut Work, account: &Account) {
+    for bundle in &account.bound_to {
+        work.changed(Change::Bindings(bundle.clone()));
+    }
+    work.changed(Change::Account(account.id.clone()));
+}
+
+/// Deletes an account's row; its bindings go with it.
+pub(crate) async fn delete_row(work: &mut Work, id: &AccountId) -> Result<(), StoreError> {
+    sql!(run, &mut work.tx, "DELETE FROM accounts WHERE id = $1", id.as_str())?;
+    work.audit("account.delete", id.as_str()).await?;
+    work.changed(Change::Account(id.clone()));
+    Ok(())
+}
+
+/// Adds the bundles that bind the account, and parses it.
+async fn complete(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
+    let bundles = sql!(
+        all,
+        (String,),
+        tx,
+        "SELECT bundle_id FROM identity_bindings WHERE account_id = $1 ORDER BY bundle_id",
+        row.id.as_str(),
+    )?;
+    let id = row.id.clone();
+    row.parse(bundles.into_iter().map(|(id,)| id).collect())
+        .map_err(|reason| StoreError::corrupt(TABLE, &id, &reason))
+}
+
+async fn bindings_by_account(
+    tx: &mut Tx,
+    provider: Option<&str>,
+) -> Result<HashMap<String, Vec<String>>, StoreError> {
+    let rows = sql!(
+        all,
+        (String, String),
+        tx,
+        "SELECT account_id, bundle_id FROM identity_bindings WHERE $1 IS NULL OR provider = $1 ORDER BY bundle_id",
+        provider,
+    )?;
+    let mut bound: HashMap<String, Vec<String>> = HashMap::new();
+    for (account, bundle) in rows {
+        bound.entry(account).or_default().push(bundle);
+    }
+    Ok(bound)
+}
+
+impl AccountRow {
+    /// Turns text into types; the error says what is wrong without showing the row.
+    fn parse(self, bound_to: Vec<String>) -> Result<Account, String> {
+        let word = |error: crate::UnknownWord| error.to_string();
+        let bundle = |id: String| id.parse().map_err(|error: crate::InvalidId| error.to_string());
+        Ok(Account {
+            id: self.id.parse().map_err(|error: crate::InvalidId| error.to_string())?,
+            provider: self.provider.parse().map_err(|error: crate::InvalidId| error.to_string())?,
+            kind: self.kind.parse().map_err(word)?,
+            owner: self.owner.parse().map_err(word)?,
+            name: self.name,
+            display_name: self.display_name,
+            email: self.email,
+            subject: self.subject,
+            base_url: self.base_url,
+            client_id: self.client_id,
+            scopes: self.scopes,
+            secret_ref: self.secret_ref.parse().map_err(|error| json_reason(&error))?,
+            masked_tail: self.masked_tail,
+            status: self.status.parse().map_err(word)?,
+            status_reason: self.status_reason,
+            evidence: self.evidence.parse().map_err(word)?,
+            checked_at: self.checked_at,
+            expires_at: self.expires_at,
+            login_deadline_at: self.login_deadline_at,
+            bound_to: bound_to.into_iter().map(bundle).collect::<Result<_, _>>()?,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+/// What is wrong with a JSON text, without a piece of it: serde quotes what it did not expect.
+fn json_reason(error: &serde_json::Error) -> String {
+    format!("its secret reference is not valid (line {}, column {})", error.line(), error.column())
+}

@@ -1,0 +1,373 @@
+//! Bundles and their bindings.
+
+use super::accounts::{account_in, delete_row};
+use super::{Store, Work};
+use crate::db::{Tx, sql};
+use crate::{
+    AccountId, Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, NewBundle, Owner, ProviderId,
+    Status, StoreError, names,
+};
+
+#[derive(sqlx::FromRow)]
+struct BundleRow {
+    id: String,
+    name: String,
+    description: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+/// Bundle, provider, account and the account's status.
+type BindingRow = (String, String, String, String);
+
+impl Store {
+    /// All bundles, oldest first.
+    pub async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let rows = sql!(
+            all,
+            BundleRow,
+            &mut tx,
+            "SELECT id, name, description, created_at, updated_at FROM identity_bundles ORDER BY created_at, id"
+        )?;
+        let bindings = bindings_in(&mut tx, None).await?;
+        tx.commit().await?;
+        let mut by_bundle: std::collections::HashMap<String, Vec<Binding>> = std::collections::HashMap::new();
+        for (bundle, binding) in bindings {
+            by_bundle.entry(bundle).or_default().push(binding);
+        }
+        let mut bundles = Vec::with_capacity(rows.len());
+        for row in rows {
+            let bindings = by_bundle.remove(&row.id).unwrap_or_default();
+            match row.parse(bindings) {
+                Ok(bundle) => bundles.push(bundle),
+                // One bad row must not hide the others; asked for by its id, it is an error.
+                Err(error) => tracing::error!(%error, "a bundle was skipped"),
+            }
+        }
+        Ok(bundles)
+    }
+
+    /// One bundle.
+    pub async fn bundle(&self, id: &BundleId) -> Result<Bundle, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let bundle = bundle_in(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(bundle)
+    }
+
+    /// The bundle of that name, without regard to case.
+    pub async fn bundle_named(&self, name: &str) -> Result<Option<Bundle>, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let row = sql!(
+            optional,
+            BundleRow,
+            &mut tx,
+            "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE name_key = $1",
+            names::name_key(name.trim()),
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        let bundle = complete(&mut tx, row).await?;
+        tx.commit().await?;
+        Ok(Some(bundle))
+    }
+
+    /// Makes a bundle.
+    pub async fn create_bundle(&self, new: NewBundle, now: i64) -> Result<Bundle, StoreError> {
+        let name = names::name("name", &new.name)?;
+        let description = names::text("description", &new.description)?;
+        let mut work = self.write(now).await?;
+        insert(&mut work, &new.id, &name, &description).await?;
+        let bundle = bundle_in(&mut work.tx, &new.id).await?;
+        work.commit().await?;
+        Ok(bundle)
+    }
+
+    /// Changes a bundle's name or description.
+    pub async fn update_bundle(
+        &self,
+        id: &BundleId,
+        edit: BundleEdit,
+        now: i64,
+    ) -> Result<Bundle, StoreError> {
+        unprotected(id)?;
+        let name = edit.name.as_deref().map(|name| names::name("name", name)).transpose()?;
+        let description =
+            edit.description.as_deref().map(|text| names::text("description", text)).transpose()?;
+        let mut work = self.write(now).await?;
+        if let Some(name) = &name {
+            let taken = sql!(
+                optional,
+                (String,),
+                &mut work.tx,
+                "SELECT id FROM identity_bundles WHERE name_key = $1 AND id <> $2",
+                names::name_key(name),
+                id.as_str(),
+            )?;
+            if taken.is_some() {
+                return Err(name_taken(name));
+            }
+        }
+        sql!(
+            run,
+            &mut work.tx,
+            "UPDATE identity_bundles SET name = COALESCE($2, name), name_key = COALESCE($3, name_key),
+                 description = COALESCE($4, description), updated_at = $5 WHERE id = $1",
+            id.as_str(),
+            name.as_deref(),
+            name.as_deref().map(names::name_key),
+            description.as_deref(),
+            now,
+        )?;
+        let bundle = bundle_in(&mut work.tx, id).await?;
+        work.audit("bundle.update", id.as_str()).await?;
+        work.changed(Change::Bundles);
+        work.commit().await?;
+        Ok(bundle)
+    }
+
+    /// Deletes a bundle, and with it the accounts that bundles hold and no other bundle binds.
+    pub async fn delete_bundle(&self, id: &BundleId, now: i64) -> Result<DeletedBundle, StoreError> {
+        unprotected(id)?;
+        let mut work = self.write(now).await?;
+        let bundle = bundle_in(&mut work.tx, id).await?;
+        let mut accounts = Vec::new();
+        work.changed(Change::Bundles);
+        work.changed(Change::Bindings(id.clone()));
+        for binding in &bundle.bindings {
+            work.changed(Change::Account(binding.account.clone()));
+            match account_in(&mut work.tx, &binding.account).await {
+                Ok(account) if account.owner == Owner::Bundle && account.bound_to == [id.clone()] => {
+                    accounts.push(account);
+                }
+                // A row that cannot be read stays, unbound and reported; it must not keep the bundle alive.
+                Ok(_) | Err(StoreError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for account in &accounts {
+            delete_row(&mut work, &account.id).await?;
+        }
+        sql!(run, &mut work.tx, "DELETE FROM identity_bundles WHERE id = $1", id.as_str())?;
+        work.audit("bundle.delete", id.as_str()).await?;
+        work.commit().await?;
+        Ok(DeletedBundle { bundle, accounts })
+    }
+
+    /// Makes an account stand for its provider in a bundle, in place of the one that did before.
+    pub async fn bind(&self, bundle: &BundleId, account: &AccountId, now: i64) -> Result<Bundle, StoreError> {
+        unprotected(bundle)?;
+        let mut work = self.write(now).await?;
+        let before = bundle_in(&mut work.tx, bundle).await?;
+        let provider = account_in(&mut work.tx, account).await?.provider;
+        let moved = before.bindings.iter().find(|binding| binding.provider == provider);
+        if moved.is_some_and(|binding| binding.account == *account) {
+            return Ok(before);
+        }
+        bind_in(&mut work, bundle, &provider, account).await?;
+        if let Some(binding) = moved {
+            work.changed(Change::Account(binding.account.clone()));
+        }
+        work.audit("bundle.bind", &format!("{bundle} {provider} {account}")).await?;
+        let after = bundle_in(&mut work.tx, bundle).await?;
+        work.commit().await?;
+        Ok(after)
+    }
+
+    /// Removes a provider from a bundle; the account stays.
+    pub async fn unbind(
+        &self,
+        bundle: &BundleId,
+        provider: &ProviderId,
+        now: i64,
+    ) -> Result<Bundle, StoreError> {
+        unprotected(bundle)?;
+        let mut work = self.write(now).await?;
+        touch(&mut work, bundle).await?;
+        let removed = sql!(
+            optional,
+            (String,),
+            &mut work.tx,
+            "DELETE FROM identity_bindings WHERE bundle_id = $1 AND provider = $2 RETURNING account_id",
+            bundle.as_str(),
+            provider.as_str(),
+        )?;
+        let (account,) =
+            removed.ok_or_else(|| StoreError::not_found("binding", &format!("{bundle} {provider}")))?;
+        work.changed(Change::Bindings(bundle.clone()));
+        if let Ok(account) = account.parse() {
+            work.changed(Change::Account(account));
+        }
+        work.audit("bundle.unbind", &format!("{bundle} {provider}")).await?;
+        let after = bundle_in(&mut work.tx, bundle).await?;
+        work.commit().await?;
+        Ok(after)
+    }
+}
+
+/// Refuses the bundle `blank`. Its id decides, whatever the row says.
+pub(crate) fn unprotected(id: &BundleId) -> Result<(), StoreError> {
+    if id.is_blank() {
+        return Err(StoreError::Protected { what: "bundle", id: id.to_string() });
+    }
+    Ok(())
+}
+
+/// Makes a bundle's row; its id and its name must be free.
+pub(crate) async fn insert(
+    work: &mut Work,
+    id: &BundleId,
+    name: &str,
+    description: &str,
+) -> Result<(), StoreError> {
+    let taken = sql!(
+        optional,
+        (String,),
+        &mut work.tx,
+        "SELECT id FROM identity_bundles WHERE id = $1 OR name_key = $2 ORDER BY id <> $1 LIMIT 1",
+        id.as_str(),
+        names::name_key(name),
+    )?;
+    match taken {
+        Some((other,)) if other == id.as_str() => {
+            return Err(StoreError::conflict("bundle", id, "it exists already"));
+        }
+        Some(_) => return Err(name_taken(name)),
+        None => {}
+    }
+    sql!(
+        run,
+        &mut work.tx,
+        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $5)",
+        id.as_str(),
+        name,
+        names::name_key(name),
+        description,
+        work.now,
+    )?;
+    work.audit("bundle.create", id.as_str()).await?;
+    work.changed(Change::Bundles);
+    Ok(())
+}
+
+/// The first of `base`, `base 2`, `base 3`, ... that no bundle has.
+pub(crate) async fn free_name(work: &mut Work, base: &str) -> Result<String, StoreError> {
+    let mut number = 1;
+    loop {
+        let name = names::numbered(base, number);
+        let taken = sql!(
+            optional,
+            (i64,),
+            &mut work.tx,
+            "SELECT created_at FROM identity_bundles WHERE name_key = $1",
+            names::name_key(&name),
+        )?;
+        if taken.is_none() {
+            return Ok(name);
+        }
+        number += 1;
+    }
+}
+
+/// Notes that a bundle changed; it must exist.
+pub(crate) async fn touch(work: &mut Work, id: &BundleId) -> Result<(), StoreError> {
+    let touched = sql!(
+        run,
+        &mut work.tx,
+        "UPDATE identity_bundles SET updated_at = $2 WHERE id = $1",
+        id.as_str(),
+        work.now,
+    )?;
+    if touched == 0 {
+        return Err(StoreError::not_found("bundle", id));
+    }
+    Ok(())
+}
+
+/// Makes or moves a binding.
+pub(crate) async fn bind_in(
+    work: &mut Work,
+    bundle: &BundleId,
+    provider: &ProviderId,
+    account: &AccountId,
+) -> Result<(), StoreError> {
+    touch(work, bundle).await?;
+    sql!(
+        run,
+        &mut work.tx,
+        "INSERT INTO identity_bindings (bundle_id, provider, account_id, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (bundle_id, provider)
+         DO UPDATE SET account_id = excluded.account_id, created_at = excluded.created_at",
+        bundle.as_str(),
+        provider.as_str(),
+        account.as_str(),
+        work.now,
+    )?;
+    work.changed(Change::Bindings(bundle.clone()));
+    work.changed(Change::Account(account.clone()));
+    Ok(())
+}
+
+fn name_taken(name: &str) -> StoreError {
+    StoreError::conflict("bundle name", name, "another bundle has it")
+}
+
+/// One bundle, in a transaction that is under way.
+async fn bundle_in(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
+    let row = sql!(
+        optional,
+        BundleRow,
+        tx,
+        "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE id = $1",
+        id.as_str(),
+    )?;
+    complete(tx, row.ok_or_else(|| StoreError::not_found("bundle", id))?).await
+}
+
+async fn complete(tx: &mut Tx, row: BundleRow) -> Result<Bundle, StoreError> {
+    let bindings = bindings_in(tx, Some(&row.id)).await?;
+    row.parse(bindings.into_iter().map(|(_, binding)| binding).collect())
+}
+
+/// The bindings of one bundle, or of all, in order of their providers.
+async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, Binding)>, StoreError> {
+    let rows = sql!(
+        all,
+        BindingRow,
+        tx,
+        "SELECT identity_bindings.bundle_id, identity_bindings.provider, account_id, status
+         FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id
+         WHERE $1 IS NULL OR identity_bindings.bundle_id = $1
+         ORDER BY identity_bindings.bundle_id, identity_bindings.provider",
+        bundle,
+    )?;
+    rows.into_iter()
+        .map(|(bundle, provider, account, status)| {
+            let corrupt = |error| StoreError::corrupt("identity_bindings", &bundle, &error);
+            let binding = Binding {
+                provider: provider.parse().map_err(corrupt)?,
+                account: account.parse().map_err(corrupt)?,
+                // The list of accounts reports the row; here it only means that nobody can tell.
+                status: status.parse().unwrap_or(Status::Unknown),
+            };
+            Ok((bundle, binding))
+        })
+        .collect()
+}
+
+impl BundleRow {
+    fn parse(self, bindings: Vec<Binding>) -> Result<Bundle, StoreError> {
+        let id: BundleId =
+            self.id.parse().map_err(|error| StoreError::corrupt("identity_bundles", &self.id, &error))?;
+        Ok(Bundle {
+            is_blank: id.is_blank(),
+            id,
+            name: self.name,
+            description: self.description,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            bindings,
+        })
+    }
+}

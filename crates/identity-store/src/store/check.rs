@@ -1,0 +1,125 @@
+//! What is looked at before anything is written, and what is written first.
+
+use crate::db::{Pools, Tx, sql};
+use crate::secret::{Key, KeyId};
+use crate::{BundleId, Keyring, OpenError, StoreError};
+
+/// Checks schema and key without writing. A database without a schema passes: it is new.
+pub(crate) async fn verify(tx: &mut Tx, known: i64, keyring: &Keyring) -> Result<(), OpenError> {
+    let Some(found) = schema_version(tx).await? else { return Ok(()) };
+    if found > known {
+        return Err(OpenError::SchemaNewer { found, known });
+    }
+    if found > 0 {
+        verify_keys(tx, keyring).await?;
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date, and makes sure of the key's row and of the bundle `blank`.
+pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Result<(), OpenError> {
+    let mut tx = pools.read().await?;
+    let found = schema_version(&mut tx).await?;
+    drop(tx);
+    if found != Some(pools.newest_schema()) {
+        pools.migrate().await?;
+    }
+    let mut tx = pools.read().await?;
+    let ready = is_ready(&mut tx, keyring).await?;
+    drop(tx);
+    if ready {
+        return Ok(());
+    }
+    let mut tx = pools.write().await?;
+    // Another process may have come first, with another key.
+    verify_keys(&mut tx, keyring).await?;
+    insert_key(&mut tx, keyring.current(), now).await?;
+    insert_blank(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The schema's version: `None` when there is none yet, 0 when its first migration has not run.
+pub(crate) async fn schema_version(tx: &mut Tx) -> Result<Option<i64>, StoreError> {
+    // The two databases keep their list of tables in different places.
+    let (exists,) = match tx {
+        Tx::Sqlite(_) => sql!(
+            one,
+            (i64,),
+            tx,
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'"
+        )?,
+        Tx::Postgres(_) => sql!(one, (i64,), tx, "SELECT count(to_regclass('_sqlx_migrations'))")?,
+    };
+    if exists == 0 {
+        return Ok(None);
+    }
+    let (version,) = sql!(one, (Option<i64>,), tx, "SELECT max(version) FROM _sqlx_migrations")?;
+    Ok(Some(version.unwrap_or_default()))
+}
+
+/// Every key of the database that may still have sealed rows must be in the keyring.
+async fn verify_keys(tx: &mut Tx, keyring: &Keyring) -> Result<(), OpenError> {
+    let rows = sql!(
+        all,
+        (String, Vec<u8>),
+        tx,
+        "SELECT key_id, kcv FROM crypto_keys WHERE state <> 'retired' ORDER BY created_at, key_id"
+    )?;
+    for (id, stored) in rows {
+        let id: KeyId = id
+            .parse()
+            .map_err(|error| StoreError::corrupt("crypto_keys", &id, &error))
+            .map_err(|error| OpenError::Database(error.into()))?;
+        let proven = keyring.find(id).is_some_and(|key| key.check_value().matches(&stored));
+        if !proven {
+            return Err(OpenError::WrongKey { database_key_id: id, given_key_id: keyring.key_id() });
+        }
+    }
+    Ok(())
+}
+
+/// Whether both rows that [`prepare`] writes are there, so that the usual boot writes nothing.
+async fn is_ready(tx: &mut Tx, keyring: &Keyring) -> Result<bool, StoreError> {
+    let (rows,) = sql!(
+        one,
+        (i64,),
+        tx,
+        "SELECT (SELECT count(*) FROM crypto_keys WHERE key_id = $1 AND state = 'active')
+              + (SELECT count(*) FROM identity_bundles WHERE id = $2)",
+        keyring.key_id().to_string(),
+        BundleId::blank().as_str().to_owned(),
+    )?;
+    Ok(rows == 2)
+}
+
+async fn insert_key(tx: &mut Tx, key: &Key, now: i64) -> Result<(), StoreError> {
+    let id = key.id().to_string();
+    sql!(
+        run,
+        tx,
+        "UPDATE crypto_keys SET state = 'old' WHERE state = 'active' AND key_id <> $1",
+        id.as_str()
+    )?;
+    sql!(
+        run,
+        tx,
+        "INSERT INTO crypto_keys (key_id, kcv, state, created_at) VALUES ($1, $2, 'active', $3)
+         ON CONFLICT (key_id) DO UPDATE SET state = 'active'",
+        id.as_str(),
+        key.check_value().0.to_vec(),
+        now,
+    )?;
+    Ok(())
+}
+
+async fn insert_blank(tx: &mut Tx, now: i64) -> Result<(), StoreError> {
+    sql!(
+        run,
+        tx,
+        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
+         VALUES ('blank', 'Blank', 'blank', '', $1, $1) ON CONFLICT (id) DO NOTHING",
+        now,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,362 @@
+//! Saving a credential: bundle, account, binding and login session in one transaction, or nothing of it.
+
+use super::accounts::cell;
+use super::bundles::{bind_in, free_name, insert, touch, unprotected};
+use super::{Store, Work, sessions};
+use crate::db::sql;
+use crate::{
+    AccountId, AccountKind, BundleId, Change, Owner, ProviderId, SaveApiKey, SaveLogin, Saved, SecretRef,
+    Status, StoreError, Target, names, secret,
+};
+
+/// What is read of an account that may be written over. It is little, so that a login repairs a row that is corrupt.
+#[derive(sqlx::FromRow)]
+struct Bound {
+    id: String,
+    kind: String,
+    email: Option<String>,
+    subject: Option<String>,
+    secret_ref: String,
+    generation: i64,
+}
+
+/// The text of a [`SaveLogin`], checked.
+struct LoginTexts {
+    provider_name: String,
+    email: Option<String>,
+    subject: Option<String>,
+    secret_ref: String,
+}
+
+impl Store {
+    /// Keeps a confirmed login: makes or finds the bundle, makes or renews the account, binds it, and ends the session
+    /// with `success`.
+    ///
+    /// A login into a binding renews the account that is bound, which keeps its id, name and time of making. An API
+    /// key that is bound stays as an account of its own; the binding moves to the login. Another person than the
+    /// account's is refused with `IdentityMismatch` unless `replace_identity` is set.
+    pub async fn save_login(&self, login: SaveLogin) -> Result<Saved, StoreError> {
+        self.keep_login(login, false).await
+    }
+
+    /// As [`Store::save_login`], for a directory that stays the user's own: the default-bundle migration.
+    pub async fn adopt_login(&self, login: SaveLogin) -> Result<Saved, StoreError> {
+        self.keep_login(login, true).await
+    }
+
+    async fn keep_login(&self, login: SaveLogin, adopted: bool) -> Result<Saved, StoreError> {
+        let texts = LoginTexts::check(&login, adopted)?;
+        let mut work = self.write(login.now).await?;
+        if let Some(session) = &login.session {
+            sessions::expect_live(&mut work, session).await?;
+        }
+        let (bundle, created_bundle) =
+            reach(&mut work, &login.target, &texts.provider_name, texts.email.as_deref()).await?;
+        let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth).await?;
+        let account = match bound {
+            Some(bound) => renew_login(&mut work, &bound, &login, &texts).await?,
+            None => insert_login(&mut work, &login, &texts).await?,
+        };
+        let saved = Saved { bundle, account, created_bundle };
+        finish(&mut work, &saved, &login.provider, "login.save").await?;
+        if let Some(session) = &login.session {
+            sessions::succeed(&mut work, session, &saved, texts.email.as_deref()).await?;
+        }
+        work.commit().await?;
+        Ok(saved)
+    }
+
+    /// Seals an API key, keeps it and binds it. A key that is bound for the provider already is replaced in its row.
+    pub async fn save_api_key(&self, save: SaveApiKey) -> Result<Saved, StoreError> {
+        let name = names::name("account_name", &save.account_name)?;
+        let provider_name = names::name("provider_name", &save.provider_name)?;
+        let email = names::optional("email", save.email.as_deref())?;
+        let base_url = names::optional("base_url", save.base_url.as_deref())?;
+        names::secret("api_key", &save.key)?;
+        let mut work = self.write(save.now).await?;
+        let (bundle, created_bundle) =
+            reach(&mut work, &save.target, &provider_name, email.as_deref()).await?;
+        let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey).await?;
+        let (account, generation) = match bound {
+            Some(bound) => (bound.id()?, bound.generation + 1),
+            None => (AccountId::generate(), 1),
+        };
+        let reason = names::optional("status_reason", save.status_reason.as_deref())?;
+        let sealed = secret::seal(self.keyring(), cell(&account, generation)?, &save.key)?;
+        let reference = reference(&SecretRef::Sealed)?;
+        sql!(
+            run,
+            &mut work.tx,
+            "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, secret_ref, sealed_secret,
+                 generation, masked_tail, status, status_reason, evidence, checked_at, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, subject = NULL,
+                 base_url = excluded.base_url, secret_ref = excluded.secret_ref,
+                 sealed_secret = excluded.sealed_secret, generation = excluded.generation,
+                 masked_tail = excluded.masked_tail, status = excluded.status,
+                 status_reason = excluded.status_reason,
+                 evidence = excluded.evidence, checked_at = excluded.checked_at, expires_at = NULL,
+                 login_deadline_at = NULL, updated_at = excluded.updated_at",
+            account.as_str(),
+            save.provider.as_str(),
+            AccountKind::ApiKey.as_str(),
+            Owner::Bundle.as_str(),
+            name.as_str(),
+            email.as_deref(),
+            base_url.as_deref(),
+            reference.as_str(),
+            sealed.as_slice(),
+            generation,
+            names::masked_tail(&save.key),
+            save.status.as_str(),
+            reason.as_deref(),
+            save.evidence.as_str(),
+            save.checked_at,
+            save.now,
+        )?;
+        let saved = Saved { bundle, account, created_bundle };
+        finish(&mut work, &saved, &save.provider, "api_key.save").await?;
+        work.commit().await?;
+        Ok(saved)
+    }
+}
+
+/// Finds the bundle, or makes it.
+async fn reach(
+    work: &mut Work,
+    target: &Target,
+    provider_name: &str,
+    email: Option<&str>,
+) -> Result<(BundleId, bool), StoreError> {
+    match target {
+        Target::Existing(id) => {
+            unprotected(id)?;
+            touch(work, id).await?;
+            Ok((id.clone(), false))
+        }
+        Target::New { id, name } => {
+            unprotected(id)?;
+            let name = match (name, email) {
+                (Some(name), _) => names::name("bundle_name", name)?,
+                (None, Some(email)) => free_name(work, &format!("{provider_name} ({email})")).await?,
+                (None, None) => free_name(work, provider_name).await?,
+            };
+            insert(work, id, &name, "").await?;
+            Ok((id.clone(), true))
+        }
+    }
+}
+
+/// The account that the bundle binds for the provider, if it is of that kind.
+async fn bound_in(
+    work: &mut Work,
+    bundle: &BundleId,
+    provider: &ProviderId,
+    kind: AccountKind,
+) -> Result<Option<Bound>, StoreError> {
+    let bound = sql!(
+        optional,
+        Bound,
+        &mut work.tx,
+        "SELECT accounts.id, kind, email, subject, secret_ref, generation
+         FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id
+         WHERE identity_bindings.bundle_id = $1 AND identity_bindings.provider = $2",
+        bundle.as_str(),
+        provider.as_str(),
+    )?;
+    let Some(bound) = bound else { return Ok(None) };
+    if bound.kind == kind.as_str() {
+        return Ok(Some(bound));
+    }
+    // The binding moves away from it, which its own page shows too.
+    work.changed(Change::Account(bound.id()?));
+    Ok(None)
+}
+
+async fn renew_login(
+    work: &mut Work,
+    bound: &Bound,
+    login: &SaveLogin,
+    texts: &LoginTexts,
+) -> Result<AccountId, StoreError> {
+    let id = bound.id()?;
+    let stranger = bound.stranger(texts.email.as_deref(), texts.subject.as_deref());
+    if let Some((expected, found)) = &stranger
+        && !login.replace_identity
+    {
+        let (expected, found) = (expected.clone(), found.clone());
+        return Err(StoreError::IdentityMismatch { expected, found, account: id });
+    }
+    // What the same person's login does not say is still known; what a stranger's does not say is not.
+    let (email, subject) = match stranger {
+        Some(_) => (texts.email.as_deref(), texts.subject.as_deref()),
+        None => (
+            texts.email.as_deref().or(bound.email.as_deref()),
+            texts.subject.as_deref().or(bound.subject.as_deref()),
+        ),
+    };
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE accounts SET email = $2, subject = $3, secret_ref = $4, status = $5, status_reason = NULL,
+             evidence = $6, checked_at = $7, expires_at = $8, login_deadline_at = $9, updated_at = $7
+         WHERE id = $1",
+        id.as_str(),
+        email,
+        subject,
+        bound.keep_adopted(login, &texts.secret_ref)?,
+        Status::Valid.as_str(),
+        login.evidence.as_str(),
+        login.now,
+        login.expires_at,
+        login.login_deadline_at,
+    )?;
+    // A shared account shows in every bundle that binds it.
+    let bundles = sql!(
+        all,
+        (String,),
+        &mut work.tx,
+        "SELECT bundle_id FROM identity_bindings WHERE account_id = $1 ORDER BY bundle_id",
+        id.as_str(),
+    )?;
+    for (bundle,) in bundles {
+        let bundle =
+            bundle.parse().map_err(|error| StoreError::corrupt("identity_bindings", &bundle, &error))?;
+        work.changed(Change::Bindings(bundle));
+    }
+    Ok(id)
+}
+
+async fn insert_login(
+    work: &mut Work,
+    login: &SaveLogin,
+    texts: &LoginTexts,
+) -> Result<AccountId, StoreError> {
+    let id = AccountId::generate();
+    let base = match &texts.email {
+        Some(email) => format!("{} ({email})", texts.provider_name),
+        None => texts.provider_name.clone(),
+    };
+    sql!(
+        run,
+        &mut work.tx,
+        "INSERT INTO accounts (id, provider, kind, owner, name, email, subject, secret_ref, status, evidence,
+             checked_at, expires_at, login_deadline_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $11, $11)",
+        id.as_str(),
+        login.provider.as_str(),
+        AccountKind::OAuth.as_str(),
+        Owner::Bundle.as_str(),
+        names::numbered(&base, 1),
+        texts.email.as_deref(),
+        texts.subject.as_deref(),
+        texts.secret_ref.as_str(),
+        Status::Valid.as_str(),
+        login.evidence.as_str(),
+        login.now,
+        login.expires_at,
+        login.login_deadline_at,
+    )?;
+    Ok(id)
+}
+
+/// Binds the account and writes down who did what.
+async fn finish(
+    work: &mut Work,
+    saved: &Saved,
+    provider: &ProviderId,
+    action: &str,
+) -> Result<(), StoreError> {
+    bind_in(work, &saved.bundle, provider, &saved.account).await?;
+    work.audit(action, &format!("{} {provider} {}", saved.bundle, saved.account)).await
+}
+
+/// A secret reference as it is stored.
+fn reference(reference: &SecretRef) -> Result<String, StoreError> {
+    serde_json::to_string(reference)
+        .map_err(|_| StoreError::InvalidName { field: "config_dir", reason: "it is not valid Unicode" })
+}
+
+impl LoginTexts {
+    fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
+        if !login.config_dir.is_absolute() {
+            return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
+        }
+        Ok(Self {
+            provider_name: names::name("provider_name", &login.provider_name)?,
+            email: names::optional("email", login.email.as_deref())?,
+            subject: names::optional("subject", login.subject.as_deref())?,
+            secret_ref: reference(&SecretRef::ConfigDir { dir: login.config_dir.clone(), adopted })?,
+        })
+    }
+}
+
+impl Bound {
+    fn id(&self) -> Result<AccountId, StoreError> {
+        self.id.parse().map_err(|error| StoreError::corrupt("accounts", &self.id, &error))
+    }
+
+    /// Whom the account belongs to and whom the login names, if they are known to be different people.
+    ///
+    /// The subject decides when both are known, because people change their e-mail address.
+    fn stranger(&self, email: Option<&str>, subject: Option<&str>) -> Option<(String, String)> {
+        let differ = |ours: &str, theirs: &str| Some((ours.to_owned(), theirs.to_owned()));
+        match (self.subject.as_deref(), subject, self.email.as_deref(), email) {
+            (Some(ours), Some(theirs), ..) if ours == theirs => None,
+            (Some(ours), Some(theirs), None, _) | (Some(ours), Some(theirs), _, None) => differ(ours, theirs),
+            (Some(ours), Some(theirs), Some(our_email), Some(their_email)) => {
+                // Two addresses say more to a person than two numbers, unless they are the same.
+                if our_email == their_email { differ(ours, theirs) } else { differ(our_email, their_email) }
+            }
+            (_, _, Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase() => {
+                differ(ours, theirs)
+            }
+            _ => None,
+        }
+    }
+
+    /// A directory that was adopted stays adopted while a login renews it in place.
+    fn keep_adopted(&self, login: &SaveLogin, secret_ref: &str) -> Result<String, StoreError> {
+        match self.secret_ref.parse() {
+            Ok(SecretRef::ConfigDir { dir, adopted: true }) if dir == login.config_dir => {
+                reference(&SecretRef::ConfigDir { dir, adopted: true })
+            }
+            _ => Ok(secret_ref.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Person<'a> = (Option<&'a str>, Option<&'a str>);
+
+    fn check(ours: Person<'_>, theirs: Person<'_>, expected: Option<(&str, &str)>) {
+        let bound = Bound {
+            id: "a".into(),
+            kind: "oauth".into(),
+            email: ours.0.map(Into::into),
+            subject: ours.1.map(Into::into),
+            secret_ref: String::new(),
+            generation: 0,
+        };
+        let expected = expected.map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()));
+        assert_eq!(bound.stranger(theirs.0, theirs.1), expected);
+    }
+
+    #[test]
+    fn strangers() {
+        let (a, b) = (Some("a@x"), Some("b@x"));
+        check((None, None), (a, Some("1")), None);
+        check((a, Some("1")), (None, None), None);
+        check((a, None), (Some("A@X"), None), None);
+        check((a, None), (b, None), Some(("a@x", "b@x")));
+        check((a, Some("1")), (b, Some("1")), None);
+        check((a, Some("1")), (a, Some("2")), Some(("1", "2")));
+        check((a, Some("1")), (b, Some("2")), Some(("a@x", "b@x")));
+        check((None, Some("1")), (b, Some("2")), Some(("1", "2")));
+        check((a, Some("1")), (None, Some("2")), Some(("1", "2")));
+        check((a, Some("1")), (b, None), Some(("a@x", "b@x")));
+    }
+}

@@ -1,0 +1,152 @@
+//! The store: opening it, reading from it, and the one way to write to it.
+
+mod accounts;
+mod bundles;
+mod check;
+mod logins;
+mod service;
+mod sessions;
+mod sqlite_file;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+pub use self::service::{AuditEntry, Counts};
+use self::work::Work;
+use crate::db::{Pools, Tx};
+use crate::{Announce, DatabaseKind, DatabaseUrl, Keyring, OpenError, StoreError};
+
+/// What a store needs to open.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Where the database is.
+    pub url: DatabaseUrl,
+    /// Told what each transaction changed.
+    pub announce: Announce,
+    /// The caller's clock, in unix milliseconds.
+    pub now: i64,
+    /// How long a writer waits for another process that holds the database; 5 seconds unless set.
+    pub busy_timeout: Duration,
+}
+
+impl StoreOptions {
+    /// Options with the usual busy timeout of 5 seconds.
+    pub fn new(url: DatabaseUrl, announce: Announce, now: i64) -> Self {
+        Self { url, announce, now, busy_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// Identity bundles, accounts, bindings and login sessions. Cheap to clone; all clones are one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pools: Pools,
+    kind: DatabaseKind,
+    keyring: Keyring,
+    announce: Announce,
+    /// Held from the beginning of a write until its changes were announced, so that they are announced in order.
+    gate: Arc<Mutex<()>>,
+    /// How long a writer waits at the gate.
+    patience: Duration,
+}
+
+impl Store {
+    /// Opens the database, makes it when it is missing, and brings its schema up to date.
+    ///
+    /// Nothing is written before the schema is known to be ours and the key to be the database's: a file that is no
+    /// database, a newer schema and a wrong key leave everything as it was.
+    pub async fn open(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
+        let pools = match options.url.path() {
+            Some(path) => sqlite_file::open(path, &options, &keyring).await?,
+            None => open_postgres(&options, &keyring).await?,
+        };
+        let store = Self {
+            inner: Arc::new(Inner {
+                pools,
+                kind: options.url.kind(),
+                keyring,
+                announce: options.announce,
+                gate: Arc::new(Mutex::new(())),
+                patience: options.busy_timeout * 2,
+            }),
+        };
+        Ok(store)
+    }
+
+    /// Which database this is.
+    pub fn kind(&self) -> DatabaseKind {
+        self.inner.kind
+    }
+
+    /// Finishes the write that is under way, then ends every connection. Later calls fail with `Unavailable`.
+    pub async fn close(&self) {
+        // A holder of the gate ends by the timeouts of its statements; a stuck one must not keep the daemon from ending.
+        let gate = tokio::time::timeout(self.inner.patience, self.inner.gate.lock()).await;
+        self.inner.pools.close().await;
+        drop(gate);
+    }
+
+    /// A connection for one read.
+    async fn read(&self) -> Result<Tx, StoreError> {
+        self.inner.pools.read().await
+    }
+
+    /// A transaction for several reads that must agree.
+    async fn snapshot(&self) -> Result<Tx, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        uncancelled(async move { inner.pools.snapshot().await }).await
+    }
+
+    /// Begins a use case that writes; dropped without [`Work::commit`], it changes nothing.
+    async fn write(&self, now: i64) -> Result<Work, StoreError> {
+        let gate = tokio::time::timeout(self.inner.patience, Arc::clone(&self.inner.gate).lock_owned());
+        let gate = gate.await.map_err(|elapsed| StoreError::Busy(elapsed.into()))?;
+        let inner = Arc::clone(&self.inner);
+        let begin = async move { inner.pools.write().await.map(|tx| (tx, gate)) };
+        let (tx, gate) = uncancelled(begin).await?;
+        Ok(Work::new(tx, now, Arc::clone(&self.inner.announce), gate))
+    }
+
+    /// The keys that seal and open secrets.
+    fn keyring(&self) -> &Keyring {
+        &self.inner.keyring
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("kind", &self.inner.kind).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreOptions").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Begins a transaction on a task of its own, which ends with the pool's and the statement's timeouts.
+///
+/// The database library forgets a transaction whose `BEGIN` was sent when its caller was dropped: the connection would go
+/// back to the pool inside that transaction, with its locks. Finished here, an unwanted one is undone like any other.
+async fn uncancelled<T: Send + 'static>(
+    begin: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(begin).await.map_err(|error| StoreError::Unavailable(error.into()))?
+}
+
+async fn open_postgres(options: &StoreOptions, keyring: &Keyring) -> Result<Pools, OpenError> {
+    let Some(connect) = options.url.postgres() else { unreachable!("a URL is a path or a server") };
+    let pools = Pools::postgres(connect, options.busy_timeout);
+    let mut tx = pools.read().await?;
+    check::verify(&mut tx, pools.newest_schema(), keyring).await?;
+    drop(tx);
+    check::prepare(&pools, keyring, options.now).await?;
+    Ok(pools)
+}

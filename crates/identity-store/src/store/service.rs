@@ -1,0 +1,122 @@
+//! The service's own rows: settings, the audit log, and what it says about itself.
+
+use super::{Store, check};
+use crate::db::sql;
+use crate::{StoreError, names};
+
+/// How much is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bundles, `blank` among them.
+    pub bundles: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Bindings.
+    pub bindings: u64,
+    /// Login sessions that have not ended.
+    pub live_sessions: u64,
+}
+
+/// One row of the audit log. It holds ids and words, never a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When, in unix milliseconds.
+    pub at: i64,
+    /// Who; `srvd` for what a use case of the store writes itself.
+    pub actor: String,
+    /// What, such as `bundle.create`.
+    pub action: String,
+    /// To what: ids, separated by spaces.
+    pub subject: String,
+    /// More about it.
+    pub detail: Option<String>,
+}
+
+impl Store {
+    /// The version of the database's schema: the number of the newest migration that ran.
+    pub async fn schema_version(&self) -> Result<i64, StoreError> {
+        let version = check::schema_version(&mut self.read().await?).await?;
+        version.ok_or_else(|| StoreError::corrupt("_sqlx_migrations", "", "the table is gone"))
+    }
+
+    /// How much is stored.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        let mut tx = self.read().await?;
+        let (bundles, accounts, bindings, live) = sql!(
+            one,
+            (i64, i64, i64, i64),
+            &mut tx,
+            "SELECT (SELECT count(*) FROM identity_bundles), (SELECT count(*) FROM accounts),
+                    (SELECT count(*) FROM identity_bindings),
+                    (SELECT count(*) FROM login_sessions WHERE ended_at IS NULL)"
+        )?;
+        Ok(Counts {
+            bundles: bundles.unsigned_abs(),
+            accounts: accounts.unsigned_abs(),
+            bindings: bindings.unsigned_abs(),
+            live_sessions: live.unsigned_abs(),
+        })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut tx = self.read().await?;
+        sql!(one, (i64,), &mut tx, "SELECT count(*) FROM crypto_keys")?;
+        Ok(())
+    }
+
+    /// A setting; `None` when it was never put.
+    pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let mut tx = self.read().await?;
+        let row =
+            sql!(optional, (String,), &mut tx, "SELECT value FROM service_settings WHERE key = $1", key,)?;
+        Ok(row.map(|(value,)| value))
+    }
+
+    /// Puts a setting, in place of what it was.
+    pub async fn put_setting(&self, key: &str, value: &str, now: i64) -> Result<(), StoreError> {
+        let key = names::name("key", key)?;
+        let mut work = self.write(now).await?;
+        sql!(
+            run,
+            &mut work.tx,
+            "INSERT INTO service_settings (key, value, updated_at) VALUES ($1, $2, $3)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+            key.as_str(),
+            value,
+            now,
+        )?;
+        work.audit("setting.put", &key).await?;
+        work.commit().await
+    }
+
+    /// Writes a row of the audit log for something that happened outside the store.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let mut work = self.write(entry.at).await?;
+        sql!(
+            run,
+            &mut work.tx,
+            "INSERT INTO audit_log (at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5)",
+            entry.at,
+            entry.actor.as_str(),
+            entry.action.as_str(),
+            entry.subject.as_str(),
+            entry.detail.as_deref(),
+        )?;
+        work.commit().await
+    }
+
+    /// The newest rows of the audit log, newest first, at most `limit`.
+    pub async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            (i64, String, String, String, Option<String>),
+            &mut tx,
+            "SELECT at, actor, action, subject, detail FROM audit_log ORDER BY seq DESC LIMIT $1",
+            i64::from(limit),
+        )?;
+        let entry = |(at, actor, action, subject, detail)| AuditEntry { at, actor, action, subject, detail };
+        Ok(rows.into_iter().map(entry).collect())
+    }
+}

@@ -1,0 +1,201 @@
+use identity_store::{
+    Account, AccountEdit, AccountFilter, AccountKind, AccountList, Change, CorruptRow, Evidence, Owner,
+    SecretRef, Status, StatusReport, Target,
+};
+
+use crate::harness::{Fixture, NOW, account_id, api_key, bundle_id, on_both, provider, refusal};
+
+on_both![
+    read_and_filter,
+    rename,
+    delete_removes_every_binding,
+    status_is_announced_when_it_says_something_new,
+    a_corrupt_row_is_reported_and_hides_nothing,
+    a_corrupt_row_does_not_stand_in_the_way,
+];
+
+async fn read_and_filter(f: Fixture) {
+    f.bundle("One").await;
+    f.bundle("Two").await;
+    let codex = f.login("one", "a@x").await;
+    let expected = Account {
+        id: codex.id.clone(),
+        provider: provider("codex"),
+        kind: AccountKind::OAuth,
+        owner: Owner::Bundle,
+        name: "Codex (a@x)".into(),
+        display_name: None,
+        email: Some("a@x".into()),
+        subject: None,
+        base_url: None,
+        client_id: None,
+        scopes: None,
+        secret_ref: SecretRef::ConfigDir { dir: "/data/identities/x/codex".into(), adopted: false },
+        masked_tail: None,
+        status: Status::Valid,
+        status_reason: None,
+        evidence: Evidence::File,
+        checked_at: Some(NOW),
+        expires_at: Some(NOW + 1000),
+        login_deadline_at: None,
+        bound_to: vec![bundle_id("one")],
+        created_at: NOW,
+        updated_at: NOW,
+    };
+    assert_eq!(codex, expected);
+    assert_eq!(f.store.bound_account(&bundle_id("one"), &provider("codex")).await.unwrap(), Some(expected));
+    assert_eq!(f.store.bound_account(&bundle_id("two"), &provider("codex")).await.unwrap(), None);
+    let mut save = api_key(Target::Existing(bundle_id("two")), "sk-0123456789abcdef");
+    save.now += 1;
+    let key = f.store.save_api_key(save).await.unwrap().account;
+    let key = f.store.account(&key).await.unwrap();
+
+    let list = async |provider: Option<&str>, bundle: Option<&str>| {
+        let filter =
+            AccountFilter { provider: provider.map(crate::harness::provider), bundle: bundle.map(bundle_id) };
+        f.store.accounts(filter).await.unwrap()
+    };
+    let only = |accounts: &[&Account]| AccountList {
+        accounts: accounts.iter().map(|account| (*account).clone()).collect(),
+        corrupt: Vec::new(),
+    };
+    assert_eq!(list(None, None).await, only(&[&codex, &key]));
+    assert_eq!(list(Some("openai"), None).await, only(&[&key]));
+    assert_eq!(list(None, Some("one")).await, only(&[&codex]));
+    assert_eq!(list(Some("openai"), Some("one")).await, only(&[]));
+    assert_eq!(
+        refusal(f.store.account(&account_id("gone")).await),
+        ("not found", "no account gone".to_owned())
+    );
+}
+
+async fn rename(f: Fixture) {
+    f.bundle("One").await;
+    let before = f.login("one", "a@x").await;
+    f.heard();
+    let edit = |name: Option<&str>, display: Option<&str>| AccountEdit {
+        name: name.map(Into::into),
+        display_name: display.map(Into::into),
+    };
+    let after = f.store.update_account(&before.id, edit(Some("Mine"), Some("M")), NOW + 1).await.unwrap();
+    let expected = Account {
+        name: "Mine".into(),
+        display_name: Some("M".into()),
+        updated_at: NOW + 1,
+        ..before.clone()
+    };
+    assert_eq!(after, expected);
+    assert_eq!(f.heard(), [Change::Account(before.id.clone())]);
+    let after = f.store.update_account(&before.id, edit(None, Some("")), NOW + 2).await.unwrap();
+    assert_eq!((after.name.as_str(), after.display_name), ("Mine", None));
+    f.heard();
+
+    let state = f.state().await;
+    assert_eq!(
+        refusal(f.store.update_account(&before.id, edit(Some(" "), None), NOW).await).0,
+        "invalid name"
+    );
+    let gone = f.store.update_account(&account_id("gone"), edit(Some("x"), None), NOW).await;
+    assert_eq!(refusal(gone), ("not found", "no account gone".to_owned()));
+    assert_eq!((f.state().await, f.heard()), (state, vec![]));
+}
+
+async fn delete_removes_every_binding(f: Fixture) {
+    f.bundle("One").await;
+    f.bundle("Two").await;
+    let account = f.login("one", "a@x").await;
+    f.store.bind(&bundle_id("two"), &account.id, NOW).await.unwrap();
+    f.heard();
+    let deleted = f.store.delete_account(&account.id, NOW).await.unwrap();
+    let bound_to = vec![bundle_id("one"), bundle_id("two")];
+    assert_eq!(deleted, Account { bound_to, ..account.clone() });
+    assert_eq!(
+        f.heard(),
+        [
+            Change::Account(account.id.clone()),
+            Change::Bindings(bundle_id("one")),
+            Change::Bindings(bundle_id("two"))
+        ]
+    );
+    assert_eq!(f.store.counts().await.unwrap().bindings, 0);
+    assert_eq!(refusal(f.store.delete_account(&account.id, NOW).await).0, "not found");
+}
+
+async fn status_is_announced_when_it_says_something_new(f: Fixture) {
+    f.bundle("One").await;
+    let before = f.login("one", "a@x").await;
+    f.heard();
+    let report = StatusReport {
+        status: Status::NeedsReauth,
+        reason: Some("the refresh token is gone".into()),
+        evidence: Evidence::Check,
+        checked_at: Some(NOW + 9),
+        expires_at: None,
+        login_deadline_at: Some(NOW + 10),
+    };
+    let after = f.store.set_status(&before.id, report.clone(), NOW + 9).await.unwrap();
+    let expected = Account {
+        status: Status::NeedsReauth,
+        status_reason: Some("the refresh token is gone".into()),
+        evidence: Evidence::Check,
+        checked_at: Some(NOW + 9),
+        expires_at: None,
+        login_deadline_at: Some(NOW + 10),
+        updated_at: NOW + 9,
+        ..before.clone()
+    };
+    assert_eq!(after, expected);
+    assert_eq!(f.heard(), [Change::Bindings(bundle_id("one")), Change::Account(before.id.clone())]);
+    assert_eq!(f.store.bundle(&bundle_id("one")).await.unwrap().bindings[0].status, Status::NeedsReauth);
+
+    let later = StatusReport { checked_at: Some(NOW + 20), ..report.clone() };
+    let confirmed = f.store.set_status(&before.id, later, NOW + 20).await.unwrap();
+    assert_eq!((confirmed.checked_at, f.heard()), (Some(NOW + 20), vec![]));
+
+    let reworded = StatusReport { reason: None, ..report.clone() };
+    f.store.set_status(&before.id, reworded, NOW + 21).await.unwrap();
+    assert_eq!(f.heard(), [Change::Account(before.id)]);
+    assert_eq!(refusal(f.store.set_status(&account_id("gone"), report, NOW).await).0, "not found");
+}
+
+async fn a_corrupt_row_is_reported_and_hides_nothing(f: Fixture) {
+    f.bundle("One").await;
+    f.bundle("Two").await;
+    let good = f.login("one", "a@x").await;
+    let bad = f.login("two", "b@x").await;
+    let bad_json = r#"{"backend":"config_dir","dir":"C:\Users"}"#;
+    f.place.execute(&format!("UPDATE accounts SET secret_ref = '{bad_json}' WHERE id = '{}'", bad.id)).await;
+    let list = f.store.accounts(AccountFilter::default()).await.unwrap();
+    let reason = "its secret reference is not valid (line 1, column 35)".to_owned();
+    let corrupt = vec![CorruptRow { id: bad.id.to_string(), reason: reason.clone() }];
+    assert_eq!(list, AccountList { accounts: vec![good], corrupt });
+    let expected = ("corrupt", format!("accounts {} is corrupt: {reason}", bad.id));
+    assert_eq!(refusal(f.store.account(&bad.id).await), expected);
+    assert_eq!(f.store.bundles().await.unwrap().len(), 3);
+
+    // A new login into the binding repairs the row and keeps its id.
+    assert_eq!(f.login("two", "b@x").await, bad);
+}
+
+async fn a_corrupt_row_does_not_stand_in_the_way(f: Fixture) {
+    f.bundle("One").await;
+    let account = f.login("one", "a@x").await;
+    let again = f.store.discard_corrupt_account(&account.id, NOW).await;
+    assert_eq!(refusal(again), ("conflict", format!("account {}: it can be read", account.id)));
+    f.place.execute("UPDATE accounts SET status = 'perfect'").await;
+    let bundle = f.store.bundle(&bundle_id("one")).await.unwrap();
+    assert_eq!(bundle.bindings[0].status, Status::Unknown);
+    f.heard();
+
+    let deleted = f.store.delete_bundle(&bundle_id("one"), NOW).await.unwrap();
+    assert_eq!((deleted.bundle, deleted.accounts), (bundle, vec![]));
+    let reason = "unknown status".to_owned();
+    let corrupt = vec![CorruptRow { id: account.id.to_string(), reason }];
+    let list = f.store.accounts(AccountFilter::default()).await.unwrap();
+    assert_eq!(list, AccountList { accounts: Vec::new(), corrupt });
+    f.heard();
+    f.store.discard_corrupt_account(&account.id, NOW).await.unwrap();
+    assert_eq!(f.heard(), [Change::Account(account.id.clone())]);
+    let gone = f.store.discard_corrupt_account(&account.id, NOW).await;
+    assert_eq!(refusal(gone), ("not found", format!("no account {}", account.id)));
+}

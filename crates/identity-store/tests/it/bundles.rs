@@ -1,0 +1,205 @@
+use identity_store::{
+    Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, NewBundle, Status, Target,
+};
+
+use crate::harness::{
+    Fixture, NOW, account_id, api_key, bundle_id, login, new_target, on_both, provider, refusal,
+};
+
+on_both![
+    blank_is_always_there_and_cannot_be_changed,
+    make_read_rename_and_list,
+    names_are_unique_without_regard_to_case,
+    bind_move_and_unbind,
+    deleting_takes_only_accounts_of_its_own,
+    one_corrupt_bundle_does_not_hide_the_others,
+];
+
+async fn blank_is_always_there_and_cannot_be_changed(f: Fixture) {
+    let blank = BundleId::blank();
+    let expected = Bundle {
+        id: blank.clone(),
+        name: "Blank".into(),
+        description: String::new(),
+        is_blank: true,
+        created_at: NOW,
+        updated_at: NOW,
+        bindings: Vec::new(),
+    };
+    assert_eq!(f.store.bundles().await.unwrap(), [expected]);
+    let account = f.bundle("Team").await;
+    let account = f.login(account.id.as_str(), "a@x").await;
+    let before = f.state().await;
+    let protected = ("protected", "the bundle blank cannot be changed".to_owned());
+    let edit = BundleEdit { name: Some("Mine".into()), description: None };
+    assert_eq!(refusal(f.store.update_bundle(&blank, edit, NOW).await), protected);
+    assert_eq!(refusal(f.store.delete_bundle(&blank, NOW).await), protected);
+    assert_eq!(refusal(f.store.bind(&blank, &account.id, NOW).await), protected);
+    assert_eq!(refusal(f.store.unbind(&blank, &provider("codex"), NOW).await), protected);
+    assert_eq!(refusal(f.store.save_login(login(Target::Existing(blank.clone()), "a@x")).await), protected);
+    assert_eq!(refusal(f.store.save_login(login(new_target("blank", None), "a@x")).await), protected);
+    assert_eq!(
+        refusal(f.store.save_api_key(api_key(Target::Existing(blank.clone()), "sk-1")).await),
+        protected
+    );
+    let again = NewBundle { id: blank, name: "Other".into(), description: String::new() };
+    assert_eq!(
+        refusal(f.store.create_bundle(again, NOW).await),
+        ("conflict", "bundle blank: it exists already".to_owned())
+    );
+    assert_eq!(f.state().await, before);
+}
+
+async fn make_read_rename_and_list(f: Fixture) {
+    let new = NewBundle { id: bundle_id("team"), name: "  Team  ".into(), description: "one\ntwo".into() };
+    let made = f.store.create_bundle(new, NOW + 1).await.unwrap();
+    let expected = Bundle {
+        id: bundle_id("team"),
+        name: "Team".into(),
+        description: "one\ntwo".into(),
+        is_blank: false,
+        created_at: NOW + 1,
+        updated_at: NOW + 1,
+        bindings: Vec::new(),
+    };
+    assert_eq!(made, expected);
+    assert_eq!(f.heard(), [Change::Bundles]);
+    assert_eq!(f.store.bundle(&made.id).await.unwrap(), expected);
+    assert_eq!(f.store.bundle_named(" tEAM ").await.unwrap(), Some(expected.clone()));
+    assert_eq!(f.store.bundle_named("nobody").await.unwrap(), None);
+
+    let edit = BundleEdit { name: Some("TEAM".into()), description: None };
+    let renamed = f.store.update_bundle(&made.id, edit, NOW + 2).await.unwrap();
+    assert_eq!(renamed, Bundle { name: "TEAM".into(), updated_at: NOW + 2, ..expected.clone() });
+    let edit = BundleEdit { name: None, description: Some(String::new()) };
+    let emptied = f.store.update_bundle(&made.id, edit, NOW + 3).await.unwrap();
+    assert_eq!(emptied.description, "");
+    assert_eq!(f.heard(), [Change::Bundles, Change::Bundles]);
+    let names: Vec<_> = f.store.bundles().await.unwrap().into_iter().map(|bundle| bundle.name).collect();
+    assert_eq!(names, ["Blank", "TEAM"]);
+}
+
+async fn names_are_unique_without_regard_to_case(f: Fixture) {
+    f.bundle("Team").await;
+    f.bundle("Other").await;
+    let before = f.state().await;
+    let new =
+        |id: &str, name: &str| NewBundle { id: bundle_id(id), name: name.into(), description: String::new() };
+    let taken = |name: &str| ("conflict", format!("bundle name {name}: another bundle has it"));
+    assert_eq!(refusal(f.store.create_bundle(new("x", "TEAM"), NOW).await), taken("TEAM"));
+    assert_eq!(refusal(f.store.create_bundle(new("x", "blank"), NOW).await), taken("blank"));
+    assert_eq!(
+        refusal(f.store.create_bundle(new("team", "Free"), NOW).await),
+        ("conflict", "bundle team: it exists already".to_owned())
+    );
+    let edit = |name: &str| BundleEdit { name: Some(name.into()), description: None };
+    assert_eq!(refusal(f.store.update_bundle(&bundle_id("other"), edit("team"), NOW).await), taken("team"));
+    for (name, text) in [
+        ("", "invalid name: it is empty"),
+        ("a\u{7}", "invalid name: it has a control character"),
+        (&*"x".repeat(101), "invalid name: it is longer than 100 characters"),
+    ] {
+        assert_eq!(
+            refusal(f.store.create_bundle(new("x", name), NOW).await),
+            ("invalid name", text.to_owned())
+        );
+    }
+    let missing = ("not found", "no bundle gone".to_owned());
+    assert_eq!(refusal(f.store.update_bundle(&bundle_id("gone"), edit("New"), NOW).await), missing);
+    assert_eq!(refusal(f.store.delete_bundle(&bundle_id("gone"), NOW).await), missing);
+    assert_eq!(refusal(f.store.bundle(&bundle_id("gone")).await), missing);
+    assert_eq!(f.state().await, before);
+}
+
+async fn bind_move_and_unbind(f: Fixture) {
+    f.bundle("One").await;
+    f.bundle("Two").await;
+    let first = f.login("one", "a@x").await;
+    let second = f.login("two", "b@x").await;
+    f.heard();
+    let bundle = f.store.bind(&bundle_id("one"), &second.id, NOW + 5).await.unwrap();
+    let binding = Binding { provider: provider("codex"), account: second.id.clone(), status: Status::Valid };
+    assert_eq!((bundle.bindings, bundle.updated_at), (vec![binding], NOW + 5));
+    assert_eq!(
+        f.heard(),
+        [
+            Change::Bindings(bundle_id("one")),
+            Change::Account(second.id.clone()),
+            Change::Account(first.id.clone())
+        ]
+    );
+    assert_eq!(f.store.account(&second.id).await.unwrap().bound_to, [bundle_id("one"), bundle_id("two")]);
+    assert_eq!(f.store.account(&first.id).await.unwrap().bound_to, []);
+
+    // What is so already is neither written nor announced.
+    let before = f.state().await;
+    f.store.bind(&bundle_id("one"), &second.id, NOW + 6).await.unwrap();
+    assert_eq!((f.state().await, f.heard()), (before, vec![]));
+
+    let bundle = f.store.unbind(&bundle_id("one"), &provider("codex"), NOW + 7).await.unwrap();
+    assert_eq!(bundle.bindings, []);
+    assert_eq!(f.heard(), [Change::Bindings(bundle_id("one")), Change::Account(second.id.clone())]);
+    let before = f.state().await;
+    assert_eq!(
+        refusal(f.store.unbind(&bundle_id("one"), &provider("codex"), NOW).await),
+        ("not found", "no binding one codex".to_owned())
+    );
+    assert_eq!(
+        refusal(f.store.bind(&bundle_id("one"), &account_id("gone"), NOW).await),
+        ("not found", "no account gone".to_owned())
+    );
+    assert_eq!(
+        refusal(f.store.bind(&bundle_id("gone"), &second.id, NOW).await),
+        ("not found", "no bundle gone".to_owned())
+    );
+    assert_eq!((f.state().await, f.heard()), (before, vec![]));
+}
+
+async fn deleting_takes_only_accounts_of_its_own(f: Fixture) {
+    let one = f.bundle("One").await.id;
+    f.bundle("Two").await;
+    let shared = f.login("two", "a@x").await;
+    f.store.bind(&one, &shared.id, NOW).await.unwrap();
+    let own = f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-own")).await.unwrap().account;
+    let operators = login(Target::Existing(one.clone()), "op@x");
+    let operators = f
+        .store
+        .save_login(identity_store::SaveLogin { provider: provider("claude"), ..operators })
+        .await
+        .unwrap();
+    f.place
+        .execute(&format!("UPDATE accounts SET owner = 'operator' WHERE id = '{}'", operators.account))
+        .await;
+    let (bundle, account) = (f.store.bundle(&one).await.unwrap(), f.store.account(&own).await.unwrap());
+    f.heard();
+
+    let deleted = f.store.delete_bundle(&one, NOW + 1).await.unwrap();
+    assert_eq!(deleted, DeletedBundle { bundle, accounts: vec![account] });
+    assert_eq!(
+        f.heard(),
+        [
+            Change::Bundles,
+            Change::Bindings(one.clone()),
+            Change::Account(operators.account.clone()),
+            Change::Account(shared.id.clone()),
+            Change::Account(own.clone()),
+        ]
+    );
+    assert_eq!(refusal(f.store.account(&own).await), ("not found", format!("no account {own}")));
+    assert_eq!(f.store.account(&shared.id).await.unwrap().bound_to, [bundle_id("two")]);
+    assert_eq!(f.store.account(&operators.account).await.unwrap().bound_to, []);
+    assert_eq!(f.store.bound_account(&one, &provider("codex")).await.unwrap(), None);
+}
+
+async fn one_corrupt_bundle_does_not_hide_the_others(f: Fixture) {
+    f.bundle("Team").await;
+    f.place
+        .execute(
+            "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
+             VALUES ('../bad', 'Bad', 'bad', '', 1, 1)",
+        )
+        .await;
+    let names: Vec<_> = f.store.bundles().await.unwrap().into_iter().map(|bundle| bundle.name).collect();
+    assert_eq!(names, ["Blank", "Team"]);
+    assert_eq!(refusal(f.store.bundle_named("bad").await).0, "corrupt");
+}

@@ -1,0 +1,304 @@
+//! One database per test, and what the cases have in common.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+
+use identity_store::{
+    Account, AccountFilter, AccountId, Announce, Bundle, BundleId, Change, DatabaseKind, DatabaseUrl,
+    Evidence, Key, Keyring, NewBundle, NewSession, OpenError, ProviderId, SaveApiKey, SaveLogin, SessionId,
+    Status, Store, StoreError, StoreOptions, Target,
+};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+/// Runs each named case, an `async fn(Fixture)`, on both databases.
+macro_rules! on_both {
+    ($($case:ident),* $(,)?) => {
+        $(
+            mod $case {
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn sqlite() {
+                    $crate::harness::run(identity_store::DatabaseKind::Sqlite, super::$case).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn postgres() {
+                    $crate::harness::run(identity_store::DatabaseKind::Postgres, super::$case).await;
+                }
+            }
+        )*
+    };
+}
+pub(crate) use on_both;
+
+/// The clock of the tests.
+pub(crate) const NOW: i64 = 1_800_000_000_000;
+
+/// An open store, its database, and what it announced.
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    pub(crate) place: Place,
+    heard: Arc<Mutex<Vec<Change>>>,
+}
+
+/// One database of its own.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) kind: DatabaseKind,
+    /// The URL as text.
+    pub(crate) url: String,
+    directory: Arc<TempDir>,
+}
+
+/// Gives a case its database and takes it away again, whether the case passed or not.
+pub(crate) async fn run<F>(kind: DatabaseKind, case: impl FnOnce(Fixture) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let place = Place::create(kind).await;
+    let fixture = Fixture::open(place.clone()).await;
+    let store = fixture.store.clone();
+    let outcome = tokio::spawn(case(fixture)).await;
+    store.close().await;
+    place.remove().await;
+    if let Err(error) = outcome {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// Runs one case on a `SQLite` file alone, on the test's own task.
+pub(crate) async fn run_local(case: impl AsyncFnOnce(Fixture)) {
+    let fixture = Fixture::open(Place::create(DatabaseKind::Sqlite).await).await;
+    let store = fixture.store.clone();
+    case(fixture).await;
+    store.close().await;
+}
+
+impl Place {
+    async fn create(kind: DatabaseKind) -> Self {
+        let directory = Arc::new(TempDir::new().unwrap());
+        let url = match kind {
+            DatabaseKind::Sqlite => format!("sqlite:{}", directory.path().join("data/srvd.db").display()),
+            DatabaseKind::Postgres => {
+                let name = format!("srvd_t_{}", uuid::Uuid::new_v4().simple());
+                let mut server = PgConnection::connect(&server()).await.unwrap();
+                let create = format!("CREATE DATABASE {name}");
+                sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut server).await.unwrap();
+                let (base, _) = server_parts();
+                format!("{base}/{name}")
+            }
+        };
+        Self { kind, url, directory }
+    }
+
+    async fn remove(&self) {
+        if self.kind == DatabaseKind::Postgres {
+            let name = self.url.rsplit('/').next().unwrap();
+            let mut server = PgConnection::connect(&server()).await.unwrap();
+            let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+            sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut server).await.unwrap();
+        }
+    }
+
+    /// The directory of a `SQLite` file.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The `SQLite` file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory().join("srvd.db")
+    }
+
+    /// Opens a store here, with no listener.
+    pub(crate) async fn open(&self, keyring: Keyring) -> Result<Store, OpenError> {
+        Store::open(self.options(Arc::new(|_| {})), keyring).await
+    }
+
+    pub(crate) fn options(&self, announce: Announce) -> StoreOptions {
+        StoreOptions::new(DatabaseUrl::from_str(&self.url).unwrap(), announce, NOW)
+    }
+
+    /// Runs SQL behind the store's back.
+    pub(crate) async fn execute(&self, text: &str) {
+        let text = AssertSqlSafe(text.to_owned());
+        match self.kind {
+            DatabaseKind::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            DatabaseKind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
+    /// The first column of each row, behind the store's back.
+    pub(crate) async fn texts(&self, text: &str) -> Vec<String> {
+        let text = AssertSqlSafe(text.to_owned());
+        match self.kind {
+            DatabaseKind::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                let texts = sqlx::query_scalar(text).fetch_all(&mut connection).await.unwrap();
+                // Dropped instead, it would fold the log into the file at some later moment.
+                connection.close().await.unwrap();
+                texts
+            }
+            DatabaseKind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::query_scalar(text).fetch_all(&mut connection).await.unwrap()
+            }
+        }
+    }
+}
+
+impl Fixture {
+    async fn open(place: Place) -> Self {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ear = Arc::clone(&heard);
+        let announce: Announce = Arc::new(move |changes| ear.lock().unwrap().extend_from_slice(changes));
+        let store = Store::open(place.options(announce), keyring("one")).await.unwrap();
+        Self { store, place, heard }
+    }
+
+    /// What was announced since the last call.
+    pub(crate) fn heard(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.heard.lock().unwrap())
+    }
+
+    /// Makes a bundle of that id and name.
+    pub(crate) async fn bundle(&self, name: &str) -> Bundle {
+        let new = NewBundle { id: bundle_id(name), name: name.into(), description: String::new() };
+        self.store.create_bundle(new, NOW).await.unwrap()
+    }
+
+    /// Saves a login of that person into the bundle; gives the account.
+    pub(crate) async fn login(&self, bundle: &str, email: &str) -> Account {
+        let saved = self.store.save_login(login(Target::Existing(bundle_id(bundle)), email)).await.unwrap();
+        self.store.account(&saved.account).await.unwrap()
+    }
+
+    /// Everything that a refused request must leave as it was.
+    pub(crate) async fn state(&self) -> (Vec<Bundle>, identity_store::AccountList, usize, Vec<String>) {
+        let store = &self.store;
+        (
+            store.bundles().await.unwrap(),
+            store.accounts(AccountFilter::default()).await.unwrap(),
+            store.audit_log(1000).await.unwrap().len(),
+            self.place.texts("SELECT change FROM events ORDER BY seq").await,
+        )
+    }
+}
+
+/// A keyring that differs by name.
+pub(crate) fn keyring(name: &str) -> Keyring {
+    Keyring::from_key(key(name))
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::parse(format!("{name:-<40}").as_bytes()).unwrap()
+}
+
+pub(crate) fn bundle_id(id: &str) -> BundleId {
+    id.to_lowercase().parse().unwrap()
+}
+
+pub(crate) fn provider(id: &str) -> ProviderId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn account_id(id: &str) -> AccountId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn new_target(id: &str, name: Option<&str>) -> Target {
+    Target::New { id: bundle_id(id), name: name.map(Into::into) }
+}
+
+/// A login of that person with Codex.
+pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
+    SaveLogin {
+        session: None,
+        target,
+        provider: provider("codex"),
+        provider_name: "Codex".into(),
+        config_dir: Path::new("/data/identities/x/codex").into(),
+        email: (!email.is_empty()).then(|| email.into()),
+        subject: None,
+        expires_at: Some(NOW + 1000),
+        login_deadline_at: None,
+        evidence: Evidence::File,
+        replace_identity: false,
+        now: NOW,
+    }
+}
+
+/// An API key of `OpenAI`.
+pub(crate) fn api_key(target: Target, key: &str) -> SaveApiKey {
+    SaveApiKey {
+        target,
+        provider: provider("openai"),
+        provider_name: "OpenAI".into(),
+        account_name: "Work key".into(),
+        key: key.into(),
+        base_url: None,
+        email: None,
+        status: Status::Valid,
+        evidence: Evidence::Live,
+        checked_at: Some(NOW),
+        status_reason: None,
+        now: NOW,
+    }
+}
+
+/// A session that is about to begin.
+pub(crate) fn new_session(target: Option<&str>) -> NewSession {
+    NewSession {
+        id: SessionId::generate(),
+        provider: provider("codex"),
+        recipe: "browser".into(),
+        target_bundle: target.map(bundle_id),
+        new_bundle: target.is_none(),
+        started_at: NOW,
+        expires_at: NOW + 600_000,
+    }
+}
+
+/// The error's kind and its text, to compare as a whole.
+pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'static str, String) {
+    let error = result.unwrap_err();
+    let kind = match &error {
+        StoreError::NotFound { .. } => "not found",
+        StoreError::Conflict { .. } => "conflict",
+        StoreError::Protected { .. } => "protected",
+        StoreError::InvalidName { .. } => "invalid name",
+        StoreError::IdentityMismatch { .. } => "identity mismatch",
+        StoreError::Busy(_) => "busy",
+        StoreError::Corrupt { .. } => "corrupt",
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Secret(_) => "secret",
+        _ => "other",
+    };
+    (kind, error.to_string())
+}
+
+/// The server on which databases may be made: its URL without the database, and that database.
+fn server_parts() -> (String, String) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test server is named by the test script, not by a user"
+    )]
+    let url = std::env::var("SRVD_TEST_POSTGRES").unwrap_or_else(|_| {
+        panic!("SRVD_TEST_POSTGRES is not set: run scripts/test.sh, which starts a server")
+    });
+    let (base, name) = url.rsplit_once('/').unwrap();
+    (base.to_owned(), name.to_owned())
+}
+
+fn server() -> String {
+    let (base, name) = server_parts();
+    format!("{base}/{name}")
+}

@@ -1,0 +1,15 @@
+//! The store, on real databases: each case runs on a `SQLite` file and on a `PostgreSQL` server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod harness;
+
+mod accounts;
+mod bundles;
+mod concurrency;
+mod logins;
+mod migrations;
+mod opening;
+mod secrets;
+mod service;
+mod sessions;

@@ -1,0 +1,70 @@
+//! The migrations of both databases have the same numbers and names, and make the same tables and columns.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::harness::{Fixture, on_both};
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let names = |dialect: &str| -> BTreeSet<String> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(dialect);
+        std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let sqlite = names("sqlite");
+    assert_eq!(sqlite, names("postgres"));
+    assert_eq!(sqlite.first().map(String::as_str), Some("0001_init.sql"));
+}
+
+on_both![the_schema_is_the_expected_one];
+
+/// One list for both databases: a column that one of them lacks is found here.
+async fn the_schema_is_the_expected_one(f: Fixture) {
+    let query = match f.place.kind {
+        identity_store::DatabaseKind::Sqlite => {
+            "SELECT t.name || '.' || c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
+             WHERE t.type = 'table' AND t.name NOT LIKE '\\_%' ESCAPE '\\' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+             ORDER BY t.name, c.cid"
+        }
+        identity_store::DatabaseKind::Postgres => {
+            "SELECT table_name || '.' || column_name FROM information_schema.columns
+             WHERE table_schema = 'public' AND left(table_name, 1) <> '_' ORDER BY table_name, ordinal_position"
+        }
+    };
+    let columns = f.place.texts(query).await;
+    let mut tables: Vec<&str> = columns.iter().filter_map(|column| Some(column.split_once('.')?.0)).collect();
+    tables.dedup();
+    assert_eq!(
+        tables,
+        [
+            "accounts",
+            "audit_log",
+            "crypto_keys",
+            "events",
+            "identity_bindings",
+            "identity_bundles",
+            "login_sessions",
+            "service_settings",
+        ]
+    );
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite/0001_init.sql");
+    let text = std::fs::read_to_string(file).unwrap();
+    let expected: BTreeSet<String> = columns_of(&text).collect();
+    assert_eq!(columns.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+/// `table.column` of each column of a migration that is written one column a line.
+fn columns_of(text: &str) -> impl Iterator<Item = String> {
+    let mut table = "";
+    text.lines().filter_map(move |line| {
+        if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+            table = rest.split(' ').next().unwrap_or_default();
+            return None;
+        }
+        let word = line.strip_prefix("    ")?.split_whitespace().next()?;
+        word.chars().all(|c| c.is_ascii_lowercase() || c == '_').then(|| format!("{table}.{word}"))
+    })
+}

@@ -1,0 +1,220 @@
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity_store::{AccountFilter, DatabaseKind, NewBundle, OpenError, Store, Target};
+use sqlx::Connection as _;
+use tokio::task::JoinSet;
+
+use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal, run_local};
+
+on_both![
+    it_opens_again_with_everything,
+    a_wrong_key_changes_nothing,
+    a_newer_schema_changes_nothing,
+    it_is_made_once_by_many,
+];
+
+async fn it_opens_again_with_everything(f: Fixture) {
+    f.bundle("One").await;
+    f.login("one", "a@x").await;
+    let before = f.state().await;
+    f.store.close().await;
+    let store = f.place.open(keyring("one")).await.unwrap();
+    let again = (
+        store.bundles().await.unwrap(),
+        store.accounts(AccountFilter::default()).await.unwrap(),
+        store.audit_log(1000).await.unwrap().len(),
+        f.place.texts("SELECT change FROM events ORDER BY seq").await,
+    );
+    assert_eq!(again, before);
+    store.close().await;
+}
+
+async fn a_wrong_key_changes_nothing(f: Fixture) {
+    let one = f.bundle("One").await.id;
+    f.store.save_api_key(api_key(Target::Existing(one), "sk-1")).await.unwrap();
+    let rows = f.place.texts("SELECT key_id || state FROM crypto_keys").await;
+    f.store.close().await;
+    let files = snapshot(&f);
+    let error = f.place.open(keyring("two")).await.unwrap_err();
+    let (one, two) = (keyring("one").key_id(), keyring("two").key_id());
+    assert_eq!(error.to_string(), format!("wrong key: the database has key {one}, the given key is {two}"));
+    assert!(matches!(error, OpenError::WrongKey { database_key_id, given_key_id }
+        if database_key_id == one && given_key_id == two));
+    assert_eq!(snapshot(&f), files);
+    assert_eq!(f.place.texts("SELECT key_id || state FROM crypto_keys").await, rows);
+    f.place.open(keyring("one")).await.unwrap().close().await;
+}
+
+async fn a_newer_schema_changes_nothing(f: Fixture) {
+    f.store.close().await;
+    f.place.execute("UPDATE _sqlx_migrations SET version = 99").await;
+    let files = snapshot(&f);
+    let error = f.place.open(keyring("one")).await.unwrap_err();
+    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 1 }), "{error:?}");
+    assert_eq!(snapshot(&f), files);
+    // The schema is looked at before the key.
+    assert!(matches!(f.place.open(keyring("two")).await, Err(OpenError::SchemaNewer { .. })));
+}
+
+async fn it_is_made_once_by_many(f: Fixture) {
+    f.store.close().await;
+    // Start over from nothing.
+    match f.place.kind {
+        DatabaseKind::Sqlite => std::fs::remove_dir_all(f.place.directory()).unwrap(),
+        DatabaseKind::Postgres => f.place.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await,
+    }
+    let mut tasks = JoinSet::new();
+    for _ in 0..6 {
+        let place = f.place.clone();
+        tasks.spawn(async move { place.open(keyring("one")).await.unwrap() });
+    }
+    let stores = tasks.join_all().await;
+    assert_eq!(stores.len(), 6);
+    for (number, store) in stores.iter().enumerate() {
+        let id = bundle_id(&format!("b{number}"));
+        let new = NewBundle { id: id.clone(), name: id.to_string(), description: String::new() };
+        store.create_bundle(new, NOW).await.unwrap();
+    }
+    assert_eq!(stores[0].counts().await.unwrap().bundles, 7);
+    for store in stores {
+        store.close().await;
+    }
+}
+
+/// Name, bytes, time of change and inode of the `SQLite` file; nothing for a server.
+fn snapshot(f: &Fixture) -> Option<(Vec<u8>, i64, i64, u64)> {
+    (f.place.kind == DatabaseKind::Sqlite).then(|| {
+        let path = f.place.file();
+        let metadata = std::fs::metadata(&path).unwrap();
+        (std::fs::read(&path).unwrap(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino())
+    })
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    run_local(async |f: Fixture| {
+        f.bundle("One").await;
+        assert_eq!(mode(&f.place.directory()), 0o700);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(f.place.directory()).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+            names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+        names.sort();
+        assert_eq!(names, ["srvd.db", "srvd.db-lock", "srvd.db-shm", "srvd.db-wal"]);
+
+        // A file that was left open to others is taken back.
+        f.store.close().await;
+        std::fs::set_permissions(f.place.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        f.place.open(keyring("one")).await.unwrap().close().await;
+        assert_eq!(mode(&f.place.file()), 0o600);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_never_overwritten() {
+    run_local(async |f: Fixture| {
+        f.bundle("One").await;
+        f.store.close().await;
+        let path = f.place.file();
+        let good = std::fs::read(&path).unwrap();
+        let mut flipped = good.clone();
+        flipped[..16].copy_from_slice(b"not SQLite at al");
+        let cases: [(&str, Vec<u8>); 3] = [
+            ("text", b"hello, this is a text and not a database\n".repeat(100)),
+            ("header", flipped),
+            ("cut", good[..good.len() / 2].to_vec()),
+        ];
+        for (name, bytes) in cases {
+            std::fs::write(&path, &bytes).unwrap();
+            let error = f.place.open(keyring("one")).await.unwrap_err();
+            assert!(
+                matches!(&error, OpenError::Corrupt { path: named, .. } if *named == path),
+                "{name}: {error:?}"
+            );
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "{name}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        let url = format!("sqlite:{}?mode=rwc", path.display());
+        let mut foreign = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE notes (text TEXT)").execute(&mut foreign).await.unwrap();
+        foreign.close().await.unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let error = f.place.open(keyring("one")).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{} is not a usable database: it is a database of another program", path.display())
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_made_is_named() {
+    run_local(async |f: Fixture| {
+        let file = f.place.file();
+        let inside = identity_store::DatabaseUrl::sqlite(file.join("sub/srvd.db"));
+        let options = identity_store::StoreOptions::new(inside, Arc::new(|_| {}), NOW);
+        let error = Store::open(options, keyring("one")).await.unwrap_err();
+        assert!(
+            matches!(&error, OpenError::CannotCreate { path, .. } if *path == file.join("sub")),
+            "{error:?}"
+        );
+        let directory = identity_store::DatabaseUrl::sqlite(f.place.directory());
+        let options = identity_store::StoreOptions::new(directory, Arc::new(|_| {}), NOW);
+        let error = Store::open(options, keyring("one")).await.unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+    })
+    .await;
+}
+
+/// Another process that holds the database: what is short is waited for, what is long is `Busy`, and nothing is lost.
+#[tokio::test]
+async fn a_database_that_another_process_holds_is_busy() {
+    run_local(async |f: Fixture| {
+        f.store.close().await;
+        let mut options = f.place.options(Arc::new(|_| {}));
+        options.busy_timeout = Duration::from_millis(200);
+        let store = Store::open(options, keyring("one")).await.unwrap();
+        let mut other = sqlx::SqliteConnection::connect(&f.place.url).await.unwrap();
+        let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        assert_eq!(refusal(store.put_setting("a", "1", NOW).await).0, "busy");
+        assert_eq!(store.setting("a").await.unwrap(), None);
+        held.rollback().await.unwrap();
+        store.put_setting("a", "2", NOW).await.unwrap();
+        assert_eq!(store.setting("a").await.unwrap().as_deref(), Some("2"));
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let url = "postgres://nobody:pw-planted@127.0.0.1:1/none".parse().unwrap();
+    let mut options = identity_store::StoreOptions::new(url, Arc::new(|_| {}), NOW);
+    options.busy_timeout = Duration::from_millis(500);
+    assert!(!format!("{options:?}").contains("planted"));
+    let error = Store::open(options, keyring("one")).await.unwrap_err();
+    assert!(matches!(error, OpenError::Unavailable(_)), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("planted"));
+}
+
+#[tokio::test]
+async fn the_key_is_proven_not_only_named() {
+    run_local(async |f: Fixture| {
+        f.store.close().await;
+        f.place.execute("UPDATE crypto_keys SET kcv = zeroblob(16)").await;
+        assert!(matches!(f.place.open(keyring("one")).await, Err(OpenError::WrongKey { .. })));
+    })
+    .await;
+}

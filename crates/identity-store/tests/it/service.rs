@@ -1,0 +1,117 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use identity_store::{Announce, AuditEntry, Change, Counts, DatabaseKind, NewBundle, Target};
+
+use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal};
+
+on_both![
+    what_it_says_about_itself,
+    settings,
+    audit,
+    a_listener_hears_only_what_is_committed,
+    a_listener_that_panics_breaks_nothing,
+    old_events_go,
+    a_closed_store_says_so,
+];
+
+async fn what_it_says_about_itself(f: Fixture) {
+    assert_eq!(f.store.kind(), f.place.kind);
+    assert_eq!(f.store.schema_version().await.unwrap(), 1);
+    f.store.ping().await.unwrap();
+    let empty = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0 };
+    assert_eq!(f.store.counts().await.unwrap(), empty);
+    let one = f.bundle("One").await.id;
+    f.login("one", "a@x").await;
+    f.store.save_api_key(api_key(Target::Existing(one), "sk-1")).await.unwrap();
+    let filled = Counts { bundles: 2, accounts: 2, bindings: 2, live_sessions: 0 };
+    assert_eq!(f.store.counts().await.unwrap(), filled);
+    let expected = match f.place.kind {
+        DatabaseKind::Sqlite => "Store { kind: Sqlite, .. }",
+        DatabaseKind::Postgres => "Store { kind: Postgres, .. }",
+    };
+    assert_eq!(format!("{:?}", f.store), expected);
+}
+
+async fn settings(f: Fixture) {
+    assert_eq!(f.store.setting("active_forge").await.unwrap(), None);
+    f.store.put_setting("active_forge", "one", NOW).await.unwrap();
+    f.store.put_setting("active_forge", "two", NOW + 1).await.unwrap();
+    f.store.put_setting("empty", "", NOW).await.unwrap();
+    assert_eq!(f.store.setting("active_forge").await.unwrap().as_deref(), Some("two"));
+    assert_eq!(f.store.setting("empty").await.unwrap().as_deref(), Some(""));
+    assert_eq!(refusal(f.store.put_setting("", "x", NOW).await).0, "invalid name");
+}
+
+async fn audit(f: Fixture) {
+    let entry = |action: &str, detail: Option<&str>| AuditEntry {
+        at: NOW,
+        actor: "uid 1000".into(),
+        action: action.into(),
+        subject: "b1".into(),
+        detail: detail.map(Into::into),
+    };
+    f.store.audit(entry("launch", None)).await.unwrap();
+    f.store.audit(entry("refuse", Some("ambient"))).await.unwrap();
+    assert_eq!(
+        f.store.audit_log(10).await.unwrap(),
+        [entry("refuse", Some("ambient")), entry("launch", None)]
+    );
+    assert_eq!(f.store.audit_log(1).await.unwrap(), [entry("refuse", Some("ambient"))]);
+}
+
+/// At the moment of the announcement, a reader of its own sees what is announced; a refused write is silent.
+async fn a_listener_hears_only_what_is_committed(f: Fixture) {
+    f.store.close().await;
+    let reader = f.place.open(keyring("one")).await.unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (runtime, notes, store) = (tokio::runtime::Handle::current(), Arc::clone(&seen), reader.clone());
+    let announce: Announce = Arc::new(move |changes: &[Change]| {
+        let bundles = tokio::task::block_in_place(|| runtime.block_on(store.bundles())).unwrap();
+        notes.lock().unwrap().push((changes.to_vec(), bundles.len()));
+    });
+    let store = identity_store::Store::open(f.place.options(announce), keyring("one")).await.unwrap();
+    let new = || NewBundle { id: bundle_id("one"), name: "One".into(), description: String::new() };
+    store.create_bundle(new(), NOW).await.unwrap();
+    assert_eq!(refusal(store.create_bundle(new(), NOW).await).0, "conflict");
+    assert_eq!(*seen.lock().unwrap(), [(vec![Change::Bundles], 2)]);
+    store.close().await;
+    reader.close().await;
+}
+
+async fn a_listener_that_panics_breaks_nothing(f: Fixture) {
+    let called = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&called);
+    let announce: Announce = Arc::new(move |_| {
+        flag.store(true, Ordering::SeqCst);
+        panic!("the listener's own fault");
+    });
+    let store = identity_store::Store::open(f.place.options(announce), keyring("one")).await.unwrap();
+    for name in ["one", "two"] {
+        let new = NewBundle { id: bundle_id(name), name: name.into(), description: String::new() };
+        assert_eq!(store.create_bundle(new, NOW).await.unwrap().name, name);
+    }
+    assert!(called.load(Ordering::SeqCst));
+    store.close().await;
+}
+
+async fn old_events_go(f: Fixture) {
+    f.place.execute(
+        "INSERT INTO events (at, change)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10495) SELECT 1, 'x' FROM n",
+    )
+    .await;
+    f.bundle("One").await;
+    // The 10496th event is the 41st at which old ones are looked for.
+    let rest = f.place.texts("SELECT CAST(count(*) AS TEXT) FROM events").await;
+    assert_eq!(rest, ["10000"]);
+    let ends = f.place.texts("SELECT min(seq) || ' ' || max(seq) FROM events").await;
+    assert_eq!(ends, ["497 10496"]);
+}
+
+async fn a_closed_store_says_so(f: Fixture) {
+    f.store.close().await;
+    assert_eq!(refusal(f.store.bundles().await).0, "unavailable");
+    assert_eq!(refusal(f.store.ping().await).0, "unavailable");
+    assert_eq!(refusal(f.store.put_setting("a", "b", NOW).await).0, "unavailable");
+}
