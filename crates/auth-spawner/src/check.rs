@@ -1,0 +1,120 @@
+//! Asking whether a login is there: the CLI's file first, then its check command.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::environment::ChildEnv;
+use crate::process::Leash;
+use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
+use crate::provider::{Check, Cli, Provider};
+use crate::spawner::Clock;
+
+/// How long a file is waited for that is written just after the CLI has ended.
+const LATE: Duration = Duration::from_secs(1);
+/// How long the account's name is waited for once the login itself is there.
+const NAME: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Everything that one confirmation needs; it runs beside the session.
+#[derive(Clone)]
+pub(crate) struct Question {
+    pub(crate) provider: std::sync::Arc<Provider>,
+    pub(crate) program: PathBuf,
+    pub(crate) env: ChildEnv,
+    pub(crate) dir: PathBuf,
+    /// What the credential file was before the login.
+    pub(crate) baseline: Fingerprint,
+    pub(crate) check_timeout: Duration,
+    pub(crate) clock: Clock,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Yes { credential: Credential, checked: bool },
+    No { reason: String },
+}
+
+impl Question {
+    /// Asks. `last` when the CLI has ended: then the file gets a moment to appear.
+    pub(crate) async fn ask(self, last: bool) -> Verdict {
+        let Some(cli) = self.provider.cli.clone() else {
+            return Verdict::No { reason: "the provider has no CLI".to_owned() };
+        };
+        let mut waited = Duration::ZERO;
+        let credential = loop {
+            let reason = match self.look(&cli).await {
+                // The account's name may stand in a file that is written later than the tokens.
+                Ok(credential)
+                    if credential.email.is_none() && cli.credential.email.is_some() && waited < NAME =>
+                {
+                    waited += AGAIN;
+                    sleep(AGAIN).await;
+                    continue;
+                }
+                Ok(credential) => break credential,
+                Err(reason) => reason,
+            };
+            if !last || waited >= LATE {
+                return Verdict::No { reason };
+            }
+            waited += AGAIN;
+            sleep(AGAIN).await;
+        };
+        match &cli.check {
+            None => Verdict::Yes { credential, checked: false },
+            Some(check) if self.run(check).await => Verdict::Yes { credential, checked: true },
+            Some(_) => Verdict::No { reason: "the CLI's own check says no".to_owned() },
+        }
+    }
+
+    /// What the files say now, off the runtime's threads.
+    async fn look(&self, cli: &Cli) -> Result<Credential, String> {
+        let (cli, dir) = (cli.clone(), self.dir.clone());
+        let read = move || (fingerprint(&cli, &dir), prove(&cli, &dir));
+        let (now, proof) = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
+        match proof.at((self.clock)()) {
+            Proof::LoggedIn(_) if now == self.baseline => Err("the login is the one from before".to_owned()),
+            Proof::LoggedIn(credential) => Ok(credential),
+            Proof::Absent => Err("there is no login".to_owned()),
+            Proof::Incomplete { reason } => Err(format!("the login is not complete: {reason}")),
+            Proof::Unreadable { reason } => Err(format!("the login cannot be read: {reason}")),
+        }
+    }
+
+    async fn run(&self, check: &Check) -> bool {
+        let code = exit_code(&self.program, &check.args, &self.env, &self.dir, self.check_timeout).await;
+        code.is_some_and(|code| check.ok.contains(&code))
+    }
+}
+
+/// Exit code of a command whose output does not matter; `None` when it cannot be run, is ended by a signal,
+/// or needs longer than it may, after which its process group is ended.
+async fn exit_code(
+    program: &Path,
+    args: &[String],
+    env: &ChildEnv,
+    dir: &Path,
+    limit: Duration,
+) -> Option<i32> {
+    let mut child = Command::new(program)
+        .args(args)
+        .env_clear()
+        .envs(env.iter())
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .ok()?;
+    let leash = Leash::new(child.id());
+    let ended = timeout(limit, child.wait()).await;
+    drop(leash);
+    ended.ok()?.ok()?.code()
+}

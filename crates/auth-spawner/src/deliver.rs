@@ -1,0 +1,91 @@
+//! Taking a pasted answer to the CLI.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::{Host, Url};
+
+use crate::error::SubmitError;
+
+/// A CLI that does not take its answer in this time will not take it at all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes one line and hands the stream back. `end` is what the Enter key sends there.
+pub(crate) async fn line(
+    mut stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    text: SecretString,
+    end: u8,
+) -> (Option<Box<dyn AsyncWrite + Send + Unpin>>, Result<(), SubmitError>) {
+    // One write, so that the line cannot arrive in two halves.
+    let bytes = SecretString::from(format!("{}{}", text.expose_secret(), char::from(end)));
+    let write = async {
+        stdin.write_all(bytes.expose_secret().as_bytes()).await?;
+        stdin.flush().await
+    };
+    match tokio::time::timeout(PATIENCE, write).await {
+        Ok(Ok(())) => (Some(stdin), Ok(())),
+        Ok(Err(error)) => (None, Err(undeliverable(error.kind().to_string()))),
+        // Half of the line may be in the pipe: nothing may follow it.
+        Err(_) => (None, Err(undeliverable("the CLI does not read its input"))),
+    }
+}
+
+fn undeliverable(reason: impl Into<String>) -> SubmitError {
+    SubmitError::Undeliverable { reason: reason.into() }
+}
+
+/// Calls the CLI's own callback, as the browser would have. 2xx and 3xx mean that it took the answer; where
+/// the CLI sends the browser next does not matter.
+pub(crate) async fn callback(url: SecretString) -> Result<(), SubmitError> {
+    match tokio::time::timeout(PATIENCE, get(&url)).await {
+        Ok(Ok(status)) if (200..400).contains(&status) => Ok(()),
+        Ok(Ok(status)) => Err(undeliverable(format!("the CLI's callback answered {status}"))),
+        Ok(Err(reason)) => Err(undeliverable(reason)),
+        Err(_) => Err(undeliverable("the CLI's callback did not answer")),
+    }
+}
+
+async fn get(url: &SecretString) -> Result<u16, String> {
+    let url = Url::parse(url.expose_secret()).map_err(|_| "not an address".to_owned())?;
+    let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+        return Err("not an address".to_owned());
+    };
+    let address: IpAddr = match host {
+        Host::Domain(_) => Ipv4Addr::LOCALHOST.into(),
+        Host::Ipv4(address) => address.into(),
+        Host::Ipv6(address) => address.into(),
+    };
+    let unreachable = |_| "the CLI's callback cannot be reached".to_owned();
+    let stream = TcpStream::connect(SocketAddr::from((address, port))).await.map_err(unreachable)?;
+    let failed = |error: hyper::Error| {
+        let kind = if error.is_parse() { "answered something else than HTTP" } else { "hung up" };
+        format!("the CLI's callback {kind}")
+    };
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let target = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let request = Request::get(target)
+        .header("host", format!("{}:{port}", url.host_str().unwrap_or_default()))
+        .header("connection", "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| "not an address".to_owned())?;
+    // The connection is driven here rather than in a task of its own, so nothing outlives the answer.
+    let mut response = std::pin::pin!(sender.send_request(request));
+    let response = tokio::select! {
+        biased;
+        response = &mut response => response,
+        // A connection that ended may have brought the answer just before.
+        _ = connection => response.await,
+    };
+    response.map(|response| response.status().as_u16()).map_err(failed)
+}

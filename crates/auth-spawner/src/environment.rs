@@ -1,0 +1,140 @@
+//! The environment of a child: an explicit list, never what this process happens to have.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::provider::Cli;
+use crate::recipe::{Recipe, Terminal};
+
+/// Name of the variable that marks every process of a login with its session id.
+pub(crate) const SESSION_VAR: &str = "SRVD_SESSION";
+
+/// A child's whole environment, name to value.
+///
+/// `Debug` shows names only, because values may be secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ChildEnv(BTreeMap<String, String>);
+
+impl ChildEnv {
+    /// Sets one variable, replacing an earlier value.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(name.into(), value.into());
+    }
+
+    /// Removes one variable.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// The value of one variable.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Names and values in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for ChildEnv {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl std::fmt::Debug for ChildEnv {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What a child's environment is made of, besides the base list.
+pub(crate) struct ChildEnvParts<'a> {
+    pub(crate) cli: &'a Cli,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) terminal: Terminal,
+    pub(crate) extra: &'a [(String, String)],
+    pub(crate) config_dir: &'a Path,
+    pub(crate) browser: Option<&'a Path>,
+    pub(crate) session: &'a str,
+}
+
+/// Builds a child's environment. Later steps win, so the config directory can never be redirected.
+pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv {
+    let mut env = base.clone();
+    for (name, value) in parts.extra {
+        env.set(name, value);
+    }
+    for name in parts.cli.scrub.iter().chain(&parts.cli.key_vars) {
+        env.remove(name);
+    }
+    for (name, value) in parts.cli.env.iter().chain(&parts.recipe.env) {
+        env.set(name, value);
+    }
+    env.set("TERM", if parts.terminal == Terminal::Pipe { "dumb" } else { "xterm-256color" });
+    if env.value("SHELL").is_none() {
+        // The pseudo-terminal library sets SHELL from the user database whatever it is told; naming one keeps
+        // both kinds of child equal and independent of the machine.
+        env.set("SHELL", "/bin/sh");
+    }
+    env.remove("BROWSER");
+    if let Some(browser) = parts.browser.filter(|_| parts.recipe.browser) {
+        env.set("BROWSER", text(browser.as_os_str()));
+    }
+    let dir = text(parts.config_dir.as_os_str());
+    for (name, value) in &parts.cli.config_dir.extra_vars {
+        env.set(name, value.replace("{dir}", &dir));
+    }
+    env.set(&parts.cli.config_dir.var, dir);
+    env.set(SESSION_VAR, parts.session);
+    env
+}
+
+fn text(path: &OsStr) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Registry;
+
+    #[test]
+    fn the_list_is_golden() {
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider("codex").unwrap();
+        let base: ChildEnv =
+            [("PATH", "/bin"), ("HOME", "/home/u"), ("OPENAI_API_KEY", "sk-no"), ("BROWSER", "firefox")]
+                .into_iter()
+                .collect();
+        let extra = [("CODEX_HOME".to_owned(), "/elsewhere".to_owned()), ("LANG".to_owned(), "C".to_owned())];
+        let env = child_env(
+            &base,
+            &ChildEnvParts {
+                cli: provider.cli.as_ref().unwrap(),
+                recipe: provider.recipe("").unwrap(),
+                terminal: Terminal::Pipe,
+                extra: &extra,
+                config_dir: Path::new("/data/codex"),
+                browser: Some(Path::new("/libexec/browser")),
+                session: "auth-1",
+            },
+        );
+        let expected: ChildEnv = [
+            ("BROWSER", "/libexec/browser"),
+            ("CODEX_HOME", "/data/codex"),
+            ("HOME", "/home/u"),
+            ("LANG", "C"),
+            ("PATH", "/bin"),
+            ("SHELL", "/bin/sh"),
+            ("SRVD_SESSION", "auth-1"),
+            ("TERM", "dumb"),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(env.iter().collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+        assert!(!format!("{env:?}").contains("/data/codex"));
+    }
+}

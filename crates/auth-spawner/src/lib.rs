@@ -1,0 +1,47 @@
+//! Drives the official command-line tools' own logins.
+//!
+//! A [`Registry`] (data, `config/providers.toml`) says how each provider's CLI logs in. A [`Spawner`] runs
+//! one login as one actor: it opens the CLI on a pipe or a pseudo-terminal, reads what it prints, reports the
+//! address or the code that a person needs, takes a pasted answer back, and ends the whole process tree.
+//! A login counts only when the CLI's own credential file [proves](prove) it and the caller's [`Sink`] has
+//! committed it.
+//!
+//! This crate knows no wire protocol and no database, and it reads neither the environment nor the clock:
+//! whoever builds a [`Spawner`] gives it both.
+
+mod check;
+mod deliver;
+mod environment;
+mod error;
+mod key_service;
+mod lines;
+mod locate;
+mod machine;
+mod matcher;
+mod paste;
+mod ports;
+mod process;
+mod proof;
+mod provider;
+mod recipe;
+mod registry;
+mod session;
+mod sink;
+mod snapshot;
+mod spawner;
+pub mod testing;
+
+pub use environment::ChildEnv;
+pub use error::{NotLive, RegistryError, StartError, SubmitError};
+pub use key_service::{KeyService, Probe};
+pub use locate::{locate, version};
+pub use process::leftover::{end_leftover, start_ticks};
+pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove};
+pub use provider::{
+    Check, Class, Cli, ConfigDir, CredentialFile, Expiry, ExpiryUnit, Place, PreparedFile, Provider,
+};
+pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Terminal};
+pub use registry::{Overlay, Registry};
+pub use sink::{ConfirmedLogin, SaveError, Saved, Sink};
+pub use snapshot::{Failure, FailureKind, Snapshot, State};
+pub use spawner::{Clock, LoginRequest, SpawnLimits, Spawner, SpawnerConfig};

@@ -1,0 +1,244 @@
+//! Lines of text to what they mean for a login.
+
+use std::sync::LazyLock;
+
+use regex::bytes::{Captures, Regex};
+use url::Url;
+
+use crate::lines::Line;
+use crate::provider::Provider;
+use crate::recipe::{Pattern, Patterns, Recipe};
+use crate::registry::is_loopback;
+
+/// Longest address that is reported.
+const URL_BYTES: usize = 8192;
+
+static ANY_URL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Pattern::try_from(r#"https?://[^\s"'<>`\\]+"#.to_owned()).ok().map(|pattern| pattern.0));
+
+/// Something that a line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// An address to open; `device` when a device code is to be entered there.
+    Url { url: String, openable: bool, device: bool },
+    /// A code to enter at an address.
+    DeviceCode(String),
+    /// The CLI waits for a paste.
+    Prompt,
+    /// The CLI did not take the paste and waits for another one.
+    Refused,
+    /// The CLI says that it is logged in.
+    LoggedIn { email: Option<String> },
+    /// The CLI says that it failed; its words, without addresses.
+    Denied(String),
+}
+
+/// How far a line can be trusted to be whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wholeness {
+    /// It ended with a line feed.
+    Whole,
+    /// It has been still so long that nothing more is expected in it.
+    Settled,
+    /// More may follow: only a prompt, and what does not touch the end, counts.
+    Partial,
+}
+
+/// Finds meaning in the lines of one output stream.
+pub(crate) struct Matcher {
+    patterns: Patterns,
+    hosts: Vec<String>,
+    /// The line before, because a device code may stand below its announcement.
+    before: String,
+}
+
+impl Matcher {
+    pub(crate) fn new(provider: &Provider, recipe: &Recipe) -> Self {
+        Self {
+            patterns: recipe.patterns.clone(),
+            hosts: provider.cli.as_ref().map(|cli| cli.url_hosts.clone()).unwrap_or_default(),
+            before: String::new(),
+        }
+    }
+
+    /// Whether this unfinished text is a prompt that need not be waited for any longer.
+    pub(crate) fn is_prompt(&self, text: &str) -> bool {
+        self.patterns.prompt.as_ref().is_some_and(|pattern| pattern.0.is_match(text.as_bytes()))
+    }
+
+    /// What a line says, in the order in which a session wants to hear it.
+    pub(crate) fn read(&mut self, line: &Line, wholeness: Wholeness) -> Vec<Seen> {
+        let text = line.text.as_bytes();
+        let mut seen = Vec::new();
+        seen.extend(self.url(line, wholeness));
+        seen.extend(self.device_code(line, wholeness).map(Seen::DeviceCode));
+        if self.is_prompt(&line.text) {
+            seen.push(Seen::Prompt);
+        }
+        if wholeness != Wholeness::Partial {
+            if matches(&self.patterns.refused, text).is_some() {
+                seen.push(Seen::Refused);
+            }
+            if let Some(found) = matches(&self.patterns.logged_in, text) {
+                seen.push(Seen::LoggedIn { email: group(&found, "email") });
+            }
+            if matches(&self.patterns.denied, text).is_some() {
+                seen.push(Seen::Denied(public_words(&line.text)));
+            }
+        }
+        if wholeness == Wholeness::Whole {
+            self.before.clone_from(&line.text);
+        }
+        seen
+    }
+
+    fn url(&self, line: &Line, wholeness: Wholeness) -> Option<Seen> {
+        let pattern = self.patterns.url.as_ref().map(|pattern| &pattern.0).or(ANY_URL.as_ref())?;
+        // A hyperlink's target is whole even where the text that shows it is wrapped or cut.
+        let linked = line.links.iter().filter(|link| pattern.is_match(link.as_bytes()));
+        let shown = ANY_URL.as_ref()?.find_iter(line.text.as_bytes()).filter_map(|found| {
+            let whole = wholeness != Wholeness::Partial || found.end() < line.text.len();
+            let text = line.text.get(found.range()).filter(|_| whole)?;
+            pattern
+                .is_match(text.as_bytes())
+                .then(|| text.trim_end_matches(['.', ',', ';', ':', ')', ']', '}']))
+        });
+        let device = self.patterns.device_code.is_some();
+        linked.map(String::as_str).chain(shown).find_map(|text| {
+            let openable = openable(text, &self.hosts)?;
+            Some(Seen::Url { url: text.to_owned(), openable, device })
+        })
+    }
+
+    fn device_code(&self, line: &Line, wholeness: Wholeness) -> Option<String> {
+        let pattern = &self.patterns.device_code.as_ref()?.0;
+        let joined = format!("{}\n{}", self.before, line.text);
+        let found = pattern.captures(joined.as_bytes())?;
+        let code = found.name("code")?;
+        let whole = wholeness != Wholeness::Partial || code.end() < joined.len();
+        // One that ends in the line before has been reported with that line.
+        let fresh = code.end() > self.before.len() + 1;
+        (whole && fresh).then(|| group(&found, "code")).flatten()
+    }
+}
+
+/// `None`: not an address for a person. Otherwise whether it may be opened without asking.
+fn openable(text: &str, hosts: &[String]) -> Option<bool> {
+    let url = Url::parse(text).ok().filter(|_| text.len() <= URL_BYTES)?;
+    let host = url.host_str()?;
+    let listed = hosts.iter().any(|entry| match entry.strip_prefix("*.") {
+        Some(parent) => host.strip_suffix(parent).is_some_and(|below| below.ends_with('.')),
+        None => host.eq_ignore_ascii_case(entry),
+    });
+    let loopback = is_loopback(&url);
+    // The CLI's own listener is nothing that a person opens.
+    if loopback && !listed {
+        return None;
+    }
+    let plain = url.username().is_empty() && url.password().is_none();
+    match url.scheme() {
+        "https" => Some(listed && plain),
+        "http" => Some(listed && plain && loopback),
+        _ => None,
+    }
+}
+
+fn matches<'a>(patterns: &[Pattern], text: &'a [u8]) -> Option<Captures<'a>> {
+    patterns.iter().find_map(|pattern| pattern.0.captures(text))
+}
+
+fn group(found: &Captures<'_>, name: &str) -> Option<String> {
+    String::from_utf8(found.name(name)?.as_bytes().to_vec()).ok()
+}
+
+/// A CLI's words for a person: short, without addresses and without long words, either of which can carry a
+/// code or a token.
+pub(crate) fn public_words(text: &str) -> String {
+    let word = |word: &str| match word {
+        _ if word.contains("://") => "(address)".to_owned(),
+        _ if word.len() > 40 => "(...)".to_owned(),
+        _ => word.to_owned(),
+    };
+    let words: Vec<String> = text.split_whitespace().map(word).collect();
+    words.join(" ").chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Registry;
+
+    fn seen(provider: &str, recipe: &str, lines: &[&str]) -> Vec<Seen> {
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider(provider).unwrap();
+        let mut matcher = Matcher::new(provider, provider.recipe(recipe).unwrap());
+        let line = |text: &&str| Line { text: (*text).to_owned(), links: Vec::new() };
+        lines.iter().map(line).flat_map(|line| matcher.read(&line, Wholeness::Whole)).collect()
+    }
+
+    #[test]
+    fn lines_of_each_provider() {
+        let check = |provider: &str, recipe: &str, lines: &[&str], expected: &[Seen]| {
+            assert_eq!(seen(provider, recipe, lines), expected, "{lines:?}");
+        };
+        let url =
+            |url: &str, openable: bool, device: bool| Seen::Url { url: url.to_owned(), openable, device };
+        check("codex", "login", &["Starting local login server on http://localhost:1455."], &[]);
+        check(
+            "codex",
+            "login",
+            &["https://auth.openai.com/oauth/authorize?a=b&state=s"],
+            &[url("https://auth.openai.com/oauth/authorize?a=b&state=s", true, false)],
+        );
+        check(
+            "codex",
+            "login",
+            &["https://auth.openai.com.evil.example/oauth/authorize?a=b"],
+            &[url("https://auth.openai.com.evil.example/oauth/authorize?a=b", false, false)],
+        );
+        check(
+            "codex",
+            "login",
+            &["https://auth.openai.com@evil.example/oauth/authorize?a=b"],
+            &[url("https://auth.openai.com@evil.example/oauth/authorize?a=b", false, false)],
+        );
+        check(
+            "codex",
+            "device-auth",
+            &[
+                "   https://auth.openai.com/codex/device",
+                "2. Enter this one-time code (expires in 15 minutes)",
+                "   ABCD-12345",
+                "   other",
+            ],
+            &[url("https://auth.openai.com/codex/device", true, true), Seen::DeviceCode("ABCD-12345".into())],
+        );
+        check(
+            "claude",
+            "login",
+            &["That doesn't look like the full code. Copy all of it, including the # in the middle."],
+            &[Seen::Refused],
+        );
+        check(
+            "claude",
+            "login",
+            &["Couldn't log in: That code wasn't accepted. See https://claude.com/x?code=secret please"],
+            &[Seen::Denied("Couldn't log in: That code wasn't accepted. See (address) please".into())],
+        );
+        check("claude", "login", &["javascript://claude.com/oauth/authorize?x"], &[]);
+    }
+
+    #[test]
+    fn an_unfinished_address_waits() {
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider("codex").unwrap();
+        let mut matcher = Matcher::new(provider, provider.recipe("login").unwrap());
+        let line = |text: &str| Line { text: text.to_owned(), links: Vec::new() };
+        let cut = line("https://auth.openai.com/oauth/authorize?a=");
+        assert_eq!(matcher.read(&cut, Wholeness::Partial), []);
+        let whole = line("https://auth.openai.com/oauth/authorize?a=b next");
+        let url = "https://auth.openai.com/oauth/authorize?a=b".to_owned();
+        let expected = [Seen::Url { url, openable: true, device: false }];
+        assert_eq!(matcher.read(&whole, Wholeness::Partial), expected);
+    }
+}

@@ -1,0 +1,41 @@
+//! A child on three pipes.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::{Exit, Launch, Leash, OpenError, Parts};
+
+/// Starts the child in a process group of its own. No `pre_exec`, so that the cheap way to spawn is used.
+pub(super) fn open(launch: &Launch) -> Result<Parts, OpenError> {
+    let mut child = Command::new(&launch.program)
+        .args(&launch.args)
+        .env_clear()
+        .envs(launch.env.iter())
+        .current_dir(&launch.dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| OpenError::Program(error.to_string()))?;
+    let leash = Leash::new(child.id());
+    let (Some(pid), Some(stdin), Some(stdout), Some(stderr)) =
+        (child.id(), child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(OpenError::Program("the child has no pipes".to_owned()));
+    };
+    let exit = async move {
+        let status = child.wait().await.ok();
+        Exit { code: status.and_then(|status| if status.signal().is_some() { None } else { status.code() }) }
+    };
+    Ok(Parts {
+        streams: vec![Box::new(stdout), Box::new(stderr)],
+        stdin: Box::new(stdin),
+        exit: Box::pin(exit),
+        pid,
+        leash,
+    })
+}

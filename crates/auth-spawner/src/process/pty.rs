@@ -1,0 +1,184 @@
+//! A child on a pseudo-terminal, without a thread of its own.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use filedescriptor::FileDescriptor;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::termios::{LocalModes, OptionalActions};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Exit, Launch, Leash, OpenError, Parts};
+
+/// Starts the child as leader of a session on a new terminal. The library forks, so this happens off the
+/// runtime's own threads.
+pub(super) async fn open(launch: Launch, columns: u16, rows: u16) -> Result<Parts, OpenError> {
+    // Listening begins before the child can end, so its end cannot be missed.
+    let ended =
+        signal(SignalKind::child()).map_err(|error| OpenError::Terminal(format!("SIGCHLD: {error}")))?;
+    let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+    let (child, reader, writer) = tokio::task::spawn_blocking(move || spawn(&launch, size))
+        .await
+        .map_err(|error| OpenError::Terminal(error.to_string()))??;
+    let pid = child.process_id();
+    let leash = Leash::new(pid);
+    let pid = pid.ok_or_else(|| OpenError::Program("the child has no process id".to_owned()))?;
+    let terminal = |error: io::Error| OpenError::Terminal(error.to_string());
+    Ok(Parts {
+        streams: vec![Box::new(register(reader).map_err(terminal)?)],
+        stdin: Box::new(register(writer).map_err(terminal)?),
+        exit: Box::pin(wait(child, ended)),
+        pid,
+        leash,
+    })
+}
+
+#[expect(deprecated, reason = "a File keeps its own descriptor open, and the replacement needs `unsafe`")]
+fn register(file: File) -> io::Result<Terminal> {
+    AsyncFd::new(file).map(Terminal)
+}
+
+type Spawned = (Box<dyn Child + Send + Sync>, File, File);
+
+fn spawn(launch: &Launch, size: PtySize) -> Result<Spawned, OpenError> {
+    let terminal = |error: &dyn std::fmt::Display| OpenError::Terminal(error.to_string());
+    let pair = native_pty_system().openpty(size).map_err(|error| terminal(&error))?;
+    let reader = duplicate(pair.master.as_ref()).map_err(|error| terminal(&error))?;
+    let writer = duplicate(pair.master.as_ref()).map_err(|error| terminal(&error))?;
+    silence(&writer).map_err(|error| terminal(&error))?;
+    let mut command = CommandBuilder::new(&launch.program);
+    command.args(&launch.args);
+    // The builder starts with this process's environment, the daemon's key included.
+    command.env_clear();
+    for (name, value) in launch.env.iter() {
+        command.env(name, value);
+    }
+    command.cwd(&launch.dir);
+    let child = pair.slave.spawn_command(command).map_err(|error| OpenError::Program(error.to_string()))?;
+    Ok((child, reader, writer))
+}
+
+/// The library lends its descriptor only as a number; this lets it be duplicated without `unsafe`.
+struct Lent(RawFd);
+
+impl AsRawFd for Lent {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+fn duplicate(master: &dyn MasterPty) -> io::Result<File> {
+    let lent = Lent(master.as_raw_fd().ok_or_else(|| io::Error::other("the terminal has no descriptor"))?);
+    let mut descriptor = FileDescriptor::dup(&lent).map_err(io::Error::other)?;
+    descriptor.set_non_blocking(true).map_err(io::Error::other)?;
+    descriptor.as_file().map_err(io::Error::other)
+}
+
+/// Turns the terminal's echo off, so that a pasted answer does not come back as output.
+fn silence(terminal: &File) -> io::Result<()> {
+    let mut modes = rustix::termios::tcgetattr(terminal)?;
+    let echo = LocalModes::ECHO | LocalModes::ECHONL;
+    if modes.local_modes.intersects(echo) {
+        modes.local_modes -= echo;
+        rustix::termios::tcsetattr(terminal, OptionalActions::Now, &modes)?;
+    }
+    Ok(())
+}
+
+async fn wait(mut child: Box<dyn Child + Send + Sync>, mut ended: Signal) -> Exit {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.signal().is_some() => return Exit { code: None },
+            Ok(Some(status)) => return Exit { code: i32::try_from(status.exit_code()).ok() },
+            Ok(None) => {}
+            Err(_) => return Exit { code: None },
+        }
+        ended.recv().await;
+    }
+}
+
+/// One direction of a terminal's master side.
+struct Terminal(AsyncFd<File>);
+
+impl AsyncRead for Terminal {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let mut ready = ready!(self.0.poll_read_ready(context))?;
+            let read = ready.try_io(|file| file.get_ref().read(buffer.initialize_unfilled()));
+            match read {
+                Ok(Ok(count)) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                // Nobody has the other side open any more: the end, not a fault.
+                Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) => return Poll::Ready(Err(error)),
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Terminal {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // A CLI may have turned the echo on again since it started.
+        silence(self.0.get_ref())?;
+        loop {
+            let mut ready = ready!(self.0.poll_write_ready(context))?;
+            if let Ok(written) = ready.try_io(|file| file.get_ref().write(bytes)) {
+                return Poll::Ready(written);
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::environment::ChildEnv;
+
+    #[tokio::test]
+    async fn what_is_typed_is_not_echoed_and_the_end_is_seen() {
+        let launch = Launch {
+            program: "/bin/cat".into(),
+            args: Vec::new(),
+            env: ChildEnv::default(),
+            dir: "/".into(),
+            terminal: crate::recipe::Terminal::WIDE,
+        };
+        let mut parts = open(launch, 1000, 24).await.unwrap();
+        // The last byte ends the input, as Control-D does at the begin of a line.
+        parts.stdin.write_all(b"secret\rend\r\x04").await.unwrap();
+        let mut output = Vec::new();
+        let patience = Duration::from_secs(30);
+        timeout(patience, parts.streams[0].read_to_end(&mut output)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(output).unwrap(), "secret\r\nend\r\n");
+        let exit = timeout(patience, parts.exit).await.unwrap();
+        assert_eq!(exit, Exit { code: Some(0) });
+    }
+}

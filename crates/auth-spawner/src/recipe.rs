@@ -1,0 +1,164 @@
+//! What the registry can say about one way to log in with a CLI.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// One way to log in with a CLI.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recipe {
+    /// Id, unique within the provider, such as `login` or `device-auth`.
+    pub id: String,
+    /// Arguments of the CLI.
+    pub args: Vec<String>,
+    /// What the CLI is attached to.
+    #[serde(default = "pipe")]
+    pub terminal: Terminal,
+    /// Variables for this recipe only.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Fixed loopback ports that the CLI listens on; a login leases them.
+    #[serde(default)]
+    pub callback_ports: Vec<u16>,
+    /// Whether and how a pasted answer is taken back.
+    #[serde(default)]
+    pub paste: Option<Paste>,
+    /// What the CLI prints.
+    #[serde(default)]
+    pub patterns: Patterns,
+    /// Longest time a login may take, in seconds.
+    #[serde(default = "quarter_hour", rename = "deadline-s", deserialize_with = "seconds")]
+    pub deadline: Duration,
+    /// Whether the child is given `BROWSER`; false where a set `BROWSER` changes the CLI's flow.
+    #[serde(default = "yes")]
+    pub browser: bool,
+}
+
+fn pipe() -> Terminal {
+    Terminal::Pipe
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn quarter_hour() -> Duration {
+    Duration::from_mins(15)
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+/// What a CLI is attached to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Terminal {
+    /// Three pipes.
+    Pipe,
+    /// A pseudo-terminal of this size. Wide, so that a long address is not wrapped.
+    #[serde(rename_all = "kebab-case")]
+    Pty {
+        /// Width in characters.
+        #[serde(default = "wide")]
+        columns: u16,
+        /// Height in lines.
+        #[serde(default = "tall")]
+        rows: u16,
+    },
+}
+
+impl Terminal {
+    /// A pseudo-terminal of 1000 columns and 24 rows.
+    pub const WIDE: Self = Self::Pty { columns: 1000, rows: 24 };
+}
+
+fn wide() -> u16 {
+    1000
+}
+
+fn tall() -> u16 {
+    24
+}
+
+/// How a pasted answer is taken back.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paste {
+    /// What a person may paste.
+    pub shapes: Vec<PasteShape>,
+    /// How it reaches the CLI.
+    pub delivery: Delivery,
+    /// What a line on stdin holds.
+    #[serde(default)]
+    pub form: PasteForm,
+}
+
+/// A shape of pasted text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasteShape {
+    /// The whole address that the browser ended on.
+    Url,
+    /// `code#state`.
+    CodeState,
+    /// The code alone.
+    Code,
+}
+
+/// How a pasted answer reaches the CLI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// One line on standard input.
+    StdinLine,
+    /// A GET to the CLI's own loopback callback, as the browser would have sent it.
+    CallbackGet,
+}
+
+/// What a line on standard input holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasteForm {
+    /// What was pasted, unchanged.
+    #[default]
+    AsPasted,
+    /// `code#state`, whatever was pasted.
+    CodeState,
+    /// The code alone, whatever was pasted.
+    Code,
+}
+
+/// What a CLI prints. Patterns are byte regular expressions without Unicode classes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Patterns {
+    /// The address to open; every http(s) address counts when absent. Group `url` or the whole match.
+    pub url: Option<Pattern>,
+    /// The device code in group `code`. It is looked for in two consecutive lines joined by a line feed.
+    pub device_code: Option<Pattern>,
+    /// The CLI waits for a paste.
+    pub prompt: Option<Pattern>,
+    /// The CLI says that the login succeeded; an optional group `email`. Only a hint: the file proves it.
+    pub logged_in: Vec<Pattern>,
+    /// The CLI says that the login was refused or failed.
+    pub denied: Vec<Pattern>,
+    /// The CLI refused a paste and waits for another one.
+    pub refused: Vec<Pattern>,
+}
+
+/// A compiled pattern.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Pattern(pub(crate) regex::bytes::Regex);
+
+impl TryFrom<String> for Pattern {
+    type Error = regex::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // Unicode classes cost a factor of ten on CLI output and no CLI needs them.
+        regex::bytes::RegexBuilder::new(&text).unicode(false).size_limit(1 << 20).build().map(Self)
+    }
+}

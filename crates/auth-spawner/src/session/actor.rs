@@ -1,0 +1,308 @@
+//! The task of one login.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::io::AsyncWrite;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+
+use super::opening::open;
+use super::output::{News, Output};
+use super::report::Report;
+use super::{Inbox, Submit};
+use crate::check::{Question, Verdict};
+use crate::error::SubmitError;
+use crate::machine::{Input, Machine};
+use crate::matcher::{Matcher, Seen, Wholeness};
+use crate::process::{Exit, Leash, Parts, leftover};
+use crate::proof::{Credential, Fingerprint, fingerprint};
+use crate::recipe::Recipe;
+use crate::sink::{SaveError, Saved};
+use crate::snapshot::Snapshot;
+use crate::spawner::{LoginRequest, Shared};
+
+/// A line that has been still this long is looked at for a prompt.
+const STILL: Duration = Duration::from_millis(100);
+/// A line that has been still this long is taken for whole.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How long output is still read after the child has ended: a grandchild may hold it open for ever.
+const DRAIN: Duration = Duration::from_millis(200);
+/// How often the credential file is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Ticks after which an unchanged new file is asked about again.
+const ASK_AGAIN: u32 = 5;
+
+pub(super) type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
+pub(super) type Delivered = (Option<Stdin>, Result<(), SubmitError>);
+
+/// Runs one login to its end.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    request: LoginRequest,
+    recipe: Recipe,
+    inbox: Inbox,
+    sender: watch::Sender<Snapshot>,
+) {
+    let mut report = Report::new(Arc::clone(&shared), sender);
+    let mut machine = Machine::default();
+    // The record of the login exists before its process does.
+    report.announce(&machine).await;
+    let opened = open(&shared, &request, &recipe).await;
+    let (parts, question) = match opened {
+        Ok(opened) => opened,
+        Err((kind, message)) => {
+            report.message = Some(message);
+            machine.step(Input::SpawnFailed(kind));
+            report.fail(kind, &machine);
+            shared.release(&request.id);
+            report.announce(&machine).await;
+            return;
+        }
+    };
+    report.snapshot.pid = Some(parts.pid);
+    report.snapshot.process_start = leftover::start_ticks(parts.pid);
+    report.announce(&machine).await;
+    let Parts { streams, stdin, exit, pid, leash } = parts;
+    let output =
+        Output::new(streams, shared.config.limits.line_bytes, || Matcher::new(&request.provider, &recipe));
+    let work = Work { stdin: Some(stdin), exit: Some(exit), pid, leash, ..Work::idle(question) };
+    let mut session = Session { shared, request, recipe, inbox, report, machine, output, work };
+    session.live().await;
+}
+
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) request: LoginRequest,
+    pub(super) recipe: Recipe,
+    pub(super) inbox: Inbox,
+    pub(super) report: Report,
+    pub(super) machine: Machine,
+    pub(super) output: Output,
+    pub(super) work: Work,
+}
+
+/// The child, and everything that is under way for it. Each part is there at most once.
+pub(super) struct Work {
+    pub(super) question: Question,
+    pub(super) stdin: Option<Stdin>,
+    pub(super) exit: Option<BoxFuture<'static, Exit>>,
+    pub(super) pid: u32,
+    pub(super) leash: Leash,
+    pub(super) asking: Option<BoxFuture<'static, Verdict>>,
+    pub(super) saving: Option<BoxFuture<'static, Result<Saved, SaveError>>>,
+    pub(super) delivering: Option<BoxFuture<'static, Delivered>>,
+    pub(super) reply: Option<oneshot::Sender<Result<(), SubmitError>>>,
+    pub(super) glancing: Option<BoxFuture<'static, Option<Fingerprint>>>,
+    pub(super) found: Option<(Credential, bool)>,
+    pub(super) glanced: Option<Fingerprint>,
+    pub(super) ticks: u32,
+}
+
+impl Work {
+    fn idle(question: Question) -> Self {
+        Self {
+            question,
+            stdin: None,
+            exit: None,
+            pid: 0,
+            leash: Leash::new(None),
+            asking: None,
+            saving: None,
+            delivering: None,
+            reply: None,
+            glancing: None,
+            found: None,
+            glanced: None,
+            ticks: 0,
+        }
+    }
+}
+
+/// What woke the session.
+enum Event {
+    Output(News),
+    Exit(Exit),
+    Drained,
+    Still(Wholeness),
+    Tick,
+    Glance(Option<Fingerprint>),
+    Verdict(Verdict),
+    Saved(Result<Saved, SaveError>),
+    Delivered(Delivered),
+    Submit(Submit),
+    Cancel,
+    Deadline,
+}
+
+/// The moments that a session waits for.
+struct Timers {
+    deadline: Instant,
+    tick: Interval,
+    still: Option<(Instant, Wholeness)>,
+    drain: Option<Instant>,
+}
+
+/// Pends for ever without a moment.
+async fn moment(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes the result of a piece of work that may not exist; pends for ever when it does not.
+pub(super) async fn done<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    match slot {
+        Some(work) => {
+            let result = work.await;
+            *slot = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+impl Session {
+    async fn live(&mut self) {
+        let left = self.request.expires_at.saturating_sub(self.shared.now());
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut timers = Timers { deadline: Instant::now() + left, tick, still: None, drain: None };
+        let mut exited = None;
+        loop {
+            let event = self.next_event(&mut timers).await;
+            let inputs = match event {
+                Event::Exit(exit) => {
+                    exited = Some(exit);
+                    timers.drain = Some(Instant::now() + DRAIN);
+                    Vec::new()
+                }
+                Event::Drained => {
+                    timers.drain = None;
+                    exited.take().map(Input::Exited).into_iter().collect()
+                }
+                Event::Output(news) => {
+                    timers.still =
+                        self.output.has_partial().then(|| (Instant::now() + STILL, Wholeness::Partial));
+                    self.hear(news)
+                }
+                Event::Still(wholeness) => {
+                    let next = || (Instant::now() + SETTLED, Wholeness::Settled);
+                    timers.still = (wholeness == Wholeness::Partial).then(next);
+                    let news = self.output.still(wholeness);
+                    self.hear(news)
+                }
+                event => self.react(event),
+            };
+            // Output that was still to come has been read when both streams have ended.
+            if timers.drain.is_some() && self.output.ended() {
+                timers.drain = Some(Instant::now());
+            }
+            for input in inputs {
+                for effect in self.machine.step(input) {
+                    if self.apply(effect).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn next_event(&mut self, timers: &mut Timers) -> Event {
+        let work = &mut self.work;
+        let still = timers.still;
+        tokio::select! {
+            () = self.inbox.cancel.cancelled(), if !self.machine.state().is_terminal() && work.saving.is_none() => Event::Cancel,
+            () = sleep_until(timers.deadline), if work.saving.is_none() => Event::Deadline,
+            news = self.output.next(), if !self.output.ended() => Event::Output(news),
+            exit = done(&mut work.exit) => Event::Exit(exit),
+            () = moment(timers.drain) => Event::Drained,
+            () = moment(still.map(|(at, _)| at)) => Event::Still(still.map_or(Wholeness::Partial, |(_, what)| what)),
+            _ = timers.tick.tick() => Event::Tick,
+            glance = done(&mut work.glancing) => Event::Glance(glance),
+            verdict = done(&mut work.asking) => Event::Verdict(verdict),
+            saved = done(&mut work.saving) => Event::Saved(saved),
+            delivered = done(&mut work.delivering) => Event::Delivered(delivered),
+            Some(submit) = self.inbox.commands.recv() => Event::Submit(submit),
+        }
+    }
+
+    /// What the CLI's output means to the machine.
+    fn hear(&mut self, news: News) -> Vec<Input> {
+        if let Some(words) = news.words {
+            self.report.explain(&words);
+        }
+        let mut inputs = Vec::new();
+        for seen in news.seen {
+            if !self.report.note(&seen) {
+                continue;
+            }
+            inputs.push(match seen {
+                Seen::Url { device, .. } => Input::Url { device },
+                Seen::DeviceCode(_) => Input::Code,
+                Seen::Prompt | Seen::Refused => Input::Prompt,
+                Seen::LoggedIn { .. } => Input::LoggedIn,
+                Seen::Denied(_) => Input::Denied,
+            });
+        }
+        inputs
+    }
+
+    fn react(&mut self, event: Event) -> Vec<Input> {
+        match event {
+            Event::Tick => {
+                self.glance();
+                Vec::new()
+            }
+            Event::Glance(found) => self.compare(found).into_iter().collect(),
+            Event::Verdict(Verdict::Yes { credential, checked }) => {
+                self.work.found = Some((credential, checked));
+                vec![Input::Yes]
+            }
+            Event::Verdict(Verdict::No { reason }) => {
+                tracing::debug!(session = %self.request.id, reason, "no login yet");
+                vec![Input::No]
+            }
+            Event::Saved(Ok(saved)) => {
+                self.report.snapshot.saved = Some(saved);
+                vec![Input::Saved]
+            }
+            Event::Saved(Err(error)) => {
+                self.report.message = Some(error.message);
+                vec![Input::SaveFailed(error.kind)]
+            }
+            Event::Delivered((stdin, result)) => self.delivered(stdin, result).into_iter().collect(),
+            Event::Submit(submit) => self.submit(submit).into_iter().collect(),
+            Event::Cancel => vec![Input::Cancel],
+            Event::Deadline => vec![Input::Deadline],
+            Event::Output(_) | Event::Exit(_) | Event::Drained | Event::Still(_) => Vec::new(),
+        }
+    }
+
+    /// Looks at the credential file, off the runtime's threads, unless it is being asked about anyway.
+    fn glance(&mut self) {
+        self.work.ticks = self.work.ticks.saturating_add(1);
+        if self.work.glancing.is_some() || self.machine.asking() {
+            return;
+        }
+        let Some(cli) = self.request.provider.cli.clone() else { return };
+        let dir = self.request.config_dir.clone();
+        let look = tokio::task::spawn_blocking(move || fingerprint(&cli, &dir));
+        self.work.glancing = Some(look.map(Result::ok).boxed());
+    }
+
+    fn compare(&mut self, found: Option<Fingerprint>) -> Option<Input> {
+        let found = found.filter(|found| *found != self.work.question.baseline)?;
+        let same = self.work.glanced.as_ref() == Some(&found);
+        if same && self.work.ticks < ASK_AGAIN {
+            return None;
+        }
+        self.work.glanced = Some(found);
+        self.work.ticks = 0;
+        Some(Input::FileChanged)
+    }
+}

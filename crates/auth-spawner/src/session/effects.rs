@@ -1,0 +1,98 @@
+//! What a session does: the machine's effects.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::timeout;
+
+use super::actor::{Session, done};
+use crate::machine::Effect;
+use crate::process::tree;
+use crate::sink::{ConfirmedLogin, SaveError};
+use crate::snapshot::FailureKind;
+
+/// Longest wait for the sink to commit a login.
+const SAVE_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Session {
+    /// Does what the machine wants; says whether the session is over.
+    pub(super) async fn apply(&mut self, effect: Effect) -> bool {
+        match effect {
+            Effect::Announce => self.report.announce(&self.machine).await,
+            Effect::Ask { last } => self.work.asking = Some(self.work.question.clone().ask(last).boxed()),
+            Effect::Save => self.save(),
+            Effect::Finish(kind) => {
+                self.finish(kind).await;
+                return true;
+            }
+            Effect::Linger => {
+                self.succeed();
+                self.report.announce(&self.machine).await;
+                self.linger().await;
+                self.end_tree().await;
+                self.shared.release(&self.request.id);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn save(&mut self) {
+        let Some((mut credential, evidence_check)) = self.work.found.clone() else { return };
+        credential.email = credential.email.or_else(|| self.report.email.clone());
+        self.report.email.clone_from(&credential.email);
+        let login = ConfirmedLogin {
+            session: self.request.id.clone(),
+            provider: self.request.provider.id.clone(),
+            scope: self.request.scope.clone(),
+            config_dir: self.request.config_dir.clone(),
+            credential,
+            evidence_check,
+        };
+        let save = timeout(SAVE_PATIENCE, self.shared.sink.save(login));
+        let late =
+            || SaveError { kind: FailureKind::Storage, message: "the store did not answer".to_owned() };
+        self.work.saving = Some(save.map(move |saved| saved.unwrap_or_else(|_| Err(late()))).boxed());
+    }
+
+    fn succeed(&mut self) {
+        self.report.snapshot.email = self.report.email.take();
+    }
+
+    async fn finish(&mut self, kind: Option<FailureKind>) {
+        // A check that is still running belongs to this login and ends with it.
+        self.work.asking = None;
+        self.work.delivering = None;
+        self.end_tree().await;
+        match kind {
+            Some(kind) => self.report.fail(kind, &self.machine),
+            None => self.succeed(),
+        }
+        // Whoever sees the end can start the next login at once.
+        self.shared.release(&self.request.id);
+        self.report.announce(&self.machine).await;
+        // Only now: a failed delivery is the consequence of an end that can already be seen.
+        self.work.reply = None;
+    }
+
+    /// Gives the CLI a moment to end by itself, still reading what it has to say.
+    async fn linger(&mut self) {
+        let ended = async {
+            loop {
+                tokio::select! {
+                    _ = done(&mut self.work.exit) => return,
+                    _ = self.output.next(), if !self.output.ended() => {}
+                }
+            }
+        };
+        // Longer than that it will not end by itself; the tree is ended next.
+        let _ = timeout(self.shared.config.limits.linger, ended).await;
+    }
+
+    async fn end_tree(&mut self) {
+        let grace = self.shared.config.limits.term_grace;
+        tree::end(self.work.pid, &self.request.id, self.work.exit.as_mut(), grace).await;
+        self.work.exit = None;
+        self.work.leash.release();
+    }
+}

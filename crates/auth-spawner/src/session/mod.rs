@@ -1,0 +1,33 @@
+//! One login as one task: it owns the child, the machine that decides, and what is seen of it.
+
+mod actor;
+mod answers;
+mod effects;
+mod opening;
+mod output;
+mod report;
+
+pub(crate) use actor::run;
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::SubmitError;
+
+/// Longest wait for the sink to take note of a move.
+pub(crate) const SINK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What reaches a session from outside.
+pub(crate) struct Inbox {
+    pub(crate) commands: mpsc::Receiver<Submit>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// A pasted answer, and where to say what became of it.
+pub(crate) struct Submit {
+    pub(crate) pasted: SecretString,
+    pub(crate) reply: oneshot::Sender<Result<(), SubmitError>>,
+}

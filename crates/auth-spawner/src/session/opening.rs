@@ -1,0 +1,93 @@
+//! The beginning of a login: files, baseline, process.
+
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::check::Question;
+use crate::environment::{ChildEnv, ChildEnvParts, child_env};
+use crate::process::{self, Launch, OpenError, Parts};
+use crate::proof::fingerprint;
+use crate::provider::{Cli, PreparedFile};
+use crate::recipe::Recipe;
+use crate::snapshot::FailureKind;
+use crate::spawner::{LoginRequest, Shared};
+
+/// A started child, and the question whether its login is there.
+type Opened = (Parts, Question);
+
+/// Writes what the CLI wants to find, notes what was there before, and starts it. `Err` is the failure's kind
+/// and its reason.
+pub(crate) async fn open(
+    shared: &Shared,
+    request: &LoginRequest,
+    recipe: &Recipe,
+) -> Result<Opened, (FailureKind, String)> {
+    let Some(cli) = request.provider.cli.clone() else {
+        return Err((FailureKind::SpawnFailed, "the provider has no CLI".to_owned()));
+    };
+    let terminal = request.terminal.unwrap_or(recipe.terminal);
+    let env = environment(shared, request, recipe, &cli);
+    let dir = request.config_dir.clone();
+    let before = move || prepare(&cli, &dir).map(|()| fingerprint(&cli, &dir));
+    let baseline = tokio::task::spawn_blocking(before)
+        .await
+        .map_err(|error| error.to_string())
+        .and_then(|prepared| prepared.map_err(|error| error.to_string()))
+        .map_err(|reason| (FailureKind::SpawnFailed, reason))?;
+    let launch = Launch {
+        program: request.program.clone(),
+        args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
+        env: env.clone(),
+        // A neutral place: CLIs read configuration from where they stand.
+        dir: request.config_dir.clone(),
+        terminal,
+    };
+    let parts = process::open(launch).await.map_err(|error| match error {
+        OpenError::Program(reason) => (FailureKind::SpawnFailed, reason),
+        OpenError::Terminal(reason) => (FailureKind::TtyUnavailable, reason),
+    })?;
+    let question = Question {
+        provider: Arc::clone(&request.provider),
+        program: request.program.clone(),
+        env,
+        dir: request.config_dir.clone(),
+        baseline,
+        check_timeout: shared.config.limits.check_timeout,
+        clock: Arc::clone(&shared.config.clock),
+    };
+    Ok((parts, question))
+}
+
+fn environment(shared: &Shared, request: &LoginRequest, recipe: &Recipe, cli: &Cli) -> ChildEnv {
+    child_env(
+        &shared.config.environment,
+        &ChildEnvParts {
+            cli,
+            recipe,
+            terminal: request.terminal.unwrap_or(recipe.terminal),
+            extra: &request.extra_env,
+            config_dir: &request.config_dir,
+            browser: shared.config.browser.as_deref(),
+            session: &request.id,
+        },
+    )
+}
+
+/// Writes the files that the CLI wants to find, without ever touching one that is there.
+fn prepare(cli: &Cli, dir: &Path) -> std::io::Result<()> {
+    for PreparedFile { path, text } in &cli.prepare {
+        let path = dir.join(path);
+        if let Some(folder) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        // `create_new` does not follow a link either.
+        match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(mut file) => file.write_all(text.as_bytes())?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What a session shows: its snapshot, kept in step with the machine.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::SINK_PATIENCE;
+use crate::machine::Machine;
+use crate::matcher::{Seen, public_words};
+use crate::snapshot::{Failure, FailureKind, Snapshot};
+use crate::spawner::Shared;
+
+/// The snapshot and everything that goes into it.
+pub(crate) struct Report {
+    pub(crate) snapshot: Snapshot,
+    shared: Arc<Shared>,
+    sender: watch::Sender<Snapshot>,
+    /// The CLI's own words about a failure; the clearest so far.
+    words: Option<String>,
+    /// What was pasted; the CLI's words are not repeated when they hold it.
+    pasted: Vec<SecretString>,
+    /// Email address from the CLI's words.
+    pub(crate) email: Option<String>,
+    /// Set when something other than the CLI's exit explains the failure.
+    pub(crate) message: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn new(shared: Arc<Shared>, sender: watch::Sender<Snapshot>) -> Self {
+        let snapshot = sender.borrow().clone();
+        Self { snapshot, shared, sender, words: None, pasted: Vec::new(), email: None, message: None }
+    }
+
+    /// Notes what the CLI printed; says whether that is anything new.
+    pub(crate) fn note(&mut self, seen: &Seen) -> bool {
+        match seen {
+            Seen::Url { url, openable, device } => self.note_url(url, *openable, *device),
+            Seen::DeviceCode(code) => {
+                let new = self.snapshot.device_code.as_ref() != Some(code);
+                self.snapshot.device_code = Some(code.clone());
+                new
+            }
+            Seen::LoggedIn { email } => {
+                self.email = email.clone().or(self.email.take());
+                true
+            }
+            Seen::Denied(words) => {
+                self.explain(words);
+                true
+            }
+            Seen::Prompt | Seen::Refused => true,
+        }
+    }
+
+    fn note_url(&mut self, url: &str, openable: bool, device: bool) -> bool {
+        let snapshot = &mut self.snapshot;
+        let place = if device { &mut snapshot.verification_url } else { &mut snapshot.auth_url };
+        // An address that nobody vouches for never takes the place of one on the provider's list.
+        let worse = snapshot.url_openable && !openable;
+        if worse || place.as_deref() == Some(url) {
+            return false;
+        }
+        *place = Some(url.to_owned());
+        snapshot.url_openable = openable;
+        true
+    }
+
+    /// Keeps a line that may explain a failure.
+    pub(crate) fn explain(&mut self, line: &str) {
+        let repeats = |secret: &SecretString| {
+            let mut parts = secret.expose_secret().split(['#', '&', '?', '=']);
+            parts.any(|part| part.len() >= 4 && line.contains(part))
+        };
+        if !self.pasted.iter().any(repeats) {
+            self.words = Some(public_words(line));
+        }
+    }
+
+    pub(crate) fn remember_pasted(&mut self, pasted: SecretString) {
+        // Only the latest few can still be echoed.
+        if self.pasted.len() >= 4 {
+            self.pasted.remove(0);
+        }
+        self.pasted.push(pasted);
+    }
+
+    /// Shows the session as the machine has it. The sink hears it first, so that whoever sees the end can
+    /// rely on the record of it.
+    pub(crate) async fn announce(&mut self, machine: &Machine) {
+        self.snapshot.revision += 1;
+        self.snapshot.state = machine.state();
+        self.snapshot.prompt = machine.prompt();
+        if machine.state().is_terminal() && self.snapshot.ended_at.is_none() {
+            self.snapshot.ended_at = Some(self.shared.now());
+        }
+        let moved = self.shared.sink.moved(self.snapshot.clone());
+        if timeout(SINK_PATIENCE, moved).await.is_err() {
+            tracing::warn!(session = %self.snapshot.id, "the sink did not take note of a login's move in time");
+        }
+        self.sender.send_replace(self.snapshot.clone());
+    }
+
+    /// Puts a failure into words.
+    pub(crate) fn fail(&mut self, kind: FailureKind, machine: &Machine) {
+        let (message, hint) = wording(kind);
+        let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
+        let explained = self.message.take();
+        let words = self.words.take().filter(|_| {
+            matches!(kind, FailureKind::CliExited | FailureKind::Denied | FailureKind::NotAuthenticated)
+        });
+        let message = match explained.or(words) {
+            Some(words) => format!("{message}: {words}"),
+            None => message.to_owned(),
+        };
+        let hint = hint.map(str::to_owned);
+        self.snapshot.failure = Some(Failure { kind, message, hint, exit_code });
+    }
+}
+
+fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
+    match kind {
+        FailureKind::SpawnFailed => ("the CLI could not be started", Some("check that the CLI is installed")),
+        FailureKind::TtyUnavailable => ("no terminal could be opened for the CLI", None),
+        FailureKind::CliExited => ("the CLI ended with an error", Some("start the login again")),
+        FailureKind::NotAuthenticated => {
+            ("the CLI ended without a login", Some("start the login again and finish it in the browser"))
+        }
+        FailureKind::Denied => ("the login was refused", Some("start the login again and allow it")),
+        FailureKind::Expired => ("nobody finished the login in time", Some("start the login again")),
+        FailureKind::Cancelled => ("the login was cancelled", None),
+        FailureKind::PortInUse => ("a port that the CLI needs is in use", None),
+        FailureKind::IdentityMismatch => ("the login came back as another account", None),
+        FailureKind::Storage | FailureKind::StoreUnavailable => ("the login could not be stored", None),
+        FailureKind::NotFound
+        | FailureKind::Conflict
+        | FailureKind::AmbientDirectory
+        | FailureKind::DaemonRestarted
+        | FailureKind::Internal => ("the login could not be kept", None),
+    }
+}

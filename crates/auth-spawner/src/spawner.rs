@@ -1,0 +1,327 @@
+//! The table of logins: starts them, finds them, ends them.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use secrecy::SecretString;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::environment::ChildEnv;
+use crate::error::{NotLive, StartError, SubmitError};
+use crate::ports;
+use crate::provider::Provider;
+use crate::recipe::{Recipe, Terminal};
+use crate::session::{self, Inbox, Submit};
+use crate::sink::Sink;
+use crate::snapshot::{Failure, FailureKind, Snapshot, State};
+
+/// Starts logins and keeps what is known of them. Cheap to clone; all clones are one spawner.
+#[derive(Clone)]
+pub struct Spawner(Arc<Shared>);
+
+/// Unix milliseconds, from whoever owns the clock.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What a spawner is given once.
+#[derive(Clone)]
+pub struct SpawnerConfig {
+    /// Everything that a child gets besides the provider's variables.
+    pub environment: ChildEnv,
+    /// The program that children are told to open addresses with.
+    pub browser: Option<PathBuf>,
+    /// Bounds.
+    pub limits: SpawnLimits,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Bounds of all logins together and of each.
+#[derive(Debug, Clone)]
+pub struct SpawnLimits {
+    /// Logins at one time.
+    pub live: usize,
+    /// Characters kept of one line of output; the rest is dropped.
+    pub line_bytes: usize,
+    /// Longest run of a check command.
+    pub check_timeout: Duration,
+    /// Time between asking a process group to end and killing it.
+    pub term_grace: Duration,
+    /// Time that a CLI gets to end by itself after a success.
+    pub linger: Duration,
+    /// Ended sessions that stay readable.
+    pub ended_keep: usize,
+}
+
+impl Default for SpawnLimits {
+    fn default() -> Self {
+        Self {
+            live: 32,
+            line_bytes: 8 * 1024,
+            check_timeout: Duration::from_secs(20),
+            term_grace: Duration::from_secs(3),
+            linger: Duration::from_secs(2),
+            ended_keep: 256,
+        }
+    }
+}
+
+/// One login to start.
+#[derive(Clone)]
+pub struct LoginRequest {
+    /// Session id, unique; it also marks the processes of this login.
+    pub id: String,
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// Recipe id; empty for the provider's default.
+    pub recipe: String,
+    /// The CLI, an absolute path.
+    pub program: PathBuf,
+    /// Arguments instead of the recipe's, already checked by the caller's policy.
+    pub args: Option<Vec<String>>,
+    /// Further variables, already checked by the caller's policy.
+    pub extra_env: Vec<(String, String)>,
+    /// The directory that receives the login. It exists, and belongs to this scope alone.
+    pub config_dir: PathBuf,
+    /// Whose login it is: one runs at a time for a scope and a provider.
+    pub scope: String,
+    /// Unix milliseconds at which it ends by itself.
+    pub expires_at: i64,
+    /// Terminal instead of the recipe's.
+    pub terminal: Option<Terminal>,
+}
+
+impl Spawner {
+    /// A spawner that reports to `sink`.
+    pub fn new(config: SpawnerConfig, sink: Arc<dyn Sink>) -> Self {
+        let table = Mutex::new(Table { live: HashMap::new(), ended: VecDeque::new(), closed: false });
+        Self(Arc::new(Shared { config, sink, table, tracker: TaskTracker::new() }))
+    }
+
+    /// Starts a login and returns before its process exists; a process that cannot be started is a session
+    /// that ends with `spawn_failed`. Has to be called inside a tokio runtime.
+    pub fn start(&self, request: LoginRequest) -> Result<(), StartError> {
+        let recipe = request.provider.recipe(&request.recipe).ok_or(StartError::UnknownRecipe)?.clone();
+        let (commands, inbox) = mpsc::channel(4);
+        let cancel = CancellationToken::new();
+        let (sender, receiver) = watch::channel(self.0.first_snapshot(&request, &recipe));
+        {
+            let mut table = self.0.table();
+            table.admit(&request, &recipe, self.0.config.limits.live)?;
+            let handle = Handle {
+                snapshot: receiver,
+                commands,
+                cancel: cancel.clone(),
+                provider: request.provider.id.clone(),
+                scope: request.scope.clone(),
+                ports: recipe.callback_ports.clone(),
+            };
+            table.live.insert(request.id.clone(), handle);
+        }
+        let shared = Arc::clone(&self.0);
+        let inbox = Inbox { commands: inbox, cancel };
+        self.0.tracker.spawn(async move {
+            let id = request.id.clone();
+            let session = session::run(Arc::clone(&shared), request, recipe, inbox, sender.clone());
+            if AssertUnwindSafe(session).catch_unwind().await.is_err() {
+                shared.report_fault(&sender).await;
+            }
+            shared.release(&id);
+        });
+        Ok(())
+    }
+
+    /// A view of a session that follows it. Live and recently ended sessions are known.
+    pub fn watch(&self, id: &str) -> Option<watch::Receiver<Snapshot>> {
+        self.0.table().find(id)
+    }
+
+    /// A session as it stands.
+    pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
+        self.watch(id).map(|receiver| receiver.borrow().clone())
+    }
+
+    /// All live and recently ended sessions, oldest first.
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let table = self.0.table();
+        let receivers = table
+            .ended
+            .iter()
+            .map(|(_, receiver)| receiver)
+            .chain(table.live.values().map(|live| &live.snapshot));
+        let mut snapshots: Vec<Snapshot> = receivers.map(|receiver| receiver.borrow().clone()).collect();
+        snapshots.sort_by(|left, right| (left.started_at, &left.id).cmp(&(right.started_at, &right.id)));
+        snapshots
+    }
+
+    /// Ends a login. Returns when its whole process tree is gone and the session has ended. A login that is
+    /// being committed cannot be ended any more: when the commit wins, this is `NotLive`.
+    pub async fn cancel(&self, id: &str) -> Result<(), NotLive> {
+        let (cancel, mut receiver) = {
+            let table = self.0.table();
+            let handle = table.live.get(id).ok_or(NotLive)?;
+            (handle.cancel.clone(), handle.snapshot.clone())
+        };
+        if receiver.borrow().state.is_terminal() {
+            return Err(NotLive);
+        }
+        cancel.cancel();
+        let ended = receiver.wait_for(|snapshot| snapshot.state.is_terminal()).await.map_err(|_| NotLive)?;
+        if ended.state == State::Cancelled { Ok(()) } else { Err(NotLive) }
+    }
+
+    /// Takes a pasted answer to the CLI. `Ok` means that it was written to the CLI, or that the CLI's own
+    /// callback took it; whether the login then succeeds shows in the session.
+    pub async fn submit(&self, id: &str, pasted: SecretString) -> Result<(), SubmitError> {
+        let commands = self.0.table().live.get(id).ok_or(SubmitError::NotLive)?.commands.clone();
+        let (reply, answer) = oneshot::channel();
+        match commands.try_send(Submit { pasted, reply }) {
+            Ok(()) => answer.await.unwrap_or(Err(SubmitError::NotLive)),
+            // Answers are being tried already.
+            Err(mpsc::error::TrySendError::Full(_)) => Err(SubmitError::NotExpected),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::NotLive),
+        }
+    }
+
+    /// Starts nothing more, ends every login and waits for that, at most `grace`.
+    pub async fn shutdown(&self, grace: Duration) {
+        {
+            let mut table = self.0.table();
+            table.closed = true;
+            table.live.values().for_each(|handle| handle.cancel.cancel());
+        }
+        self.0.tracker.close();
+        if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {
+            tracing::warn!("logins did not end in the time given");
+        }
+    }
+}
+
+/// What the sessions share with the spawner.
+pub(crate) struct Shared {
+    pub(crate) config: SpawnerConfig,
+    pub(crate) sink: Arc<dyn Sink>,
+    table: Mutex<Table>,
+    tracker: TaskTracker,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> i64 {
+        (self.config.clock)()
+    }
+
+    /// Frees what the session held: its place, its ports and its scope. It stays readable.
+    pub(crate) fn release(&self, id: &str) {
+        let mut table = self.table();
+        if let Some(handle) = table.live.remove(id) {
+            table.ended.push_back((id.to_owned(), handle.snapshot));
+        }
+        while table.ended.len() > self.config.limits.ended_keep {
+            table.ended.pop_front();
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change of the table is one step, so it is whole even after a panic elsewhere.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn first_snapshot(&self, request: &LoginRequest, recipe: &Recipe) -> Snapshot {
+        Snapshot {
+            id: request.id.clone(),
+            provider: request.provider.id.clone(),
+            recipe: recipe.id.clone(),
+            scope: request.scope.clone(),
+            revision: 1,
+            state: State::Pending,
+            auth_url: None,
+            url_openable: false,
+            device_code: None,
+            verification_url: None,
+            prompt: false,
+            started_at: self.now(),
+            expires_at: request.expires_at,
+            ended_at: None,
+            pid: None,
+            process_start: None,
+            saved: None,
+            email: None,
+            failure: None,
+        }
+    }
+
+    /// A panic in a session is a fault of ours; nobody may wait for it for ever.
+    async fn report_fault(&self, sender: &watch::Sender<Snapshot>) {
+        let mut snapshot = sender.borrow().clone();
+        if snapshot.state.is_terminal() {
+            return;
+        }
+        tracing::error!(session = %snapshot.id, "a login session panicked");
+        snapshot.revision += 1;
+        snapshot.state = State::Failed;
+        snapshot.ended_at = Some(self.now());
+        snapshot.failure = Some(Failure {
+            kind: FailureKind::Internal,
+            message: "the login stopped because of an internal fault".to_owned(),
+            hint: None,
+            exit_code: None,
+        });
+        let moved = AssertUnwindSafe(self.sink.moved(snapshot.clone())).catch_unwind();
+        let _ = tokio::time::timeout(session::SINK_PATIENCE, moved).await;
+        sender.send_replace(snapshot);
+    }
+}
+
+struct Table {
+    live: HashMap<String, Handle>,
+    ended: VecDeque<(String, watch::Receiver<Snapshot>)>,
+    closed: bool,
+}
+
+struct Handle {
+    snapshot: watch::Receiver<Snapshot>,
+    commands: mpsc::Sender<Submit>,
+    cancel: CancellationToken,
+    provider: String,
+    scope: String,
+    ports: Vec<u16>,
+}
+
+impl Table {
+    fn find(&self, id: &str) -> Option<watch::Receiver<Snapshot>> {
+        let live = self.live.get(id).map(|handle| &handle.snapshot);
+        let ended = || self.ended.iter().find(|(ended, _)| ended == id).map(|(_, receiver)| receiver);
+        live.or_else(ended).cloned()
+    }
+
+    fn admit(&self, request: &LoginRequest, recipe: &Recipe, most: usize) -> Result<(), StartError> {
+        if self.closed {
+            return Err(StartError::ShuttingDown);
+        }
+        if self.find(&request.id).is_some() {
+            return Err(StartError::DuplicateId);
+        }
+        for (session, handle) in &self.live {
+            if handle.scope == request.scope && handle.provider == request.provider.id {
+                return Err(StartError::Running { session: session.clone() });
+            }
+        }
+        for port in &recipe.callback_ports {
+            if let Some((session, _)) = self.live.iter().find(|(_, handle)| handle.ports.contains(port)) {
+                return Err(StartError::PortLeased { port: *port, session: session.clone() });
+            }
+        }
+        if self.live.len() >= most {
+            return Err(StartError::Capacity);
+        }
+        match ports::first_taken(&recipe.callback_ports) {
+            Some(port) => Err(StartError::PortInUse { port }),
+            None => Ok(()),
+        }
+    }
+}

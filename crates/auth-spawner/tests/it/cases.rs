@@ -1,0 +1,311 @@
+//! Courses of a login, each on pipes and on a pseudo-terminal.
+
+use auth_spawner::{Credential, FailureKind, NotLive, SaveError, SpawnLimits, State, SubmitError};
+use secrecy::SecretString;
+
+use crate::harness::{LOGIN, NOW, Options, TERMINALS, World, saved};
+
+const URL: &str =
+    "https://login.example.test/authorize?redirect_uri=https%3A%2F%2Flogin.example.test%2Fcb&state=S1";
+const YES: &str = "when status\nexit 0\nwhen *\ndir-var FAKE_HOME\n";
+const NO: &str = "when status\nexit 1\nwhen *\ndir-var FAKE_HOME\n";
+
+fn credential() -> Credential {
+    Credential {
+        email: Some("ada@example.test".to_owned()),
+        subject: Some("u-1".to_owned()),
+        expires_at: Some(1_795_000_900_000),
+        login_deadline_at: None,
+        refreshable: true,
+    }
+}
+
+/// A script, and how its login ends.
+struct Case {
+    name: &'static str,
+    script: String,
+    /// What is in the config directory before.
+    before: Option<&'static str>,
+    end: (State, Option<(FailureKind, Option<i32>)>),
+}
+
+fn case(
+    name: &'static str,
+    script: String,
+    state: State,
+    failure: Option<(FailureKind, Option<i32>)>,
+) -> Case {
+    Case { name, script, before: None, end: (state, failure) }
+}
+
+fn cases() -> Vec<Case> {
+    let failed = |name, script, kind, code| case(name, script, State::Failed, Some((kind, code)));
+    let good = |name, script| case(name, script, State::Success, None);
+    let old = r#"{"access_token":"old","email":"old@example.test"}"#;
+    vec![
+        good("says so and ends", format!("{YES}out go to {URL}\nwrite auth.json {LOGIN}\nout Logged in\n")),
+        good("says nothing and ends", format!("{YES}write auth.json {LOGIN}\n")),
+        good("ends with an error after a good login", format!("{YES}write auth.json {LOGIN}\nexit 1\n")),
+        good("never ends after a good login", format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n")),
+        good("never says a word and never ends", format!("{YES}write auth.json {LOGIN}\nhang\n")),
+        good(
+            "writes the login in two halves",
+            format!(
+                "{YES}write auth.json {{\"email\":\"a\"}}\nout Logged in\nsleep 300\nwrite auth.json {LOGIN}\n"
+            ),
+        ),
+        good(
+            "holds the output through a grandchild",
+            format!("{YES}spawn-grandchild g.pid\nwrite auth.json {LOGIN}\nout Logged in\n"),
+        ),
+        Case {
+            before: Some(old),
+            ..good("replaces an old login", format!("{YES}write auth.json {LOGIN}\nout Logged in\n"))
+        },
+        Case {
+            before: Some(old),
+            ..failed(
+                "leaves the old login as it was",
+                format!("{YES}out Logged in\nexit 0\n"),
+                FailureKind::NotAuthenticated,
+                None,
+            )
+        },
+        failed("ends without a login", format!("{YES}exit 0\n"), FailureKind::NotAuthenticated, None),
+        failed(
+            "says logged in and is not",
+            format!("{YES}out Logged in\nexit 0\n"),
+            FailureKind::NotAuthenticated,
+            None,
+        ),
+        failed(
+            "is not accepted by its own check",
+            format!("{NO}write auth.json {LOGIN}\nout Logged in\nexit 0\n"),
+            FailureKind::NotAuthenticated,
+            None,
+        ),
+        failed(
+            "has an expired login that cannot be renewed",
+            format!("{YES}write auth.json {{\"access_token\":\"x\",\"expires_at\":1000}}\nexit 0\n"),
+            FailureKind::NotAuthenticated,
+            None,
+        ),
+        failed("fails", format!("{YES}err error: no network\nexit 7\n"), FailureKind::CliExited, Some(7)),
+        failed("is refused", format!("{YES}err Denied by the user\nexit 1\n"), FailureKind::Denied, None),
+        failed(
+            "holds the output and fails",
+            format!("{YES}spawn-grandchild g.pid\nspawn-grandchild h.pid detach\nexit 3\n"),
+            FailureKind::CliExited,
+            Some(3),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_course_ends_as_it_should() {
+    for terminal in TERMINALS {
+        for case in cases() {
+            let world = World::new(terminal, &case.script);
+            if let Some(before) = case.before {
+                world.write_config("auth.json", before);
+            }
+            world.start("login").unwrap();
+            let end = world.end().await;
+            let failure = end.failure.as_ref().map(|failure| (failure.kind, failure.exit_code));
+            assert_eq!((end.state, failure), case.end, "{} on {terminal:?}: {end:?}", case.name);
+            assert_eq!(end.ended_at, Some(NOW));
+            let logins = world.ear.logins.lock().unwrap().clone();
+            if end.state == State::Success {
+                assert_eq!(end.saved, Some(saved()), "{}", case.name);
+                assert_eq!(end.email.as_deref(), Some("ada@example.test"), "{}", case.name);
+                let committed: Vec<_> =
+                    logins.iter().map(|login| (&login.credential, login.evidence_check)).collect();
+                assert_eq!(committed, [(&credential(), true)], "{}", case.name);
+            } else {
+                assert_eq!((logins.len(), end.saved.as_ref()), (0, None), "{}", case.name);
+            }
+            assert_eq!(world.ear.moves.lock().unwrap().last(), Some(&end), "{}", case.name);
+            world.spawner.shutdown(crate::harness::PATIENCE).await;
+            world.assert_nobody_left();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_url_is_shown_and_pasting_finishes_the_login() {
+    for terminal in TERMINALS {
+        let script = format!(
+            "{YES}out visit: {URL}\noutn Paste code >\nread pasted\nwrite auth.json {LOGIN}\nout Logged in as eve@example.test\n"
+        );
+        let world = World::new(terminal, &script);
+        world.start("login").unwrap();
+        let shown = world.until_prompt().await;
+        assert_eq!((shown.auth_url.as_deref(), shown.url_openable), (Some(URL), true));
+        assert_eq!(shown.state, State::UrlAvailable);
+        assert!(shown.pid.is_some() && shown.process_start.is_some());
+        assert_eq!(world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await, Ok(()));
+        let end = world.end().await;
+        assert_eq!(end.state, State::Success, "{end:?}");
+        assert_eq!(world.file("pasted").await, "c0de#S1\n");
+        // The file's own email wins over the CLI's words.
+        assert_eq!(end.email.as_deref(), Some("ada@example.test"));
+        let expected =
+            [State::Pending, State::UrlAvailable, State::Confirming, State::Saving, State::Success];
+        assert_eq!(world.states(), expected, "on {terminal:?}");
+        let late = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
+        assert_eq!(late, Err(SubmitError::NotLive));
+    }
+}
+
+#[tokio::test]
+async fn a_device_code_is_shown_with_its_address() {
+    for terminal in TERMINALS {
+        let script = format!(
+            "{YES}raw open \\e[94mhttps://login.example.test/device\\e[0m\\n2. Enter this one-time code\\n   \\e[1mABCD-12345\\e[0m\\n\nwait-file go\nwrite auth.json {LOGIN}\n"
+        );
+        let world = World::new(terminal, &script);
+        world.start("device").unwrap();
+        let shown = world.until("a code", |snapshot| snapshot.device_code.is_some()).await;
+        assert_eq!(shown.state, State::CodeEmitted);
+        assert_eq!(shown.device_code.as_deref(), Some("ABCD-12345"));
+        assert_eq!(shown.verification_url.as_deref(), Some("https://login.example.test/device"));
+        assert_eq!((shown.auth_url.as_deref(), shown.url_openable), (None, true));
+        assert!(!format!("{shown:?}").contains("ABCD"));
+        world.touch("go");
+        assert_eq!(world.end().await.state, State::Success);
+    }
+}
+
+#[tokio::test]
+async fn cancelling_ends_the_whole_tree_at_any_time() {
+    let stages = [
+        ("before anything", "hang\n".to_owned()),
+        ("while it waits", format!("out {URL}\noutn Paste code >\nhang\n")),
+        ("although it ignores TERM", format!("ignore TERM\nignore HUP\nout {URL}\nhang\n")),
+        (
+            "with grandchildren",
+            format!("spawn-grandchild a.pid\nspawn-grandchild b.pid detach\nout {URL}\nhang\n"),
+        ),
+        ("while it floods", format!("out {URL}\nrepeat 1000000 flood 100000\n")),
+    ];
+    for terminal in TERMINALS {
+        for (stage, script) in &stages {
+            let world = World::new(terminal, script);
+            world.start("login").unwrap();
+            if script.contains(URL) {
+                world.until_url().await;
+            }
+            assert_eq!(world.spawner.cancel(&world.id).await, Ok(()), "{stage}");
+            world.assert_nobody_left();
+            let end = world.spawner.snapshot(&world.id).unwrap();
+            assert_eq!(end.state, State::Cancelled, "{stage}");
+            assert_eq!(end.failure.unwrap().kind, FailureKind::Cancelled, "{stage}");
+            assert_eq!(world.spawner.cancel(&world.id).await, Err(NotLive), "{stage}");
+            assert_eq!(world.spawner.cancel("unknown").await, Err(NotLive));
+            assert_eq!(world.ear.logins.lock().unwrap().len(), 0, "{stage}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_can_come_before_the_process() {
+    for terminal in TERMINALS {
+        for round in 0..20 {
+            let world = World::new(terminal, "hang\n");
+            world.start("login").unwrap();
+            // From "not begun" to "about to be spawned", by giving the session ever more turns.
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(world.spawner.cancel(&world.id).await, Ok(()));
+            world.assert_nobody_left();
+            let moves = world.ear.moves.lock().unwrap().clone();
+            let ends = moves.iter().filter(|snapshot| snapshot.state.is_terminal()).count();
+            assert_eq!(ends, 1, "round {round} on {terminal:?}");
+            let revisions: Vec<u64> = moves.iter().map(|snapshot| snapshot.revision).collect();
+            assert!(revisions.is_sorted_by(|left, right| left < right), "{revisions:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_ends_the_tree() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "ignore TERM\nspawn-grandchild a.pid detach\nhang\n");
+        let mut request = world.request(&world.id, "login");
+        request.expires_at = NOW + 200;
+        world.spawner.start(request).unwrap();
+        let end = world.end().await;
+        assert_eq!(end.state, State::Expired);
+        assert_eq!(end.failure.unwrap().kind, FailureKind::Expired);
+        world.assert_nobody_left();
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_be_committed_is_a_failure() {
+    for terminal in TERMINALS {
+        let answer =
+            Err(SaveError { kind: FailureKind::IdentityMismatch, message: "it is somebody else".to_owned() });
+        let script = format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n");
+        let world = World::with(Options { answer, ..Options::on(terminal) }, &script);
+        world.start("login").unwrap();
+        let end = world.end().await;
+        let failure = end.failure.unwrap();
+        assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::IdentityMismatch));
+        assert!(failure.message.contains("it is somebody else"));
+        assert_eq!(end.saved, None);
+        world.assert_nobody_left();
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_a_failed_session() {
+    for terminal in TERMINALS {
+        for program in ["/nonexistent/cli", "/etc/passwd", "/tmp"] {
+            let world = World::new(terminal, "");
+            let mut request = world.request(&world.id, "login");
+            request.program = program.into();
+            world.spawner.start(request).unwrap();
+            let end = world.end().await;
+            let failure = end.failure.clone().unwrap();
+            assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::SpawnFailed), "{program}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hanging_check_has_its_own_end() {
+    for terminal in TERMINALS {
+        let options = Options::on(terminal);
+        let limits = SpawnLimits { check_timeout: std::time::Duration::from_millis(200), ..options.limits };
+        let script =
+            format!("when status\nhang\nwhen *\ndir-var FAKE_HOME\nwrite auth.json {LOGIN}\nexit 0\n");
+        let world = World::with(Options { limits, ..Options::on(terminal) }, &script);
+        world.start("login").unwrap();
+        assert_eq!(world.end().await.failure.unwrap().kind, FailureKind::NotAuthenticated);
+        world.assert_nobody_left();
+    }
+}
+
+#[tokio::test]
+async fn the_environment_is_the_list_and_nothing_else() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "dump-env env\nhang\n");
+        let mut request = world.request(&world.id, "login");
+        request.extra_env = vec![("FAKE_HOME".into(), "/elsewhere".into()), ("LANG".into(), "C".into())];
+        world.spawner.start(request).unwrap();
+        let config = world.home.path().join("config");
+        let (config, script) = (config.display(), world.home.path().join("script").display().to_string());
+        let term = if terminal == TERMINALS[0] { "dumb" } else { "xterm-256color" };
+        let expected = format!(
+            "BROWSER=/bin/true\nFAKE_CACHE={config}/cache\nFAKE_HOME={config}\nFAKE_SCRIPT={script}\n\
+             HOME=/nonexistent\nLANG=C\nPATH=/usr/bin:/bin\nSHELL=/bin/sh\nSRVD_SESSION={}\nTERM={term}\n",
+            world.id
+        );
+        assert_eq!(world.file("env").await, expected);
+        let prepared = world.home.path().join("config/settings/fake.json");
+        assert_eq!(std::fs::read_to_string(prepared).unwrap(), "{}\n");
+        world.spawner.cancel(&world.id).await.unwrap();
+    }
+}

@@ -1,0 +1,86 @@
+//! Logins that meet each other, and the spawner's end.
+
+use std::net::TcpListener;
+
+use auth_spawner::{SpawnLimits, StartError, State, end_leftover, start_ticks};
+
+use crate::harness::{Options, PATIENCE, TERMINALS, World};
+
+#[tokio::test]
+async fn one_login_for_a_scope_and_a_provider() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "out https://login.example.test/a\nhang\n");
+        world.start("login").unwrap();
+        let other = format!("{}-other", world.id);
+        let again = world.spawner.start(world.request(&other, "login"));
+        assert_eq!(again, Err(StartError::Running { session: world.id.clone() }));
+        assert_eq!(world.start("login"), Err(StartError::DuplicateId));
+        let mut elsewhere = world.request(&other, "login");
+        elsewhere.scope = "bundle-2".to_owned();
+        world.spawner.start(elsewhere).unwrap();
+        assert_eq!(world.spawner.snapshots().len(), 2);
+        world.spawner.cancel(&world.id).await.unwrap();
+        // Whoever saw the end can start again at once.
+        let third = format!("{}-third", world.id);
+        world.spawner.start(world.request(&third, "login")).unwrap();
+        world.spawner.shutdown(PATIENCE).await;
+        let states: Vec<State> = world.spawner.snapshots().iter().map(|snapshot| snapshot.state).collect();
+        assert_eq!(states, [State::Cancelled; 3]);
+        world.assert_nobody_left();
+        let late = world.spawner.start(world.request("late", "login"));
+        assert_eq!(late, Err(StartError::ShuttingDown));
+    }
+}
+
+#[tokio::test]
+async fn a_callback_port_is_leased() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "hang\n");
+        let holder = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
+        assert_eq!(world.start("callback"), Err(StartError::PortInUse { port: world.port }));
+        drop(holder);
+        world.start("callback").unwrap();
+        let mut other = world.request(&format!("{}-other", world.id), "callback");
+        other.scope = "bundle-2".to_owned();
+        let leased = StartError::PortLeased { port: world.port, session: world.id.clone() };
+        assert_eq!(world.spawner.start(other.clone()), Err(leased));
+        world.spawner.cancel(&world.id).await.unwrap();
+        world.spawner.start(other).unwrap();
+        world.spawner.shutdown(PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn capacity_and_recipes() {
+    let options = Options::on(TERMINALS[0]);
+    let limits = SpawnLimits { live: 1, ended_keep: 1, ..options.limits.clone() };
+    let world = World::with(Options { limits, ..options }, "hang\n");
+    assert_eq!(world.start("nonsense"), Err(StartError::UnknownRecipe));
+    world.start("").unwrap();
+    assert_eq!(world.spawner.snapshot(&world.id).unwrap().recipe, "login");
+    let mut other = world.request("other", "login");
+    other.scope = "bundle-2".to_owned();
+    assert_eq!(world.spawner.start(other.clone()), Err(StartError::Capacity));
+    world.spawner.cancel(&world.id).await.unwrap();
+    world.spawner.start(other).unwrap();
+    world.spawner.cancel("other").await.unwrap();
+    // Only the latest ended session is kept here.
+    assert_eq!(world.spawner.snapshot(&world.id), None);
+    assert_eq!(world.spawner.snapshot("other").unwrap().state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn a_leftover_is_ended_only_when_it_is_provably_ours() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "ignore TERM\ntouch up\nhang\n");
+        world.start("login").unwrap();
+        world.file("up").await;
+        let shown = world.until("a process", |snapshot| snapshot.pid.is_some()).await;
+        let (pid, start) = (shown.pid.unwrap(), shown.process_start.unwrap());
+        assert_eq!(start_ticks(pid).as_ref(), Some(&start));
+        assert!(!end_leftover(pid, "1"));
+        assert!(end_leftover(pid, &start));
+        assert_eq!(world.end().await.state, State::Failed);
+        assert!(!end_leftover(pid, &start));
+    }
+}

@@ -1,0 +1,209 @@
+//! One login with the fake CLI: a home, a provider, a spawner and a sink that keeps what it hears.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use auth_spawner::{
+    ChildEnv, ConfirmedLogin, LoginRequest, Overlay, Provider, Registry, SaveError, Saved, Sink, Snapshot,
+    SpawnLimits, Spawner, SpawnerConfig, StartError, State, Terminal,
+};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+
+/// Every case runs on both.
+pub(crate) const TERMINALS: [Terminal; 2] = [Terminal::Pipe, Terminal::WIDE];
+/// Longer than anything takes on a busy machine; a test that reaches it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const NOW: i64 = 1_795_000_000_000;
+pub(crate) const LOGIN: &str = r#"{"access_token":"at-{now_us}","refresh_token":"rt","expires_at":1795000900000,"email":"ada@example.test","sub":"u-1"}"#;
+
+/// The path of the fake CLI.
+pub(crate) fn fake_cli() -> PathBuf {
+    let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples/fake_cli");
+    assert!(path.exists(), "build it first: cargo build -p auth-spawner --examples");
+    path
+}
+
+/// What the sink heard, and what it answers.
+pub(crate) struct Ear {
+    pub(crate) moves: Mutex<Vec<Snapshot>>,
+    pub(crate) logins: Mutex<Vec<ConfirmedLogin>>,
+    pub(crate) answer: Result<Saved, SaveError>,
+}
+
+impl Sink for Ear {
+    fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()> {
+        self.moves.lock().unwrap().push(snapshot);
+        std::future::ready(()).boxed()
+    }
+
+    fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
+        self.logins.lock().unwrap().push(login);
+        std::future::ready(self.answer.clone()).boxed()
+    }
+}
+
+pub(crate) fn saved() -> Saved {
+    Saved { bundle: "b-1".to_owned(), account: "a-1".to_owned() }
+}
+
+/// A home for logins of the provider `fake`.
+pub(crate) struct World {
+    pub(crate) home: TempDir,
+    pub(crate) spawner: Spawner,
+    pub(crate) ear: Arc<Ear>,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) terminal: Terminal,
+    /// A port that the recipes `callback` and `leased` name.
+    pub(crate) port: u16,
+    /// Session id. No two worlds share one, because a session's end kills what carries its mark.
+    pub(crate) id: String,
+}
+
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) struct Options {
+    pub(crate) terminal: Terminal,
+    pub(crate) answer: Result<Saved, SaveError>,
+    pub(crate) limits: SpawnLimits,
+}
+
+impl Options {
+    pub(crate) fn on(terminal: Terminal) -> Self {
+        let limits = SpawnLimits {
+            check_timeout: Duration::from_secs(10),
+            term_grace: Duration::from_millis(300),
+            linger: Duration::from_millis(300),
+            ..SpawnLimits::default()
+        };
+        Self { terminal, answer: Ok(saved()), limits }
+    }
+}
+
+impl World {
+    pub(crate) fn new(terminal: Terminal, script: &str) -> Self {
+        Self::with(Options::on(terminal), script)
+    }
+
+    pub(crate) fn with(options: Options, script: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("config")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let path = home.path().join("script");
+        std::fs::write(&path, script.replace("{port}", &port.to_string())).unwrap();
+        let text = include_str!("../fixtures/fake.toml")
+            .replace("{script}", path.to_str().unwrap())
+            .replace("{port}", &port.to_string());
+        let registry = Registry::with_overlays(&[Overlay { source: "fake.toml".into(), text }]).unwrap();
+        let provider = Arc::clone(registry.provider("fake").unwrap());
+        let ear = Arc::new(Ear {
+            moves: Mutex::default(),
+            logins: Mutex::default(),
+            answer: options.answer.clone(),
+        });
+        let environment: ChildEnv =
+            [("PATH", "/usr/bin:/bin"), ("HOME", "/nonexistent"), ("FAKE_KEY", "must not be seen")]
+                .into_iter()
+                .collect();
+        let config = SpawnerConfig {
+            environment,
+            browser: Some("/bin/true".into()),
+            limits: options.limits,
+            clock: Arc::new(|| NOW),
+        };
+        let spawner = Spawner::new(config, Arc::<Ear>::clone(&ear));
+        let id = format!("auth-{}-{}", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+        Self { home, spawner, ear, provider, terminal: options.terminal, port, id }
+    }
+
+    pub(crate) fn request(&self, id: &str, recipe: &str) -> LoginRequest {
+        LoginRequest {
+            id: id.to_owned(),
+            provider: Arc::clone(&self.provider),
+            recipe: recipe.to_owned(),
+            program: fake_cli(),
+            args: None,
+            extra_env: Vec::new(),
+            config_dir: self.home.path().join("config"),
+            scope: "bundle-1".to_owned(),
+            expires_at: NOW + 600_000,
+            terminal: Some(self.terminal),
+        }
+    }
+
+    pub(crate) fn start(&self, recipe: &str) -> Result<(), StartError> {
+        self.spawner.start(self.request(&self.id, recipe))
+    }
+
+    /// Waits until the session satisfies the condition.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        let mut receiver = self.spawner.watch(&self.id).unwrap();
+        let waited = tokio::time::timeout(PATIENCE, receiver.wait_for(|snapshot| holds(snapshot))).await;
+        match waited {
+            Ok(Ok(snapshot)) => snapshot.clone(),
+            _ => panic!("{what} on {:?}: {:?}", self.terminal, self.spawner.snapshot(&self.id)),
+        }
+    }
+
+    pub(crate) async fn end(&self) -> Snapshot {
+        self.until("the end", |snapshot| snapshot.state.is_terminal()).await
+    }
+
+    pub(crate) async fn until_url(&self) -> Snapshot {
+        self.until("an address", |snapshot| snapshot.auth_url.is_some()).await
+    }
+
+    pub(crate) async fn until_prompt(&self) -> Snapshot {
+        self.until("a prompt", |snapshot| snapshot.prompt).await
+    }
+
+    /// Waits until the CLI has made a file, and reads it.
+    pub(crate) async fn file(&self, name: &str) -> String {
+        let path = self.home.path().join(name);
+        let appears = async {
+            loop {
+                if let Ok(text) = std::fs::read_to_string(&path) {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let text = tokio::time::timeout(PATIENCE, appears).await;
+        text.unwrap_or_else(|_| panic!("{name} was not written on {:?}", self.terminal))
+    }
+
+    pub(crate) fn touch(&self, name: &str) {
+        std::fs::write(self.home.path().join(name), "").unwrap();
+    }
+
+    pub(crate) fn write_config(&self, name: &str, text: &str) {
+        std::fs::write(self.home.path().join("config").join(name), text).unwrap();
+    }
+
+    pub(crate) fn states(&self) -> Vec<State> {
+        let mut states: Vec<State> =
+            self.ear.moves.lock().unwrap().iter().map(|snapshot| snapshot.state).collect();
+        states.dedup();
+        states
+    }
+
+    /// No process of this login is left.
+    pub(crate) fn assert_nobody_left(&self) {
+        let mark = format!("SRVD_SESSION={}", self.id);
+        let left: Vec<PathBuf> = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|process| {
+                let environ = std::fs::read(process.join("environ")).unwrap_or_default();
+                environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+            })
+            .collect();
+        assert_eq!(left, Vec::<PathBuf>::new(), "on {:?}", self.terminal);
+    }
+}

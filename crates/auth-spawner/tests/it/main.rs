@@ -1,0 +1,13 @@
+//! Integration tests: whole logins with a scripted CLI, and recordings of real CLIs.
+//!
+//! They run `examples/fake_cli`, which `cargo test` builds beside them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cases;
+mod conflicts;
+mod harness;
+mod hostile;
+mod paste;
+mod proof;
+mod registry;
