@@ -1,0 +1,161 @@
+//! `account.*`: accounts, one credential each.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bundle::Cleanup;
+use super::{Evidence, Status, method};
+
+/// One credential of one provider; never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The account's id.
+    pub id: String,
+    /// Canonical provider id.
+    pub provider_id: String,
+    /// `oauth` or `api_key`.
+    pub kind: String,
+    /// `bundle`, `user` or `operator`.
+    pub owner: String,
+    /// Its name.
+    pub name: String,
+    /// What a person calls it; the name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// As the provider's files give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The provider's own account id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Where the credential is kept.
+    pub secret_ref: SecretRef,
+    /// The last characters of an API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked_tail: Option<String>,
+    /// What is known of it.
+    pub status: Status,
+    /// Why the status is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// What the status rests on.
+    pub evidence: Evidence,
+    /// When that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<i64>,
+    /// When the credential expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// When the login dies, whatever is refreshed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_deadline_at: Option<i64>,
+    /// What the person can do about the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+    /// The bundles that bind it.
+    pub bound_to: Vec<String>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds.
+    pub updated_at: i64,
+}
+
+/// Where a credential is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// `config_dir`, `sealed`, `tokens`, `env` or `command`.
+    pub backend: String,
+    /// The CLI's own directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// The environment variable's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub var: Option<String>,
+    /// Whether the directory is the user's own, adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<bool>,
+}
+
+/// Lists accounts.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct List {
+    /// Only this provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// Only those bound in this bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_id: Option<String>,
+}
+method!(List, "account.list", Accounts, "Lists accounts; rows that cannot be read are named beside them.");
+
+/// Accounts, and the rows that could not be read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Accounts {
+    /// The accounts.
+    pub accounts: Vec<Account>,
+    /// Rows that could not be read; the others are not hidden by them.
+    pub corrupt: Vec<Corrupt>,
+}
+
+/// A row that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Corrupt {
+    /// The row's id.
+    pub id: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Reads one account.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Get {
+    /// The account.
+    pub account_id: String,
+}
+method!(Get, "account.get", Account, "Reads one account.");
+
+/// Renames an account.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Update {
+    /// The account.
+    pub account_id: String,
+    /// The new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The new display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+method!(Update, "account.update", Account, "Renames an account.");
+
+/// Deletes an account with its bindings and its credential on this machine.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Delete {
+    /// The account.
+    pub account_id: String,
+}
+method!(
+    Delete,
+    "account.delete",
+    Deleted,
+    "Deletes an account with its bindings and its credential on this machine; the provider is not told."
+);
+
+/// What deleting an account did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "DeletedAccount")]
+pub struct Deleted {
+    /// The account is gone.
+    pub deleted: bool,
+    /// What became of its directory.
+    pub cleanup: Vec<Cleanup>,
+}

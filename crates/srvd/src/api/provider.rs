@@ -1,0 +1,58 @@
+//! `provider.*`: the registry as clients see it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::method;
+
+/// Lists the providers of the registry and which of their CLIs are installed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct List {}
+method!(List, "provider.list", Providers, "Lists the providers and which of their CLIs are installed.");
+
+/// The providers, by id.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Providers {
+    /// The providers.
+    pub providers: Vec<Provider>,
+}
+
+/// One provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Provider {
+    /// Canonical id.
+    pub id: String,
+    /// Other names that mean the same.
+    pub aliases: Vec<String>,
+    /// For people.
+    pub display_name: String,
+    /// `oauth` or `api_key`.
+    pub class: String,
+    /// Its CLI; absent for a service that has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cli: Option<Cli>,
+    /// Whether its first login recipe needs a terminal.
+    pub requires_tty: bool,
+    /// The recipes that `auth.start` takes, first one first; `api_key` for `auth.submitapikey`.
+    pub login_kinds: Vec<String>,
+}
+
+/// A provider's CLI on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cli {
+    /// Whether it was found.
+    pub found: bool,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What it says its version is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How to install it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<String>,
+}

@@ -1,0 +1,89 @@
+//! What every handler is given.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use auth_spawner::{Provider, Registry, Spawner};
+use identity_store::{BundleId, Store};
+use rpc_engine::Broker;
+
+use crate::config::Config;
+use crate::error::{ApiError, Kind};
+use crate::identity_dir::Identities;
+use crate::login::Logins;
+use crate::redact::Redactor;
+
+/// The daemon's parts; a clone is a handle to the same ones.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts themselves.
+pub struct Parts {
+    /// What is in force.
+    pub config: Config,
+    /// The identities.
+    pub store: Store,
+    /// The providers.
+    pub registry: Registry,
+    /// The running logins.
+    pub spawner: Spawner,
+    /// What the running logins will become.
+    pub logins: Logins,
+    /// The events.
+    pub broker: Broker,
+    /// The directories of the identities.
+    pub identities: Identities,
+    /// What the log must not show.
+    pub redactor: Redactor,
+    /// Open WebSocket connections.
+    pub connections: Arc<AtomicUsize>,
+    /// When this run began.
+    pub started: Instant,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The provider with this id or alias.
+    ///
+    /// # Errors
+    /// `unknown_provider` with the ids that are known.
+    pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
+        self.registry.provider(id).ok_or_else(|| {
+            ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
+                .with("known", self.registry.ids())
+        })
+    }
+
+    /// The bundle id in a request's field; `None` when it is absent or empty.
+    ///
+    /// # Errors
+    /// `invalid_input` for an id that no bundle can have, `not_found` for one that no bundle has.
+    pub async fn target(&self, field: &str, id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
+        let id: BundleId = id.parse().map_err(|error| ApiError::bad_id(field, &error))?;
+        if id == BundleId::blank() {
+            return Err(ApiError::invalid_input(field, "the blank bundle holds no identity"));
+        }
+        self.store.bundle(&id).await?;
+        Ok(Some(id))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The wall clock in unix milliseconds.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,231 @@
+//! From a configuration to a running daemon, and back down again.
+
+mod error;
+mod lock;
+mod shims;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use auth_spawner::{ChildEnv, Overlay, Registry, SpawnLimits, Spawner, SpawnerConfig};
+use identity_store::{Announce, Change, Keyring, Store, StoreOptions};
+use rpc_engine::{Broker, BrokerConfig, Engine, Limits};
+use tokio_util::sync::CancellationToken;
+
+pub use error::BootError;
+pub use lock::Lock;
+
+use crate::api::events;
+use crate::app::{App, Parts, now};
+use crate::config::Config;
+use crate::endpoint::{self, Endpoint};
+use crate::environment::Environment;
+use crate::http::{Front, Listeners, gate::Gate};
+use crate::identity_dir::Identities;
+use crate::login::Logins;
+use crate::redact::Redactor;
+use crate::{key, private, routes};
+
+/// How many events are kept for clients that come back.
+const EVENTS_KEPT: usize = 4096;
+
+/// What `--migrate-only` does: everything up to the migrated store.
+///
+/// # Errors
+/// [`BootError`], with the exit code that scripts rely on.
+pub async fn migrate(config: &Config, environment: &Environment) -> Result<i64, BootError> {
+    let (_lock, keyring) = prepare(config, environment)?;
+    let store = open(config, keyring, Arc::new(|_: &[Change]| {})).await?;
+    let version = store.schema_version().await?;
+    store.close().await;
+    Ok(version)
+}
+
+/// Runs the daemon until `stop` is cancelled. `ready` is called once clients can connect.
+///
+/// # Errors
+/// [`BootError`], with the exit code that scripts rely on.
+pub async fn run(
+    config: Config,
+    environment: &Environment,
+    redactor: Redactor,
+    stop: CancellationToken,
+    ready: impl FnOnce(&Endpoint),
+) -> Result<(), BootError> {
+    let started = Instant::now();
+    let (_lock, keyring) = prepare(&config, environment)?;
+    let registry = registry(&config)?;
+    let broker = Broker::new(BrokerConfig {
+        epoch: uuid::Uuid::new_v4().to_string(),
+        keep: EVENTS_KEPT,
+        methods: events::METHODS,
+    });
+    let store = open(&config, keyring, announce(&broker)).await?;
+    let identities = Identities::new(config.identities(), config.home.clone());
+    recover(&store, &identities).await?;
+
+    let logins = Logins::new(store.clone(), broker.clone(), registry.clone(), identities.clone());
+    let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
+    let spawner = Spawner::new(
+        SpawnerConfig {
+            environment: shims.apply(child_env(&config)),
+            browser: Some(shims.browser()),
+            limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
+            clock: Arc::new(now),
+        },
+        Arc::new(logins.clone()),
+    );
+    let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
+    redactor.hide(&token);
+    let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
+    let (connections, grace) = (config.connections, Duration::from_secs(config.shutdown_seconds));
+    let gate = Gate::new(token.clone(), config.hosts.clone(), config.origins.clone());
+    let open_connections = Arc::new(AtomicUsize::new(0));
+    let app = App::new(Parts {
+        config,
+        store: store.clone(),
+        registry,
+        spawner: spawner.clone(),
+        logins,
+        broker: broker.clone(),
+        identities,
+        redactor,
+        started,
+        connections: open_connections.clone(),
+    });
+    let engine = Engine::new(routes::router().build(&app, routes::info(), Limits::default()), broker.clone());
+
+    let listeners = Listeners::bind(&socket, listen).await.map_err(BootError::cannot_create)?;
+    let endpoint = Endpoint {
+        version: 1,
+        pid: std::process::id(),
+        url: listeners.tcp_address().map(|address| format!("ws://{address}/rpc")),
+        socket,
+        token_file: runtime.join("token"),
+        epoch: broker.epoch().to_owned(),
+    };
+    let front = Arc::new(Front {
+        gate,
+        engine: engine.clone(),
+        store: store.clone(),
+        ready: AtomicBool::new(true),
+        connections,
+        open: open_connections,
+    });
+    let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
+    endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
+    endpoint.write(&runtime).map_err(BootError::cannot_create)?;
+    tracing::info!(
+        pid = endpoint.pid,
+        url = endpoint.url.as_deref().unwrap_or("off"),
+        socket = %endpoint.socket.display(),
+        boot_ms = started.elapsed().as_millis(),
+        "ready"
+    );
+    ready(&endpoint);
+
+    stop.cancelled().await;
+    tracing::info!("shutting down");
+    front.ready.store(false, Ordering::Relaxed);
+    // A file that is left over is overwritten by the next boot; clients see by its pid that it is stale.
+    for path in [Endpoint::path(&runtime), endpoint.token_file] {
+        let _ = std::fs::remove_file(path);
+    }
+    // The logins end first, while their watchers can still be told.
+    spawner.shutdown(grace).await;
+    engine.drain(grace).await;
+    if tokio::time::timeout(grace + Duration::from_secs(1), served).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Private directories, the lock, the key: all that comes before the database.
+fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
+    let keyring = key::load(environment, &config.config_dir)?;
+    for dir in [&config.data_dir, &config.runtime_dir] {
+        private::directory(dir)?;
+    }
+    Ok((Lock::acquire(&config.data_dir)?, keyring))
+}
+
+async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<Store, BootError> {
+    let options = StoreOptions::new(config.database.clone(), announce, now());
+    Ok(Store::open(options, keyring).await?)
+}
+
+/// The provider registry with the operator's entries.
+fn registry(config: &Config) -> Result<Registry, BootError> {
+    let dir = config.config_dir.join("providers.d");
+    let unreadable =
+        |source| BootError::Config(crate::config::ConfigError::Unreadable { path: dir.clone(), source });
+    let mut files = match std::fs::read_dir(&dir) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unreadable)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(unreadable(error)),
+    };
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    let overlays = files
+        .into_iter()
+        .map(|path| Ok(Overlay { text: std::fs::read_to_string(&path)?, source: path.display().to_string() }))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    Ok(Registry::with_overlays(&overlays)?)
+}
+
+/// What a committed change is called on the wire.
+fn announce(broker: &Broker) -> Announce {
+    let broker = broker.clone();
+    Arc::new(move |changes| {
+        for change in changes {
+            let (topic, data) = match change {
+                Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
+                Change::Bindings(id) => (
+                    events::bindings_changed(id.as_str()),
+                    Some(serde_json::json!({"bundleId": id.as_str()})),
+                ),
+                Change::Account(id) => (
+                    events::account_changed(id.as_str()),
+                    Some(serde_json::json!({"accountId": id.as_str()})),
+                ),
+                // The spawner's report follows, and only then does a poll show the new state.
+                Change::Session(_) => continue,
+            };
+            broker.publish(&topic, now(), data);
+        }
+    })
+}
+
+/// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were given.
+async fn recover(store: &Store, identities: &Identities) -> Result<(), BootError> {
+    for session in store.fail_orphaned_sessions(now()).await? {
+        let ended = match (session.pid, session.process_start.as_deref()) {
+            (Some(pid), Some(start)) => auth_spawner::end_leftover(pid, start),
+            _ => false,
+        };
+        tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
+        if session.new_bundle
+            && let Some(bundle) = &session.target_bundle
+            && let Err(error) = identities.discard(bundle)
+        {
+            tracing::warn!(%error, "the directory of a login that was cut off could not be removed");
+        }
+    }
+    Ok(())
+}
+
+/// The variables that every child gets, from an empty environment: nothing of the daemon's own.
+pub fn child_env(config: &Config) -> ChildEnv {
+    let mut env = config.base_env.clone();
+    let path = std::env::join_paths(&config.search_path).unwrap_or_default();
+    env.push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
+    env.extend(config.child_env.iter().cloned());
+    ChildEnv::from_iter(env)
+}

@@ -1,0 +1,76 @@
+//! Why a daemon does not come up, and the exit code that says so to a script.
+
+use std::io;
+use std::path::PathBuf;
+
+use auth_spawner::RegistryError;
+use identity_store::{OpenError, StoreError};
+
+use crate::config::ConfigError;
+use crate::key::KeySourceError;
+use crate::private::PrivateError;
+
+/// Why a daemon does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log filter cannot be read.
+    #[error("log.filter: {0}")]
+    LogFilter(#[from] tracing_subscriber::filter::ParseError),
+    /// There is no usable encryption key.
+    #[error(transparent)]
+    Key(#[from] KeySourceError),
+    /// A provider entry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// A file or socket cannot be made.
+    #[error("{0}")]
+    CannotCreate(io::Error),
+    /// Another daemon has the data directory.
+    #[error("srvd is already running for {data_dir}{}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), data_dir = data_dir.display())]
+    AlreadyRunning {
+        /// The other daemon.
+        pid: Option<u32>,
+        /// What it holds.
+        data_dir: PathBuf,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database failed during the boot.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl BootError {
+    pub(super) fn cannot_create(error: io::Error) -> Self {
+        Self::CannotCreate(error)
+    }
+
+    /// The exit code, after `sysexits.h`: 69 database unavailable, 73 cannot create, 74 I/O or corrupt, 75 already
+    /// running, 77 permission, 78 configuration or key.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::LogFilter(_) | Self::Key(_) | Self::Registry(_) => 78,
+            Self::CannotCreate(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,
+            Self::Private(_) | Self::CannotCreate(_) => 73,
+            Self::AlreadyRunning { .. } => 75,
+            Self::Open(error) => match error {
+                OpenError::SchemaNewer { .. } | OpenError::WrongKey { .. } => 78,
+                OpenError::Corrupt { .. } => 74,
+                OpenError::CannotCreate { .. } => 73,
+                OpenError::Permission { .. } => 77,
+                _ => 69,
+            },
+            Self::Store(error) => match error {
+                StoreError::Corrupt { .. } => 74,
+                _ => 69,
+            },
+        }
+    }
+}

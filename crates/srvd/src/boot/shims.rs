@@ -1,0 +1,52 @@
+//! Programs that keep a CLI from opening a browser of its own: the client opens it, once, where the person is.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use auth_spawner::ChildEnv;
+
+use crate::private;
+
+/// The names under which CLIs look for a browser.
+const NAMES: &[&str] = &["xdg-open", "x-www-browser", "www-browser", "sensible-browser", "open", "wslview"];
+
+/// A directory of do-nothing programs that comes first on the children's `PATH`.
+pub(super) struct Shims {
+    dir: PathBuf,
+}
+
+/// Writes the programs below the runtime directory.
+///
+/// # Errors
+/// The I/O error.
+pub(super) fn install(runtime_dir: &Path) -> io::Result<Shims> {
+    let dir = runtime_dir.join("browser");
+    private::directory(&dir).map_err(io::Error::other)?;
+    for name in NAMES {
+        let path = dir.join(name);
+        match private::new_file(&path, 0o700) {
+            Ok(mut file) => {
+                file.write_all(b"#!/bin/sh\n# srvd opens no browser; the client does.\nexit 0\n")?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Shims { dir })
+}
+
+impl Shims {
+    /// The value of `BROWSER`.
+    pub(super) fn browser(&self) -> PathBuf {
+        self.dir.join("x-www-browser")
+    }
+
+    /// The environment with the directory first on its `PATH`.
+    pub(super) fn apply(&self, env: ChildEnv) -> ChildEnv {
+        let mut env = env;
+        let path = env.value("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", self.dir.display());
+        env.set("PATH", path);
+        env
+    }
+}

@@ -1,0 +1,129 @@
+//! The connection of a command to the daemon of the same user, over its Unix socket.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use rpc_engine::{Client, ClientOptions, EventNames, Params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::failure::{Failure, code};
+use crate::api::events;
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+
+/// How long a call may take. The daemon asks a provider about a key, or CLIs about their versions, within this.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The wire's names for the event methods, as a client has to be told them.
+pub const EVENT_NAMES: EventNames = EventNames {
+    event: events::METHODS.event,
+    lagged: events::METHODS.lagged,
+    subscribe: events::Subscribe::METHOD,
+    unsubscribe: events::Unsubscribe::METHOD,
+};
+
+/// A connection to a running daemon.
+pub(super) struct Connection {
+    /// For calls whose errors a command has words of its own for.
+    pub(super) client: Client,
+    /// What the daemon wrote about itself.
+    pub(super) endpoint: Endpoint,
+}
+
+impl Connection {
+    /// Connects to the daemon of the runtime directory.
+    pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
+        let endpoint = find(&config.runtime_dir, &config.socket())?;
+        check_socket(&endpoint.socket)?;
+        let stream = match UnixStream::connect(&endpoint.socket).await {
+            Ok(stream) => stream,
+            Err(error) => return Err(unreachable(&endpoint.socket, &error)),
+        };
+        let mut options = ClientOptions::new("srvd.sock", "/rpc", EVENT_NAMES);
+        options.timeout = CALL_TIMEOUT;
+        let client = Client::connect(stream, options).await.map_err(|error| {
+            Failure::new(code::UNAVAILABLE, format!("the daemon at {}: {error}", endpoint.socket.display()))
+        })?;
+        Ok(Self { client, endpoint })
+    }
+
+    /// Calls a method.
+    pub(super) async fn call<P>(&self, params: &P) -> Result<P::Result, Failure>
+    where
+        P: Params + Serialize,
+        P::Result: DeserializeOwned,
+    {
+        Ok(self.client.call(params).await?)
+    }
+}
+
+fn find(runtime: &Path, socket: &Path) -> Result<Endpoint, Failure> {
+    Endpoint::read(runtime).map_err(|error| {
+        let path = Endpoint::path(runtime);
+        match error.kind() {
+            io::ErrorKind::NotFound => Failure::no_daemon(socket),
+            io::ErrorKind::PermissionDenied => {
+                Failure::new(code::PERMISSION, format!("{}: {error}", path.display()))
+            }
+            _ => Failure::new(code::IO, format!("{}: {error}", path.display())),
+        }
+    })
+}
+
+/// Whoever could put a socket of their own in this place would be handed the keys that are added, so it has to be ours.
+fn check_socket(socket: &Path) -> Result<(), Failure> {
+    let found = std::fs::symlink_metadata(socket).map_err(|error| unreachable(socket, &error))?;
+    let owner = found.uid();
+    let refuse = |what: String| Err(Failure::new(code::PERMISSION, format!("{} {what}", socket.display())));
+    if !found.file_type().is_socket() {
+        refuse("is not a socket".to_owned())
+    } else if owner != rustix::process::geteuid().as_raw() {
+        refuse(format!("belongs to uid {owner}, so srvd does not talk to it"))
+    } else {
+        Ok(())
+    }
+}
+
+fn unreachable(socket: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        // A daemon that was killed leaves its files behind.
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::no_daemon(socket),
+        io::ErrorKind::PermissionDenied => {
+            Failure::new(code::PERMISSION, format!("{}: {error}", socket.display()))
+        }
+        _ => Failure::new(code::UNAVAILABLE, format!("{}: {error}", socket.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_of_ours_is_talked_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        assert_eq!(check_socket(&socket), Err(Failure::no_daemon(&socket)));
+        std::fs::write(&socket, "").unwrap();
+        assert_eq!(check_socket(&socket).unwrap_err().code(), code::PERMISSION);
+        std::fs::remove_file(&socket).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(check_socket(&socket), Ok(()));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        assert_eq!(check_socket(&link).unwrap_err().code(), code::PERMISSION);
+    }
+
+    #[test]
+    fn a_missing_or_broken_endpoint_is_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("srvd.sock");
+        assert_eq!(find(dir.path(), &socket).unwrap_err(), Failure::no_daemon(&socket));
+        crate::private::replace_file(&Endpoint::path(dir.path()), b"{").unwrap();
+        assert_eq!(find(dir.path(), &socket).unwrap_err().code(), code::IO);
+    }
+}

@@ -1,0 +1,198 @@
+//! Why a command failed: words for a person, what to do next, and an exit code for a script.
+
+use std::io;
+use std::path::Path;
+
+use rpc_engine::{CallError, RpcError};
+use serde_json::Value;
+
+use super::ui::plain;
+use crate::boot::BootError;
+use crate::config::ConfigError;
+
+/// Exit codes, after `sysexits.h`.
+pub(super) mod code {
+    /// The thing that was asked for failed.
+    pub(crate) const FAILED: u8 = 1;
+    /// The command line cannot be understood.
+    pub(crate) const USAGE: u8 = 64;
+    /// No daemon, or a daemon that cannot answer now.
+    pub(crate) const UNAVAILABLE: u8 = 69;
+    /// A bug of srvd.
+    pub(crate) const BUG: u8 = 70;
+    /// A file cannot be made.
+    pub(crate) const CANNOT_CREATE: u8 = 73;
+    /// Reading or writing failed.
+    pub(crate) const IO: u8 = 74;
+    /// A file or a socket belongs to somebody else.
+    pub(crate) const PERMISSION: u8 = 77;
+    /// The configuration or the key cannot be used.
+    pub(crate) const CONFIG: u8 = 78;
+    /// Ended by Ctrl-C; other signals are 128 and their number as well.
+    pub(crate) const INTERRUPTED: u8 = 130;
+}
+
+/// A command that did not succeed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    code: u8,
+    message: Option<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure with words for a person.
+    pub(super) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: Some(message.into()), hints: Vec::new() }
+    }
+
+    /// A failure about which everything has been said.
+    pub(super) fn silent(code: u8) -> Self {
+        Self { code, message: None, hints: Vec::new() }
+    }
+
+    /// The same failure with one more thing to do about it.
+    #[must_use]
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Reading or writing failed. A reader that went away, as in `srvd status | head`, is not worth a word.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
+    pub(super) fn io(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::silent(code::IO);
+        }
+        Self::new(code::IO, error.to_string())
+    }
+
+    /// Nobody listens where a daemon would.
+    pub(super) fn no_daemon(socket: &Path) -> Self {
+        Self::new(code::UNAVAILABLE, format!("no daemon is running (looked at {})", socket.display()))
+            .hint("start one with: srvd serve   (or: systemctl --user start srvd)")
+    }
+
+    /// The exit code.
+    pub(super) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The lines for standard error; empty when everything has been said.
+    pub(super) fn render(&self) -> String {
+        let message = self.message.iter().map(|message| format!("srvd: {}", plain(message)));
+        let hints = self.hints.iter().map(|hint| format!("hint: {}", plain(hint)));
+        message.chain(hints).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the daemon answered, with its own hint unless the caller has a better one.
+    fn answered(error: &RpcError, better: Option<String>) -> Self {
+        let failure = Self::new(exit_code(error), error.message.clone());
+        let hint = better.or_else(|| match error.kind() {
+            Some("unknown_provider") => Some(format!("known providers: {}", known(error))),
+            _ => field(error, "hint").map(str::to_owned),
+        });
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// A failed call, where `better` may know what to do about the daemon's answer in the words of the command line.
+pub(super) fn of_call(error: &CallError, better: impl FnOnce(&RpcError) -> Option<String>) -> Failure {
+    match error {
+        CallError::Rpc(error) => Failure::answered(error, better(error)),
+        CallError::Closed => Failure::new(code::UNAVAILABLE, "the daemon went away before it answered")
+            .hint("see the daemon's log, and try again when it runs"),
+        CallError::Timeout => Failure::new(code::UNAVAILABLE, "the daemon did not answer in time"),
+        other => Failure::new(
+            code::BUG,
+            format!("the daemon and this program do not understand each other: {other}"),
+        )
+        .hint("restart the daemon if srvd was updated"),
+    }
+}
+
+/// A text field of an error's data.
+pub(super) fn field<'a>(error: &'a RpcError, name: &str) -> Option<&'a str> {
+    error.data.as_ref()?.get(name)?.as_str()
+}
+
+fn known(error: &RpcError) -> String {
+    let known = error.data.as_ref().and_then(|data| data.get("known")).and_then(Value::as_array);
+    known.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn exit_code(error: &RpcError) -> u8 {
+    match error.kind() {
+        Some("store_unavailable" | "shutting_down" | "server_busy") => code::UNAVAILABLE,
+        Some("internal" | "method_not_found" | "invalid_params" | "invalid_request" | "parse_error") => {
+            code::BUG
+        }
+        _ => code::FAILED,
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        of_call(&error, |_| None)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(code::CONFIG, error.to_string())
+    }
+}
+
+impl From<BootError> for Failure {
+    fn from(error: BootError) -> Self {
+        let failure = Self::new(error.exit_code(), error.to_string());
+        match error {
+            BootError::AlreadyRunning { .. } => failure.hint("see it with: srvd status"),
+            _ => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(kind: &str, data: Value, expect: (u8, &str)) {
+        let error = RpcError::new(1, "no \u{1b}[31mgood").with_data(data).with_kind(kind);
+        let failure = Failure::from(CallError::Rpc(error));
+        assert_eq!((failure.code(), failure.render().as_str()), expect);
+    }
+
+    #[test]
+    fn answers_become_words_and_codes() {
+        check("conflict", json!({"hint": "wait"}), (1, "srvd: no \u{fffd}[31mgood\nhint: wait"));
+        check(
+            "unknown_provider",
+            json!({"known": ["a", "b"]}),
+            (1, "srvd: no \u{fffd}[31mgood\nhint: known providers: a, b"),
+        );
+        check("store_unavailable", json!({}), (69, "srvd: no \u{fffd}[31mgood"));
+        check("internal", json!({}), (70, "srvd: no \u{fffd}[31mgood"));
+    }
+
+    #[test]
+    fn a_missing_daemon_is_69_and_says_how_to_start_one() {
+        let failure = Failure::no_daemon(Path::new("/r/srvd.sock"));
+        assert_eq!(failure.code(), 69);
+        assert_eq!(
+            failure.render(),
+            "srvd: no daemon is running (looked at /r/srvd.sock)\n\
+             hint: start one with: srvd serve   (or: systemctl --user start srvd)"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_met_with_silence() {
+        assert_eq!(Failure::io(io::ErrorKind::BrokenPipe.into()).render(), "");
+    }
+}

@@ -1,0 +1,110 @@
+//! `srvd add-key`: an API key, never on the command line, where every user of the machine could read it.
+
+use secrecy::ExposeSecret as _;
+
+use super::client::Connection;
+use super::failure::{self, Failure, code};
+use super::ui::{Ui, plain_line};
+use super::{prompt, resolve};
+use crate::api::auth::{KeyOutcome, SubmitApiKey};
+use crate::api::{SecretInput, Status, bundle};
+
+/// `srvd add-key`.
+#[derive(Debug, clap::Args)]
+pub(super) struct AddKeyArgs {
+    /// The provider, as `srvd providers` lists it
+    provider: String,
+    /// The bundle to put it in, by name or id; one that does not exist is made
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<String>,
+    /// What to call the account
+    #[arg(long, value_name = "NAME", default_value = "API key")]
+    name: String,
+    /// Store the key without asking the provider whether it is good
+    #[arg(long)]
+    no_validate: bool,
+}
+
+/// Asks for the key, hands it to the daemon and tells what became of it.
+pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let target = resolve::target(daemon, args.bundle.as_deref()).await?;
+    let question = format!("API key for {} (not shown): ", plain_line(&args.provider));
+    let key = prompt::hidden(ui, &question).await;
+    let key = key.filter(|key| !key.expose_secret().trim().is_empty()).ok_or_else(|| {
+        Failure::new(code::USAGE, "no key was given")
+            .hint("type it at the prompt, or pass it on standard input")
+    })?;
+    let params = SubmitApiKey {
+        provider_id: args.provider.clone(),
+        into_bundle_id: target.into_bundle_id,
+        bundle_name: target.bundle_name,
+        api_key: SecretInput::new(key.expose_secret().to_owned()),
+        account_name: args.name,
+        validate: args.no_validate.then_some(false),
+    };
+    let outcome = daemon.client.call(&params).await.map_err(|error| {
+        failure::of_call(&error, |error| {
+            let wrong_way = failure::field(error, "field") == Some("providerId");
+            wrong_way.then(|| format!("log in to it with: srvd login {}", args.provider))
+        })
+    })?;
+    let id = stored(&outcome)?;
+    let bundle = match &outcome.bundle_id {
+        Some(id) => daemon.call(&bundle::Get { bundle_id: id.clone() }).await?.name,
+        None => String::new(),
+    };
+    ui.result(&format!(
+        "Added an API key of {} to bundle \"{}\" (account {id})",
+        args.provider,
+        plain_line(&bundle)
+    ))?;
+    ui.result(&verdict(&outcome))
+}
+
+/// The account's id, or why there is none.
+fn stored(outcome: &KeyOutcome) -> Result<&str, Failure> {
+    outcome.account_id.as_deref().filter(|_| outcome.success).ok_or_else(|| {
+        let reason = outcome.error.as_deref().unwrap_or("the daemon did not store the key");
+        Failure::new(code::FAILED, reason).hint("the key was not stored")
+    })
+}
+
+fn verdict(outcome: &KeyOutcome) -> String {
+    match (outcome.status, &outcome.error) {
+        (Some(Status::Valid), _) => "The provider accepted it.".to_owned(),
+        (_, Some(reason)) => format!("Whether it works is not known: {}.", plain_line(reason)),
+        (_, None) => "Whether it works is not known.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_key_is_said_plainly() {
+        let outcome = |success: bool, status: Option<Status>, error: Option<&str>| KeyOutcome {
+            success,
+            bundle_id: success.then(|| "b".to_owned()),
+            account_id: success.then(|| "a".to_owned()),
+            status,
+            error: error.map(str::to_owned),
+            error_kind: None,
+        };
+        let check = |outcome: &KeyOutcome, expect: Result<&str, (u8, &str)>| {
+            let got = stored(outcome)
+                .map(|_| verdict(outcome))
+                .map_err(|failure| (failure.code(), failure.render()));
+            assert_eq!(got, expect.map(str::to_owned).map_err(|(code, text)| (code, text.to_owned())));
+        };
+        check(&outcome(true, Some(Status::Valid), None), Ok("The provider accepted it."));
+        check(
+            &outcome(true, Some(Status::Unknown), Some("the provider was not asked")),
+            Ok("Whether it works is not known: the provider was not asked."),
+        );
+        check(
+            &outcome(false, None, Some("OpenAI refused the key (HTTP status 401)")),
+            Err((1, "srvd: OpenAI refused the key (HTTP status 401)\nhint: the key was not stored")),
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! `srvd key generate`: the encryption key, made once.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use identity_store::Key;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::failure::{Failure, code};
+use super::ui::Ui;
+use crate::{key, private};
+
+/// `srvd key generate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct GenerateArgs {
+    /// The file to make [default: encryption.key in the configuration directory]
+    #[arg(long, value_name = "PATH")]
+    output: Option<PathBuf>,
+}
+
+/// Makes the file and prints its path, never the key.
+pub(super) fn run(args: &GenerateArgs, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
+    let path = generate(args.output.as_deref(), config_dir)?;
+    ui.result(&path.display().to_string())?;
+    ui.note(
+        "Keep a copy of this file in a safe place: without it, nothing that srvd has stored can be read.",
+    );
+    Ok(())
+}
+
+fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure> {
+    let path = output.map_or_else(|| key::default_file(config_dir), Path::to_owned);
+    if output.is_none() && !config_dir.exists() {
+        private::directory(config_dir)
+            .map_err(|error| Failure::new(code::CANNOT_CREATE, error.to_string()))?;
+    }
+    let (_, text) = Key::generate().map_err(|error| Failure::new(code::IO, error.to_string()))?;
+    write_new(&path, &text).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            code::CANNOT_CREATE,
+            format!("{} exists already and is not overwritten", path.display()),
+        )
+        .hint("what was stored with that key can be read with that key only"),
+        _ => Failure::new(code::CANNOT_CREATE, format!("cannot create {}: {error}", path.display())),
+    })?;
+    Ok(path)
+}
+
+fn write_new(path: &Path, text: &SecretString) -> io::Result<()> {
+    let mut file = private::new_file(path, 0o600)?;
+    let written = file
+        .write_all(text.expose_secret().as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all());
+    written.inspect_err(|_| {
+        // Half a key is worse than none, and the error that counts is the first one.
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_can_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        let config = root.path().join("config");
+        let path = generate(None, &config).unwrap();
+        assert_eq!(path, config.join("encryption.key"));
+        assert_eq!((mode(&path), mode(&config)), (0o600, 0o700));
+        let first = std::fs::read(&path).unwrap();
+        Key::parse_file_bytes(&first).unwrap();
+        let refused = generate(None, &config).unwrap_err();
+        assert_eq!(refused.code(), 73);
+        assert!(!refused.render().contains("base64:"), "{}", refused.render());
+        assert_eq!(std::fs::read(&path).unwrap(), first);
+    }
+
+    #[test]
+    fn another_place_is_taken_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("key");
+        assert_eq!(generate(Some(&path), &root.path().join("config")).unwrap(), path);
+        assert_eq!(mode(&path), 0o600);
+        assert!(!root.path().join("config").exists());
+        assert_eq!(generate(Some(&root.path().join("a/b")), root.path()).unwrap_err().code(), 73);
+    }
+}

@@ -1,0 +1,245 @@
+//! `srvd bundles`, `srvd accounts`, `srvd providers`.
+
+use super::client::Connection;
+use super::failure::Failure;
+use super::ui::{Ui, plain_line};
+use super::{resolve, table};
+use crate::api::{account, bundle, provider};
+use crate::app::now;
+
+/// What every list takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Format {
+    /// Print JSON, as the daemon answers it
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `srvd bundles`.
+#[derive(Debug, clap::Args)]
+pub(super) struct BundlesArgs {
+    #[command(flatten)]
+    format: Format,
+}
+
+/// `srvd accounts`.
+#[derive(Debug, clap::Args)]
+pub(super) struct AccountsArgs {
+    /// Only the accounts of this bundle, by name or id
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<String>,
+    /// Only the accounts of this provider
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// `srvd providers`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ProvidersArgs {
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Lists the bundles.
+pub(super) async fn bundles(args: &BundlesArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let bundles = daemon.call(&bundle::List {}).await?;
+    if args.format.json {
+        return ui.json(&bundles);
+    }
+    let rows = bundles.bundles.into_iter().map(bundle_row);
+    ui.result(&table::draw(ui, &["NAME", "ACCOUNTS", "DESCRIPTION", "ID"], rows))
+}
+
+fn bundle_row(bundle: bundle::Bundle) -> Vec<String> {
+    let mark = |binding: &bundle::Binding| {
+        let mark = table::status(binding.status).chars().next().unwrap_or(' ');
+        format!("{} {mark}", binding.provider_id)
+    };
+    let accounts = match bundle.bindings.is_empty() {
+        true if bundle.is_blank => "always none".to_owned(),
+        true => "none".to_owned(),
+        false => bundle.bindings.iter().map(mark).collect::<Vec<_>>().join(", "),
+    };
+    vec![bundle.name, accounts, bundle.description, bundle.id]
+}
+
+/// Lists the accounts.
+pub(super) async fn accounts(args: AccountsArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let bundle_id = match &args.bundle {
+        Some(wanted) => Some(resolve::existing(daemon, wanted).await?),
+        None => None,
+    };
+    let accounts = daemon.call(&account::List { provider_id: args.provider, bundle_id }).await?;
+    if args.format.json {
+        return ui.json(&accounts);
+    }
+    report_corrupt(&accounts.corrupt, ui);
+    if accounts.accounts.is_empty() {
+        ui.note("No accounts. Log in with: srvd login PROVIDER   or add a key with: srvd add-key PROVIDER");
+        return Ok(());
+    }
+    let bundles = daemon.call(&bundle::List {}).await?.bundles;
+    let rows = accounts.accounts.iter().map(|account| account_row(account, &bundles, now()));
+    ui.result(&table::draw(ui, &["PROVIDER", "ACCOUNT", "KIND", "STATUS", "EXPIRES", "BUNDLES", "ID"], rows))
+}
+
+fn account_row(account: &account::Account, bundles: &[bundle::Bundle], now: i64) -> Vec<String> {
+    let name = |id: &String| {
+        bundles.iter().find(|bundle| bundle.id == *id).map_or(id, |bundle| &bundle.name).clone()
+    };
+    vec![
+        account.provider_id.clone(),
+        who(account),
+        if account.kind == "api_key" { "API key".to_owned() } else { "login".to_owned() },
+        table::status(account.status).to_owned(),
+        table::when(account.expires_at, now),
+        account.bound_to.iter().map(name).collect::<Vec<_>>().join(", "),
+        account.id.clone(),
+    ]
+}
+
+/// How a person knows an account: its address, or its name and the end of its key.
+pub(super) fn who(account: &account::Account) -> String {
+    let name = account.display_name.as_ref().or(account.email.as_ref()).unwrap_or(&account.name);
+    match &account.masked_tail {
+        Some(tail) => format!("{name} ({tail})"),
+        None => name.clone(),
+    }
+}
+
+/// A row that cannot be read does not hide the others, and is not hidden by them.
+pub(super) fn report_corrupt(corrupt: &[account::Corrupt], ui: &Ui) {
+    for row in corrupt {
+        ui.note(&format!("account {} cannot be read: {}", plain_line(&row.id), plain_line(&row.reason)));
+    }
+}
+
+/// Lists the providers.
+pub(super) async fn providers(args: &ProvidersArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let providers = daemon.call(&provider::List {}).await?;
+    if args.format.json {
+        return ui.json(&providers);
+    }
+    let rows = providers.providers.into_iter().map(provider_row);
+    ui.result(&table::draw(
+        ui,
+        &["PROVIDER", "INSTALLED", "VERSION", "PATH, OR HOW TO INSTALL IT", "LOGIN"],
+        rows,
+    ))
+}
+
+fn provider_row(provider: provider::Provider) -> Vec<String> {
+    let (installed, version, place) = match provider.cli {
+        None => ("-", None, None),
+        Some(cli) if cli.found => ("yes", cli.version, cli.path),
+        Some(cli) => ("no", None, cli.install),
+    };
+    vec![
+        provider.id,
+        installed.to_owned(),
+        version.unwrap_or_default(),
+        place.unwrap_or_default(),
+        provider.login_kinds.join(", "),
+    ]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::table::tests::ui;
+    use super::*;
+    use crate::api::{Evidence, Status};
+
+    /// An account with an address and a status.
+    pub(crate) fn account(provider: &str, email: Option<&str>, status: Status) -> account::Account {
+        account::Account {
+            id: "a1".to_owned(),
+            provider_id: provider.to_owned(),
+            kind: "oauth".to_owned(),
+            owner: "bundle".to_owned(),
+            name: "Name".to_owned(),
+            display_name: None,
+            email: email.map(str::to_owned),
+            subject: None,
+            secret_ref: account::SecretRef {
+                backend: "config_dir".to_owned(),
+                dir: None,
+                var: None,
+                adopted: None,
+            },
+            masked_tail: None,
+            status,
+            status_reason: None,
+            evidence: Evidence::File,
+            checked_at: None,
+            expires_at: Some(3_600_000),
+            login_deadline_at: None,
+            next_step: None,
+            bound_to: vec!["b1".to_owned(), "gone".to_owned()],
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
+
+    /// A bundle that binds one account.
+    pub(crate) fn bundle(name: &str, provider: &str, status: Status) -> bundle::Bundle {
+        let binding =
+            bundle::Binding { provider_id: provider.to_owned(), account_id: "a1".to_owned(), status };
+        bundle::Bundle {
+            id: "b1".to_owned(),
+            name: name.to_owned(),
+            description: String::new(),
+            is_blank: false,
+            created_at: 0,
+            updated_at: 0,
+            bindings: vec![binding],
+        }
+    }
+
+    #[test]
+    fn an_account_is_known_by_what_a_person_knows() {
+        let mut one = account("codex", Some("a@b.c"), Status::Valid);
+        assert_eq!(who(&one), "a@b.c");
+        one.email = None;
+        assert_eq!(who(&one), "Name");
+        one.masked_tail = Some("…1234".to_owned());
+        assert_eq!(who(&one), "Name (…1234)");
+    }
+
+    #[test]
+    fn rows_say_what_is_there() {
+        let one = bundle("work", "codex", Status::NeedsReauth);
+        let row =
+            account_row(&account("codex", Some("a@b.c"), Status::NeedsReauth), std::slice::from_ref(&one), 0);
+        assert_eq!(row, ["codex", "a@b.c", "login", "! needs login", "in 1 h", "work, gone", "a1"]);
+        assert_eq!(bundle_row(one), ["work", "codex !", "", "b1"]);
+    }
+
+    #[test]
+    fn a_provider_that_is_not_installed_says_how_to_install_it() {
+        let cli = |found: bool| provider::Cli {
+            found,
+            path: found.then(|| "/bin/codex".to_owned()),
+            version: found.then(|| "1.2".to_owned()),
+            install: Some("npm install -g codex".to_owned()),
+        };
+        let provider = |id: &str, cli: Option<provider::Cli>| provider::Provider {
+            id: id.to_owned(),
+            aliases: Vec::new(),
+            display_name: id.to_owned(),
+            class: "oauth".to_owned(),
+            cli,
+            requires_tty: false,
+            login_kinds: vec!["browser".to_owned(), "api_key".to_owned()],
+        };
+        let rows = [provider("a", Some(cli(true))), provider("b", Some(cli(false))), provider("c", None)];
+        assert_eq!(
+            table::draw(&ui(None), &["P", "I", "V", "WHERE", "L"], rows.map(provider_row)),
+            "P  I    V    WHERE                 L\n\
+             a  yes  1.2  /bin/codex            browser, api_key\n\
+             b  no        npm install -g codex  browser, api_key\n\
+             c  -                               browser, api_key"
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! The command line: the daemon itself, and its first client.
+//!
+//! Results go to standard output; progress, prompts, hints and errors go to standard error. What decides how something
+//! looks is pure and given a `Ui`; only `ui` and `prompt` touch the process's own streams.
+
+mod client;
+mod failure;
+mod interrupt;
+mod key_add;
+mod key_generate;
+mod list;
+mod login;
+mod prompt;
+mod resolve;
+mod serve;
+mod status;
+mod table;
+mod ui;
+mod wait;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{Config, Flags};
+use crate::environment::Environment;
+pub use client::EVENT_NAMES;
+
+use client::Connection;
+use failure::{Failure, code};
+use interrupt::Interrupt;
+use ui::Ui;
+
+/// The identity daemon for AI coding agents: log in once, and start every agent with the right account
+///
+/// Without a command, srvd runs the daemon in the foreground. The other commands talk to a daemon that is running.
+#[derive(Debug, Parser)]
+#[command(
+    name = "srvd",
+    version,
+    after_help = "\
+First steps:
+  srvd key generate        make the encryption key, once
+  srvd                     run the daemon (leave it running)
+  srvd login codex         log in, in another terminal
+  srvd status              see who is logged in where"
+)]
+struct Cli {
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What running the daemon takes.
+#[derive(Debug, Default, Clone, clap::Args)]
+struct ServeArgs {
+    #[command(flatten, next_help_heading = "Settings")]
+    flags: Flags,
+    /// Print the configuration that is in force, without secrets, and exit
+    #[arg(long)]
+    print_config: bool,
+    /// Bring the database to the newest schema and exit
+    #[arg(long, conflicts_with = "print_config")]
+    migrate_only: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground (the default)
+    Serve(ServeArgs),
+    /// Log in to a provider with the provider's own CLI
+    ///
+    /// The CLI must be installed (see: srvd providers). srvd runs it, shows the address or the code that it wants you
+    /// to use, and keeps the login in a bundle. Your own login of that CLI is not touched.
+    Login(login::LoginArgs),
+    /// Store an API key; it is read from a hidden prompt or from standard input
+    ///
+    /// On a terminal the key is asked for and not shown. Without one it is the first line of standard input, as in:
+    /// srvd add-key openai < key.txt
+    AddKey(key_add::AddKeyArgs),
+    /// List the identity bundles
+    Bundles(list::BundlesArgs),
+    /// List the accounts
+    Accounts(list::AccountsArgs),
+    /// List the providers, and which of their CLIs are installed
+    Providers(list::ProvidersArgs),
+    /// Show the daemon and who is logged in where
+    Status(status::StatusArgs),
+    /// Wait until the daemon answers
+    ///
+    /// For scripts: ends with 0 as soon as the daemon answers, with 69 when it does not in time.
+    Wait(wait::WaitArgs),
+    /// Manage the encryption key
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the protocol's reference in Markdown
+    #[command(hide = true)]
+    Protocol,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a new encryption key in a file that only you can read
+    ///
+    /// It seals every API key and token in the database. A file that is there is never overwritten.
+    Generate(key_generate::GenerateArgs),
+}
+
+/// Runs the command line of this process and tells how it went, as an exit code after `sysexits.h`.
+pub fn main() -> ExitCode {
+    // Whatever is made from here on, in any command, is closed to others from its first moment.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match std::panic::catch_unwind(run) {
+        Ok(exit) => exit,
+        Err(_) => ExitCode::from(code::BUG),
+    }
+}
+
+fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let environment = Environment::of_process();
+    let ui = Ui::of_process(&environment);
+    match dispatch(cli, &environment, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui.note(&failure.render());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// `--help` and `--version` arrive here as well; clap knows which stream they belong to.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // When the stream is gone there is nobody left to tell.
+    let _ = error.print();
+    ExitCode::from(usage_code(error))
+}
+
+fn usage_code(error: &clap::Error) -> u8 {
+    if error.exit_code() == 0 { 0 } else { code::USAGE }
+}
+
+fn dispatch(cli: Cli, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
+    let flags = cli.serve.flags.clone();
+    let config = || Config::load(environment, &flags).map_err(Failure::from);
+    match cli.command {
+        None => serve::run(&cli.serve, environment, ui),
+        Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
+        Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
+        Some(Command::Completions { shell }) => completions(shell, ui),
+        Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),
+        Some(command) => converse(command, &config()?, ui),
+    }
+}
+
+/// Runs a command that talks to a daemon.
+fn converse(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::io)?;
+    let result = runtime.block_on(async {
+        let mut interrupt = Interrupt::listen()?;
+        if let Command::Login(args) = command {
+            // A login ends with a farewell to the daemon, so it looks after interruptions by itself.
+            return login::run(args, &Connection::open(config).await?, ui, &mut interrupt).await;
+        }
+        tokio::select! {
+            result = talk(command, config, ui) => result,
+            code = interrupt.next() => Err(Failure::silent(code)),
+        }
+    });
+    // A lookup or a write that still blocks a thread must not keep the program from ending.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+async fn talk(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure> {
+    if let Command::Wait(args) = command {
+        return wait::run(&args, config).await;
+    }
+    let daemon = Connection::open(config).await?;
+    match command {
+        Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
+        Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
+        Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
+        Command::Providers(args) => list::providers(&args, &daemon, ui).await,
+        Command::Status(args) => status::run(&args, &daemon, ui).await,
+        other => Err(Failure::new(code::BUG, format!("{other:?} is no command of a client"))),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, ui: &Ui) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "srvd", &mut script);
+    ui.print(&script)
+}
+
+impl ServeArgs {
+    /// Flags may stand before and after `serve`; those after it have the last word.
+    fn overlaid(self, own: Self) -> Self {
+        Self {
+            flags: Flags {
+                config_dir: own.flags.config_dir.or(self.flags.config_dir),
+                data_dir: own.flags.data_dir.or(self.flags.data_dir),
+                runtime_dir: own.flags.runtime_dir.or(self.flags.runtime_dir),
+                database_url: own.flags.database_url.or(self.flags.database_url),
+                listen: own.flags.listen.or(self.flags.listen),
+                log: own.flags.log.or(self.flags.log),
+                log_format: own.flags.log_format.or(self.flags.log_format),
+            },
+            print_config: own.print_config || self.print_config,
+            migrate_only: own.migrate_only || self.migrate_only,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_are_64_and_help_is_not_an_error() {
+        let check = |line: &str, expect: u8| {
+            assert_eq!(usage_code(&parse(line).unwrap_err()), expect, "{line}");
+        };
+        check("srvd --help", 0);
+        check("srvd --version", 0);
+        check("srvd login --help", 0);
+        check("srvd help key", 0);
+        check("srvd login", 64);
+        check("srvd no-such-command", 64);
+        check("srvd --no-such-flag", 64);
+        check("srvd key", 64);
+        check("srvd wait --timeout soon", 64);
+        check("srvd --print-config --migrate-only", 64);
+        check("srvd add-key openai sk-a-key-does-not-belong-here", 64);
+    }
+
+    #[test]
+    fn flags_may_stand_on_both_sides_of_serve() {
+        let cli =
+            parse("srvd --data-dir /d --listen off --log info serve --log debug --runtime-dir /r").unwrap();
+        let Some(Command::Serve(own)) = cli.command else { panic!("{cli:?}") };
+        let flags = cli.serve.overlaid(own).flags;
+        assert_eq!(flags.data_dir.as_deref(), Some(Path::new("/d")));
+        assert_eq!(flags.runtime_dir.as_deref(), Some(Path::new("/r")));
+        assert_eq!((flags.listen.as_deref(), flags.log.as_deref()), (Some("off"), Some("debug")));
+    }
+
+    #[test]
+    fn directories_are_given_to_every_command() {
+        let cli = parse("srvd status --json --runtime-dir /r").unwrap();
+        assert_eq!(cli.serve.flags.runtime_dir.as_deref(), Some(Path::new("/r")));
+    }
+}

@@ -1,0 +1,119 @@
+//! `srvd serve`: the daemon in the foreground.
+
+use std::time::Duration;
+
+use identity_store::DatabaseKind;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::ServeArgs;
+use super::failure::{Failure, code};
+use super::ui::Ui;
+use crate::boot::{self, BootError};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::logging;
+use crate::redact::Redactor;
+
+/// The daemon waits more than it computes.
+const WORKERS: usize = 2;
+/// Half of tokio's default, twice of what the deepest of our futures has been seen to need in a debug build.
+const STACK_BYTES: usize = 1024 * 1024;
+/// How long the second signal waits for threads that are in the middle of something.
+const ABANDON: Duration = Duration::from_millis(500);
+
+/// Runs the daemon, or what a flag asks for in its place.
+pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
+    let config = Config::load(environment, &args.flags)?;
+    if args.print_config {
+        return ui.print(config.print().as_bytes());
+    }
+    keep_memory_private()?;
+    let redactor = Redactor::default();
+    logging::start(&config, &redactor).map_err(BootError::from)?;
+    let runtime = runtime()?;
+    let result = if args.migrate_only {
+        let kind = kind(&config);
+        let migrated = runtime.block_on(boot::migrate(&config, environment)).map_err(Failure::from);
+        migrated.and_then(|version| ui.result(&format!("database {kind} migrated to schema {version}")))
+    } else {
+        runtime.block_on(until_stopped(config, environment, redactor))
+    };
+    runtime.shutdown_timeout(ABANDON);
+    result
+}
+
+async fn until_stopped(config: Config, environment: &Environment, redactor: Redactor) -> Result<(), Failure> {
+    let stop = CancellationToken::new();
+    let insisted = signals(stop.clone())?;
+    tokio::select! {
+        result = boot::run(config, environment, redactor, stop, |_| ()) => Ok(result?),
+        () = insisted => Err(Failure::silent(code::INTERRUPTED)),
+    }
+}
+
+/// The first signal asks the daemon to stop; the future is over with the second one.
+fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::io)?;
+    Ok(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.is_cancelled() {
+                tracing::warn!("a second signal; ending at once");
+            }
+            stop.cancel();
+        }
+    })
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_stack_size(STACK_BYTES)
+        .thread_name("srvd")
+        .enable_all()
+        .build()
+        .map_err(Failure::io)
+}
+
+fn kind(config: &Config) -> &'static str {
+    match config.database.kind() {
+        DatabaseKind::Sqlite => "sqlite",
+        DatabaseKind::Postgres => "postgres",
+    }
+}
+
+/// The process holds keys, so it leaves no core file, and on Linux no other process of the user may look into it.
+fn keep_memory_private() -> Result<(), Failure> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let failed = |error: rustix::io::Errno| Failure::io(error.into());
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(failed)?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(failed)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    /// The handlers are in place before the first signal is sent, so it does not end the tests.
+    #[tokio::test]
+    async fn the_first_signal_asks_and_the_second_insists() {
+        let deadline = Duration::from_secs(10);
+        let stop = CancellationToken::new();
+        let insisted = tokio::spawn(signals(stop.clone()).unwrap());
+        kill_process(getpid(), Signal::TERM).unwrap();
+        tokio::time::timeout(deadline, stop.cancelled()).await.unwrap();
+        assert!(!insisted.is_finished());
+        kill_process(getpid(), Signal::INT).unwrap();
+        tokio::time::timeout(deadline, insisted).await.unwrap().unwrap();
+    }
+}

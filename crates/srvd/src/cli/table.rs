@@ -1,0 +1,95 @@
+//! Tables without lines, and the words for statuses and times.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::ui::{Ui, plain_line};
+use crate::api::Status;
+
+/// Draws a table for standard output: as wide as the terminal, or as wide as it wants to be when a program reads it.
+pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    if let Some(screen) = ui.stdout {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(screen.columns);
+    }
+    for row in rows {
+        table.add_row(row.iter().map(|cell| plain_line(cell)).collect::<Vec<_>>());
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// A mark and a word for a status.
+pub(super) fn status(status: Status) -> &'static str {
+    match status {
+        Status::Valid => "✓ valid",
+        Status::Expired => "✗ expired",
+        Status::NeedsReauth => "! needs login",
+        Status::Invalid => "✗ invalid",
+        Status::Unknown => "? unknown",
+    }
+}
+
+/// A time as seen from `now`, both unix milliseconds: `in 3 h`, `2 d ago`; nothing for no time.
+pub(super) fn when(at: Option<i64>, now: i64) -> String {
+    match at {
+        None => String::new(),
+        Some(at) if at >= now => format!("in {}", span(at - now)),
+        Some(at) => format!("{} ago", span(now - at)),
+    }
+}
+
+/// A span of milliseconds in its largest whole unit.
+pub(super) fn span(milliseconds: i64) -> String {
+    let seconds = milliseconds.max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::ui::{Screen, Seat};
+    use super::*;
+
+    /// A person's terminal of this width, or none.
+    pub(crate) fn ui(columns: Option<u16>) -> Ui {
+        let screen = columns.map(|columns| Screen { columns, rows: 50, styled: false });
+        Ui { types: columns.is_some(), stdout: screen, stderr: screen, seat: Seat::Console }
+    }
+
+    #[test]
+    fn columns_line_up_and_foreign_text_is_tamed() {
+        let rows =
+            || [vec!["codex".to_owned(), "a\u{1b}[31m\nb".to_owned()], vec!["x".to_owned(), String::new()]];
+        let expect = "PROVIDER  NAME\ncodex     a\u{fffd}[31m b\nx";
+        assert_eq!(draw(&ui(None), &["PROVIDER", "NAME"], rows()), expect);
+        assert_eq!(draw(&ui(Some(80)), &["PROVIDER", "NAME"], rows()), expect);
+    }
+
+    #[test]
+    fn a_narrow_terminal_wraps_cells_instead_of_lines() {
+        let drawn =
+            draw(&ui(Some(20)), &["A", "B"], [vec!["one two three".to_owned(), "four five six".to_owned()]]);
+        assert!(drawn.lines().all(|line| line.chars().count() <= 20), "{drawn}");
+        assert_eq!(drawn.split_whitespace().count(), 8);
+    }
+
+    #[test]
+    fn times_are_told_in_their_largest_unit() {
+        let check = |at: i64, expect: &str| assert_eq!(when(Some(at), 1_000_000), expect);
+        check(1_000_000, "in 0 s");
+        check(1_059_999, "in 59 s");
+        check(1_060_000, "in 1 min");
+        check(1_000_000 + 3_600_000, "in 1 h");
+        check(1_000_000 + 3 * 86_400_000, "in 3 d");
+        check(700_000, "5 min ago");
+        assert_eq!(when(None, 0), "");
+    }
+}

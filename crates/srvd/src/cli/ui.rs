@@ -1,0 +1,158 @@
+//! The person's side: which of the streams is a terminal, how wide it is, and the only writers to them.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
+
+use super::failure::Failure;
+use crate::environment::Environment;
+
+/// What is known about the terminal. A test makes one by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ui {
+    /// Whether a person types on standard input.
+    pub(super) types: bool,
+    /// The terminal on standard output, if it is one.
+    pub(super) stdout: Option<Screen>,
+    /// The terminal on standard error, if it is one.
+    pub(super) stderr: Option<Screen>,
+    /// Where the person sits.
+    pub(super) seat: Seat,
+}
+
+/// A terminal's size and abilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Screen {
+    /// Characters in a line.
+    pub(super) columns: u16,
+    /// Lines.
+    pub(super) rows: u16,
+    /// Whether escape sequences are welcome: bold, colours, links.
+    pub(super) styled: bool,
+}
+
+/// Where the person sits, as far as opening a browser goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// At this machine's desktop.
+    Desktop,
+    /// At this machine, without a desktop.
+    Console,
+    /// At another machine, over SSH.
+    Remote,
+}
+
+impl Ui {
+    /// Looks at this process's streams.
+    pub(super) fn of_process(environment: &Environment) -> Self {
+        let styled = environment.text("NO_COLOR").is_none()
+            && environment.text("TERM").is_some_and(|term| term != "dumb");
+        let screen = |is_terminal: bool, stream: &dyn AsFd| is_terminal.then(|| Screen::of(stream, styled));
+        Self {
+            types: io::stdin().is_terminal(),
+            stdout: screen(io::stdout().is_terminal(), &io::stdout()),
+            stderr: screen(io::stderr().is_terminal(), &io::stderr()),
+            seat: Seat::of(environment),
+        }
+    }
+
+    /// Prints a result and a line feed on standard output.
+    pub(super) fn result(&self, text: &str) -> Result<(), Failure> {
+        self.print(format!("{text}\n").as_bytes())
+    }
+
+    /// Prints a result as it is on standard output.
+    #[expect(clippy::unused_self, reason = "only a holder of the Ui may write")]
+    pub(super) fn print(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Failure::io)
+    }
+
+    /// Prints a value of the wire, for scripts.
+    pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value).map_err(|error| Failure::io(error.into()))?;
+        self.result(&text)
+    }
+
+    /// Prints a line on standard error; nothing for an empty text.
+    #[expect(clippy::unused_self, reason = "only a holder of the Ui may write")]
+    pub(super) fn note(&self, text: &str) {
+        if !text.is_empty() {
+            // When nobody reads standard error any more, there is nobody to tell.
+            let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// Prints the beginning of a line on standard error, for a prompt.
+    #[expect(clippy::unused_self, reason = "only a holder of the Ui may write")]
+    pub(super) fn ask(&self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        // As for a note.
+        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    }
+}
+
+impl Screen {
+    fn of(stream: &dyn AsFd, styled: bool) -> Self {
+        // A terminal that does not know its size, such as a serial line, is taken for the classic one.
+        let size =
+            rustix::termios::tcgetwinsize(stream).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+        let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
+        Self { columns, rows, styled }
+    }
+}
+
+impl Seat {
+    fn of(environment: &Environment) -> Self {
+        let set = |names: [&str; 2]| names.iter().any(|name| environment.text(name).is_some());
+        if set(["SSH_CONNECTION", "SSH_TTY"]) {
+            Self::Remote
+        } else if cfg!(target_os = "macos") || set(["DISPLAY", "WAYLAND_DISPLAY"]) {
+            Self::Desktop
+        } else {
+            Self::Console
+        }
+    }
+}
+
+/// The text without anything that would move the cursor, change colours or turn the direction of writing around:
+/// names, addresses and error texts come from other programs and from the network.
+pub(super) fn plain(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// As [`plain`], on one line.
+pub(super) fn plain_line(text: &str) -> String {
+    plain(text).replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(
+            plain("a\u{1b}[2Jb\u{7}\u{9b}c\u{202e}d\ne"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d\ne"
+        );
+        assert_eq!(plain_line("one\ntwo"), "one two");
+        assert_eq!(plain("Zoë 漢字 ✓"), "Zoë 漢字 ✓");
+    }
+
+    #[test]
+    fn a_remote_seat_has_no_browser() {
+        let seat = |names: &[&'static str]| {
+            Seat::of(&Environment::of(names.iter().map(|name| (*name, "x".to_owned()))))
+        };
+        assert_eq!(seat(&["SSH_CONNECTION", "DISPLAY"]), Seat::Remote);
+        assert_eq!(seat(&["SSH_TTY"]), Seat::Remote);
+        assert_eq!(seat(&["WAYLAND_DISPLAY"]), Seat::Desktop);
+        assert_eq!(seat(&["DISPLAY"]), Seat::Desktop);
+        #[cfg(not(target_os = "macos"))]
+        assert_eq!(seat(&[]), Seat::Console);
+    }
+}

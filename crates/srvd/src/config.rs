@@ -1,0 +1,344 @@
+//! Configuration: defaults < `srvd.toml` < `SRVD_*` < flags. An unknown key is refused, wherever it stands.
+
+mod file;
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use identity_store::DatabaseUrl;
+
+pub use file::FileConfig;
+
+use crate::environment::Environment;
+
+/// The configuration that is in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `srvd.toml`, `providers.d/`, `encryption.key`.
+    pub config_dir: PathBuf,
+    /// The database, the lock and the identities.
+    pub data_dir: PathBuf,
+    /// The socket, the token and `endpoint.json`.
+    pub runtime_dir: PathBuf,
+    /// The user's home, which children are given and whose own CLI directories are never used.
+    pub home: PathBuf,
+    /// Where identities are kept.
+    pub database: DatabaseUrl,
+    /// The TCP listener; `None` when it is off.
+    pub listen: Option<SocketAddr>,
+    /// Values of `Host` that are served beside the loopback names, `name:port`.
+    pub hosts: Vec<String>,
+    /// Values of `Origin` that are served.
+    pub origins: Vec<String>,
+    /// The log filter.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What a client may say about the command of a login.
+    pub spawn_policy: SpawnPolicy,
+    /// Where CLIs are looked for, in this order; also the children's `PATH`.
+    pub search_path: Vec<PathBuf>,
+    /// The variables of the daemon's own environment that children are given as they are.
+    pub base_env: Vec<(String, String)>,
+    /// Variables that every child gets beside the base list: proxies, certificate files.
+    pub child_env: Vec<(String, String)>,
+    /// How many CLIs may run at once.
+    pub live_logins: usize,
+    /// How long a login may take, in seconds, where its provider does not say.
+    pub login_seconds: u64,
+    /// How many connections are served at once.
+    pub connections: usize,
+    /// How long a shutdown waits for what is running, in seconds.
+    pub shutdown_seconds: u64,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What a client may say about the command of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpawnPolicy {
+    /// Nothing that the registry does not say as well.
+    Registered,
+    /// Any program in a place that only root or the user can write, with any arguments.
+    Checked,
+}
+
+/// What the command line says; the last word.
+#[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Directory of srvd.toml, providers.d and the key [env: SRVD_CONFIG_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// Directory of the database and the identities [env: SRVD_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of the socket and endpoint.json [env: SRVD_RUNTIME_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+    /// sqlite:PATH or postgres://... [env: SRVD_DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// TCP listener on a loopback address, or "off" [env: SRVD_LISTEN]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Log filter, such as "info" or "srvd=debug" [env: SRVD_LOG]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Log format [env: SRVD_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Why the configuration cannot be used; each ends the program with exit code 78.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither `HOME` nor the directories are given.
+    #[error(
+        "HOME is not set, so there is no place for srvd's files; set HOME or SRVD_CONFIG_DIR, SRVD_DATA_DIR and SRVD_RUNTIME_DIR"
+    )]
+    NoHome,
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path}: {message}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A value cannot be used.
+    #[error("{name}: {reason}")]
+    Invalid {
+        /// The key, variable or flag.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A variable that starts with `SRVD_` and means nothing.
+    #[error("{0} is not a setting of srvd (known: {known})", known = VARIABLES.join(", "))]
+    UnknownVariable(String),
+}
+
+const VARIABLES: &[&str] = &[
+    "SRVD_CONFIG_DIR",
+    "SRVD_DATA_DIR",
+    "SRVD_RUNTIME_DIR",
+    "SRVD_DATABASE_URL",
+    "SRVD_LISTEN",
+    "SRVD_LOG",
+    "SRVD_LOG_FORMAT",
+];
+
+impl Config {
+    /// Puts the layers on top of each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: a value, key or variable that cannot be used, named.
+    pub fn load(environment: &Environment, flags: &Flags) -> Result<Self, ConfigError> {
+        refuse_unknown_variables(environment)?;
+        let dirs = environment.directories();
+        let dir = |flag: &Option<PathBuf>, default: Option<PathBuf>| {
+            flag.clone().or(default).ok_or(ConfigError::NoHome)
+        };
+        let config_dir = dir(&flags.config_dir, dirs.as_ref().map(|dirs| dirs.config.clone()))?;
+        let data_dir = dir(&flags.data_dir, dirs.as_ref().map(|dirs| dirs.data.clone()))?;
+        let default_runtime = match (&flags.data_dir, dirs) {
+            (Some(data), Some(dirs)) if dirs.runtime.starts_with(&dirs.data) => Some(data.join("run")),
+            (_, dirs) => dirs.map(|dirs| dirs.runtime),
+        };
+        let runtime_dir = dir(&flags.runtime_dir, default_runtime)?;
+        let file = FileConfig::read(&config_dir.join("srvd.toml"))?;
+        let home = environment.home().ok_or(ConfigError::NoHome)?;
+
+        let pick = |flag: &Option<String>, variable: &str, file: Option<String>| {
+            flag.clone().or_else(|| environment.text(variable).map(str::to_owned)).or(file)
+        };
+        let database = pick(&flags.database_url, "SRVD_DATABASE_URL", file.database.url)
+            .unwrap_or_else(|| format!("sqlite:{}", data_dir.join("srvd.db").display()));
+        let listen =
+            pick(&flags.listen, "SRVD_LISTEN", file.listen.tcp).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let log_format = match (flags.log_format, environment.text("SRVD_LOG_FORMAT")) {
+            (Some(format), _) => format,
+            (None, Some(word)) => <LogFormat as clap::ValueEnum>::from_str(word, false)
+                .map_err(|_| invalid("SRVD_LOG_FORMAT", "must be text or json"))?,
+            (None, None) => file.log.format.unwrap_or(LogFormat::Text),
+        };
+        Ok(Self {
+            database: database.parse().map_err(|error| invalid("database.url", error))?,
+            listen: parse_listen(&listen)?,
+            hosts: file.listen.hosts,
+            origins: file.listen.origins,
+            log: pick(&flags.log, "SRVD_LOG", file.log.filter).unwrap_or_else(|| "info".to_owned()),
+            log_format,
+            spawn_policy: file.spawn.policy.unwrap_or(SpawnPolicy::Registered),
+            search_path: search_path(&file.spawn.search_path, environment, &home)?,
+            base_env: base_env(environment),
+            child_env: child_env(file.spawn.environment)?,
+            live_logins: within("spawn.live_logins", file.spawn.live_logins, 32, 1..=1024)?,
+            login_seconds: within("spawn.login_seconds", file.spawn.login_seconds, 900, 5..=86_400)?,
+            connections: within("listen.connections", file.listen.connections, 64, 1..=100_000)?,
+            shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
+            config_dir,
+            data_dir,
+            runtime_dir,
+            home,
+        })
+    }
+
+    /// The Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.runtime_dir.join("srvd.sock")
+    }
+
+    /// Where bundles keep the CLIs' own directories.
+    pub fn identities(&self) -> PathBuf {
+        self.data_dir.join("identities")
+    }
+
+    /// The configuration in the form of `srvd.toml`, without secrets, for `--print-config`.
+    pub fn print(&self) -> String {
+        let mut text = String::new();
+        let quoted = |value: &str| toml::Value::from(value).to_string();
+        let list = |values: &[String]| toml::Value::from(values.to_vec()).to_string();
+        let paths: Vec<String> = self.search_path.iter().map(|path| path.display().to_string()).collect();
+        let listen = self.listen.map_or_else(|| "off".to_owned(), |address| address.to_string());
+        let format = if self.log_format == LogFormat::Json { "json" } else { "text" };
+        let policy = if self.spawn_policy == SpawnPolicy::Checked { "checked" } else { "registered" };
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
+             shutdown_seconds = {}\n\n[database]\nurl = {}\n\n\
+             [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
+             [spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
+            self.config_dir.display(),
+            self.data_dir.display(),
+            self.runtime_dir.display(),
+            self.shutdown_seconds,
+            quoted(&self.database.to_string()),
+            quoted(&listen),
+            list(&self.hosts),
+            list(&self.origins),
+            self.connections,
+            quoted(&self.log),
+            quoted(format),
+            quoted(policy),
+            list(&paths),
+            self.live_logins,
+            self.login_seconds,
+        );
+        for (name, _) in &self.child_env {
+            let _ = writeln!(text, "{name} = \"[REDACTED]\"");
+        }
+        text
+    }
+}
+
+fn refuse_unknown_variables(environment: &Environment) -> Result<(), ConfigError> {
+    // SRVD_SESSION marks the CLIs that a daemon started; SRVD_TEST_* belongs to the test scripts.
+    let means_something = |name: &String| {
+        VARIABLES.contains(&name.as_str()) || name == "SRVD_SESSION" || name.starts_with("SRVD_TEST_")
+    };
+    match environment.names_with("SRVD_").into_iter().find(|name| !means_something(name)) {
+        Some(name) => Err(ConfigError::UnknownVariable(name)),
+        None => Ok(()),
+    }
+}
+
+fn invalid(name: &str, reason: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Invalid { name: name.to_owned(), reason: reason.to_string() }
+}
+
+fn parse_listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| invalid("listen.tcp", "must be ADDRESS:PORT with a literal address, or off"))?;
+    if !address.ip().is_loopback() || matches!(address.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
+    {
+        return Err(invalid(
+            "listen.tcp",
+            format!("{} is not a loopback address; srvd serves this machine only", address.ip()),
+        ));
+    }
+    Ok(Some(address))
+}
+
+fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    name: &str,
+    value: Option<T>,
+    default: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, ConfigError> {
+    let value = value.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(invalid(name, format!("{value} is outside {}..={}", range.start(), range.end())))
+}
+
+/// The places where CLIs are installed. A service manager's `PATH` is short, so the usual ones are added.
+fn search_path(
+    configured: &[PathBuf],
+    environment: &Environment,
+    home: &std::path::Path,
+) -> Result<Vec<PathBuf>, ConfigError> {
+    if let Some(relative) = configured.iter().find(|path| !path.is_absolute()) {
+        return Err(invalid("spawn.search_path", format!("{} is not absolute", relative.display())));
+    }
+    let mut path: Vec<PathBuf> = configured.to_vec();
+    if path.is_empty() {
+        let inherited = environment.text("PATH").unwrap_or_default();
+        path.extend(std::env::split_paths(inherited).filter(|dir| dir.is_absolute()));
+        path.extend([".local/bin", ".npm-global/bin", ".bun/bin", ".cargo/bin"].map(|dir| home.join(dir)));
+        path.extend(["/opt/homebrew/bin", "/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
+    }
+    let mut seen = std::collections::HashSet::new();
+    path.retain(|dir| seen.insert(dir.clone()));
+    Ok(path)
+}
+
+/// What a program needs to run at all; no credential, no proxy, nothing that loads code.
+fn base_env(environment: &Environment) -> Vec<(String, String)> {
+    let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
+    let locale = environment.names_with("LC_");
+    let value = |name: String| environment.text(&name).map(str::to_owned).map(|value| (name, value));
+    names.into_iter().chain(locale).filter_map(value).collect()
+}
+
+fn child_env(
+    table: std::collections::BTreeMap<String, String>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    for (name, value) in &table {
+        if !crate::policy::is_variable_name(name) || value.contains('\0') {
+            return Err(invalid(
+                &format!("spawn.environment.{name}"),
+                "not the name or value of an environment variable",
+            ));
+        }
+    }
+    Ok(table.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! `srvd.toml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{ConfigError, LogFormat, SpawnPolicy};
+
+/// The whole file; every key may be left out, none may be unknown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileConfig {
+    pub(super) shutdown_seconds: Option<u64>,
+    pub(super) database: Database,
+    pub(super) listen: Listen,
+    pub(super) log: Log,
+    pub(super) spawn: Spawn,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Database {
+    pub(super) url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Listen {
+    pub(super) tcp: Option<String>,
+    pub(super) hosts: Vec<String>,
+    pub(super) origins: Vec<String>,
+    pub(super) connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) filter: Option<String>,
+    pub(super) format: Option<LogFormat>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Spawn {
+    pub(super) policy: Option<SpawnPolicy>,
+    pub(super) search_path: Vec<PathBuf>,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) live_logins: Option<usize>,
+    pub(super) login_seconds: Option<u64>,
+}
+
+impl FileConfig {
+    /// Reads the file; one that does not exist says nothing.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], or [`ConfigError::Malformed`] with the line and the key.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        };
+        Self::parse(&text)
+            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), message: error.to_string() })
+    }
+
+    /// Parses the text of the file.
+    ///
+    /// # Errors
+    /// The parser's own words, with the line.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}

@@ -1,0 +1,69 @@
+use std::path::Path;
+
+use super::*;
+
+fn load(vars: &[(&'static str, &str)], toml: &str, flags: &Flags) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("srvd.toml"), toml).unwrap();
+    let mut all: Vec<(&'static str, String)> = vec![
+        ("HOME", "/home/u".to_owned()),
+        ("SRVD_CONFIG_DIR", dir.path().display().to_string()),
+        ("SRVD_DATA_DIR", "/data".to_owned()),
+        ("SRVD_RUNTIME_DIR", "/run/srvd".to_owned()),
+        ("PATH", "/usr/bin:relative".to_owned()),
+    ];
+    all.extend(vars.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    Config::load(&Environment::of(all), flags)
+        .map_err(|error| error.to_string().replace(&dir.path().display().to_string(), "CONFIG"))
+}
+
+#[test]
+fn defaults() {
+    let config = load(&[], "", &Flags::default()).unwrap();
+    assert_eq!(config.database.to_string(), "sqlite:/data/srvd.db");
+    assert_eq!(config.listen.unwrap().to_string(), "127.0.0.1:0");
+    assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
+    assert_eq!(config.spawn_policy, SpawnPolicy::Registered);
+    assert_eq!(config.search_path.first().unwrap(), Path::new("/usr/bin"));
+    assert!(config.search_path.iter().all(|path| path.is_absolute()));
+    assert_eq!(config.socket(), Path::new("/run/srvd/srvd.sock"));
+}
+
+#[test]
+fn a_later_layer_wins() {
+    let file = "[log]\nfilter = \"file\"\n[listen]\ntcp = \"127.0.0.1:1\"";
+    let flags = Flags { log: Some("flag".into()), ..Flags::default() };
+    let log = |vars: &[(&'static str, &str)], flags: &Flags| load(vars, file, flags).unwrap().log;
+    assert_eq!(log(&[], &Flags::default()), "file");
+    assert_eq!(log(&[("SRVD_LOG", "env")], &Flags::default()), "env");
+    assert_eq!(log(&[("SRVD_LOG", "env")], &flags), "flag");
+    assert_eq!(load(&[("SRVD_LISTEN", "off")], file, &Flags::default()).unwrap().listen, None);
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_by_name() {
+    let check = |vars: &[(&'static str, &str)], toml: &str, expect: &str| {
+        let error = load(vars, toml, &Flags::default()).unwrap_err();
+        assert!(error.contains(expect), "{error:?} should contain {expect:?}");
+    };
+    check(&[], "[listen]\ntpc = 1", "unknown field `tpc`");
+    check(&[], "color = true", "unknown field `color`");
+    check(&[], "[spawn]\npolicy = \"compat\"", "compat");
+    check(&[], "[spawn]\nlive_logins = 0", "spawn.live_logins: 0 is outside 1..=1024");
+    check(&[], "[spawn.environment]\n\"lower\" = \"x\"", "spawn.environment.lower");
+    check(&[], "[spawn]\nsearch_path = [\"bin\"]", "spawn.search_path: bin is not absolute");
+    check(&[("SRVD_AUTH", "off")], "", "SRVD_AUTH is not a setting of srvd");
+    check(&[("SRVD_LISTEN", "0.0.0.0:0")], "", "not a loopback address");
+    check(&[("SRVD_LISTEN", "[::ffff:10.0.0.1]:0")], "", "not a loopback address");
+    check(&[("SRVD_LISTEN", "localhost:80")], "", "literal address");
+    check(&[("SRVD_LOG_FORMAT", "xml")], "", "must be text or json");
+    check(&[("SRVD_DATABASE_URL", "mysql://x")], "", "database.url");
+}
+
+#[test]
+fn print_config_is_a_config_file_without_secrets() {
+    let toml = "[database]\nurl = \"postgres://u:planted-secret@h/db\"\n[spawn.environment]\nHTTPS_PROXY = \"http://u:planted-secret@p\"";
+    let printed = load(&[], toml, &Flags::default()).unwrap().print();
+    assert!(!printed.contains("planted-secret"), "{printed}");
+    FileConfig::parse(&printed).unwrap();
+}

@@ -1,0 +1,109 @@
+//! `endpoint.json`: how local clients find a running daemon.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::private;
+
+/// The content of `endpoint.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// The format of this file.
+    pub version: u32,
+    /// The daemon's process.
+    pub pid: u32,
+    /// `ws://127.0.0.1:<port>/rpc`; absent when TCP is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The Unix socket.
+    pub socket: PathBuf,
+    /// The file with the bearer token for TCP.
+    pub token_file: PathBuf,
+    /// This run of the daemon.
+    pub epoch: String,
+}
+
+impl Endpoint {
+    /// Where it stands.
+    pub fn path(runtime: &Path) -> PathBuf {
+        runtime.join("endpoint.json")
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// `NotFound` when no daemon has written it, `InvalidData` when it is not an endpoint.
+    pub fn read(runtime: &Path) -> io::Result<Self> {
+        let content = private::read_file(&Self::path(runtime), 64 * 1024)?;
+        serde_json::from_slice(&content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Writes it, in one step.
+    ///
+    /// # Errors
+    /// The I/O error.
+    pub fn write(&self, runtime: &Path) -> io::Result<()> {
+        let mut content = serde_json::to_vec_pretty(self)?;
+        content.push(b'\n');
+        private::replace_file(&Self::path(runtime), &content)
+    }
+}
+
+/// A bearer token: 256 random bits, new at each boot, so that a stolen old one is worth nothing.
+///
+/// # Errors
+/// The operating system gave no random bytes.
+pub fn fresh_token() -> io::Result<SecretString> {
+    let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
+    getrandom::fill(&mut *bytes)?;
+    Ok(SecretString::from(format!(
+        "srvd_{}",
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*bytes)
+    )))
+}
+
+/// Writes the token where [`Endpoint::token_file`] says, 0600.
+///
+/// # Errors
+/// The I/O error.
+pub fn write_token(path: &Path, token: &SecretString) -> io::Result<()> {
+    private::replace_file(path, token.expose_secret().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_and_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint {
+            version: 1,
+            pid: 7,
+            url: None,
+            socket: "/run/s".into(),
+            token_file: "/run/t".into(),
+            epoch: "e".into(),
+        };
+        assert_eq!(Endpoint::read(dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        endpoint.write(dir.path()).unwrap();
+        assert_eq!(Endpoint::read(dir.path()).unwrap(), endpoint);
+    }
+
+    #[test]
+    fn tokens_fit_a_subprotocol_and_differ() {
+        let [one, two] = [fresh_token().unwrap(), fresh_token().unwrap()];
+        assert_ne!(one.expose_secret(), two.expose_secret());
+        assert_eq!(one.expose_secret().len(), 5 + 43);
+        assert!(
+            one.expose_secret()
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        );
+    }
+}

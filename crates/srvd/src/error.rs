@@ -1,0 +1,159 @@
+//! The errors of the wire: one enum of kinds, one error type, and the one conversion from each library's error.
+
+use std::fmt;
+
+use identity_store::{InvalidId, StoreError};
+use rpc_engine::RpcError;
+use serde_json::{Map, Value};
+
+/// An error that a handler answers with: a kind, words for people, and the data that the kind promises.
+#[derive(Debug)]
+pub struct ApiError {
+    kind: Kind,
+    message: String,
+    data: Map<String, Value>,
+}
+
+impl ApiError {
+    /// An error of `kind`; `message` is for people and must hold no secret.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), data: Map::new() }
+    }
+
+    /// The same error with `data.<name>`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.data.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same error with what the person can do next, in `data.hint`.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        let hint: String = hint.into();
+        self.with("hint", hint)
+    }
+
+    /// `not_found` of a `what` (bundle, account, session, ...) with this id.
+    pub fn not_found(what: &str, id: &str) -> Self {
+        Self::new(Kind::NotFound, format!("no such {what}")).with("what", what).with("id", id)
+    }
+
+    /// `invalid_input` for the named field.
+    pub fn invalid_input(field: &str, reason: impl fmt::Display) -> Self {
+        Self::new(Kind::InvalidInput, format!("{field}: {reason}")).with("field", field)
+    }
+
+    /// Which kind of error this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The words for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// An id that is not well formed, named by the field it came in.
+    pub fn bad_id(field: &str, error: &InvalidId) -> Self {
+        Self::invalid_input(field, error)
+    }
+}
+
+impl From<ApiError> for RpcError {
+    fn from(error: ApiError) -> Self {
+        let mut data = error.data;
+        data.insert("kind".to_owned(), Value::from(error.kind.as_str()));
+        RpcError::new(error.kind.code(), error.message).with_data(Value::Object(data))
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound { what, id } => Self::not_found(what, &id),
+            StoreError::Conflict { what, id, detail } => {
+                Self::new(Kind::Conflict, detail).with("what", what).with("id", id)
+            }
+            StoreError::Protected { what, id } => Self::invalid_input(
+                "bundleId",
+                format!("the {what} {id} can be neither bound, changed nor deleted"),
+            ),
+            StoreError::InvalidName { field, reason } => Self::invalid_input(field, reason),
+            StoreError::IdentityMismatch { .. } => Self::new(
+                Kind::IdentityMismatch,
+                "the login came back as another person; nothing was changed",
+            )
+            .hint("log in again with force to replace the stored login"),
+            StoreError::Secret(cause) => {
+                tracing::error!(error = %cause, "a sealed secret could not be opened");
+                Self::new(Kind::SecretUnavailable, "the stored secret could not be opened")
+                    .with("reason", "undecryptable")
+            }
+            cause => {
+                tracing::error!(error = %cause, "the store failed");
+                Self::new(Kind::StoreUnavailable, "the database did not carry this out; nothing was changed")
+                    .hint("retry later; the daemon's log names the cause")
+            }
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($( $(#[doc = $doc:literal])* $variant:ident = $code:literal $word:literal $when:literal; )*) => {
+        /// The kind of an application error: the contract of the wire, while the text is for people.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind { $( #[doc = $when] $variant, )* }
+
+        impl Kind {
+            /// Every kind, in the order of the codes.
+            pub const ALL: &'static [Kind] = &[ $( Kind::$variant, )* ];
+
+            /// The JSON-RPC error code: positive, below the range that JSON-RPC reserves.
+            pub const fn code(self) -> i32 { match self { $( Kind::$variant => $code, )* } }
+
+            /// The word in `data.kind`.
+            pub const fn as_str(self) -> &'static str { match self { $( Kind::$variant => $word, )* } }
+
+            /// When a client meets it, for the protocol's documentation.
+            pub const fn when(self) -> &'static str { match self { $( Kind::$variant => $when, )* } }
+        }
+    };
+}
+
+kinds! {
+    NotFound = 1001 "not_found" "unknown bundle, account, session, CLI (`data.what`, `data.id`)";
+    Conflict = 1002 "conflict" "a name is taken, or a login is already running (`data.sessionId`) or already there (`data.accountId`)";
+    UnknownProvider = 1003 "unknown_provider" "the registry has no such provider; `data.known` lists the ids";
+    NotAllowed = 1004 "not_allowed" "a CLI path, arguments or an environment variable refused by the spawn policy (`data.field`, `data.value` unless secret)";
+    InvalidInput = 1005 "invalid_input" "callback text, API key, name, id: well-formed JSON, unusable value (`data.field`)";
+    SecretUnavailable = 1011 "secret_unavailable" "a stored secret is missing or does not open (`data.reason`)";
+    StoreUnavailable = 1012 "store_unavailable" "the database is down, busy or full; retry later";
+    IdentityMismatch = 1013 "identity_mismatch" "a login came back as another person";
+    AmbientDirectory = 1016 "ambient_directory" "a directory that belongs to the user's own CLI was named";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_carries_its_kind_and_data() {
+        let error = RpcError::from(ApiError::not_found("bundle", "b1").hint("make one"));
+        assert_eq!(error.code, 1001);
+        assert_eq!(
+            serde_json::to_value(&error.data).unwrap(),
+            serde_json::json!({"kind": "not_found", "what": "bundle", "id": "b1", "hint": "make one"})
+        );
+    }
+
+    #[test]
+    fn codes_and_words_are_distinct() {
+        for (at, kind) in Kind::ALL.iter().enumerate() {
+            for other in &Kind::ALL[at + 1..] {
+                assert!(kind.code() < other.code(), "{kind:?} before {other:?}");
+                assert_ne!(kind.as_str(), other.as_str());
+            }
+        }
+    }
+}

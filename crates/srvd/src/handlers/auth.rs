@@ -1,0 +1,239 @@
+//! `auth.*`, except keys: logins by the providers' own CLIs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use auth_spawner::{LoginRequest, Proof, Provider, Snapshot, StartError};
+use identity_store::{BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId};
+use rpc_engine::Call;
+
+use super::convert;
+use crate::api::auth::{
+    Cancel, List, Outcome, Poll, Session, SessionStatus, Sessions, Start, Started, SubmitCallback,
+};
+use crate::app::{App, now};
+use crate::error::{ApiError, Kind};
+use crate::login;
+use crate::policy;
+
+/// The longest that `auth.poll` waits.
+const LONGEST_WAIT_MS: u64 = 30_000;
+/// How many ended sessions `auth.list` shows, and how far back, in milliseconds.
+const LISTED: u32 = 200;
+const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// `auth.start`: everything that can be refused is refused before anything starts.
+pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
+    let provider = app.provider(&params.provider_id)?.clone();
+    let target = app.target("intoBundleId", params.into_bundle_id.as_deref()).await?;
+    let plan = policy::plan(app.config.spawn_policy, &provider, &params, &app.config.search_path)?;
+    let force = params.force.unwrap_or(false);
+    let name = params.bundle_name.filter(|name| !name.trim().is_empty());
+    if let (None, Some(name)) = (&target, &name) {
+        refuse_taken(&app, name).await?;
+    }
+    let bundle = target.clone().unwrap_or_else(BundleId::generate);
+    refuse_running(&app, &bundle, &provider)?;
+    let config_dir = directory(&app, &bundle, &provider, target.is_some() && !force).await?;
+
+    let id = SessionId::generate();
+    let started_at = now();
+    let seconds = provider
+        .cli
+        .as_ref()
+        .and_then(|cli| cli.recipes.iter().find(|recipe| recipe.id == plan.recipe))
+        .map_or(app.config.login_seconds, |recipe| recipe.deadline.as_secs().min(app.config.login_seconds));
+    let expires_at = started_at + i64::try_from(seconds * 1000).unwrap_or(i64::MAX);
+    let row = NewSession {
+        id: id.clone(),
+        provider: super::provider::stored_id(&provider)?,
+        recipe: plan.recipe.clone(),
+        target_bundle: Some(bundle.clone()),
+        new_bundle: target.is_none(),
+        started_at,
+        expires_at,
+    };
+    app.store.insert_session(row).await?;
+    app.logins.expect(&id, login::Target { bundle: bundle.clone(), is_new: target.is_none(), name, force });
+    let request = LoginRequest {
+        id: id.to_string(),
+        provider,
+        recipe: plan.recipe,
+        program: plan.program,
+        args: plan.args,
+        extra_env: plan.env,
+        config_dir,
+        scope: bundle.to_string(),
+        expires_at,
+        terminal: None,
+    };
+    match app.spawner.start(request) {
+        Ok(()) => {}
+        // The request was right and the machine is not ready: a session that failed, as the protocol has it.
+        Err(error @ StartError::PortInUse { .. }) => {
+            not_started(&app, &id, &error.to_string(), "port_in_use").await?;
+        }
+        Err(error) => {
+            let refusal = refusal(&error);
+            not_started(&app, &id, refusal.message(), refusal.kind().as_str()).await?;
+            return Err(refusal);
+        }
+    }
+    Ok(Started { session_id: id.to_string(), auth_url: None, status: SessionStatus::Pending, expires_at })
+}
+
+/// Ends the row of a session that the spawner did not take.
+async fn not_started(app: &App, id: &SessionId, error: &str, kind: &str) -> Result<(), ApiError> {
+    app.logins.forget(id);
+    let end = SessionEnd {
+        state: SessionEnding::Failed,
+        error: Some(error.to_owned()),
+        error_kind: Some(kind.to_owned()),
+        hint: None,
+        exit_code: None,
+        revision: 1,
+        now: now(),
+    };
+    app.store.finish_session(id, end).await?;
+    Ok(())
+}
+
+pub(super) async fn refuse_taken(app: &App, name: &str) -> Result<(), ApiError> {
+    match app.store.bundle_named(name).await? {
+        None => Ok(()),
+        Some(bundle) => Err(ApiError::new(Kind::Conflict, "a bundle of this name exists")
+            .with("what", "bundle name")
+            .with("bundleId", bundle.id.as_str())
+            .hint("log in to it with intoBundleId")),
+    }
+}
+
+fn refuse_running(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(), ApiError> {
+    let running = app.spawner.snapshots().into_iter().find(|login| {
+        !login.state.is_terminal() && login.scope == bundle.as_str() && login.provider == provider.id
+    });
+    match running {
+        None => Ok(()),
+        Some(login) => Err(refusal(&StartError::Running { session: login.id })),
+    }
+}
+
+/// The directory that the CLI will log in to. With `refuse_login`, one that holds a login already is a conflict.
+async fn directory(
+    app: &App,
+    bundle: &BundleId,
+    provider: &Provider,
+    refuse_login: bool,
+) -> Result<PathBuf, ApiError> {
+    let no_login = || ApiError::invalid_input("providerId", "this provider has no login");
+    let cli = provider.cli.as_ref().ok_or_else(no_login)?;
+    let bound = app.store.bound_account(bundle, &super::provider::stored_id(provider)?).await?;
+    let former = match bound.as_ref().map(|account| &account.secret_ref) {
+        Some(SecretRef::ConfigDir { dir, .. }) => Some(dir.clone()),
+        _ => None,
+    };
+    if let (true, Some(dir), Some(account)) = (refuse_login, former.as_ref(), bound.as_ref())
+        && matches!(auth_spawner::prove(cli, dir).at(now()), Proof::LoggedIn(_))
+    {
+        return Err(ApiError::new(Kind::Conflict, "this bundle is logged in already")
+            .with("what", "login")
+            .with("accountId", account.id.as_str())
+            .hint("log in again with force"));
+    }
+    let made = app.identities.make(bundle, &cli.config_dir.name).map_err(|error| {
+        tracing::error!(%error, "a bundle's directory cannot be used");
+        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error.to_string())
+    })?;
+    let dir = former.unwrap_or(made);
+    if !app.identities.owns(&dir) || app.identities.is_ambient(&app.registry, &dir) {
+        return Err(ApiError::new(Kind::AmbientDirectory, "this account uses the user's own CLI directory")
+            .hint("log in to another bundle"));
+    }
+    Ok(dir)
+}
+
+fn refusal(error: &StartError) -> ApiError {
+    let conflict = |message: &str| ApiError::new(Kind::Conflict, message);
+    match error {
+        StartError::Running { session } => {
+            conflict("a login of this provider runs for this bundle").with("sessionId", session.as_str())
+        }
+        StartError::PortLeased { port, session } => conflict("another login holds the CLI's callback port")
+            .with("sessionId", session.as_str())
+            .with("port", *port)
+            .hint("finish or cancel that login first"),
+        other => conflict(&other.to_string()).hint("try again later"),
+    }
+}
+
+/// `auth.poll`.
+pub async fn poll(app: App, _: Call, params: Poll) -> Result<Session, ApiError> {
+    let wait_ms = params.wait_ms.unwrap_or(0);
+    if wait_ms > LONGEST_WAIT_MS {
+        return Err(ApiError::invalid_input("waitMs", format!("must be at most {LONGEST_WAIT_MS}")));
+    }
+    let Some(mut watch) = app.spawner.watch(&params.session_id) else {
+        return stored(&app, &params.session_id).await;
+    };
+    let after = params.after_revision.unwrap_or(0);
+    let news = watch.wait_for(|snapshot| snapshot.revision > after || snapshot.state.is_terminal());
+    // No news within the time is an answer as well, and so is the end of the session's actor.
+    let _ = tokio::time::timeout(Duration::from_millis(wait_ms), news).await;
+    let snapshot = watch.borrow().clone();
+    Ok(convert::session(snapshot))
+}
+
+/// A session that only its row remembers.
+async fn stored(app: &App, id: &str) -> Result<Session, ApiError> {
+    let unknown = || ApiError::not_found("session", id);
+    let id: SessionId = id.parse().map_err(|_| unknown())?;
+    Ok(login::from_row(app.store.session(&id).await?))
+}
+
+/// `auth.cancel`.
+pub async fn cancel(app: App, _: Call, params: Cancel) -> Result<Outcome, ApiError> {
+    Ok(match app.spawner.cancel(&params.session_id).await {
+        Ok(()) => Outcome { success: true, error: None, error_kind: None },
+        Err(_) => not_live(),
+    })
+}
+
+fn not_live() -> Outcome {
+    Outcome {
+        success: false,
+        error: Some("no login of this id is running".to_owned()),
+        error_kind: Some(Kind::NotFound.as_str().to_owned()),
+    }
+}
+
+/// `auth.submitcallback`.
+pub async fn submit_callback(app: App, _: Call, params: SubmitCallback) -> Result<Outcome, ApiError> {
+    use auth_spawner::SubmitError;
+    let text = params.callback_url.into_secret();
+    app.redactor.hide(&text);
+    Ok(match app.spawner.submit(&params.session_id, text).await {
+        Ok(()) => Outcome { success: true, error: None, error_kind: None },
+        Err(SubmitError::NotLive) => not_live(),
+        Err(error) => Outcome {
+            success: false,
+            error: Some(error.to_string()),
+            error_kind: Some(Kind::InvalidInput.as_str().to_owned()),
+        },
+    })
+}
+
+/// `auth.list`.
+pub async fn list(app: App, _: Call, _: List) -> Result<Sessions, ApiError> {
+    let live: Vec<Snapshot> = app.spawner.snapshots();
+    let rows = app.store.recent_sessions(now() - LISTED_FOR_MS, LISTED).await?;
+    let mut sessions: Vec<Session> = live.into_iter().map(convert::session).collect();
+    for row in rows {
+        if !sessions.iter().any(|session| session.session_id == row.id.as_str()) {
+            sessions.push(login::from_row(row));
+        }
+    }
+    sessions.sort_by(|one, other| {
+        other.started_at.cmp(&one.started_at).then_with(|| one.session_id.cmp(&other.session_id))
+    });
+    Ok(Sessions { sessions })
+}

@@ -1,0 +1,73 @@
+//! `bundle.*`.
+
+use identity_store::{AccountId, Bundle as Stored, BundleEdit, BundleId, NewBundle};
+use rpc_engine::Call;
+
+use super::account::clean;
+use super::convert;
+use crate::api::bundle::{Bind, Bundle, Bundles, Create, Delete, Deleted, Get, List, Unbind, Update};
+use crate::app::{App, now};
+use crate::error::ApiError;
+
+fn bundle_id(id: &str) -> Result<BundleId, ApiError> {
+    id.parse().map_err(|error| ApiError::bad_id("bundleId", &error))
+}
+
+/// `bundle.list`.
+pub async fn list(app: App, _: Call, _: List) -> Result<Bundles, ApiError> {
+    let bundles: Vec<Stored> = app.store.bundles().await?;
+    Ok(Bundles { bundles: bundles.into_iter().map(convert::bundle).collect() })
+}
+
+/// `bundle.get`.
+pub async fn get(app: App, _: Call, params: Get) -> Result<Bundle, ApiError> {
+    Ok(convert::bundle(app.store.bundle(&bundle_id(&params.bundle_id)?).await?))
+}
+
+/// `bundle.create`.
+pub async fn create(app: App, _: Call, params: Create) -> Result<Bundle, ApiError> {
+    let new = NewBundle {
+        id: BundleId::generate(),
+        name: params.name,
+        description: params.description.unwrap_or_default(),
+    };
+    Ok(convert::bundle(app.store.create_bundle(new, now()).await?))
+}
+
+/// `bundle.update`.
+pub async fn update(app: App, _: Call, params: Update) -> Result<Bundle, ApiError> {
+    let edit = BundleEdit { name: params.name, description: params.description };
+    Ok(convert::bundle(app.store.update_bundle(&bundle_id(&params.bundle_id)?, edit, now()).await?))
+}
+
+/// `bundle.delete`.
+pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
+    let id = bundle_id(&params.bundle_id)?;
+    let running = app.spawner.snapshots().into_iter().filter(|login| login.scope == id.as_str());
+    for login in running.filter(|login| !login.state.is_terminal()) {
+        // A login that ended in this moment is as good as cancelled.
+        let _ = app.spawner.cancel(&login.id).await;
+    }
+    let gone = app.store.delete_bundle(&id, now()).await?;
+    let keep_history = params.keep_history.unwrap_or(true);
+    let cleanup = gone.accounts.iter().filter_map(|account| clean(&app, account, keep_history)).collect();
+    Ok(Deleted {
+        deleted: true,
+        accounts_deleted: u64::try_from(gone.accounts.len()).unwrap_or(u64::MAX),
+        instances_affected: 0,
+        cleanup,
+    })
+}
+
+/// `bundle.bind`.
+pub async fn bind(app: App, _: Call, params: Bind) -> Result<Bundle, ApiError> {
+    let account: AccountId =
+        params.account_id.parse().map_err(|error| ApiError::bad_id("accountId", &error))?;
+    Ok(convert::bundle(app.store.bind(&bundle_id(&params.bundle_id)?, &account, now()).await?))
+}
+
+/// `bundle.unbind`.
+pub async fn unbind(app: App, _: Call, params: Unbind) -> Result<Bundle, ApiError> {
+    let provider = super::provider::stored_id(app.provider(&params.provider_id)?)?;
+    Ok(convert::bundle(app.store.unbind(&bundle_id(&params.bundle_id)?, &provider, now()).await?))
+}

@@ -1,0 +1,125 @@
+//! `auth.submitapikey`: an API key becomes an account of a bundle.
+
+use identity_store::{BundleId, Evidence, SaveApiKey, Status, Target};
+use rpc_engine::Call;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::convert;
+use crate::api::auth::{KeyOutcome, SubmitApiKey};
+use crate::app::{App, now};
+use crate::error::ApiError;
+use crate::probe::{self, Verdict};
+
+/// The longest key that is taken, in bytes.
+const LONGEST_KEY: usize = 8 * 1024;
+
+/// `auth.submitapikey`: validated, sealed, bound and announced; a rejected key is stored nowhere.
+pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
+    let key = params.api_key.into_secret();
+    app.redactor.hide(&key);
+    let provider = app.provider(&params.provider_id)?.clone();
+    let service = provider.key.as_ref().ok_or_else(|| {
+        ApiError::invalid_input("providerId", "this provider takes no API key").hint("use auth.start")
+    })?;
+    let into = app.target("intoBundleId", params.into_bundle_id.as_deref()).await?;
+    let name = params.bundle_name.filter(|name| !name.trim().is_empty());
+    if into.is_none()
+        && let Some(name) = &name
+    {
+        super::auth::refuse_taken(&app, name).await?;
+    }
+    let key = usable(&key, service.min_length, service.prefix.as_deref())?;
+
+    let verdict = match &service.probe {
+        Some(probe) if params.validate != Some(false) => probe::ask(service, probe, &key).await,
+        _ => Verdict::Unknown { reason: "the provider was not asked".to_owned() },
+    };
+    let (status, evidence, reason) = match verdict {
+        Verdict::Accepted => (Status::Valid, Evidence::Live, None),
+        Verdict::Unknown { reason } => (Status::Unknown, Evidence::None, Some(reason)),
+        Verdict::Rejected { status } => {
+            return Ok(KeyOutcome {
+                success: false,
+                bundle_id: None,
+                account_id: None,
+                status: None,
+                error: Some(format!("{} refused the key (HTTP status {status})", provider.display_name)),
+                error_kind: Some("not_authenticated".to_owned()),
+            });
+        }
+    };
+    let saved = app
+        .store
+        .save_api_key(SaveApiKey {
+            target: match into {
+                Some(bundle) => Target::Existing(bundle),
+                None => Target::New { id: BundleId::generate(), name },
+            },
+            provider: super::provider::stored_id(&provider)?,
+            provider_name: provider.display_name.clone(),
+            account_name: params.account_name,
+            key,
+            base_url: Some(service.base_url.clone()),
+            email: None,
+            status,
+            status_reason: reason.clone(),
+            evidence,
+            checked_at: (evidence == Evidence::Live).then(now),
+            now: now(),
+        })
+        .await?;
+    Ok(KeyOutcome {
+        success: true,
+        bundle_id: Some(saved.bundle.to_string()),
+        account_id: Some(saved.account.to_string()),
+        status: Some(convert::status(status)),
+        error: reason,
+        error_kind: None,
+    })
+}
+
+/// The key without the white space around it that a paste brings.
+fn usable(key: &SecretString, min_length: usize, prefix: Option<&str>) -> Result<SecretString, ApiError> {
+    let text = key.expose_secret().trim();
+    let refused = |reason: String| Err(ApiError::invalid_input("apiKey", reason));
+    if text.is_empty() {
+        refused("is empty".to_owned())
+    } else if text.len() > LONGEST_KEY {
+        refused(format!("is longer than {LONGEST_KEY} bytes"))
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        refused("has characters that no API key has".to_owned())
+    } else if text.len() < min_length {
+        refused(format!("is shorter than the {min_length} characters of this provider's keys"))
+    } else if let Some(prefix) = prefix.filter(|prefix| !text.starts_with(prefix)) {
+        refused(format!("does not start with {prefix}, as this provider's keys do"))
+    } else {
+        Ok(SecretString::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_trimmed_and_checked_without_being_quoted() {
+        let check = |text: &str, expect: Result<&str, &str>| {
+            let got = usable(&SecretString::from(text), 10, Some("sk-"));
+            match (got, expect) {
+                (Ok(key), Ok(expect)) => assert_eq!(key.expose_secret(), expect),
+                (Err(error), Err(expect)) => {
+                    assert_eq!(error.message(), format!("apiKey: {expect}"));
+                }
+                (got, expect) => panic!("{text:?}: {} but expected {expect:?}", got.is_ok()),
+            }
+        };
+        check(" sk-1234567\n", Ok("sk-1234567"));
+        check("", Err("is empty"));
+        check(" \n", Err("is empty"));
+        check("sk-12", Err("is shorter than the 10 characters of this provider's keys"));
+        check("sk-1234 567", Err("has characters that no API key has"));
+        check("sk-1234\u{0}567", Err("has characters that no API key has"));
+        check("pk-12345678", Err("does not start with sk-, as this provider's keys do"));
+        check(&"s".repeat(LONGEST_KEY + 1), Err("is longer than 8192 bytes"));
+    }
+}

@@ -1,0 +1,10 @@
+//! One file per method family; each method is one function that the router finds by its parameters' type.
+
+pub mod account;
+pub mod auth;
+pub mod bundle;
+pub mod convert;
+pub mod daemon;
+pub mod events;
+pub mod key;
+pub mod provider;

@@ -1,0 +1,65 @@
+//! `provider.*`.
+
+use std::time::Duration;
+
+use auth_spawner::{ChildEnv, Cli, Terminal};
+use futures_util::future::join_all;
+use identity_store::ProviderId;
+use rpc_engine::Call;
+
+use crate::api::provider::{Cli as WireCli, List, Provider, Providers};
+use crate::app::App;
+use crate::error::{ApiError, Kind};
+
+/// How long a CLI may take to tell its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `provider.list`.
+pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
+    let env = crate::boot::child_env(&app.config);
+    let providers = app.registry.iter().map(|provider| async {
+        let cli = match &provider.cli {
+            Some(cli) => Some(installed(&app, cli, &env).await),
+            None => None,
+        };
+        let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes);
+        let requires_tty =
+            recipes.clone().next().is_some_and(|recipe| matches!(recipe.terminal, Terminal::Pty { .. }));
+        let key = provider.key.as_ref().map(|_| "api_key".to_owned());
+        Provider {
+            id: provider.id.clone(),
+            aliases: provider.aliases.clone(),
+            display_name: provider.display_name.clone(),
+            class: provider.class.as_str().to_owned(),
+            cli,
+            requires_tty,
+            login_kinds: recipes.map(|recipe| recipe.id.clone()).chain(key).collect(),
+        }
+    });
+    Ok(Providers { providers: join_all(providers).await })
+}
+
+async fn installed(app: &App, cli: &Cli, env: &ChildEnv) -> WireCli {
+    let path = auth_spawner::locate(cli, &app.config.search_path);
+    let version = match &path {
+        Some(path) => auth_spawner::version(path, &cli.version_args, env, VERSION_TIMEOUT).await,
+        None => None,
+    };
+    WireCli {
+        found: path.is_some(),
+        path: path.map(|path| path.display().to_string()),
+        version,
+        install: Some(cli.install.clone()),
+    }
+}
+
+/// The provider's id as the store writes it.
+///
+/// # Errors
+/// `internal` words under `invalid_input` when the registry holds an id that the store cannot write.
+pub(super) fn stored_id(provider: &auth_spawner::Provider) -> Result<ProviderId, ApiError> {
+    provider
+        .id
+        .parse()
+        .map_err(|_| ApiError::new(Kind::InvalidInput, "the registry's provider id cannot be stored"))
+}

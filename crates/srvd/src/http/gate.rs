@@ -1,0 +1,234 @@
+//! The checks before anything is served, in their order: Host, Origin, path, version, token. Pure: head in, verdict out.
+//!
+//! The quota and the size of the head are checked before there is a head (`listen`, and the HTTP library's limits).
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, UPGRADE,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode, Version};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq as _;
+
+const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
+const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
+const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+const SUBPROTOCOL: &str = "srvd.v1";
+const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The Unix socket; the peer's uid was checked by the kernel's word.
+    Unix,
+    /// TCP on this port of a loopback address.
+    Tcp {
+        /// The port that is listened on, which a `Host` must name.
+        port: u16,
+    },
+}
+
+/// What a request that passed is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /rpc`, to become a WebSocket.
+    Socket {
+        /// What to answer the handshake with.
+        accept: String,
+        /// Whether the client offered `srvd.v1`, which is then chosen.
+        subprotocol: bool,
+    },
+    /// `POST /rpc`.
+    Post,
+    /// `GET /healthz`.
+    Health,
+    /// `GET /readyz`.
+    Ready,
+    /// `GET /openrpc.json`.
+    OpenRpc,
+}
+
+/// Why a request is not served. The body is a fixed text; why exactly is told to the log only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// For the log.
+    pub reason: &'static str,
+}
+
+/// What is served to whom.
+pub struct Gate {
+    token: SecretString,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    failures: Mutex<Failures>,
+}
+
+/// Wrong tokens within the minute that began at `since`.
+struct Failures {
+    since: Instant,
+    count: u32,
+}
+
+/// How many wrong tokens a minute are answered 401; the others are answered 429.
+const FAILURES_A_MINUTE: u32 = 10;
+
+impl Gate {
+    /// A gate for this token, which serves these `Host`s and `Origin`s beside the loopback names.
+    pub fn new(token: SecretString, hosts: Vec<String>, origins: Vec<String>) -> Self {
+        Self { token, hosts, origins, failures: Mutex::new(Failures { since: Instant::now(), count: 0 }) }
+    }
+
+    /// Judges the head of a request.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the first check that fails.
+    pub fn check(&self, door: Door, head: &Parts) -> Result<Route, Refusal> {
+        if head.version != Version::HTTP_11 {
+            return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version of HTTP");
+        }
+        self.check_host(door, &head.headers)?;
+        self.check_origin(door, &head.headers)?;
+        if head.uri.query().is_some() {
+            return refuse(StatusCode::BAD_REQUEST, "query string");
+        }
+        let is_get = head.method == Method::GET;
+        match head.uri.path() {
+            "/healthz" if is_get => return Ok(Route::Health),
+            "/readyz" if is_get => return Ok(Route::Ready),
+            "/rpc" if is_get || head.method == Method::POST => {}
+            "/openrpc.json" if is_get => {}
+            "/rpc" | "/openrpc.json" | "/healthz" | "/readyz" => {
+                return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
+            }
+            _ => return refuse(StatusCode::NOT_FOUND, "path"),
+        }
+        let route = match head.uri.path() {
+            "/openrpc.json" => Route::OpenRpc,
+            _ if is_get => handshake(&head.headers)?,
+            _ => post(&head.headers)?,
+        };
+        self.check_token(door, &head.headers)?;
+        Ok(route)
+    }
+
+    fn check_host(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(host) = only(headers, &HOST) else {
+            return refuse(StatusCode::BAD_REQUEST, "not exactly one Host");
+        };
+        let served = match door {
+            Door::Unix => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
+            Door::Tcp { port } => host.rsplit_once(':').is_some_and(|(name, digits)| {
+                matches!(name, "127.0.0.1" | "localhost" | "[::1]") && digits == port.to_string()
+            }),
+        };
+        if served || self.hosts.iter().any(|known| known == host) {
+            return Ok(());
+        }
+        refuse(StatusCode::FORBIDDEN, "Host")
+    }
+
+    fn check_origin(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
+        // No program that dials a Unix socket sends these; a browser that was tricked into it would.
+        if door == Door::Unix && (headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER)) {
+            return refuse(StatusCode::FORBIDDEN, "Origin or Referer on the socket");
+        }
+        if !headers.contains_key(&ORIGIN) {
+            return Ok(());
+        }
+        match only(headers, &ORIGIN) {
+            Some(origin) if self.origins.iter().any(|known| known == origin) => Ok(()),
+            _ => refuse(StatusCode::FORBIDDEN, "Origin"),
+        }
+    }
+
+    fn check_token(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
+        if door == Door::Unix {
+            return Ok(());
+        }
+        let bearer = only(headers, &AUTHORIZATION)
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let offered = offered_protocols(headers).find_map(|name| name.strip_prefix(BEARER_SUBPROTOCOL));
+        let right = |token: &str| bool::from(token.as_bytes().ct_eq(self.token.expose_secret().as_bytes()));
+        if bearer.or(offered).is_some_and(right) {
+            return Ok(());
+        }
+        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if failures.since.elapsed() > Duration::from_mins(1) {
+            *failures = Failures { since: Instant::now(), count: 0 };
+        }
+        failures.count = failures.count.saturating_add(1);
+        if failures.count > FAILURES_A_MINUTE {
+            return refuse(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens");
+        }
+        refuse(StatusCode::UNAUTHORIZED, "token")
+    }
+}
+
+fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { status, reason })
+}
+
+/// The header's value when it is there exactly once, as text.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    value.to_str().ok()
+}
+
+/// The parts of a header that is a list.
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| HeaderValue::to_str(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    list(headers, &PROTOCOL)
+}
+
+/// RFC 6455, 4.2.1.
+fn handshake(headers: &HeaderMap) -> Result<Route, Refusal> {
+    let upgrades = list(headers, &UPGRADE).any(|value| value.eq_ignore_ascii_case("websocket"))
+        && list(headers, &CONNECTION).any(|value| value.eq_ignore_ascii_case("upgrade"));
+    if !upgrades || only(headers, &VERSION) != Some("13") {
+        return refuse(StatusCode::UPGRADE_REQUIRED, "not a WebSocket handshake of version 13");
+    }
+    let Some(key) = only(headers, &KEY).filter(|key| is_nonce(key)) else {
+        return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key");
+    };
+    let subprotocol = offered_protocols(headers).any(|name| name == SUBPROTOCOL);
+    Ok(Route::Socket { accept: rpc_engine::accept_key(key.as_bytes()), subprotocol })
+}
+
+/// Sixteen bytes in base64.
+fn is_nonce(key: &str) -> bool {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+fn post(headers: &HeaderMap) -> Result<Route, Refusal> {
+    // A page can make a browser send text/plain without asking; this type it cannot.
+    let is_json = only(headers, &hyper::header::CONTENT_TYPE).is_some_and(|value| {
+        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if is_json {
+        return Ok(Route::Post);
+    }
+    refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type")
+}
+
+#[cfg(test)]
+mod tests;

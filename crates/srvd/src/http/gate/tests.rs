@@ -1,0 +1,132 @@
+use hyper::Request;
+
+use super::*;
+
+const TCP: Door = Door::Tcp { port: 7000 };
+const GOOD: &[(&str, &str)] = &[
+    ("host", "127.0.0.1:7000"),
+    ("authorization", "Bearer token-1234"),
+    ("upgrade", "websocket"),
+    ("connection", "keep-alive, Upgrade"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
+fn gate() -> Gate {
+    Gate::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], vec!["app://srvd".into()])
+}
+
+/// `changes` replace or (with an empty value) remove headers of a good handshake; a name with `+` adds a second one.
+fn head(method: &str, path: &str, changes: &[(&str, &str)]) -> Parts {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in GOOD {
+        if !changes.iter().any(|(changed, _)| changed == name) {
+            request = request.header(*name, *value);
+        }
+    }
+    for (name, value) in changes.iter().filter(|(_, value)| !value.is_empty()) {
+        request = request.header(name.trim_start_matches('+'), *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+fn check(door: Door, changes: &[(&str, &str)], expect: u16) {
+    let got = gate()
+        .check(door, &head("GET", "/rpc", changes))
+        .map_or_else(|refusal| refusal.status.as_u16(), |_| 101);
+    assert_eq!(got, expect, "{door:?} {changes:?}");
+}
+
+#[test]
+fn the_handshake_of_the_rfc_is_answered() {
+    let offered = [("sec-websocket-protocol", "srvd.v1, srvd.bearer.token-1234"), ("authorization", "")];
+    assert_eq!(
+        gate().check(TCP, &head("GET", "/rpc", &offered)),
+        Ok(Route::Socket { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(), subprotocol: true })
+    );
+    check(TCP, &[], 101);
+    check(TCP, &[("sec-websocket-protocol", "other")], 101);
+}
+
+#[test]
+fn hosts() {
+    for good in ["127.0.0.1:7000", "localhost:7000", "[::1]:7000", "srvd.test:80"] {
+        check(TCP, &[("host", good)], 101);
+    }
+    for bad in [
+        "evil.com:7000",
+        "localhost.evil.com:7000",
+        "127.0.0.1",
+        "127.0.0.1:7001",
+        "127.evil.com:7000",
+        "0.0.0.0:7000",
+        "srvd.sock",
+    ] {
+        check(TCP, &[("host", bad)], 403);
+    }
+    check(TCP, &[("host", "")], 400);
+    check(TCP, &[("+host", "127.0.0.1:7000")], 400);
+    check(Door::Unix, &[("host", "srvd.sock"), ("authorization", "")], 101);
+    check(Door::Unix, &[("host", "evil.com")], 403);
+}
+
+#[test]
+fn origins() {
+    check(TCP, &[("origin", "app://srvd")], 101);
+    for bad in
+        ["https://evil.com", "null", "app://srvd.evil", "https://app.evil.com", "APP://SRVD", "app://srvd/"]
+    {
+        check(TCP, &[("origin", bad)], 403);
+    }
+    check(TCP, &[("origin", "app://srvd"), ("+origin", "app://srvd")], 403);
+    check(Door::Unix, &[("host", "srvd.sock"), ("origin", "app://srvd")], 403);
+    check(Door::Unix, &[("host", "srvd.sock"), ("referer", "http://localhost/")], 403);
+}
+
+#[test]
+fn tokens() {
+    for bad in
+        ["", "Bearer", "Bearer ", "Bearer token-123", "Bearer token-12345", "Basic token-1234", "token-1234"]
+    {
+        check(TCP, &[("authorization", bad)], 401);
+    }
+    check(TCP, &[("authorization", "bearer token-1234")], 101);
+    check(TCP, &[("authorization", ""), ("sec-websocket-protocol", "srvd.v1, srvd.bearer.nope")], 401);
+    check(TCP, &[("+authorization", "Bearer token-1234")], 401);
+    // The Host is looked at first, and a stranger is not told whether the token was right.
+    check(TCP, &[("host", "evil.com"), ("authorization", "")], 403);
+}
+
+#[test]
+fn wrong_tokens_run_into_a_limit_that_right_ones_do_not() {
+    let gate = gate();
+    let wrong = head("GET", "/rpc", &[("authorization", "Bearer no")]);
+    let statuses: Vec<u16> = (0..12).map(|_| gate.check(TCP, &wrong).unwrap_err().status.as_u16()).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 429, 429]);
+    assert!(gate.check(TCP, &head("GET", "/rpc", &[])).is_ok());
+}
+
+#[test]
+fn paths_and_versions() {
+    let status = |method: &str, path: &str, changes: &[(&str, &str)]| {
+        gate().check(TCP, &head(method, path, changes)).map_err(|refusal| refusal.status.as_u16())
+    };
+    let anonymous = &[("authorization", "")];
+    assert_eq!(status("GET", "/healthz", anonymous), Ok(Route::Health));
+    assert_eq!(status("GET", "/readyz", anonymous), Ok(Route::Ready));
+    assert_eq!(status("GET", "/openrpc.json", &[]), Ok(Route::OpenRpc));
+    assert_eq!(status("GET", "/openrpc.json", anonymous), Err(401));
+    assert_eq!(
+        status("POST", "/rpc", &[("content-type", "application/json; charset=utf-8")]),
+        Ok(Route::Post)
+    );
+    assert_eq!(status("POST", "/rpc", &[("content-type", "text/plain")]), Err(415));
+    assert_eq!(status("PUT", "/rpc", &[]), Err(405));
+    assert_eq!(status("POST", "/healthz", &[]), Err(405));
+    assert_eq!(status("GET", "/", &[]), Err(404));
+    assert_eq!(status("GET", "/rpc?token=token-1234", anonymous), Err(400));
+    assert_eq!(status("GET", "/rpc", &[("upgrade", "")]), Err(426));
+    assert_eq!(status("GET", "/rpc", &[("connection", "close")]), Err(426));
+    assert_eq!(status("GET", "/rpc", &[("sec-websocket-version", "8")]), Err(426));
+    assert_eq!(status("GET", "/rpc", &[("sec-websocket-key", "c2hvcnQ=")]), Err(400));
+}

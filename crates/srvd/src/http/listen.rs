@@ -1,0 +1,273 @@
+//! The listeners: a Unix socket by the peer's uid, and TCP on a loopback address by the bearer token.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use identity_store::Store;
+use rpc_engine::{Engine, RpcError};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::gate::{Door, Gate, Route};
+use super::respond::{self, Answer};
+
+/// The request head: bytes, headers, and the time that a client may take for it.
+const HEAD_BYTES: usize = 8 * 1024;
+const HEAD_HEADERS: usize = 64;
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// The longest body of a POST.
+const BODY_BYTES: usize = 1024 * 1024;
+/// How long a client may take for that body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The pause after a failed accept: when descriptors run out, trying again at once only burns the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// The sockets, bound but not served yet.
+pub struct Listeners {
+    unix: UnixListener,
+    socket: PathBuf,
+    tcp: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds both. The socket file is made in a directory that only this user may enter, under a umask that keeps
+    /// others out of the file itself; a socket that a crashed daemon left is replaced, which is safe because the
+    /// caller holds the data directory's lock.
+    ///
+    /// # Errors
+    /// The I/O error with the address in its text.
+    pub async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
+        let named =
+            |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
+        match std::fs::symlink_metadata(socket) {
+            Ok(_) => {
+                if UnixStream::connect(socket).await.is_ok() {
+                    let text = format!("{}: another process serves this socket", socket.display());
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+                }
+                std::fs::remove_file(socket).map_err(named(socket.display().to_string()))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(named(socket.display().to_string())(error)),
+        }
+        let unix = UnixListener::bind(socket).map_err(named(socket.display().to_string()))?;
+        let tcp = match tcp {
+            Some(address) => Some(TcpListener::bind(address).await.map_err(named(address.to_string()))?),
+            None => None,
+        };
+        Ok(Self { unix, socket: socket.to_owned(), tcp })
+    }
+
+    /// The TCP address that was bound.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
+    }
+}
+
+/// Everything that a connection needs.
+pub struct Front {
+    /// Who may connect.
+    pub gate: Gate,
+    /// What answers calls.
+    pub engine: Engine,
+    /// Asked by `/readyz`.
+    pub store: Store,
+    /// False until the boot is over, and again while shutting down.
+    pub ready: AtomicBool,
+    /// How many connections are served at once.
+    pub connections: usize,
+    /// How many `WebSocket`s are open.
+    pub open: Arc<AtomicUsize>,
+}
+
+impl Front {
+    /// Accepts until `stop` is cancelled, then waits until the connections have ended; the caller drains the engine.
+    pub async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let quota = Arc::new(Semaphore::new(self.connections));
+        let port = listeners.tcp_address().map(|address| address.port()).unwrap_or_default();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = listeners.unix.accept() => accepted.map(|(stream, _)| Accepted::Unix(stream)),
+                accepted = accept_tcp(listeners.tcp.as_ref()) => accepted.map(Accepted::Tcp),
+            };
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let permit = quota.clone().try_acquire_owned().ok();
+            let front = self.clone();
+            let shared = (tasks.clone(), stop.clone());
+            tasks.spawn(async move {
+                match accepted {
+                    Accepted::Unix(stream) if !is_ours(&stream) => {
+                        tracing::warn!("another user's connection was closed");
+                    }
+                    Accepted::Unix(stream) => front.connection(stream, Door::Unix, permit, shared).await,
+                    Accepted::Tcp(stream) => {
+                        // Replies are small and each one is a whole answer, so waiting for more would only delay it.
+                        let _ = stream.set_nodelay(true);
+                        front.connection(stream, Door::Tcp { port }, permit, shared).await;
+                    }
+                }
+            });
+        }
+        drop(listeners.tcp);
+        drop(listeners.unix);
+        // A socket file that is left is replaced by the next boot, so failing to remove it harms nobody.
+        let _ = std::fs::remove_file(&listeners.socket);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn connection<S>(
+        self: Arc<Self>,
+        mut stream: S,
+        door: Door,
+        permit: Option<OwnedSemaphorePermit>,
+        (tasks, stop): (TaskTracker, CancellationToken),
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(permit) = permit else {
+            tracing::warn!(limit = self.connections, "a connection was refused: too many are open");
+            let busy = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            // The client may be gone already; it is refused either way.
+            let _ = tokio::time::timeout(HEAD_TIME, stream.write_all(busy)).await;
+            return;
+        };
+        let permit = Arc::new(std::sync::Mutex::new(Some(permit)));
+        let front = self.clone();
+        let service = service_fn(move |request| {
+            let (front, tasks, permit) = (front.clone(), tasks.clone(), permit.clone());
+            async move { Ok::<_, Infallible>(front.answer::<S>(request, door, &tasks, &permit).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(HEAD_BYTES)
+            .max_headers(HEAD_HEADERS)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    async fn answer<S>(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        door: Door,
+        tasks: &TaskTracker,
+        permit: &std::sync::Mutex<Option<OwnedSemaphorePermit>>,
+    ) -> Answer
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (head, body) = request.into_parts();
+        match self.gate.check(door, &head) {
+            Err(refusal) => {
+                tracing::warn!(
+                    status = refusal.status.as_u16(),
+                    reason = refusal.reason,
+                    "a request was refused"
+                );
+                respond::refusal(refusal)
+            }
+            Ok(Route::Health) => respond::status(true),
+            Ok(Route::Ready) => {
+                respond::status(self.ready.load(Ordering::Relaxed) && self.store.ping().await.is_ok())
+            }
+            Ok(Route::OpenRpc) => respond::json(StatusCode::OK, self.engine.openrpc().clone()),
+            Ok(Route::Post) => self.post(body).await,
+            Ok(Route::Socket { accept, subprotocol }) => {
+                let permit = permit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+                tasks.spawn(self.socket::<S>(upgrade, permit));
+                respond::switching(&accept, subprotocol)
+            }
+        }
+    }
+
+    async fn post(&self, body: Incoming) -> Answer {
+        match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
+            Err(_) => respond::json(StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request Timeout"}"#),
+            Ok(Err(_)) => respond::json(StatusCode::PAYLOAD_TOO_LARGE, too_large()),
+            Ok(Ok(body)) => match self.engine.post(&body.to_bytes()).await {
+                Some(reply) => respond::json(StatusCode::OK, reply),
+                None => respond::nothing(),
+            },
+        }
+    }
+
+    /// Serves a WebSocket until it ends, holding its place in the quota.
+    async fn socket<S>(self: Arc<Self>, upgrade: OnUpgrade, permit: Option<OwnedSemaphorePermit>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => return tracing::debug!(%error, "a client left during the handshake"),
+        };
+        // The plain stream, without the HTTP library's layers and their buffers.
+        let Ok(parts) = upgraded.downcast::<TokioIo<S>>() else {
+            return tracing::error!("an upgraded connection was not the kind that was accepted");
+        };
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let closed = self.engine.serve(parts.io.into_inner(), parts.read_buf).await;
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        tracing::debug!(?closed, "a client disconnected");
+        drop(permit);
+    }
+}
+
+/// The engine's own error for a message that is too large; there is no id, because nothing was read.
+fn too_large() -> String {
+    serde_json::json!({"jsonrpc": "2.0", "error": RpcError::message_too_large(), "id": null}).to_string()
+}
+
+enum Accepted {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+async fn accept_tcp(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the peer is this user, or root.
+fn is_ours(stream: &UnixStream) -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
+}

@@ -1,0 +1,80 @@
+//! The answers: fixed texts, and the engine's own bytes.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE, WWW_AUTHENTICATE,
+};
+use hyper::{Response, StatusCode};
+
+use super::gate::Refusal;
+
+/// Any answer.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// A JSON body.
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    last(answer)
+}
+
+/// One request a connection: what a client keeps open is a WebSocket, and everything else gives its place back.
+fn last(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// `{"status":"..."}`.
+pub(super) fn status(ok: bool) -> Answer {
+    if ok {
+        json(StatusCode::OK, r#"{"status":"ok"}"#)
+    } else {
+        json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable"}"#)
+    }
+}
+
+/// No body; for a POST of notifications only.
+pub(super) fn nothing() -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    last(answer)
+}
+
+/// A refusal: the status, its own words, and what RFC 6455 and RFC 9110 ask to stand beside it.
+pub(super) fn refusal(refusal: Refusal) -> Answer {
+    let reason = refusal.status.canonical_reason().unwrap_or("refused");
+    let mut answer = json(refusal.status, format!(r#"{{"error":"{reason}"}}"#));
+    let beside = match refusal.status {
+        StatusCode::UPGRADE_REQUIRED => {
+            answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+            Some((HeaderName::from_static("sec-websocket-version"), "13"))
+        }
+        StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+        StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET, POST")),
+        _ => None,
+    };
+    if let Some((name, value)) = beside {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// The answer to a WebSocket handshake.
+pub(super) fn switching(accept: &str, subprotocol: bool) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(HeaderName::from_static("sec-websocket-accept"), accept);
+    }
+    if subprotocol {
+        headers
+            .insert(HeaderName::from_static("sec-websocket-protocol"), HeaderValue::from_static("srvd.v1"));
+    }
+    answer
+}

@@ -1,0 +1,171 @@
+//! The directories inside a bundle that CLIs own: `<data>/identities/<bundle id>/<auth dir name>`.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use auth_spawner::Registry;
+use identity_store::BundleId;
+
+use crate::api::bundle::Cleanup;
+use crate::private::{self, PrivateError};
+
+/// The root under which every directory of an identity lies.
+#[derive(Debug, Clone)]
+pub struct Identities {
+    root: PathBuf,
+    home: PathBuf,
+}
+
+impl Identities {
+    /// Identities below `root`; `home` holds the user's own CLI directories, which are never used.
+    pub fn new(root: PathBuf, home: PathBuf) -> Self {
+        Self { root, home }
+    }
+
+    /// Where a bundle keeps everything.
+    pub fn bundle(&self, bundle: &BundleId) -> PathBuf {
+        self.root.join(bundle.as_str())
+    }
+
+    /// Makes the directory of a provider inside a bundle, 0700, following no link on the way.
+    ///
+    /// # Errors
+    /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
+    pub fn make(&self, bundle: &BundleId, name: &str) -> Result<PathBuf, PrivateError> {
+        let dir = self.bundle(bundle);
+        let path = dir.join(name);
+        for part in [self.root.as_path(), &dir, &path] {
+            private::directory(part)?;
+        }
+        Ok(path)
+    }
+
+    /// Whether a directory is ours: below the root, without detours.
+    pub fn owns(&self, dir: &Path) -> bool {
+        dir.strip_prefix(&self.root).is_ok_and(|rest| {
+            rest.components().count() >= 2
+                && rest.components().all(|part| matches!(part, Component::Normal(_)))
+        })
+    }
+
+    /// Whether a directory is, holds or lies in a CLI's own directory under the user's home.
+    pub fn is_ambient(&self, registry: &Registry, dir: &Path) -> bool {
+        registry.iter().filter_map(|provider| provider.cli.as_ref()).any(|cli| {
+            let ambient = match cli.config_dir.ambient.strip_prefix("~/") {
+                Some(rest) => self.home.join(rest),
+                None => PathBuf::from(&cli.config_dir.ambient),
+            };
+            dir.starts_with(&ambient) || ambient.starts_with(dir)
+        })
+    }
+
+    /// Removes what a CLI kept in `dir`, except the entries named in `keep`, and then the empty directories above it
+    /// up to the root. Links are removed, never followed.
+    pub fn clean(&self, dir: &Path, keep: &[String]) -> Cleanup {
+        let outcome = if self.owns(dir) {
+            match clean(dir, keep) {
+                Ok(outcome) => outcome.to_owned(),
+                Err(error) => format!("failed: {error}"),
+            }
+        } else {
+            "not_ours".to_owned()
+        };
+        if outcome == "removed"
+            && let Some(bundle) = dir.parent()
+        {
+            // Another provider of the same bundle may still live there, and then this fails, as it should.
+            let _ = std::fs::remove_dir(bundle);
+        }
+        Cleanup { path: dir.display().to_string(), outcome }
+    }
+
+    /// Removes the directory of a bundle that never came to be, because its login failed.
+    ///
+    /// # Errors
+    /// The I/O error; a directory that is not there is none.
+    pub fn discard(&self, bundle: &BundleId) -> io::Result<()> {
+        match std::fs::remove_dir_all(self.bundle(bundle)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn clean(dir: &Path, keep: &[String]) -> io::Result<&'static str> {
+    match std::fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok("absent"),
+        Err(error) => return Err(error),
+        Ok(found) if !found.is_dir() => return std::fs::remove_file(dir).map(|()| "removed"),
+        Ok(_) => {}
+    }
+    let mut kept = false;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if keep.iter().any(|name| entry.file_name() == name.as_str()) {
+            kept = true;
+        } else if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    if kept {
+        return Ok("kept_history");
+    }
+    std::fs::remove_dir(dir).map(|()| "removed")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn fixture() -> (tempfile::TempDir, Identities, BundleId) {
+        let root = tempfile::tempdir().unwrap();
+        let identities = Identities::new(root.path().join("identities"), root.path().join("home"));
+        (root, identities, "work".parse().unwrap())
+    }
+
+    #[test]
+    fn a_link_on_the_way_is_refused() {
+        let (root, identities, bundle) = fixture();
+        let made = identities.make(&bundle, "codex").unwrap();
+        assert_eq!(made, root.path().join("identities/work/codex"));
+        symlink(root.path(), identities.bundle(&bundle).join("claude")).unwrap();
+        assert!(matches!(identities.make(&bundle, "claude"), Err(PrivateError::Link(_))));
+    }
+
+    #[test]
+    fn cleaning_keeps_history_and_follows_no_link() {
+        let (root, identities, bundle) = fixture();
+        let dir = identities.make(&bundle, "codex").unwrap();
+        let outside = root.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("precious"), "").unwrap();
+        symlink(&outside, dir.join("link")).unwrap();
+        std::fs::write(dir.join("auth.json"), "{}").unwrap();
+        std::fs::create_dir(dir.join("sessions")).unwrap();
+        let clean = |keep: &[String]| identities.clean(&dir, keep).outcome;
+        assert_eq!(clean(&["sessions".to_owned()]), "kept_history");
+        let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["sessions"]);
+        assert_eq!(clean(&[]), "removed");
+        assert_eq!(clean(&[]), "absent");
+        assert!(!identities.bundle(&bundle).exists());
+        assert!(outside.join("precious").exists());
+        assert_eq!(identities.clean(&outside, &[]).outcome, "not_ours");
+        assert_eq!(identities.clean(&root.path().join("identities/../outside"), &[]).outcome, "not_ours");
+    }
+
+    #[test]
+    fn the_users_own_directories_are_known() {
+        let (root, identities, _) = fixture();
+        let registry = Registry::builtin().unwrap();
+        let home = root.path().join("home");
+        for (dir, expect) in [(".codex", true), (".claude/projects", true), ("", true), ("elsewhere", false)]
+        {
+            assert_eq!(identities.is_ambient(&registry, &home.join(dir)), expect, "{dir:?}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `srvd`, the identity daemon for AI coding agents.
+//!
+//! This crate is the only one that sees the three libraries, the shapes of the wire, the command line and the
+//! environment. Start reading at [`boot::run`]: it is the daemon in one screen.
+
+pub mod api;
+pub mod app;
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod endpoint;
+pub mod environment;
+pub mod error;
+pub mod handlers;
+pub mod http;
+pub mod identity_dir;
+pub mod key;
+pub mod logging;
+pub mod login;
+pub mod policy;
+pub mod private;
+pub mod probe;
+pub mod redact;
+pub mod reference;
+pub mod routes;

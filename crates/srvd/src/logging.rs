@@ -1,0 +1,60 @@
+//! The log: text or JSON on standard error, filtered, without secrets.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::config::{Config, LogFormat};
+use crate::redact::Redactor;
+
+/// Crates that print whole messages or statements below `info`, however the filter is set: keys would be among them.
+const CAPPED: &[&str] = &["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "sqlx", "rustls", "h2"];
+
+/// Starts the log. Called once in a process; a second call changes nothing.
+///
+/// # Errors
+/// The filter's own words when it cannot be read.
+pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter(&config.log)?).with_writer(redactor.stderr());
+    // A subscriber that is there already, as in tests that run in one process, keeps its place.
+    let _ = match config.log_format {
+        LogFormat::Text => {
+            let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_ansi(terminal).with_target(false).try_init()
+        }
+        LogFormat::Json => {
+            builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        }
+    };
+    // A panic's message may quote what it was working on, so only its place is logged.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a task panicked");
+    }));
+    Ok(())
+}
+
+fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    let mut filter = EnvFilter::try_new(text)?;
+    for name in CAPPED {
+        filter = filter.add_directive(format!("{name}=info").parse()?);
+    }
+    Ok(filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn talkative_crates_are_capped_in_every_filter() {
+        for text in ["trace", "tungstenite=trace", "sqlx=trace,debug"] {
+            let text = filter(text).unwrap().to_string();
+            for name in CAPPED {
+                assert!(text.contains(&format!("{name}=info")), "{text}");
+                assert!(!text.contains(&format!("{name}=trace")), "{text}");
+            }
+        }
+        assert!(filter("no such=level=at all").is_err());
+    }
+}

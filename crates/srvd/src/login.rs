@@ -1,0 +1,218 @@
+//! Where a finished login goes: the store, in one transaction. This is the spawner's [`Sink`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use auth_spawner::{ConfirmedLogin, FailureKind, Registry, SaveError, Saved, Sink, Snapshot, State};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use identity_store::{
+    BundleId, Evidence, LoginSession, ProviderId, SaveLogin, SessionEnd, SessionEnding, SessionId,
+    SessionState, SessionUpdate, Store, StoreError, Target as StoreTarget,
+};
+use rpc_engine::Broker;
+
+use crate::api::auth::{Session, SessionStatus};
+use crate::api::events;
+use crate::app::now;
+use crate::identity_dir::Identities;
+
+/// What a running login will become: kept here, because the spawner knows nothing of bundles.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The bundle, made already or to be made with this id.
+    pub bundle: BundleId,
+    /// Whether success makes the bundle.
+    pub is_new: bool,
+    /// The name of a new bundle.
+    pub name: Option<String>,
+    /// Whether another person may take the place of the one who was logged in.
+    pub force: bool,
+}
+
+/// Stores what the spawner reports and tells the subscribers. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct Logins(Arc<Parts>);
+
+struct Parts {
+    store: Store,
+    broker: Broker,
+    registry: Registry,
+    identities: Identities,
+    targets: Mutex<HashMap<String, Target>>,
+}
+
+impl Logins {
+    /// A sink that stores in `store` and publishes through `broker`.
+    pub fn new(store: Store, broker: Broker, registry: Registry, identities: Identities) -> Self {
+        Self(Arc::new(Parts { store, broker, registry, identities, targets: Mutex::default() }))
+    }
+
+    /// Notes what this session is for, before it is started.
+    pub fn expect(&self, session: &SessionId, target: Target) {
+        self.targets().insert(session.to_string(), target);
+    }
+
+    /// Drops that note for a session that was not started.
+    pub fn forget(&self, session: &SessionId) {
+        if let Some(target) = self.targets().remove(session.as_str()) {
+            self.discard(&target);
+        }
+    }
+
+    fn targets(&self) -> std::sync::MutexGuard<'_, HashMap<String, Target>> {
+        self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the directory that was made for a bundle that did not come to be.
+    fn discard(&self, target: &Target) {
+        if target.is_new
+            && let Err(error) = self.0.identities.discard(&target.bundle)
+        {
+            tracing::warn!(%error, "the directory of a failed login could not be removed");
+        }
+    }
+
+    async fn moved(self, snapshot: Snapshot) {
+        let Ok(id) = snapshot.id.parse::<SessionId>() else { return };
+        if snapshot.state.is_terminal() {
+            let target = self.targets().remove(id.as_str());
+            if snapshot.state != State::Success {
+                self.record_end(&id, &snapshot).await;
+                if let Some(target) = target {
+                    self.discard(&target);
+                }
+            }
+        } else if snapshot.state == State::Pending && snapshot.pid.is_some() {
+            // The one write of a running login: with it, a daemon that comes after a crash can end what is left over.
+            let update = SessionUpdate {
+                state: SessionState::Pending,
+                revision: snapshot.revision,
+                pid: snapshot.pid,
+                process_start: snapshot.process_start.clone(),
+                now: now(),
+            };
+            if let Err(error) = self.0.store.update_session(&id, update).await {
+                tracing::error!(%error, session = %id, "the process of a login could not be recorded");
+            }
+        }
+        let data = serde_json::json!({ "sessionId": snapshot.id, "revision": snapshot.revision });
+        self.0.broker.publish(&events::session_changed(&snapshot.id), now(), Some(data));
+    }
+
+    async fn record_end(&self, id: &SessionId, snapshot: &Snapshot) {
+        let failure = snapshot.failure.as_ref();
+        let end = SessionEnd {
+            state: match snapshot.state {
+                State::Cancelled => SessionEnding::Cancelled,
+                State::Expired => SessionEnding::Expired,
+                _ => SessionEnding::Failed,
+            },
+            error: failure.map(|failure| failure.message.clone()),
+            error_kind: failure.map(|failure| failure.kind.as_str().to_owned()),
+            hint: failure.and_then(|failure| failure.hint.clone()),
+            exit_code: failure.and_then(|failure| failure.exit_code),
+            revision: snapshot.revision,
+            now: now(),
+        };
+        if let Err(error) = self.0.store.finish_session(id, end).await {
+            tracing::error!(%error, session = %id, "the end of a login could not be recorded");
+        }
+    }
+
+    async fn save(self, login: ConfirmedLogin) -> Result<Saved, SaveError> {
+        let storage = |message: &str| SaveError { kind: FailureKind::Storage, message: message.to_owned() };
+        let session: SessionId = login.session.parse().map_err(|_| storage("the session has no valid id"))?;
+        let provider: ProviderId =
+            login.provider.parse().map_err(|_| storage("the provider has no valid id"))?;
+        let target = self
+            .targets()
+            .get(session.as_str())
+            .cloned()
+            .ok_or_else(|| storage("the login has no target"))?;
+        let provider_name = self
+            .0
+            .registry
+            .provider(provider.as_str())
+            .map_or_else(|| provider.to_string(), |known| known.display_name.clone());
+        let saved = self
+            .0
+            .store
+            .save_login(SaveLogin {
+                session: Some(session.clone()),
+                target: if target.is_new {
+                    StoreTarget::New { id: target.bundle, name: target.name }
+                } else {
+                    StoreTarget::Existing(target.bundle)
+                },
+                provider,
+                provider_name,
+                config_dir: login.config_dir,
+                email: login.credential.email,
+                subject: login.credential.subject,
+                expires_at: login.credential.expires_at,
+                login_deadline_at: login.credential.login_deadline_at,
+                evidence: if login.evidence_check { Evidence::Check } else { Evidence::File },
+                replace_identity: target.force,
+                now: now(),
+            })
+            .await
+            .map_err(|error| save_error(&session, &error))?;
+        Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
+    }
+}
+
+fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
+    tracing::error!(%error, %session, "a proven login could not be stored");
+    match error {
+        StoreError::IdentityMismatch { .. } => SaveError {
+            kind: FailureKind::IdentityMismatch,
+            message: "the login came back as another person; the stored account was not changed".to_owned(),
+        },
+        _ => SaveError {
+            kind: FailureKind::Storage,
+            message: "the login is good but could not be stored".to_owned(),
+        },
+    }
+}
+
+impl Sink for Logins {
+    fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()> {
+        self.clone().moved(snapshot).boxed()
+    }
+
+    fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
+        self.clone().save(login).boxed()
+    }
+}
+
+/// A session that only its row remembers, as the wire shows it.
+pub fn from_row(row: LoginSession) -> Session {
+    let status = match row.state {
+        SessionState::Success => SessionStatus::Success,
+        state if state.is_terminal() => SessionStatus::Failed,
+        _ => SessionStatus::Pending,
+    };
+    let success = status == SessionStatus::Success;
+    Session {
+        session_id: row.id.to_string(),
+        provider_id: row.provider.to_string(),
+        revision: row.revision,
+        status,
+        phase: None,
+        started_at: row.started_at,
+        expires_at: row.expires_at,
+        ended_at: row.ended_at,
+        auth_url: None,
+        openable: None,
+        device_code: None,
+        verification_url: None,
+        prompt: None,
+        bundle_id: row.bundle.filter(|_| success).map(|id| id.to_string()),
+        account_id: row.account.filter(|_| success).map(|id| id.to_string()),
+        email: success.then_some(row.email),
+        error: row.error,
+        error_kind: row.error_kind,
+        hint: row.hint,
+        exit_code: row.exit_code,
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether a program that a client named stands in a place that only root or this user can write.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The canonical path of a program that may be run, by the rule that OpenSSH calls `StrictModes`: a regular executable
+/// file of root or this user, in directories that nobody else can change. A sticky directory such as `/tmp` counts as
+/// safe only above a directory of ours.
+///
+/// # Errors
+/// The reason, in a few words.
+pub(super) fn trusted(path: &Path) -> Result<PathBuf, &'static str> {
+    if !path.is_absolute() {
+        return Err("not an absolute path");
+    }
+    if path.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
+        return Err("has a .. in it");
+    }
+    let canonical = std::fs::canonicalize(path).map_err(|_| "cannot be found")?;
+    let file = std::fs::metadata(&canonical).map_err(|_| "cannot be found")?;
+    if !file.is_file() {
+        return Err("not a regular file");
+    }
+    if file.permissions().mode() & 0o111 == 0 {
+        return Err("not executable");
+    }
+    let ours = rustix::process::geteuid().as_raw();
+    let owned = |uid: u32| uid == 0 || uid == ours;
+    if !owned(file.uid()) || file.permissions().mode() & 0o022 != 0 {
+        return Err("others can change the file");
+    }
+    // Both the path as named (its links can be swapped) and where it leads.
+    for place in [path, canonical.as_path()] {
+        for dir in place.ancestors().skip(1) {
+            let found = std::fs::metadata(dir).map_err(|_| "cannot be found")?;
+            let mode = found.permissions().mode();
+            let sticky = mode & 0o1000 != 0 && Some(dir) != place.parent();
+            if !owned(found.uid()) || (mode & 0o022 != 0 && !sticky) {
+                return Err("others can change a directory above it");
+            }
+        }
+    }
+    Ok(canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_programs_that_others_cannot_change() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |name: &str, mode: u32| {
+            let path = root.path().join(name);
+            std::fs::write(&path, "#!/bin/sh\n").unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let good = file("good", 0o755);
+        assert_eq!(trusted(&good), Ok(good.canonicalize().unwrap()));
+        assert_eq!(trusted(&file("open", 0o777)), Err("others can change the file"));
+        assert_eq!(trusted(&file("plain", 0o644)), Err("not executable"));
+        assert_eq!(trusted(root.path()), Err("not a regular file"));
+        assert_eq!(trusted(Path::new("claude")), Err("not an absolute path"));
+        assert_eq!(trusted(&root.path().join("x/../good")), Err("has a .. in it"));
+        assert_eq!(trusted(&root.path().join("absent")), Err("cannot be found"));
+
+        let shared = root.path().join("shared");
+        std::fs::create_dir(&shared).unwrap();
+        std::fs::copy(&good, shared.join("evil")).unwrap();
+        std::fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(trusted(&shared.join("evil")), Err("others can change a directory above it"));
+        symlink(&good, shared.join("link")).unwrap();
+        assert_eq!(trusted(&shared.join("link")), Err("others can change a directory above it"));
+        std::fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+        assert_eq!(trusted(&shared.join("evil")), Err("others can change a directory above it"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Directories and files that only this user may touch.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Why a private place cannot be had; the text names the path.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateError {
+    /// It could not be made or looked at.
+    #[error("cannot create {path}: {source}")]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A symbolic link stands there, which could lead anywhere.
+    #[error("{0} is a symbolic link; srvd does not follow links to its own directories")]
+    Link(PathBuf),
+    /// Something else stands there.
+    #[error("{0} is not a directory")]
+    NotDirectory(PathBuf),
+    /// It belongs to somebody else.
+    #[error("{path} belongs to uid {owner}, not to uid {wanted}")]
+    Owner {
+        /// The path.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who should.
+        wanted: u32,
+    },
+    /// Others may read or write it.
+    #[error("{path} has mode {mode:04o}; others may use it. Run: chmod 700 {path}")]
+    Mode {
+        /// The path.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// Makes `path` and what is missing above it, 0700 each, or checks that the directory which is there is ours alone.
+///
+/// # Errors
+/// [`PrivateError`]: a link, another owner, a mode that lets others in, or an I/O error.
+pub fn directory(path: &Path) -> Result<(), PrivateError> {
+    let io = |source| PrivateError::Io { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+        }
+        Err(error) => return Err(io(error)),
+        Ok(_) => {}
+    }
+    let found = std::fs::symlink_metadata(path).map_err(io)?;
+    let wanted = rustix::process::geteuid().as_raw();
+    if found.is_symlink() {
+        Err(PrivateError::Link(path.to_owned()))
+    } else if !found.is_dir() {
+        Err(PrivateError::NotDirectory(path.to_owned()))
+    } else if found.uid() != wanted {
+        Err(PrivateError::Owner { path: path.to_owned(), owner: found.uid(), wanted })
+    } else if found.permissions().mode() & 0o077 != 0 {
+        Err(PrivateError::Mode { path: path.to_owned(), mode: found.permissions().mode() & 0o7777 })
+    } else {
+        Ok(())
+    }
+}
+
+/// Writes a file 0600 so that a reader sees the old content or the whole new one: a new file beside it, then a rename.
+///
+/// # Errors
+/// The I/O error; the file that was there is untouched then.
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+    let fresh = path.with_file_name(name);
+    let written = new_file(&fresh, 0o600).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    written.and_then(|()| std::fs::rename(&fresh, path)).inspect_err(|_| {
+        // The error that counts is the first one; the half-made file is of no use to anybody.
+        let _ = std::fs::remove_file(&fresh);
+    })
+}
+
+/// Makes a file that must not exist yet, with this mode from its first moment.
+///
+/// # Errors
+/// The I/O error; `AlreadyExists` when something stands there, a link included.
+pub fn new_file(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Reads a small file that must be ours and closed to others, such as the key.
+///
+/// # Errors
+/// An I/O error; `PermissionDenied` with the reason when others may read it or own it.
+pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let denied = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
+    // O_NONBLOCK keeps a FIFO that stands there from blocking the start for ever.
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    let found = file.metadata()?;
+    let mode = found.permissions().mode() & 0o7777;
+    if !found.is_file() {
+        return Err(denied("it is not a regular file".into()));
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(denied(format!("it belongs to uid {}", found.uid())));
+    }
+    if mode & 0o077 != 0 {
+        return Err(denied(format!("it has mode {mode:04o}, so others may read it; run chmod 600")));
+    }
+    let mut content = Vec::new();
+    file.take(limit).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_closed_and_checked_after() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b");
+        directory(&path).unwrap();
+        directory(&path).unwrap();
+        for made in [root.path().join("a"), path.clone()] {
+            assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(directory(&path), Err(PrivateError::Mode { mode: 0o755, .. })));
+        let link = root.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(matches!(directory(&link), Err(PrivateError::Link(_))));
+        let file = root.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(directory(&file), Err(PrivateError::NotDirectory(_))));
+        assert!(matches!(directory(&file.join("below")), Err(PrivateError::Io { .. })));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_read_only_when_closed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("f");
+        replace_file(&path, b"one").unwrap();
+        replace_file(&path, b"two").unwrap();
+        assert_eq!(read_file(&path, 100).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read_file(&path, 100).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(new_file(&path, 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+}

@@ -1,0 +1,99 @@
+//! Asks a provider whether it takes an API key, by the small HTTP request that the registry describes.
+
+use std::time::Duration;
+
+use auth_spawner::{KeyService, Probe};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use secrecy::{ExposeSecret, SecretString};
+
+/// How long a provider may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// How much of an answer is read, so that its connection can be closed in order.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// What the provider said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It takes the key.
+    Accepted,
+    /// It refuses the key.
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// It could not be asked, or said neither; the reason is for people.
+    Unknown {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Sends the probe once and judges the answer's status. Redirects are not followed, so that a key goes to the
+/// provider's own host only.
+pub async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> Verdict {
+    let request = match request(service, probe, key) {
+        Ok(request) => request,
+        Err(reason) => return Verdict::Unknown { reason },
+    };
+    let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    match tokio::time::timeout(TIMEOUT, send(request)).await {
+        Err(_) => Verdict::Unknown { reason: format!("{host} did not answer in time") },
+        Ok(Err(reason)) => Verdict::Unknown { reason: format!("could not ask {host}: {reason}") },
+        Ok(Ok(status)) if probe.accepted.contains(&status) => Verdict::Accepted,
+        Ok(Ok(status)) if probe.rejected.contains(&status) => Verdict::Rejected { status },
+        Ok(Ok(status)) => Verdict::Unknown { reason: format!("{host} answered with HTTP status {status}") },
+    }
+}
+
+fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Request<Empty<Bytes>>, String> {
+    let uri = format!("{}{}", service.base_url.trim_end_matches('/'), probe.path);
+    let method =
+        Method::from_bytes(probe.method.as_bytes()).map_err(|_| "the registry names no HTTP method")?;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(USER_AGENT, concat!("srvd/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json")
+        .body(Empty::new())
+        .map_err(|_| "the registry names no URL")?;
+    for (name, template) in &probe.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the registry names no header")?;
+        let text = template.replace("{key}", key.expose_secret());
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| "the key has characters that no header can hold")?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
+}
+
+async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
+    // The certificates are loaded for each probe: it is rare, and an idle daemon need not hold them.
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_native_roots()
+        .map_err(|error| format!("no certificate authorities: {error}"))?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client: Client<_, Empty<Bytes>> =
+        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+    let answer = client.request(request).await.map_err(|error| cause(&error))?;
+    let status = answer.status().as_u16();
+    // The status is the answer; a body that breaks off does not change it.
+    let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
+    Ok(status)
+}
+
+/// The innermost cause, which names what happened ("Connection refused") without the request.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,41 @@
+//! The dispatch table: one line a method.
+
+use rpc_engine::{ApiInfo, Router};
+
+use crate::app::App;
+use crate::handlers::{account, auth, bundle, daemon, events, key, provider};
+
+/// Every method of the wire, bound to its handler.
+pub fn router() -> Router<App> {
+    Router::new()
+        .on(auth::start)
+        .on(auth::poll)
+        .on(auth::cancel)
+        .on(auth::submit_callback)
+        .on(key::submit)
+        .on(auth::list)
+        .on(bundle::list)
+        .on(bundle::get)
+        .on(bundle::create)
+        .on(bundle::update)
+        .on(bundle::delete)
+        .on(bundle::bind)
+        .on(bundle::unbind)
+        .on(account::list)
+        .on(account::get)
+        .on(account::update)
+        .on(account::delete)
+        .on(provider::list)
+        .on(events::subscribe)
+        .on(events::unsubscribe)
+        .on(daemon::info)
+}
+
+/// What the `OpenRPC` document says about the service.
+pub fn info() -> ApiInfo {
+    ApiInfo {
+        title: "srvd".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        description: "The identity daemon for AI coding agents, protocol version 1.".to_owned(),
+    }
+}
