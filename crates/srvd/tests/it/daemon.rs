@@ -1,0 +1,167 @@
+//! Starting, refusing to start, stopping, crashing.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+
+use crate::support::{Home, KEY, files_below};
+
+/// Runs `srvd serve` that must not come up; the exit code and what was printed.
+fn refused(home: &Home, change: impl FnOnce(&mut std::process::Command)) -> (i32, String) {
+    let mut command = home.command(&["serve"]);
+    command.env("SRVD_LOG", "warn");
+    change(&mut command);
+    let output = command.output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_exit_78_and_touch_nothing() {
+    let check = |key: Option<&str>, expect: &str| {
+        let home = Home::new();
+        std::fs::remove_file(home.dir("config/encryption.key")).unwrap();
+        let (code, text) = refused(&home, |command| {
+            key.map(|key| command.env("OAUTH_ENCRYPTION_KEY", key));
+        });
+        assert_eq!(code, 78, "{text}");
+        assert!(text.contains(expect), "{text:?} should contain {expect:?}");
+        assert_eq!(files_below(&home.dir("data")), Vec::<std::path::PathBuf>::new());
+    };
+    check(None, "srvd key generate");
+    check(Some(""), "OAUTH_ENCRYPTION_KEY");
+    check(Some("0123456789012345678901234567890"), "31");
+    check(Some("base64:c2hvcnQ="), "OAUTH_ENCRYPTION_KEY");
+}
+
+#[test]
+fn a_wrong_key_is_exit_78_and_leaves_the_database_as_it_is() {
+    let home = Home::new();
+    assert!(home.run(&["--migrate-only"]).status.success());
+    let contents = |home: &Home| {
+        let files = files_below(&home.dir("data"));
+        let database =
+            files.into_iter().filter(|path| path.file_name().is_some_and(|name| name == "srvd.db"));
+        let content = |path| {
+            (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap(), path)
+        };
+        database.map(content).collect::<Vec<_>>()
+    };
+    let before = contents(&home);
+    srvd::private::replace_file(&home.dir("config/encryption.key"), KEY.replace('0', "9").as_bytes())
+        .unwrap();
+    let (code, text) = refused(&home, |_| {});
+    assert_eq!(code, 78, "{text}");
+    assert!(text.to_lowercase().contains("key"), "{text}");
+    assert_eq!(before.len(), 1);
+    assert!(contents(&home) == before, "the database was touched");
+}
+
+#[test]
+fn bad_configuration_is_exit_78() {
+    let check = |name: &str, text: &str, variable: (&str, &str), expect: &str| {
+        let home = Home::new().config(name, text);
+        let (code, printed) = refused(&home, |command| {
+            command.env(variable.0, variable.1);
+        });
+        assert_eq!(code, 78, "{printed}");
+        assert!(printed.contains(expect), "{printed:?} should contain {expect:?}");
+    };
+    let none = ("LANG", "C");
+    check("srvd.toml", "colour = 1", none, "srvd.toml");
+    check("providers.d/mine.toml", "[providers.mine]\nclass = \"oauth\"", none, "mine.toml");
+    check("srvd.toml", "", ("SRVD_LISTEN", "0.0.0.0:0"), "loopback");
+    check("srvd.toml", "", ("SRVD_AUTH", "off"), "SRVD_AUTH");
+    check("srvd.toml", "", ("SRVD_LOG", "srvd=loud=very"), "log.filter");
+    check("srvd.toml", "", ("SRVD_DATABASE_URL", "mysql://x"), "database");
+}
+
+#[test]
+fn a_directory_that_others_may_use_is_exit_73() {
+    let home = Home::new();
+    std::fs::set_permissions(home.dir("data"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, text) = refused(&home, |_| {});
+    assert_eq!(code, 73, "{text}");
+    assert!(text.contains("0755"), "{text}");
+}
+
+#[test]
+fn a_database_that_is_none_is_exit_74_and_is_not_overwritten() {
+    let home = Home::new();
+    let path = home.dir("data/srvd.db");
+    std::fs::write(
+        &path,
+        "this is no database, and it is longer than a header would be; much longer, really",
+    )
+    .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let (code, text) = refused(&home, |_| {});
+    assert_eq!(code, 74, "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_is_exit_75_and_the_first_goes_on() {
+    let daemon = Home::new().start();
+    let (code, text) = refused(&daemon.home, |_| {});
+    assert_eq!(code, 75, "{text}");
+    assert!(text.contains(&daemon.pid().to_string()), "{text}");
+    let info = daemon.call("srvd.info", json!({})).await;
+    assert_eq!(info["databaseKind"], "sqlite");
+    assert_eq!(info["epoch"], daemon.endpoint().epoch);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_it_makes_is_closed_to_others_and_gone_or_whole_after_it_stops() {
+    let daemon = Home::new().start();
+    let made = daemon.call("bundle.create", json!({"name": "Work"})).await;
+    let endpoint = daemon.endpoint();
+    assert_eq!(endpoint.pid, daemon.pid());
+    for dir in ["data", "run"] {
+        for path in files_below(&daemon.home.dir(dir)) {
+            let bits = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(bits & 0o077, 0, "{} has mode {bits:o}", path.display());
+        }
+    }
+    let (status, home) = daemon.stop();
+    assert_eq!(status.code(), Some(0));
+    assert!(!home.dir("run/endpoint.json").exists());
+    assert!(!home.dir("run/token").exists());
+    assert!(!home.dir("run/srvd.sock").exists());
+    let again = home.start();
+    assert_eq!(again.call("bundle.get", json!({"bundleId": made["id"]})).await, made);
+    assert_ne!(again.endpoint().epoch, endpoint.epoch);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_loses_nothing_that_was_answered() {
+    let daemon = Home::new().start();
+    let made = daemon.call("bundle.create", json!({"name": "Work"})).await;
+    let (address, old_token) = daemon.tcp();
+    let home = daemon.kill();
+    assert!(home.dir("run/srvd.sock").exists(), "a crash leaves the socket");
+    let again = home.start();
+    assert_eq!(again.call("bundle.get", json!({"bundleId": made["id"]})).await, made);
+    let (_, token) = again.tcp();
+    assert_ne!(token, old_token, "{address}");
+}
+
+#[test]
+fn migrate_only_is_idempotent_and_starts_nothing() {
+    let home = Home::new();
+    for _ in 0..2 {
+        let output = home.run(&["--migrate-only"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("schema 1"), "{output:?}");
+    }
+    assert!(!home.dir("run/endpoint.json").exists());
+}
+
+#[test]
+fn print_config_shows_the_result_without_starting() {
+    let home = Home::new().config("srvd.toml", "[listen]\ntcp = \"off\"\n");
+    let output = home.run(&["--print-config"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(text.contains("tcp = \"off\"") && text.contains("filter = \"trace\""), "{text}");
+    assert_eq!(files_below(&home.dir("data")), Vec::<std::path::PathBuf>::new());
+}

@@ -1,0 +1,156 @@
+//! API keys: validated, sealed, bound, announced; rejected ones are nowhere.
+
+use serde_json::{Value, json};
+
+use crate::standin::Standin;
+use crate::support::{Daemon, Home, event, files_below};
+
+/// A daemon whose key services are the stand-in.
+async fn fixture() -> (Daemon, Standin) {
+    let standin = Standin::start().await;
+    let services = ["anthropic", "openai", "github", "moonshot"];
+    let entry = |id: &str| format!("[providers.{id}.key]\nbase-url = \"{}\"\n", standin.url());
+    let overlay = services.map(entry).concat();
+    (Home::new().config("providers.d/standin.toml", &overlay).start(), standin)
+}
+
+fn submit(provider: &str, key: &str) -> Value {
+    json!({"providerId": provider, "apiKey": key, "accountName": "main", "bundleName": format!("{provider} keys")})
+}
+
+/// Keys that look like each provider's own.
+const KEYS: [(&str, &str); 4] = [
+    ("anthropic", "sk-ant-api03-planted-secret-0123456789abcdefghij"),
+    ("openai", "sk-proj-planted-secret-0123456789abcdefghij"),
+    ("github", "ghp_plantedsecret0123456789abcdefghijklmno"),
+    ("moonshot", "sk-planted-secret-moonshot-0123456789abcdefghij"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepted_keys_are_sealed_bound_and_announced() {
+    let (daemon, standin) = fixture().await;
+    let client = daemon.client().await;
+    let mut events = client.subscribe(["*"]).await.unwrap();
+    for (provider, key) in KEYS {
+        standin.accept_key(key);
+        let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
+        assert_eq!((&done["success"], &done["status"]), (&json!(true), &json!("valid")), "{done}");
+        let bundle = done["bundleId"].as_str().unwrap();
+        let topic = format!("identitybundlebindings:changed:{bundle}");
+        assert_eq!(event(&mut events, &topic).await, Some(json!({"bundleId": bundle})));
+        let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
+        assert_eq!(account["maskedTail"], &key[key.len() - 4..]);
+        assert_eq!(account["secretRef"], json!({"backend": "sealed"}));
+        assert_eq!((&account["status"], &account["evidence"]), (&json!("valid"), &json!("live")));
+        assert_eq!(account["boundTo"], json!([bundle]));
+    }
+    let bundles = daemon.call("bundle.list", json!({})).await;
+    assert_eq!(bundles["bundles"].as_array().unwrap().len(), 1 + KEYS.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_key_is_stored_nowhere() {
+    let (daemon, _standin) = fixture().await;
+    for (provider, key) in KEYS {
+        let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
+        assert_eq!(
+            (&done["success"], &done["errorKind"]),
+            (&json!(false), &json!("not_authenticated")),
+            "{done}"
+        );
+        assert!(done.get("accountId").is_none() && done.get("bundleId").is_none());
+    }
+    assert_eq!(daemon.call("account.list", json!({})).await, json!({"accounts": [], "corrupt": []}));
+    assert_eq!(daemon.call("bundle.list", json!({})).await["bundles"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_be_asked_leaves_the_status_unknown() {
+    let (daemon, standin) = fixture().await;
+    drop(standin);
+    let (provider, key) = KEYS[0];
+    let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
+    assert_eq!((&done["success"], &done["status"]), (&json!(true), &json!("unknown")), "{done}");
+    assert!(done["error"].as_str().unwrap().contains("127.0.0.1"), "{done}");
+    let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
+    assert_eq!((&account["status"], &account["evidence"]), (&json!("unknown"), &json!("none")));
+    assert_eq!(account["statusReason"], done["error"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_key_takes_the_place_of_the_first_and_keeps_its_account() {
+    let (daemon, standin) = fixture().await;
+    let (provider, key) = KEYS[1];
+    standin.accept_key(key);
+    let first = daemon.call("auth.submitapikey", submit(provider, key)).await;
+    let into = json!({"providerId": "OpenAI ", "apiKey": format!("{key}second"), "accountName": "other", "intoBundleId": first["bundleId"], "validate": false});
+    let second = daemon.call("auth.submitapikey", into).await;
+    assert_eq!((&second["accountId"], &second["bundleId"]), (&first["accountId"], &first["bundleId"]));
+    assert_eq!(second["status"], "unknown");
+    let account = daemon.call("account.get", json!({"accountId": first["accountId"]})).await;
+    assert_eq!(account["maskedTail"], "cond");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unusable_keys_and_targets_are_refused_by_name() {
+    let (daemon, standin) = fixture().await;
+    let (provider, key) = KEYS[0];
+    standin.accept_key(key);
+    let check = async |changes: Value, code: i32, name: &str, value: Value| {
+        let mut params = submit(provider, key);
+        params.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let (got, data) = daemon.refused("auth.submitapikey", params).await;
+        assert_eq!((got, &data[name]), (code, &value), "{changes} -> {data}");
+    };
+    check(json!({"apiKey": ""}), 1005, "field", json!("apiKey")).await;
+    check(json!({"apiKey": "sk-ant-with\nnewline-0123456789"}), 1005, "field", json!("apiKey")).await;
+    check(json!({"apiKey": "x".repeat(9000)}), 1005, "field", json!("apiKey")).await;
+    check(json!({"providerId": "nobody"}), 1003, "kind", json!("unknown_provider")).await;
+    check(json!({"providerId": "codex"}), 1005, "field", json!("providerId")).await;
+    check(json!({"intoBundleId": "../x"}), 1005, "field", json!("intoBundleId")).await;
+    check(json!({"intoBundleId": "blank"}), 1005, "field", json!("intoBundleId")).await;
+    check(json!({"intoBundleId": "nobody"}), 1001, "what", json!("bundle")).await;
+    check(json!({"bundleName": "Blank"}), 1002, "what", json!("bundle name")).await;
+    check(json!({"accountName": ""}), 1005, "kind", json!("invalid_input")).await;
+    assert_eq!(standin.requests().len(), 1, "only the last one came as far as the provider");
+    assert_eq!(daemon.call("account.list", json!({})).await, json!({"accounts": [], "corrupt": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_key_is_in_no_log_error_event_or_file() {
+    let (daemon, standin) = fixture().await;
+    let client = daemon.client().await;
+    let mut events = client.subscribe(["*"]).await.unwrap();
+    let mut heard = String::new();
+    for (provider, key) in KEYS {
+        heard += &daemon.call("auth.submitapikey", submit(provider, key)).await.to_string();
+        standin.accept_key(key);
+        let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
+        let topic = format!("identityaccounts:changed:{}", done["accountId"].as_str().unwrap());
+        heard.extend(event(&mut events, &topic).await.map(|data| data.to_string()));
+        // In a field where it does not belong, and as the wrong type.
+        for params in [
+            json!({"providerId": provider, "apiKey": [key], "accountName": "a"}),
+            json!({"providerId": provider, "apiKey": key, "accountName": "a", "validate": key}),
+            json!({"providerId": key, "apiKey": key, "accountName": "a"}),
+        ] {
+            let error = daemon.error("auth.submitapikey", params).await;
+            heard.extend([error.message.to_string(), error.data.unwrap_or_default().to_string()]);
+        }
+    }
+    heard += &daemon.call("account.list", json!({})).await.to_string();
+    let pid = daemon.pid();
+    heard += &std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let log = daemon.log();
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is at trace level");
+    let home = daemon.kill();
+    for (_, key) in KEYS {
+        assert!(!heard.contains(key), "an answer holds the key");
+        assert!(!log.contains(key), "the log holds the key");
+        for path in files_below(&home.dir("")) {
+            let bytes = std::fs::read(&path).unwrap();
+            let found = bytes.windows(key.len()).any(|window| window == key.as_bytes());
+            assert!(!found, "{} holds the key", path.display());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The stand-in itself: tests of the daemon lean on these answers.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use super::Standin;
+
+struct Ask<'a> {
+    method: Method,
+    path: &'a str,
+    headers: &'a [(&'a str, &'a str)],
+    body: Value,
+}
+
+async fn ask(standin: &Standin, ask: Ask<'_>) -> (StatusCode, Value) {
+    let mut request = Request::builder().method(ask.method).uri(format!("{}{}", standin.url(), ask.path));
+    for (name, value) in ask.headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(ask.body.to_string()))).unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let response = client.request(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+async fn get(standin: &Standin, path: &str, headers: &[(&str, &str)]) -> StatusCode {
+    ask(standin, Ask { method: Method::GET, path, headers, body: Value::Null }).await.0
+}
+
+async fn post(standin: &Standin, path: &str, body: Value) -> (StatusCode, Value) {
+    ask(standin, Ask { method: Method::POST, path, headers: &[], body }).await
+}
+
+#[tokio::test]
+async fn only_an_accepted_key_passes_each_key_check() {
+    let standin = Standin::start().await;
+    standin.accept_key("sk-good");
+    let version = ("anthropic-version", "2023-06-01");
+    let agent = ("user-agent", "test");
+    let (good, bad) = (("authorization", "Bearer sk-good"), ("authorization", "Bearer sk-bad"));
+    let check = async |path: &str, headers: &[(&str, &str)], expected: u16| {
+        assert_eq!(get(&standin, path, headers).await.as_u16(), expected, "{path} {headers:?}");
+    };
+    check("/v1/models", &[("x-api-key", "sk-good"), version], 200).await;
+    check("/v1/models", &[("x-api-key", "sk-good")], 400).await;
+    check("/v1/models", &[("x-api-key", "sk-bad"), version], 401).await;
+    check("/v1/models", &[good], 200).await;
+    check("/v1/models", &[bad], 401).await;
+    check("/v1/models", &[], 401).await;
+    check("/user", &[good, agent], 200).await;
+    check("/user", &[good], 403).await;
+    check("/user", &[bad, agent], 401).await;
+    check("/coding/v1/models", &[good], 401).await;
+    check("/elsewhere", &[good], 404).await;
+}
+
+#[tokio::test]
+async fn a_device_login_waits_for_the_person_and_is_redeemed_once() {
+    let standin = Standin::start().await;
+    standin.person("grace@example.com", "acct-7");
+    let (_, login) = post(&standin, "/api/accounts/deviceauth/usercode", json!({"client_id": "x"})).await;
+    let poll = || post(&standin, "/api/accounts/deviceauth/token", login.clone());
+    assert_eq!(poll().await.0, StatusCode::FORBIDDEN);
+    standin.seen("POST /api/accounts/deviceauth/token").await;
+    standin.approve();
+    let (status, code) = poll().await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(poll().await.0, StatusCode::BAD_REQUEST);
+
+    let exchange = json!({
+        "grant_type": "authorization_code",
+        "code": code["authorization_code"],
+        "code_verifier": code["code_verifier"],
+    });
+    assert_eq!(post(&standin, "/oauth/token", exchange.clone()).await.0, StatusCode::OK);
+    assert_eq!(post(&standin, "/oauth/token", exchange).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        standin.requests(),
+        [
+            "POST /api/accounts/deviceauth/usercode",
+            "POST /api/accounts/deviceauth/token",
+            "POST /api/accounts/deviceauth/token",
+            "POST /api/accounts/deviceauth/token",
+            "POST /oauth/token",
+            "POST /oauth/token",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_denied_login_is_told_so() {
+    let standin = Standin::start().await;
+    assert_eq!(standin.kimi_env()[1].1, format!("{}/coding/v1", standin.url()));
+    let (_, login) = post(&standin, "/api/oauth/device_authorization", json!({})).await;
+    standin.deny();
+    let poll = json!({
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "device_code": login["device_code"],
+    });
+    let denied = post(&standin, "/api/oauth/token", poll).await;
+    assert_eq!(denied, (StatusCode::BAD_REQUEST, json!({"error": "access_denied"})));
+}

@@ -1,0 +1,249 @@
+//! A daemon of one's own for a test: the built program in its own directories.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, RpcError, Subscription};
+use serde_json::{Value, json};
+use srvd::endpoint::Endpoint;
+use tokio::net::UnixStream;
+
+/// How long anything may take before a test gives up. Generous, because the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// The key of every test daemon.
+pub(crate) const KEY: &str = "test-key-0123456789abcdef-0123456789";
+
+/// Directories of a daemon that need not run.
+pub(crate) struct Home {
+    root: tempfile::TempDir,
+    path: Vec<PathBuf>,
+}
+
+impl Home {
+    /// Fresh directories with a key and an empty home.
+    pub(crate) fn new() -> Self {
+        let root = tempfile::Builder::new().prefix("srvd-it-").tempdir().unwrap();
+        let home = Self { root, path: vec!["/usr/local/bin".into(), "/usr/bin".into(), "/bin".into()] };
+        for dir in ["home", "config", "data"] {
+            srvd::private::directory(&home.dir(dir)).unwrap();
+        }
+        srvd::private::replace_file(&home.dir("config/encryption.key"), KEY.as_bytes()).unwrap();
+        home
+    }
+
+    /// A place below the root.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Puts a directory first on the daemon's search path.
+    pub(crate) fn search(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.path.insert(0, dir.into());
+        self
+    }
+
+    /// Adds lines to `srvd.toml`, or a provider entry to `providers.d`.
+    pub(crate) fn config(self, name: &str, text: &str) -> Self {
+        let path = self.dir("config").join(name);
+        std::fs::DirBuilder::new().recursive(true).create(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    /// The program with exactly the environment that its directories need.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_srvd"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.dir("home"))
+            .env("SRVD_CONFIG_DIR", self.dir("config"))
+            .env("SRVD_DATA_DIR", self.dir("data"))
+            .env("SRVD_RUNTIME_DIR", self.dir("run"))
+            .env("SRVD_LOG", "trace")
+            .env("PATH", std::env::join_paths(&self.path).unwrap())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Starts the daemon and waits until it serves.
+    pub(crate) fn start(self) -> Daemon {
+        self.start_with(|command| command)
+    }
+
+    /// The same, with something changed about how it is started.
+    pub(crate) fn start_with(self, change: impl FnOnce(&mut Command) -> &mut Command) -> Daemon {
+        let log = std::fs::File::options().create(true).append(true).open(self.dir("log")).unwrap();
+        let child = change(&mut self.command(&["serve"])).stderr(log).stdout(Stdio::null()).spawn().unwrap();
+        let daemon = Daemon { child, home: self };
+        let waited = daemon.home.run(&["wait", "--timeout", "30"]);
+        assert!(waited.status.success(), "the daemon did not start:\n{}", daemon.log());
+        daemon
+    }
+}
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    pub(crate) home: Home,
+}
+
+impl Daemon {
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        let mut text = String::new();
+        std::fs::File::open(self.home.dir("log")).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What local clients are told.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::read(&self.home.dir("run")).unwrap()
+    }
+
+    /// `host:port` of the TCP listener, and the token.
+    pub(crate) fn tcp(&self) -> (String, String) {
+        let endpoint = self.endpoint();
+        let url = endpoint.url.unwrap();
+        let address = url.strip_prefix("ws://").unwrap().strip_suffix("/rpc").unwrap().to_owned();
+        (address, std::fs::read_to_string(endpoint.token_file).unwrap())
+    }
+
+    /// A client on the Unix socket.
+    pub(crate) async fn client(&self) -> Client {
+        let stream = UnixStream::connect(self.home.dir("run/srvd.sock")).await.unwrap();
+        Client::connect(stream, options()).await.unwrap()
+    }
+
+    /// Calls a method and takes its result.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
+        self.client()
+            .await
+            .call_raw(method, &params)
+            .await
+            .unwrap_or_else(|error| panic!("{method}: {error:?}"))
+    }
+
+    /// Calls a method that must fail, and takes the code and the data.
+    pub(crate) async fn refused(&self, method: &str, params: Value) -> (i32, Value) {
+        let error = self.error(method, params).await;
+        (error.code, error.data.unwrap_or_default())
+    }
+
+    /// Calls a method that must fail, and takes the whole error.
+    pub(crate) async fn error(&self, method: &str, params: Value) -> RpcError {
+        match self.client().await.call_raw(method, &params).await {
+            Err(CallError::Rpc(error)) => error,
+            other => panic!("{method} should fail but gave {other:?}"),
+        }
+    }
+
+    /// Waits for a session until `done` says yes, by `auth.poll` with its waiting.
+    pub(crate) async fn session(&self, id: &str, done: impl Fn(&Value) -> bool) -> Value {
+        let client = self.client().await;
+        let follow = async {
+            let mut revision = 0;
+            loop {
+                let params = json!({"sessionId": id, "afterRevision": revision, "waitMs": 30_000});
+                let session = client.call_raw("auth.poll", &params).await.unwrap();
+                if done(&session) {
+                    return session;
+                }
+                assert!(!is_over(&session), "the session ended: {session}");
+                revision = session["revision"].as_u64().unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, follow).await.unwrap_or_else(|_| panic!("no news of {id}"))
+    }
+
+    /// Waits until a session has ended.
+    pub(crate) async fn ended(&self, id: &str) -> Value {
+        self.session(id, is_over).await
+    }
+
+    /// Sends a signal by the process id.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) -> (ExitStatus, Home) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.child.wait().unwrap();
+        (status, self.take_home())
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) -> Home {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.take_home()
+    }
+
+    fn take_home(mut self) -> Home {
+        let placeholder = Home { root: tempfile::tempdir().unwrap(), path: Vec::new() };
+        std::mem::replace(&mut self.home, placeholder)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // A daemon that was stopped already has no process to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a session has ended.
+pub(crate) fn is_over(session: &Value) -> bool {
+    matches!(session["status"].as_str(), Some("success" | "failed"))
+}
+
+/// The next event of a topic.
+pub(crate) async fn event(subscription: &mut Subscription, wanted: &str) -> Option<Value> {
+    let find = async {
+        loop {
+            match subscription.next().await.expect("the connection is open") {
+                ClientEvent::Event { topic, data, .. } if topic == wanted => return data,
+                ClientEvent::Event { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("no event {wanted}"))
+}
+
+fn options() -> ClientOptions {
+    ClientOptions::new("srvd.sock", "/rpc", srvd::cli::EVENT_NAMES)
+}
+
+/// Every regular file below a directory, for looking through their bytes.
+pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
