@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# Sourced by quickstart.sh and install.sh from the repository's root: what both need.
+
+fail() {
+  echo "$(basename "$0"): $1" >&2
+  exit "${2:-1}"
+}
+
+# srvd's own rules for its directories.
+if [[ $(uname -s) == Darwin ]]; then
+  support="$HOME/Library/Application Support/srvd"
+  config_dir=${SRVD_CONFIG_DIR:-$support}
+  data_dir=${SRVD_DATA_DIR:-$support}
+  runtime_dir=${SRVD_RUNTIME_DIR:-$data_dir/run}
+else
+  config_dir=${SRVD_CONFIG_DIR:-${XDG_CONFIG_HOME:-$HOME/.config}/srvd}
+  data_dir=${SRVD_DATA_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/srvd}
+  runtime_dir=${SRVD_RUNTIME_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/srvd}}
+  runtime_dir=${runtime_dir:-$data_dir/run}
+fi
+
+# Builds the release binary and prints its path; cargo's own words go to standard error.
+build() {
+  local wanted found
+  if ! command -v cargo >/dev/null; then fail "cargo is missing; install Rust: https://rustup.rs" 69; fi
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  found=$(cargo --version | awk '{ print $2 }')
+  if [[ $(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1) != "$wanted" ]]; then
+    fail "Rust $found is too old, $wanted is needed: rustup update stable" 69
+  fi
+  if ! command -v cc >/dev/null; then
+    fail "a C compiler is missing (SQLite is built from source); install one: apt-get install build-essential, or xcode-select --install" 69
+  fi
+  # Bash forgets "set -e" inside $(..), hence the "&&".
+  cargo build --release --locked -p srvd &&
+    echo "${CARGO_TARGET_DIR:-$PWD/target}/release/srvd"
+}
+
+# Makes the encryption key when there is none anywhere; an existing one is never touched.
+ensure_key() {
+  if [[ -n ${OAUTH_ENCRYPTION_KEY:-}${OAUTH_ENCRYPTION_KEY_FILE:-} || -e $config_dir/encryption.key ]]; then return; fi
+  "$1" key generate
+  echo "Keep a copy of $config_dir/encryption.key: without it the stored secrets cannot be read."
+}
+
+# Brings the database up to date. A daemon that runs holds it (75) and does the same when it is started again.
+migrate() {
+  local code=0
+  "$1" --migrate-only || code=$?
+  if ((code != 0 && code != 75)); then exit "$code"; fi
+}
+
+# Whether a daemon answers; the file alone proves nothing, it can be left over.
+running() { [[ -f $runtime_dir/endpoint.json ]] && "$1" wait --timeout 1 >/dev/null 2>&1; }
+
+endpoint() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",]*\).*/\1/p" "$runtime_dir/endpoint.json" | head -n 1; }

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Installs srvd for this user: the release binary in ~/.local/bin (or $PREFIX/bin), a key when there is none, the
+# database brought up to date. Configuration that is there is never touched.
+#   --service   also installs and starts the user service (systemd user unit, launchd agent)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
+
+service=
+case ${1:-} in
+'') ;;
+--service) service=yes ;;
+*) fail "usage: [PREFIX=DIR] install.sh [--service]" 64 ;;
+esac
+bin=${PREFIX:-$HOME/.local}/bin
+
+# Writes $1 with the real paths to $2.
+write_unit() {
+  mkdir -p "$(dirname "$2")"
+  sed -e "s|%h/.local/bin|$bin|g" -e "s|@BIN@|$bin|g" -e "s|@HOME@|$HOME|g" "$1" >"$2"
+  echo "Wrote $2"
+}
+
+install_systemd() {
+  write_unit config/systemd/srvd.service "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/srvd.service"
+  systemctl --user daemon-reload
+  systemctl --user enable srvd
+  # A restart, so that a service that runs already takes the new binary.
+  systemctl --user restart srvd
+  echo "Started. Log: journalctl --user -u srvd. To run it without a login session: loginctl enable-linger"
+}
+
+install_launchd() {
+  local agent=$HOME/Library/LaunchAgents/dev.srvd.srvd.plist
+  mkdir -p "$HOME/Library/Logs"
+  (umask 077 && touch "$HOME/Library/Logs/srvd.log")
+  write_unit config/launchd/dev.srvd.srvd.plist "$agent"
+  # Not loaded yet is no error.
+  launchctl bootout "gui/$(id -u)/dev.srvd.srvd" 2>/dev/null || true
+  launchctl bootstrap "gui/$(id -u)" "$agent"
+  echo "Started. Log: $HOME/Library/Logs/srvd.log"
+}
+
+program=$(build)
+mkdir -p "$bin"
+# A new file and a rename: a running daemon keeps the old one, and nobody sees half a binary.
+cp "$program" "$bin/.srvd.new"
+chmod 755 "$bin/.srvd.new"
+mv -f "$bin/.srvd.new" "$bin/srvd"
+ensure_key "$bin/srvd"
+migrate "$bin/srvd"
+echo "Installed $bin/srvd ($("$bin/srvd" --version))"
+case :$PATH: in
+*:$bin:*) ;;
+*) echo "$bin is not on your PATH" ;;
+esac
+
+if [[ -z $service ]]; then
+  echo "Start it with: srvd (or install the service: scripts/install.sh --service)"
+elif [[ $(uname -s) == Darwin ]]; then
+  install_launchd
+elif command -v systemctl >/dev/null; then
+  install_systemd
+else
+  fail "there is no systemd here; start srvd by hand" 69
+fi
