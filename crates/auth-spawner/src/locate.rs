@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -29,7 +29,7 @@ pub(crate) fn is_executable(path: &Path) -> bool {
 
 /// The version that the CLI prints: its first token that looks like one, else its first line.
 ///
-/// At most 16 KiB of output are read. `None` when the program cannot be run, prints nothing, or needs longer
+/// At most 16 KiB of output are read. `None` when the program cannot be run, fails, prints nothing, or needs longer
 /// than `timeout`, after which its process group is ended.
 pub async fn version(path: &Path, args: &[String], env: &ChildEnv, timeout: Duration) -> Option<String> {
     let mut child = Command::new(path)
@@ -54,7 +54,8 @@ pub async fn version(path: &Path, args: &[String], env: &ChildEnv, timeout: Dura
     };
     let ended = tokio::time::timeout(timeout, read).await;
     drop(leash);
-    ended.ok()?.ok()?;
+    // What a program says when it fails is no version.
+    ended.ok()?.ok().filter(ExitStatus::success)?;
     // Some CLIs print their version on standard error.
     [out, err].iter().find_map(|bytes| version_in(&String::from_utf8_lossy(bytes)))
 }
@@ -85,6 +86,17 @@ mod tests {
         check("\nOpenClaw v2026.9.6-beta.1\n", Some("2026.9.6-beta.1"));
         check("kimi, no number\n", Some("kimi, no number"));
         check(" \n", None);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_has_no_version() {
+        let asked = async |script: &str| {
+            let args = ["-c".to_owned(), script.to_owned()];
+            version(Path::new("/bin/sh"), &args, &ChildEnv::default(), Duration::from_secs(60)).await
+        };
+        assert_eq!(asked("echo cli 1.2.3").await.as_deref(), Some("1.2.3"));
+        assert_eq!(asked("echo cli 1.2.3 >&2").await.as_deref(), Some("1.2.3"));
+        assert_eq!(asked("echo error 1.2.3; exit 1").await, None);
     }
 
     #[test]

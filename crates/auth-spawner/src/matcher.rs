@@ -105,7 +105,7 @@ impl Matcher {
         });
         let device = self.patterns.device_code.is_some();
         linked.map(String::as_str).chain(shown).find_map(|text| {
-            let openable = openable(text, &self.hosts)?;
+            let openable = openable(text, &self.hosts, self.patterns.url.is_some())?;
             Some(Seen::Url { url: text.to_owned(), openable, device })
         })
     }
@@ -122,8 +122,9 @@ impl Matcher {
     }
 }
 
-/// `None`: not an address for a person. Otherwise whether it may be opened without asking.
-fn openable(text: &str, hosts: &[String]) -> Option<bool> {
+/// `None`: not an address for a person. Otherwise whether it may be opened without asking. `asked_for`: the recipe has
+/// a pattern for its address.
+fn openable(text: &str, hosts: &[String], asked_for: bool) -> Option<bool> {
     let url = Url::parse(text).ok().filter(|_| text.len() <= URL_BYTES)?;
     let host = url.host_str()?;
     let listed = hosts.iter().any(|entry| match entry.strip_prefix("*.") {
@@ -131,8 +132,8 @@ fn openable(text: &str, hosts: &[String]) -> Option<bool> {
         None => host.eq_ignore_ascii_case(entry),
     });
     let loopback = is_loopback(&url);
-    // The CLI's own listener is nothing that a person opens.
-    if loopback && !listed {
+    // The CLI's own listener is nothing that a person opens, and a vendor that stands on this machine matches a pattern.
+    if loopback && !listed && !asked_for {
         return None;
     }
     let plain = url.username().is_empty() && url.password().is_none();
@@ -212,6 +213,12 @@ mod tests {
                 "   other",
             ],
             &[url("https://auth.openai.com/codex/device", true, true), Seen::DeviceCode("ABCD-12345".into())],
+        );
+        check(
+            "codex",
+            "device-auth",
+            &["   http://127.0.0.1:4000/codex/device", "see http://127.0.0.1:4000/other"],
+            &[url("http://127.0.0.1:4000/codex/device", false, true)],
         );
         check(
             "claude",

@@ -9,9 +9,12 @@ use crate::snapshot::{FailureKind, Snapshot};
 
 /// Takes what a login session reports.
 pub trait Sink: Send + Sync + 'static {
-    /// The session moved: persist and announce it. Called in order for one session and awaited, at most five
-    /// seconds, before the session goes on.
+    /// The session moved: record it. Called in order for one session and awaited, at most five seconds, before
+    /// anybody can see the new snapshot.
     fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()>;
+
+    /// Whoever asks now sees this snapshot: the moment to announce it. Must not block.
+    fn shown(&self, snapshot: &Snapshot);
 
     /// The login is proven: commit it. Only `Ok` makes the session a success. Awaited at most thirty seconds;
     /// an answer that takes longer counts as `storage`, so the implementation should end by itself before.

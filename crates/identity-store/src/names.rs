@@ -16,7 +16,15 @@ const MAX_SECRET: usize = 64 * 1024;
 /// A key shorter than this shows nothing of itself.
 const MASKABLE: usize = 16;
 
-/// A name: trimmed, 1 to 100 characters, none of them a control character.
+/// The name as it will be stored, for a caller that wants to refuse a bad one before it does anything: trimmed, 1 to
+/// 100 characters, none of them a control character.
+///
+/// # Errors
+/// [`StoreError::InvalidName`] with the field that was given.
+pub fn check_name(field: &'static str, text: &str) -> Result<String, StoreError> {
+    name(field, text)
+}
+
 pub(crate) fn name(field: &'static str, text: &str) -> Result<String, StoreError> {
     let text = text.trim();
     let reason = if text.is_empty() {

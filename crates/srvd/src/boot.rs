@@ -195,7 +195,7 @@ fn announce(broker: &Broker) -> Announce {
                     events::account_changed(id.as_str()),
                     Some(serde_json::json!({"accountId": id.as_str()})),
                 ),
-                // The spawner's report follows, and only then does a poll show the new state.
+                // The spawner announces sessions, at the moment when a poll shows the new state.
                 Change::Session(_) => continue,
             };
             broker.publish(&topic, now(), data);

@@ -95,8 +95,6 @@ impl Logins {
                 tracing::error!(%error, session = %id, "the process of a login could not be recorded");
             }
         }
-        let data = serde_json::json!({ "sessionId": snapshot.id, "revision": snapshot.revision });
-        self.0.broker.publish(&events::session_changed(&snapshot.id), now(), Some(data));
     }
 
     async fn record_end(&self, id: &SessionId, snapshot: &Snapshot) {
@@ -168,6 +166,14 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
             kind: FailureKind::IdentityMismatch,
             message: "the login came back as another person; the stored account was not changed".to_owned(),
         },
+        StoreError::Conflict { what: "bundle name", .. } => SaveError {
+            kind: FailureKind::Conflict,
+            message: "another bundle took the name meanwhile; nothing was stored".to_owned(),
+        },
+        StoreError::NotFound { .. } => SaveError {
+            kind: FailureKind::NotFound,
+            message: "the bundle was deleted meanwhile; nothing was stored".to_owned(),
+        },
         _ => SaveError {
             kind: FailureKind::Storage,
             message: "the login is good but could not be stored".to_owned(),
@@ -178,6 +184,11 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
 impl Sink for Logins {
     fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()> {
         self.clone().moved(snapshot).boxed()
+    }
+
+    fn shown(&self, snapshot: &Snapshot) {
+        let data = serde_json::json!({ "sessionId": snapshot.id, "revision": snapshot.revision });
+        self.0.broker.publish(&events::session_changed(&snapshot.id), now(), Some(data));
     }
 
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {

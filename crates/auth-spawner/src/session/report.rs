@@ -100,6 +100,7 @@ impl Report {
             tracing::warn!(session = %self.snapshot.id, "the sink did not take note of a login's move in time");
         }
         self.sender.send_replace(self.snapshot.clone());
+        self.shared.sink.shown(&self.snapshot);
     }
 
     /// Puts a failure into words.

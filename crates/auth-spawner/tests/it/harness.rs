@@ -40,6 +40,10 @@ impl Sink for Ear {
         std::future::ready(()).boxed()
     }
 
+    fn shown(&self, snapshot: &Snapshot) {
+        assert_eq!(self.moves.lock().unwrap().iter().filter(|moved| *moved == snapshot).count(), 1);
+    }
+
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
         self.logins.lock().unwrap().push(login);
         std::future::ready(self.answer.clone()).boxed()

@@ -95,10 +95,14 @@ async fn not_started(app: &App, id: &SessionId, error: &str, kind: &str) -> Resu
         now: now(),
     };
     app.store.finish_session(id, end).await?;
+    let data = serde_json::json!({ "sessionId": id.as_str(), "revision": 1 });
+    app.broker.publish(&crate::api::events::session_changed(id.as_str()), now(), Some(data));
     Ok(())
 }
 
+/// Refuses a name for a new bundle that cannot be one, or is another bundle's.
 pub(super) async fn refuse_taken(app: &App, name: &str) -> Result<(), ApiError> {
+    identity_store::check_name("bundleName", name)?;
     match app.store.bundle_named(name).await? {
         None => Ok(()),
         Some(bundle) => Err(ApiError::new(Kind::Conflict, "a bundle of this name exists")

@@ -21,6 +21,7 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
     let service = provider.key.as_ref().ok_or_else(|| {
         ApiError::invalid_input("providerId", "this provider takes no API key").hint("use auth.start")
     })?;
+    identity_store::check_name("accountName", &params.account_name)?;
     let into = app.target("intoBundleId", params.into_bundle_id.as_deref()).await?;
     let name = params.bundle_name.filter(|name| !name.trim().is_empty());
     if into.is_none()

@@ -111,8 +111,9 @@ async fn unusable_keys_and_targets_are_refused_by_name() {
     check(json!({"intoBundleId": "blank"}), 1005, "field", json!("intoBundleId")).await;
     check(json!({"intoBundleId": "nobody"}), 1001, "what", json!("bundle")).await;
     check(json!({"bundleName": "Blank"}), 1002, "what", json!("bundle name")).await;
-    check(json!({"accountName": ""}), 1005, "kind", json!("invalid_input")).await;
-    assert_eq!(standin.requests().len(), 1, "only the last one came as far as the provider");
+    check(json!({"accountName": ""}), 1005, "field", json!("accountName")).await;
+    check(json!({"bundleName": "a\u{7}b"}), 1005, "field", json!("bundleName")).await;
+    assert_eq!(standin.requests(), Vec::<String>::new(), "nothing came as far as the provider");
     assert_eq!(daemon.call("account.list", json!({})).await, json!({"accounts": [], "corrupt": []}));
 }
 

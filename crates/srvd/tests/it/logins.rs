@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fake::{self, HAPPY, PROVIDER};
-use crate::support::{Daemon, event, files_below};
+use crate::support::{Daemon, event, files_below, left_over};
 
 const CALLBACK: &str = "https://login.fake.test/callback?code=planted-code-123&state=st4te";
 
@@ -250,18 +250,4 @@ async fn what_passes_through_a_login_is_in_no_log_event_or_database_file() {
             assert!(owned_by_cli || !found, "{} holds {secret}", path.display());
         }
     }
-}
-
-/// The processes of a session, by the marker that each child is given.
-fn left_over(session: &str) -> Vec<u32> {
-    let marker = format!("SRVD_SESSION={session}");
-    let processes = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    processes
-        .filter(|pid: &u32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes())
-        })
-        .collect()
 }

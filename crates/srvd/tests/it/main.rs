@@ -3,11 +3,16 @@
 #![cfg(test)]
 
 mod bundles;
+mod commands;
 mod daemon;
 mod fake;
+mod frontend;
 mod http;
 mod keys;
 mod logins;
+mod program;
+mod real_clis;
 mod refusals;
 mod standin;
 mod support;
+mod wire;

@@ -122,6 +122,8 @@ async fn bundles_and_providers() {
     check(&daemon, json!({"intoBundleId": "blank"}), 1005, "intoBundleId").await;
     check(&daemon, json!({"intoBundleId": "nobody"}), 1001, "bundle").await;
     check(&daemon, json!({"bundleName": "BLANK"}), 1002, "bundle name").await;
+    check(&daemon, json!({"bundleName": "x".repeat(101)}), 1005, "bundleName").await;
+    check(&daemon, json!({"bundleName": "a\u{1b}b"}), 1005, "bundleName").await;
     check(&daemon, json!({"providerId": "nobody"}), 1003, "").await;
     check(&daemon, json!({"providerId": "anthropic"}), 1005, "providerId").await;
     check(&daemon, json!({"providerId": "claude"}), 1001, "cli").await;

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, RpcError, Subscription};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ impl Home {
     }
 }
 
-/// A running daemon; killed when dropped.
+/// A running daemon; stopped when dropped.
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) home: Home,
@@ -199,8 +199,16 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    /// Asks first, because a daemon that is killed leaves the CLIs of its logins running, with the ports they hold.
     fn drop(&mut self) {
-        // A daemon that was stopped already has no process to end.
+        let deadline = Instant::now() + PATIENCE;
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(rustix::process::Signal::TERM);
+        }
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // A daemon that has stopped already has no process to end.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -246,4 +254,28 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// The processes of a session, by the marker that each child is given.
+pub(crate) fn left_over(session: &str) -> Vec<u32> {
+    let marker = format!("SRVD_SESSION={session}");
+    let processes = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    processes
+        .filter(|pid: &u32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes())
+        })
+        .collect()
+}
+
+/// The directory of the provider CLIs that `scripts/clis.sh` installs.
+pub(crate) fn clis() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "the place is named by the test script, not by a user")]
+    let named = std::env::var_os("SRVD_TEST_CLIS").map(PathBuf::from);
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let dir = named.unwrap_or_else(|| workspace.join("target/clis"));
+    assert!(dir.join("complete").is_file(), "no provider CLIs in {}: run scripts/clis.sh", dir.display());
+    dir.join("bin")
 }

@@ -1,0 +1,232 @@
+//! A daemon in directories of its own.
+
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rpc_engine::{Client, ClientOptions};
+use srvd::endpoint::Endpoint;
+use tokio::net::UnixStream;
+
+use crate::table::{megabytes, milliseconds};
+
+/// The key of every daemon here.
+pub(crate) const KEY: &str = "bench-key-0123456789abcdef-0123456789";
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a daemon that starts is tried.
+const LOOK: Duration = Duration::from_micros(200);
+
+const ENTRY: &str = r#"
+[providers.fake]
+display-name = "Fake"
+class = "oauth"
+
+[providers.fake.cli]
+binaries = ["fakecli"]
+install = "build the examples of auth-spawner"
+url-hosts = ["login.fake.test"]
+env = { FAKE_SCRIPT = "@SCRIPT@" }
+
+[providers.fake.cli.config-dir]
+var = "FAKE_HOME"
+name = "fake"
+ambient = "~/.fake"
+
+[providers.fake.cli.credential]
+path = "credentials.json"
+requires = ["/access"]
+
+[[providers.fake.cli.recipes]]
+id = "pipe"
+args = ["login"]
+
+[[providers.fake.cli.recipes]]
+id = "pty"
+args = ["login", "--tty"]
+terminal = { pty = {} }
+"#;
+
+/// The URL with its time of writing, and then a person who takes their time.
+const SCRIPT: &str = "out https://login.fake.test/authorize?t={now_us}\nsleep 60000\n";
+
+/// Directories in which daemons are started one after the other.
+pub(crate) struct Home {
+    pub(crate) root: PathBuf,
+    program: PathBuf,
+}
+
+impl Home {
+    /// Makes the directories, with a key and the scripted CLI as a provider.
+    pub(crate) fn new(root: &Path, program: &Path, fake_cli: &Path) -> Result<Self> {
+        for dir in ["", "home", "config", "config/providers.d", "data", "bin"] {
+            srvd::private::directory(&root.join(dir))?;
+        }
+        srvd::private::replace_file(&root.join("config/encryption.key"), KEY.as_bytes())?;
+        std::fs::copy(fake_cli, root.join("bin/fakecli")).with_context(|| fake_cli.display().to_string())?;
+        std::fs::write(root.join("script"), SCRIPT)?;
+        let entry = ENTRY.replace("@SCRIPT@", &root.join("script").display().to_string());
+        std::fs::write(root.join("config/providers.d/fake.toml"), entry)?;
+        Ok(Self { root: root.to_owned(), program: program.to_owned() })
+    }
+
+    /// Starts the daemon and measures how long that takes.
+    pub(crate) async fn start(&self) -> Result<(Daemon, Boot)> {
+        let (daemon, started) = self.spawn()?;
+        let connect = async {
+            loop {
+                if let Ok(client) = daemon.client().await {
+                    return client;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let connected = tokio::time::timeout(PATIENCE, connect).await;
+        let until_connected = started.elapsed();
+        let _client = connected.with_context(|| daemon.log())?;
+        let daemon = daemon.ready().await?;
+        let by_its_log = daemon.boot_by_its_log()?;
+        Ok((daemon, Boot { until_connected, by_its_log }))
+    }
+
+    /// Starts the daemon without ever connecting to it.
+    pub(crate) async fn start_unseen(&self) -> Result<Daemon> {
+        self.spawn()?.0.ready().await
+    }
+
+    fn spawn(&self) -> Result<(Daemon, Instant)> {
+        // A file of an earlier daemon must not be taken for this one's.
+        let _ = std::fs::remove_file(Endpoint::path(&self.root.join("run")));
+        let log = std::fs::File::create(self.root.join("log"))?;
+        let mut path = self.root.join("bin").into_os_string();
+        path.push(":/usr/local/bin:/usr/bin:/bin");
+        let mut command = Command::new(&self.program);
+        command
+            .arg("serve")
+            .env_clear()
+            .env("HOME", self.root.join("home"))
+            .env("SRVD_CONFIG_DIR", self.root.join("config"))
+            .env("SRVD_DATA_DIR", self.root.join("data"))
+            .env("SRVD_RUNTIME_DIR", self.root.join("run"))
+            .env("SRVD_LISTEN", "127.0.0.1:0")
+            .env("SRVD_LOG_FORMAT", "json")
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let started = Instant::now();
+        let child = command.spawn().with_context(|| self.program.display().to_string())?;
+        Ok((Daemon { child, root: self.root.clone() }, started))
+    }
+}
+
+/// How long a start took.
+#[derive(Clone, Copy)]
+pub(crate) struct Boot {
+    /// From the call that starts the program to a client whose handshake is done.
+    pub(crate) until_connected: Duration,
+    /// What the daemon says, in whole milliseconds.
+    pub(crate) by_its_log: Duration,
+}
+
+impl fmt::Display for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (its log: {})", milliseconds(self.until_connected), milliseconds(self.by_its_log))
+    }
+}
+
+/// A running daemon; ended when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    root: PathBuf,
+}
+
+impl Daemon {
+    /// A client on the Unix socket.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        let stream = UnixStream::connect(crate::socket(&self.root)).await?;
+        let options = ClientOptions::new("srvd.sock", "/rpc", srvd::cli::EVENT_NAMES);
+        Ok(Client::connect(stream, options).await?)
+    }
+
+    /// Resident memory of the daemon and of every process it started.
+    pub(crate) fn memory(&self) -> String {
+        let pid = self.child.id();
+        let Some(own) = resident(pid) else { return "not known on this system".to_owned() };
+        let children: Vec<u64> = children(pid).into_iter().filter_map(resident).collect();
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        let total = own + children.iter().sum::<u64>();
+        format!("{} ({threads} threads, {} child processes)", megabytes(total), children.len())
+    }
+
+    /// Waits until the daemon has said that it is ready.
+    async fn ready(mut self) -> Result<Self> {
+        let until = Instant::now() + PATIENCE;
+        while self.boot_by_its_log().is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the daemon ended with {status}:\n{}", self.log());
+            }
+            ensure!(Instant::now() < until, "the daemon did not start:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(self)
+    }
+
+    fn boot_by_its_log(&self) -> Result<Duration> {
+        let log = self.log();
+        let boot = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find_map(|line| line["boot_ms"].as_u64());
+        Ok(Duration::from_millis(boot.context("the log has no boot_ms")?))
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.root.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Asked first, so that it ends its own children; one that does not listen is killed.
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let until = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < until {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `VmRSS` of a process, in bytes.
+fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The processes whose parent is `parent`.
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let number = |name: std::ffi::OsString| std::str::from_utf8(name.as_bytes()).ok()?.parse().ok();
+    processes
+        .flatten()
+        .filter_map(|entry| number(entry.file_name()))
+        .filter(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // After the name, which may hold anything, come the state and the parent.
+            let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+            fields.split_whitespace().nth(1) == Some(parent.to_string().as_str())
+        })
+        .collect()
+}

@@ -1,0 +1,167 @@
+//! How long a login's URL takes from the CLI's write to the client.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::future::try_join_all;
+use rpc_engine::{CallError, Client, ClientEvent, Subscription};
+use srvd::api::auth::{Cancel, Poll, Session, Start};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::daemon::PATIENCE;
+
+/// One login, counted from the moment that stands in its URL.
+pub(crate) struct Sample {
+    /// Until the event of the state with the URL was with the client.
+    pub(crate) event: Duration,
+    /// Until the client had the URL, which it asks for with each event.
+    pub(crate) answer: Duration,
+}
+
+/// A frontend: one connection that subscribes to every login and asks how each stands when it hears of it.
+pub(crate) struct Watcher {
+    client: Client,
+    arrivals: mpsc::Receiver<Arrival>,
+    /// Logins that were measured; of these there is still news of their end.
+    finished: HashSet<String>,
+}
+
+/// An event, stamped when it came.
+struct Arrival {
+    session: String,
+    revision: u64,
+    at: u128,
+}
+
+/// A poll's answer, stamped when it came.
+type Answer = Result<(Session, u128), CallError>;
+
+/// What is known of one login.
+#[derive(Default)]
+struct Seen {
+    arrivals: HashMap<u64, u128>,
+    url: Option<Url>,
+}
+
+/// The first answer that had the URL.
+struct Url {
+    revision: u64,
+    written: u128,
+    answered: u128,
+}
+
+impl Watcher {
+    /// Subscribes.
+    pub(crate) async fn new(client: Client) -> Result<Self> {
+        let events = client.subscribe(["authsession:changed:*"]).await?;
+        let (sender, arrivals) = mpsc::channel(4096);
+        // It ends with the connection, or with this watcher.
+        tokio::spawn(stamp(events, sender));
+        Ok(Self { client, arrivals, finished: HashSet::new() })
+    }
+
+    /// Starts a login with each of the recipes at once, measures them, and cancels them.
+    pub(crate) async fn measure(&mut self, recipes: &[&str]) -> Result<Vec<Sample>> {
+        let start = recipes.iter().map(|recipe| {
+            let params = Start {
+                provider_id: "fake".to_owned(),
+                recipe: Some((*recipe).to_owned()),
+                ..Start::default()
+            };
+            let client = self.client.clone();
+            async move { client.call(&params).await.map(|started| started.session_id) }
+        });
+        let sessions = try_join_all(start).await?;
+        let samples =
+            tokio::time::timeout(PATIENCE, self.follow(&sessions)).await.context("no URL came")??;
+        let cancel = sessions.iter().map(|id| {
+            let client = self.client.clone();
+            async move { client.call(&Cancel { session_id: id.clone() }).await }
+        });
+        try_join_all(cancel).await?;
+        self.finished.extend(sessions);
+        Ok(samples)
+    }
+
+    async fn follow(&mut self, sessions: &[String]) -> Result<Vec<Sample>> {
+        let mut seen: HashMap<String, Seen> = HashMap::new();
+        let mut polls: JoinSet<Answer> = JoinSet::new();
+        let mut samples = HashMap::new();
+        while samples.len() < sessions.len() {
+            let session = tokio::select! {
+                arrival = self.arrivals.recv() => {
+                    let arrival = arrival.context("the connection closed")?;
+                    if self.finished.contains(&arrival.session) {
+                        continue;
+                    }
+                    let known = seen.entry(arrival.session.clone()).or_default();
+                    known.arrivals.insert(arrival.revision, arrival.at);
+                    if known.url.is_none() {
+                        polls.spawn(poll(self.client.clone(), arrival.session.clone(), arrival.revision));
+                    }
+                    arrival.session
+                }
+                Some(answer) = polls.join_next() => {
+                    let (session, answered) = answer??;
+                    if session.status.is_terminal() {
+                        bail!("a login ended: {:?}", session.error);
+                    }
+                    let known = seen.entry(session.session_id.clone()).or_default();
+                    if let (None, Some(url)) = (&known.url, &session.auth_url) {
+                        let written = written(url)?;
+                        known.url = Some(Url { revision: session.revision, written, answered });
+                    }
+                    session.session_id
+                }
+            };
+            if let Some(sample) = seen.get(&session).and_then(Seen::sample) {
+                samples.insert(session, sample);
+            }
+        }
+        Ok(samples.into_values().collect())
+    }
+}
+
+impl Seen {
+    fn sample(&self) -> Option<Sample> {
+        let url = self.url.as_ref()?;
+        let event = *self.arrivals.get(&url.revision)?;
+        Some(Sample { event: since(url.written, event), answer: since(url.written, url.answered) })
+    }
+}
+
+async fn stamp(mut events: Subscription, sender: mpsc::Sender<Arrival>) {
+    while let Some(event) = events.next().await {
+        let at = now();
+        let ClientEvent::Event { data: Some(data), .. } = event else { continue };
+        let (Some(session), Some(revision)) = (data["sessionId"].as_str(), data["revision"].as_u64()) else {
+            continue;
+        };
+        if sender.send(Arrival { session: session.to_owned(), revision, at }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks for the state that an event announced: it may be published a moment before it can be read.
+async fn poll(client: Client, session_id: String, revision: u64) -> Answer {
+    let params = Poll { session_id, after_revision: Some(revision.saturating_sub(1)), wait_ms: Some(10_000) };
+    let session = client.call(&params).await?;
+    Ok((session, now()))
+}
+
+/// Unix microseconds, from the clock that the CLI reads as well.
+fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
+}
+
+fn written(url: &str) -> Result<u128> {
+    let (_, time) = url.split_once("t=").context("the URL has no time")?;
+    Ok(time.parse()?)
+}
+
+fn since(from: u128, to: u128) -> Duration {
+    Duration::from_micros(u64::try_from(to.saturating_sub(from)).unwrap_or(u64::MAX))
+}

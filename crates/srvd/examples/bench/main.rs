@@ -1,0 +1,166 @@
+//! The benchmark: what the daemon costs at rest, how fast it starts, and how fast a login's URL reaches a client.
+//!
+//! `scripts/bench.sh` builds and runs it. It measures a real daemon as a client sees it and asserts no time: the figures
+//! are printed beside their targets, and a machine that is busy shows in them.
+
+mod daemon;
+mod fill;
+mod logins;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use srvd::api::{account, bundle};
+use tokio::signal::unix::{SignalKind, signal};
+
+use daemon::{Boot, Home};
+use table::{Spread, Table, megabytes};
+
+/// Memory at rest, in megabytes of 10^6 bytes.
+const MEMORY_TARGET: &str = "< 15 MB";
+const BOOT_TARGET: &str = "< 50 ms";
+const URL_TARGET: &str = "p99 < 5 ms";
+/// How long a daemon is left alone before its memory is read.
+const REST: Duration = Duration::from_secs(2);
+/// Logins that run at the same time, for information.
+const AT_ONCE: usize = 20;
+
+/// Measures a built daemon.
+#[derive(Parser)]
+struct Args {
+    /// The daemon's program
+    #[arg(long, value_name = "FILE")]
+    srvd: PathBuf,
+    /// The scripted CLI, an example of auth-spawner
+    #[arg(long, value_name = "FILE")]
+    fake_cli: PathBuf,
+    /// An existing directory for everything that is written; the caller removes it
+    #[arg(long, value_name = "DIR")]
+    work: PathBuf,
+    /// Fewer accounts, starts and logins
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How much is done.
+struct Amount {
+    accounts: usize,
+    boots: usize,
+    logins: usize,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let amount = if args.quick {
+        Amount { accounts: 1000, boots: 5, logins: 40 }
+    } else {
+        Amount { accounts: 10_000, boots: 20, logins: 200 }
+    };
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // A daemon that is dropped is ended, so leaving early leaves nothing behind.
+    tokio::select! {
+        measured = measure(&args, &amount) => std::io::Write::write_all(&mut std::io::stdout(), measured?.to_string().as_bytes())?,
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+    }
+    Ok(())
+}
+
+async fn measure(args: &Args, amount: &Amount) -> Result<Table> {
+    let mut table = Table::default();
+    let size = std::fs::metadata(&args.srvd).with_context(|| args.srvd.display().to_string())?.len();
+    table.row("release binary", megabytes(size), "");
+
+    let empty = Home::new(&args.work.join("empty"), &args.srvd, &args.fake_cli)?;
+    let (_, first) = empty.start().await?;
+    table.row("boot, no database yet", first.to_string(), BOOT_TARGET);
+    boots(&mut table, &empty, "boot, empty database", amount.boots).await?;
+    memory(&mut table, &empty, "empty database").await?;
+
+    let full = Home::new(&args.work.join("full"), &args.srvd, &args.fake_cli)?;
+    fill::accounts(&full, amount.accounts).await?;
+    let named = format!("{} accounts", amount.accounts);
+    boots(&mut table, &full, &format!("boot, {named}"), amount.boots).await?;
+    memory(&mut table, &full, &named).await?;
+
+    urls(&mut table, &empty, amount.logins).await?;
+    Ok(table)
+}
+
+async fn boots(table: &mut Table, home: &Home, name: &str, count: usize) -> Result<()> {
+    let mut measured: Vec<Boot> = Vec::new();
+    for _ in 0..count {
+        let (daemon, boot) = home.start().await?;
+        drop(daemon);
+        measured.push(boot);
+    }
+    let outside = Spread::of(measured.iter().map(|boot| boot.until_connected));
+    let inside = Spread::of(measured.iter().map(|boot| boot.by_its_log));
+    table.row(&format!("{name}: until a client is connected"), outside.to_string(), BOOT_TARGET);
+    table.row(&format!("{name}: boot_ms of its log"), inside.to_string(), BOOT_TARGET);
+    Ok(())
+}
+
+/// What one daemon holds, from its start on.
+async fn memory(table: &mut Table, home: &Home, name: &str) -> Result<()> {
+    // `start` waits for the daemon with a client, so a daemon that nobody has spoken to is waited for by its file alone.
+    let daemon = home.start_unseen().await?;
+    tokio::time::sleep(REST).await;
+    table.row(&format!("memory at rest, {name}: after the start"), daemon.memory(), MEMORY_TARGET);
+    let client = daemon.client().await?;
+    client.call(&bundle::List {}).await?;
+    drop(client);
+    tokio::time::sleep(REST).await;
+    table.row(&format!("memory at rest, {name}: after a client"), daemon.memory(), MEMORY_TARGET);
+    let client = daemon.client().await?;
+    client.call(&account::List::default()).await?;
+    drop(client);
+    tokio::time::sleep(REST).await;
+    table.row(&format!("memory at rest, {name}: after a list of all accounts"), daemon.memory(), "");
+    Ok(())
+}
+
+async fn urls(table: &mut Table, home: &Home, count: usize) -> Result<()> {
+    let daemon = home.start_unseen().await?;
+    let mut watcher = logins::Watcher::new(daemon.client().await?).await?;
+    // The first login finds everything cold, and is not counted.
+    watcher.measure(&["pipe"]).await?;
+    for recipe in ["pipe", "pty"] {
+        let mut samples = Vec::new();
+        for _ in 0..count.div_ceil(2) {
+            samples.extend(watcher.measure(&[recipe]).await?);
+        }
+        report(
+            table,
+            &format!("URL to client, {recipe}, {} one by one", samples.len()),
+            &samples,
+            URL_TARGET,
+        );
+    }
+    let mix: Vec<&str> = ["pipe", "pty"].into_iter().cycle().take(AT_ONCE).collect();
+    let mut samples = Vec::new();
+    for _ in 0..5 {
+        samples.extend(watcher.measure(&mix).await?);
+    }
+    report(table, &format!("URL to client, {AT_ONCE} logins at once"), &samples, "");
+    drop(watcher);
+    tokio::time::sleep(REST).await;
+    table.row("memory at rest, after those logins", daemon.memory(), "");
+    Ok(())
+}
+
+fn report(table: &mut Table, name: &str, samples: &[logins::Sample], target: &str) {
+    let event = Spread::of(samples.iter().map(|sample| sample.event));
+    let answer = Spread::of(samples.iter().map(|sample| sample.answer));
+    table.row(&format!("{name}: event"), event.to_string(), target);
+    table.row(&format!("{name}: auth.poll answered"), answer.to_string(), "");
+}
+
+/// The socket's place in a home.
+fn socket(home: &Path) -> PathBuf {
+    home.join("run/srvd.sock")
+}

@@ -1,0 +1,246 @@
+//! The client's side of the program, as scripts see it: what goes to which stream, and with which exit code.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::fake::{self, HAPPY};
+use crate::program::{Ended, Program};
+use crate::standin::Standin;
+use crate::support::{Daemon, Home, left_over};
+
+const KEY: &str = "sk-proj-planted-secret-0123456789abcdefghij";
+const CALLBACK: &str = "https://login.fake.test/callback?code=planted-code-123&state=st4te";
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_owned()).unwrap()
+}
+
+/// Runs a command that must succeed and takes its standard output.
+fn stdout(home: &Home, args: &[&str]) -> String {
+    let output = home.run(args);
+    assert_eq!((code(&output), text(&output.stderr).as_str()), (0, ""), "{args:?}");
+    text(&output.stdout)
+}
+
+fn printed_json(home: &Home, args: &[&str]) -> Value {
+    serde_json::from_str(&stdout(home, args)).unwrap()
+}
+
+#[test]
+fn a_key_is_generated_once_and_never_printed() {
+    let home = Home::new();
+    let path = home.dir("config/other.key");
+    let args = ["key", "generate", "--output", path.to_str().unwrap()];
+    let made = home.run(&args);
+    assert_eq!(code(&made), 0);
+    assert_eq!(text(&made.stdout), format!("{}\n", path.display()));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = std::fs::read_to_string(&path).unwrap();
+    assert!(key.trim_end().len() >= 32, "a key of {} characters", key.trim_end().len());
+
+    let refused = home.run(&args);
+    assert_eq!((code(&refused), text(&refused.stdout).as_str()), (73, ""));
+    assert!(text(&refused.stderr).contains("exists already and is not overwritten"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), key);
+    let said = [made.stdout, made.stderr, refused.stderr].concat();
+    assert!(!text(&said).contains(key.trim_end()), "the key was printed");
+
+    // The place that is used without being named holds the key of every daemon here.
+    assert_eq!(code(&home.run(&["key", "generate"])), 73);
+    assert_eq!(std::fs::read_to_string(home.dir("config/encryption.key")).unwrap(), crate::support::KEY);
+}
+
+#[test]
+fn without_a_daemon_every_client_command_says_how_to_start_one() {
+    let home = Home::new();
+    let commands: [&[&str]; 6] = [
+        &["status"],
+        &["bundles"],
+        &["accounts"],
+        &["providers"],
+        &["login", "codex"],
+        &["add-key", "openai"],
+    ];
+    for args in commands {
+        let output = home.run(args);
+        assert_eq!((code(&output), text(&output.stdout).as_str()), (69, ""), "{args:?}");
+        let socket = home.dir("run/srvd.sock");
+        let expect = format!(
+            "srvd: no daemon is running (looked at {})\nhint: start one with: srvd serve   (or: systemctl --user start srvd)\n",
+            socket.display()
+        );
+        assert_eq!(text(&output.stderr), expect, "{args:?}");
+    }
+    let waited = home.run(&["wait", "--timeout", "1"]);
+    assert_eq!(code(&waited), 69);
+    assert!(text(&waited.stderr).starts_with("srvd: no daemon is running"), "{waited:?}");
+}
+
+#[test]
+fn what_cannot_be_understood_is_a_usage_error_and_completions_need_no_daemon() {
+    let home = Home::new();
+    for args in [&["no-such-command"][..], &["login"], &["status", "--no-such-flag"]] {
+        let output = home.run(args);
+        assert_eq!((code(&output), text(&output.stdout).as_str()), (64, ""), "{args:?}");
+        assert!(text(&output.stderr).contains("Usage: srvd"), "{args:?}: {output:?}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&home, &["completions", shell]);
+        assert!(script.contains("srvd") && script.contains("add-key"), "{shell}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_daemon_is_listed_for_people_and_for_programs() {
+    let daemon = fake::home(HAPPY).start();
+    let home = &daemon.home;
+    assert_eq!(stdout(home, &["wait"]), "");
+
+    assert_eq!(printed_json(home, &["bundles", "--json"]), daemon.call("bundle.list", json!({})).await);
+    let bundles = stdout(home, &["bundles"]);
+    let rows: Vec<Vec<&str>> = bundles.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "ACCOUNTS", "DESCRIPTION", "ID"]);
+    assert!(rows.len() == 2 && rows[1].starts_with(&["Blank", "always", "none"]), "{bundles}");
+
+    assert_eq!(printed_json(home, &["accounts", "--json"]), json!({"accounts": [], "corrupt": []}));
+    let accounts = home.run(&["accounts"]);
+    assert_eq!((code(&accounts), text(&accounts.stdout).as_str()), (0, ""));
+    assert!(text(&accounts.stderr).starts_with("No accounts. Log in with: srvd login PROVIDER"));
+
+    assert_eq!(printed_json(home, &["providers", "--json"]), daemon.call("provider.list", json!({})).await);
+    let providers = stdout(home, &["providers"]);
+    let row = |id: &str| providers.lines().find(|line| line.split_whitespace().next() == Some(id));
+    let fake: Vec<&str> = row("fake").unwrap().split_whitespace().collect();
+    let path = home.dir("bin/fakecli").display().to_string();
+    assert_eq!(fake, ["fake", "yes", &path, "pipe,", "pty,", "device"]);
+    assert!(row("codex").is_some() && row("anthropic").is_some(), "{providers}");
+
+    let status = printed_json(home, &["status", "--json"]);
+    assert_eq!(status["endpoint"]["pid"], daemon.pid());
+    assert_eq!(status["daemon"]["epoch"], status["endpoint"]["epoch"]);
+    assert_eq!((&status["accounts"], &status["sessions"]), (&json!([]), &json!([])));
+    let status = stdout(home, &["status"]);
+    assert!(status.contains(&format!("is running (pid {}, up ", daemon.pid())), "{status}");
+    assert!(status.contains("Nobody is logged in yet."), "{status}");
+}
+
+/// Runs `srvd add-key openai` with this on standard input.
+async fn add_key(daemon: &Daemon, key: &str) -> Ended {
+    let mut command = Program::start(daemon.home.command(&["add-key", "openai", "--bundle", "Keys"]));
+    command.types(key).await;
+    let ended = command.end().await;
+    assert!(!ended.stdout.contains(KEY) && !ended.stderr.contains(KEY), "the key was printed");
+    ended
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_from_standard_input_is_stored_when_the_provider_accepts_it() {
+    let standin = Standin::start().await;
+    let entry = format!("[providers.openai.key]\nbase-url = \"{}\"\n", standin.url());
+    let daemon = Home::new().config("providers.d/standin.toml", &entry).start();
+    let home = &daemon.home;
+
+    let refused = add_key(&daemon, KEY).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+    assert!(refused.stderr.contains("401") && refused.stderr.ends_with("hint: the key was not stored\n"));
+    assert_eq!(printed_json(home, &["accounts", "--json"])["accounts"], json!([]));
+
+    let empty = add_key(&daemon, "").await;
+    assert_eq!(empty.code, Some(64), "{empty:?}");
+
+    standin.accept_key(KEY);
+    let added = add_key(&daemon, KEY).await;
+    let account = printed_json(home, &["accounts", "--json"])["accounts"][0].clone();
+    let id = account["id"].as_str().unwrap();
+    let expect =
+        format!("Added an API key of openai to bundle \"Keys\" (account {id})\nThe provider accepted it.\n");
+    assert_eq!((added.code, added.stdout.as_str(), added.stderr.as_str()), (Some(0), expect.as_str(), ""));
+    assert_eq!((&account["status"], &account["name"]), (&json!("valid"), &json!("API key")));
+
+    let accounts = stdout(home, &["accounts", "--bundle", "keys"]);
+    let cells: Vec<&str> = accounts.lines().nth(1).unwrap().split("  ").map(str::trim).collect();
+    let cells: Vec<&str> = cells.into_iter().filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(cells, ["openai", "API key (ghij)", "API key", "✓ valid", "Keys", id]);
+    let status = stdout(home, &["status"]);
+    assert!(status.contains("Keys") && status.contains("✓ valid"), "{status}");
+    let unknown = home.run(&["accounts", "--bundle", "Nowhere"]);
+    assert_eq!(code(&unknown), 1);
+    assert!(text(&unknown.stderr).contains("no bundle has the id or the name \"Nowhere\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_be_meant_is_answered_with_what_to_type() {
+    let daemon = Home::new().start();
+    let check = async |args: &[&str], hint: &str| {
+        let mut command = Program::start(daemon.home.command(args));
+        if args[0] == "add-key" {
+            command.types(KEY).await;
+        }
+        let ended = command.end().await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {ended:?}");
+        assert!(ended.stderr.contains(&format!("\nhint: {hint}")), "{args:?}: {ended:?}");
+    };
+    check(&["login", "nobody"], "known providers: anthropic, claude, codex, ").await;
+    check(&["add-key", "nobody"], "known providers: anthropic, claude, codex, ").await;
+    check(&["login", "openai"], "add a key with: srvd add-key openai\n").await;
+    check(&["add-key", "codex"], "log in to it with: srvd login codex\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_takes_its_paste_from_standard_input() {
+    let daemon = fake::home(HAPPY).start();
+    let mut login = Program::start(daemon.home.command(&["login", "fake", "--bundle", "Box"]));
+    login.notes("Open this address to log in:\n\n  https://login.fake.test/authorize?state=st4te").await;
+    login.notes("Paste the code or the full callback URL here:").await;
+    login.types("planted-code-123#wrong").await;
+    login.notes("That did not work: ").await;
+    login.types(CALLBACK).await;
+    let ended = login.end().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let account = printed_json(&daemon.home, &["accounts", "--json"])["accounts"][0]["id"].clone();
+    let expect = format!(
+        "Logged in to fake as ann@fake.test in bundle \"Box\" (account {})\n",
+        account.as_str().unwrap()
+    );
+    assert_eq!(ended.stdout, expect);
+    assert!(!ended.stderr.contains("planted-code-123"), "{}", ended.stderr);
+
+    let again = daemon.home.run(&["login", "fake", "--bundle", "box"]);
+    assert_eq!(code(&again), 1);
+    assert!(text(&again.stderr).contains("hint: to log in again: srvd login fake --bundle \"box\" --force"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_fails_says_why() {
+    let daemon = fake::home("out Denied by the person\nexit 1\n").start();
+    let ended = Program::start(daemon.home.command(&["login", "fake"])).end().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.contains("srvd: the login of fake failed: the login was refused"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_login_is_cancelled_in_the_daemon_as_well() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let daemon = fake::home("out https://login.fake.test/x\nhang\n").start();
+        let login = Program::start(daemon.home.command(&["login", "fake"]));
+        login.notes("https://login.fake.test/x").await;
+        let id = daemon.call("auth.list", json!({})).await["sessions"][0]["sessionId"].clone();
+        let id = id.as_str().unwrap();
+        let status = stdout(&daemon.home, &["status"]);
+        assert!(status.contains(id) && status.contains("waiting for the browser"), "{status}");
+        assert!(!status.contains("login.fake.test"), "the address is for whoever started it");
+        login.signal(signal);
+        let ended = login.end().await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.stderr.ends_with("srvd: the login was cancelled\n"), "{ended:?}");
+        assert_eq!(daemon.ended(id).await["errorKind"], "cancelled");
+        assert_eq!(left_over(id), Vec::<u32>::new());
+    }
+}

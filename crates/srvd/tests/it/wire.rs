@@ -1,0 +1,120 @@
+//! The wire as it is written down: the document in the repository, and the names that others test against.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::Home;
+
+const METHODS: [&str; 22] = [
+    "account.delete",
+    "account.get",
+    "account.list",
+    "account.update",
+    "auth.cancel",
+    "auth.list",
+    "auth.poll",
+    "auth.start",
+    "auth.submitapikey",
+    "auth.submitcallback",
+    "bundle.bind",
+    "bundle.create",
+    "bundle.delete",
+    "bundle.get",
+    "bundle.list",
+    "bundle.unbind",
+    "bundle.update",
+    "events.subscribe",
+    "events.unsubscribe",
+    "provider.list",
+    "srvd.info",
+    "rpc.discover",
+];
+
+#[test]
+fn the_document_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocol.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    assert!(
+        written == srvd::reference::protocol_markdown(),
+        "docs/protocol.md is stale; run: cargo run -p srvd -- protocol > docs/protocol.md"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discover_names_every_method_and_resolves_every_reference() {
+    let daemon = Home::new().start();
+    let document = daemon.call("rpc.discover", json!({})).await;
+    let methods = document["methods"].as_array().unwrap();
+    let mut names: Vec<&str> = methods.iter().map(|method| method["name"].as_str().unwrap()).collect();
+    names.push("rpc.discover");
+    assert_eq!(names, METHODS);
+    let mut open = vec![&document];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(members) => {
+                if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+                    let pointer = reference.strip_prefix('#').unwrap();
+                    assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+                }
+                open.extend(members.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_method_answers_an_unknown_thing_by_its_kind() {
+    let daemon = Home::new().start();
+    let nobody = "nobody";
+    for (method, params, code, kind) in [
+        ("bundle.get", json!({"bundleId": nobody}), 1001, "not_found"),
+        ("bundle.update", json!({"bundleId": nobody, "name": "x"}), 1001, "not_found"),
+        ("bundle.delete", json!({"bundleId": nobody}), 1001, "not_found"),
+        ("bundle.bind", json!({"bundleId": nobody, "accountId": nobody}), 1001, "not_found"),
+        ("bundle.unbind", json!({"bundleId": nobody, "providerId": "codex"}), 1001, "not_found"),
+        ("bundle.unbind", json!({"bundleId": nobody, "providerId": nobody}), 1003, "unknown_provider"),
+        ("account.get", json!({"accountId": nobody}), 1001, "not_found"),
+        ("account.update", json!({"accountId": nobody, "name": "x"}), 1001, "not_found"),
+        ("account.delete", json!({"accountId": nobody}), 1001, "not_found"),
+        ("account.list", json!({"bundleId": nobody}), 1001, "not_found"),
+        ("account.list", json!({"providerId": nobody}), 1003, "unknown_provider"),
+        ("auth.poll", json!({"sessionId": nobody}), 1001, "not_found"),
+        ("auth.poll", json!({"sessionId": nobody, "waitMs": 30_001}), 1005, "invalid_input"),
+        ("auth.poll", json!({}), -32602, "invalid_params"),
+        ("bundle.nothing", json!({}), -32601, "method_not_found"),
+        ("rpc.nothing", json!({}), -32601, "method_not_found"),
+        ("events.subscribe", json!({"topics": []}), -32602, "invalid_params"),
+    ] {
+        let (got, data) = daemon.refused(method, params.clone()).await;
+        assert_eq!((got, data["kind"].as_str().unwrap()), (code, kind), "{method} {params}");
+    }
+    assert_eq!(
+        daemon.call("events.unsubscribe", json!({"subscriptionId": nobody})).await,
+        json!({"removed": false})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_listed_with_what_a_frontend_needs() {
+    let daemon = crate::fake::home("out fakecli 1.2.3\n").start();
+    let listed = daemon.call("provider.list", json!({})).await;
+    let find = |id: &str| {
+        listed["providers"].as_array().unwrap().iter().find(|known| known["id"] == id).unwrap().clone()
+    };
+    let path = daemon.home.dir("bin/fakecli");
+    assert_eq!(
+        find("fake"),
+        json!({
+            "id": "fake", "aliases": ["fake-cli"], "displayName": "Fake", "class": "oauth", "requiresTty": false,
+            "cli": {"found": true, "path": path, "install": "build the examples of auth-spawner"},
+            "loginKinds": ["pipe", "pty", "device"],
+        })
+    );
+    let anthropic = find("anthropic");
+    assert_eq!((&anthropic["class"], &anthropic["loginKinds"]), (&json!("api_key"), &json!(["api_key"])));
+    assert!(anthropic.get("cli").is_none());
+    assert_eq!(find("claude")["cli"]["found"], false);
+}
