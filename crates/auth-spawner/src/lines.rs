@@ -10,6 +10,10 @@ use vte::{Params, Parser, Perform};
 const OSC_BYTES: usize = 8192;
 /// Hyperlinks kept of one line.
 const LINKS: usize = 16;
+/// Bytes that are parsed at once.
+const PIECE: usize = 1024;
+/// The most bytes of a character that can be cut off from its last one.
+const CUT: usize = 3;
 
 /// One line, or what there is so far of the last one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,19 +28,26 @@ pub(crate) struct Line {
 pub(crate) struct Lines {
     parser: Parser<OSC_BYTES>,
     sheet: Sheet,
+    /// What is parsed next. It begins with the bytes of a character that the last chunk has cut: the parser loses
+    /// what follows such a character when that is not UTF-8, so it is only ever given whole ones.
+    piece: Vec<u8>,
 }
 
 impl Lines {
     /// `limit` is the most characters kept of one line; what is beyond is counted and dropped.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { parser: Parser::default(), sheet: Sheet { limit, ..Sheet::default() } }
+        let sheet = Sheet { limit, ..Sheet::default() };
+        Self { parser: Parser::default(), sheet, piece: Vec::with_capacity(PIECE + CUT) }
     }
 
     /// Takes a chunk and hands every line that it finishes to `done`. Empty lines are left out.
     pub(crate) fn feed(&mut self, chunk: &[u8], mut done: impl FnMut(Line)) {
         // In pieces, so that a chunk of nothing but line feeds cannot pile up lines.
-        for piece in chunk.chunks(1024) {
-            self.parser.advance(&mut self.sheet, piece);
+        for piece in chunk.chunks(PIECE) {
+            self.piece.extend_from_slice(piece);
+            let whole = self.piece.len() - cut_character(&self.piece);
+            self.parser.advance(&mut self.sheet, &self.piece[..whole]);
+            self.piece.drain(..whole);
             self.sheet.done.drain(..).for_each(&mut done);
         }
     }
@@ -160,6 +171,15 @@ impl Perform for Sheet {
             self.links.push(uri);
         }
     }
+}
+
+/// How many bytes at the end are the beginning of a character whose rest is still to come.
+fn cut_character(bytes: &[u8]) -> usize {
+    let is_cut = |count: &usize| {
+        let tail = &bytes[bytes.len() - count..];
+        tail[0] >= 0xc0 && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
+    };
+    (1..=CUT.min(bytes.len())).find(is_cut).unwrap_or(0)
 }
 
 /// Control characters, and marks that are invisible or reorder the text around them.

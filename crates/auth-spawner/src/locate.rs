@@ -92,7 +92,7 @@ mod tests {
     async fn a_program_that_fails_has_no_version() {
         let asked = async |script: &str| {
             let args = ["-c".to_owned(), script.to_owned()];
-            version(Path::new("/bin/sh"), &args, &ChildEnv::default(), Duration::from_secs(60)).await
+            version(Path::new("/bin/sh"), &args, &ChildEnv::default(), Duration::from_mins(1)).await
         };
         assert_eq!(asked("echo cli 1.2.3").await.as_deref(), Some("1.2.3"));
         assert_eq!(asked("echo cli 1.2.3 >&2").await.as_deref(), Some("1.2.3"));

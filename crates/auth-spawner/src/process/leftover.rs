@@ -2,14 +2,19 @@
 
 use rustix::process::{Pid, Signal};
 
-/// Ends the process group of a process that an earlier daemon started, when process id AND start time match.
-/// Returns whether it was ended. Always `false` where the start time cannot be read (not Linux).
-pub fn end_leftover(pid: u32, process_start: &str) -> bool {
-    if start_ticks(pid).as_deref() != Some(process_start) {
-        return false;
-    }
-    let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    rustix::process::kill_process_group(group, Signal::KILL).is_ok()
+use super::tree::sweep;
+
+/// Ends what a session of an earlier daemon left running: the process group of its CLI, when process id AND start
+/// time match, and every process that carries the session's mark, which also finds a CLI whose process id was not
+/// recorded yet. Returns whether anything was ended. Blocks for as long as the processes take to go; always `false`
+/// where there is no `/proc`.
+pub fn end_leftover(session: &str, process: Option<(u32, &str)>) -> bool {
+    let group = process
+        .filter(|(pid, start)| start_ticks(*pid).as_deref() == Some(*start))
+        .and_then(|(pid, _)| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
+    let ended = group.is_some_and(|group| rustix::process::kill_process_group(group, Signal::KILL).is_ok());
+    sweep(session) || ended
 }
 
 /// Start time of a process in kernel clock ticks since boot, field 22 of `/proc/<pid>/stat`. `None` when there

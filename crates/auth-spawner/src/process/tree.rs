@@ -41,8 +41,8 @@ pub(crate) async fn end<F: Future + Unpin>(pid: u32, session: &str, leader: Opti
         // Only a process stuck in the kernel outlives KILL; it is not worth an endless wait.
         let _ = timeout(grace, exit).await;
     }
-    let mark = format!("{SESSION_VAR}={session}");
-    let _ = tokio::task::spawn_blocking(move || sweep(&mark)).await;
+    let session = session.to_owned();
+    let _ = tokio::task::spawn_blocking(move || sweep(&session)).await;
 }
 
 /// Whether the group has a member that has not been reaped. A group's number is not given to another one
@@ -51,23 +51,28 @@ fn exists(group: Pid) -> bool {
     rustix::process::test_kill_process_group(group).is_ok()
 }
 
-/// Kills every process of this user whose environment carries the mark: children that left the group. Each is
-/// held by a descriptor while it is examined, so its number cannot pass to another process in between.
-fn sweep(mark: &str) {
+/// Kills every process of this user whose environment carries the session's mark: children that left the group.
+/// Each is held by a descriptor while it is examined, so its number cannot pass to another process in between.
+/// Says whether there was one.
+pub(super) fn sweep(session: &str) -> bool {
+    let mark = format!("{SESSION_VAR}={session}");
+    let mut any = false;
     // A process may be forking while the list is read; a second pass that finds nobody ends the sweep.
     for _ in 0..5 {
-        let Ok(processes) = std::fs::read_dir("/proc") else { return };
+        let Ok(processes) = std::fs::read_dir("/proc") else { return any };
         let mut found = false;
         for entry in processes.flatten() {
             let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if let Some(pid) = number.and_then(Pid::from_raw) {
-                found |= kill_marked(pid, mark);
+                found |= kill_marked(pid, &mark);
             }
         }
         if !found {
-            return;
+            return any;
         }
+        any = true;
     }
+    any
 }
 
 #[cfg(target_os = "linux")]

@@ -78,9 +78,21 @@ async fn a_leftover_is_ended_only_when_it_is_provably_ours() {
         let shown = world.until("a process", |snapshot| snapshot.pid.is_some()).await;
         let (pid, start) = (shown.pid.unwrap(), shown.process_start.unwrap());
         assert_eq!(start_ticks(pid).as_ref(), Some(&start));
-        assert!(!end_leftover(pid, "1"));
-        assert!(end_leftover(pid, &start));
+        assert!(!end_leftover("auth-another", Some((pid, "1"))));
+        assert!(end_leftover("auth-another", Some((pid, &start))));
         assert_eq!(world.end().await.state, State::Failed);
-        assert!(!end_leftover(pid, &start));
+        assert!(!end_leftover("auth-another", Some((pid, &start))));
+    }
+}
+
+#[tokio::test]
+async fn a_leftover_whose_process_was_not_recorded_is_found_by_its_mark() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "ignore TERM\ntouch up\nhang\n");
+        world.start("login").unwrap();
+        world.file("up").await;
+        assert!(end_leftover(&world.id, None));
+        assert_eq!(world.end().await.state, State::Failed);
+        assert!(!end_leftover(&world.id, None));
     }
 }
