@@ -40,7 +40,6 @@ build() {
 ensure_key() {
   if [[ -n ${OAUTH_ENCRYPTION_KEY:-}${OAUTH_ENCRYPTION_KEY_FILE:-} || -e $config_dir/encryption.key ]]; then return; fi
   "$1" key generate
-  echo "Keep a copy of $config_dir/encryption.key: without it the stored secrets cannot be read."
 }
 
 # Brings the database up to date. A daemon that runs holds it (75) and does the same when it is started again.

@@ -206,10 +206,8 @@ fn announce(broker: &Broker) -> Announce {
 /// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were given.
 async fn recover(store: &Store, identities: &Identities) -> Result<(), BootError> {
     for session in store.fail_orphaned_sessions(now()).await? {
-        let ended = match (session.pid, session.process_start.as_deref()) {
-            (Some(pid), Some(start)) => auth_spawner::end_leftover(pid, start),
-            _ => false,
-        };
+        let process = session.pid.zip(session.process_start.as_deref());
+        let ended = auth_spawner::end_leftover(session.id.as_str(), process);
         tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
         if session.new_bundle
             && let Some(bundle) = &session.target_bundle

@@ -10,6 +10,7 @@ use identity_store::{
     SessionState, SessionUpdate, Store, StoreError, Target as StoreTarget,
 };
 use rpc_engine::Broker;
+use tokio::task::JoinHandle;
 
 use crate::api::auth::{Session, SessionStatus};
 use crate::api::events;
@@ -39,12 +40,21 @@ struct Parts {
     registry: Registry,
     identities: Identities,
     targets: Mutex<HashMap<String, Target>>,
+    /// Writes that are under way, by session; each is awaited before the session's next write.
+    recording: Mutex<HashMap<String, JoinHandle<()>>>,
 }
 
 impl Logins {
     /// A sink that stores in `store` and publishes through `broker`.
     pub fn new(store: Store, broker: Broker, registry: Registry, identities: Identities) -> Self {
-        Self(Arc::new(Parts { store, broker, registry, identities, targets: Mutex::default() }))
+        Self(Arc::new(Parts {
+            store,
+            broker,
+            registry,
+            identities,
+            targets: Mutex::default(),
+            recording: Mutex::default(),
+        }))
     }
 
     /// Notes what this session is for, before it is started.
@@ -75,6 +85,7 @@ impl Logins {
     async fn moved(self, snapshot: Snapshot) {
         let Ok(id) = snapshot.id.parse::<SessionId>() else { return };
         if snapshot.state.is_terminal() {
+            self.recorded(&id).await;
             let target = self.targets().remove(id.as_str());
             if snapshot.state != State::Success {
                 self.record_end(&id, &snapshot).await;
@@ -83,17 +94,37 @@ impl Logins {
                 }
             }
         } else if snapshot.state == State::Pending && snapshot.pid.is_some() {
-            // The one write of a running login: with it, a daemon that comes after a crash can end what is left over.
-            let update = SessionUpdate {
-                state: SessionState::Pending,
-                revision: snapshot.revision,
-                pid: snapshot.pid,
-                process_start: snapshot.process_start.clone(),
-                now: now(),
-            };
-            if let Err(error) = self.0.store.update_session(&id, update).await {
+            self.record_process(id, &snapshot);
+        }
+    }
+
+    /// The one write of a running login: with it, a daemon that comes after a crash can end what is left over. The
+    /// CLI's first words do not wait for the disk; the end of the login waits for this.
+    fn record_process(&self, id: SessionId, snapshot: &Snapshot) {
+        let update = SessionUpdate {
+            state: SessionState::Pending,
+            revision: snapshot.revision,
+            pid: snapshot.pid,
+            process_start: snapshot.process_start.clone(),
+            now: now(),
+        };
+        let store = self.0.store.clone();
+        let name = id.to_string();
+        let task = tokio::spawn(async move {
+            if let Err(error) = store.update_session(&id, update).await {
                 tracing::error!(%error, session = %id, "the process of a login could not be recorded");
             }
+        });
+        self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).insert(name, task);
+    }
+
+    /// Waits until the process of this login has been recorded, so that no later write meets an earlier one.
+    async fn recorded(&self, id: &SessionId) {
+        let task = self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).remove(id.as_str());
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, session = %id, "the process of a login was not recorded");
         }
     }
 
@@ -122,6 +153,7 @@ impl Logins {
         let session: SessionId = login.session.parse().map_err(|_| storage("the session has no valid id"))?;
         let provider: ProviderId =
             login.provider.parse().map_err(|_| storage("the provider has no valid id"))?;
+        self.recorded(&session).await;
         let target = self
             .targets()
             .get(session.as_str())

@@ -16,7 +16,7 @@ use crate::table::{megabytes, milliseconds};
 /// The key of every daemon here.
 pub(crate) const KEY: &str = "bench-key-0123456789abcdef-0123456789";
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// How often a daemon that starts is tried.
 const LOOK: Duration = Duration::from_micros(200);
 
@@ -180,7 +180,8 @@ impl Daemon {
         let boot = log
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find_map(|line| line["boot_ms"].as_u64());
+            // The log writes wide integers as text.
+            .find_map(|line| line["boot_ms"].as_u64().or_else(|| line["boot_ms"].as_str()?.parse().ok()));
         Ok(Duration::from_millis(boot.context("the log has no boot_ms")?))
     }
 

@@ -8,6 +8,7 @@ mod fill;
 mod logins;
 mod table;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ async fn main() -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // A daemon that is dropped is ended, so leaving early leaves nothing behind.
     tokio::select! {
-        measured = measure(&args, &amount) => std::io::Write::write_all(&mut std::io::stdout(), measured?.to_string().as_bytes())?,
+        table = measure(&args, &amount) => std::io::stdout().write_all(table?.to_string().as_bytes())?,
         _ = interrupt.recv() => anyhow::bail!("interrupted"),
         _ = terminate.recv() => anyhow::bail!("terminated"),
     }
@@ -107,7 +108,7 @@ async fn boots(table: &mut Table, home: &Home, name: &str, count: usize) -> Resu
 
 /// What one daemon holds, from its start on.
 async fn memory(table: &mut Table, home: &Home, name: &str) -> Result<()> {
-    // `start` waits for the daemon with a client, so a daemon that nobody has spoken to is waited for by its file alone.
+    // `start` measures with a client, and this is about a daemon that nobody has spoken to yet.
     let daemon = home.start_unseen().await?;
     tokio::time::sleep(REST).await;
     table.row(&format!("memory at rest, {name}: after the start"), daemon.memory(), MEMORY_TARGET);

@@ -20,14 +20,11 @@ pub struct Account {
     pub owner: String,
     /// Its name.
     pub name: String,
-    /// What a person calls it; the name when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What a person calls it, or `null`: then the name.
     pub display_name: Option<String>,
-    /// As the provider's files give it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// As the provider's files give it, or `null`.
     pub email: Option<String>,
-    /// The provider's own account id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The provider's own account id, or `null`.
     pub subject: Option<String>,
     /// Where the credential is kept.
     pub secret_ref: SecretRef,
@@ -41,8 +38,7 @@ pub struct Account {
     pub status_reason: Option<String>,
     /// What the status rests on.
     pub evidence: Evidence,
-    /// When that was looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When that was looked at, or `null`.
     pub checked_at: Option<i64>,
     /// When the credential expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,9 +31,8 @@ pub struct Provider {
     pub display_name: String,
     /// `oauth` or `api_key`.
     pub class: String,
-    /// Its CLI; absent for a service that has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cli: Option<Cli>,
+    /// Its CLI; never found for a service that has none.
+    pub cli: Cli,
     /// Whether its first login recipe needs a terminal.
     pub requires_tty: bool,
     /// The recipes that `auth.start` takes, first one first; `api_key` for `auth.submitapikey`.
@@ -52,7 +51,7 @@ pub struct Cli {
     /// What it says its version is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// How to install it.
+    /// How to install it; absent for a service that has no CLI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<String>,
 }

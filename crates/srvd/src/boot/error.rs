@@ -74,3 +74,34 @@ impl BootError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_that_scripts_rely_on() {
+        let io = |kind| io::Error::from(kind);
+        let path = || PathBuf::from("/p");
+        for (error, code) in [
+            (BootError::Config(ConfigError::NoHome), 78),
+            (BootError::Key(KeySourceError::Missing(path())), 78),
+            (BootError::Open(OpenError::SchemaNewer { found: 2, known: 1 }), 78),
+            (BootError::Open(OpenError::Corrupt { path: path(), reason: String::new() }), 74),
+            (BootError::Open(OpenError::Unavailable("down".into())), 69),
+            (
+                BootError::Open(OpenError::Permission {
+                    path: path(),
+                    source: io(io::ErrorKind::PermissionDenied),
+                }),
+                77,
+            ),
+            (BootError::AlreadyRunning { pid: None, data_dir: path() }, 75),
+            (BootError::cannot_create(io(io::ErrorKind::AddrInUse)), 73),
+            (BootError::cannot_create(io(io::ErrorKind::PermissionDenied)), 77),
+            (BootError::Private(PrivateError::Link(path())), 73),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
+}

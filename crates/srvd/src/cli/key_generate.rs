@@ -22,9 +22,7 @@ pub(super) struct GenerateArgs {
 pub(super) fn run(args: &GenerateArgs, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
     let path = generate(args.output.as_deref(), config_dir)?;
     ui.result(&path.display().to_string())?;
-    ui.note(
-        "Keep a copy of this file in a safe place: without it, nothing that srvd has stored can be read.",
-    );
+    ui.note("Keep a copy of this file in a safe place: without it the stored API keys are lost.");
     Ok(())
 }
 

@@ -132,9 +132,9 @@ pub(super) async fn providers(args: &ProvidersArgs, daemon: &Connection, ui: &Ui
 
 fn provider_row(provider: provider::Provider) -> Vec<String> {
     let (installed, version, place) = match provider.cli {
-        None => ("-", None, None),
-        Some(cli) if cli.found => ("yes", cli.version, cli.path),
-        Some(cli) => ("no", None, cli.install),
+        cli if cli.found => ("yes", cli.version, cli.path),
+        cli if cli.install.is_some() => ("no", None, cli.install),
+        _ => ("-", None, None),
     };
     vec![
         provider.id,
@@ -218,13 +218,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_provider_that_is_not_installed_says_how_to_install_it() {
-        let cli = |found: bool| provider::Cli {
+        let cli = |found: bool, install: Option<&str>| provider::Cli {
             found,
             path: found.then(|| "/bin/codex".to_owned()),
             version: found.then(|| "1.2".to_owned()),
-            install: Some("npm install -g codex".to_owned()),
+            install: install.map(str::to_owned),
         };
-        let provider = |id: &str, cli: Option<provider::Cli>| provider::Provider {
+        let provider = |id: &str, cli: provider::Cli| provider::Provider {
             id: id.to_owned(),
             aliases: Vec::new(),
             display_name: id.to_owned(),
@@ -233,7 +233,9 @@ pub(super) mod tests {
             requires_tty: false,
             login_kinds: vec!["browser".to_owned(), "api_key".to_owned()],
         };
-        let rows = [provider("a", Some(cli(true))), provider("b", Some(cli(false))), provider("c", None)];
+        let npm = Some("npm install -g codex");
+        let rows =
+            [provider("a", cli(true, npm)), provider("b", cli(false, npm)), provider("c", cli(false, None))];
         assert_eq!(
             table::draw(&ui(None), &["P", "I", "V", "WHERE", "L"], rows.map(provider_row)),
             "P  I    V    WHERE                 L\n\

@@ -19,8 +19,8 @@ pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
     let env = crate::boot::child_env(&app.config);
     let providers = app.registry.iter().map(|provider| async {
         let cli = match &provider.cli {
-            Some(cli) => Some(installed(&app, cli, &env).await),
-            None => None,
+            Some(cli) => installed(&app, cli, &env).await,
+            None => WireCli { found: false, path: None, version: None, install: None },
         };
         let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes);
         let requires_tty =

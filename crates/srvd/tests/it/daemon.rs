@@ -165,3 +165,33 @@ fn print_config_shows_the_result_without_starting() {
     assert!(text.contains("tcp = \"off\"") && text.contains("filter = \"trace\""), "{text}");
     assert_eq!(files_below(&home.dir("data")), Vec::<std::path::PathBuf>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_on_postgresql_is_the_same_daemon() {
+    let url = std::env::vars().find(|(name, _)| name == "SRVD_TEST_POSTGRES");
+    let (_, url) = url.expect("SRVD_TEST_POSTGRES is not set: run scripts/test.sh, which starts a server");
+    let home = crate::fake::home(crate::fake::HAPPY);
+    let migrated = home.command(&["--migrate-only"]).env("SRVD_DATABASE_URL", &url).output().unwrap();
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let daemon = home.start_with(|command| command.env("SRVD_DATABASE_URL", &url));
+    assert_eq!(daemon.call("srvd.info", json!({})).await["databaseKind"], "postgres");
+    let done = crate::logins::log_in(&daemon, json!({})).await;
+    assert_eq!(done["status"], "success", "{done}");
+    let bundle = daemon.call("bundle.get", json!({"bundleId": done["bundleId"]})).await;
+    assert_eq!(bundle["bindings"][0]["accountId"], done["accountId"]);
+    assert_eq!(
+        daemon.call("bundle.delete", json!({"bundleId": done["bundleId"]})).await["accountsDeleted"],
+        1
+    );
+    let (status, _home) = daemon.stop();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_database_that_is_down_is_exit_69() {
+    let home = Home::new();
+    let (code, text) = refused(&home, |command| {
+        command.env("SRVD_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none");
+    });
+    assert_eq!(code, 69, "{text}");
+}

@@ -20,7 +20,7 @@ async fn submit(daemon: &Daemon, session: &str, text: &str) -> Value {
 }
 
 /// Starts a login, pastes the callback and waits for the end.
-async fn log_in(daemon: &Daemon, params: Value) -> Value {
+pub(crate) async fn log_in(daemon: &Daemon, params: Value) -> Value {
     let session = start(daemon, params).await;
     daemon.session(&session, |session| session["prompt"] == true).await;
     assert_eq!(submit(daemon, &session, CALLBACK).await, json!({"success": true}));

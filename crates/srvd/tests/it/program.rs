@@ -71,10 +71,8 @@ impl Program {
         };
         let status = tokio::time::timeout(PATIENCE, ended).await;
         let (stdout, stderr) = (self.stdout.borrow().clone(), self.stderr.borrow().clone());
-        match status {
-            Ok(status) => Ended { code: status.code(), stdout, stderr },
-            Err(_) => panic!("it does not end\nstdout: {stdout}\nstderr: {stderr}"),
-        }
+        let status = status.unwrap_or_else(|_| panic!("no end\nstdout: {stdout}\nstderr: {stderr}"));
+        Ended { code: status.code(), stdout, stderr }
     }
 }
 

@@ -115,6 +115,6 @@ async fn a_provider_is_listed_with_what_a_frontend_needs() {
     );
     let anthropic = find("anthropic");
     assert_eq!((&anthropic["class"], &anthropic["loginKinds"]), (&json!("api_key"), &json!(["api_key"])));
-    assert!(anthropic.get("cli").is_none());
+    assert_eq!(anthropic["cli"], json!({"found": false}));
     assert_eq!(find("claude")["cli"]["found"], false);
 }
