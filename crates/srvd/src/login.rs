@@ -86,6 +86,9 @@ impl Logins {
         let Ok(id) = snapshot.id.parse::<SessionId>() else { return };
         if snapshot.state.is_terminal() {
             self.recorded(&id).await;
+            let reason = snapshot.failure.as_ref().map_or("-", |failure| failure.kind.as_str());
+            let state = snapshot.state.as_str();
+            tracing::info!(session = %id, provider = snapshot.provider, state, reason, "a login ended");
             let target = self.targets().remove(id.as_str());
             if snapshot.state != State::Success {
                 self.record_end(&id, &snapshot).await;

@@ -67,8 +67,9 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
         expires_at,
         terminal: None,
     };
+    let (provider_id, recipe) = (request.provider.id.clone(), request.recipe.clone());
     match app.spawner.start(request) {
-        Ok(()) => {}
+        Ok(()) => tracing::info!(session = %id, provider = provider_id, recipe, "a login started"),
         // The request was right and the machine is not ready: a session that failed, as the protocol has it.
         Err(error @ StartError::PortInUse { .. }) => {
             not_started(&app, &id, &error.to_string(), "port_in_use").await?;

@@ -39,6 +39,7 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
         Verdict::Accepted => (Status::Valid, Evidence::Live, None),
         Verdict::Unknown { reason } => (Status::Unknown, Evidence::None, Some(reason)),
         Verdict::Rejected { status } => {
+            tracing::info!(provider = provider.id, status, "an API key was refused by its provider");
             return Ok(KeyOutcome {
                 success: false,
                 bundle_id: None,
@@ -69,6 +70,7 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
             now: now(),
         })
         .await?;
+    tracing::info!(account = %saved.account, provider = provider.id, %status, "an API key was stored");
     Ok(KeyOutcome {
         success: true,
         bundle_id: Some(saved.bundle.to_string()),
