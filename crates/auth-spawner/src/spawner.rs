@@ -120,6 +120,7 @@ impl Spawner {
                 provider: request.provider.id.clone(),
                 scope: request.scope.clone(),
                 ports: recipe.callback_ports.clone(),
+                gone: CancellationToken::new(),
             };
             table.live.insert(request.id.clone(), handle);
         }
@@ -134,6 +135,24 @@ impl Spawner {
             shared.release(&id);
         });
         Ok(())
+    }
+
+    /// Waits for logins that have succeeded, but whose CLI is still ending, where they would be in the way of this
+    /// one: the same provider and scope, or the same callback port. Takes as long as such a CLI is left to itself.
+    pub async fn settled(&self, provider: &Provider, recipe: &str, scope: &str) {
+        let ports = provider.recipe(recipe).map(|recipe| recipe.callback_ports.clone()).unwrap_or_default();
+        let ending: Vec<CancellationToken> = {
+            let table = self.0.table();
+            let in_the_way = |handle: &&Handle| {
+                let same = handle.scope == scope && handle.provider == provider.id;
+                let over = handle.snapshot.borrow().state.is_terminal();
+                over && (same || handle.ports.iter().any(|port| ports.contains(port)))
+            };
+            table.live.values().filter(in_the_way).map(|handle| handle.gone.clone()).collect()
+        };
+        for gone in ending {
+            gone.cancelled().await;
+        }
     }
 
     /// A view of a session that follows it. Live and recently ended sessions are known.
@@ -219,6 +238,7 @@ impl Shared {
     pub(crate) fn release(&self, id: &str) {
         let mut table = self.table();
         if let Some(handle) = table.live.remove(id) {
+            handle.gone.cancel();
             table.ended.push_back((id.to_owned(), handle.snapshot));
         }
         while table.ended.len() > self.config.limits.ended_keep {
@@ -290,6 +310,8 @@ struct Handle {
     provider: String,
     scope: String,
     ports: Vec<u16>,
+    /// Cancelled when the session's processes are gone.
+    gone: CancellationToken,
 }
 
 impl Table {

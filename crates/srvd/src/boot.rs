@@ -23,7 +23,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
-use crate::login::Logins;
+use crate::login::{self, Logins};
 use crate::redact::Redactor;
 use crate::{key, private, routes};
 
@@ -205,17 +205,18 @@ fn announce(broker: &Broker) -> Announce {
 
 /// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were given.
 async fn recover(store: &Store, identities: &Identities) -> Result<(), BootError> {
-    for session in store.fail_orphaned_sessions(now()).await? {
+    // The rows stay live until the processes are gone: a crash in between is understood by the next boot.
+    for session in store.live_sessions().await? {
         let process = session.pid.zip(session.process_start.as_deref());
         let ended = auth_spawner::end_leftover(session.id.as_str(), process);
         tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
         if session.new_bundle
             && let Some(bundle) = &session.target_bundle
-            && let Err(error) = identities.discard(bundle)
         {
-            tracing::warn!(%error, "the directory of a login that was cut off could not be removed");
+            login::discard_unmade(store, identities, bundle).await;
         }
     }
+    store.fail_orphaned_sessions(now()).await?;
     Ok(())
 }
 

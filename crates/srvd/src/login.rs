@@ -63,9 +63,10 @@ impl Logins {
     }
 
     /// Drops that note for a session that was not started.
-    pub fn forget(&self, session: &SessionId) {
-        if let Some(target) = self.targets().remove(session.as_str()) {
-            self.discard(&target);
+    pub async fn forget(&self, session: &SessionId) {
+        let target = self.targets().remove(session.as_str());
+        if let Some(target) = target {
+            self.discard(&target).await;
         }
     }
 
@@ -73,12 +74,9 @@ impl Logins {
         self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the directory that was made for a bundle that did not come to be.
-    fn discard(&self, target: &Target) {
-        if target.is_new
-            && let Err(error) = self.0.identities.discard(&target.bundle)
-        {
-            tracing::warn!(%error, "the directory of a failed login could not be removed");
+    async fn discard(&self, target: &Target) {
+        if target.is_new {
+            discard_unmade(&self.0.store, &self.0.identities, &target.bundle).await;
         }
     }
 
@@ -93,7 +91,7 @@ impl Logins {
             if snapshot.state != State::Success {
                 self.record_end(&id, &snapshot).await;
                 if let Some(target) = target {
-                    self.discard(&target);
+                    self.discard(&target).await;
                 }
             }
         } else if snapshot.state == State::Pending && snapshot.pid.is_some() {
@@ -191,6 +189,16 @@ impl Logins {
             .await
             .map_err(|error| save_error(&session, &error))?;
         Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
+    }
+}
+
+/// Removes the directory that was made for a bundle, when that bundle did not come to be. A store that cannot tell, or
+/// a commit that came late, leaves it alone.
+pub async fn discard_unmade(store: &Store, identities: &Identities, bundle: &BundleId) {
+    if matches!(store.bundle(bundle).await, Err(StoreError::NotFound { .. }))
+        && let Err(error) = identities.discard(bundle)
+    {
+        tracing::warn!(%error, "the directory of a login that failed could not be removed");
     }
 }
 

@@ -33,6 +33,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
         refuse_taken(&app, name).await?;
     }
     let bundle = target.clone().unwrap_or_else(BundleId::generate);
+    app.spawner.settled(&provider, &plan.recipe, bundle.as_str()).await;
     refuse_running(&app, &bundle, &provider)?;
     let config_dir = directory(&app, &bundle, &provider, target.is_some() && !force).await?;
 
@@ -85,7 +86,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
 
 /// Ends the row of a session that the spawner did not take.
 async fn not_started(app: &App, id: &SessionId, error: &str, kind: &str) -> Result<(), ApiError> {
-    app.logins.forget(id);
+    app.logins.forget(id).await;
     let end = SessionEnd {
         state: SessionEnding::Failed,
         error: Some(error.to_owned()),
