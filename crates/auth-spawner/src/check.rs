@@ -28,6 +28,10 @@ pub(crate) struct Question {
     pub(crate) dir: PathBuf,
     /// What the credential file was before the login.
     pub(crate) baseline: Fingerprint,
+    /// Whether it was a login. Then another process may refresh it at any time, and a change alone says nothing.
+    pub(crate) logged_in_before: bool,
+    /// Whether the CLI has ended with an error.
+    pub(crate) failed: bool,
     pub(crate) check_timeout: Duration,
     pub(crate) clock: Clock,
 }
@@ -79,6 +83,9 @@ impl Question {
         let (now, proof) = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
         match proof.at((self.clock)()) {
             Proof::LoggedIn(_) if now == self.baseline => Err("the login is the one from before".to_owned()),
+            Proof::LoggedIn(_) if self.logged_in_before && self.failed => {
+                Err("the CLI failed, and the login may be the one from before".to_owned())
+            }
             Proof::LoggedIn(credential) => Ok(credential),
             Proof::Absent => Err("there is no login".to_owned()),
             Proof::Incomplete { reason } => Err(format!("the login is not complete: {reason}")),

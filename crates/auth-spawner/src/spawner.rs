@@ -120,6 +120,7 @@ impl Spawner {
                 provider: request.provider.id.clone(),
                 scope: request.scope.clone(),
                 ports: recipe.callback_ports.clone(),
+                config_dir: request.config_dir.clone(),
                 gone: CancellationToken::new(),
             };
             table.live.insert(request.id.clone(), handle);
@@ -293,7 +294,8 @@ impl Shared {
         });
         let moved = AssertUnwindSafe(self.sink.moved(snapshot.clone())).catch_unwind();
         let _ = tokio::time::timeout(session::SINK_PATIENCE, moved).await;
-        sender.send_replace(snapshot);
+        sender.send_replace(snapshot.clone());
+        self.sink.shown(&snapshot);
     }
 }
 
@@ -310,6 +312,7 @@ struct Handle {
     provider: String,
     scope: String,
     ports: Vec<u16>,
+    config_dir: PathBuf,
     /// Cancelled when the session's processes are gone.
     gone: CancellationToken,
 }
@@ -329,7 +332,9 @@ impl Table {
             return Err(StartError::DuplicateId);
         }
         for (session, handle) in &self.live {
-            if handle.scope == request.scope && handle.provider == request.provider.id {
+            let same_login = handle.scope == request.scope && handle.provider == request.provider.id;
+            // Two bundles may share an account, and two CLIs in one directory would confirm each other's login.
+            if same_login || handle.config_dir == request.config_dir {
                 return Err(StartError::Running { session: session.clone() });
             }
         }

@@ -1,5 +1,7 @@
 //! What every handler is given.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -36,6 +38,8 @@ pub struct Parts {
     pub identities: Identities,
     /// What the log must not show.
     pub redactor: Redactor,
+    /// What CLIs said their version is, by path and time of change.
+    pub versions: tokio::sync::Mutex<HashMap<PathBuf, (SystemTime, Option<String>)>>,
     /// Open WebSocket connections.
     pub connections: Arc<AtomicUsize>,
     /// When this run began.

@@ -30,6 +30,10 @@ use crate::{key, private, routes};
 /// How many events are kept for clients that come back.
 const EVENTS_KEPT: usize = 4096;
 
+/// How long ended login sessions stay readable, in milliseconds, and how many.
+const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+const SESSIONS_KEPT: u32 = 10_000;
+
 /// What `--migrate-only` does: everything up to the migrated store.
 ///
 /// # Errors
@@ -77,7 +81,7 @@ pub async fn run(
         Arc::new(logins.clone()),
     );
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
-    redactor.hide(&token);
+    redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
     let (connections, grace) = (config.connections, Duration::from_secs(config.shutdown_seconds));
     let gate = Gate::new(token.clone(), config.hosts.clone(), config.origins.clone());
@@ -92,6 +96,7 @@ pub async fn run(
         identities,
         redactor,
         started,
+        versions: tokio::sync::Mutex::default(),
         connections: open_connections.clone(),
     });
     let engine = Engine::new(routes::router().build(&app, routes::info(), Limits::default()), broker.clone());
@@ -114,6 +119,7 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
+    let pruning = tokio::spawn(prune(store.clone(), stop.clone()));
     endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
     endpoint.write(&runtime).map_err(BootError::cannot_create)?;
     tracing::info!(
@@ -138,6 +144,8 @@ pub async fn run(
     if tokio::time::timeout(grace + Duration::from_secs(1), served).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
+    // It waits for nothing but the same signal.
+    let _ = pruning.await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -218,6 +226,20 @@ async fn recover(store: &Store, identities: &Identities) -> Result<(), BootError
     }
     store.fail_orphaned_sessions(now()).await?;
     Ok(())
+}
+
+/// Lets go of login sessions that ended long ago, now and every hour.
+async fn prune(store: Store, stop: CancellationToken) {
+    let mut hourly = tokio::time::interval(Duration::from_hours(1));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hourly.tick() => {}
+        }
+        if let Err(error) = store.prune_sessions(now() - SESSIONS_KEPT_MS, SESSIONS_KEPT).await {
+            tracing::warn!(%error, "old login sessions could not be removed");
+        }
+    }
 }
 
 /// The variables that every child gets, from an empty environment: nothing of the daemon's own.

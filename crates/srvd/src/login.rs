@@ -1,13 +1,16 @@
 //! Where a finished login goes: the store, in one transaction. This is the spawner's [`Sink`].
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auth_spawner::{ConfirmedLogin, FailureKind, Registry, SaveError, Saved, Sink, Snapshot, State};
+use auth_spawner::{
+    Cli, ConfirmedLogin, FailureKind, Proof, Registry, SaveError, Saved, Sink, Snapshot, State,
+};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
-    BundleId, Evidence, LoginSession, ProviderId, SaveLogin, SessionEnd, SessionEnding, SessionId,
-    SessionState, SessionUpdate, Store, StoreError, Target as StoreTarget,
+    BundleId, Evidence, LoginSession, ProviderId, SaveLogin, SecretRef, SessionEnd, SessionEnding, SessionId,
+    SessionState, SessionUpdate, Status, StatusReport, Store, StoreError, Target as StoreTarget,
 };
 use rpc_engine::Broker;
 use tokio::task::JoinHandle;
@@ -28,6 +31,8 @@ pub struct Target {
     pub name: Option<String>,
     /// Whether another person may take the place of the one who was logged in.
     pub force: bool,
+    /// The directory that the CLI logs in to.
+    pub dir: PathBuf,
 }
 
 /// Stores what the spawner reports and tells the subscribers. A clone is a handle to the same one.
@@ -80,6 +85,25 @@ impl Logins {
         }
     }
 
+    /// After a login that failed in a bundle that was there: the CLI may have changed the directory all the same, so
+    /// the account is looked at again; and when the bundle was deleted meanwhile, nothing of the login stays.
+    async fn look_again(&self, provider: &str, target: &Target) {
+        let known = self.0.registry.provider(provider).and_then(|provider| provider.cli.clone());
+        let (Some(cli), Ok(id)) = (known, provider.parse::<ProviderId>()) else { return };
+        match self.0.store.bundle(&target.bundle).await {
+            Err(StoreError::NotFound { .. }) => {
+                self.0.identities.clean(&target.dir, &cli.history);
+            }
+            Err(error) => tracing::warn!(%error, "the bundle of a failed login could not be read"),
+            Ok(_) => {
+                let examined = examine(&self.0.store, &cli, &target.bundle, &id).await;
+                if let Err(error) = examined {
+                    tracing::warn!(%error, "the account of a failed login could not be looked at again");
+                }
+            }
+        }
+    }
+
     async fn moved(self, snapshot: Snapshot) {
         let Ok(id) = snapshot.id.parse::<SessionId>() else { return };
         if snapshot.state.is_terminal() {
@@ -92,6 +116,9 @@ impl Logins {
                 self.record_end(&id, &snapshot).await;
                 if let Some(target) = target {
                     self.discard(&target).await;
+                    if !target.is_new {
+                        self.look_again(&snapshot.provider, &target).await;
+                    }
                 }
             }
         } else if snapshot.state == State::Pending && snapshot.pid.is_some() {
@@ -202,6 +229,41 @@ pub async fn discard_unmade(store: &Store, identities: &Identities, bundle: &Bun
     }
 }
 
+/// Says of a bound login what its directory holds now.
+async fn examine(
+    store: &Store,
+    cli: &Cli,
+    bundle: &BundleId,
+    provider: &ProviderId,
+) -> Result<(), StoreError> {
+    let Some(account) = store.bound_account(bundle, provider).await? else { return Ok(()) };
+    let SecretRef::ConfigDir { dir, .. } = &account.secret_ref else { return Ok(()) };
+    let differs = |ours: &Option<String>, theirs: &Option<String>| matches!((ours, theirs), (Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase());
+    let mut report = StatusReport {
+        status: Status::Valid,
+        reason: None,
+        evidence: Evidence::File,
+        checked_at: Some(now()),
+        expires_at: None,
+        login_deadline_at: None,
+    };
+    (report.status, report.reason) = match auth_spawner::prove(cli, dir).at(now()) {
+        Proof::LoggedIn(found)
+            if differs(&account.email, &found.email) || differs(&account.subject, &found.subject) =>
+        {
+            (Status::Invalid, Some("its directory holds another person's login".to_owned()))
+        }
+        Proof::LoggedIn(found) => {
+            (report.expires_at, report.login_deadline_at) = (found.expires_at, found.login_deadline_at);
+            (Status::Valid, None)
+        }
+        Proof::Absent => (Status::NeedsReauth, Some("its directory holds no login any more".to_owned())),
+        Proof::Incomplete { reason } => (Status::NeedsReauth, Some(reason)),
+        Proof::Unreadable { reason } => (Status::Unknown, Some(reason)),
+    };
+    store.set_status(&account.id, report, now()).await.map(drop)
+}
+
 fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
     tracing::error!(%error, %session, "a proven login could not be stored");
     match error {
@@ -226,7 +288,14 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
 
 impl Sink for Logins {
     fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()> {
-        self.clone().moved(snapshot).boxed()
+        // On a task of its own: what has begun is finished, also when the session's patience ends before.
+        let recorded = tokio::spawn(self.clone().moved(snapshot));
+        let finished = async {
+            if let Err(error) = recorded.await {
+                tracing::error!(%error, "a login's move was not recorded");
+            }
+        };
+        finished.boxed()
     }
 
     fn shown(&self, snapshot: &Snapshot) {

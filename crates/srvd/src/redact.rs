@@ -16,6 +16,8 @@ pub struct Redactor {
 
 #[derive(Default)]
 struct Known {
+    /// Secrets of the daemon itself, which stay.
+    pinned: Vec<Zeroizing<Vec<u8>>>,
     forms: Vec<Zeroizing<Vec<u8>>>,
     search: Option<AhoCorasick>,
 }
@@ -26,13 +28,18 @@ const SHORTEST: usize = 8;
 const MOST: usize = 256;
 
 impl Redactor {
-    /// Blanks out this secret from now on, plain, in base64 and percent-encoded.
+    /// Blanks out this secret from now on, plain, in base64 and percent-encoded. Clients' secrets push each other out
+    /// after a while; the caller bounds their length.
     pub fn hide(&self, secret: &SecretString) {
-        self.hide_bytes(secret.expose_secret().as_bytes());
+        self.add(secret.expose_secret().as_bytes(), |known| &mut known.forms);
     }
 
-    /// The same for bytes, such as a key.
-    pub fn hide_bytes(&self, secret: &[u8]) {
+    /// The same for a secret of the daemon itself, for as long as it runs.
+    pub fn pin(&self, secret: &SecretString) {
+        self.add(secret.expose_secret().as_bytes(), |known| &mut known.pinned);
+    }
+
+    fn add(&self, secret: &[u8], list: impl Fn(&mut Known) -> &mut Vec<Zeroizing<Vec<u8>>>) {
         if secret.len() < SHORTEST {
             return;
         }
@@ -46,9 +53,10 @@ impl Redactor {
             Zeroizing::new(percent.into_bytes()),
         ];
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let list = list(&mut known);
         for form in forms {
-            if !known.forms.contains(&form) {
-                known.forms.push(form);
+            if !list.contains(&form) {
+                list.push(form);
             }
         }
         let excess = known.forms.len().saturating_sub(MOST);
@@ -56,7 +64,10 @@ impl Redactor {
         // The automaton that is quick to build: secrets come one at a time, and some are kilobytes long.
         let mut builder = AhoCorasick::builder();
         builder.kind(Some(AhoCorasickKind::NoncontiguousNFA));
-        known.search = builder.build(known.forms.iter().map(|form| form.as_slice())).ok();
+        match builder.build(known.pinned.iter().chain(&known.forms).map(|form| form.as_slice())) {
+            Ok(search) => known.search = Some(search),
+            Err(error) => tracing::error!(%error, "the log keeps blanking out the earlier secrets only"),
+        }
     }
 
     /// The line with every secret replaced.
@@ -120,10 +131,12 @@ mod tests {
     #[test]
     fn the_list_is_bounded() {
         let redactor = Redactor::default();
+        redactor.pin(&SecretString::from("the-daemons-own"));
         for number in 0..1000 {
-            redactor.hide_bytes(format!("secret-number-{number}").as_bytes());
+            redactor.hide(&SecretString::from(format!("secret-number-{number}")));
         }
         assert!(redactor.known.read().unwrap().forms.len() <= MOST);
         assert_eq!(&*redactor.clean(b"secret-number-999"), b"[REDACTED]");
+        assert_eq!(&*redactor.clean(b"the-daemons-own"), b"[REDACTED]");
     }
 }

@@ -177,6 +177,7 @@ impl Session {
             let event = self.next_event(&mut timers).await;
             let inputs = match event {
                 Event::Exit(exit) => {
+                    self.work.question.failed = exit.code != Some(0);
                     exited = Some(exit);
                     timers.drain = Some(Instant::now() + DRAIN);
                     Vec::new()
@@ -296,6 +297,10 @@ impl Session {
     }
 
     fn compare(&mut self, found: Option<Fingerprint>) -> Option<Input> {
+        // Somebody who works under the old login may refresh it at any time; only the CLI's own word or end counts.
+        if self.work.question.logged_in_before {
+            return None;
+        }
         let found = found.filter(|found| *found != self.work.question.baseline)?;
         let same = self.work.glanced.as_ref() == Some(&found);
         if same && self.work.ticks < ASK_AGAIN {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::check::Question;
 use crate::environment::{ChildEnv, ChildEnvParts, child_env};
 use crate::process::{self, Launch, OpenError, Parts};
-use crate::proof::fingerprint;
+use crate::proof::{Proof, fingerprint, prove};
 use crate::provider::{Cli, PreparedFile};
 use crate::recipe::Recipe;
 use crate::snapshot::FailureKind;
@@ -30,11 +30,15 @@ pub(crate) async fn open(
     let terminal = request.terminal.unwrap_or(recipe.terminal);
     let env = environment(shared, request, recipe, &cli);
     let dir = request.config_dir.clone();
-    let before = move || prepare(&cli, &dir).map(|()| fingerprint(&cli, &dir));
-    let baseline = tokio::task::spawn_blocking(before)
+    let before = move || {
+        prepare(&cli, &dir)?;
+        let logged_in = matches!(prove(&cli, &dir), Proof::LoggedIn(_));
+        Ok((fingerprint(&cli, &dir), logged_in))
+    };
+    let (baseline, logged_in_before) = tokio::task::spawn_blocking(before)
         .await
         .map_err(|error| error.to_string())
-        .and_then(|prepared| prepared.map_err(|error| error.to_string()))
+        .and_then(|prepared: std::io::Result<_>| prepared.map_err(|error| error.to_string()))
         .map_err(|reason| (FailureKind::SpawnFailed, reason))?;
     let launch = Launch {
         program: request.program.clone(),
@@ -54,6 +58,8 @@ pub(crate) async fn open(
         env,
         dir: request.config_dir.clone(),
         baseline,
+        logged_in_before,
+        failed: false,
         check_timeout: shared.config.limits.check_timeout,
         clock: Arc::clone(&shared.config.clock),
     };

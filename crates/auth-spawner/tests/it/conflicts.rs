@@ -15,8 +15,12 @@ async fn one_login_for_a_scope_and_a_provider() {
         let again = world.spawner.start(world.request(&other, "login"));
         assert_eq!(again, Err(StartError::Running { session: world.id.clone() }));
         assert_eq!(world.start("login"), Err(StartError::DuplicateId));
-        let mut elsewhere = world.request(&other, "login");
-        elsewhere.scope = "bundle-2".to_owned();
+        let elsewhere = world.request(&other, "login");
+        let elsewhere = auth_spawner::LoginRequest { scope: "bundle-2".to_owned(), ..elsewhere };
+        // A directory that two scopes share holds one login at a time.
+        let shared = world.spawner.start(elsewhere.clone());
+        assert_eq!(shared, Err(StartError::Running { session: world.id.clone() }));
+        let elsewhere = world.in_scope(&other, "login", "bundle-2");
         world.spawner.start(elsewhere).unwrap();
         assert_eq!(world.spawner.snapshots().len(), 2);
         world.spawner.cancel(&world.id).await.unwrap();
@@ -40,8 +44,7 @@ async fn a_callback_port_is_leased() {
         assert_eq!(world.start("callback"), Err(StartError::PortInUse { port: world.port }));
         drop(holder);
         world.start("callback").unwrap();
-        let mut other = world.request(&format!("{}-other", world.id), "callback");
-        other.scope = "bundle-2".to_owned();
+        let other = world.in_scope(&format!("{}-other", world.id), "callback", "bundle-2");
         let leased = StartError::PortLeased { port: world.port, session: world.id.clone() };
         assert_eq!(world.spawner.start(other.clone()), Err(leased));
         world.spawner.cancel(&world.id).await.unwrap();
@@ -58,8 +61,7 @@ async fn capacity_and_recipes() {
     assert_eq!(world.start("nonsense"), Err(StartError::UnknownRecipe));
     world.start("").unwrap();
     assert_eq!(world.spawner.snapshot(&world.id).unwrap().recipe, "login");
-    let mut other = world.request("other", "login");
-    other.scope = "bundle-2".to_owned();
+    let other = world.in_scope("other", "login", "bundle-2");
     assert_eq!(world.spawner.start(other.clone()), Err(StartError::Capacity));
     world.spawner.cancel(&world.id).await.unwrap();
     world.spawner.start(other).unwrap();

@@ -125,6 +125,13 @@ impl World {
         Self { home, spawner, ear, provider, terminal: options.terminal, port, id }
     }
 
+    /// A login for another scope, in a directory of its own.
+    pub(crate) fn in_scope(&self, id: &str, recipe: &str, scope: &str) -> LoginRequest {
+        let config_dir = self.home.path().join(scope);
+        std::fs::create_dir(&config_dir).unwrap();
+        LoginRequest { scope: scope.to_owned(), config_dir, ..self.request(id, recipe) }
+    }
+
     pub(crate) fn request(&self, id: &str, recipe: &str) -> LoginRequest {
         LoginRequest {
             id: id.to_owned(),

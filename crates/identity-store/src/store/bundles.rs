@@ -342,18 +342,20 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
          ORDER BY identity_bindings.bundle_id, identity_bindings.provider",
         bundle,
     )?;
-    rows.into_iter()
-        .map(|(bundle, provider, account, status)| {
-            let corrupt = |error| StoreError::corrupt("identity_bindings", &bundle, &error);
-            let binding = Binding {
-                provider: provider.parse().map_err(corrupt)?,
-                account: account.parse().map_err(corrupt)?,
+    let mut found = Vec::with_capacity(rows.len());
+    for (bundle, provider, account, status) in rows {
+        match (provider.parse(), account.parse()) {
+            (Ok(provider), Ok(account)) => {
                 // The list of accounts reports the row; here it only means that nobody can tell.
-                status: status.parse().unwrap_or(Status::Unknown),
-            };
-            Ok((bundle, binding))
-        })
-        .collect()
+                let status = status.parse().unwrap_or(Status::Unknown);
+                found.push((bundle, Binding { provider, account, status }));
+            }
+            _ => {
+                tracing::error!(bundle, "a binding is corrupt and left out; the others are not hidden by it");
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl BundleRow {

@@ -298,21 +298,16 @@ impl Bound {
 
     /// Whom the account belongs to and whom the login names, if they are known to be different people.
     ///
-    /// The subject decides when both are known, because people change their e-mail address.
+    /// Both the address and the subject count: a subject may name a team that several people share, and a person who
+    /// changed the address can say so with `replace_identity`.
     fn stranger(&self, email: Option<&str>, subject: Option<&str>) -> Option<(String, String)> {
-        let differ = |ours: &str, theirs: &str| Some((ours.to_owned(), theirs.to_owned()));
-        match (self.subject.as_deref(), subject, self.email.as_deref(), email) {
-            (Some(ours), Some(theirs), ..) if ours == theirs => None,
-            (Some(ours), Some(theirs), None, _) | (Some(ours), Some(theirs), _, None) => differ(ours, theirs),
-            (Some(ours), Some(theirs), Some(our_email), Some(their_email)) => {
-                // Two addresses say more to a person than two numbers, unless they are the same.
-                if our_email == their_email { differ(ours, theirs) } else { differ(our_email, their_email) }
-            }
-            (_, _, Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase() => {
-                differ(ours, theirs)
+        let differ = |ours: Option<&str>, theirs: Option<&str>| match (ours, theirs) {
+            (Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase() => {
+                Some((ours.to_owned(), theirs.to_owned()))
             }
             _ => None,
-        }
+        };
+        differ(self.email.as_deref(), email).or_else(|| differ(self.subject.as_deref(), subject))
     }
 
     /// A directory that was adopted stays adopted while a login renews it in place.
@@ -352,7 +347,7 @@ mod tests {
         check((a, Some("1")), (None, None), None);
         check((a, None), (Some("A@X"), None), None);
         check((a, None), (b, None), Some(("a@x", "b@x")));
-        check((a, Some("1")), (b, Some("1")), None);
+        check((a, Some("1")), (b, Some("1")), Some(("a@x", "b@x")));
         check((a, Some("1")), (a, Some("2")), Some(("1", "2")));
         check((a, Some("1")), (b, Some("2")), Some(("a@x", "b@x")));
         check((None, Some("1")), (b, Some("2")), Some(("1", "2")));

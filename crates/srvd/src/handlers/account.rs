@@ -1,5 +1,7 @@
 //! `account.*`.
 
+use std::path::Path;
+
 use identity_store::{AccountEdit, AccountFilter, AccountId, SecretRef};
 use rpc_engine::Call;
 
@@ -47,16 +49,46 @@ pub async fn update(app: App, _: Call, params: Update) -> Result<Account, ApiErr
 
 /// `account.delete`.
 pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
-    let account = app.store.delete_account(&account_id(&params.account_id)?, now()).await?;
-    Ok(Deleted { deleted: true, cleanup: clean(&app, &account, true).into_iter().collect() })
+    let id = account_id(&params.account_id)?;
+    let found = app.store.account(&id).await?;
+    for bundle in &found.bound_to {
+        super::bundle::end_logins(&app, bundle, Some(found.provider.as_str())).await;
+    }
+    let account = app.store.delete_account(&id, now()).await?;
+    Ok(Deleted { deleted: true, cleanup: clean(&app, &account, true).await.into_iter().collect() })
+}
+
+/// The account that keeps its login in this directory.
+pub(super) async fn owner_of(
+    app: &App,
+    provider: &auth_spawner::Provider,
+    dir: &Path,
+) -> Result<Option<identity_store::Account>, ApiError> {
+    let provider = Some(super::provider::stored_id(provider)?);
+    let all = app.store.accounts(AccountFilter { provider, bundle: None }).await?.accounts;
+    Ok(all
+        .into_iter()
+        .find(|account| matches!(&account.secret_ref, SecretRef::ConfigDir { dir: its, .. } if its == dir)))
 }
 
 /// Removes the credential of an account that is gone from this machine's disk. A sealed key went with its row.
-pub(super) fn clean(app: &App, account: &identity_store::Account, keep_history: bool) -> Option<Cleanup> {
+pub(super) async fn clean(
+    app: &App,
+    account: &identity_store::Account,
+    keep_history: bool,
+) -> Option<Cleanup> {
     let SecretRef::ConfigDir { dir, .. } = &account.secret_ref else { return None };
-    let history = app
-        .registry
-        .provider(account.provider.as_str())
+    let provider = app.registry.provider(account.provider.as_str());
+    let untouched =
+        |outcome: &str| Some(Cleanup { path: dir.display().to_string(), outcome: outcome.to_owned() });
+    if let Some(provider) = provider {
+        match owner_of(app, provider, dir).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return untouched("not_ours"),
+            Err(_) => return untouched("failed: the database could not say whether another account uses it"),
+        }
+    }
+    let history = provider
         .and_then(|provider| provider.cli.as_ref())
         .map(|cli| cli.history.clone())
         .filter(|_| keep_history)

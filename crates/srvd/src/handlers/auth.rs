@@ -6,6 +6,7 @@ use std::time::Duration;
 use auth_spawner::{LoginRequest, Proof, Provider, Snapshot, StartError};
 use identity_store::{BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId};
 use rpc_engine::Call;
+use secrecy::ExposeSecret as _;
 
 use super::convert;
 use crate::api::auth::{
@@ -18,6 +19,8 @@ use crate::policy;
 
 /// The longest that `auth.poll` waits.
 const LONGEST_WAIT_MS: u64 = 30_000;
+/// The longest paste that any CLI takes, in bytes: a terminal's line.
+const LONGEST_PASTE: usize = 4096;
 /// How many ended sessions `auth.list` shows, and how far back, in milliseconds.
 const LISTED: u32 = 200;
 const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
@@ -55,7 +58,16 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
         expires_at,
     };
     app.store.insert_session(row).await?;
-    app.logins.expect(&id, login::Target { bundle: bundle.clone(), is_new: target.is_none(), name, force });
+    app.logins.expect(
+        &id,
+        login::Target {
+            bundle: bundle.clone(),
+            is_new: target.is_none(),
+            name,
+            force,
+            dir: config_dir.clone(),
+        },
+    );
     let request = LoginRequest {
         id: id.to_string(),
         provider,
@@ -150,6 +162,17 @@ async fn directory(
         tracing::error!(%error, "a bundle's directory cannot be used");
         ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error.to_string())
     })?;
+    if former.is_none()
+        && let Some(other) = super::account::owner_of(app, provider, &made).await?
+    {
+        return Err(ApiError::new(
+            Kind::Conflict,
+            "another account keeps its login in this bundle's directory",
+        )
+        .with("what", "login")
+        .with("accountId", other.id.as_str())
+        .hint("bind that account again, or delete it first"));
+    }
     let dir = former.unwrap_or(made);
     if !app.identities.owns(&dir) || app.identities.is_ambient(&app.registry, &dir) {
         return Err(ApiError::new(Kind::AmbientDirectory, "this account uses the user's own CLI directory")
@@ -216,7 +239,10 @@ fn not_live() -> Outcome {
 pub async fn submit_callback(app: App, _: Call, params: SubmitCallback) -> Result<Outcome, ApiError> {
     use auth_spawner::SubmitError;
     let text = params.callback_url.into_secret();
-    app.redactor.hide(&text);
+    // What is longer is refused by the spawner, whole.
+    if text.expose_secret().len() <= LONGEST_PASTE {
+        app.redactor.hide(&text);
+    }
     Ok(match app.spawner.submit(&params.session_id, text).await {
         Ok(()) => Outcome { success: true, error: None, error_kind: None },
         Err(SubmitError::NotLive) => not_live(),

@@ -1,5 +1,6 @@
 //! `bundle.*`.
 
+use auth_spawner::Snapshot;
 use identity_store::{AccountId, Bundle as Stored, BundleEdit, BundleId, NewBundle};
 use rpc_engine::Call;
 
@@ -43,20 +44,36 @@ pub async fn update(app: App, _: Call, params: Update) -> Result<Bundle, ApiErro
 /// `bundle.delete`.
 pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
     let id = bundle_id(&params.bundle_id)?;
-    let running = app.spawner.snapshots().into_iter().filter(|login| login.scope == id.as_str());
-    for login in running.filter(|login| !login.state.is_terminal()) {
-        // A login that ended in this moment is as good as cancelled.
-        let _ = app.spawner.cancel(&login.id).await;
-    }
+    end_logins(&app, &id, None).await;
     let gone = app.store.delete_bundle(&id, now()).await?;
+    // One that began in between finds no bundle to be saved in; its end removes its directory.
+    end_logins(&app, &id, None).await;
     let keep_history = params.keep_history.unwrap_or(true);
-    let cleanup = gone.accounts.iter().filter_map(|account| clean(&app, account, keep_history)).collect();
+    let mut cleanup = Vec::new();
+    for account in &gone.accounts {
+        cleanup.extend(clean(&app, account, keep_history).await);
+    }
     Ok(Deleted {
         deleted: true,
         accounts_deleted: u64::try_from(gone.accounts.len()).unwrap_or(u64::MAX),
         instances_affected: 0,
         cleanup,
     })
+}
+
+/// Ends the logins of a bundle, or of one provider in it, those included whose CLI is still ending.
+pub(super) async fn end_logins(app: &App, bundle: &BundleId, provider: Option<&str>) {
+    let ours = |login: &Snapshot| {
+        login.scope == bundle.as_str() && provider.is_none_or(|provider| login.provider == provider)
+    };
+    let logins = app.spawner.snapshots().into_iter().filter(ours);
+    for login in logins {
+        // A login that has ended by itself is as good as cancelled.
+        let _ = app.spawner.cancel(&login.id).await;
+        if let Some(provider) = app.registry.provider(&login.provider) {
+            app.spawner.settled(provider, &login.recipe, bundle.as_str()).await;
+        }
+    }
 }
 
 /// `bundle.bind`.

@@ -1,6 +1,8 @@
 //! `provider.*`.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use auth_spawner::{ChildEnv, Cli, Terminal};
 use futures_util::future::join_all;
@@ -42,7 +44,7 @@ pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
 async fn installed(app: &App, cli: &Cli, env: &ChildEnv) -> WireCli {
     let path = auth_spawner::locate(cli, &app.config.search_path);
     let version = match &path {
-        Some(path) => auth_spawner::version(path, &cli.version_args, env, VERSION_TIMEOUT).await,
+        Some(path) => version(app, cli, path, env).await,
         None => None,
     };
     WireCli {
@@ -51,6 +53,20 @@ async fn installed(app: &App, cli: &Cli, env: &ChildEnv) -> WireCli {
         version,
         install: Some(cli.install.clone()),
     }
+}
+
+/// Asks a program for its version once, until the program changes.
+async fn version(app: &App, cli: &Cli, path: &Path, env: &ChildEnv) -> Option<String> {
+    let changed = std::fs::metadata(path).and_then(|found| found.modified()).ok()?;
+    let known = |versions: &HashMap<PathBuf, (SystemTime, Option<String>)>| {
+        versions.get(path).filter(|(at, _)| *at == changed).map(|(_, version)| version.clone())
+    };
+    if let Some(version) = known(&*app.versions.lock().await) {
+        return version;
+    }
+    let said = auth_spawner::version(path, &cli.version_args, env, VERSION_TIMEOUT).await;
+    app.versions.lock().await.insert(path.to_owned(), (changed, said.clone()));
+    said
 }
 
 /// The provider's id as the store writes it.

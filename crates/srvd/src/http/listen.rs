@@ -99,7 +99,8 @@ impl Front {
     /// Accepts until `stop` is cancelled, then waits until the connections have ended; the caller drains the engine.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        let quota = Arc::new(Semaphore::new(self.connections));
+        // One for each door, so that strangers who can reach the port cannot keep the owner from the socket.
+        let [unix_quota, tcp_quota] = [(); 2].map(|()| Arc::new(Semaphore::new(self.connections)));
         let port = listeners.tcp_address().map(|address| address.port()).unwrap_or_default();
         loop {
             let accepted = tokio::select! {
@@ -115,6 +116,7 @@ impl Front {
                     continue;
                 }
             };
+            let quota = if matches!(accepted, Accepted::Unix(_)) { &unix_quota } else { &tcp_quota };
             let permit = quota.clone().try_acquire_owned().ok();
             let front = self.clone();
             let shared = (tasks.clone(), stop.clone());

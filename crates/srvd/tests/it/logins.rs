@@ -178,6 +178,82 @@ async fn one_login_at_a_time_and_none_where_one_is() {
     assert_eq!((&again["accountId"], &again["bundleId"]), (&done["accountId"], &done["bundleId"]));
 }
 
+/// What the fake CLI does as another person.
+fn as_bob() -> String {
+    HAPPY.replace("ann@fake.test", "bob@fake.test").replace("person-1", "person-2")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_into_a_directory_that_an_unbound_account_keeps_is_refused() {
+    let daemon = fake::home(HAPPY).start();
+    let done = log_in(&daemon, json!({})).await;
+    let (bundle, account) = (done["bundleId"].clone(), done["accountId"].clone());
+    daemon.call("bundle.unbind", json!({"bundleId": bundle, "providerId": PROVIDER})).await;
+    fake::write_script(&daemon.home, &as_bob());
+    let (code, data) =
+        daemon.refused("auth.start", json!({"providerId": PROVIDER, "intoBundleId": bundle})).await;
+    assert_eq!((code, &data["accountId"]), (1002, &account));
+    daemon.call("account.delete", json!({"accountId": account})).await;
+    let bob = log_in(&daemon, json!({"intoBundleId": bundle})).await;
+    assert_eq!((&bob["status"], &bob["email"]), (&json!("success"), &json!("bob@fake.test")), "{bob}");
+    assert_ne!(bob["accountId"], account);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_spoilt_by_a_failed_one_says_so() {
+    let daemon = fake::home(HAPPY).start();
+    let done = log_in(&daemon, json!({})).await;
+    let account = json!({"accountId": done["accountId"]});
+    assert_eq!(daemon.call("account.get", account.clone()).await["status"], "valid");
+    fake::write_script(&daemon.home, "dir-var FAKE_HOME\nwrite credentials.json {\"half\":1}\nexit 3\n");
+    let id = start(&daemon, json!({"intoBundleId": done["bundleId"], "force": true})).await;
+    assert_eq!(daemon.ended(&id).await["errorKind"], "cli_exited");
+    let found = daemon.call("account.get", account).await;
+    assert_eq!((&found["status"], &found["evidence"]), (&json!("needs_reauth"), &json!("file")), "{found}");
+    assert!(found["nextStep"].as_str().unwrap().starts_with("srvd login fake --bundle "), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_refreshed_meanwhile_is_no_new_login() {
+    let daemon = fake::home(HAPPY).start();
+    let done = log_in(&daemon, json!({})).await;
+    // The file changes as an agent's refresh would change it, and then the person gives up.
+    let refreshed = "{\"access\":\"refreshed-{now_us}\",\"email\":\"ann@fake.test\",\"id\":\"person-1\"}";
+    let script = format!(
+        "dir-var FAKE_HOME\nout https://login.fake.test/x\nwrite credentials.json {refreshed}\nexit 1\n"
+    );
+    fake::write_script(&daemon.home, &script);
+    let id = start(&daemon, json!({"intoBundleId": done["bundleId"], "force": true})).await;
+    assert_eq!(daemon.ended(&id).await["errorKind"], "cli_exited");
+    let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
+    assert_eq!((&account["status"], &account["evidence"]), (&json!("valid"), &json!("file")), "{account}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_directory_has_one_login_at_a_time_whatever_the_bundle() {
+    let daemon = fake::home(HAPPY).start();
+    let done = log_in(&daemon, json!({})).await;
+    let other = daemon.call("bundle.create", json!({"name": "other"})).await["id"].clone();
+    daemon.call("bundle.bind", json!({"bundleId": other, "accountId": done["accountId"]})).await;
+    let first = start(&daemon, json!({"intoBundleId": done["bundleId"], "force": true})).await;
+    let again = json!({"providerId": PROVIDER, "intoBundleId": other, "force": true});
+    let (code, data) = daemon.refused("auth.start", again).await;
+    assert_eq!((code, &data["sessionId"]), (1002, &json!(first)));
+    daemon.call("auth.cancel", json!({"sessionId": first})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_the_bundle_ends_its_login_and_leaves_nothing() {
+    let daemon =
+        fake::home("dir-var FAKE_HOME\nout https://login.fake.test/x\nwrite other {}\nhang\n").start();
+    let bundle = daemon.call("bundle.create", json!({"name": "Work"})).await["id"].clone();
+    let id = start(&daemon, json!({"intoBundleId": bundle})).await;
+    daemon.session(&id, |session| session["status"] == "url-available").await;
+    daemon.call("bundle.delete", json!({"bundleId": bundle})).await;
+    assert_eq!(daemon.ended(&id).await["errorKind"], "cancelled");
+    assert_eq!(left_over(&id), Vec::<u32>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_the_bundle_removes_the_login_and_keeps_the_history() {
     let daemon = fake::home(HAPPY).start();
