@@ -193,8 +193,8 @@ impl Daemon {
     }
 
     fn take_home(mut self) -> Home {
-        let placeholder = Home { root: tempfile::tempdir().unwrap(), path: Vec::new() };
-        std::mem::replace(&mut self.home, placeholder)
+        let empty = Home { root: tempfile::tempdir().unwrap(), path: Vec::new() };
+        std::mem::replace(&mut self.home, empty)
     }
 }
 
