@@ -21,6 +21,7 @@ use crate::app::{App, Parts, now};
 use crate::config::Config;
 use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
+use crate::error::with_causes;
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
 use crate::login::{self, Logins};
@@ -237,7 +238,7 @@ async fn prune(store: Store, stop: CancellationToken) {
             _ = hourly.tick() => {}
         }
         if let Err(error) = store.prune_sessions(now() - SESSIONS_KEPT_MS, SESSIONS_KEPT).await {
-            tracing::warn!(%error, "old login sessions could not be removed");
+            tracing::warn!(error = with_causes(&error), "old login sessions could not be removed");
         }
     }
 }

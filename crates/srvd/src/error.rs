@@ -91,12 +91,28 @@ impl From<StoreError> for ApiError {
                     .with("reason", "undecryptable")
             }
             cause => {
-                tracing::error!(error = %cause, "the store failed");
+                tracing::error!(error = with_causes(&cause), "the store failed");
                 Self::new(Kind::StoreUnavailable, "the database did not carry this out; nothing was changed")
                     .hint("retry later; the daemon's log names the cause")
             }
         }
     }
+}
+
+/// An error with everything behind it, for the log and the terminal: "the database is unavailable: connection refused".
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut inner = error.source();
+    while let Some(cause) = inner {
+        let words = cause.to_string();
+        // Some errors repeat the words of what is behind them.
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        inner = cause.source();
+    }
+    text
 }
 
 macro_rules! kinds {
@@ -145,6 +161,13 @@ mod tests {
             serde_json::to_value(&error.data).unwrap(),
             serde_json::json!({"kind": "not_found", "what": "bundle", "id": "b1", "hint": "make one"})
         );
+    }
+
+    #[test]
+    fn causes_are_named_once() {
+        let inner = std::io::Error::other("connection refused");
+        let outer = identity_store::OpenError::Unavailable(Box::new(inner));
+        assert_eq!(with_causes(&outer), "the database is unavailable: connection refused");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::api::auth::{Session, SessionStatus};
 use crate::api::events;
 use crate::app::now;
+use crate::error::with_causes;
 use crate::identity_dir::Identities;
 
 /// What a running login will become: kept here, because the spawner knows nothing of bundles.
@@ -94,11 +95,16 @@ impl Logins {
             Err(StoreError::NotFound { .. }) => {
                 self.0.identities.clean(&target.dir, &cli.history);
             }
-            Err(error) => tracing::warn!(%error, "the bundle of a failed login could not be read"),
+            Err(error) => {
+                tracing::warn!(error = with_causes(&error), "the bundle of a failed login could not be read");
+            }
             Ok(_) => {
                 let examined = examine(&self.0.store, &cli, &target.bundle, &id).await;
                 if let Err(error) = examined {
-                    tracing::warn!(%error, "the account of a failed login could not be looked at again");
+                    tracing::warn!(
+                        error = with_causes(&error),
+                        "the account of a failed login could not be looked at again"
+                    );
                 }
             }
         }
@@ -140,7 +146,7 @@ impl Logins {
         let name = id.to_string();
         let task = tokio::spawn(async move {
             if let Err(error) = store.update_session(&id, update).await {
-                tracing::error!(%error, session = %id, "the process of a login could not be recorded");
+                tracing::error!(error = with_causes(&error), session = %id, "the process of a login could not be recorded");
             }
         });
         self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).insert(name, task);
@@ -172,7 +178,7 @@ impl Logins {
             now: now(),
         };
         if let Err(error) = self.0.store.finish_session(id, end).await {
-            tracing::error!(%error, session = %id, "the end of a login could not be recorded");
+            tracing::error!(error = with_causes(&error), session = %id, "the end of a login could not be recorded");
         }
     }
 
@@ -265,7 +271,7 @@ async fn examine(
 }
 
 fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
-    tracing::error!(%error, %session, "a proven login could not be stored");
+    tracing::error!(error = with_causes(error), %session, "a proven login could not be stored");
     match error {
         StoreError::IdentityMismatch { .. } => SaveError {
             kind: FailureKind::IdentityMismatch,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::ui::plain;
 use crate::boot::BootError;
 use crate::config::ConfigError;
+use crate::error::with_causes;
 
 /// Exit codes, after `sysexits.h`.
 pub(super) mod code {
@@ -148,7 +149,7 @@ impl From<ConfigError> for Failure {
 
 impl From<BootError> for Failure {
     fn from(error: BootError) -> Self {
-        let failure = Self::new(error.exit_code(), error.to_string());
+        let failure = Self::new(error.exit_code(), with_causes(&error));
         match error {
             BootError::AlreadyRunning { .. } => failure.hint("see it with: srvd status"),
             _ => failure,

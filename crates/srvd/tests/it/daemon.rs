@@ -194,4 +194,5 @@ fn a_database_that_is_down_is_exit_69() {
         command.env("SRVD_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none");
     });
     assert_eq!(code, 69, "{text}");
+    assert!(text.contains("the database is unavailable: "), "the cause is told: {text}");
 }
