@@ -24,7 +24,7 @@ pub use changes::{Announce, Change};
 pub use db::{DatabaseKind, DatabaseUrl, InvalidUrl};
 pub use error::{OpenError, StoreError};
 pub use id::{AccountId, BundleId, InvalidId, ProviderId, SessionId};
-pub use names::check_name;
+pub use names::name as check_name;
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
 pub use store::{AuditEntry, Counts, Store, StoreOptions};

@@ -21,11 +21,7 @@ const MASKABLE: usize = 16;
 ///
 /// # Errors
 /// [`StoreError::InvalidName`] with the field that was given.
-pub fn check_name(field: &'static str, text: &str) -> Result<String, StoreError> {
-    name(field, text)
-}
-
-pub(crate) fn name(field: &'static str, text: &str) -> Result<String, StoreError> {
+pub fn name(field: &'static str, text: &str) -> Result<String, StoreError> {
     let text = text.trim();
     let reason = if text.is_empty() {
         "it is empty"
