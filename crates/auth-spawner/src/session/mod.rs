@@ -5,6 +5,8 @@ mod answers;
 mod effects;
 mod opening;
 mod output;
+#[cfg(test)]
+mod recordings;
 mod report;
 
 pub(crate) use actor::run;
