@@ -12,6 +12,7 @@ use crate::process::Leash;
 use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 use crate::provider::{Check, Cli, Provider};
 use crate::spawner::Clock;
+use crate::token::Token;
 
 /// How long a file is waited for that is written just after the CLI has ended.
 const LATE: Duration = Duration::from_secs(1);
@@ -32,8 +33,19 @@ pub(crate) struct Question {
     pub(crate) logged_in_before: bool,
     /// Whether the CLI has ended with an error.
     pub(crate) failed: bool,
+    /// For a recipe whose CLI shows its credential and stores nothing.
+    pub(crate) screen: Option<Screen>,
     pub(crate) check_timeout: Duration,
     pub(crate) clock: Clock,
+}
+
+/// What proves a login that leaves no file.
+#[derive(Debug, Clone)]
+pub(crate) struct Screen {
+    /// How long such a credential lives, in milliseconds.
+    pub(crate) lifetime: i64,
+    /// The credential, once the CLI has shown it.
+    pub(crate) token: Option<Token>,
 }
 
 /// Its answer.
@@ -46,6 +58,9 @@ pub(crate) enum Verdict {
 impl Question {
     /// Asks. `last` when the CLI has ended: then the file gets a moment to appear.
     pub(crate) async fn ask(self, last: bool) -> Verdict {
+        if let Some(screen) = &self.screen {
+            return screen.judge((self.clock)());
+        }
         let Some(cli) = self.provider.cli.clone() else {
             return Verdict::No { reason: "the provider has no CLI".to_owned() };
         };
@@ -96,6 +111,23 @@ impl Question {
     async fn run(&self, check: &Check) -> bool {
         let code = exit_code(&self.program, &check.args, &self.env, &self.dir, self.check_timeout).await;
         code.is_some_and(|code| check.ok.contains(&code))
+    }
+}
+
+impl Screen {
+    /// No file and no check command knows of such a credential: that the CLI has shown it is all the proof there is.
+    fn judge(&self, now: i64) -> Verdict {
+        if self.token.is_none() {
+            return Verdict::No { reason: "the CLI has shown no credential".to_owned() };
+        }
+        let end = now.checked_add(self.lifetime);
+        let credential = Credential {
+            expires_at: end,
+            login_deadline_at: end,
+            refreshable: false,
+            ..Credential::default()
+        };
+        Verdict::Yes { credential, checked: false }
     }
 }
 

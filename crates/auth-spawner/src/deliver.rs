@@ -17,16 +17,38 @@ use crate::error::SubmitError;
 /// A CLI that does not take its answer in this time will not take it at all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes one line and hands the stream back. `end` is what the Enter key sends there.
+/// A TUI that reads the text and the Enter key apart from each other needs the time to do so.
+const ENTER_PAUSE: Duration = Duration::from_millis(300);
+
+type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Writes one line and hands the stream back. `enter` is what the Enter key sends there; with `apart` it is sent by
+/// itself, a moment after the text.
 pub(crate) async fn line(
-    mut stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    stdin: Stdin,
     text: SecretString,
-    end: u8,
-) -> (Option<Box<dyn AsyncWrite + Send + Unpin>>, Result<(), SubmitError>) {
-    // One write, so that the line cannot arrive in two halves.
-    let bytes = SecretString::from(format!("{}{}", text.expose_secret(), char::from(end)));
+    enter: u8,
+    apart: bool,
+) -> (Option<Stdin>, Result<(), SubmitError>) {
+    if !apart {
+        // One write, so that the line cannot arrive in two halves.
+        let line = SecretString::from(format!("{}{}", text.expose_secret(), char::from(enter)));
+        return write(stdin, line.expose_secret().as_bytes()).await;
+    }
+    let (stdin, result) = write(stdin, text.expose_secret().as_bytes()).await;
+    let Some(stdin) = stdin.filter(|_| result.is_ok()) else { return (None, result) };
+    tokio::time::sleep(ENTER_PAUSE).await;
+    write(stdin, &[enter]).await
+}
+
+/// Types the keys of a step.
+pub(crate) async fn keys(stdin: Stdin, keys: String) -> (Option<Stdin>, Result<(), SubmitError>) {
+    write(stdin, keys.as_bytes()).await
+}
+
+async fn write(mut stdin: Stdin, bytes: &[u8]) -> (Option<Stdin>, Result<(), SubmitError>) {
     let write = async {
-        stdin.write_all(bytes.expose_secret().as_bytes()).await?;
+        stdin.write_all(bytes).await?;
         stdin.flush().await
     };
     match tokio::time::timeout(PATIENCE, write).await {

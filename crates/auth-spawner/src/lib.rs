@@ -30,6 +30,7 @@ mod sink;
 mod snapshot;
 mod spawner;
 pub mod testing;
+mod token;
 
 pub use environment::ChildEnv;
 pub use error::{NotLive, RegistryError, StartError, SubmitError};
@@ -39,9 +40,11 @@ pub use process::leftover::{end_leftover, start_ticks};
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 pub use provider::{
     Check, Class, Cli, ConfigDir, CredentialFile, Expiry, ExpiryUnit, Place, PreparedFile, Provider,
+    ScreenToken,
 };
-pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Terminal};
+pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use registry::{Overlay, Registry};
 pub use sink::{ConfirmedLogin, SaveError, Saved, Sink};
 pub use snapshot::{Failure, FailureKind, Snapshot, State};
 pub use spawner::{Clock, LoginRequest, SpawnLimits, Spawner, SpawnerConfig};
+pub use token::Token;

@@ -25,6 +25,8 @@ pub(crate) enum Input {
     LoggedIn,
     /// The CLI says that it was refused.
     Denied,
+    /// The program says that it is not the provider's CLI any more.
+    Retired,
     /// A pasted answer is on its way to the CLI.
     Delivering,
     /// It did not get there.
@@ -144,6 +146,7 @@ impl Machine {
                 self.denied = true;
                 Vec::new()
             }
+            Input::Retired => self.end(State::Failed, Some(FailureKind::NotAuthenticated)),
             Input::Delivering => {
                 self.prompt = false;
                 self.confirm()
@@ -251,13 +254,14 @@ mod tests {
 
     use super::*;
 
-    const INPUTS: [Input; 20] = [
+    const INPUTS: [Input; 21] = [
         Input::Url { device: false },
         Input::Url { device: true },
         Input::Code,
         Input::Prompt,
         Input::LoggedIn,
         Input::Denied,
+        Input::Retired,
         Input::Delivering,
         Input::Undelivered,
         Input::FileChanged,
@@ -345,6 +349,7 @@ mod tests {
         check(&[url, exit(Some(0)), Input::No], State::Failed, failed(FailureKind::NotAuthenticated));
         check(&[exit(Some(7)), Input::No], State::Failed, failed(FailureKind::CliExited));
         check(&[exit(None), Input::No], State::Failed, failed(FailureKind::CliExited));
+        check(&[Input::Retired, exit(Some(0))], State::Failed, failed(FailureKind::NotAuthenticated));
         check(&[Input::Denied, exit(Some(1)), Input::No], State::Failed, failed(FailureKind::Denied));
         // A question that was under way when the CLI ended does not count as the last one.
         check(&[Input::LoggedIn, exit(Some(0)), Input::No], State::Confirming, Effect::Ask { last: true });

@@ -9,6 +9,7 @@ use crate::lines::Line;
 use crate::provider::Provider;
 use crate::recipe::{Pattern, Patterns, Recipe};
 use crate::registry::is_loopback;
+use crate::token::Token;
 
 /// Longest address that is reported.
 const URL_BYTES: usize = 8192;
@@ -31,6 +32,12 @@ pub(crate) enum Seen {
     LoggedIn { email: Option<String> },
     /// The CLI says that it failed; its words, without addresses.
     Denied(String),
+    /// The credential itself.
+    Token(Token),
+    /// The program says that it is not the provider's CLI any more; its words.
+    Retired(String),
+    /// The line at which this step of the recipe is typed.
+    Step(usize),
 }
 
 /// How far a line can be trusted to be whole.
@@ -47,6 +54,7 @@ pub(crate) enum Wholeness {
 /// Finds meaning in the lines of one output stream.
 pub(crate) struct Matcher {
     patterns: Patterns,
+    steps: Vec<Pattern>,
     hosts: Vec<String>,
     /// The line before, because a device code may stand below its announcement.
     before: String,
@@ -56,6 +64,7 @@ impl Matcher {
     pub(crate) fn new(provider: &Provider, recipe: &Recipe) -> Self {
         Self {
             patterns: recipe.patterns.clone(),
+            steps: recipe.steps.iter().map(|step| step.when.clone()).collect(),
             hosts: provider.cli.as_ref().map(|cli| cli.url_hosts.clone()).unwrap_or_default(),
             before: String::new(),
         }
@@ -75,7 +84,15 @@ impl Matcher {
         if self.is_prompt(&line.text) {
             seen.push(Seen::Prompt);
         }
+        let reached = self.steps.iter().enumerate().filter(|(_, when)| when.0.is_match(text));
+        seen.extend(reached.map(|(position, _)| Seen::Step(position)));
         if wholeness != Wholeness::Partial {
+            if let Some(found) = self.patterns.token.as_ref().and_then(|pattern| pattern.0.captures(text)) {
+                seen.extend(group(&found, "token").map(|token| Seen::Token(Token::new(&token))));
+            }
+            if matches(&self.patterns.retired, text).is_some() {
+                seen.push(Seen::Retired(public_words(&line.text)));
+            }
             if matches(&self.patterns.refused, text).is_some() {
                 seen.push(Seen::Refused);
             }

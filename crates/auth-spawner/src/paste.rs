@@ -50,7 +50,7 @@ pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) ->
             target.query_pairs_mut().clear().append_pair("code", &found.code).append_pair("state", &state);
             Ok(Answer::Get(String::from(target).into()))
         }
-        Delivery::StdinLine => Ok(Answer::Line(
+        Delivery::StdinLine | Delivery::StdinTyped => Ok(Answer::Line(
             match paste.form {
                 PasteForm::AsPasted => text.to_owned(),
                 PasteForm::Code => found.code,

@@ -77,6 +77,9 @@ pub struct Cli {
     pub logout: Option<Vec<String>>,
     /// The file that proves a login.
     pub credential: CredentialFile,
+    /// How a credential is launched that a recipe's login showed on the screen only.
+    #[serde(default)]
+    pub token: Option<ScreenToken>,
     /// Hosts whose addresses a person may open; `*.example.com` means any host below `example.com`.
     #[serde(default)]
     pub url_hosts: Vec<String>,
@@ -124,6 +127,16 @@ pub struct PreparedFile {
     pub path: String,
     /// Whole text of the file.
     pub text: String,
+}
+
+/// A credential without a file: the CLI shows it once, and takes it back in a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ScreenToken {
+    /// The variable that an agent is launched with.
+    pub var: String,
+    /// How long the provider lets it live, in seconds. The CLI does not say, so this is what it asks for.
+    pub lifetime_s: u64,
 }
 
 /// A command that says whether a login is usable.

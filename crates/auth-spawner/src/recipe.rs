@@ -25,6 +25,9 @@ pub struct Recipe {
     /// Whether and how a pasted answer is taken back.
     #[serde(default)]
     pub paste: Option<Paste>,
+    /// What is typed for the person, in this order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// What the CLI prints.
     #[serde(default)]
     pub patterns: Patterns,
@@ -83,6 +86,16 @@ fn tall() -> u16 {
     24
 }
 
+/// Keys that are typed into a CLI's menu, so that the person need not see it. Never a secret.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The line at which they are typed; each step once, and only after the one before it.
+    pub when: Pattern,
+    /// The keys. A carriage return stands for the Enter key, whatever the child is attached to.
+    pub send: String,
+}
+
 /// How a pasted answer is taken back.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +127,9 @@ pub enum PasteShape {
 pub enum Delivery {
     /// One line on standard input.
     StdinLine,
+    /// The text on standard input, and after a pause the Enter key: some TUIs take what arrives in one piece for
+    /// pasted text, with the Enter key as a part of it.
+    StdinTyped,
     /// A GET to the CLI's own loopback callback, as the browser would have sent it.
     CallbackGet,
 }
@@ -147,6 +163,11 @@ pub struct Patterns {
     pub denied: Vec<Pattern>,
     /// The CLI refused a paste and waits for another one.
     pub refused: Vec<Pattern>,
+    /// The credential itself in group `token`, for a CLI that shows it and stores nothing. It is sealed, and seen by
+    /// nobody.
+    pub token: Option<Pattern>,
+    /// The program says that it is not the provider's CLI any more.
+    pub retired: Vec<Pattern>,
 }
 
 /// A compiled pattern.

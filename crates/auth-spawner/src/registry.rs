@@ -196,6 +196,7 @@ fn validate_cli(cli: &Cli) -> Result<(), (String, String)> {
     ensure(segment(&cli.config_dir.name), "cli.config-dir.name", "must be one path segment")?;
     ensure(is_var(&cli.config_dir.var), "cli.config-dir.var", VARS)?;
     ensure(cli.config_dir.ambient.starts_with("~/"), "cli.config-dir.ambient", "must begin with ~/")?;
+    ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
     let named = cli.config_dir.extra_vars.keys().chain(cli.env.keys()).chain(&cli.scrub).chain(&cli.key_vars);
     ensure(named.into_iter().all(|var| is_var(var)), "cli", VARS)?;
     let credential = &cli.credential;
@@ -228,6 +229,12 @@ fn validate_recipes(cli: &Cli) -> Result<(), (String, String)> {
             let group = pattern.0.capture_names().flatten().any(|name| name == "code");
             ensure(group, &place, "the device-code pattern needs a group named `code`")?;
         }
+        if let Some(pattern) = &recipe.patterns.token {
+            let group = pattern.0.capture_names().flatten().any(|name| name == "token");
+            ensure(group, &place, "the token pattern needs a group named `token`")?;
+            ensure(cli.token.is_some(), &place, "a token pattern needs the table `cli.token`")?;
+        }
+        ensure(recipe.steps.iter().all(|step| !step.send.is_empty()), &place, "a step must send something")?;
         if let Some(Paste { shapes, .. }) = &recipe.paste {
             ensure(!shapes.is_empty(), &place, "paste.shapes must not be empty")?;
         }

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 
 use crate::proof::Credential;
 use crate::snapshot::{FailureKind, Snapshot};
+use crate::token::Token;
 
 /// Takes what a login session reports.
 pub trait Sink: Send + Sync + 'static {
@@ -36,6 +37,9 @@ pub struct ConfirmedLogin {
     pub credential: Credential,
     /// Whether a check command said yes as well.
     pub evidence_check: bool,
+    /// The credential itself, where the CLI has shown it and stored nothing. The caller seals it; it proves the login
+    /// in place of a file.
+    pub token: Option<Token>,
 }
 
 /// Where a login was committed.

@@ -267,6 +267,15 @@ pub enum Target {
     },
 }
 
+/// What a login left behind. One account keeps to one form: a login of the other form is an account of its own.
+#[derive(Debug, Clone)]
+pub enum LoginCredential {
+    /// The directory that the CLI wrote its credential into, absolute. The CLI owns the tokens.
+    Directory(PathBuf),
+    /// The credential itself, which the CLI has shown and not stored. It is sealed.
+    Token(SecretString),
+}
+
 /// A confirmed login that shall be kept.
 #[derive(Debug, Clone)]
 pub struct SaveLogin {
@@ -278,8 +287,8 @@ pub struct SaveLogin {
     pub provider: ProviderId,
     /// The provider's name for people, such as `Codex`; new bundles and accounts are named after it.
     pub provider_name: String,
-    /// The directory that the CLI wrote its credential into.
-    pub config_dir: PathBuf,
+    /// What the login left behind.
+    pub credential: LoginCredential,
     /// The e-mail address that the provider reported.
     pub email: Option<String>,
     /// The provider's own id of the person.
@@ -294,6 +303,22 @@ pub struct SaveLogin {
     pub replace_identity: bool,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
+}
+
+impl SaveLogin {
+    pub(crate) fn directory(&self) -> Option<&PathBuf> {
+        match &self.credential {
+            LoginCredential::Directory(dir) => Some(dir),
+            LoginCredential::Token(_) => None,
+        }
+    }
+
+    pub(crate) fn token(&self) -> Option<&SecretString> {
+        match &self.credential {
+            LoginCredential::Directory(_) => None,
+            LoginCredential::Token(token) => Some(token),
+        }
+    }
 }
 
 /// An API key that shall be sealed, kept and bound.

@@ -16,8 +16,8 @@ mod session;
 mod store;
 
 pub use account::{
-    Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, Evidence, Owner, SaveApiKey,
-    SaveLogin, Saved, SecretRef, Status, StatusReport, Target, UnknownWord,
+    Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, Evidence, LoginCredential,
+    Owner, SaveApiKey, SaveLogin, Saved, SecretRef, Status, StatusReport, Target, UnknownWord,
 };
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};

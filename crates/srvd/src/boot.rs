@@ -70,7 +70,13 @@ pub async fn run(
     let identities = Identities::new(config.identities(), config.home.clone());
     recover(&store, &identities).await?;
 
-    let logins = Logins::new(store.clone(), broker.clone(), registry.clone(), identities.clone());
+    let logins = Logins::new(login::Tools {
+        store: store.clone(),
+        broker: broker.clone(),
+        registry: registry.clone(),
+        identities: identities.clone(),
+        redactor: redactor.clone(),
+    });
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let spawner = Spawner::new(
         SpawnerConfig {

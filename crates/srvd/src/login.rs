@@ -9,8 +9,9 @@ use auth_spawner::{
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
-    BundleId, Evidence, LoginSession, ProviderId, SaveLogin, SecretRef, SessionEnd, SessionEnding, SessionId,
-    SessionState, SessionUpdate, Status, StatusReport, Store, StoreError, Target as StoreTarget,
+    BundleId, Evidence, LoginCredential, LoginSession, ProviderId, SaveLogin, SecretRef, SessionEnd,
+    SessionEnding, SessionId, SessionState, SessionUpdate, Status, StatusReport, Store, StoreError,
+    Target as StoreTarget,
 };
 use rpc_engine::Broker;
 use tokio::task::JoinHandle;
@@ -20,6 +21,7 @@ use crate::api::events;
 use crate::app::now;
 use crate::error::with_causes;
 use crate::identity_dir::Identities;
+use crate::redact::Redactor;
 
 /// What a running login will become: kept here, because the spawner knows nothing of bundles.
 #[derive(Debug, Clone)]
@@ -40,27 +42,31 @@ pub struct Target {
 #[derive(Clone)]
 pub struct Logins(Arc<Parts>);
 
+/// What the sink works with.
+pub struct Tools {
+    /// Where logins are kept.
+    pub store: Store,
+    /// Where sessions are announced.
+    pub broker: Broker,
+    /// What is known of the providers.
+    pub registry: Registry,
+    /// The directories of the bundles.
+    pub identities: Identities,
+    /// What keeps a credential out of the log.
+    pub redactor: Redactor,
+}
+
 struct Parts {
-    store: Store,
-    broker: Broker,
-    registry: Registry,
-    identities: Identities,
+    tools: Tools,
     targets: Mutex<HashMap<String, Target>>,
     /// Writes that are under way, by session; each is awaited before the session's next write.
     recording: Mutex<HashMap<String, JoinHandle<()>>>,
 }
 
 impl Logins {
-    /// A sink that stores in `store` and publishes through `broker`.
-    pub fn new(store: Store, broker: Broker, registry: Registry, identities: Identities) -> Self {
-        Self(Arc::new(Parts {
-            store,
-            broker,
-            registry,
-            identities,
-            targets: Mutex::default(),
-            recording: Mutex::default(),
-        }))
+    /// A sink that stores in the store and publishes through the broker that it is given.
+    pub fn new(tools: Tools) -> Self {
+        Self(Arc::new(Parts { tools, targets: Mutex::default(), recording: Mutex::default() }))
     }
 
     /// Notes what this session is for, before it is started.
@@ -82,24 +88,24 @@ impl Logins {
 
     async fn discard(&self, target: &Target) {
         if target.is_new {
-            discard_unmade(&self.0.store, &self.0.identities, &target.bundle).await;
+            discard_unmade(&self.0.tools.store, &self.0.tools.identities, &target.bundle).await;
         }
     }
 
     /// After a login that failed in a bundle that was there: the CLI may have changed the directory all the same, so
     /// the account is looked at again; and when the bundle was deleted meanwhile, nothing of the login stays.
     async fn look_again(&self, provider: &str, target: &Target) {
-        let known = self.0.registry.provider(provider).and_then(|provider| provider.cli.clone());
+        let known = self.0.tools.registry.provider(provider).and_then(|provider| provider.cli.clone());
         let (Some(cli), Ok(id)) = (known, provider.parse::<ProviderId>()) else { return };
-        match self.0.store.bundle(&target.bundle).await {
+        match self.0.tools.store.bundle(&target.bundle).await {
             Err(StoreError::NotFound { .. }) => {
-                self.0.identities.clean(&target.dir, &cli.history);
+                self.0.tools.identities.clean(&target.dir, &cli.history);
             }
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "the bundle of a failed login could not be read");
             }
             Ok(_) => {
-                let examined = examine(&self.0.store, &cli, &target.bundle, &id).await;
+                let examined = examine(&self.0.tools.store, &cli, &target.bundle, &id).await;
                 if let Err(error) = examined {
                     tracing::warn!(
                         error = with_causes(&error),
@@ -142,7 +148,7 @@ impl Logins {
             process_start: snapshot.process_start.clone(),
             now: now(),
         };
-        let store = self.0.store.clone();
+        let store = self.0.tools.store.clone();
         let name = id.to_string();
         let task = tokio::spawn(async move {
             if let Err(error) = store.update_session(&id, update).await {
@@ -177,7 +183,7 @@ impl Logins {
             revision: snapshot.revision,
             now: now(),
         };
-        if let Err(error) = self.0.store.finish_session(id, end).await {
+        if let Err(error) = self.0.tools.store.finish_session(id, end).await {
             tracing::error!(error = with_causes(&error), session = %id, "the end of a login could not be recorded");
         }
     }
@@ -188,6 +194,9 @@ impl Logins {
         let provider: ProviderId =
             login.provider.parse().map_err(|_| storage("the provider has no valid id"))?;
         self.recorded(&session).await;
+        if let Some(token) = &login.token {
+            self.0.tools.redactor.hide(token.secret());
+        }
         let target = self
             .targets()
             .get(session.as_str())
@@ -195,11 +204,13 @@ impl Logins {
             .ok_or_else(|| storage("the login has no target"))?;
         let provider_name = self
             .0
+            .tools
             .registry
             .provider(provider.as_str())
             .map_or_else(|| provider.to_string(), |known| known.display_name.clone());
         let saved = self
             .0
+            .tools
             .store
             .save_login(SaveLogin {
                 session: Some(session.clone()),
@@ -210,12 +221,19 @@ impl Logins {
                 },
                 provider,
                 provider_name,
-                config_dir: login.config_dir,
+                credential: match &login.token {
+                    Some(token) => LoginCredential::Token(token.secret().clone()),
+                    None => LoginCredential::Directory(login.config_dir),
+                },
                 email: login.credential.email,
                 subject: login.credential.subject,
                 expires_at: login.credential.expires_at,
                 login_deadline_at: login.credential.login_deadline_at,
-                evidence: if login.evidence_check { Evidence::Check } else { Evidence::File },
+                evidence: match &login.token {
+                    Some(_) => Evidence::Login,
+                    None if login.evidence_check => Evidence::Check,
+                    None => Evidence::File,
+                },
                 replace_identity: target.force,
                 now: now(),
             })
@@ -306,7 +324,7 @@ impl Sink for Logins {
 
     fn shown(&self, snapshot: &Snapshot) {
         let data = serde_json::json!({ "sessionId": snapshot.id, "revision": snapshot.revision });
-        self.0.broker.publish(&events::session_changed(&snapshot.id), now(), Some(data));
+        self.0.tools.broker.publish(&events::session_changed(&snapshot.id), now(), Some(data));
     }
 
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {

@@ -23,6 +23,7 @@ use crate::recipe::Recipe;
 use crate::sink::{SaveError, Saved};
 use crate::snapshot::Snapshot;
 use crate::spawner::{LoginRequest, Shared};
+use crate::token::Token;
 
 /// A line that has been still this long is looked at for a prompt.
 const STILL: Duration = Duration::from_millis(100);
@@ -97,6 +98,9 @@ pub(super) struct Work {
     pub(super) reply: Option<oneshot::Sender<Result<(), SubmitError>>>,
     pub(super) glancing: Option<BoxFuture<'static, Option<Fingerprint>>>,
     pub(super) found: Option<(Credential, bool)>,
+    /// How many of the recipe's steps have been reached, and how many of those were typed.
+    pub(super) steps_reached: usize,
+    pub(super) steps_typed: usize,
     pub(super) glanced: Option<Fingerprint>,
     pub(super) ticks: u32,
 }
@@ -115,6 +119,8 @@ impl Work {
             reply: None,
             glancing: None,
             found: None,
+            steps_reached: 0,
+            steps_typed: 0,
             glanced: None,
             ticks: 0,
         }
@@ -242,15 +248,35 @@ impl Session {
             if !self.report.note(&seen) {
                 continue;
             }
-            inputs.push(match seen {
+            let input = match seen {
                 Seen::Url { device, .. } => Input::Url { device },
                 Seen::DeviceCode(_) => Input::Code,
                 Seen::Prompt | Seen::Refused => Input::Prompt,
                 Seen::LoggedIn { .. } => Input::LoggedIn,
                 Seen::Denied(_) => Input::Denied,
-            });
+                Seen::Token(token) if self.take_token(&token) => Input::LoggedIn,
+                Seen::Token(_) => continue,
+                Seen::Retired(_) => {
+                    let install = self.request.provider.cli.as_ref().map(|cli| &cli.install);
+                    self.report.hint = install.map(|line| format!("install the CLI of today: {line}"));
+                    Input::Retired
+                }
+                Seen::Step(position) => {
+                    self.reach_step(position);
+                    continue;
+                }
+            };
+            inputs.push(input);
         }
         inputs
+    }
+
+    /// Keeps the credential that the CLI has shown; says whether it is another one than before.
+    fn take_token(&mut self, token: &Token) -> bool {
+        let Some(screen) = &mut self.work.question.screen else { return false };
+        let new = screen.token.as_ref() != Some(token);
+        screen.token = Some(token.clone());
+        new
     }
 
     fn react(&mut self, event: Event) -> Vec<Input> {

@@ -8,7 +8,7 @@ use crate::deliver;
 use crate::error::SubmitError;
 use crate::machine::Input;
 use crate::paste::{self, Answer};
-use crate::recipe::Terminal;
+use crate::recipe::{Delivery, Terminal};
 
 impl Session {
     /// Checks a pasted answer and sends it on its way.
@@ -26,7 +26,7 @@ impl Session {
                 Some(stdin) => {
                     self.report.remember_pasted(line.clone());
                     self.output.break_lines();
-                    Ok(deliver::line(stdin, line, self.enter()).boxed())
+                    Ok(deliver::line(stdin, line, self.enter(), self.typed()).boxed())
                 }
                 None => Err(SubmitError::Undeliverable { reason: "the CLI's input is closed".to_owned() }),
             },
@@ -46,6 +46,31 @@ impl Session {
         }
     }
 
+    /// Notes that the CLI shows the line at which this step is typed. Steps come in order, each once.
+    pub(super) fn reach_step(&mut self, position: usize) {
+        if position == self.work.steps_reached && self.work.steps_typed == self.work.steps_reached {
+            self.work.steps_reached += 1;
+            self.type_step();
+        }
+    }
+
+    /// Types the step that has been reached, unless something else is on its way to the CLI.
+    fn type_step(&mut self) {
+        let Some(step) = self.recipe.steps.get(self.work.steps_typed) else { return };
+        if self.work.steps_typed == self.work.steps_reached || self.work.delivering.is_some() {
+            return;
+        }
+        let Some(stdin) = self.work.stdin.take() else { return };
+        self.work.steps_typed += 1;
+        let keys = step.send.replace('\r', char::from(self.enter()).encode_utf8(&mut [0; 4]));
+        self.work.delivering = Some(deliver::keys(stdin, keys).boxed());
+    }
+
+    /// Whether the CLI wants the Enter key by itself.
+    fn typed(&self) -> bool {
+        self.recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::StdinTyped)
+    }
+
     /// What the Enter key sends to the child.
     fn enter(&self) -> u8 {
         match self.request.terminal.unwrap_or(self.recipe.terminal) {
@@ -62,10 +87,14 @@ impl Session {
         if stdin.is_some() {
             self.work.stdin = stdin;
         }
-        let input = result.is_err().then_some(Input::Undelivered);
-        if let Some(reply) = self.work.reply.take() {
+        // Only an answer is waited for; a step that was not taken shows in what the CLI does next.
+        let input = self.work.reply.take().and_then(|reply| {
+            let input = result.is_err().then_some(Input::Undelivered);
+            // Whoever asked may have gone.
             let _ = reply.send(result);
-        }
+            input
+        });
+        self.type_step();
         input
     }
 }

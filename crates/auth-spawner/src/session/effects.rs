@@ -48,6 +48,7 @@ impl Session {
             config_dir: self.request.config_dir.clone(),
             credential,
             evidence_check,
+            token: self.work.question.screen.as_ref().and_then(|screen| screen.token.clone()),
         };
         let save = timeout(SAVE_PATIENCE, self.shared.sink.save(login));
         let late =

@@ -5,11 +5,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::check::Question;
+use crate::check::{Question, Screen};
 use crate::environment::{ChildEnv, ChildEnvParts, child_env};
 use crate::process::{self, Launch, OpenError, Parts};
 use crate::proof::{Proof, fingerprint, prove};
-use crate::provider::{Cli, PreparedFile};
+use crate::provider::{Cli, PreparedFile, ScreenToken};
 use crate::recipe::Recipe;
 use crate::snapshot::FailureKind;
 use crate::spawner::{LoginRequest, Shared};
@@ -29,6 +29,7 @@ pub(crate) async fn open(
     };
     let terminal = request.terminal.unwrap_or(recipe.terminal);
     let env = environment(shared, request, recipe, &cli);
+    let screen = screen(cli.token.as_ref(), recipe);
     let dir = request.config_dir.clone();
     let before = move || {
         prepare(&cli, &dir)?;
@@ -60,10 +61,18 @@ pub(crate) async fn open(
         baseline,
         logged_in_before,
         failed: false,
+        screen,
         check_timeout: shared.config.limits.check_timeout,
         clock: Arc::clone(&shared.config.clock),
     };
     Ok((parts, question))
+}
+
+/// Where the recipe's CLI shows its credential and stores nothing, the place for it.
+fn screen(token: Option<&ScreenToken>, recipe: &Recipe) -> Option<Screen> {
+    recipe.patterns.token.as_ref()?;
+    let lifetime = token?.lifetime_s.checked_mul(1000)?;
+    Some(Screen { lifetime: i64::try_from(lifetime).ok()?, token: None })
 }
 
 fn environment(shared: &Shared, request: &LoginRequest, recipe: &Recipe, cli: &Cli) -> ChildEnv {

@@ -25,12 +25,23 @@ pub(crate) struct Report {
     pub(crate) email: Option<String>,
     /// Set when something other than the CLI's exit explains the failure.
     pub(crate) message: Option<String>,
+    /// What a person can do, where it is not the same for every failure of this kind.
+    pub(crate) hint: Option<String>,
 }
 
 impl Report {
     pub(crate) fn new(shared: Arc<Shared>, sender: watch::Sender<Snapshot>) -> Self {
         let snapshot = sender.borrow().clone();
-        Self { snapshot, shared, sender, words: None, pasted: Vec::new(), email: None, message: None }
+        Self {
+            snapshot,
+            shared,
+            sender,
+            words: None,
+            pasted: Vec::new(),
+            email: None,
+            message: None,
+            hint: None,
+        }
     }
 
     /// Notes what the CLI printed; says whether that is anything new.
@@ -50,7 +61,11 @@ impl Report {
                 self.explain(words);
                 true
             }
-            Seen::Prompt | Seen::Refused => true,
+            Seen::Retired(words) => {
+                self.message = Some(words.clone());
+                true
+            }
+            Seen::Prompt | Seen::Refused | Seen::Token(_) | Seen::Step(_) => true,
         }
     }
 
@@ -115,7 +130,7 @@ impl Report {
             Some(words) => format!("{message}: {words}"),
             None => message.to_owned(),
         };
-        let hint = hint.map(str::to_owned);
+        let hint = self.hint.take().or_else(|| hint.map(str::to_owned));
         self.snapshot.failure = Some(Failure { kind, message, hint, exit_code });
     }
 }

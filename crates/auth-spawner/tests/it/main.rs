@@ -11,3 +11,4 @@ mod hostile;
 mod paste;
 mod proof;
 mod registry;
+mod screen;

@@ -5,8 +5,8 @@ use super::bundles::{bind_in, free_name, insert, touch, unprotected};
 use super::{Store, Work, sessions};
 use crate::db::sql;
 use crate::{
-    AccountId, AccountKind, BundleId, Change, Owner, ProviderId, SaveApiKey, SaveLogin, Saved, SecretRef,
-    Status, StoreError, Target, names, secret,
+    AccountId, AccountKind, BundleId, Change, LoginCredential, Owner, ProviderId, SaveApiKey, SaveLogin,
+    Saved, SecretRef, Status, StoreError, Target, names, secret,
 };
 
 /// What is read of an account that may be written over. It is little, so that a login repairs a row that is corrupt.
@@ -28,13 +28,21 @@ struct LoginTexts {
     secret_ref: String,
 }
 
+/// A token, sealed for the row and generation that it stands in. Both columns are empty for a directory.
+#[derive(Default)]
+struct SealedToken {
+    secret: Option<Vec<u8>>,
+    generation: Option<i64>,
+}
+
 impl Store {
     /// Keeps a confirmed login: makes or finds the bundle, makes or renews the account, binds it, and ends the session
     /// with `success`.
     ///
     /// A login into a binding renews the account that is bound, which keeps its id, name and time of making. An API
-    /// key that is bound stays as an account of its own; the binding moves to the login. Another person than the
-    /// account's is refused with `IdentityMismatch` unless `replace_identity` is set.
+    /// key that is bound, or a login of the other [`LoginCredential`] form, stays as an account of its own; the binding
+    /// moves to the new one. Another person than the account's is refused with `IdentityMismatch` unless
+    /// `replace_identity` is set.
     pub async fn save_login(&self, login: SaveLogin) -> Result<Saved, StoreError> {
         self.keep_login(login, false).await
     }
@@ -52,10 +60,15 @@ impl Store {
         }
         let (bundle, created_bundle) =
             reach(&mut work, &login.target, &texts.provider_name, texts.email.as_deref()).await?;
-        let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth).await?;
-        let account = match bound {
-            Some(bound) => renew_login(&mut work, &bound, &login, &texts).await?,
-            None => insert_login(&mut work, &login, &texts).await?,
+        let same_form = |bound: &Bound| bound.holds_token() == login.token().is_some();
+        let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth, same_form).await?;
+        let account = if let Some(bound) = bound {
+            let sealed = self.seal_token(&login, &bound.id()?, bound.generation + 1)?;
+            renew_login(&mut work, &bound, &login, &texts, sealed).await?
+        } else {
+            let id = AccountId::generate();
+            let sealed = self.seal_token(&login, &id, 1)?;
+            insert_login(&mut work, id, &login, &texts, sealed).await?
         };
         let saved = Saved { bundle, account, created_bundle };
         finish(&mut work, &saved, &login.provider, "login.save").await?;
@@ -64,6 +77,17 @@ impl Store {
         }
         work.commit().await?;
         Ok(saved)
+    }
+
+    fn seal_token(
+        &self,
+        login: &SaveLogin,
+        account: &AccountId,
+        generation: i64,
+    ) -> Result<SealedToken, StoreError> {
+        let Some(token) = login.token() else { return Ok(SealedToken::default()) };
+        let secret = secret::seal(self.keyring(), cell(account, generation)?, token)?;
+        Ok(SealedToken { secret: Some(secret), generation: Some(generation) })
     }
 
     /// Seals an API key, keeps it and binds it. A key that is bound for the provider already is replaced in its row.
@@ -76,7 +100,7 @@ impl Store {
         let mut work = self.write(save.now).await?;
         let (bundle, created_bundle) =
             reach(&mut work, &save.target, &provider_name, email.as_deref()).await?;
-        let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey).await?;
+        let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey, |_| true).await?;
         let (account, generation) = match bound {
             Some(bound) => (bound.id()?, bound.generation + 1),
             None => (AccountId::generate(), 1),
@@ -147,12 +171,13 @@ async fn reach(
     }
 }
 
-/// The account that the bundle binds for the provider, if it is of that kind.
+/// The account that the bundle binds for the provider, if it is of that kind and fits.
 async fn bound_in(
     work: &mut Work,
     bundle: &BundleId,
     provider: &ProviderId,
     kind: AccountKind,
+    fits: impl Fn(&Bound) -> bool,
 ) -> Result<Option<Bound>, StoreError> {
     let bound = sql!(
         optional,
@@ -165,7 +190,7 @@ async fn bound_in(
         provider.as_str(),
     )?;
     let Some(bound) = bound else { return Ok(None) };
-    if bound.kind == kind.as_str() {
+    if bound.kind == kind.as_str() && fits(&bound) {
         return Ok(Some(bound));
     }
     // The binding moves away from it, which its own page shows too.
@@ -178,6 +203,7 @@ async fn renew_login(
     bound: &Bound,
     login: &SaveLogin,
     texts: &LoginTexts,
+    sealed: SealedToken,
 ) -> Result<AccountId, StoreError> {
     let id = bound.id()?;
     let stranger = bound.stranger(texts.email.as_deref(), texts.subject.as_deref());
@@ -199,7 +225,8 @@ async fn renew_login(
         run,
         &mut work.tx,
         "UPDATE accounts SET email = $2, subject = $3, secret_ref = $4, status = $5, status_reason = NULL,
-             evidence = $6, checked_at = $7, expires_at = $8, login_deadline_at = $9, updated_at = $7
+             evidence = $6, checked_at = $7, expires_at = $8, login_deadline_at = $9, updated_at = $7,
+             sealed_secret = $10, generation = COALESCE($11, generation)
          WHERE id = $1",
         id.as_str(),
         email,
@@ -210,6 +237,8 @@ async fn renew_login(
         login.now,
         login.expires_at,
         login.login_deadline_at,
+        sealed.secret.as_deref(),
+        sealed.generation,
     )?;
     // A shared account shows in every bundle that binds it.
     let bundles = sql!(
@@ -229,10 +258,11 @@ async fn renew_login(
 
 async fn insert_login(
     work: &mut Work,
+    id: AccountId,
     login: &SaveLogin,
     texts: &LoginTexts,
+    sealed: SealedToken,
 ) -> Result<AccountId, StoreError> {
-    let id = AccountId::generate();
     let base = match &texts.email {
         Some(email) => format!("{} ({email})", texts.provider_name),
         None => texts.provider_name.clone(),
@@ -241,8 +271,8 @@ async fn insert_login(
         run,
         &mut work.tx,
         "INSERT INTO accounts (id, provider, kind, owner, name, email, subject, secret_ref, status, evidence,
-             checked_at, expires_at, login_deadline_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $11, $11)",
+             checked_at, expires_at, login_deadline_at, created_at, updated_at, sealed_secret, generation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $11, $11, $14, $15)",
         id.as_str(),
         login.provider.as_str(),
         AccountKind::OAuth.as_str(),
@@ -256,6 +286,8 @@ async fn insert_login(
         login.now,
         login.expires_at,
         login.login_deadline_at,
+        sealed.secret.as_deref(),
+        sealed.generation.unwrap_or(0),
     )?;
     Ok(id)
 }
@@ -279,14 +311,21 @@ fn reference(reference: &SecretRef) -> Result<String, StoreError> {
 
 impl LoginTexts {
     fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
-        if !login.config_dir.is_absolute() {
-            return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
-        }
+        let secret_ref = match &login.credential {
+            LoginCredential::Directory(dir) if !dir.is_absolute() => {
+                return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
+            }
+            LoginCredential::Directory(dir) => SecretRef::ConfigDir { dir: dir.clone(), adopted },
+            LoginCredential::Token(token) => {
+                names::secret("token", token)?;
+                SecretRef::Sealed
+            }
+        };
         Ok(Self {
             provider_name: names::name("provider_name", &login.provider_name)?,
             email: names::optional("email", login.email.as_deref())?,
             subject: names::optional("subject", login.subject.as_deref())?,
-            secret_ref: reference(&SecretRef::ConfigDir { dir: login.config_dir.clone(), adopted })?,
+            secret_ref: reference(&secret_ref)?,
         })
     }
 }
@@ -313,11 +352,16 @@ impl Bound {
     /// A directory that was adopted stays adopted while a login renews it in place.
     fn keep_adopted(&self, login: &SaveLogin, secret_ref: &str) -> Result<String, StoreError> {
         match self.secret_ref.parse() {
-            Ok(SecretRef::ConfigDir { dir, adopted: true }) if dir == login.config_dir => {
+            Ok(SecretRef::ConfigDir { dir, adopted: true }) if login.directory() == Some(&dir) => {
                 reference(&SecretRef::ConfigDir { dir, adopted: true })
             }
             _ => Ok(secret_ref.to_owned()),
         }
+    }
+
+    /// Whether the login is a token in its own row. A reference that cannot be read is repaired by any other login.
+    fn holds_token(&self) -> bool {
+        self.secret_ref.parse::<SecretRef>().is_ok_and(|found| found == SecretRef::Sealed)
     }
 }
 

@@ -1,13 +1,13 @@
 //! One database per test, and what the cases have in common.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use identity_store::{
     Account, AccountFilter, AccountId, Announce, Bundle, BundleId, Change, DatabaseKind, DatabaseUrl,
-    Evidence, Key, Keyring, NewBundle, NewSession, OpenError, ProviderId, SaveApiKey, SaveLogin, SessionId,
-    Status, Store, StoreError, StoreOptions, Target,
+    Evidence, Key, Keyring, LoginCredential, NewBundle, NewSession, OpenError, ProviderId, SaveApiKey,
+    SaveLogin, SessionId, Status, Store, StoreError, StoreOptions, Target,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -225,7 +225,7 @@ pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
         target,
         provider: provider("codex"),
         provider_name: "Codex".into(),
-        config_dir: Path::new("/data/identities/x/codex").into(),
+        credential: LoginCredential::Directory("/data/identities/x/codex".into()),
         email: (!email.is_empty()).then(|| email.into()),
         subject: None,
         expires_at: Some(NOW + 1000),

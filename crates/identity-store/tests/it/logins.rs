@@ -1,8 +1,8 @@
 use identity_store::{
-    Account, AccountKind, Change, Evidence, LoginSession, SaveLogin, Saved, SecretRef, SessionEnd,
-    SessionEnding, SessionId, SessionState, Status, StatusReport, Target,
+    Account, AccountKind, Change, Evidence, LoginCredential, LoginSession, SaveLogin, Saved, SecretRef,
+    SessionEnd, SessionEnding, SessionId, SessionState, Status, StatusReport, Target,
 };
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::harness::{
     Fixture, NOW, api_key, bundle_id, login, new_session, new_target, on_both, provider, refusal,
@@ -18,6 +18,7 @@ on_both![
     an_adopted_directory_stays_adopted,
     keys_and_logins_do_not_overwrite_each_other,
     an_api_key_is_sealed_and_replaced_in_place,
+    a_token_is_an_account_of_its_own,
     refused_input_changes_nothing,
 ];
 
@@ -97,7 +98,7 @@ async fn a_new_login_renews_the_same_account(f: Fixture) {
     // The same person: the address only differs in case, and the subject becomes known.
     let again = SaveLogin {
         subject: Some("user-1".into()),
-        config_dir: "/data/identities/one/codex".into(),
+        credential: LoginCredential::Directory("/data/identities/one/codex".into()),
         expires_at: Some(NOW + 9000),
         login_deadline_at: Some(NOW + 99_000),
         evidence: Evidence::Check,
@@ -229,8 +230,10 @@ async fn a_session_that_ended_saves_nothing(f: Fixture) {
 }
 
 async fn an_adopted_directory_stays_adopted(f: Fixture) {
-    let adopt =
-        SaveLogin { config_dir: "/home/u/.codex".into(), ..login(new_target("default", None), "a@x") };
+    let adopt = SaveLogin {
+        credential: LoginCredential::Directory("/home/u/.codex".into()),
+        ..login(new_target("default", None), "a@x")
+    };
     let id = f.store.adopt_login(adopt.clone()).await.unwrap().account;
     let reference = async || f.store.account(&id).await.unwrap().secret_ref;
     let adopted = SecretRef::ConfigDir { dir: "/home/u/.codex".into(), adopted: true };
@@ -238,7 +241,10 @@ async fn an_adopted_directory_stays_adopted(f: Fixture) {
     let renewed = SaveLogin { target: Target::Existing(bundle_id("default")), ..adopt };
     f.store.save_login(renewed.clone()).await.unwrap();
     assert_eq!(reference().await, adopted);
-    f.store.save_login(SaveLogin { config_dir: "/data/own".into(), ..renewed }).await.unwrap();
+    f.store
+        .save_login(SaveLogin { credential: LoginCredential::Directory("/data/own".into()), ..renewed })
+        .await
+        .unwrap();
     assert_eq!(reference().await, SecretRef::ConfigDir { dir: "/data/own".into(), adopted: false });
 }
 
@@ -293,12 +299,42 @@ async fn an_api_key_is_sealed_and_replaced_in_place(f: Fixture) {
     assert_eq!(f.heard(), [Change::Bindings(replaced.bundle), Change::Account(account.id)]);
 }
 
+async fn a_token_is_an_account_of_its_own(f: Fixture) {
+    let one = f.bundle("One").await.id;
+    let directory = f.login("one", "a@x").await.id;
+    let token = |text: &str| SaveLogin {
+        credential: LoginCredential::Token(SecretString::from(text)),
+        evidence: Evidence::Login,
+        ..login(Target::Existing(bundle_id("one")), "")
+    };
+    let bound = async || f.store.bound_account(&one, &provider("codex")).await.unwrap().unwrap();
+    let first = f.store.save_login(token("tok-first")).await.unwrap().account;
+    assert_ne!(first, directory);
+    let account = bound().await;
+    assert_eq!(
+        (&account.id, account.kind, &account.secret_ref, account.masked_tail.as_deref(), account.evidence),
+        (&first, AccountKind::OAuth, &SecretRef::Sealed, None, Evidence::Login)
+    );
+    assert!(!format!("{:?}", token("tok-first")).contains("tok-first"));
+    // The next token renews the account, and the row of the first one opens no more with the second's.
+    assert_eq!(f.store.save_login(token("tok-second")).await.unwrap().account, first);
+    assert_eq!(f.store.open_secret(&first).await.unwrap().expose_secret(), "tok-second");
+    // A login in the directory is another account again; both others are as they were.
+    let third = f.login("one", "a@x").await;
+    assert_ne!((&third.id, &third.id), (&first, &directory));
+    assert_eq!(bound().await.id, third.id);
+    assert_eq!(f.store.open_secret(&first).await.unwrap().expose_secret(), "tok-second");
+    assert_eq!(f.store.account(&first).await.unwrap().bound_to, vec![]);
+    let empty = f.store.save_login(token("")).await;
+    assert_eq!(refusal(empty), ("invalid name", "invalid token: it is empty".to_owned()));
+}
+
 async fn refused_input_changes_nothing(f: Fixture) {
     let before = f.state().await;
     let target = || new_target("b1", None);
     for (save, text) in [
         (
-            SaveLogin { config_dir: "relative".into(), ..login(target(), "") },
+            SaveLogin { credential: LoginCredential::Directory("relative".into()), ..login(target(), "") },
             "invalid config_dir: it is not absolute",
         ),
         (

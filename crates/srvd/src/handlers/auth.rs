@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use auth_spawner::{LoginRequest, Proof, Provider, Snapshot, StartError};
-use identity_store::{BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId};
+use auth_spawner::{Cli, LoginRequest, Proof, Provider, Snapshot, StartError};
+use identity_store::{
+    Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId,
+};
 use rpc_engine::Call;
 use secrecy::ExposeSecret as _;
 
@@ -38,14 +40,23 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     let bundle = target.clone().unwrap_or_else(BundleId::generate);
     app.spawner.settled(&provider, &plan.recipe, bundle.as_str()).await;
     refuse_running(&app, &bundle, &provider)?;
-    let config_dir = directory(&app, &bundle, &provider, target.is_some() && !force).await?;
+    let bound = app.store.bound_account(&bundle, &super::provider::stored_id(&provider)?).await?;
+    let cli = login_cli(&provider)?;
+    if let Some(bound) = bound.as_ref().filter(|_| !force) {
+        refuse_logged_in(cli, bound)?;
+    }
+    let recipe = cli.recipes.iter().find(|recipe| recipe.id == plan.recipe);
+    // A credential that the CLI only shows is sealed as an account of its own: nobody's directory is at stake.
+    let shown_only = recipe.is_some_and(|recipe| recipe.patterns.token.is_some());
+    let config_dir = if shown_only {
+        own_directory(&app, &bundle, &provider)?
+    } else {
+        directory(&app, &bundle, &provider, bound.as_ref()).await?
+    };
 
     let id = SessionId::generate();
     let started_at = now();
-    let seconds = provider
-        .cli
-        .as_ref()
-        .and_then(|cli| cli.recipes.iter().find(|recipe| recipe.id == plan.recipe))
+    let seconds = recipe
         .map_or(app.config.login_seconds, |recipe| recipe.deadline.as_secs().min(app.config.login_seconds));
     let expires_at = started_at + i64::try_from(seconds * 1000).unwrap_or(i64::MAX);
     let row = NewSession {
@@ -136,32 +147,37 @@ fn refuse_running(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(
     }
 }
 
-/// The directory that the CLI will log in to. With `refuse_login`, one that holds a login already is a conflict.
+/// Refuses a bundle whose account is a login that works.
+fn refuse_logged_in(cli: &Cli, bound: &Account) -> Result<(), ApiError> {
+    let now = now();
+    let logged_in = match &bound.secret_ref {
+        SecretRef::ConfigDir { dir, .. } => {
+            matches!(auth_spawner::prove(cli, dir).at(now), Proof::LoggedIn(_))
+        }
+        SecretRef::Sealed if bound.kind == AccountKind::OAuth => bound.expires_at.is_none_or(|end| end > now),
+        _ => false,
+    };
+    if !logged_in {
+        return Ok(());
+    }
+    Err(ApiError::new(Kind::Conflict, "this bundle is logged in already")
+        .with("what", "login")
+        .with("accountId", bound.id.as_str())
+        .hint("log in again with force"))
+}
+
+/// The directory that the CLI will log in to: the bound login's own, else the bundle's.
 async fn directory(
     app: &App,
     bundle: &BundleId,
     provider: &Provider,
-    refuse_login: bool,
+    bound: Option<&Account>,
 ) -> Result<PathBuf, ApiError> {
-    let no_login = || ApiError::invalid_input("providerId", "this provider has no login");
-    let cli = provider.cli.as_ref().ok_or_else(no_login)?;
-    let bound = app.store.bound_account(bundle, &super::provider::stored_id(provider)?).await?;
-    let former = match bound.as_ref().map(|account| &account.secret_ref) {
+    let made = own_directory(app, bundle, provider)?;
+    let former = match bound.map(|account| &account.secret_ref) {
         Some(SecretRef::ConfigDir { dir, .. }) => Some(dir.clone()),
         _ => None,
     };
-    if let (true, Some(dir), Some(account)) = (refuse_login, former.as_ref(), bound.as_ref())
-        && matches!(auth_spawner::prove(cli, dir).at(now()), Proof::LoggedIn(_))
-    {
-        return Err(ApiError::new(Kind::Conflict, "this bundle is logged in already")
-            .with("what", "login")
-            .with("accountId", account.id.as_str())
-            .hint("log in again with force"));
-    }
-    let made = app.identities.make(bundle, &cli.config_dir.name).map_err(|error| {
-        tracing::error!(%error, "a bundle's directory cannot be used");
-        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error.to_string())
-    })?;
     if former.is_none()
         && let Some(other) = super::account::owner_of(app, provider, &made).await?
     {
@@ -179,6 +195,19 @@ async fn directory(
             .hint("log in to another bundle"));
     }
     Ok(dir)
+}
+
+/// The bundle's directory for this provider, made if need be.
+fn own_directory(app: &App, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
+    let name = &login_cli(provider)?.config_dir.name;
+    app.identities.make(bundle, name).map_err(|error| {
+        tracing::error!(%error, "a bundle's directory cannot be used");
+        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error.to_string())
+    })
+}
+
+fn login_cli(provider: &Provider) -> Result<&Cli, ApiError> {
+    provider.cli.as_ref().ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))
 }
 
 fn refusal(error: &StartError) -> ApiError {

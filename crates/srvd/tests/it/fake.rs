@@ -32,6 +32,7 @@ url-hosts = ["login.fake.test"]
 key-vars = ["FAKE_API_KEY"]
 history = ["sessions"]
 env = { FAKE_SCRIPT = "@SCRIPT@" }
+token = { var = "FAKE_TOKEN", lifetime-s = 86400 }
 
 [providers.fake.cli.config-dir]
 var = "FAKE_HOME"
@@ -71,6 +72,15 @@ args = ["login", "--device"]
 device-code = 'code: (?P<code>[A-Z0-9-]+)$'
 logged-in = ['^Logged in']
 denied = ['^Denied']
+
+[[providers.fake.cli.recipes]]
+id = "token"
+args = ["token"]
+terminal = { pty = {} }
+paste = { shapes = ["code_state"], delivery = "stdin_typed" }
+[providers.fake.cli.recipes.patterns]
+prompt = 'Paste code here >\s*$'
+token = '(?P<token>fake-token-[a-z0-9]{20,})'
 "#;
 
 /// A home whose daemon knows the provider; the script can be changed until a login starts.

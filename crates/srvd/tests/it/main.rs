@@ -15,4 +15,5 @@ mod real_clis;
 mod refusals;
 mod standin;
 mod support;
+mod tokens;
 mod wire;
