@@ -173,7 +173,10 @@ async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<S
 }
 
 /// The provider registry with the operator's entries.
-fn registry(config: &Config) -> Result<Registry, BootError> {
+///
+/// # Errors
+/// [`BootError`] naming the file that cannot be used.
+pub fn registry(config: &Config) -> Result<Registry, BootError> {
     let dir = config.config_dir.join("providers.d");
     let unreadable =
         |source| BootError::Config(crate::config::ConfigError::Unreadable { path: dir.clone(), source });

@@ -143,6 +143,8 @@ kinds! {
     UnknownProvider = 1003 "unknown_provider" "the registry has no such provider; `data.known` lists the ids";
     NotAllowed = 1004 "not_allowed" "a CLI path, arguments or an environment variable refused by the spawn policy (`data.field`, `data.value` unless secret)";
     InvalidInput = 1005 "invalid_input" "callback text, API key, name, id: well-formed JSON, unusable value (`data.field`)";
+    NoCredential = 1006 "no_credential" "launch: nothing is bound that could be used (`data.candidates` with a reason each)";
+    NeedsReauth = 1007 "needs_reauth" "a credential exists and only a person can renew it (`data.providerId`, `data.accountId`)";
     SecretUnavailable = 1011 "secret_unavailable" "a stored secret is missing or does not open (`data.reason`)";
     StoreUnavailable = 1012 "store_unavailable" "the database is down, busy or full; retry later";
     IdentityMismatch = 1013 "identity_mismatch" "a login came back as another person";

@@ -15,6 +15,7 @@ pub mod handlers;
 pub mod http;
 pub mod identity_dir;
 pub mod key;
+pub mod launch;
 pub mod logging;
 pub mod login;
 pub mod policy;

@@ -3,7 +3,7 @@
 use rpc_engine::{ApiInfo, Router};
 
 use crate::app::App;
-use crate::handlers::{account, auth, bundle, daemon, events, key, provider};
+use crate::handlers::{account, auth, bundle, daemon, events, key, launch, provider};
 
 /// Every method of the wire, bound to its handler.
 pub fn router() -> Router<App> {
@@ -26,6 +26,8 @@ pub fn router() -> Router<App> {
         .on(account::update)
         .on(account::delete)
         .on(provider::list)
+        .on(launch::resolve)
+        .on(launch::ready)
         .on(events::subscribe)
         .on(events::unsubscribe)
         .on(daemon::info)

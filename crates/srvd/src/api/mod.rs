@@ -8,10 +8,11 @@ pub mod auth;
 pub mod bundle;
 pub mod daemon;
 pub mod events;
+pub mod launch;
 pub mod provider;
 mod secret;
 
-pub use secret::SecretInput;
+pub use secret::{SecretInput, SecretOutput};
 
 /// Binds a parameter struct to its method name, result and summary.
 macro_rules! method {

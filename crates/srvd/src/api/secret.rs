@@ -53,6 +53,52 @@ impl JsonSchema for SecretInput {
     }
 }
 
+/// A value on its way out that may be a credential: only `launch.resolve` answers with it. Redacted in `Debug`, wiped
+/// when dropped.
+#[derive(Clone)]
+pub struct SecretOutput(SecretString);
+
+impl SecretOutput {
+    /// The value for the code that has to use it.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<SecretString> for SecretOutput {
+    fn from(secret: SecretString) -> Self {
+        Self(secret)
+    }
+}
+
+impl fmt::Debug for SecretOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretOutput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(SecretString::from(text)))
+    }
+}
+
+impl Serialize for SecretOutput {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
+
+impl JsonSchema for SecretOutput {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "readOnly": true})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod failure;
 mod interrupt;
 mod key_add;
 mod key_generate;
+mod launch;
 mod list;
 mod login;
 mod prompt;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use rustix::fs::Mode;
 
 use crate::config::{Config, Flags};
 use crate::environment::Environment;
@@ -80,6 +82,15 @@ enum Command {
     /// On a terminal the key is asked for and not shown. Without one it is the first line of standard input, as in:
     /// srvd add-key openai < key.txt
     AddKey(key_add::AddKeyArgs),
+    /// Start a program as an identity: exactly its accounts, and nobody else's
+    ///
+    /// srvd becomes the program, with the variables of the bundle's accounts set and every variable removed that would
+    /// put another credential in their place. When a login is not fit, nothing is started and the reason is said.
+    Exec(launch::ExecArgs),
+    /// Print an identity's environment for a shell
+    ///
+    /// It holds the credentials themselves: use it as eval "$(srvd env --bundle work)", not on a screen.
+    Env(launch::EnvArgs),
     /// List the identity bundles
     Bundles(list::BundlesArgs),
     /// List the accounts
@@ -116,21 +127,21 @@ enum KeyCommand {
 /// Runs the command line of this process and tells how it went, as an exit code after `sysexits.h`.
 pub fn main() -> ExitCode {
     // Whatever is made from here on, in any command, is closed to others from its first moment.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    match std::panic::catch_unwind(run) {
+    let inherited = rustix::process::umask(Mode::from_raw_mode(0o077));
+    match std::panic::catch_unwind(|| run(inherited)) {
         Ok(exit) => exit,
         Err(_) => ExitCode::from(code::BUG),
     }
 }
 
-fn run() -> ExitCode {
+fn run(mask: Mode) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
     let environment = Environment::of_process();
     let ui = Ui::of_process(&environment);
-    match dispatch(cli, &environment, &ui) {
+    match dispatch(cli, &environment, &ui, mask) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             ui.note(&failure.render());
@@ -150,7 +161,7 @@ fn usage_code(error: &clap::Error) -> u8 {
     if error.exit_code() == 0 { 0 } else { code::USAGE }
 }
 
-fn dispatch(cli: Cli, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
+fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<(), Failure> {
     let flags = cli.serve.flags.clone();
     let config = || Config::load(environment, &flags).map_err(Failure::from);
     match cli.command {
@@ -159,14 +170,18 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui) -> Result<(), Failure>
         Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),
+        Some(Command::Exec(args)) => {
+            let config = config()?;
+            let prepared = block_on(|| launch::prepare(args, &config))?;
+            Err(launch::become_program(&prepared, mask))
+        }
         Some(command) => converse(command, &config()?, ui),
     }
 }
 
 /// Runs a command that talks to a daemon.
 fn converse(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::io)?;
-    let result = runtime.block_on(async {
+    block_on(async || {
         let mut interrupt = Interrupt::listen()?;
         if let Command::Login(args) = command {
             // A login ends with a farewell to the daemon, so it looks after interruptions by itself.
@@ -176,7 +191,12 @@ fn converse(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure> {
             result = talk(command, config, ui) => result,
             code = interrupt.next() => Err(Failure::silent(code)),
         }
-    });
+    })
+}
+
+fn block_on<T>(work: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::io)?;
+    let result = runtime.block_on(work());
     // A lookup or a write that still blocks a thread must not keep the program from ending.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
@@ -189,6 +209,7 @@ async fn talk(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure>
     let daemon = Connection::open(config).await?;
     match command {
         Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
+        Command::Env(args) => launch::env(args, &daemon, ui).await,
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
         Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
         Command::Providers(args) => list::providers(&args, &daemon, ui).await,

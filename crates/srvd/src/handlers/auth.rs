@@ -198,7 +198,7 @@ async fn directory(
 }
 
 /// The bundle's directory for this provider, made if need be.
-fn own_directory(app: &App, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
+pub(super) fn own_directory(app: &App, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
     let name = &login_cli(provider)?.config_dir.name;
     app.identities.make(bundle, name).map_err(|error| {
         tracing::error!(%error, "a bundle's directory cannot be used");

@@ -7,4 +7,5 @@ pub mod convert;
 pub mod daemon;
 pub mod events;
 pub mod key;
+pub mod launch;
 pub mod provider;

@@ -57,6 +57,10 @@ async fn a_token_is_sealed_as_an_account_and_shown_to_nobody() {
         daemon.call("bundle.list", json!({})).await,
     );
     assert!(!answers.contains("fake-token"), "{answers}");
+    // The one way out: into the variable of the agent that is launched with it.
+    let launch = daemon.call("launch.resolve", json!({"bundleId": bundle})).await;
+    assert_eq!(launch["set"]["FAKE_TOKEN"], TOKEN);
+    assert!(launch["set"]["FAKE_HOME"].as_str().unwrap().ends_with(&format!("{bundle}/fake")), "{launch}");
     let log = daemon.log();
     assert!(log.contains("a login ended") && !log.contains(TOKEN), "{log}");
     let (_, home) = daemon.stop();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 22] = [
+const METHODS: [&str; 24] = [
     "account.delete",
     "account.get",
     "account.list",
@@ -26,6 +26,8 @@ const METHODS: [&str; 22] = [
     "bundle.update",
     "events.subscribe",
     "events.unsubscribe",
+    "launch.ready",
+    "launch.resolve",
     "provider.list",
     "srvd.info",
     "rpc.discover",
@@ -110,7 +112,7 @@ async fn a_provider_is_listed_with_what_a_frontend_needs() {
         json!({
             "id": "fake", "aliases": ["fake-cli"], "displayName": "Fake", "class": "oauth", "requiresTty": false,
             "cli": {"found": true, "path": path, "install": "build the examples of auth-spawner"},
-            "loginKinds": ["pipe", "pty", "device"],
+            "loginKinds": ["pipe", "pty", "device", "token"],
         })
     );
     let anthropic = find("anthropic");

@@ -1,0 +1,233 @@
+//! What an agent is started with: which account of each provider, and the exact change of its environment.
+//!
+//! Everything here is decided from values. Whoever calls has read the files and opened the secrets before, so that
+//! `launch.resolve` and `launch.ready` are one function that differs in what is shown of its result.
+
+mod variables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use auth_spawner::{Proof, Provider, Registry};
+use identity_store::{Account, AccountKind, BundleId, Status};
+use secrecy::SecretString;
+
+use crate::error::{ApiError, Kind};
+
+/// An account that a launch may use, and what was found where its credential should be.
+pub struct Candidate {
+    /// Its provider.
+    pub provider: Arc<Provider>,
+    /// The account.
+    pub account: Account,
+    /// Its credential.
+    pub found: Found,
+    /// The directory of this provider inside the bundle, for a CLI that is given its credential in a variable.
+    pub own_dir: Option<PathBuf>,
+}
+
+/// What was found where a credential should be.
+pub enum Found {
+    /// The CLI's own directory.
+    Directory {
+        /// Where.
+        dir: PathBuf,
+        /// Whether it is the user's own directory, which a launch leaves as the CLI finds it by itself.
+        adopted: bool,
+        /// Whether it is one that an account may point at: below the daemon's root, or adopted.
+        allowed: bool,
+        /// What its files say, end times judged.
+        proof: Proof,
+    },
+    /// The secret itself.
+    Secret(SecretString),
+    /// It cannot be had; the reason, for people.
+    Unavailable(String),
+}
+
+/// What to launch, and when.
+pub struct Request<'a> {
+    /// The bundle.
+    pub bundle: &'a BundleId,
+    /// The one provider that is wanted; all of the bundle's when absent.
+    pub provider: Option<&'a str>,
+    /// How long a credential that only a person can renew has to last, in milliseconds.
+    pub min_ttl: i64,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+/// The outcome for one account.
+pub struct Verdict {
+    /// Canonical provider id.
+    pub provider: String,
+    /// Account id.
+    pub account: String,
+    /// Whether the provider's own CLI holds this login; then it is a refusal when it is not fit.
+    pub login: bool,
+    /// What is known of the credential now.
+    pub status: Status,
+    /// The variables to set, or why there are none.
+    pub outcome: Result<BTreeMap<String, Value>, Unfit>,
+}
+
+/// The value of a variable.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// Such as a directory.
+    Plain(String),
+    /// A credential.
+    Secret(SecretString),
+}
+
+/// Why an account cannot be launched with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// For programs.
+    pub kind: Kind,
+    /// For people.
+    pub reason: String,
+    /// What a person can do.
+    pub next_step: Option<String>,
+}
+
+/// The change of the environment that makes an agent be this identity.
+#[derive(Debug)]
+pub struct Launch {
+    /// Variables to set.
+    pub set: BTreeMap<String, Value>,
+    /// Variables to remove, in order of name; none of them is set.
+    pub unset: Vec<String>,
+}
+
+/// Judges each candidate by itself.
+pub fn judge(candidates: Vec<Candidate>, request: &Request<'_>) -> Vec<Verdict> {
+    candidates.into_iter().map(|candidate| candidate.judge(request)).collect()
+}
+
+/// Puts the verdicts together.
+///
+/// # Errors
+/// A login that is not fit refuses the launch, with `data.candidates` naming the reason of each account. A key that is
+/// not fit only leaves its variables unset, which the caller reports. `no_credential` when nothing is bound.
+pub fn resolve(verdicts: &[Verdict], registry: &Registry, request: &Request<'_>) -> Result<Launch, ApiError> {
+    if verdicts.is_empty() && (request.provider.is_some() || *request.bundle != BundleId::blank()) {
+        return Err(nothing_bound(request));
+    }
+    let mut decisive = verdicts.iter().filter(|verdict| verdict.login || request.provider.is_some());
+    let refused = decisive.find_map(|verdict| Some((verdict, verdict.outcome.as_ref().err()?)));
+    if let Some((verdict, unfit)) = refused {
+        let error = ApiError::new(unfit.kind, format!("{}: {}", verdict.provider, unfit.reason))
+            .with("providerId", verdict.provider.as_str())
+            .with("accountId", verdict.account.as_str())
+            .with("candidates", candidates(verdicts))
+            .with("reason", unfit.reason.as_str());
+        return Err(match &unfit.next_step {
+            Some(step) => error.hint(step.as_str()),
+            None => error,
+        });
+    }
+    let set: BTreeMap<String, Value> = verdicts
+        .iter()
+        .filter_map(|verdict| verdict.outcome.as_ref().ok())
+        .flatten()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let launched: Vec<&str> = verdicts.iter().map(|verdict| verdict.provider.as_str()).collect();
+    let unset = variables::shadowing(registry, &launched);
+    let unset = unset.into_iter().filter(|name| !set.contains_key(name)).collect();
+    Ok(Launch { set, unset })
+}
+
+fn nothing_bound(request: &Request<'_>) -> ApiError {
+    let what = request.provider.map_or_else(|| "any account".to_owned(), |id| format!("an account of {id}"));
+    let provider = request.provider.unwrap_or("PROVIDER");
+    ApiError::new(Kind::NoCredential, format!("the bundle does not bind {what}"))
+        .with("candidates", serde_json::json!([]))
+        .hint(format!("srvd login {provider} --bundle {}", request.bundle))
+}
+
+fn candidates(verdicts: &[Verdict]) -> serde_json::Value {
+    let reason = |verdict: &Verdict| match &verdict.outcome {
+        Ok(_) => "fit".to_owned(),
+        Err(unfit) => unfit.reason.clone(),
+    };
+    let one = |verdict: &Verdict| {
+        serde_json::json!({
+            "providerId": verdict.provider,
+            "accountId": verdict.account,
+            "status": verdict.status.as_str(),
+            "reason": reason(verdict),
+        })
+    };
+    verdicts.iter().map(one).collect()
+}
+
+impl Candidate {
+    fn judge(self, request: &Request<'_>) -> Verdict {
+        let login = self.account.kind == AccountKind::OAuth;
+        let (status, outcome) = match self.fitness(request) {
+            Ok(variables) => (self.known(), Ok(variables)),
+            Err((status, unfit)) => (status, Err(unfit)),
+        };
+        Verdict {
+            provider: self.provider.id.clone(),
+            account: self.account.id.to_string(),
+            login,
+            status,
+            outcome,
+        }
+    }
+
+    /// A key that nobody could try is not valid for being launched; a login that its file proves is.
+    fn known(&self) -> Status {
+        match self.account.kind {
+            AccountKind::OAuth => Status::Valid,
+            AccountKind::ApiKey => self.account.status,
+        }
+    }
+
+    fn fitness(&self, request: &Request<'_>) -> Result<BTreeMap<String, Value>, (Status, Unfit)> {
+        let again = match self.account.kind {
+            AccountKind::OAuth => format!("srvd login {} --bundle {}", self.provider.id, request.bundle),
+            AccountKind::ApiKey => format!("srvd add-key {} --bundle {}", self.provider.id, request.bundle),
+        };
+        let unfit = |status, kind, reason: &str| {
+            (status, Unfit { kind, reason: reason.to_owned(), next_step: Some(again.clone()) })
+        };
+        match &self.found {
+            Found::Unavailable(reason) => Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason)),
+            Found::Directory { allowed: false, .. } => Err(unfit(
+                Status::Invalid,
+                Kind::AmbientDirectory,
+                "its directory is not one of the daemon's",
+            )),
+            Found::Directory { dir, adopted, proof, .. } => match proof {
+                Proof::LoggedIn(_) => Ok(variables::of_directory(&self.provider, dir, *adopted)),
+                Proof::Absent => {
+                    Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, "its directory holds no login"))
+                }
+                Proof::Incomplete { reason } => Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, reason)),
+                Proof::Unreadable { reason } => Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason)),
+            },
+            Found::Secret(secret) => {
+                let ends = self.account.expires_at.unwrap_or(i64::MAX);
+                if ends <= request.now {
+                    return Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, "it has expired"));
+                }
+                if ends <= request.now.saturating_add(request.min_ttl) {
+                    return Err(unfit(Status::Valid, Kind::NeedsReauth, "it expires too soon"));
+                }
+                if self.account.status == Status::Invalid {
+                    return Err(unfit(Status::Invalid, Kind::NeedsReauth, "its provider refused it"));
+                }
+                variables::of_secret(self, secret)
+                    .map_err(|reason| unfit(Status::Invalid, Kind::SecretUnavailable, reason))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

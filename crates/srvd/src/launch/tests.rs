@@ -1,0 +1,199 @@
+use std::path::Path;
+
+use auth_spawner::Credential;
+use identity_store::{Evidence, Owner, SecretRef};
+use secrecy::ExposeSecret as _;
+
+use super::*;
+
+const NOW: i64 = 1_795_000_000_000;
+
+fn registry() -> Registry {
+    Registry::builtin().unwrap()
+}
+
+fn account(provider: &str, kind: AccountKind) -> Account {
+    Account {
+        id: "acc-1".parse().unwrap(),
+        provider: provider.parse().unwrap(),
+        kind,
+        owner: Owner::Bundle,
+        name: "Work".into(),
+        display_name: None,
+        email: None,
+        subject: None,
+        base_url: None,
+        client_id: None,
+        scopes: None,
+        secret_ref: SecretRef::Sealed,
+        masked_tail: None,
+        status: Status::Valid,
+        status_reason: None,
+        evidence: Evidence::File,
+        checked_at: None,
+        expires_at: None,
+        login_deadline_at: None,
+        bound_to: Vec::new(),
+        created_at: 0,
+        updated_at: 0,
+    }
+}
+
+fn candidate(provider: &str, kind: AccountKind, found: Found) -> Candidate {
+    Candidate {
+        provider: registry().provider(provider).unwrap().clone(),
+        account: account(provider, kind),
+        found,
+        own_dir: Some("/data/identities/work/own".into()),
+    }
+}
+
+fn login(provider: &str, proof: Proof) -> Candidate {
+    let dir = Path::new("/data/identities/work").join(provider);
+    candidate(provider, AccountKind::OAuth, Found::Directory { dir, adopted: false, allowed: true, proof })
+}
+
+fn key(provider: &str) -> Candidate {
+    candidate(provider, AccountKind::ApiKey, Found::Secret("sk-planted".into()))
+}
+
+fn logged_in() -> Proof {
+    Proof::LoggedIn(Credential::default())
+}
+
+fn launch(candidates: Vec<Candidate>, provider: Option<&str>) -> Result<Launch, ApiError> {
+    let bundle = "work".parse().unwrap();
+    let request = Request { bundle: &bundle, provider, min_ttl: 60_000, now: NOW };
+    resolve(&judge(candidates, &request), &registry(), &request)
+}
+
+fn text(value: &Value) -> &str {
+    match value {
+        Value::Plain(text) => text,
+        Value::Secret(secret) => secret.expose_secret(),
+    }
+}
+
+fn shown(launch: &Launch) -> Vec<(&str, &str)> {
+    launch.set.iter().map(|(name, value)| (name.as_str(), text(value))).collect()
+}
+
+fn has(launch: &Launch, name: &str) -> bool {
+    launch.unset.iter().any(|unset| unset == name)
+}
+
+#[test]
+fn each_form_of_credential_sets_its_variables() {
+    let found = launch(vec![login("codex", logged_in()), key("github")], None).unwrap();
+    assert_eq!(
+        shown(&found),
+        [
+            ("CODEX_HOME", "/data/identities/work/codex"),
+            ("GH_TOKEN", "sk-planted"),
+            ("GITHUB_TOKEN", "sk-planted")
+        ]
+    );
+    let token = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01-planted".into()));
+    let found = launch(vec![token], None).unwrap();
+    assert_eq!(
+        shown(&found),
+        [
+            ("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-planted"),
+            ("CLAUDE_CONFIG_DIR", "/data/identities/work/own")
+        ]
+    );
+    assert!(has(&found, "ANTHROPIC_API_KEY") && !has(&found, "CLAUDE_CODE_OAUTH_TOKEN"));
+}
+
+#[test]
+fn an_adopted_directory_is_found_as_the_cli_finds_it() {
+    let found =
+        Found::Directory { dir: "/home/u/.claude".into(), adopted: true, allowed: true, proof: logged_in() };
+    let found = launch(vec![candidate("claude", AccountKind::OAuth, found)], None).unwrap();
+    assert!(has(&found, "CLAUDE_CONFIG_DIR") && !found.set.contains_key("CLAUDE_CONFIG_DIR"));
+}
+
+#[test]
+fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
+    for provider in registry().iter().filter(|provider| provider.cli.is_some()) {
+        let found = launch(vec![login(&provider.id, logged_in())], None).unwrap();
+        for name in &found.unset {
+            assert!(!found.set.contains_key(name), "{}: {name}", provider.id);
+        }
+        for name in ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GH_TOKEN", "OAUTH_ENCRYPTION_KEY"] {
+            assert!(has(&found, name), "{}: {name}", provider.id);
+        }
+        let cli = provider.cli.as_ref().unwrap();
+        for name in cli.scrub.iter().chain(&cli.key_vars) {
+            assert!(has(&found, name) || found.set.contains_key(name), "{}: {name}", provider.id);
+        }
+        // Nothing that is set leads out of the identity's own directory.
+        for (name, value) in shown(&found) {
+            let outside = value.starts_with('/') && !value.starts_with("/data/identities/work/");
+            assert!(!outside, "{}: {name}={value}", provider.id);
+        }
+    }
+}
+
+#[test]
+fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
+    let check = |candidates: Vec<Candidate>, provider, expected: Result<usize, (Kind, &str)>| {
+        let found = launch(candidates, provider);
+        let found = found.as_ref().map(|launch| launch.set.len());
+        assert_eq!(found.map_err(|error| (error.kind(), error.message())), expected);
+    };
+    check(
+        vec![login("codex", Proof::Absent)],
+        None,
+        Err((Kind::NeedsReauth, "codex: its directory holds no login")),
+    );
+    let expired = || Proof::Incomplete { reason: "expired".into() };
+    check(vec![key("openai"), login("codex", expired())], None, Err((Kind::NeedsReauth, "codex: expired")));
+    let unreadable = Proof::Unreadable { reason: "not JSON at line 1".into() };
+    check(
+        vec![login("codex", unreadable)],
+        None,
+        Err((Kind::SecretUnavailable, "codex: not JSON at line 1")),
+    );
+    let stranger =
+        Found::Directory { dir: "/home/u/.codex".into(), adopted: false, allowed: false, proof: logged_in() };
+    check(
+        vec![candidate("codex", AccountKind::OAuth, stranger)],
+        None,
+        Err((Kind::AmbientDirectory, "codex: its directory is not one of the daemon's")),
+    );
+    let lost = || candidate("openai", AccountKind::ApiKey, Found::Unavailable("it does not open".into()));
+    check(vec![lost(), key("github")], None, Ok(2));
+    check(vec![lost()], Some("openai"), Err((Kind::SecretUnavailable, "openai: it does not open")));
+    check(
+        Vec::new(),
+        Some("codex"),
+        Err((Kind::NoCredential, "the bundle does not bind an account of codex")),
+    );
+    check(Vec::new(), None, Err((Kind::NoCredential, "the bundle does not bind any account")));
+}
+
+#[test]
+fn a_token_has_to_last() {
+    let token = |expires_at| {
+        let mut candidate = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01".into()));
+        candidate.account.expires_at = Some(expires_at);
+        launch(vec![candidate], None).map(|_| ()).map_err(|error| error.message().to_owned())
+    };
+    assert_eq!(token(NOW + 60_001), Ok(()));
+    assert_eq!(token(NOW + 60_000), Err("claude: it expires too soon".to_owned()));
+    assert_eq!(token(NOW), Err("claude: it has expired".to_owned()));
+}
+
+#[test]
+fn the_blank_bundle_launches_with_nothing() {
+    let blank = BundleId::blank();
+    let request = Request { bundle: &blank, provider: None, min_ttl: 0, now: NOW };
+    let found = resolve(&[], &registry(), &request).unwrap();
+    assert!(found.set.is_empty() && has(&found, "ANTHROPIC_API_KEY"));
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    assert!(!format!("{:?}", launch(vec![key("openai")], None).unwrap()).contains("planted"));
+}

@@ -1,0 +1,67 @@
+//! Which variables carry a credential, and which would get in its way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use auth_spawner::{Provider, Registry};
+use identity_store::AccountKind;
+use secrecy::SecretString;
+
+use super::{Candidate, Value};
+
+/// The daemon's own secrets, which no agent is ever given.
+const OURS: [&str; 2] = ["OAUTH_ENCRYPTION_KEY", "OAUTH_ENCRYPTION_KEY_FILE"];
+/// Directories of everybody: another program's may be meant, so they are left alone unless the launch sets them.
+const SHARED_PREFIX: &str = "XDG_";
+
+/// Variables of a login that lies in a directory.
+pub(super) fn of_directory(provider: &Provider, dir: &Path, adopted: bool) -> BTreeMap<String, Value> {
+    let Some(cli) = &provider.cli else { return BTreeMap::new() };
+    let mut set: BTreeMap<String, Value> =
+        cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
+    // Several CLIs look elsewhere for a part of their files once the variable is set, so the user's own directory is
+    // found without it, as the user's own programs find it.
+    if !adopted {
+        let dir = dir.to_string_lossy();
+        for (name, value) in &cli.config_dir.extra_vars {
+            set.insert(name.clone(), Value::Plain(value.replace("{dir}", &dir)));
+        }
+        set.insert(cli.config_dir.var.clone(), Value::Plain(dir.into_owned()));
+    }
+    set
+}
+
+/// Variables of a secret: a key in all of its service's, a CLI's token in the CLI's own. `Err` is why there are none.
+pub(super) fn of_secret(
+    candidate: &Candidate,
+    secret: &SecretString,
+) -> Result<BTreeMap<String, Value>, &'static str> {
+    let provider = &candidate.provider;
+    if candidate.account.kind == AccountKind::OAuth {
+        let token = provider.cli.as_ref().and_then(|cli| cli.token.as_ref());
+        let var = &token.ok_or("the registry does not say how its CLI takes a token")?.var;
+        let dir = candidate.own_dir.as_deref().ok_or("it has no directory of its own")?;
+        let mut set = of_directory(provider, dir, false);
+        set.insert(var.clone(), Value::Secret(secret.clone()));
+        return Ok(set);
+    }
+    let key = provider.key.as_ref().ok_or("the registry does not say how its service takes a key")?;
+    Ok(key.vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))).collect())
+}
+
+/// Every variable through which some provider's program would take another credential, another directory or another
+/// server than the launch's. `launched` are the providers of the launch.
+pub(super) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = OURS.iter().map(|name| (*name).to_owned()).collect();
+    for provider in registry.iter() {
+        let launched = launched.contains(&provider.id.as_str());
+        let cli = provider.cli.iter().flat_map(|cli| {
+            let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
+            let token = cli.token.iter().map(|token| &token.var);
+            cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token)
+        });
+        let key = provider.key.iter().flat_map(|key| &key.vars);
+        names.extend(cli.chain(key).filter(|name| launched || !name.starts_with(SHARED_PREFIX)).cloned());
+    }
+    names
+}
