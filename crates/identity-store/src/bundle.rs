@@ -59,4 +59,6 @@ pub struct DeletedBundle {
     pub bundle: Bundle,
     /// The accounts that were deleted with it, as they were: those that bundles hold and no other bundle binds.
     pub accounts: Vec<Account>,
+    /// How many running instances were under it; they are under none now.
+    pub instances: u64,
 }

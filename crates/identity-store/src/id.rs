@@ -85,6 +85,11 @@ text_id! {
 }
 
 text_id! {
+    /// The id of an agent instance, in the alphabet of [`BundleId`].
+    InstanceId, "instance id", segment
+}
+
+text_id! {
     /// The id of a login session: `auth-` and a UUID in lower case.
     SessionId, "session id", session
 }
@@ -117,6 +122,13 @@ impl BundleId {
 }
 
 impl AccountId {
+    /// A new id, a UUID of version 7.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+}
+
+impl InstanceId {
     /// A new id, a UUID of version 7.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use secrecy::SecretString;
 
-use super::{Store, Work};
+use super::{Store, Work, instances};
 use crate::db::{Tx, sql};
 use crate::secret::{self, Cell};
 use crate::{
-    Account, AccountEdit, AccountFilter, AccountId, AccountList, BundleId, Change, CorruptRow, ProviderId,
-    SecretError, SecretRef, StatusReport, StoreError, names,
+    Account, AccountEdit, AccountFilter, AccountId, AccountKind, AccountList, BundleId, Change, CorruptRow,
+    ProviderId, SecretError, SecretRef, StatusReport, StoreError, names,
 };
 
 const TABLE: &str = "accounts";
@@ -157,6 +157,9 @@ impl Store {
         let mut work = self.write(now).await?;
         let account = account_in(&mut work.tx, id).await?;
         delete_row(&mut work, id).await?;
+        if account.kind == AccountKind::OAuth {
+            instances::decline(&mut work.tx, &account.provider, now).await?;
+        }
         for bundle in &account.bound_to {
             work.changed(Change::Bindings(bundle.clone()));
         }

@@ -1,11 +1,12 @@
 //! Bundles and their bindings.
 
 use super::accounts::{account_in, delete_row};
+use super::instances;
 use super::{Store, Work};
 use crate::db::{Tx, sql};
 use crate::{
-    AccountId, Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, NewBundle, Owner, ProviderId,
-    Status, StoreError, names,
+    AccountId, AccountKind, Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, NewBundle, Owner,
+    ProviderId, Status, StoreError, names,
 };
 
 #[derive(sqlx::FromRow)]
@@ -147,11 +148,15 @@ impl Store {
         }
         for account in &accounts {
             delete_row(&mut work, &account.id).await?;
+            if account.kind == AccountKind::OAuth {
+                instances::decline(&mut work.tx, &account.provider, now).await?;
+            }
         }
+        let instances = instances::release(&mut work.tx, id, now).await?;
         sql!(run, &mut work.tx, "DELETE FROM identity_bundles WHERE id = $1", id.as_str())?;
         work.audit("bundle.delete", id.as_str()).await?;
         work.commit().await?;
-        Ok(DeletedBundle { bundle, accounts })
+        Ok(DeletedBundle { bundle, accounts, instances })
     }
 
     /// Makes an account stand for its provider in a bundle, in place of the one that did before.
@@ -199,6 +204,9 @@ impl Store {
             work.changed(Change::Account(account));
         }
         work.audit("bundle.unbind", &format!("{bundle} {provider}")).await?;
+        if *bundle == BundleId::default_bundle() {
+            instances::decline(&mut work.tx, provider, now).await?;
+        }
         let after = bundle_in(&mut work.tx, bundle).await?;
         work.commit().await?;
         Ok(after)

@@ -3,6 +3,7 @@
 mod accounts;
 mod bundles;
 mod check;
+mod instances;
 mod logins;
 mod service;
 mod sessions;

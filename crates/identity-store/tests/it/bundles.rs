@@ -174,7 +174,7 @@ async fn deleting_takes_only_accounts_of_its_own(f: Fixture) {
     f.heard();
 
     let deleted = f.store.delete_bundle(&one, NOW + 1).await.unwrap();
-    assert_eq!(deleted, DeletedBundle { bundle, accounts: vec![account] });
+    assert_eq!(deleted, DeletedBundle { bundle, accounts: vec![account], instances: 0 });
     assert_eq!(
         f.heard(),
         [

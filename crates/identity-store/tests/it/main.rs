@@ -7,6 +7,7 @@ mod harness;
 mod accounts;
 mod bundles;
 mod concurrency;
+mod instances;
 mod logins;
 mod migrations;
 mod opening;

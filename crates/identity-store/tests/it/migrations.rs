@@ -41,6 +41,7 @@ async fn the_schema_is_the_expected_one(f: Fixture) {
         tables,
         [
             "accounts",
+            "agent_instances",
             "audit_log",
             "crypto_keys",
             "events",
@@ -48,11 +49,13 @@ async fn the_schema_is_the_expected_one(f: Fixture) {
             "identity_bundles",
             "login_sessions",
             "service_settings",
+            "tombstones",
         ]
     );
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite/0001_init.sql");
-    let text = std::fs::read_to_string(file).unwrap();
-    let expected: BTreeSet<String> = columns_of(&text).collect();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite");
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let texts: Vec<String> = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let expected: BTreeSet<String> = texts.iter().flat_map(|text| columns_of(text)).collect();
     assert_eq!(columns.into_iter().collect::<BTreeSet<_>>(), expected);
 }
 

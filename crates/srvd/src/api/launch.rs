@@ -15,6 +15,9 @@ pub struct Resolve {
     /// The bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
+    /// In place of the bundle: the instance whose bundle is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
     /// Only this provider's account; without it all that the bundle binds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
@@ -93,6 +96,9 @@ pub struct Ready {
     /// The bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
+    /// In place of the bundle: the instance whose bundle is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
     /// Only this provider's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod bundle;
 pub mod daemon;
 pub mod events;
+pub mod instance;
 pub mod launch;
 pub mod provider;
 mod secret;

@@ -56,7 +56,7 @@ pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiErr
     Ok(Deleted {
         deleted: true,
         accounts_deleted: u64::try_from(gone.accounts.len()).unwrap_or(u64::MAX),
-        instances_affected: 0,
+        instances_affected: gone.instances,
         cleanup,
     })
 }

@@ -19,7 +19,8 @@ const SOURCE: &str = "bundle";
 
 /// `launch.resolve`.
 pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
-    let (bundle, provider) = subject(&app, params.bundle_id.as_deref(), params.provider_id.as_deref())?;
+    let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
+    let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
     let request = request(&bundle, provider.as_ref(), params.min_ttl_ms);
     let verdicts = verdicts(&app, &request, provider.as_ref()).await?;
     let launch = launch::resolve(&verdicts, &app.registry, &request)?;
@@ -40,7 +41,8 @@ pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiEr
 
 /// `launch.ready`.
 pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiError> {
-    let (bundle, provider) = subject(&app, params.bundle_id.as_deref(), params.provider_id.as_deref())?;
+    let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
+    let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
     let request = request(&bundle, provider.as_ref(), params.min_ttl_ms);
     let verdicts = verdicts(&app, &request, provider.as_ref()).await?;
     let ready = launch::resolve(&verdicts, &app.registry, &request).is_ok();
@@ -62,16 +64,16 @@ pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiErr
     Ok(Readiness { ready, providers: verdicts.into_iter().map(one).chain(missing).collect() })
 }
 
-fn subject(
-    app: &App,
-    bundle: Option<&str>,
-    provider: Option<&str>,
-) -> Result<(BundleId, Option<Arc<Provider>>), ApiError> {
-    let bundle = bundle.filter(|id| !id.is_empty());
-    let bundle =
-        bundle.ok_or_else(|| ApiError::invalid_input("bundleId", "name the bundle to launch with"))?;
-    let bundle = bundle.parse().map_err(|error| ApiError::bad_id("bundleId", &error))?;
-    Ok((bundle, provider.map(|id| app.provider(id).cloned()).transpose()?))
+/// The bundle that is meant; an instance under none runs as `blank`, as nobody.
+async fn subject(app: &App, bundle: Option<&str>, instance: Option<&str>) -> Result<BundleId, ApiError> {
+    match (bundle.filter(|id| !id.is_empty()), instance) {
+        (Some(id), None) => id.parse().map_err(|error| ApiError::bad_id("bundleId", &error)),
+        (None, Some(id)) => {
+            let instance = app.store.instance(&super::instance::instance_id(id)?).await?;
+            Ok(instance.bundle.unwrap_or_else(BundleId::blank))
+        }
+        _ => Err(ApiError::invalid_input("bundleId", "name either a bundle or an instance to launch")),
+    }
 }
 
 fn request<'a>(

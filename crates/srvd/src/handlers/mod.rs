@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod convert;
 pub mod daemon;
 pub mod events;
+pub mod instance;
 pub mod key;
 pub mod launch;
 pub mod provider;

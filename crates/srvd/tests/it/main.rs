@@ -8,6 +8,7 @@ mod daemon;
 mod fake;
 mod frontend;
 mod http;
+mod instances;
 mod keys;
 mod launch;
 mod logins;

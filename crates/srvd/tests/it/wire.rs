@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 24] = [
+const METHODS: [&str; 28] = [
     "account.delete",
     "account.get",
     "account.list",
@@ -26,6 +26,10 @@ const METHODS: [&str; 24] = [
     "bundle.update",
     "events.subscribe",
     "events.unsubscribe",
+    "instance.create",
+    "instance.end",
+    "instance.list",
+    "instance.update",
     "launch.ready",
     "launch.resolve",
     "provider.list",

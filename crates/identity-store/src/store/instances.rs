@@ -1,0 +1,229 @@
+//! Agent instances, and what may not come back.
+
+use super::Store;
+use crate::db::{Tx, sql};
+use crate::{BundleId, Instance, InstanceFilter, InstanceId, NewInstance, ProviderId, StoreError, names};
+
+const TABLE: &str = "agent_instances";
+
+/// The kind of tombstone that keeps the default-bundle migration from adopting a provider's login again.
+const DEFAULT_PROVIDER: &str = "default_provider";
+
+/// How many ended instances are kept.
+const ENDED_KEPT: i64 = 1000;
+
+#[derive(sqlx::FromRow)]
+struct InstanceRow {
+    id: String,
+    definition_id: String,
+    name: String,
+    bundle_id: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+    ended_at: Option<i64>,
+}
+
+macro_rules! columns {
+    () => {
+        "id, definition_id, name, bundle_id, created_at, updated_at, ended_at"
+    };
+}
+
+impl Store {
+    /// Makes an instance. Its bundle must exist.
+    pub async fn create_instance(&self, new: NewInstance, now: i64) -> Result<Instance, StoreError> {
+        let definition = names::name("definition_id", &new.definition)?;
+        let name = names::name("name", new.name.as_deref().unwrap_or(&definition))?;
+        let id = InstanceId::generate();
+        let mut work = self.write(now).await?;
+        expect_bundle(&mut work.tx, new.bundle.as_ref()).await?;
+        sql!(
+            run,
+            &mut work.tx,
+            "INSERT INTO agent_instances (id, definition_id, name, bundle_id, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $5)",
+            id.as_str(),
+            definition.as_str(),
+            name.as_str(),
+            new.bundle.as_ref().map(BundleId::as_str),
+            now,
+        )?;
+        work.audit("instance.create", id.as_str()).await?;
+        let instance = instance_in(&mut work.tx, &id).await?;
+        work.commit().await?;
+        Ok(instance)
+    }
+
+    /// The instances, oldest first. A row that cannot be read is logged and left out.
+    pub async fn instances(&self, filter: InstanceFilter) -> Result<Vec<Instance>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            InstanceRow,
+            &mut tx,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM agent_instances WHERE ($1 IS NULL OR bundle_id = $1) AND ($2 <> 0 OR ended_at IS NULL)
+                 ORDER BY created_at, id"
+            ),
+            filter.bundle.as_ref().map(BundleId::as_str),
+            i64::from(filter.ended),
+        )?;
+        let mut instances = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row.parse() {
+                Ok(instance) => instances.push(instance),
+                Err(error) => tracing::error!(%error, "an instance was skipped"),
+            }
+        }
+        Ok(instances)
+    }
+
+    /// One instance.
+    pub async fn instance(&self, id: &InstanceId) -> Result<Instance, StoreError> {
+        instance_in(&mut self.read().await?, id).await
+    }
+
+    /// Moves an instance to another bundle, or to none. One that has ended stays as it is: `Conflict`.
+    pub async fn move_instance(
+        &self,
+        id: &InstanceId,
+        bundle: Option<&BundleId>,
+        now: i64,
+    ) -> Result<Instance, StoreError> {
+        let mut work = self.write(now).await?;
+        if instance_in(&mut work.tx, id).await?.ended_at.is_some() {
+            return Err(StoreError::conflict("instance", id.as_str(), "it has ended"));
+        }
+        expect_bundle(&mut work.tx, bundle).await?;
+        sql!(
+            run,
+            &mut work.tx,
+            "UPDATE agent_instances SET bundle_id = $2, updated_at = $3 WHERE id = $1",
+            id.as_str(),
+            bundle.map(BundleId::as_str),
+            now,
+        )?;
+        work.audit("instance.update", id.as_str()).await?;
+        let instance = instance_in(&mut work.tx, id).await?;
+        work.commit().await?;
+        Ok(instance)
+    }
+
+    /// Ends an instance; says whether it was running. The newest ended ones stay readable.
+    pub async fn end_instance(&self, id: &InstanceId, now: i64) -> Result<bool, StoreError> {
+        let mut work = self.write(now).await?;
+        if instance_in(&mut work.tx, id).await?.ended_at.is_some() {
+            return Ok(false);
+        }
+        sql!(
+            run,
+            &mut work.tx,
+            "UPDATE agent_instances SET ended_at = $2, updated_at = $2 WHERE id = $1",
+            id.as_str(),
+            now,
+        )?;
+        sql!(
+            run,
+            &mut work.tx,
+            "DELETE FROM agent_instances WHERE id IN (SELECT id FROM agent_instances WHERE ended_at IS NOT NULL
+             ORDER BY ended_at DESC, id DESC LIMIT 1000000 OFFSET $1)",
+            ENDED_KEPT,
+        )?;
+        work.audit("instance.end", id.as_str()).await?;
+        work.commit().await?;
+        Ok(true)
+    }
+
+    /// Moves every running instance that is under no bundle, or under `blank`, to `bundle`; says how many. A second run
+    /// moves none.
+    pub async fn backfill_instances(&self, bundle: &BundleId, now: i64) -> Result<u64, StoreError> {
+        let mut work = self.write(now).await?;
+        expect_bundle(&mut work.tx, Some(bundle)).await?;
+        let moved = sql!(
+            run,
+            &mut work.tx,
+            "UPDATE agent_instances SET bundle_id = $1, updated_at = $2
+             WHERE ended_at IS NULL AND (bundle_id IS NULL OR bundle_id = 'blank')",
+            bundle.as_str(),
+            now,
+        )?;
+        if moved > 0 {
+            work.audit("instance.backfill", bundle.as_str()).await?;
+            work.commit().await?;
+        }
+        Ok(moved)
+    }
+
+    /// The providers whose own login the user does not want to be adopted any more.
+    pub async fn declined_providers(&self) -> Result<Vec<ProviderId>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            (String,),
+            &mut tx,
+            "SELECT subject FROM tombstones WHERE kind = $1 ORDER BY subject",
+            DEFAULT_PROVIDER,
+        )?;
+        Ok(rows.into_iter().filter_map(|(provider,)| provider.parse().ok()).collect())
+    }
+}
+
+/// Notes that the user has removed a provider's account, so that its own login is not adopted again.
+pub(super) async fn decline(tx: &mut Tx, provider: &ProviderId, now: i64) -> Result<(), StoreError> {
+    sql!(
+        run,
+        tx,
+        "INSERT INTO tombstones (kind, subject, created_at) VALUES ($1, $2, $3)
+         ON CONFLICT (kind, subject) DO UPDATE SET created_at = excluded.created_at",
+        DEFAULT_PROVIDER,
+        provider.as_str(),
+        now,
+    )?;
+    Ok(())
+}
+
+/// Takes a bundle that is about to go from the instances that run under it; says how many there were.
+pub(super) async fn release(tx: &mut Tx, bundle: &BundleId, now: i64) -> Result<u64, StoreError> {
+    sql!(
+        run,
+        tx,
+        "UPDATE agent_instances SET bundle_id = NULL, updated_at = $2 WHERE bundle_id = $1 AND ended_at IS NULL",
+        bundle.as_str(),
+        now,
+    )
+}
+
+async fn expect_bundle(tx: &mut Tx, bundle: Option<&BundleId>) -> Result<(), StoreError> {
+    let Some(bundle) = bundle else { return Ok(()) };
+    let found =
+        sql!(optional, (String,), tx, "SELECT id FROM identity_bundles WHERE id = $1", bundle.as_str(),)?;
+    found.map(drop).ok_or_else(|| StoreError::not_found("bundle", bundle))
+}
+
+async fn instance_in(tx: &mut Tx, id: &InstanceId) -> Result<Instance, StoreError> {
+    let row = sql!(
+        optional,
+        InstanceRow,
+        tx,
+        concat!("SELECT ", columns!(), " FROM agent_instances WHERE id = $1"),
+        id.as_str(),
+    )?;
+    row.ok_or_else(|| StoreError::not_found("instance", id))?.parse()
+}
+
+impl InstanceRow {
+    fn parse(self) -> Result<Instance, StoreError> {
+        let corrupt = |error: crate::InvalidId| StoreError::corrupt(TABLE, &self.id, &error);
+        Ok(Instance {
+            id: self.id.parse().map_err(corrupt)?,
+            bundle: self.bundle_id.as_deref().map(str::parse).transpose().map_err(corrupt)?,
+            definition: self.definition_id,
+            name: self.name,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            ended_at: self.ended_at,
+        })
+    }
+}
