@@ -64,13 +64,12 @@ impl Question {
         let Some(cli) = self.provider.cli.clone() else {
             return Verdict::No { reason: "the provider has no CLI".to_owned() };
         };
+        let names = cli.credential.iter().any(|file| file.email.is_some());
         let mut waited = Duration::ZERO;
         let credential = loop {
             let reason = match self.look(&cli).await {
                 // The account's name may stand in a file that is written later than the tokens.
-                Ok(credential)
-                    if credential.email.is_none() && cli.credential.email.is_some() && waited < NAME =>
-                {
+                Ok(credential) if credential.email.is_none() && names && waited < NAME => {
                     waited += AGAIN;
                     sleep(AGAIN).await;
                     continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::provider::Cli;
+use crate::provider::{Cli, DIR, SHARED};
 use crate::recipe::{Recipe, Terminal};
 
 /// Name of the variable that marks every process of a login with its session id.
@@ -57,6 +57,8 @@ pub(crate) struct ChildEnvParts<'a> {
     pub(crate) terminal: Terminal,
     pub(crate) extra: &'a [(String, String)],
     pub(crate) config_dir: &'a Path,
+    /// What all bundles share for this provider.
+    pub(crate) shared: &'a Path,
     pub(crate) browser: Option<&'a Path>,
     pub(crate) session: &'a str,
 }
@@ -67,10 +69,9 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv 
     for (name, value) in parts.extra {
         env.set(name, value);
     }
-    for name in parts.cli.scrub.iter().chain(&parts.cli.key_vars) {
-        env.remove(name);
-    }
-    for (name, value) in parts.cli.env.iter().chain(&parts.recipe.env) {
+    let cli = parts.cli;
+    scrub(&mut env, cli);
+    for (name, value) in cli.env.iter().chain(&parts.recipe.env) {
         env.set(name, value);
     }
     env.set("TERM", if parts.terminal == Terminal::Pipe { "dumb" } else { "xterm-256color" });
@@ -83,13 +84,38 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv 
     if let Some(browser) = parts.browser.filter(|_| parts.recipe.browser) {
         env.set("BROWSER", text(browser.as_os_str()));
     }
-    let dir = text(parts.config_dir.as_os_str());
-    for (name, value) in &parts.cli.config_dir.extra_vars {
-        env.set(name, value.replace("{dir}", &dir));
-    }
-    env.set(&parts.cli.config_dir.var, dir);
+    directories(&mut env, cli, parts.config_dir, parts.shared);
     env.set(SESSION_VAR, parts.session);
     env
+}
+
+/// The environment in which a CLI is asked something that has nothing to do with a login, such as its version.
+pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) -> ChildEnv {
+    let mut env = base.clone();
+    scrub(&mut env, cli);
+    for (name, value) in &cli.env {
+        env.set(name, value);
+    }
+    env.set("TERM", "dumb");
+    env.remove("BROWSER");
+    directories(&mut env, cli, dir, shared);
+    env
+}
+
+fn scrub(env: &mut ChildEnv, cli: &Cli) {
+    for name in cli.scrub.iter().chain(&cli.key_vars) {
+        env.remove(name);
+    }
+}
+
+fn directories(env: &mut ChildEnv, cli: &Cli, dir: &Path, shared: &Path) {
+    let (dir, shared) = (text(dir.as_os_str()), text(shared.as_os_str()));
+    for (name, value) in &cli.config_dir.extra_vars {
+        // One pass, so that a directory whose name has braces stays what it is.
+        let value = value.split(DIR).map(|part| part.replace(SHARED, &shared)).collect::<Vec<_>>();
+        env.set(name, value.join(&dir));
+    }
+    env.set(&cli.config_dir.var, dir);
 }
 
 fn text(path: &OsStr) -> String {
@@ -118,6 +144,7 @@ mod tests {
                 terminal: Terminal::Pipe,
                 extra: &extra,
                 config_dir: Path::new("/data/codex"),
+                shared: Path::new("/shared/codex"),
                 browser: Some(Path::new("/libexec/browser")),
                 session: "auth-1",
             },
@@ -136,5 +163,27 @@ mod tests {
         .collect();
         assert_eq!(env.iter().collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
         assert!(!format!("{env:?}").contains("/data/codex"));
+    }
+
+    #[test]
+    fn directories_stand_where_the_entry_wants_them() {
+        let text = "[providers.codex.cli]\nenv = { A = \"1\" }\n[providers.codex.cli.config-dir.extra-vars]\n\
+            CACHE = \"{shared}/c\"\nBOTH = \"{dir}:{shared}:{dir}\"";
+        let overlay = crate::Overlay { source: "own.toml".to_owned(), text: text.to_owned() };
+        let registry = Registry::with_overlays(&[overlay]).unwrap();
+        let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
+        assert!(cli.config_dir.shares());
+        let base =
+            [("PATH", "/bin"), ("OPENAI_API_KEY", "sk-no"), ("BROWSER", "firefox")].into_iter().collect();
+        let env = asking_env(&base, cli, Path::new("/d/{shared}"), Path::new("/s/{dir}"));
+        let expected = [
+            ("A", "1"),
+            ("BOTH", "/d/{shared}:/s/{dir}:/d/{shared}"),
+            ("CACHE", "/s/{dir}/c"),
+            ("CODEX_HOME", "/d/{shared}"),
+            ("PATH", "/bin"),
+            ("TERM", "dumb"),
+        ];
+        assert_eq!(env.iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -8,8 +8,12 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KeyService {
-    /// Variables that carry the key to an agent at launch.
+    /// Variables that each carry the whole key to an agent at launch; empty where the key is a pair.
+    #[serde(default)]
     pub vars: Vec<String>,
+    /// Instead of `vars`: variables that each carry one part of the key.
+    #[serde(default)]
+    pub pair: Option<Pair>,
     /// Where the service answers, without a trailing slash.
     pub base_url: String,
     /// A request that shows whether a key is accepted.
@@ -21,6 +25,31 @@ pub struct KeyService {
     /// What every key begins with.
     #[serde(default)]
     pub prefix: Option<String>,
+}
+
+impl KeyService {
+    /// All variables that carry the key or a part of it.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.vars.iter().chain(self.pair.iter().flat_map(|pair| &pair.vars)).map(String::as_str)
+    }
+}
+
+/// A key that is several texts in one, such as an id and its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// The variables, in the order of the parts.
+    pub vars: Vec<String>,
+    /// What stands between the parts. The last part may hold it, too.
+    pub separator: String,
+}
+
+impl Pair {
+    /// The parts in the order of the variables; `None` when one is missing or empty.
+    pub fn split<'a>(&self, key: &'a str) -> Option<Vec<&'a str>> {
+        let parts: Vec<&str> = key.splitn(self.vars.len(), self.separator.as_str()).collect();
+        (parts.len() == self.vars.len() && parts.iter().all(|part| !part.is_empty())).then_some(parts)
+    }
 }
 
 fn eight() -> usize {
@@ -56,4 +85,22 @@ fn accepted() -> Vec<u16> {
 
 fn rejected() -> Vec<u16> {
     vec![401, 403]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_has_all_its_parts() {
+        let pair = Pair { vars: vec!["A".to_owned(), "B".to_owned()], separator: ":".to_owned() };
+        let check =
+            |key: &str, expect: Option<&[&str]>| assert_eq!(pair.split(key).as_deref(), expect, "{key}");
+        check("id:secret", Some(&["id", "secret"]));
+        check("id:se:cret", Some(&["id", "se:cret"]));
+        check("id", None);
+        check("id:", None);
+        check(":secret", None);
+        check(":", None);
+    }
 }

@@ -10,7 +10,9 @@
 //! whoever builds a [`Spawner`] gives it both.
 
 mod check;
+mod credential;
 mod deliver;
+mod directory;
 mod environment;
 mod error;
 mod key_service;
@@ -31,17 +33,16 @@ mod snapshot;
 mod spawner;
 pub mod testing;
 mod token;
+mod validate;
 
+pub use credential::{Cell, CredentialFile, Expiry, ExpiryUnit, Format, Place};
 pub use environment::ChildEnv;
 pub use error::{NotLive, RegistryError, StartError, SubmitError};
-pub use key_service::{KeyService, Probe};
-pub use locate::{locate, version};
+pub use key_service::{KeyService, Pair, Probe};
+pub use locate::{Version, VersionQuestion, candidates, locate};
 pub use process::leftover::{end_leftover, start_ticks};
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove};
-pub use provider::{
-    Check, Class, Cli, ConfigDir, CredentialFile, Expiry, ExpiryUnit, Place, PreparedFile, Provider,
-    ScreenToken,
-};
+pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenToken};
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use registry::{Overlay, Registry};
 pub use sink::{ConfirmedLogin, SaveError, Saved, Sink};

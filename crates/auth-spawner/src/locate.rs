@@ -8,18 +8,24 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use crate::environment::ChildEnv;
+use crate::directory::private_directory;
+use crate::environment::{ChildEnv, asking_env};
 use crate::process::Leash;
-use crate::provider::Cli;
+use crate::provider::{Cli, Provider};
 
-/// The first executable regular file with one of the CLI's names, in the order of `search_path`, then of the
-/// names. Relative directories are skipped, because what they mean depends on where the daemon stands.
+/// The first of the [`candidates`].
 pub fn locate(cli: &Cli, search_path: &[PathBuf]) -> Option<PathBuf> {
+    candidates(cli, search_path).next()
+}
+
+/// Every executable regular file with one of the CLI's names, in the order of `search_path`, then of the names.
+/// Relative directories are skipped, because what they mean depends on where the daemon stands.
+pub fn candidates(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
     search_path
         .iter()
         .filter(|folder| folder.is_absolute())
         .flat_map(|folder| cli.binaries.iter().map(move |name| folder.join(name)))
-        .find(|path| is_executable(path))
+        .filter(|path| is_executable(path))
 }
 
 /// Whether the path leads to a regular file that somebody may execute.
@@ -27,37 +33,93 @@ pub(crate) fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The version that the CLI prints: its first token that looks like one, else its first line.
-///
-/// At most 16 KiB of output are read. `None` when the program cannot be run, fails, prints nothing, or needs longer
-/// than `timeout`, after which its process group is ended.
-pub async fn version(path: &Path, args: &[String], env: &ChildEnv, timeout: Duration) -> Option<String> {
-    let mut child = Command::new(path)
-        .args(args)
-        .env_clear()
-        .envs(env.iter())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .ok()?;
-    let leash = Leash::new(child.id());
-    let (mut stdout, mut stderr) =
-        (child.stdout.take()?.take(16 * 1024), child.stderr.take()?.take(16 * 1024));
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let read = async {
-        let _ = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
-        child.wait().await
+/// What a program says of itself when it is asked for its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// It is the CLI; the version that it prints, or its first line where nothing in it looks like one.
+    Is(String),
+    /// It answers, but not as this CLI does: another program of the same name. Its first line.
+    Other(String),
+    /// It cannot be run, fails, prints nothing, or takes too long.
+    Silent,
+}
+
+/// Asks a program for its version.
+pub struct VersionQuestion<'a> {
+    /// The provider whose CLI it should be.
+    pub provider: &'a Provider,
+    /// The program.
+    pub program: &'a Path,
+    /// Everything that a child gets besides the provider's variables.
+    pub environment: &'a ChildEnv,
+    /// Where directories lie that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
+    pub shared: &'a Path,
+    /// Longest time, after which its process group is ended.
+    pub timeout: Duration,
+}
+
+impl VersionQuestion<'_> {
+    /// Runs the program. At most 16 KiB of each output are read.
+    pub async fn ask(self) -> Version {
+        let Some(cli) = &self.provider.cli else { return Version::Silent };
+        let Some([out, err]) = self.run(cli).await else { return Version::Silent };
+        // Some CLIs print their version on standard error.
+        let texts = [&out, &err].map(|bytes| String::from_utf8_lossy(bytes));
+        judge(cli, &[&texts[0], &texts[1]])
+    }
+
+    async fn run(&self, cli: &Cli) -> Option<[Vec<u8>; 2]> {
+        let shared = self.shared.join(&self.provider.id);
+        // No login is at stake, and the user's own directory is none of our business.
+        let dir = shared.join(NO_LOGIN);
+        let made = dir.clone();
+        tokio::task::spawn_blocking(move || private_directory(&made)).await.ok()?.ok()?;
+        let mut child = Command::new(self.program)
+            .args(&cli.version_args)
+            .env_clear()
+            .envs(asking_env(self.environment, cli, &dir, &shared).iter())
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .ok()?;
+        let leash = Leash::new(child.id());
+        let (mut stdout, mut stderr) =
+            (child.stdout.take()?.take(16 * 1024), child.stderr.take()?.take(16 * 1024));
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let read = async {
+            let _ = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+            child.wait().await
+        };
+        let ended = tokio::time::timeout(self.timeout, read).await;
+        drop(leash);
+        // What a program says when it fails is no version.
+        ended.ok()?.ok().filter(ExitStatus::success)?;
+        Some([out, err])
+    }
+}
+
+/// Where a CLI is run that is not to see any login.
+const NO_LOGIN: &str = "no-login";
+
+fn judge(cli: &Cli, texts: &[&str]) -> Version {
+    let Some(pattern) = &cli.version_pattern else {
+        return texts.iter().find_map(|text| version_in(text)).map_or(Version::Silent, Version::Is);
     };
-    let ended = tokio::time::timeout(timeout, read).await;
-    drop(leash);
-    // What a program says when it fails is no version.
-    ended.ok()?.ok().filter(ExitStatus::success)?;
-    // Some CLIs print their version on standard error.
-    [out, err].iter().find_map(|bytes| version_in(&String::from_utf8_lossy(bytes)))
+    let lines = || texts.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| !line.is_empty());
+    let said = lines().find_map(|line| {
+        let found = pattern.0.captures(line.as_bytes())?;
+        let named = found.name("version").map(|part| String::from_utf8_lossy(part.as_bytes()).into_owned());
+        named.or_else(|| version_in(line))
+    });
+    match (said, lines().next()) {
+        (Some(version), _) => Version::Is(version.chars().take(100).collect()),
+        (None, Some(line)) => Version::Other(line.chars().take(100).collect()),
+        (None, None) => Version::Silent,
+    }
 }
 
 fn version_in(text: &str) -> Option<String> {
@@ -88,15 +150,50 @@ mod tests {
         check(" \n", None);
     }
 
-    #[tokio::test]
-    async fn a_program_that_fails_has_no_version() {
-        let asked = async |script: &str| {
-            let args = ["-c".to_owned(), script.to_owned()];
-            version(Path::new("/bin/sh"), &args, &ChildEnv::default(), Duration::from_mins(1)).await
+    fn provider(cli: &str) -> std::sync::Arc<Provider> {
+        let text = format!("[providers.codex.cli]\n{cli}");
+        let overlay = crate::Overlay { source: "own.toml".to_owned(), text };
+        crate::Registry::with_overlays(&[overlay]).unwrap().provider("codex").unwrap().clone()
+    }
+
+    #[test]
+    fn another_program_of_the_same_name_is_told_apart() {
+        let provider = provider("version-pattern = '^(?:codex-cli |v)(?P<version>[0-9]\\S+)$'");
+        let cli = provider.cli.as_ref().unwrap();
+        let check = |out: &str, err: &str, expect: Version| {
+            assert_eq!(judge(cli, &[out, err]), expect, "{out:?} {err:?}");
         };
-        assert_eq!(asked("echo cli 1.2.3").await.as_deref(), Some("1.2.3"));
-        assert_eq!(asked("echo cli 1.2.3 >&2").await.as_deref(), Some("1.2.3"));
-        assert_eq!(asked("echo error 1.2.3; exit 1").await, None);
+        let is = |version: &str| Version::Is(version.to_owned());
+        check("codex-cli 0.169.0\n", "", is("0.169.0"));
+        check("", "a warning\n v0.169.0-beta.1 \n", is("0.169.0-beta.1"));
+        check("kimi-cli is no longer maintained.\n", "", {
+            Version::Other("kimi-cli is no longer maintained.".to_owned())
+        });
+        check(" \n", "", Version::Silent);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_has_no_version_and_sees_only_the_list() {
+        let shared = tempfile::tempdir().unwrap();
+        let asked = async |script: &str| {
+            let args = format!("version-args = ['-c', '{script}']\nenv = {{ WORD = \"1.2.3\" }}");
+            let environment = [("OPENAI_API_KEY", "sk-no")].into_iter().collect();
+            let question = VersionQuestion {
+                provider: &provider(&args),
+                program: Path::new("/bin/sh"),
+                environment: &environment,
+                shared: shared.path(),
+                timeout: Duration::from_mins(1),
+            };
+            question.ask().await
+        };
+        let is = |version: &str| Version::Is(version.to_owned());
+        assert_eq!(asked("echo cli 1.2.3").await, is("1.2.3"));
+        assert_eq!(asked("echo cli 1.2.3 >&2").await, is("1.2.3"));
+        assert_eq!(asked("echo error 1.2.3; exit 1").await, Version::Silent);
+        assert_eq!(asked("echo cli $WORD$OPENAI_API_KEY$SRVD_SESSION").await, is("1.2.3"));
+        let dir = shared.path().join("codex/no-login");
+        assert_eq!(asked("echo $CODEX_HOME").await, is(dir.to_str().unwrap()));
     }
 
     #[test]
@@ -118,5 +215,7 @@ mod tests {
         let path = [PathBuf::from("."), empty, plain, nested, good.clone()];
         assert_eq!(locate(cli, &path), Some(good.join("codex")));
         assert_eq!(locate(cli, &path[..4]), None);
+        let twice = [good.clone(), good.clone()];
+        assert_eq!(candidates(cli, &twice).count(), 2);
     }
 }

@@ -8,8 +8,8 @@ use url::Url;
 use crate::lines::Line;
 use crate::provider::Provider;
 use crate::recipe::{Pattern, Patterns, Recipe};
-use crate::registry::is_loopback;
 use crate::token::Token;
+use crate::validate::is_loopback;
 
 /// Longest address that is reported.
 const URL_BYTES: usize = 8192;

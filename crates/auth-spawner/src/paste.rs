@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::error::SubmitError;
 use crate::recipe::{Delivery, Paste, PasteForm, PasteShape};
-use crate::registry::is_loopback;
+use crate::validate::is_loopback;
 
 /// A terminal cuts a line of more than 4095 bytes without a word.
 const MAX_BYTES: usize = 4000;

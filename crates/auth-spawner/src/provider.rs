@@ -1,11 +1,13 @@
 //! What the registry can say about a provider. Every field exists because a real CLI needs it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::credential::CredentialFile;
 use crate::key_service::KeyService;
-use crate::recipe::Recipe;
+use crate::recipe::{Pattern, Recipe};
 
 /// One provider: a CLI that logs in by itself, a service that takes an API key, or both.
 #[derive(Debug, Clone)]
@@ -64,6 +66,13 @@ pub struct Cli {
     /// Arguments that print the version.
     #[serde(default = "version_args")]
     pub version_args: Vec<String>,
+    /// A line of what this CLI prints for its version; an optional group `version`. A program of the same name that
+    /// prints no such line is another program.
+    #[serde(default)]
+    pub version_pattern: Option<Pattern>,
+    /// The version that the entry was proven with.
+    #[serde(default)]
+    pub tested: Option<String>,
     /// The directory that holds its login.
     pub config_dir: ConfigDir,
     /// Ways to log in; the first is the default.
@@ -75,11 +84,12 @@ pub struct Cli {
     /// Arguments that log out. Most CLIs also revoke the token at the provider.
     #[serde(default)]
     pub logout: Option<Vec<String>>,
-    /// The file that proves a login.
-    pub credential: CredentialFile,
     /// How a credential is launched that a recipe's login showed on the screen only.
     #[serde(default)]
     pub token: Option<ScreenToken>,
+    /// The files that prove a login; the first that does counts. Empty only for a CLI that has no login.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub credential: Vec<CredentialFile>,
     /// Hosts whose addresses a person may open; `*.example.com` means any host below `example.com`.
     #[serde(default)]
     pub url_hosts: Vec<String>,
@@ -92,12 +102,21 @@ pub struct Cli {
     /// Variables through which this CLI takes an API key. They are removed like `scrub`.
     #[serde(default)]
     pub key_vars: Vec<String>,
-    /// Directories and files inside the config directory that hold the user's history, not the login.
+    /// Directories and files inside the CLI's directory that hold the user's history, not the login.
     #[serde(default)]
     pub history: Vec<String>,
     /// Files written before a login when they are absent.
     #[serde(default)]
     pub prepare: Vec<PreparedFile>,
+}
+
+impl Cli {
+    /// The user's history, relative to the directory that the variable names.
+    #[must_use]
+    pub fn history_paths(&self) -> Vec<PathBuf> {
+        let inner = Path::new(&self.config_dir.inner);
+        self.history.iter().map(|path| inner.join(path)).collect()
+    }
 }
 
 fn version_args() -> Vec<String> {
@@ -112,18 +131,60 @@ pub struct ConfigDir {
     pub var: String,
     /// Name of the directory inside a bundle, one path segment.
     pub name: String,
-    /// The user's own directory, `~/...`; never a bundle's.
+    /// The CLI's own directory below the one that `var` names; empty where they are the same.
+    #[serde(default)]
+    pub inner: String,
+    /// The user's own directory, `~/...`; never a bundle's. Where there is an `inner` one, it ends in it.
     pub ambient: String,
-    /// Further variables; `{dir}` in a value stands for the config directory.
+    /// Further variables. `{dir}` in a value stands for the directory that `var` names, `{shared}` for one that all
+    /// bundles share and that holds caches, never credentials.
     #[serde(default)]
     pub extra_vars: BTreeMap<String, String>,
+}
+
+impl ConfigDir {
+    /// The CLI's own directory, where `dir` is the one that the variable names.
+    #[must_use]
+    pub fn inside(&self, dir: &Path) -> PathBuf {
+        if self.inner.is_empty() { dir.to_owned() } else { dir.join(&self.inner) }
+    }
+
+    /// Whether a variable's value names the shared directory.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.extra_vars.values().any(|value| value.contains(SHARED))
+    }
+}
+
+/// Stands for the directory that `var` names.
+pub(crate) const DIR: &str = "{dir}";
+/// Stands for the directory that all bundles share.
+pub(crate) const SHARED: &str = "{shared}";
+
+/// Takes one table as a list of one.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<CredentialFile>, D::Error> {
+    // An untagged enum would lose what is wrong with the table.
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::Array(tables) => tables
+            .into_iter()
+            .enumerate()
+            .map(|(position, table)| {
+                let read: Result<CredentialFile, _> = table.try_into();
+                read.map_err(|error| serde::de::Error::custom(format!("credential {position}: {error}")))
+            })
+            .collect(),
+        table => {
+            let one: CredentialFile = table.try_into().map_err(serde::de::Error::custom)?;
+            Ok(vec![one])
+        }
+    }
 }
 
 /// A file to write before a login, mode 0600, unless it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreparedFile {
-    /// Path below the config directory.
+    /// Path below the CLI's directory.
     pub path: String,
     /// Whole text of the file.
     pub text: String,
@@ -152,67 +213,4 @@ pub struct Check {
 
 fn zero() -> Vec<i32> {
     vec![0]
-}
-
-/// The file that proves a login, and where in it the facts stand.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct CredentialFile {
-    /// Path below the config directory; one `*` is allowed in the last segment, the newest match counts.
-    pub path: String,
-    /// JSON pointers that must all hold a non-empty string.
-    pub requires: Vec<String>,
-    /// The account's email address.
-    #[serde(default)]
-    pub email: Option<Place>,
-    /// The provider's own id of the account.
-    #[serde(default)]
-    pub subject: Option<Place>,
-    /// End of the access token.
-    #[serde(default)]
-    pub expires: Option<Expiry>,
-    /// JSON pointer to the refresh token.
-    #[serde(default)]
-    pub refresh: Option<String>,
-    /// End of the refresh token: after it only a person can renew the login.
-    #[serde(default)]
-    pub refresh_expires: Option<Expiry>,
-}
-
-/// Where a text stands: a JSON pointer, optionally in another file, optionally inside a JSON Web Token.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// Another file of the config directory; the credential file when absent.
-    #[serde(default)]
-    pub file: Option<String>,
-    /// JSON pointer.
-    pub pointer: String,
-    /// When given, the pointed-at text is a JSON Web Token and this is a pointer into its claims.
-    #[serde(default)]
-    pub claim: Option<String>,
-}
-
-/// Where an end time stands, and in which unit.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expiry {
-    /// JSON pointer into the credential file.
-    pub pointer: String,
-    /// Its unit.
-    pub unit: ExpiryUnit,
-}
-
-/// Unit of an end time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExpiryUnit {
-    /// Unix milliseconds.
-    Ms,
-    /// Unix seconds, whole.
-    S,
-    /// Unix seconds with a fraction.
-    FloatS,
-    /// The value is a JSON Web Token; its `exp` claim (seconds) counts.
-    JwtExp,
 }

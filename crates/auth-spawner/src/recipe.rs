@@ -37,6 +37,9 @@ pub struct Recipe {
     /// Whether the child is given `BROWSER`; false where a set `BROWSER` changes the CLI's flow.
     #[serde(default = "yes")]
     pub browser: bool,
+    /// Whether it shows its address or code without any network.
+    #[serde(default = "yes")]
+    pub offline: bool,
 }
 
 fn pipe() -> Terminal {

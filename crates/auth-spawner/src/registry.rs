@@ -8,8 +8,8 @@ use toml::{Table, Value};
 
 use crate::error::RegistryError;
 use crate::key_service::KeyService;
-use crate::provider::{Class, Cli, Place, Provider};
-use crate::recipe::Paste;
+use crate::provider::{Class, Cli, Provider};
+use crate::validate::validate;
 
 const BUILTIN: &str = include_str!("../../../config/providers.toml");
 const BUILTIN_NAME: &str = "providers.toml";
@@ -80,7 +80,7 @@ impl Registry {
     }
 }
 
-fn fold(name: &str) -> String {
+pub(crate) fn fold(name: &str) -> String {
     name.trim().to_ascii_lowercase()
 }
 
@@ -124,6 +124,7 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
     };
     let mut providers = Vec::with_capacity(tables.len());
     let mut owners: HashMap<String, String> = HashMap::new();
+    let mut directories: HashMap<String, String> = HashMap::new();
     for (id, value) in tables {
         let place = format!("providers.{id}");
         let entry: Entry = value
@@ -148,133 +149,18 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
                 ));
             }
         }
+        if let Some(name) = provider.cli.as_ref().map(|cli| &cli.config_dir.name)
+            && let Some(owner) = directories.insert(name.clone(), id.clone())
+        {
+            let place = format!("{place}.cli.config-dir.name");
+            return Err(refuse(
+                source,
+                place,
+                format!("the directory `{name}` already belongs to `{owner}`"),
+            ));
+        }
         providers.push(Arc::new(provider));
     }
     providers.sort_by(|left, right| left.id.cmp(&right.id));
     Ok(providers)
-}
-
-/// Checks what the types cannot say; `Err` is (field below the provider, reason).
-fn validate(provider: &Provider) -> Result<(), (String, String)> {
-    ensure(is_id(&provider.id), "id", "must be lower case letters, digits, `-` and `_`, at most 64")?;
-    for alias in &provider.aliases {
-        ensure(is_id(&fold(alias)), "aliases", "must be letters, digits, `-` and `_`, at most 64")?;
-    }
-    ensure(!provider.display_name.trim().is_empty(), "display-name", "must not be empty")?;
-    match provider.class {
-        Class::OAuth => ensure(provider.cli.is_some(), "cli", "an oauth provider needs a cli")?,
-        Class::ApiKey => ensure(provider.key.is_some(), "key", "an api_key provider needs a key table")?,
-    }
-    if let Some(cli) = &provider.cli {
-        validate_cli(cli)?;
-    }
-    if let Some(key) = &provider.key {
-        ensure(!key.vars.is_empty() && key.vars.iter().all(|var| is_var(var)), "key.vars", VARS)?;
-        let base = url::Url::parse(&key.base_url).ok();
-        ensure(base.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)), "key.base-url", HTTPS)?;
-        ensure(!key.base_url.ends_with('/'), "key.base-url", "must not end with a slash")?;
-        if let Some(probe) = &key.probe {
-            ensure(probe.path.starts_with('/'), "key.probe.path", "must begin with a slash")?;
-            let carried = probe.headers.values().any(|value| value.contains("{key}"));
-            ensure(carried, "key.probe.headers", "one header must carry {key}")?;
-        }
-    }
-    Ok(())
-}
-
-const VARS: &str = "must be names of environment variables";
-const HTTPS: &str = "must be an https address (http on a loopback address)";
-const RELATIVE: &str = "must be a path below the config directory without `..`";
-
-fn validate_cli(cli: &Cli) -> Result<(), (String, String)> {
-    let segment = |name: &String| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    ensure(
-        !cli.binaries.is_empty() && cli.binaries.iter().all(segment),
-        "cli.binaries",
-        "must be file names",
-    )?;
-    ensure(segment(&cli.config_dir.name), "cli.config-dir.name", "must be one path segment")?;
-    ensure(is_var(&cli.config_dir.var), "cli.config-dir.var", VARS)?;
-    ensure(cli.config_dir.ambient.starts_with("~/"), "cli.config-dir.ambient", "must begin with ~/")?;
-    ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
-    let named = cli.config_dir.extra_vars.keys().chain(cli.env.keys()).chain(&cli.scrub).chain(&cli.key_vars);
-    ensure(named.into_iter().all(|var| is_var(var)), "cli", VARS)?;
-    let credential = &cli.credential;
-    ensure(is_relative(&credential.path), "cli.credential.path", RELATIVE)?;
-    let (folders, _) = credential.path.rsplit_once('/').unwrap_or(("", ""));
-    let stars = credential.path.matches('*').count();
-    ensure(stars <= 1 && !folders.contains('*'), "cli.credential.path", "one `*`, in the last segment")?;
-    ensure(!credential.requires.is_empty(), "cli.credential.requires", "an empty file would prove a login")?;
-    let expiries = [&credential.expires, &credential.refresh_expires];
-    let pointers = credential.requires.iter().chain(&credential.refresh);
-    let pointers = pointers.chain(expiries.into_iter().flatten().map(|expiry| &expiry.pointer));
-    ensure(pointers.into_iter().all(|pointer| is_pointer(pointer)), "cli.credential", "bad JSON pointer")?;
-    for place in [&credential.email, &credential.subject].into_iter().flatten() {
-        ensure(is_place(place), "cli.credential", "bad JSON pointer or path")?;
-    }
-    ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
-    ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
-    validate_recipes(cli)
-}
-
-fn validate_recipes(cli: &Cli) -> Result<(), (String, String)> {
-    for (position, recipe) in cli.recipes.iter().enumerate() {
-        let place = format!("cli.recipes.{position}");
-        ensure(is_id(&recipe.id), &place, "the id must be lower case letters, digits, `-` and `_`")?;
-        let first = cli.recipes.iter().position(|other| other.id == recipe.id);
-        ensure(first == Some(position), &place, "another recipe has the same id")?;
-        ensure(recipe.env.keys().all(|var| is_var(var)), &place, VARS)?;
-        ensure(!recipe.deadline.is_zero(), &place, "the deadline must not be zero")?;
-        if let Some(pattern) = &recipe.patterns.device_code {
-            let group = pattern.0.capture_names().flatten().any(|name| name == "code");
-            ensure(group, &place, "the device-code pattern needs a group named `code`")?;
-        }
-        if let Some(pattern) = &recipe.patterns.token {
-            let group = pattern.0.capture_names().flatten().any(|name| name == "token");
-            ensure(group, &place, "the token pattern needs a group named `token`")?;
-            ensure(cli.token.is_some(), &place, "a token pattern needs the table `cli.token`")?;
-        }
-        ensure(recipe.steps.iter().all(|step| !step.send.is_empty()), &place, "a step must send something")?;
-        if let Some(Paste { shapes, .. }) = &recipe.paste {
-            ensure(!shapes.is_empty(), &place, "paste.shapes must not be empty")?;
-        }
-    }
-    Ok(())
-}
-
-fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), (String, String)> {
-    if holds { Ok(()) } else { Err((field.to_owned(), reason.to_owned())) }
-}
-
-fn is_id(id: &str) -> bool {
-    let body = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-    matches!(id.len(), 1..=64) && id.bytes().all(body) && !id.starts_with(['-', '_'])
-}
-
-fn is_var(name: &str) -> bool {
-    let body = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    matches!(name.len(), 1..=64) && name.bytes().all(body) && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn is_relative(path: &str) -> bool {
-    !path.is_empty() && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
-}
-
-fn is_pointer(pointer: &str) -> bool {
-    pointer.starts_with('/')
-}
-
-fn is_place(place: &Place) -> bool {
-    is_pointer(&place.pointer)
-        && place.claim.as_deref().is_none_or(is_pointer)
-        && place.file.as_deref().is_none_or(is_relative)
-}
-
-pub(crate) fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }

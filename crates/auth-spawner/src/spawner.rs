@@ -35,6 +35,9 @@ pub struct SpawnerConfig {
     pub environment: ChildEnv,
     /// The program that children are told to open addresses with.
     pub browser: Option<PathBuf>,
+    /// Where directories lie that all logins of a provider share, each named after its provider; they hold caches,
+    /// never credentials. Made when they are needed.
+    pub shared: PathBuf,
     /// Bounds.
     pub limits: SpawnLimits,
     /// The clock.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use auth_spawner::{Provider, Registry, Spawner};
+use auth_spawner::{Provider, Registry, Spawner, Version};
 use identity_store::{BundleId, Store};
 use rpc_engine::Broker;
 
@@ -38,8 +38,8 @@ pub struct Parts {
     pub identities: Identities,
     /// What the log must not show.
     pub redactor: Redactor,
-    /// What CLIs said their version is, by path and time of change.
-    pub versions: tokio::sync::Mutex<HashMap<PathBuf, (SystemTime, Option<String>)>>,
+    /// What programs said when they were asked for their version, by provider and path, with their time of change.
+    pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), (SystemTime, Version)>>,
     /// Open WebSocket connections.
     pub connections: Arc<AtomicUsize>,
     /// When this run began.

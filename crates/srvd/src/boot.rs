@@ -82,6 +82,7 @@ pub async fn run(
         SpawnerConfig {
             environment: shims.apply(child_env(&config)),
             browser: Some(shims.browser()),
+            shared: config.shared(),
             limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
             clock: Arc::new(now),
         },

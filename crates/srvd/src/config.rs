@@ -213,6 +213,11 @@ impl Config {
         self.data_dir.join("identities")
     }
 
+    /// Where CLIs keep what all bundles share: caches, never credentials.
+    pub fn shared(&self) -> PathBuf {
+        self.data_dir.join("shared")
+    }
+
     /// The configuration in the form of `srvd.toml`, without secrets, for `--print-config`.
     pub fn print(&self) -> String {
         let mut text = String::new();

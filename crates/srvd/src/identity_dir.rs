@@ -59,9 +59,9 @@ impl Identities {
         })
     }
 
-    /// Removes what a CLI kept in `dir`, except the entries named in `keep`, and then the empty directories above it
+    /// Removes what a CLI kept in `dir`, except the paths below it that are named in `keep`, and then the empty directories above it
     /// up to the root. Links are removed, never followed.
-    pub fn clean(&self, dir: &Path, keep: &[String]) -> Cleanup {
+    pub fn clean(&self, dir: &Path, keep: &[PathBuf]) -> Cleanup {
         let outcome = if self.owns(dir) {
             match clean(dir, keep) {
                 Ok(outcome) => outcome.to_owned(),
@@ -91,28 +91,39 @@ impl Identities {
     }
 }
 
-fn clean(dir: &Path, keep: &[String]) -> io::Result<&'static str> {
+fn clean(dir: &Path, keep: &[PathBuf]) -> io::Result<&'static str> {
     match std::fs::symlink_metadata(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok("absent"),
         Err(error) => return Err(error),
         Ok(found) if !found.is_dir() => return std::fs::remove_file(dir).map(|()| "removed"),
         Ok(_) => {}
     }
+    if empty(dir, keep)? {
+        return Ok("kept_history");
+    }
+    std::fs::remove_dir(dir).map(|()| "removed")
+}
+
+/// Removes everything in a directory but the paths to keep, which are below it; says whether one was there.
+fn empty(dir: &Path, keep: &[PathBuf]) -> io::Result<bool> {
     let mut kept = false;
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        if keep.iter().any(|name| entry.file_name() == name.as_str()) {
+        let name = entry.file_name();
+        let below: Vec<PathBuf> =
+            keep.iter().filter_map(|path| path.strip_prefix(&name).ok()).map(Path::to_owned).collect();
+        // Does not follow a link, so what is kept behind one is not ours.
+        let is_dir = entry.file_type()?.is_dir();
+        let whole = below.iter().any(|rest| rest.as_os_str().is_empty());
+        if whole || (is_dir && !below.is_empty() && empty(&entry.path(), &below)?) {
             kept = true;
-        } else if entry.file_type()?.is_dir() {
+        } else if is_dir {
             std::fs::remove_dir_all(entry.path())?;
         } else {
             std::fs::remove_file(entry.path())?;
         }
     }
-    if kept {
-        return Ok("kept_history");
-    }
-    std::fs::remove_dir(dir).map(|()| "removed")
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -146,11 +157,20 @@ mod tests {
         symlink(&outside, dir.join("link")).unwrap();
         std::fs::write(dir.join("auth.json"), "{}").unwrap();
         std::fs::create_dir(dir.join("sessions")).unwrap();
-        let clean = |keep: &[String]| identities.clean(&dir, keep).outcome;
-        assert_eq!(clean(&["sessions".to_owned()]), "kept_history");
+        let clean = |keep: &[&str]| {
+            identities.clean(&dir, &keep.iter().map(PathBuf::from).collect::<Vec<_>>()).outcome
+        };
+        assert_eq!(clean(&["sessions"]), "kept_history");
         let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["sessions"]);
-        assert_eq!(clean(&[]), "removed");
+        for made in ["inner", "inner/chats", "inner/chats/1", "inner/cache"] {
+            std::fs::create_dir(dir.join(made)).unwrap();
+        }
+        symlink(&outside, dir.join("other")).unwrap();
+        assert_eq!(clean(&["inner/chats", "inner/none", "other/precious"]), "kept_history");
+        assert!(dir.join("inner/chats/1").exists() && !dir.join("inner/cache").exists());
+        assert!(!dir.join("other").is_symlink() && !dir.join("sessions").exists());
+        assert_eq!(clean(&["inner/none"]), "removed");
         assert_eq!(clean(&[]), "absent");
         assert!(!identities.bundle(&bundle).exists());
         assert!(outside.join("precious").exists());

@@ -99,7 +99,7 @@ impl Logins {
         let (Some(cli), Ok(id)) = (known, provider.parse::<ProviderId>()) else { return };
         match self.0.tools.store.bundle(&target.bundle).await {
             Err(StoreError::NotFound { .. }) => {
-                self.0.tools.identities.clean(&target.dir, &cli.history);
+                self.0.tools.identities.clean(&target.dir, &cli.history_paths());
             }
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "the bundle of a failed login could not be read");

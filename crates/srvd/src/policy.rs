@@ -62,6 +62,14 @@ pub fn plan(
     Ok(Plan { program, recipe: recipe.id.clone(), args, env })
 }
 
+/// The refusal of a login whose CLI is not on this machine.
+pub fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
+    ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
+        .with("what", "cli")
+        .with("id", provider.id.as_str())
+        .hint(cli.install.as_str())
+}
+
 fn refused(field: &str, value: &str) -> ApiError {
     ApiError::new(Kind::NotAllowed, format!("{field} does not agree with the provider registry"))
         .with("field", field)
@@ -109,12 +117,7 @@ fn program(
     search_path: &[PathBuf],
 ) -> Result<PathBuf, ApiError> {
     let Some(path) = request.cli_path.as_deref().filter(|path| !path.is_empty()) else {
-        return auth_spawner::locate(cli, search_path).ok_or_else(|| {
-            ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
-                .with("what", "cli")
-                .with("id", provider.id.as_str())
-                .hint(cli.install.as_str())
-        });
+        return auth_spawner::locate(cli, search_path).ok_or_else(|| not_installed(provider, cli));
     };
     let named = Path::new(path);
     let canonical =

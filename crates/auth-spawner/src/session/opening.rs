@@ -1,11 +1,12 @@
 //! The beginning of a login: files, baseline, process.
 
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::check::{Question, Screen};
+use crate::directory::private_directory;
 use crate::environment::{ChildEnv, ChildEnvParts, child_env};
 use crate::process::{self, Launch, OpenError, Parts};
 use crate::proof::{Proof, fingerprint, prove};
@@ -28,10 +29,14 @@ pub(crate) async fn open(
         return Err((FailureKind::SpawnFailed, "the provider has no CLI".to_owned()));
     };
     let terminal = request.terminal.unwrap_or(recipe.terminal);
-    let env = environment(shared, request, recipe, &cli);
     let screen = screen(cli.token.as_ref(), recipe);
+    let common = shared.config.shared.join(&request.provider.id);
+    let env = environment(shared, request, recipe, &cli, &common);
     let dir = request.config_dir.clone();
     let before = move || {
+        if cli.config_dir.shares() {
+            private_directory(&common)?;
+        }
         prepare(&cli, &dir)?;
         let logged_in = matches!(prove(&cli, &dir), Proof::LoggedIn(_));
         Ok((fingerprint(&cli, &dir), logged_in))
@@ -75,7 +80,13 @@ fn screen(token: Option<&ScreenToken>, recipe: &Recipe) -> Option<Screen> {
     Some(Screen { lifetime: i64::try_from(lifetime).ok()?, token: None })
 }
 
-fn environment(shared: &Shared, request: &LoginRequest, recipe: &Recipe, cli: &Cli) -> ChildEnv {
+fn environment(
+    shared: &Shared,
+    request: &LoginRequest,
+    recipe: &Recipe,
+    cli: &Cli,
+    common: &Path,
+) -> ChildEnv {
     child_env(
         &shared.config.environment,
         &ChildEnvParts {
@@ -84,6 +95,7 @@ fn environment(shared: &Shared, request: &LoginRequest, recipe: &Recipe, cli: &C
             terminal: request.terminal.unwrap_or(recipe.terminal),
             extra: &request.extra_env,
             config_dir: &request.config_dir,
+            shared: common,
             browser: shared.config.browser.as_deref(),
             session: &request.id,
         },
@@ -92,10 +104,14 @@ fn environment(shared: &Shared, request: &LoginRequest, recipe: &Recipe, cli: &C
 
 /// Writes the files that the CLI wants to find, without ever touching one that is there.
 fn prepare(cli: &Cli, dir: &Path) -> std::io::Result<()> {
+    let dir = cli.config_dir.inside(dir);
+    if !cli.config_dir.inner.is_empty() {
+        private_directory(&dir)?;
+    }
     for PreparedFile { path, text } in &cli.prepare {
         let path = dir.join(path);
         if let Some(folder) = path.parent() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            private_directory(folder)?;
         }
         // `create_new` does not follow a link either.
         match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {

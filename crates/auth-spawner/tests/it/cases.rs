@@ -1,5 +1,7 @@
 //! Courses of a login, each on pipes and on a pseudo-terminal.
 
+use std::os::unix::fs::PermissionsExt;
+
 use auth_spawner::{Credential, FailureKind, NotLive, SaveError, SpawnLimits, State, SubmitError};
 use secrecy::SecretString;
 
@@ -297,13 +299,16 @@ async fn the_environment_is_the_list_and_nothing_else() {
         world.spawner.start(request).unwrap();
         let config = world.home.path().join("config");
         let (config, script) = (config.display(), world.home.path().join("script").display().to_string());
+        let common = world.home.path().join("shared/fake");
+        let shared = common.display();
         let term = if terminal == TERMINALS[0] { "dumb" } else { "xterm-256color" };
         let expected = format!(
             "BROWSER=/bin/true\nFAKE_CACHE={config}/cache\nFAKE_HOME={config}\nFAKE_SCRIPT={script}\n\
-             HOME=/nonexistent\nLANG=C\nPATH=/usr/bin:/bin\nSHELL=/bin/sh\nSRVD_SESSION={}\nTERM={term}\n",
+             FAKE_SHARED={shared}\nHOME=/nonexistent\nLANG=C\nPATH=/usr/bin:/bin\nSHELL=/bin/sh\nSRVD_SESSION={}\nTERM={term}\n",
             world.id
         );
         assert_eq!(world.file("env").await, expected);
+        assert_eq!(std::fs::metadata(&common).unwrap().permissions().mode() & 0o777, 0o700);
         let prepared = world.home.path().join("config/settings/fake.json");
         assert_eq!(std::fs::read_to_string(prepared).unwrap(), "{}\n");
         world.spawner.cancel(&world.id).await.unwrap();

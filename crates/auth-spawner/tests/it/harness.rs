@@ -117,6 +117,7 @@ impl World {
         let config = SpawnerConfig {
             environment,
             browser: Some("/bin/true".into()),
+            shared: home.path().join("shared"),
             limits: options.limits,
             clock: Arc::new(|| NOW),
         };

@@ -12,3 +12,4 @@ mod paste;
 mod proof;
 mod registry;
 mod screen;
+mod sqlite;

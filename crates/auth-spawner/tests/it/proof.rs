@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use auth_spawner::{Credential, Fingerprint, Proof, Registry, fingerprint, prove};
+use auth_spawner::{Cli, Credential, Fingerprint, Overlay, Proof, Registry, fingerprint, prove};
 use base64::Engine;
 use serde_json::{Value, json};
 
@@ -14,15 +14,25 @@ fn jwt(claims: &Value) -> String {
     format!("{}.{}.c2ln", encode(r#"{"alg":"none"}"#), encode(&claims.to_string()))
 }
 
+/// The shipped providers, and one of each shape that a real CLI's login has.
+fn cli(provider: &str) -> Cli {
+    let text = include_str!("../fixtures/shapes.toml").to_owned();
+    let registry = Registry::with_overlays(&[Overlay { source: "shapes.toml".into(), text }]).unwrap();
+    registry.provider(provider).unwrap().cli.clone().unwrap()
+}
+
+fn write(dir: &Path, path: &str, text: &[u8]) {
+    let path = dir.join(path);
+    std::fs::DirBuilder::new().recursive(true).create(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
 fn look(provider: &str, files: &[(&str, String)]) -> Proof {
-    let registry = Registry::builtin().unwrap();
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in files {
-        let path = dir.path().join(path);
-        std::fs::DirBuilder::new().recursive(true).create(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        write(dir.path(), path, text.as_bytes());
     }
-    prove(registry.provider(provider).unwrap().cli.as_ref().unwrap(), dir.path())
+    prove(&cli(provider), dir.path())
 }
 
 #[test]
@@ -149,4 +159,210 @@ fn a_fingerprint_changes_with_the_file() {
     assert_eq!(take(), first, "written again with the same contents");
     std::fs::write(&file, "[]").unwrap();
     assert_ne!(take(), first);
+}
+
+#[test]
+fn several_kinds_of_login_in_one_cli() {
+    let key = json!({"auth_mode": "apikey", "OPENAI_API_KEY": "sk-test"});
+    assert_eq!(
+        look("shape-codex", &[("auth.json", key.to_string())]),
+        Proof::LoggedIn(Credential::default())
+    );
+    let neither = json!({"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {}});
+    let why = Proof::Incomplete { reason: "/tokens/id_token is missing".to_owned() };
+    assert_eq!(
+        look("shape-codex", &[("auth.json", neither.to_string())]),
+        why,
+        "the first that is there says why"
+    );
+
+    let person = json!({"oauthAccount": {"emailAddress": "ada@example.test", "accountUuid": "u-1"},
+        "primaryApiKey": "sk-ant-api03-x"});
+    let console = Credential {
+        email: Some("ada@example.test".into()),
+        subject: Some("u-1".into()),
+        ..Credential::default()
+    };
+    let files = [(".credentials.json", "{}".to_owned()), (".claude.json", person.to_string())];
+    assert_eq!(look("shape-claude", &files), Proof::LoggedIn(console.clone()));
+    let oauth = json!({"claudeAiOauth": {"accessToken": "at", "refreshToken": "rt", "expiresAt": 1_795_000_000_001_i64}});
+    let files = [(".credentials.json", oauth.to_string()), (".claude.json", person.to_string())];
+    let expected = Credential { expires_at: Some(1_795_000_000_001), refreshable: true, ..console };
+    assert_eq!(look("shape-claude", &files), Proof::LoggedIn(expected));
+    assert_eq!(
+        look("shape-claude", &[(".claude.json", "{}".to_owned())]),
+        Proof::Incomplete { reason: "/primaryApiKey is missing".to_owned() }
+    );
+}
+
+#[test]
+fn shapes_of_the_other_clis() {
+    let gemini = json!({"access_token": "ya29.x", "refresh_token": "1//r", "scope": "s", "token_type": "Bearer",
+        "id_token": "x", "expiry_date": 1_795_000_000_001_i64});
+    let accounts = json!({"active": "ada@example.test", "old": []});
+    let files = [
+        (".gemini/oauth_creds.json", gemini.to_string()),
+        (".gemini/google_accounts.json", accounts.to_string()),
+    ];
+    assert_eq!(
+        look("shape-gemini", &files),
+        Proof::LoggedIn(Credential {
+            email: Some("ada@example.test".into()),
+            expires_at: Some(1_795_000_000_001),
+            refreshable: true,
+            ..Credential::default()
+        })
+    );
+    assert_eq!(
+        look("shape-gemini", &[("oauth_creds.json", gemini.to_string())]),
+        Proof::Absent,
+        "not in the inner directory"
+    );
+
+    let copilot = "// User settings belong in settings.json.\n// This file is managed automatically.\n{\n  \"authTokens\": {\n    \
+        \"https://github.com:octo\": {},\n    \"https://github.com:octo:github\": {\"token\": \"gho_x//y\"},\n  },\n  \
+        \"lastLoggedInUser\": {\"host\": \"https://github.com\", \"login\": \"octo\"}, /* end */\n}\n";
+    assert_eq!(
+        look("shape-copilot", &[("config.json", copilot.to_owned())]),
+        Proof::LoggedIn(Credential { subject: Some("octo".into()), ..Credential::default() })
+    );
+
+    let gh =
+        "# written by gh\ngithub.com:\n    user: octo\n    oauth_token: gho_x\n    git_protocol: https\n";
+    assert_eq!(
+        look("shape-gh", &[("hosts.yml", gh.to_owned())]),
+        Proof::LoggedIn(Credential { subject: Some("octo".into()), ..Credential::default() })
+    );
+
+    for (written, expires_at) in [("1795200596", 1_795_200_596_000), ("1795200596.25", 1_795_200_596_250)] {
+        let kimi = format!(r#"{{"access_token":"a","refresh_token":"r","expires_at":{written}}}"#);
+        assert_eq!(
+            look("shape-kimi", &[("credentials/kimi-code.json", kimi)]),
+            Proof::LoggedIn(Credential {
+                expires_at: Some(expires_at),
+                refreshable: true,
+                ..Credential::default()
+            })
+        );
+    }
+
+    // The first member that has everything, in order of name: `anthropic` is a key and `github-copilot` comes first.
+    let opencode = json!({
+        "openai": {"type": "oauth", "access": "a2", "refresh": "r2", "expires": 1_795_000_000_002_i64, "accountId": "acct"},
+        "anthropic": {"type": "api", "key": "sk-ant"},
+        "github-copilot": {"type": "oauth", "access": "a1", "refresh": "r1", "expires": 0}});
+    assert_eq!(
+        look("shape-opencode", &[("opencode/auth.json", opencode.to_string())]),
+        Proof::LoggedIn(Credential { refreshable: true, ..Credential::default() })
+    );
+    let key = json!({"anthropic": {"type": "api", "key": "sk-ant"}});
+    assert_eq!(
+        look("shape-opencode", &[("opencode/auth.json", key.to_string())]),
+        Proof::LoggedIn(Credential::default())
+    );
+
+    let pi = json!({"anthropic": {"type": "oauth", "access": "a", "refresh": "r", "expires": 1_795_000_000_001_i64}});
+    assert_eq!(
+        look("shape-pi", &[("auth.json", pi.to_string())]),
+        Proof::LoggedIn(Credential {
+            expires_at: Some(1_795_000_000_001),
+            refreshable: true,
+            ..Credential::default()
+        })
+    );
+
+    for url in ["https://ampcode.com/", "http://127.0.0.1:9999/"] {
+        let amp = json!({ (format!("apiKey@{url}")): "sgamp_x" });
+        assert_eq!(
+            look("shape-amp", &[("amp/secrets.json", amp.to_string())]),
+            Proof::LoggedIn(Credential::default())
+        );
+    }
+}
+
+/// What a hostile or unlucky file says, in every format.
+#[test]
+fn bad_files_are_named_and_bounded() {
+    for (provider, path, empty, garbage) in [
+        ("shape-pi", "auth.json", "not JSON at line 1", "not JSON at line 1"),
+        (
+            "shape-copilot",
+            "config.json",
+            "not JSON with comments at line 1",
+            "not JSON with comments at line 1",
+        ),
+        ("shape-gh", "hosts.yml", "", "not UTF-8"),
+        ("shape-openclaw", "state/openclaw.sqlite", "", "not an SQLite database"),
+    ] {
+        let cli = cli(provider);
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join(path);
+        let check = |what: &str, expect: &str| match (prove(&cli, dir.path()), expect) {
+            (Proof::Unreadable { reason }, _) if reason == expect => {}
+            (Proof::Absent | Proof::Incomplete { .. }, "") => {}
+            (other, _) => panic!("{provider}: {what}: {other:?}, expected {expect:?}"),
+        };
+        check("nothing", "");
+        write(dir.path(), path, b"");
+        check("empty", empty);
+        write(dir.path(), path, b"\xff\xfe garbage that could be a secret \x00");
+        check("no text", garbage);
+        write(dir.path(), path, b"{}");
+        check("an empty document", if provider == "shape-openclaw" { garbage } else { "" });
+        std::fs::File::create(&place).unwrap().set_len(100 * 1024 * 1024).unwrap();
+        let limit = if provider == "shape-openclaw" { 64 } else { 1 };
+        check("100 MB", &format!("it is larger than {limit} MiB"));
+        std::fs::remove_file(&place).unwrap();
+        symlink("/etc/passwd", &place).unwrap();
+        check("a link", "it is a symbolic link");
+        std::fs::remove_file(&place).unwrap();
+        std::fs::create_dir(&place).unwrap();
+        check("a directory", "it is not a regular file");
+        std::fs::remove_dir(&place).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success());
+        check("a FIFO", "it is not a regular file");
+    }
+}
+
+#[test]
+fn hostile_text_does_not_multiply() {
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+        d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
+        g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
+    let deep = "[".repeat(500_000);
+    for (provider, path, text) in [
+        ("shape-gh", "hosts.yml", bomb),
+        ("shape-gh", "hosts.yml", &deep),
+        ("shape-gh", "hosts.yml", "github.com: {oauth_token: sec\u{0}ret"),
+        ("shape-pi", "auth.json", &deep),
+        ("shape-copilot", "config.json", &deep),
+    ] {
+        match look(provider, &[(path, text.to_owned())]) {
+            Proof::Unreadable { reason } => {
+                assert!(reason.starts_with("not ") && reason.len() < 60, "{reason}");
+            }
+            other => panic!("{provider}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_login_has_the_fingerprint_of_its_tokens() {
+    let cli = cli("shape-claude");
+    let dir = tempfile::tempdir().unwrap();
+    let take = || fingerprint(&cli, dir.path());
+    write(dir.path(), ".claude.json", br#"{"numStartups": 1}"#);
+    let before = take();
+    write(dir.path(), ".claude.json", br#"{"numStartups": 2}"#);
+    assert_ne!(take(), before, "nobody is logged in, and whatever changes is worth a look");
+    write(dir.path(), ".claude.json", br#"{"numStartups": 2, "primaryApiKey": "k1"}"#);
+    let first = take();
+    write(dir.path(), ".claude.json", br#"{"numStartups": 3, "primaryApiKey": "k1"}"#);
+    assert_eq!(take(), first, "a counter is no new login");
+    write(dir.path(), ".claude.json", br#"{"numStartups": 3, "primaryApiKey": "k2"}"#);
+    assert_ne!(take(), first);
+    write(dir.path(), ".credentials.json", br#"{"claudeAiOauth":{"accessToken":"a"}}"#);
+    let other = take();
+    write(dir.path(), ".claude.json", b"{}");
+    assert_eq!(take(), other, "another kind of login proves itself");
 }

@@ -90,7 +90,7 @@ pub(super) async fn clean(
     }
     let history = provider
         .and_then(|provider| provider.cli.as_ref())
-        .map(|cli| cli.history.clone())
+        .map(auth_spawner::Cli::history_paths)
         .filter(|_| keep_history)
         .unwrap_or_default();
     let done = app.identities.clean(dir, &history);

@@ -31,7 +31,10 @@ const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
     let provider = app.provider(&params.provider_id)?.clone();
     let target = app.target("intoBundleId", params.into_bundle_id.as_deref()).await?;
-    let plan = policy::plan(app.config.spawn_policy, &provider, &params, &app.config.search_path)?;
+    let mut plan = policy::plan(app.config.spawn_policy, &provider, &params, &app.config.search_path)?;
+    if params.cli_path.as_deref().is_none_or(str::is_empty) {
+        plan.program = super::provider::genuine(&app, &provider, plan.program).await?;
+    }
     let force = params.force.unwrap_or(false);
     let name = params.bundle_name.filter(|name| !name.trim().is_empty());
     if let (None, Some(name)) = (&target, &name) {

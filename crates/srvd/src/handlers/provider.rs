@@ -1,10 +1,9 @@
 //! `provider.*`.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use auth_spawner::{ChildEnv, Cli, Terminal};
+use auth_spawner::{Cli, Provider as Registered, Terminal, Version, VersionQuestion};
 use futures_util::future::join_all;
 use identity_store::ProviderId;
 use rpc_engine::Call;
@@ -18,10 +17,9 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `provider.list`.
 pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
-    let env = crate::boot::child_env(&app.config);
     let providers = app.registry.iter().map(|provider| async {
         let cli = match &provider.cli {
-            Some(cli) => installed(&app, cli, &env).await,
+            Some(cli) => installed(&app, provider, cli).await,
             None => WireCli { found: false, path: None, version: None, install: None },
         };
         let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes);
@@ -41,11 +39,10 @@ pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
     Ok(Providers { providers: join_all(providers).await })
 }
 
-async fn installed(app: &App, cli: &Cli, env: &ChildEnv) -> WireCli {
-    let path = auth_spawner::locate(cli, &app.config.search_path);
-    let version = match &path {
-        Some(path) => version(app, cli, path, env).await,
-        None => None,
+async fn installed(app: &App, provider: &Registered, cli: &Cli) -> WireCli {
+    let (path, version) = match find(app, provider, cli).await {
+        Some((path, version)) => (Some(path), version),
+        None => (None, None),
     };
     WireCli {
         found: path.is_some(),
@@ -55,17 +52,56 @@ async fn installed(app: &App, cli: &Cli, env: &ChildEnv) -> WireCli {
     }
 }
 
-/// Asks a program for its version once, until the program changes.
-async fn version(app: &App, cli: &Cli, path: &Path, env: &ChildEnv) -> Option<String> {
-    let changed = std::fs::metadata(path).and_then(|found| found.modified()).ok()?;
-    let known = |versions: &HashMap<PathBuf, (SystemTime, Option<String>)>| {
-        versions.get(path).filter(|(at, _)| *at == changed).map(|(_, version)| version.clone())
-    };
-    if let Some(version) = known(&*app.versions.lock().await) {
-        return version;
+/// The provider's CLI and its version: the first program on the search path that says it is this CLI, else the first
+/// that says nothing at all. A program that says it is another one is none.
+pub(super) async fn find(app: &App, provider: &Registered, cli: &Cli) -> Option<(PathBuf, Option<String>)> {
+    let mut silent = None;
+    for path in auth_spawner::candidates(cli, &app.config.search_path) {
+        match version(app, provider, &path).await {
+            Version::Is(version) => return Some((path, Some(version))),
+            Version::Silent if silent.is_none() => silent = Some((path, None)),
+            Version::Silent | Version::Other(_) => {}
+        }
     }
-    let said = auth_spawner::version(path, &cli.version_args, env, VERSION_TIMEOUT).await;
-    app.versions.lock().await.insert(path.to_owned(), (changed, said.clone()));
+    silent
+}
+
+/// The program to log in with, where the registry can tell the provider's CLI from others of the same name.
+///
+/// # Errors
+/// `not_found` when there are only others.
+pub(super) async fn genuine(app: &App, provider: &Registered, located: PathBuf) -> Result<PathBuf, ApiError> {
+    match &provider.cli {
+        Some(cli) if cli.version_pattern.is_some() => match find(app, provider, cli).await {
+            Some((path, _)) => Ok(path),
+            None => Err(crate::policy::not_installed(provider, cli)
+                .with("reason", format!("{} is another program", located.display()))),
+        },
+        _ => Ok(located),
+    }
+}
+
+/// Asks a program for its version once, until the program changes.
+async fn version(app: &App, provider: &Registered, path: &Path) -> Version {
+    let Ok(changed) = std::fs::metadata(path).and_then(|found| found.modified()) else {
+        return Version::Silent;
+    };
+    // Two providers may know the same program by different names.
+    let key = (provider.id.clone(), path.to_owned());
+    if let Some((at, version)) = app.versions.lock().await.get(&key)
+        && *at == changed
+    {
+        return version.clone();
+    }
+    let question = VersionQuestion {
+        provider,
+        program: path,
+        environment: &crate::boot::child_env(&app.config),
+        shared: &app.config.shared(),
+        timeout: VERSION_TIMEOUT,
+    };
+    let said = question.ask().await;
+    app.versions.lock().await.insert(key, (changed, said.clone()));
     said
 }
 
@@ -73,7 +109,7 @@ async fn version(app: &App, cli: &Cli, path: &Path, env: &ChildEnv) -> Option<St
 ///
 /// # Errors
 /// `internal` words under `invalid_input` when the registry holds an id that the store cannot write.
-pub(super) fn stored_id(provider: &auth_spawner::Provider) -> Result<ProviderId, ApiError> {
+pub(super) fn stored_id(provider: &Registered) -> Result<ProviderId, ApiError> {
     provider
         .id
         .parse()

@@ -94,10 +94,15 @@ pub(crate) fn home(script: &str) -> Home {
     home.config("providers.d/fake.toml", &entry).search(bin)
 }
 
-/// Changes what the next login does.
+/// Changes what the next login does. A script that tells no cases apart is for logins; the version is asked for as well.
 pub(crate) fn write_script(home: &Home, script: &str) {
-    std::fs::write(home.dir("script"), script).unwrap();
+    let whole =
+        if script.contains("when ") { script.to_owned() } else { format!("{VERSION}when *\n{script}") };
+    std::fs::write(home.dir("script"), whole).unwrap();
 }
+
+/// What the fake CLI says to `--version`.
+const VERSION: &str = "when --version\nout fakecli 1.2.3\nexit 0\n";
 
 /// The fake CLI, built once: Cargo builds another crate's examples only when it tests that crate as well.
 fn program() -> PathBuf {

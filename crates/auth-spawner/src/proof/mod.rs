@@ -1,0 +1,122 @@
+//! Whether a CLI's own files prove a login. They are only ever read, never written.
+
+mod document;
+mod facts;
+mod files;
+mod jsonc;
+mod sqlite;
+mod wal;
+
+use std::hash::{DefaultHasher, Hasher};
+use std::path::{Path, PathBuf};
+
+use document::Found;
+
+use crate::provider::Cli;
+
+/// What a config directory's files say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The least that the registry asks of a login is there.
+    LoggedIn(Credential),
+    /// There is no credential file.
+    Absent,
+    /// There is one, but it is no login.
+    Incomplete {
+        /// What is missing.
+        reason: String,
+    },
+    /// It cannot be told: not a regular file, too large, no permission, not what its format says.
+    Unreadable {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Proof {
+    /// The proof as it counts at a moment (unix milliseconds): an access token that has ended and cannot be
+    /// refreshed, or whose refresh token has ended too, is no login any more.
+    #[must_use]
+    pub fn at(self, now: i64) -> Self {
+        let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
+        match self {
+            Self::LoggedIn(credential)
+                if past(credential.expires_at)
+                    && (!credential.refreshable || past(credential.login_deadline_at)) =>
+            {
+                Self::Incomplete { reason: "expired".to_owned() }
+            }
+            proof => proof,
+        }
+    }
+}
+
+/// What a credential file says, without any of its secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Credential {
+    /// Email address of the account.
+    pub email: Option<String>,
+    /// The provider's own id of the account.
+    pub subject: Option<String>,
+    /// End of the access token, unix milliseconds.
+    pub expires_at: Option<i64>,
+    /// End of the refresh token, unix milliseconds: after it only a person can renew the login.
+    pub login_deadline_at: Option<i64>,
+    /// Whether the CLI can renew the access token by itself.
+    pub refreshable: bool,
+}
+
+/// Reads what the directory's files say; `dir` is the one that the CLI's variable names. Blocking, but bounded:
+/// regular files of at most 1 MiB (a database 64 MiB), opened without following a symbolic link. Does not judge end
+/// times; see [`Proof::at`].
+///
+/// Of several credential files the first that proves a login counts; when none does, the first that is there says why.
+pub fn prove(cli: &Cli, dir: &Path) -> Proof {
+    let dir = cli.config_dir.inside(dir);
+    let mut why = Proof::Absent;
+    for file in &cli.credential {
+        let proof = match document::read(file, &dir) {
+            Ok(None) => Proof::Absent,
+            Ok(Some(found)) => match facts::read(file, &found.value, &dir) {
+                Ok(facts) => Proof::LoggedIn(facts.credential),
+                Err(reason) => Proof::Incomplete { reason },
+            },
+            Err(reason) => Proof::Unreadable { reason },
+        };
+        match proof {
+            Proof::LoggedIn(_) => return proof,
+            _ if why == Proof::Absent => why = proof,
+            _ => {}
+        }
+    }
+    why
+}
+
+/// What a directory's credentials were at one moment. Two are equal when nothing of them changed, so a login that was
+/// there before never confirms a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fingerprint(Vec<(PathBuf, u64)>);
+
+/// Takes the fingerprint of the directory's credentials; `dir` is the one that the CLI's variable names.
+///
+/// Where a file proves a login it is the login's own: CLIs keep counters and settings in the same file, and a change of
+/// those is no new login. Where none does, it is that of every file that is there, each as a whole.
+pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
+    let dir = cli.config_dir.inside(dir);
+    let mut whole = Vec::new();
+    for file in &cli.credential {
+        let Ok(Some(Found { path, bytes, value })) = document::read_any(file, &dir) else { continue };
+        let facts = value.and_then(|value| facts::read(file, &value, &dir).ok());
+        if let Some(facts) = facts {
+            return Fingerprint(vec![(path, facts.mark)]);
+        }
+        whole.push((path, hash(&bytes)));
+    }
+    Fingerprint(whole)
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}

@@ -1,0 +1,183 @@
+//! One value of a `SQLite` database that another program owns and may be writing to.
+//!
+//! The database is never opened in its place. `SQLite` would make a shared-memory file beside it and map it, and a program
+//! that shortens a mapped file ends every process that reads it; it would take locks, and open whatever stands at the
+//! path by then. So the bytes are read once, bounded, the write-ahead log is laid over them, and `SQLite` is given the
+//! result in memory, read-only.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OptionalExtension, types::ValueRef};
+
+use super::files::{self, MAX_BYTES};
+use super::wal;
+use crate::credential::Cell;
+
+/// Largest database that is read, and largest log.
+const MAX_DATABASE: u64 = 64 * 1024 * 1024;
+/// How often a database is read again that changed meanwhile.
+const ATTEMPTS: usize = 3;
+/// Steps of `SQLite`'s machine between two looks at the budget, and the budget in such looks.
+const STEPS: i32 = 10_000;
+const LOOKS: u32 = 200;
+/// Where the two bytes stand that say how a database is written to; one means without a log.
+const FORMAT_VERSIONS: std::ops::Range<usize> = 18..20;
+/// First bytes of a rollback journal that has not been played back.
+const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// Databases are large, and many logins may look at theirs at once: one at a time bounds what they cost together.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The value's bytes; `Ok(None)` when there is no database, no such table, or no such row.
+pub(super) fn read(path: &Path, cell: &Cell) -> Result<Option<Vec<u8>>, String> {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    match snapshot(path)? {
+        // An empty file is an empty database.
+        None => Ok(None),
+        Some(bytes) if bytes.is_empty() => Ok(None),
+        Some(bytes) => look_up(&bytes, cell).map_err(|error| match error {
+            Trouble::Named(reason) => reason,
+            Trouble::Sqlite(error) => wording(&error),
+        }),
+    }
+}
+
+/// The database as of one moment, with the transactions that are only in its log.
+fn snapshot(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let (log, journal) = (beside(path, "-wal"), beside(path, "-journal"));
+    for _ in 0..ATTEMPTS {
+        let before = (stamp(path)?, head(&log)?);
+        let Some(mut bytes) = files::read(path, MAX_DATABASE)? else { return Ok(None) };
+        let frames = files::read(&log, MAX_DATABASE)?.unwrap_or_default();
+        let torn = head(&journal)?.starts_with(&JOURNAL);
+        // While the log is the same one, it holds every page that a checkpoint may have been writing meanwhile.
+        if torn || head(&log)? != before.1 || (before.1.is_empty() && stamp(path)? != before.0) {
+            continue;
+        }
+        let limit = usize::try_from(MAX_DATABASE).unwrap_or(usize::MAX);
+        wal::replay(&mut bytes, &frames, limit)?;
+        if let Some(versions) = bytes.get_mut(FORMAT_VERSIONS) {
+            versions.fill(1);
+        }
+        return Ok(Some(bytes));
+    }
+    Err("it is being written to".to_owned())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The beginning of a file, which is new for each new log; empty when there is none.
+fn head(path: &Path) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    if let Some(file) = files::open(path)? {
+        file.take(wal::HEADER as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    }
+    Ok(bytes)
+}
+
+/// Size and time of change.
+fn stamp(path: &Path) -> Result<Option<(u64, Option<std::time::SystemTime>)>, String> {
+    let Some(file) = files::open(path)? else { return Ok(None) };
+    let meta = file.metadata().map_err(|error| error.to_string())?;
+    Ok(Some((meta.len(), meta.modified().ok())))
+}
+
+enum Trouble {
+    Named(String),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+fn look_up(bytes: &[u8], cell: &Cell) -> Result<Option<Vec<u8>>, Trouble> {
+    let mut database = Connection::open_in_memory()?;
+    restrain(&database)?;
+    database.deserialize_read_exact(rusqlite::MAIN_DB, bytes, bytes.len(), true)?;
+    let kind: Option<(String, i64)> = database
+        .query_row("SELECT type, rootpage FROM sqlite_schema WHERE name = ?1", [&cell.table], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    match kind {
+        None => return Ok(None),
+        // A virtual table has no page of its own; it and a view are programs of whoever wrote the file.
+        Some((kind, page)) if kind != "table" || page <= 0 => {
+            return Err(Trouble::Named(format!("{} is not a plain table", cell.table)));
+        }
+        Some(_) => {}
+    }
+    for column in [&cell.key_column, &cell.value_column] {
+        let hidden: Option<i64> = database
+            .query_row(
+                "SELECT hidden FROM pragma_table_xinfo(?1) WHERE name = ?2",
+                [&cell.table, column],
+                |row| row.get(0),
+            )
+            .optional()?;
+        // A column that is not plainly stored is computed, with any amount of work.
+        if hidden != Some(0) {
+            return Err(Trouble::Named(format!("{} has no plain column {column}", cell.table)));
+        }
+    }
+    let Cell { table, key_column, key, value_column } = cell;
+    let query = format!(r#"SELECT "{value_column}" FROM "{table}" WHERE "{key_column}" = ?1 LIMIT 1"#);
+    let value = database
+        .query_row(&query, [key], |row| {
+            Ok(match row.get_ref(0)? {
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
+                ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
+            })
+        })
+        .optional()?;
+    match value {
+        None => Ok(None),
+        Some(None) => Err(Trouble::Named("its value is no text".to_owned())),
+        Some(Some(bytes)) => Ok(Some(bytes)),
+    }
+}
+
+/// Bounds what a hostile file can make `SQLite` do.
+fn restrain(database: &Connection) -> rusqlite::Result<()> {
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(MAX_BYTES).unwrap_or(i32::MAX))?;
+    database.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, 64 * 1024)?;
+    database.set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, 50)?;
+    database.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50)?;
+    database.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    database.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
+    let mut looks = 0;
+    database.progress_handler(
+        STEPS,
+        Some(move || {
+            looks += 1;
+            looks > LOOKS
+        }),
+    )?;
+    Ok(())
+}
+
+/// `SQLite`'s own words could quote the file.
+fn wording(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => "not an SQLite database".to_owned(),
+        Some(ErrorCode::DatabaseCorrupt) => "the database is damaged".to_owned(),
+        Some(ErrorCode::OperationInterrupted) => "the database takes too long to read".to_owned(),
+        Some(ErrorCode::TooBig) => "its value is larger than 1 MiB".to_owned(),
+        Some(code) => format!("the database cannot be read: {code:?}"),
+        None => "the database cannot be read".to_owned(),
+    }
+}

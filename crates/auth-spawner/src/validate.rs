@@ -1,0 +1,211 @@
+//! What the registry's types cannot say: rules between fields, and the shapes of texts.
+
+use crate::credential::{CredentialFile, Format, Place};
+use crate::key_service::KeyService;
+use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
+use crate::recipe::Paste;
+use crate::registry::fold;
+
+/// Checks what the types cannot say; `Err` is (field below the provider, reason).
+pub(crate) fn validate(provider: &Provider) -> Result<(), (String, String)> {
+    ensure(is_id(&provider.id), "id", "must be lower case letters, digits, `-` and `_`, at most 64")?;
+    for alias in &provider.aliases {
+        ensure(is_id(&fold(alias)), "aliases", "must be letters, digits, `-` and `_`, at most 64")?;
+    }
+    ensure(!provider.display_name.trim().is_empty(), "display-name", "must not be empty")?;
+    match provider.class {
+        Class::OAuth => ensure(provider.cli.is_some(), "cli", "an oauth provider needs a cli")?,
+        Class::ApiKey => ensure(provider.key.is_some(), "key", "an api_key provider needs a key table")?,
+    }
+    if let Some(cli) = &provider.cli {
+        cli_holds(cli)?;
+    }
+    match &provider.key {
+        Some(key) => key_holds(key),
+        None => Ok(()),
+    }
+}
+
+const VARS: &str = "must be names of environment variables";
+const HTTPS: &str = "must be an https address (http on a loopback address)";
+const RELATIVE: &str = "must be a path below the CLI's directory without `..`";
+const POINTER: &str = "must be a JSON pointer, beginning with a slash, with at most one segment `*`";
+
+fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
+    ensure(key.vars.is_empty() == key.pair.is_some(), "key", "needs either vars or a pair")?;
+    ensure(key.variables().all(is_var), "key.vars", VARS)?;
+    if let Some(pair) = &key.pair {
+        ensure(pair.vars.len() >= 2, "key.pair.vars", "a pair needs at least two variables")?;
+        let visible = pair.separator.bytes().all(|byte| byte.is_ascii_graphic());
+        ensure(visible && !pair.separator.is_empty(), "key.pair.separator", "must be printable ASCII text")?;
+        ensure(
+            key.probe.is_none(),
+            "key.probe",
+            "a probe can send a whole key only, and this one is a pair",
+        )?;
+    }
+    let base = url::Url::parse(&key.base_url).ok();
+    ensure(base.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)), "key.base-url", HTTPS)?;
+    ensure(!key.base_url.ends_with('/'), "key.base-url", "must not end with a slash")?;
+    if let Some(probe) = &key.probe {
+        ensure(probe.path.starts_with('/'), "key.probe.path", "must begin with a slash")?;
+        let carried = probe.headers.values().any(|value| value.contains("{key}"));
+        ensure(carried, "key.probe.headers", "one header must carry {key}")?;
+    }
+    Ok(())
+}
+
+fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
+    let segment = |name: &String| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+    let named = !cli.binaries.is_empty() && cli.binaries.iter().all(segment);
+    ensure(named, "cli.binaries", "must be file names")?;
+    let tested = cli.tested.as_ref().is_none_or(|version| is_version(version));
+    ensure(tested, "cli.tested", "must be a version: one word of at most 64 printable characters")?;
+    config_dir_holds(&cli.config_dir)?;
+    let named = cli.env.keys().chain(&cli.scrub).chain(&cli.key_vars);
+    ensure(named.into_iter().all(|var| is_var(var)), "cli", VARS)?;
+    let proven = cli.recipes.is_empty() || !cli.credential.is_empty();
+    ensure(proven, "cli.credential", "a login needs a file that proves it")?;
+    for (position, credential) in cli.credential.iter().enumerate() {
+        let place = match cli.credential.len() {
+            1 => "cli.credential".to_owned(),
+            _ => format!("cli.credential.{position}"),
+        };
+        credential_holds(credential).map_err(|(field, reason)| (format!("{place}{field}"), reason))?;
+    }
+    ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
+    ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
+    recipes_hold(cli)
+}
+
+fn config_dir_holds(dir: &ConfigDir) -> Result<(), (String, String)> {
+    let segment = !dir.name.is_empty() && !dir.name.contains('/') && dir.name != "." && dir.name != "..";
+    ensure(segment, "cli.config-dir.name", "must be one path segment")?;
+    ensure(is_var(&dir.var), "cli.config-dir.var", VARS)?;
+    ensure(dir.inner.is_empty() || is_relative(&dir.inner), "cli.config-dir.inner", RELATIVE)?;
+    let below = dir.ambient.strip_prefix("~/");
+    ensure(below.is_some_and(is_relative), "cli.config-dir.ambient", "must begin with ~/, without `..`")?;
+    // `Path::ends_with` compares whole segments.
+    let ends = std::path::Path::new(&dir.ambient).ends_with(&dir.inner);
+    ensure(ends, "cli.config-dir.ambient", "must end with `inner`: it is the user's own inner directory")?;
+    for (name, value) in &dir.extra_vars {
+        let place = format!("cli.config-dir.extra-vars.{name}");
+        ensure(is_var(name) && *name != dir.var, &place, VARS)?;
+        let rest = value.replace(DIR, "").replace(SHARED, "");
+        ensure(!rest.contains(['{', '}']), &place, "only {dir} and {shared} are known in braces")?;
+    }
+    Ok(())
+}
+
+/// The field is given with its leading dot, below the table.
+fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)> {
+    ensure(is_relative(&credential.path), ".path", RELATIVE)?;
+    let (folders, _) = credential.path.rsplit_once('/').unwrap_or(("", ""));
+    let stars = credential.path.matches('*').count();
+    ensure(stars <= 1 && !folders.contains('*'), ".path", "one `*`, in the last segment")?;
+    match (&credential.sqlite, credential.format) {
+        (None, Format::Sqlite) => ensure(false, ".sqlite", "format sqlite needs the place of the value")?,
+        (Some(_), Format::Json | Format::Jsonc | Format::Yaml) => {
+            ensure(false, ".sqlite", "is for format sqlite only")?;
+        }
+        (Some(cell), Format::Sqlite) => {
+            let names = [&cell.table, &cell.key_column, &cell.value_column];
+            let sound = names.iter().all(|name| is_sql_name(name)) && !cell.key.is_empty();
+            ensure(sound, ".sqlite", "names must be letters, digits and `_`, and the key not empty")?;
+        }
+        (None, _) => {}
+    }
+    ensure(!credential.requires.is_empty(), ".requires", "an empty file would prove a login")?;
+    ensure(credential.requires.iter().all(|pointer| is_pointer(pointer)), ".requires", POINTER)?;
+    let expiries = [&credential.expires, &credential.refresh_expires].into_iter().flatten();
+    let others = credential.refresh.iter().chain(expiries.map(|expiry| &expiry.pointer));
+    let places = || [&credential.email, &credential.subject].into_iter().flatten();
+    ensure(places().all(is_place), "", "bad JSON pointer or path of email or subject")?;
+    let own = places().filter(|place| place.file.is_none()).map(|place| &place.pointer);
+    let elsewhere = places().filter(|place| place.file.is_some());
+    ensure(
+        elsewhere.into_iter().all(|place| !has_star(&place.pointer)),
+        "",
+        "`*` means nothing in another file",
+    )?;
+    let chosen = credential.requires.iter().any(|pointer| has_star(pointer));
+    for pointer in others.chain(own) {
+        ensure(is_pointer(pointer), "", POINTER)?;
+        ensure(chosen || !has_star(pointer), ".requires", "must have the `*` that another pointer has")?;
+    }
+    Ok(())
+}
+
+fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
+    for (position, recipe) in cli.recipes.iter().enumerate() {
+        let place = format!("cli.recipes.{position}");
+        ensure(is_id(&recipe.id), &place, "the id must be lower case letters, digits, `-` and `_`")?;
+        let first = cli.recipes.iter().position(|other| other.id == recipe.id);
+        ensure(first == Some(position), &place, "another recipe has the same id")?;
+        ensure(recipe.env.keys().all(|var| is_var(var)), &place, VARS)?;
+        ensure(!recipe.deadline.is_zero(), &place, "the deadline must not be zero")?;
+        if let Some(pattern) = &recipe.patterns.device_code {
+            let group = pattern.0.capture_names().flatten().any(|name| name == "code");
+            ensure(group, &place, "the device-code pattern needs a group named `code`")?;
+        }
+        if let Some(pattern) = &recipe.patterns.token {
+            let group = pattern.0.capture_names().flatten().any(|name| name == "token");
+            ensure(group, &place, "the token pattern needs a group named `token`")?;
+            ensure(cli.token.is_some(), &place, "a token pattern needs the table `cli.token`")?;
+        }
+        ensure(recipe.steps.iter().all(|step| !step.send.is_empty()), &place, "a step must send something")?;
+        if let Some(Paste { shapes, .. }) = &recipe.paste {
+            ensure(!shapes.is_empty(), &place, "paste.shapes must not be empty")?;
+        }
+    }
+    Ok(())
+}
+
+fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), (String, String)> {
+    if holds { Ok(()) } else { Err((field.to_owned(), reason.to_owned())) }
+}
+
+fn is_id(id: &str) -> bool {
+    let body = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    matches!(id.len(), 1..=64) && id.bytes().all(body) && !id.starts_with(['-', '_'])
+}
+
+fn is_var(name: &str) -> bool {
+    let body = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    matches!(name.len(), 1..=64) && name.bytes().all(body) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_relative(path: &str) -> bool {
+    !path.is_empty() && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+}
+
+fn is_pointer(pointer: &str) -> bool {
+    pointer.starts_with('/') && pointer.split('/').filter(|segment| *segment == "*").count() <= 1
+}
+
+fn has_star(pointer: &str) -> bool {
+    pointer.split('/').any(|segment| segment == "*")
+}
+
+fn is_sql_name(name: &str) -> bool {
+    matches!(name.len(), 1..=64) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn is_version(version: &str) -> bool {
+    matches!(version.len(), 1..=64) && version.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_place(place: &Place) -> bool {
+    is_pointer(&place.pointer)
+        && place.claim.as_deref().is_none_or(|claim| is_pointer(claim) && !has_star(claim))
+        && place.file.as_deref().is_none_or(is_relative)
+}
+
+pub(crate) fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
