@@ -1,5 +1,6 @@
 //! `auth.submitapikey`: an API key becomes an account of a bundle.
 
+use auth_spawner::KeyService;
 use identity_store::{BundleId, Evidence, SaveApiKey, Status, Target};
 use rpc_engine::Call;
 use secrecy::{ExposeSecret, SecretString};
@@ -32,7 +33,7 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
     {
         super::auth::refuse_taken(&app, name).await?;
     }
-    let key = usable(&key, service.min_length, service.prefix.as_deref())?;
+    let key = usable(&key, service)?;
 
     let verdict = match &service.probe {
         Some(probe) if params.validate != Some(false) => probe::ask(service, probe, &key).await,
@@ -85,7 +86,8 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
 }
 
 /// The key without the white space around it that a paste brings.
-fn usable(key: &SecretString, min_length: usize, prefix: Option<&str>) -> Result<SecretString, ApiError> {
+fn usable(key: &SecretString, service: &KeyService) -> Result<SecretString, ApiError> {
+    let min_length = service.min_length;
     let text = key.expose_secret().trim();
     let refused = |reason: String| Err(ApiError::invalid_input("apiKey", reason));
     if text.is_empty() {
@@ -94,8 +96,11 @@ fn usable(key: &SecretString, min_length: usize, prefix: Option<&str>) -> Result
         refused("has characters that no API key has".to_owned())
     } else if text.len() < min_length {
         refused(format!("is shorter than the {min_length} characters of this provider's keys"))
-    } else if let Some(prefix) = prefix.filter(|prefix| !text.starts_with(prefix)) {
+    } else if let Some(prefix) = service.prefix.as_deref().filter(|prefix| !text.starts_with(prefix)) {
         refused(format!("does not start with {prefix}, as this provider's keys do"))
+    } else if let Some(pair) = service.pair.as_ref().filter(|pair| pair.split(text).is_none()) {
+        let names = pair.vars.join(&format!(" {} ", pair.separator));
+        refused(format!("must be the values of {names} in this order, none of them empty"))
     } else {
         Ok(SecretString::from(text))
     }
@@ -104,11 +109,30 @@ fn usable(key: &SecretString, min_length: usize, prefix: Option<&str>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
+
+    fn service(fields: &str) -> KeyService {
+        toml::from_str(&format!("base-url = \"https://a.test\"\n{fields}")).unwrap()
+    }
+
+    #[test]
+    fn a_pair_needs_both_parts() {
+        let aws = service("pair = { vars = ['ID', 'SECRET'], separator = ':' }");
+        let good = usable(&SecretString::from(" AKIAplanted:planted/secret+1\n"), &aws).unwrap();
+        assert_eq!(good.expose_secret(), "AKIAplanted:planted/secret+1");
+        for text in ["AKIAplantedplanted", "AKIAplanted:", ":planted/secret", "planted-:", "::"] {
+            let error = usable(&SecretString::from(text), &aws).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidInput);
+            assert!(error.message().starts_with("apiKey: "), "{}", error.message());
+            assert!(!error.message().contains("planted"), "{}", error.message());
+        }
+    }
 
     #[test]
     fn keys_are_trimmed_and_checked_without_being_quoted() {
         let check = |text: &str, expect: Result<&str, &str>| {
-            let got = usable(&SecretString::from(text), 10, Some("sk-"));
+            let got =
+                usable(&SecretString::from(text), &service("vars = ['A']\nmin-length = 10\nprefix = 'sk-'"));
             match (got, expect) {
                 (Ok(key), Ok(expect)) => assert_eq!(key.expose_secret(), expect),
                 (Err(error), Err(expect)) => {

@@ -119,7 +119,7 @@ async fn an_empty_daemon_is_listed_for_people_and_for_programs() {
     let row = |id: &str| providers.lines().find(|line| line.split_whitespace().next() == Some(id));
     let fake: Vec<&str> = row("fake").unwrap().split_whitespace().collect();
     let path = home.dir("bin/fakecli").display().to_string();
-    assert_eq!(fake, ["fake", "yes", &path, "pipe,", "pty,", "device"]);
+    assert_eq!(fake, ["fake", "yes", "1.2.3", &path, "pipe,", "pty,", "device"]);
     assert!(row("codex").is_some() && row("anthropic").is_some(), "{providers}");
 
     let status = printed_json(home, &["status", "--json"]);
@@ -187,8 +187,8 @@ async fn a_provider_that_cannot_be_meant_is_answered_with_what_to_type() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {ended:?}");
         assert!(ended.stderr.contains(&format!("\nhint: {hint}")), "{args:?}: {ended:?}");
     };
-    check(&["login", "nobody"], "known providers: anthropic, claude, codex, ").await;
-    check(&["add-key", "nobody"], "known providers: anthropic, claude, codex, ").await;
+    check(&["login", "nobody"], "known providers: anthropic, aws, claude, codex, ").await;
+    check(&["add-key", "nobody"], "known providers: anthropic, aws, claude, codex, ").await;
     check(&["login", "openai"], "add a key with: srvd add-key openai\n").await;
     check(&["add-key", "codex"], "log in to it with: srvd login codex\n").await;
 }

@@ -8,9 +8,8 @@ use crate::support::{Daemon, Home, event, files_below};
 /// A daemon whose key services are the stand-in.
 async fn fixture() -> (Daemon, Standin) {
     let standin = Standin::start().await;
-    let services = ["anthropic", "openai", "github", "moonshot"];
-    let entry = |id: &str| format!("[providers.{id}.key]\nbase-url = \"{}\"\n", standin.url());
-    let overlay = services.map(entry).concat();
+    let entry = |(id, _): (&str, &str)| format!("[providers.{id}.key]\nbase-url = \"{}\"\n", standin.url());
+    let overlay = KEYS.map(entry).concat();
     (Home::new().config("providers.d/standin.toml", &overlay).start(), standin)
 }
 
@@ -19,11 +18,17 @@ fn submit(provider: &str, key: &str) -> Value {
 }
 
 /// Keys that look like each provider's own.
-const KEYS: [(&str, &str); 4] = [
+const KEYS: [(&str, &str); 10] = [
     ("anthropic", "sk-ant-api03-planted-secret-0123456789abcdefghij"),
     ("openai", "sk-proj-planted-secret-0123456789abcdefghij"),
     ("github", "ghp_plantedsecret0123456789abcdefghijklmno"),
     ("moonshot", "sk-planted-secret-moonshot-0123456789abcdefghij"),
+    ("gemini", "AIzaPlantedSecret0123456789abcdefghijklmno"),
+    ("openrouter", "sk-or-v1-planted-secret-0123456789abcdefghij"),
+    ("xai", "xai-planted-secret-0123456789abcdefghijklmno"),
+    ("groq", "gsk_plantedsecret0123456789abcdefghijklmno"),
+    ("mistral", "plantedsecretmistral0123456789ab"),
+    ("deepseek", "sk-planted-secret-deepseek-0123456789abcdef"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,4 +159,29 @@ async fn a_planted_key_is_in_no_log_error_event_or_file() {
             assert!(!found, "{} holds the key", path.display());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_two_parts_needs_both() {
+    let daemon = Home::new().start();
+    let (id, secret) = ("AKIAPLANTED012345678", "plantedSecret/0123456789+abcdefghijklmno");
+    let mut heard = String::new();
+    for wrong in [
+        format!("{id}{secret}"),
+        format!("{id}{secret}:"),
+        format!(":{secret}{id}"),
+        format!("{id} {secret}"),
+    ] {
+        let error = daemon.error("auth.submitapikey", submit("aws", &wrong)).await;
+        let data = error.data.unwrap_or_default();
+        assert_eq!((error.code, &data["field"]), (1005, &json!("apiKey")), "{data}");
+        heard.extend([error.message.to_string(), data.to_string()]);
+    }
+    assert_eq!(daemon.call("account.list", json!({})).await, json!({"accounts": [], "corrupt": []}));
+    let done = daemon.call("auth.submitapikey", submit("Bedrock", &format!("{id}:{secret}\n"))).await;
+    assert_eq!((&done["success"], &done["status"]), (&json!(true), &json!("unknown")), "{done}");
+    let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
+    assert_eq!((&account["providerId"], &account["maskedTail"]), (&json!("aws"), &json!("lmno")));
+    heard += &daemon.log();
+    assert!(!heard.contains(id) && !heard.contains(secret), "a part of the key is told");
 }

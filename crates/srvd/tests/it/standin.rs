@@ -2,7 +2,8 @@
 //!
 //! - Codex (seen with codex-cli 0.169.0): `codex login --device-auth --experimental_issuer <url>`.
 //! - Kimi Code (seen with 2.1.0): `KIMI_CODE_OAUTH_HOST=<url>` and `KIMI_CODE_BASE_URL=<url>/coding/v1`.
-//! - Key checks: `GET /v1/models` by `x-api-key` or bearer, `GET /user` by bearer.
+//! - Key checks: `GET /v1/models` by `x-api-key` or bearer; by bearer `GET /user`, `/models`, `/openai/v1/models` and
+//!   `/api/v1/key`; `GET /v1beta/models` by `x-goog-api-key`.
 //!
 //! It is as strict as a vendor (codes are used once, a bearer must have been issued, GitHub wants a `User-Agent`), so
 //! that a client which only works against a lenient server fails here. A test decides when the person approves.

@@ -22,6 +22,8 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
         ("POST", "/api/oauth/token") => kimi_tokens(state, call),
         ("GET", "/coding/v1/models") => kimi_models(state, call),
         ("GET", "/v1/models") => key_check(state, call),
+        ("GET", "/openai/v1/models" | "/models" | "/api/v1/key") => bearer_check(state, call),
+        ("GET", "/v1beta/models") => gemini_models(state, call),
         ("GET", "/user") => github_user(state, call),
         _ => refused(StatusCode::NOT_FOUND, "not_found"),
     }
@@ -171,6 +173,21 @@ fn key_check(state: &State, call: &Call) -> Answer {
         return refused(StatusCode::BAD_REQUEST, "invalid_request_error");
     }
     (StatusCode::OK, json!({"object": "list", "data": [{"id": "standin-model", "object": "model"}]}))
+}
+
+fn bearer_check(state: &State, call: &Call) -> Answer {
+    if call.bearer().is_some_and(|key| state.keys.contains(key)) {
+        return (StatusCode::OK, json!({"data": []}));
+    }
+    refused(StatusCode::UNAUTHORIZED, "invalid_api_key")
+}
+
+/// Gemini answers a bad key with 400.
+fn gemini_models(state: &State, call: &Call) -> Answer {
+    if call.header("x-goog-api-key").is_some_and(|key| state.keys.contains(key)) {
+        return (StatusCode::OK, json!({"models": []}));
+    }
+    refused(StatusCode::BAD_REQUEST, "API_KEY_INVALID")
 }
 
 /// GitHub answers 403 to any request without a `User-Agent`, whatever its key.
