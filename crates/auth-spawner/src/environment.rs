@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::provider::{Cli, DIR, SHARED};
+use crate::provider::Cli;
 use crate::recipe::{Recipe, Terminal};
 
 /// Name of the variable that marks every process of a login with its session id.
@@ -109,13 +109,9 @@ fn scrub(env: &mut ChildEnv, cli: &Cli) {
 }
 
 fn directories(env: &mut ChildEnv, cli: &Cli, dir: &Path, shared: &Path) {
-    let (dir, shared) = (text(dir.as_os_str()), text(shared.as_os_str()));
-    for (name, value) in &cli.config_dir.extra_vars {
-        // One pass, so that a directory whose name has braces stays what it is.
-        let value = value.split(DIR).map(|part| part.replace(SHARED, &shared)).collect::<Vec<_>>();
-        env.set(name, value.join(&dir));
+    for (name, value) in cli.config_dir.variables(dir, shared) {
+        env.set(name, value);
     }
-    env.set(&cli.config_dir.var, dir);
 }
 
 fn text(path: &OsStr) -> String {

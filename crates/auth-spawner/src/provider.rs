@@ -149,6 +149,22 @@ impl ConfigDir {
         if self.inner.is_empty() { dir.to_owned() } else { dir.join(&self.inner) }
     }
 
+    /// The variables that lead the CLI to `dir`; `shared` is the directory that all bundles share.
+    #[must_use]
+    pub fn variables(&self, dir: &Path, shared: &Path) -> BTreeMap<String, String> {
+        let (dir, shared) = (dir.to_string_lossy(), shared.to_string_lossy());
+        let fill = |value: &String| {
+            // One pass, so that a directory whose name has braces stays what it is.
+            let parts: Vec<String> = value.split(DIR).map(|part| part.replace(SHARED, &shared)).collect();
+            parts.join(&dir)
+        };
+        let mut variables: BTreeMap<String, String> =
+            self.extra_vars.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+        // Last, so that nothing leads elsewhere.
+        variables.insert(self.var.clone(), dir.into_owned());
+        variables
+    }
+
     /// Whether a variable's value names the shared directory.
     #[must_use]
     pub fn shares(&self) -> bool {

@@ -1,5 +1,6 @@
 //! `launch.*`: finds the accounts and their credentials; `crate::launch` decides.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use auth_spawner::Provider;
@@ -21,7 +22,8 @@ const SOURCE: &str = "bundle";
 pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
     let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
-    let request = request(&bundle, provider.as_ref(), params.min_ttl_ms);
+    let shared = app.config.shared();
+    let request = request(&bundle, provider.as_ref(), &shared, params.min_ttl_ms);
     let verdicts = verdicts(&app, &request, provider.as_ref()).await?;
     let launch = launch::resolve(&verdicts, &app.registry, &request)?;
     let dry = params.dry_run.unwrap_or(false);
@@ -43,7 +45,8 @@ pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiEr
 pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiError> {
     let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
-    let request = request(&bundle, provider.as_ref(), params.min_ttl_ms);
+    let shared = app.config.shared();
+    let request = request(&bundle, provider.as_ref(), &shared, params.min_ttl_ms);
     let verdicts = verdicts(&app, &request, provider.as_ref()).await?;
     let ready = launch::resolve(&verdicts, &app.registry, &request).is_ok();
     let missing = provider.filter(|_| verdicts.is_empty()).map(|provider| ProviderReadiness {
@@ -79,12 +82,14 @@ async fn subject(app: &App, bundle: Option<&str>, instance: Option<&str>) -> Res
 fn request<'a>(
     bundle: &'a BundleId,
     provider: Option<&'a Arc<Provider>>,
+    shared: &'a Path,
     min_ttl_ms: Option<u32>,
 ) -> Request<'a> {
     Request {
         bundle,
         provider: provider.map(|provider| provider.id.as_str()),
         min_ttl: i64::from(min_ttl_ms.unwrap_or(0)),
+        shared,
         now: now(),
     }
 }

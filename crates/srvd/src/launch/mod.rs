@@ -6,7 +6,7 @@
 mod variables;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider, Registry};
@@ -54,6 +54,8 @@ pub struct Request<'a> {
     pub provider: Option<&'a str>,
     /// How long a credential that only a person can renew has to last, in milliseconds.
     pub min_ttl: i64,
+    /// Where the bundles' common caches are.
+    pub shared: &'a Path,
     /// Unix milliseconds.
     pub now: i64,
 }
@@ -204,7 +206,9 @@ impl Candidate {
                 "its directory is not one of the daemon's",
             )),
             Found::Directory { dir, adopted, proof, .. } => match proof {
-                Proof::LoggedIn(_) => Ok(variables::of_directory(&self.provider, dir, *adopted)),
+                Proof::LoggedIn(_) => {
+                    Ok(variables::of_directory(&self.provider, dir, *adopted, request.shared))
+                }
                 Proof::Absent => {
                     Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, "its directory holds no login"))
                 }
@@ -222,7 +226,7 @@ impl Candidate {
                 if self.account.status == Status::Invalid {
                     return Err(unfit(Status::Invalid, Kind::NeedsReauth, "its provider refused it"));
                 }
-                variables::of_secret(self, secret)
+                variables::of_secret(self, secret, request.shared)
                     .map_err(|reason| unfit(Status::Invalid, Kind::SecretUnavailable, reason))
             }
         }

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use auth_spawner::Credential;
 use identity_store::{Evidence, Owner, SecretRef};
 use secrecy::ExposeSecret as _;
@@ -63,7 +61,8 @@ fn logged_in() -> Proof {
 
 fn launch(candidates: Vec<Candidate>, provider: Option<&str>) -> Result<Launch, ApiError> {
     let bundle = "work".parse().unwrap();
-    let request = Request { bundle: &bundle, provider, min_ttl: 60_000, now: NOW };
+    let request =
+        Request { bundle: &bundle, provider, min_ttl: 60_000, shared: Path::new("/data/shared"), now: NOW };
     resolve(&judge(candidates, &request), &registry(), &request)
 }
 
@@ -93,6 +92,10 @@ fn each_form_of_credential_sets_its_variables() {
             ("GITHUB_TOKEN", "sk-planted")
         ]
     );
+    let pair = candidate("aws", AccountKind::ApiKey, Found::Secret("AKIAPLANTED:secret:more".into()));
+    let found = launch(vec![pair], None).unwrap();
+    let parts = [("AWS_ACCESS_KEY_ID", "AKIAPLANTED"), ("AWS_SECRET_ACCESS_KEY", "secret:more")];
+    assert_eq!(shown(&found), parts);
     let token = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01-planted".into()));
     let found = launch(vec![token], None).unwrap();
     assert_eq!(
@@ -129,7 +132,9 @@ fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
         }
         // Nothing that is set leads out of the identity's own directory.
         for (name, value) in shown(&found) {
-            let outside = value.starts_with('/') && !value.starts_with("/data/identities/work/");
+            let inside =
+                ["/data/identities/work/", "/data/shared/"].iter().any(|place| value.starts_with(place));
+            let outside = value.starts_with('/') && !inside;
             assert!(!outside, "{}: {name}={value}", provider.id);
         }
     }
@@ -188,7 +193,8 @@ fn a_token_has_to_last() {
 #[test]
 fn the_blank_bundle_launches_with_nothing() {
     let blank = BundleId::blank();
-    let request = Request { bundle: &blank, provider: None, min_ttl: 0, now: NOW };
+    let request =
+        Request { bundle: &blank, provider: None, min_ttl: 0, shared: Path::new("/data/shared"), now: NOW };
     let found = resolve(&[], &registry(), &request).unwrap();
     assert!(found.set.is_empty() && has(&found, "ANTHROPIC_API_KEY"));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use auth_spawner::{Provider, Registry};
 use identity_store::AccountKind;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Candidate, Value};
 
@@ -14,38 +14,45 @@ const OURS: [&str; 2] = ["OAUTH_ENCRYPTION_KEY", "OAUTH_ENCRYPTION_KEY_FILE"];
 /// Directories of everybody: another program's may be meant, so they are left alone unless the launch sets them.
 const SHARED_PREFIX: &str = "XDG_";
 
-/// Variables of a login that lies in a directory.
-pub(super) fn of_directory(provider: &Provider, dir: &Path, adopted: bool) -> BTreeMap<String, Value> {
+/// Variables of a login that lies in a directory; `shared` is where the bundles' common caches are.
+pub(super) fn of_directory(
+    provider: &Provider,
+    dir: &Path,
+    adopted: bool,
+    shared: &Path,
+) -> BTreeMap<String, Value> {
     let Some(cli) = &provider.cli else { return BTreeMap::new() };
-    let mut set: BTreeMap<String, Value> =
-        cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
+    let mut set = cli.env.clone();
     // Several CLIs look elsewhere for a part of their files once the variable is set, so the user's own directory is
     // found without it, as the user's own programs find it.
     if !adopted {
-        let dir = dir.to_string_lossy();
-        for (name, value) in &cli.config_dir.extra_vars {
-            set.insert(name.clone(), Value::Plain(value.replace("{dir}", &dir)));
-        }
-        set.insert(cli.config_dir.var.clone(), Value::Plain(dir.into_owned()));
+        set.extend(cli.config_dir.variables(dir, &shared.join(&provider.id)));
     }
-    set
+    set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect()
 }
 
 /// Variables of a secret: a key in all of its service's, a CLI's token in the CLI's own. `Err` is why there are none.
 pub(super) fn of_secret(
     candidate: &Candidate,
     secret: &SecretString,
+    shared: &Path,
 ) -> Result<BTreeMap<String, Value>, &'static str> {
     let provider = &candidate.provider;
     if candidate.account.kind == AccountKind::OAuth {
         let token = provider.cli.as_ref().and_then(|cli| cli.token.as_ref());
         let var = &token.ok_or("the registry does not say how its CLI takes a token")?.var;
         let dir = candidate.own_dir.as_deref().ok_or("it has no directory of its own")?;
-        let mut set = of_directory(provider, dir, false);
+        let mut set = of_directory(provider, dir, false, shared);
         set.insert(var.clone(), Value::Secret(secret.clone()));
         return Ok(set);
     }
     let key = provider.key.as_ref().ok_or("the registry does not say how its service takes a key")?;
+    if let Some(pair) = &key.pair {
+        let parts =
+            pair.split(secret.expose_secret()).ok_or("it is not a key of the parts that it should have")?;
+        let value = |part: &str| Value::Secret(SecretString::from(part));
+        return Ok(pair.vars.iter().cloned().zip(parts.into_iter().map(value)).collect());
+    }
     Ok(key.vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))).collect())
 }
 
@@ -60,8 +67,9 @@ pub(super) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<Stri
             let token = cli.token.iter().map(|token| &token.var);
             cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token)
         });
-        let key = provider.key.iter().flat_map(|key| &key.vars);
-        names.extend(cli.chain(key).filter(|name| launched || !name.starts_with(SHARED_PREFIX)).cloned());
+        let key = provider.key.iter().flat_map(auth_spawner::KeyService::variables);
+        let all = cli.map(String::as_str).chain(key);
+        names.extend(all.filter(|name| launched || !name.starts_with(SHARED_PREFIX)).map(str::to_owned));
     }
     names
 }
