@@ -22,19 +22,26 @@ const ENTER_PAUSE: Duration = Duration::from_millis(300);
 
 type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// Writes one line and hands the stream back. `enter` is what the Enter key sends there; with `apart` it is sent by
-/// itself, a moment after the text.
-pub(crate) async fn line(
-    stdin: Stdin,
-    text: SecretString,
-    enter: u8,
-    apart: bool,
-) -> (Option<Stdin>, Result<(), SubmitError>) {
+/// A line that is typed.
+pub(crate) struct Typed {
+    /// What has to be written first.
+    pub(crate) before: String,
+    pub(crate) text: SecretString,
+    /// What the Enter key sends there.
+    pub(crate) enter: u8,
+    /// Whether the Enter key is sent by itself, a moment after the text.
+    pub(crate) apart: bool,
+}
+
+/// Writes one line and hands the stream back.
+pub(crate) async fn line(stdin: Stdin, typed: Typed) -> (Option<Stdin>, Result<(), SubmitError>) {
+    let Typed { before, text, enter, apart } = typed;
     if !apart {
         // One write, so that the line cannot arrive in two halves.
-        let line = SecretString::from(format!("{}{}", text.expose_secret(), char::from(enter)));
+        let line = SecretString::from(format!("{before}{}{}", text.expose_secret(), char::from(enter)));
         return write(stdin, line.expose_secret().as_bytes()).await;
     }
+    let text = SecretString::from(format!("{before}{}", text.expose_secret()));
     let (stdin, result) = write(stdin, text.expose_secret().as_bytes()).await;
     let Some(stdin) = stdin.filter(|_| result.is_ok()) else { return (None, result) };
     tokio::time::sleep(ENTER_PAUSE).await;

@@ -11,6 +11,7 @@
 
 mod check;
 mod credential;
+mod decoder;
 mod deliver;
 mod directory;
 mod environment;
@@ -27,6 +28,8 @@ mod proof;
 mod provider;
 mod recipe;
 mod registry;
+mod row;
+mod screen;
 mod session;
 mod sink;
 mod snapshot;

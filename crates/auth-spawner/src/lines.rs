@@ -1,73 +1,56 @@
-//! Bytes of a terminal to lines of text, in bounded memory.
+//! Bytes of a pipe to lines of text, in bounded memory.
 //!
 //! Colours and cursor moves are removed; a carriage return and a backspace overwrite, as on a screen; the
 //! target of an OSC 8 hyperlink is kept, because it is whole where the visible text may be wrapped. This is
-//! no screen: a CLI that draws over earlier lines needs a model of its own beside this one.
+//! no screen: a program on a pipe has no cursor to draw with. One on a terminal has, and is read by
+//! [`crate::screen`].
 
-use vte::{Params, Parser, Perform};
+use vte::Params;
 
-/// Longest operating system command that is kept; an address longer than this is dropped, not cut.
-const OSC_BYTES: usize = 8192;
-/// Hyperlinks kept of one line.
-const LINKS: usize = 16;
-/// Bytes that are parsed at once.
-const PIECE: usize = 1024;
-/// The most bytes of a character that can be cut off from its last one.
-const CUT: usize = 3;
+use crate::decoder::{Decoder, Page, number};
+use crate::row::{Line, Row};
 
-/// One line, or what there is so far of the last one.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Line {
-    /// Printable text, without control characters and without marks that change its direction.
-    pub(crate) text: String,
-    /// Hyperlink targets that stood in it.
-    pub(crate) links: Vec<String>,
-}
+/// Farthest column that a cursor move reaches. A line may be longer, but only by text: a few bytes must not make
+/// thousands of cells.
+const COLUMNS: usize = 1000;
 
 /// Splits a stream of bytes into lines. Keeps its state over any cut of the stream.
 pub(crate) struct Lines {
-    parser: Parser<OSC_BYTES>,
+    decoder: Decoder,
     sheet: Sheet,
-    /// What is parsed next. It begins with the bytes of a character that the last chunk has cut: the parser loses
-    /// what follows such a character when that is not UTF-8, so it is only ever given whole ones.
-    piece: Vec<u8>,
 }
 
 impl Lines {
-    /// `limit` is the most characters kept of one line; what is beyond is counted and dropped.
+    /// `limit` is the most characters kept of one line; what is beyond is dropped.
     pub(crate) fn new(limit: usize) -> Self {
-        let sheet = Sheet { limit, ..Sheet::default() };
-        Self { parser: Parser::default(), sheet, piece: Vec::with_capacity(PIECE + CUT) }
+        Self { decoder: Decoder::default(), sheet: Sheet { limit, ..Sheet::default() } }
     }
 
     /// Takes a chunk and hands every line that it finishes to `done`. Empty lines are left out.
-    pub(crate) fn feed(&mut self, chunk: &[u8], mut done: impl FnMut(Line)) {
-        // In pieces, so that a chunk of nothing but line feeds cannot pile up lines.
-        for piece in chunk.chunks(PIECE) {
-            self.piece.extend_from_slice(piece);
-            let whole = self.piece.len() - cut_character(&self.piece);
-            self.parser.advance(&mut self.sheet, &self.piece[..whole]);
-            self.piece.drain(..whole);
-            self.sheet.done.drain(..).for_each(&mut done);
-        }
+    pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
+        self.decoder.feed(&mut Writing { sheet: &mut self.sheet, done }, chunk);
     }
 
     /// The unfinished line, if it has any text or link.
     pub(crate) fn partial(&self) -> Option<Line> {
-        let line = self.sheet.line();
-        (!line.text.is_empty() || !line.links.is_empty()).then_some(line)
+        let mut line = Line::default();
+        self.sheet.row.read(0, &mut line);
+        (!line.is_empty()).then_some(line)
     }
 
     /// Whether there is an unfinished line, without building it.
     pub(crate) fn has_partial(&self) -> bool {
-        !self.sheet.cells.is_empty() || !self.sheet.links.is_empty()
+        !self.sheet.row.is_empty()
     }
 
-    /// Ends the stream: the unfinished line counts as finished.
-    pub(crate) fn finish(&mut self) -> Option<Line> {
-        let line = self.partial();
-        self.sheet.clear();
-        line
+    /// Whether the unfinished line has changed since this was asked last.
+    pub(crate) fn touched(&mut self) -> bool {
+        std::mem::take(&mut self.sheet.touched)
+    }
+
+    /// Ends the stream, or the present line: it counts as finished.
+    pub(crate) fn finish(&mut self, done: &mut dyn FnMut(&Line)) {
+        Writing { sheet: &mut self.sheet, done }.end_line();
     }
 }
 
@@ -75,120 +58,95 @@ impl Lines {
 #[derive(Default)]
 struct Sheet {
     limit: usize,
-    cells: Vec<char>,
+    row: Row,
     cursor: usize,
-    links: Vec<String>,
-    done: Vec<Line>,
+    touched: bool,
+    /// Kept from line to line for its memory.
+    line: Line,
 }
 
-impl Sheet {
-    fn line(&self) -> Line {
-        let text: String = self.cells.iter().collect();
-        Line { text: text.trim_end().to_owned(), links: self.links.clone() }
-    }
+/// A sheet while it is written on.
+struct Writing<'a> {
+    sheet: &'a mut Sheet,
+    done: &'a mut dyn FnMut(&Line),
+}
 
-    fn clear(&mut self) {
-        self.cells.clear();
-        self.cursor = 0;
-        self.links.clear();
-    }
-
+impl Writing<'_> {
     fn end_line(&mut self) {
-        let line = self.line();
-        if !line.text.is_empty() || !line.links.is_empty() {
-            self.done.push(line);
+        let sheet = &mut *self.sheet;
+        sheet.row.read(0, &mut sheet.line);
+        if !sheet.line.is_empty() {
+            (self.done)(&sheet.line);
         }
-        self.clear();
+        sheet.row.clear();
+        sheet.cursor = 0;
     }
 
-    fn move_to(&mut self, column: usize) {
-        self.cursor = column.min(self.limit);
+    /// Never back from a place that only text can have reached.
+    fn right(&mut self, column: usize) {
+        self.sheet.cursor = column.min(self.sheet.limit).min(COLUMNS.max(self.sheet.cursor));
     }
 }
 
-impl Perform for Sheet {
-    fn print(&mut self, character: char) {
-        if self.cursor >= self.limit || hidden(character) {
-            return;
-        }
-        while self.cells.len() < self.cursor {
-            self.cells.push(' ');
-        }
-        match self.cells.get_mut(self.cursor) {
-            Some(cell) => *cell = character,
-            None => self.cells.push(character),
-        }
-        self.cursor += 1;
+impl Page for Writing<'_> {
+    fn ascii(&mut self, text: &[u8]) {
+        let sheet = &mut *self.sheet;
+        let cursor = sheet.row.ascii(sheet.cursor, text, sheet.limit);
+        sheet.touched |= cursor != sheet.cursor;
+        sheet.cursor = cursor;
     }
 
-    fn execute(&mut self, byte: u8) {
+    fn character(&mut self, character: char) {
+        let sheet = &mut *self.sheet;
+        sheet.cursor = sheet.row.character(sheet.cursor, character, sheet.limit);
+        sheet.touched = true;
+    }
+
+    fn control(&mut self, byte: u8) {
         match byte {
             b'\n' | 0x0b | 0x0c => self.end_line(),
-            b'\r' => self.cursor = 0,
-            0x08 => self.cursor = self.cursor.saturating_sub(1),
-            b'\t' => self.print(' '),
+            b'\r' => self.sheet.cursor = 0,
+            0x08 => self.sheet.cursor = self.sheet.cursor.saturating_sub(1),
+            b'\t' => self.ascii(b" "),
             _ => {}
         }
     }
 
-    fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], _ignore: bool, action: char) {
-        if !intermediates.is_empty() {
+    fn sequence(&mut self, private: u8, action: char, params: &Params) {
+        if private != 0 {
             return;
         }
-        let first =
-            params.iter().next().and_then(|param| param.first()).map_or(0, |value| usize::from(*value));
+        let first = number(params, 0);
         let count = first.max(1);
         match action {
-            'G' | '`' => self.move_to(count - 1),
-            'C' => self.move_to(self.cursor.saturating_add(count)),
-            'D' => self.move_to(self.cursor.saturating_sub(count)),
-            'K' if first == 0 => self.cells.truncate(self.cursor),
-            'K' if first == 2 => self.cells.clear(),
+            'G' | '`' => self.right(count - 1),
+            'C' => self.right(self.sheet.cursor.saturating_add(count)),
+            'D' => self.sheet.cursor = self.sheet.cursor.saturating_sub(count),
+            'K' if first == 0 => self.sheet.row.truncate(self.sheet.cursor),
+            'K' if first == 2 => self.sheet.row.truncate(0),
             // Another row begins: words of two rows must not run together.
             'A' | 'B' | 'E' | 'F' | 'H' | 'J' | 'd' | 'f' => self.end_line(),
             _ => {}
         }
     }
 
-    fn esc_dispatch(&mut self, intermediates: &[u8], _ignore: bool, byte: u8) {
+    fn escape(&mut self, byte: u8) {
         // Next line, index, reverse index.
-        if intermediates.is_empty() && matches!(byte, b'D' | b'E' | b'M') {
+        if matches!(byte, b'D' | b'E' | b'M') {
             self.end_line();
         }
     }
 
-    fn osc_dispatch(&mut self, params: &[&[u8]], _bell: bool) {
-        let [b"8", _, uri @ ..] = params else { return };
-        let uri = uri.join(&b';');
-        let head: usize = params[..2].iter().map(|part| part.len() + 1).sum();
-        // A full buffer may have lost the end, and sixteen is the most parts that the parser tells apart.
-        let whole = head + uri.len() < OSC_BYTES - params.len() && params.len() < 16;
-        let plain = !uri.is_empty() && uri.iter().all(u8::is_ascii_graphic);
-        if let (true, Ok(uri)) = (whole && plain, String::from_utf8(uri))
-            && self.links.len() < LINKS
-            && self.links.last() != Some(&uri)
-        {
-            self.links.push(uri);
+    fn link(&mut self, target: Option<&str>) {
+        if let Some(target) = target {
+            self.sheet.row.link(target);
+            self.sheet.touched = true;
         }
     }
-}
 
-/// How many bytes at the end are the beginning of a character whose rest is still to come.
-fn cut_character(bytes: &[u8]) -> usize {
-    let is_cut = |count: &usize| {
-        let tail = &bytes[bytes.len() - count..];
-        tail[0] >= 0xc0 && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
-    };
-    (1..=CUT.min(bytes.len())).find(is_cut).unwrap_or(0)
-}
-
-/// Control characters, and marks that are invisible or reorder the text around them.
-fn hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        )
+    fn is_full(&self) -> bool {
+        self.sheet.cursor >= self.sheet.limit
+    }
 }
 
 #[cfg(test)]
@@ -196,14 +154,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::decoder::{OSC_BYTES, hidden};
 
     fn read(chunks: &[&[u8]]) -> Vec<(String, Vec<String>)> {
         let mut lines = Lines::new(8192);
         let mut seen = Vec::new();
         for chunk in chunks {
-            lines.feed(chunk, |line| seen.push((line.text, line.links)));
+            lines.feed(chunk, &mut |line| seen.push((line.text.clone(), line.links.clone())));
         }
-        seen.extend(lines.finish().map(|line| (line.text, line.links)));
+        lines.finish(&mut |line| seen.push((line.text.clone(), line.links.clone())));
         seen
     }
 
@@ -249,10 +208,10 @@ mod tests {
     fn a_line_is_bounded() {
         let mut lines = Lines::new(10);
         for _ in 0..1000 {
-            lines.feed(&[b'x'; 1000], |_| {});
+            lines.feed(&[b'x'; 1000], &mut |_| {});
         }
-        lines.feed(b"\x1b[9999C.\x1b]8;;", |_| {});
-        lines.feed(&vec![b'y'; 100_000], |_| {});
+        lines.feed(b"\x1b[9999C.\x1b]8;;", &mut |_| {});
+        lines.feed(&vec![b'y'; 100_000], &mut |_| {});
         assert_eq!(lines.partial(), Some(Line { text: "x".repeat(10), links: Vec::new() }));
     }
 

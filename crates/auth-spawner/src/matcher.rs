@@ -2,20 +2,23 @@
 
 use std::sync::LazyLock;
 
-use regex::bytes::{Captures, Regex};
+use regex::bytes::{Captures, Regex, RegexSet, RegexSetBuilder};
 use url::Url;
 
-use crate::lines::Line;
 use crate::provider::Provider;
 use crate::recipe::{Pattern, Patterns, Recipe};
+use crate::row::Line;
 use crate::token::Token;
 use crate::validate::is_loopback;
 
 /// Longest address that is reported.
 const URL_BYTES: usize = 8192;
 
+/// Any address.
+const URL: &str = r#"https?://[^\s"'<>`\\]+"#;
+
 static ANY_URL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Pattern::try_from(r#"https?://[^\s"'<>`\\]+"#.to_owned()).ok().map(|pattern| pattern.0));
+    LazyLock::new(|| Pattern::try_from(URL.to_owned()).ok().map(|pattern| pattern.0));
 
 /// Something that a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +55,19 @@ pub(crate) enum Wholeness {
 }
 
 /// Finds meaning in the lines of one output stream.
+#[derive(Clone)]
 pub(crate) struct Matcher {
     patterns: Patterns,
     steps: Vec<Pattern>,
+    /// All of them in one: a line that this does not match says nothing. `None`: they are too big together.
+    any: Option<RegexSet>,
     hosts: Vec<String>,
     /// The line before, because a device code may stand below its announcement.
     before: String,
+    /// Both lines, kept for its memory.
+    joined: String,
+    /// The last address that was reported.
+    known: String,
 }
 
 impl Matcher {
@@ -65,9 +75,17 @@ impl Matcher {
         Self {
             patterns: recipe.patterns.clone(),
             steps: recipe.steps.iter().map(|step| step.when.clone()).collect(),
+            any: any_of(recipe),
             hosts: provider.cli.as_ref().map(|cli| cli.url_hosts.clone()).unwrap_or_default(),
             before: String::new(),
+            joined: String::new(),
+            known: String::new(),
         }
+    }
+
+    /// Whether there is a prompt to look for.
+    pub(crate) fn has_prompt(&self) -> bool {
+        self.patterns.prompt.is_some()
     }
 
     /// Whether this unfinished text is a prompt that need not be waited for any longer.
@@ -79,6 +97,12 @@ impl Matcher {
     pub(crate) fn read(&mut self, line: &Line, wholeness: Wholeness) -> Vec<Seen> {
         let text = line.text.as_bytes();
         let mut seen = Vec::new();
+        if line.links.is_empty() && self.any.as_ref().is_some_and(|any| !any.is_match(text)) {
+            // Only a code can still be meant, by what the line before says.
+            seen.extend(self.device_code(line, wholeness).map(Seen::DeviceCode));
+            self.remember(line, wholeness);
+            return seen;
+        }
         seen.extend(self.url(line, wholeness));
         seen.extend(self.device_code(line, wholeness).map(Seen::DeviceCode));
         if self.is_prompt(&line.text) {
@@ -103,13 +127,17 @@ impl Matcher {
                 seen.push(Seen::Denied(public_words(&line.text)));
             }
         }
-        if wholeness == Wholeness::Whole {
-            self.before.clone_from(&line.text);
-        }
+        self.remember(line, wholeness);
         seen
     }
 
-    fn url(&self, line: &Line, wholeness: Wholeness) -> Option<Seen> {
+    fn remember(&mut self, line: &Line, wholeness: Wholeness) {
+        if wholeness == Wholeness::Whole && self.patterns.device_code.is_some() {
+            self.before.clone_from(&line.text);
+        }
+    }
+
+    fn url(&mut self, line: &Line, wholeness: Wholeness) -> Option<Seen> {
         let pattern = self.patterns.url.as_ref().map(|pattern| &pattern.0).or(ANY_URL.as_ref())?;
         // A hyperlink's target is whole even where the text that shows it is wrapped or cut.
         let linked = line.links.iter().filter(|link| pattern.is_match(link.as_bytes()));
@@ -121,15 +149,24 @@ impl Matcher {
                 .then(|| text.trim_end_matches(['.', ',', ';', ':', ')', ']', '}']))
         });
         let device = self.patterns.device_code.is_some();
-        linked.map(String::as_str).chain(shown).find_map(|text| {
-            let openable = openable(text, &self.hosts, self.patterns.url.is_some())?;
+        let seen = linked.map(String::as_str).chain(shown).find_map(|text| {
+            // The beginning of a known address is that address, cut: by a box around it, or by the program's own idea
+            // of the width.
+            let cut = text.len() < self.known.len() && self.known.starts_with(text);
+            let openable = openable(text, &self.hosts, self.patterns.url.is_some()).filter(|_| !cut)?;
             Some(Seen::Url { url: text.to_owned(), openable, device })
-        })
+        })?;
+        if let Seen::Url { url, .. } = &seen {
+            self.known.clone_from(url);
+        }
+        Some(seen)
     }
 
-    fn device_code(&self, line: &Line, wholeness: Wholeness) -> Option<String> {
+    fn device_code(&mut self, line: &Line, wholeness: Wholeness) -> Option<String> {
         let pattern = &self.patterns.device_code.as_ref()?.0;
-        let joined = format!("{}\n{}", self.before, line.text);
+        let joined = &mut self.joined;
+        joined.clear();
+        joined.extend([self.before.as_str(), "\n", &line.text]);
         let found = pattern.captures(joined.as_bytes())?;
         let code = found.name("code")?;
         let whole = wholeness != Wholeness::Partial || code.end() < joined.len();
@@ -137,6 +174,17 @@ impl Matcher {
         let fresh = code.end() > self.before.len() + 1;
         (whole && fresh).then(|| group(&found, "code")).flatten()
     }
+}
+
+/// Every pattern, and any address, as one question.
+fn any_of(recipe: &Recipe) -> Option<RegexSet> {
+    // Named one by one, so that a kind of pattern that is added cannot be forgotten here.
+    let Patterns { url, device_code, prompt, logged_in, denied, refused, token, retired } = &recipe.patterns;
+    let optional = [url, device_code, prompt, token].into_iter().flatten();
+    let steps = recipe.steps.iter().map(|step| &step.when);
+    let lists = logged_in.iter().chain(denied).chain(refused).chain(retired);
+    let all = optional.chain(lists).chain(steps).map(|pattern| pattern.0.as_str());
+    RegexSetBuilder::new(all.chain([URL])).unicode(false).size_limit(1 << 22).build().ok()
 }
 
 /// `None`: not an address for a person. Otherwise whether it may be opened without asking. `asked_for`: the recipe has
@@ -250,6 +298,16 @@ mod tests {
             &[Seen::Denied("Couldn't log in: That code wasn't accepted. See (address) please".into())],
         );
         check("claude", "login", &["javascript://claude.com/oauth/authorize?x"], &[]);
+    }
+
+    #[test]
+    fn an_address_cut_short_does_not_replace_the_whole_one() {
+        let whole = "https://auth.openai.com/oauth/authorize?a=b&state=s";
+        let url = |url: &str| Seen::Url { url: url.to_owned(), openable: true, device: false };
+        let boxed = "| https://auth.openai.com/oauth/authorize?a=b&st |";
+        assert_eq!(seen("codex", "login", &[whole, boxed, "| ate=s |"]), [url(whole)]);
+        let cut = "https://auth.openai.com/oauth/authorize?a=b&st";
+        assert_eq!(seen("codex", "login", &[boxed, whole]), [url(cut), url(whole)]);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::opening::open;
-use super::output::{News, Output};
+use super::output::{News, Output, SETTLED};
+use super::replies::Replies;
 use super::report::Report;
 use super::{Inbox, Submit};
 use crate::check::{Question, Verdict};
@@ -27,8 +28,12 @@ use crate::token::Token;
 
 /// A line that has been still this long is looked at for a prompt.
 const STILL: Duration = Duration::from_millis(100);
-/// A line that has been still this long is taken for whole.
-const SETTLED: Duration = Duration::from_secs(1);
+/// Under output that never stops, what is unread is looked at in the first pause of this length ...
+const PAUSE: Duration = Duration::from_millis(20);
+/// ... after this long ...
+const PATIENT: Duration = Duration::from_millis(400);
+/// ... or, when there is no pause either, after this long.
+const LATE: Duration = Duration::from_millis(500);
 /// How long output is still read after the child has ended: a grandchild may hold it open for ever.
 const DRAIN: Duration = Duration::from_millis(200);
 /// How often the credential file is looked at.
@@ -67,8 +72,9 @@ pub(crate) async fn run(
     report.snapshot.process_start = leftover::start_ticks(parts.pid);
     report.announce(&machine).await;
     let Parts { streams, stdin, exit, pid, leash } = parts;
-    let output =
-        Output::new(streams, shared.config.limits.line_bytes, || Matcher::new(&request.provider, &recipe));
+    let terminal = request.terminal.unwrap_or(recipe.terminal);
+    let matcher = Matcher::new(&request.provider, &recipe);
+    let output = Output::new(streams, terminal, shared.config.limits.line_bytes, || matcher.clone());
     let work = Work { stdin: Some(stdin), exit: Some(exit), pid, leash, ..Work::idle(question) };
     let mut session = Session { shared, request, recipe, inbox, report, machine, output, work };
     session.live().await;
@@ -95,6 +101,7 @@ pub(super) struct Work {
     pub(super) asking: Option<BoxFuture<'static, Verdict>>,
     pub(super) saving: Option<BoxFuture<'static, Result<Saved, SaveError>>>,
     pub(super) delivering: Option<BoxFuture<'static, Delivered>>,
+    pub(super) replies: Replies,
     pub(super) reply: Option<oneshot::Sender<Result<(), SubmitError>>>,
     pub(super) glancing: Option<BoxFuture<'static, Option<Fingerprint>>>,
     pub(super) found: Option<(Credential, bool)>,
@@ -116,6 +123,7 @@ impl Work {
             asking: None,
             saving: None,
             delivering: None,
+            replies: Replies::default(),
             reply: None,
             glancing: None,
             found: None,
@@ -139,6 +147,7 @@ enum Event {
     Saved(Result<Saved, SaveError>),
     Delivered(Delivered),
     Submit(Submit),
+    Replied,
     Cancel,
     Deadline,
 }
@@ -148,7 +157,30 @@ struct Timers {
     deadline: Instant,
     tick: Interval,
     still: Option<(Instant, Wholeness)>,
+    /// Since when something has been unread.
+    unread: Option<Instant>,
     drain: Option<Instant>,
+}
+
+impl Timers {
+    /// Output came just now, and something of it may be unread.
+    fn heard(&mut self, unread: bool) {
+        let now = Instant::now();
+        self.unread = unread.then(|| self.unread.unwrap_or(now));
+        self.still = self.unread.map(|since| (next_look(since, now), Wholeness::Partial));
+    }
+
+    /// What is unread has been looked at; says what is to be looked at next, if nothing more comes.
+    fn looked(&mut self, wholeness: Wholeness) {
+        self.unread = None;
+        self.still =
+            (wholeness == Wholeness::Partial).then(|| (Instant::now() + SETTLED, Wholeness::Settled));
+    }
+}
+
+/// When to look at what has been unread `since` then, if nothing more comes after `last`.
+fn next_look(since: Instant, last: Instant) -> Instant {
+    (last + STILL).min((since + PATIENT).max(last + PAUSE)).min(since + LATE)
 }
 
 /// Pends for ever without a moment.
@@ -177,7 +209,8 @@ impl Session {
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut timers = Timers { deadline: Instant::now() + left, tick, still: None, drain: None };
+        let mut timers =
+            Timers { deadline: Instant::now() + left, tick, still: None, unread: None, drain: None };
         let mut exited = None;
         loop {
             let event = self.next_event(&mut timers).await;
@@ -193,13 +226,14 @@ impl Session {
                     exited.take().map(Input::Exited).into_iter().collect()
                 }
                 Event::Output(news) => {
-                    timers.still =
-                        self.output.has_partial().then(|| (Instant::now() + STILL, Wholeness::Partial));
+                    timers.heard(self.output.has_partial());
+                    while let Some(reply) = self.output.reply() {
+                        self.work.replies.push(reply);
+                    }
                     self.hear(news)
                 }
                 Event::Still(wholeness) => {
-                    let next = || (Instant::now() + SETTLED, Wholeness::Settled);
-                    timers.still = (wholeness == Wholeness::Partial).then(next);
+                    timers.looked(wholeness);
                     let news = self.output.still(wholeness);
                     self.hear(news)
                 }
@@ -234,6 +268,8 @@ impl Session {
             verdict = done(&mut work.asking) => Event::Verdict(verdict),
             saved = done(&mut work.saving) => Event::Saved(saved),
             delivered = done(&mut work.delivering) => Event::Delivered(delivered),
+            // A failure needs no word: the CLI has closed its input, and what that means shows elsewhere.
+            _ = work.replies.write(&mut work.stdin) => Event::Replied,
             Some(submit) = self.inbox.commands.recv() => Event::Submit(submit),
         }
     }
@@ -306,7 +342,9 @@ impl Session {
             Event::Submit(submit) => self.submit(submit).into_iter().collect(),
             Event::Cancel => vec![Input::Cancel],
             Event::Deadline => vec![Input::Deadline],
-            Event::Output(_) | Event::Exit(_) | Event::Drained | Event::Still(_) => Vec::new(),
+            Event::Output(_) | Event::Exit(_) | Event::Drained | Event::Still(_) | Event::Replied => {
+                Vec::new()
+            }
         }
     }
 
@@ -335,5 +373,26 @@ impl Session {
         self.work.glanced = Some(found);
         self.work.ticks = 0;
         Some(Input::FileChanged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unread_output_is_looked_at_in_a_pause_and_never_late() {
+        let start = Instant::now();
+        let check = |last: u64, look: u64| {
+            let at = |after| start + Duration::from_millis(after);
+            assert_eq!(next_look(start, at(last)), at(look), "last output after {last} ms");
+        };
+        // Still at once, still later, a spinner, and output without a pause.
+        check(0, 100);
+        check(250, 350);
+        check(320, 400);
+        check(395, 415);
+        check(490, 500);
+        check(3000, 500);
     }
 }

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 
 use super::Submit;
 use super::actor::{Session, Stdin};
-use crate::deliver;
+use crate::deliver::{self, Typed};
 use crate::error::SubmitError;
 use crate::machine::Input;
 use crate::paste::{self, Answer};
@@ -26,7 +26,13 @@ impl Session {
                 Some(stdin) => {
                     self.report.remember_pasted(line.clone());
                     self.output.break_lines();
-                    Ok(deliver::line(stdin, line, self.enter(), self.typed()).boxed())
+                    let typed = Typed {
+                        before: self.work.replies.take_begun(),
+                        text: line,
+                        enter: self.enter(),
+                        apart: self.apart(),
+                    };
+                    Ok(deliver::line(stdin, typed).boxed())
                 }
                 None => Err(SubmitError::Undeliverable { reason: "the CLI's input is closed".to_owned() }),
             },
@@ -62,12 +68,13 @@ impl Session {
         }
         let Some(stdin) = self.work.stdin.take() else { return };
         self.work.steps_typed += 1;
-        let keys = step.send.replace('\r', char::from(self.enter()).encode_utf8(&mut [0; 4]));
+        let before = self.work.replies.take_begun();
+        let keys = before + &step.send.replace('\r', char::from(self.enter()).encode_utf8(&mut [0; 4]));
         self.work.delivering = Some(deliver::keys(stdin, keys).boxed());
     }
 
     /// Whether the CLI wants the Enter key by itself.
-    fn typed(&self) -> bool {
+    fn apart(&self) -> bool {
         self.recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::StdinTyped)
     }
 

@@ -7,7 +7,9 @@ mod opening;
 mod output;
 #[cfg(test)]
 mod recordings;
+mod replies;
 mod report;
+mod view;
 
 pub(crate) use actor::run;
 

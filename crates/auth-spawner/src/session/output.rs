@@ -1,14 +1,27 @@
 //! The output streams of a child, read as they come and never left unread.
 
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::Poll;
+use std::time::Duration;
 
+use regex::bytes::Regex;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
 
-use crate::lines::{Line, Lines};
+use super::view::View;
 use crate::matcher::{Matcher, Seen, Wholeness};
+use crate::recipe::{Pattern, Terminal};
+use crate::row::Line;
 
-const CHUNK: usize = 8 * 1024;
+/// Size of a reading buffer at first, and again when little is printed.
+const SMALL: usize = 4 * 1024;
+/// Size up to which it grows while reads fill it.
+const LARGE: usize = 64 * 1024;
+/// Unfinished text that has not changed for this long is taken for whole, even while something else is drawn.
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
+
+pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// All output streams of one child.
 pub(crate) struct Output {
@@ -18,12 +31,25 @@ pub(crate) struct Output {
 }
 
 struct Stream {
-    reader: Option<Box<dyn AsyncRead + Send + Unpin>>,
-    buffer: Box<[u8]>,
-    lines: Lines,
+    reader: Option<Reader>,
+    buffer: Vec<u8>,
+    view: View,
+    sense: Sense,
+    glimpse: Option<Glimpse>,
+}
+
+/// What the lines of a stream mean.
+struct Sense {
     matcher: Matcher,
     /// The prompt of the present line has been reported.
     prompted: bool,
+}
+
+/// The unfinished text as it was when it was looked at.
+struct Glimpse {
+    line: Line,
+    since: Instant,
+    settled: bool,
 }
 
 /// What a look at the output found.
@@ -35,17 +61,19 @@ pub(crate) struct News {
 }
 
 impl Output {
+    /// `line_limit` is the most characters kept of one line or row.
     pub(crate) fn new(
-        readers: Vec<Box<dyn AsyncRead + Send + Unpin>>,
+        readers: Vec<Reader>,
+        terminal: Terminal,
         line_limit: usize,
         matcher: impl Fn() -> Matcher,
     ) -> Self {
         let stream = |reader| Stream {
             reader: Some(reader),
-            buffer: vec![0; CHUNK].into_boxed_slice(),
-            lines: Lines::new(line_limit),
-            matcher: matcher(),
-            prompted: false,
+            buffer: vec![0; SMALL],
+            view: View::new(terminal, line_limit),
+            sense: Sense { matcher: matcher(), prompted: false },
+            glimpse: None,
         };
         Self { streams: readers.into_iter().map(stream).collect(), turn: 0 }
     }
@@ -55,9 +83,9 @@ impl Output {
         self.streams.iter().all(|stream| stream.reader.is_none())
     }
 
-    /// Whether some line is unfinished.
+    /// Whether there is text that was not read for good: an unfinished line, or rows that may still be drawn.
     pub(crate) fn has_partial(&self) -> bool {
-        self.streams.iter().any(|stream| stream.lines.has_partial())
+        self.streams.iter().any(|stream| stream.view.has_unread())
     }
 
     /// Waits for the next chunk of any stream and says what it means. Pends for ever once all have ended.
@@ -86,13 +114,12 @@ impl Output {
         self.streams[position].take(length)
     }
 
-    /// What the unfinished lines mean, now that they have been still for a while.
+    /// What the unfinished lines mean, and what has been drawn, now that it has been still for a while or has waited
+    /// for long enough.
     pub(crate) fn still(&mut self, wholeness: Wholeness) -> News {
         let mut news = News::default();
         for stream in &mut self.streams {
-            if let Some(line) = stream.lines.partial() {
-                stream.understand(&line, wholeness, &mut news);
-            }
+            stream.still(wholeness, &mut news);
         }
         news
     }
@@ -101,34 +128,73 @@ impl Output {
     /// prompt in it is a new prompt.
     pub(crate) fn break_lines(&mut self) {
         for stream in &mut self.streams {
-            stream.lines.finish();
-            stream.prompted = false;
+            stream.view.break_line();
+            stream.sense.prompted = false;
+            stream.glimpse = None;
         }
+    }
+
+    /// The next answer to a question that the child has asked its terminal.
+    pub(crate) fn reply(&mut self) -> Option<String> {
+        self.streams.iter_mut().find_map(|stream| stream.view.reply())
     }
 }
 
 impl Stream {
     fn take(&mut self, length: usize) -> News {
         let mut news = News::default();
-        let mut whole = Vec::new();
+        let Self { view, sense, buffer, .. } = self;
+        let mut whole = |line: &Line| {
+            sense.understand(line, Wholeness::Whole, &mut news);
+            sense.prompted = false;
+        };
         if length == 0 {
             self.reader = None;
-            whole.extend(self.lines.finish());
+            view.finish(&mut whole);
         } else {
-            self.lines.feed(&self.buffer[..length], |line| whole.push(line));
+            view.feed(&buffer[..length], &mut whole);
+            resize(buffer, length);
         }
-        for line in &whole {
-            self.understand(line, Wholeness::Whole, &mut news);
-            self.prompted = false;
-        }
-        if !self.prompted
-            && let Some(line) = self.lines.partial().filter(|line| self.matcher.is_prompt(&line.text))
+        if !self.sense.prompted
+            && self.sense.matcher.has_prompt()
+            && self.view.touched()
+            && let Some(line) = self.view.partial().filter(|line| self.sense.matcher.is_prompt(&line.text))
         {
-            self.understand(&line, Wholeness::Partial, &mut news);
+            self.sense.understand(&line, Wholeness::Partial, &mut news);
         }
         news
     }
 
+    fn still(&mut self, wholeness: Wholeness, news: &mut News) {
+        // The prompt of the present line stays reported: these are other rows.
+        self.view.settle(&mut |line| self.sense.understand(line, Wholeness::Whole, news));
+        let Some(line) = self.view.partial() else {
+            self.glimpse = None;
+            return;
+        };
+        let now = Instant::now();
+        let known = self.glimpse.take().filter(|glimpse| glimpse.line == line);
+        let mut glimpse = known.unwrap_or(Glimpse { line, since: now, settled: false });
+        let old = !glimpse.settled && now.duration_since(glimpse.since) >= SETTLED;
+        let wholeness = if old { Wholeness::Settled } else { wholeness };
+        glimpse.settled |= wholeness == Wholeness::Settled;
+        self.sense.understand(&glimpse.line, wholeness, news);
+        self.glimpse = Some(glimpse);
+    }
+}
+
+/// A buffer that a read has filled grows; one that is mostly empty shrinks.
+fn resize(buffer: &mut Vec<u8>, length: usize) {
+    let size = buffer.len();
+    if length == size && size < LARGE {
+        buffer.resize(size * 2, 0);
+    } else if length < size / 4 && size > SMALL {
+        buffer.truncate(size / 2);
+        buffer.shrink_to_fit();
+    }
+}
+
+impl Sense {
     fn understand(&mut self, line: &Line, wholeness: Wholeness, news: &mut News) {
         for seen in self.matcher.read(line, wholeness) {
             if seen == Seen::Prompt && std::mem::replace(&mut self.prompted, true) {
@@ -137,15 +203,17 @@ impl Stream {
             news.seen.push(seen);
         }
         if wholeness == Wholeness::Whole && explains(&line.text) {
-            news.words = Some(line.text.clone());
+            news.words.get_or_insert_default().clone_from(&line.text);
         }
     }
 }
 
+static EXPLAINS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let words = "(?i)error|fail|couldn't|could not|cannot|unable|denied|refused|invalid|not ";
+    Pattern::try_from(words.to_owned()).ok().map(|pattern| pattern.0)
+});
+
 /// Whether a line may explain why a login did not come about. Others are not kept: some CLIs print tokens.
 fn explains(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["error", "fail", "couldn't", "could not", "cannot", "unable", "denied", "refused", "invalid", "not "]
-        .iter()
-        .any(|word| text.contains(word))
+    EXPLAINS.as_ref().is_some_and(|words| words.is_match(text.as_bytes()))
 }

@@ -2,13 +2,11 @@
 
 use std::io::Cursor;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 
-use super::output::Output;
-use crate::Registry;
+use super::output::{Output, Reader};
 use crate::matcher::{Matcher, Seen};
-
-type Reader = Box<dyn AsyncRead + Send + Unpin>;
+use crate::{Registry, Terminal};
 
 /// The recorded bytes of each stream.
 fn recorded(name: &str) -> Vec<Vec<u8>> {
@@ -22,8 +20,8 @@ fn recorded(name: &str) -> Vec<Vec<u8>> {
 }
 
 /// Everything that a session would hear, first mentions only.
-async fn replay(readers: Vec<Reader>, matcher: impl Fn() -> Matcher) -> Vec<Seen> {
-    let mut output = Output::new(readers, 8192, matcher);
+async fn replay(readers: Vec<Reader>, terminal: Terminal, matcher: impl Fn() -> Matcher) -> Vec<Seen> {
+    let mut output = Output::new(readers, terminal, 8192, matcher);
     let mut heard = Vec::new();
     while !output.ended() {
         for seen in output.next().await.seen {
@@ -191,16 +189,20 @@ async fn recordings_of_real_clis_cut_at_every_byte() {
         let matcher = || Matcher::new(provider, provider.recipe(recipe).unwrap());
         let streams = recorded(name);
         let longest = streams.iter().map(Vec::len).max().unwrap();
-        for cut in 0..=longest {
+        // What was recorded on a terminal is read as a screen as well.
+        let pty: &[Terminal] = if name.ends_with("-pty") { &[Terminal::WIDE] } else { &[] };
+        for (terminal, cut) in
+            [Terminal::Pipe].iter().chain(pty).flat_map(|on| (0..=longest).map(move |at| (*on, at)))
+        {
             let reader = |bytes: &Vec<u8>| -> Reader {
                 let (head, tail) = bytes.split_at(cut.min(bytes.len()));
                 Box::new(Cursor::new(head.to_vec()).chain(Cursor::new(tail.to_vec())))
             };
-            let heard = replay(streams.iter().map(reader).collect(), matcher).await;
+            let heard = replay(streams.iter().map(reader).collect(), terminal, matcher).await;
             // Two streams have no order among each other.
             let complete = expected.iter().all(|seen| heard.contains(seen)) && heard.len() == expected.len();
             let same = if streams.len() == 1 { heard == expected } else { complete };
-            assert!(same, "{name} cut at {cut}: {heard:#?}");
+            assert!(same, "{name} on {terminal:?} cut at {cut}: {heard:#?}");
         }
     }
 }

@@ -13,3 +13,4 @@ mod proof;
 mod registry;
 mod screen;
 mod sqlite;
+mod terminal;
