@@ -141,12 +141,19 @@ impl Row {
 
     /// Reads the row from a column on, without the blanks at its end.
     pub(crate) fn read(&self, from: usize, line: &mut Line) {
-        line.text.clear();
         let cells = self.cells.get(from..).unwrap_or_default();
         let end =
             cells.iter().rposition(|cell| *cell != WIDE && !cell.is_whitespace()).map_or(0, |at| at + 1);
-        line.text.reserve(end);
-        line.text.extend(cells[..end].iter().filter(|cell| **cell != WIDE));
+        let cells = &cells[..end];
+        line.text.clear();
+        if cells.iter().all(|cell| (' '..='~').contains(cell)) {
+            // Nearly every row. A byte a cell is several times as fast as a character a cell.
+            let mut bytes = std::mem::take(&mut line.text).into_bytes();
+            bytes.extend(cells.iter().map(|cell| *cell as u8));
+            line.text = String::from_utf8(bytes).unwrap_or_default();
+        } else {
+            line.text.extend(cells.iter().filter(|cell| **cell != WIDE));
+        }
         line.links.clone_from(&self.links);
     }
 }

@@ -20,11 +20,13 @@
 //! - At the end of the stream everything unread is read.
 //! - The cursor's row is the unfinished line, in which a prompt may stand: [`Screen::partial`].
 
+mod canvas;
 mod page;
 #[cfg(test)]
 mod tests;
 
-use page::{Canvas, Drawing};
+use canvas::Canvas;
+use page::Drawing;
 
 use crate::decoder::Decoder;
 use crate::row::Line;

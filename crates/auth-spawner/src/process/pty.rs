@@ -137,8 +137,10 @@ impl AsyncWrite for Terminal {
         silence(self.0.get_ref())?;
         loop {
             let mut ready = ready!(self.0.poll_write_ready(context))?;
-            if let Ok(written) = ready.try_io(|file| file.get_ref().write(bytes)) {
-                return Poll::Ready(written);
+            match ready.try_io(|file| file.get_ref().write(bytes)) {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(written) => return Poll::Ready(written),
+                Err(_would_block) => {}
             }
         }
     }

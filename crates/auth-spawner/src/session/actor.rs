@@ -7,12 +7,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::AsyncWrite;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::opening::open;
-use super::output::{News, Output, SETTLED};
+use super::output::{News, Output};
 use super::replies::Replies;
 use super::report::Report;
+use super::timers::Timers;
 use super::{Inbox, Submit};
 use crate::check::{Question, Verdict};
 use crate::error::SubmitError;
@@ -26,18 +27,8 @@ use crate::snapshot::Snapshot;
 use crate::spawner::{LoginRequest, Shared};
 use crate::token::Token;
 
-/// A line that has been still this long is looked at for a prompt.
-const STILL: Duration = Duration::from_millis(100);
-/// Under output that never stops, what is unread is looked at in the first pause of this length ...
-const PAUSE: Duration = Duration::from_millis(20);
-/// ... after this long ...
-const PATIENT: Duration = Duration::from_millis(400);
-/// ... or, when there is no pause either, after this long.
-const LATE: Duration = Duration::from_millis(500);
 /// How long output is still read after the child has ended: a grandchild may hold it open for ever.
 const DRAIN: Duration = Duration::from_millis(200);
-/// How often the credential file is looked at.
-const TICK: Duration = Duration::from_secs(1);
 /// Ticks after which an unchanged new file is asked about again.
 const ASK_AGAIN: u32 = 5;
 
@@ -152,37 +143,6 @@ enum Event {
     Deadline,
 }
 
-/// The moments that a session waits for.
-struct Timers {
-    deadline: Instant,
-    tick: Interval,
-    still: Option<(Instant, Wholeness)>,
-    /// Since when something has been unread.
-    unread: Option<Instant>,
-    drain: Option<Instant>,
-}
-
-impl Timers {
-    /// Output came just now, and something of it may be unread.
-    fn heard(&mut self, unread: bool) {
-        let now = Instant::now();
-        self.unread = unread.then(|| self.unread.unwrap_or(now));
-        self.still = self.unread.map(|since| (next_look(since, now), Wholeness::Partial));
-    }
-
-    /// What is unread has been looked at; says what is to be looked at next, if nothing more comes.
-    fn looked(&mut self, wholeness: Wholeness) {
-        self.unread = None;
-        self.still =
-            (wholeness == Wholeness::Partial).then(|| (Instant::now() + SETTLED, Wholeness::Settled));
-    }
-}
-
-/// When to look at what has been unread `since` then, if nothing more comes after `last`.
-fn next_look(since: Instant, last: Instant) -> Instant {
-    (last + STILL).min((since + PATIENT).max(last + PAUSE)).min(since + LATE)
-}
-
 /// Pends for ever without a moment.
 async fn moment(at: Option<Instant>) {
     match at {
@@ -207,10 +167,7 @@ impl Session {
     async fn live(&mut self) {
         let left = self.request.expires_at.saturating_sub(self.shared.now());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut timers =
-            Timers { deadline: Instant::now() + left, tick, still: None, unread: None, drain: None };
+        let mut timers = Timers::new(Instant::now() + left);
         let mut exited = None;
         loop {
             let event = self.next_event(&mut timers).await;
@@ -373,26 +330,5 @@ impl Session {
         self.work.glanced = Some(found);
         self.work.ticks = 0;
         Some(Input::FileChanged)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unread_output_is_looked_at_in_a_pause_and_never_late() {
-        let start = Instant::now();
-        let check = |last: u64, look: u64| {
-            let at = |after| start + Duration::from_millis(after);
-            assert_eq!(next_look(start, at(last)), at(look), "last output after {last} ms");
-        };
-        // Still at once, still later, a spinner, and output without a pause.
-        check(0, 100);
-        check(250, 350);
-        check(320, 400);
-        check(395, 415);
-        check(490, 500);
-        check(3000, 500);
     }
 }

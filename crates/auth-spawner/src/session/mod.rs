@@ -9,6 +9,7 @@ mod output;
 mod recordings;
 mod replies;
 mod report;
+mod timers;
 mod view;
 
 pub(crate) use actor::run;

@@ -28,6 +28,8 @@ pub(crate) struct Output {
     streams: Vec<Stream>,
     /// Which stream is looked at first, so that a flood on one cannot silence the other.
     turn: usize,
+    /// Bytes read since others had their turn.
+    unbroken: usize,
 }
 
 struct Stream {
@@ -75,7 +77,7 @@ impl Output {
             sense: Sense { matcher: matcher(), prompted: false },
             glimpse: None,
         };
-        Self { streams: readers.into_iter().map(stream).collect(), turn: 0 }
+        Self { streams: readers.into_iter().map(stream).collect(), turn: 0, unbroken: 0 }
     }
 
     /// Whether every stream has ended.
@@ -91,6 +93,11 @@ impl Output {
     /// Waits for the next chunk of any stream and says what it means. Pends for ever once all have ended.
     /// Nothing is lost when the wait is given up.
     pub(crate) async fn next(&mut self) -> News {
+        // Reading a flood takes time, and the runtime would allow many reads before it turns to others.
+        if self.unbroken >= LARGE {
+            tokio::task::yield_now().await;
+            self.unbroken = 0;
+        }
         let count = self.streams.len();
         self.turn = self.turn.wrapping_add(1);
         let turn = self.turn;
@@ -111,6 +118,7 @@ impl Output {
             Poll::Pending
         })
         .await;
+        self.unbroken += length;
         self.streams[position].take(length)
     }
 
@@ -216,4 +224,51 @@ static EXPLAINS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// Whether a line may explain why a login did not come about. Others are not kept: some CLIs print tokens.
 fn explains(text: &str) -> bool {
     EXPLAINS.as_ref().is_some_and(|words| words.is_match(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::Registry;
+
+    fn output(reader: Reader) -> Output {
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider("claude").unwrap();
+        let matcher = Matcher::new(provider, provider.recipe("login").unwrap());
+        Output::new(vec![reader], Terminal::WIDE, 8192, || matcher.clone())
+    }
+
+    #[tokio::test]
+    async fn the_buffer_grows_with_a_flood_and_shrinks_after_it() {
+        let (mut child, reader) = duplex(LARGE);
+        let mut output = output(Box::new(reader));
+        let mut sizes = Vec::new();
+        for chunk in [SMALL, 2 * SMALL, 4 * SMALL, 8 * SMALL, LARGE, 3, LARGE / 2, 3, 3, 3, 3, 3] {
+            sizes.push(output.streams[0].buffer.len() / SMALL);
+            child.write_all(&vec![b'x'; chunk]).await.unwrap();
+            output.next().await;
+        }
+        assert_eq!(sizes, [1, 2, 4, 8, 16, 16, 8, 16, 8, 4, 2, 1]);
+    }
+
+    /// The cursor rests on an address without a line feed, and something else moves all the time.
+    #[tokio::test(start_paused = true)]
+    async fn an_unfinished_row_settles_beside_a_spinner() {
+        const ADDRESS: &str = "https://claude.com/cai/oauth/authorize?state=s";
+        let (mut child, reader) = duplex(LARGE);
+        let mut output = output(Box::new(reader));
+        child.write_all(format!("\x1b[3;1H{ADDRESS}").as_bytes()).await.unwrap();
+        let mut heard = Vec::new();
+        for turn in 0..10 {
+            child.write_all(format!("\x1b7\x1b[1;1H{turn}\x1b8").as_bytes()).await.unwrap();
+            heard.push(output.next().await.seen.len());
+            tokio::time::advance(Duration::from_millis(400)).await;
+            heard.push(output.still(Wholeness::Partial).seen.len());
+        }
+        // After a second, and once: looked at after 400, 800, 1200, 1600 ms, of which the first counts as the begin.
+        let expected: Vec<usize> = (0..20).map(|look| usize::from(look == 7)).collect();
+        assert_eq!(heard, expected);
+    }
 }

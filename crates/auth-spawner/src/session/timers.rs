@@ -1,0 +1,77 @@
+//! The moments that a session waits for.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+use super::output::SETTLED;
+use crate::matcher::Wholeness;
+
+/// A line that has been still this long is looked at for a prompt.
+const STILL: Duration = Duration::from_millis(100);
+/// Under output that never stops, what is unread is looked at in the first pause of this length ...
+const PAUSE: Duration = Duration::from_millis(20);
+/// ... after this long ...
+const PATIENT: Duration = Duration::from_millis(400);
+/// ... or, when there is no pause either, after this long.
+const LATE: Duration = Duration::from_millis(500);
+/// How often the credential file is looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The moments that a session waits for.
+pub(super) struct Timers {
+    pub(super) deadline: Instant,
+    pub(super) tick: Interval,
+    pub(super) still: Option<(Instant, Wholeness)>,
+    /// Since when something has been unread.
+    unread: Option<Instant>,
+    pub(super) drain: Option<Instant>,
+}
+
+impl Timers {
+    pub(super) fn new(deadline: Instant) -> Self {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { deadline, tick, still: None, unread: None, drain: None }
+    }
+
+    /// Output came just now, and something of it may be unread.
+    pub(super) fn heard(&mut self, unread: bool) {
+        let now = Instant::now();
+        self.unread = unread.then(|| self.unread.unwrap_or(now));
+        self.still = self.unread.map(|since| (next_look(since, now), Wholeness::Partial));
+    }
+
+    /// What is unread has been looked at; says what is to be looked at next, if nothing more comes.
+    pub(super) fn looked(&mut self, wholeness: Wholeness) {
+        self.unread = None;
+        self.still =
+            (wholeness == Wholeness::Partial).then(|| (Instant::now() + SETTLED, Wholeness::Settled));
+    }
+}
+
+/// When to look at what has been unread `since` then, if nothing more comes after `last`.
+fn next_look(since: Instant, last: Instant) -> Instant {
+    (last + STILL).min((since + PATIENT).max(last + PAUSE)).min(since + LATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unread_output_is_looked_at_in_a_pause_and_never_late() {
+        let start = Instant::now();
+        let check = |last: u64, look: u64| {
+            let at = |after| start + Duration::from_millis(after);
+            assert_eq!(next_look(start, at(last)), at(look), "last output after {last} ms");
+        };
+        // Still at once, still later, a spinner, and output without a pause.
+        check(0, 100);
+        check(250, 350);
+        check(320, 400);
+        check(395, 415);
+        check(490, 500);
+        check(3000, 500);
+    }
+}
