@@ -267,7 +267,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(400)).await;
             heard.push(output.still(Wholeness::Partial).seen.len());
         }
-        // After a second, and once: looked at after 400, 800, 1200, 1600 ms, of which the first counts as the begin.
+        // Once, when it has been the same for a second: first seen at 400 ms, so not yet at 1200 but at 1600.
         let expected: Vec<usize> = (0..20).map(|look| usize::from(look == 7)).collect();
         assert_eq!(heard, expected);
     }
