@@ -178,6 +178,14 @@ pub struct Patterns {
 #[serde(try_from = "String")]
 pub struct Pattern(pub(crate) regex::bytes::Regex);
 
+impl Pattern {
+    /// The expression as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
 impl TryFrom<String> for Pattern {
     type Error = regex::Error;
 

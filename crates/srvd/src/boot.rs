@@ -2,7 +2,7 @@
 
 mod error;
 mod lock;
-mod shims;
+pub(crate) mod shims;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -177,7 +177,7 @@ async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<S
 ///
 /// # Errors
 /// [`BootError`] naming the file that cannot be used.
-pub fn registry(config: &Config) -> Result<Registry, BootError> {
+pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
     let dir = config.config_dir.join("providers.d");
     let unreadable =
         |source| BootError::Config(crate::config::ConfigError::Unreadable { path: dir.clone(), source });

@@ -1,5 +1,7 @@
 //! `docs/protocol.md`, made from the types, the error list and the topics, so that it cannot say anything else.
 
+mod providers;
+
 use std::fmt::Write as _;
 
 use rpc_engine::ENGINE_ERRORS;
@@ -8,6 +10,8 @@ use serde_json::{Map, Value};
 use crate::api::events::TOPICS;
 use crate::error::Kind;
 use crate::routes;
+
+pub use providers::providers_markdown;
 
 /// The whole document. A test compares it with `docs/protocol.md`.
 pub fn protocol_markdown() -> String {

@@ -11,7 +11,7 @@ use crate::private;
 const NAMES: &[&str] = &["xdg-open", "x-www-browser", "www-browser", "sensible-browser", "open", "wslview"];
 
 /// A directory of do-nothing programs that comes first on the children's `PATH`.
-pub(super) struct Shims {
+pub(crate) struct Shims {
     dir: PathBuf,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Shims {
 ///
 /// # Errors
 /// The I/O error.
-pub(super) fn install(runtime_dir: &Path) -> io::Result<Shims> {
+pub(crate) fn install(runtime_dir: &Path) -> io::Result<Shims> {
     let dir = runtime_dir.join("browser");
     private::directory(&dir).map_err(io::Error::other)?;
     for name in NAMES {
@@ -37,12 +37,12 @@ pub(super) fn install(runtime_dir: &Path) -> io::Result<Shims> {
 
 impl Shims {
     /// The value of `BROWSER`.
-    pub(super) fn browser(&self) -> PathBuf {
+    pub(crate) fn browser(&self) -> PathBuf {
         self.dir.join("x-www-browser")
     }
 
     /// The environment with the directory first on its `PATH`.
-    pub(super) fn apply(&self, env: ChildEnv) -> ChildEnv {
+    pub(crate) fn apply(&self, env: ChildEnv) -> ChildEnv {
         let mut env = env;
         let path = env.value("PATH").unwrap_or_default();
         let path = format!("{}:{path}", self.dir.display());

@@ -1,10 +1,10 @@
-//! `srvd bundles`, `srvd accounts`, `srvd providers`.
+//! `srvd bundles`, `srvd accounts`.
 
 use super::client::Connection;
 use super::failure::Failure;
 use super::ui::{Ui, plain_line};
 use super::{resolve, table};
-use crate::api::{account, bundle, provider};
+use crate::api::{account, bundle};
 use crate::app::now;
 
 /// What every list takes.
@@ -31,13 +31,6 @@ pub(super) struct AccountsArgs {
     /// Only the accounts of this provider
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
-    #[command(flatten)]
-    format: Format,
-}
-
-/// `srvd providers`.
-#[derive(Debug, clap::Args)]
-pub(super) struct ProvidersArgs {
     #[command(flatten)]
     format: Format,
 }
@@ -116,38 +109,8 @@ pub(super) fn report_corrupt(corrupt: &[account::Corrupt], ui: &Ui) {
     }
 }
 
-/// Lists the providers.
-pub(super) async fn providers(args: &ProvidersArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
-    let providers = daemon.call(&provider::List {}).await?;
-    if args.format.json {
-        return ui.json(&providers);
-    }
-    let rows = providers.providers.into_iter().map(provider_row);
-    ui.result(&table::draw(
-        ui,
-        &["PROVIDER", "INSTALLED", "VERSION", "PATH, OR HOW TO INSTALL IT", "LOGIN"],
-        rows,
-    ))
-}
-
-fn provider_row(provider: provider::Provider) -> Vec<String> {
-    let (installed, version, place) = match provider.cli {
-        cli if cli.found => ("yes", cli.version, cli.path),
-        cli if cli.install.is_some() => ("no", None, cli.install),
-        _ => ("-", None, None),
-    };
-    vec![
-        provider.id,
-        installed.to_owned(),
-        version.unwrap_or_default(),
-        place.unwrap_or_default(),
-        provider.login_kinds.join(", "),
-    ]
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::table::tests::ui;
     use super::*;
     use crate::api::{Evidence, Status};
 
@@ -214,34 +177,5 @@ pub(super) mod tests {
             account_row(&account("codex", Some("a@b.c"), Status::NeedsReauth), std::slice::from_ref(&one), 0);
         assert_eq!(row, ["codex", "a@b.c", "login", "! needs login", "in 1 h", "work, gone", "a1"]);
         assert_eq!(bundle_row(one), ["work", "codex !", "", "b1"]);
-    }
-
-    #[test]
-    fn a_provider_that_is_not_installed_says_how_to_install_it() {
-        let cli = |found: bool, install: Option<&str>| provider::Cli {
-            found,
-            path: found.then(|| "/bin/codex".to_owned()),
-            version: found.then(|| "1.2".to_owned()),
-            install: install.map(str::to_owned),
-        };
-        let provider = |id: &str, cli: provider::Cli| provider::Provider {
-            id: id.to_owned(),
-            aliases: Vec::new(),
-            display_name: id.to_owned(),
-            class: "oauth".to_owned(),
-            cli,
-            requires_tty: false,
-            login_kinds: vec!["browser".to_owned(), "api_key".to_owned()],
-        };
-        let npm = Some("npm install -g codex");
-        let rows =
-            [provider("a", cli(true, npm)), provider("b", cli(false, npm)), provider("c", cli(false, None))];
-        assert_eq!(
-            table::draw(&ui(None), &["P", "I", "V", "WHERE", "L"], rows.map(provider_row)),
-            "P  I    V    WHERE                 L\n\
-             a  yes  1.2  /bin/codex            browser, api_key\n\
-             b  no        npm install -g codex  browser, api_key\n\
-             c  -                               browser, api_key"
-        );
     }
 }

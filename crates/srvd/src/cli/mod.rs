@@ -12,6 +12,7 @@ mod launch;
 mod list;
 mod login;
 mod prompt;
+mod providers;
 mod resolve;
 mod serve;
 mod status;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use rustix::fs::Mode;
 
+use crate::boot::BootError;
 use crate::config::{Config, Flags};
 use crate::environment::Environment;
 pub use client::EVENT_NAMES;
@@ -32,6 +34,7 @@ pub use client::EVENT_NAMES;
 use client::Connection;
 use failure::{Failure, code};
 use interrupt::Interrupt;
+use providers::{Action, ProvidersArgs};
 use ui::Ui;
 
 /// The identity daemon for AI coding agents: log in once, and start every agent with the right account
@@ -95,8 +98,8 @@ enum Command {
     Bundles(list::BundlesArgs),
     /// List the accounts
     Accounts(list::AccountsArgs),
-    /// List the providers, and which of their CLIs are installed
-    Providers(list::ProvidersArgs),
+    /// List the providers and their CLIs, or check that installed CLIs still behave as expected
+    Providers(ProvidersArgs),
     /// Show the daemon and who is logged in where
     Status(status::StatusArgs),
     /// Wait until the daemon answers
@@ -172,8 +175,15 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),
         Some(Command::Exec(args)) => {
             let config = config()?;
-            let prepared = block_on(|| launch::prepare(args, &config))?;
+            let prepared = block_on(async || launch::prepare(args, &config).await)?;
             Err(launch::become_program(&prepared, mask))
+        }
+        Some(Command::Providers(ProvidersArgs { action: Some(Action::Check(args)), .. })) => {
+            providers::check(&args, &config()?, environment, ui)
+        }
+        Some(Command::Providers(ProvidersArgs { action: Some(Action::Doc), .. })) => {
+            let text = crate::reference::providers_markdown().map_err(BootError::from)?;
+            ui.print(text.as_bytes())
         }
         Some(command) => converse(command, &config()?, ui),
     }
@@ -212,7 +222,7 @@ async fn talk(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure>
         Command::Env(args) => launch::env(args, &daemon, ui).await,
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
         Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
-        Command::Providers(args) => list::providers(&args, &daemon, ui).await,
+        Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
         Command::Status(args) => status::run(&args, &daemon, ui).await,
         other => Err(Failure::new(code::BUG, format!("{other:?} is no command of a client"))),
     }

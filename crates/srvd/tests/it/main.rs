@@ -13,6 +13,7 @@ mod keys;
 mod launch;
 mod logins;
 mod program;
+mod providers;
 mod real_clis;
 mod refusals;
 mod standin;

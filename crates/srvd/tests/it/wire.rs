@@ -47,6 +47,18 @@ fn the_document_is_what_the_code_says() {
     );
 }
 
+#[test]
+fn the_manual_of_the_providers_is_what_the_registry_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    let made = Home::new().run(&["providers", "doc"]);
+    assert!(made.status.success());
+    assert!(
+        written.as_bytes() == made.stdout,
+        "docs/providers.md is stale; run: cargo run -p srvd -- providers doc > docs/providers.md"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn discover_names_every_method_and_resolves_every_reference() {
     let daemon = Home::new().start();
@@ -115,7 +127,7 @@ async fn a_provider_is_listed_with_what_a_frontend_needs() {
         find("fake"),
         json!({
             "id": "fake", "aliases": ["fake-cli"], "displayName": "Fake", "class": "oauth", "requiresTty": false,
-            "cli": {"found": true, "path": path, "install": "build the examples of auth-spawner"},
+            "cli": {"found": true, "path": path, "version": "1.2.3", "install": "build the examples of auth-spawner"},
             "loginKinds": ["pipe", "pty", "device", "token"],
         })
     );

@@ -1,0 +1,134 @@
+//! `srvd providers`: what the registry knows, what of it is installed, and whether it still holds.
+
+mod check;
+mod report;
+
+use super::client::Connection;
+use super::failure::Failure;
+use super::list::Format;
+use super::table;
+use super::ui::Ui;
+use crate::api::provider;
+
+pub(super) use check::run as check;
+
+/// `srvd providers`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct ProvidersArgs {
+    #[command(subcommand)]
+    pub(super) action: Option<Action>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What can be done about providers.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Action {
+    /// List the providers, and which of their CLIs are installed (the default)
+    List {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Check that the installed CLIs still behave as srvd expects; needs no daemon
+    ///
+    /// Each login of each installed CLI is started in an empty directory, watched until it shows its address or its
+    /// code, and cancelled. Nothing is logged in, and your own logins are not touched. Run it after a CLI was updated.
+    #[command(after_help = "\
+Exit codes:
+   0  everything that could be checked matches
+   1  something does not match any more
+  64  there is no such provider, or it has no CLI
+  69  the CLI that was named is not installed")]
+    Check(CheckArgs),
+    /// Print the manual of all providers that this srvd knows, in Markdown
+    Doc,
+}
+
+/// `srvd providers check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// Only this provider, by id or alias
+    #[arg(value_name = "ID")]
+    pub(super) provider: Option<String>,
+    /// How long a login may take to show its address or its code
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(super) wait: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ProvidersArgs {
+    /// How a list is printed.
+    pub(super) fn format(&self) -> &Format {
+        match &self.action {
+            Some(Action::List { format }) => format,
+            _ => &self.format,
+        }
+    }
+}
+
+/// Lists the providers as the daemon knows them.
+pub(super) async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let providers = daemon.call(&provider::List {}).await?;
+    if format.json {
+        return ui.json(&providers);
+    }
+    let rows = providers.providers.into_iter().map(row);
+    ui.result(&table::draw(
+        ui,
+        &["PROVIDER", "INSTALLED", "VERSION", "PATH, OR HOW TO INSTALL IT", "LOGIN"],
+        rows,
+    ))
+}
+
+fn row(provider: provider::Provider) -> Vec<String> {
+    let (installed, version, place) = match provider.cli {
+        cli if cli.found => ("yes", cli.version, cli.path),
+        cli if cli.install.is_some() => ("no", None, cli.install),
+        _ => ("-", None, None),
+    };
+    vec![
+        provider.id,
+        installed.to_owned(),
+        version.unwrap_or_default(),
+        place.unwrap_or_default(),
+        provider.login_kinds.join(", "),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::ui;
+    use super::*;
+
+    #[test]
+    fn a_provider_that_is_not_installed_says_how_to_install_it() {
+        let cli = |found: bool, install: Option<&str>| provider::Cli {
+            found,
+            path: found.then(|| "/bin/codex".to_owned()),
+            version: found.then(|| "1.2".to_owned()),
+            install: install.map(str::to_owned),
+        };
+        let provider = |id: &str, cli: provider::Cli| provider::Provider {
+            id: id.to_owned(),
+            aliases: Vec::new(),
+            display_name: id.to_owned(),
+            class: "oauth".to_owned(),
+            cli,
+            requires_tty: false,
+            login_kinds: vec!["browser".to_owned(), "api_key".to_owned()],
+        };
+        let npm = Some("npm install -g codex");
+        let rows =
+            [provider("a", cli(true, npm)), provider("b", cli(false, npm)), provider("c", cli(false, None))];
+        assert_eq!(
+            table::draw(&ui(None), &["P", "I", "V", "WHERE", "L"], rows.map(row)),
+            "P  I    V    WHERE                 L\n\
+             a  yes  1.2  /bin/codex            browser, api_key\n\
+             b  no        npm install -g codex  browser, api_key\n\
+             c  -                               browser, api_key"
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! `srvd providers check`: starts each login of each installed CLI up to the point where a person is needed.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auth_spawner::{
+    ChildEnv, Cli, ConfirmedLogin, FailureKind, LoginRequest, Provider, Recipe, Registry, SaveError, Saved,
+    Sink, Snapshot, SpawnLimits, Spawner, SpawnerConfig, StartError, Version, VersionQuestion,
+};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use super::CheckArgs;
+use super::report::{Observed, Outcome, ProviderReport, RecipeReport, complete, judge, render};
+use crate::app::now;
+use crate::boot;
+use crate::cli::failure::{Failure, code};
+use crate::cli::interrupt::Interrupt;
+use crate::cli::ui::Ui;
+use crate::config::Config;
+use crate::environment::Environment;
+
+/// How long a CLI may take to tell its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a cancelled login may take to end; it asks, waits and kills well within it.
+const ENDING: Duration = Duration::from_secs(30);
+
+/// Everything that was checked, for `--json`.
+#[derive(Serialize)]
+struct Reports<'a> {
+    providers: &'a [ProviderReport],
+}
+
+/// Checks one provider or all of them.
+pub(crate) fn run(
+    args: &CheckArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let registry = boot::registry(config)?;
+    let chosen = choose(&registry, args.provider.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::io)?;
+    let reports = runtime.block_on(async {
+        let mut interrupt = Interrupt::listen()?;
+        let scratch = Scratch::make(environment).map_err(cannot_create)?;
+        let checker = Checker::new(config, registry, &scratch, Duration::from_secs(args.wait))?;
+        tokio::select! {
+            reports = checker.all(&chosen, ui) => Ok(reports),
+            code = interrupt.next() => {
+                checker.spawner.shutdown(ENDING).await;
+                Err(Failure::silent(code))
+            }
+        }
+    });
+    // A read that still blocks a thread must not keep the program from ending.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    let reports = reports?;
+    if args.json {
+        ui.json(&Reports { providers: &reports })?;
+    } else {
+        ui.result(&render(&reports, ui))?;
+    }
+    if reports.iter().any(|report| report.outcome == Outcome::Mismatch) {
+        return Err(Failure::silent(code::FAILED));
+    }
+    let missing = reports.iter().find(|report| report.outcome == Outcome::NotInstalled);
+    match missing.filter(|_| args.provider.is_some()) {
+        Some(report) => {
+            Err(Failure::new(code::UNAVAILABLE, format!("the CLI of {} is not installed", report.id))
+                .hint(format!("install it with: {}", report.install)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn choose(registry: &Registry, wanted: Option<&str>) -> Result<Vec<Arc<Provider>>, Failure> {
+    let Some(wanted) = wanted else {
+        return Ok(registry.iter().filter(|provider| provider.cli.is_some()).cloned().collect());
+    };
+    match registry.provider(wanted) {
+        Some(provider) if provider.cli.is_some() => Ok(vec![Arc::clone(provider)]),
+        Some(provider) => {
+            Err(Failure::new(code::USAGE, format!("{} takes API keys and has no CLI to check", provider.id)))
+        }
+        None => Err(Failure::new(code::USAGE, format!("there is no provider {wanted}"))
+            .hint(format!("known providers: {}", registry.ids().join(", ")))),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
+fn cannot_create(error: io::Error) -> Failure {
+    Failure::new(code::CANNOT_CREATE, format!("cannot create a temporary directory: {error}"))
+}
+
+/// A directory of this check alone, which goes with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(environment: &Environment) -> io::Result<Self> {
+        let parent = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
+        let path = parent.join(format!("srvd-check-{}", uuid::Uuid::new_v4().simple()));
+        // It must be new: what somebody else put there is not used.
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+
+    fn directory(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.0.join(name);
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is in the temporary directory, where it may stay.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Takes no login.
+struct Refusing;
+
+impl Sink for Refusing {
+    fn moved(&self, _: Snapshot) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    fn shown(&self, _: &Snapshot) {}
+
+    fn save(&self, _: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
+        let refusal = SaveError {
+            kind: FailureKind::Storage,
+            message: "it logged in without a person, and a check keeps no login".to_owned(),
+        };
+        std::future::ready(Err(refusal)).boxed()
+    }
+}
+
+struct Checker<'a> {
+    registry: Registry,
+    search_path: &'a [PathBuf],
+    environment: ChildEnv,
+    scratch: &'a Scratch,
+    spawner: Spawner,
+    wait: Duration,
+}
+
+impl<'a> Checker<'a> {
+    fn new(
+        config: &'a Config,
+        registry: Registry,
+        scratch: &'a Scratch,
+        wait: Duration,
+    ) -> Result<Self, Failure> {
+        let shims = boot::shims::install(&scratch.0).map_err(cannot_create)?;
+        let environment = shims.apply(boot::child_env(config));
+        let spawner = Spawner::new(
+            SpawnerConfig {
+                environment: environment.clone(),
+                browser: Some(shims.browser()),
+                shared: scratch.0.join("shared"),
+                limits: SpawnLimits::default(),
+                clock: Arc::new(now),
+            },
+            Arc::new(Refusing),
+        );
+        Ok(Self { registry, search_path: &config.search_path, environment, scratch, spawner, wait })
+    }
+
+    async fn all(&self, providers: &[Arc<Provider>], ui: &Ui) -> Vec<ProviderReport> {
+        let mut reports = Vec::new();
+        // One after the other: several share a callback port.
+        for provider in providers {
+            let Some(cli) = &provider.cli else { continue };
+            if ui.stderr.is_some() {
+                ui.note(&format!("checking {} ...", provider.id));
+            }
+            reports.push(self.provider(provider, cli).await);
+        }
+        reports
+    }
+
+    async fn provider(&self, provider: &Arc<Provider>, cli: &Cli) -> ProviderReport {
+        let mut report = ProviderReport {
+            id: provider.id.clone(),
+            outcome: Outcome::Ok,
+            path: None,
+            version: None,
+            tested: cli.tested.clone(),
+            install: cli.install.clone(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+            recipes: Vec::new(),
+        };
+        let Some(program) = self.find(provider, cli, &mut report).await else {
+            return report;
+        };
+        report.path = Some(program.display().to_string());
+        report.compare_version();
+        for recipe in &cli.recipes {
+            report.recipes.push(self.recipe(provider, recipe, &program).await);
+        }
+        report.conclude();
+        report
+    }
+
+    /// The program to check, if there is one; what is wrong with those that are there goes into the report.
+    async fn find(&self, provider: &Provider, cli: &Cli, report: &mut ProviderReport) -> Option<PathBuf> {
+        let (mut silent, mut strange) = (None, None);
+        for program in auth_spawner::candidates(cli, self.search_path) {
+            let said = match self.version(provider, &program).await {
+                Version::Is(version) => {
+                    report.version = Some(version);
+                    return Some(program);
+                }
+                Version::Other(line) => Some(line),
+                Version::Silent => None,
+            };
+            match (self.owner(provider, cli, &program).await, said) {
+                (Some(owner), _) => report.notes.push(format!("{} belongs to {owner}", program.display())),
+                (None, None) => silent = silent.or(Some(program)),
+                (None, Some(line)) => strange = strange.or(Some((program, line))),
+            }
+        }
+        if let Some(program) = silent {
+            report.problems.push(format!("tells no version with: {}", cli.version_args.join(" ")));
+            return Some(program);
+        }
+        report.outcome = Outcome::NotInstalled;
+        if let Some((program, line)) = strange {
+            report.problems.push(format!("its version is not what this CLI prints: {line:?}"));
+            report.path = Some(program.display().to_string());
+            report.outcome = Outcome::Mismatch;
+        }
+        None
+    }
+
+    /// Another provider whose CLI this program is.
+    async fn owner(&self, provider: &Provider, cli: &Cli, program: &Path) -> Option<String> {
+        for other in self.registry.iter().filter(|other| other.id != provider.id) {
+            let Some(its) = other.cli.as_ref().filter(|its| its.version_pattern.is_some()) else { continue };
+            let shares = its.binaries.iter().any(|name| cli.binaries.contains(name));
+            if shares && matches!(self.version(other, program).await, Version::Is(_)) {
+                return Some(other.id.clone());
+            }
+        }
+        None
+    }
+
+    async fn version(&self, provider: &Provider, program: &Path) -> Version {
+        let question = VersionQuestion {
+            provider,
+            program,
+            environment: &self.environment,
+            shared: &self.scratch.0.join("shared"),
+            timeout: VERSION_TIMEOUT,
+        };
+        question.ask().await
+    }
+
+    async fn recipe(&self, provider: &Arc<Provider>, recipe: &Recipe, program: &Path) -> RecipeReport {
+        let skipped = |why: String| RecipeReport {
+            id: recipe.id.clone(),
+            outcome: Outcome::Skipped,
+            details: vec![why],
+        };
+        let config_dir = match self.scratch.directory(&format!("{}.{}", provider.id, recipe.id)) {
+            Ok(path) => path,
+            Err(error) => return skipped(format!("no directory for it: {error}")),
+        };
+        let id = format!("check-{}", uuid::Uuid::new_v4().simple());
+        // The session's own end comes after the check's, which then has seen all there was to see.
+        let longest = i64::try_from((self.wait + ENDING).as_millis()).unwrap_or(i64::MAX);
+        let request = LoginRequest {
+            id: id.clone(),
+            provider: Arc::clone(provider),
+            recipe: recipe.id.clone(),
+            program: program.to_owned(),
+            args: None,
+            extra_env: Vec::new(),
+            config_dir,
+            scope: id.clone(),
+            expires_at: now().saturating_add(longest),
+            terminal: None,
+        };
+        match self.spawner.start(request) {
+            Ok(()) => match self.observe(&id, recipe).await {
+                Some(observed) => judge(provider, recipe, &observed),
+                None => skipped("nothing is known of the login".to_owned()),
+            },
+            Err(StartError::PortInUse { port }) => {
+                skipped(format!("port {port} is in use by another program"))
+            }
+            Err(error) => skipped(error.to_string()),
+        }
+    }
+
+    /// Waits until the login has shown what it should, has ended, or takes too long, and ends it.
+    async fn observe(&self, id: &str, recipe: &Recipe) -> Option<Observed> {
+        let started = Instant::now();
+        let settled = |snapshot: &Snapshot| complete(recipe, snapshot) || snapshot.state.is_terminal();
+        if let Some(mut follower) = self.spawner.watch(id) {
+            // Whether it came to that shows in the snapshot.
+            let _ = tokio::time::timeout(self.wait, follower.wait_for(settled)).await;
+        }
+        let waited = started.elapsed().as_secs_f64();
+        let seen = self.spawner.snapshot(id);
+        // A login that has ended meanwhile needs no cancelling, and says so.
+        let stuck = tokio::time::timeout(ENDING, self.spawner.cancel(id)).await.is_err();
+        let session = id.to_owned();
+        let sweep = tokio::task::spawn_blocking(move || auth_spawner::end_leftover(&session, None));
+        Some(Observed { snapshot: seen?, waited, left_over: sweep.await.unwrap_or(false), stuck })
+    }
+}

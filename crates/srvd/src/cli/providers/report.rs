@@ -1,0 +1,263 @@
+//! What a check found, in words for people and for programs, and what it means.
+
+use auth_spawner::{Delivery, Provider, Recipe, Snapshot};
+use serde::Serialize;
+
+use crate::cli::table;
+use crate::cli::ui::{Ui, plain_line};
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// Everything is as the registry says.
+    Ok,
+    /// Something is not.
+    Mismatch,
+    /// It could not be tried on this machine now.
+    Skipped,
+    /// It needs the network, and did not get through.
+    NotChecked,
+    /// The CLI is not on this machine.
+    NotInstalled,
+}
+
+impl Outcome {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Mismatch => "DOES NOT MATCH",
+            Self::Skipped => "skipped",
+            Self::NotChecked => "not checked",
+            Self::NotInstalled => "not installed",
+        }
+    }
+}
+
+/// What is known of one provider's CLI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderReport {
+    pub(super) id: String,
+    /// The worst of everything below.
+    pub(super) outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
+    /// The version that the entry was proven with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tested: Option<String>,
+    pub(super) install: String,
+    /// What does not match, apart from the logins.
+    pub(super) problems: Vec<String>,
+    /// What is worth knowing and is no mistake.
+    pub(super) notes: Vec<String>,
+    pub(super) recipes: Vec<RecipeReport>,
+}
+
+/// What is known of one way to log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RecipeReport {
+    pub(super) id: String,
+    pub(super) outcome: Outcome,
+    /// What matched, or what did not.
+    pub(super) details: Vec<String>,
+}
+
+impl ProviderReport {
+    /// Takes the worst of what was found.
+    pub(super) fn conclude(&mut self) {
+        let broken = self.recipes.iter().any(|recipe| recipe.outcome == Outcome::Mismatch);
+        if broken || !self.problems.is_empty() {
+            self.outcome = Outcome::Mismatch;
+        }
+    }
+
+    /// Notes a version that is not the proven one.
+    pub(super) fn compare_version(&mut self) {
+        if let (Some(version), Some(tested)) = (&self.version, &self.tested)
+            && version != tested
+        {
+            self.notes.push(format!("version {version}, and the entry was proven with {tested}"));
+        }
+    }
+}
+
+/// What a login showed before it was cancelled.
+pub(super) struct Observed {
+    pub(super) snapshot: Snapshot,
+    /// How long it was waited for, in seconds.
+    pub(super) waited: f64,
+    /// Whether processes of the login were still there when it had ended.
+    pub(super) left_over: bool,
+    /// Whether the login was still there when it should have ended.
+    pub(super) stuck: bool,
+}
+
+/// Whether the login has shown all that the registry says it shows.
+pub(super) fn complete(recipe: &Recipe, snapshot: &Snapshot) -> bool {
+    missing(recipe, snapshot).is_empty()
+}
+
+fn missing(recipe: &Recipe, snapshot: &Snapshot) -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if recipe.patterns.device_code.is_some() {
+        if snapshot.device_code.is_none() {
+            missing.push("no code");
+        }
+        if snapshot.verification_url.is_none() {
+            missing.push("no address");
+        }
+    } else if snapshot.auth_url.is_none() {
+        missing.push("no address");
+    }
+    if prompts(recipe) && !snapshot.prompt {
+        missing.push("no prompt for a paste");
+    }
+    missing
+}
+
+/// Whether the CLI asks for a paste in words that the registry knows.
+fn prompts(recipe: &Recipe) -> bool {
+    let typed = recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::StdinLine);
+    typed && recipe.patterns.prompt.is_some()
+}
+
+/// Compares what a login showed with what the registry says.
+pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -> RecipeReport {
+    let snapshot = &observed.snapshot;
+    let report = |outcome, details| RecipeReport { id: recipe.id.clone(), outcome, details };
+    let mut wrong: Vec<String> = missing(recipe, snapshot).into_iter().map(str::to_owned).collect();
+    let ended = snapshot.failure.as_ref().map(|failure| match failure.exit_code {
+        Some(code) => format!("{} (exit code {code})", failure.message),
+        None => failure.message.clone(),
+    });
+    if !wrong.is_empty() {
+        wrong.push(ended.unwrap_or_else(|| format!("nothing more in {:.0} s", observed.waited)));
+        let silent = snapshot.device_code.is_none() && address(snapshot).is_none();
+        if silent && !recipe.offline && !observed.left_over && !observed.stuck {
+            wrong.insert(0, "needs the network".to_owned());
+            return report(Outcome::NotChecked, wrong);
+        }
+    }
+    if let Some(address) = address(snapshot)
+        && !snapshot.url_openable
+    {
+        let hosts = provider.cli.as_ref().map(|cli| cli.url_hosts.join(", ")).unwrap_or_default();
+        wrong.push(format!("the address is at {}, and not on one of: {hosts}", host(address)));
+    }
+    if observed.stuck {
+        wrong.push("the login did not end when it was cancelled".to_owned());
+    }
+    if observed.left_over {
+        wrong.push("processes were left over and had to be killed".to_owned());
+    }
+    if !wrong.is_empty() {
+        return report(Outcome::Mismatch, wrong);
+    }
+    let mut right = vec![format!("address at {}", address(snapshot).map(host).unwrap_or_default())];
+    if recipe.patterns.device_code.is_some() {
+        right.push("code".to_owned());
+    }
+    if prompts(recipe) {
+        right.push("prompt".to_owned());
+    }
+    right.push(format!("{:.1} s", observed.waited));
+    report(Outcome::Ok, right)
+}
+
+fn address(snapshot: &Snapshot) -> Option<&str> {
+    snapshot.verification_url.as_deref().or(snapshot.auth_url.as_deref())
+}
+
+/// The host alone: the rest of an address is of no use to anybody, and holds a challenge.
+fn host(address: &str) -> String {
+    let url = url::Url::parse(address).ok();
+    url.as_ref().and_then(url::Url::host_str).unwrap_or("an unknown host").to_owned()
+}
+
+/// A table for a person, or a line for each thing that was looked at.
+pub(super) fn render(reports: &[ProviderReport], ui: &Ui) -> String {
+    let rows: Vec<[String; 4]> = reports.iter().flat_map(rows).collect();
+    if ui.stdout.is_some() {
+        let header = ["PROVIDER", "LOGIN", "RESULT", "WHAT WAS SEEN"];
+        return table::draw(ui, &header, rows.into_iter().map(Vec::from));
+    }
+    let line = |[provider, login, result, seen]: &[String; 4]| {
+        let subject = if login.is_empty() { provider.clone() } else { format!("{provider} {login}") };
+        let seen = if seen.is_empty() { String::new() } else { format!(": {}", plain_line(seen)) };
+        format!("{subject}: {result}{seen}")
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A row for the program itself, and one for each login.
+fn rows(report: &ProviderReport) -> Vec<[String; 4]> {
+    let own = match report.outcome {
+        Outcome::NotInstalled => Outcome::NotInstalled,
+        _ if report.problems.is_empty() => Outcome::Ok,
+        _ => Outcome::Mismatch,
+    };
+    let mut seen = report.problems.clone();
+    if own == Outcome::NotInstalled {
+        seen.push(report.install.clone());
+    } else {
+        seen.extend(report.version.as_ref().map(|version| format!("version {version}")));
+        seen.extend(report.path.clone());
+    }
+    seen.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    let first = [report.id.clone(), String::new(), own.words().to_owned(), seen.join(", ")];
+    let logins = report.recipes.iter().map(|recipe| {
+        [report.id.clone(), recipe.id.clone(), recipe.outcome.words().to_owned(), recipe.details.join(", ")]
+    });
+    std::iter::once(first).chain(logins).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::table::tests::ui;
+
+    fn report() -> ProviderReport {
+        ProviderReport {
+            id: "fake".to_owned(),
+            outcome: Outcome::Ok,
+            path: Some("/bin/fake".to_owned()),
+            version: Some("2.0".to_owned()),
+            tested: Some("1.0".to_owned()),
+            install: "get fake".to_owned(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+            recipes: vec![RecipeReport {
+                id: "login".to_owned(),
+                outcome: Outcome::Mismatch,
+                details: vec!["no code".to_owned(), "it said\n\u{1b}[31mno".to_owned()],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_person_sees_a_table_and_a_program_lines() {
+        let mut report = report();
+        report.compare_version();
+        report.conclude();
+        assert_eq!(report.outcome, Outcome::Mismatch);
+        let note = "note: version 2.0, and the entry was proven with 1.0";
+        let lines = format!(
+            "fake: ok: version 2.0, /bin/fake, {note}\nfake login: DOES NOT MATCH: no code, it said \u{fffd}[31mno"
+        );
+        assert_eq!(render(&[report.clone()], &ui(None)), lines);
+        let table = render(&[report], &ui(Some(120)));
+        let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split("  ").collect()).collect();
+        assert_eq!(rows[0].iter().filter(|cell| !cell.is_empty()).count(), 4, "{table}");
+        assert!(table.contains("DOES NOT MATCH") && !table.contains('\u{1b}'), "{table}");
+    }
+
+    #[test]
+    fn the_host_of_an_address_is_all_that_is_told() {
+        assert_eq!(host("https://a.test/x?state=secret"), "a.test");
+        assert_eq!(host("no address"), "an unknown host");
+    }
+}

@@ -1,0 +1,224 @@
+//! `docs/providers.md`, made from the registry that this build ships.
+
+use std::fmt::Write as _;
+
+use auth_spawner::{
+    Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, PasteShape, Provider, Recipe,
+    Registry, RegistryError, Terminal,
+};
+
+/// The whole document. A test compares it with `docs/providers.md`.
+///
+/// # Errors
+/// [`RegistryError`] for a build that ships an invalid registry; a test sees to it that none does.
+pub fn providers_markdown() -> Result<String, RegistryError> {
+    let registry = Registry::builtin()?;
+    let mut text = String::from(INTRODUCTION);
+    overview(&mut text, &registry);
+    for provider in registry.iter() {
+        section(&mut text, provider);
+    }
+    Ok(text)
+}
+
+const INTRODUCTION: &str = "\
+<!-- Made from config/providers.toml by `srvd providers doc`; a test fails when it is stale. -->
+# The providers of srvd
+
+What this build knows. An operator changes or adds providers with files in `<config>/providers.d`;
+[config/providers.toml](../config/providers.toml) says how. `srvd providers check` compares an installed CLI with what
+stands here.
+
+A login runs the provider's own CLI in a directory of the bundle, never in the user's own. Whether it worked is read from
+the CLI's credential file. Variables marked as removed would shadow that login and are taken out of the environment of
+login, check, version and launch. Logging out with the CLI mostly revokes the token at the provider, for every copy.
+";
+
+fn overview(text: &mut String, registry: &Registry) {
+    text.push_str(
+        "\n| provider | other names | usual credential | logins | API key in |\n|---|---|---|---|---|\n",
+    );
+    for provider in registry.iter() {
+        let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes).map(|recipe| recipe.id.as_str());
+        let keys = provider.key.iter().flat_map(KeyService::variables);
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(
+            text,
+            "| [{}](#{}) | {} | {} | {} | {} |",
+            provider.id,
+            provider.id,
+            codes(provider.aliases.iter().map(String::as_str)),
+            provider.class.as_str(),
+            codes(recipes),
+            codes(keys),
+        );
+    }
+}
+
+fn section(text: &mut String, provider: &Provider) {
+    let _ = write!(text, "\n## {}\n\n{}.\n", provider.id, escape(&provider.display_name));
+    if let Some(cli) = &provider.cli {
+        text.push_str("\n| CLI | |\n|---|---|\n");
+        facts(text, cli);
+        if !cli.recipes.is_empty() {
+            text.push_str("\n| login | command | runs on | shows | takes back | ports | minutes |\n|---|---|---|---|---|---|---|\n");
+        }
+        for recipe in &cli.recipes {
+            login(text, cli, recipe);
+        }
+    }
+    if let Some(key) = &provider.key {
+        text.push_str("\n| API key | |\n|---|---|\n");
+        key_facts(text, key);
+    }
+}
+
+fn facts(text: &mut String, cli: &Cli) {
+    let dir = &cli.config_dir;
+    let inner = if dir.inner.is_empty() { String::new() } else { format!(", below it {}", code(&dir.inner)) };
+    row(text, "program", &codes(cli.binaries.iter().map(String::as_str)));
+    row(text, "install", &code(&cli.install));
+    row(text, "proven with", &cli.tested.as_deref().map(escape).unwrap_or_default());
+    row(text, "known by", &cli.version_pattern.as_ref().map(|line| code(line.as_str())).unwrap_or_default());
+    row(text, "directory", &format!("{} names it, {} in a bundle{inner}", code(&dir.var), code(&dir.name)));
+    row(text, "the user's own", &code(&dir.ambient));
+    for file in &cli.credential {
+        row(text, "login in", &credential(file));
+    }
+    let set = cli.env.iter().chain(&dir.extra_vars).map(|(name, value)| format!("{name}={value}"));
+    row(text, "variables set", &codes(set.collect::<Vec<_>>().iter().map(String::as_str)));
+    row(text, "removed", &codes(cli.scrub.iter().map(String::as_str)));
+    row(text, "removed, as keys", &codes(cli.key_vars.iter().map(String::as_str)));
+    row(text, "addresses at", &codes(cli.url_hosts.iter().map(String::as_str)));
+    row(text, "written before a login", &codes(cli.prepare.iter().map(|file| file.path.as_str())));
+    row(text, "may object", &cli.check.as_ref().map(|check| code(&check.args.join(" "))).unwrap_or_default());
+    let token = cli.token.as_ref().map(|token| {
+        let days = token.lifetime_s / 86_400;
+        format!("{}, sealed; it is taken to live {days} days", code(&token.var))
+    });
+    row(text, "shown credential goes to", &token.unwrap_or_default());
+    row(text, "logs out with", &cli.logout.as_ref().map(|args| code(&args.join(" "))).unwrap_or_default());
+    row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
+}
+
+fn credential(file: &CredentialFile) -> String {
+    let mut words = code(&file.path);
+    match (&file.sqlite, file.format) {
+        (Some(cell), _) => {
+            let _ = write!(words, " (sqlite, {} in {})", code(&cell.key), code(&cell.table));
+        }
+        (None, Format::Json) => {}
+        (None, format) => {
+            let _ = write!(words, " ({})", format.as_str());
+        }
+    }
+    let _ = write!(words, ": {}", codes(file.requires.iter().map(String::as_str)));
+    if let Some(expiry) = &file.expires {
+        let _ = write!(words, "; ends at {}", end(expiry));
+    }
+    if let Some(refresh) = &file.refresh {
+        let _ = write!(words, "; renewed by {}", code(refresh));
+    }
+    if let Some(expiry) = &file.refresh_expires {
+        let _ = write!(words, " until {}", end(expiry));
+    }
+    for (what, place) in [("email", &file.email), ("account", &file.subject)] {
+        if let Some(place) = place {
+            let other = place.file.as_ref().map(|file| format!(" in {}", code(file))).unwrap_or_default();
+            let claim =
+                place.claim.as_ref().map(|claim| format!(", claim {}", code(claim))).unwrap_or_default();
+            let _ = write!(words, "; {what} {}{claim}{other}", code(&place.pointer));
+        }
+    }
+    words
+}
+
+fn end(expiry: &Expiry) -> String {
+    let unit = match expiry.unit {
+        ExpiryUnit::Ms => "milliseconds",
+        ExpiryUnit::S => "seconds",
+        ExpiryUnit::FloatS => "seconds with a fraction",
+        ExpiryUnit::JwtExp => "the token's `exp`",
+    };
+    format!("{} ({unit})", code(&expiry.pointer))
+}
+
+fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
+    let program = cli.binaries.first().map(String::as_str).unwrap_or_default();
+    let command = std::iter::once(program).chain(recipe.args.iter().map(String::as_str));
+    let terminal = match recipe.terminal {
+        Terminal::Pipe => "pipes".to_owned(),
+        Terminal::Pty { columns, rows } => format!("terminal {columns}x{rows}"),
+    };
+    let mut shows = match (recipe.patterns.device_code.is_some(), recipe.offline) {
+        (true, true) => "address and code",
+        (true, false) => "address and code, with the network",
+        (false, true) => "address",
+        (false, false) => "address, with the network",
+    }
+    .to_owned();
+    if recipe.patterns.token.is_some() {
+        shows.push_str("; at the end the credential, which is sealed");
+    }
+    if !recipe.steps.is_empty() {
+        let _ = write!(shows, "; {} menu answers are typed before", recipe.steps.len());
+    }
+    let paste = recipe.paste.as_ref().map(|paste| {
+        let shapes = paste.shapes.iter().map(|shape| match shape {
+            PasteShape::Url => "url",
+            PasteShape::CodeState => "code#state",
+            PasteShape::Code => "code",
+        });
+        let way = match paste.delivery {
+            Delivery::StdinLine | Delivery::StdinTyped => "typed",
+            Delivery::CallbackGet => "to its callback",
+        };
+        format!("{} {way}", codes(shapes))
+    });
+    let ports: Vec<String> = recipe.callback_ports.iter().map(ToString::to_string).collect();
+    let _ = writeln!(
+        text,
+        "| {} | {} | {terminal} | {shows} | {} | {} | {} |",
+        code(&recipe.id),
+        code(&command.collect::<Vec<_>>().join(" ")),
+        paste.unwrap_or_default(),
+        ports.join(", "),
+        recipe.deadline.as_secs() / 60,
+    );
+}
+
+fn key_facts(text: &mut String, key: &KeyService) {
+    let carried = match &key.pair {
+        Some(pair) => format!("{}, with {} between the parts", codes(key.variables()), code(&pair.separator)),
+        None => codes(key.variables()),
+    };
+    row(text, "carried by", &carried);
+    row(text, "service", &code(&key.base_url));
+    row(text, "begins with", &key.prefix.as_deref().map(code).unwrap_or_default());
+    let probe = key.probe.as_ref().map(|probe| code(&format!("{} {}", probe.method, probe.path)));
+    row(
+        text,
+        "checked by",
+        &probe.unwrap_or_else(|| "nothing; its first use shows whether it works".to_owned()),
+    );
+}
+
+/// A row, unless there is nothing to say.
+fn row(text: &mut String, what: &str, words: &str) {
+    if !words.is_empty() {
+        let _ = writeln!(text, "| {what} | {words} |");
+    }
+}
+
+fn codes<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().map(code).collect::<Vec<_>>().join(", ")
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", escape(text))
+}
+
+/// A bar would end the cell, in code as well.
+fn escape(text: &str) -> String {
+    text.replace('|', "\\|")
+}

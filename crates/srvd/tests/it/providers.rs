@@ -1,0 +1,209 @@
+//! `srvd providers check`, with the fake CLI as a provider that has changed.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::fake;
+use crate::program::Program;
+use crate::support::{Home, files_below};
+
+/// A CLI that shows everything and then waits for a person.
+const GOOD: &str = "\
+when --version
+out fakecli 1.2.3
+when login
+out Open https://login.fake.test/authorize?state=st4te
+outn Paste code here > 
+hang
+when login --tty
+out Open https://login.fake.test/authorize?state=st4te
+outn Paste code here > 
+hang
+when login --device
+out Go to https://login.fake.test/device
+out code: ABCD-1234
+hang
+";
+
+/// What makes the fake CLI one that can be told from others.
+const PATTERN: &str =
+    "[providers.fake.cli]\nversion-pattern = '^fakecli (?P<version>[0-9.]+)$'\ntested = '1.2.3'\n";
+
+/// A machine with the fake CLI and this overlay of its entry.
+fn machine(script: &str, overlay: &str) -> Home {
+    let home = fake::home(script).config("providers.d/z.toml", &format!("{PATTERN}{overlay}"));
+    srvd::private::directory(&home.dir("tmp")).unwrap();
+    home
+}
+
+fn check(home: &Home, args: &[&str]) -> (Option<i32>, String, String) {
+    let args = [&["providers", "check"], args].concat();
+    let Output { status, stdout, stderr } =
+        home.command(&args).env("TMPDIR", home.dir("tmp")).output().unwrap();
+    assert_eq!(std::fs::read_dir(home.dir("tmp")).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(std::fs::read_dir(home.dir("data")).unwrap().count(), 0, "the daemon's data is not touched");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn a_cli_that_has_not_changed_matches() {
+    let home = machine(GOOD, "");
+    let (code, stdout, stderr) = check(&home, &["Fake-CLI"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    let lines: Vec<&str> = stdout.lines().collect();
+    let path = home.dir("bin/fakecli").display().to_string();
+    assert_eq!(lines[0], format!("fake: ok: version 1.2.3, {path}"));
+    for (line, start) in lines[1..].iter().zip([
+        "fake pipe: ok: address at login.fake.test, prompt, ",
+        "fake pty: ok: address at login.fake.test, prompt, ",
+        "fake device: ok: address at login.fake.test, code, ",
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert_eq!(lines.len(), 4);
+    let (code, stdout, _) = check(&home, &[]);
+    assert!(code == Some(0) && stdout.contains("fake device: ok"), "all providers at once: {stdout}");
+
+    let (code, stdout, _) = check(&home, &["fake", "--json"]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let fake = &report["providers"][0];
+    assert_eq!(code, Some(0));
+    for (field, expect) in [("id", "fake"), ("outcome", "ok"), ("version", "1.2.3"), ("tested", "1.2.3")] {
+        assert_eq!(fake[field], expect);
+    }
+    assert_eq!((&fake["path"], &fake["problems"], &fake["notes"]), (&json!(path), &json!([]), &json!([])));
+    assert_eq!(fake["recipes"][2]["outcome"], "ok");
+    assert_eq!(fake["recipes"][2]["details"][1], "code");
+}
+
+#[test]
+fn what_has_changed_is_named() {
+    let check = |from: &str, to: &str, expect: &str| {
+        let script = GOOD.replace(from, to);
+        assert_ne!(script, GOOD);
+        let (code, stdout, _) = check(&machine(&script, ""), &["fake", "--wait", "2"]);
+        assert_eq!(code, Some(1), "{stdout}");
+        assert!(stdout.lines().any(|line| line.contains(expect)), "{expect:?} in\n{stdout}");
+    };
+    check("login.fake.test/authorize", "login.evil.test/authorize", {
+        "fake pty: DOES NOT MATCH: the address is at login.evil.test, and not on one of: login.fake.test"
+    });
+    check("Paste code here", "Gib den Code ein", {
+        "fake pipe: DOES NOT MATCH: no prompt for a paste, nothing more in 2 s"
+    });
+    check("code: ABCD", "number ABCD", "fake device: DOES NOT MATCH: no code, nothing more in 2 s");
+    check("out Go to https://login.fake.test/device", "out Go elsewhere", {
+        "fake device: DOES NOT MATCH: no address, nothing more in 2 s"
+    });
+    check("out Open https://login.fake.test/authorize?state=st4te\n", "", {
+        "fake pipe: DOES NOT MATCH: no address, nothing more in 2 s"
+    });
+    check("when login --device\n", "when login --device\nerr error: unknown option\nexit 2\n", {
+        "fake device: DOES NOT MATCH: no code, no address, the CLI ended with an error: error: unknown option (exit code 2)"
+    });
+    check(
+        "when login --device\n",
+        "when login --device\nhang\n",
+        "fake device: DOES NOT MATCH: no code, no address",
+    );
+    check("out fakecli 1.2.3", "out fakecli is no longer maintained.", {
+        "fake: DOES NOT MATCH: its version is not what this CLI prints: \"fakecli is no longer maintained.\""
+    });
+    check("out fakecli 1.2.3", "exit 1", "fake: DOES NOT MATCH: tells no version with: --version");
+    let login = r#"write credentials.json {"access":"a"}"#;
+    check("when login --device\n", &format!("when login --device\ndir-var FAKE_HOME\n{login}\nexit 0\n"), {
+        "it logged in without a person, and a check keeps no login"
+    });
+}
+
+#[test]
+fn a_newer_version_is_a_note_and_no_failure() {
+    let (code, stdout, _) = check(&machine(&GOOD.replace("1.2.3", "1.10.0"), ""), &["fake"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("note: version 1.10.0, and the entry was proven with 1.2.3"), "{stdout}");
+}
+
+#[test]
+fn a_cli_that_is_not_there_is_69_and_says_how_to_install_it() {
+    let home = machine(GOOD, "");
+    std::fs::remove_file(home.dir("bin/fakecli")).unwrap();
+    let (code, stdout, stderr) = check(&home, &["fake"]);
+    assert_eq!(
+        (code, stdout.as_str()),
+        (Some(69), "fake: not installed: build the examples of auth-spawner\n")
+    );
+    assert!(stderr.contains("hint: install it with: build the examples"), "{stderr}");
+    assert_eq!(check(&home, &[]).0, Some(0), "among others it is none of their faults");
+    assert_eq!(check(&home, &["nobody"]).0, Some(64));
+    let (code, _, stderr) = check(&home, &["openai"]);
+    assert!(code == Some(64) && stderr.contains("has no CLI to check"), "{stderr}");
+}
+
+#[test]
+fn a_program_that_is_another_providers_is_not_this_one() {
+    let other = "[providers.twin]\ndisplay-name = 'Twin'\nclass = 'oauth'\n[providers.twin.cli]\nbinaries = ['fakecli']\n\
+        install = 'get twin'\nversion-pattern = '^twin '\nconfig-dir = { var = 'TWIN', name = 'twin', ambient = '~/.twin' }\n";
+    // Asked as the twin's CLI it says something else, or nothing that can be used.
+    for env in ["", "env = { FAKE_SCRIPT = '@SCRIPT@' }\n"] {
+        let home = machine(GOOD, "");
+        let env = env.replace("@SCRIPT@", home.dir("script").to_str().unwrap());
+        let home = home.config("providers.d/zz.toml", &format!("{other}{env}"));
+        let (code, stdout, _) = check(&home, &["twin"]);
+        let path = home.dir("bin/fakecli").display().to_string();
+        assert_eq!(code, Some(69));
+        assert_eq!(stdout, format!("twin: not installed: get twin, note: {path} belongs to fake\n"));
+    }
+}
+
+#[test]
+fn what_cannot_be_tried_here_is_no_failure() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let recipes = format!(
+        "[[providers.fake.cli.recipes]]\nid = 'port'\nargs = ['login']\ncallback-ports = [{port}]\n\
+         [[providers.fake.cli.recipes]]\nid = 'far'\nargs = ['offline']\noffline = false\n\
+         [[providers.fake.cli.recipes]]\nid = 'near'\nargs = ['login']\noffline = false\n"
+    );
+    let script = format!("{GOOD}when offline\nerr cannot reach the server\nexit 1\n");
+    let (code, stdout, _) = check(&machine(&script, &recipes), &["fake"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(
+        stdout.contains(&format!("fake port: skipped: port {port} is in use by another program")),
+        "{stdout}"
+    );
+    let far = "fake far: not checked: needs the network, no address, the CLI ended with an error: cannot reach the server (exit code 1)";
+    assert!(stdout.contains(far), "{stdout}");
+    assert!(stdout.contains("fake near: ok: address at login.fake.test"), "{stdout}");
+}
+
+#[test]
+fn nobody_outlives_a_check() {
+    let script = GOOD
+        .replace("when login --device\n", "when login --device\nspawn-grandchild pid detach\nignore TERM\n");
+    let home = machine(&script, "");
+    let (code, stdout, _) = check(&home, &["fake"]);
+    let pid = std::fs::read_to_string(home.dir("pid")).unwrap();
+    // One that has ended and that nobody has reaped yet has no environment any more.
+    let environment = std::fs::read(format!("/proc/{}/environ", pid.trim())).unwrap_or_default();
+    assert!(environment.is_empty(), "{stdout}");
+    assert_eq!(code, Some(0), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_check_ends_its_login_and_cleans_up() {
+    let script = GOOD.replace("when login\n", "when login\ntouch started\nhang\n");
+    let home = machine(&script, "");
+    let mut command = home.command(&["providers", "check", "fake"]);
+    command.env("TMPDIR", home.dir("tmp"));
+    let program = Program::start(command);
+    while !home.dir("started").exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    program.signal(rustix::process::Signal::INT);
+    let ended = program.end().await;
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert_eq!(files_below(&home.dir("tmp")), Vec::<std::path::PathBuf>::new());
+}
