@@ -22,6 +22,11 @@ impl ChildEnv {
         self.0.insert(name.into(), value.into());
     }
 
+    /// Marks every process that gets this environment, and what it starts, as belonging to `session`.
+    pub fn mark(&mut self, session: &str) {
+        self.set(SESSION_VAR, session);
+    }
+
     /// Removes one variable.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
@@ -88,7 +93,7 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv 
         env.set(name, value.replace("{dir}", &dir));
     }
     env.set(&parts.cli.config_dir.var, dir);
-    env.set(SESSION_VAR, parts.session);
+    env.mark(parts.session);
     env
 }
 

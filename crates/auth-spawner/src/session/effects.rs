@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::actor::{Session, done};
 use crate::machine::Effect;
-use crate::process::tree;
+use crate::process::tree::{self, Tree};
 use crate::sink::{ConfirmedLogin, SaveError};
 use crate::snapshot::FailureKind;
 
@@ -91,7 +91,9 @@ impl Session {
 
     async fn end_tree(&mut self) {
         let grace = self.shared.config.limits.term_grace;
-        tree::end(self.work.pid, &self.request.id, self.work.exit.as_mut(), grace).await;
+        let start = self.report.snapshot.process_start.as_deref();
+        let tree = Tree { pid: self.work.pid, start, session: &self.request.id };
+        tree::end(tree, self.work.exit.as_mut(), grace).await;
         self.work.exit = None;
         self.work.leash.release();
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::check::Question;
 use crate::environment::{ChildEnv, ChildEnvParts, child_env};
+use crate::machine::Input;
+use crate::ports;
 use crate::process::{self, Launch, OpenError, Parts};
 use crate::proof::{Proof, fingerprint, prove};
 use crate::provider::{Cli, PreparedFile};
@@ -17,29 +19,34 @@ use crate::spawner::{LoginRequest, Shared};
 /// A started child, and the question whether its login is there.
 type Opened = (Parts, Question);
 
-/// Writes what the CLI wants to find, notes what was there before, and starts it. `Err` is the failure's kind
-/// and its reason.
+/// Why there is no child: what that means to the machine, and the reason for people.
+type Unopened = (Input, Option<String>);
+
+/// Writes what the CLI wants to find, notes what was there before, and starts it.
 pub(crate) async fn open(
     shared: &Shared,
     request: &LoginRequest,
     recipe: &Recipe,
-) -> Result<Opened, (FailureKind, String)> {
+) -> Result<Opened, Unopened> {
     let Some(cli) = request.provider.cli.clone() else {
-        return Err((FailureKind::SpawnFailed, "the provider has no CLI".to_owned()));
+        return Err(failed(FailureKind::SpawnFailed, "the provider has no CLI"));
     };
     let terminal = request.terminal.unwrap_or(recipe.terminal);
     let env = environment(shared, request, recipe, &cli);
     let dir = request.config_dir.clone();
+    let ports = recipe.callback_ports.clone();
     let before = move || {
-        prepare(&cli, &dir)?;
+        // The lease keeps other logins away; a stranger may have come at any time.
+        if let Some(taken) = ports::first_taken(&ports) {
+            return Err(failed(FailureKind::PortInUse, taken));
+        }
+        prepare(&cli, &dir).map_err(|error| failed(FailureKind::SpawnFailed, error))?;
         let logged_in = matches!(prove(&cli, &dir), Proof::LoggedIn(_));
         Ok((fingerprint(&cli, &dir), logged_in))
     };
     let (baseline, logged_in_before) = tokio::task::spawn_blocking(before)
         .await
-        .map_err(|error| error.to_string())
-        .and_then(|prepared: std::io::Result<_>| prepared.map_err(|error| error.to_string()))
-        .map_err(|reason| (FailureKind::SpawnFailed, reason))?;
+        .map_err(|error| failed(FailureKind::SpawnFailed, error))??;
     let launch = Launch {
         program: request.program.clone(),
         args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
@@ -48,9 +55,12 @@ pub(crate) async fn open(
         dir: request.config_dir.clone(),
         terminal,
     };
+    if let Some(guard) = &shared.config.guard {
+        guard.announce(&request.id).await;
+    }
     let parts = process::open(launch).await.map_err(|error| match error {
-        OpenError::Program(reason) => (FailureKind::SpawnFailed, reason),
-        OpenError::Terminal(reason) => (FailureKind::TtyUnavailable, reason),
+        OpenError::Program(reason) => failed(FailureKind::SpawnFailed, reason),
+        OpenError::Terminal(reason) => failed(FailureKind::TtyUnavailable, reason),
     })?;
     let question = Question {
         provider: Arc::clone(&request.provider),
@@ -64,6 +74,10 @@ pub(crate) async fn open(
         clock: Arc::clone(&shared.config.clock),
     };
     Ok((parts, question))
+}
+
+fn failed(kind: FailureKind, reason: impl ToString) -> Unopened {
+    (Input::SpawnFailed(kind), Some(reason.to_string()))
 }
 
 fn environment(shared: &Shared, request: &LoginRequest, recipe: &Recipe, cli: &Cli) -> ChildEnv {

@@ -6,8 +6,10 @@
 
 mod cases;
 mod conflicts;
+mod guard;
 mod harness;
 mod hostile;
 mod paste;
 mod proof;
+mod queue;
 mod registry;

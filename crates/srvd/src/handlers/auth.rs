@@ -68,6 +68,11 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
             dir: config_dir.clone(),
         },
     );
+    // Only now, so that whoever comes after a crash knows what the directory was for.
+    if let Err(refusal) = make_directory(&app, &bundle, &provider) {
+        not_started(&app, &id, refusal.message(), refusal.kind().as_str()).await?;
+        return Err(refusal);
+    }
     let request = LoginRequest {
         id: id.to_string(),
         provider,
@@ -83,10 +88,6 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     let (provider_id, recipe) = (request.provider.id.clone(), request.recipe.clone());
     match app.spawner.start(request) {
         Ok(()) => tracing::info!(session = %id, provider = provider_id, recipe, "a login started"),
-        // The request was right and the machine is not ready: a session that failed, as the protocol has it.
-        Err(error @ StartError::PortInUse { .. }) => {
-            not_started(&app, &id, &error.to_string(), "port_in_use").await?;
-        }
         Err(error) => {
             let refusal = refusal(&error);
             not_started(&app, &id, refusal.message(), refusal.kind().as_str()).await?;
@@ -136,7 +137,7 @@ fn refuse_running(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(
     }
 }
 
-/// The directory that the CLI will log in to. With `refuse_login`, one that holds a login already is a conflict.
+/// Which directory the CLI will log in to; nothing is made yet. With `refuse_login`, one that holds a login already is a conflict.
 async fn directory(
     app: &App,
     bundle: &BundleId,
@@ -158,12 +159,9 @@ async fn directory(
             .with("accountId", account.id.as_str())
             .hint("log in again with force"));
     }
-    let made = app.identities.make(bundle, &cli.config_dir.name).map_err(|error| {
-        tracing::error!(%error, "a bundle's directory cannot be used");
-        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error.to_string())
-    })?;
+    let place = app.identities.place(bundle, &cli.config_dir.name);
     if former.is_none()
-        && let Some(other) = super::account::owner_of(app, provider, &made).await?
+        && let Some(other) = super::account::owner_of(app, provider, &place).await?
     {
         return Err(ApiError::new(
             Kind::Conflict,
@@ -173,12 +171,21 @@ async fn directory(
         .with("accountId", other.id.as_str())
         .hint("bind that account again, or delete it first"));
     }
-    let dir = former.unwrap_or(made);
+    let dir = former.unwrap_or(place);
     if !app.identities.owns(&dir) || app.identities.is_ambient(&app.registry, &dir) {
         return Err(ApiError::new(Kind::AmbientDirectory, "this account uses the user's own CLI directory")
             .hint("log in to another bundle"));
     }
     Ok(dir)
+}
+
+/// Makes the bundle's directory for a provider.
+fn make_directory(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(), ApiError> {
+    let Some(cli) = &provider.cli else { return Ok(()) };
+    app.identities.make(bundle, &cli.config_dir.name).map(drop).map_err(|error| {
+        tracing::error!(%error, "a bundle's directory cannot be used");
+        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error.to_string())
+    })
 }
 
 fn refusal(error: &StartError) -> ApiError {
