@@ -107,3 +107,49 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(program: &str, args: &[&str]) -> GuardCommand {
+        let args = args.iter().map(OsString::from).collect();
+        GuardCommand { program: program.into(), name: "guard".into(), args }
+    }
+
+    #[tokio::test]
+    async fn a_guard_that_reads_is_told_and_ends_with_the_pipe() {
+        let home = tempfile::tempdir().unwrap();
+        let heard = home.path().join("heard");
+        let script = format!("exec cat > {}", heard.display());
+        let guard = Guard::start(command("/bin/sh", &["-c", &script]), &["probe"]);
+        guard.announce("a").await;
+        guard.leads("a", 7, Some("99"));
+        guard.announce("no name").await;
+        guard.announce("b").await;
+        guard.forget("a");
+        guard.close(Duration::from_secs(30)).await;
+        let heard = std::fs::read_to_string(heard).unwrap();
+        let lines: Vec<&str> = heard.lines().collect();
+        assert_eq!(lines[..2], ["begin a", "begin probe"]);
+        assert!(lines.ends_with(&["end a", "end probe"]), "{heard}");
+        assert!(lines.contains(&"group a 7 99") && lines.contains(&"begin b"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn without_a_guard_logins_go_on() {
+        for (program, args) in
+            [("/nonexistent", &[][..]), ("/bin/sleep", &["1000"][..]), ("/bin/false", &[][..])]
+        {
+            let guard = Guard::start(command(program, args), &[]);
+            for number in 0..2000 {
+                guard
+                    .0
+                    .wanted
+                    .send_modify(|wanted| _ = wanted.begin(&format!("{number}{}", "x".repeat(100))));
+            }
+            timeout(Duration::from_secs(30), guard.announce("last")).await.unwrap();
+            guard.close(Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use rustix::process::WaitOptions;
 use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::environment::ChildEnv;
 use crate::error::{NotLive, StartError, SubmitError};
 use crate::guard::Guard;
+use crate::process::inspect::child_pid;
 use crate::process::tree::{self, Tree};
 use crate::provider::Provider;
 use crate::recipe::{Recipe, Terminal};
@@ -261,6 +263,10 @@ impl Shared {
         let tree = Tree { pid, start: snapshot.process_start.as_deref(), session: &snapshot.id };
         let reaped: Option<&mut std::future::Ready<()>> = None;
         tree::end(tree, reaped, self.config.limits.term_grace).await;
+        if let Some(leader) = child_pid(pid) {
+            // Whoever would have waited for it is gone; it may have been reaped all the same.
+            let _ = rustix::process::waitpid(Some(leader), WaitOptions::NOHANG);
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

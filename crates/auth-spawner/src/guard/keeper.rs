@@ -132,3 +132,25 @@ async fn unguarded(wanted: &mut watch::Receiver<Wanted>, told: &watch::Sender<u6
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guard_that_does_not_read_is_dismissed() {
+        let command =
+            GuardCommand { program: "/bin/sleep".into(), name: "sleep".into(), args: vec!["1000".into()] };
+        let post = Post::open(&command).unwrap();
+        let pid = post.child.id().unwrap();
+        let mut crowd = Wanted::default();
+        for number in 0..2000 {
+            crowd.begin(&format!("{number}{}", "x".repeat(100)));
+        }
+        let (_wanted, mut wishes) = watch::channel(crowd);
+        let (teller, told) = watch::channel(0);
+        let served = timeout(Duration::from_secs(30), post.serve(&mut wishes, &teller)).await.unwrap();
+        assert_eq!(served, Err("it does not listen".to_owned()));
+        assert_eq!((crate::start_ticks(pid), *told.borrow()), (None, 0));
+    }
+}

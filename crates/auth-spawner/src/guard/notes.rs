@@ -156,10 +156,6 @@ mod tests {
         told.sessions
     }
 
-    fn leader(pid: u32, start: Option<&str>) -> Option<Leader> {
-        Some(Leader { pid, start: start.map(str::to_owned) })
-    }
-
     #[test]
     fn what_is_written_is_what_is_read() {
         let mut wanted = Wanted::default();
@@ -199,7 +195,10 @@ mod tests {
         let kept = told("begin a\ngroup a x 1\ngroup a -7 1\ngroup a 7\ngroup a 99999999999 1\n");
         assert_eq!(kept, Sessions::from([("a".to_owned(), None)]));
         let kept = told("nonsense\nbegin a\ngroup a 7 1\n\u{7f}\n");
-        assert_eq!(kept, Sessions::from([("a".to_owned(), leader(7, Some("1")))]));
+        assert_eq!(
+            kept,
+            Sessions::from([("a".to_owned(), Some(Leader { pid: 7, start: Some("1".to_owned()) }))])
+        );
     }
 
     #[test]

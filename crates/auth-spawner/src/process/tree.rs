@@ -17,7 +17,7 @@ use rustix::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::inspect::{self, Identity, child_pid, families, pids};
+use super::inspect::{self, Identity, child_pid, families};
 use crate::environment::SESSION_VAR;
 
 /// How often a group that was asked to end is looked at.
@@ -88,7 +88,7 @@ async fn relatives(group: Pid) -> Vec<Identity> {
 /// to another process while the group has members, so a leader that is gone says nothing against it.
 pub(crate) fn is_ours(group: Pid, start: Option<&str>) -> bool {
     match (inspect::stat(group), start) {
-        (Some(stat), Some(start)) => stat.start.to_string() == start,
+        (Some(found), Some(start)) => found.start.to_string() == start,
         _ => true,
     }
 }
@@ -142,7 +142,7 @@ pub(crate) fn sweep(sessions: &[&str]) -> bool {
 fn kill_marked(marks: &[String]) -> bool {
     let mut any = false;
     let mut held = Vec::new();
-    for pid in pids() {
+    for pid in inspect::pids() {
         if let Some(process) = kill_if_marked(pid, marks) {
             any = true;
             held.push(process);
@@ -190,9 +190,12 @@ fn kill_one(process: Identity) {
 
 #[cfg(not(target_os = "linux"))]
 fn kill_marked(_marks: &[String]) -> bool {
-    let _ = pids;
     false
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kill_one(_process: Identity) {}
+fn kill_one(process: Identity) {
+    if inspect::stat(process.pid).is_some_and(|stat| stat.start == process.start) {
+        let _ = rustix::process::kill_process(process.pid, Signal::KILL);
+    }
+}

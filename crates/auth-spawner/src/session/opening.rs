@@ -29,24 +29,24 @@ pub(crate) async fn open(
     recipe: &Recipe,
 ) -> Result<Opened, Unopened> {
     let Some(cli) = request.provider.cli.clone() else {
-        return Err(failed(FailureKind::SpawnFailed, "the provider has no CLI"));
+        return Err(failed(FailureKind::SpawnFailed, &"the provider has no CLI"));
     };
     let terminal = request.terminal.unwrap_or(recipe.terminal);
     let env = environment(shared, request, recipe, &cli);
     let dir = request.config_dir.clone();
-    let ports = recipe.callback_ports.clone();
+    let callback_ports = recipe.callback_ports.clone();
     let before = move || {
         // The lease keeps other logins away; a stranger may have come at any time.
-        if let Some(taken) = ports::first_taken(&ports) {
-            return Err(failed(FailureKind::PortInUse, taken));
+        if let Some(taken) = ports::first_taken(&callback_ports) {
+            return Err(failed(FailureKind::PortInUse, &taken));
         }
-        prepare(&cli, &dir).map_err(|error| failed(FailureKind::SpawnFailed, error))?;
+        prepare(&cli, &dir).map_err(|error| failed(FailureKind::SpawnFailed, &error))?;
         let logged_in = matches!(prove(&cli, &dir), Proof::LoggedIn(_));
         Ok((fingerprint(&cli, &dir), logged_in))
     };
     let (baseline, logged_in_before) = tokio::task::spawn_blocking(before)
         .await
-        .map_err(|error| failed(FailureKind::SpawnFailed, error))??;
+        .map_err(|error| failed(FailureKind::SpawnFailed, &error))??;
     let launch = Launch {
         program: request.program.clone(),
         args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
@@ -59,8 +59,8 @@ pub(crate) async fn open(
         guard.announce(&request.id).await;
     }
     let parts = process::open(launch).await.map_err(|error| match error {
-        OpenError::Program(reason) => failed(FailureKind::SpawnFailed, reason),
-        OpenError::Terminal(reason) => failed(FailureKind::TtyUnavailable, reason),
+        OpenError::Program(reason) => failed(FailureKind::SpawnFailed, &reason),
+        OpenError::Terminal(reason) => failed(FailureKind::TtyUnavailable, &reason),
     })?;
     let question = Question {
         provider: Arc::clone(&request.provider),
@@ -76,7 +76,7 @@ pub(crate) async fn open(
     Ok((parts, question))
 }
 
-fn failed(kind: FailureKind, reason: impl ToString) -> Unopened {
+fn failed(kind: FailureKind, reason: &dyn std::fmt::Display) -> Unopened {
     (Input::SpawnFailed(kind), Some(reason.to_string()))
 }
 

@@ -114,8 +114,8 @@ async fn who_left_the_group_and_wiped_the_environment_ends_with_the_login() {
         assert!(start.is_some());
         world.spawner.cancel(&world.id).await.unwrap();
         let dead = || {
-            let stat = std::fs::read_to_string(format!("/proc/{stray}/stat"));
-            start_ticks(stray) != start || stat.is_ok_and(|stat| stat.contains(") Z "))
+            let shown = std::fs::read_to_string(format!("/proc/{stray}/stat"));
+            start_ticks(stray) != start || shown.is_ok_and(|shown| shown.contains(") Z "))
         };
         let gone = async {
             while !dead() {

@@ -9,6 +9,7 @@ mod fake;
 mod frontend;
 mod http;
 mod keys;
+mod kills;
 mod logins;
 mod program;
 mod real_clis;
