@@ -29,7 +29,7 @@ const STILL: Duration = Duration::from_millis(100);
 /// A line that has been still this long is taken for whole.
 const SETTLED: Duration = Duration::from_secs(1);
 /// How long output is still read after the child has ended: a grandchild may hold it open for ever.
-const DRAIN: Duration = Duration::from_millis(200);
+const DRAIN: Duration = Duration::from_millis(100);
 /// How often the credential file is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks after which an unchanged new file is asked about again.

@@ -14,6 +14,10 @@ use crate::snapshot::FailureKind;
 /// Longest wait for the sink to commit a login.
 const SAVE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Time between TERM and KILL for what a CLI leaves behind that has ended by itself: its work is done, and somebody
+/// waits for the session's end.
+const STRAGGLERS: Duration = Duration::from_millis(50);
+
 impl Session {
     /// Does what the machine wants; says whether the session is over.
     pub(super) async fn apply(&mut self, effect: Effect) -> bool {
@@ -90,7 +94,8 @@ impl Session {
     }
 
     async fn end_tree(&mut self) {
-        let grace = self.shared.config.limits.term_grace;
+        let patience = self.shared.config.limits.term_grace;
+        let grace = if self.work.exit.is_some() { patience } else { patience.min(STRAGGLERS) };
         let start = self.report.snapshot.process_start.as_deref();
         let tree = Tree { pid: self.work.pid, start, session: &self.request.id };
         tree::end(tree, self.work.exit.as_mut(), grace).await;
