@@ -55,17 +55,20 @@ struct Hold {
 }
 
 impl Guard {
-    /// Starts the guard process. `standing` are marks that it looks for at the end besides those of the sessions.
-    /// Has to be called inside a tokio runtime. A guard that cannot be started is logged and tried again; logins go
+    /// Starts the guard process and waits until it is there, at most a second. `standing` are marks that it looks for
+    /// at the end besides those of the sessions. A guard that cannot be started is logged and tried again; logins go
     /// on without it.
-    pub fn start(command: GuardCommand, standing: &[&str]) -> Self {
+    pub async fn start(command: GuardCommand, standing: &[&str]) -> Self {
         let mut first = Wanted::default();
         for mark in standing {
             first.stand(mark);
         }
         let (wanted, wishes) = channel::channel(first);
-        let (teller, told) = channel::channel(0);
+        let (teller, mut told) = channel::channel(0);
         tokio::spawn(keeper::keep(command, wishes, teller));
+        if timeout(PATIENCE, told.changed()).await.is_err() {
+            tracing::warn!("the guard process takes long to start");
+        }
         Self(Arc::new(Hold { wanted, told }))
     }
 
@@ -122,7 +125,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let heard = home.path().join("heard");
         let script = format!("exec cat > {}", heard.display());
-        let guard = Guard::start(command("/bin/sh", &["-c", &script]), &["probe"]);
+        let guard = Guard::start(command("/bin/sh", &["-c", &script]), &["probe"]).await;
         guard.announce("a").await;
         guard.leads("a", 7, Some("99"));
         guard.announce("no name").await;
@@ -131,7 +134,7 @@ mod tests {
         guard.close(Duration::from_secs(30)).await;
         let heard = std::fs::read_to_string(heard).unwrap();
         let lines: Vec<&str> = heard.lines().collect();
-        assert_eq!(lines[..2], ["begin a", "begin probe"]);
+        assert_eq!(lines[..2], ["begin probe", "begin a"]);
         assert!(lines.ends_with(&["end a", "end probe"]), "{heard}");
         assert!(lines.contains(&"group a 7 99") && lines.contains(&"begin b"), "{heard}");
     }
@@ -139,9 +142,9 @@ mod tests {
     #[tokio::test]
     async fn without_a_guard_logins_go_on() {
         for (program, args) in
-            [("/nonexistent", &[][..]), ("/bin/sleep", &["1000"][..]), ("/bin/false", &[][..])]
+            [("/nonexistent", &[][..]), ("/bin/sleep", &["20"][..]), ("/bin/false", &[][..])]
         {
-            let guard = Guard::start(command(program, args), &[]);
+            let guard = Guard::start(command(program, args), &[]).await;
             for number in 0..2000 {
                 guard
                     .0

@@ -72,9 +72,10 @@ pub async fn run(
     });
     let store = open(&config, keyring, announce(&broker)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
-    recover(&store, &identities, &probe_mark(&config)).await?;
+    recover(&store, &identities, &probes(&config)).await?;
 
-    let guard = Guard::start(guard_command().map_err(BootError::cannot_create)?, &[&probe_mark(&config)]);
+    let standing = probe_mark(&config, broker.epoch());
+    let guard = Guard::start(guard_command().map_err(BootError::cannot_create)?, &[&standing]).await;
     let logins = Logins::new(store.clone(), broker.clone(), registry.clone(), identities.clone());
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let spawner = Spawner::new(
@@ -273,18 +274,23 @@ fn guard_command() -> std::io::Result<GuardCommand> {
     })
 }
 
-/// The mark of what is started to ask a CLI for its version: the same for every daemon of a data directory, so that a
-/// later one knows what an earlier one left behind.
-fn probe_mark(config: &Config) -> String {
+/// The mark of whatever asks a CLI for its version: the same for every daemon of a data directory, so that a later one
+/// knows what an earlier one left behind.
+fn probes(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.data_dir.hash(&mut hasher);
     format!("probe-{:016x}", hasher.finish())
 }
 
+/// The mark of this daemon's: the guard of the one before may still be looking for its own.
+fn probe_mark(config: &Config, epoch: &str) -> String {
+    format!("{}.{epoch}", probes(config))
+}
+
 /// What a CLI gets that is asked for its version.
-pub fn probe_env(config: &Config) -> ChildEnv {
+pub fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
     let mut env = child_env(config);
-    env.mark(&probe_mark(config));
+    env.mark(&probe_mark(config, epoch));
     env
 }
 

@@ -7,7 +7,7 @@ use super::tree::{kill_each, sweep};
 
 /// Ends what a session of an earlier daemon left running: the process group of its CLI and what descends from it,
 /// when process id AND start time match, and every process that carries the session's mark, which also finds a CLI
-/// whose process id was not recorded yet. Returns whether anything was ended. Blocks for as long as the processes
+/// whose process id was not recorded yet. The mark `a` covers `a.b` as well. Returns whether anything was ended. Blocks for as long as the processes
 /// take to go, a few seconds at most; always `false` where there is no `/proc`. Something else may be ending the same
 /// processes at the same time.
 pub fn end_leftover(session: &str, process: Option<(u32, &str)>) -> bool {

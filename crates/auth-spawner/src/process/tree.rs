@@ -120,7 +120,7 @@ pub(crate) fn kill_each(processes: &[Identity]) {
 }
 
 /// Kills every process of this user whose environment carries one of these session ids as its mark: children that
-/// left their group. Each is held by a descriptor while it is examined, so its number cannot pass to another process
+/// left their group. `a` covers `a.b` as well. Each is held by a descriptor while it is examined, so its number cannot pass to another process
 /// in between. Says whether there was one.
 pub(crate) fn sweep(sessions: &[&str]) -> bool {
     let marks: Vec<String> = sessions.iter().map(|session| format!("{SESSION_VAR}={session}")).collect();
@@ -156,13 +156,18 @@ fn kill_marked(marks: &[String]) -> bool {
     any
 }
 
+/// Whether a variable of a process is this mark, or one below it.
+#[cfg(target_os = "linux")]
+fn covers(mark: &str, variable: &[u8]) -> bool {
+    variable.strip_prefix(mark.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
+}
+
 #[cfg(target_os = "linux")]
 fn kill_if_marked(pid: Pid, marks: &[String]) -> Option<OwnedFd> {
     let held = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
     // Unreadable for another user's processes and empty for zombies, which are both none of ours.
     let environ = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
-    let marked =
-        environ.split(|byte| *byte == 0).any(|entry| marks.iter().any(|mark| mark.as_bytes() == entry));
+    let marked = environ.split(|byte| *byte == 0).any(|entry| marks.iter().any(|mark| covers(mark, entry)));
     (marked && rustix::process::pidfd_send_signal(&held, Signal::KILL).is_ok()).then_some(held)
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use auth_spawner::{start_ticks, watch_over};
+use auth_spawner::{end_leftover, start_ticks, watch_over};
 
 use crate::harness::PATIENCE;
 
@@ -21,7 +21,11 @@ struct Cli {
 impl Cli {
     /// Runs a script that says `up` when it is ready.
     fn start(script: &str) -> Self {
-        let session = format!("guarded-{}-{}", std::process::id(), SESSIONS.fetch_add(1, Ordering::Relaxed));
+        let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        Self::of(format!("guarded-{}-{number}", std::process::id()), script)
+    }
+
+    fn of(session: String, script: &str) -> Self {
         let mut child = Command::new("/bin/sh")
             .args(["-c", script])
             .env_clear()
@@ -125,4 +129,15 @@ fn what_is_not_provably_the_daemons_is_left_alone() {
     );
     watch(&text);
     assert!(ended.lives() && other.lives() && stranger.lives());
+}
+
+#[test]
+fn a_mark_covers_those_below_it_and_no_others() {
+    let above = format!("covering-{}", std::process::id());
+    let (mut below, mut beside) =
+        (Cli::of(format!("{above}.1"), STUBBORN), Cli::of(format!("{above}1"), STUBBORN));
+    assert!(end_leftover(&above, None));
+    assert!(!below.lives() && beside.lives());
+    assert!(!end_leftover(&format!("{above}1.2"), None));
+    assert!(beside.lives());
 }

@@ -18,7 +18,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `provider.list`.
 pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
-    let env = crate::boot::probe_env(&app.config);
+    let env = crate::boot::probe_env(&app.config, app.broker.epoch());
     let providers = app.registry.iter().map(|provider| async {
         let cli = match &provider.cli {
             Some(cli) => installed(&app, cli, &env).await,

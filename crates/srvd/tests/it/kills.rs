@@ -145,6 +145,13 @@ fn exists(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|arguments| !arguments.is_empty())
 }
 
+/// Whether a process has handlers for all these signals, as a mask: bit 0 is signal 1.
+fn hears(pid: u32, signals: u64) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & signals == signals
+}
+
 /// Waits until something holds, and says how long that took.
 fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
@@ -300,6 +307,7 @@ async fn killed_two_hundred_times_at_random_moments_of_logins() {
 async fn the_guard_ends_with_the_daemon_and_its_signals_are_not_for_it() {
     let daemon = home().start();
     let guard = guard(&daemon);
+    until("the guard has not taken over its signals", || hears(guard, 0x4003));
     for meant_for_the_daemon in [Signal::TERM, Signal::INT, Signal::HUP] {
         signal(guard, meant_for_the_daemon);
     }
