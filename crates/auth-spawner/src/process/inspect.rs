@@ -58,20 +58,42 @@ pub(crate) fn families(groups: &[Pid]) -> Vec<Identity> {
     if groups.is_empty() {
         return Vec::new();
     }
-    let all: Vec<(Pid, Stat)> = pids().filter_map(|pid| Some((pid, stat(pid)?))).collect();
-    descend(&all, groups)
+    let wanted: HashSet<i32> = groups.iter().map(|group| number(*group)).collect();
+    descend(&everybody(), |_, stat| wanted.contains(&stat.group))
 }
 
-fn descend(all: &[(Pid, Stat)], groups: &[Pid]) -> Vec<Identity> {
+/// These processes, as far as they live, and everything that descends from them.
+pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
+    if !processes.iter().any(|process| lives(*process)) {
+        return Vec::new();
+    }
+    let wanted: HashSet<Identity> = processes.iter().copied().collect();
+    descend(&everybody(), |pid, stat| wanted.contains(&Identity { pid, start: stat.start }))
+}
+
+/// Whether this very process is still there.
+pub(crate) fn lives(process: Identity) -> bool {
+    stat(process.pid).is_some_and(|stat| stat.start == process.start)
+}
+
+fn everybody() -> Vec<(Pid, Stat)> {
+    pids().filter_map(|pid| Some((pid, stat(pid)?))).collect()
+}
+
+fn number(pid: Pid) -> i32 {
+    pid.as_raw_nonzero().get()
+}
+
+/// All that are wanted, and all below them.
+fn descend(all: &[(Pid, Stat)], wanted: impl Fn(Pid, &Stat) -> bool) -> Vec<Identity> {
     let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
     for (index, (_, stat)) in all.iter().enumerate() {
         children.entry(stat.parent).or_default().push(index);
     }
-    let wanted: HashSet<i32> = groups.iter().map(|group| group.as_raw_nonzero().get()).collect();
-    let mut open: Vec<usize> = (0..all.len()).filter(|index| wanted.contains(&all[*index].1.group)).collect();
+    let mut open: Vec<usize> = (0..all.len()).filter(|index| wanted(all[*index].0, &all[*index].1)).collect();
     let mut found: HashSet<usize> = open.iter().copied().collect();
     while let Some(index) = open.pop() {
-        let below = children.get(&all[index].0.as_raw_nonzero().get()).into_iter().flatten();
+        let below = children.get(&number(all[index].0)).into_iter().flatten();
         open.extend(below.copied().filter(|child| found.insert(*child)));
     }
     found.into_iter().map(|index| Identity { pid: all[index].0, start: all[index].1.start }).collect()
@@ -117,8 +139,8 @@ mod tests {
             process(21, 20, 20),
         ];
         let names = |groups: &[Pid]| {
-            let mut found: Vec<i32> =
-                descend(&all, groups).iter().map(|found| found.pid.as_raw_nonzero().get()).collect();
+            let found = descend(&all, |_, stat| groups.iter().any(|group| number(*group) == stat.group));
+            let mut found: Vec<i32> = found.iter().map(|found| number(found.pid)).collect();
             found.sort_unstable();
             found
         };

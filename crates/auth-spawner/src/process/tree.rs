@@ -17,11 +17,13 @@ use rustix::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::inspect::{self, Identity, child_pid, families};
+use super::inspect::{self, Identity, child_pid, families, with_descendants};
 use crate::environment::SESSION_VAR;
 
 /// How often a group that was asked to end is looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
+/// Looks for what is made while the descendants of a login are being stopped.
+const STOPS: u32 = 8;
 /// How long one sweep goes on while it finds new processes.
 const SWEEP: Duration = Duration::from_secs(3);
 /// Longest wait for what was killed to be gone.
@@ -112,10 +114,23 @@ pub(crate) fn exists(group: Pid) -> bool {
     rustix::process::test_kill_process_group(group).is_ok()
 }
 
-/// Kills these processes, those of them that are still there.
+/// Kills these processes, those of them that are still there, and all that descends from them. They are stopped first,
+/// until there are no new ones: a child that is made while its parent is killed would belong to nobody.
 pub(crate) fn kill_each(processes: &[Identity]) {
-    for process in processes {
-        kill_one(*process);
+    let mut stopped: Vec<Identity> = Vec::new();
+    for _ in 0..STOPS {
+        let more: Vec<Identity> = with_descendants(if stopped.is_empty() { processes } else { &stopped });
+        let fresh: Vec<Identity> = more.into_iter().filter(|process| !stopped.contains(process)).collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for process in &fresh {
+            signal(*process, Signal::STOP);
+        }
+        stopped.extend(fresh);
+    }
+    for process in stopped {
+        signal(process, Signal::KILL);
     }
 }
 
@@ -185,11 +200,12 @@ fn wait_gone(processes: &[OwnedFd]) {
     }
 }
 
+/// Signals this very process: it is held by a descriptor while it is recognised.
 #[cfg(target_os = "linux")]
-fn kill_one(process: Identity) {
+fn signal(process: Identity, signal: Signal) {
     let Ok(held) = rustix::process::pidfd_open(process.pid, PidfdFlags::empty()) else { return };
-    if inspect::stat(process.pid).is_some_and(|stat| stat.start == process.start) {
-        let _ = rustix::process::pidfd_send_signal(&held, Signal::KILL);
+    if inspect::lives(process) {
+        let _ = rustix::process::pidfd_send_signal(&held, signal);
     }
 }
 
@@ -199,8 +215,8 @@ fn kill_marked(_marks: &[String]) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kill_one(process: Identity) {
-    if inspect::stat(process.pid).is_some_and(|stat| stat.start == process.start) {
-        let _ = rustix::process::kill_process(process.pid, Signal::KILL);
+fn signal(process: Identity, signal: Signal) {
+    if inspect::lives(process) {
+        let _ = rustix::process::kill_process(process.pid, signal);
     }
 }
