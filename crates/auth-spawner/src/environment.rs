@@ -22,6 +22,11 @@ impl ChildEnv {
         self.0.insert(name.into(), value.into());
     }
 
+    /// Marks every process that gets this environment, and what it starts, as belonging to `session`.
+    pub fn mark(&mut self, session: &str) {
+        self.set(SESSION_VAR, session);
+    }
+
     /// Removes one variable.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
@@ -85,7 +90,7 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv 
         env.set("BROWSER", text(browser.as_os_str()));
     }
     directories(&mut env, cli, parts.config_dir, parts.shared);
-    env.set(SESSION_VAR, parts.session);
+    env.mark(parts.session);
     env
 }
 

@@ -31,16 +31,10 @@ pub enum StartError {
         /// The session that holds it.
         session: String,
     },
-    /// A process that is not ours holds a callback port that the CLI needs.
-    #[error("port {port} is in use by another program")]
-    PortInUse {
-        /// The port.
-        port: u16,
-    },
     /// A session with this id exists already.
     #[error("a session with this id exists already")]
     DuplicateId,
-    /// As many logins as allowed are running.
+    /// As many logins as allowed are running, and as many as allowed are waiting.
     #[error("too many logins are running")]
     Capacity,
     /// The provider has no recipe with this id.

@@ -1,12 +1,108 @@
-//! Whether the fixed callback ports of a CLI are free on this machine.
+//! Whether the fixed callback ports of a CLI are free on this machine, and who holds one that is not.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
-/// The first of these ports that another program holds on the loopback address.
+use crate::process::inspect::pids;
+
+/// Where a browser looks for a callback. On Linux a listener on all addresses is in the way of both; elsewhere it is
+/// in the way of neither, because the more particular address wins.
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+/// The state of a listening socket in `/proc/net/tcp`.
+const LISTENS: &str = "0A";
+
+/// A port that another program listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) port: u16,
+    /// Command name and process id, where they can be told.
+    pub(crate) holder: Option<(String, i32)>,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.holder {
+            Some((name, pid)) => write!(formatter, "port {} is in use by {name} (pid {pid})", self.port),
+            None => write!(formatter, "port {} is in use by another program", self.port),
+        }
+    }
+}
+
+/// The first of these ports that another program holds on a loopback address. Blocks, for as long as it takes to look
+/// through the user's processes.
 ///
 /// A program may take the port between this look and the CLI's start; the CLI then says so itself.
-pub(crate) fn first_taken(ports: &[u16]) -> Option<u16> {
-    ports.iter().copied().find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err())
+pub(crate) fn first_taken(ports: &[u16]) -> Option<Taken> {
+    let port = ports.iter().copied().find(|port| is_taken(*port))?;
+    Some(Taken { port, holder: holder(port) })
+}
+
+fn is_taken(port: u16) -> bool {
+    // A machine without one of the address families has nobody listening there.
+    let refused = |address| TcpListener::bind((address, port)).err();
+    LOOPBACK.into_iter().filter_map(refused).any(|error| error.kind() == ErrorKind::AddrInUse)
+}
+
+/// Who listens on a port of this machine: a look from the socket table to the processes' descriptors. Only processes
+/// of the same user can be told.
+fn holder(port: u16) -> Option<(String, i32)> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    let sockets: Vec<String> = tables
+        .iter()
+        .flatten()
+        .flat_map(|table| table.lines())
+        .filter_map(|line| listener(line, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    if sockets.is_empty() {
+        return None;
+    }
+    let holds = |pid: &i32| {
+        let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        descriptors
+            .flatten()
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .any(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
+    };
+    let pid = pids().map(|pid| pid.as_raw_nonzero().get()).find(holds)?;
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some((plain(&name), pid))
+}
+
+/// The inode of the socket when this line of the table listens on the port, on an address that concerns a callback.
+fn listener(line: &str, port: u16) -> Option<&str> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let (address, found) = fields.get(1)?.split_once(':')?;
+    let concerns =
+        *fields.get(3)? == LISTENS && u16::from_str_radix(found, 16).ok()? == port && is_near(address);
+    concerns.then(|| fields.get(9).copied()).flatten()
+}
+
+/// Whether an address of the socket table is a loopback one or all of them. It stands there in words of four bytes,
+/// each in the machine's own order.
+fn is_near(address: &str) -> bool {
+    let words: Option<Vec<u32>> = (0..address.len() / 8)
+        .map(|word| u32::from_str_radix(address.get(word * 8..word * 8 + 8)?, 16).ok())
+        .collect();
+    let bytes: Vec<u8> = words.unwrap_or_default().into_iter().flat_map(u32::to_ne_bytes).collect();
+    let address = match bytes.as_slice() {
+        &[a, b, c, d] => IpAddr::from([a, b, c, d]),
+        wide => match <[u8; 16]>::try_from(wide) {
+            Ok(wide) => IpAddr::from(wide).to_canonical(),
+            Err(_) => return false,
+        },
+    };
+    address.is_loopback() || address.is_unspecified()
+}
+
+/// A command name for people; a process may give itself any bytes.
+fn plain(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name.trim_ascii());
+    name.chars()
+        .map(|c| if c.is_alphanumeric() || " ._-+:/".contains(c) { c } else { '?' })
+        .take(32)
+        .collect()
 }
 
 #[cfg(test)]
@@ -14,12 +110,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_port_is_named() {
-        let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = holder.local_addr().unwrap().port();
-        assert_eq!(first_taken(&[port]), Some(port));
-        drop(holder);
-        assert_eq!(first_taken(&[port]), None);
+    fn a_held_port_is_named_with_its_holder() {
+        for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
+            // A machine without IPv6 has nobody there.
+            let Ok(socket) = TcpListener::bind(address) else { continue };
+            let port = socket.local_addr().unwrap().port();
+            let taken = first_taken(&[port]).unwrap();
+            let own = i32::try_from(std::process::id()).unwrap();
+            assert_eq!(
+                (taken.port, taken.holder.as_ref().map(|(_, pid)| *pid)),
+                (port, Some(own)),
+                "{address}"
+            );
+            assert!(taken.to_string().ends_with(&format!("(pid {own})")), "{taken}");
+            drop(socket);
+            assert_eq!(first_taken(&[port]), None, "{address}");
+        }
         assert_eq!(first_taken(&[]), None);
+    }
+
+    #[test]
+    fn lines_of_the_socket_table() {
+        let line = |address: &str, state: &str| {
+            format!(
+                "   3: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  1000        0 43210 1 0"
+            )
+        };
+        let check = |address: &str, state: &str, port: u16, expect: bool| {
+            let line = line(address, state);
+            assert_eq!(listener(&line, port), expect.then_some("43210"), "{line}");
+        };
+        // As a little-endian machine writes them.
+        if cfg!(target_endian = "little") {
+            check("0100007F:05AF", "0A", 1455, true);
+            check("0500007F:05AF", "0A", 1455, true);
+            check("00000000:05AF", "0A", 1455, true);
+            check("0200A8C0:05AF", "0A", 1455, false);
+            check("00000000000000000000000001000000:05AF", "0A", 1455, true);
+            check("00000000000000000000000000000000:05AF", "0A", 1455, true);
+            check("0000000000000000FFFF00000100007F:05AF", "0A", 1455, true);
+            check("000080FE000000000000000001000000:05AF", "0A", 1455, false);
+        }
+        check("0100007F:05AF", "01", 1455, false);
+        check("0100007F:05B0", "0A", 1455, false);
+        for broken in ["", "sl local_address rem_address st", "0: x:y z 0A", "0: 00:05AF z 0A"] {
+            assert_eq!(listener(broken, 1455), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_name_is_shown_plain() {
+        assert_eq!(plain(b"node\n"), "node");
+        assert_eq!(plain("a\u{202e}\x1b[31m\u{e9}".as_bytes()), "a??[31m\u{e9}".replace('[', "?"));
     }
 }

@@ -1,12 +1,12 @@
 //! The table of logins: starts them, finds them, ends them.
 
-use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use rustix::process::WaitOptions;
 use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -14,12 +14,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::environment::ChildEnv;
 use crate::error::{NotLive, StartError, SubmitError};
-use crate::ports;
+use crate::guard::Guard;
+use crate::process::inspect::child_pid;
+use crate::process::tree::{self, Tree};
 use crate::provider::Provider;
 use crate::recipe::{Recipe, Terminal};
 use crate::session::{self, Inbox, Submit};
 use crate::sink::Sink;
 use crate::snapshot::{Failure, FailureKind, Snapshot, State};
+use crate::table::{Handle, Table};
 
 /// Starts logins and keeps what is known of them. Cheap to clone; all clones are one spawner.
 #[derive(Clone)]
@@ -42,13 +45,17 @@ pub struct SpawnerConfig {
     pub limits: SpawnLimits,
     /// The clock.
     pub clock: Clock,
+    /// Who ends the logins' processes when this one cannot any more.
+    pub guard: Option<Guard>,
 }
 
 /// Bounds of all logins together and of each.
 #[derive(Debug, Clone)]
 pub struct SpawnLimits {
-    /// Logins at one time.
+    /// Logins that have processes at one time.
     pub live: usize,
+    /// Logins that wait for one of them to end; they are pending, and their deadline runs.
+    pub queue: usize,
     /// Characters kept of one line of output; the rest is dropped.
     pub line_bytes: usize,
     /// Longest run of a check command.
@@ -65,6 +72,7 @@ impl Default for SpawnLimits {
     fn default() -> Self {
         Self {
             live: 32,
+            queue: 256,
             line_bytes: 8 * 1024,
             check_timeout: Duration::from_secs(20),
             term_grace: Duration::from_secs(3),
@@ -102,20 +110,22 @@ pub struct LoginRequest {
 impl Spawner {
     /// A spawner that reports to `sink`.
     pub fn new(config: SpawnerConfig, sink: Arc<dyn Sink>) -> Self {
-        let table = Mutex::new(Table { live: HashMap::new(), ended: VecDeque::new(), closed: false });
+        let table = Mutex::new(Table::new(&config.limits));
         Self(Arc::new(Shared { config, sink, table, tracker: TaskTracker::new() }))
     }
 
     /// Starts a login and returns before its process exists; a process that cannot be started is a session
-    /// that ends with `spawn_failed`. Has to be called inside a tokio runtime.
+    /// that ends with `spawn_failed`. The scope and the callback ports are the login's from here on; its process may
+    /// have to wait for others to end, in the order of the starts. Has to be called inside a tokio runtime.
     pub fn start(&self, request: LoginRequest) -> Result<(), StartError> {
         let recipe = request.provider.recipe(&request.recipe).ok_or(StartError::UnknownRecipe)?.clone();
         let (commands, inbox) = mpsc::channel(4);
         let cancel = CancellationToken::new();
+        let (turn, its_turn) = oneshot::channel();
         let (sender, receiver) = watch::channel(self.0.first_snapshot(&request, &recipe));
         {
             let mut table = self.0.table();
-            table.admit(&request, &recipe, self.0.config.limits.live)?;
+            table.admit(&request, &recipe)?;
             let handle = Handle {
                 snapshot: receiver,
                 commands,
@@ -125,15 +135,19 @@ impl Spawner {
                 ports: recipe.callback_ports.clone(),
                 config_dir: request.config_dir.clone(),
                 gone: CancellationToken::new(),
+                turn: Some(turn),
             };
-            table.live.insert(request.id.clone(), handle);
+            table.insert(request.id.clone(), handle);
         }
         let shared = Arc::clone(&self.0);
-        let inbox = Inbox { commands: inbox, cancel };
+        let inbox = Inbox { commands: inbox, cancel, turn: its_turn };
         self.0.tracker.spawn(async move {
             let id = request.id.clone();
             let session = session::run(Arc::clone(&shared), request, recipe, inbox, sender.clone());
             if AssertUnwindSafe(session).catch_unwind().await.is_err() {
+                let last = sender.borrow().clone();
+                shared.end_abandoned(&last).await;
+                shared.release(&id);
                 shared.report_fault(&sender).await;
             }
             shared.release(&id);
@@ -240,13 +254,21 @@ impl Shared {
 
     /// Frees what the session held: its place, its ports and its scope. It stays readable.
     pub(crate) fn release(&self, id: &str) {
-        let mut table = self.table();
-        if let Some(handle) = table.live.remove(id) {
-            handle.gone.cancel();
-            table.ended.push_back((id.to_owned(), handle.snapshot));
+        if let Some(guard) = &self.config.guard {
+            guard.forget(id);
         }
-        while table.ended.len() > self.config.limits.ended_keep {
-            table.ended.pop_front();
+        self.table().release(id);
+    }
+
+    /// Ends the processes of a session that can do so no longer.
+    async fn end_abandoned(&self, snapshot: &Snapshot) {
+        let Some(pid) = snapshot.pid else { return };
+        let tree = Tree { pid, start: snapshot.process_start.as_deref(), session: &snapshot.id };
+        let reaped: Option<&mut std::future::Ready<()>> = None;
+        tree::end(tree, reaped, self.config.limits.term_grace).await;
+        if let Some(leader) = child_pid(pid) {
+            // Whoever would have waited for it is gone; it may have been reaped all the same.
+            let _ = rustix::process::waitpid(Some(leader), WaitOptions::NOHANG);
         }
     }
 
@@ -299,59 +321,5 @@ impl Shared {
         let _ = tokio::time::timeout(session::SINK_PATIENCE, moved).await;
         sender.send_replace(snapshot.clone());
         self.sink.shown(&snapshot);
-    }
-}
-
-struct Table {
-    live: HashMap<String, Handle>,
-    ended: VecDeque<(String, watch::Receiver<Snapshot>)>,
-    closed: bool,
-}
-
-struct Handle {
-    snapshot: watch::Receiver<Snapshot>,
-    commands: mpsc::Sender<Submit>,
-    cancel: CancellationToken,
-    provider: String,
-    scope: String,
-    ports: Vec<u16>,
-    config_dir: PathBuf,
-    /// Cancelled when the session's processes are gone.
-    gone: CancellationToken,
-}
-
-impl Table {
-    fn find(&self, id: &str) -> Option<watch::Receiver<Snapshot>> {
-        let live = self.live.get(id).map(|handle| &handle.snapshot);
-        let ended = || self.ended.iter().find(|(ended, _)| ended == id).map(|(_, receiver)| receiver);
-        live.or_else(ended).cloned()
-    }
-
-    fn admit(&self, request: &LoginRequest, recipe: &Recipe, most: usize) -> Result<(), StartError> {
-        if self.closed {
-            return Err(StartError::ShuttingDown);
-        }
-        if self.find(&request.id).is_some() {
-            return Err(StartError::DuplicateId);
-        }
-        for (session, handle) in &self.live {
-            let same_login = handle.scope == request.scope && handle.provider == request.provider.id;
-            // Two bundles may share an account, and two CLIs in one directory would confirm each other's login.
-            if same_login || handle.config_dir == request.config_dir {
-                return Err(StartError::Running { session: session.clone() });
-            }
-        }
-        for port in &recipe.callback_ports {
-            if let Some((session, _)) = self.live.iter().find(|(_, handle)| handle.ports.contains(port)) {
-                return Err(StartError::PortLeased { port: *port, session: session.clone() });
-            }
-        }
-        if self.live.len() >= most {
-            return Err(StartError::Capacity);
-        }
-        match ports::first_taken(&recipe.callback_ports) {
-            Some(port) => Err(StartError::PortInUse { port }),
-            None => Ok(()),
-        }
     }
 }

@@ -4,11 +4,12 @@ mod error;
 mod lock;
 pub(crate) mod shims;
 
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use auth_spawner::{ChildEnv, Overlay, Registry, SpawnLimits, Spawner, SpawnerConfig};
+use auth_spawner::{ChildEnv, Guard, GuardCommand, Overlay, Registry, SpawnLimits, Spawner, SpawnerConfig};
 use identity_store::{Announce, Change, Keyring, Store, StoreOptions};
 use rpc_engine::{Broker, BrokerConfig, Engine, Limits};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,9 @@ use crate::identity_dir::Identities;
 use crate::login::{self, Logins};
 use crate::redact::Redactor;
 use crate::{key, private, routes};
+
+/// Longest wait for the guard process to end what is left of the logins.
+const GUARD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many events are kept for clients that come back.
 const EVENTS_KEPT: usize = 4096;
@@ -68,8 +72,10 @@ pub async fn run(
     });
     let store = open(&config, keyring, announce(&broker)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
-    recover(&store, &identities).await?;
+    recover(&store, &identities, &probes(&config)).await?;
 
+    let standing = probe_mark(&config, broker.epoch());
+    let guard = Guard::start(guard_command().map_err(BootError::cannot_create)?, &[&standing]).await;
     let logins = Logins::new(login::Tools {
         store: store.clone(),
         broker: broker.clone(),
@@ -85,6 +91,7 @@ pub async fn run(
             shared: config.shared(),
             limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
             clock: Arc::new(now),
+            guard: Some(guard.clone()),
         },
         Arc::new(logins.clone()),
     );
@@ -152,6 +159,8 @@ pub async fn run(
     if tokio::time::timeout(grace + Duration::from_secs(1), served).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
+    // Whatever did not end in the time given is ended now.
+    guard.close(GUARD_PATIENCE).await;
     // It waits for nothing but the same signal.
     let _ = pruning.await;
     store.close().await;
@@ -223,11 +232,12 @@ fn announce(broker: &Broker) -> Announce {
 }
 
 /// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were given.
-async fn recover(store: &Store, identities: &Identities) -> Result<(), BootError> {
+async fn recover(store: &Store, identities: &Identities, probes: &str) -> Result<(), BootError> {
+    ended_leftover(probes, None).await;
     // The rows stay live until the processes are gone: a crash in between is understood by the next boot.
     for session in store.live_sessions().await? {
-        let process = session.pid.zip(session.process_start.as_deref());
-        let ended = auth_spawner::end_leftover(session.id.as_str(), process);
+        let process = session.pid.zip(session.process_start);
+        let ended = ended_leftover(session.id.as_str(), process).await;
         tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
         if session.new_bundle
             && let Some(bundle) = &session.target_bundle
@@ -237,6 +247,16 @@ async fn recover(store: &Store, identities: &Identities) -> Result<(), BootError
     }
     store.fail_orphaned_sessions(now()).await?;
     Ok(())
+}
+
+/// Ends what is left of a session, off the runtime's threads; says whether there was anything.
+async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
+    let session = session.to_owned();
+    let end = move || {
+        let process = process.as_ref().map(|(pid, start)| (*pid, start.as_str()));
+        auth_spawner::end_leftover(&session, process)
+    };
+    tokio::task::spawn_blocking(end).await.unwrap_or_default()
 }
 
 /// Lets go of login sessions that ended long ago, now and every hour.
@@ -251,6 +271,37 @@ async fn prune(store: Store, stop: CancellationToken) {
             tracing::warn!(error = with_causes(&error), "old login sessions could not be removed");
         }
     }
+}
+
+/// How the guard process is started. On Linux it is this very program, whatever lies at its path by now, and it is not
+/// called `srvd`, so that a `pkill -9 srvd` leaves it to do its work.
+fn guard_command() -> std::io::Result<GuardCommand> {
+    let own = std::path::PathBuf::from("/proc/self/exe");
+    Ok(GuardCommand {
+        program: if own.exists() { own } else { std::env::current_exe()? },
+        name: "srvd".into(),
+        args: vec![crate::cli::GUARD.into()],
+    })
+}
+
+/// The mark of whatever asks a CLI for its version: the same for every daemon of a data directory, so that a later one
+/// knows what an earlier one left behind.
+fn probes(config: &Config) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    config.data_dir.hash(&mut hasher);
+    format!("probe-{:016x}", hasher.finish())
+}
+
+/// The mark of this daemon's: the guard of the one before may still be looking for its own.
+fn probe_mark(config: &Config, epoch: &str) -> String {
+    format!("{}.{epoch}", probes(config))
+}
+
+/// What a CLI gets that is asked for its version.
+pub fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
+    let mut env = child_env(config);
+    env.mark(&probe_mark(config, epoch));
+    env
 }
 
 /// The variables that every child gets, from an empty environment: nothing of the daemon's own.

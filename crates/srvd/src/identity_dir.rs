@@ -27,13 +27,17 @@ impl Identities {
         self.root.join(bundle.as_str())
     }
 
+    /// Where a bundle keeps what a provider's CLI owns.
+    pub fn place(&self, bundle: &BundleId, name: &str) -> PathBuf {
+        self.bundle(bundle).join(name)
+    }
+
     /// Makes the directory of a provider inside a bundle, 0700, following no link on the way.
     ///
     /// # Errors
     /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
     pub fn make(&self, bundle: &BundleId, name: &str) -> Result<PathBuf, PrivateError> {
-        let dir = self.bundle(bundle);
-        let path = dir.join(name);
+        let (dir, path) = (self.bundle(bundle), self.place(bundle, name));
         for part in [self.root.as_path(), &dir, &path] {
             private::directory(part)?;
         }

@@ -125,13 +125,14 @@ impl Logins {
             tracing::info!(session = %id, provider = snapshot.provider, state, reason, "a login ended");
             let target = self.targets().remove(id.as_str());
             if snapshot.state != State::Success {
-                self.record_end(&id, &snapshot).await;
+                // The row comes last: while it is live, a crash leaves the rest to the next boot.
                 if let Some(target) = target {
                     self.discard(&target).await;
                     if !target.is_new {
                         self.look_again(&snapshot.provider, &target).await;
                     }
                 }
+                self.record_end(&id, &snapshot).await;
             }
         } else if snapshot.state == State::Pending && snapshot.pid.is_some() {
             self.record_process(id, &snapshot);

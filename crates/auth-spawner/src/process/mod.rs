@@ -1,5 +1,6 @@
 //! Child processes: opened on pipes or on a pseudo-terminal, seen the same way, ended as a whole tree.
 
+pub(crate) mod inspect;
 pub(crate) mod leftover;
 mod pipe;
 mod pty;
@@ -65,7 +66,7 @@ pub(crate) struct Leash(Option<Pid>);
 
 impl Leash {
     pub(crate) fn new(pid: Option<u32>) -> Self {
-        Self(pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)))
+        Self(pid.and_then(inspect::child_pid))
     }
 
     /// The group is known to be gone: its number may belong to somebody else from now on.

@@ -1,96 +1,222 @@
 //! Ending a child with everything it started.
+//!
+//! Three nets, one behind the other: the process group; what descends from it when the end begins, in whatever group
+//! or session it is by then; and every process that carries the session's mark in its environment, whoever its
+//! parents were. What escapes all three is a process that has left the group, whose parents have ended before the
+//! login does, AND that has wiped its environment: nothing connects it with the login any more. Where there is no
+//! `/proc`, there is only the first net.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 #[cfg(target_os = "linux")]
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
+    fd::OwnedFd,
     process::PidfdFlags,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
+use super::inspect::{self, Identity, child_pid, families, with_descendants};
 use crate::environment::SESSION_VAR;
 
 /// How often a group that was asked to end is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+/// Looks for what is made while the descendants of a login are being stopped.
+const STOPS: u32 = 8;
+/// How long one sweep goes on while it finds new processes.
+const SWEEP: Duration = Duration::from_secs(3);
+/// Longest wait for what was killed to be gone.
+#[cfg(target_os = "linux")]
+const GONE: Duration = Duration::from_secs(1);
+/// Processes that are held at one time; each costs a descriptor.
+#[cfg(target_os = "linux")]
+const HELD: usize = 64;
 
-/// Asks a process group to end, and after `grace` kills what is left of it; then kills every process that
-/// carries this session's mark. `leader` resolves when the child is reaped; `None` when it has been already.
-pub(crate) async fn end<F: Future + Unpin>(pid: u32, session: &str, leader: Option<&mut F>, grace: Duration) {
-    let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    let until = Instant::now() + grace;
-    let mut leader = leader;
-    if exists(group) {
-        let _ = rustix::process::kill_process_group(group, Signal::TERM);
-        // A stopped process would sit on the signal.
-        let _ = rustix::process::kill_process_group(group, Signal::CONT);
+/// A session's processes.
+pub(crate) struct Tree<'a> {
+    /// The leader's process id, which is the group's as well.
+    pub(crate) pid: u32,
+    /// The leader's start time, where it is known.
+    pub(crate) start: Option<&'a str>,
+    /// Session id.
+    pub(crate) session: &'a str,
+}
+
+/// Asks a process group to end, and after `grace` kills what is left of it; then kills what descends from it and
+/// every process that carries this session's mark. `leader` resolves when the child is reaped; `None` when it has
+/// been already.
+pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F>, grace: Duration) {
+    let group = child_pid(tree.pid).filter(|group| exists(*group) && is_ours(*group, tree.start));
+    let mut family = Vec::new();
+    if let Some(group) = group {
+        family = relatives(group).await;
+        ask(group);
     }
+    let until = tokio::time::Instant::now() + grace;
+    let mut leader = leader;
     if let Some(exit) = leader.as_mut()
         && timeout(grace, &mut **exit).await.is_ok()
     {
         leader = None;
     }
-    while exists(group) && Instant::now() < until {
-        sleep(LOOK).await;
-    }
-    if exists(group) {
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    if let Some(group) = group {
+        while exists(group) && tokio::time::Instant::now() < until {
+            sleep(LOOK).await;
+        }
+        if exists(group) {
+            // Whoever was asked to end may have started something instead.
+            family.extend(relatives(group).await);
+            kill(group);
+        }
     }
     if let Some(exit) = leader {
         // Only a process stuck in the kernel outlives KILL; it is not worth an endless wait.
         let _ = timeout(grace, exit).await;
     }
-    let session = session.to_owned();
-    let _ = tokio::task::spawn_blocking(move || sweep(&session)).await;
+    let session = tree.session.to_owned();
+    let rest = move || {
+        kill_each(&family);
+        sweep(&[&session]);
+    };
+    let _ = tokio::task::spawn_blocking(rest).await;
+}
+
+async fn relatives(group: Pid) -> Vec<Identity> {
+    tokio::task::spawn_blocking(move || families(&[group])).await.unwrap_or_default()
+}
+
+/// Whether a group's number still means the group that it meant when its leader was started. A number is not given
+/// to another process while the group has members, so a leader that is gone says nothing against it.
+pub(crate) fn is_ours(group: Pid, start: Option<&str>) -> bool {
+    match (inspect::stat(group), start) {
+        (Some(found), Some(start)) => found.start.to_string() == start,
+        _ => true,
+    }
+}
+
+/// Asks a group to end.
+pub(crate) fn ask(group: Pid) {
+    // The group may be gone already, which is what is wanted.
+    let _ = rustix::process::kill_process_group(group, Signal::TERM);
+    // A stopped process would sit on the signal.
+    let _ = rustix::process::kill_process_group(group, Signal::CONT);
+}
+
+/// Kills a group.
+pub(crate) fn kill(group: Pid) {
+    let _ = rustix::process::kill_process_group(group, Signal::KILL);
 }
 
 /// Whether the group has a member that has not been reaped. A group's number is not given to another one
 /// while it has members.
-fn exists(group: Pid) -> bool {
+pub(crate) fn exists(group: Pid) -> bool {
     rustix::process::test_kill_process_group(group).is_ok()
 }
 
-/// Kills every process of this user whose environment carries the session's mark: children that left the group.
-/// Each is held by a descriptor while it is examined, so its number cannot pass to another process in between.
-/// Says whether there was one.
-pub(super) fn sweep(session: &str) -> bool {
-    let mark = format!("{SESSION_VAR}={session}");
+/// Kills these processes, those of them that are still there, and all that descends from them. They are stopped first,
+/// until there are no new ones: a child that is made while its parent is killed would belong to nobody.
+pub(crate) fn kill_each(processes: &[Identity]) {
+    let mut stopped: Vec<Identity> = Vec::new();
+    for _ in 0..STOPS {
+        let more: Vec<Identity> = with_descendants(if stopped.is_empty() { processes } else { &stopped });
+        let fresh: Vec<Identity> = more.into_iter().filter(|process| !stopped.contains(process)).collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for process in &fresh {
+            signal(*process, Signal::STOP);
+        }
+        stopped.extend(fresh);
+    }
+    for process in stopped {
+        signal(process, Signal::KILL);
+    }
+}
+
+/// Kills every process of this user whose environment carries one of these session ids as its mark: children that
+/// left their group. `a` covers `a.b` as well. Each is held by a descriptor while it is examined, so its number cannot pass to another process
+/// in between. Says whether there was one.
+pub(crate) fn sweep(sessions: &[&str]) -> bool {
+    let marks: Vec<String> = sessions.iter().map(|session| format!("{SESSION_VAR}={session}")).collect();
+    let until = Instant::now() + SWEEP;
     let mut any = false;
-    // A process may be forking while the list is read; a second pass that finds nobody ends the sweep.
-    for _ in 0..5 {
-        let Ok(processes) = std::fs::read_dir("/proc") else { return any };
-        let mut found = false;
-        for entry in processes.flatten() {
-            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(pid) = number.and_then(Pid::from_raw) {
-                found |= kill_marked(pid, &mark);
-            }
-        }
-        if !found {
-            return any;
-        }
+    // A process may be forking while the list is read; a pass that finds nobody ends the sweep.
+    while kill_marked(&marks) {
         any = true;
+        if Instant::now() >= until {
+            tracing::warn!("processes of a login go on appearing");
+            break;
+        }
     }
     any
 }
 
+/// One pass over all processes: kills those with a mark, then waits until they are gone.
 #[cfg(target_os = "linux")]
-fn kill_marked(pid: Pid, mark: &str) -> bool {
-    let Ok(held) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return false };
-    // Unreadable for another user's processes and empty for zombies, which are both none of ours.
-    let Ok(environ) = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())) else { return false };
-    let marked = environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
-    if !marked || rustix::process::pidfd_send_signal(&held, Signal::KILL).is_err() {
-        return false;
+fn kill_marked(marks: &[String]) -> bool {
+    let mut any = false;
+    let mut held = Vec::new();
+    for pid in inspect::pids() {
+        if let Some(process) = kill_if_marked(pid, marks) {
+            any = true;
+            held.push(process);
+        }
+        if held.len() == HELD {
+            wait_gone(&held);
+            held.clear();
+        }
     }
-    // The signal only begins the end; the descriptor becomes readable when it is complete.
-    let mut ended = [PollFd::new(&held, PollFlags::IN)];
-    let _ = rustix::event::poll(&mut ended, Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
-    true
+    wait_gone(&held);
+    any
+}
+
+/// Whether a variable of a process is this mark, or one below it.
+#[cfg(target_os = "linux")]
+fn covers(mark: &str, variable: &[u8]) -> bool {
+    variable.strip_prefix(mark.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
+}
+
+#[cfg(target_os = "linux")]
+fn kill_if_marked(pid: Pid, marks: &[String]) -> Option<OwnedFd> {
+    let held = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    // Unreadable for another user's processes and empty for zombies, which are both none of ours.
+    let environ = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let marked = environ.split(|byte| *byte == 0).any(|entry| marks.iter().any(|mark| covers(mark, entry)));
+    (marked && rustix::process::pidfd_send_signal(&held, Signal::KILL).is_ok()).then_some(held)
+}
+
+/// The signal only begins the end; a descriptor becomes readable when it is complete.
+#[cfg(target_os = "linux")]
+fn wait_gone(processes: &[OwnedFd]) {
+    let until = Instant::now() + GONE;
+    for process in processes {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let _ = rustix::event::poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left));
+    }
+}
+
+/// Signals this very process: it is held by a descriptor while it is recognised.
+#[cfg(target_os = "linux")]
+fn signal(process: Identity, signal: Signal) {
+    let Ok(held) = rustix::process::pidfd_open(process.pid, PidfdFlags::empty()) else { return };
+    if inspect::lives(process) {
+        let _ = rustix::process::pidfd_send_signal(&held, signal);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kill_marked(_pid: Pid, _mark: &str) -> bool {
+fn kill_marked(_marks: &[String]) -> bool {
     false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn signal(process: Identity, signal: Signal) {
+    if inspect::lives(process) {
+        let _ = rustix::process::kill_process(process.pid, signal);
+    }
 }

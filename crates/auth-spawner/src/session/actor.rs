@@ -17,7 +17,7 @@ use super::timers::Timers;
 use super::{Inbox, Submit};
 use crate::check::{Question, Verdict};
 use crate::error::SubmitError;
-use crate::machine::{Input, Machine};
+use crate::machine::{Effect, Input, Machine};
 use crate::matcher::{Matcher, Seen, Wholeness};
 use crate::process::{Exit, Leash, Parts, leftover};
 use crate::proof::{Credential, Fingerprint, fingerprint};
@@ -28,7 +28,7 @@ use crate::spawner::{LoginRequest, Shared};
 use crate::token::Token;
 
 /// How long output is still read after the child has ended: a grandchild may hold it open for ever.
-const DRAIN: Duration = Duration::from_millis(200);
+const DRAIN: Duration = Duration::from_millis(100);
 /// Ticks after which an unchanged new file is asked about again.
 const ASK_AGAIN: u32 = 5;
 
@@ -40,20 +40,26 @@ pub(crate) async fn run(
     shared: Arc<Shared>,
     request: LoginRequest,
     recipe: Recipe,
-    inbox: Inbox,
+    mut inbox: Inbox,
     sender: watch::Sender<Snapshot>,
 ) {
     let mut report = Report::new(Arc::clone(&shared), sender);
     let mut machine = Machine::default();
     // The record of the login exists before its process does.
     report.announce(&machine).await;
-    let opened = open(&shared, &request, &recipe).await;
+    let opened = match its_turn(&mut inbox, time_left(&shared, &request)).await {
+        Ok(()) => open(&shared, &request, &recipe).await,
+        Err(input) => Err((input, None)),
+    };
     let (parts, question) = match opened {
         Ok(opened) => opened,
-        Err((kind, message)) => {
-            report.message = Some(message);
-            machine.step(Input::SpawnFailed(kind));
-            report.fail(kind, &machine);
+        Err((input, message)) => {
+            report.message = message;
+            for effect in machine.step(input) {
+                if let Effect::Finish(Some(kind)) = effect {
+                    report.fail(kind, &machine);
+                }
+            }
             shared.release(&request.id);
             report.announce(&machine).await;
             return;
@@ -61,6 +67,9 @@ pub(crate) async fn run(
     };
     report.snapshot.pid = Some(parts.pid);
     report.snapshot.process_start = leftover::start_ticks(parts.pid);
+    if let Some(guard) = &shared.config.guard {
+        guard.leads(&request.id, parts.pid, report.snapshot.process_start.as_deref());
+    }
     report.announce(&machine).await;
     let Parts { streams, stdin, exit, pid, leash } = parts;
     let terminal = request.terminal.unwrap_or(recipe.terminal);
@@ -69,6 +78,29 @@ pub(crate) async fn run(
     let work = Work { stdin: Some(stdin), exit: Some(exit), pid, leash, ..Work::idle(question) };
     let mut session = Session { shared, request, recipe, inbox, report, machine, output, work };
     session.live().await;
+}
+
+/// Waits until the login may have a process. `Err` is what ends it before.
+async fn its_turn(inbox: &mut Inbox, left: Duration) -> Result<(), Input> {
+    let deadline = Instant::now() + left;
+    loop {
+        tokio::select! {
+            biased;
+            () = inbox.cancel.cancelled() => return Err(Input::Cancel),
+            // The other end goes only with the table, and nobody is in the way then.
+            _ = &mut inbox.turn => return Ok(()),
+            () = sleep_until(deadline) => return Err(Input::Deadline),
+            Some(submit) = inbox.commands.recv() => {
+                // Whoever asked may have gone.
+                let _ = submit.reply.send(Err(SubmitError::NotExpected));
+            }
+        }
+    }
+}
+
+fn time_left(shared: &Shared, request: &LoginRequest) -> Duration {
+    let left = request.expires_at.saturating_sub(shared.now());
+    Duration::from_millis(u64::try_from(left).unwrap_or(0))
 }
 
 pub(super) struct Session {
@@ -165,8 +197,7 @@ pub(super) async fn done<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
 
 impl Session {
     async fn live(&mut self) {
-        let left = self.request.expires_at.saturating_sub(self.shared.now());
-        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let left = time_left(&self.shared, &self.request);
         let mut timers = Timers::new(Instant::now() + left);
         let mut exited = None;
         loop {

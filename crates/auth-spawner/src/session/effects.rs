@@ -7,12 +7,16 @@ use tokio::time::timeout;
 
 use super::actor::{Session, done};
 use crate::machine::Effect;
-use crate::process::tree;
+use crate::process::tree::{self, Tree};
 use crate::sink::{ConfirmedLogin, SaveError};
 use crate::snapshot::FailureKind;
 
 /// Longest wait for the sink to commit a login.
 const SAVE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time between TERM and KILL for what a CLI leaves behind that has ended by itself: its work is done, and somebody
+/// waits for the session's end.
+const STRAGGLERS: Duration = Duration::from_millis(50);
 
 impl Session {
     /// Does what the machine wants; says whether the session is over.
@@ -91,8 +95,11 @@ impl Session {
     }
 
     async fn end_tree(&mut self) {
-        let grace = self.shared.config.limits.term_grace;
-        tree::end(self.work.pid, &self.request.id, self.work.exit.as_mut(), grace).await;
+        let patience = self.shared.config.limits.term_grace;
+        let grace = if self.work.exit.is_some() { patience } else { patience.min(STRAGGLERS) };
+        let start = self.report.snapshot.process_start.as_deref();
+        let tree = Tree { pid: self.work.pid, start, session: &self.request.id };
+        tree::end(tree, self.work.exit.as_mut(), grace).await;
         self.work.exit = None;
         self.work.leash.release();
     }

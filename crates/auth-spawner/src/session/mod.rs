@@ -29,6 +29,8 @@ pub(crate) const SINK_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<Submit>,
     pub(crate) cancel: CancellationToken,
+    /// Resolves when the session may have processes.
+    pub(crate) turn: oneshot::Receiver<()>,
 }
 
 /// A pasted answer, and where to say what became of it.

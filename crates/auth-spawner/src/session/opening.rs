@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::check::{Question, Screen};
 use crate::directory::private_directory;
 use crate::environment::{ChildEnv, ChildEnvParts, child_env};
+use crate::machine::Input;
+use crate::ports;
 use crate::process::{self, Launch, OpenError, Parts};
 use crate::proof::{Proof, fingerprint, prove};
 use crate::provider::{Cli, PreparedFile, ScreenToken};
@@ -18,34 +20,39 @@ use crate::spawner::{LoginRequest, Shared};
 /// A started child, and the question whether its login is there.
 type Opened = (Parts, Question);
 
-/// Writes what the CLI wants to find, notes what was there before, and starts it. `Err` is the failure's kind
-/// and its reason.
+/// Why there is no child: what that means to the machine, and the reason for people.
+type Unopened = (Input, Option<String>);
+
+/// Writes what the CLI wants to find, notes what was there before, and starts it.
 pub(crate) async fn open(
     shared: &Shared,
     request: &LoginRequest,
     recipe: &Recipe,
-) -> Result<Opened, (FailureKind, String)> {
+) -> Result<Opened, Unopened> {
     let Some(cli) = request.provider.cli.clone() else {
-        return Err((FailureKind::SpawnFailed, "the provider has no CLI".to_owned()));
+        return Err(failed(FailureKind::SpawnFailed, &"the provider has no CLI"));
     };
     let terminal = request.terminal.unwrap_or(recipe.terminal);
     let screen = screen(cli.token.as_ref(), recipe);
     let common = shared.config.shared.join(&request.provider.id);
     let env = environment(shared, request, recipe, &cli, &common);
     let dir = request.config_dir.clone();
+    let callback_ports = recipe.callback_ports.clone();
     let before = move || {
-        if cli.config_dir.shares() {
-            private_directory(&common)?;
+        // The lease keeps other logins away; a stranger may have come at any time.
+        if let Some(taken) = ports::first_taken(&callback_ports) {
+            return Err(failed(FailureKind::PortInUse, &taken));
         }
-        prepare(&cli, &dir)?;
+        if cli.config_dir.shares() {
+            private_directory(&common).map_err(|error| failed(FailureKind::SpawnFailed, &error))?;
+        }
+        prepare(&cli, &dir).map_err(|error| failed(FailureKind::SpawnFailed, &error))?;
         let logged_in = matches!(prove(&cli, &dir), Proof::LoggedIn(_));
         Ok((fingerprint(&cli, &dir), logged_in))
     };
     let (baseline, logged_in_before) = tokio::task::spawn_blocking(before)
         .await
-        .map_err(|error| error.to_string())
-        .and_then(|prepared: std::io::Result<_>| prepared.map_err(|error| error.to_string()))
-        .map_err(|reason| (FailureKind::SpawnFailed, reason))?;
+        .map_err(|error| failed(FailureKind::SpawnFailed, &error))??;
     let launch = Launch {
         program: request.program.clone(),
         args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
@@ -54,9 +61,12 @@ pub(crate) async fn open(
         dir: request.config_dir.clone(),
         terminal,
     };
+    if let Some(guard) = &shared.config.guard {
+        guard.announce(&request.id).await;
+    }
     let parts = process::open(launch).await.map_err(|error| match error {
-        OpenError::Program(reason) => (FailureKind::SpawnFailed, reason),
-        OpenError::Terminal(reason) => (FailureKind::TtyUnavailable, reason),
+        OpenError::Program(reason) => failed(FailureKind::SpawnFailed, &reason),
+        OpenError::Terminal(reason) => failed(FailureKind::TtyUnavailable, &reason),
     })?;
     let question = Question {
         provider: Arc::clone(&request.provider),
@@ -71,6 +81,10 @@ pub(crate) async fn open(
         clock: Arc::clone(&shared.config.clock),
     };
     Ok((parts, question))
+}
+
+fn failed(kind: FailureKind, reason: &dyn std::fmt::Display) -> Unopened {
+    (Input::SpawnFailed(kind), Some(reason.to_string()))
 }
 
 /// Where the recipe's CLI shows its credential and stores nothing, the place for it.

@@ -127,6 +127,8 @@ impl Report {
             matches!(kind, FailureKind::CliExited | FailureKind::Denied | FailureKind::NotAuthenticated)
         });
         let message = match explained.or(words) {
+            // The explanation names the port and its holder, which says it all.
+            Some(words) if kind == FailureKind::PortInUse => words,
             Some(words) => format!("{message}: {words}"),
             None => message.to_owned(),
         };
@@ -146,7 +148,10 @@ fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
         FailureKind::Denied => ("the login was refused", Some("start the login again and allow it")),
         FailureKind::Expired => ("nobody finished the login in time", Some("start the login again")),
         FailureKind::Cancelled => ("the login was cancelled", None),
-        FailureKind::PortInUse => ("a port that the CLI needs is in use", None),
+        FailureKind::PortInUse => (
+            "a port that the CLI needs is in use",
+            Some("end the program that uses the port, then start the login again"),
+        ),
         FailureKind::IdentityMismatch => ("the login came back as another account", None),
         FailureKind::Storage | FailureKind::StoreUnavailable => ("the login could not be stored", None),
         FailureKind::NotFound

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use auth_spawner::{SpawnLimits, StartError, State, end_leftover, start_ticks};
+use auth_spawner::{FailureKind, SpawnLimits, StartError, State, end_leftover, start_ticks};
 
 use crate::harness::{Options, PATIENCE, TERMINALS, World};
 
@@ -40,9 +40,6 @@ async fn one_login_for_a_scope_and_a_provider() {
 async fn a_callback_port_is_leased() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "hang\n");
-        let holder = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
-        assert_eq!(world.start("callback"), Err(StartError::PortInUse { port: world.port }));
-        drop(holder);
         world.start("callback").unwrap();
         let other = world.in_scope(&format!("{}-other", world.id), "callback", "bundle-2");
         let leased = StartError::PortLeased { port: world.port, session: world.id.clone() };
@@ -54,9 +51,86 @@ async fn a_callback_port_is_leased() {
 }
 
 #[tokio::test]
+async fn a_callback_port_is_leased_whatever_the_provider() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "hang\n");
+        let text = include_str!("../fixtures/fake.toml")
+            .replace("providers.fake", "providers.other")
+            .replace("Fake-CLI", "other-cli")
+            .replace("{script}", world.home.path().join("script").to_str().unwrap())
+            .replace("{port}", &world.port.to_string());
+        let overlay = auth_spawner::Overlay { source: "other.toml".into(), text };
+        let registry = auth_spawner::Registry::with_overlays(&[overlay]).unwrap();
+        world.start("callback").unwrap();
+        let other = auth_spawner::LoginRequest {
+            provider: std::sync::Arc::clone(registry.provider("other").unwrap()),
+            ..world.in_scope(&format!("{}-other", world.id), "callback", "bundle-2")
+        };
+        let leased = StartError::PortLeased { port: world.port, session: world.id.clone() };
+        assert_eq!(world.spawner.start(other), Err(leased));
+        world.spawner.shutdown(PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_callback_port_that_a_stranger_holds_ends_the_login_and_names_the_stranger() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "touch up\nhang\n");
+        let holder = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
+        let name = std::fs::read_to_string("/proc/self/comm").unwrap();
+        world.start("callback").unwrap();
+        let end = world.end().await;
+        let failure = end.failure.unwrap();
+        let expected =
+            format!("port {} is in use by {} (pid {})", world.port, name.trim(), std::process::id());
+        assert_eq!((failure.kind, failure.message), (FailureKind::PortInUse, expected));
+        assert!(failure.hint.is_some());
+        assert!(!world.home.path().join("up").exists(), "no process was started");
+        drop(holder);
+        let again = world.request(&format!("{}-again", world.id), "callback");
+        world.spawner.start(again).unwrap();
+        world.file("up").await;
+        world.spawner.shutdown(PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn who_left_the_group_and_wiped_the_environment_ends_with_the_login() {
+    for terminal in TERMINALS {
+        let world = World::new(terminal, "");
+        let note = world.home.path().join("pid");
+        let script = format!(
+            "env -i setsid /bin/sh -c 'trap \"\" TERM HUP; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 1; done' & wait",
+            note.display()
+        );
+        let request = auth_spawner::LoginRequest {
+            program: "/bin/sh".into(),
+            args: Some(vec!["-c".to_owned(), script]),
+            ..world.request(&world.id, "login")
+        };
+        world.spawner.start(request).unwrap();
+        let stray: u32 = world.file("pid").await.trim().parse().unwrap();
+        let start = start_ticks(stray);
+        assert!(start.is_some());
+        world.spawner.cancel(&world.id).await.unwrap();
+        let dead = || {
+            let shown = std::fs::read_to_string(format!("/proc/{stray}/stat"));
+            start_ticks(stray) != start || shown.is_ok_and(|shown| shown.contains(") Z "))
+        };
+        let gone = async {
+            while !dead() {
+                tokio::task::yield_now().await;
+            }
+        };
+        // Whoever it passed to reaps it in its own time.
+        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn capacity_and_recipes() {
     let options = Options::on(TERMINALS[0]);
-    let limits = SpawnLimits { live: 1, ended_keep: 1, ..options.limits.clone() };
+    let limits = SpawnLimits { live: 1, queue: 0, ended_keep: 1, ..options.limits.clone() };
     let world = World::with(Options { limits, ..options }, "hang\n");
     assert_eq!(world.start("nonsense"), Err(StartError::UnknownRecipe));
     world.start("").unwrap();

@@ -120,6 +120,7 @@ impl World {
             shared: home.path().join("shared"),
             limits: options.limits,
             clock: Arc::new(|| NOW),
+            guard: None,
         };
         let spawner = Spawner::new(config, Arc::<Ear>::clone(&ear));
         let id = format!("auth-{}-{}", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));

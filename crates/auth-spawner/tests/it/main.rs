@@ -6,10 +6,12 @@
 
 mod cases;
 mod conflicts;
+mod guard;
 mod harness;
 mod hostile;
 mod paste;
 mod proof;
+mod queue;
 mod registry;
 mod screen;
 mod sqlite;

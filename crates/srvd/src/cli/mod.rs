@@ -5,6 +5,7 @@
 
 mod client;
 mod failure;
+mod guard;
 mod interrupt;
 mod key_add;
 mod key_generate;
@@ -36,6 +37,9 @@ use failure::{Failure, code};
 use interrupt::Interrupt;
 use providers::{Action, ProvidersArgs};
 use ui::Ui;
+
+/// The command by which the daemon starts its guard process.
+pub(crate) const GUARD: &str = "__guard";
 
 /// The identity daemon for AI coding agents: log in once, and start every agent with the right account
 ///
@@ -117,6 +121,9 @@ enum Command {
     /// Print the protocol's reference in Markdown
     #[command(hide = true)]
     Protocol,
+    /// End the logins' processes when the daemon that holds the other end of standard input is gone
+    #[command(name = GUARD, hide = true)]
+    Guard,
 }
 
 #[derive(Debug, Subcommand)]
@@ -172,6 +179,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
         Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
         Some(Command::Completions { shell }) => completions(shell, ui),
+        Some(Command::Guard) => guard::run(),
         Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),
         Some(Command::Exec(args)) => {
             let config = config()?;

@@ -18,6 +18,9 @@ use crate::redact::Redactor;
 
 /// The daemon waits more than it computes.
 const WORKERS: usize = 2;
+/// Threads for what blocks: files, forks, looks at processes. All of it is short, so few are enough, and a crowd of
+/// logins does not become a crowd of threads.
+const BLOCKING: usize = 6;
 /// Half of tokio's default, twice of what the deepest of our futures has been seen to need in a debug build.
 const STACK_BYTES: usize = 1024 * 1024;
 /// How long the second signal waits for threads that are in the middle of something.
@@ -74,6 +77,7 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure>
 fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
         .thread_stack_size(STACK_BYTES)
         .thread_name("srvd")
         .enable_all()

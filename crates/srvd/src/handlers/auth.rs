@@ -52,7 +52,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     // A credential that the CLI only shows is sealed as an account of its own: nobody's directory is at stake.
     let shown_only = recipe.is_some_and(|recipe| recipe.patterns.token.is_some());
     let config_dir = if shown_only {
-        own_directory(&app, &bundle, &provider)?
+        app.identities.place(&bundle, &cli.config_dir.name)
     } else {
         directory(&app, &bundle, &provider, bound.as_ref()).await?
     };
@@ -82,6 +82,11 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
             dir: config_dir.clone(),
         },
     );
+    // Only now, so that whoever comes after a crash knows what the directory was for.
+    if let Err(refusal) = own_directory(&app, &bundle, &provider) {
+        not_started(&app, &id, refusal.message(), refusal.kind().as_str()).await?;
+        return Err(refusal);
+    }
     let request = LoginRequest {
         id: id.to_string(),
         provider,
@@ -97,10 +102,6 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     let (provider_id, recipe) = (request.provider.id.clone(), request.recipe.clone());
     match app.spawner.start(request) {
         Ok(()) => tracing::info!(session = %id, provider = provider_id, recipe, "a login started"),
-        // The request was right and the machine is not ready: a session that failed, as the protocol has it.
-        Err(error @ StartError::PortInUse { .. }) => {
-            not_started(&app, &id, &error.to_string(), "port_in_use").await?;
-        }
         Err(error) => {
             let refusal = refusal(&error);
             not_started(&app, &id, refusal.message(), refusal.kind().as_str()).await?;
@@ -169,20 +170,20 @@ fn refuse_logged_in(cli: &Cli, bound: &Account) -> Result<(), ApiError> {
         .hint("log in again with force"))
 }
 
-/// The directory that the CLI will log in to: the bound login's own, else the bundle's.
+/// The directory that the CLI will log in to: the bound login's own, else the bundle's. Nothing is made yet.
 async fn directory(
     app: &App,
     bundle: &BundleId,
     provider: &Provider,
     bound: Option<&Account>,
 ) -> Result<PathBuf, ApiError> {
-    let made = own_directory(app, bundle, provider)?;
+    let place = app.identities.place(bundle, &login_cli(provider)?.config_dir.name);
     let former = match bound.map(|account| &account.secret_ref) {
         Some(SecretRef::ConfigDir { dir, .. }) => Some(dir.clone()),
         _ => None,
     };
     if former.is_none()
-        && let Some(other) = super::account::owner_of(app, provider, &made).await?
+        && let Some(other) = super::account::owner_of(app, provider, &place).await?
     {
         return Err(ApiError::new(
             Kind::Conflict,
@@ -192,7 +193,7 @@ async fn directory(
         .with("accountId", other.id.as_str())
         .hint("bind that account again, or delete it first"));
     }
-    let dir = former.unwrap_or(made);
+    let dir = former.unwrap_or(place);
     if !app.identities.owns(&dir) || app.identities.is_ambient(&app.registry, &dir) {
         return Err(ApiError::new(Kind::AmbientDirectory, "this account uses the user's own CLI directory")
             .hint("log in to another bundle"));
@@ -200,7 +201,7 @@ async fn directory(
     Ok(dir)
 }
 
-/// The bundle's directory for this provider, made if need be.
+/// Makes the bundle's directory for this provider.
 pub(super) fn own_directory(app: &App, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
     let name = &login_cli(provider)?.config_dir.name;
     app.identities.make(bundle, name).map_err(|error| {

@@ -66,17 +66,24 @@ pub(super) async fn find(app: &App, provider: &Registered, cli: &Cli) -> Option<
     silent
 }
 
-/// The program to log in with, where the registry can tell the provider's CLI from others of the same name.
+/// The program to log in with. Where another provider's CLI has the same name, the program is asked which one it is.
 ///
 /// # Errors
 /// `not_found` when there are only others.
 pub(super) async fn genuine(app: &App, provider: &Registered, located: PathBuf) -> Result<PathBuf, ApiError> {
+    let shared_name = |cli: &Cli| {
+        let others = app.registry.iter().filter(|other| other.id != provider.id);
+        let mut names = others.filter_map(|other| other.cli.as_ref()).flat_map(|other| &other.binaries);
+        names.any(|name| cli.binaries.contains(name))
+    };
     match &provider.cli {
-        Some(cli) if cli.version_pattern.is_some() => match find(app, provider, cli).await {
-            Some((path, _)) => Ok(path),
-            None => Err(crate::policy::not_installed(provider, cli)
-                .with("reason", format!("{} is another program", located.display()))),
-        },
+        Some(cli) if cli.version_pattern.is_some() && shared_name(cli) => {
+            match find(app, provider, cli).await {
+                Some((path, _)) => Ok(path),
+                None => Err(crate::policy::not_installed(provider, cli)
+                    .with("reason", format!("{} is another program", located.display()))),
+            }
+        }
         _ => Ok(located),
     }
 }
@@ -96,7 +103,7 @@ async fn version(app: &App, provider: &Registered, path: &Path) -> Version {
     let question = VersionQuestion {
         provider,
         program: path,
-        environment: &crate::boot::child_env(&app.config),
+        environment: &crate::boot::probe_env(&app.config, app.broker.epoch()),
         shared: &app.config.shared(),
         timeout: VERSION_TIMEOUT,
     };

@@ -10,6 +10,7 @@ mod frontend;
 mod http;
 mod instances;
 mod keys;
+mod kills;
 mod launch;
 mod logins;
 mod program;

@@ -199,7 +199,7 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
-    /// Asks first, because a daemon that is killed leaves the CLIs of its logins running, with the ports they hold.
+    /// Asks first and waits: the ports that the CLIs of its logins hold are then free for the next test.
     fn drop(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         if matches!(self.child.try_wait(), Ok(None)) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use auth_spawner::{
     ChildEnv, Cli, ConfirmedLogin, FailureKind, LoginRequest, Provider, Recipe, Registry, SaveError, Saved,
-    Sink, Snapshot, SpawnLimits, Spawner, SpawnerConfig, StartError, Version, VersionQuestion,
+    Sink, Snapshot, SpawnLimits, Spawner, SpawnerConfig, Version, VersionQuestion,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -167,6 +167,7 @@ impl<'a> Checker<'a> {
                 shared: scratch.0.join("shared"),
                 limits: SpawnLimits::default(),
                 clock: Arc::new(now),
+                guard: None,
             },
             Arc::new(Refusing),
         );
@@ -291,12 +292,14 @@ impl<'a> Checker<'a> {
         };
         match self.spawner.start(request) {
             Ok(()) => match self.observe(&id, recipe).await {
+                Some(Observed { snapshot: Snapshot { failure: Some(failure), .. }, .. })
+                    if failure.kind == FailureKind::PortInUse =>
+                {
+                    skipped(failure.message)
+                }
                 Some(observed) => judge(provider, recipe, &observed),
                 None => skipped("nothing is known of the login".to_owned()),
             },
-            Err(StartError::PortInUse { port }) => {
-                skipped(format!("port {port} is in use by another program"))
-            }
             Err(error) => skipped(error.to_string()),
         }
     }

@@ -1,0 +1,158 @@
+//! The guard: a small process that ends the logins' processes when the daemon is gone, however it went.
+//!
+//! It holds the reading end of a pipe whose writing end only the daemon has, and is told on it which sessions there
+//! are and which process groups lead them. When the pipe breaks, it ends what it knows of ([`watch_over`]). The
+//! daemon's side is [`Guard`]: it starts the process, keeps it told, and starts another one when it dies.
+//!
+//! ```text
+//!   begin SESSION                 a process with this mark may appear from now on
+//!   group SESSION PID START       the session's CLI: leader of group PID, started at START (`-`: not known)
+//!   end SESSION                   all of it is gone
+//! ```
+//! Whatever else arrives is skipped. Sessions are announced before their CLI is started, so a daemon that is killed
+//! between fork and exec leaves nothing behind either: the mark is in the child's environment from its exec on.
+
+mod keeper;
+mod notes;
+mod watch;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch as channel;
+use tokio::time::timeout;
+
+pub use watch::watch_over;
+
+use notes::{Leader, Wanted, is_name};
+
+/// Longest wait for the guard to know of a session before its CLI is started all the same.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the guard process is started. Its environment is empty, its standard input the pipe.
+#[derive(Debug, Clone)]
+pub struct GuardCommand {
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// What it calls itself.
+    pub name: OsString,
+    /// Its arguments; with them it has to call [`watch_over`] and nothing else.
+    pub args: Vec<OsString>,
+}
+
+/// The daemon's hold on its guard process. Cheap to clone; all clones are one. When the last one is dropped, the
+/// guard ends what it still knows of.
+#[derive(Clone, Debug)]
+pub struct Guard(Arc<Hold>);
+
+#[derive(Debug)]
+struct Hold {
+    wanted: channel::Sender<Wanted>,
+    /// The revision of `wanted` that the guard process has been told.
+    told: channel::Receiver<u64>,
+}
+
+impl Guard {
+    /// Starts the guard process and waits until it is there, at most a second. `standing` are marks that it looks for
+    /// at the end besides those of the sessions. A guard that cannot be started is logged and tried again; logins go
+    /// on without it.
+    pub async fn start(command: GuardCommand, standing: &[&str]) -> Self {
+        let mut first = Wanted::default();
+        for mark in standing {
+            first.stand(mark);
+        }
+        let (wanted, wishes) = channel::channel(first);
+        let (teller, mut told) = channel::channel(0);
+        tokio::spawn(keeper::keep(command, wishes, teller));
+        if timeout(PATIENCE, told.changed()).await.is_err() {
+            tracing::warn!("the guard process takes long to start");
+        }
+        Self(Arc::new(Hold { wanted, told }))
+    }
+
+    /// Tells the guard of a session whose CLI is about to be started. Waits until it knows, at most a second.
+    pub(crate) async fn announce(&self, session: &str) {
+        if !is_name(session) {
+            tracing::warn!("the guard cannot be told of a session whose id is no name");
+            return;
+        }
+        let mut revision = 0;
+        self.0.wanted.send_modify(|wanted| revision = wanted.begin(session));
+        let mut told = self.0.told.clone();
+        let knows = told.wait_for(|told| *told >= revision);
+        if !matches!(timeout(PATIENCE, knows).await, Ok(Ok(_))) {
+            tracing::warn!(session, "a login starts without the guard knowing of it");
+        }
+    }
+
+    /// Tells the guard which process leads a session.
+    pub(crate) fn leads(&self, session: &str, pid: u32, start: Option<&str>) {
+        let leader = Leader { pid, start: start.map(str::to_owned) };
+        self.0.wanted.send_if_modified(|wanted| wanted.lead(session, leader));
+    }
+
+    /// Tells the guard that nothing of a session is left.
+    pub(crate) fn forget(&self, session: &str) {
+        self.0.wanted.send_if_modified(|wanted| wanted.end(session));
+    }
+
+    /// Closes the pipe and waits for the guard's end, at most `patience`: sessions that are still there are ended by
+    /// it first.
+    pub async fn close(&self, patience: Duration) {
+        self.0.wanted.send_modify(Wanted::close);
+        let mut told = self.0.told.clone();
+        // The keeper drops its side when the guard has been reaped.
+        let ended = async { while told.changed().await.is_ok() {} };
+        if timeout(patience, ended).await.is_err() {
+            tracing::warn!("the guard did not end in time");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(program: &str, args: &[&str]) -> GuardCommand {
+        let args = args.iter().map(OsString::from).collect();
+        GuardCommand { program: program.into(), name: "guard".into(), args }
+    }
+
+    #[tokio::test]
+    async fn a_guard_that_reads_is_told_and_ends_with_the_pipe() {
+        let home = tempfile::tempdir().unwrap();
+        let heard = home.path().join("heard");
+        let script = format!("exec cat > {}", heard.display());
+        let guard = Guard::start(command("/bin/sh", &["-c", &script]), &["probe"]).await;
+        guard.announce("a").await;
+        guard.leads("a", 7, Some("99"));
+        guard.announce("no name").await;
+        guard.announce("b").await;
+        guard.forget("a");
+        guard.close(Duration::from_secs(30)).await;
+        let heard = std::fs::read_to_string(heard).unwrap();
+        let lines: Vec<&str> = heard.lines().collect();
+        assert_eq!(lines[..2], ["begin probe", "begin a"]);
+        assert!(lines.ends_with(&["end a", "end probe"]), "{heard}");
+        assert!(lines.contains(&"group a 7 99") && lines.contains(&"begin b"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn without_a_guard_logins_go_on() {
+        for (program, args) in
+            [("/nonexistent", &[][..]), ("/bin/sleep", &["20"][..]), ("/bin/false", &[][..])]
+        {
+            let guard = Guard::start(command(program, args), &[]).await;
+            for number in 0..2000 {
+                guard
+                    .0
+                    .wanted
+                    .send_modify(|wanted| _ = wanted.begin(&format!("{number}{}", "x".repeat(100))));
+            }
+            timeout(Duration::from_secs(30), guard.announce("last")).await.unwrap();
+            guard.close(Duration::from_millis(10)).await;
+        }
+    }
+}

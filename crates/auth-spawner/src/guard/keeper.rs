@@ -1,0 +1,156 @@
+//! The daemon's side of the pipe: one task that owns the guard process, keeps it told and replaces it when it dies.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::GuardCommand;
+use super::notes::{Sessions, Wanted, difference};
+
+/// Longest write; a guard that does not read is no guard.
+const WRITE: Duration = Duration::from_secs(1);
+/// Pause before another guard is started; it doubles up to the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A guard that has lived as long as this was a good one.
+const PROVEN: Duration = Duration::from_mins(1);
+
+/// Keeps a guard until it is not wanted any more.
+pub(super) async fn keep(
+    command: GuardCommand,
+    mut wanted: watch::Receiver<Wanted>,
+    told: watch::Sender<u64>,
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let started = Instant::now();
+        let why = match Post::open(&command) {
+            Ok(post) => match post.serve(&mut wanted, &told).await {
+                Ok(()) => return,
+                Err(why) => why,
+            },
+            Err(error) => format!("it could not be started: {error}"),
+        };
+        if started.elapsed() >= PROVEN {
+            pause = FIRST_PAUSE;
+        }
+        tracing::warn!(why, pause_ms = pause.as_millis(), "the guard process is gone; starting another one");
+        if !unguarded(&mut wanted, &told, Instant::now() + pause).await {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// A guard process at the other end of a pipe.
+struct Post {
+    child: Child,
+    pipe: ChildStdin,
+}
+
+impl Post {
+    fn open(command: &GuardCommand) -> io::Result<Self> {
+        let mut process = std::process::Command::new(&command.program);
+        process.arg0(&command.name);
+        let mut child = Command::from(process)
+            .args(&command.args)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        let pipe = child.stdin.take().ok_or_else(|| io::Error::other("it has no pipe"))?;
+        tracing::debug!(pid = child.id(), "the guard process runs");
+        Ok(Self { child, pipe })
+    }
+
+    /// Tells the guard everything, then what changes. `Err` says why there is no guard any more.
+    async fn serve(
+        mut self,
+        wanted: &mut watch::Receiver<Wanted>,
+        told: &watch::Sender<u64>,
+    ) -> Result<(), String> {
+        let mut said = Sessions::new();
+        loop {
+            let now = wanted.borrow_and_update().clone();
+            let lines = difference(&said, &now.sessions);
+            match timeout(WRITE, self.pipe.write_all(lines.as_bytes())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(self.dismiss(format!("it cannot be told: {error}")).await),
+                Err(_) => return Err(self.dismiss("it does not listen".to_owned()).await),
+            }
+            said = now.sessions;
+            told.send_replace(now.revision);
+            if now.closing {
+                drop(self.pipe);
+                // It ends what is left of the sessions, which has a bound of its own.
+                let _ = self.child.wait().await;
+                return Ok(());
+            }
+            tokio::select! {
+                // Nobody can want anything any more: the pipe closes with this.
+                changed = wanted.changed() => if changed.is_err() { return Ok(()) },
+                status = self.child.wait() => {
+                    return Err(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Ends a guard that is of no use. It must not see the pipe break, or it would end the logins.
+    async fn dismiss(mut self, why: String) -> String {
+        // It may have ended already.
+        let _ = self.child.start_kill();
+        let _ = self.child.wait().await;
+        why
+    }
+}
+
+/// The time until the next attempt: logins go on, and are only told that nobody else is. Says whether there is to be
+/// a next attempt.
+async fn unguarded(wanted: &mut watch::Receiver<Wanted>, told: &watch::Sender<u64>, until: Instant) -> bool {
+    loop {
+        let (revision, closing) = {
+            let now = wanted.borrow_and_update();
+            (now.revision, now.closing)
+        };
+        if closing {
+            return false;
+        }
+        told.send_replace(revision);
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return false },
+            () = sleep_until(until) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guard_that_does_not_read_is_dismissed() {
+        let command =
+            GuardCommand { program: "/bin/sleep".into(), name: "sleep".into(), args: vec!["1000".into()] };
+        let post = Post::open(&command).unwrap();
+        let pid = post.child.id().unwrap();
+        let mut crowd = Wanted::default();
+        for number in 0..2000 {
+            crowd.begin(&format!("{number}{}", "x".repeat(100)));
+        }
+        let (_wanted, mut wishes) = watch::channel(crowd);
+        let (teller, told) = watch::channel(0);
+        let served = timeout(Duration::from_secs(30), post.serve(&mut wishes, &teller)).await.unwrap();
+        assert_eq!(served, Err("it does not listen".to_owned()));
+        assert_eq!((crate::start_ticks(pid), *told.borrow()), (None, 0));
+    }
+}

@@ -1,0 +1,236 @@
+//! What the guard is told, as both sides know it: pure, bounded, and indifferent to nonsense.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// Longest line; what is longer is skipped whole.
+const LINE: usize = 512;
+/// Longest session id.
+const NAME: usize = 128;
+/// Sessions that are remembered; more than a daemon can have.
+const SESSIONS: usize = 4096;
+
+/// The process that leads a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub(super) pid: u32,
+    pub(super) start: Option<String>,
+}
+
+/// Sessions by id, each with its leader once there is one.
+pub(super) type Sessions = BTreeMap<String, Option<Leader>>;
+
+/// Whether a session id can be told: visible ASCII only.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What the daemon wants its guard to know.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    /// Grows with every change.
+    pub(super) revision: u64,
+    pub(super) sessions: Sessions,
+    standing: BTreeSet<String>,
+    pub(super) closing: bool,
+}
+
+impl Wanted {
+    /// A mark that is looked for as long as the daemon runs.
+    pub(super) fn stand(&mut self, mark: &str) {
+        self.standing.insert(mark.to_owned());
+        self.begin(mark);
+    }
+
+    pub(super) fn begin(&mut self, session: &str) -> u64 {
+        self.sessions.entry(session.to_owned()).or_default();
+        self.revision += 1;
+        self.revision
+    }
+
+    pub(super) fn lead(&mut self, session: &str, leader: Leader) -> bool {
+        let Some(known) = self.sessions.get_mut(session) else { return false };
+        *known = Some(leader);
+        self.revision += 1;
+        true
+    }
+
+    pub(super) fn end(&mut self, session: &str) -> bool {
+        let known = self.sessions.remove(session).is_some();
+        self.revision += u64::from(known);
+        known
+    }
+
+    /// An orderly end: what stands by itself need not be looked for any more.
+    pub(super) fn close(&mut self) {
+        for mark in std::mem::take(&mut self.standing) {
+            self.sessions.remove(&mark);
+        }
+        self.closing = true;
+        self.revision += 1;
+    }
+}
+
+/// The lines that lead from what was told to what is so now.
+pub(super) fn difference(told: &Sessions, now: &Sessions) -> String {
+    let mut lines = String::new();
+    for session in told.keys().filter(|session| !now.contains_key(*session)) {
+        let _ = writeln!(lines, "end {session}");
+    }
+    for (session, leader) in now {
+        let known = told.get(session);
+        if known.is_none() {
+            let _ = writeln!(lines, "begin {session}");
+        }
+        if let Some(Leader { pid, start }) = leader
+            && known.is_none_or(|known| known != leader)
+        {
+            let _ = writeln!(lines, "group {session} {pid} {}", start.as_deref().unwrap_or("-"));
+        }
+    }
+    lines
+}
+
+/// What the guard has been told so far.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) sessions: Sessions,
+    /// The line that has begun.
+    line: Vec<u8>,
+    /// It is longer than any that means something.
+    overlong: bool,
+}
+
+impl Told {
+    /// Takes what arrived, in pieces of any size.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, whole) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (piece, false),
+            };
+            self.overlong |= self.line.len() + text.len() > LINE;
+            if !self.overlong {
+                self.line.extend_from_slice(text);
+            }
+            if whole {
+                let line = std::mem::take(&mut self.line);
+                if !std::mem::take(&mut self.overlong) {
+                    self.take(&line);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, line: &[u8]) -> Option<()> {
+        let mut words = std::str::from_utf8(line).ok()?.split(' ');
+        let (verb, session) = (words.next()?, words.next().filter(|session| is_name(session))?);
+        match verb {
+            "begin" if self.sessions.len() < SESSIONS => {
+                self.sessions.entry(session.to_owned()).or_default();
+            }
+            "group" => {
+                let pid = words.next()?.parse().ok()?;
+                let start = words.next().filter(|start| is_name(start))?;
+                let start = (start != "-").then(|| start.to_owned());
+                *self.sessions.get_mut(session)? = Some(Leader { pid, start });
+            }
+            "end" => {
+                self.sessions.remove(session);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn told(text: &str) -> Sessions {
+        let mut told = Told::default();
+        told.feed(text.as_bytes());
+        told.sessions
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let mut wanted = Wanted::default();
+        wanted.stand("probe");
+        let mut known = Told::default();
+        let mut last = Sessions::new();
+        let mut tell = |wanted: &Wanted| {
+            let lines = difference(&last, &wanted.sessions);
+            last = wanted.sessions.clone();
+            known.feed(lines.as_bytes());
+            assert_eq!(known.sessions, wanted.sessions, "{lines}");
+            lines
+        };
+        assert_eq!(wanted.begin("a"), 2);
+        assert_eq!(tell(&wanted), "begin a\nbegin probe\n");
+        assert!(wanted.lead("a", Leader { pid: 7, start: Some("99".into()) }));
+        assert!(!wanted.lead("b", Leader { pid: 8, start: None }));
+        wanted.begin("b");
+        assert_eq!(tell(&wanted), "group a 7 99\nbegin b\n");
+        assert!(wanted.lead("b", Leader { pid: 8, start: None }));
+        assert!(wanted.end("a") && !wanted.end("a"));
+        assert_eq!(tell(&wanted), "end a\ngroup b 8 -\n");
+        wanted.close();
+        assert_eq!(tell(&wanted), "end probe\n");
+        assert_eq!(difference(&Sessions::new(), &wanted.sessions), "begin b\ngroup b 8 -\n");
+    }
+
+    #[test]
+    fn nonsense_is_skipped() {
+        let check = |text: &str| assert_eq!(told(text), Sessions::new(), "{text:?}");
+        check("begin a");
+        check("begin\nbegin \nend a\ngroup a 7 1\nBEGIN a\n\n\0\n");
+        check(&format!("begin {}\n", "x".repeat(NAME + 1)));
+        check(&format!("{}\n", "begin ".repeat(LINE)));
+        check("begin a\u{e9}\nbegin a\tb\n");
+        // A group that cannot be read leaves the session as it was.
+        let kept = told("begin a\ngroup a x 1\ngroup a -7 1\ngroup a 7\ngroup a 99999999999 1\n");
+        assert_eq!(kept, Sessions::from([("a".to_owned(), None)]));
+        let kept = told("nonsense\nbegin a\ngroup a 7 1\n\u{7f}\n");
+        assert_eq!(
+            kept,
+            Sessions::from([("a".to_owned(), Some(Leader { pid: 7, start: Some("1".to_owned()) }))])
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut told = Told::default();
+        for number in 0..2 * SESSIONS {
+            told.feed(format!("begin {number}\n").as_bytes());
+        }
+        assert_eq!(told.sessions.len(), SESSIONS);
+        for _ in 0..1000 {
+            told.feed(&[b'x'; 10_000]);
+            assert!(told.line.len() <= LINE);
+        }
+        told.feed(b"\nend 0\nbegin last\n");
+        assert!(told.sessions.contains_key("last"));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(lines in "((begin|group|end) [ab]( [0-9]{1,2}){0,2}\n){0,8}", cut in 0..100usize) {
+            let cut = cut.min(lines.len());
+            let mut pieces = Told::default();
+            pieces.feed(&lines.as_bytes()[..cut]);
+            pieces.feed(&lines.as_bytes()[cut..]);
+            prop_assert_eq!(pieces.sessions, told(&lines));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            let mut told = Told::default();
+            told.feed(&bytes);
+            prop_assert!(told.line.len() <= LINE);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What the system tells about processes, through `/proc`. Where there is none, nothing is known of any.
+
+use std::collections::{HashMap, HashSet};
+
+use rustix::process::Pid;
+
+/// One process for good: its number together with the time at which it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub(crate) pid: Pid,
+    /// In kernel clock ticks since boot.
+    pub(crate) start: u64,
+}
+
+/// What is known of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) parent: i32,
+    pub(crate) group: i32,
+    pub(crate) start: u64,
+}
+
+/// A process number, when it can be one that a child has. 1 is refused: as a group it would mean everybody.
+pub(crate) fn child_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
+}
+
+/// The process with this number, if there is one and it can be told.
+pub(crate) fn stat(pid: Pid) -> Option<Stat> {
+    parse(&std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+}
+
+/// Reads `/proc/<pid>/stat` (proc(5)).
+fn parse(text: &str) -> Option<Stat> {
+    // The command name may hold spaces and parentheses; the last one ends it, and field 3 follows.
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let start = fields.nth(16)?.parse().ok()?;
+    Some(Stat { parent, group, start })
+}
+
+/// The numbers of all processes that can be seen.
+pub(crate) fn pids() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
+/// Whether the system tells anything about processes.
+pub(crate) fn available() -> bool {
+    stat(rustix::process::getpid()).is_some()
+}
+
+/// The members of these groups and everything that descends from them, in whatever group it is by now. What has
+/// left a group is found only while its parents live; afterwards only its mark tells whose it was.
+pub(crate) fn families(groups: &[Pid]) -> Vec<Identity> {
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let wanted: HashSet<i32> = groups.iter().map(|group| number(*group)).collect();
+    descend(&everybody(), |_, stat| wanted.contains(&stat.group))
+}
+
+/// These processes, as far as they live, and everything that descends from them.
+pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
+    if !processes.iter().any(|process| lives(*process)) {
+        return Vec::new();
+    }
+    let wanted: HashSet<Identity> = processes.iter().copied().collect();
+    descend(&everybody(), |pid, stat| wanted.contains(&Identity { pid, start: stat.start }))
+}
+
+/// Whether this very process is still there.
+pub(crate) fn lives(process: Identity) -> bool {
+    stat(process.pid).is_some_and(|stat| stat.start == process.start)
+}
+
+fn everybody() -> Vec<(Pid, Stat)> {
+    pids().filter_map(|pid| Some((pid, stat(pid)?))).collect()
+}
+
+fn number(pid: Pid) -> i32 {
+    pid.as_raw_nonzero().get()
+}
+
+/// All that are wanted, and all below them.
+fn descend(all: &[(Pid, Stat)], wanted: impl Fn(Pid, &Stat) -> bool) -> Vec<Identity> {
+    let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
+    for (index, (_, stat)) in all.iter().enumerate() {
+        children.entry(stat.parent).or_default().push(index);
+    }
+    let mut open: Vec<usize> = (0..all.len()).filter(|index| wanted(all[*index].0, &all[*index].1)).collect();
+    let mut found: HashSet<usize> = open.iter().copied().collect();
+    while let Some(index) = open.pop() {
+        let below = children.get(&number(all[index].0)).into_iter().flatten();
+        open.extend(below.copied().filter(|child| found.insert(*child)));
+    }
+    found.into_iter().map(|index| Identity { pid: all[index].0, start: all[index].1.start }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pid(number: i32) -> Pid {
+        Pid::from_raw(number).unwrap()
+    }
+
+    #[test]
+    fn a_command_name_cannot_shift_the_fields() {
+        let text = "4242 (a ) b (c) S 17 4240 4240 0 -1 4194304 1 0 0 0 1 2 3 4 20 0 1 0 98765 1 2 3";
+        assert_eq!(parse(text), Some(Stat { parent: 17, group: 4240, start: 98765 }));
+        for broken in ["", "1 (x", "1 (x) S 1", "1 (x) S a b c 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9"] {
+            assert_eq!(parse(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_mean_more_than_one_group_are_refused() {
+        assert_eq!((child_pid(0), child_pid(1), child_pid(u32::MAX)), (None, None, None));
+        assert_eq!(child_pid(2), Some(pid(2)));
+    }
+
+    #[test]
+    fn a_family_is_the_groups_and_all_below_them() {
+        let process = |number, parent, group| (pid(number), Stat { parent, group, start: 7 });
+        let all = [
+            process(1, 0, 1),
+            process(10, 1, 10),
+            process(11, 10, 10),
+            // Left the group, and so did its child.
+            process(12, 11, 12),
+            process(13, 12, 13),
+            // An orphan of the group, with a child elsewhere.
+            process(14, 1, 10),
+            process(15, 14, 15),
+            process(20, 1, 20),
+            process(21, 20, 20),
+        ];
+        let names = |groups: &[Pid]| {
+            let found = descend(&all, |_, stat| groups.iter().any(|group| number(*group) == stat.group));
+            let mut found: Vec<i32> = found.iter().map(|found| number(found.pid)).collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(names(&[pid(10)]), [10, 11, 12, 13, 14, 15]);
+        assert_eq!(names(&[pid(12), pid(20)]), [12, 13, 20, 21]);
+        assert_eq!(names(&[pid(99)]), Vec::<i32>::new());
+    }
+}

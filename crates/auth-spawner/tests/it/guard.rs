@@ -1,0 +1,143 @@
+//! The guard's end of the pipe: what it ends, and what it leaves alone.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use auth_spawner::{end_leftover, start_ticks, watch_over};
+
+use crate::harness::PATIENCE;
+
+static SESSIONS: AtomicU32 = AtomicU32::new(0);
+
+/// A process group that stands for a CLI; killed when dropped.
+struct Cli {
+    session: String,
+    child: Child,
+}
+
+impl Cli {
+    /// Runs a script that says `up` when it is ready.
+    fn start(script: &str) -> Self {
+        let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        Self::of(format!("guarded-{}-{number}", std::process::id()), script)
+    }
+
+    fn of(session: String, script: &str) -> Self {
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", script])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("SRVD_SESSION", &session)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "up\n");
+        Self { session, child }
+    }
+
+    fn group(&self) -> String {
+        let pid = self.child.id();
+        format!("group {} {pid} {}\n", self.session, start_ticks(pid).unwrap())
+    }
+
+    fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Cli {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+const STUBBORN: &str = "trap '' TERM HUP INT; echo up; while :; do sleep 1; done";
+
+fn watch(text: &str) {
+    let begun = Instant::now();
+    watch_over(text.as_bytes());
+    assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_group_is_ended_and_so_is_what_only_carries_the_mark() {
+    let (mut known, mut marked) = (Cli::start(STUBBORN), Cli::start(STUBBORN));
+    watch(&format!("begin {}\n{}begin {}\n", known.session, known.group(), marked.session));
+    assert!(!known.lives() && !marked.lives());
+}
+
+#[test]
+fn a_group_gets_its_time_to_end() {
+    let home = tempfile::tempdir().unwrap();
+    let note = home.path().join("ended");
+    let script =
+        format!("trap 'echo yes > {}; exit 0' TERM; echo up; while :; do sleep 0.01; done", note.display());
+    let mut cli = Cli::start(&script);
+    watch(&format!("begin {}\n{}", cli.session, cli.group()));
+    assert!(!cli.lives());
+    assert_eq!(std::fs::read_to_string(note).unwrap(), "yes\n");
+}
+
+#[test]
+fn who_left_the_group_and_wiped_the_environment_is_ended_while_its_parent_lives() {
+    let home = tempfile::tempdir().unwrap();
+    let note = home.path().join("pid");
+    let script = format!(
+        "env -i setsid /bin/sh -c 'trap \"\" TERM; echo $$ > {}; echo up; while :; do sleep 1; done' & wait",
+        note.display()
+    );
+    let mut cli = Cli::start(&script);
+    let stray: u32 = std::fs::read_to_string(note).unwrap().trim().parse().unwrap();
+    let start = start_ticks(stray);
+    assert!(start.is_some());
+    watch(&format!("begin {}\n{}", cli.session, cli.group()));
+    assert!(!cli.lives());
+    let deadline = Instant::now() + PATIENCE;
+    while start_ticks(stray) == start && !is_zombie(stray) {
+        assert!(Instant::now() < deadline, "the stray is still there");
+        std::thread::yield_now();
+    }
+}
+
+/// A machine whose first process reaps nobody keeps the dead ones listed.
+fn is_zombie(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+#[test]
+fn what_is_not_provably_the_daemons_is_left_alone() {
+    let (mut ended, mut other) = (Cli::start(STUBBORN), Cli::start(STUBBORN));
+    let mut stranger = Cli::start(STUBBORN);
+    let text = format!(
+        "begin {one}\n{group}end {one}\nbegin nobody\ngroup nobody {two} 1\ngroup nobody 1 1\ngroup nobody 0 -\n\
+         begin unproven\ngroup unproven {three} -\n\u{0}\u{1b}garbage {}\nbegin {}",
+        "x".repeat(100_000),
+        other.session,
+        one = ended.session,
+        group = ended.group(),
+        two = other.child.id(),
+        three = stranger.child.id(),
+    );
+    watch(&text);
+    assert!(ended.lives() && other.lives() && stranger.lives());
+}
+
+#[test]
+fn a_mark_covers_those_below_it_and_no_others() {
+    let above = format!("covering-{}", std::process::id());
+    let (mut below, mut beside) =
+        (Cli::of(format!("{above}.1"), STUBBORN), Cli::of(format!("{above}1"), STUBBORN));
+    assert!(end_leftover(&above, None));
+    assert!(!below.lives() && beside.lives());
+    assert!(!end_leftover(&format!("{above}1.2"), None));
+    assert!(beside.lives());
+}
