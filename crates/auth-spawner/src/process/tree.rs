@@ -45,10 +45,31 @@ pub(crate) async fn end<F: Future + Unpin>(pid: u32, session: &str, leader: Opti
     let _ = tokio::task::spawn_blocking(move || sweep(&session)).await;
 }
 
-/// Whether the group has a member that has not been reaped. A group's number is not given to another one
-/// while it has members.
+/// Whether the group has a member that has not ended. A group's number is not given to another one while it has
+/// members.
 fn exists(group: Pid) -> bool {
-    rustix::process::test_kill_process_group(group).is_ok()
+    rustix::process::test_kill_process_group(group).is_ok() && anybody_runs(group)
+}
+
+/// Whether any member of the group is more than a zombie. Orphans are reaped by the system's first process, and in a
+/// container that one may take seconds, or never look; a login's end does not wait for it.
+#[cfg(target_os = "linux")]
+fn anybody_runs(group: Pid) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    let group = group.as_raw_nonzero().to_string();
+    processes.flatten().any(|entry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // The command name may hold anything; after it come state, parent and group.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let mut fields = fields.split_whitespace();
+        let (state, member) = (fields.next(), fields.nth(1));
+        member == Some(group.as_str()) && !matches!(state, Some("Z" | "X"))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn anybody_runs(_group: Pid) -> bool {
+    true
 }
 
 /// Kills every process of this user whose environment carries the session's mark: children that left the group.
@@ -93,4 +114,27 @@ fn kill_marked(pid: Pid, mark: &str) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn kill_marked(_pid: Pid, _mark: &str) -> bool {
     false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_group_of_zombies_is_over() {
+        let mut child =
+            Command::new("/bin/cat").stdin(std::process::Stdio::piped()).process_group(0).spawn().unwrap();
+        let group = Pid::from_raw(child.id().cast_signed()).unwrap();
+        assert!(exists(group));
+        drop(child.stdin.take());
+        while exists(group) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(rustix::process::test_kill_process_group(group).is_ok(), "nobody has reaped it yet");
+        child.wait().unwrap();
+        assert!(!exists(group));
+    }
 }
