@@ -36,8 +36,6 @@ async fn main() -> io::Result<ExitCode> {
         }
         [BOMB, count] => bomb(count.parse().map_err(io::Error::other)?),
         [LATER, script, wait, line] => {
-            // The end of a terminal's first process ends its others as well, unless they are prepared for that.
-            ignore("HUP")?;
             std::thread::sleep(Duration::from_millis(wait.parse().map_err(io::Error::other)?));
             return run(Path::new(script), parse(line, ""));
         }
@@ -176,7 +174,10 @@ impl Fake {
                 file.write_all(second)?;
             }
             Step::Later { wait, line } => {
-                again()?.arg(LATER).arg(&self.script).arg(wait.to_string()).arg(line).spawn()?;
+                let mut command = again()?;
+                command.arg(LATER).arg(&self.script).arg(wait.to_string()).arg(line);
+                // Else it would end with this program, as everything in the foreground of its terminal does.
+                command.process_group(0).spawn()?;
             }
             Step::Listen { port, path, status } => self.listen(port, &path, status)?,
             Step::DumpEnv(path) => {

@@ -21,7 +21,7 @@
 //! | `dir-var NAME` | names the variable that holds the config directory for `write` |
 //! | `write PATH TEXT` | writes a file below the config directory, mode 0600, whole or not at all |
 //! | `halves PATH GO TEXT` | writes half of a file below the config directory, and the rest once the file GO exists |
-//! | `later MS LINE` | starts a process that ignores HUP, waits and then runs LINE; goes on at once |
+//! | `later MS LINE` | starts a process in a group of its own that waits and then runs LINE; goes on at once |
 //! | `listen PORT PATH [STATUS]` | answers one HTTP request on 127.0.0.1 and records its target in the file |
 //! | `dump-env PATH` | records its whole environment, sorted, `NAME=VALUE` a line |
 //! | `spawn-grandchild PATH [HOW..]` | starts a process that holds the output open and ignores TERM, INT and HUP; its process id goes to the file once it is as it should be. HOW: `detach` in a group of its own, `session` in a session of its own, `orphan` in a session of its own and its parent has ended, `wipe` with an empty environment, `polite` ends on TERM |

@@ -224,9 +224,11 @@ impl World {
         std::fs::write(self.home.path().join("config").join(name), text).unwrap();
     }
 
+    /// The states that this login went through.
     pub(crate) fn states(&self) -> Vec<State> {
-        let mut states: Vec<State> =
-            self.ear.moves.lock().unwrap().iter().map(|snapshot| snapshot.state).collect();
+        let moves = self.ear.moves.lock().unwrap();
+        let own = moves.iter().filter(|snapshot| snapshot.id == self.id);
+        let mut states: Vec<State> = own.map(|snapshot| snapshot.state).collect();
         states.dedup();
         states
     }

@@ -45,16 +45,36 @@ async fn a_million_lines() {
 
 #[tokio::test]
 async fn nothing_but_line_feeds() {
-    shows_the_address_and_succeeds("line feeds", format!("flood {} \\n", volume(100))).await;
+    shows_the_address_and_succeeds("line feeds", format!("flood {} \\n", volume(10))).await;
 }
 
 #[tokio::test]
 async fn three_hundred_megabytes_before_the_address() {
-    let noise = format!(
-        "flood {} \\e[2K\\r\\e[36m|\\e[0m fetching \\xe2\\xa0\\x8b some of it\\x07\\nand\\x00 more ",
-        volume(300)
+    // Most of it in one line, the rest in lines of every day.
+    let words = "many words that say nothing at all ";
+    let noise = format!("flood {} {words}\nflood {} {words}\\n\nout", volume(290), volume(10));
+    shows_the_address_and_succeeds("three hundred megabytes of words", noise).await;
+}
+
+#[tokio::test]
+async fn noise_of_every_kind_before_the_address() {
+    let noise =
+        "\\e[2K\\r\\e[36m|\\e[0m fetching \\xe2\\xa0\\x8b some of it\\x07\\nand\\x00 more \\e]0;title\\x07";
+    // The flood may end inside of a sequence; CAN ends that.
+    let noise = format!("flood {} {noise}\nraw \\x18\\n", volume(20));
+    shows_the_address_and_succeeds("noise of every kind", noise).await;
+}
+
+/// Each of them is news, and has to be shown; the last one is the one that counts.
+#[tokio::test]
+async fn thousands_of_addresses() {
+    let script = format!(
+        "repeat 3000 out https://login.example.test/authorize?t={{now_us}}\nout {URL}\nwrite auth.json {LOGIN}\n"
     );
-    shows_the_address_and_succeeds("noise of every kind", format!("{noise}\nout")).await;
+    run_all(&[Course::new("addresses", script, SUCCESS)], |_, world, end| {
+        assert_eq!((end.auth_url.as_deref(), end.url_openable), (Some(URL), true), "on {:?}", world.terminal);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -74,7 +94,7 @@ async fn bytes_that_are_no_text() {
     }
 }
 
-/// A hundred megabytes of an operating system command that never ends, and each of its relatives.
+/// How an operating system command begins, and each of its relatives.
 const OPENINGS: [(&str, &str); 5] = [
     ("a title", "\\e]0;"),
     ("a link", "\\e]8;;https://login.example.test/"),
@@ -87,7 +107,9 @@ const OPENINGS: [(&str, &str); 5] = [
 async fn a_sequence_that_never_ends_hides_no_login() {
     let courses = OPENINGS.map(|(name, opening)| {
         let filling = if name == "a control sequence" { "1;" } else { "x" };
-        let noise = format!("raw {opening}\nflood {} {filling}\n", volume(100));
+        // The one that real terminals know best in its full size.
+        let megabytes = if name == "a title" { 100 } else { 10 };
+        let noise = format!("raw {opening}\nflood {} {filling}\n", volume(megabytes));
         Course::new(name, format!("{noise}write auth.json {LOGIN}\n"), SUCCESS)
     });
     run_all(&courses, |course, world, end| {
@@ -106,7 +128,7 @@ async fn what_follows_the_end_of_such_a_sequence_is_read() {
             }
             let name = format!("{name} ended by {what}");
             for terminal in TERMINALS {
-                let noise = format!("raw {opening}\nflood {}\nraw {end}\n", volume(10));
+                let noise = format!("raw {opening}\nflood {}\nraw {end}\n", volume(1));
                 let world = World::new(terminal, &format!("{noise}out {URL}\nhang\n"));
                 world.start("login").unwrap();
                 let shown =

@@ -1,5 +1,7 @@
 //! CLIs and their input: asked for what a terminal knows, deaf, or asking twice.
 
+use std::time::Duration;
+
 use auth_spawner::{State, SubmitError, Terminal};
 use futures_util::future::join_all;
 use secrecy::SecretString;
@@ -54,27 +56,42 @@ async fn both_of_two_questions_are_answered() {
     }
 }
 
+/// More answers than a pipe or a terminal holds.
+const ROUNDS: usize = 60;
+
+/// A CLI that asks again and again, whenever it is told to, and never reads.
+fn deaf(terminal: Terminal) -> World {
+    let ask = |round| format!("outn Paste code >\nwait-file go-{round}\nout\n");
+    let asks = (0..ROUNDS).map(ask).collect::<Vec<_>>().concat();
+    let world = World::new(terminal, &format!("{YES}out {URL}\n{asks}hang\n"));
+    world.start("login").unwrap();
+    world
+}
+
+/// As long as an answer may be.
+fn answer() -> SecretString {
+    SecretString::from(format!("{}#S1", "c".repeat(3997)))
+}
+
+/// Answers until one is not taken at once, which is the one that `last` gives.
+async fn until_full<T>(world: &World, last: impl AsyncFn() -> Result<(), T>) -> T {
+    for round in 0..ROUNDS {
+        world.until_prompt().await;
+        match last().await {
+            Ok(()) => world.touch(&format!("go-{round}")),
+            Err(refused) => return refused,
+        }
+    }
+    panic!("nothing is full on {:?}", world.terminal);
+}
+
 /// Answers that nobody reads fill the pipe or the terminal. What fits counts as written; what does not has its end,
 /// and nothing follows it.
 #[tokio::test]
 async fn an_answer_that_nobody_reads_is_undeliverable() {
-    const ROUNDS: usize = 60;
     let runs = TERMINALS.map(async |terminal| {
-        let ask = |round| format!("outn Paste code >\nwait-file go-{round}\nout\n");
-        let asks: String = (0..ROUNDS).map(ask).collect();
-        let world = World::new(terminal, &format!("{YES}out {URL}\n{asks}hang\n"));
-        world.start("login").unwrap();
-        let answer = || SecretString::from(format!("{}#S1", "c".repeat(3900)));
-        let mut swallowed = 0;
-        let refused = loop {
-            world.until_prompt().await;
-            match world.spawner.submit(&world.id, answer()).await {
-                Ok(()) => world.touch(&format!("go-{swallowed}")),
-                Err(error) => break error,
-            }
-            swallowed += 1;
-            assert!(swallowed < ROUNDS, "nothing is full on {terminal:?}");
-        };
+        let world = deaf(terminal);
+        let refused = until_full(&world, async || world.spawner.submit(&world.id, answer()).await).await;
         let reason = "the CLI does not read its input".to_owned();
         assert_eq!(refused, SubmitError::Undeliverable { reason }, "on {terminal:?}");
         // The session goes on without it.
@@ -85,6 +102,25 @@ async fn an_answer_that_nobody_reads_is_undeliverable() {
         cancelled(&world, "a CLI that does not read").await;
     });
     join_all(runs).await;
+}
+
+#[tokio::test]
+async fn a_cancellation_does_not_wait_for_an_answer_on_its_way() {
+    for terminal in TERMINALS {
+        let world = deaf(terminal);
+        let pending = until_full(&world, async || {
+            let (spawner, id) = (world.spawner.clone(), world.id.clone());
+            let mut submit = tokio::spawn(async move { spawner.submit(&id, answer()).await });
+            // An answer that is taken is taken at once; one that is not has ten seconds.
+            match tokio::time::timeout(Duration::from_secs(2), &mut submit).await {
+                Ok(taken) => taken.unwrap().map_err(|error| panic!("{error}")),
+                Err(_) => Err(submit),
+            }
+        })
+        .await;
+        cancelled(&world, "an answer on its way").await;
+        assert_eq!(pending.await.unwrap(), Err(SubmitError::NotLive), "on {terminal:?}");
+    }
 }
 
 #[tokio::test]
