@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
-# Measures the release build: memory at rest, size, start, and how fast a login's URL reaches a client. Prints one table;
-# no figure makes it fail. Everything it starts and writes is gone when it ends.
-#   --quick   fewer accounts, starts and logins
+# Measures the release build: memory at rest, size, start, how fast a login's URL reaches a client, and what logins cost
+# that are many, loud, or leave something behind. Prints one table; no figure makes it fail. Everything it starts and
+# writes is gone when it ends.
+#   --quick       fewer accounts, starts and logins
+#   --only PART   rest, urls, crowds, reading, starts or ends
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
 . scripts/common.sh
 
-case "$#:${1:-}" in
-0: | 1:--quick) ;;
-*) fail "usage: bench.sh [--quick]" 64 ;;
-esac
+options=("$@")
+while (($#)); do
+  case "$1:${2:-}" in
+  --quick:*) shift ;;
+  --only:rest | --only:urls | --only:crowds | --only:reading | --only:starts | --only:ends) shift 2 ;;
+  *) fail "usage: bench.sh [--quick] [--only rest|urls|crowds|reading|starts|ends]" 64 ;;
+  esac
+done
 
 # The daemon is built by itself: together with an example it would get the features that only tests ask for.
 program=$(build)
@@ -33,7 +39,7 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-"$examples/bench" --srvd "$program" --fake-cli "$examples/fake_cli" --work "$work" "$@" &
+"$examples/bench" --srvd "$program" --fake-cli "$examples/fake_cli" --work "$work" ${options[@]+"${options[@]}"} &
 bench=$!
 code=0
 wait "$bench" || code=$?

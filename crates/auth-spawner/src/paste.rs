@@ -95,7 +95,7 @@ struct Found {
 
 fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitError> {
     let takes = |shape| paste.shapes.contains(&shape);
-    if text.contains("://") {
+    if is_address(text) {
         return if takes(PasteShape::Url) {
             read_url(expected, text)
         } else {
@@ -110,6 +110,13 @@ fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitE
         None if takes(PasteShape::Code) && is_word(text) => Ok(Found { code: text.into(), state: None }),
         _ => Err(SHAPE),
     }
+}
+
+/// Whether a text is an address, for a browser or a shell; `file:/x` is one without a host.
+fn is_address(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    let known = ["http", "https", "file", "data", "javascript"];
+    text.contains("://") || known.iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 const SHAPE: SubmitError =
@@ -187,9 +194,22 @@ mod tests {
             Err(SubmitError::Invalid { .. }) => {}
             other => panic!("{text:?} gave {other:?}"),
         };
-        for text in
-            ["", " \n", "a b", "a\nb", "abc\x03#S-1_x", "abc\u{7f}", "a\u{202e}b", "abc#", "#S-1_x", "a#b#c"]
-        {
+        for text in [
+            "",
+            " \n",
+            "a b",
+            "a\nb",
+            "abc\x03#S-1_x",
+            "abc\u{7f}",
+            "a\u{202e}b",
+            "abc#",
+            "#S-1_x",
+            "a#b#c",
+            "file:/etc/passwd#S-1_x",
+            "FILE:x#S-1_x",
+            "data:x#S-1_x",
+            "https:x#S-1_x",
+        ] {
             check("claude", CLAUDE, text);
         }
         check("codex", CODEX, "abc");

@@ -10,16 +10,22 @@
 //! | `out TEXT`, `err TEXT` | prints a line |
 //! | `outn TEXT`, `errn TEXT` | prints without a line feed |
 //! | `raw TEXT` | prints bytes: `\n` `\r` `\t` `\e` `\\` and `\xHH` are understood |
-//! | `flood BYTES` | prints that many `x` without a line feed |
+//! | `bytes TEXT` | the same, with a write for every byte |
+//! | `flood BYTES [TEXT]` | prints that many bytes as fast as it goes: `x`, or TEXT (as with `raw`) again and again |
 //! | `repeat N LINE` | runs LINE that many times |
 //! | `sleep MS`, `hang` | waits; waits for ever |
 //! | `wait-file PATH`, `touch PATH` | waits until the file exists; makes it |
 //! | `read PATH` | reads a line of standard input into the file |
+//! | `record PATH` | from here on every byte of standard input goes to the file as it comes, from a terminal unchanged; nothing can be `read` after it |
+//! | `close STREAM` | closes `stdin`, `stdout` or `stderr` |
 //! | `dir-var NAME` | names the variable that holds the config directory for `write` |
 //! | `write PATH TEXT` | writes a file below the config directory, mode 0600, whole or not at all |
+//! | `halves PATH GO TEXT` | writes half of a file below the config directory, and the rest once the file GO exists |
+//! | `later MS LINE` | starts a process in a group of its own that waits and then runs LINE; goes on at once |
 //! | `listen PORT PATH [STATUS]` | answers one HTTP request on 127.0.0.1 and records its target in the file |
 //! | `dump-env PATH` | records its whole environment, sorted, `NAME=VALUE` a line |
-//! | `spawn-grandchild PATH [detach]` | starts a process that holds the output open and ignores TERM; its process id goes to the file; `detach`: in a group of its own |
+//! | `spawn-grandchild PATH [HOW..]` | starts a process that holds the output open and ignores TERM, INT and HUP; its process id goes to the file once it is as it should be. HOW: `detach` in a group of its own, `session` in a session of its own, `orphan` in a session of its own and its parent has ended, `wipe` with an empty environment, `polite` ends on TERM |
+//! | `fork-bomb N` | starts N processes that start each other, hold the output open and ignore TERM, half of them in groups of their own |
 //! | `ignore TERM`, `ignore INT`, `ignore HUP` | ignores the signal from here on |
 //! | `exit CODE` | ends |
 //!
@@ -40,8 +46,15 @@ pub enum Step {
     },
     /// Prints bytes on standard output.
     Raw(Vec<u8>),
-    /// Prints that many bytes without a line feed.
-    Flood(usize),
+    /// Prints bytes on standard output, one at a time.
+    Bytes(Vec<u8>),
+    /// Prints a text again and again.
+    Flood {
+        /// How much, in bytes.
+        bytes: u64,
+        /// What; never empty.
+        text: Vec<u8>,
+    },
     /// Runs a step several times.
     Repeat(usize, Box<Step>),
     /// Waits, in milliseconds.
@@ -54,6 +67,10 @@ pub enum Step {
     Touch(String),
     /// Reads a line of standard input into a file.
     Read(String),
+    /// Records standard input in a file.
+    Record(String),
+    /// Closes a standard stream, `stdin`, `stdout` or `stderr`.
+    Close(String),
     /// Names the variable that holds the config directory.
     DirVar(String),
     /// Writes a file below the config directory.
@@ -62,6 +79,22 @@ pub enum Step {
         path: String,
         /// Whole text.
         text: String,
+    },
+    /// Writes a file below the config directory in two halves.
+    Halves {
+        /// Relative path.
+        path: String,
+        /// The file that the second half waits for.
+        go: String,
+        /// Whole text.
+        text: String,
+    },
+    /// Runs a line in another process after a while.
+    Later {
+        /// How long that process waits, in milliseconds.
+        wait: u64,
+        /// The line, for [`parse`].
+        line: String,
     },
     /// Answers one HTTP request.
     Listen {
@@ -78,13 +111,48 @@ pub enum Step {
     Grandchild {
         /// Where its process id is recorded.
         path: String,
-        /// In a process group of its own.
-        detach: bool,
+        /// How it differs from a plain child.
+        how: Vec<How>,
     },
+    /// Starts that many processes that start each other.
+    ForkBomb(usize),
     /// Ignores a signal, `TERM`, `INT` or `HUP`.
     Ignore(String),
     /// Ends.
     Exit(i32),
+}
+
+/// How a grandchild differs from a plain child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// In a process group of its own.
+    Detach,
+    /// In a session of its own, without a terminal.
+    Session,
+    /// In a session of its own, and whoever started it has ended.
+    Orphan,
+    /// With an empty environment.
+    Wipe,
+    /// TERM, INT and HUP end it.
+    Polite,
+}
+
+impl How {
+    /// The word in a script.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Detach => "detach",
+            Self::Session => "session",
+            Self::Orphan => "orphan",
+            Self::Wipe => "wipe",
+            Self::Polite => "polite",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        let all = [Self::Detach, Self::Session, Self::Orphan, Self::Wipe, Self::Polite];
+        all.into_iter().find(|how| how.as_str() == word)
+    }
 }
 
 /// Reads the steps of a script that apply to these arguments (joined by spaces). `Err` names the line.
@@ -121,7 +189,11 @@ fn step(line: &str) -> Option<Step> {
         "err" => print(true, true),
         "errn" => print(true, false),
         "raw" => Step::Raw(unescape(rest)?),
-        "flood" => Step::Flood(rest.trim().parse().ok()?),
+        "bytes" => Step::Bytes(unescape(rest)?),
+        "flood" => {
+            let (bytes, text) = rest.split_once(' ').unwrap_or((rest, "x"));
+            Step::Flood { bytes: bytes.parse().ok()?, text: unescape(text).filter(|text| !text.is_empty())? }
+        }
         "repeat" => {
             let (count, line) = rest.split_once(' ')?;
             Step::Repeat(count.parse().ok()?, Box::new(step(line)?))
@@ -131,10 +203,22 @@ fn step(line: &str) -> Option<Step> {
         "wait-file" => Step::WaitFile(text()),
         "touch" => Step::Touch(text()),
         "read" => Step::Read(text()),
+        "record" => Step::Record(text()),
+        "close" => Step::Close(text()),
         "dir-var" => Step::DirVar(text()),
         "write" => {
             let (path, text) = rest.split_once(' ')?;
             Step::Write { path: path.to_owned(), text: text.to_owned() }
+        }
+        "halves" => {
+            let (path, rest) = rest.split_once(' ')?;
+            let (go, text) = rest.split_once(' ')?;
+            Step::Halves { path: path.to_owned(), go: go.to_owned(), text: text.to_owned() }
+        }
+        "later" => {
+            let (wait, line) = rest.split_once(' ')?;
+            step(line)?;
+            Step::Later { wait: wait.parse().ok()?, line: line.to_owned() }
         }
         "listen" => Step::Listen {
             port: parts.next()?.parse().ok()?,
@@ -142,9 +226,11 @@ fn step(line: &str) -> Option<Step> {
             status: parts.next().map_or(Ok(200), str::parse).ok()?,
         },
         "dump-env" => Step::DumpEnv(text()),
-        "spawn-grandchild" => {
-            Step::Grandchild { path: parts.next()?.to_owned(), detach: parts.next() == Some("detach") }
-        }
+        "spawn-grandchild" => Step::Grandchild {
+            path: parts.next()?.to_owned(),
+            how: parts.map(How::of).collect::<Option<_>>()?,
+        },
+        "fork-bomb" => Step::ForkBomb(rest.trim().parse().ok()?),
         "ignore" => Step::Ignore(text()),
         "exit" => Step::Exit(rest.trim().parse().ok()?),
         _ => return None,
@@ -188,5 +274,25 @@ mod tests {
         let other = vec![always, Step::Raw(b"aA\x1b\n".to_vec()), Step::Repeat(2, Box::new(hi))];
         assert_eq!(parse(script, "login"), Ok(other));
         assert_eq!(parse("out x\nnonsense", ""), Err("line 2: nonsense".to_owned()));
+    }
+
+    #[test]
+    fn arguments_are_checked_before_anything_runs() {
+        let grandchild = |how: &[How]| Step::Grandchild { path: "p".into(), how: how.to_vec() };
+        let good = [
+            ("flood 3", Step::Flood { bytes: 3, text: b"x".to_vec() }),
+            ("flood 3 a\\n", Step::Flood { bytes: 3, text: b"a\n".to_vec() }),
+            ("spawn-grandchild p", grandchild(&[])),
+            ("spawn-grandchild p orphan wipe", grandchild(&[How::Orphan, How::Wipe])),
+            ("later 5 exit 1", Step::Later { wait: 5, line: "exit 1".into() }),
+            ("halves f go a b", Step::Halves { path: "f".into(), go: "go".into(), text: "a b".into() }),
+        ];
+        for (line, step) in good {
+            assert_eq!(parse(line, ""), Ok(vec![step]), "{line}");
+        }
+        for line in ["flood 3 ", "flood x", "spawn-grandchild p orphaned", "later 5 nonsense", "halves f go"]
+        {
+            assert_eq!(parse(line, ""), Err(format!("line 1: {line}")));
+        }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Stat {
     pub(crate) parent: i32,
     pub(crate) group: i32,
     pub(crate) start: u64,
+    /// Whether it has ended and only waits to be reaped.
+    pub(crate) ended: bool,
 }
 
 /// A process number, when it can be one that a child has. 1 is refused: as a group it would mean everybody.
@@ -35,10 +37,11 @@ fn parse(text: &str) -> Option<Stat> {
     // The command name may hold spaces and parentheses; the last one ends it, and field 3 follows.
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
+    let ended = matches!(fields.next()?, "Z" | "X");
+    let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
     let start = fields.nth(16)?.parse().ok()?;
-    Some(Stat { parent, group, start })
+    Some(Stat { parent, group, start, ended })
 }
 
 /// The numbers of all processes that can be seen.
@@ -69,6 +72,12 @@ pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
     }
     let wanted: HashSet<Identity> = processes.iter().copied().collect();
     descend(&everybody(), |pid, stat| wanted.contains(&Identity { pid, start: stat.start }))
+}
+
+/// Whether a member of the group is more than a zombie; yes where it cannot be told.
+pub(crate) fn anybody_runs(group: Pid) -> bool {
+    let member = |stat: Stat| stat.group == number(group) && !stat.ended;
+    !available() || pids().filter_map(stat).any(member)
 }
 
 /// Whether this very process is still there.
@@ -110,7 +119,7 @@ mod tests {
     #[test]
     fn a_command_name_cannot_shift_the_fields() {
         let text = "4242 (a ) b (c) S 17 4240 4240 0 -1 4194304 1 0 0 0 1 2 3 4 20 0 1 0 98765 1 2 3";
-        assert_eq!(parse(text), Some(Stat { parent: 17, group: 4240, start: 98765 }));
+        assert_eq!(parse(text), Some(Stat { parent: 17, group: 4240, start: 98765, ended: false }));
         for broken in ["", "1 (x", "1 (x) S 1", "1 (x) S a b c 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9"] {
             assert_eq!(parse(broken), None, "{broken:?}");
         }
@@ -124,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_family_is_the_groups_and_all_below_them() {
-        let process = |number, parent, group| (pid(number), Stat { parent, group, start: 7 });
+        let process = |number, parent, group| (pid(number), Stat { parent, group, start: 7, ended: false });
         let all = [
             process(1, 0, 1),
             process(10, 1, 10),

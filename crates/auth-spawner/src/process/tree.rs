@@ -108,10 +108,12 @@ pub(crate) fn kill(group: Pid) {
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
 }
 
-/// Whether the group has a member that has not been reaped. A group's number is not given to another one
-/// while it has members.
+/// Whether the group has a member that has not ended. A group's number is not given to another one while it has
+/// members.
 pub(crate) fn exists(group: Pid) -> bool {
-    rustix::process::test_kill_process_group(group).is_ok()
+    // Orphans are reaped by the system's first process, and in a container that one may take seconds, or never look; a
+    // login's end does not wait for it.
+    rustix::process::test_kill_process_group(group).is_ok() && inspect::anybody_runs(group)
 }
 
 /// Kills these processes, those of them that are still there, and all that descends from them. They are stopped first,
@@ -218,5 +220,28 @@ fn kill_marked(_marks: &[String]) -> bool {
 fn signal(process: Identity, signal: Signal) {
     if inspect::lives(process) {
         let _ = rustix::process::kill_process(process.pid, signal);
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_group_of_zombies_is_over() {
+        let mut child =
+            Command::new("/bin/cat").stdin(std::process::Stdio::piped()).process_group(0).spawn().unwrap();
+        let group = Pid::from_raw(child.id().cast_signed()).unwrap();
+        assert!(exists(group));
+        drop(child.stdin.take());
+        while exists(group) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(rustix::process::test_kill_process_group(group).is_ok(), "nobody has reaped it yet");
+        child.wait().unwrap();
+        assert!(!exists(group));
     }
 }

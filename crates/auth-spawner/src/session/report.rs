@@ -12,6 +12,9 @@ use crate::matcher::{Seen, public_words};
 use crate::snapshot::{Failure, FailureKind, Snapshot};
 use crate::spawner::Shared;
 
+/// Longest email address that is taken from the CLI's words, as from its file.
+const EMAIL_BYTES: usize = 320;
+
 /// The snapshot and everything that goes into it.
 pub(crate) struct Report {
     pub(crate) snapshot: Snapshot,
@@ -54,7 +57,8 @@ impl Report {
                 new
             }
             Seen::LoggedIn { email } => {
-                self.email = email.clone().or(self.email.take());
+                let email = email.clone().filter(|email| email.len() <= EMAIL_BYTES);
+                self.email = email.or(self.email.take());
                 true
             }
             Seen::Denied(words) => {

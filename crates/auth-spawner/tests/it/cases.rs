@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use auth_spawner::{Credential, FailureKind, NotLive, SaveError, SpawnLimits, State, SubmitError};
+use auth_spawner::{Credential, FailureKind, NotLive, SaveError, SpawnLimits, State, SubmitError, Terminal};
+use futures_util::future::join_all;
 use secrecy::SecretString;
 
 use crate::harness::{LOGIN, NOW, Options, TERMINALS, World, saved};
@@ -105,32 +106,35 @@ fn cases() -> Vec<Case> {
 
 #[tokio::test]
 async fn every_course_ends_as_it_should() {
-    for terminal in TERMINALS {
-        for case in cases() {
-            let world = World::new(terminal, &case.script);
-            if let Some(before) = case.before {
-                world.write_config("auth.json", before);
-            }
-            world.start("login").unwrap();
-            let end = world.end().await;
-            let failure = end.failure.as_ref().map(|failure| (failure.kind, failure.exit_code));
-            assert_eq!((end.state, failure), case.end, "{} on {terminal:?}: {end:?}", case.name);
-            assert_eq!(end.ended_at, Some(NOW));
-            let logins = world.ear.logins.lock().unwrap().clone();
-            if end.state == State::Success {
-                assert_eq!(end.saved, Some(saved()), "{}", case.name);
-                assert_eq!(end.email.as_deref(), Some("ada@example.test"), "{}", case.name);
-                let committed: Vec<_> =
-                    logins.iter().map(|login| (&login.credential, login.evidence_check)).collect();
-                assert_eq!(committed, [(&credential(), true)], "{}", case.name);
-            } else {
-                assert_eq!((logins.len(), end.saved.as_ref()), (0, None), "{}", case.name);
-            }
-            assert_eq!(world.ear.moves.lock().unwrap().last(), Some(&end), "{}", case.name);
-            world.spawner.shutdown(crate::harness::PATIENCE).await;
-            world.assert_nobody_left();
-        }
+    let cases = cases();
+    let runs = cases.iter().flat_map(|case| TERMINALS.map(|terminal| (case, terminal)));
+    // Side by side, because most of them wait.
+    join_all(runs.map(|(case, terminal)| ends_as_it_should(case, terminal))).await;
+}
+
+async fn ends_as_it_should(case: &Case, terminal: Terminal) {
+    let world = World::new(terminal, &case.script);
+    if let Some(before) = case.before {
+        world.write_config("auth.json", before);
     }
+    world.start("login").unwrap();
+    let end = world.end().await;
+    let failure = end.failure.as_ref().map(|failure| (failure.kind, failure.exit_code));
+    assert_eq!((end.state, failure), case.end, "{} on {terminal:?}: {end:?}", case.name);
+    assert_eq!(end.ended_at, Some(NOW));
+    let logins = world.ear.logins.lock().unwrap().clone();
+    if end.state == State::Success {
+        assert_eq!(end.saved, Some(saved()), "{}", case.name);
+        assert_eq!(end.email.as_deref(), Some("ada@example.test"), "{}", case.name);
+        let committed: Vec<_> =
+            logins.iter().map(|login| (&login.credential, login.evidence_check)).collect();
+        assert_eq!(committed, [(&credential(), true)], "{}", case.name);
+    } else {
+        assert_eq!((logins.len(), end.saved.as_ref()), (0, None), "{}", case.name);
+    }
+    assert_eq!(world.ear.moves.lock().unwrap().last(), Some(&end), "{}", case.name);
+    world.spawner.shutdown(crate::harness::PATIENCE).await;
+    world.assert_nobody_left();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One login with the fake CLI: a home, a provider, a spawner and a sink that keeps what it hears.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(crate) fn fake_cli() -> PathBuf {
 /// What the sink heard, and what it answers.
 pub(crate) struct Ear {
     pub(crate) moves: Mutex<Vec<Snapshot>>,
+    pub(crate) shown: Mutex<Vec<Snapshot>>,
     pub(crate) logins: Mutex<Vec<ConfirmedLogin>>,
     pub(crate) answer: Result<Saved, SaveError>,
 }
@@ -42,6 +43,7 @@ impl Sink for Ear {
 
     fn shown(&self, snapshot: &Snapshot) {
         assert_eq!(self.moves.lock().unwrap().iter().filter(|moved| *moved == snapshot).count(), 1);
+        self.shown.lock().unwrap().push(snapshot.clone());
     }
 
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
@@ -107,6 +109,7 @@ impl World {
         let provider = Arc::clone(registry.provider("fake").unwrap());
         let ear = Arc::new(Ear {
             moves: Mutex::default(),
+            shown: Mutex::default(),
             logins: Mutex::default(),
             answer: options.answer.clone(),
         });
@@ -155,8 +158,18 @@ impl World {
 
     /// Waits until the session satisfies the condition.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        self.until_within(PATIENCE, what, holds).await
+    }
+
+    /// The same, where more is to be done than a login usually does.
+    pub(crate) async fn until_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        holds: impl Fn(&Snapshot) -> bool,
+    ) -> Snapshot {
         let mut receiver = self.spawner.watch(&self.id).unwrap();
-        let waited = tokio::time::timeout(PATIENCE, receiver.wait_for(|snapshot| holds(snapshot))).await;
+        let waited = tokio::time::timeout(patience, receiver.wait_for(|snapshot| holds(snapshot))).await;
         match waited {
             Ok(Ok(snapshot)) => snapshot.clone(),
             _ => panic!("{what} on {:?}: {:?}", self.terminal, self.spawner.snapshot(&self.id)),
@@ -190,6 +203,21 @@ impl World {
         text.unwrap_or_else(|_| panic!("{name} was not written on {:?}", self.terminal))
     }
 
+    /// Waits until a file ends so; its whole text.
+    pub(crate) async fn file_ending(&self, name: &str, end: char) -> String {
+        let written = async {
+            loop {
+                let text = self.file(name).await;
+                if text.ends_with(end) {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let text = tokio::time::timeout(PATIENCE, written).await;
+        text.unwrap_or_else(|_| panic!("{name} does not end with {end:?} on {:?}", self.terminal))
+    }
+
     pub(crate) fn touch(&self, name: &str) {
         std::fs::write(self.home.path().join(name), "").unwrap();
     }
@@ -198,25 +226,66 @@ impl World {
         std::fs::write(self.home.path().join("config").join(name), text).unwrap();
     }
 
+    /// The states that this login went through.
     pub(crate) fn states(&self) -> Vec<State> {
-        let mut states: Vec<State> =
-            self.ear.moves.lock().unwrap().iter().map(|snapshot| snapshot.state).collect();
+        let moves = self.ear.moves.lock().unwrap();
+        let own = moves.iter().filter(|snapshot| snapshot.id == self.id);
+        let mut states: Vec<State> = own.map(|snapshot| snapshot.state).collect();
         states.dedup();
         states
     }
 
+    /// The processes of this login, by its mark.
+    pub(crate) fn marked(&self) -> Vec<u32> {
+        marked(|session| session == self.id)
+    }
+
     /// No process of this login is left.
     pub(crate) fn assert_nobody_left(&self) {
-        let mark = format!("SRVD_SESSION={}", self.id);
-        let left: Vec<PathBuf> = std::fs::read_dir("/proc")
-            .unwrap()
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|process| {
-                let environ = std::fs::read(process.join("environ")).unwrap_or_default();
-                environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
-            })
-            .collect();
-        assert_eq!(left, Vec::<PathBuf>::new(), "on {:?}", self.terminal);
+        assert_eq!(self.marked(), Vec::<u32>::new(), "on {:?}", self.terminal);
     }
+
+    /// The next login for the same scope can start, and has a process.
+    pub(crate) async fn assert_scope_is_free(&self) {
+        let id = format!("{}-next", self.id);
+        let next = LoginRequest {
+            program: "/bin/sleep".into(),
+            args: Some(vec!["1000".to_owned()]),
+            ..self.request(&id, "login")
+        };
+        self.spawner.start(next).unwrap();
+        let mut receiver = self.spawner.watch(&id).unwrap();
+        let started =
+            receiver.wait_for(|snapshot| snapshot.pid.is_some() || snapshot.state.is_terminal()).map(|_| ());
+        tokio::time::timeout(PATIENCE, started).await.unwrap();
+        assert_eq!(self.spawner.cancel(&id).await, Ok(()), "on {:?}", self.terminal);
+        assert_eq!(marked(|session| session == id), Vec::<u32>::new(), "on {:?}", self.terminal);
+    }
+}
+
+/// The processes that carry the mark of such a session.
+pub(crate) fn marked(is_meant: impl Fn(&str) -> bool) -> Vec<u32> {
+    let is_marked = |process: &Path| {
+        let environ = std::fs::read(process.join("environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|entry| {
+            let session = entry.strip_prefix(b"SRVD_SESSION=");
+            session.and_then(|session| std::str::from_utf8(session).ok()).is_some_and(&is_meant)
+        })
+    };
+    let number = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes.filter(|process| is_marked(process)).filter_map(number).collect()
+}
+
+/// Whether this process runs; a zombie does not.
+pub(crate) fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+/// Resident memory of this process in KiB.
+pub(crate) fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Pasted answers: what reaches the CLI and what does not.
 
-use auth_spawner::{FailureKind, State, SubmitError};
+use auth_spawner::{FailureKind, State, SubmitError, Terminal};
 use secrecy::SecretString;
 
 use crate::harness::{LOGIN, TERMINALS, World};
@@ -8,34 +8,127 @@ use crate::harness::{LOGIN, TERMINALS, World};
 const URL: &str =
     "https://login.example.test/authorize?redirect_uri=https%3A%2F%2Flogin.example.test%2Fcb&state=S1";
 
+const CALLBACK: &str = "https://login.example.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A{port}%2Fauth%2Fcallback&state=S1";
+
+/// What must not reach any CLI, besides what has the wrong state or is too long. `{cb}` is the login's own callback.
+const INVALID: [&str; 32] = [
+    "",
+    " \r\n ",
+    "\x04",
+    "a\x03#S1",
+    "a\x00#S1",
+    "a\x1b[201~#S1",
+    "a\x15b#S1",
+    "a\x7f#S1",
+    "a\u{9b}A#S1",
+    "a\u{202e}b#S1",
+    "a\nb#S1",
+    "a#S1\nb#S1",
+    "a#S1\rb#S1",
+    "a\tb#S1",
+    "a\u{2028}b#S1",
+    "a b#S1",
+    "a;reboot#S1",
+    "$(reboot)#S1",
+    "file:///etc/passwd",
+    "file:/etc/passwd#S1",
+    "file:c0de#S1",
+    "javascript:c0de#S1",
+    "data:c0de#S1",
+    "https://evil.example/cb?code=c0de&state=S1",
+    "https://login.example.test@evil.example/cb?code=c0de&state=S1",
+    "https://login.example.test.evil.example/cb?code=c0de&state=S1",
+    "https://ada:pw@login.example.test/cb?code=c0de&state=S1",
+    "https://login.example.test:444/cb?code=c0de&state=S1",
+    "http://login.example.test/cb?code=c0de&state=S1",
+    "{cb}/further?code=c0de&state=S1",
+    "{cb}?code=c0de%0Areboot&state=S1",
+    "{cb}?error=access_denied&state=S1",
+];
+
+/// The way of an answer to a CLI, and the callback that the CLI's address names.
+const WAYS: [(&str, &str, &str); 2] = [
+    ("login", URL, "https://login.example.test/cb"),
+    ("callback", CALLBACK, "http://127.0.0.1:{port}/auth/callback"),
+];
+
 #[tokio::test]
 async fn nothing_refused_reaches_the_child() {
-    for terminal in TERMINALS {
-        let world = World::new(
-            terminal,
-            &format!("out {URL}\noutn Paste code >\nread pasted\ntouch answered\nhang\n"),
-        );
-        world.start("login").unwrap();
-        world.until_prompt().await;
-        let refused = |text: String| {
-            let (spawner, id) = (world.spawner.clone(), world.id.clone());
-            async move { spawner.submit(&id, SecretString::from(text)).await.unwrap_err() }
+    for (terminal, (recipe, url, callback)) in
+        TERMINALS.into_iter().flat_map(|terminal| WAYS.map(|way| (terminal, way)))
+    {
+        let script =
+            format!("record heard\nout Paste code >\nout {url}\nlisten {{port}} target\ntouch taken\nhang\n");
+        let world = World::new(terminal, &script);
+        let callback = callback.replace("{port}", &world.port.to_string());
+        world.start(recipe).unwrap();
+        world.until_url().await;
+        world.file("target.ready").await;
+        let refused = async |text: String| {
+            let answer = world.spawner.submit(&world.id, SecretString::from(text.clone())).await;
+            answer.expect_err(&format!("{text:?} by {recipe} on {terminal:?}"))
         };
-        assert_eq!(refused("code#other".into()).await, SubmitError::WrongState);
-        assert_eq!(refused("x".repeat(5000)).await, SubmitError::TooLong);
-        for text in
-            ["a\nb#S1", "a\x03#S1", "\x04", "", "a b", "file:///x", "https://evil.example/cb?code=a&state=S1"]
-        {
-            let error = refused(text.to_owned()).await;
-            assert!(matches!(error, SubmitError::Invalid { .. }), "{text:?}: {error:?}");
+        for text in INVALID {
+            let error = refused(text.replace("{cb}", &callback)).await;
+            assert!(matches!(error, SubmitError::Invalid { .. }), "{text:?} by {recipe}: {error:?}");
         }
-        // The first line that the child reads is the one that was accepted.
-        let answer = SecretString::from("https://login.example.test/cb?code=good&state=S1");
-        assert_eq!(world.spawner.submit(&world.id, answer).await, Ok(()));
-        assert_eq!(world.file("pasted").await, "good#S1\n");
+        assert_eq!(refused("x".repeat(5000)).await, SubmitError::TooLong);
+        assert_eq!(
+            refused(format!("{callback}?code={}&state=S1", "x".repeat(5000))).await,
+            SubmitError::TooLong
+        );
+        for state in ["S2", "s1", "S1x", "S", "%53%32"] {
+            assert_eq!(refused(format!("{callback}?code=c0de&state={state}")).await, SubmitError::WrongState);
+        }
+        assert_eq!(refused("c0de#other".into()).await, SubmitError::WrongState);
+
+        // Had anything come, it would stand before the one answer that is good.
+        assert_eq!(world.file("heard").await, "", "by {recipe} on {terminal:?}");
+        let good = SecretString::from(format!("{callback}?code=good&state=S1"));
+        assert_eq!(world.spawner.submit(&world.id, good).await, Ok(()));
+        if recipe == "callback" {
+            world.file("taken").await;
+            assert_eq!(world.file("target").await, "/auth/callback?code=good&state=S1");
+        } else {
+            let end = if terminal == TERMINALS[0] { '\n' } else { '\r' };
+            world.file_ending("heard", end).await;
+        }
         let again = world.spawner.submit(&world.id, SecretString::from("good#S1")).await;
         assert_eq!(again, Err(SubmitError::NotExpected), "one answer until the CLI asks again");
         world.spawner.cancel(&world.id).await.unwrap();
+        let heard = match (recipe, terminal) {
+            ("callback", _) => "",
+            (_, Terminal::Pipe) => "good#S1\n",
+            (_, Terminal::Pty { .. }) => "good#S1\r",
+        };
+        assert_eq!(world.file("heard").await, heard, "by {recipe} on {terminal:?}");
+        world.assert_nobody_left();
+    }
+}
+
+#[tokio::test]
+async fn a_code_for_another_session_reaches_neither() {
+    for terminal in TERMINALS {
+        let script = |state: &str| {
+            format!(
+                "record heard\nout https://login.example.test/authorize?state={state}\nout Paste code >\nhang\n"
+            )
+        };
+        let worlds = ["mine", "theirs"].map(|state| World::new(terminal, &script(state)));
+        for world in &worlds {
+            world.start("login").unwrap();
+            world.until_prompt().await;
+        }
+        for (world, state) in worlds.iter().zip(["theirs", "mine"]) {
+            let text = SecretString::from(format!("c0de#{state}"));
+            assert_eq!(world.spawner.submit(&world.id, text).await, Err(SubmitError::WrongState));
+            let unknown = world.spawner.submit("another", SecretString::from("c0de#mine")).await;
+            assert_eq!(unknown, Err(SubmitError::NotLive));
+        }
+        for world in &worlds {
+            world.spawner.cancel(&world.id).await.unwrap();
+            assert_eq!(world.file("heard").await, "", "on {terminal:?}");
+        }
     }
 }
 

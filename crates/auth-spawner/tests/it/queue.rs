@@ -167,6 +167,7 @@ async fn a_fault_of_ours_frees_the_place_and_leaves_no_process() {
         let config = SpawnerConfig {
             environment: [("PATH", "/usr/bin:/bin")].into_iter().collect::<ChildEnv>(),
             browser: None,
+            shared: world.home.path().join("shared"),
             limits: SpawnLimits { live: 1, term_grace: Duration::from_millis(100), ..SpawnLimits::default() },
             clock: Arc::new(|| NOW),
             guard: None,

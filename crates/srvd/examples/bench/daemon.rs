@@ -11,6 +11,7 @@ use rpc_engine::{Client, ClientOptions};
 use srvd::endpoint::Endpoint;
 use tokio::net::UnixStream;
 
+use crate::courses;
 use crate::table::{megabytes, milliseconds};
 
 /// The key of every daemon here.
@@ -19,6 +20,8 @@ pub(crate) const KEY: &str = "bench-key-0123456789abcdef-0123456789";
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// How often a daemon that starts is tried.
 const LOOK: Duration = Duration::from_micros(200);
+
+const CONFIG: &str = "[listen]\nconnections = 10000\n\n[spawn]\nlive_logins = 200\n";
 
 const ENTRY: &str = r#"
 [providers.fake]
@@ -39,19 +42,17 @@ ambient = "~/.fake"
 [providers.fake.cli.credential]
 path = "credentials.json"
 requires = ["/access"]
-
-[[providers.fake.cli.recipes]]
-id = "pipe"
-args = ["login"]
-
-[[providers.fake.cli.recipes]]
-id = "pty"
-args = ["login", "--tty"]
-terminal = { pty = {} }
 "#;
 
-/// The URL with its time of writing, and then a person who takes their time.
-const SCRIPT: &str = "out https://login.fake.test/authorize?t={now_us}\nsleep 60000\n";
+const RECIPE: &str = r#"
+[[providers.fake.cli.recipes]]
+id = "@ID@"
+args = ["@ID@"]
+terminal = @TERMINAL@
+"#;
+
+/// What a login is attached to, as a registry file says it.
+pub(crate) const TERMINALS: [(&str, &str); 2] = [("pipe", "\"pipe\""), ("pty", "{ pty = {} }")];
 
 /// Directories in which daemons are started one after the other.
 pub(crate) struct Home {
@@ -60,15 +61,26 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Makes the directories, with a key and the scripted CLI as a provider.
+    /// Makes the directories, with a key and the scripted CLI as a provider. Each of its courses is a recipe on each
+    /// terminal: `url-pipe`, `url-pty`, and so on.
     pub(crate) fn new(root: &Path, program: &Path, fake_cli: &Path) -> Result<Self> {
         for dir in ["", "home", "config", "config/providers.d", "data", "bin"] {
             srvd::private::directory(&root.join(dir))?;
         }
         srvd::private::replace_file(&root.join("config/encryption.key"), KEY.as_bytes())?;
         std::fs::copy(fake_cli, root.join("bin/fakecli")).with_context(|| fake_cli.display().to_string())?;
-        std::fs::write(root.join("script"), SCRIPT)?;
-        let entry = ENTRY.replace("@SCRIPT@", &root.join("script").display().to_string());
+        std::fs::write(root.join("config/srvd.toml"), CONFIG)?;
+        let (mut script, mut entry) =
+            (String::new(), ENTRY.replace("@SCRIPT@", &root.join("script").display().to_string()));
+        for (course, steps) in courses::ALL {
+            for (name, terminal) in TERMINALS {
+                let id = format!("{course}-{name}");
+                let steps = steps.replace("@FLOOD@", &courses::FLOOD.to_string());
+                script.extend(["when ", &id, "\ndir-var FAKE_HOME\n", &steps]);
+                entry.push_str(&RECIPE.replace("@ID@", &id).replace("@TERMINAL@", terminal));
+            }
+        }
+        std::fs::write(root.join("script"), script)?;
         std::fs::write(root.join("config/providers.d/fake.toml"), entry)?;
         Ok(Self { root: root.to_owned(), program: program.to_owned() })
     }
@@ -152,12 +164,18 @@ impl Daemon {
         Ok(Client::connect(stream, options).await?)
     }
 
+    /// The daemon alone, as it is now.
+    pub(crate) fn usage(&self) -> Usage {
+        let pid = self.child.id();
+        Usage { memory: resident(pid).unwrap_or_default(), threads: threads(pid) }
+    }
+
     /// Resident memory of the daemon and of every process it started.
     pub(crate) fn memory(&self) -> String {
         let pid = self.child.id();
         let Some(own) = resident(pid) else { return "not known on this system".to_owned() };
         let children: Vec<u64> = children(pid).into_iter().filter_map(resident).collect();
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        let threads = threads(pid);
         let total = own + children.iter().sum::<u64>();
         format!("{} ({threads} threads, {} child processes)", megabytes(total), children.len())
     }
@@ -206,6 +224,31 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What a process takes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// Resident memory in bytes.
+    pub(crate) memory: u64,
+    pub(crate) threads: usize,
+}
+
+impl Usage {
+    /// The larger of each.
+    pub(crate) fn peak(self, other: Self) -> Self {
+        Self { memory: self.memory.max(other.memory), threads: self.threads.max(other.threads) }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} threads", megabytes(self.memory), self.threads)
+    }
+}
+
+fn threads(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// `VmRSS` of a process, in bytes.

@@ -153,15 +153,15 @@ async fn poll(client: Client, session_id: String, revision: u64) -> Answer {
 }
 
 /// Unix microseconds, from the clock that the CLI reads as well.
-fn now() -> u128 {
+pub(crate) fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
 }
 
-fn written(url: &str) -> Result<u128> {
+pub(crate) fn written(url: &str) -> Result<u128> {
     let (_, time) = url.split_once("t=").context("the URL has no time")?;
     Ok(time.parse()?)
 }
 
-fn since(from: u128, to: u128) -> Duration {
+pub(crate) fn since(from: u128, to: u128) -> Duration {
     Duration::from_micros(u64::try_from(to.saturating_sub(from)).unwrap_or(u64::MAX))
 }

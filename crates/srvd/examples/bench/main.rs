@@ -1,8 +1,11 @@
-//! The benchmark: what the daemon costs at rest, how fast it starts, and how fast a login's URL reaches a client.
+//! The benchmark: what the daemon costs at rest, how fast it starts, how fast a login's URL reaches a client, and what
+//! logins cost that are many, loud or do not end.
 //!
 //! `scripts/bench.sh` builds and runs it. It measures a real daemon as a client sees it and asserts no time: the figures
 //! are printed beside their targets, and a machine that is busy shows in them.
 
+mod courses;
+mod crowd;
 mod daemon;
 mod fill;
 mod logins;
@@ -13,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use srvd::api::{account, bundle};
 use tokio::signal::unix::{SignalKind, signal};
 
-use daemon::{Boot, Home};
-use table::{Spread, Table, megabytes};
+use daemon::{Boot, Daemon, Home, TERMINALS};
+use table::{Spread, Table, megabytes, milliseconds, progress};
 
 /// Memory at rest, in megabytes of 10^6 bytes.
 const MEMORY_TARGET: &str = "< 15 MB";
@@ -28,6 +31,14 @@ const URL_TARGET: &str = "p99 < 5 ms";
 const REST: Duration = Duration::from_secs(2);
 /// Logins that run at the same time, for information.
 const AT_ONCE: usize = 20;
+/// Whole logins that run at the same time.
+const CROWD: usize = 100;
+const THREADS_TARGET: &str = "at most 8 threads more";
+/// Connections that are open while a CLI is started.
+const CONNECTIONS: usize = 5000;
+/// Descriptors that this program and the daemon need beside those.
+const DESCRIPTORS: usize = 500;
+const END_TARGET: &str = "p99 < 300 ms";
 
 /// Measures a built daemon.
 #[derive(Parser)]
@@ -44,6 +55,26 @@ struct Args {
     /// Fewer accounts, starts and logins
     #[arg(long)]
     quick: bool,
+    /// Only this part of it
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Size, start and memory
+    Rest,
+    /// How fast a URL reaches a client
+    Urls,
+    /// Many logins at once
+    Crowds,
+    /// How fast output is read
+    Reading,
+    /// How fast a CLI is started
+    Starts,
+    /// How fast a login ends
+    Ends,
 }
 
 /// How much is done.
@@ -51,15 +82,17 @@ struct Amount {
     accounts: usize,
     boots: usize,
     logins: usize,
+    /// Starts of a CLI, and ends.
+    runs: usize,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
     let amount = if args.quick {
-        Amount { accounts: 1000, boots: 5, logins: 40 }
+        Amount { accounts: 1000, boots: 5, logins: 40, runs: 20 }
     } else {
-        Amount { accounts: 10_000, boots: 20, logins: 200 }
+        Amount { accounts: 10_000, boots: 20, logins: 200, runs: 100 }
     };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // A daemon that is dropped is ended, so leaving early leaves nothing behind.
@@ -73,23 +106,43 @@ async fn main() -> Result<()> {
 
 async fn measure(args: &Args, amount: &Amount) -> Result<Table> {
     let mut table = Table::default();
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    let empty = Home::new(&args.work.join("empty"), &args.srvd, &args.fake_cli)?;
+    if wanted(Part::Rest) {
+        rest(&mut table, args, amount, &empty).await?;
+    }
+    if wanted(Part::Urls) {
+        urls(&mut table, &empty, amount.logins).await?;
+    }
+    if wanted(Part::Crowds) {
+        crowds(&mut table, &empty).await?;
+    }
+    if wanted(Part::Reading) {
+        reading(&mut table, &empty).await?;
+    }
+    if wanted(Part::Starts) {
+        starts(&mut table, &empty, amount.runs).await?;
+    }
+    if wanted(Part::Ends) {
+        ends(&mut table, &empty, amount.runs).await?;
+    }
+    Ok(table)
+}
+
+/// What the daemon costs when nobody logs in.
+async fn rest(table: &mut Table, args: &Args, amount: &Amount, empty: &Home) -> Result<()> {
     let size = std::fs::metadata(&args.srvd).with_context(|| args.srvd.display().to_string())?.len();
     table.row("release binary", megabytes(size), "");
-
-    let empty = Home::new(&args.work.join("empty"), &args.srvd, &args.fake_cli)?;
     let (_, first) = empty.start().await?;
     table.row("boot, no database yet", first.to_string(), BOOT_TARGET);
-    boots(&mut table, &empty, "boot, empty database", amount.boots).await?;
-    memory(&mut table, &empty, "empty database").await?;
+    boots(table, empty, "boot, empty database", amount.boots).await?;
+    memory(table, empty, "empty database").await?;
 
     let full = Home::new(&args.work.join("full"), &args.srvd, &args.fake_cli)?;
     fill::accounts(&full, amount.accounts).await?;
     let named = format!("{} accounts", amount.accounts);
-    boots(&mut table, &full, &format!("boot, {named}"), amount.boots).await?;
-    memory(&mut table, &full, &named).await?;
-
-    urls(&mut table, &empty, amount.logins).await?;
-    Ok(table)
+    boots(table, &full, &format!("boot, {named}"), amount.boots).await?;
+    memory(table, &full, &named).await
 }
 
 async fn boots(table: &mut Table, home: &Home, name: &str, count: usize) -> Result<()> {
@@ -129,20 +182,20 @@ async fn urls(table: &mut Table, home: &Home, count: usize) -> Result<()> {
     let daemon = home.start_unseen().await?;
     let mut watcher = logins::Watcher::new(daemon.client().await?).await?;
     // The first login finds everything cold, and is not counted.
-    watcher.measure(&["pipe"]).await?;
-    for recipe in ["pipe", "pty"] {
+    watcher.measure(&["url-pipe"]).await?;
+    for (terminal, _) in TERMINALS {
         let mut samples = Vec::new();
         for _ in 0..count.div_ceil(2) {
-            samples.extend(watcher.measure(&[recipe]).await?);
+            samples.extend(watcher.measure(&[&format!("url-{terminal}")]).await?);
         }
         report(
             table,
-            &format!("URL to client, {recipe}, {} one by one", samples.len()),
+            &format!("URL to client, {terminal}, {} one by one", samples.len()),
             &samples,
             URL_TARGET,
         );
     }
-    let mix: Vec<&str> = ["pipe", "pty"].into_iter().cycle().take(AT_ONCE).collect();
+    let mix: Vec<&str> = ["url-pipe", "url-pty"].into_iter().cycle().take(AT_ONCE).collect();
     let mut samples = Vec::new();
     for _ in 0..5 {
         samples.extend(watcher.measure(&mix).await?);
@@ -151,6 +204,104 @@ async fn urls(table: &mut Table, home: &Home, count: usize) -> Result<()> {
     drop(watcher);
     tokio::time::sleep(REST).await;
     table.row("memory at rest, after those logins", daemon.memory(), "");
+    Ok(())
+}
+
+/// Many whole logins at once, each terminal with a daemon of its own.
+async fn crowds(table: &mut Table, home: &Home) -> Result<()> {
+    for (terminal, _) in TERMINALS {
+        let daemon = home.start_unseen().await?;
+        tokio::time::sleep(REST).await;
+        let crowd = crowd::crowd(home, &daemon, &format!("crowd-{terminal}"), CROWD).await?;
+        let name = format!("{CROWD} logins at once, {terminal}");
+        table.row(&format!("{name}: until all have shown their URL"), milliseconds(crowd.shown), "");
+        table.row(&format!("{name}: from then on until all are stored"), milliseconds(crowd.saved), "");
+        table.row(&format!("{name}: the daemon before"), crowd.idle.to_string(), "");
+        table.row(&format!("{name}: the daemon at most"), crowd.peak.to_string(), THREADS_TARGET);
+        tokio::time::sleep(REST).await;
+        table.row(&format!("{name}: afterwards"), daemon.memory(), "");
+    }
+    Ok(())
+}
+
+async fn reading(table: &mut Table, home: &Home) -> Result<()> {
+    let daemon = home.start_unseen().await?;
+    let client = daemon.client().await?;
+    for (terminal, _) in TERMINALS {
+        let before = daemon.usage();
+        let time = crowd::scanning(&client, &format!("flood-{terminal}")).await?;
+        let speed = u128::from(courses::FLOOD) / time.as_micros().max(1);
+        let memory = daemon.usage().memory.saturating_sub(before.memory);
+        let figure = format!("{speed} MB/s ({} in {})", megabytes(courses::FLOOD), milliseconds(time));
+        table.row(&format!("output read, {terminal}"), figure, "");
+        table.row(&format!("output read, {terminal}: memory gained"), megabytes(memory), "");
+    }
+    Ok(())
+}
+
+/// From a request to the CLI's first words, with nobody else connected and with many.
+async fn starts(table: &mut Table, home: &Home, count: usize) -> Result<()> {
+    let most = descriptors().saturating_sub(DESCRIPTORS).min(CONNECTIONS);
+    for connections in [0, most] {
+        let daemon = home.start_unseen().await?;
+        let client = daemon.client().await?;
+        let others = connected(&daemon, connections).await?;
+        for (terminal, _) in TERMINALS {
+            let recipe = format!("url-{terminal}");
+            let mut times = Vec::new();
+            for _ in 0..=count {
+                times.push(crowd::spawning(&client, &recipe).await?);
+            }
+            // The first login finds everything cold.
+            let spread = Spread::of(times.into_iter().skip(1));
+            let name = format!("start to the CLI's first words, {terminal}, {connections} other connections");
+            table.row(&name, spread.to_string(), "");
+        }
+        drop(others);
+    }
+    Ok(())
+}
+
+/// As many descriptors as this program may have, which the daemon inherits.
+fn descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let most = if raised.is_ok() { limit.maximum } else { limit.current };
+    most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+async fn connected(daemon: &Daemon, count: usize) -> Result<Vec<rpc_engine::Client>> {
+    let mut clients = Vec::with_capacity(count);
+    for number in 0..count {
+        clients.push(daemon.client().await?);
+        if number % 1000 == 999 {
+            progress(&format!("{} of {count} connections open", number + 1));
+        }
+    }
+    Ok(clients)
+}
+
+/// From the CLI's end to the session's, while something that it left behind holds its output open.
+async fn ends(table: &mut Table, home: &Home, count: usize) -> Result<()> {
+    let daemon = home.start_unseen().await?;
+    let client = daemon.client().await?;
+    let left = [
+        ("polite", "ends when asked to", count),
+        ("session", "is in a session of its own", count),
+        // Each takes as long as the grace that such a process is given.
+        ("stubborn", "does not end when asked to", count / 10),
+    ];
+    for (course, what, count) in left {
+        for (terminal, _) in TERMINALS {
+            let mut times = Vec::new();
+            while times.len() < count {
+                times.extend(crowd::ending(&client, &format!("{course}-{terminal}")).await?);
+            }
+            let name = format!("CLI's end to session's end, {terminal}, what it leaves {what}");
+            table.row(&name, Spread::of(times).to_string(), END_TARGET);
+        }
+    }
     Ok(())
 }
 

@@ -1,0 +1,121 @@
+//! Cancelling at any moment of a login's first milliseconds.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use auth_spawner::{LoginRequest, NotLive, Snapshot, State};
+use futures_util::future::join_all;
+
+use super::limited;
+use crate::harness::{LOGIN, NOW, PATIENCE, TERMINALS, World, marked};
+
+const ROUNDS: usize = 500;
+/// Logins at one time, each in a scope of its own.
+const WORKERS: usize = 16;
+/// What a login does, by its arguments.
+const WAYS: [&str; 5] = ["hangs", "ends", "succeeds", "stubborn", "tree"];
+const SCRIPT: &str = "dir-var FAKE_HOME
+when status
+exit 0
+when hangs
+out https://login.example.test/authorize?state=S1
+hang
+when ends
+exit 3
+when succeeds
+write auth.json {login}
+out Logged in
+when stubborn
+ignore TERM
+ignore HUP
+outn Paste code >
+hang
+when tree
+spawn-grandchild a session
+spawn-grandchild b detach
+hang
+";
+
+/// A sequence that looks random and is the same every time (`SplitMix64`).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((number ^ (number >> 31)) % limit as u64).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelling_within_fifty_milliseconds_of_the_start() {
+    let script = SCRIPT.replace("{login}", LOGIN);
+    let world = limited(TERMINALS[0], &script, |limits| limits.term_grace = Duration::from_millis(50));
+    let mut numbers = Numbers(0x5eed);
+    let mut plans: Vec<Vec<(usize, usize, u64)>> = vec![Vec::new(); WORKERS];
+    for round in 0..ROUNDS {
+        let wait = u64::try_from(numbers.below(51)).unwrap();
+        plans[round % WORKERS].push((numbers.below(TERMINALS.len()), numbers.below(WAYS.len()), wait));
+    }
+    let workers = plans.iter().enumerate().map(|(number, plan)| worker(&world, number, plan));
+    let ended: Vec<Snapshot> = join_all(workers).await.into_iter().flatten().collect();
+
+    assert_eq!(ended.len(), ROUNDS);
+    let (moves, shown) = (tally(&world.ear.moves.lock().unwrap()), tally(&world.ear.shown.lock().unwrap()));
+    for end in &ended {
+        assert_eq!((moves.get(&end.id), shown.get(&end.id)), (Some(&1), Some(&1)), "{end:?}");
+    }
+    // The course is a real one: both outcomes of the race occur.
+    let states = |state| ended.iter().filter(|end| end.state == state).count();
+    assert!(states(State::Cancelled) > ROUNDS / 2, "{}", states(State::Cancelled));
+    assert!(states(State::Cancelled) < ROUNDS, "every cancellation was in time");
+    world.spawner.shutdown(PATIENCE).await;
+    assert_eq!(marked(|session| session.starts_with(&format!("{}-", world.id))), Vec::<u32>::new());
+}
+
+/// How many ends of each session were told.
+fn tally(snapshots: &[Snapshot]) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for snapshot in snapshots.iter().filter(|snapshot| snapshot.state.is_terminal()) {
+        *counts.entry(snapshot.id.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// Starts and cancels one login after the other in one scope.
+async fn worker(world: &World, number: usize, plan: &[(usize, usize, u64)]) -> Vec<Snapshot> {
+    let scope = format!("scope-{number}");
+    let first = world.in_scope("", "login", &scope);
+    let mut ended = Vec::new();
+    for (round, (terminal, way, wait)) in plan.iter().enumerate() {
+        let id = format!("{}-{number}-{round}", world.id);
+        let request = LoginRequest {
+            id: id.clone(),
+            args: Some(vec![WAYS[*way].to_owned()]),
+            terminal: Some(TERMINALS[*terminal]),
+            expires_at: NOW + 60_000,
+            ..first.clone()
+        };
+        // Whoever was here before has given its place back.
+        assert_eq!(world.spawner.start(request), Ok(()), "{id}");
+        tokio::time::sleep(Duration::from_millis(*wait)).await;
+        let answer = world.spawner.cancel(&id).await;
+        let mut receiver = world.spawner.watch(&id).unwrap();
+        let over = receiver.wait_for(|snapshot| snapshot.state.is_terminal());
+        let end = tokio::time::timeout(PATIENCE, over).await.unwrap().unwrap().clone();
+        let expected = if end.state == State::Cancelled { Ok(()) } else { Err(NotLive) };
+        assert_eq!(answer, expected, "{end:?}");
+        world.spawner.settled(&world.provider, "login", &scope).await;
+        assert_eq!(
+            marked(|session| session == id),
+            Vec::<u32>::new(),
+            "{} on {:?}",
+            WAYS[*way],
+            TERMINALS[*terminal]
+        );
+        ended.push(end);
+    }
+    ended
+}

@@ -1,0 +1,141 @@
+//! More output than anybody wants.
+
+use super::{Course, SUCCESS, URL, ends, run_all, within_memory};
+use crate::harness::{LOGIN, PATIENCE, TERMINALS, World};
+
+/// What the volumes are divided by.
+const SHARE: u64 = 10;
+const MB: u64 = 1_000_000;
+
+fn volume(megabytes: u64) -> u64 {
+    megabytes * MB / SHARE
+}
+
+/// The course shows the address, and then logs in.
+async fn shows_the_address_and_succeeds(name: &'static str, noise: String) {
+    let script = format!("{noise}\nout {URL}\nwrite auth.json {LOGIN}\nout Logged in\n");
+    let course = Course::new(name, script, SUCCESS);
+    for terminal in TERMINALS {
+        within_memory(async {
+            let world = course.begin(terminal);
+            let end = ends(&world, name, SUCCESS).await;
+            assert_eq!(
+                (end.auth_url.as_deref(), end.url_openable),
+                (Some(URL), true),
+                "{name} on {terminal:?}"
+            );
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn two_gigabytes_without_a_line_feed() {
+    let noise = format!("flood {}\nout", volume(2000));
+    shows_the_address_and_succeeds("two gigabytes in one line", noise).await;
+}
+
+#[tokio::test]
+async fn a_million_lines() {
+    let line = "[12:00:01] INFO still waiting for the browser\\n";
+    let length = line.len() as u64 - 1;
+    let noise = format!("flood {} {line}", volume(length));
+    shows_the_address_and_succeeds("a million lines", noise).await;
+}
+
+#[tokio::test]
+async fn nothing_but_line_feeds() {
+    shows_the_address_and_succeeds("line feeds", format!("flood {} \\n", volume(10))).await;
+}
+
+#[tokio::test]
+async fn three_hundred_megabytes_before_the_address() {
+    // Most of it in one line, the rest in lines of every day.
+    let words = "many words that say nothing at all ";
+    let noise = format!("flood {} {words}\nflood {} {words}\\n\nout", volume(290), volume(10));
+    shows_the_address_and_succeeds("three hundred megabytes of words", noise).await;
+}
+
+#[tokio::test]
+async fn noise_of_every_kind_before_the_address() {
+    let noise =
+        "\\e[2K\\r\\e[36m|\\e[0m fetching \\xe2\\xa0\\x8b some of it\\x07\\nand\\x00 more \\e]0;title\\x07";
+    // The flood may end inside of a sequence; CAN ends that.
+    let noise = format!("flood {} {noise}\nraw \\x18\\n", volume(20));
+    shows_the_address_and_succeeds("noise of every kind", noise).await;
+}
+
+/// Each of them is news, and has to be shown; the last one is the one that counts.
+#[tokio::test]
+async fn thousands_of_addresses() {
+    let script = format!(
+        "repeat 3000 out https://login.example.test/authorize?t={{now_us}}\nout {URL}\nwrite auth.json {LOGIN}\n"
+    );
+    run_all(&[Course::new("addresses", script, SUCCESS)], |_, world, end| {
+        assert_eq!((end.auth_url.as_deref(), end.url_openable), (Some(URL), true), "on {:?}", world.terminal);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text() {
+    for (name, text) in [
+        ("invalid UTF-8", "\\xff\\xfe\\xc0\\xaf\\xed\\xa0\\x80\\xf5\\x80"),
+        ("characters that are cut off", "\\xe2\\x82 \\xf0\\x9f\\x98 "),
+        ("NULs", "\\x00"),
+        ("continuation bytes", "\\x80"),
+        ("C1 controls", "\\xc2\\x9b\\xc2\\x9d\\xc2\\x90"),
+    ] {
+        shows_the_address_and_succeeds(
+            name,
+            format!("flood {} {text}\\nout", volume(10)).replace("\\nout", "\nout"),
+        )
+        .await;
+    }
+}
+
+/// How an operating system command begins, and each of its relatives.
+const OPENINGS: [(&str, &str); 5] = [
+    ("a title", "\\e]0;"),
+    ("a link", "\\e]8;;https://login.example.test/"),
+    ("a device control string", "\\eP"),
+    ("an application command", "\\e_"),
+    ("a control sequence", "\\e["),
+];
+
+#[tokio::test]
+async fn a_sequence_that_never_ends_hides_no_login() {
+    let courses = OPENINGS.map(|(name, opening)| {
+        let filling = if name == "a control sequence" { "1;" } else { "x" };
+        // The one that real terminals know best in its full size.
+        let megabytes = if name == "a title" { 100 } else { 10 };
+        let noise = format!("raw {opening}\nflood {} {filling}\n", volume(megabytes));
+        Course::new(name, format!("{noise}write auth.json {LOGIN}\n"), SUCCESS)
+    });
+    run_all(&courses, |course, world, end| {
+        assert_eq!(end.auth_url, None, "{} on {:?}", course.name, world.terminal);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_follows_the_end_of_such_a_sequence_is_read() {
+    for (name, opening) in &OPENINGS[..4] {
+        for (what, end) in [("CAN", "\\x18"), ("SUB", "\\x1a"), ("BEL", "\\x07"), ("ST", "\\e\\\\")] {
+            // Only an operating system command ends with BEL.
+            if what == "BEL" && !opening.starts_with("\\e]") {
+                continue;
+            }
+            let name = format!("{name} ended by {what}");
+            for terminal in TERMINALS {
+                let noise = format!("raw {opening}\nflood {}\nraw {end}\n", volume(1));
+                let world = World::new(terminal, &format!("{noise}out {URL}\nhang\n"));
+                world.start("login").unwrap();
+                let shown =
+                    world.until_within(PATIENCE * 4, &name, |snapshot| snapshot.auth_url.is_some()).await;
+                assert_eq!((shown.auth_url.as_deref(), shown.url_openable), (Some(URL), true), "{name}");
+                super::cancelled(&world, &name).await;
+            }
+        }
+    }
+}

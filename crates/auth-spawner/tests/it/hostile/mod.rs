@@ -1,0 +1,126 @@
+//! What no CLI should do. Each course has one named ending on a pipe and on a terminal, costs no memory, leaves no
+//! process, and gives its place back.
+
+mod cancel;
+mod floods;
+mod lies;
+mod processes;
+mod stdin;
+mod text;
+
+use std::time::Duration;
+
+use auth_spawner::{FailureKind, Snapshot, SpawnLimits, State, Terminal};
+use futures_util::future::join_all;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::harness::{NOW, Options, PATIENCE, TERMINALS, World, resident};
+
+/// The check command says yes, and the lines that follow are the login.
+const YES: &str = "when status\nexit 0\nwhen *\n";
+const URL: &str =
+    "https://login.example.test/authorize?redirect_uri=https%3A%2F%2Flogin.example.test%2Fcb&state=S1";
+/// Most memory that a test process may gain, in KiB. Other tests may run in the same process, hence so much; what
+/// is thrown at it is a multiple.
+const MARGIN: u64 = 64 * 1024;
+
+/// How a login ends.
+type Ending = (State, Option<(FailureKind, Option<i32>)>);
+
+const SUCCESS: Ending = (State::Success, None);
+const CANCELLED: Ending = (State::Cancelled, Some((FailureKind::Cancelled, None)));
+const EXPIRED: Ending = (State::Expired, Some((FailureKind::Expired, None)));
+const NOT_AUTHENTICATED: Ending = (State::Failed, Some((FailureKind::NotAuthenticated, None)));
+
+fn cli_exited(code: i32) -> Ending {
+    (State::Failed, Some((FailureKind::CliExited, Some(code))))
+}
+
+/// A login that runs to its end without anybody's help.
+struct Course {
+    name: &'static str,
+    script: String,
+    /// What the credential file holds before.
+    before: Option<&'static str>,
+    /// Milliseconds until the deadline.
+    deadline: i64,
+    ending: Ending,
+}
+
+impl Course {
+    fn new(name: &'static str, script: impl Into<String>, ending: Ending) -> Self {
+        Self { name, script: format!("{YES}{}", script.into()), before: None, deadline: 600_000, ending }
+    }
+
+    fn begin(&self, terminal: Terminal) -> World {
+        let world = World::new(terminal, &self.script);
+        if let Some(before) = self.before {
+            world.write_config("auth.json", before);
+        }
+        let mut request = world.request(&world.id, "login");
+        request.expires_at = NOW + self.deadline;
+        world.spawner.start(request).unwrap();
+        world
+    }
+}
+
+/// Runs every course on a pipe and on a terminal, all at once, and gives their worlds and ends to `look`.
+async fn run_all(courses: &[Course], look: impl Fn(&Course, &World, &Snapshot)) {
+    let each = courses.iter().flat_map(|course| TERMINALS.map(|terminal| (course, terminal)));
+    let runs = each.map(async |(course, terminal)| {
+        let world = course.begin(terminal);
+        let end = ends(&world, course.name, course.ending).await;
+        look(course, &world, &end);
+    });
+    within_memory(join_all(runs)).await;
+}
+
+/// The login ends as named, nothing of it is left, and the next one for its scope can start.
+async fn ends(world: &World, name: &str, ending: Ending) -> Snapshot {
+    let end = world.until_within(PATIENCE * 4, name, |snapshot| snapshot.state.is_terminal()).await;
+    let failure = end.failure.as_ref().map(|failure| (failure.kind, failure.exit_code));
+    assert_eq!((end.state, failure), ending, "{name} on {:?}: {end:?}", world.terminal);
+    let told = |snapshots: &[Snapshot]| {
+        snapshots.iter().filter(|snapshot| snapshot.id == world.id && snapshot.state.is_terminal()).count()
+    };
+    let counts = (told(&world.ear.moves.lock().unwrap()), told(&world.ear.shown.lock().unwrap()));
+    assert_eq!(counts, (1, 1), "{name} on {:?}", world.terminal);
+    assert_eq!(world.ear.logins.lock().unwrap().len(), usize::from(ending == SUCCESS), "{name}");
+    // A CLI may live on for a moment after its success.
+    world.spawner.settled(&world.provider, "login", "bundle-1").await;
+    world.assert_nobody_left();
+    world.assert_scope_is_free().await;
+    end
+}
+
+/// Cancels the login, which is its end.
+async fn cancelled(world: &World, name: &str) -> Snapshot {
+    assert_eq!(world.spawner.cancel(&world.id).await, Ok(()), "{name} on {:?}", world.terminal);
+    ends(world, name, CANCELLED).await
+}
+
+/// Does something, during which this process does not grow.
+async fn within_memory<T>(work: impl Future<Output = T>) -> T {
+    let before = resident();
+    let mut look = interval(Duration::from_millis(20));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut work = std::pin::pin!(work);
+    loop {
+        let result = tokio::select! {
+            result = &mut work => Some(result),
+            _ = look.tick() => None,
+        };
+        let grown = resident().saturating_sub(before);
+        assert!(grown < MARGIN, "{grown} KiB more than before");
+        if let Some(result) = result {
+            return result;
+        }
+    }
+}
+
+/// A home with other limits than usual.
+fn limited(terminal: Terminal, script: &str, change: impl FnOnce(&mut SpawnLimits)) -> World {
+    let mut options = Options::on(terminal);
+    change(&mut options.limits);
+    World::with(options, script)
+}

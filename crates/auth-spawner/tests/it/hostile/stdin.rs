@@ -1,0 +1,146 @@
+//! CLIs and their input: asked for what a terminal knows, deaf, or asking twice.
+
+use std::time::Duration;
+
+use auth_spawner::{State, SubmitError, Terminal};
+use futures_util::future::join_all;
+use secrecy::SecretString;
+
+use super::{SUCCESS, URL, YES, cancelled, ends};
+use crate::harness::{LOGIN, TERMINALS, World};
+
+/// The queries that block real CLIs until they are answered.
+const QUERY: &str = "record heard\nraw \\e[6n\n";
+
+#[tokio::test]
+async fn a_pipe_is_never_answered_a_query() {
+    let script = format!("{YES}{QUERY}out {URL}\nwait-file go\nwrite auth.json {LOGIN}\n");
+    let world = World::new(Terminal::Pipe, &script);
+    world.start("login").unwrap();
+    world.until_url().await;
+    world.touch("go");
+    ends(&world, "a query on a pipe", SUCCESS).await;
+    assert_eq!(world.file("heard").await, "");
+}
+
+#[tokio::test]
+#[ignore = "a terminal's queries are answered once the screen model is there"]
+async fn a_terminal_answers_for_its_cursor() {
+    let script = format!("{YES}{QUERY}out {URL}\nwait-file go\nwrite auth.json {LOGIN}\n");
+    let world = World::new(Terminal::WIDE, &script);
+    world.start("login").unwrap();
+    world.until_url().await;
+    let heard = world.file_ending("heard", 'R').await;
+    assert_eq!(heard, "\x1b[1;1R");
+    world.touch("go");
+    ends(&world, "a query on a terminal", SUCCESS).await;
+    assert_eq!(world.file("heard").await, "\x1b[1;1R", "answered once");
+}
+
+#[tokio::test]
+async fn both_of_two_questions_are_answered() {
+    let ask = "outn Paste code >\nread";
+    for terminal in TERMINALS {
+        let script =
+            format!("{YES}out {URL}\n{ask} one\nout checking it\n{ask} two\nwrite auth.json {LOGIN}\n");
+        let world = World::new(terminal, &script);
+        world.start("login").unwrap();
+        for (name, answer) in [("one", "first#S1"), ("two", "second#S1")] {
+            world.until_prompt().await;
+            assert_eq!(world.spawner.submit(&world.id, SecretString::from(answer)).await, Ok(()));
+            assert_eq!(world.file(name).await, format!("{answer}\n"));
+        }
+        ends(&world, "two questions", SUCCESS).await;
+        let confirmed = world.states().iter().filter(|state| **state == State::Confirming).count();
+        assert!(confirmed >= 2, "{:?}", world.states());
+    }
+}
+
+/// More answers than a pipe or a terminal holds.
+const ROUNDS: usize = 60;
+
+/// A CLI that asks again and again, whenever it is told to, and never reads.
+fn deaf(terminal: Terminal) -> World {
+    let ask = |round| format!("outn Paste code >\nwait-file go-{round}\nout\n");
+    let asks = (0..ROUNDS).map(ask).collect::<Vec<_>>().concat();
+    let world = World::new(terminal, &format!("{YES}out {URL}\n{asks}hang\n"));
+    world.start("login").unwrap();
+    world
+}
+
+/// As long as an answer may be.
+fn answer() -> SecretString {
+    SecretString::from(format!("{}#S1", "c".repeat(3997)))
+}
+
+/// Answers until one is not taken at once, which is the one that `last` gives.
+async fn until_full<T>(world: &World, last: impl AsyncFn() -> Result<(), T>) -> T {
+    for round in 0..ROUNDS {
+        world.until_prompt().await;
+        match last().await {
+            Ok(()) => world.touch(&format!("go-{round}")),
+            Err(refused) => return refused,
+        }
+    }
+    panic!("nothing is full on {:?}", world.terminal);
+}
+
+/// Answers that nobody reads fill the pipe or the terminal. What fits counts as written; what does not has its end,
+/// and nothing follows it.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_undeliverable() {
+    let runs = TERMINALS.map(async |terminal| {
+        let world = deaf(terminal);
+        let refused = until_full(&world, async || world.spawner.submit(&world.id, answer()).await).await;
+        let reason = "the CLI does not read its input".to_owned();
+        assert_eq!(refused, SubmitError::Undeliverable { reason }, "on {terminal:?}");
+        // The session goes on without it.
+        world.until("the address again", |snapshot| snapshot.state == State::UrlAvailable).await;
+        let reason = "the CLI's input is closed".to_owned();
+        let again = world.spawner.submit(&world.id, answer()).await;
+        assert_eq!(again, Err(SubmitError::Undeliverable { reason }), "on {terminal:?}");
+        cancelled(&world, "a CLI that does not read").await;
+    });
+    join_all(runs).await;
+}
+
+#[tokio::test]
+async fn a_cancellation_does_not_wait_for_an_answer_on_its_way() {
+    for terminal in TERMINALS {
+        let world = deaf(terminal);
+        let pending = until_full(&world, async || {
+            let (spawner, id) = (world.spawner.clone(), world.id.clone());
+            let mut submit = tokio::spawn(async move { spawner.submit(&id, answer()).await });
+            // An answer that is taken is taken at once; one that is not has ten seconds.
+            match tokio::time::timeout(Duration::from_secs(2), &mut submit).await {
+                Ok(taken) => taken.unwrap().map_err(|error| panic!("{error}")),
+                Err(_) => Err(submit),
+            }
+        })
+        .await;
+        cancelled(&world, "an answer on its way").await;
+        assert_eq!(pending.await.unwrap(), Err(SubmitError::NotLive), "on {terminal:?}");
+    }
+}
+
+#[tokio::test]
+async fn closed_input_takes_no_answer_and_the_login_goes_on() {
+    for terminal in TERMINALS {
+        let script = format!(
+            "{YES}close stdin\nout {URL}\noutn Paste code >\nwait-file go\nwrite auth.json {LOGIN}\n"
+        );
+        let world = World::new(terminal, &script);
+        world.start("login").unwrap();
+        world.until_prompt().await;
+        let answer = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
+        match terminal {
+            // A pipe says that nobody is there; a terminal keeps a line for whoever reads it next.
+            Terminal::Pipe => {
+                assert_eq!(answer, Err(SubmitError::Undeliverable { reason: "broken pipe".to_owned() }));
+            }
+            Terminal::Pty { .. } => assert_eq!(answer, Ok(())),
+        }
+        world.touch("go");
+        ends(&world, "closed input", SUCCESS).await;
+    }
+}
