@@ -207,6 +207,8 @@ impl Fake {
     }
 
     fn grandchild(&self, path: &str, how: &[How]) -> io::Result<()> {
+        // Of an earlier run, whose grandchild is not the one that is waited for.
+        let _ = std::fs::remove_file(self.beside(path));
         let orphan = how.contains(&How::Orphan);
         let mut command = again()?;
         command.arg(if orphan { GO_BETWEEN } else { GRANDCHILD }).arg(self.beside(path));

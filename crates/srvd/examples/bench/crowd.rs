@@ -60,7 +60,7 @@ async fn watched<T>(daemon: &Daemon, work: impl Future<Output = T>) -> (T, Usage
     }
 }
 
-/// How many bytes a second the daemon reads of a CLI that prints as fast as it can.
+/// How long the daemon takes to read a flood that comes as fast as it can.
 pub(crate) async fn scanning(client: &Client, recipe: &str) -> Result<Duration> {
     let shown = begin(client, recipe).await?;
     let begun = written(shown.auth_url.as_deref().context("no address")?)?;

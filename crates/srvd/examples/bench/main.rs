@@ -8,6 +8,7 @@ mod courses;
 mod crowd;
 mod daemon;
 mod fill;
+mod load;
 mod logins;
 mod table;
 
@@ -20,8 +21,8 @@ use clap::{Parser, ValueEnum};
 use srvd::api::{account, bundle};
 use tokio::signal::unix::{SignalKind, signal};
 
-use daemon::{Boot, Daemon, Home, TERMINALS};
-use table::{Spread, Table, megabytes, milliseconds, progress};
+use daemon::{Boot, Home, TERMINALS};
+use table::{Spread, Table, megabytes};
 
 /// Memory at rest, in megabytes of 10^6 bytes.
 const MEMORY_TARGET: &str = "< 15 MB";
@@ -31,14 +32,6 @@ const URL_TARGET: &str = "p99 < 5 ms";
 const REST: Duration = Duration::from_secs(2);
 /// Logins that run at the same time, for information.
 const AT_ONCE: usize = 20;
-/// Whole logins that run at the same time.
-const CROWD: usize = 100;
-const THREADS_TARGET: &str = "at most 8 threads more";
-/// Connections that are open while a CLI is started.
-const CONNECTIONS: usize = 5000;
-/// Descriptors that this program and the daemon need beside those.
-const DESCRIPTORS: usize = 500;
-const END_TARGET: &str = "p99 < 300 ms";
 
 /// Measures a built daemon.
 #[derive(Parser)]
@@ -115,16 +108,16 @@ async fn measure(args: &Args, amount: &Amount) -> Result<Table> {
         urls(&mut table, &empty, amount.logins).await?;
     }
     if wanted(Part::Crowds) {
-        crowds(&mut table, &empty).await?;
+        load::crowds(&mut table, &empty).await?;
     }
     if wanted(Part::Reading) {
-        reading(&mut table, &empty).await?;
+        load::reading(&mut table, &empty).await?;
     }
     if wanted(Part::Starts) {
-        starts(&mut table, &empty, amount.runs).await?;
+        load::starts(&mut table, &empty, amount.runs).await?;
     }
     if wanted(Part::Ends) {
-        ends(&mut table, &empty, amount.runs).await?;
+        load::ends(&mut table, &empty, amount.runs).await?;
     }
     Ok(table)
 }
@@ -204,104 +197,6 @@ async fn urls(table: &mut Table, home: &Home, count: usize) -> Result<()> {
     drop(watcher);
     tokio::time::sleep(REST).await;
     table.row("memory at rest, after those logins", daemon.memory(), "");
-    Ok(())
-}
-
-/// Many whole logins at once, each terminal with a daemon of its own.
-async fn crowds(table: &mut Table, home: &Home) -> Result<()> {
-    for (terminal, _) in TERMINALS {
-        let daemon = home.start_unseen().await?;
-        tokio::time::sleep(REST).await;
-        let crowd = crowd::crowd(home, &daemon, &format!("crowd-{terminal}"), CROWD).await?;
-        let name = format!("{CROWD} logins at once, {terminal}");
-        table.row(&format!("{name}: until all have shown their URL"), milliseconds(crowd.shown), "");
-        table.row(&format!("{name}: from then on until all are stored"), milliseconds(crowd.saved), "");
-        table.row(&format!("{name}: the daemon before"), crowd.idle.to_string(), "");
-        table.row(&format!("{name}: the daemon at most"), crowd.peak.to_string(), THREADS_TARGET);
-        tokio::time::sleep(REST).await;
-        table.row(&format!("{name}: afterwards"), daemon.memory(), "");
-    }
-    Ok(())
-}
-
-async fn reading(table: &mut Table, home: &Home) -> Result<()> {
-    let daemon = home.start_unseen().await?;
-    let client = daemon.client().await?;
-    for (terminal, _) in TERMINALS {
-        let before = daemon.usage();
-        let time = crowd::scanning(&client, &format!("flood-{terminal}")).await?;
-        let speed = u128::from(courses::FLOOD) / time.as_micros().max(1);
-        let memory = daemon.usage().memory.saturating_sub(before.memory);
-        let figure = format!("{speed} MB/s ({} in {})", megabytes(courses::FLOOD), milliseconds(time));
-        table.row(&format!("output read, {terminal}"), figure, "");
-        table.row(&format!("output read, {terminal}: memory gained"), megabytes(memory), "");
-    }
-    Ok(())
-}
-
-/// From a request to the CLI's first words, with nobody else connected and with many.
-async fn starts(table: &mut Table, home: &Home, count: usize) -> Result<()> {
-    let most = descriptors().saturating_sub(DESCRIPTORS).min(CONNECTIONS);
-    for connections in [0, most] {
-        let daemon = home.start_unseen().await?;
-        let client = daemon.client().await?;
-        let others = connected(&daemon, connections).await?;
-        for (terminal, _) in TERMINALS {
-            let recipe = format!("url-{terminal}");
-            let mut times = Vec::new();
-            for _ in 0..=count {
-                times.push(crowd::spawning(&client, &recipe).await?);
-            }
-            // The first login finds everything cold.
-            let spread = Spread::of(times.into_iter().skip(1));
-            let name = format!("start to the CLI's first words, {terminal}, {connections} other connections");
-            table.row(&name, spread.to_string(), "");
-        }
-        drop(others);
-    }
-    Ok(())
-}
-
-/// As many descriptors as this program may have, which the daemon inherits.
-fn descriptors() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let most = if raised.is_ok() { limit.maximum } else { limit.current };
-    most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
-}
-
-async fn connected(daemon: &Daemon, count: usize) -> Result<Vec<rpc_engine::Client>> {
-    let mut clients = Vec::with_capacity(count);
-    for number in 0..count {
-        clients.push(daemon.client().await?);
-        if number % 1000 == 999 {
-            progress(&format!("{} of {count} connections open", number + 1));
-        }
-    }
-    Ok(clients)
-}
-
-/// From the CLI's end to the session's, while something that it left behind holds its output open.
-async fn ends(table: &mut Table, home: &Home, count: usize) -> Result<()> {
-    let daemon = home.start_unseen().await?;
-    let client = daemon.client().await?;
-    let left = [
-        ("polite", "ends when asked to", count),
-        ("session", "is in a session of its own", count),
-        // Each takes as long as the grace that such a process is given.
-        ("stubborn", "does not end when asked to", count / 10),
-    ];
-    for (course, what, count) in left {
-        for (terminal, _) in TERMINALS {
-            let mut times = Vec::new();
-            while times.len() < count {
-                times.extend(crowd::ending(&client, &format!("{course}-{terminal}")).await?);
-            }
-            let name = format!("CLI's end to session's end, {terminal}, what it leaves {what}");
-            table.row(&name, Spread::of(times).to_string(), END_TARGET);
-        }
-    }
     Ok(())
 }
 
