@@ -119,7 +119,7 @@ async fn an_empty_daemon_is_listed_for_people_and_for_programs() {
     let row = |id: &str| providers.lines().find(|line| line.split_whitespace().next() == Some(id));
     let fake: Vec<&str> = row("fake").unwrap().split_whitespace().collect();
     let path = home.dir("bin/fakecli").display().to_string();
-    assert_eq!(fake, ["fake", "yes", "1.2.3", &path, "pipe,", "pty,", "device"]);
+    assert_eq!(fake, ["fake", "yes", "1.2.3", &path, "pipe,", "pty,", "device,", "token"]);
     assert!(row("codex").is_some() && row("anthropic").is_some(), "{providers}");
 
     let status = printed_json(home, &["status", "--json"]);

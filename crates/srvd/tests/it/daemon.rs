@@ -151,7 +151,7 @@ fn migrate_only_is_idempotent_and_starts_nothing() {
     for _ in 0..2 {
         let output = home.run(&["--migrate-only"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(String::from_utf8_lossy(&output.stdout).contains("schema 1"), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("schema 2"), "{output:?}");
     }
     assert!(!home.dir("run/endpoint.json").exists());
 }

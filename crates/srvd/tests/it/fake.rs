@@ -75,7 +75,7 @@ denied = ['^Denied']
 
 [[providers.fake.cli.recipes]]
 id = "token"
-args = ["token"]
+args = ["login"]
 terminal = { pty = {} }
 paste = { shapes = ["code_state"], delivery = "stdin_typed" }
 [providers.fake.cli.recipes.patterns]

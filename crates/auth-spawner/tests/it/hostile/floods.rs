@@ -3,12 +3,8 @@
 use super::{Course, SUCCESS, URL, ends, run_all, within_memory};
 use crate::harness::{LOGIN, PATIENCE, TERMINALS, World};
 
-/// What the volumes are divided by.
-const SHARE: u64 = 10;
-const MB: u64 = 1_000_000;
-
 fn volume(megabytes: u64) -> u64 {
-    megabytes * MB / SHARE
+    megabytes * 1_000_000
 }
 
 /// The course shows the address, and then logs in.

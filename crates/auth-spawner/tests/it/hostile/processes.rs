@@ -72,7 +72,6 @@ async fn a_grandchild_is_found_wherever_it_is() {
 
 /// It has neither the mark nor the group; only its parent tells whose it is.
 #[tokio::test]
-#[ignore = "only marks and groups are looked for"]
 async fn a_grandchild_without_a_mark_is_found_through_its_parent() {
     grandchild_is_found("detach wipe").await;
     grandchild_is_found("session wipe").await;

@@ -24,7 +24,6 @@ async fn a_pipe_is_never_answered_a_query() {
 }
 
 #[tokio::test]
-#[ignore = "a terminal's queries are answered once the screen model is there"]
 async fn a_terminal_answers_for_its_cursor() {
     let script = format!("{YES}{QUERY}out {URL}\nwait-file go\nwrite auth.json {LOGIN}\n");
     let world = World::new(Terminal::WIDE, &script);

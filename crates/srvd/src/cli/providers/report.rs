@@ -121,7 +121,7 @@ fn missing(recipe: &Recipe, snapshot: &Snapshot) -> Vec<&'static str> {
 
 /// Whether the CLI asks for a paste in words that the registry knows.
 fn prompts(recipe: &Recipe) -> bool {
-    let typed = recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::StdinLine);
+    let typed = recipe.paste.as_ref().is_some_and(|paste| paste.delivery != Delivery::CallbackGet);
     typed && recipe.patterns.prompt.is_some()
 }
 
