@@ -1,17 +1,33 @@
 #!/usr/bin/env bash
-# Installs the real provider CLIs that the tests log in with, into target/clis.
-# A second run does nothing. Result: target/clis/bin/{node,codex,claude,kimi}, and next to them openers that do
-# nothing, because Kimi starts xdg-open whatever BROWSER says: put that directory first on PATH.
+# Installs the real provider CLIs that the tests drive, into target/clis. A second run does nothing.
+#
+#   bin/            node and the CLIs from npm, which are required; next to them openers that do nothing, because some
+#                   CLIs start xdg-open whatever BROWSER says: put that directory first on PATH
+#   gh/bin/         gh, the one of this machine or Debian's
+#   kimi-cli/bin/   the old `kimi` from PyPI, in a directory of its own because Kimi Code has the same name
+#   kimi-tombstone/bin/   the last release of kimi-cli, which only says that it is no longer maintained
+#
+# gh and kimi-cli need something that not every machine has. What is absent is said in one line here and in the file
+# `absent`, and the tests that need it say that they skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 dir=$PWD/target/clis
 
-# Pinned, because the tests assert what exactly these versions print.
+# Pinned, because the tests assert what exactly these versions print. Each line: binary, npm package, version.
 node_version=24.21.0
-codex_version=0.169.0
-claude_version=2.1.329
-kimi_version=2.1.0
+packages="codex    @openai/codex                 0.169.0
+claude   @anthropic-ai/claude-code     2.1.329
+kimi     @moonshot-ai/kimi-code        2.1.0
+gemini   @google/gemini-cli            0.61.0
+copilot  @github/copilot               1.0.102
+openclaw openclaw                      2026.9.6
+qwen     @qwen-code/qwen-code          0.24.4
+opencode opencode-ai                   1.18.33
+pi       @mariozechner/pi-coding-agent 0.73.1
+amp      @sourcegraph/amp              0.0.1790142911-g7618fb"
+kimi_cli_version=1.51.0
+kimi_tombstone_version=1.52.0
 
 case "$(uname -s)" in
 Linux) os=linux ;;
@@ -24,61 +40,165 @@ aarch64 | arm64) arch=arm64 ;;
 *) echo "clis.sh: no CLI is published for $(uname -m)" >&2 && exit 69 ;;
 esac
 
-stamp="node $node_version, codex $codex_version, claude $claude_version, kimi $kimi_version ($os-$arch) in $dir"
-if [[ -f $dir/complete && $(<"$dir/complete") == "$stamp" && -x $dir/bin/kimi ]]; then
-  exit 0
-fi
-if ! command -v npm >/dev/null; then
-  echo "clis.sh: npm is missing; install Node.js with npm (apt-get install npm, brew install node)" >&2
-  exit 69
-fi
+versions=$(awk -v node="$node_version" 'BEGIN { printf "node %s", node } { printf ", %s %s", $1, $3 }' <<<"$packages")
+stamp="$versions ($os-$arch) in $dir"
+kimi_stamp="kimi-cli $kimi_cli_version, $kimi_tombstone_version in $dir"
 
-echo "clis.sh: installing $stamp"
-rm -rf "$dir"
-mkdir -p "$dir"
-cd "$dir"
 # A home of its own keeps the CLIs' first-run files out of the user's.
 home=$(mktemp -d)
-trap 'rm -rf "$home"; [[ -f $dir/complete ]] || echo "clis.sh: incomplete; run it again" >&2' EXIT
-echo '{"private": true}' >package.json
-# No package script runs: the only one that is needed is called by name below.
+trap 'rm -rf "$home"' EXIT
+
+# No package script runs: those that are needed are called by name below.
 # The versions are exact, so npm's cache is as good as the registry.
 npm_install() {
   npm install --ignore-scripts --save-exact --prefer-offline --fetch-retries=2 --no-audit --no-fund --loglevel=error "$@"
 }
 
-# Node first, and then npm on it: npm silently takes an OLDER version of a package whose engines.node does not fit
-# the node that npm runs on. The platform package is the same binary that the package "node" would fetch by a script.
-npm_install "node-$os-$arch@$node_version"
-mkdir bin
-ln -s "../node_modules/node-$os-$arch/bin/node" bin/node
-export PATH="$dir/bin:$PATH"
-npm_install "@openai/codex@$codex_version" "@anthropic-ai/claude-code@$claude_version" \
-  "@moonshot-ai/kimi-code@$kimi_version"
-# Claude's package is a placeholder until its own script has linked the native binary into place.
-node node_modules/@anthropic-ai/claude-code/install.cjs
-
-# Wrappers, not links: the scripts need this very node, whatever PATH their caller has.
-for cli in codex kimi; do
-  printf '#!/bin/sh\nexec "%s/bin/node" "%s/node_modules/.bin/%s" "$@"\n' "$dir" "$dir" "$cli" >"bin/$cli"
-done
-ln -s ../node_modules/.bin/claude bin/claude
-for opener in open xdg-open x-www-browser www-browser; do
-  printf '#!/bin/sh\nexit 0\n' >"bin/$opener"
-done
-chmod 755 bin/*
-
-# Nothing is complete that does not run.
+# Nothing is complete that does not run. The cache is one for all, because Copilot unpacks 235 MB there.
 expect() {
   local printed
-  printed=$(env -i HOME="$home" PATH="$dir/bin:/usr/bin:/bin" "$dir/bin/$1" --version 2>/dev/null)
+  printed=$(env -i HOME="$home" XDG_CACHE_HOME="$home/cache" PATH="$dir/bin:/usr/bin:/bin" "$1" --version 2>&1) || true
   if [[ $printed != *"$2"* ]]; then
     echo "clis.sh: $1 --version printed '$printed', not $2" >&2
-    exit 1
+    return 1
   fi
 }
-expect node "$node_version"
-expect codex "$codex_version"
-expect claude "$claude_version"
-expect kimi "$kimi_version"
-echo "$stamp" >complete
+
+# Wrappers, not links: the scripts need this very node, whatever PATH their caller has.
+node_wrapper() {
+  printf '#!/bin/sh\nexec "%s/bin/node" "%s/node_modules/.bin/%s" "$@"\n' "$dir" "$dir" "$1" >"bin/$1"
+}
+
+install_npm() {
+  cd "$dir"
+  rm -rf bin node_modules package.json package-lock.json complete
+  echo '{"private": true}' >package.json
+  # Node first, and then npm on it: npm silently takes an OLDER version of a package whose engines.node does not fit
+  # the node that npm runs on. The platform package is the same binary that the package "node" would fetch by a script.
+  npm_install "node-$os-$arch@$node_version"
+  mkdir bin
+  ln -s "../node_modules/node-$os-$arch/bin/node" bin/node
+  local PATH="$dir/bin:$PATH" exact
+  exact=$(awk '{ print $2 "@" $3 }' <<<"$packages")
+  # shellcheck disable=SC2086 # one word per package
+  npm_install $exact
+  # Placeholders until their own scripts have linked the native binary into place.
+  node node_modules/@anthropic-ai/claude-code/install.cjs
+  node node_modules/opencode-ai/postinstall.mjs
+  (cd node_modules/@ampcode/cli && node install.cjs)
+  # OpenCode comes once for each kind of processor and C library, 180 MB each; the one that fits is linked now.
+  rm -rf node_modules/opencode-"$os"-*
+
+  for cli in codex kimi gemini copilot openclaw qwen pi pi-ai; do
+    node_wrapper "$cli"
+  done
+  for cli in claude opencode amp; do
+    ln -s "../node_modules/.bin/$cli" "bin/$cli"
+  done
+  for opener in open xdg-open x-www-browser www-browser; do
+    printf '#!/bin/sh\nexit 0\n' >"bin/$opener"
+  done
+  chmod 755 bin/*
+
+  expect "$dir/bin/node" "$node_version"
+  while read -r cli _ version; do
+    expect "$dir/bin/$cli" "$version"
+  done <<<"$packages"
+  echo "$stamp" >complete
+}
+
+# The newest Python that kimi-cli supports, or nothing.
+find_python() {
+  local python
+  for python in python3.13 python3.12 ~/.pyenv/versions/3.1[23]*/bin/python3 python3; do
+    if "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
+      command -v "$python"
+      return
+    fi
+  done
+}
+
+install_kimi_cli() {
+  local python
+  python=$(find_python)
+  [[ -n $python ]] || { echo "no Python 3.12 or newer" && return 1; }
+  cd "$dir"
+  rm -rf kimi-cli kimi-tombstone
+  mkdir -p kimi-cli/bin kimi-tombstone/bin
+  # Wheels only, so that nothing of a package runs here; ripgrepy is published as source alone.
+  local pip=(kimi-cli/venv/bin/python -m pip install --quiet --no-input --retries 2 --only-binary :all:)
+  "$python" -m venv kimi-cli/venv >&2
+  "${pip[@]}" --no-binary ripgrepy "kimi-cli==$kimi_cli_version" >&2 || { echo "PyPI did not give kimi-cli" && return 1; }
+  # The tombstone alone, over the packages of the other one.
+  "${pip[@]}" --no-deps --target kimi-tombstone/lib "kimi-cli==$kimi_tombstone_version" >&2 ||
+    { echo "PyPI did not give the last kimi-cli" && return 1; }
+  ln -s ../venv/bin/kimi kimi-cli/bin/kimi
+  printf '#!/bin/sh\nPYTHONPATH="%s/kimi-tombstone/lib" exec "%s/kimi-cli/venv/bin/python" -m kimi_cli "$@"\n' \
+    "$dir" "$dir" >kimi-tombstone/bin/kimi
+  chmod 755 kimi-tombstone/bin/kimi
+  expect "$dir/kimi-cli/bin/kimi" "$kimi_cli_version" || { echo "kimi-cli does not run" && return 1; }
+  expect "$dir/kimi-tombstone/bin/kimi" "no longer maintained" || { echo "kimi-cli does not run" && return 1; }
+  echo "$kimi_stamp" >kimi-cli/complete
+}
+
+install_gh() {
+  cd "$dir"
+  rm -rf gh
+  mkdir -p gh/bin gh/deb
+  if command -v gh >/dev/null; then
+    ln -s "$(command -v gh)" gh/bin/gh
+  elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+    (cd gh/deb && apt-get -qq download gh >&2) || { echo "no gh here, and apt-get did not give it" && return 1; }
+    dpkg-deb -x gh/deb/gh_*.deb gh/deb
+    ln -s ../deb/usr/bin/gh gh/bin/gh
+  else
+    echo "no gh here, and no apt-get to get it with"
+    return 1
+  fi
+  expect "$dir/gh/bin/gh" "gh version" || { echo "gh does not run" && return 1; }
+  touch gh/complete
+}
+
+# Runs an optional part; its last line of output says why it is absent.
+optional() {
+  local name=$1 reason
+  if ! reason=$("$2" 2>"$home/$name.log"); then
+    cat "$home/$name.log" >&2
+    echo "$name: ${reason##*$'\n'}" >"$dir/absent.$name"
+  fi
+}
+
+mkdir -p "$dir"
+rm -f "$dir"/absent "$dir"/absent.*
+started=$SECONDS
+jobs=()
+if [[ ! -f $dir/gh/complete ]]; then
+  optional gh install_gh &
+  jobs+=($!)
+fi
+if [[ ! -f $dir/kimi-cli/complete || $(<"$dir/kimi-cli/complete") != "$kimi_stamp" ]]; then
+  optional kimi-cli install_kimi_cli &
+  jobs+=($!)
+fi
+if [[ ! -f $dir/complete || $(<"$dir/complete") != "$stamp" || ! -x $dir/bin/amp ]]; then
+  if ! command -v npm >/dev/null; then
+    echo "clis.sh: npm is missing; install Node.js with npm (apt-get install npm, brew install node)" >&2
+    exit 69
+  fi
+  echo "clis.sh: installing $stamp"
+  (install_npm) &
+  npm_job=$!
+  # `wait` of the job by its id, so that a failure ends this script too.
+  wait "$npm_job" || { echo "clis.sh: incomplete; run it again" >&2 && exit 1; }
+fi
+for job in "${jobs[@]+"${jobs[@]}"}"; do
+  wait "$job"
+done
+if compgen -G "$dir/absent.*" >/dev/null; then
+  cat "$dir"/absent.* >"$dir/absent"
+  rm -f "$dir"/absent.*
+  sed 's/^/clis.sh: ABSENT, and its tests will skip: /' "$dir/absent" >&2
+fi
+if ((SECONDS - started > 2)); then
+  echo "clis.sh: ready after $((SECONDS - started)) s, $(du -sh "$dir" | cut -f1)"
+fi
