@@ -176,7 +176,9 @@ mod tests {
     async fn a_program_that_fails_has_no_version_and_sees_only_the_list() {
         let shared = tempfile::tempdir().unwrap();
         let asked = async |script: &str| {
-            let args = format!("version-args = ['-c', '{script}']\nenv = {{ WORD = \"1.2.3\" }}");
+            let args = format!(
+                "version-args = ['-c', '{script}']\nversion-pattern = '^(?:cli )?(?P<version>\\S+)$'\nenv = {{ WORD = \"1.2.3\" }}"
+            );
             let environment = [("OPENAI_API_KEY", "sk-no")].into_iter().collect();
             let question = VersionQuestion {
                 provider: &provider(&args),

@@ -1,208 +1,276 @@
-//! Recordings of real CLIs, read as a session reads them.
+//! Recordings of real CLIs, read as a session reads them. What each of them says stands in
+//! `tests/fixtures/recordings.toml`; the bytes stand beside it, one `[seconds, stream, text]` a line.
 
-use std::io::Cursor;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use futures_util::FutureExt;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, ReadBuf};
 
-use super::output::{Output, Reader};
-use crate::matcher::{Matcher, Seen};
+use super::output::{Output, Reader, SETTLED};
+use crate::matcher::{Matcher, Seen, Wholeness};
 use crate::{Registry, Terminal};
 
-/// The recorded bytes of each stream.
-fn recorded(name: &str) -> Vec<Vec<u8>> {
-    let path = format!("{}/tests/fixtures/{name}.events", env!("CARGO_MANIFEST_DIR"));
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    for line in std::fs::read_to_string(path).unwrap().lines() {
-        let (_, stream, text): (f64, String, String) = serde_json::from_str(line).unwrap();
-        if stream == "err" { &mut second } else { &mut first }.extend_from_slice(text.as_bytes());
-    }
-    [first, second].into_iter().filter(|bytes| !bytes.is_empty()).collect()
+/// A pause after which a session looks at what is unfinished, and how long it looks at nothing at the most.
+const STILL: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_millis(500);
+/// Bytes that are read for one recording in one view; a long one is cut at every so many bytes only.
+const BUDGET: usize = 2 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixtures {
+    recording: Vec<Recording>,
 }
 
-/// Everything that a session would hear, first mentions only.
-async fn replay(readers: Vec<Reader>, terminal: Terminal, matcher: impl Fn() -> Matcher) -> Vec<Seen> {
-    let mut output = Output::new(readers, terminal, 8192, matcher);
-    let mut heard = Vec::new();
-    while !output.ended() {
-        for seen in output.next().await.seen {
-            if !heard.contains(&seen) {
-                heard.push(seen);
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recording {
+    name: String,
+    provider: String,
+    recipe: String,
+    on: Terminal,
+    /// What a session hears of it, in this order, first mentions only.
+    heard: Vec<String>,
+    /// The same where it is read as lines, if that differs: a screen's rows are written over and moved about.
+    #[serde(default)]
+    heard_as_lines: Option<Vec<String>>,
+    /// What follows is for the replay through a process, elsewhere.
+    #[serde(rename = "ends")]
+    _ends: toml::Value,
+    #[serde(default, rename = "exit")]
+    _exit: Option<toml::Value>,
+    #[serde(default, rename = "writes")]
+    _writes: Option<toml::Value>,
+}
+
+fn recordings() -> Vec<Recording> {
+    let text = include_str!("../../tests/fixtures/recordings.toml");
+    toml::from_str::<Fixtures>(text).unwrap().recording
+}
+
+/// What came at once on one stream, and how long nothing had come before it.
+#[derive(Clone)]
+struct Chunk {
+    pause: Duration,
+    error: bool,
+    bytes: Vec<u8>,
+}
+
+fn recorded(name: &str) -> Vec<Chunk> {
+    let path = format!("{}/tests/fixtures/{name}.events", env!("CARGO_MANIFEST_DIR"));
+    let mut before = 0.0;
+    let chunk = |line: &str| {
+        let (at, stream, text): (f64, String, String) = serde_json::from_str(line).unwrap();
+        // What was typed, and what was looked at meanwhile, is none of its output.
+        if !matches!(stream.as_str(), "out" | "err" | "tty") || text == "EOF" {
+            return None;
+        }
+        let pause = Duration::from_secs_f64((at - std::mem::replace(&mut before, at)).max(0.0));
+        Some(Chunk { pause, error: stream == "err", bytes: text.into_bytes() })
+    };
+    std::fs::read_to_string(path).unwrap().lines().filter_map(chunk).collect()
+}
+
+/// One stream of a child that prints what it is told to, when it is told to.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<(VecDeque<u8>, bool)>>);
+
+impl AsyncRead for Told {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (bytes, ended) = &mut *self.0.lock().unwrap();
+        if bytes.is_empty() && !*ended {
+            // Nobody is woken: the test asks again after it has told more.
+            return Poll::Pending;
+        }
+        let length = bytes.len().min(buffer.remaining());
+        buffer.put_slice(&bytes.drain(..length).collect::<Vec<u8>>());
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A session's ears, with what they have heard.
+struct Ears {
+    output: Output,
+    streams: [Told; 2],
+    heard: Vec<Seen>,
+    unread: Duration,
+}
+
+impl Ears {
+    fn new(matcher: &Matcher, terminal: Terminal) -> Self {
+        let streams = [Told::default(), Told::default()];
+        let readers = streams.iter().map(|told| -> Reader { Box::new(told.clone()) }).collect();
+        let output = Output::new(readers, terminal, 8192, || matcher.clone());
+        Self { output, streams, heard: Vec::new(), unread: Duration::ZERO }
+    }
+
+    fn hear(&mut self, seen: Vec<Seen>) {
+        for seen in seen {
+            if !self.heard.contains(&seen) {
+                self.heard.push(seen);
             }
         }
     }
-    heard
+
+    /// Time passes in which nothing is printed, and a session looks at what it has.
+    async fn pause(&mut self, length: Duration) {
+        tokio::time::advance(length).await;
+        self.unread += length;
+        if !self.output.has_partial() {
+            self.unread = Duration::ZERO;
+        }
+        if length >= STILL || self.unread >= LATE {
+            self.unread = Duration::ZERO;
+            let seen = self.output.still(Wholeness::Partial).seen;
+            self.hear(seen);
+        }
+        if length >= STILL + SETTLED {
+            let seen = self.output.still(Wholeness::Settled).seen;
+            self.hear(seen);
+        }
+    }
+
+    fn read(&mut self) {
+        while let Some(news) = self.output.next().now_or_never() {
+            self.hear(news.seen);
+            // Nobody reads the answers, but they must not pile up.
+            while self.output.reply().is_some() {}
+        }
+    }
+
+    fn print(&mut self, error: bool, bytes: &[u8]) {
+        self.streams[usize::from(error)].0.lock().unwrap().0.extend(bytes);
+        self.read();
+    }
+
+    async fn end(mut self) -> Vec<String> {
+        self.pause(STILL + SETTLED).await;
+        for stream in &self.streams {
+            stream.0.lock().unwrap().1 = true;
+        }
+        self.read();
+        self.heard.iter().map(word).collect()
+    }
 }
 
-fn url(url: String, device: bool) -> Seen {
-    Seen::Url { url, openable: true, device }
+fn word(seen: &Seen) -> String {
+    match seen {
+        Seen::Url { url, openable, device } => {
+            let kind = if *device { "verify at" } else { "go to" };
+            let foreign = if *openable { "" } else { " (foreign)" };
+            format!("{kind}{foreign} {url}")
+        }
+        Seen::DeviceCode(code) => format!("code {code}"),
+        Seen::Prompt => "prompt".to_owned(),
+        Seen::Refused => "refused".to_owned(),
+        Seen::LoggedIn { email: None } => "logged in".to_owned(),
+        Seen::LoggedIn { email: Some(email) } => format!("logged in as {email}"),
+        Seen::Denied(words) => format!("denied: {words}"),
+        Seen::Token(token) => format!("token of {} characters", token.secret().expose_secret().len()),
+        Seen::Retired(words) => format!("retired: {words}"),
+        Seen::Step(position) => format!("step {position}"),
+    }
 }
 
-const CODEX: &str = "https://auth.openai.com/oauth/authorize?response_type=code&client_id=app_EMoamEEZ73f0CkXaXp7hrann&redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback&code_challenge={challenge}&code_challenge_method=S256&state={state}&scope=openid+profile+email+offline_access+api.connectors.read+api.connectors.invoke&id_token_add_organizations=true&codex_cli_simplified_flow=true&originator=codex_cli_rs";
-const CLAUDE: &str = "https://claude.com/cai/oauth/authorize?code=true&client_id=9d1c250a-e61b-44d9-88ed-5944d1962f5e&response_type=code&redirect_uri=https%3A%2F%2Fplatform.claude.com%2Foauth%2Fcode%2Fcallback&scope={scope}&code_challenge={challenge}&code_challenge_method=S256&state={state}";
-const SCOPE: &str = "org%3Acreate_api_key+user%3Aprofile+user%3Ainference+user%3Asessions%3Aclaude_code+user%3Amcp_servers+user%3Afile_upload+user%3Aplugins+user%3Aprivacy_consents%3Awrite+org%3Adesktop_config";
-
-fn codex(challenge: &str, state: &str) -> Seen {
-    url(CODEX.replace("{challenge}", challenge).replace("{state}", state), false)
+/// The recording with one more place at which a read ends.
+async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
+    let mut ears = Ears::new(matcher, view);
+    let mut left = at;
+    for chunk in chunks {
+        ears.pause(chunk.pause).await;
+        let (head, tail) = chunk.bytes.split_at(left.min(chunk.bytes.len()));
+        left -= head.len();
+        for part in [head, tail] {
+            if !part.is_empty() {
+                ears.print(chunk.error, part);
+            }
+        }
+    }
+    ears.end().await
 }
 
-fn claude(scope: &str, challenge: &str, state: &str) -> Seen {
-    let text = CLAUDE.replace("{scope}", scope).replace("{challenge}", challenge);
-    url(text.replace("{state}", state), false)
+/// The recording a byte at a time: every cut at once.
+async fn crumbs(matcher: &Matcher, chunks: &[Chunk], view: Terminal) -> Vec<String> {
+    let mut ears = Ears::new(matcher, view);
+    for chunk in chunks {
+        ears.pause(chunk.pause).await;
+        for byte in &chunk.bytes {
+            ears.print(chunk.error, &[*byte]);
+        }
+    }
+    ears.end().await
 }
 
-type Recording = (&'static str, (&'static str, &'static str), Vec<Seen>);
-
-fn logged_in() -> Seen {
-    Seen::LoggedIn { email: None }
+/// A prompt has no place among the others: the cursor can be on it before the rows above it have been looked at.
+fn same(heard: &[String], expected: &[String]) -> bool {
+    let prompts = |all: &[String]| all.iter().any(|word| word == "prompt");
+    let others = |all: &[String]| all.iter().filter(|word| *word != "prompt").cloned().collect::<Vec<_>>();
+    prompts(heard) == prompts(expected) && others(heard) == others(expected)
 }
 
-fn code(code: &str) -> Seen {
-    Seen::DeviceCode(code.to_owned())
-}
-
-fn of_codex() -> Vec<Recording> {
-    vec![
-        (
-            "codex-login-pipe",
-            ("codex", "login"),
-            vec![codex(
-                "b52AqdhWoHABcNGP6dZ-ibR4z4oB6Be_XMU9aLguSuM",
-                "AT4_UFWax6x8JcgUMW6av9_Z0QuYhNVre-rQ0LGnBMo",
-            )],
-        ),
-        (
-            "codex-login-pty",
-            ("codex", "login"),
-            vec![codex(
-                "dGYYrTvv541wJlEZrh1siSCG8a5GW2sVcvaqYGVGHoo",
-                "A80t3fWq_SODhBD1L7CPz-Ip2Swjcv-IgweD-lDvyTw",
-            )],
-        ),
-        (
-            "codex-login-fake",
-            ("codex", "login"),
-            vec![
-                codex(
-                    "U6i6iB3Mt-jfkmBO1cipHPSiuEkHDKE2W1DDoLvRwZ0",
-                    "eJkbKqMfhxt7RuW_3oZiW0-I8q2KOTgYX58Wjmk4lvs",
-                ),
-                logged_in(),
-            ],
-        ),
-        (
-            "codex-device-pipe",
-            ("codex", "device-auth"),
-            vec![url("https://auth.openai.com/codex/device".into(), true), code("ABCD-12345"), logged_in()],
-        ),
-    ]
-}
-
-fn of_claude() -> Vec<Recording> {
-    vec![
-        (
-            "claude-login-pipe",
-            ("claude", "login"),
-            vec![
-                claude(
-                    SCOPE,
-                    "yNEbfS1lvL_7eXvgzErJudzvm759sCx4ErMMb2HKjRI",
-                    "kAeycczK-f6NfHp3hfxZtgGeaJ9g5VZn5g4oP_XEk3I",
-                ),
-                Seen::Prompt,
-                Seen::Refused,
-            ],
-        ),
-        (
-            "claude-login-pty",
-            ("claude", "login"),
-            vec![
-                claude(
-                    SCOPE,
-                    "0XoWjB3YvL7HC_FAUxQ3XOuoTUdoTEfM0yuSY71Dmqw",
-                    "possbH2f1iPZN36kcqQXfQXbviSPyF_zr2iO_TVhTxI",
-                ),
-                Seen::Prompt,
-                Seen::Refused,
-            ],
-        ),
-        (
-            "claude-login-fake-pipe",
-            ("claude", "login"),
-            vec![
-                claude(
-                    SCOPE,
-                    "u2vIxMsEkMptbtZZxFhm0eBBn9OWcz5Gfh3bltO6Keo",
-                    "Fw9qx0PlyA8DoMUVACKk1LxVzaTuDJJozjj4DIwXBMs",
-                ),
-                Seen::Prompt,
-                logged_in(),
-            ],
-        ),
-        (
-            "claude-login-fake-pty",
-            ("claude", "login"),
-            vec![
-                claude(
-                    SCOPE,
-                    "nWyIOgdbhuhoFFQC5xZMoz1_PEECxW07TzfZ4SoNVYI",
-                    "wlPT0AAl9etMjpG6SG0-5IZjwdpvUInjZ5dfp4vLuGs",
-                ),
-                Seen::Prompt,
-                logged_in(),
-            ],
-        ),
-        // Wrapped at 80 columns by the CLI itself: the hyperlink's target is whole.
-        (
-            "claude-setup-token-pty",
-            ("claude", "login"),
-            vec![claude(
-                "user%3Ainference",
-                "hw145voAI8rMVeoscBew0p5F4L56CtQbSDQTq_KrT0M",
-                "oW2pBp5oe_aHzxXcN5YYTQfznkkbMW2x8kuY3IJTtgo",
-            )],
-        ),
-    ]
-}
-
-fn of_kimi() -> Vec<Recording> {
-    let kimi = || url("https://www.kimi.com/code/authorize_device?user_code=WXYZ-1234".into(), true);
-    vec![
-        ("kimicode-login-pipe", ("kimi-code", "login"), vec![kimi(), code("WXYZ-1234"), logged_in()]),
-        ("kimicode-login-pty", ("kimi-code", "login"), vec![kimi(), code("WXYZ-1234"), logged_in()]),
-        (
-            "kimicode-denied",
-            ("kimi-code", "login"),
-            vec![
-                kimi(),
-                code("WXYZ-1234"),
-                Seen::Denied("Login cancelled: Authorization denied: denied".into()),
-            ],
-        ),
-    ]
-}
-
-#[tokio::test]
-async fn recordings_of_real_clis_cut_at_every_byte() {
+async fn each_is_heard(views: impl Fn(&Recording) -> Option<(Terminal, Vec<String>)>) {
     let registry = Registry::builtin().unwrap();
-    for (name, (provider, recipe), expected) in [of_codex(), of_claude(), of_kimi()].concat() {
-        let provider = registry.provider(provider).unwrap();
-        let matcher = || Matcher::new(provider, provider.recipe(recipe).unwrap());
-        let streams = recorded(name);
-        let longest = streams.iter().map(Vec::len).max().unwrap();
-        // What was recorded on a terminal is read as a screen as well.
-        let pty: &[Terminal] = if name.ends_with("-pty") { &[Terminal::WIDE] } else { &[] };
-        for (terminal, cut) in
-            [Terminal::Pipe].iter().chain(pty).flat_map(|on| (0..=longest).map(move |at| (*on, at)))
-        {
-            let reader = |bytes: &Vec<u8>| -> Reader {
-                let (head, tail) = bytes.split_at(cut.min(bytes.len()));
-                Box::new(Cursor::new(head.to_vec()).chain(Cursor::new(tail.to_vec())))
-            };
-            let heard = replay(streams.iter().map(reader).collect(), terminal, matcher).await;
-            // Two streams have no order among each other.
-            let complete = expected.iter().all(|seen| heard.contains(seen)) && heard.len() == expected.len();
-            let same = if streams.len() == 1 { heard == expected } else { complete };
-            assert!(same, "{name} on {terminal:?} cut at {cut}: {heard:#?}");
+    let mut wrong = Vec::new();
+    for recording in recordings() {
+        let Some((view, expected)) = views(&recording) else { continue };
+        let provider = registry.provider(&recording.provider).unwrap();
+        let chunks = recorded(&recording.name);
+        let length: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+        let step = (length * length / BUDGET).max(1);
+        let matcher = Matcher::new(provider, provider.recipe(&recording.recipe).unwrap());
+        let heard = crumbs(&matcher, &chunks, view).await;
+        if !same(&heard, &expected) {
+            wrong.push(format!("{} on {view:?}, byte by byte: {heard:#?}", recording.name));
+            continue;
+        }
+        for at in (0..=length).step_by(step) {
+            let heard = cut(&matcher, &chunks, view, at).await;
+            if !same(&heard, &expected) {
+                wrong.push(format!("{} on {view:?}, cut at {at}: {heard:#?}", recording.name));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn recordings_cut_at_every_byte_and_read_as_lines() {
+    each_is_heard(|recording| {
+        let heard = recording.heard_as_lines.as_ref().unwrap_or(&recording.heard);
+        Some((Terminal::Pipe, heard.clone()))
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn recordings_of_terminals_cut_at_every_byte_and_read_as_a_screen() {
+    each_is_heard(|recording| {
+        (recording.on != Terminal::Pipe).then(|| (recording.on, recording.heard.clone()))
+    })
+    .await;
+}
+
+#[test]
+fn every_way_to_log_in_was_recorded() {
+    let recordings = recordings();
+    for provider in Registry::builtin().unwrap().iter() {
+        for recipe in provider.cli.iter().flat_map(|cli| &cli.recipes) {
+            let meant =
+                |recording: &&Recording| recording.provider == provider.id && recording.recipe == recipe.id;
+            let found = recordings.iter().filter(meant).any(|recording| recording.on == recipe.terminal);
+            assert!(found, "no recording of {} {} on {:?}", provider.id, recipe.id, recipe.terminal);
         }
     }
 }

@@ -13,6 +13,7 @@ mod paste;
 mod proof;
 mod queue;
 mod registry;
+mod replays;
 mod screen;
 mod sqlite;
 mod terminal;

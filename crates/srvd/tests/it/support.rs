@@ -1,6 +1,6 @@
 //! A daemon of one's own for a test: the built program in its own directories.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -270,12 +270,41 @@ pub(crate) fn left_over(session: &str) -> Vec<u32> {
         .collect()
 }
 
-/// The directory of the provider CLIs that `scripts/clis.sh` installs.
+/// The processes that stand in a directory, or in one below it: a CLI stands in its own. Some programs write their title
+/// over the environment that they were started with, and the marker in it.
+pub(crate) fn standing_in(dir: &Path) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    processes
+        .filter(|pid: &u32| {
+            std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|place| place.starts_with(dir))
+        })
+        .collect()
+}
+
+/// The directory of the provider CLIs that `scripts/clis.sh` installs from npm.
 pub(crate) fn clis() -> PathBuf {
+    installed_clis().join("bin")
+}
+
+/// The directory of a CLI that not every machine can have. Says so where this one has not.
+pub(crate) fn optional(name: &str) -> Option<PathBuf> {
+    let dir = installed_clis().join(name).join("bin");
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    let absent = std::fs::read_to_string(installed_clis().join("absent")).unwrap_or_default();
+    // Past the test harness, which shows nothing of a test that passes.
+    writeln!(std::io::stderr(), "SKIPPED, because this machine has no {name}: {absent}").unwrap();
+    None
+}
+
+fn installed_clis() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the place is named by the test script, not by a user")]
     let named = std::env::var_os("SRVD_TEST_CLIS").map(PathBuf::from);
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let dir = named.unwrap_or_else(|| workspace.join("target/clis"));
     assert!(dir.join("complete").is_file(), "no provider CLIs in {}: run scripts/clis.sh", dir.display());
-    dir.join("bin")
+    dir
 }

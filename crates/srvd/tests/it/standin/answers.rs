@@ -21,6 +21,9 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
         ("POST", "/api/oauth/device_authorization") => kimi_user_code(state),
         ("POST", "/api/oauth/token") => kimi_tokens(state, call),
         ("GET", "/coding/v1/models") => kimi_models(state, call),
+        ("POST", "/login/device/code") => github_user_code(state),
+        ("POST", "/login/oauth/access_token") => github_token(state, call),
+        ("POST", "/graphql") => github_viewer(state, call),
         ("GET", "/v1/models") => key_check(state, call),
         ("GET", "/openai/v1/models" | "/models" | "/api/v1/key") => bearer_check(state, call),
         ("GET", "/v1beta/models") => gemini_models(state, call),
@@ -188,6 +191,46 @@ fn gemini_models(state: &State, call: &Call) -> Answer {
         return (StatusCode::OK, json!({"models": []}));
     }
     refused(StatusCode::BAD_REQUEST, "API_KEY_INVALID")
+}
+
+/// GitHub's device flow says "not yet" and "no" with 200.
+fn github_user_code(state: &mut State) -> Answer {
+    let number = state.next();
+    let device = format!("github-device-{number}");
+    state.devices.insert(device.clone());
+    let body = json!({
+        "device_code": device,
+        "user_code": format!("GHGH-{number:04}"),
+        "verification_uri": "https://github.com/login/device",
+        "expires_in": 899,
+        "interval": 1,
+    });
+    (StatusCode::OK, body)
+}
+
+fn github_token(state: &mut State, call: &Call) -> Answer {
+    let device = call.field("device_code");
+    match state.decision {
+        _ if !state.devices.contains(&device) => refused(StatusCode::OK, "incorrect_device_code"),
+        Decision::Pending => refused(StatusCode::OK, "authorization_pending"),
+        Decision::Denied => refused(StatusCode::OK, "access_denied"),
+        Decision::Approved => {
+            state.devices.remove(&device);
+            let token = format!("gho_standin{}", state.next());
+            state.access_tokens.insert(token.clone());
+            let body = json!({"access_token": token, "token_type": "bearer", "scope": "repo,read:org,gist"});
+            (StatusCode::OK, body)
+        }
+    }
+}
+
+/// gh asks who has logged in, with the token that it has just got.
+fn github_viewer(state: &State, call: &Call) -> Answer {
+    let token = call.header("authorization").and_then(|header| header.split_once(' '));
+    if !token.is_some_and(|(_, token)| state.access_tokens.contains(token)) {
+        return refused(StatusCode::UNAUTHORIZED, "bad_credentials");
+    }
+    (StatusCode::OK, json!({"data": {"viewer": {"login": state.account_id}}}))
 }
 
 /// GitHub answers 403 to any request without a `User-Agent`, whatever its key.
