@@ -6,8 +6,9 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
-use auth_spawner::Registry;
+use auth_spawner::{Cli, Provider, Registry};
 use rustix::fs::Mode;
 
 use super::client::Connection;
@@ -73,9 +74,9 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(args: ExecArgs, config: &Config) -> Result<Prepared, Failure> {
     let registry = boot::registry(config)?;
     let daemon = Connection::open(config).await?;
-    let launch = ask(&daemon, &args.identity).await?;
+    let mut launch = ask(&daemon, &args.identity).await?;
     let name = args.command.first().map(OsString::as_os_str).unwrap_or_default();
-    refuse_stranger(&registry, name, &launch, &args.identity.bundle)?;
+    fit(&registry, name, &mut launch, &args.identity.bundle)?;
     Ok(Prepared { launch, command: args.command })
 }
 
@@ -109,29 +110,35 @@ async fn ask(daemon: &Connection, identity: &Identity) -> Result<Launch, Failure
     daemon.call(&Resolve { bundle_id, provider_id: identity.provider.clone(), ..Resolve::default() }).await
 }
 
-/// A provider's CLI that the launch holds nothing for would fall back to the user's own login, so it is not started.
-fn refuse_stranger(
-    registry: &Registry,
-    program: &OsStr,
-    launch: &Launch,
-    bundle: &str,
-) -> Result<(), Failure> {
+/// Fits a launch to the program, when that is a provider's CLI.
+///
+/// A CLI that the launch holds nothing for would fall back to the user's own login, so it is not started. And a key
+/// of the same bundle that this CLI would prefer to its login is left out: the key is for other programs.
+fn fit(registry: &Registry, program: &OsStr, launch: &mut Launch, bundle: &str) -> Result<(), Failure> {
     let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let mut providers = registry
-        .iter()
-        .filter(|provider| {
-            provider.cli.as_ref().is_some_and(|cli| cli.binaries.iter().any(|known| known == name))
-        })
-        .peekable();
-    let Some(first) = providers.peek().map(|provider| provider.id.clone()) else { return Ok(()) };
-    let fit = |id: &str| {
+    let is_it = |cli: &Cli| cli.binaries.iter().any(|known| known == name);
+    let clis = registry.iter().filter_map(|provider| Some((provider, provider.cli.as_ref()?)));
+    let candidates: Vec<(&Arc<Provider>, &Cli)> = clis.filter(|(_, cli)| is_it(cli)).collect();
+    let Some((first, _)) = candidates.first() else { return Ok(()) };
+    let held = |id: &str| {
         launch.accounts.iter().any(|account| account.provider_id == id && account.reason.is_none())
     };
-    if providers.any(|provider| fit(&provider.id)) {
-        return Ok(());
+    let Some((_, cli)) = candidates.iter().find(|(provider, _)| held(&provider.id)) else {
+        let message = format!("{name} is not started: this launch holds no login of {}", first.id);
+        return Err(
+            Failure::new(code::FAILED, message).hint(format!("srvd login {} --bundle {bundle}", first.id))
+        );
+    };
+    // By a login, not by a key: then the directory is set.
+    if launch.set.contains_key(&cli.config_dir.var) {
+        let token = cli.token.as_ref().map(|token| &token.var);
+        for name in cli.key_vars.iter().chain(&cli.scrub).filter(|name| Some(*name) != token) {
+            if launch.set.remove(name).is_some() {
+                launch.unset.push(name.clone());
+            }
+        }
     }
-    Err(Failure::new(code::FAILED, format!("{name} is not started: this launch holds no login of {first}"))
-        .hint(format!("srvd login {first} --bundle {bundle}")))
+    Ok(())
 }
 
 fn render(launch: &Launch, shell: Shell) -> String {
@@ -204,14 +211,32 @@ mod tests {
     #[test]
     fn a_cli_without_a_login_of_its_own_is_not_started() {
         let registry = Registry::builtin().unwrap();
-        let check = |program: &str, launch: &Launch, started: bool| {
-            let result = refuse_stranger(&registry, OsStr::new(program), launch, "work");
+        let check = |program: &str, mut launch: Launch, started: bool| {
+            let result = fit(&registry, OsStr::new(program), &mut launch, "work");
             assert_eq!(result.is_ok(), started, "{program}: {result:?}");
         };
-        check("codex", &launch("codex", None), true);
-        check("/usr/bin/codex", &launch("codex", None), true);
-        check("codex", &launch("claude", None), false);
-        check("codex", &launch("codex", Some("it has expired")), false);
-        check("make", &launch("claude", None), true);
+        check("codex", launch("codex", None), true);
+        check("/usr/bin/codex", launch("codex", None), true);
+        check("codex", launch("claude", None), false);
+        check("codex", launch("codex", Some("it has expired")), false);
+        check("make", launch("claude", None), true);
+        check("kimi", launch("kimi-code", None), true);
+    }
+
+    #[test]
+    fn a_key_of_the_bundle_does_not_shadow_the_login_of_the_cli() {
+        let registry = Registry::builtin().unwrap();
+        let check = |program: &str, directory: &str, kept: &[&str]| {
+            let mut launch = launch("claude", None);
+            for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", directory] {
+                launch.set.insert(name.to_owned(), SecretString::from("x").into());
+            }
+            fit(&registry, OsStr::new(program), &mut launch, "work").unwrap();
+            let names: Vec<&str> = launch.set.keys().map(String::as_str).collect();
+            assert_eq!(names, kept, "{program}");
+        };
+        check("claude", "CLAUDE_CONFIG_DIR", &["A", "B", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"]);
+        let all = ["A", "ANTHROPIC_API_KEY", "B", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"];
+        check("python3", "CLAUDE_CONFIG_DIR", &all);
     }
 }

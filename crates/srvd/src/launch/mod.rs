@@ -130,16 +130,35 @@ pub fn resolve(verdicts: &[Verdict], registry: &Registry, request: &Request<'_>)
             None => error,
         });
     }
-    let set: BTreeMap<String, Value> = verdicts
-        .iter()
-        .filter_map(|verdict| verdict.outcome.as_ref().ok())
-        .flatten()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let set = together(verdicts, registry)?;
     let launched: Vec<&str> = verdicts.iter().map(|verdict| verdict.provider.as_str()).collect();
     let unset = variables::shadowing(registry, &launched);
     let unset = unset.into_iter().filter(|name| !set.contains_key(name)).collect();
     Ok(Launch { set, unset })
+}
+
+/// The variables of all accounts. The variable that names a CLI's own directory is that CLI's, whatever another one
+/// would like it to be; two CLIs with the same one cannot be launched together.
+fn together(verdicts: &[Verdict], registry: &Registry) -> Result<BTreeMap<String, Value>, ApiError> {
+    let mut set = BTreeMap::new();
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let fit = || verdicts.iter().filter_map(|verdict| Some((verdict, verdict.outcome.as_ref().ok()?)));
+    for (_, variables) in fit() {
+        set.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    for (verdict, variables) in fit() {
+        let cli = registry.provider(&verdict.provider).and_then(|provider| provider.cli.as_ref());
+        let own = cli.and_then(|cli| variables.get_key_value(&cli.config_dir.var));
+        let Some((name, value)) = own else { continue };
+        if let Some(other) = owners.insert(name, &verdict.provider) {
+            let both = format!("{other} and {} both live by {name}", verdict.provider);
+            return Err(ApiError::new(Kind::Conflict, both)
+                .with("what", "variable")
+                .hint("launch them one at a time, by naming the provider"));
+        }
+        set.insert(name.clone(), value.clone());
+    }
+    Ok(set)
 }
 
 fn nothing_bound(request: &Request<'_>) -> ApiError {

@@ -179,6 +179,20 @@ fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
 }
 
 #[test]
+fn a_directory_variable_belongs_to_its_own_cli() {
+    for order in [["copilot", "github"], ["github", "copilot"]] {
+        let found = launch(order.map(|provider| login(provider, logged_in())).into(), None).unwrap();
+        assert_eq!(text(&found.set["GH_CONFIG_DIR"]), "/data/identities/work/github", "{order:?}");
+    }
+    let both = ["amp", "opencode"].map(|provider| login(provider, logged_in()));
+    let error = launch(both.into(), None).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::Conflict, "amp and opencode both live by XDG_DATA_HOME")
+    );
+}
+
+#[test]
 fn a_token_has_to_last() {
     let token = |expires_at| {
         let mut candidate = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01".into()));
