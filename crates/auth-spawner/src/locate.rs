@@ -111,7 +111,7 @@ fn judge(cli: &Cli, texts: &[&str]) -> Version {
     };
     let lines = || texts.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| !line.is_empty());
     let said = lines().find_map(|line| {
-        let found = pattern.0.captures(line.as_bytes())?;
+        let found = pattern.captures(line.as_bytes())?;
         let named = found.name("version").map(|part| String::from_utf8_lossy(part.as_bytes()).into_owned());
         named.or_else(|| version_in(line))
     });

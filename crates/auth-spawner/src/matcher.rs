@@ -18,7 +18,7 @@ const URL_BYTES: usize = 8192;
 const URL: &str = r#"https?://[^\s"'<>`\\]+"#;
 
 static ANY_URL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Pattern::try_from(URL.to_owned()).ok().map(|pattern| pattern.0));
+    LazyLock::new(|| Pattern::try_from(URL.to_owned()).ok()?.regex().cloned());
 
 /// Something that a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Matcher {
 
     /// Whether this unfinished text is a prompt that need not be waited for any longer.
     pub(crate) fn is_prompt(&self, text: &str) -> bool {
-        self.patterns.prompt.as_ref().is_some_and(|pattern| pattern.0.is_match(text.as_bytes()))
+        self.patterns.prompt.as_ref().is_some_and(|pattern| pattern.is_match(text.as_bytes()))
     }
 
     /// What a line says, in the order in which a session wants to hear it.
@@ -108,10 +108,10 @@ impl Matcher {
         if self.is_prompt(&line.text) {
             seen.push(Seen::Prompt);
         }
-        let reached = self.steps.iter().enumerate().filter(|(_, when)| when.0.is_match(text));
+        let reached = self.steps.iter().enumerate().filter(|(_, when)| when.is_match(text));
         seen.extend(reached.map(|(position, _)| Seen::Step(position)));
         if wholeness != Wholeness::Partial {
-            if let Some(found) = self.patterns.token.as_ref().and_then(|pattern| pattern.0.captures(text)) {
+            if let Some(found) = self.patterns.token.as_ref().and_then(|pattern| pattern.captures(text)) {
                 seen.extend(group(&found, "token").map(|token| Seen::Token(Token::new(&token))));
             }
             if matches(&self.patterns.retired, text).is_some() {
@@ -138,7 +138,8 @@ impl Matcher {
     }
 
     fn url(&mut self, line: &Line, wholeness: Wholeness) -> Option<Seen> {
-        let pattern = self.patterns.url.as_ref().map(|pattern| &pattern.0).or(ANY_URL.as_ref())?;
+        let own = self.patterns.url.as_ref().and_then(Pattern::regex);
+        let pattern = own.or(ANY_URL.as_ref())?;
         // A hyperlink's target is whole even where the text that shows it is wrapped or cut.
         let linked = line.links.iter().filter(|link| pattern.is_match(link.as_bytes()));
         let shown = ANY_URL.as_ref()?.find_iter(line.text.as_bytes()).filter_map(|found| {
@@ -163,7 +164,7 @@ impl Matcher {
     }
 
     fn device_code(&mut self, line: &Line, wholeness: Wholeness) -> Option<String> {
-        let pattern = &self.patterns.device_code.as_ref()?.0;
+        let pattern = self.patterns.device_code.as_ref()?.regex()?;
         let joined = &mut self.joined;
         joined.clear();
         joined.extend([self.before.as_str(), "\n", &line.text]);
@@ -178,12 +179,7 @@ impl Matcher {
 
 /// Every pattern, and any address, as one question.
 fn any_of(recipe: &Recipe) -> Option<RegexSet> {
-    // Named one by one, so that a kind of pattern that is added cannot be forgotten here.
-    let Patterns { url, device_code, prompt, logged_in, denied, refused, token, retired } = &recipe.patterns;
-    let optional = [url, device_code, prompt, token].into_iter().flatten();
-    let steps = recipe.steps.iter().map(|step| &step.when);
-    let lists = logged_in.iter().chain(denied).chain(refused).chain(retired);
-    let all = optional.chain(lists).chain(steps).map(|pattern| pattern.0.as_str());
+    let all = recipe.expressions().map(Pattern::as_str);
     RegexSetBuilder::new(all.chain([URL])).unicode(false).size_limit(1 << 22).build().ok()
 }
 
@@ -210,7 +206,7 @@ fn openable(text: &str, hosts: &[String], asked_for: bool) -> Option<bool> {
 }
 
 fn matches<'a>(patterns: &[Pattern], text: &'a [u8]) -> Option<Captures<'a>> {
-    patterns.iter().find_map(|pattern| pattern.0.captures(text))
+    patterns.iter().find_map(|pattern| pattern.captures(text))
 }
 
 fn group(found: &Captures<'_>, name: &str) -> Option<String> {

@@ -1,8 +1,11 @@
 //! What the registry can say about one way to log in with a CLI.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use regex::bytes::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 
 /// One way to log in with a CLI.
@@ -40,6 +43,18 @@ pub struct Recipe {
     /// Whether it shows its address or code without any network.
     #[serde(default = "yes")]
     pub offline: bool,
+}
+
+impl Recipe {
+    /// Everything that a line of output is compared with.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Pattern> {
+        // Named one by one, so that a kind of pattern that is added cannot be forgotten here.
+        let Patterns { url, device_code, prompt, logged_in, denied, refused, token, retired } =
+            &self.patterns;
+        let optional = [url, device_code, prompt, token].into_iter().flatten();
+        let lists = logged_in.iter().chain(denied).chain(refused).chain(retired);
+        optional.chain(lists).chain(self.steps.iter().map(|step| &step.when))
+    }
 }
 
 fn pipe() -> Terminal {
@@ -173,24 +188,66 @@ pub struct Patterns {
     pub retired: Vec<Pattern>,
 }
 
-/// A compiled pattern.
-#[derive(Debug, Clone, Deserialize)]
+/// A regular expression over bytes. Its syntax is checked when it is read; it is compiled when it is first used,
+/// because a daemon at rest need not hold those of every provider.
+#[derive(Clone, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Pattern(pub(crate) regex::bytes::Regex);
+pub struct Pattern(Arc<Expression>);
+
+struct Expression {
+    text: String,
+    compiled: OnceLock<Option<Regex>>,
+}
 
 impl Pattern {
     /// The expression as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        &self.0.text
+    }
+
+    /// The compiled expression; `None` only for one that [`Pattern::check`] refuses.
+    pub(crate) fn regex(&self) -> Option<&Regex> {
+        let compile =
+            || self.compile().inspect_err(|error| tracing::error!(%error, "a pattern is unusable")).ok();
+        self.0.compiled.get_or_init(compile).as_ref()
+    }
+
+    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
+        self.regex().is_some_and(|regex| regex.is_match(text))
+    }
+
+    pub(crate) fn captures<'t>(&self, text: &'t [u8]) -> Option<Captures<'t>> {
+        self.regex()?.captures(text)
+    }
+
+    /// Whether it is small enough to be compiled; forgets the result.
+    pub(crate) fn check(&self) -> Result<(), regex::Error> {
+        self.compile().map(drop)
+    }
+
+    /// Whether it has a group of this name.
+    pub(crate) fn names(&self, group: &str) -> bool {
+        [format!("(?P<{group}>"), format!("(?<{group}>")].iter().any(|opening| self.0.text.contains(opening))
+    }
+
+    fn compile(&self) -> Result<Regex, regex::Error> {
+        // Unicode classes cost a factor of ten on CLI output and no CLI needs them.
+        RegexBuilder::new(&self.0.text).unicode(false).size_limit(1 << 20).build()
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Pattern").field(&self.0.text).finish()
     }
 }
 
 impl TryFrom<String> for Pattern {
-    type Error = regex::Error;
+    type Error = Box<regex_syntax::Error>;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        // Unicode classes cost a factor of ten on CLI output and no CLI needs them.
-        regex::bytes::RegexBuilder::new(&text).unicode(false).size_limit(1 << 20).build().map(Self)
+        regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(&text)?;
+        Ok(Self(Arc::new(Expression { text, compiled: OnceLock::new() })))
     }
 }

@@ -50,8 +50,15 @@ impl Registry {
         for (source, text) in std::iter::once(builtin).chain(files) {
             let table: Table =
                 text.parse().map_err(|error: toml::de::Error| refuse(source, "-", error.to_string()))?;
+            let named = tables(&table);
             merge(&mut merged, table);
             providers = read(source, &merged)?;
+            // The shipped ones are compiled by a test, so that a start does not have to.
+            if source != BUILTIN_NAME {
+                providers.iter().filter(|provider| named.contains(&provider.id)).try_for_each(
+                    |provider| compile(provider).map_err(|(place, reason)| refuse(source, place, reason)),
+                )?;
+            }
         }
         let names = providers
             .iter()
@@ -78,6 +85,29 @@ impl Registry {
     pub fn ids(&self) -> Vec<&str> {
         self.0.providers.iter().map(|provider| provider.id.as_str()).collect()
     }
+}
+
+/// The providers that a file speaks of.
+fn tables(file: &Table) -> Vec<String> {
+    let providers = file.get("providers").and_then(Value::as_table);
+    providers.into_iter().flat_map(Table::keys).cloned().collect()
+}
+
+/// Whether every pattern of a provider can be compiled; `Err` is (place, reason).
+fn compile(provider: &Provider) -> Result<(), (String, String)> {
+    let Some(cli) = &provider.cli else { return Ok(()) };
+    let refused = |place: String, error: regex::Error| {
+        (format!("providers.{}.{place}", provider.id), error.to_string())
+    };
+    if let Some(pattern) = &cli.version_pattern {
+        pattern.check().map_err(|error| refused("cli.version-pattern".to_owned(), error))?;
+    }
+    for (position, recipe) in cli.recipes.iter().enumerate() {
+        for pattern in recipe.expressions() {
+            pattern.check().map_err(|error| refused(format!("cli.recipes.{position}"), error))?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn fold(name: &str) -> String {
@@ -163,4 +193,16 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
     }
     providers.sort_by(|left, right| left.id.cmp(&right.id));
     Ok(providers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_pattern_can_be_compiled() {
+        for provider in Registry::builtin().unwrap().iter() {
+            assert_eq!(compile(provider), Ok(()), "{}", provider.id);
+        }
+    }
 }

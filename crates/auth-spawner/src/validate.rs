@@ -146,12 +146,10 @@ fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
         ensure(recipe.env.keys().all(|var| is_var(var)), &place, VARS)?;
         ensure(!recipe.deadline.is_zero(), &place, "the deadline must not be zero")?;
         if let Some(pattern) = &recipe.patterns.device_code {
-            let group = pattern.0.capture_names().flatten().any(|name| name == "code");
-            ensure(group, &place, "the device-code pattern needs a group named `code`")?;
+            ensure(pattern.names("code"), &place, "the device-code pattern needs a group named `code`")?;
         }
         if let Some(pattern) = &recipe.patterns.token {
-            let group = pattern.0.capture_names().flatten().any(|name| name == "token");
-            ensure(group, &place, "the token pattern needs a group named `token`")?;
+            ensure(pattern.names("token"), &place, "the token pattern needs a group named `token`")?;
             ensure(cli.token.is_some(), &place, "a token pattern needs the table `cli.token`")?;
         }
         ensure(recipe.steps.iter().all(|step| !step.send.is_empty()), &place, "a step must send something")?;

@@ -218,7 +218,7 @@ impl Sense {
 
 static EXPLAINS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let words = "(?i)error|fail|couldn't|could not|cannot|unable|denied|refused|invalid|not ";
-    Pattern::try_from(words.to_owned()).ok().map(|pattern| pattern.0)
+    Pattern::try_from(words.to_owned()).ok()?.regex().cloned()
 });
 
 /// Whether a line may explain why a login did not come about. Others are not kept: some CLIs print tokens.

@@ -165,3 +165,16 @@ fn a_cli_without_a_login_needs_no_credential() {
         auth_spawner::Proof::Absent
     );
 }
+
+#[test]
+fn a_pattern_that_is_too_big_names_its_place() {
+    let text = "[providers.codex.cli]\nversion-pattern = '(?:[a-z]{1000}){1000}'\n".to_owned();
+    let error = Registry::with_overlays(&[Overlay { source: "own.toml".into(), text }]).unwrap_err();
+    assert_eq!(
+        (error.source_name.as_str(), error.place.as_str()),
+        ("own.toml", "providers.codex.cli.version-pattern")
+    );
+    let text = "[providers.codex.cli]\nversion-pattern = '(unclosed'\n".to_owned();
+    let error = Registry::with_overlays(&[Overlay { source: "own.toml".into(), text }]).unwrap_err();
+    assert!(error.reason.contains("unclosed group"), "{error}");
+}
