@@ -187,8 +187,8 @@ async fn a_provider_that_cannot_be_meant_is_answered_with_what_to_type() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {ended:?}");
         assert!(ended.stderr.contains(&format!("\nhint: {hint}")), "{args:?}: {ended:?}");
     };
-    check(&["login", "nobody"], "known providers: anthropic, aws, claude, codex, ").await;
-    check(&["add-key", "nobody"], "known providers: anthropic, aws, claude, codex, ").await;
+    check(&["login", "nobody"], "known providers: amp, anthropic, aws, claude, codex, ").await;
+    check(&["add-key", "nobody"], "known providers: amp, anthropic, aws, claude, codex, ").await;
     check(&["login", "openai"], "add a key with: srvd add-key openai\n").await;
     check(&["add-key", "codex"], "log in to it with: srvd login codex\n").await;
 }
