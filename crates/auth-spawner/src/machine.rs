@@ -25,6 +25,8 @@ pub(crate) enum Input {
     LoggedIn,
     /// The CLI says that it was refused.
     Denied,
+    /// It said so a while ago, has asked for nothing since, and still runs.
+    GivenUp,
     /// The program says that it is not the provider's CLI any more.
     Retired,
     /// A pasted answer is on its way to the CLI.
@@ -82,6 +84,7 @@ pub(crate) struct Machine {
     /// How the CLI ended, once it has.
     exit: Option<Exit>,
     denied: bool,
+    given_up: bool,
     prompt: bool,
 }
 
@@ -93,6 +96,7 @@ impl Default for Machine {
             question: Question::Idle,
             exit: None,
             denied: false,
+            given_up: false,
             prompt: false,
         }
     }
@@ -146,6 +150,12 @@ impl Machine {
                 self.denied = true;
                 Vec::new()
             }
+            // What is being asked may still find a login.
+            Input::GivenUp if self.denied && self.asking() => {
+                self.given_up = true;
+                Vec::new()
+            }
+            Input::GivenUp if self.denied => self.end(State::Failed, Some(FailureKind::Denied)),
             Input::Retired => self.end(State::Failed, Some(FailureKind::NotAuthenticated)),
             Input::Delivering => {
                 self.prompt = false;
@@ -171,7 +181,7 @@ impl Machine {
             Input::Cancel => self.end(State::Cancelled, Some(FailureKind::Cancelled)),
             Input::Deadline => self.end(State::Expired, Some(FailureKind::Expired)),
             // An answer to a question that was not asked.
-            Input::Yes | Input::Saved | Input::SaveFailed(_) => Vec::new(),
+            Input::Yes | Input::Saved | Input::SaveFailed(_) | Input::GivenUp => Vec::new(),
         }
     }
 
@@ -233,6 +243,7 @@ impl Machine {
                 self.end(State::Failed, Some(kind))
             }
             Some(_) => self.ask().into_iter().collect(),
+            None if self.given_up => self.end(State::Failed, Some(FailureKind::Denied)),
             None if again => self.ask().into_iter().collect(),
             None => Vec::new(),
         }
@@ -254,13 +265,14 @@ mod tests {
 
     use super::*;
 
-    const INPUTS: [Input; 21] = [
+    const INPUTS: [Input; 22] = [
         Input::Url { device: false },
         Input::Url { device: true },
         Input::Code,
         Input::Prompt,
         Input::LoggedIn,
         Input::Denied,
+        Input::GivenUp,
         Input::Retired,
         Input::Delivering,
         Input::Undelivered,
@@ -349,6 +361,10 @@ mod tests {
         check(&[url, exit(Some(0)), Input::No], State::Failed, failed(FailureKind::NotAuthenticated));
         check(&[exit(Some(7)), Input::No], State::Failed, failed(FailureKind::CliExited));
         check(&[exit(None), Input::No], State::Failed, failed(FailureKind::CliExited));
+        check(&[url, Input::Denied, Input::GivenUp], State::Failed, failed(FailureKind::Denied));
+        let asked = [url, Input::Denied, Input::LoggedIn, Input::GivenUp];
+        check(&[&asked[..], &[Input::No]].concat(), State::Failed, failed(FailureKind::Denied));
+        check(&[&asked[..], &[Input::Yes, Input::Saved]].concat(), State::Success, Effect::Linger);
         check(&[Input::Retired, exit(Some(0))], State::Failed, failed(FailureKind::NotAuthenticated));
         check(&[Input::Denied, exit(Some(1)), Input::No], State::Failed, failed(FailureKind::Denied));
         // A question that was under way when the CLI ended does not count as the last one.

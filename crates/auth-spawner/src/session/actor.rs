@@ -163,6 +163,7 @@ enum Event {
     Output(News),
     Exit(Exit),
     Drained,
+    GiveUp,
     Still(Wholeness),
     Tick,
     Glance(Option<Fingerprint>),
@@ -209,6 +210,10 @@ impl Session {
                     timers.drain = Some(Instant::now() + DRAIN);
                     Vec::new()
                 }
+                Event::GiveUp => {
+                    timers.give_up = None;
+                    self.react(event)
+                }
                 Event::Drained => {
                     timers.drain = None;
                     exited.take().map(Input::Exited).into_iter().collect()
@@ -232,6 +237,7 @@ impl Session {
                 timers.drain = Some(Instant::now());
             }
             for input in inputs {
+                timers.told(input);
                 for effect in self.machine.step(input) {
                     if self.apply(effect).await {
                         return;
@@ -250,6 +256,7 @@ impl Session {
             news = self.output.next(), if !self.output.ended() => Event::Output(news),
             exit = done(&mut work.exit) => Event::Exit(exit),
             () = moment(timers.drain) => Event::Drained,
+            () = moment(timers.give_up) => Event::GiveUp,
             () = moment(still.map(|(at, _)| at)) => Event::Still(still.map_or(Wholeness::Partial, |(_, what)| what)),
             _ = timers.tick.tick() => Event::Tick,
             glance = done(&mut work.glancing) => Event::Glance(glance),
@@ -330,6 +337,7 @@ impl Session {
             Event::Submit(submit) => self.submit(submit).into_iter().collect(),
             Event::Cancel => vec![Input::Cancel],
             Event::Deadline => vec![Input::Deadline],
+            Event::GiveUp => vec![Input::GivenUp],
             Event::Output(_) | Event::Exit(_) | Event::Drained | Event::Still(_) | Event::Replied => {
                 Vec::new()
             }

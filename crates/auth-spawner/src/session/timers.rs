@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::output::SETTLED;
+use crate::machine::Input;
 use crate::matcher::Wholeness;
 
 /// A line that has been still this long is looked at for a prompt.
@@ -15,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PATIENT: Duration = Duration::from_millis(400);
 /// ... or, when there is no pause either, after this long.
 const LATE: Duration = Duration::from_millis(500);
+/// A CLI that was refused may offer another try; one that does not within this time is ended.
+const GIVE_UP: Duration = Duration::from_secs(5);
 /// How often the credential file is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -26,13 +29,26 @@ pub(super) struct Timers {
     /// Since when something has been unread.
     unread: Option<Instant>,
     pub(super) drain: Option<Instant>,
+    /// When a CLI that said it was refused has had its time.
+    pub(super) give_up: Option<Instant>,
 }
 
 impl Timers {
     pub(super) fn new(deadline: Instant) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { deadline, tick, still: None, unread: None, drain: None }
+        Self { deadline, tick, still: None, unread: None, drain: None, give_up: None }
+    }
+
+    /// What the machine is about to be told: a refusal begins its time, whatever a person can answer ends it.
+    pub(super) fn told(&mut self, input: Input) {
+        match input {
+            Input::Denied => {
+                self.give_up.get_or_insert(Instant::now() + GIVE_UP);
+            }
+            Input::Url { .. } | Input::Code | Input::Prompt | Input::Delivering => self.give_up = None,
+            _ => {}
+        }
     }
 
     /// Output came just now, and something of it may be unread.

@@ -77,6 +77,22 @@ async fn a_menu_is_answered_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_refusal_ends_a_cli_that_goes_on() {
+    for terminal in TERMINALS {
+        let script = format!("out {URL}\noutn Paste code >\nread pasted\nout Denied by the owner\nhang\n");
+        let world = World::new(terminal, &script);
+        world.start("token").unwrap();
+        world.until_prompt().await;
+        assert_eq!(world.spawner.submit(&world.id, SecretString::from("code#S1")).await, Ok(()));
+        let end = world.end().await;
+        let failure = end.failure.unwrap();
+        assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::Denied));
+        assert_eq!(failure.message, "the login was refused: Denied by the owner");
+        world.assert_nobody_left();
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_is_no_cli_any_more_is_named() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "out fake is no longer maintained. See https://example.test/x\n");
