@@ -47,7 +47,7 @@ pub use guard::{Guard, GuardCommand, watch_over};
 pub use key_service::{KeyService, Pair, Probe};
 pub use locate::{Version, VersionQuestion, candidates, locate};
 pub use process::leftover::{end_leftover, start_ticks};
-pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove};
+pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
 pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenToken};
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use registry::{Overlay, Registry};

@@ -136,6 +136,10 @@ pub struct ConfigDir {
     pub inner: String,
     /// The user's own directory, `~/...`; never a bundle's. Where there is an `inner` one, it ends in it.
     pub ambient: String,
+    /// Files that the CLI keeps elsewhere while the variable is not set: their path below its own directory, and where
+    /// they are then, `~/...`.
+    #[serde(default)]
+    pub ambient_files: BTreeMap<String, String>,
     /// Further variables. `{dir}` in a value stands for the directory that `var` names, `{shared}` for one that all
     /// bundles share and that holds caches, never credentials.
     #[serde(default)]
@@ -147,6 +151,21 @@ impl ConfigDir {
     #[must_use]
     pub fn inside(&self, dir: &Path) -> PathBuf {
         if self.inner.is_empty() { dir.to_owned() } else { dir.join(&self.inner) }
+    }
+
+    /// What the variable would name to mean the user's own directory, where `home` is the user's home.
+    #[must_use]
+    pub fn own(&self, home: &Path) -> PathBuf {
+        let mut dir = home.join(self.ambient_below());
+        for _ in Path::new(&self.inner).components() {
+            dir.pop();
+        }
+        dir
+    }
+
+    /// The user's own directory, relative to the user's home.
+    pub(crate) fn ambient_below(&self) -> &Path {
+        Path::new(self.ambient.strip_prefix("~/").unwrap_or(&self.ambient))
     }
 
     /// The variables that lead the CLI to `dir`; `shared` is the directory that all bundles share.

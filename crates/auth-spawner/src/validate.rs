@@ -89,6 +89,12 @@ fn config_dir_holds(dir: &ConfigDir) -> Result<(), (String, String)> {
     // `Path::ends_with` compares whole segments.
     let ends = std::path::Path::new(&dir.ambient).ends_with(&dir.inner);
     ensure(ends, "cli.config-dir.ambient", "must end with `inner`: it is the user's own inner directory")?;
+    let placed = dir
+        .ambient_files
+        .iter()
+        .all(|(name, place)| is_relative(name) && place.strip_prefix("~/").is_some_and(is_relative));
+    let wanted = "must lead from a path below the CLI's directory to one that begins with ~/, without `..`";
+    ensure(placed, "cli.config-dir.ambient-files", wanted)?;
     for (name, value) in &dir.extra_vars {
         let place = format!("cli.config-dir.extra-vars.{name}");
         ensure(is_var(name) && *name != dir.var, &place, VARS)?;

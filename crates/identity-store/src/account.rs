@@ -361,6 +361,43 @@ pub struct Saved {
     pub created_bundle: bool,
 }
 
+/// A login of the user's own, found where the user's CLI keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnLogin {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The provider's name for people; the account is named after it.
+    pub provider_name: String,
+    /// The directory, absolute. It stays the user's.
+    pub dir: PathBuf,
+    /// The e-mail address that the files name.
+    pub email: Option<String>,
+    /// The provider's own id of the person.
+    pub subject: Option<String>,
+    /// When the credential runs out, in unix milliseconds; one that has run out already is `expired`.
+    pub expires_at: Option<i64>,
+    /// When only a new login helps, in unix milliseconds.
+    pub login_deadline_at: Option<i64>,
+}
+
+/// What became of the user's own logins.
+#[derive(Debug)]
+pub struct AdoptedLogins {
+    /// Whether the bundle `default` was made for them.
+    pub bundle_created: bool,
+    /// What became of each, in the order in which they were given.
+    pub outcomes: Vec<Result<AdoptedLogin, crate::StoreError>>,
+}
+
+/// A login of the user's own that the bundle `default` binds now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptedLogin {
+    /// Its account.
+    pub account: AccountId,
+    /// Whether that account was there before.
+    pub reused: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,8 +17,9 @@ mod session;
 mod store;
 
 pub use account::{
-    Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, Evidence, LoginCredential,
-    Owner, SaveApiKey, SaveLogin, Saved, SecretRef, Status, StatusReport, Target, UnknownWord,
+    Account, AccountEdit, AccountFilter, AccountKind, AccountList, AdoptedLogin, AdoptedLogins, CorruptRow,
+    Evidence, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin, Saved, SecretRef, Status,
+    StatusReport, Target, UnknownWord,
 };
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};

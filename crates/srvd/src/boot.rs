@@ -27,7 +27,7 @@ use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
 use crate::login::{self, Logins};
 use crate::redact::Redactor;
-use crate::{key, private, routes};
+use crate::{bootstrap, key, private, routes};
 
 /// Longest wait for the guard process to end what is left of the logins.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
@@ -49,6 +49,27 @@ pub async fn migrate(config: &Config, environment: &Environment) -> Result<i64, 
     let version = store.schema_version().await?;
     store.close().await;
     Ok(version)
+}
+
+/// What `srvd migrate` does: takes over the user's own logins, or says what it would do.
+///
+/// # Errors
+/// [`BootError`], with the exit code that scripts rely on; what fails afterwards stands in the report.
+pub async fn take_over(
+    config: &Config,
+    environment: &Environment,
+    dry_run: bool,
+) -> Result<bootstrap::Report, BootError> {
+    let (_lock, keyring) = prepare(config, environment)?;
+    let registry = registry(config)?;
+    let store = open(config, keyring, Arc::new(|_: &[Change]| {})).await?;
+    let report = if dry_run {
+        bootstrap::preview(&store, &registry, &config.home, now()).await
+    } else {
+        bootstrap::run(&store, &registry, &config.home, now()).await
+    };
+    store.close().await;
+    Ok(report)
 }
 
 /// Runs the daemon until `stop` is cancelled. `ready` is called once clients can connect.
@@ -73,6 +94,8 @@ pub async fn run(
     let store = open(&config, keyring, announce(&broker)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
     recover(&store, &identities, &probes(&config)).await?;
+    // Whatever becomes of it, the daemon comes up; what is left is done at the next start.
+    bootstrap::run(&store, &registry, &config.home, now()).await;
 
     let standing = probe_mark(&config, broker.epoch());
     let guard = Guard::start(guard_command().map_err(BootError::cannot_create)?, &[&standing]).await;

@@ -1,10 +1,10 @@
 //! A credential file as a document, whatever its format.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::files::{self, MAX_BYTES};
+use super::files::{self, MAX_BYTES, Root};
 use super::{jsonc, sqlite};
 use crate::credential::{CredentialFile, Format};
 
@@ -17,27 +17,30 @@ pub(super) struct Found<V> {
 }
 
 /// Reads the document; `Ok(None)` when there is none, `Err` when it cannot be told what it says.
-pub(super) fn read(file: &CredentialFile, dir: &Path) -> Result<Option<Found<Value>>, String> {
-    let Some((path, bytes)) = bytes(file, dir)? else { return Ok(None) };
+pub(super) fn read(file: &CredentialFile, root: &Root<'_>) -> Result<Option<Found<Value>>, String> {
+    let Some((path, bytes)) = bytes(file, root)? else { return Ok(None) };
     let value = parse(file.format, &bytes)?;
     Ok(Some(Found { path, bytes, value }))
 }
 
 /// The same, where bytes that are no document count as well.
-pub(super) fn read_any(file: &CredentialFile, dir: &Path) -> Result<Option<Found<Option<Value>>>, String> {
-    let Some((path, bytes)) = bytes(file, dir)? else { return Ok(None) };
+pub(super) fn read_any(
+    file: &CredentialFile,
+    root: &Root<'_>,
+) -> Result<Option<Found<Option<Value>>>, String> {
+    let Some((path, bytes)) = bytes(file, root)? else { return Ok(None) };
     let value = parse(file.format, &bytes).ok();
     Ok(Some(Found { path, bytes, value }))
 }
 
 /// Another file of the directory, always JSON.
-pub(super) fn read_json(dir: &Path, below: &str) -> Option<Value> {
-    let bytes = files::read(&files::find(dir, below)?, MAX_BYTES).ok()??;
+pub(super) fn read_json(root: &Root<'_>, below: &str) -> Option<Value> {
+    let bytes = files::read(&root.find(below)?, MAX_BYTES).ok()??;
     parse(Format::Json, &bytes).ok()
 }
 
-fn bytes(file: &CredentialFile, dir: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
-    let Some(path) = files::find(dir, &file.path) else { return Ok(None) };
+fn bytes(file: &CredentialFile, root: &Root<'_>) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
+    let Some(path) = root.find(&file.path) else { return Ok(None) };
     let bytes = match &file.sqlite {
         Some(cell) => sqlite::read(&path, cell)?,
         None => files::read(&path, MAX_BYTES)?,

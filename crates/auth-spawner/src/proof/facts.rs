@@ -1,13 +1,13 @@
 //! What a credential document says: whether it is a login, whose, and until when.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
 
 use base64::Engine;
 use serde_json::Value;
 
 use super::Credential;
 use super::document::read_json;
+use super::files::Root;
 use crate::credential::{CredentialFile, Expiry, ExpiryUnit, Place};
 
 /// A login, and a mark that changes with it.
@@ -17,7 +17,7 @@ pub(super) struct Facts {
 }
 
 /// Reads a document that should be a login; `Err` says what is missing.
-pub(super) fn read(file: &CredentialFile, document: &Value, dir: &Path) -> Result<Facts, String> {
+pub(super) fn read(file: &CredentialFile, document: &Value, root: &Root<'_>) -> Result<Facts, String> {
     let seen = View { document, member: member(file, document)? };
     if let Some(missing) = file.requires.iter().find(|pointer| seen.text(pointer).is_none()) {
         return Err(format!("{missing} is missing"));
@@ -26,8 +26,8 @@ pub(super) fn read(file: &CredentialFile, document: &Value, dir: &Path) -> Resul
     // A refresh token is opaque to everybody but its issuer: an unreadable end is an unknown end.
     let deadline = file.refresh_expires.as_ref().and_then(|expiry| seen.time(expiry).ok().flatten());
     let credential = Credential {
-        email: file.email.as_ref().and_then(|place| seen.text_of(place, dir)),
-        subject: file.subject.as_ref().and_then(|place| seen.text_of(place, dir)),
+        email: file.email.as_ref().and_then(|place| seen.text_of(place, root)),
+        subject: file.subject.as_ref().and_then(|place| seen.text_of(place, root)),
         expires_at,
         login_deadline_at: deadline,
         refreshable: file.refresh.as_ref().is_some_and(|pointer| seen.text(pointer).is_some()),
@@ -90,9 +90,9 @@ impl View<'_> {
         text(self.at(pointer)?)
     }
 
-    fn text_of(&self, place: &Place, dir: &Path) -> Option<String> {
+    fn text_of(&self, place: &Place, root: &Root<'_>) -> Option<String> {
         let other = match &place.file {
-            Some(file) => Some(read_json(dir, file)?),
+            Some(file) => Some(read_json(root, file)?),
             None => None,
         };
         let found = match &other {

@@ -1,5 +1,6 @@
 //! Finding and reading a CLI's files. The directory is the CLI's: what stands in it may be anything.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -8,12 +9,46 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::provider::ConfigDir;
+
 /// Largest credential file that is read.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
+/// Where a CLI's files are looked for.
+pub(super) struct Root<'a> {
+    dir: PathBuf,
+    /// The user's home, and the files that lie elsewhere in it while the CLI's variable is not set.
+    own: Option<(PathBuf, &'a BTreeMap<String, String>)>,
+}
+
+impl<'a> Root<'a> {
+    /// Where the variable names `dir`.
+    pub(super) fn named(config: &ConfigDir, dir: &Path) -> Self {
+        Self { dir: config.inside(dir), own: None }
+    }
+
+    /// Where no variable is set. The home is what stands before the CLI's own path.
+    pub(super) fn unnamed(config: &'a ConfigDir, dir: &Path) -> Self {
+        let dir = config.inside(dir);
+        let below = config.ambient_below();
+        let home = dir.ancestors().nth(below.components().count()).filter(|_| dir.ends_with(below));
+        let own = home.map(|home| (home.to_owned(), &config.ambient_files));
+        Self { dir, own }
+    }
+
+    /// The file that the registry calls `below`.
+    pub(super) fn find(&self, below: &str) -> Option<PathBuf> {
+        let moved = self.own.as_ref().and_then(|(home, files)| Some((home, files.get(below)?)));
+        match moved.and_then(|(home, place)| Some((home, place.strip_prefix("~/")?))) {
+            Some((home, place)) => find(home, place),
+            None => find(&self.dir, below),
+        }
+    }
+}
+
 /// A file below `dir`: the path itself, or the newest match of the one `*` in its last segment. `None` when a folder on
 /// the way is not a directory of its own: the folders belong to the CLI, and one that leads elsewhere is not followed.
-pub(super) fn find(dir: &Path, below: &str) -> Option<PathBuf> {
+fn find(dir: &Path, below: &str) -> Option<PathBuf> {
     let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
     let mut folder = dir.to_owned();
     for part in folders.split('/').filter(|part| !part.is_empty()) {

@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
 use document::Found;
+use files::Root;
 
 use crate::provider::Cli;
 
@@ -72,12 +73,21 @@ pub struct Credential {
 ///
 /// Of several credential files the first that proves a login counts; when none does, the first that is there says why.
 pub fn prove(cli: &Cli, dir: &Path) -> Proof {
-    let dir = cli.config_dir.inside(dir);
+    prove_at(cli, &Root::named(&cli.config_dir, dir))
+}
+
+/// The same for the user's own directory, which the CLI finds without its variable and where some of its files lie
+/// elsewhere. `dir` is what the variable would name, as in [`ConfigDir::own`](crate::ConfigDir::own).
+pub fn prove_own(cli: &Cli, dir: &Path) -> Proof {
+    prove_at(cli, &Root::unnamed(&cli.config_dir, dir))
+}
+
+fn prove_at(cli: &Cli, root: &Root<'_>) -> Proof {
     let mut why = Proof::Absent;
     for file in &cli.credential {
-        let proof = match document::read(file, &dir) {
+        let proof = match document::read(file, root) {
             Ok(None) => Proof::Absent,
-            Ok(Some(found)) => match facts::read(file, &found.value, &dir) {
+            Ok(Some(found)) => match facts::read(file, &found.value, root) {
                 Ok(facts) => Proof::LoggedIn(facts.credential),
                 Err(reason) => Proof::Incomplete { reason },
             },
@@ -102,11 +112,11 @@ pub struct Fingerprint(Vec<(PathBuf, u64)>);
 /// Where a file proves a login it is the login's own: CLIs keep counters and settings in the same file, and a change of
 /// those is no new login. Where none does, it is that of every file that is there, each as a whole.
 pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
-    let dir = cli.config_dir.inside(dir);
+    let root = Root::named(&cli.config_dir, dir);
     let mut whole = Vec::new();
     for file in &cli.credential {
-        let Ok(Some(Found { path, bytes, value })) = document::read_any(file, &dir) else { continue };
-        let facts = value.and_then(|value| facts::read(file, &value, &dir).ok());
+        let Ok(Some(Found { path, bytes, value })) = document::read_any(file, &root) else { continue };
+        let facts = value.and_then(|value| facts::read(file, &value, &root).ok());
         if let Some(facts) = facts {
             return Fingerprint(vec![(path, facts.mark)]);
         }

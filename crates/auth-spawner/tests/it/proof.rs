@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use auth_spawner::{Cli, Credential, Fingerprint, Overlay, Proof, Registry, fingerprint, prove};
+use auth_spawner::{Cli, Credential, Fingerprint, Overlay, Proof, Registry, fingerprint, prove, prove_own};
 use base64::Engine;
 use serde_json::{Value, json};
 
@@ -33,6 +33,34 @@ fn look(provider: &str, files: &[(&str, String)]) -> Proof {
         write(dir.path(), path, text.as_bytes());
     }
     prove(&cli(provider), dir.path())
+}
+
+#[test]
+fn the_users_own_files_are_found_where_the_cli_keeps_them() {
+    let claude = cli("claude");
+    let home = tempfile::tempdir().unwrap();
+    let person = |email: &str| json!({"oauthAccount": {"emailAddress": email}}).to_string();
+    write(home.path(), ".claude/.credentials.json", br#"{"claudeAiOauth": {"accessToken": "a"}}"#);
+    write(home.path(), ".claude.json", person("own@x").as_bytes());
+    write(home.path(), ".claude/.claude.json", person("bundle@x").as_bytes());
+    let dir = claude.config_dir.own(home.path());
+    assert_eq!(dir, home.path().join(".claude"));
+    let email = |proof: Proof| match proof {
+        Proof::LoggedIn(credential) => credential.email,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(email(prove_own(&claude, &dir)).as_deref(), Some("own@x"));
+    assert_eq!(email(prove(&claude, &dir)).as_deref(), Some("bundle@x"));
+    // A directory that is not where the user's own would be has no home above it.
+    let elsewhere = home.path().join("elsewhere");
+    std::fs::rename(&dir, &elsewhere).unwrap();
+    assert_eq!(email(prove_own(&claude, &elsewhere)).as_deref(), Some("bundle@x"));
+    // The key of a console login stands in the file beside the directory.
+    write(home.path(), ".claude.json", br#"{"primaryApiKey": "k", "oauthAccount": {"emailAddress": "c@x"}}"#);
+    assert_eq!(email(prove_own(&claude, &dir)).as_deref(), Some("c@x"));
+    for (provider, own) in [("gemini", ""), ("opencode", ".local/share"), ("pi", ".pi/agent")] {
+        assert_eq!(cli(provider).config_dir.own(home.path()), home.path().join(own), "{provider}");
+    }
 }
 
 #[test]

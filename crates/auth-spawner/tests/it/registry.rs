@@ -116,6 +116,10 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
         &cli("config-dir.name = 'claude'"),
         "own.toml: providers.codex.cli.config-dir.name: the directory `claude`",
     );
+    for files in ["'.x' = '/x'", "'.x' = '~/../x'", "'../x' = '~/x'"] {
+        let line = format!("config-dir.ambient-files = {{ {files} }}");
+        check(&cli(&line), "own.toml: providers.codex.cli.config-dir.ambient-files: must lead");
+    }
     let extra = |line: &str| cli(&format!("config-dir.extra-vars = {{ {line} }}"));
     check(
         &extra("X = '{home}'"),

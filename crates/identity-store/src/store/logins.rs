@@ -11,7 +11,7 @@ use crate::{
 
 /// What is read of an account that may be written over. It is little, so that a login repairs a row that is corrupt.
 #[derive(sqlx::FromRow)]
-struct Bound {
+pub(super) struct Bound {
     id: String,
     kind: String,
     email: Option<String>,
@@ -21,16 +21,17 @@ struct Bound {
 }
 
 /// The text of a [`SaveLogin`], checked.
-struct LoginTexts {
+pub(super) struct LoginTexts {
     provider_name: String,
     email: Option<String>,
     subject: Option<String>,
-    secret_ref: String,
+    pub(super) secret_ref: String,
+    status: Status,
 }
 
 /// A token, sealed for the row and generation that it stands in. Both columns are empty for a directory.
 #[derive(Default)]
-struct SealedToken {
+pub(super) struct SealedToken {
     secret: Option<Vec<u8>>,
     generation: Option<i64>,
 }
@@ -198,7 +199,7 @@ async fn bound_in(
     Ok(None)
 }
 
-async fn renew_login(
+pub(super) async fn renew_login(
     work: &mut Work,
     bound: &Bound,
     login: &SaveLogin,
@@ -232,7 +233,7 @@ async fn renew_login(
         email,
         subject,
         bound.keep_adopted(login, &texts.secret_ref)?,
-        Status::Valid.as_str(),
+        texts.status.as_str(),
         login.evidence.as_str(),
         login.now,
         login.expires_at,
@@ -256,7 +257,7 @@ async fn renew_login(
     Ok(id)
 }
 
-async fn insert_login(
+pub(super) async fn insert_login(
     work: &mut Work,
     id: AccountId,
     login: &SaveLogin,
@@ -281,7 +282,7 @@ async fn insert_login(
         texts.email.as_deref(),
         texts.subject.as_deref(),
         texts.secret_ref.as_str(),
-        Status::Valid.as_str(),
+        texts.status.as_str(),
         login.evidence.as_str(),
         login.now,
         login.expires_at,
@@ -293,7 +294,7 @@ async fn insert_login(
 }
 
 /// Binds the account and writes down who did what.
-async fn finish(
+pub(super) async fn finish(
     work: &mut Work,
     saved: &Saved,
     provider: &ProviderId,
@@ -310,7 +311,7 @@ fn reference(reference: &SecretRef) -> Result<String, StoreError> {
 }
 
 impl LoginTexts {
-    fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
+    pub(super) fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
         let secret_ref = match &login.credential {
             LoginCredential::Directory(dir) if !dir.is_absolute() => {
                 return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
@@ -326,6 +327,11 @@ impl LoginTexts {
             email: names::optional("email", login.email.as_deref())?,
             subject: names::optional("subject", login.subject.as_deref())?,
             secret_ref: reference(&secret_ref)?,
+            // A login that was just made is good. One that was found may have to be renewed first, which its CLI does.
+            status: match login.expires_at {
+                Some(end) if adopted && end <= login.now => Status::Expired,
+                _ => Status::Valid,
+            },
         })
     }
 }

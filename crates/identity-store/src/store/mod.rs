@@ -1,6 +1,7 @@
 //! The store: opening it, reading from it, and the one way to write to it.
 
 mod accounts;
+mod adopt;
 mod bundles;
 mod check;
 mod instances;

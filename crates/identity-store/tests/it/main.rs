@@ -5,6 +5,7 @@
 mod harness;
 
 mod accounts;
+mod adopt;
 mod bundles;
 mod concurrency;
 mod instances;

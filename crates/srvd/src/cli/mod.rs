@@ -12,6 +12,7 @@ mod key_generate;
 mod launch;
 mod list;
 mod login;
+mod migrate;
 mod prompt;
 mod providers;
 mod resolve;
@@ -106,6 +107,11 @@ enum Command {
     Providers(ProvidersArgs),
     /// Show the daemon and who is logged in where
     Status(status::StatusArgs),
+    /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
+    ///
+    /// The daemon does this at every start, so this is for looking first and for installers: the daemon must not be
+    /// running. The accounts point at your own directories; nothing is copied and nothing of yours is changed.
+    Migrate(migrate::MigrateArgs),
     /// Wait until the daemon answers
     ///
     /// For scripts: ends with 0 as soon as the daemon answers, with 69 when it does not in time.
@@ -178,6 +184,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         None => serve::run(&cli.serve, environment, ui),
         Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
         Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
+        Some(Command::Migrate(args)) => migrate::run(&args, &config()?, environment, ui),
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),
         Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),

@@ -23,8 +23,8 @@ const WORKERS: usize = 2;
 const BLOCKING: usize = 6;
 /// Half of tokio's default, twice of what the deepest of our futures has been seen to need in a debug build.
 const STACK_BYTES: usize = 1024 * 1024;
-/// How long the second signal waits for threads that are in the middle of something.
-const ABANDON: Duration = Duration::from_millis(500);
+/// How long the end waits for threads that are in the middle of something.
+pub(super) const ABANDON: Duration = Duration::from_millis(500);
 
 /// Runs the daemon, or what a flag asks for in its place.
 pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
@@ -74,7 +74,7 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure>
     })
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING)
@@ -93,7 +93,7 @@ fn kind(config: &Config) -> &'static str {
 }
 
 /// The process holds keys, so it leaves no core file, and on Linux no other process of the user may look into it.
-fn keep_memory_private() -> Result<(), Failure> {
+pub(super) fn keep_memory_private() -> Result<(), Failure> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let failed = |error: rustix::io::Errno| Failure::io(error.into());
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(failed)?;

@@ -128,10 +128,9 @@ async fn candidate(app: &App, request: &Request<'_>, account: Account) -> Result
             let allowed =
                 *adopted || (app.identities.owns(dir) && !app.identities.is_ambient(&app.registry, dir));
             let (cli, at, here) = (provider.cli.clone(), request.now, dir.clone());
+            let prove = if *adopted { auth_spawner::prove_own } else { auth_spawner::prove };
             let proof = match cli {
-                Some(cli) => {
-                    tokio::task::spawn_blocking(move || auth_spawner::prove(&cli, &here).at(at)).await.ok()
-                }
+                Some(cli) => tokio::task::spawn_blocking(move || prove(&cli, &here).at(at)).await.ok(),
                 None => None,
             };
             match proof {

@@ -81,7 +81,8 @@ fn facts(text: &mut String, cli: &Cli) {
     row(text, "proven with", &cli.tested.as_deref().map(escape).unwrap_or_default());
     row(text, "known by", &cli.version_pattern.as_ref().map(|line| code(line.as_str())).unwrap_or_default());
     row(text, "directory", &format!("{} names it, {} in a bundle{inner}", code(&dir.var), code(&dir.name)));
-    row(text, "the user's own", &code(&dir.ambient));
+    let elsewhere = dir.ambient_files.values().map(String::as_str);
+    row(text, "the user's own", &codes(std::iter::once(dir.ambient.as_str()).chain(elsewhere)));
     for file in &cli.credential {
         row(text, "login in", &credential(file));
     }

@@ -13,6 +13,7 @@ mod keys;
 mod kills;
 mod launch;
 mod logins;
+mod migrate;
 mod program;
 mod providers;
 mod real_clis;

@@ -1,0 +1,113 @@
+//! Taking over the user's own logins: the bundle `default`, its accounts and its bindings.
+
+use super::bundles::{free_name, insert, touch};
+use super::logins::{Bound, LoginTexts, SealedToken, finish, insert_login, renew_login};
+use super::{Store, Work};
+use crate::db::sql;
+use crate::{
+    AccountId, AccountKind, AdoptedLogin, AdoptedLogins, BundleId, Evidence, LoginCredential, OwnLogin,
+    SaveLogin, Saved, StoreError, Target,
+};
+
+/// The name of the bundle `default`, made unique.
+const NAME: &str = "Default";
+
+impl Store {
+    /// Binds the user's own logins in the bundle `default`, which is made when there is none: all in one transaction,
+    /// so that the bundle is announced once. The accounts point at the user's directories; nothing is copied.
+    ///
+    /// An account that points at the same directory already is bound again and keeps its id. A provider that some
+    /// bundle binds, another person than the account's and a text that cannot be stored leave that provider out; when
+    /// all are left out, nothing is written. Any other error undoes the whole of it.
+    pub async fn adopt_logins(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError> {
+        let mut work = self.write(now).await?;
+        let created = make_default(&mut work).await?;
+        let mut outcomes = Vec::with_capacity(logins.len());
+        for login in logins {
+            match adopt(&mut work, login.saved(now), created).await {
+                Err(error) if !left_out(&error) => return Err(error),
+                outcome => outcomes.push(outcome),
+            }
+        }
+        let any = outcomes.iter().any(Result::is_ok);
+        if any {
+            work.commit().await?;
+        }
+        Ok(AdoptedLogins { bundle_created: created && any, outcomes })
+    }
+}
+
+/// Whether an error is about one login only. Each of these arises before the login has written anything.
+fn left_out(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Conflict { .. }
+            | StoreError::InvalidName { .. }
+            | StoreError::IdentityMismatch { .. }
+            | StoreError::Corrupt { .. }
+    )
+}
+
+/// Says whether the bundle had to be made.
+async fn make_default(work: &mut Work) -> Result<bool, StoreError> {
+    let bundle = BundleId::default_bundle();
+    match touch(work, &bundle).await {
+        Ok(()) => return Ok(false),
+        Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let name = free_name(work, NAME).await?;
+    insert(work, &bundle, &name, "").await?;
+    Ok(true)
+}
+
+async fn adopt(work: &mut Work, login: SaveLogin, created: bool) -> Result<AdoptedLogin, StoreError> {
+    let texts = LoginTexts::check(&login, true)?;
+    let binding = sql!(
+        optional,
+        (String,),
+        &mut work.tx,
+        "SELECT bundle_id FROM identity_bindings WHERE provider = $1 LIMIT 1",
+        login.provider.as_str(),
+    )?;
+    if binding.is_some() {
+        return Err(StoreError::conflict("binding", login.provider.as_str(), "a bundle has one already"));
+    }
+    let known = sql!(
+        optional,
+        Bound,
+        &mut work.tx,
+        "SELECT id, kind, email, subject, secret_ref, generation FROM accounts
+         WHERE provider = $1 AND kind = $2 AND secret_ref = $3 ORDER BY created_at, id LIMIT 1",
+        login.provider.as_str(),
+        AccountKind::OAuth.as_str(),
+        texts.secret_ref.as_str(),
+    )?;
+    let reused = known.is_some();
+    let account = match known {
+        Some(known) => renew_login(work, &known, &login, &texts, SealedToken::default()).await?,
+        None => insert_login(work, AccountId::generate(), &login, &texts, SealedToken::default()).await?,
+    };
+    let saved = Saved { bundle: BundleId::default_bundle(), account, created_bundle: created };
+    finish(work, &saved, &login.provider, "login.adopt").await?;
+    Ok(AdoptedLogin { account: saved.account, reused })
+}
+
+impl OwnLogin {
+    fn saved(self, now: i64) -> SaveLogin {
+        SaveLogin {
+            session: None,
+            target: Target::Existing(BundleId::default_bundle()),
+            provider: self.provider,
+            provider_name: self.provider_name,
+            credential: LoginCredential::Directory(self.dir),
+            email: self.email,
+            subject: self.subject,
+            expires_at: self.expires_at,
+            login_deadline_at: self.login_deadline_at,
+            evidence: Evidence::File,
+            replace_identity: false,
+            now,
+        }
+    }
+}

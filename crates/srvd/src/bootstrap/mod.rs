@@ -1,0 +1,281 @@
+//! The default-bundle migration: the logins that the user's own CLIs have already are bound in the bundle `default`, so
+//! that nobody has to log in again for having begun to use srvd.
+//!
+//! An account made here points at the user's own directory. The login is never copied, because the copies would share
+//! one refresh token, and using one kills the other. What is done is decided in `plan`; this is the loop around it.
+
+mod plan;
+
+use std::path::Path;
+use std::time::Duration;
+
+use auth_spawner::{Provider, Registry, prove_own};
+use identity_store::{
+    Account, AccountFilter, AdoptedLogin, AdoptedLogins, Bundle, BundleId, Instance, InstanceFilter,
+    OwnLogin, ProviderId, SecretRef, Store, StoreError,
+};
+use tokio::time::{Instant, timeout_at};
+
+pub use plan::{Counts, Outcome};
+use plan::{Known, Step, candidates, judge};
+
+use crate::error::with_causes;
+
+/// How long all of the files together may take to be read: a home on a network that is gone must not hold the boot.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a run did, or would do.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How often what happened.
+    pub counts: Counts,
+    /// What became of each provider, in order of id.
+    pub providers: Vec<(String, Outcome)>,
+    /// What ended the run early. The next run does the rest.
+    pub error: Option<StoreError>,
+}
+
+/// The store, as far as a run uses it.
+trait Books {
+    async fn bundles(&self) -> Result<Vec<Bundle>, StoreError>;
+    async fn declined(&self) -> Result<Vec<ProviderId>, StoreError>;
+    async fn adopt(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError>;
+    async fn backfill(&self, now: i64) -> Result<u64, StoreError>;
+}
+
+impl Books for Store {
+    async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
+        self.bundles().await
+    }
+
+    async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
+        self.declined_providers().await
+    }
+
+    async fn adopt(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError> {
+        self.adopt_logins(logins, now).await
+    }
+
+    async fn backfill(&self, now: i64) -> Result<u64, StoreError> {
+        self.backfill_instances(&BundleId::default_bundle(), now).await
+    }
+}
+
+/// A store that is read, and whose writes only say what they would do.
+struct Preview<'a> {
+    store: &'a Store,
+    /// What the store holds of accounts and of running instances without an identity.
+    accounts: Vec<Account>,
+    idle: u64,
+    default_exists: bool,
+}
+
+impl Books for Preview<'_> {
+    async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
+        self.store.bundles().await
+    }
+
+    async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
+        self.store.declined_providers().await
+    }
+
+    async fn adopt(&self, logins: Vec<OwnLogin>, _: i64) -> Result<AdoptedLogins, StoreError> {
+        let known = |login: &OwnLogin| {
+            let own = SecretRef::ConfigDir { dir: login.dir.clone(), adopted: true };
+            let mut same = self.accounts.iter().filter(|account| account.provider == login.provider);
+            same.find(|account| account.secret_ref == own).map(|account| account.id.clone())
+        };
+        let adopted = logins.iter().map(|login| {
+            let known = known(login);
+            let reused = known.is_some();
+            let account = known.unwrap_or_else(identity_store::AccountId::generate);
+            Ok(AdoptedLogin { account, reused })
+        });
+        Ok(AdoptedLogins { bundle_created: !self.default_exists, outcomes: adopted.collect() })
+    }
+
+    async fn backfill(&self, _: i64) -> Result<u64, StoreError> {
+        Ok(self.idle)
+    }
+}
+
+/// Takes over what the user has in `home`. A second run over the same home changes and announces nothing.
+///
+/// It always comes to an end and never fails the boot: what goes wrong is logged, stands in the report, and is tried
+/// again by the next run.
+pub async fn run(store: &Store, registry: &Registry, home: &Path, now: i64) -> Report {
+    let report = migrate(store, registry, home, now).await;
+    let Counts {
+        examined,
+        skipped_bound,
+        no_ambient,
+        tombstoned,
+        seeded,
+        reused,
+        failed,
+        default_created,
+        instances_backfilled,
+    } = report.counts;
+    tracing::info!(
+        examined,
+        skipped_bound,
+        no_ambient,
+        tombstoned,
+        seeded,
+        reused,
+        failed,
+        default_created,
+        instances_backfilled,
+        "looked for the user's own logins"
+    );
+    report
+}
+
+/// What [`run`] would do, without doing it.
+pub async fn preview(store: &Store, registry: &Registry, home: &Path, now: i64) -> Report {
+    match Preview::of(store).await {
+        Ok(preview) => migrate(&preview, registry, home, now).await,
+        Err(error) => Report { error: Some(error), ..Report::default() },
+    }
+}
+
+impl<'a> Preview<'a> {
+    async fn of(store: &'a Store) -> Result<Self, StoreError> {
+        let idle = |instance: &&Instance| instance.bundle.as_ref().is_none_or(BundleId::is_blank);
+        let instances = store.instances(InstanceFilter::default()).await?;
+        let bundles = store.bundles().await?;
+        Ok(Self {
+            store,
+            accounts: store.accounts(AccountFilter::default()).await?.accounts,
+            idle: instances.iter().filter(idle).count() as u64,
+            default_exists: bundles.iter().any(|bundle| bundle.id == BundleId::default_bundle()),
+        })
+    }
+}
+
+async fn migrate(books: &impl Books, registry: &Registry, home: &Path, now: i64) -> Report {
+    let mut report = Report::default();
+    let (mut created, mut backfilled) = (false, 0);
+    let done = async {
+        let known = Known::new(&books.bundles().await?, books.declined().await?);
+        let mut wanted = Vec::new();
+        for (id, step) in steps(&known, registry, home, now).await {
+            match step {
+                Step::Settled(outcome) => report.providers.push((id, outcome)),
+                Step::Adopt(login) => wanted.push(login),
+            }
+        }
+        if !wanted.is_empty() {
+            created = adopt(books, wanted, now, &mut report.providers).await?;
+        }
+        if created || known.default_exists {
+            backfilled = books.backfill(now).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = done.await {
+        let error_text = with_causes(&error);
+        tracing::warn!(
+            error = error_text,
+            "the user's own logins were not all taken over; the next start tries again"
+        );
+        report.error = Some(error);
+    }
+    report.providers.sort_by(|(left, _), (right, _)| left.cmp(right));
+    let counts = Counts::of(report.providers.iter().map(|(_, outcome)| outcome));
+    report.counts = Counts { default_created: created, instances_backfilled: backfilled, ..counts };
+    report
+}
+
+/// Binds the logins; says whether the bundle was made for them.
+async fn adopt(
+    books: &impl Books,
+    logins: Vec<OwnLogin>,
+    now: i64,
+    report: &mut Vec<(String, Outcome)>,
+) -> Result<bool, StoreError> {
+    let adopted = books.adopt(logins.clone(), now).await.inspect_err(|_| {
+        let failed = |login: &OwnLogin| {
+            (login.provider.to_string(), Outcome::Failed("it could not be stored".to_owned()))
+        };
+        report.extend(logins.iter().map(failed));
+    })?;
+    for (login, outcome) in logins.iter().zip(adopted.outcomes) {
+        let outcome = match outcome {
+            Ok(AdoptedLogin { account, reused }) => {
+                tracing::debug!(provider = %login.provider, %account, reused, "the user's own login is taken over");
+                Outcome::Adopted { email: login.email.clone(), dir: login.dir.clone(), reused }
+            }
+            Err(error) => {
+                tracing::warn!(provider = %login.provider, error = with_causes(&error), "the user's own login is left out");
+                Outcome::Failed(match error {
+                    StoreError::IdentityMismatch { .. } => {
+                        "its account is another person's; delete that account first".to_owned()
+                    }
+                    other => other.to_string(),
+                })
+            }
+        };
+        report.push((login.provider.to_string(), outcome));
+    }
+    Ok(adopted.bundle_created)
+}
+
+/// Looks at each provider. Files are read only where the store leaves the question open.
+async fn steps(known: &Known, registry: &Registry, home: &Path, now: i64) -> Vec<(String, Step)> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut steps = Vec::new();
+    for provider in candidates(registry) {
+        let step = match provider.id.parse::<ProviderId>() {
+            // Operators may name providers more freely than the store does.
+            Err(error) => Step::Settled(Outcome::Failed(error.to_string())),
+            Ok(id) => match known.settled(&id) {
+                Some(outcome) => Step::Settled(outcome),
+                None => look(provider, id, home, now, deadline).await,
+            },
+        };
+        match &step {
+            Step::Settled(Outcome::NoLogin(Some(reason))) => {
+                tracing::info!(
+                    provider = provider.id,
+                    reason,
+                    "the user's own directory holds no usable login"
+                );
+            }
+            Step::Settled(Outcome::Failed(reason)) => {
+                tracing::warn!(
+                    provider = provider.id,
+                    reason,
+                    "the user's own login could not be looked for"
+                );
+            }
+            _ => {}
+        }
+        steps.push((provider.id.clone(), step));
+    }
+    steps
+}
+
+async fn look(provider: &Provider, id: ProviderId, home: &Path, now: i64, deadline: Instant) -> Step {
+    let Some(cli) = provider.cli.clone() else { return Step::Settled(Outcome::NoLogin(None)) };
+    let dir = cli.config_dir.own(home);
+    let proof = if Instant::now() >= deadline {
+        // A thread hangs in an earlier provider's files already.
+        Err("there was no time left")
+    } else {
+        let here = dir.clone();
+        let reading = tokio::task::spawn_blocking(move || prove_own(&cli, &here).at(now));
+        match timeout_at(deadline, reading).await {
+            Ok(Ok(proof)) => Ok(proof),
+            Ok(Err(_)) => Err("reading its files failed"),
+            Err(_) => Err("its files could not be read in time"),
+        }
+    };
+    match proof {
+        Ok(proof) => judge(provider, id, dir, proof),
+        Err(reason) => Step::Settled(Outcome::Failed(reason.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! `srvd migrate`: takes over the user's own logins, or says what that would do.
+
+use super::failure::{Failure, code};
+use super::serve;
+use super::table;
+use super::ui::Ui;
+use crate::boot::{self, BootError};
+use crate::bootstrap::{Counts, Outcome, Report};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::with_causes;
+use crate::logging;
+use crate::redact::Redactor;
+
+/// `srvd migrate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct MigrateArgs {
+    /// Only print what a run would do
+    ///
+    /// No bundle, account or instance is changed. The database itself is made, or brought to the newest schema, as at
+    /// every start.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Does it with the daemon's own lock, so that the two never do it at once.
+pub(super) fn run(
+    args: &MigrateArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    serve::keep_memory_private()?;
+    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
+    let runtime = serve::runtime()?;
+    let report = runtime.block_on(boot::take_over(config, environment, args.dry_run));
+    runtime.shutdown_timeout(serve::ABANDON);
+    let report = report?;
+    ui.result(&table::draw(ui, &["PROVIDER", "YOUR OWN LOGIN", "DETAIL"], rows(&report, args.dry_run)))?;
+    ui.note(&summary(&report.counts, args.dry_run));
+    match &report.error {
+        None => Ok(()),
+        Some(error) => Err(Failure::new(code::UNAVAILABLE, with_causes(error)).hint("run it again")),
+    }
+}
+
+fn rows(report: &Report, dry_run: bool) -> Vec<Vec<String>> {
+    let row = |(id, outcome): &(String, Outcome)| {
+        let (word, detail) = words(outcome, dry_run);
+        vec![id.clone(), word.to_owned(), detail]
+    };
+    report.providers.iter().map(row).collect()
+}
+
+fn words(outcome: &Outcome, dry_run: bool) -> (&'static str, String) {
+    match outcome {
+        Outcome::Bound => ("left alone", "a bundle has an account of it".to_owned()),
+        Outcome::Declined => ("left alone", "its account was removed before".to_owned()),
+        Outcome::NoLogin(reason) => ("none", reason.clone().unwrap_or_default()),
+        Outcome::Adopted { email, dir, .. } => {
+            let whose = email.as_ref().map(|email| format!("{email} ")).unwrap_or_default();
+            let word = if dry_run { "would be taken over" } else { "taken over" };
+            (word, format!("{whose}in {}", dir.display()))
+        }
+        Outcome::Failed(reason) => ("failed", reason.clone()),
+    }
+}
+
+fn summary(counts: &Counts, dry_run: bool) -> String {
+    let adopted = counts.seeded + counts.reused;
+    let verb = if dry_run { "would be" } else { "were" };
+    let made = if counts.default_created { " The bundle is new." } else { "" };
+    format!(
+        "{adopted} of {} logins {verb} taken over into the bundle `default`, {} agent instances {verb} moved to it.{made}",
+        counts.examined, counts.instances_backfilled
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_told_in_words() {
+        let adopted = Outcome::Adopted { email: Some("a@x".into()), dir: "/h/.codex".into(), reused: false };
+        let check = |outcome: Outcome, dry_run, expect: (&str, &str)| {
+            let (word, detail) = words(&outcome, dry_run);
+            assert_eq!((word, detail.as_str()), expect);
+        };
+        check(adopted.clone(), true, ("would be taken over", "a@x in /h/.codex"));
+        check(adopted, false, ("taken over", "a@x in /h/.codex"));
+        check(Outcome::NoLogin(Some("not JSON at line 1".into())), false, ("none", "not JSON at line 1"));
+        check(Outcome::NoLogin(None), false, ("none", ""));
+        let counts = Counts { examined: 3, seeded: 1, reused: 1, default_created: true, ..Counts::default() };
+        assert_eq!(
+            summary(&counts, false),
+            "2 of 3 logins were taken over into the bundle `default`, 0 agent instances were moved to it. The bundle is new."
+        );
+    }
+}
