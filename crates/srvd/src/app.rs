@@ -12,6 +12,7 @@ use rpc_engine::Broker;
 
 use crate::config::Config;
 use crate::error::{ApiError, Kind};
+use crate::health::Examiner;
 use crate::identity_dir::Identities;
 use crate::login::Logins;
 use crate::redact::Redactor;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub logins: Logins,
     /// The events.
     pub broker: Broker,
+    /// What looks at accounts.
+    pub health: Examiner,
     /// The directories of the identities.
     pub identities: Identities,
     /// What the log must not show.

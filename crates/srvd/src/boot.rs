@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
 use crate::error::with_causes;
+use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
 use crate::login::{self, Logins};
@@ -86,16 +87,14 @@ pub async fn run(
     let started = Instant::now();
     let (_lock, keyring) = prepare(&config, environment)?;
     let registry = registry(&config)?;
-    let broker = Broker::new(BrokerConfig {
-        epoch: uuid::Uuid::new_v4().to_string(),
-        keep: EVENTS_KEPT,
-        methods: events::METHODS,
-    });
-    let store = open(&config, keyring, announce(&broker)).await?;
+    let broker = fresh_broker();
+    let inbox = health::Inbox::default();
+    let store = open(&config, keyring, announce(&broker, &inbox)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
     recover(&store, &identities, &probes(&config)).await?;
     // Whatever becomes of it, the daemon comes up; what is left is done at the next start.
     bootstrap::run(&store, &registry, &config.home, now()).await;
+    let examiner = Examiner::new(store.clone(), registry.clone(), inbox.clone());
 
     let standing = probe_mark(&config, broker.epoch());
     let guard = Guard::start(guard_command().map_err(BootError::cannot_create)?, &[&standing]).await;
@@ -105,6 +104,7 @@ pub async fn run(
         registry: registry.clone(),
         identities: identities.clone(),
         redactor: redactor.clone(),
+        health: examiner.clone(),
     });
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let spawner = Spawner::new(
@@ -131,6 +131,7 @@ pub async fn run(
         spawner: spawner.clone(),
         logins,
         broker: broker.clone(),
+        health: examiner.clone(),
         identities,
         redactor,
         started,
@@ -157,7 +158,7 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
-    let pruning = tokio::spawn(prune(store.clone(), stop.clone()));
+    let background = background(&store, (examiner, inbox), &stop);
     endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
     endpoint.write(&runtime).map_err(BootError::cannot_create)?;
     tracing::info!(
@@ -172,10 +173,7 @@ pub async fn run(
     stop.cancelled().await;
     tracing::info!("shutting down");
     front.ready.store(false, Ordering::Relaxed);
-    // A file that is left over is overwritten by the next boot; clients see by its pid that it is stale.
-    for path in [Endpoint::path(&runtime), endpoint.token_file] {
-        let _ = std::fs::remove_file(path);
-    }
+    withdraw([Endpoint::path(&runtime), endpoint.token_file]);
     // The logins end first, while their watchers can still be told.
     spawner.shutdown(grace).await;
     engine.drain(grace).await;
@@ -183,12 +181,24 @@ pub async fn run(
         tracing::warn!("some connections did not end in time");
     }
     // Whatever did not end in the time given is ended now.
-    guard.close(GUARD_PATIENCE).await;
-    // It waits for nothing but the same signal.
-    let _ = pruning.await;
+    let _ = tokio::join!(background, guard.close(GUARD_PATIENCE));
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Takes back what told clients where the daemon is.
+fn withdraw(files: [std::path::PathBuf; 2]) {
+    for path in files {
+        // A file that is left over is overwritten by the next boot; clients see by its pid that it is stale.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A broker in an epoch of its own.
+fn fresh_broker() -> Broker {
+    let epoch = uuid::Uuid::new_v4().to_string();
+    Broker::new(BrokerConfig { epoch, keep: EVENTS_KEPT, methods: events::METHODS })
 }
 
 /// Private directories, the lock, the key: all that comes before the database.
@@ -231,9 +241,9 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
     Ok(Registry::with_overlays(&overlays)?)
 }
 
-/// What a committed change is called on the wire.
-fn announce(broker: &Broker) -> Announce {
-    let broker = broker.clone();
+/// What a committed change is called on the wire. A changed account is looked at as well.
+fn announce(broker: &Broker, inbox: &health::Inbox) -> Announce {
+    let (broker, inbox) = (broker.clone(), inbox.clone());
     Arc::new(move |changes| {
         for change in changes {
             let (topic, data) = match change {
@@ -242,10 +252,11 @@ fn announce(broker: &Broker) -> Announce {
                     events::bindings_changed(id.as_str()),
                     Some(serde_json::json!({"bundleId": id.as_str()})),
                 ),
-                Change::Account(id) => (
-                    events::account_changed(id.as_str()),
-                    Some(serde_json::json!({"accountId": id.as_str()})),
-                ),
+                Change::Account(id) => {
+                    inbox.changed(id);
+                    let data = serde_json::json!({"accountId": id.as_str()});
+                    (events::account_changed(id.as_str()), Some(data))
+                }
                 // The spawner announces sessions, at the moment when a poll shows the new state.
                 Change::Session(_) => continue,
             };
@@ -280,6 +291,23 @@ async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
         auth_spawner::end_leftover(&session, process)
     };
     tokio::task::spawn_blocking(end).await.unwrap_or_default()
+}
+
+/// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more.
+fn background(
+    store: &Store,
+    (examiner, inbox): (Examiner, health::Inbox),
+    stop: &CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    let pruning = tokio::spawn(prune(store.clone(), stop.clone()));
+    let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
+    tokio::spawn(async {
+        for ended in [pruning.await, watching.await] {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a background task broke off");
+            }
+        }
+    })
 }
 
 /// Lets go of login sessions that ended long ago, now and every hour.

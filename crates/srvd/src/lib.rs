@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod environment;
 pub mod error;
 pub mod handlers;
+pub mod health;
 pub mod http;
 pub mod identity_dir;
 pub mod key;

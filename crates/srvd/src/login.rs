@@ -4,14 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auth_spawner::{
-    Cli, ConfirmedLogin, FailureKind, Proof, Registry, SaveError, Saved, Sink, Snapshot, State,
-};
+use auth_spawner::{ConfirmedLogin, FailureKind, Registry, SaveError, Saved, Sink, Snapshot, State};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
     BundleId, Evidence, LoginCredential, LoginSession, ProviderId, SaveLogin, SecretRef, SessionEnd,
-    SessionEnding, SessionId, SessionState, SessionUpdate, Status, StatusReport, Store, StoreError,
-    Target as StoreTarget,
+    SessionEnding, SessionId, SessionState, SessionUpdate, Store, StoreError, Target as StoreTarget,
 };
 use rpc_engine::Broker;
 use tokio::task::JoinHandle;
@@ -20,6 +17,7 @@ use crate::api::auth::{Session, SessionStatus};
 use crate::api::events;
 use crate::app::now;
 use crate::error::with_causes;
+use crate::health::{Examiner, Write};
 use crate::identity_dir::Identities;
 use crate::redact::Redactor;
 
@@ -54,6 +52,8 @@ pub struct Tools {
     pub identities: Identities,
     /// What keeps a credential out of the log.
     pub redactor: Redactor,
+    /// What looks again at the account of a login that failed.
+    pub health: Examiner,
 }
 
 struct Parts {
@@ -105,7 +105,7 @@ impl Logins {
                 tracing::warn!(error = with_causes(&error), "the bundle of a failed login could not be read");
             }
             Ok(_) => {
-                let examined = examine(&self.0.tools.store, &cli, &target.bundle, &id).await;
+                let examined = self.examine(&target.bundle, &id).await;
                 if let Err(error) = examined {
                     tracing::warn!(
                         error = with_causes(&error),
@@ -113,6 +113,16 @@ impl Logins {
                     );
                 }
             }
+        }
+    }
+
+    /// Says of a bound login what its directory holds now.
+    async fn examine(&self, bundle: &BundleId, provider: &ProviderId) -> Result<(), StoreError> {
+        match self.0.tools.store.bound_account(bundle, provider).await? {
+            Some(account) if matches!(account.secret_ref, SecretRef::ConfigDir { .. }) => {
+                self.0.tools.health.examine(&account.id, Write::Always).await.map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -252,41 +262,6 @@ pub async fn discard_unmade(store: &Store, identities: &Identities, bundle: &Bun
     {
         tracing::warn!(%error, "the directory of a login that failed could not be removed");
     }
-}
-
-/// Says of a bound login what its directory holds now.
-async fn examine(
-    store: &Store,
-    cli: &Cli,
-    bundle: &BundleId,
-    provider: &ProviderId,
-) -> Result<(), StoreError> {
-    let Some(account) = store.bound_account(bundle, provider).await? else { return Ok(()) };
-    let SecretRef::ConfigDir { dir, .. } = &account.secret_ref else { return Ok(()) };
-    let differs = |ours: &Option<String>, theirs: &Option<String>| matches!((ours, theirs), (Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase());
-    let mut report = StatusReport {
-        status: Status::Valid,
-        reason: None,
-        evidence: Evidence::File,
-        checked_at: Some(now()),
-        expires_at: None,
-        login_deadline_at: None,
-    };
-    (report.status, report.reason) = match auth_spawner::prove(cli, dir).at(now()) {
-        Proof::LoggedIn(found)
-            if differs(&account.email, &found.email) || differs(&account.subject, &found.subject) =>
-        {
-            (Status::Invalid, Some("its directory holds another person's login".to_owned()))
-        }
-        Proof::LoggedIn(found) => {
-            (report.expires_at, report.login_deadline_at) = (found.expires_at, found.login_deadline_at);
-            (Status::Valid, None)
-        }
-        Proof::Absent => (Status::NeedsReauth, Some("its directory holds no login any more".to_owned())),
-        Proof::Incomplete { reason } => (Status::NeedsReauth, Some(reason)),
-        Proof::Unreadable { reason } => (Status::Unknown, Some(reason)),
-    };
-    store.set_status(&account.id, report, now()).await.map(drop)
 }
 
 fn save_error(session: &SessionId, error: &StoreError) -> SaveError {

@@ -25,6 +25,7 @@ pub fn router() -> Router<App> {
         .on(account::get)
         .on(account::update)
         .on(account::delete)
+        .on(account::refresh_status)
         .on(provider::list)
         .on(instance::create)
         .on(instance::list)

@@ -83,7 +83,14 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
         Err(error) => return Err(error.to_string()),
     };
     let meta = file.metadata().map_err(|error| error.to_string())?;
-    if meta.is_file() { Ok(Some(file)) } else { Err("it is not a regular file".to_owned()) }
+    if !meta.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    // Whoever owns it can put any login there; the CLI's own files belong to whom it runs as.
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(format!("it belongs to another user (uid {})", meta.uid()));
+    }
+    Ok(Some(file))
 }
 
 /// Everything in a regular file of at most `limit` bytes; `Ok(None)` when there is none.

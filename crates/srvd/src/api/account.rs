@@ -155,3 +155,17 @@ pub struct Deleted {
     /// What became of its directory.
     pub cleanup: Vec<Cleanup>,
 }
+
+/// Looks at an account's credential now.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefreshStatus {
+    /// The account.
+    pub account_id: String,
+}
+method!(
+    RefreshStatus,
+    "account.refreshstatus",
+    Account,
+    "Looks at an account's credential now: reads its file, or asks the provider about a key, and answers with what was found."
+);

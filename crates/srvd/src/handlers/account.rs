@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use identity_store::{AccountEdit, AccountFilter, AccountId, SecretRef};
+use identity_store::{AccountEdit, AccountFilter, AccountId, AccountKind, SecretRef, StatusReport};
 use rpc_engine::Call;
 
 use super::convert;
-use crate::api::account::{Account, Accounts, Corrupt, Delete, Deleted, Get, List, Update};
+use crate::api::account::{Account, Accounts, Corrupt, Delete, Deleted, Get, List, RefreshStatus, Update};
 use crate::api::bundle::Cleanup;
 use crate::app::{App, now};
-use crate::error::ApiError;
+use crate::error::{ApiError, with_causes};
+use crate::health::{Write, judge};
+use crate::probe;
 
 fn account_id(id: &str) -> Result<AccountId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("accountId", &error))
@@ -45,6 +47,35 @@ pub async fn get(app: App, _: Call, params: Get) -> Result<Account, ApiError> {
 pub async fn update(app: App, _: Call, params: Update) -> Result<Account, ApiError> {
     let edit = AccountEdit { name: params.name, display_name: params.display_name };
     Ok(convert::account(app.store.update_account(&account_id(&params.account_id)?, edit, now()).await?))
+}
+
+/// `account.refreshstatus`.
+pub async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> Result<Account, ApiError> {
+    let id = account_id(&params.account_id)?;
+    let known = app.store.account(&id).await?;
+    let account = match probed(&app, &known).await {
+        Some(report) => app.store.set_status(&id, report, now()).await?,
+        None => app.health.examine(&id, Write::Always).await?.account,
+    };
+    Ok(convert::account(account))
+}
+
+/// What the provider says about a key; `None` for what no provider can be asked about.
+async fn probed(app: &App, account: &identity_store::Account) -> Option<StatusReport> {
+    let provider = app.registry.provider(account.provider.as_str())?;
+    let asked = account.kind == AccountKind::ApiKey && account.secret_ref == SecretRef::Sealed;
+    let service = provider.key.as_ref().filter(|_| asked)?;
+    let probe = service.probe.as_ref()?;
+    match app.store.open_secret(&account.id).await {
+        Ok(key) => {
+            app.redactor.hide(&key);
+            Some(judge::probed(account, probe::ask(service, probe, &key).await, now()))
+        }
+        Err(error) => {
+            tracing::error!(error = with_causes(&error), account = %account.id, "a secret does not open");
+            Some(judge::unopened(account, now()))
+        }
+    }
 }
 
 /// `account.delete`.

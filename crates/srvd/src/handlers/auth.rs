@@ -155,8 +155,9 @@ fn refuse_running(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(
 fn refuse_logged_in(cli: &Cli, bound: &Account) -> Result<(), ApiError> {
     let now = now();
     let logged_in = match &bound.secret_ref {
-        SecretRef::ConfigDir { dir, .. } => {
-            matches!(auth_spawner::prove(cli, dir).at(now), Proof::LoggedIn(_))
+        SecretRef::ConfigDir { dir, adopted } => {
+            let prove = if *adopted { auth_spawner::prove_own } else { auth_spawner::prove };
+            matches!(prove(cli, dir).at(now), Proof::LoggedIn(_))
         }
         SecretRef::Sealed if bound.kind == AccountKind::OAuth => bound.expires_at.is_none_or(|end| end > now),
         _ => false,

@@ -49,15 +49,7 @@ pub fn bundle(bundle: store::Bundle) -> Bundle {
 
 /// An account.
 pub fn account(account: store::Account) -> Account {
-    let next_step = match (account.status, account.kind, account.bound_to.first()) {
-        (store::Status::Valid | store::Status::Unknown, _, _) | (_, _, None) => None,
-        (_, store::AccountKind::OAuth, Some(bundle)) => {
-            Some(format!("srvd login {} --bundle {bundle}", account.provider))
-        }
-        (_, store::AccountKind::ApiKey, Some(bundle)) => {
-            Some(format!("srvd add-key {} --bundle {bundle}", account.provider))
-        }
-    };
+    let next_step = next_step(&account);
     Account {
         id: account.id.to_string(),
         provider_id: account.provider.to_string(),
@@ -79,6 +71,25 @@ pub fn account(account: store::Account) -> Account {
         bound_to: account.bound_to.iter().map(ToString::to_string).collect(),
         created_at: account.created_at,
         updated_at: account.updated_at,
+    }
+}
+
+/// What a person can do. What renews itself needs nobody, and where nobody can tell, the reason says why.
+fn next_step(account: &store::Account) -> Option<String> {
+    let bundle = account.bound_to.first()?;
+    let provider = &account.provider;
+    match (account.status, account.kind) {
+        (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => None,
+        (store::Status::NeedsReauth | store::Status::Invalid, store::AccountKind::ApiKey) => {
+            Some(format!("srvd add-key {provider} --bundle {bundle}"))
+        }
+        (store::Status::NeedsReauth, store::AccountKind::OAuth) => {
+            Some(format!("srvd login {provider} --bundle {bundle}"))
+        }
+        // Its directory holds a login, and only of another person: without force it would count as logged in.
+        (store::Status::Invalid, store::AccountKind::OAuth) => {
+            Some(format!("srvd login {provider} --bundle {bundle} --force"))
+        }
     }
 }
 

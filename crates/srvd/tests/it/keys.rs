@@ -83,6 +83,33 @@ async fn a_provider_that_cannot_be_asked_leaves_the_status_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_asks_the_provider_and_an_absent_one_takes_nothing_away() {
+    let (daemon, standin) = fixture().await;
+    let (provider, key) = KEYS[1];
+    let mut unasked = submit(provider, key);
+    unasked["validate"] = json!(false);
+    let account = daemon.call("auth.submitapikey", unasked).await["accountId"].clone();
+    let topic = format!("identityaccounts:changed:{}", account.as_str().unwrap());
+    let mut events = daemon.client().await.subscribe([topic.clone()]).await.unwrap();
+    let refresh = async || daemon.call("account.refreshstatus", json!({"accountId": account})).await;
+    let found = refresh().await;
+    assert_eq!((&found["status"], &found["evidence"]), (&json!("invalid"), &json!("live")), "{found}");
+    assert_eq!(found["statusReason"], "its provider refused it (HTTP status 401)");
+    assert!(found["nextStep"].as_str().unwrap().starts_with("srvd add-key openai --bundle "), "{found}");
+    event(&mut events, &topic).await;
+    standin.accept_key(key);
+    let found = refresh().await;
+    assert_eq!((&found["status"], &found["evidence"]), (&json!("valid"), &json!("live")), "{found}");
+    assert!(found.get("nextStep").is_none() && found.get("statusReason").is_none(), "{found}");
+    drop(standin);
+    let later = refresh().await;
+    assert_eq!((&later["status"], &later["evidence"]), (&json!("valid"), &json!("live")), "{later}");
+    assert_eq!(later["checkedAt"], found["checkedAt"]);
+    assert!(later["statusReason"].as_str().unwrap().starts_with("could not ask 127.0.0.1"), "{later}");
+    assert!(!daemon.log().contains(key));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_key_takes_the_place_of_the_first_and_keeps_its_account() {
     let (daemon, standin) = fixture().await;
     let (provider, key) = KEYS[1];

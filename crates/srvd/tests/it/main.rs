@@ -7,6 +7,7 @@ mod commands;
 mod daemon;
 mod fake;
 mod frontend;
+mod health;
 mod http;
 mod instances;
 mod keys;

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 28] = [
+const METHODS: [&str; 29] = [
     "account.delete",
     "account.get",
     "account.list",
+    "account.refreshstatus",
     "account.update",
     "auth.cancel",
     "auth.list",
@@ -97,6 +98,7 @@ async fn every_method_answers_an_unknown_thing_by_its_kind() {
         ("account.get", json!({"accountId": nobody}), 1001, "not_found"),
         ("account.update", json!({"accountId": nobody, "name": "x"}), 1001, "not_found"),
         ("account.delete", json!({"accountId": nobody}), 1001, "not_found"),
+        ("account.refreshstatus", json!({"accountId": nobody}), 1001, "not_found"),
         ("account.list", json!({"bundleId": nobody}), 1001, "not_found"),
         ("account.list", json!({"providerId": nobody}), 1003, "unknown_provider"),
         ("auth.poll", json!({"sessionId": nobody}), 1001, "not_found"),

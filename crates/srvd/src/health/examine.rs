@@ -1,0 +1,166 @@
+//! One look at one account: read, judged, and written down when it says something new.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use auth_spawner::{Cli, Proof, Provider, Registry};
+use identity_store::{Account, AccountId, SecretRef, Status, Store, StoreError};
+use tokio::sync::Semaphore;
+
+use super::inbox::Inbox;
+use super::judge::{self, Found};
+use super::watch::{self, Watches};
+use crate::app::now;
+
+/// How many files are read at a time: the runtime has few threads that may block, and others need them as well.
+const READERS: usize = 2;
+
+/// The pauses before a file is read again that could not be understood: somebody may be writing it.
+const UNREADABLE: [Duration; 4] = [
+    Duration::from_millis(30),
+    Duration::from_millis(70),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
+/// The same for one that is not there, or holds no login: it may be about to be replaced.
+const GONE: [Duration; 1] = [Duration::from_millis(30)];
+
+/// Looks at accounts. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct Examiner(Arc<Parts>);
+
+struct Parts {
+    store: Store,
+    registry: Registry,
+    watches: Mutex<Watches>,
+    readers: Semaphore,
+}
+
+/// Whether a look is written down that found nothing new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Somebody asked, so that it was looked at is news.
+    Always,
+    /// Only what changed.
+    News,
+}
+
+/// What a look found.
+#[derive(Debug)]
+pub struct Examined {
+    /// The account with its status of now.
+    pub account: Account,
+    /// When time alone makes that another one, in unix milliseconds.
+    pub next: Option<i64>,
+    /// Whether changes of its files will be heard.
+    pub heard: bool,
+}
+
+impl Examiner {
+    /// One that reports to this inbox what the file system says about the accounts it has looked at.
+    pub fn new(store: Store, registry: Registry, inbox: Inbox) -> Self {
+        Self(Arc::new(Parts {
+            store,
+            registry,
+            watches: Mutex::new(Watches::new(inbox, watch::MOST)),
+            readers: Semaphore::new(READERS),
+        }))
+    }
+
+    /// Looks at an account.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn examine(&self, id: &AccountId, write: Write) -> Result<Examined, StoreError> {
+        let account = self.0.store.account(id).await?;
+        let (found, heard) = self.read(&account).await;
+        let judged = judge::judge(&account, found, now());
+        let news = write == Write::Always || judge::differs(&account, &judged.report);
+        let account = if news { self.0.store.set_status(id, judged.report, now()).await? } else { account };
+        Ok(Examined { account, next: judged.next, heard })
+    }
+
+    /// The accounts.
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The directories that are watched.
+    pub(super) fn watches(&self) -> MutexGuard<'_, Watches> {
+        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read(&self, account: &Account) -> (Found, bool) {
+        let SecretRef::ConfigDir { dir, adopted } = &account.secret_ref else { return (Found::Row, true) };
+        let prove = if *adopted { auth_spawner::prove_own } else { auth_spawner::prove };
+        let known = self.0.registry.provider(account.provider.as_str());
+        let Some(provider) = known.filter(|known| known.cli.is_some()) else { return (Found::NoCli, true) };
+        let mut attempt = 0;
+        loop {
+            let (proof, heard) = self.prove(&account.id, provider, (dir, prove)).await;
+            let Some(pause) = pauses(account.status, &proof).get(attempt) else {
+                return (Found::Directory { proof, keychain: has_keychain(provider) }, heard);
+            };
+            attempt += 1;
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    /// Watched first and read after, so that no change comes in between.
+    async fn prove(
+        &self,
+        id: &AccountId,
+        provider: &Arc<Provider>,
+        (dir, prove): (&Path, fn(&Cli, &Path) -> Proof),
+    ) -> (Proof, bool) {
+        // It is never closed.
+        let _reader = self.0.readers.acquire().await;
+        let (parts, id, provider, dir) = (self.0.clone(), id.clone(), provider.clone(), dir.to_owned());
+        let read = move || {
+            let cli: &Cli = provider.cli.as_ref()?;
+            let heard = watch::arm(&parts.watches, &id, cli, &dir);
+            Some((prove(cli, &dir), heard))
+        };
+        let unread = || (Proof::Unreadable { reason: "it could not be read".to_owned() }, false);
+        tokio::task::spawn_blocking(read).await.ok().flatten().unwrap_or_else(unread)
+    }
+}
+
+/// How often, and after which pauses, a doubtful reading is repeated. One that is no worse than what is known is not.
+fn pauses(known: Status, proof: &Proof) -> &'static [Duration] {
+    let good = matches!(known, Status::Valid | Status::Expired);
+    match proof {
+        Proof::Unreadable { .. } if known != Status::Unknown => &UNREADABLE,
+        Proof::Absent | Proof::Incomplete { .. } if good => &GONE,
+        _ => &[],
+    }
+}
+
+/// Claude Code keeps its login in the macOS keychain where it can (read in 2.1; on Linux it has only the file).
+fn has_keychain(provider: &Provider) -> bool {
+    cfg!(target_os = "macos") && provider.id == "claude"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_spoil_a_good_status_is_read_again() {
+        let unreadable = Proof::Unreadable { reason: "not JSON".to_owned() };
+        let incomplete = Proof::Incomplete { reason: "/access is missing".to_owned() };
+        for (known, proof, expected) in [
+            (Status::Valid, &unreadable, 4),
+            (Status::NeedsReauth, &unreadable, 4),
+            (Status::Unknown, &unreadable, 0),
+            (Status::Valid, &Proof::Absent, 1),
+            (Status::Expired, &incomplete, 1),
+            (Status::NeedsReauth, &Proof::Absent, 0),
+            (Status::Valid, &Proof::LoggedIn(auth_spawner::Credential::default()), 0),
+        ] {
+            assert_eq!(pauses(known, proof).len(), expected, "{known} {proof:?}");
+        }
+        assert!(UNREADABLE.iter().sum::<Duration>() < Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,135 @@
+//! What waits to be looked at. Whoever reports neither blocks nor makes it grow: it is a set with a bound.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use identity_store::AccountId;
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
+use tokio::sync::Notify;
+
+/// How many marks are kept apart; beyond it everything is looked at.
+const MOST: usize = 4096;
+
+/// The set; a clone is a handle to the same one.
+#[derive(Clone, Default)]
+pub struct Inbox(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    marks: Mutex<Marks>,
+    wake: Notify,
+}
+
+/// What was reported since it was taken last.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Accounts whose row changed.
+    pub(super) accounts: HashSet<AccountId>,
+    /// Files and directories in which something happened.
+    pub(super) paths: HashSet<PathBuf>,
+    /// Paths that may be watched directories and that are gone, or elsewhere.
+    pub(super) lost: HashSet<PathBuf>,
+    /// Something was missed.
+    pub(super) everything: bool,
+}
+
+impl Inbox {
+    /// An account's row was written.
+    pub fn changed(&self, account: &AccountId) {
+        let known = account.clone();
+        self.mark(|marks| {
+            marks.accounts.insert(known);
+        });
+    }
+
+    /// The file system's word.
+    pub(super) fn heard(&self, event: notify::Result<notify::Event>) {
+        let event = match event {
+            Ok(event) if event.need_rescan() => None,
+            Ok(event) => Some(event),
+            Err(error) => {
+                tracing::warn!(%error, "the file watcher reports an error; every account is looked at again");
+                None
+            }
+        };
+        let Some(event) = event else { return self.missed() };
+        let gone = match event.kind {
+            // Our own reads are heard as well.
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+            EventKind::Access(_) => return,
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => true,
+            _ => false,
+        };
+        self.mark(
+            |marks| if gone { marks.lost.extend(event.paths) } else { marks.paths.extend(event.paths) },
+        );
+    }
+
+    /// Everything is looked at.
+    pub(super) fn missed(&self) {
+        self.mark(|marks| marks.everything = true);
+    }
+
+    /// Waits until there is something.
+    pub(super) async fn wait(&self) {
+        self.0.wake.notified().await;
+    }
+
+    pub(super) fn take(&self) -> Marks {
+        std::mem::take(&mut *self.marks())
+    }
+
+    fn mark(&self, change: impl FnOnce(&mut Marks)) {
+        let mut marks = self.marks();
+        if !marks.everything {
+            change(&mut marks);
+            if marks.everything || marks.accounts.len() + marks.paths.len() + marks.lost.len() > MOST {
+                *marks = Marks { everything: true, ..Marks::default() };
+            }
+        }
+        drop(marks);
+        self.0.wake.notify_one();
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.0.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, Flag, RemoveKind};
+
+    use super::*;
+
+    #[test]
+    fn reads_are_not_heard_and_removals_are_told_apart() {
+        let inbox = Inbox::default();
+        let event = |kind| Ok(notify::Event::new(kind).add_path("/a/file".into()));
+        inbox.heard(event(EventKind::Access(AccessKind::Open(AccessMode::Any))));
+        inbox.heard(event(EventKind::Access(AccessKind::Close(AccessMode::Read))));
+        assert_eq!(inbox.take(), Marks::default());
+        inbox.heard(event(EventKind::Create(CreateKind::File)));
+        inbox.heard(event(EventKind::Access(AccessKind::Close(AccessMode::Write))));
+        let paths = HashSet::from([PathBuf::from("/a/file")]);
+        assert_eq!(inbox.take(), Marks { paths: paths.clone(), ..Marks::default() });
+        inbox.heard(event(EventKind::Remove(RemoveKind::Folder)));
+        assert_eq!(inbox.take(), Marks { lost: paths, ..Marks::default() });
+    }
+
+    #[test]
+    fn too_many_marks_and_an_overflow_become_one() {
+        let everything = Marks { everything: true, ..Marks::default() };
+        let inbox = Inbox::default();
+        for number in 0..=2 * MOST {
+            let path = PathBuf::from(format!("/a/{number}"));
+            inbox.heard(Ok(notify::Event::new(EventKind::Any).add_path(path)));
+        }
+        assert_eq!(inbox.take(), everything);
+        inbox.heard(Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!(inbox.take(), everything);
+        inbox.heard(Err(notify::Error::generic("broken")));
+        assert_eq!(inbox.take(), everything);
+    }
+}

@@ -1,0 +1,184 @@
+//! What is said of an account, by what was read of it. Pure: the same answers for the same facts.
+
+use auth_spawner::{Credential, Proof};
+use identity_store::{Account, Evidence, Status, StatusReport};
+
+use crate::probe::Verdict;
+
+/// What was read of an account's credential.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// What the directory's files say.
+    Directory {
+        /// As they were read, whatever the time is.
+        proof: Proof,
+        /// Whether the CLI may keep its login in this system's keychain, which only the CLI itself may ask.
+        keychain: bool,
+    },
+    /// The registry knows no CLI that could use the directory.
+    NoCli,
+    /// There is nothing to read: the row has all that is known.
+    Row,
+}
+
+/// A status, and when it ends by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What is to be stored.
+    pub report: StatusReport,
+    /// When time alone makes it another one, in unix milliseconds.
+    pub next: Option<i64>,
+}
+
+const RAN_OUT: &str = "it has expired";
+
+/// Judges an account at a moment (unix milliseconds).
+pub fn judge(account: &Account, found: Found, now: i64) -> Judgement {
+    match found {
+        Found::Row => by_row(account, now),
+        Found::NoCli => {
+            let report = StatusReport { evidence: Evidence::None, ..last_known(account, now) };
+            lasting(unknown(&report, "the registry knows no CLI that could use its directory"))
+        }
+        Found::Directory { proof, keychain } => {
+            let judged = by_files(account, proof, keychain, now);
+            // What only confirms a stronger word does not weaken it.
+            let evidence =
+                if same_answer(account, &judged.report) { account.evidence } else { Evidence::File };
+            Judgement { report: StatusReport { evidence, ..judged.report }, next: judged.next }
+        }
+    }
+}
+
+/// What the provider's own answer about a key says. One that could not be asked takes nothing away.
+pub fn probed(account: &Account, verdict: Verdict, now: i64) -> StatusReport {
+    let judged = by_row(account, now).report;
+    if judged.status == Status::NeedsReauth {
+        return judged;
+    }
+    let answered = StatusReport { evidence: Evidence::Live, reason: None, ..judged };
+    match verdict {
+        Verdict::Accepted => StatusReport { status: Status::Valid, ..answered },
+        Verdict::Rejected { status } => StatusReport {
+            status: Status::Invalid,
+            reason: Some(format!("its provider refused it (HTTP status {status})")),
+            ..answered
+        },
+        Verdict::Unknown { reason } => StatusReport {
+            reason: Some(reason),
+            evidence: account.evidence,
+            checked_at: account.checked_at,
+            ..answered
+        },
+    }
+}
+
+/// Says that nobody can tell, and keeps what was known of the times.
+pub fn unopened(account: &Account, now: i64) -> StatusReport {
+    unknown(&last_known(account, now), "its stored secret could not be opened")
+}
+
+/// Whether a report says anything else than the stored account, its age left aside.
+pub fn differs(account: &Account, report: &StatusReport) -> bool {
+    !same_answer(account, report) || account.evidence != report.evidence
+}
+
+fn same_answer(account: &Account, report: &StatusReport) -> bool {
+    (account.status, &account.status_reason, account.expires_at, account.login_deadline_at)
+        == (report.status, &report.reason, report.expires_at, report.login_deadline_at)
+}
+
+/// A sealed key or token: what it was when it was last asked about, until its own end.
+fn by_row(account: &Account, now: i64) -> Judgement {
+    let report = last_known(account, now);
+    match account.expires_at {
+        Some(end) if end <= now => {
+            lasting(StatusReport { status: Status::NeedsReauth, reason: Some(RAN_OUT.to_owned()), ..report })
+        }
+        // The clock was wrong when it was called expired.
+        next if account.status_reason.as_deref() == Some(RAN_OUT) => {
+            let status = if account.evidence == Evidence::None { Status::Unknown } else { Status::Valid };
+            Judgement { report: StatusReport { status, reason: None, ..report }, next }
+        }
+        next => Judgement { report, next },
+    }
+}
+
+fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgement {
+    let report = last_known(account, now);
+    let forgotten = StatusReport { expires_at: None, login_deadline_at: None, ..report.clone() };
+    match proof {
+        Proof::LoggedIn(found) if is_another(account, &found) => lasting(StatusReport {
+            status: Status::Invalid,
+            reason: Some("its directory holds another person's login".to_owned()),
+            ..forgotten
+        }),
+        Proof::LoggedIn(found) => by_login(&found, &report, now),
+        Proof::Absent if keychain => lasting(unknown(
+            &report,
+            "its CLI may keep the login in this system's keychain, where only the CLI can look",
+        )),
+        Proof::Absent => lasting(needs_reauth(&forgotten, "its directory holds no login any more")),
+        Proof::Incomplete { reason } => lasting(needs_reauth(&forgotten, &reason)),
+        // Whatever was known of it may still be so.
+        Proof::Unreadable { reason } => lasting(unknown(&report, &reason)),
+    }
+}
+
+/// The rule of [`Proof::at`], with a name for each of its ends.
+fn by_login(found: &Credential, known: &StatusReport, now: i64) -> Judgement {
+    let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
+    let report = StatusReport {
+        status: Status::Valid,
+        reason: None,
+        expires_at: found.expires_at,
+        login_deadline_at: found.login_deadline_at,
+        ..known.clone()
+    };
+    if !past(found.expires_at) {
+        Judgement { next: found.expires_at, report }
+    } else if !found.refreshable {
+        lasting(needs_reauth(&report, RAN_OUT))
+    } else if past(found.login_deadline_at) {
+        lasting(needs_reauth(&report, "its refresh token is past its own end"))
+    } else {
+        let reason = Some("its access token has run out; the CLI renews it by itself".to_owned());
+        Judgement {
+            next: found.login_deadline_at,
+            report: StatusReport { status: Status::Expired, reason, ..report },
+        }
+    }
+}
+
+fn is_another(account: &Account, found: &Credential) -> bool {
+    let differs = |ours: &Option<String>, theirs: &Option<String>| matches!((ours, theirs), (Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase());
+    differs(&account.email, &found.email) || differs(&account.subject, &found.subject)
+}
+
+/// The stored status as a report of now.
+fn last_known(account: &Account, now: i64) -> StatusReport {
+    StatusReport {
+        status: account.status,
+        reason: account.status_reason.clone(),
+        evidence: account.evidence,
+        checked_at: Some(now),
+        expires_at: account.expires_at,
+        login_deadline_at: account.login_deadline_at,
+    }
+}
+
+fn unknown(report: &StatusReport, reason: &str) -> StatusReport {
+    StatusReport { status: Status::Unknown, reason: Some(reason.to_owned()), ..report.clone() }
+}
+
+fn needs_reauth(report: &StatusReport, reason: &str) -> StatusReport {
+    StatusReport { status: Status::NeedsReauth, reason: Some(reason.to_owned()), ..report.clone() }
+}
+
+/// Time alone does not change it.
+fn lasting(report: StatusReport) -> Judgement {
+    Judgement { report, next: None }
+}
+
+#[cfg(test)]
+mod tests;

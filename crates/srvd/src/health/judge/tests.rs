@@ -1,0 +1,194 @@
+use identity_store::{AccountKind, Owner, SecretRef};
+
+use super::*;
+
+const NOW: i64 = 1_795_000_000_000;
+const HOUR: i64 = 3_600_000;
+const YEAR: i64 = 365 * 24 * HOUR;
+
+fn account(kind: AccountKind, status: Status, evidence: Evidence) -> Account {
+    Account {
+        id: "acc-1".parse().unwrap(),
+        provider: "codex".parse().unwrap(),
+        kind,
+        owner: Owner::Bundle,
+        name: "Work".into(),
+        display_name: None,
+        email: Some("ann@a.test".into()),
+        subject: Some("person-1".into()),
+        base_url: None,
+        client_id: None,
+        scopes: None,
+        secret_ref: SecretRef::Sealed,
+        masked_tail: None,
+        status,
+        status_reason: None,
+        evidence,
+        checked_at: Some(NOW - YEAR),
+        expires_at: None,
+        login_deadline_at: None,
+        bound_to: Vec::new(),
+        created_at: 0,
+        updated_at: 0,
+    }
+}
+
+fn valid_login() -> Account {
+    account(AccountKind::OAuth, Status::Valid, Evidence::File)
+}
+
+fn files(proof: Proof) -> Found {
+    Found::Directory { proof, keychain: false }
+}
+
+fn logged_in(expires_at: Option<i64>, refreshable: bool, login_deadline_at: Option<i64>) -> Found {
+    files(Proof::LoggedIn(Credential { expires_at, login_deadline_at, refreshable, ..Credential::default() }))
+}
+
+fn as_person(email: Option<&str>, subject: Option<&str>) -> Found {
+    files(Proof::LoggedIn(Credential {
+        email: email.map(str::to_owned),
+        subject: subject.map(str::to_owned),
+        ..Credential::default()
+    }))
+}
+
+/// The account as it stands after the report was stored.
+fn stored(account: &Account, report: StatusReport) -> Account {
+    Account {
+        status: report.status,
+        status_reason: report.reason,
+        evidence: report.evidence,
+        checked_at: report.checked_at,
+        expires_at: report.expires_at,
+        login_deadline_at: report.login_deadline_at,
+        ..account.clone()
+    }
+}
+
+#[test]
+fn every_reading_has_its_answer() {
+    use Status::{Expired, Invalid, NeedsReauth, Unknown, Valid};
+    let renews = "its access token has run out; the CLI renews it by itself";
+    let another = "its directory holds another person's login";
+    let gone = "its directory holds no login any more";
+    let said = |reason: &str| Proof::Unreadable { reason: reason.to_owned() };
+    let (past, future, later) = (Some(NOW), Some(NOW + HOUR), Some(NOW + 2 * HOUR));
+    for (found, status, reason, next) in [
+        (logged_in(None, false, None), Valid, None, None),
+        (logged_in(future, false, None), Valid, None, future),
+        (logged_in(future, true, later), Valid, None, future),
+        // The access token still works.
+        (logged_in(future, true, past), Valid, None, future),
+        (logged_in(past, true, None), Expired, Some(renews), None),
+        (logged_in(past, true, later), Expired, Some(renews), later),
+        (logged_in(past, false, None), NeedsReauth, Some("it has expired"), None),
+        (logged_in(past, true, past), NeedsReauth, Some("its refresh token is past its own end"), None),
+        (as_person(Some("ANN@a.test"), None), Valid, None, None),
+        (as_person(None, Some("person-1")), Valid, None, None),
+        (as_person(Some("bob@a.test"), None), Invalid, Some(another), None),
+        (as_person(Some("ann@a.test"), Some("person-2")), Invalid, Some(another), None),
+        (files(Proof::Absent), NeedsReauth, Some(gone), None),
+        (
+            Found::Directory { proof: Proof::Absent, keychain: true },
+            Unknown,
+            Some("its CLI may keep the login in this system's keychain, where only the CLI can look"),
+            None,
+        ),
+        (
+            files(Proof::Incomplete { reason: "/access is missing".into() }),
+            NeedsReauth,
+            Some("/access is missing"),
+            None,
+        ),
+        (files(said("not JSON at line 3")), Unknown, Some("not JSON at line 3"), None),
+        (files(said("it is not a regular file")), Unknown, Some("it is not a regular file"), None),
+        (Found::NoCli, Unknown, Some("the registry knows no CLI that could use its directory"), None),
+    ] {
+        let judged = judge(&valid_login(), found.clone(), NOW);
+        let report = &judged.report;
+        assert_eq!(
+            (report.status, report.reason.as_deref(), judged.next, report.checked_at),
+            (status, reason, next, Some(NOW)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_doubtful_reading_keeps_the_times_and_the_good_status_comes_back() {
+    let found = || logged_in(Some(NOW + HOUR), true, Some(NOW + YEAR));
+    let before = stored(&valid_login(), judge(&valid_login(), found(), NOW).report);
+    let torn = judge(&before, files(Proof::Unreadable { reason: "not JSON".into() }), NOW + 1).report;
+    assert_eq!((torn.status, torn.expires_at), (Status::Unknown, before.expires_at));
+    let after = judge(&stored(&before, torn), found(), NOW + 2).report;
+    assert!(!differs(&before, &after));
+}
+
+#[test]
+fn a_file_that_confirms_a_check_does_not_weaken_it() {
+    let checked = account(AccountKind::OAuth, Status::Valid, Evidence::Check);
+    let same = judge(&checked, logged_in(None, true, None), NOW).report;
+    assert_eq!(same.evidence, Evidence::Check);
+    assert!(!differs(&checked, &same));
+    let renewed = judge(&checked, logged_in(Some(NOW + HOUR), true, None), NOW).report;
+    assert_eq!(renewed.evidence, Evidence::File);
+    assert!(differs(&checked, &renewed));
+}
+
+#[test]
+fn a_clock_that_moves_a_year_either_way_changes_words_only() {
+    let found = || logged_in(Some(NOW + HOUR), true, Some(NOW + 2 * HOUR));
+    let mut known = valid_login();
+    for (at, status, next) in [
+        (NOW, Status::Valid, Some(NOW + HOUR)),
+        (NOW + YEAR, Status::NeedsReauth, None),
+        (NOW + HOUR, Status::Expired, Some(NOW + 2 * HOUR)),
+        (NOW - YEAR, Status::Valid, Some(NOW + HOUR)),
+    ] {
+        let judged = judge(&known, found(), at);
+        assert_eq!((judged.report.status, judged.next), (status, next), "{at}");
+        known = stored(&known, judged.report);
+    }
+    for (evidence, good) in [(Evidence::Login, Status::Valid), (Evidence::None, Status::Unknown)] {
+        let mut key = account(AccountKind::ApiKey, good, evidence);
+        key.expires_at = Some(NOW);
+        for (at, status) in [(NOW - 1, good), (NOW + YEAR, Status::NeedsReauth), (NOW - YEAR, good)] {
+            let judged = judge(&key, Found::Row, at);
+            assert_eq!((judged.report.status, judged.report.evidence), (status, evidence), "{at}");
+            assert_eq!(judged.next, (at < NOW).then_some(NOW));
+            key = stored(&key, judged.report);
+        }
+    }
+}
+
+#[test]
+fn a_row_keeps_what_it_was_told() {
+    for status in [Status::Valid, Status::Invalid, Status::Unknown] {
+        let key = account(AccountKind::ApiKey, status, Evidence::Live);
+        let judged = judge(&key, Found::Row, NOW);
+        assert!(!differs(&key, &judged.report) && judged.next.is_none(), "{status}");
+    }
+}
+
+#[test]
+fn a_provider_that_cannot_be_asked_takes_nothing_away() {
+    let offline = || Verdict::Unknown { reason: "could not ask a.test: Connection refused".into() };
+    for (before, verdict, status, evidence) in [
+        (Status::Valid, Verdict::Accepted, Status::Valid, Evidence::Live),
+        (Status::Invalid, Verdict::Accepted, Status::Valid, Evidence::Live),
+        (Status::Valid, Verdict::Rejected { status: 401 }, Status::Invalid, Evidence::Live),
+        (Status::Valid, offline(), Status::Valid, Evidence::Login),
+        (Status::Unknown, offline(), Status::Unknown, Evidence::Login),
+    ] {
+        let key = account(AccountKind::ApiKey, before, Evidence::Login);
+        let asked = !matches!(verdict, Verdict::Unknown { .. });
+        let report = probed(&key, verdict, NOW);
+        assert_eq!((report.status, report.evidence), (status, evidence));
+        assert_eq!(report.checked_at, if asked { Some(NOW) } else { key.checked_at });
+    }
+    let mut ended = account(AccountKind::ApiKey, Status::Valid, Evidence::Live);
+    ended.expires_at = Some(NOW);
+    assert_eq!(probed(&ended, Verdict::Accepted, NOW).status, Status::NeedsReauth);
+    assert_eq!(unopened(&ended, NOW).status, Status::Unknown);
+}

@@ -1,0 +1,240 @@
+//! Which directories are watched, and for whom.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use auth_spawner::{Cli, Format};
+use identity_store::AccountId;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::inbox::Inbox;
+
+/// How many directories are watched; the accounts of others are looked at from time to time.
+pub(super) const MOST: usize = 4096;
+
+/// How often a directory is looked for that comes and goes meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Which entry of a directory matters to an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Interest {
+    Exact(OsString),
+    /// Names that begin so: those of a pattern, or of a database and its log.
+    Prefix(OsString),
+}
+
+impl Interest {
+    fn holds(&self, name: &OsStr) -> bool {
+        match self {
+            Self::Exact(wanted) => name == wanted,
+            Self::Prefix(head) => name.as_encoded_bytes().starts_with(head.as_encoded_bytes()),
+        }
+    }
+}
+
+/// Where an account's login would change: the directories that are there, and what matters in each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Places(BTreeMap<PathBuf, Place>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// Device and number, by which a directory is told from another one at the same path.
+    inode: (u64, u64),
+    interests: Vec<Interest>,
+}
+
+impl Places {
+    /// Of the CLI's files in `dir`, which is the one that the CLI's variable names. Where a directory is not there, the
+    /// nearest one above it is watched for its coming.
+    fn of(cli: &Cli, dir: &Path) -> Self {
+        let inside = cli.config_dir.inside(dir);
+        let mut places = Self::default();
+        for file in &cli.credential {
+            places.add(&inside.join(&file.path), file.format == Format::Sqlite);
+            for place in [&file.email, &file.subject].into_iter().flatten() {
+                if let Some(other) = &place.file {
+                    places.add(&inside.join(other), false);
+                }
+            }
+        }
+        places
+    }
+
+    fn add(&mut self, path: &Path, family: bool) {
+        let (Some(mut folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let pattern = name.to_str().and_then(|name| name.split_once('*'));
+        let mut interest = match pattern {
+            Some((head, _)) => Interest::Prefix(head.into()),
+            None if family => Interest::Prefix(name.to_owned()),
+            None => Interest::Exact(name.to_owned()),
+        };
+        let inode = loop {
+            match std::fs::metadata(folder) {
+                Ok(found) if found.is_dir() => break (found.dev(), found.ino()),
+                _ => {}
+            }
+            let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return };
+            (interest, folder) = (Interest::Exact(name.to_owned()), parent);
+        };
+        let place = self.0.entry(folder.to_owned()).or_insert_with(|| Place { inode, interests: Vec::new() });
+        if !place.interests.contains(&interest) {
+            place.interests.push(interest);
+        }
+    }
+}
+
+/// The watched directories.
+pub(super) struct Watches {
+    inbox: Inbox,
+    watcher: Option<RecommendedWatcher>,
+    most: usize,
+    folders: HashMap<PathBuf, Folder>,
+    accounts: HashMap<AccountId, Vec<PathBuf>>,
+    complained: bool,
+}
+
+struct Folder {
+    inode: (u64, u64),
+    accounts: HashMap<AccountId, Vec<Interest>>,
+}
+
+impl Watches {
+    /// Watches at most so many directories, and reports to the inbox; none before the first [`Self::reset`].
+    pub(super) fn new(inbox: Inbox, most: usize) -> Self {
+        Self {
+            inbox,
+            watcher: None,
+            most,
+            folders: HashMap::new(),
+            accounts: HashMap::new(),
+            complained: false,
+        }
+    }
+
+    /// Begins anew, when something was missed.
+    pub(super) fn reset(&mut self) {
+        let inbox = self.inbox.clone();
+        self.folders.clear();
+        self.accounts.clear();
+        self.watcher = match notify::recommended_watcher(move |event| inbox.heard(event)) {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                self.complain(&error);
+                None
+            }
+        };
+    }
+
+    /// Watches exactly these places for an account; says whether their changes will be heard.
+    fn place(&mut self, account: &AccountId, places: &Places) -> bool {
+        for path in self.accounts.remove(account).unwrap_or_default() {
+            if !places.0.contains_key(&path) {
+                self.leave(&path, account);
+            }
+        }
+        let mut heard = true;
+        for (path, place) in &places.0 {
+            heard &= self.join(path, place, account);
+        }
+        self.accounts.insert(account.clone(), places.0.keys().cloned().collect());
+        // Elsewhere the names of changed files may come in another spelling.
+        heard && cfg!(target_os = "linux")
+    }
+
+    fn join(&mut self, path: &Path, place: &Place, account: &AccountId) -> bool {
+        if self.folders.get(path).is_some_and(|folder| folder.inode != place.inode) {
+            // Another directory has taken its place; the others that watch it are told.
+            for other in self.lost(path) {
+                self.inbox.changed(&other);
+            }
+        }
+        if !self.folders.contains_key(path) {
+            if self.folders.len() >= self.most {
+                return false;
+            }
+            let Some(watcher) = &mut self.watcher else { return false };
+            if let Err(error) = watcher.watch(path, RecursiveMode::NonRecursive) {
+                self.complain(&error);
+                return false;
+            }
+            let folder = Folder { inode: place.inode, accounts: HashMap::new() };
+            self.folders.insert(path.to_owned(), folder);
+        }
+        if let Some(folder) = self.folders.get_mut(path) {
+            folder.accounts.insert(account.clone(), place.interests.clone());
+        }
+        true
+    }
+
+    fn leave(&mut self, path: &Path, account: &AccountId) {
+        let Some(folder) = self.folders.get_mut(path) else { return };
+        folder.accounts.remove(account);
+        if folder.accounts.is_empty() {
+            self.lost(path);
+        }
+    }
+
+    /// Nobody looks at this account any more.
+    pub(super) fn release(&mut self, account: &AccountId) {
+        for path in self.accounts.remove(account).unwrap_or_default() {
+            self.leave(&path, account);
+        }
+    }
+
+    /// Whom a change at this path concerns.
+    pub(super) fn concerned(&self, path: &Path) -> Vec<AccountId> {
+        let here = self.folders.get(path).map(|folder| folder.accounts.keys().cloned());
+        let above = path.parent().zip(path.file_name()).and_then(|(parent, name)| {
+            let accounts = &self.folders.get(parent)?.accounts;
+            let wants = move |(account, interests): (&AccountId, &Vec<Interest>)| {
+                interests.iter().any(|interest| interest.holds(name)).then(|| account.clone())
+            };
+            Some(accounts.iter().filter_map(wants))
+        });
+        here.into_iter().flatten().chain(above.into_iter().flatten()).collect()
+    }
+
+    /// A directory is gone, or elsewhere: it is no longer watched. Gives those who watched it.
+    pub(super) fn lost(&mut self, path: &Path) -> Vec<AccountId> {
+        let Some(folder) = self.folders.remove(path) else { return Vec::new() };
+        if let Some(watcher) = &mut self.watcher {
+            // The kernel ends the watch of a directory that is gone, and then there is none to end.
+            let _ = watcher.unwatch(path);
+        }
+        folder.accounts.into_keys().collect()
+    }
+
+    /// How many directories are watched.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.folders.len()
+    }
+
+    /// Once, because the same would be said for each account.
+    fn complain(&mut self, error: &notify::Error) {
+        if !self.complained {
+            self.complained = true;
+            tracing::warn!(%error, "not every login can be watched; those are looked at from time to time");
+        }
+    }
+}
+
+/// Watches an account's directories, before they are read; says whether their changes will be heard. Blocking.
+pub(super) fn arm(watches: &std::sync::Mutex<Watches>, account: &AccountId, cli: &Cli, dir: &Path) -> bool {
+    let mut places = Places::of(cli, dir);
+    for _ in 0..ATTEMPTS {
+        let heard = watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).place(account, &places);
+        // What came between the look and the watch was not heard.
+        let again = Places::of(cli, dir);
+        if again == places {
+            return heard;
+        }
+        places = again;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

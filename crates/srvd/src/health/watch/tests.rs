@@ -1,0 +1,115 @@
+use std::sync::Mutex;
+
+use auth_spawner::{Overlay, Registry};
+
+use super::*;
+
+const ENTRY: &str = r#"
+[providers.nested]
+display-name = "Nested"
+class = "oauth"
+[providers.nested.cli]
+binaries = ["nested"]
+install = "none"
+url-hosts = ["a.test"]
+[providers.nested.cli.config-dir]
+var = "NESTED_HOME"
+name = "nested"
+ambient = "~/.nested"
+[providers.nested.cli.credential]
+path = "deep/cred.json"
+requires = ["/a"]
+email = { file = "who.json", pointer = "/email" }
+[[providers.nested.cli.recipes]]
+id = "one"
+args = ["login"]
+"#;
+
+fn cli() -> Cli {
+    let overlay = Overlay { text: ENTRY.to_owned(), source: "test".to_owned() };
+    Registry::with_overlays(&[overlay]).unwrap().provider("nested").unwrap().cli.clone().unwrap()
+}
+
+fn id(name: &str) -> AccountId {
+    name.parse().unwrap()
+}
+
+fn watches(most: usize) -> Mutex<Watches> {
+    let mut watches = Watches::new(Inbox::default(), most);
+    watches.reset();
+    Mutex::new(watches)
+}
+
+#[test]
+fn what_is_not_there_is_awaited_from_above() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("work/nested");
+    let (watches, cli) = (watches(10), cli());
+    let concerned = |path: &str| watches.lock().unwrap().concerned(&root.path().join(path));
+    assert!(arm(&watches, &id("a"), &cli, &dir));
+    assert_eq!(concerned("work"), [id("a")]);
+    assert_eq!(concerned("other"), []);
+
+    std::fs::DirBuilder::new().recursive(true).create(dir.join("deep")).unwrap();
+    assert!(arm(&watches, &id("a"), &cli, &dir));
+    assert_eq!(watches.lock().unwrap().len(), 2);
+    for (path, expected) in [
+        ("work", 0),
+        ("work/nested/who.json", 1),
+        ("work/nested/history.json", 0),
+        ("work/nested/deep/cred.json", 1),
+        ("work/nested/deep/cred.json.tmp", 0),
+    ] {
+        assert_eq!(concerned(path).len(), expected, "{path}");
+    }
+    // The directory itself.
+    assert_eq!(concerned("work/nested/deep"), [id("a")]);
+}
+
+#[test]
+fn a_shared_directory_is_watched_once_and_until_the_last_one_leaves() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("deep")).unwrap();
+    let (watches, cli) = (watches(10), cli());
+    for name in ["a", "b"] {
+        assert!(arm(&watches, &id(name), &cli, root.path()));
+    }
+    let mut watches = watches.into_inner().unwrap();
+    assert_eq!(watches.len(), 2);
+    assert_eq!(watches.concerned(&root.path().join("deep/cred.json")).len(), 2);
+    watches.release(&id("a"));
+    assert_eq!(watches.concerned(&root.path().join("deep/cred.json")), [id("b")]);
+    watches.release(&id("b"));
+    assert_eq!(watches.len(), 0);
+}
+
+#[test]
+fn beyond_the_limit_changes_are_not_heard() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (watches, cli) = (watches(1), cli());
+    for root in [&first, &second] {
+        std::fs::write(root.path().join("deep"), "a file in the way").unwrap();
+    }
+    assert!(arm(&watches, &id("a"), &cli, first.path()));
+    assert!(!arm(&watches, &id("b"), &cli, second.path()));
+    watches.lock().unwrap().release(&id("a"));
+    assert!(arm(&watches, &id("b"), &cli, second.path()));
+}
+
+#[test]
+fn a_directory_that_took_the_place_of_another_is_watched_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, aside) = (root.path().join("dir"), root.path().join("aside"));
+    let (watches, cli) = (watches(10), cli());
+    std::fs::create_dir(&dir).unwrap();
+    for name in ["a", "b"] {
+        assert!(arm(&watches, &id(name), &cli, &dir));
+    }
+    std::fs::rename(&dir, &aside).unwrap();
+    std::fs::create_dir(&dir).unwrap();
+    assert!(arm(&watches, &id("a"), &cli, &dir));
+    let watches = watches.into_inner().unwrap();
+    assert_eq!(watches.concerned(&dir.join("who.json")), [id("a")]);
+    // The other one is told to look again.
+    assert!(watches.inbox.take().accounts.contains(&id("b")));
+}
