@@ -3,12 +3,16 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::time::Duration;
 
 use crate::process::inspect::pids;
 
 /// Where a browser looks for a callback. On Linux a listener on all addresses is in the way of both; elsewhere it is
 /// in the way of neither, because the more particular address wins.
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+/// How often, and how long after each other, a port is looked at that somebody without a name holds.
+const LOOKS: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(50);
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTENS: &str = "0A";
 
@@ -30,12 +34,25 @@ impl fmt::Display for Taken {
 }
 
 /// The first of these ports that another program holds on a loopback address. Blocks, for as long as it takes to look
-/// through the user's processes.
+/// through the user's processes, and a second longer when nobody can be named.
 ///
 /// A program may take the port between this look and the CLI's start; the CLI then says so itself.
 pub(crate) fn first_taken(ports: &[u16]) -> Option<Taken> {
-    let port = ports.iter().copied().find(|port| is_taken(*port))?;
-    Some(Taken { port, holder: holder(port) })
+    ports.iter().find_map(|port| taken(*port))
+}
+
+/// Who has no name may be gone in a moment: a connection somewhere else that was given this very number as its own end.
+fn taken(port: u16) -> Option<Taken> {
+    for _ in 0..LOOKS {
+        if !is_taken(port) {
+            return None;
+        }
+        if let Some(holder) = holder(port) {
+            return Some(Taken { port, holder: Some(holder) });
+        }
+        std::thread::sleep(BETWEEN);
+    }
+    is_taken(port).then_some(Taken { port, holder: None })
 }
 
 fn is_taken(port: u16) -> bool {
