@@ -228,6 +228,20 @@ impl Store {
         Ok(after)
     }
 
+    /// The accounts whose status can change by itself: those with a directory of files, and those with an end. Only
+    /// their ids, because there can be many.
+    pub async fn perishable_accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            (String,),
+            &mut tx,
+            "SELECT id FROM accounts WHERE expires_at IS NOT NULL OR secret_ref LIKE '%\"config_dir\"%'
+             ORDER BY created_at, id",
+        )?;
+        Ok(rows.into_iter().filter_map(|(id,)| id.parse().ok()).collect())
+    }
+
     /// Opens the secret that is sealed in the account's row.
     pub async fn open_secret(&self, id: &AccountId) -> Result<SecretString, StoreError> {
         let mut tx = self.read().await?;

@@ -6,13 +6,38 @@ use super::{Store, Work};
 use crate::db::sql;
 use crate::{
     AccountId, AccountKind, AdoptedLogin, AdoptedLogins, BundleId, Evidence, LoginCredential, OwnLogin,
-    SaveLogin, Saved, StoreError, Target,
+    ProviderId, SaveLogin, Saved, StoreError, Target,
 };
 
 /// The name of the bundle `default`, made unique.
 const NAME: &str = "Default";
 
 impl Store {
+    /// The providers that some bundle binds, in order of id.
+    pub async fn bound_providers(&self) -> Result<Vec<ProviderId>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            (String,),
+            &mut tx,
+            "SELECT DISTINCT provider FROM identity_bindings ORDER BY provider",
+        )?;
+        Ok(rows.into_iter().filter_map(|(provider,)| provider.parse().ok()).collect())
+    }
+
+    /// Whether there is a bundle of this id.
+    pub async fn has_bundle(&self, id: &BundleId) -> Result<bool, StoreError> {
+        let mut tx = self.read().await?;
+        let found = sql!(
+            optional,
+            (i64,),
+            &mut tx,
+            "SELECT created_at FROM identity_bundles WHERE id = $1",
+            id.as_str()
+        )?;
+        Ok(found.is_some())
+    }
+
     /// Binds the user's own logins in the bundle `default`, which is made when there is none: all in one transaction,
     /// so that the bundle is announced once. The accounts point at the user's directories; nothing is copied.
     ///

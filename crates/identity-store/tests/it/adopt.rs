@@ -2,14 +2,35 @@ use identity_store::{
     AdoptedLogin, Change, Evidence, NewInstance, OwnLogin, SecretRef, Status, StoreError, Target,
 };
 
-use crate::harness::{Fixture, NOW, bundle_id, login, new_target, on_both, provider, refusal};
+use crate::harness::{Fixture, NOW, api_key, bundle_id, login, new_target, on_both, provider, refusal};
 
 on_both![
     own_logins_are_one_bundle_and_one_announcement,
     one_login_that_is_refused_leaves_the_others,
     an_account_that_points_there_keeps_its_id,
     a_write_that_fails_undoes_all,
+    what_has_to_be_known_before_is_little,
 ];
+
+async fn what_has_to_be_known_before_is_little(f: Fixture) {
+    let default = identity_store::BundleId::default_bundle();
+    let known = async || {
+        let store = &f.store;
+        (store.bound_providers().await.unwrap(), store.has_bundle(&default).await.unwrap())
+    };
+    assert_eq!(known().await, (vec![], false));
+    f.bundle("One").await;
+    f.bundle("Two").await;
+    let first = f.login("one", "a@x").await;
+    let second = f.login("two", "b@x").await;
+    let key = api_key(Target::Existing(bundle_id("one")), "sk-1");
+    let key = f.store.save_api_key(key).await.unwrap().account;
+    f.store.adopt_logins(vec![own("claude", "/home/u/.claude", "c@x")], NOW).await.unwrap();
+    assert_eq!(known().await, (["claude", "codex", "openai"].map(provider).to_vec(), true));
+    let perishable = f.store.perishable_accounts().await.unwrap();
+    assert!(perishable.contains(&first.id) && perishable.contains(&second.id) && !perishable.contains(&key));
+    assert_eq!(perishable.len(), 3);
+}
 
 fn own(id: &str, dir: &str, email: &str) -> OwnLogin {
     OwnLogin {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use auth_spawner::{Provider, Registry, prove_own};
 use identity_store::{
-    Account, AccountFilter, AdoptedLogin, AdoptedLogins, Bundle, BundleId, Instance, InstanceFilter,
-    OwnLogin, ProviderId, SecretRef, Store, StoreError,
+    Account, AccountFilter, AdoptedLogin, AdoptedLogins, BundleId, Instance, InstanceFilter, OwnLogin,
+    ProviderId, SecretRef, Store, StoreError,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -37,15 +37,16 @@ pub struct Report {
 
 /// The store, as far as a run uses it.
 trait Books {
-    async fn bundles(&self) -> Result<Vec<Bundle>, StoreError>;
+    /// The providers that are bound, and whether the bundle `default` exists.
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError>;
     async fn declined(&self) -> Result<Vec<ProviderId>, StoreError>;
     async fn adopt(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError>;
     async fn backfill(&self, now: i64) -> Result<u64, StoreError>;
 }
 
 impl Books for Store {
-    async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
-        self.bundles().await
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
+        Ok((self.bound_providers().await?, self.has_bundle(&BundleId::default_bundle()).await?))
     }
 
     async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
@@ -71,8 +72,8 @@ struct Preview<'a> {
 }
 
 impl Books for Preview<'_> {
-    async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
-        self.store.bundles().await
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
+        self.store.bound().await
     }
 
     async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
@@ -143,12 +144,11 @@ impl<'a> Preview<'a> {
     async fn of(store: &'a Store) -> Result<Self, StoreError> {
         let idle = |instance: &&Instance| instance.bundle.as_ref().is_none_or(BundleId::is_blank);
         let instances = store.instances(InstanceFilter::default()).await?;
-        let bundles = store.bundles().await?;
         Ok(Self {
             store,
             accounts: store.accounts(AccountFilter::default()).await?.accounts,
             idle: instances.iter().filter(idle).count() as u64,
-            default_exists: bundles.iter().any(|bundle| bundle.id == BundleId::default_bundle()),
+            default_exists: store.has_bundle(&BundleId::default_bundle()).await?,
         })
     }
 }
@@ -157,7 +157,8 @@ async fn migrate(books: &impl Books, registry: &Registry, home: &Path, now: i64)
     let mut report = Report::default();
     let (mut created, mut backfilled) = (false, 0);
     let done = async {
-        let known = Known::new(&books.bundles().await?, books.declined().await?);
+        let (bound, default_exists) = books.bound().await?;
+        let known = Known::new(bound, books.declined().await?, default_exists);
         let mut wanted = Vec::new();
         for (id, step) in steps(&known, registry, home, now).await {
             match step {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use auth_spawner::{Credential, Proof, Provider, Registry};
-use identity_store::{Bundle, BundleId, OwnLogin, ProviderId};
+use identity_store::{OwnLogin, ProviderId};
 
 /// What the store says before a run.
 #[derive(Debug)]
@@ -70,13 +70,8 @@ pub struct Counts {
 }
 
 impl Known {
-    pub(super) fn new(bundles: &[Bundle], declined: Vec<ProviderId>) -> Self {
-        let bindings = bundles.iter().flat_map(|bundle| &bundle.bindings);
-        Self {
-            bound: bindings.map(|binding| binding.provider.clone()).collect(),
-            declined: declined.into_iter().collect(),
-            default_exists: bundles.iter().any(|bundle| bundle.id == BundleId::default_bundle()),
-        }
+    pub(super) fn new(bound: Vec<ProviderId>, declined: Vec<ProviderId>, default_exists: bool) -> Self {
+        Self { bound: bound.into_iter().collect(), declined: declined.into_iter().collect(), default_exists }
     }
 
     /// What is settled before any file is looked at.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use identity_store::{
-    AccountList, Change, DatabaseUrl, Key, Keyring, LoginCredential, NewBundle, NewInstance, SaveLogin,
-    Status, StoreOptions, Target,
+    AccountList, Bundle, Change, DatabaseUrl, Key, Keyring, LoginCredential, NewBundle, NewInstance,
+    SaveLogin, Status, StoreOptions, Target,
 };
 use serde_json::json;
 
@@ -429,9 +429,9 @@ impl Faulty<'_> {
 }
 
 impl Books for Faulty<'_> {
-    async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
-        self.at("bundles")?;
-        self.store.bundles().await
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
+        self.at("bound")?;
+        self.store.bound().await
     }
 
     async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
@@ -452,7 +452,7 @@ impl Books for Faulty<'_> {
 
 #[tokio::test]
 async fn a_store_that_fails_at_any_step_is_made_up_for_by_the_next_run() {
-    for broken in ["bundles", "declined", "adopt", "backfill"] {
+    for broken in ["bound", "declined", "adopt", "backfill"] {
         let world = World::new().await;
         world.write(".codex/auth.json", &codex_file("ada@x", NOW + 60_000, true));
         world.instance(None).await;

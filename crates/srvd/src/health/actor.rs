@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use identity_store::{AccountFilter, AccountId, SecretRef, StoreError};
+use identity_store::{AccountId, SecretRef, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -136,16 +136,14 @@ impl Actor {
 
     /// Begins anew with all that the store has.
     async fn reload(&mut self) -> Result<(), StoreError> {
-        let all = self.examiner.store().accounts(AccountFilter::default()).await;
+        let all = self.examiner.store().perishable_accounts().await;
         let all = all.inspect_err(|error| {
             tracing::warn!(error = with_causes(error), "the accounts could not be read; it is tried again");
         })?;
         self.examiner.watches().reset();
         self.agenda.want_all();
-        for account in all.accounts {
-            if matches!(account.secret_ref, SecretRef::ConfigDir { .. }) || account.expires_at.is_some() {
-                self.agenda.want(&account.id);
-            }
+        for account in all {
+            self.agenda.want(&account);
         }
         Ok(())
     }
