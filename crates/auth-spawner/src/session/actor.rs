@@ -27,8 +27,6 @@ use crate::snapshot::Snapshot;
 use crate::spawner::{LoginRequest, Shared};
 use crate::token::Token;
 
-/// How long output is still read after the child has ended: a grandchild may hold it open for ever.
-const DRAIN: Duration = Duration::from_millis(100);
 /// Ticks after which an unchanged new file is asked about again.
 const ASK_AGAIN: u32 = 5;
 
@@ -207,7 +205,7 @@ impl Session {
                 Event::Exit(exit) => {
                     self.work.question.failed = exit.code != Some(0);
                     exited = Some(exit);
-                    timers.drain = Some(Instant::now() + DRAIN);
+                    timers.exited();
                     Vec::new()
                 }
                 Event::GiveUp => {
@@ -220,6 +218,7 @@ impl Session {
                 }
                 Event::Output(news) => {
                     timers.heard(self.output.has_partial());
+                    timers.drains();
                     while let Some(reply) = self.output.reply() {
                         self.work.replies.push(reply);
                     }

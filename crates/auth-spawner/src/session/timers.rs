@@ -18,6 +18,10 @@ const PATIENT: Duration = Duration::from_millis(400);
 const LATE: Duration = Duration::from_millis(500);
 /// A CLI that was refused may offer another try; one that does not within this time is ended.
 const GIVE_UP: Duration = Duration::from_secs(5);
+/// How long output is still read after the child has ended and nothing has come: a grandchild may hold it open for ever.
+const DRAIN: Duration = Duration::from_millis(100);
+/// The same while there still comes something: the child's last words may be many, and a grandchild's have no end.
+const DRAIN_MOST: Duration = Duration::from_secs(2);
 /// How often the credential file is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -29,6 +33,7 @@ pub(super) struct Timers {
     /// Since when something has been unread.
     unread: Option<Instant>,
     pub(super) drain: Option<Instant>,
+    drain_most: Option<Instant>,
     /// When a CLI that said it was refused has had its time.
     pub(super) give_up: Option<Instant>,
 }
@@ -37,7 +42,7 @@ impl Timers {
     pub(super) fn new(deadline: Instant) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { deadline, tick, still: None, unread: None, drain: None, give_up: None }
+        Self { deadline, tick, still: None, unread: None, drain: None, drain_most: None, give_up: None }
     }
 
     /// What the machine is about to be told: a refusal begins its time, whatever a person can answer ends it.
@@ -48,6 +53,20 @@ impl Timers {
             }
             Input::Url { .. } | Input::Code | Input::Prompt | Input::Delivering => self.give_up = None,
             _ => {}
+        }
+    }
+
+    /// The child has ended; its last words are still to be read.
+    pub(super) fn exited(&mut self) {
+        let now = Instant::now();
+        self.drain = Some(now + DRAIN);
+        self.drain_most = Some(now + DRAIN_MOST);
+    }
+
+    /// Some of a child's last words came just now.
+    pub(super) fn drains(&mut self) {
+        if let (Some(_), Some(most)) = (self.drain, self.drain_most) {
+            self.drain = Some((Instant::now() + DRAIN).min(most));
         }
     }
 

@@ -65,7 +65,7 @@ async fn noise_of_every_kind_before_the_address() {
 #[tokio::test]
 async fn thousands_of_addresses() {
     let script = format!(
-        "repeat 3000 out https://login.example.test/authorize?t={{now_us}}\nout {URL}\nwrite auth.json {LOGIN}\n"
+        "repeat 1000 out https://login.example.test/authorize?t={{now_us}}\nout {URL}\nwrite auth.json {LOGIN}\n"
     );
     run_all(&[Course::new("addresses", script, SUCCESS)], |_, world, end| {
         assert_eq!((end.auth_url.as_deref(), end.url_openable), (Some(URL), true), "on {:?}", world.terminal);
