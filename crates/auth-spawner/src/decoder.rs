@@ -63,6 +63,11 @@ impl Decoder {
         self.held.extend_from_slice(&rest[whole..]);
     }
 
+    /// Whether neither a sequence nor a character has begun without its end.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.escaped && self.held.is_empty()
+    }
+
     fn read(&mut self, page: &mut impl Page, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.escaped {

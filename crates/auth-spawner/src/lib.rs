@@ -33,6 +33,7 @@ mod row;
 mod screen;
 mod session;
 mod sink;
+mod skim;
 mod snapshot;
 mod spawner;
 mod table;

@@ -4,11 +4,16 @@
 //! target of an OSC 8 hyperlink is kept, because it is whole where the visible text may be wrapped. This is
 //! no screen: a program on a pipe has no cursor to draw with. One on a terminal has, and is read by
 //! [`crate::screen`].
+//!
+//! Most lines say nothing to anybody. Whole lines of plain or merely coloured text are therefore gathered in a block,
+//! and one question is asked about all of them at once; every other line goes through the [`Decoder`].
 
+use memchr::memchr;
 use vte::Params;
 
 use crate::decoder::{Decoder, Page, number};
 use crate::row::{Line, Row};
+use crate::skim::Skim;
 
 /// Farthest column that a cursor move reaches. A line may be longer, but only by text: a few bytes must not make
 /// thousands of cells.
@@ -18,17 +23,60 @@ const COLUMNS: usize = 1000;
 pub(crate) struct Lines {
     decoder: Decoder,
     sheet: Sheet,
+    skim: Option<Skim>,
+    /// Plain lines that have not been handed on, each with its line feed. Kept for its memory.
+    block: Vec<u8>,
 }
 
 impl Lines {
-    /// `limit` is the most characters kept of one line; what is beyond is dropped.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { decoder: Decoder::default(), sheet: Sheet { limit, ..Sheet::default() } }
+    /// `limit` is the most characters kept of one line; what is beyond is dropped. `skim` knows the lines that matter;
+    /// without it all do.
+    pub(crate) fn new(limit: usize, skim: Option<Skim>) -> Self {
+        let sheet = Sheet { limit, ..Sheet::default() };
+        Self { decoder: Decoder::default(), sheet, skim, block: Vec::new() }
     }
 
-    /// Takes a chunk and hands every line that it finishes to `done`. Empty lines are left out.
+    /// Takes a chunk and hands every line that it finishes and that matters to `done`. Empty lines are left out.
     pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
-        self.decoder.feed(&mut Writing { sheet: &mut self.sheet, done }, chunk);
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            if self.sheet.is_fresh() && self.decoder.is_plain() {
+                rest = self.gather(rest);
+                self.hand_on(done);
+            }
+            let end = memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            self.decoder.feed(&mut Writing { sheet: &mut self.sheet, done }, &rest[..end]);
+            rest = &rest[end..];
+        }
+    }
+
+    /// Takes the plain lines at the beginning of `bytes` into the block; gives back what follows them.
+    fn gather<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while let Some(end) = memchr(b'\n', bytes) {
+            let kept = self.block.len();
+            if !plain_line(&bytes[..end], self.sheet.limit, &mut self.block) {
+                self.block.truncate(kept);
+                break;
+            }
+            bytes = &bytes[end + 1..];
+        }
+        bytes
+    }
+
+    fn hand_on(&mut self, done: &mut dyn FnMut(&Line)) {
+        let line = &mut self.sheet.line;
+        line.links.clear();
+        let mut tell = |bytes: &[u8]| {
+            line.text.clear();
+            // Plain lines are ASCII.
+            line.text.push_str(str::from_utf8(bytes).unwrap_or_default());
+            done(line);
+        };
+        match &self.skim {
+            Some(skim) => skim.read(&self.block, &mut tell),
+            None => self.block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(tell),
+        }
+        self.block.clear();
     }
 
     /// The unfinished line, if it has any text or link.
@@ -63,6 +111,13 @@ struct Sheet {
     touched: bool,
     /// Kept from line to line for its memory.
     line: Line,
+}
+
+impl Sheet {
+    /// Whether nothing has been written since the last line ended.
+    fn is_fresh(&self) -> bool {
+        self.cursor == 0 && self.row.is_empty()
+    }
 }
 
 /// A sheet while it is written on.
@@ -149,6 +204,38 @@ impl Page for Writing<'_> {
     }
 }
 
+/// Adds a line to the block as a person would see it, unless it is empty. `false`: it is not so plain that its bytes are
+/// its text, but for colours; the block may then end with a part of it.
+fn plain_line(line: &[u8], limit: usize, block: &mut Vec<u8>) -> bool {
+    let (start, mut rest) = (block.len(), line.strip_suffix(b"\r").unwrap_or(line));
+    loop {
+        let end = memchr(0x1b, rest).unwrap_or(rest.len());
+        let text = &rest[..end];
+        // Not `all`: without an early end the compiler looks at many bytes at once.
+        let printable = text.iter().fold(true, |so_far, byte| so_far & (0x20..0x7f).contains(byte));
+        if !printable || block.len() - start + text.len() > limit {
+            return false;
+        }
+        block.extend_from_slice(text);
+        let Some(sequence) = rest.get(end + 1..) else { break };
+        let Some(length) = colour(sequence) else { return false };
+        rest = &sequence[length..];
+    }
+    let blanks = block[start..].iter().rev().take_while(|byte| **byte == b' ').count();
+    block.truncate(block.len() - blanks);
+    if block.len() > start {
+        block.push(b'\n');
+    }
+    true
+}
+
+/// The length of a sequence that changes the colour only, behind its escape character.
+fn colour(sequence: &[u8]) -> Option<usize> {
+    let parameters = sequence.strip_prefix(b"[")?;
+    let count = parameters.iter().take_while(|byte| matches!(byte, b'0'..=b';')).count();
+    (parameters.get(count) == Some(&b'm')).then_some(count + 2)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -157,7 +244,7 @@ mod tests {
     use crate::decoder::{OSC_BYTES, hidden};
 
     fn read(chunks: &[&[u8]]) -> Vec<(String, Vec<String>)> {
-        let mut lines = Lines::new(8192);
+        let mut lines = Lines::new(8192, None);
         let mut seen = Vec::new();
         for chunk in chunks {
             lines.feed(chunk, &mut |line| seen.push((line.text.clone(), line.links.clone())));
@@ -206,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_line_is_bounded() {
-        let mut lines = Lines::new(10);
+        let mut lines = Lines::new(10, None);
         for _ in 0..1000 {
             lines.feed(&[b'x'; 1000], &mut |_| {});
         }

@@ -15,7 +15,7 @@ use crate::validate::is_loopback;
 const URL_BYTES: usize = 8192;
 
 /// Any address.
-const URL: &str = r#"https?://[^\s"'<>`\\]+"#;
+pub(crate) const URL: &str = r#"https?://[^\s"'<>`\\]+"#;
 
 static ANY_URL: LazyLock<Option<Regex>> =
     LazyLock::new(|| Pattern::try_from(URL.to_owned()).ok()?.regex().cloned());

@@ -352,7 +352,7 @@ proptest! {
     fn plain_lines_are_what_a_pipe_gives(words in prop::collection::vec("[ -~\u{e9}]{0,30}", 0..40)) {
         let text = words.join("\r\n");
         let mut plain = Vec::new();
-        let mut lines = crate::lines::Lines::new(LIMIT);
+        let mut lines = crate::lines::Lines::new(LIMIT, None);
         lines.feed(text.as_bytes(), &mut |line| plain.push(line.text.clone()));
         lines.finish(&mut |line| plain.push(line.text.clone()));
         let (mut seen, last) = read(80, 5, &[text.as_bytes()]);

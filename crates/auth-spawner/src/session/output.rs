@@ -10,9 +10,10 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::view::View;
-use crate::matcher::{Matcher, Seen, Wholeness};
-use crate::recipe::{Pattern, Terminal};
+use crate::matcher::{Matcher, Seen, URL, Wholeness};
+use crate::recipe::{Pattern, Recipe};
 use crate::row::Line;
+use crate::skim::Skim;
 
 /// Size of a reading buffer at first, and again when little is printed.
 const SMALL: usize = 4 * 1024;
@@ -63,17 +64,12 @@ pub(crate) struct News {
 }
 
 impl Output {
-    /// `line_limit` is the most characters kept of one line or row.
-    pub(crate) fn new(
-        readers: Vec<Reader>,
-        terminal: Terminal,
-        line_limit: usize,
-        matcher: impl Fn() -> Matcher,
-    ) -> Self {
+    /// Each stream is read by a view of its own, and understood by a matcher of its own.
+    pub(crate) fn new(readers: Vec<Reader>, view: impl Fn() -> View, matcher: impl Fn() -> Matcher) -> Self {
         let stream = |reader| Stream {
             reader: Some(reader),
             buffer: vec![0; SMALL],
-            view: View::new(terminal, line_limit),
+            view: view(),
             sense: Sense { matcher: matcher(), prompted: false },
             glimpse: None,
         };
@@ -148,6 +144,12 @@ impl Output {
     }
 }
 
+/// The question about many lines of a pipe at once: whether a matcher or the explanation of a failure wants them.
+pub(crate) fn skim(recipe: &Recipe) -> Option<Skim> {
+    let patterns = recipe.expressions().map(Pattern::as_str);
+    Skim::new(patterns.chain([URL, EXPLAINING]))
+}
+
 impl Stream {
     fn take(&mut self, length: usize) -> News {
         let mut news = News::default();
@@ -216,10 +218,12 @@ impl Sense {
     }
 }
 
-static EXPLAINS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let words = "(?i)error|fail|couldn't|could not|cannot|unable|denied|refused|invalid|not ";
-    Pattern::try_from(words.to_owned()).ok()?.regex().cloned()
-});
+// Each case by itself: so many words are found several times as fast as letters of any case.
+const EXPLAINING: &str = "error|Error|ERROR|fail|Fail|FAIL|couldn't|Couldn't|could not|Could not|cannot|Cannot|unable|\
+                          Unable|denied|Denied|refused|Refused|invalid|Invalid|not |Not |NOT ";
+
+static EXPLAINS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Pattern::try_from(EXPLAINING.to_owned()).ok()?.regex().cloned());
 
 /// Whether a line may explain why a login did not come about. Others are not kept: some CLIs print tokens.
 fn explains(text: &str) -> bool {
@@ -228,16 +232,17 @@ fn explains(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::Registry;
+    use crate::{Registry, Terminal};
 
     fn output(reader: Reader) -> Output {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("claude").unwrap();
         let matcher = Matcher::new(provider, provider.recipe("login").unwrap());
-        Output::new(vec![reader], Terminal::WIDE, 8192, || matcher.clone())
+        Output::new(vec![reader], || View::new(Terminal::WIDE, 8192, None), || matcher.clone())
     }
 
     #[tokio::test]
@@ -271,4 +276,68 @@ mod tests {
         let expected: Vec<usize> = (0..20).map(|look| usize::from(look == 7)).collect();
         assert_eq!(heard, expected);
     }
+
+    /// A session hears the same whether each line is read by itself or many are passed over at once.
+    #[test]
+    fn what_is_passed_over_says_nothing() {
+        let registry = Registry::builtin().unwrap();
+        let recipes: Vec<_> = registry
+            .iter()
+            .flat_map(|provider| {
+                provider.cli.iter().flat_map(|cli| &cli.recipes).map(move |each| (provider, each))
+            })
+            .collect();
+        let hear = |index: usize, chunks: &[&[u8]], skim: Option<Skim>| {
+            let (provider, recipe) = recipes[index];
+            let mut view = View::new(Terminal::Pipe, 200, skim);
+            let mut sense = Sense { matcher: Matcher::new(provider, recipe), prompted: false };
+            let mut news = News::default();
+            for chunk in chunks {
+                view.feed(chunk, &mut |line| sense.understand(line, Wholeness::Whole, &mut news));
+            }
+            view.finish(&mut |line| sense.understand(line, Wholeness::Whole, &mut news));
+            (news.seen, news.words)
+        };
+        let texts = prop::collection::vec(prop_oneof![piece(), piece(), any_bytes()], 0..30);
+        let strategy = (0..recipes.len(), texts, any::<prop::sample::Index>());
+        proptest!(ProptestConfig::with_cases(600), |((index, pieces, cut) in strategy)| {
+            let bytes = pieces.concat();
+            let (first, second) = bytes.split_at(cut.index(bytes.len() + 1));
+            let passing = skim(recipes[index].1);
+            prop_assert!(passing.is_some());
+            prop_assert_eq!(hear(index, &[first, second], passing), hear(index, &[&bytes], None));
+        });
+    }
+
+    /// What real CLIs print, whole and in parts.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec())
+    }
+
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..6)
+    }
+
+    const PIECES: &[&str] = &[
+        "\n",
+        "\r\n",
+        "\n\n   \n",
+        "\x1b[1;32m",
+        "\x1b[0m\n",
+        "\x1b[2K\r",
+        "\u{2713} ",
+        "a plain line\n",
+        "another one, of the usual kind\n",
+        "2. Enter this one-time code (expires in 15 minutes)\n",
+        "   ABCD-12345\n",
+        "First copy your one-time code: 1A2B-3C4D\n",
+        "https://auth.openai.com/codex/device\n",
+        "Open https://claude.com/cai/oauth/authorize?state=s",
+        "Paste code here if prompted > ",
+        "Successfully logged in\n",
+        "Login successful.\n",
+        "error: it could not be done\n",
+        "Couldn't log in: not accepted\n",
+        "\x1b]8;;https://claude.com/x\x07link\x1b]8;;\x07",
+    ];
 }

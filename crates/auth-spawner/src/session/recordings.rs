@@ -13,8 +13,10 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::output::{Output, Reader, SETTLED};
+use super::output::{Output, Reader, SETTLED, skim};
+use super::view::View;
 use crate::matcher::{Matcher, Seen, Wholeness};
+use crate::skim::Skim;
 use crate::{Registry, Terminal};
 
 /// A pause after which a session looks at what is unfinished, and how long it looks at nothing at the most.
@@ -97,6 +99,12 @@ impl AsyncRead for Told {
     }
 }
 
+/// What is listened for.
+struct Meaning {
+    matcher: Matcher,
+    skim: Option<Skim>,
+}
+
 /// A session's ears, with what they have heard.
 struct Ears {
     output: Output,
@@ -106,10 +114,11 @@ struct Ears {
 }
 
 impl Ears {
-    fn new(matcher: &Matcher, terminal: Terminal) -> Self {
+    fn new(Meaning { matcher, skim }: &Meaning, terminal: Terminal) -> Self {
         let streams = [Told::default(), Told::default()];
         let readers = streams.iter().map(|told| -> Reader { Box::new(told.clone()) }).collect();
-        let output = Output::new(readers, terminal, 8192, || matcher.clone());
+        let view = || View::new(terminal, 8192, skim.clone());
+        let output = Output::new(readers, view, || matcher.clone());
         Self { output, streams, heard: Vec::new(), unread: Duration::ZERO }
     }
 
@@ -182,8 +191,8 @@ fn word(seen: &Seen) -> String {
 }
 
 /// The recording with one more place at which a read ends.
-async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
-    let mut ears = Ears::new(matcher, view);
+async fn cut(meaning: &Meaning, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
+    let mut ears = Ears::new(meaning, view);
     let mut left = at;
     for chunk in chunks {
         ears.pause(chunk.pause).await;
@@ -199,8 +208,8 @@ async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> 
 }
 
 /// The recording a byte at a time: every cut at once.
-async fn crumbs(matcher: &Matcher, chunks: &[Chunk], view: Terminal) -> Vec<String> {
-    let mut ears = Ears::new(matcher, view);
+async fn crumbs(meaning: &Meaning, chunks: &[Chunk], view: Terminal) -> Vec<String> {
+    let mut ears = Ears::new(meaning, view);
     for chunk in chunks {
         ears.pause(chunk.pause).await;
         for byte in &chunk.bytes {
@@ -225,14 +234,15 @@ async fn each_is_heard(views: impl Fn(&Recording) -> Option<(Terminal, Vec<Strin
         let provider = registry.provider(&recording.provider).unwrap();
         let chunks = recorded(&recording.name);
         let length: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
-        let matcher = Matcher::new(provider, provider.recipe(&recording.recipe).unwrap());
-        let heard = crumbs(&matcher, &chunks, view).await;
+        let recipe = provider.recipe(&recording.recipe).unwrap();
+        let meaning = Meaning { matcher: Matcher::new(provider, recipe), skim: skim(recipe) };
+        let heard = crumbs(&meaning, &chunks, view).await;
         if !same(&heard, &expected) {
             wrong.push(format!("{} on {view:?}, byte by byte: {heard:#?}", recording.name));
             continue;
         }
         for at in 0..=length {
-            let heard = cut(&matcher, &chunks, view, at).await;
+            let heard = cut(&meaning, &chunks, view, at).await;
             if !same(&heard, &expected) {
                 wrong.push(format!("{} on {view:?}, cut at {at}: {heard:#?}", recording.name));
                 break;

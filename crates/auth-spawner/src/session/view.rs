@@ -4,6 +4,7 @@ use crate::lines::Lines;
 use crate::recipe::Terminal;
 use crate::row::Line;
 use crate::screen::Screen;
+use crate::skim::Skim;
 
 pub(super) enum View {
     Lines(Box<Lines>),
@@ -11,14 +12,15 @@ pub(super) enum View {
 }
 
 impl View {
-    pub(super) fn new(terminal: Terminal, limit: usize) -> Self {
+    /// `limit` is the most characters of a line. `skim` knows the lines that matter.
+    pub(super) fn new(terminal: Terminal, limit: usize, skim: Option<Skim>) -> Self {
         match terminal {
-            Terminal::Pipe => Self::Lines(Box::new(Lines::new(limit))),
+            Terminal::Pipe => Self::Lines(Box::new(Lines::new(limit, skim))),
             Terminal::Pty { columns, rows } => Self::Screen(Box::new(Screen::new(columns, rows, limit))),
         }
     }
 
-    /// Takes a chunk and hands what is whole with it to `done`.
+    /// Takes a chunk and hands what is whole with it, and may matter, to `done`.
     pub(super) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
         match self {
             Self::Lines(lines) => lines.feed(chunk, done),

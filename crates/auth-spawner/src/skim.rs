@@ -1,0 +1,129 @@
+//! Passes over the many lines that say nothing, with one question about all of them.
+
+use std::sync::Arc;
+
+use memchr::{memchr, memrchr};
+use regex_automata::meta::{Config, Regex};
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::syntax;
+use regex_syntax::ParserBuilder;
+
+/// Most memory for the compiled patterns and for what is remembered while they are looked for.
+const BYTES: usize = 1 << 22;
+
+/// Finds the lines of a block that one of many patterns may match. Clones share what was remembered of the patterns.
+#[derive(Clone)]
+pub(crate) struct Skim(Arc<Regex>);
+
+impl Skim {
+    /// `None` when there is no such question: together they are too big, or one is about the beginning or the end of
+    /// a whole text, which a block hides.
+    pub(crate) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let patterns: Vec<&str> = patterns.into_iter().collect();
+        let parse = |text: &&str| {
+            let mut parser = ParserBuilder::new().unicode(false).utf8(false).multi_line(true).build();
+            parser.parse(text).is_ok_and(|found| !found.properties().look_set().contains_anchor_haystack())
+        };
+        if !patterns.iter().all(parse) {
+            return None;
+        }
+        let config = Config::new()
+            .utf8_empty(false)
+            .which_captures(WhichCaptures::Implicit)
+            .nfa_size_limit(Some(BYTES))
+            .hybrid_cache_capacity(BYTES);
+        // In a block each line begins and ends at a line feed.
+        let syntax = syntax::Config::new().unicode(false).utf8(false).multi_line(true);
+        Regex::builder()
+            .configure(config)
+            .syntax(syntax)
+            .build_many(&patterns)
+            .ok()
+            .map(|regex| Self(Arc::new(regex)))
+    }
+
+    /// Tells, in order, each line of the block that may matter: where a pattern matches, and the lines before and behind
+    /// it, because some patterns are about two lines together. The first and the last line have their other line in
+    /// another block, so they are always told. Each line has its line feed, and none is empty.
+    pub(crate) fn read(&self, block: &[u8], tell: &mut dyn FnMut(&[u8])) {
+        let mut told = told_until(block, 0, line_end(block, 0), tell);
+        let mut from = 0;
+        while let Some(found) = self.0.find(&block[from..]) {
+            let (start, last) =
+                (line_start(block, from + found.start()), line_start(block, from + found.end()));
+            let before = line_start(block, start.saturating_sub(1));
+            let behind = line_end(block, line_end(block, last));
+            told = told_until(block, before.max(told), behind, tell).max(told);
+            from = line_end(block, last);
+            if from >= block.len() {
+                break;
+            }
+        }
+        let last = line_start(block, block.len().saturating_sub(1));
+        told_until(block, last.max(told), block.len(), tell);
+    }
+}
+
+/// Tells the lines from `start` to `end`; gives back `end`.
+fn told_until(block: &[u8], start: usize, end: usize, tell: &mut dyn FnMut(&[u8])) -> usize {
+    let lines = block.get(start..end).unwrap_or_default().split_inclusive(|byte| *byte == b'\n');
+    lines.for_each(|line| tell(line.strip_suffix(b"\n").unwrap_or(line)));
+    end
+}
+
+/// Where the line begins that holds this position. A position behind a line feed is on the next line.
+fn line_start(block: &[u8], position: usize) -> usize {
+    memrchr(b'\n', &block[..position.min(block.len())]).map_or(0, |at| at + 1)
+}
+
+/// Where the line after this position begins.
+fn line_end(block: &[u8], position: usize) -> usize {
+    let rest = block.get(position..).unwrap_or_default();
+    memchr(b'\n', rest).map_or(block.len(), |at| position + at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(patterns: &[&str], block: &str) -> Vec<String> {
+        let mut told = Vec::new();
+        let mut tell = |line: &[u8]| told.push(String::from_utf8(line.to_vec()).unwrap());
+        Skim::new(patterns.iter().copied()).unwrap().read(block.as_bytes(), &mut tell);
+        told
+    }
+
+    #[test]
+    fn lines_that_matter_are_told_once_and_in_order() {
+        let check = |patterns: &[&str], block: &str, expected: &[&str]| {
+            assert_eq!(read(patterns, &block.replace(' ', "\n")), expected, "{patterns:?} in {block:?}");
+        };
+        check(&["x"], "", &[]);
+        check(&["(?i)error|fail|not "], "a b it-is-an-error c d ", &["a", "b", "it-is-an-error", "c", "d"]);
+        check(&["x"], "a ", &["a"]);
+        check(&["x"], "a b c d ", &["a", "d"]);
+        check(&["c"], "a b c d e f ", &["a", "b", "c", "d", "f"]);
+        check(&["a"], "a b c d ", &["a", "b", "d"]);
+        check(&["d"], "a b c d ", &["a", "c", "d"]);
+        check(&["c", "d"], "a b c d e f g ", &["a", "b", "c", "d", "e", "g"]);
+        check(&["b", "f"], "a b c d e f g h i ", &["a", "b", "c", "e", "f", "g", "i"]);
+        check(&["^c$"], "a cc b c d e f ", &["a", "b", "c", "d", "f"]);
+        check(&["c\\nd"], "a b c d e f g ", &["a", "b", "c", "d", "e", "g"]);
+        check(&["b\\s"], "a b c d e ", &["a", "b", "c", "d", "e"]);
+        check(&["."], "a b c ", &["a", "b", "c"]);
+        check(&[""], "a b c ", &["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_question_about_a_whole_text_is_not_asked_of_a_block() {
+        let check = |pattern: &str, can: bool| {
+            assert_eq!(Skim::new([pattern]).is_some(), can, "{pattern}");
+        };
+        check("^a$", true);
+        check("(?P<code>a)", true);
+        check(r"\Aa", false);
+        check(r"a\z", false);
+        check("(?-m)^a", false);
+        check("(", false);
+    }
+}
