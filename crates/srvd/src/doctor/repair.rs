@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use crate::boot::Lock;
 use crate::endpoint::Endpoint;
@@ -67,9 +67,7 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     let ours = |found: &std::fs::Metadata| found.uid() == rustix::process::geteuid().as_raw();
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Ok(file) if ours(&file.metadata()?) => {
-            Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode as rustix::fs::RawMode))?)
-        }
+        Ok(file) if ours(&file.metadata()?) => file.set_permissions(std::fs::Permissions::from_mode(mode)),
         Ok(_) => Err(refused("it belongs to another user")),
         // Its mode keeps even its owner out, so that there is nothing to hold on to.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

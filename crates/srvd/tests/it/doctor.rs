@@ -4,7 +4,6 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::fake::{self, HAPPY};
@@ -186,16 +185,19 @@ async fn what_a_killed_daemon_left_is_removed_and_a_running_ones_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_is_stopped_is_told_from_none() {
-    let daemon = Home::new().start();
-    daemon.signal(Signal::STOP);
-    let (code, findings) = doctor(&daemon.home, &[]);
-    let status = daemon.home.run(&["status", "--timeout", "1"]);
-    daemon.signal(Signal::CONT);
+async fn a_daemon_that_does_not_answer_is_told_from_none() {
+    let home = Home::new().start().kill();
+    let pid = srvd::endpoint::Endpoint::read(&home.dir("run")).unwrap().pid;
+    std::fs::remove_file(home.dir("run/srvd.sock")).unwrap();
+    // It takes connections, and says nothing.
+    let _listener = std::os::unix::net::UnixListener::bind(home.dir("run/srvd.sock")).unwrap();
+    let (code, findings) = doctor(&home, &["--fix"]);
     let finding = find(&findings, "daemon");
     assert_eq!((code, &finding["title"]), (1, &"The daemon does not answer".into()), "{finding}");
+    assert!(home.dir("run/endpoint.json").exists());
+    let status = home.run(&["status", "--timeout", "1"]);
     assert_eq!((status.status.code(), status.stdout.as_slice()), (Some(69), b"".as_slice()));
-    let expect = format!("srvd: the daemon (pid {}) does not answer: nothing came in 1 s\n", daemon.pid());
+    let expect = format!("srvd: the daemon (pid {pid}) does not answer: nothing came in 1 s\n");
     let said = String::from_utf8(status.stderr).unwrap();
     assert!(said.starts_with(&expect), "{said}");
 }

@@ -4,7 +4,7 @@ use crate::api::account::Account;
 use crate::api::bundle::{Binding, Bundle};
 use crate::cli::list::who;
 use crate::cli::table;
-use crate::cli::ui::{Ui, plain_line};
+use crate::cli::ui::{Screen, Ui, plain_line};
 
 /// What stands in the table for one account of a bundle.
 struct Cell<'a> {
@@ -91,7 +91,10 @@ fn legend(bundles: &[Bundle], ui: &Ui) -> String {
     marks.sort_unstable();
     marks.dedup();
     let marks: Vec<String> = marks.into_iter().map(|(mark, meaning)| format!("{mark} {meaning}")).collect();
-    marks.join("   ")
+    let line = marks.join("   ");
+    // What is not fit for one line stands below each other.
+    let fits = |screen: Screen| line.chars().count() <= usize::from(screen.columns);
+    if ui.stdout.is_none_or(fits) { line } else { marks.join("\n") }
 }
 
 #[cfg(test)]
@@ -170,7 +173,11 @@ BUNDLE  CLAUDE       CODEX            GEMINI     GITHUB
 home    -            ! not looked at  ✗ 0 s ago  ? 5 s ago
 spare   -            -                -          -
 work    ✓ 2 min ago  ↻ 2 h ago        -          -
-! needs you to log in   ? cannot tell   ↻ expired, renews itself   ✓ valid   ✗ refused",
+! needs you to log in
+? cannot tell
+↻ expired, renews itself
+✓ valid
+✗ refused",
         );
     }
 
@@ -181,15 +188,19 @@ work    ✓ 2 min ago  ↻ 2 h ago        -          -
             &old,
             "\
 home
-  ! codex  a@b.c, not looked at
-  x gemini a@b.c, 0 s ago
-  ? github a@b.c, 5 s ago
+  ! codex   a@b.c, not looked at
+  x gemini  a@b.c, 0 s ago
+  ? github  a@b.c, 5 s ago
 spare
   -
 work
-  + claude ann@acme.test, 2 min ago
-  ~ codex  ann@acme.test, 2 h ago
-! needs you to log in   + valid   ? cannot tell   x refused   ~ expired, renews itself",
+  + claude  ann@acme.test, 2 min ago
+  ~ codex   ann@acme.test, 2 h ago
+! needs you to log in
++ valid
+? cannot tell
+x refused
+~ expired, renews itself",
         );
     }
 }

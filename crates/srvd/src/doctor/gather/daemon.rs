@@ -32,7 +32,8 @@ fn is_alive(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
         return false;
     };
-    test_kill_process(pid).is_ok_and(|()| true) || test_kill_process(pid) == Err(rustix::io::Errno::PERM)
+    // Another user's process may not be signalled, and is there all the same.
+    matches!(test_kill_process(pid), Ok(()) | Err(rustix::io::Errno::PERM))
 }
 
 /// Tries the lock without keeping it. Where the number in it is a dead process's it is not even tried, so that a daemon

@@ -12,7 +12,7 @@ use std::time::Duration;
 use auth_spawner::Registry;
 use identity_store::{Contents, Keyring};
 
-use super::facts::{Answer, Daemon, Database, Facts, Key, KeyTrouble, Ports, Seen, System};
+use super::facts::{Answer, Daemon, Database, Facts, Identities, Key, KeyTrouble, Ports, Seen, System};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::with_causes;
@@ -35,13 +35,11 @@ impl Unseen {
         fallback: T,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        match tokio::time::timeout(FILES, tokio::task::spawn_blocking(look)).await {
-            Ok(Ok(seen)) => seen,
-            _ => {
-                self.0.push(what);
-                fallback
-            }
+        if let Ok(Ok(seen)) = tokio::time::timeout(FILES, tokio::task::spawn_blocking(look)).await {
+            return seen;
         }
+        self.0.push(what);
+        fallback
     }
 }
 
@@ -67,7 +65,7 @@ pub(super) async fn gather(
     let identities = {
         let (root, registry, contents) = (config.identities(), registry.clone(), contents.clone());
         let look = move || identities::look(&root, &registry, contents.as_ref());
-        unseen.look("the directories of logins", Default::default(), look).await
+        unseen.look("the directories of logins", Identities::default(), look).await
     };
     let own_logins = {
         let (home, registry, contents) = (config.home.clone(), registry.clone(), contents.clone());

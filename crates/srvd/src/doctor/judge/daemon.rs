@@ -116,7 +116,7 @@ fn absent(facts: &Daemon) -> Finding {
             format!("nobody listens at {}", facts.socket.display()),
             "Logins, launches and the status need it.",
         )
-        .fix("srvd serve   (or: scripts/install.sh --service, to have it started for you)"),
+        .fix("srvd serve   (or, where it is a service: systemctl --user start srvd)"),
         (EndpointSeen::Broken(reason), _) => Finding::new(
             "daemon",
             Severity::Warning,

@@ -26,7 +26,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "srvd refuses to log in there or to launch from there until only you can use them.";
             let title = "Directories of logins do not have the mode 0700";
             Finding::new("identities.mode", Severity::Error, title, named(&open), meaning)
-                .repair(open.iter().map(|path| Repair::Mode { path: path.to_path_buf(), mode: 0o700 }))
+                .repair(open.iter().map(|path| Repair::Mode { path: (*path).clone(), mode: 0o700 }))
         }),
         (!links.is_empty()).then(|| {
             let meaning = "A link could lead anywhere, so srvd refuses to use it.";
@@ -38,7 +38,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "The directories above keep others out, so nobody can read them; a copy of them would be open.";
             let title = "Credential files do not have the mode 0600";
             Finding::new("identities.credential-mode", Severity::Note, title, named(&loose), meaning)
-                .repair(loose.iter().map(|path| Repair::Mode { path: path.to_path_buf(), mode: 0o600 }))
+                .repair(loose.iter().map(|path| Repair::Mode { path: (*path).clone(), mode: 0o600 }))
         }),
         (!led.is_empty()).then(|| {
             let meaning = "srvd does not follow it: the login counts as unreadable, and is not launched with.";
@@ -48,11 +48,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         }),
         (!foreign.is_empty()).then(|| foreigners(foreign, facts)),
         (!hidden.is_empty()).then(|| {
-            let lines: Vec<String> =
+            let reasons: Vec<String> =
                 hidden.iter().take(NAMED).map(|(path, why)| format!("{}: {why}", path.display())).collect();
             let meaning = "srvd cannot read the logins in it either.";
             let title = "A directory of logins cannot be read";
-            Finding::new("identities.hidden", Severity::Error, title, lines.join(", "), meaning)
+            Finding::new("identities.hidden", Severity::Error, title, reasons.join(", "), meaning)
                 .fix("give it back to yourself: chmod 700, and chown when it belongs to another user")
         }),
         unowned_logins(unowned),
@@ -71,13 +71,13 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 fn foreigners(foreign: &[(PathBuf, u32)], facts: &Facts) -> Finding {
-    let lines: Vec<String> =
+    let owners: Vec<String> =
         foreign.iter().take(NAMED).map(|(path, uid)| format!("{} (uid {uid})", path.display())).collect();
     Finding::new(
         "identities.owner",
         Severity::Error,
         "Files among the logins belong to another user",
-        lines.join(", "),
+        owners.join(", "),
         "A CLI was probably run with sudo there; run as you, it cannot renew its login.",
     )
     .fix(format!("sudo chown -R {} {}", facts.uid, facts.identities.root.display()))

@@ -110,12 +110,12 @@ mod tests {
     use super::*;
 
     fn check(wanted: Wanted, seen: Seen, expect: Option<(Severity, &str, &[Repair])>) {
-        let place = Place { id: "p", what: "The place", path: "/p".into(), seen: seen.clone(), wanted };
+        let place = Place { id: "p", what: "The place", path: "/p".into(), seen, wanted };
         let finding = judge(&place, 1000);
         let got = finding
             .as_ref()
             .map(|finding| (finding.severity, finding.title.as_str(), finding.repairs.as_slice()));
-        assert_eq!(got, expect, "{wanted:?} {seen:?}");
+        assert_eq!(got, expect, "{place:?}");
     }
 
     fn is(kind: NodeKind, uid: u32, mode: u32) -> Seen {
