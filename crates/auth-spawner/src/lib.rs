@@ -47,6 +47,7 @@ pub use error::{NotLive, RegistryError, StartError, SubmitError};
 pub use guard::{Guard, GuardCommand, watch_over};
 pub use key_service::{KeyService, Pair, Probe};
 pub use locate::{Version, VersionQuestion, candidates, locate};
+pub use ports::{Taken as HeldPort, all_taken as held_ports};
 pub use process::leftover::{end_leftover, start_ticks};
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
 pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenToken};

@@ -18,10 +18,11 @@ const LISTENS: &str = "0A";
 
 /// A port that another program listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) port: u16,
+pub struct Taken {
+    /// The port.
+    pub port: u16,
     /// Command name and process id, where they can be told.
-    pub(crate) holder: Option<(String, i32)>,
+    pub holder: Option<(String, i32)>,
 }
 
 impl fmt::Display for Taken {
@@ -39,6 +40,12 @@ impl fmt::Display for Taken {
 /// A program may take the port between this look and the CLI's start; the CLI then says so itself.
 pub(crate) fn first_taken(ports: &[u16]) -> Option<Taken> {
     ports.iter().find_map(|port| taken(*port))
+}
+
+/// Each of these ports that another program holds on a loopback address. Blocks for a second for each one whose holder
+/// cannot be named.
+pub fn all_taken(ports: &[u16]) -> Vec<Taken> {
+    ports.iter().filter_map(|port| taken(*port)).collect()
 }
 
 /// Who has no name may be gone in a moment: a connection somewhere else that was given this very number as its own end.
@@ -134,6 +141,7 @@ mod tests {
             let port = socket.local_addr().unwrap().port();
             let taken = first_taken(&[port]).unwrap();
             let own = i32::try_from(std::process::id()).unwrap();
+            assert_eq!(all_taken(&[port]), [taken.clone()]);
             assert_eq!(
                 (taken.port, taken.holder.as_ref().map(|(_, pid)| *pid)),
                 (port, Some(own)),

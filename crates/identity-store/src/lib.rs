@@ -30,4 +30,4 @@ pub use instance::{Instance, InstanceFilter, NewInstance};
 pub use names::name as check_name;
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
-pub use store::{AuditEntry, Counts, Store, StoreOptions};
+pub use store::{AuditEntry, Contents, Counts, Inspection, KeyFit, Store, StoreOptions, inspect};

@@ -7,7 +7,7 @@ use crate::{BundleId, Instance, InstanceFilter, InstanceId, NewInstance, Provide
 const TABLE: &str = "agent_instances";
 
 /// The kind of tombstone that keeps the default-bundle migration from adopting a provider's login again.
-const DEFAULT_PROVIDER: &str = "default_provider";
+pub(super) const DEFAULT_PROVIDER: &str = "default_provider";
 
 /// How many ended instances are kept.
 const ENDED_KEPT: i64 = 1000;

@@ -4,6 +4,7 @@ mod accounts;
 mod adopt;
 mod bundles;
 mod check;
+mod inspect;
 mod instances;
 mod logins;
 mod service;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+pub use self::inspect::{Contents, Inspection, KeyFit, inspect};
 pub use self::service::{AuditEntry, Counts};
 use self::work::Work;
 use crate::db::{Pools, Tx};

@@ -74,6 +74,11 @@ impl Failure {
             .hint("start one with: srvd serve   (or: systemctl --user start srvd)")
     }
 
+    /// What went wrong, in words; empty when everything has been said.
+    pub(super) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
     /// The exit code.
     pub(super) fn code(&self) -> u8 {
         self.code

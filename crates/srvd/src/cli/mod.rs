@@ -4,6 +4,7 @@
 //! looks is pure and given a `Ui`; only `ui` and `prompt` touch the process's own streams.
 
 mod client;
+mod doctor;
 mod failure;
 mod guard;
 mod interrupt;
@@ -107,6 +108,11 @@ enum Command {
     Providers(ProvidersArgs),
     /// Show the daemon and who is logged in where
     Status(status::StatusArgs),
+    /// Look for what keeps srvd from working, and say what to do about it
+    ///
+    /// It looks at the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
+    /// nothing unless --fix is given. It needs no daemon. Ends with 0 when nothing is an error, else with 1.
+    Doctor(doctor::DoctorArgs),
     /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
     ///
     /// The daemon does this at every start, so this is for looking first and for installers: the daemon must not be
@@ -185,6 +191,10 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
         Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
         Some(Command::Migrate(args)) => migrate::run(&args, &config()?, environment, ui),
+        Some(Command::Doctor(args)) => {
+            let config = Config::load(environment, &flags);
+            block_on(async || doctor::run(&args, config, environment, ui).await)
+        }
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),
         Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),
@@ -231,6 +241,9 @@ async fn talk(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure>
     if let Command::Wait(args) = command {
         return wait::run(&args, config).await;
     }
+    if let Command::Status(args) = command {
+        return status::run(&args, config, ui).await;
+    }
     let daemon = Connection::open(config).await?;
     match command {
         Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
@@ -238,7 +251,6 @@ async fn talk(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure>
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
         Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
         Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
-        Command::Status(args) => status::run(&args, &daemon, ui).await,
         other => Err(Failure::new(code::BUG, format!("{other:?} is no command of a client"))),
     }
 }

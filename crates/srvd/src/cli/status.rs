@@ -1,9 +1,13 @@
-//! `srvd status`: the daemon, and who is logged in where, on one page.
+//! `srvd status`: the daemon, who is logged in where, and what a person has to do, on one page.
+
+mod matrix;
+
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::client::Connection;
-use super::failure::Failure;
+use super::failure::{Failure, code};
 use super::list::{Format, report_corrupt, who};
 use super::table;
 use super::ui::{Ui, plain_line};
@@ -13,6 +17,7 @@ use crate::api::bundle::Bundle;
 use crate::api::daemon::{Daemon, Info};
 use crate::api::{Status, account, auth, bundle};
 use crate::app::now;
+use crate::config::Config;
 use crate::endpoint::Endpoint;
 
 /// `srvd status`.
@@ -20,13 +25,16 @@ use crate::endpoint::Endpoint;
 pub(super) struct StatusArgs {
     #[command(flatten)]
     format: Format,
+    /// How long the daemon may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
 }
 
 /// Everything on the page, each part as the daemon gave it.
 #[derive(Serialize)]
-struct Page<'a> {
-    daemon: &'a Daemon,
-    endpoint: &'a Endpoint,
+struct Page {
+    daemon: Daemon,
+    endpoint: Endpoint,
     bundles: Vec<Bundle>,
     #[serde(flatten)]
     accounts: Accounts,
@@ -34,13 +42,12 @@ struct Page<'a> {
 }
 
 /// Prints the page.
-pub(super) async fn run(args: &StatusArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
-    let info = daemon.call(&Info {}).await?;
-    let bundles = daemon.call(&bundle::List {}).await?.bundles;
-    let accounts = daemon.call(&account::List::default()).await?;
-    let mut sessions = daemon.call(&auth::List {}).await?.sessions;
-    sessions.retain(|session| !session.status.is_terminal());
-    let page = Page { daemon: &info, endpoint: &daemon.endpoint, bundles, accounts, sessions };
+pub(super) async fn run(args: &StatusArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
+    let asked = tokio::time::timeout(Duration::from_secs(args.timeout), ask(config)).await;
+    let page = asked.unwrap_or_else(|_| {
+        let endpoint = Endpoint::read(&config.runtime_dir).ok();
+        Err(silent(endpoint.map(|endpoint| endpoint.pid), args.timeout))
+    })?;
     if args.format.json {
         return ui.json(&page);
     }
@@ -48,53 +55,95 @@ pub(super) async fn run(args: &StatusArgs, daemon: &Connection, ui: &Ui) -> Resu
     ui.result(&page.draw(ui, now()))
 }
 
-impl Page<'_> {
+async fn ask(config: &Config) -> Result<Page, Failure> {
+    let daemon = Connection::open(config).await?;
+    let mut sessions = daemon.call(&auth::List {}).await?.sessions;
+    sessions.retain(|session| !session.status.is_terminal());
+    Ok(Page {
+        daemon: daemon.call(&Info {}).await?,
+        bundles: daemon.call(&bundle::List {}).await?.bundles,
+        accounts: daemon.call(&account::List::default()).await?,
+        sessions,
+        endpoint: daemon.endpoint,
+    })
+}
+
+/// The daemon took the connection, or its process is there, and then nothing came.
+fn silent(pid: Option<u32>, seconds: u64) -> Failure {
+    let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    Failure::new(code::UNAVAILABLE, format!("the daemon{who} does not answer: nothing came in {seconds} s"))
+        .hint("it is stopped, or very busy: see its log, and: srvd doctor")
+}
+
+impl Page {
     fn draw(&self, ui: &Ui, now: i64) -> String {
-        let identities: Vec<Vec<String>> =
-            self.bundles.iter().flat_map(|bundle| self.rows(bundle, now)).collect();
-        let mut parts = vec![self.daemon_line()];
-        if identities.is_empty() {
+        let mut parts = vec![self.facts()];
+        if self.bundles.iter().all(|bundle| bundle.bindings.is_empty()) {
             parts.push(
                 "Nobody is logged in yet. Log in with: srvd login PROVIDER   (see: srvd providers)"
                     .to_owned(),
             );
         } else {
-            parts.push(table::draw(ui, &["BUNDLE", "PROVIDER", "STATUS", "ACCOUNT", "EXPIRES"], identities));
+            parts.push(matrix::draw(&self.bundles, &self.accounts.accounts, ui, now));
+        }
+        let steps: Vec<String> =
+            self.accounts.accounts.iter().filter_map(|account| self.next_step(account, ui)).collect();
+        if !steps.is_empty() {
+            parts.push(steps.join("\n"));
+        }
+        if let Some(unbound) = self.unbound() {
+            parts.push(unbound);
         }
         if !self.sessions.is_empty() {
             let rows = self.sessions.iter().map(|session| session_row(session, now));
             parts.push(table::draw(ui, &["RUNNING LOGIN", "PROVIDER", "STATE", "STARTED", "ENDS"], rows));
         }
-        let steps: Vec<String> = self.accounts.accounts.iter().filter_map(next_step).collect();
-        if !steps.is_empty() {
-            parts.push(steps.join("\n"));
-        }
         parts.join("\n\n")
     }
 
-    fn daemon_line(&self) -> String {
-        let Daemon { version, uptime_ms, database_kind, schema_version, .. } = self.daemon;
+    /// The daemon in one line.
+    fn facts(&self) -> String {
+        let Daemon { version, uptime_ms, database_kind, schema_version, .. } = &self.daemon;
         let up = table::span(i64::try_from(*uptime_ms).unwrap_or(i64::MAX));
         format!(
-            "srvd {version} is running (pid {}, up {up}, {database_kind} schema {schema_version})\n  {}\n  {}",
+            "srvd {version} is running (pid {}, up {up}, {database_kind} schema {schema_version}) at {}",
             self.endpoint.pid,
-            self.endpoint.url.as_deref().unwrap_or("TCP is off"),
-            self.endpoint.socket.display(),
+            plain_line(&self.endpoint.socket.display().to_string()),
         )
     }
 
-    fn rows(&self, bundle: &Bundle, now: i64) -> Vec<Vec<String>> {
-        let row = |binding: &bundle::Binding| {
-            let account = self.accounts.accounts.iter().find(|account| account.id == binding.account_id);
-            vec![
-                bundle.name.clone(),
-                binding.provider_id.clone(),
-                table::status(binding.status).to_owned(),
-                account.map_or_else(|| binding.account_id.clone(), who),
-                account.map(|account| table::when(account.expires_at, now)).unwrap_or_default(),
-            ]
+    /// Why an account is not fit, and what a person can do; nothing for one that is or will be by itself.
+    fn next_step(&self, account: &Account, ui: &Ui) -> Option<String> {
+        if matches!(account.status, Status::Valid | Status::Expired) || account.bound_to.is_empty() {
+            return None;
+        }
+        let (mark, meaning) = table::mark(account.status, ui);
+        let name = |id: &String| {
+            self.bundles
+                .iter()
+                .find(|bundle| bundle.id == *id)
+                .map_or_else(|| plain_line(id), |bundle| plain_line(&bundle.name))
         };
-        bundle.bindings.iter().map(row).collect()
+        let bundles: Vec<String> = account.bound_to.iter().map(name).collect();
+        let reason = account.status_reason.as_deref().map_or_else(|| meaning.to_owned(), plain_line);
+        let arrow = if ui.unicode { '→' } else { '>' };
+        let step = account.next_step.as_deref().map(|step| format!("\n    {arrow} {}", plain_line(step)));
+        Some(format!(
+            "{mark} {} in {} ({}): {reason}{}",
+            account.provider_id,
+            bundles.join(", "),
+            plain_line(&who(account)),
+            step.unwrap_or_default()
+        ))
+    }
+
+    /// Accounts that no bundle binds, which nothing can be launched with.
+    fn unbound(&self) -> Option<String> {
+        let accounts = self.accounts.accounts.iter().filter(|account| account.bound_to.is_empty());
+        let names: Vec<String> = accounts
+            .map(|account| format!("{} {}", account.provider_id, plain_line(&who(account))))
+            .collect();
+        (!names.is_empty()).then(|| format!("In no bundle: {}", names.join(", ")))
     }
 }
 
@@ -115,20 +164,6 @@ fn session_row(session: &Session, now: i64) -> Vec<String> {
     ]
 }
 
-fn next_step(account: &Account) -> Option<String> {
-    if account.status == Status::Valid {
-        return None;
-    }
-    let step =
-        account.next_step.as_deref().map(|step| format!(" -> {}", plain_line(step))).unwrap_or_default();
-    let reason = account.status_reason.as_deref().map(plain_line);
-    if reason.is_none() && step.is_empty() {
-        return None;
-    }
-    let reason = reason.unwrap_or_else(|| table::status(account.status).chars().skip(2).collect());
-    Some(format!("{} {}: {reason}{step}", account.provider_id, plain_line(&who(account))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::list::tests::{account, bundle};
@@ -136,57 +171,84 @@ mod tests {
     use super::*;
     use crate::api::daemon::Counts;
 
-    fn daemon() -> Daemon {
+    fn page(accounts: Vec<Account>, bundles: Vec<Bundle>) -> Page {
         let counts = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0, connections: 1 };
-        Daemon {
-            version: "0.1.0".to_owned(),
-            epoch: "e".to_owned(),
-            uptime_ms: 125_000,
-            database_kind: "sqlite".to_owned(),
-            schema_version: 3,
-            counts,
+        Page {
+            daemon: Daemon {
+                version: "0.1.0".to_owned(),
+                epoch: "e".to_owned(),
+                uptime_ms: 125_000,
+                database_kind: "sqlite".to_owned(),
+                schema_version: 3,
+                counts,
+            },
+            endpoint: Endpoint {
+                version: 1,
+                pid: 7,
+                url: Some("ws://127.0.0.1:9/rpc".to_owned()),
+                socket: "/r/srvd.sock".into(),
+                token_file: "/r/token".into(),
+                epoch: "e".to_owned(),
+            },
+            bundles,
+            accounts: Accounts { accounts, corrupt: Vec::new() },
+            sessions: Vec::new(),
         }
     }
 
-    fn endpoint() -> Endpoint {
-        Endpoint {
-            version: 1,
-            pid: 7,
-            url: Some("ws://127.0.0.1:9/rpc".to_owned()),
-            socket: "/r/srvd.sock".into(),
-            token_file: "/r/token".into(),
-            epoch: "e".to_owned(),
-        }
-    }
-
-    const HEAD: &str = "srvd 0.1.0 is running (pid 7, up 2 min, sqlite schema 3)\n  ws://127.0.0.1:9/rpc\n  /r/srvd.sock\n\n";
+    const HEAD: &str = "srvd 0.1.0 is running (pid 7, up 2 min, sqlite schema 3) at /r/srvd.sock\n\n";
 
     #[test]
     fn an_empty_daemon_says_what_to_do_first() {
-        let (daemon, endpoint) = (daemon(), endpoint());
-        let accounts = Accounts { accounts: Vec::new(), corrupt: Vec::new() };
-        let page = Page {
-            daemon: &daemon,
-            endpoint: &endpoint,
-            bundles: Vec::new(),
-            accounts,
-            sessions: Vec::new(),
-        };
         let expect = "Nobody is logged in yet. Log in with: srvd login PROVIDER   (see: srvd providers)";
-        assert_eq!(page.draw(&ui(None), 0), format!("{HEAD}{expect}"));
+        assert_eq!(page(Vec::new(), Vec::new()).draw(&ui(None), 0), format!("{HEAD}{expect}"));
     }
 
     #[test]
-    fn the_page_shows_who_is_where_and_what_to_do() {
-        let (daemon, endpoint) = (daemon(), endpoint());
+    fn what_a_person_has_to_do_stands_below() {
         let mut one = account("codex", Some("a@b.c"), Status::NeedsReauth);
         one.next_step = Some("srvd login codex --bundle b1".to_owned());
-        let accounts = Accounts { accounts: vec![one], corrupt: Vec::new() };
-        let bundles = vec![bundle("work", "codex", Status::NeedsReauth)];
-        let page = Page { daemon: &daemon, endpoint: &endpoint, bundles, accounts, sessions: Vec::new() };
-        let expect = "BUNDLE  PROVIDER  STATUS         ACCOUNT  EXPIRES\n\
-                      work    codex     ! needs login  a@b.c    in 1 h\n\n\
-                      codex a@b.c: needs login -> srvd login codex --bundle b1";
-        assert_eq!(page.draw(&ui(None), 0), format!("{HEAD}{expect}"));
+        one.bound_to = vec!["b1".to_owned()];
+        let mut loose = account("openai", None, Status::Invalid);
+        loose.bound_to.clear();
+        let page = page(vec![one, loose], vec![bundle("work", "codex", Status::NeedsReauth)]);
+        let expect = |arrow: &str, mark: &str| {
+            format!(
+                "{HEAD}BUNDLE  CODEX\nwork    {mark} a@b.c, not looked at\n{mark} needs you to log in\n\n\
+                 {mark} codex in work (a@b.c): needs you to log in\n    {arrow} srvd login codex --bundle b1\n\n\
+                 In no bundle: openai Name"
+            )
+        };
+        assert_eq!(page.draw(&ui(None), 0), expect("→", "!"));
+        assert_eq!(page.draw(&Ui { unicode: false, ..ui(None) }, 0), expect(">", "!"));
+    }
+
+    #[test]
+    fn only_what_needs_somebody_is_a_step() {
+        let check = |status: Status, expect: Option<&str>| {
+            let mut one = account("codex", Some("a@b.c"), status);
+            one.status_reason = Some("why\u{1b}".to_owned());
+            let page = page(Vec::new(), Vec::new());
+            assert_eq!(page.next_step(&one, &ui(None)).as_deref(), expect, "{status:?}");
+        };
+        check(Status::Valid, None);
+        check(Status::Expired, None);
+        check(Status::NeedsReauth, Some("! codex in b1, gone (a@b.c): why\u{fffd}"));
+        check(Status::Invalid, Some("✗ codex in b1, gone (a@b.c): why\u{fffd}"));
+        check(Status::Unknown, Some("? codex in b1, gone (a@b.c): why\u{fffd}"));
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_answer_is_told_from_none() {
+        let failure = silent(Some(7), 10);
+        assert_eq!(failure.code(), 69);
+        assert_eq!(
+            failure.render(),
+            "srvd: the daemon (pid 7) does not answer: nothing came in 10 s\n\
+             hint: it is stopped, or very busy: see its log, and: srvd doctor"
+        );
+        assert!(
+            silent(None, 1).render().starts_with("srvd: the daemon does not answer: nothing came in 1 s\n")
+        );
     }
 }

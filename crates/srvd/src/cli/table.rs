@@ -22,6 +22,18 @@ pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<
     lines.join("\n")
 }
 
+/// A mark for a status alone, and what it means.
+pub(super) fn mark(status: Status, ui: &Ui) -> (&'static str, &'static str) {
+    let (mark, ascii, meaning) = match status {
+        Status::Valid => ("✓", "+", "valid"),
+        Status::Expired => ("↻", "~", "expired, renews itself"),
+        Status::NeedsReauth => ("!", "!", "needs you to log in"),
+        Status::Invalid => ("✗", "x", "refused"),
+        Status::Unknown => ("?", "?", "cannot tell"),
+    };
+    (if ui.unicode { mark } else { ascii }, meaning)
+}
+
 /// A mark and a word for a status.
 pub(super) fn status(status: Status) -> &'static str {
     match status {
@@ -61,7 +73,7 @@ pub(super) mod tests {
     /// A person's terminal of this width, or none.
     pub(crate) fn ui(columns: Option<u16>) -> Ui {
         let screen = columns.map(|columns| Screen { columns, rows: 50, styled: false });
-        Ui { types: columns.is_some(), stdout: screen, stderr: screen, seat: Seat::Console }
+        Ui { types: columns.is_some(), stdout: screen, stderr: screen, seat: Seat::Console, unicode: true }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Ui {
     pub(super) stderr: Option<Screen>,
     /// Where the person sits.
     pub(super) seat: Seat,
+    /// Whether more than ASCII can be shown.
+    pub(super) unicode: bool,
 }
 
 /// A terminal's size and abilities.
@@ -52,6 +54,7 @@ impl Ui {
             stdout: screen(io::stdout().is_terminal(), &io::stdout()),
             stderr: screen(io::stderr().is_terminal(), &io::stderr()),
             seat: Seat::of(environment),
+            unicode: speaks_unicode(environment, io::stdout().is_terminal()),
         }
     }
 
@@ -114,6 +117,16 @@ impl Seat {
     }
 }
 
+/// By the locale's variables, in the order of their strength (locale(7)). Without any, a terminal is taken for an old
+/// one, and a file for UTF-8.
+fn speaks_unicode(environment: &Environment, terminal: bool) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.text(name));
+    locale.map_or(!terminal, |locale| {
+        let locale = locale.to_ascii_uppercase();
+        locale.contains("UTF-8") || locale.contains("UTF8")
+    })
+}
+
 /// The text without anything that would move the cursor, change colours or turn the direction of writing around:
 /// names, addresses and error texts come from other programs and from the network.
 pub(super) fn plain(text: &str) -> String {
@@ -141,6 +154,20 @@ mod tests {
         );
         assert_eq!(plain_line("one\ntwo"), "one two");
         assert_eq!(plain("Zoë 漢字 ✓"), "Zoë 漢字 ✓");
+    }
+
+    #[test]
+    fn the_locale_says_what_can_be_shown() {
+        let check = |vars: &[(&'static str, &str)], terminal, expect| {
+            let environment = Environment::of(vars.iter().map(|(name, value)| (*name, (*value).to_owned())));
+            assert_eq!(speaks_unicode(&environment, terminal), expect, "{vars:?} {terminal}");
+        };
+        check(&[("LANG", "de_DE.UTF-8")], true, true);
+        check(&[("LC_CTYPE", "UTF-8"), ("LANG", "C")], true, true);
+        check(&[("LC_ALL", "C"), ("LANG", "en_US.utf8")], true, false);
+        check(&[("LANG", "de_DE@euro")], false, false);
+        check(&[], true, false);
+        check(&[], false, true);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `srvd providers check`: starts each login of each installed CLI up to the point where a person is needed.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::Ui;
 use crate::config::Config;
 use crate::environment::Environment;
+use crate::scratch::Scratch;
 
 /// How long a CLI may take to tell its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ pub(crate) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::io)?;
     let reports = runtime.block_on(async {
         let mut interrupt = Interrupt::listen()?;
-        let scratch = Scratch::make(environment).map_err(cannot_create)?;
+        let scratch = Scratch::make(environment, "srvd-check").map_err(cannot_create)?;
         let checker = Checker::new(config, registry, &scratch, Duration::from_secs(args.wait))?;
         tokio::select! {
             reports = checker.all(&chosen, ui) => Ok(reports),
@@ -97,32 +97,6 @@ fn cannot_create(error: io::Error) -> Failure {
     Failure::new(code::CANNOT_CREATE, format!("cannot create a temporary directory: {error}"))
 }
 
-/// A directory of this check alone, which goes with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn make(environment: &Environment) -> io::Result<Self> {
-        let parent = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
-        let path = parent.join(format!("srvd-check-{}", uuid::Uuid::new_v4().simple()));
-        // It must be new: what somebody else put there is not used.
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
-
-    fn directory(&self, name: &str) -> io::Result<PathBuf> {
-        let path = self.0.join(name);
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is in the temporary directory, where it may stay.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Takes no login.
 struct Refusing;
 
@@ -158,13 +132,13 @@ impl<'a> Checker<'a> {
         scratch: &'a Scratch,
         wait: Duration,
     ) -> Result<Self, Failure> {
-        let shims = boot::shims::install(&scratch.0).map_err(cannot_create)?;
+        let shims = boot::shims::install(scratch.root()).map_err(cannot_create)?;
         let environment = shims.apply(boot::child_env(config));
         let spawner = Spawner::new(
             SpawnerConfig {
                 environment: environment.clone(),
                 browser: Some(shims.browser()),
-                shared: scratch.0.join("shared"),
+                shared: scratch.path("shared"),
                 limits: SpawnLimits::default(),
                 clock: Arc::new(now),
                 guard: None,
@@ -259,7 +233,7 @@ impl<'a> Checker<'a> {
             provider,
             program,
             environment: &self.environment,
-            shared: &self.scratch.0.join("shared"),
+            shared: &self.scratch.path("shared"),
             timeout: VERSION_TIMEOUT,
         };
         question.ask().await

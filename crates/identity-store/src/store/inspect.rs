@@ -1,0 +1,174 @@
+//! Looking at a database that nobody may change: what it is, whose key it has, and what it holds.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePoolOptions;
+
+use super::check;
+use super::instances::DEFAULT_PROVIDER;
+use crate::db::{Held, Pools, Tx, sql, sqlite_options};
+use crate::{DatabaseUrl, KeyId, Keyring, OpenError, SecretRef, StoreError};
+
+/// What a database says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The newest migration that was applied; `None` when there is no schema yet.
+    pub schema: Option<i64>,
+    /// The newest migration that this build knows.
+    pub known: i64,
+    /// Whether the given key is the database's.
+    pub key: KeyFit,
+    /// What it holds, where its schema is the one of this build.
+    pub contents: Option<Contents>,
+}
+
+/// Whether a key is a database's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFit {
+    /// No key was given, or the schema is not one that this build can read keys from.
+    Unasked,
+    /// It opens everything that is sealed.
+    Fits,
+    /// It is another one.
+    Wrong {
+        /// The key of the database.
+        database: KeyId,
+        /// The key that was given.
+        given: KeyId,
+    },
+}
+
+/// What a database holds, as far as directories on this machine belong to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Ids of all bundles, in order.
+    pub bundles: Vec<String>,
+    /// Ids of bundles that logins are under way for.
+    pub expected: Vec<String>,
+    /// Providers that some bundle binds, in order.
+    pub bound: Vec<String>,
+    /// Providers whose own login was adopted, in order.
+    pub adopted: Vec<String>,
+    /// Providers whose own login is not to be adopted again, in order.
+    pub declined: Vec<String>,
+}
+
+/// Looks at a database through a connection that cannot write. `None` when there is no database yet.
+///
+/// # Errors
+/// [`OpenError::Corrupt`] when it is not one of this program, else as for [`Store::open`](super::Store::open).
+pub async fn inspect(
+    url: &DatabaseUrl,
+    keyring: Option<&Keyring>,
+    patience: Duration,
+) -> Result<Option<Inspection>, OpenError> {
+    match (url.path(), url.postgres()) {
+        (Some(path), _) => inspect_file(path, keyring, patience).await,
+        (None, Some(options)) => {
+            let pools = Pools::postgres(options, patience);
+            let inspected = async {
+                let mut tx = pools.snapshot().await?;
+                read(&mut tx, pools.newest_schema(), keyring).await
+            };
+            let inspected = inspected.await;
+            pools.close().await;
+            inspected.map(Some)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+async fn inspect_file(
+    path: &Path,
+    keyring: Option<&Keyring>,
+    patience: Duration,
+) -> Result<Option<Inspection>, OpenError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == 0 => return Ok(None),
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(corrupt(path, "it is not a file")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Err(OpenError::Permission { path: path.to_owned(), source });
+        }
+        Err(source) => return Err(OpenError::Unavailable(source.into())),
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // Without a log nobody has the file open, and then not even the files beside it need to be made for reading it.
+    let alone = !Path::new(&log).exists();
+    let options = sqlite_options(path).busy_timeout(patience).read_only(true).immutable(alone);
+    let pool =
+        SqlitePoolOptions::new().max_connections(1).acquire_timeout(patience).connect_lazy_with(options);
+    let inspected = async {
+        let mut tx = Tx::Sqlite(Held::Reader(pool.acquire().await.map_err(StoreError::from)?));
+        let (tables,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM sqlite_master")?;
+        if tables > 0 && check::schema_version(&mut tx).await?.is_none() {
+            return Err(corrupt(path, "it is a database of another program"));
+        }
+        read(&mut tx, Pools::sqlite(path, patience).newest_schema(), keyring).await
+    };
+    let inspected = inspected.await;
+    pool.close().await;
+    inspected.map(Some).map_err(|error| match error {
+        OpenError::Corrupt { reason, .. } => corrupt(path, &reason),
+        other => other,
+    })
+}
+
+async fn read(tx: &mut Tx, known: i64, keyring: Option<&Keyring>) -> Result<Inspection, OpenError> {
+    let schema = check::schema_version(tx).await?;
+    let readable = schema.is_some_and(|schema| (1..=known).contains(&schema));
+    let key = match keyring {
+        Some(keyring) if readable => match check::verify(tx, known, keyring).await {
+            Ok(()) => KeyFit::Fits,
+            Err(OpenError::WrongKey { database_key_id, given_key_id }) => {
+                KeyFit::Wrong { database: database_key_id, given: given_key_id }
+            }
+            Err(error) => return Err(error),
+        },
+        _ => KeyFit::Unasked,
+    };
+    let contents = if schema == Some(known) { Some(contents(tx).await?) } else { None };
+    Ok(Inspection { schema, known, key, contents })
+}
+
+async fn contents(tx: &mut Tx) -> Result<Contents, StoreError> {
+    let first = |rows: Vec<(String,)>| rows.into_iter().map(|(text,)| text).collect();
+    let bundles = sql!(all, (String,), tx, "SELECT id FROM identity_bundles ORDER BY id")?;
+    let expected = sql!(
+        all,
+        (String,),
+        tx,
+        "SELECT target_bundle FROM login_sessions WHERE ended_at IS NULL AND target_bundle IS NOT NULL",
+    )?;
+    let bound =
+        sql!(all, (String,), tx, "SELECT DISTINCT provider FROM identity_bindings ORDER BY provider")?;
+    let declined = sql!(
+        all,
+        (String,),
+        tx,
+        "SELECT subject FROM tombstones WHERE kind = $1 ORDER BY subject",
+        DEFAULT_PROVIDER,
+    )?;
+    let references =
+        sql!(all, (String, String), tx, "SELECT provider, secret_ref FROM accounts ORDER BY provider")?;
+    let adopted = references.into_iter().filter(|(_, reference)| is_adopted(reference));
+    Ok(Contents {
+        bundles: first(bundles),
+        expected: first(expected),
+        bound: first(bound),
+        adopted: adopted.map(|(provider, _)| provider).collect(),
+        declined: first(declined),
+    })
+}
+
+/// A reference that cannot be read is none of an adopted account.
+fn is_adopted(reference: &str) -> bool {
+    matches!(reference.parse(), Ok(SecretRef::ConfigDir { adopted: true, .. }))
+}
+
+fn corrupt(path: &Path, reason: &str) -> OpenError {
+    OpenError::Corrupt { path: path.to_owned(), reason: reason.to_owned() }
+}

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use identity_store::{
+    AdoptedLogins, Contents, DatabaseKind, DatabaseUrl, Inspection, KeyFit, OpenError, OwnLogin, Target,
+    inspect,
+};
+
+use crate::harness::{Fixture, NOW, api_key, keyring, new_session, provider, run_local};
+
+crate::harness::on_both![what_it_holds_is_told, a_wrong_key_is_told_and_a_newer_schema_hides_the_rest];
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn look(f: &Fixture, key: Option<&str>) -> Inspection {
+    let url: DatabaseUrl = f.place.url.parse().unwrap();
+    inspect(&url, key.map(keyring).as_ref(), PATIENCE).await.unwrap().unwrap()
+}
+
+async fn what_it_holds_is_told(f: Fixture) {
+    let bundle = f.bundle("One").await.id;
+    f.store.save_api_key(api_key(Target::Existing(bundle.clone()), "sk-1")).await.unwrap();
+    f.store.insert_session(new_session(Some("coming"))).await.unwrap();
+    let own = OwnLogin {
+        provider: provider("claude"),
+        dir: "/home/u/.claude".into(),
+        provider_name: "Claude Code".into(),
+        email: None,
+        subject: None,
+        expires_at: None,
+        login_deadline_at: None,
+    };
+    let AdoptedLogins { outcomes, .. } = f.store.adopt_logins(vec![own], NOW).await.unwrap();
+    let known = f.store.schema_version().await.unwrap();
+    let expect = |key, declined: &[&str], adopted: &[&str], bound: &[&str], bundles: &[&str]| Inspection {
+        schema: Some(known),
+        known,
+        key,
+        contents: Some(Contents {
+            bundles: bundles.iter().map(ToString::to_string).collect(),
+            expected: vec!["coming".to_owned()],
+            bound: bound.iter().map(ToString::to_string).collect(),
+            adopted: adopted.iter().map(ToString::to_string).collect(),
+            declined: declined.iter().map(ToString::to_string).collect(),
+        }),
+    };
+    let mut bundles = vec!["blank", "default", bundle.as_str()];
+    bundles.sort_unstable();
+    // While it is open, and after it was closed.
+    let before = expect(KeyFit::Fits, &[], &["claude"], &["claude", "openai"], &bundles);
+    assert_eq!(look(&f, Some("one")).await, before);
+    let adopted = outcomes.into_iter().next().unwrap().unwrap();
+    f.store.delete_account(&adopted.account, NOW).await.unwrap();
+    f.store.close().await;
+    let files = || match f.place.kind {
+        DatabaseKind::Sqlite => std::fs::read_dir(f.place.directory()).unwrap().count(),
+        DatabaseKind::Postgres => 0,
+    };
+    let (there, bytes) = (files(), std::fs::read(f.place.file()).ok());
+    let after = expect(KeyFit::Unasked, &["claude"], &[], &["openai"], &bundles);
+    assert_eq!(look(&f, None).await, after);
+    assert_eq!((files(), std::fs::read(f.place.file()).ok()), (there, bytes));
+}
+
+async fn a_wrong_key_is_told_and_a_newer_schema_hides_the_rest(f: Fixture) {
+    f.store.close().await;
+    let (database, given) = (keyring("one").key_id(), keyring("two").key_id());
+    assert_eq!(look(&f, Some("two")).await.key, KeyFit::Wrong { database, given });
+    let known = look(&f, None).await.known;
+    f.place.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
+    let newer = Inspection { schema: Some(99), known, key: KeyFit::Unasked, contents: None };
+    assert_eq!(look(&f, Some("two")).await, newer);
+}
+
+#[tokio::test]
+async fn what_is_no_database_of_ours_is_left_alone() {
+    run_local(async |f: Fixture| {
+        let check = async |name: &str, text: Option<&[u8]>| {
+            let path = f.place.directory().join(name);
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let result = inspect(&DatabaseUrl::sqlite(&path), None, PATIENCE).await;
+            assert_eq!(std::fs::read(&path).ok().as_deref(), text, "{name}");
+            result
+        };
+        assert_eq!(check("absent", None).await.unwrap(), None);
+        assert_eq!(check("empty", Some(b"")).await.unwrap(), None);
+        let strange = check("strange", Some(&[b'x'; 4096])).await;
+        assert!(
+            matches!(&strange, Err(OpenError::Corrupt { path, .. }) if path.ends_with("strange")),
+            "{strange:?}"
+        );
+    })
+    .await;
+}

@@ -1,0 +1,278 @@
+//! `srvd doctor`: the checkup, for people and for programs.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::client::Connection;
+use super::failure::{Failure, code};
+use super::interrupt::Interrupt;
+use super::ui::{Ui, plain_line};
+use crate::api::daemon::Info;
+use crate::config::{Config, ConfigError};
+use crate::doctor::{self, Answer, Finding, Severity};
+use crate::endpoint::Endpoint;
+use crate::environment::Environment;
+
+/// How long a daemon may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How wide a text is where no terminal says.
+const WIDTH: usize = 100;
+
+/// `srvd doctor`.
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    /// Print JSON: {"findings": [...]}
+    #[arg(long)]
+    json: bool,
+    /// Repair what is safe to repair, and say what was done
+    ///
+    /// Modes of srvd's own files and directories, missing directories of its own, and what a daemon that is gone told
+    /// its clients. It deletes no credential, touches none of your own CLIs' directories and ends no process.
+    #[arg(long)]
+    fix: bool,
+}
+
+/// Everything that was found, the gravest first.
+#[derive(Serialize)]
+struct Findings<'a> {
+    findings: &'a [Finding],
+}
+
+/// Looks, repairs when asked to and looks again, and prints what there is to say.
+pub(super) async fn run(
+    args: &DoctorArgs,
+    config: Result<Config, ConfigError>,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen()?;
+    let findings = tokio::select! {
+        findings = look(args, config, environment, ui) => findings,
+        code = interrupt.next() => return Err(Failure::silent(code)),
+    };
+    if args.json {
+        ui.json(&Findings { findings: &findings })?;
+    } else {
+        ui.result(&render(&findings, args.fix, ui))?;
+    }
+    if findings.iter().any(Finding::is_error) { Err(Failure::silent(code::FAILED)) } else { Ok(()) }
+}
+
+async fn look(
+    args: &DoctorArgs,
+    config: Result<Config, ConfigError>,
+    environment: &Environment,
+    ui: &Ui,
+) -> Vec<Finding> {
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return doctor::without_configuration(&error),
+    };
+    if ui.stderr.is_some() && !args.json {
+        ui.note("looking around, which takes a few seconds ...");
+    }
+    let mut findings = doctor::examine(&config, environment, ask(&config).await).await;
+    if args.fix && doctor::repair(&mut findings) {
+        let again = doctor::examine(&config, environment, ask(&config).await).await;
+        return doctor::after_repair(findings, again);
+    }
+    findings
+}
+
+/// Asks the daemon who it is.
+async fn ask(config: &Config) -> Answer {
+    let asked = async { Connection::open(config).await?.call(&Info {}).await };
+    let named = Endpoint::read(&config.runtime_dir).map(|endpoint| endpoint.socket);
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Err(_) => Answer::Silent,
+        Ok(Ok(daemon)) => Answer::Runs {
+            version: daemon.version,
+            schema: daemon.schema_version,
+            live_sessions: daemon.counts.live_sessions,
+        },
+        Ok(Err(failure)) => {
+            let mut sockets = named.into_iter().chain([config.socket()]);
+            if sockets.any(|socket| failure == Failure::no_daemon(&socket)) {
+                Answer::Nobody
+            } else {
+                Answer::Failed(failure.message().to_owned())
+            }
+        }
+    }
+}
+
+/// What needs somebody as blocks, what is well as lines, and a sum at the end.
+fn render(findings: &[Finding], fixing: bool, ui: &Ui) -> String {
+    let width = ui.stdout.map_or(WIDTH, |screen| usize::from(screen.columns));
+    let is_well = |finding: &&Finding| finding.severity == Severity::Ok && finding.fixed.is_none();
+    let mut parts: Vec<String> = findings
+        .iter()
+        .filter(|finding| !is_well(finding))
+        .map(|finding| block(finding, width, ui))
+        .collect();
+    let well: Vec<String> = findings.iter().filter(is_well).map(|finding| line(finding, width, ui)).collect();
+    if !well.is_empty() {
+        parts.push(well.join("\n"));
+    }
+    parts.push(sum(findings, fixing));
+    parts.join("\n\n")
+}
+
+fn mark(severity: Severity, ui: &Ui) -> &'static str {
+    match (severity, ui.unicode) {
+        (Severity::Error, true) => "✗ error: ",
+        (Severity::Error, false) => "x error: ",
+        (Severity::Warning, _) => "! warning: ",
+        (Severity::Note, true) => "· note: ",
+        (Severity::Note, false) => "- note: ",
+        (Severity::Ok, true) => "✓ ",
+        (Severity::Ok, false) => "+ ",
+    }
+}
+
+fn line(finding: &Finding, width: usize, ui: &Ui) -> String {
+    let detail = if finding.detail.is_empty() { String::new() } else { format!(": {}", finding.detail) };
+    folded(mark(Severity::Ok, ui), &format!("{}{detail}", finding.title), width)
+}
+
+fn block(finding: &Finding, width: usize, ui: &Ui) -> String {
+    let arrow = if ui.unicode { "    → " } else { "    -> " };
+    let head = if finding.fixed == Some(true) { mark(Severity::Ok, ui) } else { mark(finding.severity, ui) };
+    let repaired = if finding.fixed == Some(true) { "repaired: " } else { "" };
+    let mut lines = vec![folded(head, &format!("{repaired}{}", finding.title), width)];
+    let texts = [&finding.detail, &finding.meaning];
+    lines.extend(texts.into_iter().filter(|text| !text.is_empty()).map(|text| folded("    ", text, width)));
+    if let Some(error) = &finding.fix_error {
+        lines.push(folded("    ", &format!("It could not be repaired: {error}"), width));
+    }
+    if let Some(fix) = &finding.fix {
+        let by_itself = match finding.fixed {
+            Some(true) => "   (done)",
+            None if finding.fixable => "   (srvd doctor --fix does it)",
+            _ => "",
+        };
+        lines.push(folded(arrow, &format!("{fix}{by_itself}"), width));
+    }
+    lines.join("\n")
+}
+
+fn sum(findings: &[Finding], fixing: bool) -> String {
+    let count = |severity: Severity| {
+        findings.iter().filter(|finding| finding.severity == severity && finding.fixed != Some(true)).count()
+    };
+    let plural = |number: usize, word: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        more => Some(format!("{more} {word}s")),
+    };
+    let repaired = findings.iter().filter(|finding| finding.fixed == Some(true)).count();
+    let found: Vec<String> = [
+        plural(count(Severity::Error), "error"),
+        plural(count(Severity::Warning), "warning"),
+        plural(count(Severity::Note), "note"),
+        (repaired > 0).then(|| format!("{repaired} repaired")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match (found.is_empty(), fixing && repaired == 0) {
+        (true, _) => "Everything is as it should be.".to_owned(),
+        (false, true) => format!("{}. There was nothing to repair.", found.join(", ")),
+        (false, false) => format!("{}.", found.join(", ")),
+    }
+}
+
+/// A text after its head, in lines of at most `width` characters; those after the first stand under the text. A word
+/// that is longer, such as a path, stays whole.
+fn folded(head: &str, text: &str, width: usize) -> String {
+    let indent = head.chars().count();
+    let (mut lines, mut column) = (head.to_owned(), indent);
+    for word in plain_line(text).split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            lines = format!("{}\n{:indent$}", lines.trim_end(), "");
+            column = indent;
+        } else if column > indent {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::ui;
+    use super::*;
+
+    fn finding(severity: Severity, title: &str) -> Finding {
+        Finding::new(title, severity, title, "the detail", "What it means.").fix("do this")
+    }
+
+    /// The same finding after a change.
+    fn but(mut finding: Finding, change: impl FnOnce(&mut Finding)) -> Finding {
+        change(&mut finding);
+        finding
+    }
+
+    #[test]
+    fn the_grave_is_told_at_length_and_the_rest_in_a_line() {
+        let well = but(finding(Severity::Ok, "Well"), |finding| {
+            finding.meaning.clear();
+            finding.fix = None;
+        });
+        let findings = [
+            finding(Severity::Error, "Broken"),
+            but(finding(Severity::Warning, "Open"), |finding| finding.fixable = true),
+            well.clone(),
+            but(well, |finding| finding.detail.clear()),
+        ];
+        assert_eq!(
+            render(&findings, false, &ui(Some(80))),
+            "✗ error: Broken\n    the detail\n    What it means.\n    → do this\n\n\
+             ! warning: Open\n    the detail\n    What it means.\n    → do this   (srvd doctor --fix does it)\n\n\
+             ✓ Well: the detail\n✓ Well\n\n\
+             1 error, 1 warning."
+        );
+        let plain = Ui { unicode: false, ..ui(None) };
+        assert_eq!(
+            render(&findings[..1], true, &plain),
+            "x error: Broken\n    the detail\n    What it means.\n    -> do this\n\n1 error. There was nothing to repair."
+        );
+        assert_eq!(
+            render(&findings[2..3], false, &plain),
+            "+ Well: the detail\n\nEverything is as it should be."
+        );
+    }
+
+    #[test]
+    fn a_repair_says_what_was_done_or_why_not() {
+        let done = but(finding(Severity::Error, "Open"), |finding| {
+            finding.fixable = true;
+            finding.fixed = Some(true);
+        });
+        let failed = but(finding(Severity::Error, "Shut"), |finding| {
+            finding.fixable = true;
+            finding.fixed = Some(false);
+            finding.fix_error = Some("no".to_owned());
+        });
+        assert_eq!(
+            render(&[done, failed], true, &ui(None)),
+            "✓ repaired: Open\n    the detail\n    What it means.\n    → do this   (done)\n\n\
+             ✗ error: Shut\n    the detail\n    What it means.\n    It could not be repaired: no\n    → do this\n\n\
+             1 error, 1 repaired."
+        );
+    }
+
+    #[test]
+    fn lines_are_folded_between_words_only() {
+        let check = |text: &str, width, expect: &str| assert_eq!(folded("* ", text, width), expect);
+        check("one two three", 9, "* one two\n  three");
+        check("/a/very/long/path x", 6, "* /a/very/long/path\n  x");
+        check("a\u{1b}b\nc", 80, "* a\u{fffd}b c");
+        check("", 80, "* ");
+    }
+}

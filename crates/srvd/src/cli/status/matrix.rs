@@ -1,0 +1,206 @@
+//! Bundles by providers, in as many words as the terminal has room for.
+
+use crate::api::account::Account;
+use crate::api::bundle::{Binding, Bundle};
+use crate::cli::list::who;
+use crate::cli::table;
+use crate::cli::ui::{Screen, Ui, plain_line};
+
+/// What stands in the table for one account of a bundle.
+struct Cell<'a> {
+    mark: &'static str,
+    account: Option<&'a Account>,
+    binding: &'a Binding,
+    now: i64,
+}
+
+impl Cell<'_> {
+    fn age(&self) -> String {
+        match self.account.and_then(|account| account.checked_at) {
+            Some(at) => table::when(Some(at.min(self.now.saturating_sub(1))), self.now),
+            None => "not looked at".to_owned(),
+        }
+    }
+
+    fn full(&self) -> String {
+        let who = self.account.map_or_else(|| self.binding.account_id.clone(), who);
+        format!("{} {}, {}", self.mark, plain_line(&who), self.age())
+    }
+
+    fn short(&self) -> String {
+        format!("{} {}", self.mark, self.age())
+    }
+}
+
+/// Draws it with the marks' meanings below: one column for each provider that occurs, with the accounts' names where
+/// there is room, else without; and where there is not even room for that, a list.
+pub(super) fn draw<'a>(bundles: &'a [Bundle], accounts: &'a [Account], ui: &Ui, now: i64) -> String {
+    let mut providers: Vec<&str> = bundles.iter().flat_map(|bundle| &bundle.bindings).map(provider).collect();
+    providers.sort_unstable();
+    providers.dedup();
+    let cell = |binding: &'a Binding| Cell {
+        mark: table::mark(binding.status, ui).0,
+        account: accounts.iter().find(|account| account.id == binding.account_id),
+        binding,
+        now,
+    };
+    let shown = || bundles.iter().filter(|bundle| !bundle.is_blank);
+    let wide = |say: fn(&Cell<'a>) -> String| {
+        let header: Vec<String> = std::iter::once("BUNDLE".to_owned())
+            .chain(providers.iter().map(|id| id.to_uppercase()))
+            .collect();
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        let rows = shown().map(|bundle| {
+            let of = |id: &&str| bundle.bindings.iter().find(|binding| binding.provider_id == *id);
+            let cells =
+                providers.iter().map(|id| of(id).map_or_else(|| "-".to_owned(), |found| say(&cell(found))));
+            std::iter::once(bundle.name.clone()).chain(cells).collect()
+        });
+        table::draw(&Ui { stdout: None, ..*ui }, &header, rows)
+    };
+    let fits = |text: &String| {
+        let width = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+        ui.stdout.is_none_or(|screen| width <= usize::from(screen.columns))
+    };
+    let list = || {
+        let longest = providers.iter().map(|id| id.len()).max().unwrap_or_default();
+        let entries = shown().map(|bundle| {
+            let lines = bundle.bindings.iter().map(|binding| {
+                let cell = cell(binding);
+                let said = cell.full();
+                let rest = said.strip_prefix(cell.mark).unwrap_or(&said);
+                format!("\n  {} {:longest$} {rest}", cell.mark, binding.provider_id)
+            });
+            let lines: String = if bundle.bindings.is_empty() { "\n  -".to_owned() } else { lines.collect() };
+            format!("{}{lines}", plain_line(&bundle.name))
+        });
+        entries.collect::<Vec<_>>().join("\n")
+    };
+    let drawn = Some(wide(Cell::full)).filter(fits).or_else(|| Some(wide(Cell::short)).filter(fits));
+    format!("{}\n{}", drawn.unwrap_or_else(list), legend(bundles, ui))
+}
+
+fn provider(binding: &Binding) -> &str {
+    &binding.provider_id
+}
+
+/// The marks that occur, and what they mean.
+fn legend(bundles: &[Bundle], ui: &Ui) -> String {
+    let bindings = bundles.iter().flat_map(|bundle| &bundle.bindings);
+    let mut marks: Vec<(&str, &str)> = bindings.map(|binding| table::mark(binding.status, ui)).collect();
+    marks.sort_unstable();
+    marks.dedup();
+    let marks: Vec<String> = marks.into_iter().map(|(mark, meaning)| format!("{mark} {meaning}")).collect();
+    let line = marks.join("   ");
+    // What is not fit for one line stands below each other.
+    let fits = |screen: Screen| line.chars().count() <= usize::from(screen.columns);
+    if ui.stdout.is_none_or(fits) { line } else { marks.join("\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Status;
+    use crate::cli::list::tests::{account, bundle};
+    use crate::cli::table::tests::ui;
+
+    const NOW: i64 = 10_000_000;
+
+    fn world() -> (Vec<Bundle>, Vec<Account>) {
+        let mut accounts = Vec::new();
+        let mut make = |id: &str, provider: &str, email: &str, status: Status, ago: Option<i64>| {
+            let mut account = account(provider, Some(email), status);
+            account.id = id.to_owned();
+            account.checked_at = ago.map(|ago| NOW - ago);
+            accounts.push(account);
+            Binding { provider_id: provider.to_owned(), account_id: id.to_owned(), status }
+        };
+        let mut work = bundle("work", "x", Status::Valid);
+        work.bindings = vec![
+            make("1", "claude", "ann@acme.test", Status::Valid, Some(120_000)),
+            make("2", "codex", "ann@acme.test", Status::Expired, Some(7_200_000)),
+        ];
+        let mut home = bundle("home", "x", Status::Valid);
+        home.bindings = vec![
+            make("3", "codex", "a@b.c", Status::NeedsReauth, None),
+            make("4", "gemini", "a@b.c", Status::Invalid, Some(-5)),
+            make("5", "github", "a@b.c", Status::Unknown, Some(5_000)),
+        ];
+        let mut empty = bundle("spare", "x", Status::Valid);
+        empty.bindings.clear();
+        let blank = Bundle { is_blank: true, name: "Blank".to_owned(), ..empty.clone() };
+        (vec![blank, home, empty, work], accounts)
+    }
+
+    fn check(ui: &Ui, expect: &str) {
+        let (bundles, accounts) = world();
+        assert_eq!(draw(&bundles, &accounts, ui, NOW), expect, "{ui:?}");
+    }
+
+    #[test]
+    fn a_wide_terminal_and_a_program_get_all_of_it() {
+        let (bundles, accounts) = world();
+        let drawn = draw(&bundles, &accounts, &ui(None), NOW);
+        assert_eq!(drawn, draw(&bundles, &accounts, &ui(Some(200)), NOW));
+        let rows: Vec<Vec<&str>> = drawn
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                vec!["BUNDLE", "CLAUDE", "CODEX", "GEMINI", "GITHUB"],
+                vec!["home", "-", "! a@b.c, not looked at", "✗ a@b.c, 0 s ago", "? a@b.c, 5 s ago"],
+                vec!["spare", "-", "-", "-", "-"],
+                vec!["work", "✓ ann@acme.test, 2 min ago", "↻ ann@acme.test, 2 h ago", "-", "-"],
+                vec![
+                    "! needs you to log in",
+                    "? cannot tell",
+                    "↻ expired, renews itself",
+                    "✓ valid",
+                    "✗ refused"
+                ],
+            ]
+        );
+    }
+
+    #[test]
+    fn a_narrower_one_leaves_the_names_out() {
+        check(
+            &ui(Some(80)),
+            "\
+BUNDLE  CLAUDE       CODEX            GEMINI     GITHUB
+home    -            ! not looked at  ✗ 0 s ago  ? 5 s ago
+spare   -            -                -          -
+work    ✓ 2 min ago  ↻ 2 h ago        -          -
+! needs you to log in
+? cannot tell
+↻ expired, renews itself
+✓ valid
+✗ refused",
+        );
+    }
+
+    #[test]
+    fn a_narrow_one_gets_a_list_and_an_old_one_gets_ascii() {
+        let old = Ui { unicode: false, ..ui(Some(40)) };
+        check(
+            &old,
+            "\
+home
+  ! codex   a@b.c, not looked at
+  x gemini  a@b.c, 0 s ago
+  ? github  a@b.c, 5 s ago
+spare
+  -
+work
+  + claude  ann@acme.test, 2 min ago
+  ~ codex   ann@acme.test, 2 h ago
+! needs you to log in
++ valid
+? cannot tell
+x refused
+~ expired, renews itself",
+        );
+    }
+}

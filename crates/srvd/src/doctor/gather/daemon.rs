@@ -1,0 +1,82 @@
+//! What a daemon leaves on the disk: where it listens, and that it holds the data directory.
+
+use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use rustix::process::{Pid, test_kill_process};
+
+use crate::config::Config;
+use crate::doctor::facts::{EndpointSeen, LockSeen};
+use crate::endpoint::Endpoint;
+
+pub(super) fn unknown() -> (EndpointSeen, LockSeen) {
+    let late = "it could not be looked at in time";
+    (EndpointSeen::Broken(late.to_owned()), LockSeen::Unknown(late.to_owned()))
+}
+
+pub(super) fn look(config: &Config) -> (EndpointSeen, LockSeen) {
+    (endpoint(&config.runtime_dir), lock(&config.data_dir.join("srvd.lock")))
+}
+
+fn endpoint(runtime: &Path) -> EndpointSeen {
+    match Endpoint::read(runtime) {
+        Ok(endpoint) => EndpointSeen::Of { pid: endpoint.pid, alive: is_alive(endpoint.pid) },
+        Err(error) if error.kind() == ErrorKind::NotFound => EndpointSeen::Absent,
+        Err(error) => EndpointSeen::Broken(error.to_string()),
+    }
+}
+
+/// Whether there is a process of this number, whoever's it is.
+fn is_alive(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
+        return false;
+    };
+    // Another user's process may not be signalled, and is there all the same.
+    matches!(test_kill_process(pid), Ok(()) | Err(rustix::io::Errno::PERM))
+}
+
+/// Tries the lock without keeping it. Where the number in it is a dead process's it is not even tried, so that a daemon
+/// that starts at this very moment is not in the way of a checkup, nor the other way round.
+fn lock(path: &Path) -> LockSeen {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return LockSeen::Free,
+        Err(error) => return LockSeen::Unknown(error.to_string()),
+    };
+    let mut text = String::new();
+    // Without a number the lock itself still tells the truth.
+    let _ = (&mut file).take(32).read_to_string(&mut text);
+    let pid: Option<u32> = text.trim().parse().ok();
+    if pid.is_some_and(|pid| !is_alive(pid)) {
+        return LockSeen::Free;
+    }
+    match file.try_lock_shared() {
+        Ok(()) => LockSeen::Free,
+        Err(TryLockError::WouldBlock) => LockSeen::Held(pid),
+        Err(TryLockError::Error(error)) => LockSeen::Unknown(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::Lock;
+
+    #[test]
+    fn a_lock_is_held_as_long_as_its_daemon_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("srvd.lock");
+        assert_eq!(lock(&path), LockSeen::Free);
+        let held = Lock::acquire(dir.path()).unwrap();
+        assert_eq!(lock(&path), LockSeen::Held(Some(std::process::id())));
+        drop(held);
+        assert_eq!(lock(&path), LockSeen::Free);
+    }
+
+    #[test]
+    fn processes_are_told_from_none() {
+        assert!(is_alive(std::process::id()) && is_alive(1));
+        assert!(!is_alive(0) && !is_alive(u32::MAX) && !is_alive(i32::MAX.unsigned_abs()));
+    }
+}

@@ -1,0 +1,103 @@
+//! The tree of the CLIs' directories: `<bundle id>/<directory name>/...`, read and never changed.
+
+use std::path::{Path, PathBuf};
+
+use auth_spawner::{Proof, Registry};
+use identity_store::Contents;
+
+use super::knows;
+use super::places::node;
+use crate::doctor::facts::{Identities, NodeKind, Unowned};
+
+/// How many entries are looked at: CLIs keep caches and histories there.
+const ENTRIES: usize = 20_000;
+/// How many of a kind are kept.
+const KEPT: usize = 20;
+
+/// Looks at the tree. Without the database's contents nobody can tell which bundles are known.
+pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>) -> Identities {
+    let mut walk = Walk { found: Identities { root: root.to_owned(), ..Identities::default() }, entries: 0 };
+    if std::fs::symlink_metadata(root).is_ok() {
+        walk.enter(root.to_owned(), 0);
+    }
+    let mut found = walk.found;
+    for (path, node) in &found.directories {
+        let depth = path.strip_prefix(root).map_or(0, |below| below.components().count());
+        if node.kind != NodeKind::Directory {
+            continue;
+        }
+        match depth {
+            1 => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if contents.is_some_and(|contents| !knows(contents, &name)) {
+                    found.unowned.push(Unowned { path: path.clone(), logins: logins(path, registry) });
+                }
+            }
+            2 => found.credentials.extend(credentials(path, registry)),
+            _ => {}
+        }
+    }
+    found
+}
+
+struct Walk {
+    found: Identities,
+    entries: usize,
+}
+
+impl Walk {
+    /// Notes what stands at a path, and what is below it. Follows no link.
+    fn enter(&mut self, path: PathBuf, depth: usize) {
+        if self.entries >= ENTRIES {
+            self.found.truncated = true;
+            return;
+        }
+        self.entries += 1;
+        let node = match std::fs::symlink_metadata(&path) {
+            Ok(found) => node(&found),
+            // It went away meanwhile, or nobody lets us look.
+            Err(error) => return self.hidden(path, &error),
+        };
+        if node.uid != rustix::process::geteuid().as_raw() && self.found.foreign.len() < KEPT {
+            self.found.foreign.push((path.clone(), node.uid));
+        }
+        if depth <= 2 && matches!(node.kind, NodeKind::Directory | NodeKind::Link) {
+            self.found.directories.push((path.clone(), node));
+        }
+        if node.kind != NodeKind::Directory {
+            return;
+        }
+        match std::fs::read_dir(&path) {
+            Ok(entries) => entries.flatten().for_each(|entry| self.enter(entry.path(), depth + 1)),
+            Err(error) => self.hidden(path, &error),
+        }
+    }
+
+    fn hidden(&mut self, path: PathBuf, error: &std::io::Error) {
+        if error.kind() != std::io::ErrorKind::NotFound && self.found.hidden.len() < KEPT {
+            self.found.hidden.push((path, error.to_string()));
+        }
+    }
+}
+
+/// The credential files of the CLI whose directory this is.
+fn credentials(dir: &Path, registry: &Registry) -> Vec<(PathBuf, crate::doctor::facts::Node)> {
+    let name = dir.file_name().unwrap_or_default();
+    let clis = registry.iter().filter_map(|provider| provider.cli.as_ref());
+    clis.filter(|cli| name == cli.config_dir.name.as_str())
+        .flat_map(|cli| cli.credential.iter().map(|file| cli.config_dir.inside(dir).join(&file.path)))
+        .filter_map(|path| std::fs::symlink_metadata(&path).ok().map(|found| (path, node(&found))))
+        .collect()
+}
+
+/// The providers that a login lies below a bundle's directory of.
+fn logins(bundle: &Path, registry: &Registry) -> Vec<String> {
+    let holds = |cli: &auth_spawner::Cli| {
+        matches!(
+            auth_spawner::prove(cli, &bundle.join(&cli.config_dir.name)),
+            Proof::LoggedIn(_) | Proof::Unreadable { .. }
+        )
+    };
+    let providers = registry.iter().filter(|provider| provider.cli.as_ref().is_some_and(holds));
+    providers.map(|provider| provider.id.clone()).collect()
+}

@@ -1,0 +1,161 @@
+//! Looking at the machine. Each look ends in a time of its own; what takes longer is reported as not looked at.
+
+mod daemon;
+mod identities;
+mod places;
+mod programs;
+mod surroundings;
+
+use std::path::Path;
+use std::time::Duration;
+
+use auth_spawner::Registry;
+use identity_store::{Contents, Keyring};
+
+use super::facts::{Answer, Daemon, Database, Facts, Identities, Key, KeyTrouble, Ports, Seen, System};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::with_causes;
+use crate::key::{self, KeySourceError};
+
+/// How long the files of one kind may take: a home on a network that is gone must not hold the checkup.
+const FILES: Duration = Duration::from_secs(10);
+/// How long a database may take.
+const DATABASE: Duration = Duration::from_secs(5);
+
+/// What could not be looked at in time.
+#[derive(Default)]
+struct Unseen(Vec<&'static str>);
+
+impl Unseen {
+    /// Runs what blocks off the runtime's thread; the fallback when it takes too long or breaks off.
+    async fn look<T: Send + 'static>(
+        &mut self,
+        what: &'static str,
+        fallback: T,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        if let Ok(Ok(seen)) = tokio::time::timeout(FILES, tokio::task::spawn_blocking(look)).await {
+            return seen;
+        }
+        self.0.push(what);
+        fallback
+    }
+}
+
+/// Gathers all facts. `registry` is the one to go by, and why it is not the operator's, if so.
+pub(super) async fn gather(
+    config: &Config,
+    environment: &Environment,
+    (registry, trouble): (Registry, Option<String>),
+    answer: Answer,
+) -> Facts {
+    let mut unseen = Unseen::default();
+    let (key, keyring) = key(config, environment, &mut unseen).await;
+    let database = database(config, keyring.as_ref()).await;
+    let contents = match &database {
+        Database::Is(_, inspection) => inspection.contents.clone(),
+        _ => None,
+    };
+
+    let places = {
+        let config = config.clone();
+        unseen.look("your directories", Vec::new(), move || places::look(&config)).await
+    };
+    let identities = {
+        let (root, registry, contents) = (config.identities(), registry.clone(), contents.clone());
+        let look = move || identities::look(&root, &registry, contents.as_ref());
+        unseen.look("the directories of logins", Identities::default(), look).await
+    };
+    let own_logins = {
+        let (home, registry, contents) = (config.home.clone(), registry.clone(), contents.clone());
+        let look = move || surroundings::own_logins(&home, &registry, contents.as_ref());
+        unseen.look("your own logins", Vec::new(), look).await
+    };
+    let ports = {
+        let fixed = programs::fixed_ports(&registry);
+        let numbers: Vec<u16> = fixed.iter().map(|(port, _)| *port).collect();
+        let held =
+            unseen.look("the callback ports", Vec::new(), move || auth_spawner::held_ports(&numbers)).await;
+        Ports { fixed, held }
+    };
+    let daemon = {
+        let seen = config.clone();
+        let fallback = daemon::unknown();
+        let (endpoint, lock) = unseen.look("the daemon's files", fallback, move || daemon::look(&seen)).await;
+        let (socket, runtime, data) = (config.socket(), config.runtime_dir.clone(), config.data_dir.clone());
+        Daemon { endpoint, lock, answer, socket, runtime, data }
+    };
+    let space = {
+        let data = config.data_dir.clone();
+        unseen.look("the disk", None, move || free_bytes(&data)).await
+    };
+    let service = {
+        let (home, environment) = (config.home.clone(), environment.clone());
+        let fallback = surroundings::no_service();
+        unseen.look("the service", fallback, move || surroundings::service(&home, &environment)).await
+    };
+    Facts {
+        system: if cfg!(target_os = "macos") { System::MacOs } else { System::Linux },
+        uid: rustix::process::geteuid().as_raw(),
+        registry: trouble,
+        checked_policy: config.spawn_policy == crate::config::SpawnPolicy::Checked,
+        key,
+        places,
+        database,
+        space,
+        identities,
+        daemon,
+        ports,
+        programs: programs::look(config, environment, &registry).await,
+        variables: surroundings::variables(environment, &registry),
+        own_logins,
+        service,
+        unseen: unseen.0,
+    }
+}
+
+async fn key(config: &Config, environment: &Environment, unseen: &mut Unseen) -> (Key, Option<Keyring>) {
+    let file = key::default_file(&config.config_dir);
+    let seen = {
+        let file = file.clone();
+        unseen.look("the key", Seen::Nothing, move || places::seen(&file, false)).await
+    };
+    let (environment, dir) = (environment.clone(), config.config_dir.clone());
+    let sources = places::key_sources(&environment, &file, &seen);
+    let in_variable = environment.bytes("OAUTH_ENCRYPTION_KEY").is_some();
+    let late = || Err(KeyTrouble::Unusable("it could not be read in time".to_owned()));
+    let loaded = unseen
+        .look("the key", late(), move || {
+            key::load(&environment, &dir).map_err(|error| match error {
+                KeySourceError::Missing(_) => KeyTrouble::Missing,
+                other => KeyTrouble::Unusable(other.to_string()),
+            })
+        })
+        .await;
+    let keyring = loaded.as_ref().ok().cloned();
+    let loaded = loaded.map(|keyring| keyring.key_id().to_string());
+    (Key { sources, in_variable, file, file_seen: seen, loaded }, keyring)
+}
+
+async fn database(config: &Config, keyring: Option<&Keyring>) -> Database {
+    let place = config.database.to_string();
+    let look = identity_store::inspect(&config.database, keyring, DATABASE);
+    match tokio::time::timeout(DATABASE * 2, look).await {
+        Ok(Ok(Some(inspection))) => Database::Is(place, inspection),
+        Ok(Ok(None)) => Database::Absent(place),
+        Ok(Err(error)) => Database::Failed(place, with_causes(&error)),
+        Err(_) => Database::Failed(place, "it did not answer in time".to_owned()),
+    }
+}
+
+/// What is free for us at a path, or at the nearest directory above it that is there.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let found = path.ancestors().find_map(|dir| rustix::fs::statvfs(dir).ok())?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
+/// Whether the database knows a bundle, or expects one from a login that runs.
+fn knows(contents: &Contents, bundle: &str) -> bool {
+    contents.bundles.iter().chain(&contents.expected).any(|id| id == bundle)
+}

@@ -1,0 +1,95 @@
+//! What stands at srvd's own paths.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use crate::config::Config;
+use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
+use crate::endpoint::Endpoint;
+use crate::environment::Environment;
+
+/// Looks at one path; `follow` says whether a link stands for what it leads to.
+pub(super) fn seen(path: &Path, follow: bool) -> Seen {
+    let found = if follow { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+    match found {
+        Ok(found) => Seen::Is(node(&found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Seen::Nothing,
+        Err(error) => Seen::Hidden(error.to_string()),
+    }
+}
+
+pub(super) fn node(found: &std::fs::Metadata) -> Node {
+    let kind = match found.file_type() {
+        kind if kind.is_dir() => NodeKind::Directory,
+        kind if kind.is_file() => NodeKind::File,
+        kind if kind.is_symlink() => NodeKind::Link,
+        _ => NodeKind::Other,
+    };
+    Node { kind, uid: found.uid(), mode: found.permissions().mode() & 0o7777 }
+}
+
+/// All places whose mode and owner matter, the directories first.
+pub(super) fn look(config: &Config) -> Vec<Place> {
+    let place = |id, what, path: std::path::PathBuf, wanted| {
+        // People keep their configuration elsewhere and link to it; the daemon's own directories are no links.
+        let follow = matches!(wanted, Wanted::GuardedDirectory | Wanted::GuardedFile);
+        Place { id, what, seen: seen(&path, follow), path, wanted }
+    };
+    let mut places = vec![
+        place(
+            "config.dir",
+            "The configuration directory",
+            config.config_dir.clone(),
+            Wanted::GuardedDirectory,
+        ),
+        place("data.dir", "The data directory", config.data_dir.clone(), Wanted::PrivateDirectory),
+        place("runtime.dir", "The runtime directory", config.runtime_dir.clone(), Wanted::PrivateDirectory),
+        place("config.file", "The file srvd.toml", config.config_dir.join("srvd.toml"), Wanted::GuardedFile),
+        place(
+            "endpoint.file",
+            "The file endpoint.json",
+            Endpoint::path(&config.runtime_dir),
+            Wanted::PrivateFile,
+        ),
+        place(
+            "token.file",
+            "The file with the daemon's token",
+            config.runtime_dir.join("token"),
+            Wanted::PrivateFile,
+        ),
+    ];
+    let providers = config.config_dir.join("providers.d");
+    if providers.exists() {
+        places.push(place(
+            "config.providers",
+            "The directory providers.d",
+            providers,
+            Wanted::GuardedDirectory,
+        ));
+    }
+    if let Some(path) = config.database.path() {
+        let beside = |ending: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            name.into()
+        };
+        let files = [
+            ("database.file", "The database's file", ""),
+            ("database.wal", "The database's log", "-wal"),
+            ("database.shm", "The database's shared memory", "-shm"),
+        ];
+        places.extend(files.map(|(id, what, ending)| place(id, what, beside(ending), Wanted::PrivateFile)));
+    }
+    places
+}
+
+/// The places that hold a key, in the order in which they are read.
+pub(super) fn key_sources(environment: &Environment, file: &Path, seen: &Seen) -> Vec<String> {
+    let credential = environment.path("CREDENTIALS_DIRECTORY").map(|dir| dir.join("oauth_encryption_key"));
+    let credential = credential.filter(|path| path.exists()).map(|path| path.display().to_string());
+    let named = environment.text("OAUTH_ENCRYPTION_KEY_FILE").map(str::to_owned);
+    let own = matches!(seen, Seen::Is(_)).then(|| file.display().to_string());
+    let variable = environment.bytes("OAUTH_ENCRYPTION_KEY").map(|_| "OAUTH_ENCRYPTION_KEY".to_owned());
+    [credential, named, own, variable].into_iter().flatten().collect()
+}

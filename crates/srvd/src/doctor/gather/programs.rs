@@ -1,0 +1,113 @@
+//! The CLIs on the search path, and what they say of themselves.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_spawner::{ChildEnv, Cli, Provider, Registry, Version, VersionQuestion};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::boot;
+use crate::config::Config;
+use crate::doctor::facts::Program;
+use crate::environment::Environment;
+use crate::scratch::Scratch;
+
+/// How long a CLI may take to tell its version.
+const VERSION: Duration = Duration::from_secs(10);
+/// How long all of them may take; what has not answered by then counts as silent.
+const ALL: Duration = Duration::from_secs(25);
+/// How many are asked at once, and how many of the same name.
+const AT_ONCE: usize = 4;
+const OF_A_NAME: usize = 4;
+
+/// Each fixed port with the names of the providers whose logins need it.
+pub(super) fn fixed_ports(registry: &Registry) -> Vec<(u16, Vec<String>)> {
+    let mut ports: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for provider in registry.iter() {
+        let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes);
+        for port in recipes.flat_map(|recipe| &recipe.callback_ports) {
+            let names = ports.entry(*port).or_default();
+            if !names.contains(&provider.id) {
+                names.push(provider.id.clone());
+            }
+        }
+    }
+    ports.into_iter().collect()
+}
+
+/// Looks for every provider's CLI and asks each program once who it is, in an empty directory and without the
+/// caller's environment.
+pub(super) async fn look(config: &Config, environment: &Environment, registry: &Registry) -> Vec<Program> {
+    let mut programs = Vec::new();
+    let mut questions = Vec::new();
+    for provider in registry.iter() {
+        let Some(cli) = &provider.cli else { continue };
+        for (position, path) in different(cli, config).into_iter().enumerate() {
+            questions.push((programs.len(), position, Arc::clone(provider), path));
+        }
+        let found = different(cli, config).into_iter().map(|path| (path, Version::Silent)).collect();
+        let (provider, name, tested) =
+            (provider.id.clone(), provider.display_name.clone(), cli.tested.clone());
+        programs.push(Program { provider, name, tested, found });
+    }
+    // Without a directory to run them in nobody is asked.
+    if let Ok(scratch) = Scratch::make(environment, "srvd-doctor") {
+        let answers = ask(questions, boot::child_env(config), scratch.path("shared"));
+        // Those that are not done in time are ended when their tasks are dropped.
+        for (program, position, version) in answers.await {
+            programs[program].found[position].1 = version;
+        }
+    }
+    programs
+}
+
+type Question = (usize, usize, Arc<Provider>, PathBuf);
+
+async fn ask(
+    questions: Vec<Question>,
+    environment: ChildEnv,
+    shared: PathBuf,
+) -> Vec<(usize, usize, Version)> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut asked = JoinSet::new();
+    for (program, position, provider, path) in questions {
+        let (places, environment, shared) = (Arc::clone(&places), environment.clone(), shared.clone());
+        asked.spawn(async move {
+            let _place = places.acquire_owned().await;
+            let question = VersionQuestion {
+                provider: &provider,
+                program: &path,
+                environment: &environment,
+                shared: &shared,
+                timeout: VERSION,
+            };
+            (program, position, question.ask().await)
+        });
+    }
+    let mut answers = Vec::new();
+    let collect = async {
+        while let Some(answer) = asked.join_next().await {
+            answers.extend(answer);
+        }
+    };
+    // What is missing then stays silent.
+    let _ = tokio::time::timeout(ALL, collect).await;
+    answers
+}
+
+/// The programs with one of the CLI's names, each file once: `/bin` is often the same directory as `/usr/bin`.
+fn different(cli: &Cli, config: &Config) -> Vec<PathBuf> {
+    let mut seen = Vec::new();
+    let mut paths = Vec::new();
+    for path in auth_spawner::candidates(cli, &config.search_path) {
+        let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        if !seen.contains(&real) && paths.len() < OF_A_NAME {
+            seen.push(real);
+            paths.push(path);
+        }
+    }
+    paths
+}

@@ -1,0 +1,161 @@
+//! What the person has beside srvd. Of variables only the names are taken, of files only whether they are a login.
+
+use std::path::{Path, PathBuf};
+
+use auth_spawner::{Cli, Proof, Provider, Registry, prove_own};
+use identity_store::{BundleId, Contents};
+
+use crate::app::now;
+use crate::doctor::facts::{Fate, OwnLogin, Role, Service, Variable};
+use crate::environment::Environment;
+use crate::launch;
+
+/// The daemon's own; the checkup of the key speaks of them.
+const OURS: &str = "OAUTH_ENCRYPTION_KEY";
+
+/// The variables that are set here and that a launch of any identity removes.
+pub(super) fn variables(environment: &Environment, registry: &Registry) -> Vec<Variable> {
+    let set = |name: &String| environment.bytes(name).is_some_and(|value| !value.is_empty());
+    let names = removed(registry).into_iter().filter(|name| !name.starts_with(OURS)).filter(set);
+    names.map(|name| describe(name, registry)).collect()
+}
+
+/// Every name that a launch removes: asked of the launch itself, so that the two never differ.
+fn removed(registry: &Registry) -> Vec<String> {
+    let (bundle, shared) = (BundleId::blank(), Path::new(""));
+    let request = launch::Request { bundle: &bundle, provider: None, min_ttl: 0, shared, now: 0 };
+    launch::resolve(&[], registry, &request).map(|launch| launch.unset).unwrap_or_default()
+}
+
+fn describe(name: String, registry: &Registry) -> Variable {
+    let mut roles: Vec<(Role, String)> = registry
+        .iter()
+        .filter_map(|provider| Some((role(provider, &name)?, provider.display_name.clone())))
+        .collect();
+    roles.sort();
+    let role = roles.first().map_or(Role::Override, |(role, _)| *role);
+    let heeded_by =
+        roles.into_iter().filter(|(other, _)| *other == role).map(|(_, provider)| provider).collect();
+    Variable { name, role, heeded_by }
+}
+
+/// What a variable is to a provider's programs.
+fn role(provider: &Provider, name: &str) -> Option<Role> {
+    let is = |known: &String| known == name;
+    let of_cli = |cli: &Cli| {
+        let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
+        let token = cli.token.iter().map(|token| &token.var);
+        if cli.key_vars.iter().chain(token).any(is) {
+            Some(Role::Credential)
+        } else if dirs.into_iter().any(is) {
+            Some(Role::Directory)
+        } else {
+            cli.scrub.iter().any(is).then_some(Role::Override)
+        }
+    };
+    let of_key = provider.key.iter().flat_map(auth_spawner::KeyService::variables).any(|known| known == name);
+    if of_key { Some(Role::Credential) } else { provider.cli.as_ref().and_then(of_cli) }
+}
+
+/// The logins that lie in the user's own directories.
+pub(super) fn own_logins(home: &Path, registry: &Registry, contents: Option<&Contents>) -> Vec<OwnLogin> {
+    let look = |provider: &Provider| {
+        let cli = provider.cli.as_ref()?;
+        let trouble = match prove_own(cli, &cli.config_dir.own(home)).at(now()) {
+            Proof::Absent => return None,
+            Proof::LoggedIn(_) => None,
+            Proof::Incomplete { reason } | Proof::Unreadable { reason } => Some(reason),
+        };
+        Some(OwnLogin {
+            provider: provider.id.clone(),
+            name: provider.display_name.clone(),
+            directory: cli.config_dir.ambient.clone(),
+            trouble,
+            fate: contents.map_or(Fate::Unknown, |contents| fate(contents, &provider.id)),
+        })
+    };
+    registry.iter().filter_map(|provider| look(provider)).collect()
+}
+
+fn fate(contents: &Contents, provider: &str) -> Fate {
+    let among = |ids: &[String]| ids.iter().any(|id| id == provider);
+    if among(&contents.adopted) {
+        Fate::Adopted
+    } else if among(&contents.bound) {
+        Fate::Bound
+    } else if among(&contents.declined) {
+        Fate::Declined
+    } else {
+        Fate::Waiting
+    }
+}
+
+pub(super) fn no_service() -> Service {
+    Service { managed: false, unit: None, system_wide: false, lingers: None }
+}
+
+/// Who starts the daemon.
+pub(super) fn service(home: &Path, environment: &Environment) -> Service {
+    if cfg!(target_os = "macos") {
+        let unit = home.join("Library/LaunchAgents/dev.srvd.srvd.plist");
+        return Service { managed: true, unit: unit.exists().then_some(unit), ..no_service() };
+    }
+    let config = environment.path("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
+    let own: [PathBuf; 3] = [
+        config.join("systemd/user/srvd.service"),
+        "/etc/systemd/user/srvd.service".into(),
+        "/usr/lib/systemd/user/srvd.service".into(),
+    ];
+    let system_unit = PathBuf::from("/etc/systemd/system/srvd@.service");
+    let managed = Path::new("/run/systemd/system").is_dir();
+    let found = own.into_iter().find(|path| path.exists());
+    let system_wide = found.is_none() && system_unit.exists();
+    let user = environment.text("USER").filter(|user| !user.contains('/'));
+    // One file for each user that lingers (loginctl(1)).
+    let lingers =
+        user.filter(|_| managed).map(|user| Path::new("/var/lib/systemd/linger").join(user).exists());
+    Service { managed, unit: found.or_else(|| system_wide.then_some(system_unit)), system_wide, lingers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_told_by_what_they_do_and_never_with_their_value() {
+        let registry = Registry::builtin().unwrap();
+        let environment = Environment::of(
+            [
+                ("ANTHROPIC_API_KEY", "planted"),
+                ("ANTHROPIC_BASE_URL", "planted"),
+                ("CODEX_HOME", "planted"),
+                ("OPENAI_API_KEY", ""),
+                ("OAUTH_ENCRYPTION_KEY", "planted"),
+                ("EDITOR", "planted"),
+            ]
+            .map(|(name, value)| (name, value.to_owned())),
+        );
+        let found = variables(&environment, &registry);
+        let roles: Vec<_> = found.iter().map(|variable| (variable.name.as_str(), variable.role)).collect();
+        assert_eq!(
+            roles,
+            [
+                ("ANTHROPIC_API_KEY", Role::Credential),
+                ("ANTHROPIC_BASE_URL", Role::Override),
+                ("CODEX_HOME", Role::Directory),
+            ]
+        );
+        assert!(found[0].heeded_by.contains(&"Claude Code".to_owned()), "{:?}", found[0]);
+        assert!(!format!("{found:?}").contains("planted"));
+    }
+
+    #[test]
+    fn every_variable_that_a_launch_removes_has_a_role() {
+        let registry = Registry::builtin().unwrap();
+        let names = removed(&registry);
+        assert!(names.len() > 20, "{names:?}");
+        for name in names.into_iter().filter(|name| !name.starts_with(OURS)) {
+            assert!(!describe(name.clone(), &registry).heeded_by.is_empty(), "{name}");
+        }
+    }
+}

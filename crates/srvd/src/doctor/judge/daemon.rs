@@ -1,0 +1,234 @@
+//! The daemon, its database, the room it has, and who starts it.
+
+use crate::doctor::facts::{Answer, Daemon, Database, EndpointSeen, Facts, LockSeen, Service, System};
+use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::repair::Repair;
+use crate::endpoint::Endpoint;
+
+/// Below this many free bytes a write will soon fail, and below the other one it may.
+const NO_ROOM: u64 = 20 * 1024 * 1024;
+const LITTLE_ROOM: u64 = 200 * 1024 * 1024;
+
+/// This build's version.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
+    match &facts.answer {
+        Answer::Runs { version, .. } => running(facts, version),
+        Answer::Silent => vec![
+            Finding::new(
+                "daemon",
+                Severity::Error,
+                "The daemon does not answer",
+                format!(
+                    "{}it took the connection at {} and said nothing",
+                    holder(facts),
+                    facts.socket.display()
+                ),
+                "It hangs or is stopped; no command that needs it will work.",
+            )
+            .fix("look at its log, then restart it"),
+        ],
+        Answer::Failed(_) if matches!(facts.endpoint, EndpointSeen::Broken(_)) => vec![absent(facts)],
+        Answer::Failed(reason) => vec![
+            Finding::new(
+                "daemon",
+                Severity::Error,
+                "The daemon cannot be asked",
+                reason,
+                "No command that needs it will work.",
+            )
+            .fix("correct what is named above"),
+        ],
+        Answer::Nobody => vec![absent(facts)],
+    }
+}
+
+fn running(facts: &Daemon, version: &str) -> Vec<Finding> {
+    let detail = format!("{}version {version}, socket {}", holder(facts), facts.socket.display());
+    let mut findings = vec![Finding::well("daemon", "The daemon runs", detail)];
+    if version != VERSION {
+        findings.push(
+            Finding::new(
+                "daemon.version",
+                Severity::Warning,
+                "The daemon is of another version than this program",
+                format!("the daemon is {version}, this is {VERSION}"),
+                "srvd was updated while it ran; commands may ask for what it does not know.",
+            )
+            .fix("restart the daemon"),
+        );
+    }
+    if let (EndpointSeen::Of { pid, .. }, LockSeen::Held(Some(other))) = (&facts.endpoint, &facts.lock)
+        && pid != other
+    {
+        findings.push(
+            Finding::new(
+                "daemon.second",
+                Severity::Warning,
+                "Two daemons are mixed up",
+                format!(
+                    "process {pid} serves {}, and process {other} holds {}",
+                    facts.runtime.display(),
+                    facts.data.display()
+                ),
+                "Commands talk to one daemon, while the identities here are the other one's.",
+            )
+            .fix(
+                "give each its own SRVD_DATA_DIR and SRVD_RUNTIME_DIR, and use the same two for the commands",
+            ),
+        );
+    }
+    findings
+}
+
+fn holder(facts: &Daemon) -> String {
+    match facts.endpoint {
+        EndpointSeen::Of { pid, .. } => format!("process {pid}, "),
+        _ => String::new(),
+    }
+}
+
+/// Nobody listens. What is left of a daemon is told apart from one that listens elsewhere.
+fn absent(facts: &Daemon) -> Finding {
+    let endpoint = Endpoint::path(&facts.runtime);
+    let stale = || Repair::RemoveEndpoint { runtime: facts.runtime.clone(), data: facts.data.clone() };
+    match (&facts.endpoint, &facts.lock) {
+        (_, LockSeen::Held(pid)) => {
+            let who = pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+            Finding::new(
+                "daemon",
+                Severity::Warning,
+                "A daemon has the data directory, and does not listen here",
+                format!(
+                    "{who} holds {}, and nobody listens at {}",
+                    facts.data.display(),
+                    facts.socket.display()
+                ),
+                "It is just starting or stopping, or it was started with another runtime directory.",
+            )
+            .fix("try again; else use the SRVD_RUNTIME_DIR that the daemon was started with")
+        }
+        (EndpointSeen::Absent, _) => Finding::new(
+            "daemon",
+            Severity::Note,
+            "No daemon runs",
+            format!("nobody listens at {}", facts.socket.display()),
+            "Logins, launches and the status need it.",
+        )
+        .fix("srvd serve   (or, where it is a service: systemctl --user start srvd)"),
+        (EndpointSeen::Broken(reason), _) => Finding::new(
+            "daemon",
+            Severity::Warning,
+            "No daemon runs, and what the last one left cannot be read",
+            format!("{}: {reason}", endpoint.display()),
+            "Commands cannot tell where a daemon would be. The next start writes it anew.",
+        )
+        .repair([stale()]),
+        (EndpointSeen::Of { pid, alive }, _) => {
+            let gone = if *alive { "is another program by now" } else { "is gone" };
+            Finding::new(
+                "daemon",
+                Severity::Warning,
+                "No daemon runs, and the last one did not end in order",
+                format!("{} names process {pid}, which {gone}", endpoint.display()),
+                "It was killed or crashed, or the machine went down. Frontends may look for it in vain.",
+            )
+            .repair([stale()])
+        }
+    }
+}
+
+pub(super) fn database(facts: &Facts) -> Vec<Finding> {
+    let applied = match &facts.daemon.answer {
+        Answer::Runs { schema, .. } => Some(*schema),
+        _ => None,
+    };
+    let finding = match &facts.database {
+        Database::Absent(place) => Finding::new(
+            "database",
+            Severity::Note,
+            "There is no database yet",
+            place,
+            "The daemon makes it when it starts for the first time.",
+        ),
+        Database::Failed(place, reason) => Finding::new(
+            "database",
+            Severity::Error,
+            "The database cannot be used",
+            format!("{place}: {reason}"),
+            "The daemon does not start without it. It never overwrites one that it cannot read.",
+        )
+        .fix("for a server, see that it runs; for a file, put a copy back or move it away"),
+        Database::Is(place, inspection) => match applied.or(inspection.schema) {
+            Some(found) if found > inspection.known => Finding::new(
+                "database",
+                Severity::Error,
+                "The database is newer than this program",
+                format!("{place} has schema {found}, this build knows {}", inspection.known),
+                "A newer srvd has used it. This one does not touch it.",
+            )
+            .fix("use the newer srvd again"),
+            Some(found) if found < inspection.known => Finding::new(
+                "database",
+                Severity::Note,
+                "The database is older than this program",
+                format!("{place} has schema {found}, this build knows {}", inspection.known),
+                "The next start of the daemon brings it up to date; an older srvd cannot use it then.",
+            ),
+            _ => Finding::well(
+                "database",
+                "The database is in order",
+                format!("{place}, schema {}", inspection.known),
+            ),
+        },
+    };
+    vec![finding]
+}
+
+pub(super) fn space(free: Option<u64>) -> Option<Finding> {
+    let free = free?;
+    let megabytes = free / 1024 / 1024;
+    let finding = |severity, title: &str, meaning: &str| {
+        let detail = format!("{megabytes} MB are free where the data directory is");
+        Finding::new("space", severity, title, detail, meaning).fix("make room on that disk")
+    };
+    match free {
+        ..NO_ROOM => Some(finding(
+            Severity::Error,
+            "The disk is full",
+            "Logins cannot be saved: a CLI would lose what it renews.",
+        )),
+        NO_ROOM..LITTLE_ROOM => Some(finding(
+            Severity::Warning,
+            "The disk is nearly full",
+            "When it is full, logins cannot be saved.",
+        )),
+        _ => None,
+    }
+}
+
+pub(super) fn service(facts: &Service, system: System) -> Vec<Finding> {
+    let Some(unit) = &facts.unit else {
+        let meaning =
+            "The daemon runs as long as you keep it running, and does not come back after a restart.";
+        let finding = Finding::new("service", Severity::Note, "No service starts the daemon", "", meaning);
+        return vec![match (facts.managed, system) {
+            (true, _) => finding.fix("scripts/install.sh --service"),
+            (false, _) => finding.fix("have whatever starts programs on this machine start `srvd serve`"),
+        }];
+    };
+    let well = Finding::well("service", "A service starts the daemon", unit.display().to_string());
+    let ends = facts.lingers == Some(false) && !facts.system_wide;
+    let lingering = ends.then(|| {
+        Finding::new(
+            "service.linger",
+            Severity::Note,
+            "The daemon ends when you log out",
+            "lingering is off for your user",
+            "Right for a desktop. On a server, agents lose their identities when your last session ends.",
+        )
+        .fix("on a server: loginctl enable-linger")
+    });
+    std::iter::once(well).chain(lingering).collect()
+}

@@ -1,0 +1,121 @@
+//! The directories in which the CLIs keep the logins of each bundle.
+
+use std::path::PathBuf;
+
+use crate::doctor::facts::{Facts, Identities, Node, NodeKind, Unowned};
+use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::repair::Repair;
+
+/// How many paths a finding names.
+const NAMED: usize = 5;
+
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let Identities { directories, credentials, foreign, hidden, unowned, truncated, .. } = &facts.identities;
+    let ours = |node: &Node| node.uid == facts.uid;
+    let open: Vec<&PathBuf> = paths(directories, |node| {
+        node.kind == NodeKind::Directory
+            && ours(node)
+            && (node.mode & 0o077 != 0 || node.mode & 0o700 != 0o700)
+    });
+    let links: Vec<&PathBuf> = paths(directories, |node| node.kind == NodeKind::Link);
+    let loose: Vec<&PathBuf> =
+        paths(credentials, |node| node.kind == NodeKind::File && ours(node) && node.mode & 0o077 != 0);
+    let led: Vec<&PathBuf> = paths(credentials, |node| node.kind == NodeKind::Link);
+    let found = [
+        (!open.is_empty()).then(|| {
+            let meaning = "srvd refuses to log in there or to launch from there until only you can use them.";
+            let title = "Directories of logins do not have the mode 0700";
+            Finding::new("identities.mode", Severity::Error, title, named(&open), meaning)
+                .repair(open.iter().map(|path| Repair::Mode { path: (*path).clone(), mode: 0o700 }))
+        }),
+        (!links.is_empty()).then(|| {
+            let meaning = "A link could lead anywhere, so srvd refuses to use it.";
+            let title = "A directory of logins is a symbolic link";
+            Finding::new("identities.link", Severity::Error, title, named(&links), meaning)
+                .fix("remove the link and log in again, or move the directory back to its place")
+        }),
+        (!loose.is_empty()).then(|| {
+            let meaning = "The directories above keep others out, so nobody can read them; a copy of them would be open.";
+            let title = "Credential files do not have the mode 0600";
+            Finding::new("identities.credential-mode", Severity::Note, title, named(&loose), meaning)
+                .repair(loose.iter().map(|path| Repair::Mode { path: (*path).clone(), mode: 0o600 }))
+        }),
+        (!led.is_empty()).then(|| {
+            let meaning = "srvd does not follow it: the login counts as unreadable, and is not launched with.";
+            let title = "A credential file is a symbolic link";
+            Finding::new("identities.credential-link", Severity::Warning, title, named(&led), meaning)
+                .fix("put the file itself in its place, or log in again")
+        }),
+        (!foreign.is_empty()).then(|| foreigners(foreign, facts)),
+        (!hidden.is_empty()).then(|| {
+            let reasons: Vec<String> =
+                hidden.iter().take(NAMED).map(|(path, why)| format!("{}: {why}", path.display())).collect();
+            let meaning = "srvd cannot read the logins in it either.";
+            let title = "A directory of logins cannot be read";
+            Finding::new("identities.hidden", Severity::Error, title, reasons.join(", "), meaning)
+                .fix("give it back to yourself: chmod 700, and chown when it belongs to another user")
+        }),
+        unowned_logins(unowned),
+        truncated.then(|| {
+            let title = "There are more files than a checkup looks at";
+            let detail = facts.identities.root.display().to_string();
+            Finding::new("identities.many", Severity::Note, title, detail, "The rest was not looked at.")
+        }),
+    ];
+    let mut findings: Vec<Finding> = found.into_iter().flatten().collect();
+    if findings.is_empty() && !directories.is_empty() {
+        let detail = facts.identities.root.display().to_string();
+        findings.push(Finding::well("identities", "The directories of logins are yours alone", detail));
+    }
+    findings
+}
+
+fn foreigners(foreign: &[(PathBuf, u32)], facts: &Facts) -> Finding {
+    let owners: Vec<String> =
+        foreign.iter().take(NAMED).map(|(path, uid)| format!("{} (uid {uid})", path.display())).collect();
+    Finding::new(
+        "identities.owner",
+        Severity::Error,
+        "Files among the logins belong to another user",
+        owners.join(", "),
+        "A CLI was probably run with sudo there; run as you, it cannot renew its login.",
+    )
+    .fix(format!("sudo chown -R {} {}", facts.uid, facts.identities.root.display()))
+}
+
+fn unowned_logins(unowned: &[Unowned]) -> Option<Finding> {
+    if unowned.is_empty() {
+        return None;
+    }
+    let line = |one: &Unowned| match one.logins.as_slice() {
+        [] => one.path.display().to_string(),
+        logins => format!("{} (a login of {})", one.path.display(), logins.join(", ")),
+    };
+    let detail: Vec<String> = unowned.iter().take(NAMED).map(line).collect();
+    let logins = unowned.iter().any(|one| !one.logins.is_empty());
+    let (severity, meaning) = if logins {
+        (Severity::Warning, "srvd does not use them, but whoever reads them is logged in.")
+    } else {
+        (
+            Severity::Note,
+            "Conversation history that was kept when its bundle was deleted, or what an interrupted login left.",
+        )
+    };
+    let title = "There are directories of bundles that are not in the database";
+    Some(
+        Finding::new("identities.unowned", severity, title, detail.join(", "), meaning)
+            .fix("look into them, and remove what you do not need; srvd removes none by itself"),
+    )
+}
+
+fn paths(nodes: &[(PathBuf, Node)], wanted: impl Fn(&Node) -> bool) -> Vec<&PathBuf> {
+    nodes.iter().filter(|(_, node)| wanted(node)).map(|(path, _)| path).collect()
+}
+
+fn named(paths: &[&PathBuf]) -> String {
+    let mut names: Vec<String> = paths.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    if paths.len() > NAMED {
+        names.push(format!("and {} more", paths.len() - NAMED));
+    }
+    names.join(", ")
+}

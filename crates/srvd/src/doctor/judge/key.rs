@@ -1,0 +1,108 @@
+//! The encryption key.
+
+use identity_store::{Inspection, KeyFit};
+
+use crate::doctor::facts::{Answer, Database, Facts, KeyTrouble, NodeKind, Seen};
+use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::repair::Repair;
+
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![source(facts)];
+    if facts.key.in_variable {
+        findings.push(
+            Finding::new(
+                "key.variable",
+                Severity::Note,
+                "The key stands in a variable",
+                "OAUTH_ENCRYPTION_KEY",
+                "Every program that you start from here inherits it, and can open what srvd has sealed.",
+            )
+            .fix("keep it in a file, and name that one in OAUTH_ENCRYPTION_KEY_FILE"),
+        );
+    }
+    if let Database::Is(_, inspection) = &facts.database {
+        findings.extend(fit(inspection, &facts.daemon.answer));
+    }
+    findings
+}
+
+fn source(facts: &Facts) -> Finding {
+    let runs = matches!(facts.daemon.answer, Answer::Runs { .. });
+    let sealed = matches!(&facts.database, Database::Is(_, inspection) if inspection.schema.is_some());
+    match &facts.key.loaded {
+        Ok(id) => {
+            let places = facts.key.sources.join(" and ");
+            let agree = if facts.key.sources.len() > 1 { ", which agree" } else { "" };
+            Finding::well("key", "There is an encryption key", format!("in {places}{agree} (key id {id})"))
+        }
+        Err(KeyTrouble::Missing) if runs => Finding::new(
+            "key",
+            Severity::Note,
+            "There is no encryption key here",
+            "the daemon that runs was given one in another way",
+            "Whoever starts the daemon has the key, such as a service manager; nothing needs to be done.",
+        ),
+        Err(KeyTrouble::Missing) if sealed => Finding::new(
+            "key",
+            Severity::Error,
+            "The encryption key is missing",
+            format!("there is a database, but no key: {} is missing", facts.key.file.display()),
+            "The daemon does not start. API keys and tokens in the database open with the key that sealed them only.",
+        )
+        .fix("put the key back from where you keep a copy; a new one does not open what is sealed"),
+        Err(KeyTrouble::Missing) => Finding::new(
+            "key",
+            Severity::Error,
+            "There is no encryption key",
+            format!(
+                "OAUTH_ENCRYPTION_KEY, OAUTH_ENCRYPTION_KEY_FILE and {} are all missing",
+                facts.key.file.display()
+            ),
+            "The daemon seals API keys and tokens with it, and does not start without one.",
+        )
+        .fix("srvd key generate"),
+        Err(KeyTrouble::Unusable(reason)) => {
+            let meaning = "The daemon does not start without a key that only you can read.";
+            Finding::new("key", Severity::Error, "The encryption key cannot be used", reason, meaning)
+                .fix("correct what is named above")
+                .repair(open_file(facts))
+        }
+    }
+}
+
+/// A key file of ours that others may read is closed; who has read it so far, nobody can tell.
+fn open_file(facts: &Facts) -> Option<Repair> {
+    let Seen::Is(node) = facts.key.file_seen else { return None };
+    let repairable = node.kind == NodeKind::File
+        && node.uid == facts.uid
+        && (node.mode & 0o077 != 0 || node.mode & 0o400 == 0);
+    repairable.then(|| Repair::Mode { path: facts.key.file.clone(), mode: 0o600 })
+}
+
+fn fit(inspection: &Inspection, answer: &Answer) -> Option<Finding> {
+    match inspection.key {
+        KeyFit::Unasked => None,
+        KeyFit::Fits => Some(Finding::well("key.database", "The key fits the database", "")),
+        KeyFit::Wrong { database, given } => {
+            let meaning = match answer {
+                Answer::Runs { .. } => {
+                    "The daemon that runs still has the right one, and will not start again with this one."
+                }
+                _ => "The daemon refuses to start, so that nothing that is sealed is lost.",
+            };
+            let detail = format!("the database has key {database}, the given key is {given}");
+            Some(
+                Finding::new(
+                    "key.database",
+                    Severity::Error,
+                    "The key is not the database's",
+                    detail,
+                    meaning,
+                )
+                .fix(
+                    "put the database's own key back; if it is lost, move the database away and log in again",
+                ),
+            )
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the facts mean. Pure: the same findings for the same facts.
+
+mod daemon;
+mod identities;
+mod key;
+mod places;
+mod programs;
+mod surroundings;
+
+use super::facts::{Answer, Facts};
+use super::finding::{Finding, Severity};
+
+/// Judges everything, the gravest first; what is equally grave stays in the order of the checkup.
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(configuration(facts));
+    findings.extend(key::judge(facts));
+    findings.extend(facts.places.iter().filter_map(|place| places::judge(place, facts.uid)));
+    findings.extend(daemon::database(facts));
+    findings.extend(daemon::space(facts.space));
+    findings.extend(identities::judge(facts));
+    findings.extend(daemon::daemon(&facts.daemon));
+    findings.extend(daemon::service(&facts.service, facts.system));
+    findings.extend(programs::ports(&facts.ports, live_sessions(&facts.daemon.answer)));
+    findings.extend(programs::programs(&facts.programs));
+    findings.extend(surroundings::variables(&facts.variables));
+    findings.extend(surroundings::own_logins(&facts.own_logins));
+    findings.extend(surroundings::keychain(facts.system, &facts.programs));
+    findings.extend(unseen(&facts.unseen));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+/// The configuration cannot be used.
+pub(super) fn unusable_configuration(reason: &str) -> Finding {
+    Finding::new(
+        "config",
+        Severity::Error,
+        "The configuration cannot be used",
+        reason,
+        "Nothing of srvd works, and nothing else could be looked at.",
+    )
+    .fix("correct what is named above; `srvd --print-config` shows the result")
+}
+
+fn configuration(facts: &Facts) -> Vec<Finding> {
+    let registry = match &facts.registry {
+        None => Finding::well("config", "The configuration can be used", ""),
+        Some(reason) => Finding::new(
+            "config",
+            Severity::Error,
+            "A file of providers.d cannot be used",
+            reason,
+            "The daemon does not start with it. The checks below go by the built-in providers.",
+        )
+        .fix("correct or remove the file"),
+    };
+    let policy = facts.checked_policy.then(|| {
+        Finding::new(
+            "config.policy",
+            Severity::Note,
+            "Clients may name programs of their own for a login",
+            "spawn.policy is \"checked\" in srvd.toml",
+            "Whoever reaches the daemon can have it run any program in a place that only root or you can write to.",
+        )
+        .fix("remove spawn.policy unless a client needs it")
+    });
+    std::iter::once(registry).chain(policy).collect()
+}
+
+fn live_sessions(answer: &Answer) -> u64 {
+    match answer {
+        Answer::Runs { live_sessions, .. } => *live_sessions,
+        _ => 0,
+    }
+}
+
+fn unseen(what: &[&str]) -> Option<Finding> {
+    (!what.is_empty()).then(|| {
+        Finding::new(
+            "doctor",
+            Severity::Warning,
+            "Not everything could be looked at in time",
+            format!("not looked at: {}", what.join(", ")),
+            "Something takes very long: a network drive, or a program that hangs.",
+        )
+        .fix("run it again, and see whether those places answer")
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests;

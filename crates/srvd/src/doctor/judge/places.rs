@@ -1,0 +1,166 @@
+//! Files and directories that others must not read or write.
+
+use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
+use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::repair::Repair;
+
+/// What is wrong with a place; a directory that is right is told as well.
+pub(super) fn judge(place: &Place, uid: u32) -> Option<Finding> {
+    let directory = matches!(place.wanted, Wanted::PrivateDirectory | Wanted::GuardedDirectory);
+    let path = place.path.display();
+    match &place.seen {
+        Seen::Nothing if directory => Some(
+            Finding::new(
+                place.id,
+                Severity::Note,
+                format!("{} is not there yet", place.what),
+                path.to_string(),
+                "It is made when it is needed.",
+            )
+            .repair([Repair::MakeDirectory { path: place.path.clone() }]),
+        ),
+        Seen::Nothing => None,
+        Seen::Hidden(reason) => Some(
+            Finding::new(
+                place.id,
+                Severity::Error,
+                format!("{} cannot be looked at", place.what),
+                format!("{path}: {reason}"),
+                "Neither you nor the daemon can use it.",
+            )
+            .fix("look at the directories above it: one of them keeps you out"),
+        ),
+        Seen::Is(node) => wrong_kind(place, *node, directory)
+            .or_else(|| wrong_owner(place, *node, uid))
+            .or_else(|| wrong_mode(place, *node, directory))
+            .or_else(|| {
+                directory
+                    .then(|| Finding::well(place.id, format!("{} is in order", place.what), path.to_string()))
+            }),
+    }
+}
+
+fn wrong_kind(place: &Place, node: Node, directory: bool) -> Option<Finding> {
+    let wanted = if directory { NodeKind::Directory } else { NodeKind::File };
+    if node.kind == wanted {
+        return None;
+    }
+    let what = if directory { "a directory" } else { "a file" };
+    let is = if node.kind == NodeKind::Link { "is a symbolic link" } else { "is something else" };
+    Some(
+        Finding::new(
+            place.id,
+            Severity::Error,
+            format!("{} {is}", place.what),
+            place.path.display().to_string(),
+            format!("It has to be {what} of its own; srvd does not use it otherwise."),
+        )
+        .fix(format!("move it away, or name another place; see srvd --help and `{}`", "srvd --print-config")),
+    )
+}
+
+fn wrong_owner(place: &Place, node: Node, uid: u32) -> Option<Finding> {
+    let trusted = matches!(place.wanted, Wanted::GuardedDirectory | Wanted::GuardedFile) && node.uid == 0;
+    if node.uid == uid || trusted {
+        return None;
+    }
+    Some(
+        Finding::new(
+            place.id,
+            Severity::Error,
+            format!("{} belongs to another user", place.what),
+            format!("{} belongs to uid {}, you are uid {uid}", place.path.display(), node.uid),
+            "Its owner can change what is in it, so srvd does not use it.",
+        )
+        .fix(format!("sudo chown {uid} {}", place.path.display())),
+    )
+}
+
+fn wrong_mode(place: &Place, node: Node, directory: bool) -> Option<Finding> {
+    let (forbidden, severity, harm) = match place.wanted {
+        Wanted::PrivateDirectory => (
+            0o077,
+            Severity::Error,
+            "Other users can reach into it, and the daemon refuses to use it like that.",
+        ),
+        Wanted::PrivateFile => (0o077, Severity::Warning, "Other users can reach it."),
+        Wanted::GuardedDirectory | Wanted::GuardedFile => {
+            (0o022, Severity::Error, "Other users can change which programs srvd runs.")
+        }
+    };
+    let needed = if directory { 0o700 } else { 0o600 };
+    let shut = node.mode & needed != needed;
+    if node.mode & forbidden == 0 && !shut {
+        return None;
+    }
+    let (severity, title, harm) = if shut {
+        let title = format!("{} keeps you out", place.what);
+        (Severity::Error, title, "You cannot use it yourself, and so the daemon cannot.")
+    } else {
+        (severity, format!("{} is open to others", place.what), harm)
+    };
+    let mode = (node.mode & 0o777 & !forbidden) | needed;
+    let detail = format!("{} has mode {:04o}", place.path.display(), node.mode);
+    let finding = Finding::new(place.id, severity, title, detail, harm);
+    Some(finding.repair([Repair::Mode { path: place.path.clone(), mode }]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(wanted: Wanted, seen: Seen, expect: Option<(Severity, &str, &[Repair])>) {
+        let place = Place { id: "p", what: "The place", path: "/p".into(), seen, wanted };
+        let finding = judge(&place, 1000);
+        let got = finding
+            .as_ref()
+            .map(|finding| (finding.severity, finding.title.as_str(), finding.repairs.as_slice()));
+        assert_eq!(got, expect, "{place:?}");
+    }
+
+    fn is(kind: NodeKind, uid: u32, mode: u32) -> Seen {
+        Seen::Is(Node { kind, uid, mode })
+    }
+
+    #[test]
+    fn places_are_judged_by_kind_owner_and_mode() {
+        use NodeKind::{Directory, File, Link, Other};
+        use Severity::{Error, Note, Ok, Warning};
+        use Wanted::{GuardedDirectory, GuardedFile, PrivateDirectory, PrivateFile};
+        let mode = |mode: u32| Repair::Mode { path: "/p".into(), mode };
+        let make = Repair::MakeDirectory { path: "/p".into() };
+        let open = "The place is open to others";
+
+        check(PrivateDirectory, is(Directory, 1000, 0o700), Some((Ok, "The place is in order", &[])));
+        check(PrivateDirectory, is(Directory, 1000, 0o755), Some((Error, open, &[mode(0o700)])));
+        check(
+            PrivateDirectory,
+            is(Directory, 1000, 0o000),
+            Some((Error, "The place keeps you out", &[mode(0o700)])),
+        );
+        check(
+            PrivateDirectory,
+            is(Directory, 0, 0o700),
+            Some((Error, "The place belongs to another user", &[])),
+        );
+        check(PrivateDirectory, is(Link, 1000, 0o777), Some((Error, "The place is a symbolic link", &[])));
+        check(PrivateDirectory, is(File, 1000, 0o600), Some((Error, "The place is something else", &[])));
+        check(PrivateDirectory, Seen::Nothing, Some((Note, "The place is not there yet", &[make])));
+        check(
+            PrivateDirectory,
+            Seen::Hidden("no".into()),
+            Some((Error, "The place cannot be looked at", &[])),
+        );
+
+        check(GuardedDirectory, is(Directory, 1000, 0o755), Some((Ok, "The place is in order", &[])));
+        check(GuardedDirectory, is(Directory, 0, 0o755), Some((Ok, "The place is in order", &[])));
+        check(GuardedDirectory, is(Directory, 1000, 0o775), Some((Error, open, &[mode(0o755)])));
+
+        check(PrivateFile, is(File, 1000, 0o600), None);
+        check(PrivateFile, Seen::Nothing, None);
+        check(PrivateFile, is(File, 1000, 0o644), Some((Warning, open, &[mode(0o600)])));
+        check(PrivateFile, is(Other, 1000, 0o600), Some((Error, "The place is something else", &[])));
+        check(GuardedFile, is(File, 1000, 0o644), None);
+        check(GuardedFile, is(File, 1000, 0o666), Some((Error, open, &[mode(0o644)])));
+    }
+}

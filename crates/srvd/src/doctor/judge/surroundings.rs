@@ -1,0 +1,85 @@
+//! What the person has beside srvd: variables, logins of their own, a keychain.
+
+use crate::doctor::facts::{Fate, OwnLogin, Program, Role, System, Variable};
+use crate::doctor::finding::{Finding, Severity};
+
+pub(super) fn variables(variables: &[Variable]) -> Vec<Finding> {
+    if variables.is_empty() {
+        let title = "No variable here puts another credential in the place of a login";
+        return vec![Finding::well("environment", title, "")];
+    }
+    variables.iter().map(variable).collect()
+}
+
+fn variable(variable: &Variable) -> Finding {
+    let heeded_by = match variable.heeded_by.as_slice() {
+        [] => "Programs".to_owned(),
+        names => names.join(", "),
+    };
+    let (severity, does) = match variable.role {
+        Role::Credential => (
+            Severity::Warning,
+            "take the credential in it, whatever login they have, and somebody pays for that",
+        ),
+        Role::Directory => (Severity::Note, "look for their login in the directory that it names"),
+        Role::Override => (Severity::Note, "talk to another server or look for their login elsewhere"),
+    };
+    Finding::new(
+        format!("environment.{}", variable.name),
+        severity,
+        format!("{} is set in this environment", variable.name),
+        format!("heeded by: {heeded_by}"),
+        format!("Started from here without srvd, these {does}. `srvd exec` removes it."),
+    )
+    .fix(format!("start programs with `srvd exec`, or: unset {}", variable.name))
+}
+
+pub(super) fn own_logins(logins: &[OwnLogin]) -> Vec<Finding> {
+    logins.iter().map(own_login).collect()
+}
+
+fn own_login(login: &OwnLogin) -> Finding {
+    let id = format!("own-login.{}", login.provider);
+    let OwnLogin { name, directory, provider, .. } = login;
+    let title = format!("You have a login of {name} outside srvd");
+    if let Some(reason) = &login.trouble {
+        let detail = format!("{directory}: {reason}");
+        let meaning = format!("{name} started without srvd has no usable login; srvd does not take it over.");
+        let title = format!("Your own files of {name} hold no usable login");
+        return Finding::new(id, Severity::Note, title, detail, meaning);
+    }
+    let note = |meaning: String| Finding::new(&id, Severity::Note, &title, directory, meaning);
+    match login.fate {
+        Fate::Adopted => {
+            Finding::well(id, format!("Your own login of {name} is an account of srvd"), directory)
+        }
+        Fate::Bound => note(format!(
+            "srvd has another account of {provider}. {name} started without srvd uses this one instead."
+        )),
+        Fate::Declined => note(format!(
+            "Its account was removed from srvd, so it is not taken over again. {name} started without srvd still uses it."
+        )),
+        Fate::Waiting => note(
+            "The next start of the daemon takes it over into the bundle `default`, without copying it."
+                .to_owned(),
+        )
+        .fix("see what would happen: srvd migrate --dry-run"),
+        Fate::Unknown => note(format!("{name} started without srvd uses it.")),
+    }
+}
+
+/// The caveats of macOS, where a login need not be a file.
+pub(super) fn keychain(system: System, programs: &[Program]) -> Option<Finding> {
+    let claude = programs.iter().find(|program| program.provider == "claude" && !program.found.is_empty())?;
+    (system == System::MacOs).then(|| {
+        Finding::new(
+            "keychain",
+            Severity::Note,
+            format!("{} keeps its logins in the keychain of macOS", claude.name),
+            "one entry for each directory that it is started with",
+            "srvd cannot look into it: such an account is shown as `unknown` until its CLI is used. macOS may ask you \
+             once for each new version of the CLI, and over SSH the keychain is locked.",
+        )
+        .fix("over SSH: security unlock-keychain; answer macOS with \"Always Allow\"")
+    })
+}

@@ -1,0 +1,321 @@
+use std::path::PathBuf;
+
+use auth_spawner::{HeldPort, Version};
+use identity_store::{Inspection, KeyFit};
+
+use super::*;
+use crate::doctor::facts::{
+    Daemon, Database, EndpointSeen, Fate, Identities, Key, KeyTrouble, LockSeen, Node, NodeKind, OwnLogin,
+    Ports, Program, Role, Seen, Service, System, Unowned, Variable,
+};
+
+/// A machine on which all is well.
+fn healthy() -> Facts {
+    Facts {
+        system: System::Linux,
+        uid: 1000,
+        registry: None,
+        checked_policy: false,
+        key: Key {
+            sources: vec!["/c/encryption.key".to_owned()],
+            in_variable: false,
+            file: "/c/encryption.key".into(),
+            file_seen: Seen::Is(node(NodeKind::File, 0o600)),
+            loaded: Ok("0011223344556677".to_owned()),
+        },
+        places: Vec::new(),
+        database: Database::Is("sqlite:/d/srvd.db".to_owned(), inspection(Some(2), KeyFit::Fits)),
+        space: Some(1 << 40),
+        identities: Identities::default(),
+        daemon: running(daemon::VERSION),
+        ports: Ports { fixed: vec![(1455, vec!["codex".to_owned()])], held: Vec::new() },
+        programs: Vec::new(),
+        variables: Vec::new(),
+        own_logins: Vec::new(),
+        service: Service { managed: true, unit: Some("/u".into()), system_wide: false, lingers: Some(true) },
+        unseen: Vec::new(),
+    }
+}
+
+fn node(kind: NodeKind, mode: u32) -> Node {
+    Node { kind, uid: 1000, mode }
+}
+
+fn inspection(schema: Option<i64>, key: KeyFit) -> Inspection {
+    Inspection { schema, known: 2, key, contents: None }
+}
+
+fn running(version: &str) -> Daemon {
+    Daemon {
+        endpoint: EndpointSeen::Of { pid: 7, alive: true },
+        lock: LockSeen::Held(Some(7)),
+        answer: Answer::Runs { version: version.to_owned(), schema: 2, live_sessions: 0 },
+        socket: "/r/srvd.sock".into(),
+        runtime: "/r".into(),
+        data: "/d".into(),
+    }
+}
+
+/// What is worse than fine, as `id severity fixable`, after a change of the healthy machine.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Facts), expect: &[&str]) {
+    let mut facts = healthy();
+    change(&mut facts);
+    let findings = judge(&facts);
+    let mut ids: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), findings.len(), "an id occurs twice: {findings:?}");
+    let said = |finding: &Finding| {
+        let severity = serde_json::to_value(finding.severity).unwrap();
+        let fixable = if finding.fixable { " fixable" } else { "" };
+        format!("{} {}{fixable}", finding.id, severity.as_str().unwrap())
+    };
+    let found: Vec<String> =
+        findings.iter().filter(|finding| finding.severity != Severity::Ok).map(said).collect();
+    assert_eq!(found, expect, "{findings:?}");
+    for finding in findings.iter().filter(|finding| finding.severity != Severity::Ok) {
+        assert!(!finding.title.is_empty() && !finding.meaning.is_empty(), "{finding:?}");
+        assert!(finding.severity < Severity::Warning || finding.fix.is_some(), "nothing to do: {finding:?}");
+    }
+}
+
+#[test]
+fn a_healthy_machine_has_nothing_to_say() {
+    check(|_| {}, &[]);
+}
+
+#[test]
+fn configuration_and_key() {
+    let trouble = |reason: &str| Err(KeyTrouble::Unusable(reason.to_owned()));
+    let nobody = |facts: &mut Facts| {
+        facts.daemon.answer = Answer::Nobody;
+        facts.daemon.lock = LockSeen::Free;
+        facts.daemon.endpoint = EndpointSeen::Absent;
+    };
+    check(|facts| facts.registry = Some("x.toml: no".to_owned()), &["config error"]);
+    check(|facts| facts.checked_policy = true, &["config.policy note"]);
+    check(|facts| facts.key.in_variable = true, &["key.variable note"]);
+    // The daemon has one from elsewhere, as under a service manager.
+    check(|facts| facts.key.loaded = Err(KeyTrouble::Missing), &["key note"]);
+    check(
+        |facts| {
+            nobody(facts);
+            facts.key.loaded = Err(KeyTrouble::Missing);
+        },
+        &["key error", "daemon note"],
+    );
+    check(
+        |facts| {
+            facts.key.loaded = trouble("it has mode 0644");
+            facts.key.file_seen = Seen::Is(node(NodeKind::File, 0o644));
+        },
+        &["key error fixable"],
+    );
+    check(|facts| facts.key.loaded = trouble("too short"), &["key error"]);
+    let [database, given] = ["00000000000000aa", "00000000000000bb"].map(|id| id.parse().unwrap());
+    check(
+        |facts| {
+            facts.database =
+                Database::Is("db".to_owned(), inspection(Some(2), KeyFit::Wrong { database, given }));
+        },
+        &["key.database error"],
+    );
+}
+
+#[test]
+fn a_lost_key_is_not_to_be_replaced_by_a_new_one() {
+    let mut facts = healthy();
+    facts.daemon.answer = Answer::Nobody;
+    facts.key.loaded = Err(KeyTrouble::Missing);
+    let advice = |facts: &Facts| {
+        let found = judge(facts).into_iter().find(|finding| finding.id == "key").unwrap();
+        found.fix.unwrap()
+    };
+    assert!(advice(&facts).contains("put the key back"));
+    facts.database = Database::Absent("db".to_owned());
+    assert_eq!(advice(&facts), "srvd key generate");
+}
+
+#[test]
+fn database_and_disk() {
+    let schema = |schema| Database::Is("db".to_owned(), inspection(Some(schema), KeyFit::Unasked));
+    let stopped = |facts: &mut Facts, database| {
+        facts.daemon.answer = Answer::Nobody;
+        facts.daemon.lock = LockSeen::Free;
+        facts.daemon.endpoint = EndpointSeen::Absent;
+        facts.database = database;
+    };
+    check(|facts| stopped(facts, schema(1)), &["database note", "daemon note"]);
+    check(|facts| stopped(facts, schema(3)), &["database error", "daemon note"]);
+    check(|facts| stopped(facts, Database::Absent("db".to_owned())), &["database note", "daemon note"]);
+    check(
+        |facts| stopped(facts, Database::Failed("db".to_owned(), "no".to_owned())),
+        &["database error", "daemon note"],
+    );
+    check(|facts| facts.space = Some(1 << 20), &["space error"]);
+    check(|facts| facts.space = Some(100 << 20), &["space warning"]);
+    check(|facts| facts.space = None, &[]);
+}
+
+#[test]
+fn the_daemon_from_outside() {
+    let seen = |endpoint, lock, answer| {
+        move |facts: &mut Facts| facts.daemon = Daemon { endpoint, lock, answer, ..running("") }
+    };
+    let of = |alive| EndpointSeen::Of { pid: 7, alive };
+    let broken = || EndpointSeen::Broken("no".to_owned());
+    check(|facts| facts.daemon = running("0.0.1"), &["daemon.version warning"]);
+    check(seen(EndpointSeen::Absent, LockSeen::Free, Answer::Nobody), &["daemon note"]);
+    check(seen(of(false), LockSeen::Free, Answer::Nobody), &["daemon warning fixable"]);
+    check(seen(of(true), LockSeen::Free, Answer::Nobody), &["daemon warning fixable"]);
+    check(seen(of(true), LockSeen::Held(Some(7)), Answer::Nobody), &["daemon warning"]);
+    check(seen(EndpointSeen::Absent, LockSeen::Held(None), Answer::Nobody), &["daemon warning"]);
+    check(seen(broken(), LockSeen::Free, Answer::Failed("no".to_owned())), &["daemon warning fixable"]);
+    check(seen(of(true), LockSeen::Held(Some(7)), Answer::Silent), &["daemon error"]);
+    check(seen(of(true), LockSeen::Held(Some(7)), Answer::Failed("no".to_owned())), &["daemon error"]);
+    let other = Answer::Runs { version: daemon::VERSION.to_owned(), schema: 2, live_sessions: 0 };
+    check(seen(of(true), LockSeen::Held(Some(8)), other), &["daemon.second warning"]);
+}
+
+#[test]
+fn who_starts_the_daemon() {
+    let service = |unit: Option<&str>, system_wide, lingers| {
+        let unit = unit.map(PathBuf::from);
+        move |facts: &mut Facts| facts.service = Service { managed: true, unit, system_wide, lingers }
+    };
+    check(service(None, false, None), &["service note"]);
+    check(service(Some("/u"), false, Some(false)), &["service.linger note"]);
+    check(service(Some("/u"), true, Some(false)), &[]);
+    check(service(Some("/u"), false, None), &[]);
+}
+
+#[test]
+fn directories_of_logins() {
+    let path = || PathBuf::from("/d/identities/b/codex");
+    let with = |change: fn(&mut Identities, PathBuf)| {
+        move |facts: &mut Facts| {
+            facts.identities.directories.push(("/d/identities".into(), node(NodeKind::Directory, 0o700)));
+            change(&mut facts.identities, path());
+        }
+    };
+    check(with(|_, _| {}), &[]);
+    check(
+        with(|seen, path| seen.directories.push((path, node(NodeKind::Directory, 0o750)))),
+        &["identities.mode error fixable"],
+    );
+    check(
+        with(|seen, path| seen.directories.push((path, node(NodeKind::Link, 0o777)))),
+        &["identities.link error"],
+    );
+    check(
+        with(|seen, path| seen.credentials.push((path, node(NodeKind::File, 0o644)))),
+        &["identities.credential-mode note fixable"],
+    );
+    check(
+        with(|seen, path| seen.credentials.push((path, node(NodeKind::Link, 0o777)))),
+        &["identities.credential-link warning"],
+    );
+    check(with(|seen, path| seen.foreign.push((path, 0))), &["identities.owner error"]);
+    check(with(|seen, path| seen.hidden.push((path, "no".to_owned()))), &["identities.hidden error"]);
+    check(
+        with(|seen, path| seen.unowned.push(Unowned { path, logins: Vec::new() })),
+        &["identities.unowned note"],
+    );
+    check(
+        with(|seen, path| seen.unowned.push(Unowned { path, logins: vec!["codex".to_owned()] })),
+        &["identities.unowned warning"],
+    );
+    check(with(|seen, _| seen.truncated = true), &["identities.many note"]);
+}
+
+#[test]
+fn ports_and_programs() {
+    let held = || HeldPort { port: 1455, holder: Some(("node".to_owned(), 9)) };
+    check(|facts| facts.ports.held.push(held()), &["port.1455 warning"]);
+    check(
+        |facts| {
+            facts.ports.held.push(held());
+            facts.daemon.answer =
+                Answer::Runs { version: daemon::VERSION.to_owned(), schema: 2, live_sessions: 1 };
+        },
+        &["port.1455 note"],
+    );
+    let is = |version: &str| Version::Is(version.to_owned());
+    let other = || Version::Other("x".to_owned());
+    let program = |found: Vec<Version>| {
+        let path = |(number, said)| (PathBuf::from(format!("/bin{number}/codex")), said);
+        let found = found.into_iter().enumerate().map(path).collect();
+        let program = Program {
+            provider: "codex".to_owned(),
+            name: "Codex".to_owned(),
+            tested: Some("1.0".to_owned()),
+            found,
+        };
+        move |facts: &mut Facts| facts.programs.push(program)
+    };
+    check(program(vec![]), &["cli note"]);
+    check(program(vec![is("1.0")]), &[]);
+    check(program(vec![is("1.1")]), &["cli.codex note"]);
+    check(program(vec![Version::Silent]), &["cli.codex warning"]);
+    check(program(vec![other()]), &["cli.codex note"]);
+    check(program(vec![other(), is("1.0")]), &["cli.codex.several note"]);
+    check(program(vec![is("1.0"), is("0.9")]), &["cli.codex.several note"]);
+}
+
+#[test]
+fn what_the_person_has_beside_srvd() {
+    let variable = |role| {
+        let variable = Variable { name: "NAME".to_owned(), role, heeded_by: vec!["Claude Code".to_owned()] };
+        move |facts: &mut Facts| facts.variables.push(variable)
+    };
+    check(variable(Role::Credential), &["environment.NAME warning"]);
+    check(variable(Role::Directory), &["environment.NAME note"]);
+    check(variable(Role::Override), &["environment.NAME note"]);
+    let own = |fate, trouble: Option<&str>| {
+        let login = OwnLogin {
+            provider: "codex".to_owned(),
+            name: "Codex".to_owned(),
+            directory: "~/.codex".to_owned(),
+            trouble: trouble.map(str::to_owned),
+            fate,
+        };
+        move |facts: &mut Facts| facts.own_logins.push(login)
+    };
+    check(own(Fate::Adopted, None), &[]);
+    for fate in [Fate::Bound, Fate::Declined, Fate::Waiting, Fate::Unknown] {
+        check(own(fate, None), &["own-login.codex note"]);
+    }
+    check(own(Fate::Adopted, Some("expired")), &["own-login.codex note"]);
+    check(|facts| facts.unseen.push("the disk"), &["doctor warning"]);
+}
+
+#[test]
+fn the_keychain_is_spoken_of_on_macos_only() {
+    let claude = || Program {
+        provider: "claude".to_owned(),
+        name: "Claude Code".to_owned(),
+        tested: None,
+        found: vec![("/bin/claude".into(), Version::Is("2".to_owned()))],
+    };
+    check(|facts| facts.programs.push(claude()), &[]);
+    check(
+        |facts| {
+            facts.system = System::MacOs;
+            facts.programs.push(claude());
+        },
+        &["keychain note"],
+    );
+    check(|facts| facts.system = System::MacOs, &[]);
+}
+
+#[test]
+fn the_gravest_comes_first() {
+    let mut facts = healthy();
+    facts.daemon = running("0.0.1");
+    facts.space = Some(0);
+    facts.checked_policy = true;
+    let order: Vec<Severity> = judge(&facts).into_iter().map(|finding| finding.severity).collect();
+    assert_eq!(order[..3], [Severity::Error, Severity::Warning, Severity::Note]);
+    assert!(order.is_sorted_by(|earlier, later| earlier >= later));
+}

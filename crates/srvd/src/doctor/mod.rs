@@ -1,0 +1,128 @@
+//! The checkup: what on this machine keeps srvd, or the CLIs that it starts, from working, and what to do about it.
+//!
+//! `gather` looks, `judge` decides in pure code what the facts mean, and `repair` does what is safe to do. Nothing here
+//! needs a daemon, a key or a directory: what is missing is a finding. Nothing is changed without being asked for, no
+//! credential is opened for writing, and no secret reaches a finding.
+
+mod facts;
+mod finding;
+mod gather;
+mod judge;
+mod repair;
+
+pub use facts::Answer;
+pub use finding::{Finding, Severity};
+
+use auth_spawner::Registry;
+
+use crate::boot;
+use crate::config::{Config, ConfigError};
+use crate::environment::Environment;
+
+/// Looks at everything once. `answer` is what the daemon said to whoever talks to it. Ends within half a minute.
+pub async fn examine(config: &Config, environment: &Environment, answer: Answer) -> Vec<Finding> {
+    let (registry, trouble) = match boot::registry(config) {
+        Ok(registry) => (registry, None),
+        Err(error) => match Registry::builtin() {
+            Ok(builtin) => (builtin, Some(error.to_string())),
+            Err(builtin) => return vec![judge::unusable_configuration(&builtin.to_string())],
+        },
+    };
+    judge::judge(&gather::gather(config, environment, (registry, trouble), answer).await)
+}
+
+/// What can be said when the configuration cannot be used: nothing else is looked at, because nobody knows where it is.
+pub fn without_configuration(error: &ConfigError) -> Vec<Finding> {
+    vec![judge::unusable_configuration(&error.to_string())]
+}
+
+/// Repairs what can be repaired safely, and notes at each finding whether that worked. Says whether anything was done.
+pub fn repair(findings: &mut [Finding]) -> bool {
+    let mut any = false;
+    for finding in findings.iter_mut().filter(|finding| !finding.repairs.is_empty()) {
+        let failed: Vec<String> = finding.repairs.iter().filter_map(|repair| repair.apply().err()).collect();
+        any |= failed.len() < finding.repairs.len();
+        finding.fixed = Some(failed.is_empty());
+        finding.fix_error = (!failed.is_empty()).then(|| failed.join("; "));
+    }
+    any
+}
+
+/// What a second look found, with what was repaired in between: each thing once.
+pub fn after_repair(first: Vec<Finding>, second: Vec<Finding>) -> Vec<Finding> {
+    let (mut tried, _): (Vec<Finding>, Vec<Finding>) =
+        first.into_iter().partition(|finding| finding.fixed.is_some());
+    let mut left = Vec::new();
+    for mut finding in second {
+        match tried.iter_mut().find(|earlier| earlier.id == finding.id) {
+            // What is well because it was repaired is told as a repair.
+            Some(earlier) if earlier.fixed == Some(true) && finding.severity <= Severity::Note => {}
+            Some(earlier) => {
+                finding.fixed = Some(false);
+                finding.fix_error = earlier.fix_error.take();
+                left.push(finding);
+            }
+            None => left.push(finding),
+        }
+    }
+    tried.retain(|finding| finding.fixed == Some(true) && left.iter().all(|other| other.id != finding.id));
+    tried.extend(left);
+    tried
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repair::Repair;
+    use super::*;
+
+    fn finding(id: &str, severity: Severity) -> Finding {
+        Finding::new(id, severity, "t", "d", "m")
+    }
+
+    #[test]
+    fn a_repair_is_told_once_and_what_is_left_is_told_as_it_is() {
+        let tried = |id: &str, fixed: bool| Finding {
+            fixed: Some(fixed),
+            fix_error: (!fixed).then(|| "no".to_owned()),
+            ..finding(id, Severity::Error)
+        };
+        let first = vec![
+            tried("well", true),
+            tried("again", true),
+            tried("stuck", false),
+            finding("other", Severity::Warning),
+        ];
+        let second = vec![
+            finding("well", Severity::Ok),
+            finding("again", Severity::Error),
+            finding("stuck", Severity::Error),
+            finding("other", Severity::Warning),
+            finding("seen", Severity::Note),
+        ];
+        let expect = vec![
+            tried("well", true),
+            Finding { fixed: Some(false), ..finding("again", Severity::Error) },
+            tried("stuck", false),
+            finding("other", Severity::Warning),
+            finding("seen", Severity::Note),
+        ];
+        assert_eq!(after_repair(first, second), expect);
+    }
+
+    #[test]
+    fn a_repair_that_fails_says_why_and_the_others_are_done() {
+        let root = tempfile::tempdir().unwrap();
+        let (made, link) = (root.path().join("made"), root.path().join("link"));
+        std::os::unix::fs::symlink(root.path(), &link).unwrap();
+        let mut findings = [
+            finding("a", Severity::Note).repair([Repair::MakeDirectory { path: made.clone() }]),
+            finding("b", Severity::Error).repair([Repair::Mode { path: link.clone(), mode: 0o700 }]),
+            finding("c", Severity::Error),
+        ];
+        assert!(repair(&mut findings));
+        assert!(made.is_dir());
+        assert_eq!(findings.each_ref().map(|finding| finding.fixed), [Some(true), Some(false), None]);
+        let error = findings[1].fix_error.clone().unwrap();
+        assert!(error.starts_with(&link.display().to_string()), "{error}");
+    }
+}

@@ -1,0 +1,151 @@
+//! What a checkup may do by itself: our own files and directories, and never a credential's content.
+
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::boot::Lock;
+use crate::endpoint::Endpoint;
+use crate::private;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Repair {
+    /// Gives a file or directory of ours this mode.
+    Mode {
+        /// Which; a link is refused.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Makes a directory of ours, 0700.
+    MakeDirectory {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Removes what a daemon that is gone told its clients.
+    RemoveEndpoint {
+        /// Where it told them.
+        runtime: PathBuf,
+        /// What a daemon that runs would hold.
+        data: PathBuf,
+    },
+}
+
+impl Repair {
+    /// As a person would do it.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Mode { path, mode } => format!("chmod {mode:o} {}", path.display()),
+            Self::MakeDirectory { path } => format!("mkdir -p -m 700 {}", path.display()),
+            Self::RemoveEndpoint { runtime, .. } => {
+                format!("rm {} and the token beside it", Endpoint::path(runtime).display())
+            }
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why not, with the path.
+    pub(super) fn apply(&self) -> Result<(), String> {
+        match self {
+            Self::Mode { path, mode } => {
+                set_mode(path, *mode).map_err(|error| format!("{}: {error}", path.display()))
+            }
+            Self::MakeDirectory { path } => private::directory(path).map_err(|error| error.to_string()),
+            Self::RemoveEndpoint { runtime, data } => remove_endpoint(runtime, data),
+        }
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let refused = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, why);
+    let ours = |found: &std::fs::Metadata| found.uid() == rustix::process::geteuid().as_raw();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) if ours(&file.metadata()?) => file.set_permissions(std::fs::Permissions::from_mode(mode)),
+        Ok(_) => Err(refused("it belongs to another user")),
+        // Its mode keeps even its owner out, so that there is nothing to hold on to.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let found = std::fs::symlink_metadata(path)?;
+            if found.is_symlink() || !ours(&found) {
+                return Err(refused("it is a link or belongs to another user"));
+            }
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The data directory's lock is held meanwhile, so that no daemon that starts just now loses its own.
+fn remove_endpoint(runtime: &Path, data: &Path) -> Result<(), String> {
+    let _lock = Lock::acquire(data).map_err(|error| error.to_string())?;
+    if let Ok(endpoint) = Endpoint::read(runtime)
+        && UnixStream::connect(&endpoint.socket).is_ok()
+    {
+        return Err("a daemon answers there after all".to_owned());
+    }
+    for path in [Endpoint::path(runtime), runtime.join("token")] {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_set_on_what_is_ours_and_through_no_link() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("f");
+        let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        std::fs::write(&file, "").unwrap();
+        let link = root.path().join("l");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let set = |path: &Path, mode: u32| Repair::Mode { path: path.to_owned(), mode }.apply();
+        set(&file, 0o000).unwrap();
+        assert_eq!(mode(), 0);
+        set(&file, 0o600).unwrap();
+        assert_eq!(mode(), 0o600);
+        assert!(set(&link, 0o644).is_err());
+        assert_eq!(mode(), 0o600);
+        assert!(set(&root.path().join("none"), 0o600).is_err());
+    }
+
+    #[test]
+    fn a_running_daemons_endpoint_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let repair = Repair::RemoveEndpoint { runtime: root.path().to_owned(), data: root.path().to_owned() };
+        let endpoint = Endpoint {
+            version: 1,
+            pid: 1,
+            url: None,
+            socket: root.path().join("s"),
+            token_file: root.path().join("token"),
+            epoch: "e".into(),
+        };
+        let left = || (Endpoint::path(root.path()).exists(), root.path().join("token").exists());
+        endpoint.write(root.path()).unwrap();
+        std::fs::write(root.path().join("token"), "").unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&endpoint.socket).unwrap();
+        assert!(repair.apply().unwrap_err().contains("answers"));
+        drop(listener);
+        let lock = Lock::acquire(root.path()).unwrap();
+        assert!(repair.apply().unwrap_err().contains("already running"));
+        drop(lock);
+        assert_eq!(left(), (true, true));
+        repair.apply().unwrap();
+        assert_eq!(left(), (false, false));
+        repair.apply().unwrap();
+    }
+}

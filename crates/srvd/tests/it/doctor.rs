@@ -1,0 +1,253 @@
+//! `srvd doctor` on machines of every kind: what it finds, what it repairs, and what it leaves alone.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::fake::{self, HAPPY};
+use crate::support::{Home, files_below};
+
+/// Runs it and takes the exit code and the findings.
+fn doctor(home: &Home, args: &[&str]) -> (i32, Vec<Value>) {
+    doctor_with(home, args, &[])
+}
+
+fn doctor_with(home: &Home, args: &[&str], vars: &[(&str, &str)]) -> (i32, Vec<Value>) {
+    let mut command = home.command(&[&["doctor", "--json"], args].concat());
+    let output = command.envs(vars.iter().copied()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut all: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
+    let findings: Vec<Value> = serde_json::from_value(all["findings"].take()).unwrap();
+    for finding in &findings {
+        for field in ["id", "severity", "title", "detail", "meaning"] {
+            assert!(finding[field].is_string(), "{field} of {finding}");
+        }
+    }
+    (output.status.code().unwrap(), findings)
+}
+
+fn severity<'a>(findings: &'a [Value], id: &str) -> Option<&'a str> {
+    findings.iter().find(|finding| finding["id"] == id)?["severity"].as_str()
+}
+
+fn find<'a>(findings: &'a [Value], id: &str) -> &'a Value {
+    findings.iter().find(|finding| finding["id"] == id).unwrap_or_else(|| panic!("no {id} in {findings:?}"))
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Whether modes keep this user out at all; root goes everywhere.
+fn modes_matter() -> bool {
+    !rustix::process::geteuid().is_root()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_daemon_is_well() {
+    let daemon = fake::home(HAPPY).start();
+    let (code, findings) = doctor(&daemon.home, &[]);
+    assert_eq!(code, 0, "{findings:?}");
+    for id in ["config", "key", "key.database", "database", "config.dir", "data.dir", "runtime.dir", "daemon"]
+    {
+        assert_eq!(severity(&findings, id), Some("ok"), "{id} in {findings:?}");
+    }
+    let detail = find(&findings, "daemon")["detail"].as_str().unwrap();
+    assert!(detail.contains(&format!("process {},", daemon.pid())), "{detail}");
+    assert_eq!(severity(&findings, "cli.fake"), Some("ok"), "{findings:?}");
+    // Looking at it has left it as it is.
+    assert_eq!(daemon.stop().0.code(), Some(0));
+}
+
+#[test]
+fn an_empty_home_is_told_what_to_do_first() {
+    let home = Home::new();
+    std::fs::remove_file(home.dir("config/encryption.key")).unwrap();
+    let (code, findings) = doctor(&home, &[]);
+    assert_eq!(code, 1);
+    assert_eq!(find(&findings, "key")["fix"], "srvd key generate");
+    assert_eq!(find(&findings, "key")["severity"], "error");
+    assert_eq!(severity(&findings, "daemon"), Some("note"));
+    assert_eq!(severity(&findings, "database"), Some("note"));
+    assert_eq!(files_below(&home.dir("data")), Vec::<std::path::PathBuf>::new());
+    assert!(!home.dir("run").exists(), "a look has made something");
+
+    let text = home.run(&["doctor"]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.starts_with("✗ error: There is no encryption key\n"), "{text}");
+    assert!(text.contains("\n    → srvd key generate\n"), "{text}");
+}
+
+#[test]
+fn without_a_daemon_nothing_is_changed_and_the_key_is_compared() {
+    let home = Home::new();
+    assert!(home.run(&["--migrate-only"]).status.success());
+    let files = |home: &Home| {
+        let read = |path: std::path::PathBuf| (path.clone(), std::fs::read(path).unwrap());
+        files_below(&home.dir("data")).into_iter().map(read).collect::<Vec<_>>()
+    };
+    let before = files(&home);
+    let (code, findings) = doctor(&home, &[]);
+    assert_eq!((code, severity(&findings, "key.database")), (0, Some("ok")), "{findings:?}");
+    let other = "another-key-0123456789abcdef-0123456789";
+    srvd::private::replace_file(&home.dir("config/encryption.key"), other.as_bytes()).unwrap();
+    let (code, findings) = doctor(&home, &[]);
+    assert_eq!((code, severity(&findings, "key.database")), (1, Some("error")), "{findings:?}");
+    assert!(!format!("{findings:?}").contains(other));
+    assert_eq!(files(&home), before);
+}
+
+#[test]
+fn wrong_modes_are_repaired_when_that_is_asked_for() {
+    let home = Home::new();
+    assert!(home.run(&["--migrate-only"]).status.success());
+    let (key, data) = (home.dir("config/encryption.key"), home.dir("data"));
+    let login = home.dir("data/identities/gone/codex");
+    std::fs::DirBuilder::new().recursive(true).create(&login).unwrap();
+    for dir in [&data, &home.dir("data/identities"), &home.dir("data/identities/gone"), &login] {
+        set_mode(dir, 0o755);
+    }
+    set_mode(&key, 0o644);
+    let (code, findings) = doctor(&home, &[]);
+    assert_eq!(code, 1);
+    for id in ["key", "data.dir", "identities.mode"] {
+        let finding = find(&findings, id);
+        assert_eq!((&finding["severity"], &finding["fixable"]), (&"error".into(), &true.into()), "{finding}");
+    }
+    assert_eq!(severity(&findings, "identities.unowned"), Some("note"), "{findings:?}");
+    assert_eq!(
+        (mode(&key), mode(&data), mode(&login)),
+        (0o644, 0o755, 0o755),
+        "a look has changed something"
+    );
+
+    let (code, findings) = doctor(&home, &["--fix"]);
+    assert_eq!(code, 0, "{findings:?}");
+    for id in ["key", "data.dir", "identities.mode"] {
+        assert_eq!(find(&findings, id)["fixed"], true, "{findings:?}");
+    }
+    assert_eq!(severity(&findings, "key.database"), Some("ok"), "{findings:?}");
+    assert_eq!((mode(&key), mode(&data), mode(&login)), (0o600, 0o700, 0o700));
+    assert!(home.dir("run").is_dir());
+    let (code, findings) = doctor(&home, &["--fix"]);
+    assert_eq!(code, 0);
+    assert!(findings.iter().all(|finding| finding.get("fixed").is_none()), "{findings:?}");
+}
+
+#[test]
+fn a_directory_that_keeps_everybody_out_is_told_and_opened_again() {
+    if !modes_matter() {
+        // Nothing keeps root out, so there is only the mode to be told.
+        let home = Home::new();
+        set_mode(&home.dir("data"), 0o000);
+        let (code, findings) = doctor(&home, &[]);
+        assert_eq!((code, severity(&findings, "data.dir")), (1, Some("error")), "{findings:?}");
+        assert_eq!(doctor(&home, &["--fix"]).0, 0);
+        assert_eq!(mode(&home.dir("data")), 0o700);
+        return;
+    }
+    let home = Home::new();
+    assert!(home.run(&["--migrate-only"]).status.success());
+    set_mode(&home.dir("data"), 0o000);
+    let (code, findings) = doctor(&home, &[]);
+    assert_eq!((code, severity(&findings, "data.dir")), (1, Some("error")), "{findings:?}");
+    assert_eq!(severity(&findings, "database"), Some("error"), "{findings:?}");
+    let (code, findings) = doctor(&home, &["--fix"]);
+    assert_eq!((code, severity(&findings, "database")), (0, Some("ok")), "{findings:?}");
+    assert_eq!(mode(&home.dir("data")), 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_daemon_left_is_removed_and_a_running_ones_is_not() {
+    let home = Home::new().start().kill();
+    let (endpoint, token) = (home.dir("run/endpoint.json"), home.dir("run/token"));
+    let (code, findings) = doctor(&home, &[]);
+    let finding = find(&findings, "daemon");
+    assert_eq!(
+        (code, &finding["severity"], &finding["fixable"]),
+        (0, &"warning".into(), &true.into()),
+        "{finding}"
+    );
+    assert!(endpoint.exists() && token.exists());
+    let (code, findings) = doctor(&home, &["--fix"]);
+    assert_eq!((code, &find(&findings, "daemon")["fixed"]), (0, &true.into()), "{findings:?}");
+    assert!(!endpoint.exists() && !token.exists());
+
+    let daemon = home.start();
+    assert_eq!(doctor(&daemon.home, &["--fix"]).0, 0);
+    assert!(endpoint.exists() && token.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_does_not_answer_is_told_from_none() {
+    let home = Home::new().start().kill();
+    let pid = srvd::endpoint::Endpoint::read(&home.dir("run")).unwrap().pid;
+    std::fs::remove_file(home.dir("run/srvd.sock")).unwrap();
+    // It takes connections, and says nothing.
+    let _listener = std::os::unix::net::UnixListener::bind(home.dir("run/srvd.sock")).unwrap();
+    let (code, findings) = doctor(&home, &["--fix"]);
+    let finding = find(&findings, "daemon");
+    assert_eq!((code, &finding["title"]), (1, &"The daemon does not answer".into()), "{finding}");
+    assert!(home.dir("run/endpoint.json").exists());
+    let status = home.run(&["status", "--timeout", "1"]);
+    assert_eq!((status.status.code(), status.stdout.as_slice()), (Some(69), b"".as_slice()));
+    let expect = format!("srvd: the daemon (pid {pid}) does not answer: nothing came in 1 s\n");
+    let said = String::from_utf8(status.stderr).unwrap();
+    assert!(said.starts_with(&expect), "{said}");
+}
+
+#[test]
+fn variables_are_named_and_their_values_are_not() {
+    let home = Home::new();
+    let vars = [
+        ("ANTHROPIC_API_KEY", "sk-planted-value-1"),
+        ("CODEX_HOME", "/planted-value-2"),
+        ("OAUTH_ENCRYPTION_KEY", crate::support::KEY),
+    ];
+    let (code, findings) = doctor_with(&home, &[], &vars);
+    assert_eq!(code, 0, "{findings:?}");
+    assert_eq!(severity(&findings, "environment.ANTHROPIC_API_KEY"), Some("warning"));
+    assert_eq!(severity(&findings, "environment.CODEX_HOME"), Some("note"));
+    assert_eq!(severity(&findings, "key.variable"), Some("note"));
+    let text = home.command(&["doctor"]).envs(vars).output().unwrap();
+    let text = String::from_utf8([text.stdout, text.stderr].concat()).unwrap();
+    assert!(text.contains("ANTHROPIC_API_KEY is set in this environment"), "{text}");
+    for said in [text, format!("{findings:?}")] {
+        assert!(!said.contains("planted-value") && !said.contains(crate::support::KEY), "{said}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_a_finding() {
+    let home = Home::new().config("srvd.toml", "no-such-key = 1\n");
+    let (code, findings) = doctor(&home, &[]);
+    assert_eq!((code, findings.len(), severity(&findings, "config")), (1, 1, Some("error")), "{findings:?}");
+    let home = Home::new().config("providers.d/x.toml", "[providers.codex]\nnonsense = 1\n");
+    let (code, findings) = doctor(&home, &[]);
+    assert_eq!((code, severity(&findings, "config")), (1, Some("error")), "{findings:?}");
+    assert!(findings.len() > 5, "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_users_own_login_is_told_with_what_becomes_of_it() {
+    let home = fake::home(HAPPY);
+    std::fs::DirBuilder::new().create(home.dir("home/.fake")).unwrap();
+    let own = home.dir("home/.fake/credentials.json");
+    let login = r#"{"access": "planted-access", "refresh": "planted-refresh", "email": "ada@x", "id": "1"}"#;
+    std::fs::write(&own, login).unwrap();
+    let severity_of_own = |home: &Home| {
+        let (_, findings) = doctor(home, &["--fix"]);
+        assert!(!format!("{findings:?}").contains("planted-"));
+        find(&findings, "own-login.fake")["severity"].clone()
+    };
+    assert_eq!(severity_of_own(&home), "note");
+    let daemon = home.start();
+    assert_eq!(severity_of_own(&daemon.home), "ok");
+    assert_eq!(std::fs::read_to_string(own).unwrap(), login);
+}
