@@ -42,10 +42,11 @@ mod token;
 mod validate;
 
 pub use credential::{Cell, CredentialFile, Expiry, ExpiryUnit, Format, Place};
+pub use directory::prepare;
 pub use environment::ChildEnv;
 pub use error::{NotLive, RegistryError, StartError, SubmitError};
 pub use guard::{Guard, GuardCommand, watch_over};
-pub use key_service::{KeyService, Pair, Probe};
+pub use key_service::{KeyService, Pair, Probe, base_url};
 pub use locate::{Version, VersionQuestion, candidates, locate};
 pub use process::leftover::{end_leftover, start_ticks};
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};

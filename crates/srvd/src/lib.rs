@@ -26,3 +26,4 @@ pub mod probe;
 pub mod redact;
 pub mod reference;
 pub mod routes;
+pub mod secrets;

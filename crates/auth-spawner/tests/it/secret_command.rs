@@ -20,23 +20,19 @@ async fn shell(script: &str) -> Result<String, NoSecret> {
     asked(&["/bin/sh", "-c", script], PATIENCE).await
 }
 
-fn ok(secret: &str) -> Result<String, NoSecret> {
-    Ok(secret.to_owned())
-}
-
 #[tokio::test]
 async fn each_end_has_its_answer() {
-    assert_eq!(shell("echo sk-1").await, ok("sk-1"));
-    assert_eq!(shell("echo sk-1; echo planted >&2").await, ok("sk-1"));
+    assert_eq!(shell("echo sk-1").await, Ok("sk-1".to_owned()));
+    assert_eq!(shell("echo sk-1; echo planted >&2").await, Ok("sk-1".to_owned()));
     assert_eq!(shell("echo sk-1; exit 3").await, Err(NoSecret::Failed(Some(3))));
     assert_eq!(shell("echo sk-1; kill -9 $$").await, Err(NoSecret::Failed(None)));
     assert_eq!(shell("true").await, Err(NoSecret::Empty));
     assert_eq!(shell("echo one; echo two").await, Err(NoSecret::NotText));
     // Its input is empty, and its environment is the list.
-    assert_eq!(shell("cat; echo \"$GIVEN$HOME$CARGO_MANIFEST_DIR\"").await, ok("given"));
-    assert_eq!(shell("pwd").await, ok("/"));
+    assert_eq!(shell("cat; echo \"$GIVEN$HOME$CARGO_MANIFEST_DIR\"").await, Ok("given".to_owned()));
+    assert_eq!(shell("pwd").await, Ok("/".to_owned()));
     // No shell comes in between.
-    assert_eq!(asked(&["/bin/echo", "$(id)", "; a  b"], PATIENCE).await, ok("$(id) ; a  b"));
+    assert_eq!(asked(&["/bin/echo", "$(id)", "; a  b"], PATIENCE).await, Ok("$(id) ; a  b".to_owned()));
     assert_eq!(asked(&[], PATIENCE).await, Err(NoSecret::NoProgram));
     assert_eq!(asked(&["sh", "-c", "echo sk-1"], PATIENCE).await, Err(NoSecret::NoProgram));
     assert_eq!(asked(&["/no/such/program"], PATIENCE).await, Err(NoSecret::NotRun));
@@ -77,7 +73,7 @@ async fn a_grandchild_that_holds_the_output_is_ended_and_the_secret_counts() {
     let fifo = dir.path().join("held");
     let gone = released(&fifo);
     let script = format!("sleep 1000 9>{} & echo sk-1", fifo.display());
-    assert_eq!(shell(&script).await, ok("sk-1"));
+    assert_eq!(shell(&script).await, Ok("sk-1".to_owned()));
     tokio::time::timeout(PATIENCE, gone).await.expect("the grandchild is gone").unwrap().unwrap();
 }
 
@@ -94,7 +90,7 @@ async fn one_that_left_the_group_is_let_go() {
     let agent = format!("echo > {}; exec cat {}", left.display(), word.display());
     let (left, fifo) = (left.display(), fifo.display());
     let script = format!("setsid sh -c '{agent}' 9>{fifo} & read line < {left}; echo sk-1");
-    assert_eq!(shell(&script).await, ok("sk-1"));
+    assert_eq!(shell(&script).await, Ok("sk-1".to_owned()));
     assert!(!gone.is_finished(), "it lives on");
     std::fs::write(&word, "").unwrap();
     tokio::time::timeout(PATIENCE, gone).await.expect("it has ended").unwrap().unwrap();

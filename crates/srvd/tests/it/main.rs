@@ -4,6 +4,7 @@
 
 mod bundles;
 mod commands;
+mod confined;
 mod daemon;
 mod fake;
 mod frontend;
@@ -15,10 +16,12 @@ mod kills;
 mod launch;
 mod logins;
 mod migrate;
+mod planted;
 mod program;
 mod providers;
 mod real_clis;
 mod refusals;
+mod secrets;
 mod standin;
 mod support;
 mod tokens;
