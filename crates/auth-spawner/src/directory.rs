@@ -1,8 +1,11 @@
 //! Directories that are made for CLIs.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt as _};
 use std::path::Path;
+
+use crate::provider::{Cli, PreparedFile};
 
 /// Makes a directory and what is missing above it, 0700 each. One that is there stays as it is; a link or a file in its
 /// place is an error, because a link could lead anywhere.
@@ -12,6 +15,31 @@ pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!("{} is not a directory", path.display())))
+}
+
+/// Writes the files that the CLI wants to find, without ever touching one that is there; `dir` is the one that the CLI's
+/// variable names. Blocking.
+///
+/// # Errors
+/// The I/O error.
+pub fn prepare(cli: &Cli, dir: &Path) -> io::Result<()> {
+    let dir = cli.config_dir.inside(dir);
+    if !cli.config_dir.inner.is_empty() {
+        private_directory(&dir)?;
+    }
+    for PreparedFile { path, text } in &cli.prepare {
+        let path = dir.join(path);
+        if let Some(folder) = path.parent() {
+            private_directory(folder)?;
+        }
+        // `create_new` does not follow a link either.
+        match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(mut file) => file.write_all(text.as_bytes())?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

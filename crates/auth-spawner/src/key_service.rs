@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::validate::is_loopback;
+
 /// A service that takes an API key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -16,6 +18,13 @@ pub struct KeyService {
     pub pair: Option<Pair>,
     /// Where the service answers, without a trailing slash.
     pub base_url: String,
+    /// Variables that tell an agent where the service answers, for an account that has another address. In a value
+    /// `{base}` stands for the address and `{host}` for its host and port.
+    #[serde(default)]
+    pub base_url_vars: BTreeMap<String, String>,
+    /// Variables removed at a launch, because they would put another credential or another server in the key's place.
+    #[serde(default)]
+    pub scrub: Vec<String>,
     /// A request that shows whether a key is accepted.
     #[serde(default)]
     pub probe: Option<Probe>,
@@ -32,6 +41,53 @@ impl KeyService {
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.vars.iter().chain(self.pair.iter().flat_map(|pair| &pair.vars)).map(String::as_str)
     }
+
+    /// All variables through which an agent would take another key, or send this one elsewhere.
+    pub fn shadowing(&self) -> impl Iterator<Item = &str> {
+        let others = self.base_url_vars.keys().chain(&self.scrub).map(String::as_str);
+        self.variables().chain(others)
+    }
+
+    /// The variables that lead an agent to this address; empty where the registry knows none.
+    #[must_use]
+    pub fn addressed(&self, base_url: &str) -> BTreeMap<String, String> {
+        let host = url::Url::parse(base_url).map_or_else(|_| String::new(), |url| url.authority().to_owned());
+        let fill = |value: &String| value.replace(BASE, base_url).replace(HOST, &host);
+        self.base_url_vars.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
+    }
+
+    /// The same service at another address.
+    #[must_use]
+    pub fn at(&self, base_url: Option<&str>) -> Self {
+        let base_url = base_url.unwrap_or(&self.base_url).to_owned();
+        Self { base_url, ..self.clone() }
+    }
+}
+
+/// Stands for an account's address.
+pub(crate) const BASE: &str = "{base}";
+/// Stands for the host and port of it.
+pub(crate) const HOST: &str = "{host}";
+
+/// An address that a key may be sent to: https, or http on a loopback address; without a name, a password, a query or a
+/// fragment. It is given back without a slash at its end.
+///
+/// # Errors
+/// What is wrong with it, in a few words.
+pub fn base_url(text: &str) -> Result<&str, &'static str> {
+    let text = text.trim_end_matches('/');
+    let url = url::Url::parse(text).map_err(|_| "is not an address")?;
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        return Err("must be an https address (http on a loopback address)");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must hold no name and no password");
+    }
+    if url.query().is_some() || url.fragment().is_some() || !text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Err("must be an address without a query and a fragment, in ASCII");
+    }
+    Ok(text)
 }
 
 /// A key that is several texts in one, such as an id and its secret.
@@ -90,6 +146,34 @@ fn rejected() -> Vec<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_holds_no_credential() {
+        let check = |text: &str, expect: Result<&str, &str>| assert_eq!(base_url(text), expect, "{text}");
+        check("https://a.test/v1/", Ok("https://a.test/v1"));
+        check("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080"));
+        check("http://a.test", Err("must be an https address (http on a loopback address)"));
+        check("ftp://127.0.0.1", Err("must be an https address (http on a loopback address)"));
+        check("https://u:p@a.test", Err("must hold no name and no password"));
+        check("https://a.test?key=1", Err("must be an address without a query and a fragment, in ASCII"));
+        check("https://a.test/\n", Err("must be an address without a query and a fragment, in ASCII"));
+        check("a.test", Err("is not an address"));
+    }
+
+    #[test]
+    fn an_agent_is_led_to_an_address() {
+        let service: KeyService = toml::from_str(
+            "vars = ['A']\nbase-url = 'https://a.test'\nbase-url-vars = { A_URL = '{base}/v1', A_HOST = '{host}' }\nscrub = ['B']",
+        )
+        .unwrap();
+        let led = service.addressed("https://b.test:8443/api");
+        let expected = [("A_HOST", "b.test:8443"), ("A_URL", "https://b.test:8443/api/v1")];
+        assert_eq!(
+            led.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>(),
+            expected
+        );
+        assert_eq!(service.shadowing().collect::<Vec<_>>(), ["A", "A_HOST", "A_URL", "B"]);
+    }
 
     #[test]
     fn a_pair_has_all_its_parts() {

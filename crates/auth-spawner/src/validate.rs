@@ -1,7 +1,7 @@
 //! What the registry's types cannot say: rules between fields, and the shapes of texts.
 
 use crate::credential::{CredentialFile, Format, Place};
-use crate::key_service::KeyService;
+use crate::key_service::{BASE, HOST, KeyService};
 use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use crate::recipe::Paste;
 use crate::registry::fold;
@@ -47,6 +47,10 @@ fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
     let base = url::Url::parse(&key.base_url).ok();
     ensure(base.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)), "key.base-url", HTTPS)?;
     ensure(!key.base_url.ends_with('/'), "key.base-url", "must not end with a slash")?;
+    ensure(key.shadowing().all(is_var), "key", VARS)?;
+    let unfilled = |value: &String| value.replace(BASE, "").replace(HOST, "").contains(['{', '}']);
+    let known = !key.base_url_vars.values().any(unfilled);
+    ensure(known, "key.base-url-vars", "only {base} and {host} are known in braces")?;
     if let Some(probe) = &key.probe {
         ensure(probe.path.starts_with('/'), "key.probe.path", "must begin with a slash")?;
         let carried = probe.headers.values().any(|value| value.contains("{key}"));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, BundleId, ProviderId, SessionId};
+use crate::{AccountId, BundleId, KeyPlace, ProviderId, SessionId};
 
 /// One credential of one provider. It never holds the secret itself; [`crate::Store::open_secret`] opens that.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,7 +321,7 @@ impl SaveLogin {
     }
 }
 
-/// An API key that shall be sealed, kept and bound.
+/// An API key that shall be kept and bound.
 #[derive(Debug, Clone)]
 pub struct SaveApiKey {
     /// The bundle to bind it in.
@@ -332,8 +332,8 @@ pub struct SaveApiKey {
     pub provider_name: String,
     /// The account's name; 1 to 100 characters.
     pub account_name: String,
-    /// The key.
-    pub key: SecretString,
+    /// The key, or where it is.
+    pub key: KeyPlace,
     /// The service's address, when it is not the provider's usual one.
     pub base_url: Option<String>,
     /// The e-mail address that the provider reported.

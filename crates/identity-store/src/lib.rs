@@ -7,6 +7,7 @@
 mod account;
 mod bundle;
 mod changes;
+mod credential;
 mod db;
 mod error;
 mod id;
@@ -23,6 +24,7 @@ pub use account::{
 };
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};
+pub use credential::{Credentials, Held, KeyPlace};
 pub use db::{DatabaseKind, DatabaseUrl, InvalidUrl};
 pub use error::{OpenError, StoreError};
 pub use id::{AccountId, BundleId, InstanceId, InvalidId, ProviderId, SessionId};

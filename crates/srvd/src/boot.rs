@@ -28,6 +28,7 @@ use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
 use crate::login::{self, Logins};
 use crate::redact::Redactor;
+use crate::secrets::Secrets;
 use crate::{bootstrap, key, private, routes};
 
 /// Longest wait for the guard process to end what is left of the logins.
@@ -87,6 +88,7 @@ pub async fn run(
     let started = Instant::now();
     let (_lock, keyring) = prepare(&config, environment)?;
     let registry = registry(&config)?;
+    let secrets = Secrets::new(&config, &registry, &child_env(&config)).map_err(BootError::Config)?;
     let broker = fresh_broker();
     let inbox = health::Inbox::default();
     let store = open(&config, keyring, announce(&broker, &inbox)).await?;
@@ -133,6 +135,7 @@ pub async fn run(
         broker: broker.clone(),
         health: examiner.clone(),
         identities,
+        secrets,
         redactor,
         started,
         versions: tokio::sync::Mutex::default(),

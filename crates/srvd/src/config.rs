@@ -1,6 +1,7 @@
 //! Configuration: defaults < `srvd.toml` < `SRVD_*` < flags. An unknown key is refused, wherever it stands.
 
 mod file;
+mod secrets;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use identity_store::DatabaseUrl;
 
 pub use file::FileConfig;
+pub use secrets::{ExternalSecret, Source};
 
 use crate::environment::Environment;
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub base_env: Vec<(String, String)>,
     /// Variables that every child gets beside the base list: proxies, certificate files.
     pub child_env: Vec<(String, String)>,
+    /// Keys that are kept somewhere else, by the operator's name for each.
+    pub secrets: std::collections::BTreeMap<String, ExternalSecret>,
     /// How many CLIs may run at once.
     pub live_logins: usize,
     /// How long a login may take, in seconds, where its provider does not say.
@@ -192,6 +196,7 @@ impl Config {
             search_path: search_path(&file.spawn.search_path, environment, &home)?,
             base_env: base_env(environment),
             child_env: child_env(file.spawn.environment)?,
+            secrets: secrets::read(file.secrets, environment)?,
             live_logins: within("spawn.live_logins", file.spawn.live_logins, 32, 1..=1024)?,
             login_seconds: within("spawn.login_seconds", file.spawn.login_seconds, 900, 5..=86_400)?,
             connections: within("listen.connections", file.listen.connections, 64, 1..=100_000)?,
@@ -253,6 +258,7 @@ impl Config {
         for (name, _) in &self.child_env {
             let _ = writeln!(text, "{name} = \"[REDACTED]\"");
         }
+        text.extend(self.secrets.iter().map(|(name, secret)| secret.print(name)));
         text
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use auth_spawner::Registry;
+use auth_spawner::{Cli, Registry};
 use identity_store::BundleId;
 
 use crate::api::bundle::Cleanup;
@@ -61,6 +61,37 @@ impl Identities {
             };
             dir.starts_with(&ambient) || ambient.starts_with(dir)
         })
+    }
+
+    /// Whether an account may point at `dir`: its CLI's own directory below the root, with no link on the way to any place
+    /// that a launch would name; or the user's own directory of that CLI, when it is adopted. Blocking.
+    pub fn allows(&self, registry: &Registry, cli: &Cli, dir: &Path, adopted: bool) -> bool {
+        if adopted {
+            return dir == cli.config_dir.own(&self.home);
+        }
+        let named = cli.config_dir.variables(dir, Path::new("/"));
+        let places = named.values().map(Path::new).filter(|place| place.starts_with(dir));
+        self.owns(dir)
+            && !self.is_ambient(registry, dir)
+            && std::iter::once(cli.config_dir.inside(dir).as_path())
+                .chain(places)
+                .all(|place| self.leads_to(place))
+    }
+
+    /// Whether no link stands in the way from the root to a place below it. What does not exist is none.
+    fn leads_to(&self, place: &Path) -> bool {
+        let Ok(below) = place.strip_prefix(&self.root) else { return false };
+        let mut path = self.root.clone();
+        for part in std::iter::once(None).chain(below.components().map(Some)) {
+            path.extend(part);
+            match std::fs::symlink_metadata(&path) {
+                Ok(found) if found.is_dir() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
+                // What cannot be looked at cannot be trusted either.
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Removes what a CLI kept in `dir`, except the paths below it that are named in `keep`, and then the empty directories above it
@@ -180,6 +211,46 @@ mod tests {
         assert!(outside.join("precious").exists());
         assert_eq!(identities.clean(&outside, &[]).outcome, "not_ours");
         assert_eq!(identities.clean(&root.path().join("identities/../outside"), &[]).outcome, "not_ours");
+    }
+
+    #[test]
+    fn an_account_points_below_the_root_or_at_its_own_adopted_directory() {
+        let (root, identities, bundle) = fixture();
+        let registry = Registry::builtin().unwrap();
+        let allows = |provider: &str, dir: &Path, adopted: bool| {
+            let cli = registry.provider(provider).unwrap().cli.as_ref().unwrap();
+            identities.allows(&registry, cli, dir, adopted)
+        };
+        let dir = identities.make(&bundle, "gemini").unwrap();
+        let outside = root.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        assert!(
+            allows("gemini", &dir, false) && allows("gemini", &identities.place(&bundle, "absent"), false)
+        );
+        let home = root.path().join("home");
+        for (place, adopted, expected) in [
+            (home.clone(), true, true),
+            (home.join(".gemini"), true, false),
+            (dir.clone(), true, false),
+            (outside.clone(), true, false),
+            (home.clone(), false, false),
+            (outside.clone(), false, false),
+            (identities.bundle(&bundle), false, false),
+            (dir.join("../../../outside"), false, false),
+        ] {
+            assert_eq!(allows("gemini", &place, adopted), expected, "{place:?} {adopted}");
+        }
+        // The CLI's own directory below it, a place that a variable names, the directory itself, and the bundle.
+        symlink(&outside, dir.join(".gemini")).unwrap();
+        assert!(!allows("gemini", &dir, false));
+        let copilot = identities.make(&bundle, "copilot").unwrap();
+        symlink(&outside, copilot.join("gh")).unwrap();
+        assert!(!allows("copilot", &copilot, false));
+        symlink(&outside, identities.place(&bundle, "codex")).unwrap();
+        assert!(!allows("codex", &identities.place(&bundle, "codex"), false));
+        let other: BundleId = "other".parse().unwrap();
+        symlink(identities.bundle(&bundle), identities.bundle(&other)).unwrap();
+        assert!(!allows("kimi", &identities.place(&other, "kimi"), false));
     }
 
     #[test]

@@ -28,3 +28,4 @@ pub mod redact;
 pub mod reference;
 pub mod routes;
 mod scratch;
+pub mod secrets;

@@ -1,18 +1,16 @@
 //! The beginning of a login: files, baseline, process.
 
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::check::{Question, Screen};
-use crate::directory::private_directory;
+use crate::directory::{prepare, private_directory};
 use crate::environment::{ChildEnv, ChildEnvParts, child_env};
 use crate::machine::Input;
 use crate::ports;
 use crate::process::{self, Launch, OpenError, Parts};
 use crate::proof::{Proof, fingerprint, prove};
-use crate::provider::{Cli, PreparedFile, ScreenToken};
+use crate::provider::{Cli, ScreenToken};
 use crate::recipe::Recipe;
 use crate::snapshot::FailureKind;
 use crate::spawner::{LoginRequest, Shared};
@@ -114,25 +112,4 @@ fn environment(
             session: &request.id,
         },
     )
-}
-
-/// Writes the files that the CLI wants to find, without ever touching one that is there.
-fn prepare(cli: &Cli, dir: &Path) -> std::io::Result<()> {
-    let dir = cli.config_dir.inside(dir);
-    if !cli.config_dir.inner.is_empty() {
-        private_directory(&dir)?;
-    }
-    for PreparedFile { path, text } in &cli.prepare {
-        let path = dir.join(path);
-        if let Some(folder) = path.parent() {
-            private_directory(folder)?;
-        }
-        // `create_new` does not follow a link either.
-        match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => file.write_all(text.as_bytes())?,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

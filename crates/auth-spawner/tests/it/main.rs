@@ -15,5 +15,6 @@ mod queue;
 mod registry;
 mod replays;
 mod screen;
+mod secret_command;
 mod sqlite;
 mod terminal;

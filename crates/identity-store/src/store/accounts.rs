@@ -12,7 +12,7 @@ use crate::{
     ProviderId, SecretError, SecretRef, StatusReport, StoreError, names,
 };
 
-const TABLE: &str = "accounts";
+pub(super) const TABLE: &str = "accounts";
 
 /// The columns of [`AccountRow`].
 macro_rules! columns {
@@ -22,10 +22,11 @@ macro_rules! columns {
          login_deadline_at, accounts.created_at, accounts.updated_at"
     };
 }
+pub(super) use columns;
 
 #[derive(sqlx::FromRow)]
-struct AccountRow {
-    id: String,
+pub(super) struct AccountRow {
+    pub(super) id: String,
     provider: String,
     kind: String,
     owner: String,
@@ -331,7 +332,7 @@ async fn bindings_by_account(
 
 impl AccountRow {
     /// Turns text into types; the error says what is wrong without showing the row.
-    fn parse(self, bound_to: Vec<String>) -> Result<Account, String> {
+    pub(super) fn parse(self, bound_to: Vec<String>) -> Result<Account, String> {
         let word = |error: crate::UnknownWord| error.to_string();
         let bundle = |id: String| id.parse().map_err(|error: crate::InvalidId| error.to_string());
         Ok(Account {

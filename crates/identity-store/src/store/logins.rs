@@ -91,13 +91,15 @@ impl Store {
         Ok(SealedToken { secret: Some(secret), generation: Some(generation) })
     }
 
-    /// Seals an API key, keeps it and binds it. A key that is bound for the provider already is replaced in its row.
+    /// Keeps an API key, sealed or as a pointer to its place, and binds it. A key that is bound for the provider already is replaced in its row.
     pub async fn save_api_key(&self, save: SaveApiKey) -> Result<Saved, StoreError> {
         let name = names::name("account_name", &save.account_name)?;
         let provider_name = names::name("provider_name", &save.provider_name)?;
         let email = names::optional("email", save.email.as_deref())?;
         let base_url = names::optional("base_url", save.base_url.as_deref())?;
-        names::secret("api_key", &save.key)?;
+        if let Some(key) = save.key.sealed() {
+            names::secret("api_key", key)?;
+        }
         let mut work = self.write(save.now).await?;
         let (bundle, created_bundle) =
             reach(&mut work, &save.target, &provider_name, email.as_deref()).await?;
@@ -107,8 +109,11 @@ impl Store {
             None => (AccountId::generate(), 1),
         };
         let reason = names::optional("status_reason", save.status_reason.as_deref())?;
-        let sealed = secret::seal(self.keyring(), cell(&account, generation)?, &save.key)?;
-        let reference = reference(&SecretRef::Sealed)?;
+        let sealed = match save.key.sealed() {
+            Some(key) => Some(secret::seal(self.keyring(), cell(&account, generation)?, key)?),
+            None => None,
+        };
+        let reference = reference(&save.key.reference())?;
         sql!(
             run,
             &mut work.tx,
@@ -130,9 +135,9 @@ impl Store {
             email.as_deref(),
             base_url.as_deref(),
             reference.as_str(),
-            sealed.as_slice(),
+            sealed.as_deref(),
             generation,
-            names::masked_tail(&save.key),
+            save.key.sealed().and_then(names::masked_tail),
             save.status.as_str(),
             reason.as_deref(),
             save.evidence.as_str(),

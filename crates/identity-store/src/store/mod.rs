@@ -4,6 +4,7 @@ mod accounts;
 mod adopt;
 mod bundles;
 mod check;
+mod credentials;
 mod inspect;
 mod instances;
 mod logins;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use identity_store::{
     Account, AccountFilter, AccountId, Announce, Bundle, BundleId, Change, DatabaseKind, DatabaseUrl,
-    Evidence, Key, Keyring, LoginCredential, NewBundle, NewSession, OpenError, ProviderId, SaveApiKey,
-    SaveLogin, SessionId, Status, Store, StoreError, StoreOptions, Target,
+    Evidence, Key, KeyPlace, Keyring, LoginCredential, NewBundle, NewSession, OpenError, ProviderId,
+    SaveApiKey, SaveLogin, SessionId, Status, Store, StoreError, StoreOptions, Target,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -243,7 +243,7 @@ pub(crate) fn api_key(target: Target, key: &str) -> SaveApiKey {
         provider: provider("openai"),
         provider_name: "OpenAI".into(),
         account_name: "Work key".into(),
-        key: key.into(),
+        key: KeyPlace::Sealed(key.into()),
         base_url: None,
         email: None,
         status: Status::Valid,

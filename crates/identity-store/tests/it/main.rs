@@ -8,6 +8,7 @@ mod accounts;
 mod adopt;
 mod bundles;
 mod concurrency;
+mod credentials;
 mod inspecting;
 mod instances;
 mod logins;

@@ -4,25 +4,26 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use identity_store::{
-    BundleId, Change, DatabaseUrl, Evidence, Key, Keyring, SaveApiKey, Status, Store, StoreOptions, Target,
+    BundleId, Change, DatabaseUrl, Evidence, Key, KeyPlace, Keyring, LoginCredential, SaveApiKey, SaveLogin,
+    Status, Store, StoreOptions, Target,
 };
 
 use crate::daemon::{Home, KEY};
 
 /// Fills the database of a home with API keys: one of each provider that takes keys in every bundle.
-pub(crate) async fn accounts(home: &Home, count: usize) -> Result<()> {
+/// Gives the bundles.
+pub(crate) async fn accounts(home: &Home, count: usize) -> Result<Vec<BundleId>> {
     let registry = auth_spawner::Registry::builtin()?;
     let providers: Vec<_> = registry.iter().filter(|provider| provider.key.is_some()).cloned().collect();
     anyhow::ensure!(!providers.is_empty(), "no provider takes keys");
-    let now = srvd::app::now();
-    let url = DatabaseUrl::sqlite(home.root.join("data/srvd.db"));
-    let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), now);
-    let store = Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes())?)).await?;
+    let store = store(home).await?;
+    let mut bundles = Vec::new();
     let mut bundle = BundleId::generate();
     for number in 0..count {
         let provider = &providers[number % providers.len()];
         let target = if number % providers.len() == 0 {
             bundle = BundleId::generate();
+            bundles.push(bundle.clone());
             Target::New { id: bundle.clone(), name: Some(format!("Bundle {number}")) }
         } else {
             Target::Existing(bundle.clone())
@@ -34,7 +35,50 @@ pub(crate) async fn accounts(home: &Home, count: usize) -> Result<()> {
         }
     }
     store.close().await;
-    Ok(())
+    Ok(bundles)
+}
+
+/// Adds bundles with one login of Claude each, in files as that CLI writes them.
+pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
+    let store = store(home).await?;
+    let mut bundles = Vec::new();
+    for number in 0..count {
+        let bundle = BundleId::generate();
+        let dir = home.root.join("data/identities").join(bundle.as_str()).join("claude");
+        srvd::private::directory(&dir)?;
+        let secret = format!("{number:04}-{}", "0123456789abcdef".repeat(6));
+        let login = serde_json::json!({"claudeAiOauth": {
+            "accessToken": secret, "refreshToken": secret, "expiresAt": 4_102_444_800_000_u64, "scopes": ["user:inference"],
+        }});
+        std::fs::write(dir.join(".credentials.json"), login.to_string())?;
+        let account =
+            serde_json::json!({"oauthAccount": {"emailAddress": format!("person-{number}@bench.test")}});
+        std::fs::write(dir.join(".claude.json"), account.to_string())?;
+        let save = SaveLogin {
+            session: None,
+            target: Target::New { id: bundle.clone(), name: Some(format!("Login {number}")) },
+            provider: "claude".parse()?,
+            provider_name: "Claude Code".to_owned(),
+            credential: LoginCredential::Directory(dir),
+            email: None,
+            subject: None,
+            expires_at: None,
+            login_deadline_at: None,
+            evidence: Evidence::File,
+            replace_identity: false,
+            now: srvd::app::now(),
+        };
+        store.save_login(save).await?;
+        bundles.push(bundle);
+    }
+    store.close().await;
+    Ok(bundles)
+}
+
+async fn store(home: &Home) -> Result<Store> {
+    let url = DatabaseUrl::sqlite(home.root.join("data/srvd.db"));
+    let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), srvd::app::now());
+    Ok(Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes())?)).await?)
 }
 
 fn key(provider: &auth_spawner::Provider, target: Target, number: usize) -> Result<SaveApiKey> {
@@ -44,7 +88,7 @@ fn key(provider: &auth_spawner::Provider, target: Target, number: usize) -> Resu
         provider: provider.id.parse()?,
         provider_name: provider.display_name.clone(),
         account_name: format!("{} key {number}", provider.display_name),
-        key: format!("sk-bench-0123456789abcdef0123456789abcdef-{number:08}").into(),
+        key: KeyPlace::Sealed(format!("sk-bench-0123456789abcdef0123456789abcdef-{number:08}").into()),
         base_url: None,
         email: Some(format!("person-{number}@bench.test")),
         status: Status::Valid,

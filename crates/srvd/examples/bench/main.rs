@@ -8,6 +8,7 @@ mod courses;
 mod crowd;
 mod daemon;
 mod fill;
+mod launches;
 mod load;
 mod logins;
 mod table;
@@ -68,6 +69,8 @@ enum Part {
     Starts,
     /// How fast a login ends
     Ends,
+    /// How fast a launch is resolved
+    Launches,
 }
 
 /// How much is done.
@@ -118,6 +121,10 @@ async fn measure(args: &Args, amount: &Amount) -> Result<Table> {
     }
     if wanted(Part::Ends) {
         load::ends(&mut table, &empty, amount.runs).await?;
+    }
+    if wanted(Part::Launches) {
+        let home = Home::new(&args.work.join("launches"), &args.srvd, &args.fake_cli)?;
+        launches::launches(&mut table, &home, amount.accounts, amount.runs * 20).await?;
     }
     Ok(table)
 }

@@ -235,8 +235,15 @@ pub struct SubmitApiKey {
     /// The name of a new bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
-    /// The key.
-    pub api_key: SecretInput,
+    /// The key. Either this or `secretName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretInput>,
+    /// In place of the key: the name that the operator gave in `srvd.toml` to a key that is kept somewhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+    /// Where the service answers, when it is not the provider's usual address; not with `secretName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
     /// The account's name.
     pub account_name: String,
     /// `false` stores the key without asking the provider; its status is then `unknown`.
@@ -247,7 +254,7 @@ method!(
     SubmitApiKey,
     "auth.submitapikey",
     KeyOutcome,
-    "Validates an API key with its provider, seals it and binds it; a rejected key is stored nowhere."
+    "Validates an API key with its provider, seals it (or notes where the operator keeps it) and binds it; a rejected key is stored nowhere."
 );
 
 /// What became of an API key.

@@ -20,6 +20,12 @@ pub(super) struct AddKeyArgs {
     /// What to call the account
     #[arg(long, value_name = "NAME", default_value = "API key")]
     name: String,
+    /// In place of a key: the name of one that srvd.toml says where it is kept
+    #[arg(long, value_name = "SECRET", conflicts_with = "base_url")]
+    from: Option<String>,
+    /// Where the service answers, when that is not the provider's usual address
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
     /// Store the key without asking the provider whether it is good
     #[arg(long)]
     no_validate: bool,
@@ -28,17 +34,17 @@ pub(super) struct AddKeyArgs {
 /// Asks for the key, hands it to the daemon and tells what became of it.
 pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     let target = resolve::target(daemon, args.bundle.as_deref()).await?;
-    let question = format!("API key for {} (not shown): ", plain_line(&args.provider));
-    let key = prompt::hidden(ui, &question).await;
-    let key = key.filter(|key| !key.expose_secret().trim().is_empty()).ok_or_else(|| {
-        Failure::new(code::USAGE, "no key was given")
-            .hint("type it at the prompt, or pass it on standard input")
-    })?;
+    let api_key = match &args.from {
+        Some(_) => None,
+        None => Some(ask(&args.provider, ui).await?),
+    };
     let params = SubmitApiKey {
         provider_id: args.provider.clone(),
         into_bundle_id: target.into_bundle_id,
         bundle_name: target.bundle_name,
-        api_key: SecretInput::new(key.expose_secret().to_owned()),
+        api_key,
+        secret_name: args.from,
+        base_url: args.base_url,
         account_name: args.name,
         validate: args.no_validate.then_some(false),
     };
@@ -59,6 +65,16 @@ pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Resul
         plain_line(&bundle)
     ))?;
     ui.result(&verdict(&outcome))
+}
+
+async fn ask(provider: &str, ui: &Ui) -> Result<SecretInput, Failure> {
+    let question = format!("API key for {} (not shown): ", plain_line(provider));
+    let key = prompt::hidden(ui, &question).await;
+    let key = key.filter(|key| !key.expose_secret().trim().is_empty()).ok_or_else(|| {
+        Failure::new(code::USAGE, "no key was given")
+            .hint("type it at the prompt, or pass it on standard input")
+    })?;
+    Ok(SecretInput::new(key.expose_secret().to_owned()))
 }
 
 /// The account's id, or why there is none.

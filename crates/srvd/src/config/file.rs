@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::secrets::Secret;
 use super::{ConfigError, LogFormat, SpawnPolicy};
 
 /// The whole file; every key may be left out, none may be unknown.
@@ -16,6 +17,7 @@ pub struct FileConfig {
     pub(super) listen: Listen,
     pub(super) log: Log,
     pub(super) spawn: Spawn,
+    pub(super) secrets: BTreeMap<String, Secret>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -52,6 +52,25 @@ fn what_cannot_be_used_is_refused_by_name() {
     check(&[], "[spawn]\nlive_logins = 0", "spawn.live_logins: 0 is outside 1..=1024");
     check(&[], "[spawn.environment]\n\"lower\" = \"x\"", "spawn.environment.lower");
     check(&[], "[spawn]\nsearch_path = [\"bin\"]", "spawn.search_path: bin is not absolute");
+    let secret = |rest: &str| format!("[secrets.s]\nprovider = \"openai\"\n{rest}");
+    for (rest, expect) in [
+        ("", "secrets.s: needs either env or command"),
+        ("env = \"A\"\ncommand = [\"/bin/a\"]", "secrets.s: needs either env or command"),
+        ("env = \"a b\"", "secrets.s.env: not the name"),
+        ("env = \"OAUTH_ENCRYPTION_KEY\"", "secrets.s.env: OAUTH_ENCRYPTION_KEY is the daemon's own"),
+        ("env = \"SRVD_LOG\"", "secrets.s.env: SRVD_LOG is the daemon's own"),
+        ("env = \"A\"\ninherit = [\"B\"]", "secrets.s.inherit: is for a command"),
+        ("command = []", "secrets.s.command: must begin with the absolute path"),
+        ("command = [\"pass\", \"show\"]", "secrets.s.command: must begin with the absolute path"),
+        (
+            "command = [\"/bin/a\"]\ninherit = [\"OAUTH_ENCRYPTION_KEY_FILE\"]",
+            "secrets.s.inherit: OAUTH_ENCRYPTION",
+        ),
+        ("env = \"A\"\nbase_url = \"http://a.test\"", "secrets.s.base_url: must be an https address"),
+        ("env = \"A\"\nkey = \"sk-1\"", "unknown field `key`"),
+    ] {
+        check(&[], &secret(rest), expect);
+    }
     check(&[("SRVD_AUTH", "off")], "", "SRVD_AUTH is not a setting of srvd");
     check(&[("SRVD_LISTEN", "0.0.0.0:0")], "", "not a loopback address");
     check(&[("SRVD_LISTEN", "[::ffff:10.0.0.1]:0")], "", "not a loopback address");
@@ -62,8 +81,14 @@ fn what_cannot_be_used_is_refused_by_name() {
 
 #[test]
 fn print_config_is_a_config_file_without_secrets() {
-    let toml = "[database]\nurl = \"postgres://u:planted-secret@h/db\"\n[spawn.environment]\nHTTPS_PROXY = \"http://u:planted-secret@p\"";
-    let printed = load(&[], toml, &Flags::default()).unwrap().print();
+    let toml = "[database]\nurl = \"postgres://u:planted-secret@h/db\"\n[spawn.environment]\nHTTPS_PROXY = \"http://u:planted-secret@p\"
+[secrets.\"a.b\"]\nprovider = \"openai\"\nenv = \"WORK_KEY\"\nbase_url = \"https://a.test\"
+[secrets.c]\nprovider = \"openai\"\ncommand = [\"/bin/vault\", \"planted-secret\"]\ninherit = [\"VAULT_TOKEN\"]";
+    let vars = [("WORK_KEY", "planted-secret"), ("VAULT_TOKEN", "planted-secret")];
+    let config = load(&vars, toml, &Flags::default()).unwrap();
+    let debug = format!("{:?}", config.secrets);
+    assert_eq!(debug.matches("planted-secret").count(), 1, "an argument of the operator's own file: {debug}");
+    let printed = config.print();
     assert!(!printed.contains("planted-secret"), "{printed}");
     FileConfig::parse(&printed).unwrap();
 }

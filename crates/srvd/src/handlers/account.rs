@@ -63,17 +63,27 @@ pub async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> Result<
 /// What the provider says about a key; `None` for what no provider can be asked about.
 async fn probed(app: &App, account: &identity_store::Account) -> Option<StatusReport> {
     let provider = app.registry.provider(account.provider.as_str())?;
-    let asked = account.kind == AccountKind::ApiKey && account.secret_ref == SecretRef::Sealed;
-    let service = provider.key.as_ref().filter(|_| asked)?;
+    let asked = account.kind == AccountKind::ApiKey;
+    let service = provider.key.as_ref().filter(|_| asked)?.at(account.base_url.as_deref());
     let probe = service.probe.as_ref()?;
-    match app.store.open_secret(&account.id).await {
+    let key = match &account.secret_ref {
+        SecretRef::Sealed => app.store.open_secret(&account.id).await,
+        SecretRef::Env { .. } | SecretRef::Command { .. } => {
+            match app.secrets.read(&provider.id, &account.secret_ref).await {
+                Ok(key) => Ok(key),
+                Err(unavailable) => return Some(judge::unopened(account, &unavailable.text, now())),
+            }
+        }
+        SecretRef::ConfigDir { .. } | SecretRef::Tokens => return None,
+    };
+    match key {
         Ok(key) => {
             app.redactor.hide(&key);
-            Some(judge::probed(account, probe::ask(service, probe, &key).await, now()))
+            Some(judge::probed(account, probe::ask(&service, probe, &key).await, now()))
         }
         Err(error) => {
             tracing::error!(error = with_causes(&error), account = %account.id, "a secret does not open");
-            Some(judge::unopened(account, now()))
+            Some(judge::unopened(account, "its stored secret could not be opened", now()))
         }
     }
 }

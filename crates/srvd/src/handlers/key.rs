@@ -1,14 +1,15 @@
 //! `auth.submitapikey`: an API key becomes an account of a bundle.
 
-use auth_spawner::KeyService;
-use identity_store::{BundleId, Evidence, SaveApiKey, Status, Target};
+use auth_spawner::{KeyService, Provider};
+use identity_store::{BundleId, Evidence, KeyPlace, SaveApiKey, Status, Target};
 use rpc_engine::Call;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::convert;
+use crate::api::SecretInput;
 use crate::api::auth::{KeyOutcome, SubmitApiKey};
 use crate::app::{App, now};
-use crate::error::ApiError;
+use crate::error::{ApiError, Kind};
 use crate::probe::{self, Verdict};
 
 /// The longest key that is taken, in bytes.
@@ -16,11 +17,6 @@ const LONGEST_KEY: usize = 8 * 1024;
 
 /// `auth.submitapikey`: validated, sealed, bound and announced; a rejected key is stored nowhere.
 pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
-    let key = params.api_key.into_secret();
-    if key.expose_secret().len() > LONGEST_KEY {
-        return Err(ApiError::invalid_input("apiKey", format!("is longer than {LONGEST_KEY} bytes")));
-    }
-    app.redactor.hide(&key);
     let provider = app.provider(&params.provider_id)?.clone();
     let service = provider.key.as_ref().ok_or_else(|| {
         ApiError::invalid_input("providerId", "this provider takes no API key").hint("use auth.start")
@@ -33,7 +29,10 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
     {
         super::auth::refuse_taken(&app, name).await?;
     }
-    let key = usable(&key, service)?;
+    let submitted =
+        submitted(&app, &provider, params.secret_name.as_deref(), params.api_key, params.base_url).await?;
+    let service = &service.at(submitted.base_url.as_deref());
+    let key = usable(&submitted.key, service)?;
 
     let verdict = match &service.probe {
         Some(probe) if params.validate != Some(false) => probe::ask(service, probe, &key).await,
@@ -64,8 +63,9 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
             provider: super::provider::stored_id(&provider)?,
             provider_name: provider.display_name.clone(),
             account_name: params.account_name,
-            key,
-            base_url: Some(service.base_url.clone()),
+            // What the paste brought around it is left out.
+            key: submitted.place.unwrap_or(KeyPlace::Sealed(key)),
+            base_url: submitted.base_url,
             email: None,
             status,
             status_reason: reason.clone(),
@@ -83,6 +83,60 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
         error: reason,
         error_kind: None,
     })
+}
+
+/// A key that came in, or that the operator keeps.
+struct Submitted {
+    key: SecretString,
+    /// Where it stays; `None` when it is to be sealed.
+    place: Option<KeyPlace>,
+    /// The service's address, when it is not the usual one.
+    base_url: Option<String>,
+}
+
+async fn submitted(
+    app: &App,
+    provider: &Provider,
+    name: Option<&str>,
+    key: Option<SecretInput>,
+    base_url: Option<String>,
+) -> Result<Submitted, ApiError> {
+    let submitted = match (key, name) {
+        (Some(key), None) => {
+            let base_url = base_url.as_deref().map(auth_spawner::base_url).transpose();
+            let base_url = base_url.map_err(|reason| ApiError::invalid_input("baseUrl", reason))?;
+            Submitted { key: key.into_secret(), place: None, base_url: base_url.map(str::to_owned) }
+        }
+        (None, Some(name)) => {
+            // A client that could choose the address could have the operator's key sent anywhere.
+            if base_url.is_some() {
+                return Err(ApiError::invalid_input(
+                    "baseUrl",
+                    "the address of a named key stands in srvd.toml",
+                ));
+            }
+            let (place, base_url) = app.secrets.named(&provider.id, name).ok_or_else(|| {
+                ApiError::invalid_input("secretName", "srvd.toml names no such key of this provider")
+                    .with("known", app.secrets.names(&provider.id))
+            })?;
+            let key = app.secrets.read(&provider.id, &place.reference()).await.map_err(|unavailable| {
+                ApiError::new(Kind::SecretUnavailable, unavailable.text)
+                    .with("reason", unavailable.why.as_str())
+            })?;
+            Submitted { key, place: Some(place), base_url: base_url.map(str::to_owned) }
+        }
+        _ => {
+            return Err(ApiError::invalid_input(
+                "apiKey",
+                "give either a key or the name of one in srvd.toml",
+            ));
+        }
+    };
+    if submitted.key.expose_secret().len() > LONGEST_KEY {
+        return Err(ApiError::invalid_input("apiKey", format!("is longer than {LONGEST_KEY} bytes")));
+    }
+    app.redactor.hide(&submitted.key);
+    Ok(submitted)
 }
 
 /// The key without the white space around it that a paste brings.
@@ -109,7 +163,6 @@ fn usable(key: &SecretString, service: &KeyService) -> Result<SecretString, ApiE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     fn service(fields: &str) -> KeyService {
         toml::from_str(&format!("base-url = \"https://a.test\"\n{fields}")).unwrap()

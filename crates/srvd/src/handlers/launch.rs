@@ -1,10 +1,10 @@
 //! `launch.*`: finds the accounts and their credentials; `crate::launch` decides.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_spawner::Provider;
-use identity_store::{Account, AccountFilter, BundleId, SecretRef};
+use auth_spawner::{Proof, Provider};
+use identity_store::{Account, AccountKind, BundleId, Held, SecretRef};
 use rpc_engine::Call;
 use secrecy::SecretString;
 
@@ -12,8 +12,9 @@ use super::convert;
 use crate::api::SecretOutput;
 use crate::api::launch::{Launch, ProviderReadiness, Readiness, Ready, Resolve, Trace, Used};
 use crate::app::{App, now};
-use crate::error::{ApiError, with_causes};
+use crate::error::{ApiError, Kind, with_causes};
 use crate::launch::{self, Candidate, Found, Request, Value, Verdict};
+use crate::secrets::{Unavailable, Why};
 
 /// What names an account that a bundle binds.
 const SOURCE: &str = "bundle";
@@ -100,69 +101,93 @@ async fn verdicts(
     provider: Option<&Arc<Provider>>,
 ) -> Result<Vec<Verdict>, ApiError> {
     let wanted = provider.map(|provider| super::provider::stored_id(provider)).transpose()?;
-    let filter = AccountFilter { provider: wanted, bundle: Some(request.bundle.clone()) };
-    let accounts = app.store.accounts(filter).await?;
+    let found = app.store.credentials(request.bundle, wanted.as_ref()).await?;
     // An account that cannot be read must not turn into a launch without it.
-    if let Some(row) = accounts.corrupt.first() {
+    if let Some(row) = found.corrupt.first() {
         tracing::error!(account = row.id, reason = row.reason, "an account of a launch cannot be read");
-        return Err(ApiError::new(crate::error::Kind::SecretUnavailable, "an account of it cannot be read")
+        return Err(ApiError::new(Kind::SecretUnavailable, "an account of it cannot be read")
             .with("accountId", row.id.as_str())
             .with("reason", "corrupt"));
     }
-    if accounts.accounts.is_empty() {
+    if found.held.is_empty() {
         // An unknown bundle is an error of its own.
         app.store.bundle(request.bundle).await?;
     }
-    let mut candidates = Vec::with_capacity(accounts.accounts.len());
-    for account in accounts.accounts {
-        candidates.push(candidate(app, request, account).await?);
-    }
+    // At once, because the secret managers of several accounts may each take their time.
+    let candidates = found.held.into_iter().map(|held| candidate(app, request, held));
+    let candidates = futures_util::future::try_join_all(candidates).await?;
     Ok(launch::judge(candidates, request))
 }
 
-async fn candidate(app: &App, request: &Request<'_>, account: Account) -> Result<Candidate, ApiError> {
+async fn candidate(app: &App, request: &Request<'_>, held: Held) -> Result<Candidate, ApiError> {
+    let account = held.account;
     let provider = app.provider(account.provider.as_str())?.clone();
-    let own_dir = own_dir(app, request.bundle, &provider, &account)?;
-    let found = match &account.secret_ref {
-        SecretRef::ConfigDir { dir, adopted } => {
-            let allowed =
-                *adopted || (app.identities.owns(dir) && !app.identities.is_ambient(&app.registry, dir));
-            let (cli, at, here) = (provider.cli.clone(), request.now, dir.clone());
-            let prove = if *adopted { auth_spawner::prove_own } else { auth_spawner::prove };
-            let proof = match cli {
-                Some(cli) => tokio::task::spawn_blocking(move || prove(&cli, &here).at(at)).await.ok(),
-                None => None,
-            };
-            match proof {
-                Some(proof) => Found::Directory { dir: dir.clone(), adopted: *adopted, allowed, proof },
-                None => Found::Unavailable("the registry knows no CLI that could use it".to_owned()),
+    let own_dir = own_dir(app, request, &provider, &account).await?;
+    let found = match (&account.secret_ref, held.secret) {
+        (SecretRef::ConfigDir { dir, adopted }, _) => {
+            directory(app, &provider, (dir, *adopted), request.now).await
+        }
+        (SecretRef::Sealed, Some(Ok(secret))) => Found::Secret(secret),
+        (SecretRef::Sealed, failed) => {
+            let error = failed.and_then(Result::err).map(|error| with_causes(&error));
+            tracing::error!(error, account = %account.id, "a secret does not open");
+            unavailable(Why::Undecryptable, "its stored secret could not be opened")
+        }
+        (SecretRef::Env { .. } | SecretRef::Command { .. }, _) => {
+            match app.secrets.read(&provider.id, &account.secret_ref).await {
+                Ok(secret) => Found::Secret(secret),
+                Err(why) => Found::Unavailable(why),
             }
         }
-        SecretRef::Sealed => match app.store.open_secret(&account.id).await {
-            Ok(secret) => Found::Secret(secret),
-            Err(error) => {
-                tracing::error!(error = with_causes(&error), account = %account.id, "a secret does not open");
-                Found::Unavailable("its stored secret could not be opened".to_owned())
-            }
-        },
-        SecretRef::Tokens | SecretRef::Env { .. } | SecretRef::Command { .. } => {
-            Found::Unavailable("this kind of credential cannot be launched with".to_owned())
+        (SecretRef::Tokens, _) => {
+            unavailable(Why::BackendFailed, "this kind of credential cannot be launched with")
         }
     };
     Ok(Candidate { provider, account, found, own_dir })
 }
 
-/// A CLI that is given a token still needs a directory that is not the user's own.
-fn own_dir(
+fn unavailable(why: Why, text: &str) -> Found {
+    Found::Unavailable(Unavailable::new(why, text))
+}
+
+/// What a CLI's directory holds. One that an account may not point at is not looked into.
+async fn directory(app: &App, provider: &Arc<Provider>, (dir, adopted): (&Path, bool), now: i64) -> Found {
+    let (app, provider, dir) = (app.clone(), provider.clone(), dir.to_owned());
+    let look = move || {
+        let Some(cli) = &provider.cli else {
+            return unavailable(Why::BackendFailed, "the registry knows no CLI that could use it");
+        };
+        let allowed = app.identities.allows(&app.registry, cli, &dir, adopted);
+        let prove = if adopted { auth_spawner::prove_own } else { auth_spawner::prove };
+        let proof = if allowed { prove(cli, &dir).at(now) } else { Proof::Absent };
+        Found::Directory { dir, adopted, allowed, proof }
+    };
+    let failed = |_| unavailable(Why::BackendFailed, "its directory could not be read");
+    tokio::task::spawn_blocking(look).await.unwrap_or_else(failed)
+}
+
+/// A CLI that is given a token still needs a directory that is not the user's own, with what the CLI wants to find.
+async fn own_dir(
     app: &App,
-    bundle: &BundleId,
-    provider: &Provider,
+    request: &Request<'_>,
+    provider: &Arc<Provider>,
     account: &Account,
-) -> Result<Option<std::path::PathBuf>, ApiError> {
-    let token = account.secret_ref == SecretRef::Sealed
-        && account.kind == identity_store::AccountKind::OAuth
-        && provider.cli.is_some();
-    if token { super::auth::own_directory(app, bundle, provider).map(Some) } else { Ok(None) }
+) -> Result<Option<PathBuf>, ApiError> {
+    let takes_one = provider.cli.as_ref().is_some_and(|cli| cli.token.is_some());
+    let token = account.secret_ref == SecretRef::Sealed && account.kind == AccountKind::OAuth && takes_one;
+    if !token {
+        return Ok(None);
+    }
+    let dir = super::auth::own_directory(app, request.bundle, provider)?;
+    let (provider, made) = (provider.clone(), dir.clone());
+    let prepare = move || provider.cli.as_ref().map_or(Ok(()), |cli| auth_spawner::prepare(cli, &made));
+    match tokio::task::spawn_blocking(prepare).await {
+        Ok(Ok(())) => Ok(Some(dir)),
+        failed => {
+            tracing::error!(?failed, "a CLI's files cannot be written");
+            Err(ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used"))
+        }
+    }
 }
 
 fn used(verdict: &Verdict) -> Used {

@@ -74,8 +74,8 @@ pub fn probed(account: &Account, verdict: Verdict, now: i64) -> StatusReport {
 }
 
 /// Says that nobody can tell, and keeps what was known of the times.
-pub fn unopened(account: &Account, now: i64) -> StatusReport {
-    unknown(&last_known(account, now), "its stored secret could not be opened")
+pub fn unopened(account: &Account, reason: &str, now: i64) -> StatusReport {
+    unknown(&last_known(account, now), reason)
 }
 
 /// Whether a report says anything else than the stored account, its age left aside.

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider, Registry};
-use identity_store::{Account, AccountKind, BundleId, Status};
+use identity_store::{Account, AccountKind, BundleId, SecretRef, Status};
 use secrecy::SecretString;
 
 use crate::error::{ApiError, Kind};
+use crate::secrets::Unavailable;
 
 /// An account that a launch may use, and what was found where its credential should be.
 pub struct Candidate {
@@ -42,8 +43,8 @@ pub enum Found {
     },
     /// The secret itself.
     Secret(SecretString),
-    /// It cannot be had; the reason, for people.
-    Unavailable(String),
+    /// It cannot be had.
+    Unavailable(Unavailable),
 }
 
 /// What to launch, and when.
@@ -90,6 +91,8 @@ pub struct Unfit {
     pub kind: Kind,
     /// For people.
     pub reason: String,
+    /// Why a secret cannot be had, in a word for programs.
+    pub word: Option<&'static str>,
     /// What a person can do.
     pub next_step: Option<String>,
 }
@@ -124,7 +127,7 @@ pub fn resolve(verdicts: &[Verdict], registry: &Registry, request: &Request<'_>)
             .with("providerId", verdict.provider.as_str())
             .with("accountId", verdict.account.as_str())
             .with("candidates", candidates(verdicts))
-            .with("reason", unfit.reason.as_str());
+            .with("reason", unfit.word.unwrap_or(&unfit.reason));
         return Err(match &unfit.next_step {
             Some(step) => error.hint(step.as_str()),
             None => error,
@@ -209,16 +212,30 @@ impl Candidate {
         }
     }
 
+    /// What a person can do about an account that is not fit.
+    fn next_step(&self, bundle: &BundleId) -> String {
+        match (&self.account.secret_ref, self.account.kind) {
+            (SecretRef::Env { var }, _) => {
+                format!("start the daemon with a value of {var}, as srvd.toml names it")
+            }
+            (SecretRef::Command { .. }, _) => {
+                "run the command by hand that srvd.toml names for it, to see why".to_owned()
+            }
+            (_, AccountKind::OAuth) => format!("srvd login {} --bundle {bundle}", self.provider.id),
+            (_, AccountKind::ApiKey) => format!("srvd add-key {} --bundle {bundle}", self.provider.id),
+        }
+    }
+
     fn fitness(&self, request: &Request<'_>) -> Result<BTreeMap<String, Value>, (Status, Unfit)> {
-        let again = match self.account.kind {
-            AccountKind::OAuth => format!("srvd login {} --bundle {}", self.provider.id, request.bundle),
-            AccountKind::ApiKey => format!("srvd add-key {} --bundle {}", self.provider.id, request.bundle),
-        };
+        let again = self.next_step(request.bundle);
         let unfit = |status, kind, reason: &str| {
-            (status, Unfit { kind, reason: reason.to_owned(), next_step: Some(again.clone()) })
+            (status, Unfit { kind, reason: reason.to_owned(), word: None, next_step: Some(again.clone()) })
         };
         match &self.found {
-            Found::Unavailable(reason) => Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason)),
+            Found::Unavailable(why) => {
+                let (status, unfit) = unfit(Status::Unknown, Kind::SecretUnavailable, &why.text);
+                Err((status, Unfit { word: Some(why.why.as_str()), ..unfit }))
+            }
             Found::Directory { allowed: false, .. } => Err(unfit(
                 Status::Invalid,
                 Kind::AmbientDirectory,

@@ -3,6 +3,7 @@ use identity_store::{Evidence, Owner, SecretRef};
 use secrecy::ExposeSecret as _;
 
 use super::*;
+use crate::secrets::Why;
 
 const NOW: i64 = 1_795_000_000_000;
 
@@ -55,6 +56,10 @@ fn key(provider: &str) -> Candidate {
     candidate(provider, AccountKind::ApiKey, Found::Secret("sk-planted".into()))
 }
 
+fn lost_secret(text: &str) -> Found {
+    Found::Unavailable(Unavailable::new(Why::Undecryptable, text))
+}
+
 fn logged_in() -> Proof {
     Proof::LoggedIn(Credential::default())
 }
@@ -101,6 +106,7 @@ fn each_form_of_credential_sets_its_variables() {
     assert_eq!(
         shown(&found),
         [
+            ("ANTHROPIC_CONFIG_DIR", "/data/identities/work/own/anthropic"),
             ("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-planted"),
             ("CLAUDE_CONFIG_DIR", "/data/identities/work/own")
         ]
@@ -140,6 +146,64 @@ fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
     }
 }
 
+/// Names that the real CLIs and the common libraries read a credential, a directory or a server from.
+const SHADOWING: &str = "
+    CODEX_HOME CODEX_API_KEY CODEX_ACCESS_TOKEN CODEX_REFRESH_TOKEN_URL_OVERRIDE CODEX_REVOKE_TOKEN_URL_OVERRIDE
+    CODEX_SQLITE_HOME CLAUDE_CONFIG_DIR CLAUDE_SECURESTORAGE_CONFIG_DIR ANTHROPIC_CONFIG_DIR ANTHROPIC_PROFILE
+    ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL ANTHROPIC_BEDROCK_BASE_URL ANTHROPIC_VERTEX_BASE_URL
+    ANTHROPIC_CUSTOM_HEADERS CLAUDE_CODE_OAUTH_TOKEN CLAUDE_CODE_OAUTH_REFRESH_TOKEN CLAUDE_CODE_OAUTH_SCOPES
+    CLAUDE_CODE_CUSTOM_OAUTH_URL CLAUDE_CODE_USE_BEDROCK CLAUDE_CODE_USE_VERTEX GEMINI_CLI_HOME GEMINI_API_KEY
+    GOOGLE_API_KEY GOOGLE_APPLICATION_CREDENTIALS GOOGLE_GENAI_USE_GCA GOOGLE_GENAI_USE_VERTEXAI
+    GEMINI_FORCE_ENCRYPTED_FILE_STORAGE GOOGLE_GEMINI_BASE_URL GOOGLE_VERTEX_BASE_URL CODE_ASSIST_ENDPOINT
+    COPILOT_HOME COPILOT_GITHUB_TOKEN COPILOT_GH_HOST GH_TOKEN GITHUB_TOKEN GH_ENTERPRISE_TOKEN GH_HOST GH_CONFIG_DIR
+    GITHUB_API_URL OPENCLAW_STATE_DIR OPENCLAW_HOME OPENCLAW_CONFIG_PATH OPENCLAW_PROFILE KIMI_CODE_HOME
+    KIMI_SHARE_DIR KIMI_API_KEY KIMI_MODEL_API_KEY KIMI_CODE_OAUTH_HOST KIMI_OAUTH_HOST KIMI_CODE_BASE_URL KIMI_BASE_URL
+    MOONSHOT_API_KEY MOONSHOT_BASE_URL QWEN_HOME BAILIAN_CODING_PLAN_API_KEY DASHSCOPE_API_KEY OPENAI_API_KEY
+    OPENAI_BASE_URL OPENAI_API_BASE OPENAI_MODEL OPENCODE_AUTH_CONTENT OPENCODE_CONFIG OPENCODE_CONFIG_CONTENT
+    OPENCODE_CONFIG_DIR PI_CODING_AGENT_DIR AZURE_OPENAI_API_KEY AMP_API_KEY AMP_URL OPENROUTER_API_KEY
+    OPENROUTER_BASE_URL XAI_API_KEY XAI_BASE_URL GROQ_API_KEY GROQ_BASE_URL MISTRAL_API_KEY DEEPSEEK_API_KEY
+    DEEPSEEK_BASE_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_BEARER_TOKEN_BEDROCK
+    AWS_ENDPOINT_URL OAUTH_ENCRYPTION_KEY OAUTH_ENCRYPTION_KEY_FILE";
+
+#[test]
+fn every_name_that_a_cli_reads_is_set_or_removed() {
+    let candidates =
+        || registry().iter().filter(|provider| provider.cli.is_some()).cloned().collect::<Vec<_>>();
+    let launches =
+        candidates().into_iter().map(|provider| launch(vec![login(&provider.id, logged_in())], None));
+    for found in launches.chain([launch(vec![key("openai")], None)]) {
+        let found = found.unwrap();
+        for name in SHADOWING.split_whitespace() {
+            assert!(has(&found, name) != found.set.contains_key(name), "{name} with {:?}", found.set.keys());
+        }
+    }
+}
+
+#[test]
+fn a_key_for_another_address_goes_there_or_nowhere() {
+    let at = |provider: &str, base_url: &str| {
+        let mut candidate = key(provider);
+        candidate.account.base_url = Some(base_url.to_owned());
+        candidate
+    };
+    let found = launch(vec![at("openai", "https://proxy.test:8443/openai")], None).unwrap();
+    let address = "https://proxy.test:8443/openai/v1";
+    assert_eq!(
+        shown(&found),
+        [("OPENAI_API_BASE", address), ("OPENAI_API_KEY", "sk-planted"), ("OPENAI_BASE_URL", address)]
+    );
+    assert!(has(&found, "ANTHROPIC_BASE_URL"));
+    let found = launch(vec![at("github", "https://ghe.test/api/v3")], None).unwrap();
+    assert_eq!(text(&found.set["GH_HOST"]), "ghe.test");
+    // The usual one is what agents do by themselves.
+    let found = launch(vec![at("openai", "https://api.openai.com")], None).unwrap();
+    assert_eq!(shown(&found), [("OPENAI_API_KEY", "sk-planted")]);
+    assert!(has(&found, "OPENAI_BASE_URL"));
+    let error = launch(vec![at("qwen", "https://proxy.test")], Some("qwen")).unwrap_err();
+    let message = "qwen: the registry does not say how an agent is told its address";
+    assert_eq!((error.kind(), error.message()), (Kind::SecretUnavailable, message));
+}
+
 #[test]
 fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
     let check = |candidates: Vec<Candidate>, provider, expected: Result<usize, (Kind, &str)>| {
@@ -167,7 +231,7 @@ fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
         None,
         Err((Kind::AmbientDirectory, "codex: its directory is not one of the daemon's")),
     );
-    let lost = || candidate("openai", AccountKind::ApiKey, Found::Unavailable("it does not open".into()));
+    let lost = || candidate("openai", AccountKind::ApiKey, lost_secret("it does not open"));
     check(vec![lost(), key("github")], None, Ok(2));
     check(vec![lost()], Some("openai"), Err((Kind::SecretUnavailable, "openai: it does not open")));
     check(

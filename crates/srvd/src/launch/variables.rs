@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use auth_spawner::{Provider, Registry};
+use auth_spawner::{KeyService, Provider, Registry};
 use identity_store::AccountKind;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -47,13 +47,27 @@ pub(super) fn of_secret(
         return Ok(set);
     }
     let key = provider.key.as_ref().ok_or("the registry does not say how its service takes a key")?;
+    let mut set = address(candidate, key)?;
     if let Some(pair) = &key.pair {
         let parts =
             pair.split(secret.expose_secret()).ok_or("it is not a key of the parts that it should have")?;
         let value = |part: &str| Value::Secret(SecretString::from(part));
-        return Ok(pair.vars.iter().cloned().zip(parts.into_iter().map(value)).collect());
+        set.extend(pair.vars.iter().cloned().zip(parts.into_iter().map(value)));
     }
-    Ok(key.vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))).collect())
+    set.extend(key.vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))));
+    Ok(set)
+}
+
+/// What leads an agent to the service, where that is not at its usual address. A key for another address is never
+/// launched without it: it would be sent to the usual one.
+fn address(candidate: &Candidate, key: &KeyService) -> Result<BTreeMap<String, Value>, &'static str> {
+    let other = candidate.account.base_url.as_deref().filter(|base_url| *base_url != key.base_url);
+    let Some(base_url) = other else { return Ok(BTreeMap::new()) };
+    let set = key.addressed(base_url);
+    if set.is_empty() {
+        return Err("the registry does not say how an agent is told its address");
+    }
+    Ok(set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect())
 }
 
 /// Every variable through which some provider's program would take another credential, another directory or another
@@ -67,7 +81,7 @@ pub(super) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<Stri
             let token = cli.token.iter().map(|token| &token.var);
             cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token)
         });
-        let key = provider.key.iter().flat_map(auth_spawner::KeyService::variables);
+        let key = provider.key.iter().flat_map(KeyService::shadowing);
         let all = cli.map(String::as_str).chain(key);
         names.extend(all.filter(|name| launched || !name.starts_with(SHARED_PREFIX)).map(str::to_owned));
     }

@@ -195,6 +195,9 @@ fn key_facts(text: &mut String, key: &KeyService) {
     };
     row(text, "carried by", &carried);
     row(text, "service", &code(&key.base_url));
+    let address = key.base_url_vars.iter().map(|(name, value)| format!("{name}={value}"));
+    row(text, "another address goes to", &codes(address.collect::<Vec<_>>().iter().map(String::as_str)));
+    row(text, "removed", &codes(key.scrub.iter().map(String::as_str)));
     row(text, "begins with", &key.prefix.as_deref().map(code).unwrap_or_default());
     let probe = key.probe.as_ref().map(|probe| code(&format!("{} {}", probe.method, probe.path)));
     row(

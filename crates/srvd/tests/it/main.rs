@@ -4,6 +4,7 @@
 
 mod bundles;
 mod commands;
+mod confined;
 mod daemon;
 mod doctor;
 mod fake;
@@ -16,10 +17,12 @@ mod kills;
 mod launch;
 mod logins;
 mod migrate;
+mod planted;
 mod program;
 mod providers;
 mod real_clis;
 mod refusals;
+mod secrets;
 mod standin;
 mod support;
 mod tokens;

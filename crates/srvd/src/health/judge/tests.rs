@@ -190,5 +190,5 @@ fn a_provider_that_cannot_be_asked_takes_nothing_away() {
     let mut ended = account(AccountKind::ApiKey, Status::Valid, Evidence::Live);
     ended.expires_at = Some(NOW);
     assert_eq!(probed(&ended, Verdict::Accepted, NOW).status, Status::NeedsReauth);
-    assert_eq!(unopened(&ended, NOW).status, Status::Unknown);
+    assert_eq!(unopened(&ended, "it does not open", NOW).status, Status::Unknown);
 }

@@ -7,6 +7,7 @@ mod claude;
 mod codex;
 mod github;
 mod kimi;
+mod launched;
 
 use std::fs::File;
 use std::path::PathBuf;

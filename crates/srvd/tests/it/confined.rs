@@ -1,0 +1,162 @@
+//! Nothing resolves outside the daemon's root except an adopted account: every provider, and every way in which an
+//! account can come to be, rows included that nobody but a tamperer would write.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use auth_spawner::{Cli, KeyService, Registry};
+use identity_store::{BundleId, Evidence, KeyPlace, LoginCredential, SaveApiKey, Status, Store, Target};
+use serde_json::{Value, json};
+
+use crate::planted;
+use crate::support::{Daemon, Home};
+
+/// What a launch of an account must be answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Every path that is set lies in this bundle or among the caches.
+    Inside,
+    /// No path is set at all.
+    NoPath,
+    /// The error of this kind.
+    Refused(&'static str),
+}
+
+/// One account: its bundle, and what must come of it.
+struct Case {
+    bundle: BundleId,
+    provider: String,
+    answer: Answer,
+}
+
+fn bundle(provider: &str, way: &str) -> BundleId {
+    format!("{provider}-{way}").parse().unwrap()
+}
+
+/// The ways to make an account of a CLI.
+async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Case> {
+    let identities = home.dir("data/identities");
+    let (user, elsewhere) = (home.dir("home"), home.dir("elsewhere").join(provider));
+    let own = cli.config_dir.own(&user);
+    let provable = planted::login(cli, &own, "user@example.test");
+    planted::login(cli, &elsewhere, "other@example.test");
+    let missing = if provable { Answer::Inside } else { Answer::Refused("needs_reauth") };
+    let inside = |way: &str| identities.join(bundle(provider, way).as_str()).join(&cli.config_dir.name);
+    planted::login(cli, &inside("login"), "work@example.test");
+    let link = |way: &str, path: &Path, target: &Path| {
+        srvd::private::directory(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+        inside(way)
+    };
+    let to_own = link("link", &inside("link"), &own);
+    let whole = identities.join(bundle(provider, "whole").as_str());
+    let to_all = link("whole", &whole, &identities.join(bundle(provider, "login").as_str()));
+    let stranger = Answer::Refused("ambient_directory");
+    let directories: [(&str, PathBuf, Answer); 7] = [
+        ("login", inside("login"), missing),
+        ("ambient", own.clone(), stranger),
+        ("home", user.clone(), stranger),
+        ("elsewhere", elsewhere.clone(), stranger),
+        ("dots", inside("dots").join("../../../../elsewhere").join(provider), stranger),
+        ("link", to_own, stranger),
+        ("whole", to_all, stranger),
+    ];
+    let mut cases = Vec::new();
+    let case =
+        |way: &str, answer| Case { bundle: bundle(provider, way), provider: provider.to_owned(), answer };
+    for (way, dir, answer) in directories {
+        let save = planted::row(&bundle(provider, way), provider, LoginCredential::Directory(dir));
+        store.save_login(save).await.unwrap();
+        cases.push(case(way, answer));
+    }
+    let adopted = if provable { Answer::NoPath } else { Answer::Refused("needs_reauth") };
+    for (way, dir, answer) in
+        [("adopted", own, adopted), ("false", elsewhere, stranger), ("mine", inside("login"), stranger)]
+    {
+        let save = planted::row(&bundle(provider, way), provider, LoginCredential::Directory(dir));
+        store.adopt_login(save).await.unwrap();
+        cases.push(case(way, answer));
+    }
+    let token = LoginCredential::Token("planted-token-0123456789".into());
+    store.save_login(planted::row(&bundle(provider, "token"), provider, token)).await.unwrap();
+    let answer = if cli.token.is_some() { Answer::Inside } else { Answer::Refused("secret_unavailable") };
+    cases.push(case("token", answer));
+    cases
+}
+
+/// The ways to make an account of a key service.
+async fn keys(store: &Store, provider: &str, service: &KeyService) -> Vec<Case> {
+    let refused = Answer::Refused("secret_unavailable");
+    let command = ["/bin/echo", "planted:key"].map(str::to_owned).to_vec();
+    let places = [
+        ("key", KeyPlace::Sealed("planted:key-0123456789".into()), Answer::NoPath),
+        ("env", KeyPlace::Env("HOME".to_owned()), refused),
+        ("ours", KeyPlace::Env("OAUTH_ENCRYPTION_KEY".to_owned()), refused),
+        ("command", KeyPlace::Command(command), refused),
+    ];
+    let mut cases = Vec::new();
+    for (way, key, answer) in places {
+        let bundle = bundle(provider, way);
+        let save = SaveApiKey {
+            target: Target::New { id: bundle.clone(), name: Some(bundle.to_string()) },
+            provider: provider.parse().unwrap(),
+            provider_name: provider.to_owned(),
+            account_name: way.to_owned(),
+            key,
+            base_url: Some(service.base_url.clone()),
+            email: None,
+            status: Status::Unknown,
+            status_reason: None,
+            evidence: Evidence::None,
+            checked_at: None,
+            now: 1,
+        };
+        store.save_api_key(save).await.unwrap();
+        cases.push(Case { bundle, provider: provider.to_owned(), answer });
+    }
+    cases
+}
+
+async fn check(daemon: &Daemon, case: &Case) {
+    let params = json!({"bundleId": case.bundle.as_str(), "providerId": case.provider});
+    let (place, shared) =
+        (daemon.home.dir("data/identities").join(case.bundle.as_str()), daemon.home.dir("data/shared"));
+    if let Answer::Refused(kind) = case.answer {
+        let error = daemon.error("launch.resolve", params).await;
+        assert_eq!(error.data.unwrap()["kind"], json!(kind), "{}: {}", case.bundle, error.message);
+        return;
+    }
+    let launch = daemon.call("launch.resolve", params).await;
+    let set = launch["set"].as_object().unwrap();
+    let paths: Vec<&str> =
+        set.values().filter_map(Value::as_str).filter(|value| value.starts_with('/')).collect();
+    assert_eq!(paths.is_empty(), case.answer == Answer::NoPath, "{}: {launch}", case.bundle);
+    for path in paths {
+        let inside = Path::new(path).starts_with(&place) || Path::new(path).starts_with(&shared);
+        assert!(inside && !path.contains(".."), "{}: {path}", case.bundle);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_resolves_outside_the_root_except_what_was_adopted() {
+    let home = Home::new();
+    let registry = Registry::builtin().unwrap();
+    srvd::private::directory(&home.dir("data/identities")).unwrap();
+    let store = planted::store(&home).await;
+    let mut cases = Vec::new();
+    for provider in registry.iter() {
+        if let Some(cli) = &provider.cli {
+            cases.extend(logins(&store, &home, &provider.id, cli).await);
+        }
+        if let Some(service) = &provider.key {
+            cases.extend(keys(&store, &provider.id, service).await);
+        }
+    }
+    store.close().await;
+    let daemon = home.start();
+    for case in &cases {
+        check(&daemon, case).await;
+    }
+    let kinds = cases.iter().filter(|case| case.answer == Answer::Inside).count();
+    assert!(kinds > 10, "{kinds} logins resolve, so the files are what the CLIs write");
+}
