@@ -132,7 +132,7 @@ impl Screen {
 
 /// Exit code of a command whose output does not matter; `None` when it cannot be run, is ended by a signal,
 /// or needs longer than it may, after which its process group is ended.
-async fn exit_code(
+pub(crate) async fn exit_code(
     program: &Path,
     args: &[String],
     env: &ChildEnv,
