@@ -315,7 +315,8 @@ async fn shims_are_listed_and_removed_and_nothing_else_is() {
     assert_eq!(list(&path), shim(true, &dir.join("fakecli")));
     assert_eq!(list(place.home().dir("bin").to_str().unwrap()), shim(false, &cli));
 
-    let args = ["shims", "install", "--dir", place.home().dir("bin").to_str().unwrap(), "fakecli"];
+    let bin = place.home().dir("bin");
+    let args = ["shims", "install", "--dir", bin.to_str().unwrap(), "fakecli"];
     let (code, _, errors) = told(&place.run(&args, &[]));
     assert!(code == 73 && errors.contains("not a shim of srvd, so left alone"), "{errors}");
     let (code, out, _) = told(&place.run(&["shims", "install", "fakecli"], &[("PATH", &path)]));
