@@ -164,6 +164,7 @@ impl Fake {
             Step::Close(stream) => close(&stream)?,
             Step::DirVar(name) => self.dir = variable(&name).map(PathBuf::from),
             Step::Write { path, text } => save(&self.inside(&path)?, filled(&text).as_bytes())?,
+            Step::Remove(path) => std::fs::remove_file(self.inside(&path)?)?,
             Step::Halves { path, go, text } => {
                 let text = filled(&text);
                 let (first, second) = text.as_bytes().split_at(text.len() / 2);

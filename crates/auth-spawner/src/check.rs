@@ -106,18 +106,8 @@ impl Question {
     }
 
     async fn run(&self, check: &Check) -> bool {
-        let command = Bounded {
-            program: &self.program,
-            args: &check.args,
-            env: &self.env,
-            dir: &self.dir,
-            limit: self.check_timeout,
-            // Its output does not matter.
-            out: 0,
-            err: 0,
-        };
-        let code = command.run().await.ok().and_then(|ended| ended.code);
-        code.is_some_and(|code| check.ok.contains(&code))
+        let command = Bounded::silent(&self.program, &check.args, &self.env, &self.dir, self.check_timeout);
+        command.code().await.is_some_and(|code| check.ok.contains(&code))
     }
 }
 

@@ -107,6 +107,15 @@ pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) 
     env
 }
 
+/// The environment in which a CLI finds the user's own directory by itself.
+pub(crate) fn own_env(base: &ChildEnv, cli: &Cli) -> ChildEnv {
+    let mut env = asking_env(base, cli, Path::new(""), Path::new(""));
+    for name in cli.config_dir.extra_vars.keys().chain([&cli.config_dir.var]) {
+        env.remove(name);
+    }
+    env
+}
+
 fn scrub(env: &mut ChildEnv, cli: &Cli) {
     for name in cli.scrub.iter().chain(&cli.key_vars) {
         env.remove(name);

@@ -1,5 +1,6 @@
 //! Finding a CLI and asking it for its version.
 
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,12 +24,28 @@ pub fn candidates(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = Pa
         .iter()
         .filter(|folder| folder.is_absolute())
         .flat_map(|folder| cli.binaries.iter().map(move |name| folder.join(name)))
-        .filter(|path| is_executable(path))
+        .filter(|path| is_program(path))
 }
 
-/// Whether the path leads to a regular file that somebody may execute.
-pub(crate) fn is_executable(path: &Path) -> bool {
+/// How a shim begins: a script of a CLI's name that looks for the CLI itself and starts it. It is no CLI to anything
+/// here, because whoever ran it would be led back to where they came from.
+pub const SHIM_HEAD: &str = "#!/bin/sh\n# srvd shim: ";
+
+/// Whether a regular file stands there that begins as a shim does, whatever its name.
+pub fn is_shim(path: &Path) -> bool {
+    // Anything else, such as a FIFO, could block whoever opens it.
+    if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
+        return false;
+    }
+    let mut head = [0; SHIM_HEAD.len()];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+        && head == *SHIM_HEAD.as_bytes()
+}
+
+/// Whether the path leads to a regular file that somebody may execute, and that is not a shim.
+pub fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        && !is_shim(path)
 }
 
 /// What a program says of itself when it is asked for its version.
@@ -205,6 +222,11 @@ mod tests {
         let path = [PathBuf::from("."), empty, plain, nested, good.clone()];
         assert_eq!(locate(cli, &path), Some(good.join("codex")));
         assert_eq!(locate(cli, &path[..4]), None);
+        let shims = folder("e");
+        std::fs::write(shims.join("codex"), format!("{SHIM_HEAD}x\nexec true\n")).unwrap();
+        std::fs::set_permissions(shims.join("codex"), PermissionsExt::from_mode(0o755)).unwrap();
+        assert!(is_shim(&shims.join("codex")) && !is_shim(&good.join("codex")) && !is_shim(&shims));
+        assert_eq!(locate(cli, &[shims, good.clone()]), Some(good.join("codex")));
         let twice = [good.clone(), good.clone()];
         assert_eq!(candidates(cli, &twice).count(), 2);
     }

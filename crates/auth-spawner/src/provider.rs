@@ -84,6 +84,9 @@ pub struct Cli {
     /// Arguments that log out. Most CLIs also revoke the token at the provider.
     #[serde(default)]
     pub logout: Option<Vec<String>>,
+    /// Whether that is known to withdraw the login at the provider, for every copy of the directory.
+    #[serde(default)]
+    pub logout_revokes: bool,
     /// How a credential is launched that a recipe's login showed on the screen only.
     #[serde(default)]
     pub token: Option<ScreenToken>,

@@ -20,6 +20,7 @@
 //! | `close STREAM` | closes `stdin`, `stdout` or `stderr` |
 //! | `dir-var NAME` | names the variable that holds the config directory for `write` |
 //! | `write PATH TEXT` | writes a file below the config directory, mode 0600, whole or not at all |
+//! | `remove PATH` | removes a file below the config directory |
 //! | `halves PATH GO TEXT` | writes half of a file below the config directory, and the rest once the file GO exists |
 //! | `later MS LINE` | starts a process in a group of its own that waits and then runs LINE; goes on at once |
 //! | `listen PORT PATH [STATUS]` | answers one HTTP request on 127.0.0.1 and records its target in the file |
@@ -80,6 +81,8 @@ pub enum Step {
         /// Whole text.
         text: String,
     },
+    /// Removes a file below the config directory.
+    Remove(String),
     /// Writes a file below the config directory in two halves.
     Halves {
         /// Relative path.
@@ -210,6 +213,7 @@ fn step(line: &str) -> Option<Step> {
             let (path, text) = rest.split_once(' ')?;
             Step::Write { path: path.to_owned(), text: text.to_owned() }
         }
+        "remove" => Step::Remove(text()),
         "halves" => {
             let (path, rest) = rest.split_once(' ')?;
             let (go, text) = rest.split_once(' ')?;

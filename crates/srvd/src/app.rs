@@ -46,6 +46,8 @@ pub struct Parts {
     pub redactor: Redactor,
     /// What programs said when they were asked for their version, by provider and path, with their time of change.
     pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), (SystemTime, Version)>>,
+    /// Held while a CLI's logout runs; one does at a time.
+    pub logouts: tokio::sync::Mutex<()>,
     /// Open WebSocket connections.
     pub connections: Arc<AtomicUsize>,
     /// When this run began.

@@ -139,6 +139,7 @@ pub async fn run(
         redactor,
         started,
         versions: tokio::sync::Mutex::default(),
+        logouts: tokio::sync::Mutex::default(),
         connections: open_connections.clone(),
     });
     let engine = Engine::new(routes::router().build(&app, routes::info(), Limits::default()), broker.clone());

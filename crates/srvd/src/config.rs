@@ -151,6 +151,10 @@ const VARIABLES: &[&str] = &[
     "SRVD_LOG_FORMAT",
 ];
 
+/// Variables that are no settings: the mark of the CLIs that a daemon started, and what launches and shims say to each
+/// other (`cli/here.rs`, `cli/launch/shim.rs`).
+const MARKS: &[&str] = &["SRVD_SESSION", "SRVD_BUNDLE", "SRVD_SHIM", "SRVD_DEPTH"];
+
 impl Config {
     /// Puts the layers on top of each other.
     ///
@@ -264,9 +268,9 @@ impl Config {
 }
 
 fn refuse_unknown_variables(environment: &Environment) -> Result<(), ConfigError> {
-    // SRVD_SESSION marks the CLIs that a daemon started; SRVD_TEST_* belongs to the test scripts.
+    // SRVD_TEST_* belongs to the test scripts.
     let means_something = |name: &String| {
-        VARIABLES.contains(&name.as_str()) || name == "SRVD_SESSION" || name.starts_with("SRVD_TEST_")
+        VARIABLES.contains(&name.as_str()) || MARKS.contains(&name.as_str()) || name.starts_with("SRVD_TEST_")
     };
     match environment.names_with("SRVD_").into_iter().find(|name| !means_something(name)) {
         Some(name) => Err(ConfigError::UnknownVariable(name)),

@@ -3,7 +3,7 @@
 use rpc_engine::{ApiInfo, Router};
 
 use crate::app::App;
-use crate::handlers::{account, auth, bundle, daemon, events, instance, key, launch, provider};
+use crate::handlers::{account, auth, bundle, daemon, events, instance, key, launch, provider, revoke};
 
 /// Every method of the wire, bound to its handler.
 pub fn router() -> Router<App> {
@@ -26,6 +26,7 @@ pub fn router() -> Router<App> {
         .on(account::update)
         .on(account::delete)
         .on(account::refresh_status)
+        .on(revoke::revoke)
         .on(provider::list)
         .on(instance::create)
         .on(instance::list)

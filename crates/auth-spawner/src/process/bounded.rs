@@ -51,7 +51,23 @@ pub(crate) enum Broken {
     TimedOut,
 }
 
-impl Bounded<'_> {
+impl<'a> Bounded<'a> {
+    /// A command whose output does not matter.
+    pub(crate) fn silent(
+        program: &'a Path,
+        args: &'a [String],
+        env: &'a ChildEnv,
+        dir: &'a Path,
+        limit: Duration,
+    ) -> Self {
+        Self { program, args, env, dir, limit, out: 0, err: 0 }
+    }
+
+    /// Runs it for its exit code; `None` when it cannot be run, is ended by a signal or takes too long.
+    pub(crate) async fn code(self) -> Option<i32> {
+        self.run().await.ok()?.code
+    }
+
     /// Runs it.
     pub(crate) async fn run(self) -> Result<Ended, Broken> {
         let piped = |most: usize| if most == 0 { Stdio::null() } else { Stdio::piped() };

@@ -53,7 +53,7 @@ pub(crate) enum OpenError {
 
 /// Starts a child.
 pub(crate) async fn open(launch: Launch) -> Result<Parts, OpenError> {
-    if !crate::locate::is_executable(&launch.program) {
+    if !crate::locate::is_program(&launch.program) {
         return Err(OpenError::Program("the program is not an executable file".to_owned()));
     }
     match launch.terminal {

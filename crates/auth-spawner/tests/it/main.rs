@@ -9,6 +9,7 @@ mod conflicts;
 mod guard;
 mod harness;
 mod hostile;
+mod logout;
 mod paste;
 mod proof;
 mod queue;

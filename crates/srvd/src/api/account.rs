@@ -169,3 +169,51 @@ method!(
     Account,
     "Looks at an account's credential now: reads its file, or asks the provider about a key, and answers with what was found."
 );
+
+/// Ends a login with its CLI's own logout, and then deletes the account as `account.delete` does.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Revoke {
+    /// The account.
+    pub account_id: String,
+}
+method!(
+    Revoke,
+    "account.revoke",
+    Revoked,
+    "Ends a login with its CLI's own logout, for every copy of it where the CLI tells its provider, and then deletes the account."
+);
+
+/// What became of a login that was to be ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "RevokedAccount")]
+pub struct Revoked {
+    /// The CLI's logout ended well, its files hold no login any more, and the account is deleted. Else the account is as
+    /// it was.
+    pub revoked: bool,
+    /// What is known.
+    pub outcome: Outcome,
+    /// The exit code of a logout that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// What became of the account's directory; empty unless it was deleted.
+    pub cleanup: Vec<Cleanup>,
+}
+
+/// What is known after a CLI's logout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "RevokeOutcome")]
+pub enum Outcome {
+    /// The CLI has logged out, and is known to withdraw the login at its provider when it does.
+    Revoked,
+    /// The CLI has logged out; whether it tells its provider is not known.
+    LoggedOut,
+    /// The logout failed, or took too long.
+    CliFailed,
+    /// The logout ended well, and the login is still there.
+    StillLoggedIn,
+    /// The logout ended well, and what it left cannot be read.
+    Unknown,
+}

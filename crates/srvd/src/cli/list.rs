@@ -8,7 +8,7 @@ use crate::api::{account, bundle};
 use crate::app::now;
 
 /// What every list takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct Format {
     /// Print JSON, as the daemon answers it
     #[arg(long)]

@@ -3,10 +3,14 @@
 //! Results go to standard output; progress, prompts, hints and errors go to standard error. What decides how something
 //! looks is pure and given a `Ui`; only `ui` and `prompt` touch the process's own streams.
 
+mod account;
+mod binding;
+mod bundle;
 mod client;
 mod doctor;
 mod failure;
 mod guard;
+mod here;
 mod interrupt;
 mod key_add;
 mod key_generate;
@@ -16,8 +20,10 @@ mod login;
 mod migrate;
 mod prompt;
 mod providers;
+mod removal;
 mod resolve;
 mod serve;
+mod shims;
 mod status;
 mod table;
 mod ui;
@@ -95,15 +101,35 @@ enum Command {
     ///
     /// srvd becomes the program, with the variables of the bundle's accounts set and every variable removed that would
     /// put another credential in their place. When a login is not fit, nothing is started and the reason is said.
+    ///
+    /// A provider's own CLI, such as codex, needs that provider's login only: another one that is not fit, or that needs a
+    /// variable of this one, is left out and named. What the program starts through a shim belongs to the same bundle.
     Exec(launch::ExecArgs),
     /// Print an identity's environment for a shell
     ///
     /// It holds the credentials themselves: use it as eval "$(srvd env --bundle work)", not on a screen.
     Env(launch::EnvArgs),
+    /// Bind this directory, and what lies below it, to a bundle
+    ///
+    /// The file .srvd is written here; it holds the bundle's name and nothing else, so that it may be shared. It is looked
+    /// for from the current directory upward, in your own and in root's directories, as long as not everybody can write to
+    /// them. Programs that are started by srvd exec or through a shim are then that identity.
+    Use(here::UseArgs),
+    /// Show the bundle that is in force here, and whether it could be launched
+    Which(here::WhichArgs),
+    /// Let the CLIs on your PATH be started as the bundle of the directory
+    #[command(subcommand)]
+    Shims(shims::ShimsCommand),
     /// List the identity bundles
     Bundles(list::BundlesArgs),
+    /// Make, rename or delete a bundle
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
     /// List the accounts
     Accounts(list::AccountsArgs),
+    /// Forget an account, or end its login everywhere
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// List the providers and their CLIs, or check that installed CLIs still behave as expected
     Providers(ProvidersArgs),
     /// Show the daemon and who is logged in where
@@ -199,10 +225,13 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Guard) => guard::run(),
         Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),
         Some(Command::Exec(args)) => {
+            launch::step_aside(&args, environment, mask)?;
             let config = config()?;
-            let prepared = block_on(async || launch::prepare(args, &config).await)?;
+            let prepared = block_on(async || launch::prepare(args, &config, environment, ui).await)?;
             Err(launch::become_program(&prepared, mask))
         }
+        Some(Command::Use(here::UseArgs { remove: true, .. })) => here::remove(ui),
+        Some(Command::Shims(command)) => shims::run(&command, &config()?, environment, ui),
         Some(Command::Providers(ProvidersArgs { action: Some(Action::Check(args)), .. })) => {
             providers::check(&args, &config()?, environment, ui)
         }
@@ -210,12 +239,12 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
             let text = crate::reference::providers_markdown().map_err(BootError::from)?;
             ui.print(text.as_bytes())
         }
-        Some(command) => converse(command, &config()?, ui),
+        Some(command) => converse(command, &config()?, environment, ui),
     }
 }
 
 /// Runs a command that talks to a daemon.
-fn converse(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure> {
+fn converse(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
     block_on(async || {
         let mut interrupt = Interrupt::listen()?;
         if let Command::Login(args) = command {
@@ -223,7 +252,7 @@ fn converse(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure> {
             return login::run(args, &Connection::open(config).await?, ui, &mut interrupt).await;
         }
         tokio::select! {
-            result = talk(command, config, ui) => result,
+            result = talk(command, config, environment, ui) => result,
             code = interrupt.next() => Err(Failure::silent(code)),
         }
     })
@@ -237,7 +266,7 @@ fn block_on<T>(work: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Fail
     result
 }
 
-async fn talk(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure> {
+async fn talk(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
     if let Command::Wait(args) = command {
         return wait::run(&args, config).await;
     }
@@ -247,7 +276,14 @@ async fn talk(command: Command, config: &Config, ui: &Ui) -> Result<(), Failure>
     let daemon = Connection::open(config).await?;
     match command {
         Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
-        Command::Env(args) => launch::env(args, &daemon, ui).await,
+        Command::Env(args) => launch::env(args, &daemon, environment, ui).await,
+        Command::Use(args) => match args.bundle {
+            Some(bundle) => here::bind(&bundle, &daemon, ui).await,
+            None => here::which(&here::WhichArgs::default(), &daemon, environment, ui).await,
+        },
+        Command::Which(args) => here::which(&args, &daemon, environment, ui).await,
+        Command::Bundle(command) => bundle::run(command, &daemon, ui).await,
+        Command::Account(command) => account::run(command, &daemon, ui).await,
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
         Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
         Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
@@ -308,6 +344,11 @@ mod tests {
         check("srvd no-such-command", 64);
         check("srvd --no-such-flag", 64);
         check("srvd key", 64);
+        check("srvd use work --remove", 64);
+        check("srvd exec codex", 64);
+        check("srvd bundle", 64);
+        check("srvd account revoke", 64);
+        check("srvd shims", 64);
         check("srvd wait --timeout soon", 64);
         check("srvd --print-config --migrate-only", 64);
         check("srvd add-key openai sk-a-key-does-not-belong-here", 64);

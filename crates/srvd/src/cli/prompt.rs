@@ -1,13 +1,14 @@
-//! Reading secrets from the person: hidden on a terminal, a line from standard input without one.
+//! Reading from the person: secrets, hidden on a terminal, a line from standard input without one; and a yes or a no.
 
 use std::io::{self, BufRead as _, Read as _};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::failure::{Failure, code};
 use super::ui::Ui;
 
 /// The longest line that is read, in bytes.
@@ -41,9 +42,12 @@ enum State {
 impl Prompt {
     /// Nothing is read before the first [`Prompt::ask`].
     pub(super) fn new(ui: &Ui) -> Self {
+        Self::reading(ui, ui.types)
+    }
+
+    fn reading(ui: &Ui, hidden: bool) -> Self {
         let (ask, asked) = sync_channel::<()>(1);
         let (answer, lines) = mpsc::channel(1);
-        let hidden = ui.types;
         // A read from a terminal cannot be called off, so the thread has no owner that joins it: it ends with its
         // channels, or with the program.
         std::thread::spawn(move || {
@@ -122,6 +126,34 @@ fn read_line() -> io::Result<Option<String>> {
     Ok((!line.is_empty()).then(|| text.to_owned()))
 }
 
+/// Asks on a terminal whether to go on; only a clear yes is one. Where nobody can be asked it takes `--yes`.
+pub(super) async fn confirm(ui: &Ui, question: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !ui.types {
+        return Err(Failure::new(
+            code::USAGE,
+            "nobody can be asked, because standard input is not a terminal",
+        )
+        .hint(format!("{question}  If so, add --yes")));
+    }
+    let mut prompt = Prompt::reading(ui, false);
+    prompt.ask(&format!("{question} [y/N] "));
+    // The person's own line feed ends the line.
+    prompt.terminal = None;
+    match prompt.answer().await {
+        Answer::Line(line) if is_yes(line.expose_secret()) => Ok(()),
+        Answer::Line(_) | Answer::Closed => {
+            Err(Failure::new(code::FAILED, "nothing was done, because the answer was not yes"))
+        }
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
 /// Asks once and waits for the answer; `None` when there is nothing to read.
 pub(super) async fn hidden(ui: &Ui, question: &str) -> Option<SecretString> {
     let mut prompt = Prompt::new(ui);
@@ -129,5 +161,33 @@ pub(super) async fn hidden(ui: &Ui, question: &str) -> Option<SecretString> {
     match prompt.answer().await {
         Answer::Line(line) => Some(line),
         Answer::Closed => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        for (answer, expected) in
+            [("y", true), (" Yes ", true), ("", false), ("n", false), ("yep", false), ("no, yes", false)]
+        {
+            assert_eq!(is_yes(answer), expected, "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_nobody_can_be_asked_it_takes_the_flag() {
+        let ui = super::super::table::tests::ui(None);
+        assert_eq!(confirm(&ui, "Go on?", true).await, Ok(()));
+        let refusal = confirm(&ui, "Go on?", false).await.unwrap_err();
+        assert_eq!(
+            (refusal.code(), refusal.render().as_str()),
+            (
+                code::USAGE,
+                "srvd: nobody can be asked, because standard input is not a terminal\nhint: Go on?  If so, add --yes"
+            )
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use super::client::Connection;
 use super::failure::{Failure, code};
+use crate::api::account::{self, Account};
 use crate::api::bundle::{Bundle, List};
 
 /// Where a login or a key goes; both empty for a bundle that the daemon makes and names.
@@ -23,12 +24,47 @@ pub(super) async fn target(daemon: &Connection, wanted: Option<&str>) -> Result<
 
 /// The id of a bundle that has to exist.
 pub(super) async fn existing(daemon: &Connection, wanted: &str) -> Result<String, Failure> {
+    bundle(daemon, wanted).await.map(|bundle| bundle.id)
+}
+
+/// A bundle that has to exist.
+pub(super) async fn bundle(daemon: &Connection, wanted: &str) -> Result<Bundle, Failure> {
     let bundles = daemon.call(&List {}).await?.bundles;
     let missing = || {
         Failure::new(code::FAILED, format!("no bundle has the id or the name \"{wanted}\""))
             .hint("list them with: srvd bundles")
     };
-    find(&bundles, wanted).map(|bundle| bundle.id.clone()).ok_or_else(missing)
+    find(&bundles, wanted).cloned().ok_or_else(missing)
+}
+
+/// An account that has to exist, by its id or by what a person knows it by, where that is only one account's.
+pub(super) async fn account(daemon: &Connection, wanted: &str) -> Result<Account, Failure> {
+    let mut accounts = daemon.call(&account::List::default()).await?.accounts;
+    let meant = meant(&accounts, wanted)?;
+    Ok(accounts.swap_remove(meant))
+}
+
+fn meant(accounts: &[Account], wanted: &str) -> Result<usize, Failure> {
+    if let Some(position) = accounts.iter().position(|account| account.id == wanted.trim()) {
+        return Ok(position);
+    }
+    let wanted = wanted.trim().to_lowercase();
+    let known = |account: &Account| {
+        let names = [Some(&account.name), account.display_name.as_ref(), account.email.as_ref()];
+        names.into_iter().flatten().any(|name| name.to_lowercase() == wanted)
+    };
+    let mut found = accounts.iter().enumerate().filter(|(_, account)| known(account));
+    match (found.next(), found.next()) {
+        (Some((position, _)), None) => Ok(position),
+        (Some(_), Some(_)) => {
+            Err(Failure::new(code::FAILED, format!("several accounts are called \"{wanted}\""))
+                .hint("name one by its id, as listed by: srvd accounts"))
+        }
+        (None, _) => {
+            Err(Failure::new(code::FAILED, format!("no account has the id or the name \"{wanted}\""))
+                .hint("list them with: srvd accounts"))
+        }
+    }
 }
 
 impl Target {
@@ -51,6 +87,7 @@ fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Status;
 
     fn bundle(id: &str, name: &str) -> Bundle {
         Bundle {
@@ -62,6 +99,26 @@ mod tests {
             updated_at: 0,
             bindings: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_account_is_meant_by_its_id_or_by_a_name_of_its_own() {
+        let account = |id: &str, email: &str| Account {
+            id: id.to_owned(),
+            ..super::super::list::tests::account("codex", Some(email), Status::Valid)
+        };
+        let accounts = [account("a1", "ann@x.y"), account("a2", "bob@x.y")];
+        let check = |wanted: &str, expected: Result<usize, &str>| {
+            let found = meant(&accounts, wanted).map_err(|failure| failure.render());
+            match (found, expected) {
+                (Err(said), Err(expected)) => assert!(said.contains(expected), "{wanted}: {said}"),
+                (found, expected) => assert_eq!(found.ok(), expected.ok(), "{wanted}"),
+            }
+        };
+        check("a2", Ok(1));
+        check("Ann@X.Y", Ok(0));
+        check("Name", Err("several accounts are called \"name\""));
+        check("a3", Err("no account has the id or the name"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::error::{ApiError, with_causes};
 use crate::health::{Write, judge};
 use crate::probe;
 
-fn account_id(id: &str) -> Result<AccountId, ApiError> {
+pub(super) fn account_id(id: &str) -> Result<AccountId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("accountId", &error))
 }
 

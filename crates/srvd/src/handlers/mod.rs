@@ -10,3 +10,4 @@ pub mod instance;
 pub mod key;
 pub mod launch;
 pub mod provider;
+pub mod revoke;

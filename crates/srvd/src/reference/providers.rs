@@ -98,7 +98,11 @@ fn facts(text: &mut String, cli: &Cli) {
         format!("{}, sealed; it is taken to live {days} days", code(&token.var))
     });
     row(text, "shown credential goes to", &token.unwrap_or_default());
-    row(text, "logs out with", &cli.logout.as_ref().map(|args| code(&args.join(" "))).unwrap_or_default());
+    let logout = cli.logout.as_ref().map(|args| {
+        let told = if cli.logout_revokes { ", which revokes the login at the provider" } else { "" };
+        format!("{}{told}", code(&args.join(" ")))
+    });
+    row(text, "logs out with", &logout.unwrap_or_default());
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }
 

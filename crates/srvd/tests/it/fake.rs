@@ -31,6 +31,7 @@ install = "build the examples of auth-spawner"
 url-hosts = ["login.fake.test"]
 key-vars = ["FAKE_API_KEY"]
 history = ["sessions"]
+logout = ["logout"]
 env = { FAKE_SCRIPT = "@SCRIPT@" }
 token = { var = "FAKE_TOKEN", lifetime-s = 86400 }
 

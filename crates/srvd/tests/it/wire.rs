@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 29] = [
+const METHODS: [&str; 30] = [
     "account.delete",
     "account.get",
     "account.list",
     "account.refreshstatus",
+    "account.revoke",
     "account.update",
     "auth.cancel",
     "auth.list",
@@ -98,6 +99,7 @@ async fn every_method_answers_an_unknown_thing_by_its_kind() {
         ("account.get", json!({"accountId": nobody}), 1001, "not_found"),
         ("account.update", json!({"accountId": nobody, "name": "x"}), 1001, "not_found"),
         ("account.delete", json!({"accountId": nobody}), 1001, "not_found"),
+        ("account.revoke", json!({"accountId": nobody}), 1001, "not_found"),
         ("account.refreshstatus", json!({"accountId": nobody}), 1001, "not_found"),
         ("account.list", json!({"bundleId": nobody}), 1001, "not_found"),
         ("account.list", json!({"providerId": nobody}), 1003, "unknown_provider"),

@@ -1,0 +1,110 @@
+//! Running a CLI's own logout, and proving from its files that it worked.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::directory::private_directory;
+use crate::environment::{ChildEnv, asking_env, own_env};
+use crate::process::bounded::Bounded;
+use crate::proof::{Proof, prove, prove_own};
+use crate::provider::{Cli, Provider};
+
+/// How long a file is waited for that is removed just after the CLI has ended, and how often it is looked at.
+const LATE: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A login to end with its CLI's own logout, which may end it at the provider and for every copy of it as well.
+pub struct Logout<'a> {
+    /// The provider whose login it is.
+    pub provider: &'a Provider,
+    /// Its CLI.
+    pub program: &'a Path,
+    /// Everything that a child gets besides the provider's variables.
+    pub environment: &'a ChildEnv,
+    /// Where directories lie that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
+    pub shared: &'a Path,
+    /// The directory that holds the login: the one that the CLI's variable names, or would name.
+    pub dir: PathBuf,
+    /// Whether it is the user's own directory, which the CLI finds by itself without its variable.
+    pub own: bool,
+    /// Longest time, after which its process group is ended.
+    pub timeout: Duration,
+}
+
+/// Why a login is not known to have ended. Nothing was changed by srvd; what the CLI did, its files say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogoutError {
+    /// The registry names no logout for this CLI; nothing was run.
+    #[error("the provider's CLI has no logout command")]
+    NoCommand,
+    /// The files hold no login that could be ended; nothing was run.
+    #[error("there is no login")]
+    NoLogin,
+    /// It cannot be told whether there is a login; nothing was run.
+    #[error("the login cannot be read: {0}")]
+    Unreadable(String),
+    /// The command ended with this code; `None` when it could not be run, was ended by a signal or took too long.
+    #[error("the CLI's logout failed")]
+    Failed(Option<i32>),
+    /// The command ended well and the login is still there.
+    #[error("the CLI's logout ended well, but the login is still there")]
+    StillThere,
+    /// The command ended well, and what it left cannot be read.
+    #[error("the CLI's logout ended well, but what it left cannot be read: {0}")]
+    Doubtful(String),
+}
+
+impl Logout<'_> {
+    /// Runs the command. `Ok` means that it ended with 0 and that the files, which held a login before, hold none now.
+    ///
+    /// # Errors
+    /// [`LogoutError`].
+    pub async fn run(self) -> Result<(), LogoutError> {
+        let cli = self.provider.cli.as_ref().ok_or(LogoutError::NoCommand)?;
+        let args = cli.logout.as_ref().ok_or(LogoutError::NoCommand)?;
+        // An access token that has ended is a login all the same: its refresh token may live on.
+        match self.look(cli).await {
+            Proof::LoggedIn(_) => {}
+            Proof::Absent | Proof::Incomplete { .. } => return Err(LogoutError::NoLogin),
+            Proof::Unreadable { reason } => return Err(LogoutError::Unreadable(reason)),
+        }
+        let common = self.shared.join(&self.provider.id);
+        let env = if self.own {
+            own_env(self.environment, cli)
+        } else {
+            asking_env(self.environment, cli, &self.dir, &common)
+        };
+        if cli.config_dir.shares() && !self.own {
+            let made = tokio::task::spawn_blocking(move || private_directory(&common)).await;
+            made.ok().and_then(Result::ok).ok_or(LogoutError::Failed(None))?;
+        }
+        match Bounded::silent(self.program, args, &env, &self.dir, self.timeout).code().await {
+            Some(0) => self.gone(cli).await,
+            other => Err(LogoutError::Failed(other)),
+        }
+    }
+
+    async fn gone(&self, cli: &Cli) -> Result<(), LogoutError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let doubt = match self.look(cli).await {
+                Proof::Absent | Proof::Incomplete { .. } => return Ok(()),
+                Proof::LoggedIn(_) => LogoutError::StillThere,
+                Proof::Unreadable { reason } => LogoutError::Doubtful(reason),
+            };
+            if waited >= LATE {
+                return Err(doubt);
+            }
+            waited += AGAIN;
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// What the files say, off the runtime's threads; end times are not judged.
+    async fn look(&self, cli: &Cli) -> Proof {
+        let (cli, dir) = (cli.clone(), self.dir.clone());
+        let prove = if self.own { prove_own } else { prove };
+        let read = tokio::task::spawn_blocking(move || prove(&cli, &dir)).await;
+        read.unwrap_or_else(|error| Proof::Unreadable { reason: error.to_string() })
+    }
+}

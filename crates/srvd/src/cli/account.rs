@@ -1,0 +1,184 @@
+//! `srvd account`: forgetting an account on this machine, and ending its login everywhere.
+
+use super::client::Connection;
+use super::failure::{self, Failure, code};
+use super::list::who;
+use super::ui::{Ui, plain_line};
+use super::{prompt, removal, resolve};
+use crate::api::account::{Account, Delete, Outcome, Revoke, Revoked};
+
+/// `srvd account`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum AccountCommand {
+    /// Forget an account on this machine; its login or key lives on at the provider
+    ///
+    /// The account goes from every bundle, and its credential from this machine. What the CLI keeps of your conversations
+    /// stays. A login that was taken over from your own CLI is only let go: your own directory is not touched.
+    Forget(AccountArgs),
+    /// End a login with its CLI's own logout, everywhere, and forget the account
+    ///
+    /// Most CLIs tell their provider when they log out, so that every copy of the login dies with it, on other machines
+    /// as well. When the logout fails, the account stays as it is. An API key is revoked where it was made.
+    Revoke(AccountArgs),
+}
+
+/// What both take.
+#[derive(Debug, clap::Args)]
+pub(super) struct AccountArgs {
+    /// The account, by id, or by an address or name that no other account has
+    account: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Runs a command about accounts.
+pub(super) async fn run(command: AccountCommand, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    match command {
+        AccountCommand::Forget(args) => forget(&args, daemon, ui).await,
+        AccountCommand::Revoke(args) => revoke(&args, daemon, ui).await,
+    }
+}
+
+async fn forget(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let account = resolve::account(daemon, &args.account).await?;
+    let name = title(&account);
+    let question = format!("Forget {name} on this machine? Nobody is told, so it lives on at the provider.");
+    prompt::confirm(ui, &question, args.yes).await?;
+    let done = daemon.call(&Delete { account_id: account.id.clone() }).await?;
+    ui.result(&format!("Forgot {name}; at the provider it lives on"))?;
+    removal::report(&done.cleanup, ui)
+}
+
+async fn revoke(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let account = resolve::account(daemon, &args.account).await?;
+    prompt::confirm(ui, &revoke_question(&account), args.yes).await?;
+    let done = daemon.client.call(&Revoke { account_id: account.id.clone() }).await.map_err(|error| {
+        let forget = format!("to forget it on this machine only: srvd account forget {}", account.id);
+        failure::of_call(&error, |error| {
+            let other_way =
+                matches!(error.kind(), Some("invalid_input" | "no_credential" | "secret_unavailable"));
+            other_way.then_some(forget)
+        })
+    })?;
+    ui.result(&outcome(&account, &done)?)?;
+    removal::report(&done.cleanup, ui)
+}
+
+/// A provider and how a person knows the account.
+fn title(account: &Account) -> String {
+    format!("{} {}", account.provider_id, plain_line(&who(account)))
+}
+
+fn is_adopted(account: &Account) -> bool {
+    account.secret_ref.adopted == Some(true)
+}
+
+fn revoke_question(account: &Account) -> String {
+    let name = title(account);
+    let whose = if is_adopted(account) {
+        let dir = account.secret_ref.dir.as_deref().map(plain_line).unwrap_or_default();
+        format!(
+            "{name} is YOUR OWN login, taken over from {dir}: your own CLI will be logged out as well, outside of srvd too. \
+             The login dies everywhere it is used, on other machines as well. "
+        )
+    } else {
+        format!("The login {name} dies everywhere it is used, on other machines as well. ")
+    };
+    format!("{whose}Log it out?")
+}
+
+/// What is to be said; a login that is not known to have ended is a failure.
+fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
+    let name = title(account);
+    let failed = |reason: String| {
+        Err(Failure::new(code::FAILED, format!("{name} was not revoked: {reason}; the account is as it was"))
+            .hint("see what is known of it: srvd accounts")
+            .hint(format!("to forget it on this machine only: srvd account forget {}", account.id)))
+    };
+    match done.outcome {
+        Outcome::Revoked => {
+            Ok(format!("Revoked {name}: its CLI has logged out, which ends the login at the provider"))
+        }
+        Outcome::LoggedOut => Ok(format!(
+            "Logged out {name} with its CLI; whether that CLI tells the provider is not known to srvd"
+        )),
+        Outcome::CliFailed => failed(match done.exit_code {
+            Some(exit) => format!("its CLI's logout failed with exit code {exit}"),
+            None => "its CLI's logout could not be run, or took too long".to_owned(),
+        }),
+        Outcome::StillLoggedIn => {
+            failed("its CLI said that it logged out, but the login is still there".to_owned())
+        }
+        Outcome::Unknown => {
+            failed("its CLI said that it logged out, but what it left cannot be read".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::list::tests::account;
+    use super::*;
+    use crate::api::Status;
+
+    fn codex() -> Account {
+        account("codex", Some("a@b.c"), Status::Valid)
+    }
+
+    #[test]
+    fn the_users_own_login_is_warned_about() {
+        assert_eq!(
+            revoke_question(&codex()),
+            "The login codex a@b.c dies everywhere it is used, on other machines as well. Log it out?"
+        );
+        let mut own = codex();
+        own.secret_ref.adopted = Some(true);
+        own.secret_ref.dir = Some("/h/.codex".to_owned());
+        let said = revoke_question(&own);
+        assert!(said.starts_with("codex a@b.c is YOUR OWN login, taken over from /h/.codex: "), "{said}");
+    }
+
+    #[test]
+    fn only_a_login_that_ended_is_a_success() {
+        let check = |outcome_word: Outcome, exit_code: Option<i32>, expected: Result<&str, &str>| {
+            let revoked = matches!(outcome_word, Outcome::Revoked | Outcome::LoggedOut);
+            let done = Revoked { revoked, outcome: outcome_word, exit_code, cleanup: Vec::new() };
+            let said = outcome(&codex(), &done).map_err(|failure| (failure.code(), failure.render()));
+            match (said, expected) {
+                (Ok(said), Ok(expected)) => assert_eq!(said, expected),
+                (Err((code, said)), Err(expected)) => {
+                    assert_eq!(code, 1);
+                    let first =
+                        format!("srvd: codex a@b.c was not revoked: {expected}; the account is as it was\n");
+                    assert!(said.starts_with(&first), "{said}");
+                }
+                (said, _) => panic!("{said:?}"),
+            }
+        };
+        check(
+            Outcome::Revoked,
+            None,
+            Ok("Revoked codex a@b.c: its CLI has logged out, which ends the login at the provider"),
+        );
+        check(
+            Outcome::LoggedOut,
+            None,
+            Ok(
+                "Logged out codex a@b.c with its CLI; whether that CLI tells the provider is not known to srvd",
+            ),
+        );
+        check(Outcome::CliFailed, Some(3), Err("its CLI's logout failed with exit code 3"));
+        check(Outcome::CliFailed, None, Err("its CLI's logout could not be run, or took too long"));
+        check(
+            Outcome::StillLoggedIn,
+            None,
+            Err("its CLI said that it logged out, but the login is still there"),
+        );
+        check(
+            Outcome::Unknown,
+            None,
+            Err("its CLI said that it logged out, but what it left cannot be read"),
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! `srvd bundle`: making, renaming and deleting bundles.
+
+use super::client::Connection;
+use super::failure::Failure;
+use super::list::who;
+use super::ui::{Ui, plain_line};
+use super::{prompt, removal, resolve};
+use crate::api::account::Account;
+use crate::api::{account, bundle};
+
+/// `srvd bundle`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum BundleCommand {
+    /// Make an empty bundle
+    Create {
+        /// Its name
+        name: String,
+        /// What it is for
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        description: String,
+    },
+    /// Give a bundle another name
+    ///
+    /// A directory that is bound to the old name (see: srvd use) has to be bound again.
+    Rename {
+        /// The bundle, by name or id
+        bundle: String,
+        /// Its new name
+        name: String,
+    },
+    /// Delete a bundle with the accounts that only it binds
+    ///
+    /// The logins are removed from this machine and live on at their providers; to end one there as well, run srvd account
+    /// revoke first. What the agents remember of your conversations is kept unless told otherwise.
+    Delete(DeleteArgs),
+}
+
+/// `srvd bundle delete`.
+#[derive(Debug, clap::Args)]
+pub(super) struct DeleteArgs {
+    /// The bundle, by name or id
+    bundle: String,
+    /// Delete the conversations that the CLIs keep in their directories as well
+    #[arg(long)]
+    delete_history: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Runs a command about bundles.
+pub(super) async fn run(command: BundleCommand, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    match command {
+        BundleCommand::Create { name, description } => {
+            let description = Some(description).filter(|text| !text.is_empty());
+            let made = daemon.call(&bundle::Create { name, description }).await?;
+            ui.result(&format!("Made the bundle \"{}\" ({})", plain_line(&made.name), made.id))
+        }
+        BundleCommand::Rename { bundle, name } => {
+            let known = resolve::bundle(daemon, &bundle).await?;
+            let update = bundle::Update { bundle_id: known.id, name: Some(name), description: None };
+            let renamed = daemon.call(&update).await?;
+            ui.result(&format!(
+                "The bundle \"{}\" is called \"{}\"",
+                plain_line(&known.name),
+                plain_line(&renamed.name)
+            ))
+        }
+        BundleCommand::Delete(args) => delete(&args, daemon, ui).await,
+    }
+}
+
+async fn delete(args: &DeleteArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let known = resolve::bundle(daemon, &args.bundle).await?;
+    let filter = account::List { provider_id: None, bundle_id: Some(known.id.clone()) };
+    let accounts = daemon.call(&filter).await?.accounts;
+    prompt::confirm(ui, &question(&known, &accounts, args.delete_history), args.yes).await?;
+    let delete = bundle::Delete { bundle_id: known.id, keep_history: Some(!args.delete_history) };
+    let done = daemon.call(&delete).await?;
+    let many = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let instances = match done.instances_affected {
+        0 => String::new(),
+        count => format!("; {} lost their identity", many(count, "agent instance")),
+    };
+    ui.result(&format!(
+        "Deleted the bundle \"{}\" with {}{instances}",
+        plain_line(&known.name),
+        many(done.accounts_deleted, "account")
+    ))?;
+    removal::report(&done.cleanup, ui)
+}
+
+fn question(bundle: &bundle::Bundle, accounts: &[Account], history: bool) -> String {
+    let only = |account: &&Account| account.bound_to.len() <= 1;
+    let gone: Vec<String> = accounts
+        .iter()
+        .filter(only)
+        .map(|account| format!("{} {}", account.provider_id, plain_line(&who(account))))
+        .collect();
+    let with = if gone.is_empty() { String::new() } else { format!(" with {}", gone.join(", ")) };
+    let history = if history { ", and every conversation that the CLIs kept there" } else { "" };
+    format!("Delete the bundle \"{}\"{with}{history}?", plain_line(&bundle.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::list::tests::{account, bundle};
+    use super::*;
+    use crate::api::Status;
+
+    #[test]
+    fn what_would_go_is_named() {
+        let work = bundle("Work", "codex", Status::Valid);
+        let mine = Account { bound_to: vec!["b1".into()], ..account("codex", Some("a@b.c"), Status::Valid) };
+        let shared = account("claude", Some("a@b.c"), Status::Valid);
+        let check = |accounts: &[Account], history: bool, expected: &str| {
+            assert_eq!(question(&work, accounts, history), expected);
+        };
+        check(&[], false, "Delete the bundle \"Work\"?");
+        check(&[mine.clone(), shared], false, "Delete the bundle \"Work\" with codex a@b.c?");
+        check(
+            &[mine],
+            true,
+            "Delete the bundle \"Work\" with codex a@b.c, and every conversation that the CLIs kept there?",
+        );
+    }
+}

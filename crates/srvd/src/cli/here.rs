@@ -1,0 +1,292 @@
+//! Which bundle a command means, and `srvd use` and `srvd which`: the binding of a directory.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::binding::{self, Bound, End, FILE, Search};
+use super::client::Connection;
+use super::failure::{Failure, code};
+use super::list::Format;
+use super::ui::{Ui, plain_line};
+use super::{resolve, table};
+use crate::api::bundle::Bundle;
+use crate::api::launch::{ProviderReadiness, Ready};
+use crate::environment::Environment;
+use crate::private;
+
+/// The bundle that a program was launched under; what it starts is launched under the same.
+pub(super) const BUNDLE_VAR: &str = "SRVD_BUNDLE";
+
+/// `srvd use`.
+#[derive(Debug, clap::Args)]
+pub(super) struct UseArgs {
+    /// The bundle, by name or id; without it, what is in force is shown
+    #[arg(value_name = "BUNDLE", conflicts_with = "remove")]
+    pub(super) bundle: Option<String>,
+    /// Remove the binding of this directory
+    #[arg(long)]
+    pub(super) remove: bool,
+}
+
+/// `srvd which`.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct WhichArgs {
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+/// A bundle that somebody named, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Its name or id.
+    pub(super) wanted: String,
+    /// Who named it.
+    pub(super) source: Source,
+}
+
+/// Who named a bundle, the strongest first.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The command line.
+    Flag,
+    /// The launch that this program is a part of.
+    Variable,
+    /// A file in this directory or above it.
+    File(PathBuf),
+}
+
+/// The bundle that is meant: the one on the command line, else the one that this program was launched under, else that of
+/// the directory.
+pub(super) fn choose(flag: Option<&str>, environment: &Environment) -> Result<Choice, Failure> {
+    let named = |wanted: &str, source| Ok(Choice { wanted: wanted.to_owned(), source });
+    if let Some(wanted) = flag {
+        return named(wanted, Source::Flag);
+    }
+    if let Some(wanted) = environment.text(BUNDLE_VAR) {
+        return named(wanted, Source::Variable);
+    }
+    let here = here()?;
+    match binding::search(&here, me())? {
+        Search::Bound(Bound { bundle, file }) => Ok(Choice { wanted: bundle, source: Source::File(file) }),
+        Search::Unbound(end) => Err(unbound(&here, &end)),
+    }
+}
+
+impl Choice {
+    /// Looks the bundle up among the daemon's.
+    pub(super) async fn find(&self, daemon: &Connection) -> Result<Bundle, Failure> {
+        resolve::bundle(daemon, &self.wanted).await.map_err(|failure| match &self.source {
+            Source::Flag => failure,
+            Source::Variable => failure.hint(format!("it is named by the variable {BUNDLE_VAR}")),
+            Source::File(file) => failure
+                .hint(format!("it is named by {}; bind another one with: srvd use BUNDLE", file.display())),
+        })
+    }
+}
+
+fn here() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::new(code::IO, format!("the current directory is not there: {error}")))
+}
+
+fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn unbound(here: &Path, end: &End) -> Failure {
+    let looked = match end {
+        End::Root => "no directory above it is, either".to_owned(),
+        End::Before(dir, reason) => format!("{} is not looked into, because {reason}", dir.display()),
+    };
+    Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()))
+        .hint("bind it with: srvd use BUNDLE   (see: srvd bundles)")
+        .hint("or name a bundle for once: --bundle BUNDLE")
+}
+
+impl From<binding::Unusable> for Failure {
+    fn from(error: binding::Unusable) -> Self {
+        Self::new(code::CONFIG, error.to_string()).hint(
+            "look at it, and then bind the directory with: srvd use BUNDLE   (or name one: --bundle BUNDLE)",
+        )
+    }
+}
+
+/// Removes the binding of the current directory; needs no daemon.
+pub(super) fn remove(ui: &Ui) -> Result<(), Failure> {
+    let here = here()?;
+    let file = here.join(FILE);
+    match binding::read(&file, me()) {
+        Ok(_) => {}
+        Err(None) => {
+            return Err(Failure::new(code::FAILED, format!("{} does not exist", file.display()))
+                .hint("what is in force here shows: srvd which"));
+        }
+        Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),
+    }
+    std::fs::remove_file(&file).map_err(Failure::io)?;
+    ui.result(&format!("{} is not bound any more", plain_line(&here.display().to_string())))?;
+    match binding::search(&here, me())? {
+        Search::Bound(bound) => ui.note(&format!(
+            "The bundle \"{}\" is in force here by {}",
+            plain_line(&bound.bundle),
+            plain_line(&bound.file.display().to_string())
+        )),
+        Search::Unbound(_) => {}
+    }
+    Ok(())
+}
+
+/// Binds the current directory to a bundle that exists.
+pub(super) async fn bind(wanted: &str, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let here = here()?;
+    let file = here.join(FILE);
+    if let Err(reason) = binding::trusted(&here, me()) {
+        let message = format!("{} cannot be bound, because {reason}", here.display());
+        return Err(Failure::new(code::PERMISSION, message).hint("go to a directory of your own"));
+    }
+    match binding::read(&file, me()) {
+        Ok(_) | Err(None) => {}
+        // What is there may be unfit only because of what it says; then it is written anew.
+        Err(Some(_)) if is_own_file(&file) => {}
+        Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),
+    }
+    let bundle = resolve::bundle(daemon, wanted).await?;
+    private::replace_file(&file, binding::text(&bundle.name).as_bytes())
+        .map_err(|error| Failure::new(code::CANNOT_CREATE, format!("{}: {error}", file.display())))?;
+    ui.result(&format!(
+        "{} and what lies below it use the bundle \"{}\" ({})",
+        plain_line(&here.display().to_string()),
+        plain_line(&bundle.name),
+        plain_line(&file.display().to_string())
+    ))
+}
+
+fn is_own_file(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.uid() == me())
+}
+
+/// What `srvd which` says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    bundle_id: String,
+    bundle_name: String,
+    /// The file that names it, unless the variable does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+    ready: bool,
+    providers: Vec<ProviderReadiness>,
+}
+
+/// Shows the bundle that is in force here, where it is named, and whether it could be launched.
+pub(super) async fn which(
+    args: &WhichArgs,
+    daemon: &Connection,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let choice = choose(None, environment)?;
+    let bundle = choice.find(daemon).await?;
+    let ready = daemon.call(&Ready { bundle_id: Some(bundle.id.clone()), ..Ready::default() }).await?;
+    let file = match choice.source {
+        Source::File(file) => Some(file),
+        Source::Flag | Source::Variable => None,
+    };
+    let answer = Answer {
+        bundle_id: bundle.id,
+        bundle_name: bundle.name,
+        file,
+        ready: ready.ready,
+        providers: ready.providers,
+    };
+    if args.format.json {
+        return ui.json(&answer);
+    }
+    ui.result(&answer.draw(ui))
+}
+
+impl Answer {
+    fn draw(&self, ui: &Ui) -> String {
+        let source = match &self.file {
+            Some(file) => file.display().to_string(),
+            None => format!("the variable {BUNDLE_VAR}"),
+        };
+        let head = format!("{} (by {})", plain_line(&self.bundle_name), plain_line(&source));
+        if self.providers.is_empty() {
+            return format!("{head}\nIt binds no account.");
+        }
+        let row = |one: &ProviderReadiness| {
+            let mark = if one.ready { "✓ ready" } else { "! not ready" };
+            let reason = one.reason.clone().unwrap_or_default();
+            vec![one.provider_id.clone(), mark.to_owned(), reason, one.next_step.clone().unwrap_or_default()]
+        };
+        let rows = self.providers.iter().map(row);
+        let fit = self.providers.iter().all(|one| one.ready);
+        let header: &[&str] = if fit { &["PROVIDER", ""] } else { &["PROVIDER", "", "WHY", "NEXT STEP"] };
+        let rows = rows.map(|mut row| {
+            row.truncate(header.len());
+            row
+        });
+        format!("{head}\n\n{}", table::draw(ui, header, rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::ui;
+    use super::*;
+
+    #[test]
+    fn the_command_line_goes_before_the_launch_that_it_is_a_part_of() {
+        let launched = Environment::of([(BUNDLE_VAR, "b-1".to_owned())]);
+        let check = |flag: Option<&str>, wanted: &str, source: Source| {
+            let expected = Choice { wanted: wanted.to_owned(), source };
+            assert_eq!(choose(flag, &launched), Ok(expected));
+        };
+        check(Some("home"), "home", Source::Flag);
+        check(None, "b-1", Source::Variable);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_bound_says_how_far_was_looked() {
+        let check = |end: End, expected: &str| {
+            let said = unbound(Path::new("/tmp/x"), &end).render();
+            assert_eq!(said.lines().next(), Some(expected), "{said}");
+        };
+        check(End::Root, "srvd: /tmp/x is not bound to a bundle (no directory above it is, either)");
+        check(
+            End::Before("/tmp".into(), "everybody can write to it"),
+            "srvd: /tmp/x is not bound to a bundle (/tmp is not looked into, because everybody can write to it)",
+        );
+    }
+
+    #[test]
+    fn which_says_what_is_in_the_way() {
+        let one = |id: &str, reason: Option<&str>| ProviderReadiness {
+            provider_id: id.to_owned(),
+            ready: reason.is_none(),
+            reason: reason.map(str::to_owned),
+            next_step: reason.map(|_| format!("srvd login {id}")),
+        };
+        let answer = |file: Option<&str>, providers: Vec<ProviderReadiness>| Answer {
+            bundle_id: "b-1".to_owned(),
+            bundle_name: "Work".to_owned(),
+            file: file.map(PathBuf::from),
+            ready: true,
+            providers,
+        };
+        let check = |answer: Answer, expected: &str| assert_eq!(answer.draw(&ui(None)), expected);
+        check(answer(None, vec![]), "Work (by the variable SRVD_BUNDLE)\nIt binds no account.");
+        check(
+            answer(Some("/w/.srvd"), vec![one("codex", None)]),
+            "Work (by /w/.srvd)\n\nPROVIDER\ncodex     ✓ ready",
+        );
+        check(
+            answer(Some("/w/.srvd"), vec![one("codex", None), one("kimi", Some("it has expired"))]),
+            "Work (by /w/.srvd)\n\nPROVIDER               WHY             NEXT STEP\n\
+             codex     ✓ ready\nkimi      ! not ready  it has expired  srvd login kimi",
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! Which accounts of a bundle a program is launched with.
+//!
+//! A program that is no provider's CLI gets all of them, and is refused when one of the logins is not fit. A provider's own
+//! CLI needs that provider's: the others come along for what it starts, and one that is not fit, or would take a variable
+//! away from it, is left out and named. What is left out is removed from the environment, as if the bundle did not bind it.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use auth_spawner::{Cli, Provider, Registry};
+use rpc_engine::CallError;
+
+use crate::api::bundle::{Binding, Bundle};
+use crate::api::launch::{Launch, Resolve};
+use crate::cli::client::Connection;
+use crate::cli::failure::{Failure, code, field};
+
+/// What a program is to a bundle.
+#[derive(Debug, PartialEq, Eq)]
+enum Program<'a> {
+    /// No provider's CLI, or that of several providers that the bundle binds.
+    Any,
+    /// The CLI of this provider, which the bundle binds.
+    Cli(&'a str),
+    /// The CLI of this provider, which the bundle does not bind.
+    Unbound(&'a str),
+}
+
+/// A launch, and what is to be said about it.
+pub(super) struct Gathered {
+    pub(super) launch: Launch,
+    pub(super) notes: Vec<String>,
+}
+
+/// Asks the daemon for what `program` is launched with.
+pub(super) async fn gather(
+    daemon: &Connection,
+    registry: &Registry,
+    bundle: &Bundle,
+    program: &OsStr,
+) -> Result<Gathered, Failure> {
+    match Program::of(registry, program, &bundle.bindings) {
+        Program::Unbound(provider) => Err(not_started(program, provider, bundle)),
+        Program::Any => Ok(Gathered { launch: daemon.call(&all(bundle)).await?, notes: Vec::new() }),
+        Program::Cli(provider) => match daemon.client.call(&all(bundle)).await {
+            Ok(launch) => Ok(Gathered { launch, notes: Vec::new() }),
+            // Whether it is the program's own login that is not fit shows when that one is asked for alone.
+            Err(CallError::Rpc(_)) => around(daemon, bundle, provider).await,
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+/// The launch of one provider, and of every other one that can come along.
+async fn around(daemon: &Connection, bundle: &Bundle, provider: &str) -> Result<Gathered, Failure> {
+    let mut launch = daemon.call(&only(bundle, provider)).await?;
+    let mut notes = Vec::new();
+    for binding in bundle.bindings.iter().filter(|binding| binding.provider_id != provider) {
+        match daemon.client.call(&only(bundle, &binding.provider_id)).await {
+            Ok(other) => {
+                if let Err(name) = join(&mut launch, other) {
+                    notes.push(format!("started without {}: {name} is taken", binding.provider_id));
+                }
+            }
+            Err(CallError::Rpc(error)) => {
+                let step = field(&error, "hint").map(|hint| format!(" ({hint})")).unwrap_or_default();
+                notes.push(format!("started without {}{step}", error.message));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Gathered { launch, notes })
+}
+
+/// Adds another launch, whole or not at all; `Err` is the variable that both would set differently.
+fn join(launch: &mut Launch, other: Launch) -> Result<(), String> {
+    let taken = other
+        .set
+        .iter()
+        .find(|(name, value)| launch.set.get(*name).is_some_and(|ours| ours.expose() != value.expose()));
+    if let Some((name, _)) = taken {
+        return Err(name.clone());
+    }
+    launch.set.extend(other.set);
+    launch.accounts.extend(other.accounts);
+    launch.unset.extend(other.unset);
+    launch.unset.sort();
+    launch.unset.dedup();
+    launch.unset.retain(|name| !launch.set.contains_key(name));
+    Ok(())
+}
+
+impl<'a> Program<'a> {
+    fn of(registry: &'a Registry, program: &OsStr, bindings: &[Binding]) -> Self {
+        let candidates: Vec<(&Arc<Provider>, &Cli)> = named(registry, program).collect();
+        let Some((first, _)) = candidates.first() else { return Self::Any };
+        let bound = |id: &str| bindings.iter().any(|binding| binding.provider_id == id);
+        let mut bound = candidates.iter().map(|(provider, _)| provider.id.as_str()).filter(|id| bound(id));
+        match (bound.next(), bound.next()) {
+            (None, _) => Self::Unbound(&first.id),
+            (Some(one), None) => Self::Cli(one),
+            (Some(_), Some(_)) => Self::Any,
+        }
+    }
+}
+
+/// The providers whose CLI has the program's name.
+fn named<'a>(
+    registry: &'a Registry,
+    program: &OsStr,
+) -> impl Iterator<Item = (&'a Arc<Provider>, &'a Cli)> + use<'a> {
+    let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default().to_owned();
+    let clis = registry.iter().filter_map(|provider| Some((provider, provider.cli.as_ref()?)));
+    clis.filter(move |(_, cli)| cli.binaries.contains(&name))
+}
+
+/// Fits a launch to the program, when that is a provider's CLI.
+///
+/// A CLI that the launch holds nothing for would fall back to the user's own login, so it is not started. And a key
+/// of the same bundle that this CLI would prefer to its login is left out: the key is for other programs.
+pub(super) fn fit(
+    registry: &Registry,
+    program: &OsStr,
+    launch: &mut Launch,
+    bundle: &Bundle,
+) -> Result<(), Failure> {
+    let candidates: Vec<(&Arc<Provider>, &Cli)> = named(registry, program).collect();
+    let Some((first, _)) = candidates.first() else { return Ok(()) };
+    let held = |id: &str| {
+        launch.accounts.iter().any(|account| account.provider_id == id && account.reason.is_none())
+    };
+    let Some((_, cli)) = candidates.iter().find(|(provider, _)| held(&provider.id)) else {
+        return Err(not_started(program, &first.id, bundle));
+    };
+    // By a login, not by a key: then the directory is set.
+    if launch.set.contains_key(&cli.config_dir.var) {
+        let token = cli.token.as_ref().map(|token| &token.var);
+        for name in cli.key_vars.iter().chain(&cli.scrub).filter(|name| Some(*name) != token) {
+            if launch.set.remove(name).is_some() {
+                launch.unset.push(name.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn not_started(program: &OsStr, provider: &str, bundle: &Bundle) -> Failure {
+    let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+    let message = format!("{name} is not started: this launch holds no login of {provider}");
+    Failure::new(code::FAILED, message).hint(format!("srvd login {provider} --bundle {}", bundle.id))
+}
+
+fn all(bundle: &Bundle) -> Resolve {
+    Resolve { bundle_id: Some(bundle.id.clone()), ..Resolve::default() }
+}
+
+/// The launch of one account of a bundle.
+pub(super) fn only(bundle: &Bundle, provider: &str) -> Resolve {
+    Resolve { provider_id: Some(provider.to_owned()), ..all(bundle) }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::super::tests::launch;
+    use super::*;
+    use crate::api::Status;
+    use crate::cli::list::tests::bundle;
+
+    fn setting(provider: &str, set: &[(&str, &str)], unset: &[&str]) -> Launch {
+        let set = set.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value).into()));
+        let unset = unset.iter().map(|name| (*name).to_owned()).collect();
+        Launch { set: set.collect(), unset, ..launch(provider, None) }
+    }
+
+    #[test]
+    fn a_program_is_a_cli_of_what_the_bundle_binds() {
+        let registry = Registry::builtin().unwrap();
+        let check = |program: &str, bound: &[&str], expected: Program<'_>| {
+            let binding = |id: &&str| bundle("Work", id, Status::Valid).bindings.remove(0);
+            let bindings: Vec<Binding> = bound.iter().map(binding).collect();
+            assert_eq!(Program::of(&registry, OsStr::new(program), &bindings), expected, "{program}");
+        };
+        check("codex", &["claude", "codex"], Program::Cli("codex"));
+        check("/usr/bin/codex", &["codex"], Program::Cli("codex"));
+        check("codex", &["claude"], Program::Unbound("codex"));
+        check("codex", &[], Program::Unbound("codex"));
+        check("make", &["claude"], Program::Any);
+        // Two providers' CLIs have this name.
+        check("kimi", &["kimi"], Program::Cli("kimi"));
+        check("kimi", &["kimi-code"], Program::Cli("kimi-code"));
+        check("kimi", &["kimi", "kimi-code"], Program::Any);
+    }
+
+    #[test]
+    fn another_launch_comes_along_whole_or_not_at_all() {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let check = |other: Launch, expected: Result<(&[&str], &[&str]), &str>| {
+            let mut ours =
+                setting("amp", &[("XDG_DATA_HOME", "/b/amp")], &["AMP_API_KEY", "CODEX_HOME", "K"]);
+            let joined = join(&mut ours, other);
+            let set: Vec<&str> = ours.set.keys().map(String::as_str).collect();
+            match expected {
+                Ok(expected) => {
+                    assert_eq!((joined, (&*set, &*ours.unset)), (Ok(()), (expected.0, &*owned(expected.1))));
+                    assert_eq!(ours.accounts.len(), 2);
+                }
+                Err(name) => {
+                    assert_eq!((joined, &*set), (Err(name.to_owned()), &["XDG_DATA_HOME"][..]));
+                    assert_eq!(
+                        (ours.unset.join(" ").as_str(), ours.accounts.len()),
+                        ("AMP_API_KEY CODEX_HOME K", 1)
+                    );
+                }
+            }
+        };
+        check(
+            setting("codex", &[("CODEX_HOME", "/b/codex")], &["AMP_API_KEY", "XDG_DATA_HOME", "X"]),
+            Ok((&["CODEX_HOME", "XDG_DATA_HOME"], &["AMP_API_KEY", "K", "X"])),
+        );
+        check(
+            setting("opencode", &[("XDG_CACHE_HOME", "/c"), ("XDG_DATA_HOME", "/b/opencode")], &["Y"]),
+            Err("XDG_DATA_HOME"),
+        );
+        check(
+            setting("x", &[("XDG_DATA_HOME", "/b/amp")], &[]),
+            Ok((&["XDG_DATA_HOME"], &["AMP_API_KEY", "CODEX_HOME", "K"])),
+        );
+    }
+
+    #[test]
+    fn a_cli_without_a_login_of_its_own_is_not_started() {
+        let registry = Registry::builtin().unwrap();
+        let work = bundle("Work", "claude", Status::Valid);
+        let check = |program: &str, mut launch: Launch, started: bool| {
+            let result = fit(&registry, OsStr::new(program), &mut launch, &work);
+            assert_eq!(result.is_ok(), started, "{program}: {result:?}");
+        };
+        check("codex", launch("codex", None), true);
+        check("/usr/bin/codex", launch("codex", None), true);
+        check("codex", launch("claude", None), false);
+        check("codex", launch("codex", Some("it has expired")), false);
+        check("make", launch("claude", None), true);
+        check("kimi", launch("kimi-code", None), true);
+    }
+
+    #[test]
+    fn a_key_of_the_bundle_does_not_shadow_the_login_of_the_cli() {
+        let registry = Registry::builtin().unwrap();
+        let work = bundle("Work", "claude", Status::Valid);
+        let check = |program: &str, directory: &str, kept: &[&str]| {
+            let mut launch = launch("claude", None);
+            for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", directory] {
+                launch.set.insert(name.to_owned(), SecretString::from("x").into());
+            }
+            fit(&registry, OsStr::new(program), &mut launch, &work).unwrap();
+            let names: Vec<&str> = launch.set.keys().map(String::as_str).collect();
+            assert_eq!(names, kept, "{program}");
+        };
+        check("claude", "CLAUDE_CONFIG_DIR", &["A", "B", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"]);
+        let all = ["A", "ANTHROPIC_API_KEY", "B", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"];
+        check("python3", "CLAUDE_CONFIG_DIR", &all);
+    }
+}

@@ -1,0 +1,132 @@
+//! Finding a program and becoming it. A shim is never what is found: it would lead back here.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::Mode;
+
+use super::shim;
+use crate::api::launch::Launch;
+use crate::cli::failure::{Failure, code};
+use crate::cli::here::BUNDLE_VAR;
+use crate::environment::Environment;
+
+/// As `env` and the shells have it: the program is there but cannot be run, or is not there.
+const CANNOT_RUN: u8 = 126;
+const NOT_THERE: u8 = 127;
+/// Where programs are looked for when there is no `PATH`.
+const USUAL_PATH: &str = "/usr/bin:/bin";
+
+/// A program with its arguments, found and ready to become.
+pub(in crate::cli) struct Program {
+    path: PathBuf,
+    command: Vec<OsString>,
+    depth: u32,
+}
+
+impl Program {
+    /// Finds the program of a command line that is not empty.
+    pub(super) fn find(command: Vec<OsString>, environment: &Environment) -> Result<Self, Failure> {
+        let name = command.first().ok_or_else(|| Failure::new(code::USAGE, "there is no program to run"))?;
+        let depth = shim::depth(environment)?;
+        Ok(Self { path: find(name, search_path(environment))?, command, depth })
+    }
+
+    /// Becomes the program as it would be without srvd. Only returns when that failed.
+    pub(super) fn become_plain(&self, mask: Mode) -> Failure {
+        self.run(self.command(), mask)
+    }
+
+    /// Becomes the program, with the change of the environment that a launch is, and the file mode mask that this process
+    /// was given. Only returns when that failed.
+    pub(super) fn become_launched(&self, launch: &Launch, bundle: &str, mask: Mode) -> Failure {
+        let mut command = self.command();
+        for name in &launch.unset {
+            command.env_remove(name);
+        }
+        for (name, value) in &launch.set {
+            command.env(name, value.expose());
+        }
+        // Whatever it starts through a shim belongs to the same identity, wherever it stands then.
+        command.env(BUNDLE_VAR, bundle);
+        self.run(command, mask)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        if let Some((name, args)) = self.command.split_first() {
+            command.arg0(name).args(args);
+        }
+        command.env_remove(shim::OPT_OUT_VAR).env(shim::DEPTH_VAR, (self.depth + 1).to_string());
+        command
+    }
+
+    fn run(&self, mut command: Command, mask: Mode) -> Failure {
+        rustix::process::umask(mask);
+        let error = command.exec();
+        let code = if error.kind() == io::ErrorKind::NotFound { NOT_THERE } else { CANNOT_RUN };
+        Failure::new(code, format!("cannot run {}: {error}", self.path.display()))
+    }
+}
+
+/// The `PATH` of this process.
+pub(in crate::cli) fn search_path(environment: &Environment) -> &OsStr {
+    use std::os::unix::ffi::OsStrExt as _;
+    environment.bytes("PATH").map_or(OsStr::new(USUAL_PATH), OsStr::from_bytes)
+}
+
+/// Where a program is: a path as it is, a name in the absolute directories of `path`, shims passed over. A path that is a shim is taken by its name.
+pub(in crate::cli) fn find(name: &OsStr, path: &OsStr) -> Result<PathBuf, Failure> {
+    let named = Path::new(name);
+    let is_path = named.components().count() > 1 || named.is_absolute();
+    if is_path && !auth_spawner::is_shim(named) {
+        return Ok(named.to_owned());
+    }
+    let name = named.file_name().unwrap_or(name);
+    // A relative directory could hold anything, depending on where one stands, and it would be handed credentials.
+    let dirs = std::env::split_paths(path).filter(|dir| dir.is_absolute());
+    let mut places = dirs.map(|dir| dir.join(name));
+    places.find(|place| auth_spawner::is_program(place)).ok_or_else(|| {
+        Failure::new(NOT_THERE, format!("cannot run {}: it is not on the PATH", name.to_string_lossy()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn shims_are_passed_over_and_the_rest_is_as_the_shells_have_it() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |dir: &str, mode: u32, text: &str| {
+            let dir = root.path().join(dir);
+            std::fs::DirBuilder::new().recursive(true).create(&dir).unwrap();
+            std::fs::write(dir.join("codex"), text).unwrap();
+            std::fs::set_permissions(dir.join("codex"), Permissions::from_mode(mode)).unwrap();
+            dir
+        };
+        let shim = format!("{}codex\nexec srvd\n", auth_spawner::SHIM_HEAD);
+        let dirs = [file("shims", 0o755, &shim), file("plain", 0o644, "x"), file("more", 0o755, &shim)];
+        let real = file("real", 0o755, "#!/bin/sh\n");
+        std::os::unix::fs::symlink(dirs[0].join("codex"), root.path().join("codex")).unwrap();
+        let path = std::env::join_paths(dirs.iter().chain([&root.path().to_owned(), &real])).unwrap();
+        let check = |name: &Path, path: &OsStr, expected: Option<&Path>| {
+            let found = find(name.as_os_str(), path).map_err(|failure| failure.code());
+            assert_eq!(found, expected.map(Path::to_owned).ok_or(NOT_THERE), "{name:?}");
+        };
+        let real = real.join("codex");
+        check(Path::new("codex"), &path, Some(&real));
+        check(&dirs[0].join("codex"), &path, Some(&real));
+        check(&root.path().join("codex"), &path, Some(&real));
+        check(&real, OsStr::new(""), Some(&real));
+        check(Path::new("/no/such"), &path, Some(Path::new("/no/such")));
+        check(Path::new("codex"), dirs[0].as_os_str(), None);
+        check(Path::new("no-such"), &path, None);
+    }
+}

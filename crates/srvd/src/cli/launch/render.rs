@@ -1,0 +1,65 @@
+//! How an environment is written for a shell.
+
+use std::fmt::Write as _;
+
+use crate::api::launch::Launch;
+
+/// What the lines are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum Shell {
+    /// For sh, bash and zsh: eval "$(srvd env --bundle work)"
+    Sh,
+    /// For fish: srvd env --bundle work --shell fish | source
+    Fish,
+    /// One JSON object
+    Json,
+}
+
+/// The lines that make a shell this identity.
+pub(super) fn render(launch: &Launch, shell: Shell) -> String {
+    let mut text = String::new();
+    match shell {
+        Shell::Sh => {
+            for name in &launch.unset {
+                // Writing to a String cannot fail, here and below.
+                let _ = writeln!(text, "unset {name}");
+            }
+            for (name, value) in &launch.set {
+                let _ = writeln!(text, "export {name}='{}'", value.expose().replace('\'', r"'\''"));
+            }
+        }
+        Shell::Fish => {
+            for name in &launch.unset {
+                let _ = writeln!(text, "set --erase {name}");
+            }
+            for (name, value) in &launch.set {
+                let value = value.expose().replace('\\', r"\\").replace('\'', r"\'");
+                let _ = writeln!(text, "set --global --export {name} '{value}'");
+            }
+        }
+        Shell::Json => {
+            let set: serde_json::Map<String, serde_json::Value> =
+                launch.set.iter().map(|(name, value)| (name.clone(), value.expose().into())).collect();
+            let _ = writeln!(text, "{}", serde_json::json!({ "set": set, "unset": launch.unset }));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::launch;
+    use super::*;
+
+    #[test]
+    fn each_shell_reads_it_as_it_is() {
+        let launch = launch("codex", None);
+        let check = |shell, expected: &str| assert_eq!(render(&launch, shell), expected);
+        check(Shell::Sh, "unset C\nunset D\nexport A='it'\\''s'\nexport B='back\\slash'\n");
+        check(
+            Shell::Fish,
+            "set --erase C\nset --erase D\nset --global --export A 'it\\'s'\nset --global --export B 'back\\\\slash'\n",
+        );
+        check(Shell::Json, "{\"set\":{\"A\":\"it's\",\"B\":\"back\\\\slash\"},\"unset\":[\"C\",\"D\"]}\n");
+    }
+}

@@ -1,0 +1,51 @@
+//! What a shim asks of `srvd exec`: not to lead back to a shim for ever, and to step aside when the person says so.
+
+use crate::cli::failure::{Failure, code};
+use crate::environment::Environment;
+
+/// `SRVD_SHIM=off codex` runs the program as it would be without the shim. Not passed on.
+pub(in crate::cli) const OPT_OUT_VAR: &str = "SRVD_SHIM";
+/// How many launches stand around this one.
+pub(super) const DEPTH_VAR: &str = "SRVD_DEPTH";
+/// How many may. Agents start agents; a wrapper that is found in place of the program, and looks for it by name again,
+/// starts itself.
+const DEEPEST: u32 = 32;
+
+/// Whether the person asked for the program as it would be without the shim.
+pub(super) fn opted_out(environment: &Environment) -> Result<bool, Failure> {
+    match environment.text(OPT_OUT_VAR) {
+        None => Ok(false),
+        Some("off") => Ok(true),
+        Some(_) => Err(Failure::new(code::CONFIG, format!("{OPT_OUT_VAR} can only be: off"))),
+    }
+}
+
+/// How many launches stand around this one.
+pub(super) fn depth(environment: &Environment) -> Result<u32, Failure> {
+    let depth = environment.text(DEPTH_VAR).map_or(Ok(0), str::parse);
+    match depth {
+        Ok(depth) if depth < DEEPEST => Ok(depth),
+        Ok(_) => Err(Failure::new(code::FAILED, format!("{DEEPEST} launches stand around this one already"))
+            .hint("a program of this name may be a wrapper that looks for itself; see: srvd shims list")),
+        Err(_) => Err(Failure::new(code::CONFIG, format!("{DEPTH_VAR} is not a number"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_opts_out_and_the_depth_is_bounded() {
+        let of = |name: &'static str, value: &str| Environment::of([(name, value.to_owned())]);
+        let nothing = Environment::default();
+        assert_eq!((opted_out(&nothing), depth(&nothing)), (Ok(false), Ok(0)));
+        assert_eq!(opted_out(&of(OPT_OUT_VAR, "off")), Ok(true));
+        for other in ["1", "OFF", "no"] {
+            assert_eq!(opted_out(&of(OPT_OUT_VAR, other)).unwrap_err().code(), code::CONFIG, "{other}");
+        }
+        assert_eq!(depth(&of(DEPTH_VAR, "31")), Ok(31));
+        assert_eq!(depth(&of(DEPTH_VAR, "32")).unwrap_err().code(), code::FAILED);
+        assert_eq!(depth(&of(DEPTH_VAR, "-1")).unwrap_err().code(), code::CONFIG);
+    }
+}

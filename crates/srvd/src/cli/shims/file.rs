@@ -1,0 +1,160 @@
+//! One shim: its text, and a file of its name that may or may not be one.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use auth_spawner::SHIM_HEAD;
+
+use crate::cli::failure::{Failure, code};
+use crate::private;
+
+/// The longest text that is compared with a new one, in bytes.
+const LONGEST: u64 = 8 * 1024;
+
+/// What stands where a shim would.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing.
+    Free,
+    /// A shim of srvd.
+    Ours,
+    /// Anything else, a link to a shim included.
+    Foreign,
+}
+
+/// What became of a shim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Made,
+    Renewed,
+    Same,
+    NotOurs,
+}
+
+impl Written {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Renewed => "renewed",
+            Self::Same => "is there",
+            Self::NotOurs => "! left alone",
+        }
+    }
+}
+
+/// The script for a program of this name; `srvd` is where srvd is.
+pub(super) fn text(srvd: &Path, name: &str) -> Result<String, Failure> {
+    let shown = srvd.display();
+    let srvd = srvd.to_str().filter(|path| !path.contains(['\n', '\0'])).ok_or_else(|| {
+        Failure::new(code::CANNOT_CREATE, format!("no script can hold this path of srvd: {shown}"))
+    })?;
+    Ok(format!(
+        "{SHIM_HEAD}{name} as the bundle of the directory; `srvd shims remove` removes it.\n\
+         exec {} exec --shim -- {} \"$@\"\n",
+        quoted(srvd),
+        quoted(name)
+    ))
+}
+
+/// The text as one word of a shell.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What stands at a path; a link is not followed.
+pub(super) fn place(path: &Path) -> Place {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Free,
+        Ok(found) if found.is_file() && auth_spawner::is_shim(path) => Place::Ours,
+        _ => Place::Foreign,
+    }
+}
+
+/// Writes a shim, whole or not at all, where nothing or a shim is.
+pub(super) fn write(path: &Path, text: &str) -> io::Result<Written> {
+    match place(path) {
+        Place::Foreign => Ok(Written::NotOurs),
+        Place::Ours if is_same(path, text) => Ok(Written::Same),
+        Place::Ours => put(path, text, |fresh| std::fs::rename(fresh, path)).map(|()| Written::Renewed),
+        // A link to the new file, unlike a rename, does not replace what has come there meanwhile.
+        Place::Free => put(path, text, |fresh| std::fs::hard_link(fresh, path)).map(|()| Written::Made),
+    }
+}
+
+fn is_same(path: &Path, text: &str) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path)
+        .is_ok_and(|found| found.len() < LONGEST && found.permissions().mode() & 0o100 != 0)
+        && std::fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes())
+}
+
+fn put(path: &Path, text: &str, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let fresh = path.with_file_name(format!(".srvd-{}.new", uuid::Uuid::new_v4().simple()));
+    let written = private::new_file(&fresh, 0o700).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let placed = written.and_then(|()| place(&fresh));
+    // After a rename it is not there any more; the error that counts is the other one.
+    let _ = std::fs::remove_file(&fresh);
+    placed
+}
+
+/// The names of the shims in a directory, in order; none when it is not there.
+pub(super) fn shims_in(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if place(&entry.path()) == Place::Ours
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_shim_is_one_script_that_quotes_what_it_names() {
+        assert_eq!(
+            text(Path::new("/opt/it's here/srvd"), "claude").unwrap(),
+            "#!/bin/sh\n# srvd shim: claude as the bundle of the directory; `srvd shims remove` removes it.\n\
+             exec '/opt/it'\\''s here/srvd' exec --shim -- 'claude' \"$@\"\n"
+        );
+        assert_eq!(text(Path::new("/a\nb"), "claude").unwrap_err().code(), code::CANNOT_CREATE);
+    }
+
+    #[test]
+    fn only_a_shim_is_ever_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("claude");
+        let shim = |srvd: &str| text(Path::new(srvd), "claude").unwrap();
+        assert_eq!(write(&path, &shim("/a")).unwrap(), Written::Made);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(write(&path, &shim("/a")).unwrap(), Written::Same);
+        assert_eq!(write(&path, &shim("/b")).unwrap(), Written::Renewed);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), shim("/b"));
+        let link = root.path().join("codex");
+        symlink(&path, &link).unwrap();
+        let foreign = root.path().join("kimi");
+        std::fs::write(&foreign, "#!/bin/sh\nkimi\n").unwrap();
+        for path in [&link, &foreign, &root.path().join(".")] {
+            assert_eq!(write(path, &shim("/c")).unwrap(), Written::NotOurs, "{}", path.display());
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), shim("/b"));
+        assert_eq!(shims_in(root.path()).unwrap(), ["claude"]);
+        assert_eq!(shims_in(&root.path().join("absent")).unwrap(), Vec::<String>::new());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 3);
+    }
+}

@@ -1,0 +1,332 @@
+//! Directories that are bound to a bundle, and the shims that obey them.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::fake;
+use crate::logins::log_in;
+use crate::support::{Daemon, Home};
+
+/// A login of the fake CLI that, started without arguments, says whose directory it was given.
+const SCRIPT: &str = "\
+when login
+dir-var FAKE_HOME
+out https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback
+outn Paste code here > 
+read pasted
+write credentials.json {\"access\":\"planted-{now_us}\",\"refresh\":\"r\",\"email\":\"ann@fake.test\",\"id\":\"person-1\"}
+out Logged in.
+when --version
+out fakecli 1.2.3
+when *
+dump-env environment
+exit 5
+";
+
+/// A provider whose login is the user's own.
+const SECOND: &str = r#"
+[providers.second]
+display-name = "Second"
+class = "oauth"
+[providers.second.cli]
+binaries = ["secondcli"]
+install = "nowhere"
+[providers.second.cli.config-dir]
+var = "SECOND_HOME"
+name = "second"
+ambient = "~/.second"
+[providers.second.cli.credential]
+path = "credentials.json"
+requires = ["/access"]
+[[providers.second.cli.recipes]]
+id = "login"
+args = ["login"]
+"#;
+
+struct Place {
+    daemon: Daemon,
+    bundle: String,
+    dir: PathBuf,
+}
+
+impl Place {
+    /// A daemon with a login in the bundle `Work`, and a directory of the user's.
+    async fn new() -> Self {
+        let home = fake::home(SCRIPT).config("providers.d/second.toml", SECOND);
+        srvd::private::directory(&home.dir("home/.second")).unwrap();
+        std::fs::write(home.dir("home/.second/credentials.json"), r#"{"access": "a"}"#).unwrap();
+        let daemon = home.start();
+        let done = log_in(&daemon, json!({"recipe": "pipe", "bundleName": "Work"})).await;
+        let dir = daemon.home.dir("home/project/deep");
+        std::fs::DirBuilder::new().recursive(true).create(&dir).unwrap();
+        Self { bundle: done["bundleId"].as_str().unwrap().to_owned(), dir, daemon }
+    }
+
+    fn home(&self) -> &Home {
+        &self.daemon.home
+    }
+
+    /// Runs the program in the directory, with something added to its environment.
+    fn run(&self, args: &[&str], vars: &[(&str, &str)]) -> Output {
+        self.home().command(args).envs(vars.iter().copied()).current_dir(&self.dir).output().unwrap()
+    }
+
+    /// Binds the directory above.
+    fn bind(&self, bundle: &str) {
+        let mut command = self.home().command(&["use", bundle]);
+        let output = command.current_dir(self.dir.parent().unwrap()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// What the fake CLI was started with, and lets go of it.
+    fn started_with(&self) -> Option<Vec<String>> {
+        let file = self.home().dir("environment");
+        let text = std::fs::read_to_string(&file).ok()?;
+        std::fs::remove_file(file).unwrap();
+        Some(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Where the login is, as the CLI is told.
+    fn login(&self) -> String {
+        let dir = self.home().dir("data/identities").join(&self.bundle).join("fake");
+        format!("FAKE_HOME={}", dir.display())
+    }
+
+    /// What the CLI needs to run at all, when nobody launches it.
+    fn script(&self) -> String {
+        self.home().dir("script").display().to_string()
+    }
+}
+
+fn told(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_owned()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_bound_shown_obeyed_and_let_go() {
+    let place = Place::new().await;
+    let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(errors.contains("project/deep is not bound to a bundle ("), "{errors}");
+    assert!(errors.contains("\nhint: bind it with: srvd use BUNDLE"), "{errors}");
+    for args in [&["which"][..], &["env"], &["use"]] {
+        assert_eq!(told(&place.run(args, &[])).0, 1, "{args:?}");
+    }
+    let (code, _, errors) = told(&place.run(&["use", "nowhere"], &[]));
+    assert!(code == 1 && errors.contains("no bundle has the id or the name"), "{errors}");
+
+    place.bind("wORK");
+    let file = place.dir.with_file_name(".srvd");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "Work\n");
+    let (code, out, _) = told(&place.run(&["which", "--json"], &[]));
+    let expected = json!({
+        "bundleId": place.bundle, "bundleName": "Work", "file": file.canonicalize().unwrap(), "ready": true,
+        "providers": [{"providerId": "fake", "ready": true}],
+    });
+    assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()), (0, expected));
+    let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines.contains(&place.login().as_str()), "{lines:?}");
+    assert!(lines.contains(&format!("SRVD_BUNDLE={}", place.bundle).as_str()), "{lines:?}");
+    let (code, out, _) = told(&place.run(&["env"], &[]));
+    assert!(code == 0 && out.contains(&format!("export SRVD_BUNDLE='{}'\n", place.bundle)), "{out}");
+
+    // The launch that a program is a part of goes before the directory.
+    let (code, out, _) = told(&place.run(&["exec", "--", "env"], &[("SRVD_BUNDLE", "blank")]));
+    assert!(code == 0 && !out.contains("FAKE_HOME="), "{out}");
+
+    // A name that is nobody's says who named it.
+    std::fs::write(place.dir.join(".srvd"), "gone").unwrap();
+    let (code, _, errors) = told(&place.run(&["exec", "--", "env"], &[]));
+    assert!(code == 1 && errors.contains("deep/.srvd; bind another one with"), "{errors}");
+    let (code, out, errors) = told(&place.run(&["use", "--remove"], &[]));
+    assert!(code == 0 && out.ends_with("project/deep is not bound any more\n"), "{out}");
+    assert!(errors.starts_with("The bundle \"Work\" is in force here by "), "{errors}");
+    assert_eq!(told(&place.run(&["use", "--remove"], &[])).0, 1);
+
+    // More than a name is not a name.
+    std::fs::write(&file, "Work\nexec = rm\n").unwrap();
+    let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
+    assert_eq!((code, out.as_str()), (78, ""));
+    assert!(errors.contains("it has more than one line"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_can_put_a_binding_in_the_way() {
+    let place = Place::new().await;
+    place.bind("Work");
+    let open = place.dir.parent().unwrap().to_owned();
+    std::fs::set_permissions(&open, Permissions::from_mode(0o1777)).unwrap();
+    let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(errors.contains("project is not looked into, because everybody can write to it"), "{errors}");
+    let output = place.home().command(&["use", "Work"]).current_dir(&open).output().unwrap();
+    let (code, _, errors) = told(&output);
+    assert!(code == 77 && errors.contains("cannot be bound"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cli_is_not_kept_from_starting_by_what_it_does_not_need() {
+    let place = Place::new().await;
+    let home = place.home();
+    let add = json!({
+        "providerId": "openai", "intoBundleId": place.bundle, "apiKey": "sk-proj-planted-secret-0123456789",
+        "accountName": "Key", "validate": false
+    });
+    assert_eq!(place.daemon.call("auth.submitapikey", add).await["success"], true);
+    let exec = |program: &str| told(&place.run(&["exec", "--bundle", "work", "--", program], &[]));
+    let (code, _, errors) = exec("fakecli");
+    assert_eq!((code, errors.as_str()), (5, ""));
+    let lines = place.started_with().unwrap();
+    assert!(lines.contains(&place.login()), "{lines:?}");
+    assert!(lines.contains(&"OPENAI_API_KEY=sk-proj-planted-secret-0123456789".to_owned()), "{lines:?}");
+
+    // Another provider's login is not there any more: a program of any kind is refused, the CLI starts without it.
+    let second = place.daemon.call("account.list", json!({"providerId": "second"})).await;
+    let bind = json!({"bundleId": place.bundle, "accountId": second["accounts"][0]["id"]});
+    place.daemon.call("bundle.bind", bind).await;
+    std::fs::write(home.dir("home/.second/credentials.json"), "{}").unwrap();
+    let (code, _, errors) = exec("env");
+    assert!(code == 1 && errors.starts_with("srvd: second: /access is missing\n"), "{errors}");
+    let (code, _, errors) = exec("fakecli");
+    let said = "srvd: started without second: /access is missing (srvd login second --bundle ";
+    assert!(code == 5 && errors.starts_with(said), "{errors}");
+    let lines = place.started_with().unwrap();
+    assert!(lines.contains(&place.login()), "{lines:?}");
+    assert!(lines.contains(&"OPENAI_API_KEY=sk-proj-planted-secret-0123456789".to_owned()), "{lines:?}");
+    let (code, _, errors) = exec("secondcli");
+    assert!(code == 1 && errors.starts_with("srvd: second: /access is missing\n"), "{errors}");
+
+    // Its own login is needed, whatever else there is.
+    let dir = home.dir("data/identities").join(&place.bundle).join("fake");
+    std::fs::write(dir.join("credentials.json"), "{}").unwrap();
+    let (code, _, errors) = exec("fakecli");
+    assert_eq!((code, place.started_with()), (1, None));
+    assert!(
+        errors.starts_with("srvd: fake: /access is missing\nhint: srvd login fake --bundle "),
+        "{errors}"
+    );
+}
+
+/// The directory of the shims, and a `PATH` that begins with it.
+fn install(place: &Place, args: &[&str]) -> (PathBuf, String) {
+    let (code, out, errors) = told(&place.run(&[&["shims", "install"], args].concat(), &[]));
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.lines().any(|row| row.starts_with("fakecli ")), "{out}");
+    let dir = place.home().dir("data/shims");
+    assert!(errors.contains(&format!("export PATH='{}':\"$PATH\"", dir.display())), "{errors}");
+    let path = format!("{}:{}:/usr/bin:/bin", dir.display(), place.home().dir("bin").display());
+    (dir, path)
+}
+
+/// Types the CLI's name.
+fn type_it(place: &Place, path: &str, vars: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = std::process::Command::new("/bin/sh");
+    let own = place.home().command(&[]);
+    let own = own.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    command.args(["-c", "fakecli 'two words'"]).env_clear().envs(own).env("PATH", path);
+    command.envs(vars.iter().copied()).current_dir(&place.dir);
+    told(&command.output().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shim_starts_the_cli_as_the_bundle_of_the_directory() {
+    let place = Place::new().await;
+    let (dir, path) = install(&place, &["fakecli"]);
+    let way_out = "hint: to run it without srvd, this once: SRVD_SHIM=off fakecli\n";
+
+    let (code, _, errors) = type_it(&place, &path, &[("FAKE_SCRIPT", &place.script())]);
+    assert_eq!((code, place.started_with()), (1, None), "never as the user's own login");
+    assert!(errors.contains("is not bound to a bundle") && errors.ends_with(way_out), "{errors}");
+
+    place.bind("Work");
+    let (code, _, errors) = type_it(&place, &path, &[("FAKE_API_KEY", "stray")]);
+    assert_eq!((code, errors.as_str()), (5, ""));
+    let lines = place.started_with().unwrap();
+    assert!(lines.contains(&place.login()) && !lines.iter().any(|line| line.contains("stray")), "{lines:?}");
+
+    // Typed to exec, by its name or by its path, the shim is passed over and the bundle stays the one that was named.
+    let shim = dir.join("fakecli").display().to_string();
+    for program in ["fakecli", &shim] {
+        let args = ["exec", "--bundle", "work", "--", program];
+        assert_eq!(told(&place.run(&args, &[("PATH", &path)])).0, 5, "{program}");
+        assert!(place.started_with().unwrap().contains(&place.login()), "{program}");
+    }
+    // What a launched program starts belongs to the same bundle, whatever directory it stands in.
+    std::fs::write(place.dir.join(".srvd"), "Blank").unwrap();
+    let args = ["exec", "--bundle", "work", "--", "sh", "-c", "fakecli"];
+    assert_eq!(told(&place.run(&args, &[("PATH", &path)])).0, 5);
+    assert!(place.started_with().unwrap().contains(&place.login()));
+
+    // The way out is the person's, once, and is not passed on.
+    let own = [("SRVD_SHIM", "off"), ("FAKE_SCRIPT", &*place.script()), ("FAKE_API_KEY", "own")];
+    assert_eq!(type_it(&place, &path, &own).0, 5);
+    let lines = place.started_with().unwrap();
+    assert!(lines.contains(&"FAKE_API_KEY=own".to_owned()), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.starts_with("SRVD_SHIM=") || line.starts_with("FAKE_HOME=")),
+        "{lines:?}"
+    );
+    assert_eq!(type_it(&place, &path, &[("SRVD_SHIM", "yes")]).0, 78);
+
+    let (_, home) = place.daemon.stop();
+    let mut command = home.command(&["exec", "--shim", "--bundle", "work", "--", "fakecli"]);
+    let (code, _, errors) = told(&command.env("PATH", &path).output().unwrap());
+    assert!(code == 69 && errors.ends_with(way_out), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrapper_that_leads_back_to_the_shim_comes_to_an_end() {
+    let place = Place::new().await;
+    place.bind("Work");
+    let (_, path) = install(&place, &[]);
+    let wrappers = place.home().dir("wrappers");
+    std::fs::create_dir(&wrappers).unwrap();
+    std::fs::write(wrappers.join("fakecli"), "#!/bin/sh\nfakecli \"$@\"\n").unwrap();
+    std::fs::set_permissions(wrappers.join("fakecli"), Permissions::from_mode(0o755)).unwrap();
+    let (shims, rest) = path.split_once(':').unwrap();
+    let (code, _, errors) = type_it(&place, &format!("{shims}:{}:{rest}", wrappers.display()), &[]);
+    assert_eq!((code, place.started_with()), (1, None));
+    assert!(errors.contains("32 launches stand around this one already"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shims_are_listed_and_removed_and_nothing_else_is() {
+    let place = Place::new().await;
+    let (dir, path) = install(&place, &["fakecli"]);
+    let list = |path: &str| {
+        let (code, out, _) = told(&place.run(&["shims", "list", "--json"], &[("PATH", path)]));
+        assert_eq!(code, 0);
+        serde_json::from_str::<Value>(&out).unwrap()
+    };
+    let cli = place.home().dir("bin/fakecli");
+    let shim = |first: bool, reaches: &Path| {
+        let one = json!({
+            "program": "fakecli", "path": dir.join("fakecli"), "first": first, "reaches": reaches, "leadsTo": cli
+        });
+        json!({"dir": dir, "shims": [one]})
+    };
+    assert_eq!(list(&path), shim(true, &dir.join("fakecli")));
+    assert_eq!(list(place.home().dir("bin").to_str().unwrap()), shim(false, &cli));
+
+    let bin = place.home().dir("bin");
+    let args = ["shims", "install", "--dir", bin.to_str().unwrap(), "fakecli"];
+    let (code, _, errors) = told(&place.run(&args, &[]));
+    assert!(code == 73 && errors.contains("not a shim of srvd, so left alone"), "{errors}");
+    let (code, out, _) = told(&place.run(&["shims", "install", "fakecli"], &[("PATH", &path)]));
+    assert!(code == 0 && out.contains("is there"), "{out}");
+
+    std::fs::write(dir.join("mine"), "#!/bin/sh\n").unwrap();
+    let (code, _, errors) = told(&place.run(&["shims", "remove", "mine"], &[]));
+    assert!(code == 1 && errors.contains("mine is not a shim of srvd and was left alone"), "{errors}");
+    let (code, out, _) = told(&place.run(&["shims", "remove"], &[]));
+    assert_eq!((code, out), (0, format!("removed {}\n", dir.join("fakecli").display())));
+    let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine"]);
+}
