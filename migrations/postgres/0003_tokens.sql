@@ -36,28 +36,26 @@ CREATE TABLE account_tokens (
 -- The refresher's queue.
 CREATE INDEX account_tokens_due ON account_tokens (next_refresh_at, account_id) WHERE next_refresh_at IS NOT NULL;
 
--- Whose credential it is at one issuer; a missing base URL or client is the provider's own.
-CREATE INDEX accounts_authority ON accounts (provider, COALESCE(base_url, ''), COALESCE(client_id, ''), subject)
-    WHERE kind = 'oauth';
-
--- A credential that one user brought for one agent. `identity` tells the accounts of one scope apart and is empty when the
--- provider named nobody; `model` is `*` for all. The lowest position is the primary.
+-- A credential that one user brought for one agent. `base_url` (empty for the provider's own) and `identity` (empty when the
+-- provider named nobody) tell the accounts of one scope apart; `model` is `*` for all. The lowest position is the primary.
 CREATE TABLE user_profiles (
     id         TEXT    NOT NULL PRIMARY KEY CHECK (id <> ''),
     user_id    TEXT    NOT NULL CHECK (user_id <> ''),
     agent_id   TEXT    NOT NULL CHECK (agent_id <> ''),
     provider   TEXT    NOT NULL,
     model      TEXT    NOT NULL CHECK (model <> ''),
+    base_url   TEXT    NOT NULL,
     identity   TEXT    NOT NULL,
     account_id TEXT    NOT NULL,
     position   BIGINT  NOT NULL,
     label      TEXT,
     created_at BIGINT  NOT NULL,
     updated_at BIGINT  NOT NULL,
-    UNIQUE (user_id, agent_id, provider, model, identity),
+    UNIQUE (user_id, agent_id, provider, model, base_url, identity),
     FOREIGN KEY (account_id, provider) REFERENCES accounts (id, provider) ON DELETE CASCADE
 );
 
+CREATE INDEX user_profiles_order ON user_profiles (user_id, agent_id, provider, position, id);
 CREATE INDEX user_profiles_agent ON user_profiles (agent_id, user_id);
 CREATE INDEX user_profiles_account ON user_profiles (account_id, provider);
 
@@ -76,14 +74,18 @@ CREATE TABLE operator_tokens (
 );
 
 -- A login whose person is not known yet. It has an account and tokens like any other and is refreshed like any other.
+-- user_id is empty for the operator's.
 CREATE TABLE pending_logins (
     account_id TEXT    NOT NULL PRIMARY KEY,
     provider   TEXT    NOT NULL,
     base_url   TEXT    NOT NULL,
     client_id  TEXT    NOT NULL,
     flow       TEXT    NOT NULL CHECK (flow <> ''),
+    user_id    TEXT,
     hint_email TEXT,
     created_at BIGINT  NOT NULL,
     UNIQUE (provider, base_url, client_id, flow),
     FOREIGN KEY (account_id, provider) REFERENCES accounts (id, provider) ON DELETE CASCADE
 );
+
+CREATE INDEX pending_logins_user ON pending_logins (user_id) WHERE user_id IS NOT NULL;

@@ -1,5 +1,6 @@
 //! What a committed transaction changed, for those who want to know.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -75,19 +76,23 @@ impl Change {
 
 /// The changes of one transaction: in order, each once.
 #[derive(Debug, Default)]
-pub(crate) struct Changes(Vec<Change>);
+pub(crate) struct Changes {
+    list: Vec<Change>,
+    seen: HashSet<Change>,
+}
 
 impl Changes {
     /// Adds a change unless it is there already.
     pub(crate) fn push(&mut self, change: Change) {
-        if !self.0.contains(&change) {
-            self.0.push(change);
+        // A deletion may touch very many users, so the list is not searched.
+        if self.seen.insert(change.clone()) {
+            self.list.push(change);
         }
     }
 
     /// The changes so far.
     pub(crate) fn as_slice(&self) -> &[Change] {
-        &self.0
+        &self.list
     }
 }
 

@@ -35,15 +35,15 @@ pub use instance::{Instance, InstanceFilter, NewInstance};
 pub use names::name as check_name;
 pub use operator::{ActiveForge, CommitOperator, OperatorToken};
 pub use profile::{
-    Candidate, CommitProfile, Credential, DeletedProfiles, Profile, ProfileFilter, ProfileScope,
+    Candidate, CommitProfile, Credential, DeletedProfiles, Profile, ProfileFilter, ProfileList, ProfileScope,
     SaveProfileKey,
 };
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
 pub use store::{AuditEntry, Counts, Store, StoreOptions};
 pub use token::{
-    Authority, BaseUrl, Begun, Completed, Consumer, Endpoint, Expiry, ExpirySource, Failed, Identity,
-    InvalidBaseUrl, Jitter, Life, Pending, Received, RefreshFailure, RefreshLease, RefreshReason,
+    Authority, BaseUrl, Begun, Completed, Consumer, Due, Endpoint, Expiry, ExpirySource, Failed, Identity,
+    InvalidBaseUrl, Jitter, Kept, Life, Park, Pending, Received, RefreshFailure, RefreshLease, RefreshReason,
     RefreshRequest, RefreshState, RefreshWhy, Refreshed, StoredTokens, Token, TokenSet, Unsaved,
     UnsavedLogin, back_off, lead,
 };

@@ -4,7 +4,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::id::{AgentId, ProfileId, UserId};
 use crate::{
-    AccountId, AccountKind, Evidence, Identity, Jitter, Life, ProviderId, SecretError, Status, StoredTokens,
+    AccountId, AccountKind, CorruptRow, Evidence, Identity, Jitter, Life, ProviderId, SecretError, Status,
+    StoredTokens,
 };
 
 /// A credential that one user brought for one agent.
@@ -109,6 +110,15 @@ pub struct ProfileFilter {
     pub user: Option<UserId>,
     /// Only profiles for this agent.
     pub agent: Option<AgentId>,
+}
+
+/// A list of profiles, and the rows that could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProfileList {
+    /// The profiles, in order of user, agent, provider and position.
+    pub profiles: Vec<Profile>,
+    /// The rows that were skipped. They stay in the database as they are.
+    pub corrupt: Vec<CorruptRow>,
 }
 
 /// A profile together with its secret, for a resolution.

@@ -83,6 +83,11 @@ impl Expiry {
         self.at
     }
 
+    /// When, if somebody said it. Nobody gives a token up because of an end that was assumed.
+    pub fn known(self) -> Option<i64> {
+        self.at.filter(|_| self.source != ExpirySource::Assumed)
+    }
+
     /// How that is known.
     pub fn source(self) -> ExpirySource {
         self.source

@@ -2,10 +2,10 @@
 
 use secrecy::SecretString;
 
-use super::authority::Identity;
+use super::authority::{Authority, Identity};
 use super::schedule::Jitter;
 use super::set::Received;
-use super::state::{RefreshReason, StoredTokens};
+use super::state::{RefreshReason, RefreshState, StoredTokens};
 use crate::AccountId;
 
 /// Why a refresh is asked for.
@@ -172,4 +172,92 @@ pub enum Failed {
     Superseded,
     /// The account is gone, or its grant was given up.
     Gone,
+}
+
+/// An account whose turn in the queue has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The account.
+    pub account: AccountId,
+    /// Who issued its tokens, so that one authority is not asked too often at a time.
+    pub authority: Authority,
+    /// When its turn came, in unix milliseconds.
+    pub at: i64,
+}
+
+/// What a row says about attempts to refresh it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flight {
+    /// Until when somebody may be asking, in unix milliseconds.
+    pub(crate) lease_until: Option<i64>,
+    /// How many attempts since the last success were cut off.
+    pub(crate) cut_off: i64,
+    /// Whether the refresh token is known to be refused.
+    pub(crate) dead: bool,
+}
+
+/// What a request to refresh comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The caller may ask.
+    Take {
+        /// Whether it takes over from an attempt that was cut off.
+        cut_off: bool,
+    },
+    /// Asking cannot help, which the row does not say yet.
+    Lost(RefreshReason),
+    /// The caller may not ask, or need not.
+    No(Answer),
+}
+
+/// Why a caller may not ask the issuer, or need not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The set is good enough.
+    Fresh,
+    /// Another caller is asking until then.
+    Busy(i64),
+    /// No attempt before then.
+    Waiting(i64),
+    /// Asking cannot help.
+    Stuck(RefreshReason),
+}
+
+/// Decides a request to refresh.
+pub(crate) fn verdict(stored: &StoredTokens, flight: Flight, why: RefreshWhy, now: i64) -> Verdict {
+    let wanted = match why {
+        RefreshWhy::Due => stored.next_refresh_at.is_some_and(|at| at <= now),
+        RefreshWhy::Use { min_ttl } => stored.tokens.expiry().is_over(now, min_ttl.max(0)),
+        RefreshWhy::Forced { generation } => stored.generation <= generation,
+    };
+    if !wanted {
+        return Verdict::No(Answer::Fresh);
+    }
+    let stuck = |reason| Verdict::No(Answer::Stuck(reason));
+    match stored.state {
+        RefreshState::Revoked => return stuck(RefreshReason::GivenUp),
+        RefreshState::NeedsReauth => return stuck(stored.reason.unwrap_or(RefreshReason::InvalidGrant)),
+        RefreshState::Active | RefreshState::Refreshing => {}
+    }
+    if stored.unreadable {
+        return stuck(RefreshReason::Unreadable);
+    }
+    let Some(refresh) = &stored.tokens.refresh else { return stuck(RefreshReason::NoRefreshToken) };
+    let refreshing = stored.state == RefreshState::Refreshing;
+    if let Some(until) = flight.lease_until.filter(|until| refreshing && *until > now) {
+        return Verdict::No(Answer::Busy(until));
+    }
+    if flight.dead {
+        return Verdict::Lost(RefreshReason::InvalidGrant);
+    }
+    if refreshing && flight.cut_off > 0 {
+        return Verdict::Lost(RefreshReason::CrashedRotation);
+    }
+    if refresh.expiry.known().is_some_and(|at| at <= now) {
+        return Verdict::Lost(RefreshReason::TokenExpired);
+    }
+    match stored.next_attempt_at {
+        Some(until) if until > now && !refreshing => Verdict::No(Answer::Waiting(until)),
+        _ => Verdict::Take { cut_off: refreshing },
+    }
 }

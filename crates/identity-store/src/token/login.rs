@@ -1,9 +1,10 @@
 //! A login that is not kept yet.
 
 use super::authority::{Authority, Endpoint};
+use super::schedule::Jitter;
 use super::set::{Consumer, Received, TokenSet};
 use crate::id::FlowId;
-use crate::{AccountId, Owner, StoreError};
+use crate::{AccountId, StoreError, UserId, names};
 
 /// The tokens of a login that stand nowhere yet.
 ///
@@ -41,6 +42,10 @@ impl UnsavedLogin {
         consumer: Consumer,
     ) -> Result<Self, StoreError> {
         received.check()?;
+        names::optional("client_id", authority.client_id.as_deref())?;
+        names::optional("issuer", endpoint.issuer.as_deref())?;
+        names::optional("token_url", endpoint.token_url.as_deref())?;
+        names::text("token_auth_method", &endpoint.auth_method)?;
         Ok(Self { authority, endpoint, flow, tokens: TokenSet::login(received, consumer) })
     }
 
@@ -60,6 +65,30 @@ impl UnsavedLogin {
     }
 }
 
+/// A login that is kept.
+#[derive(Debug)]
+pub struct Kept {
+    /// The account.
+    pub account: AccountId,
+    /// Whether the account was made by this call.
+    pub created: bool,
+    /// The tokens that the login replaced, to be revoked where that does not harm the new ones.
+    pub replaced: Option<Box<TokenSet>>,
+}
+
+/// A login whose person is not known and that shall be kept all the same.
+#[derive(Debug, Clone)]
+pub struct Park {
+    /// The user it is for; `None` for the operator.
+    pub user: Option<UserId>,
+    /// The address that was typed before the login.
+    pub hint_email: Option<String>,
+    /// A share of the time until the first refresh.
+    pub jitter: Jitter,
+    /// The caller's clock, in unix milliseconds.
+    pub now: i64,
+}
+
 /// A login whose person is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -69,8 +98,8 @@ pub struct Pending {
     pub authority: Authority,
     /// The flow that it came from.
     pub flow: FlowId,
-    /// Who holds it.
-    pub owner: Owner,
+    /// The user it is for; `None` for the operator.
+    pub user: Option<UserId>,
     /// The address that was typed before the login.
     pub hint_email: Option<String>,
     /// When it was parked, in unix milliseconds.

@@ -13,10 +13,12 @@ mod state;
 
 pub use authority::{Authority, BaseUrl, Endpoint, Identity, InvalidBaseUrl};
 pub use expiry::{Expiry, ExpirySource};
+pub(crate) use lease::{Answer, Flight, Verdict, verdict};
 pub use lease::{
-    Begun, Completed, Failed, RefreshFailure, RefreshLease, RefreshRequest, RefreshWhy, Refreshed,
+    Begun, Completed, Due, Failed, RefreshFailure, RefreshLease, RefreshRequest, RefreshWhy, Refreshed,
 };
-pub use login::{Pending, Unsaved, UnsavedLogin};
+pub use login::{Kept, Park, Pending, Unsaved, UnsavedLogin};
 pub use schedule::{Jitter, back_off, lead};
+pub(crate) use schedule::{LEAD, refresh_at};
 pub use set::{Consumer, Received, Token, TokenSet};
 pub use state::{Life, RefreshReason, RefreshState, StoredTokens};

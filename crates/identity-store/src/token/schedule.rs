@@ -1,7 +1,7 @@
 //! When to ask for new tokens.
 
 /// The earliest that a refresh comes before the end, in milliseconds.
-const LEAD: i64 = 5 * 60 * 1000;
+pub(crate) const LEAD: i64 = 5 * 60 * 1000;
 
 /// The first wait after a failure, in milliseconds; it doubles.
 const BACK_OFF: i64 = 30 * 1000;

@@ -87,8 +87,8 @@ pub struct StoredTokens {
     pub endpoint: Endpoint,
     /// The tokens.
     pub tokens: TokenSet,
-    /// Whether there is a refresh token whose box does not open. The set is usable as long as it lasts.
-    pub refresh_unreadable: bool,
+    /// Whether a token beside the one in use does not open. The set is usable as long as it lasts and is not refreshed.
+    pub unreadable: bool,
     /// How often the set was written.
     pub generation: u64,
     /// Where its refresh stands.
@@ -110,7 +110,9 @@ pub struct StoredTokens {
 impl StoredTokens {
     /// Whether asking the issuer may help.
     pub fn is_refreshable(&self) -> bool {
-        matches!(self.state, RefreshState::Active | RefreshState::Refreshing) && self.tokens.refresh.is_some()
+        matches!(self.state, RefreshState::Active | RefreshState::Refreshing)
+            && self.tokens.refresh.is_some()
+            && !self.unreadable
     }
 
     /// What the set is good for at `now`, for somebody who needs it `min_ttl` milliseconds long.
