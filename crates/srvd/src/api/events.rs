@@ -27,6 +27,14 @@ pub fn session_changed(session: &str) -> String {
     format!("authsession:changed:{session}")
 }
 
+/// `userprofiles:changed:<userId>`.
+pub fn profiles_changed(user: &str) -> String {
+    format!("userprofiles:changed:{user}")
+}
+
+/// An operator token or the active forge changed.
+pub const OPERATOR_TOKENS_CHANGED: &str = "operatortokens:changed";
+
 /// Every topic with when it is published, for the protocol's documentation.
 pub const TOPICS: &[(&str, &str)] = &[
     (
@@ -36,6 +44,8 @@ pub const TOPICS: &[(&str, &str)] = &[
     ("identitybundles:changed", "a bundle was made, renamed or deleted"),
     ("identityaccounts:changed:<accountId>", "an account was made, changed, deleted, or its status changed"),
     ("authsession:changed:<sessionId>", "a login session moved"),
+    ("userprofiles:changed:<userId>", "a profile of this user changed"),
+    ("operatortokens:changed", "an operator token or the active forge changed"),
 ];
 
 /// Subscribes this connection to topics.
