@@ -335,6 +335,16 @@ impl Pools {
         tx.commit().await
     }
 
+    /// Takes what was written over out of the files of a `SQLite` database, the write-ahead log included. A server
+    /// does that by itself.
+    pub(crate) async fn compact(&self) -> Result<(), StoreError> {
+        if let Self::Sqlite { writer, .. } = self {
+            sqlx::query("VACUUM").execute(writer).await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await?;
+        }
+        Ok(())
+    }
+
     /// The newest schema that this build knows.
     pub(crate) fn newest_schema(&self) -> i64 {
         let migrations = match self {

@@ -5,6 +5,7 @@
 //! a home directory.
 
 mod account;
+mod audit;
 mod bundle;
 mod changes;
 mod db;
@@ -21,6 +22,7 @@ pub use account::{
     Evidence, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin, Saved, SecretRef, Status,
     StatusReport, Target, UnknownWord,
 };
+pub use audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};
 pub use db::{DatabaseKind, DatabaseUrl, InvalidUrl};
@@ -30,4 +32,4 @@ pub use instance::{Instance, InstanceFilter, NewInstance};
 pub use names::name as check_name;
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
-pub use store::{AuditEntry, Counts, Store, StoreOptions};
+pub use store::{Counts, Rotation, Store, StoreOptions, StoredKey, Unopened};

@@ -2,6 +2,7 @@
 
 mod error;
 mod lock;
+mod offline;
 pub(crate) mod shims;
 
 use std::hash::{Hash as _, Hasher as _};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::BootError;
 pub use lock::Lock;
+pub(crate) use offline::Offline;
 
 use crate::api::events;
 use crate::app::{App, Parts, now};
@@ -203,7 +205,7 @@ fn fresh_broker() -> Broker {
 
 /// Private directories, the lock, the key: all that comes before the database.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
-    let keyring = key::load(environment, &config.config_dir)?;
+    let keyring = key::load(environment, &config.config_dir)?.keyring();
     for dir in [&config.data_dir, &config.runtime_dir] {
         private::directory(dir)?;
     }

@@ -6,12 +6,14 @@ mod harness;
 
 mod accounts;
 mod adopt;
+mod audit;
 mod bundles;
 mod concurrency;
 mod instances;
 mod logins;
 mod migrations;
 mod opening;
+mod rotation;
 mod secrets;
 mod service;
 mod sessions;

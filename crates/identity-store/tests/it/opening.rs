@@ -54,13 +54,13 @@ async fn a_newer_schema_changes_nothing(f: Fixture) {
     f.place.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
     let files = snapshot(&f);
     let error = f.place.open(keyring("one")).await.unwrap_err();
-    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 2 }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 4 }), "{error:?}");
     assert_eq!(snapshot(&f), files);
     // The schema is looked at before the key.
     assert!(matches!(f.place.open(keyring("two")).await, Err(OpenError::SchemaNewer { .. })));
 }
 
-/// The second migration only adds, so without what it made the database is as the first one left it.
+/// The later migrations only add, so without what they made the database is as the first one left it.
 async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
@@ -68,14 +68,22 @@ async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
     for statement in [
         "DROP TABLE agent_instances",
         "DROP TABLE tombstones",
-        "DELETE FROM _sqlx_migrations WHERE version = 2",
+        "DROP TABLE audit_chain",
+        "ALTER TABLE audit_log DROP COLUMN outcome",
+        "ALTER TABLE audit_log DROP COLUMN hash",
+        "DELETE FROM _sqlx_migrations WHERE version >= 2",
     ] {
         f.place.execute(statement).await;
     }
     let store = f.place.open(keyring("one")).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 2);
+    assert_eq!(store.schema_version().await.unwrap(), 4);
     assert_eq!(store.account(&account.id).await.unwrap(), account);
     assert_eq!(store.declined_providers().await.unwrap(), []);
+    // The rows that were there are chained, and the chain says that it cannot vouch for them.
+    let check = store.check_audit().await.unwrap();
+    let details: Vec<_> = check.marks.iter().map(|row| row.entry.detail.clone()).collect();
+    assert_eq!(details, [Some("0 earlier rows".into()), Some(format!("{} earlier rows", check.rows - 1))]);
+    assert!(check.rows > 3 && check.fault.is_none(), "{check:?}");
     store.close().await;
 }
 

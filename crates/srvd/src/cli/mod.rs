@@ -16,6 +16,7 @@ mod migrate;
 mod prompt;
 mod providers;
 mod resolve;
+mod rotate;
 mod serve;
 mod status;
 mod table;
@@ -138,6 +139,10 @@ enum KeyCommand {
     ///
     /// It seals every API key and token in the database. A file that is there is never overwritten.
     Generate(key_generate::GenerateArgs),
+    /// Put a new encryption key in the place of the one in use, and seal every secret anew with it
+    ///
+    /// The daemon must not be running. A run that is cut off, at any moment, is finished by running it again.
+    Rotate(rotate::RotateArgs),
 }
 
 /// Runs the command line of this process and tells how it went, as an exit code after `sysexits.h`.
@@ -184,6 +189,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         None => serve::run(&cli.serve, environment, ui),
         Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
         Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
+        Some(Command::Key(KeyCommand::Rotate(args))) => rotate::run(&args, &config()?, environment, ui),
         Some(Command::Migrate(args)) => migrate::run(&args, &config()?, environment, ui),
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),

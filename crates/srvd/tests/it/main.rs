@@ -19,6 +19,7 @@ mod program;
 mod providers;
 mod real_clis;
 mod refusals;
+mod rotation;
 mod standin;
 mod support;
 mod tokens;
