@@ -16,6 +16,7 @@ mod names;
 mod secret;
 mod session;
 mod store;
+mod transfer;
 
 pub use account::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, AdoptedLogin, AdoptedLogins, CorruptRow,
@@ -32,4 +33,5 @@ pub use instance::{Instance, InstanceFilter, NewInstance};
 pub use names::name as check_name;
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
-pub use store::{Counts, Rotation, Store, StoreOptions, StoredKey, Unopened};
+pub use store::{Counts, Rotation, Store, StoreOptions, StoredKey, Unopened, fold_log};
+pub use transfer::{Imported, LeftOut, PortableAccount, PortableBundle};

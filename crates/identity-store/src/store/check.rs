@@ -45,6 +45,19 @@ pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Resul
     Ok(chain)
 }
 
+/// Checks schema, key and chain of a database that must be ready as it is.
+pub(crate) async fn attach(pools: &Pools, keyring: &Keyring) -> Result<ChainKey, OpenError> {
+    let mut tx = pools.read().await?;
+    let known = pools.newest_schema();
+    verify(&mut tx, known, keyring).await?;
+    let found = schema_version(&mut tx).await?.unwrap_or_default();
+    if found < known {
+        return Err(OpenError::SchemaOlder { found, known });
+    }
+    let chain = chain::load(&mut tx, keyring).await?;
+    chain.ok_or_else(|| StoreError::corrupt("audit_chain", "chain", "it has no key that opens").into())
+}
+
 /// The schema's version: `None` when there is none yet, 0 when its first migration has not run.
 pub(crate) async fn schema_version(tx: &mut Tx) -> Result<Option<i64>, StoreError> {
     // The two databases keep their list of tables in different places.

@@ -3,6 +3,7 @@
 mod accounts;
 mod adopt;
 mod audit;
+mod backup;
 mod bundles;
 mod chain;
 mod check;
@@ -13,6 +14,7 @@ mod sealed;
 mod service;
 mod sessions;
 mod sqlite_file;
+mod transfer;
 mod work;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+pub use self::backup::fold_log;
 use self::chain::ChainKey;
 pub use self::rotate::{Rotation, StoredKey, Unopened};
 pub use self::service::Counts;
@@ -77,19 +80,36 @@ impl Store {
             Some(path) => sqlite_file::open(path, &options, &keyring).await?,
             None => open_postgres(&options, &keyring).await?,
         };
-        let store = Self {
-            inner: Arc::new(Inner {
-                pools,
-                kind: options.url.kind(),
-                keyring,
-                announce: options.announce,
-                chain,
-                gate: Arc::new(Mutex::new(())),
-                patience: options.busy_timeout * 2,
-            }),
-            actor: chain::STORE.into(),
+        Ok(Self::over(options, keyring, pools, chain))
+    }
+
+    /// Opens a database that is there and up to date, such as one that a daemon is serving: opening writes nothing.
+    pub async fn attach(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
+        let pools = match (options.url.path(), options.url.postgres()) {
+            (Some(path), _) => sqlite_file::attach(path, &options, &keyring).await?,
+            (None, Some(connect)) => Pools::postgres(connect, options.busy_timeout),
+            (None, None) => unreachable!("a URL is a path or a server"),
         };
-        Ok(store)
+        match check::attach(&pools, &keyring).await {
+            Ok(chain) => Ok(Self::over(options, keyring, pools, chain)),
+            Err(error) => {
+                pools.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn over(options: StoreOptions, keyring: Keyring, pools: Pools, chain: ChainKey) -> Self {
+        let inner = Inner {
+            pools,
+            kind: options.url.kind(),
+            keyring,
+            announce: options.announce,
+            chain,
+            gate: Arc::new(Mutex::new(())),
+            patience: options.busy_timeout * 2,
+        };
+        Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
 
     /// A handle to the same store that works for somebody else than the daemon itself: one or two words that stand

@@ -42,6 +42,20 @@ pub(crate) async fn open(
     result.map(|chain| (pools, chain))
 }
 
+/// The pools of a file that must be there and ours.
+pub(crate) async fn attach(
+    path: &Path,
+    options: &StoreOptions,
+    keyring: &Keyring,
+) -> Result<Pools, OpenError> {
+    if is_new(path)? {
+        return Err(file_error(path, ErrorKind::NotFound.into()));
+    }
+    let pools = Pools::sqlite(path, options.busy_timeout);
+    let looked = look(path, options, keyring, pools.newest_schema()).await;
+    looked.map(|()| pools).map_err(|error| with_path(error, path))
+}
+
 /// Looks at an existing file through a connection that cannot write.
 async fn look(path: &Path, options: &StoreOptions, keyring: &Keyring, known: i64) -> Result<(), OpenError> {
     let pool = SqlitePoolOptions::new()

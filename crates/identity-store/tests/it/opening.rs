@@ -15,6 +15,7 @@ on_both![
     a_newer_schema_changes_nothing,
     an_older_schema_is_brought_up_to_date,
     it_is_made_once_by_many,
+    a_store_beside_another_makes_and_changes_nothing,
 ];
 
 async fn it_opens_again_with_everything(f: Fixture) {
@@ -245,4 +246,22 @@ async fn the_key_is_proven_not_only_named() {
         assert!(matches!(f.place.open(keyring("one")).await, Err(OpenError::WrongKey { .. })));
     })
     .await;
+}
+
+async fn a_store_beside_another_makes_and_changes_nothing(f: Fixture) {
+    let options = || f.place.options(Arc::new(|_| {}));
+    let beside = Store::attach(options(), keyring("one")).await.unwrap();
+    f.bundle("One").await;
+    beside.put_setting("beside", "yes", NOW).await.unwrap();
+    assert_eq!(beside.bundles().await.unwrap().len(), 2);
+    assert_eq!(f.store.setting("beside").await.unwrap().as_deref(), Some("yes"));
+    assert_eq!(f.store.check_audit().await.unwrap().fault, None);
+    beside.close().await;
+    assert!(matches!(Store::attach(options(), keyring("two")).await, Err(OpenError::WrongKey { .. })));
+    f.store.close().await;
+    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 4").await;
+    let error = Store::attach(options(), keyring("one")).await.unwrap_err();
+    assert!(matches!(error, OpenError::SchemaOlder { known: 4, .. }), "{error:?}");
+    f.place.execute("DROP TABLE _sqlx_migrations").await;
+    assert!(Store::attach(options(), keyring("one")).await.is_err());
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use identity_store::{Change, Keyring, Store};
+use identity_store::{Change, Keyring, Store, StoreOptions};
 
 use super::{BootError, Lock};
+use crate::app::now;
 use crate::config::Config;
-use crate::{private, private::PrivateError};
+use crate::environment::Environment;
+use crate::private::PrivateError;
+use crate::{key, private};
 
 /// The data directory of a daemon that is not running. None can start until this is dropped.
 #[derive(Debug)]
@@ -26,6 +29,13 @@ impl<'a> Offline<'a> {
     pub(crate) async fn open(&self, keyring: Keyring) -> Result<Store, BootError> {
         super::open(self.config, keyring, Arc::new(|_: &[Change]| {})).await
     }
+}
+
+/// Opens the store of a daemon that may be running: nothing is made and no schema is changed.
+pub(crate) async fn beside(config: &Config, environment: &Environment) -> Result<Store, BootError> {
+    let keyring = key::load(environment, &config.config_dir)?.keyring();
+    let options = StoreOptions::new(config.database.clone(), Arc::new(|_: &[Change]| {}), now());
+    Ok(Store::attach(options, keyring).await?)
 }
 
 fn directories(config: &Config) -> Result<(), PrivateError> {

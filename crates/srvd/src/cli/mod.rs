@@ -3,9 +3,13 @@
 //! Results go to standard output; progress, prompts, hints and errors go to standard error. What decides how something
 //! looks is pure and given a `Ui`; only `ui` and `prompt` touch the process's own streams.
 
+mod audit;
+mod backup;
 mod client;
+mod export;
 mod failure;
 mod guard;
+mod import;
 mod interrupt;
 mod key_add;
 mod key_generate;
@@ -13,9 +17,12 @@ mod launch;
 mod list;
 mod login;
 mod migrate;
+mod passphrase;
+mod portable;
 mod prompt;
 mod providers;
 mod resolve;
+mod restore;
 mod rotate;
 mod serve;
 mod status;
@@ -113,6 +120,28 @@ enum Command {
     /// The daemon does this at every start, so this is for looking first and for installers: the daemon must not be
     /// running. The accounts point at your own directories; nothing is copied and nothing of yours is changed.
     Migrate(migrate::MigrateArgs),
+    /// Show who did what, and check that nobody has changed the record of it
+    ///
+    /// It reads the database, whether the daemon runs or not, and needs the encryption key.
+    Audit(audit::AuditArgs),
+    /// Copy the database into a file, while the daemon runs or not
+    ///
+    /// The copy holds the secrets as the database does, sealed, and never a key: keep the key elsewhere. What the CLIs
+    /// keep in their own directories is not in it.
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database; the daemon must not be running
+    ///
+    /// The backup is checked whole before anything changes, and the database that was there is kept beside it.
+    Restore(restore::RestoreArgs),
+    /// Write a bundle's API keys and tokens into a file that a passphrase opens
+    ///
+    /// The file is in the age format. Logins that a CLI keeps and renews in its own directory cannot live in two places:
+    /// they are listed, and have to be made again on the other side.
+    Export(export::ExportArgs),
+    /// Make a bundle of a file of srvd export; the daemon must not be running
+    ///
+    /// Nothing that is there changes: a name or an id that is taken is replaced by a new one.
+    Import(import::ImportArgs),
     /// Wait until the daemon answers
     ///
     /// For scripts: ends with 0 as soon as the daemon answers, with 69 when it does not in time.
@@ -191,6 +220,23 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
         Some(Command::Key(KeyCommand::Rotate(args))) => rotate::run(&args, &config()?, environment, ui),
         Some(Command::Migrate(args)) => migrate::run(&args, &config()?, environment, ui),
+        Some(Command::Audit(args)) => {
+            let config = config()?;
+            block_on(async || audit::run(&args, &config, environment, ui).await)
+        }
+        Some(Command::Backup(args)) => {
+            let config = config()?;
+            block_on(async || backup::run(&args, &config, environment, ui).await)
+        }
+        Some(Command::Restore(args)) => restore::run(&args, &config()?, environment, ui),
+        Some(Command::Export(args)) => {
+            let config = config()?;
+            block_on(async || export::run(&args, &config, environment, ui).await)
+        }
+        Some(Command::Import(args)) => {
+            let config = config()?;
+            block_on(async || import::run(&args, &config, environment, ui).await)
+        }
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),
         Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),

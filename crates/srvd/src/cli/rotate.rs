@@ -130,14 +130,9 @@ fn read_key(path: &Path) -> Result<Key, Failure> {
 
 fn replace(path: &Path, key: &Key) -> Result<(), Failure> {
     let text = Zeroizing::new(format!("{}\n", key.text().expose_secret()));
-    private::replace_file(path, text.as_bytes()).and_then(|()| sync_directory(path)).map_err(|error| {
-        Failure::new(code::CANNOT_CREATE, format!("cannot write {}: {error}", path.display()))
-    })
-}
-
-/// A rename lasts when its directory was written.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+    private::replace_file(path, text.as_bytes()).and_then(|()| private::sync_directory(path)).map_err(
+        |error| Failure::new(code::CANNOT_CREATE, format!("cannot write {}: {error}", path.display())),
+    )
 }
 
 fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<(), Failure> {
@@ -170,7 +165,7 @@ fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<
 fn put_away(keys: &Keys, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
     let old = key::old_file(config_dir);
     let aside = config_dir.join(format!("encryption.keys.retired-by-{}", keys.key.id()));
-    match std::fs::rename(&old, &aside).and_then(|()| sync_directory(&aside)) {
+    match std::fs::rename(&old, &aside).and_then(|()| private::sync_directory(&aside)) {
         Ok(()) => ui.note(&format!(
             "The old key is in {}. Only backups that were made before need it: delete it when they are gone.",
             aside.display()

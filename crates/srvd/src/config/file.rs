@@ -14,6 +14,7 @@ pub struct FileConfig {
     pub(super) shutdown_seconds: Option<u64>,
     pub(super) database: Database,
     pub(super) listen: Listen,
+    pub(super) audit: Audit,
     pub(super) log: Log,
     pub(super) spawn: Spawn,
 }
@@ -31,6 +32,12 @@ pub(super) struct Listen {
     pub(super) hosts: Vec<String>,
     pub(super) origins: Vec<String>,
     pub(super) connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    pub(super) rows: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

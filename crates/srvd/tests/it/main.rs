@@ -2,9 +2,12 @@
 
 #![cfg(test)]
 
+mod audit;
+mod backup;
 mod bundles;
 mod commands;
 mod daemon;
+mod export;
 mod fake;
 mod frontend;
 mod health;

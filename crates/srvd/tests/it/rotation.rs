@@ -5,7 +5,7 @@
 
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use identity_store::{
     AccountId, DatabaseUrl, Evidence, Key, Keyring, NewBundle, SaveApiKey, Status, Store, StoreOptions,
