@@ -65,6 +65,7 @@ impl App {
     }
 
     /// The handle for one call: what it writes is told in the audit log as the client's doing.
+    #[must_use]
     pub fn for_call(&self, call: &Call) -> Self {
         let actor: Arc<str> = match call.transport() {
             Transport::Socket => format!("client {}", call.connection).into(),

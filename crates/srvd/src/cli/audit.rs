@@ -36,6 +36,7 @@ pub(super) async fn run(
     ui: &Ui,
 ) -> Result<(), Failure> {
     let since = args.since.as_deref().map(|text| instant(text, now()).ok_or_else(usage)).transpose()?;
+    super::serve::keep_memory_private()?;
     let store = boot::beside(config, environment).await?;
     let filter = AuditFilter { since: since.unwrap_or(i64::MIN), limit: args.limit };
     let read = async {

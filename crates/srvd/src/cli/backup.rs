@@ -1,5 +1,6 @@
 //! `srvd backup`: a copy of the database in one file, with a last line that says what it is.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ pub(super) async fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
+    super::serve::keep_memory_private()?;
     local_only(config, "pg_dump --format=custom --file=FILE DATABASE")?;
     if args.file.symlink_metadata().is_ok() {
         return Err(exists(&args.file));
@@ -147,7 +149,11 @@ pub(super) fn digest(from: &mut impl io::Read, to: &mut impl io::Write) -> io::R
         to.write_all(&buffer[..count])?;
         length += count as u64;
     }
-    let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut digits = String::with_capacity(64);
+    for byte in hash.finalize() {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
     Ok((length, digits))
 }
 
@@ -216,7 +222,7 @@ mod tests {
         check(format!("{whole}\n").as_bytes(), None);
         check(b"", None);
         check(b"\n", None);
-        check(&[b'x'; 40_000], None);
+        check(&vec![b'x'; 40_000], None);
     }
 
     #[test]
