@@ -335,6 +335,30 @@ impl Pools {
         tx.commit().await
     }
 
+    /// Copies a `SQLite` database, as it is at one moment, into a file that is empty or not there.
+    pub(crate) async fn copy_into(&self, path: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite { writer, .. } => {
+                sqlx::query("VACUUM INTO $1").bind(path).execute(writer).await?;
+                Ok(())
+            }
+            Self::Postgres(_) => Err(StoreError::InvalidName {
+                field: "database",
+                reason: "a server's database is copied with the server's own tools",
+            }),
+        }
+    }
+
+    /// Takes what was written over out of the files of a `SQLite` database, the write-ahead log included. A server
+    /// does that by itself.
+    pub(crate) async fn compact(&self) -> Result<(), StoreError> {
+        if let Self::Sqlite { writer, .. } = self {
+            sqlx::query("VACUUM").execute(writer).await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await?;
+        }
+        Ok(())
+    }
+
     /// The newest schema that this build knows.
     pub(crate) fn newest_schema(&self) -> i64 {
         let migrations = match self {

@@ -97,6 +97,16 @@ pub enum OpenError {
         /// The newest version that this build knows.
         known: i64,
     },
+    /// An older build made this schema, and it is not to be changed now.
+    #[error(
+        "the database has schema {found}, this build needs {known}; bring it up to date with: srvd --migrate-only"
+    )]
+    SchemaOlder {
+        /// The schema's version.
+        found: i64,
+        /// The version that this build needs.
+        known: i64,
+    },
     /// The database was sealed with another key.
     #[error("wrong key: the database has key {database_key_id}, the given key is {given_key_id}")]
     WrongKey {

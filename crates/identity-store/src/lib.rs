@@ -5,6 +5,7 @@
 //! a home directory.
 
 mod account;
+mod audit;
 mod bundle;
 mod changes;
 mod credential;
@@ -19,12 +20,14 @@ mod secret;
 mod session;
 mod store;
 mod token;
+mod transfer;
 
 pub use account::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, AdoptedLogin, AdoptedLogins, CorruptRow,
     Evidence, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin, Saved, SecretRef, Status,
     StatusReport, Target, UnknownWord,
 };
+pub use audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};
 pub use credential::{Credentials, Held, KeyPlace};
@@ -42,10 +45,14 @@ pub use profile::{
 };
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
-pub use store::{AuditEntry, Contents, Counts, Inspection, KeyFit, Store, StoreOptions, inspect};
+pub use store::{
+    Contents, Counts, Inspection, KeyFit, Rotation, Store, StoreOptions, StoredKey, Unopened, fold_log,
+    inspect,
+};
 pub use token::{
     Authority, BaseUrl, Begun, Completed, Consumer, Due, Endpoint, Expiry, ExpirySource, Failed, Identity,
     InvalidBaseUrl, Jitter, Kept, Life, Park, Pending, Received, RefreshFailure, RefreshLease, RefreshReason,
     RefreshRequest, RefreshState, RefreshWhy, Refreshed, StoredTokens, Token, TokenSet, Unsaved,
     UnsavedLogin, back_off, lead,
 };
+pub use transfer::{Imported, LeftOut, PortableAccount, PortableBundle};

@@ -26,7 +26,11 @@ pub const DISCOVER: &str = "rpc.discover";
 pub struct Router<A> {
     methods: BTreeMap<&'static str, Method<A>>,
     errors: &'static [ErrorEntry],
+    scope: Option<Scope<A>>,
 }
+
+/// Makes the application's handle for one call.
+type Scope<A> = fn(&A, &Call) -> A;
 
 impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
     fn default() -> Self {
@@ -37,7 +41,7 @@ impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
 impl<A: Clone + Send + Sync + 'static> Router<A> {
     /// A router without methods.
     pub fn new() -> Self {
-        Self { methods: BTreeMap::new(), errors: &[] }
+        Self { methods: BTreeMap::new(), errors: &[], scope: None }
     }
 
     /// Binds a handler, `async fn(app: A, call: Call, params: P) -> Result<P::Result, E>`, to `P::METHOD`.
@@ -64,6 +68,13 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         self
     }
 
+    /// Gives each handler its own handle to the application, made for the call: one that knows who is calling.
+    #[must_use]
+    pub fn scoped(mut self, scope: fn(&A, &Call) -> A) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
     /// Describes the application's own error codes, so that the `OpenRPC` document can name what
     /// [`Params::ERRORS`] lists.
     #[must_use]
@@ -81,9 +92,13 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
     /// Closes the table over the application: adds `rpc.discover` and builds the `OpenRPC` document once.
     pub fn build(self, app: &A, info: ApiInfo, limits: Limits) -> Service {
         let openrpc = self.openrpc(info);
+        let scope = self.scope;
         let bound = |(name, method): (&'static str, Method<A>)| {
             let app = app.clone();
-            let start: Start = Box::new(move |call, params| (method.start)(&app, call, params));
+            let start: Start = Box::new(move |call, params| match scope {
+                Some(scope) => (method.start)(&scope(&app, &call), call, params),
+                None => (method.start)(&app, call, params),
+            });
             (name, Bound { info: method.info, start })
         };
         let methods = self.methods.into_iter().map(bound).collect();

@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use auth_spawner::{Provider, Registry, Spawner, Version};
-use identity_store::{BundleId, Store};
-use rpc_engine::Broker;
+use identity_store::{AuditEntry, BundleId, Store};
+use rpc_engine::{Broker, Call, Transport};
 
+use crate::audit::Auditor;
 use crate::config::Config;
 use crate::error::{ApiError, Kind};
 use crate::health::Examiner;
@@ -20,7 +21,13 @@ use crate::secrets::Secrets;
 
 /// The daemon's parts; a clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct App(Arc<Parts>);
+pub struct App {
+    parts: Arc<Parts>,
+    /// The identities, through a handle that names the caller in the audit log.
+    pub store: Store,
+    /// Who that is.
+    pub actor: Arc<str>,
+}
 
 /// The parts themselves.
 pub struct Parts {
@@ -28,6 +35,8 @@ pub struct Parts {
     pub config: Config,
     /// The identities.
     pub store: Store,
+    /// Writes rows of the audit log.
+    pub auditor: Auditor,
     /// The providers.
     pub registry: Registry,
     /// The running logins.
@@ -57,7 +66,29 @@ pub struct Parts {
 impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self { store: parts.store.clone(), parts: Arc::new(parts), actor: "srvd".into() }
+    }
+
+    /// The handle for one call: what it writes is told in the audit log as the client's doing.
+    #[must_use]
+    pub fn for_call(&self, call: &Call) -> Self {
+        let actor: Arc<str> = match call.transport() {
+            Transport::Socket => format!("client {}", call.connection).into(),
+            Transport::Post => "client post".into(),
+        };
+        Self { store: self.store.acting_as(Arc::clone(&actor)), parts: Arc::clone(&self.parts), actor }
+    }
+
+    /// Has a row of the audit log written soon for something that the caller did and that changed nothing.
+    pub fn note(&self, action: &str, subject: String, outcome: &str, detail: Option<String>) {
+        self.auditor.note(AuditEntry {
+            at: now(),
+            actor: self.actor.to_string(),
+            action: action.to_owned(),
+            subject,
+            outcome: outcome.to_owned(),
+            detail,
+        });
     }
 
     /// The provider with this id or alias.
@@ -90,7 +121,7 @@ impl std::ops::Deref for App {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod error;
 mod lock;
+mod offline;
 pub(crate) mod shims;
 
 use std::hash::{Hash as _, Hasher as _};
@@ -16,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::BootError;
 pub use lock::Lock;
+pub(crate) use offline::{Offline, beside};
 
 use crate::api::events;
 use crate::app::{App, Parts, now};
+use crate::audit::Auditor;
 use crate::config::Config;
 use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
@@ -126,9 +129,12 @@ pub async fn run(
     let (connections, grace) = (config.connections, Duration::from_secs(config.shutdown_seconds));
     let gate = Gate::new(token.clone(), config.hosts.clone(), config.origins.clone());
     let open_connections = Arc::new(AtomicUsize::new(0));
+    let (auditor, recorder) = Auditor::start(store.clone());
+    let audit_rows = config.audit_rows;
     let app = App::new(Parts {
         config,
         store: store.clone(),
+        auditor,
         registry,
         spawner: spawner.clone(),
         logins,
@@ -162,7 +168,7 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
-    let background = background(&store, (examiner, inbox), &stop);
+    let background = background(&store, audit_rows, (examiner, inbox), &stop);
     endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
     endpoint.write(&runtime).map_err(BootError::cannot_create)?;
     tracing::info!(
@@ -185,7 +191,7 @@ pub async fn run(
         tracing::warn!("some connections did not end in time");
     }
     // Whatever did not end in the time given is ended now.
-    let _ = tokio::join!(background, guard.close(GUARD_PATIENCE));
+    let _ = tokio::join!(background, guard.close(GUARD_PATIENCE), recorder.finish());
     store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -207,7 +213,7 @@ fn fresh_broker() -> Broker {
 
 /// Private directories, the lock, the key: all that comes before the database.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
-    let keyring = key::load(environment, &config.config_dir)?;
+    let keyring = key::load(environment, &config.config_dir)?.keyring();
     for dir in [&config.data_dir, &config.runtime_dir] {
         private::directory(dir)?;
     }
@@ -305,10 +311,11 @@ async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
 /// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more.
 fn background(
     store: &Store,
+    audit_rows: u32,
     (examiner, inbox): (Examiner, health::Inbox),
     stop: &CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
-    let pruning = tokio::spawn(prune(store.clone(), stop.clone()));
+    let pruning = tokio::spawn(prune(store.clone(), audit_rows, stop.clone()));
     let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
     tokio::spawn(async {
         for ended in [pruning.await, watching.await] {
@@ -319,8 +326,8 @@ fn background(
     })
 }
 
-/// Lets go of login sessions that ended long ago, now and every hour.
-async fn prune(store: Store, stop: CancellationToken) {
+/// Lets go of login sessions that ended long ago and of the oldest rows of the audit log, now and every hour.
+async fn prune(store: Store, audit_rows: u32, stop: CancellationToken) {
     let mut hourly = tokio::time::interval(Duration::from_hours(1));
     loop {
         tokio::select! {
@@ -329,6 +336,9 @@ async fn prune(store: Store, stop: CancellationToken) {
         }
         if let Err(error) = store.prune_sessions(now() - SESSIONS_KEPT_MS, SESSIONS_KEPT).await {
             tracing::warn!(error = with_causes(&error), "old login sessions could not be removed");
+        }
+        if let Err(error) = store.prune_audit(audit_rows, now()).await {
+            tracing::warn!(error = with_causes(&error), "old rows of the audit log could not be removed");
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Config {
     pub login_seconds: u64,
     /// How many connections are served at once.
     pub connections: usize,
+    /// How many rows of the audit log are kept.
+    pub audit_rows: u32,
     /// How long a shutdown waits for what is running, in seconds.
     pub shutdown_seconds: u64,
 }
@@ -204,6 +206,7 @@ impl Config {
             live_logins: within("spawn.live_logins", file.spawn.live_logins, 32, 1..=1024)?,
             login_seconds: within("spawn.login_seconds", file.spawn.login_seconds, 900, 5..=86_400)?,
             connections: within("listen.connections", file.listen.connections, 64, 1..=100_000)?,
+            audit_rows: within("audit.rows", file.audit.rows, 100_000, 1000..=100_000_000)?,
             shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
             config_dir,
             data_dir,
@@ -241,7 +244,7 @@ impl Config {
             text,
             "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
              shutdown_seconds = {}\n\n[database]\nurl = {}\n\n\
-             [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
+             [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
              [spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
             self.config_dir.display(),
             self.data_dir.display(),
@@ -252,6 +255,7 @@ impl Config {
             list(&self.hosts),
             list(&self.origins),
             self.connections,
+            self.audit_rows,
             quoted(&self.log),
             quoted(format),
             quoted(policy),

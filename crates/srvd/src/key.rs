@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use identity_store::{Key, KeyError, Keyring};
+use zeroize::Zeroizing;
 
 use crate::environment::Environment;
 use crate::private;
@@ -45,30 +46,56 @@ pub enum KeySourceError {
     },
 }
 
+/// The keys that the sources hold.
+#[derive(Debug)]
+pub struct Keys {
+    /// The key that seals.
+    pub key: Key,
+    /// Where it comes from: every source that holds it, the strongest first.
+    pub places: Vec<String>,
+    /// Other keys, which only open.
+    pub old: Vec<Key>,
+}
+
+impl Keys {
+    /// All of them as the store wants them.
+    pub fn keyring(&self) -> Keyring {
+        Keyring::with_old(self.key.clone(), self.old.clone())
+    }
+}
+
 /// `<config>/encryption.key`.
 pub fn default_file(config_dir: &Path) -> PathBuf {
     config_dir.join("encryption.key")
 }
 
+/// `<config>/encryption.keys.old`: keys that only open, one a line.
+pub fn old_file(config_dir: &Path) -> PathBuf {
+    config_dir.join("encryption.keys.old")
+}
+
 /// Reads every source that is there: systemd's credential, the file that `OAUTH_ENCRYPTION_KEY_FILE` names,
-/// `OAUTH_ENCRYPTION_KEY`, `<config>/encryption.key`. They must agree.
+/// `OAUTH_ENCRYPTION_KEY`, `<config>/encryption.key`. They must agree. Keys that only open come from
+/// `OAUTH_ENCRYPTION_KEYS_OLD`, the file that `OAUTH_ENCRYPTION_KEYS_OLD_FILE` names, and `<config>/encryption.keys.old`.
 ///
 /// # Errors
 /// [`KeySourceError`].
-pub fn load(environment: &Environment, config_dir: &Path) -> Result<Keyring, KeySourceError> {
-    let mut found: Option<(String, Keyring)> = None;
+pub fn load(environment: &Environment, config_dir: &Path) -> Result<Keys, KeySourceError> {
+    let mut found: Option<(Key, Vec<String>)> = None;
     for (place, key) in sources(environment, config_dir)? {
         let key = key.map_err(|source| KeySourceError::Unusable { place: place.clone(), source })?;
-        let keyring = Keyring::from_key(key);
-        match &found {
-            Some((first, known)) if known.key_id() != keyring.key_id() => {
-                return Err(KeySourceError::Differ { first: first.clone(), second: place });
+        match &mut found {
+            Some((known, places)) if known.id() != key.id() => {
+                return Err(KeySourceError::Differ { first: places[0].clone(), second: place });
             }
-            Some(_) => {}
-            None => found = Some((place, keyring)),
+            Some((_, places)) => places.push(place),
+            None => found = Some((key, vec![place])),
         }
     }
-    found.map(|(_, keyring)| keyring).ok_or_else(|| KeySourceError::Missing(default_file(config_dir)))
+    let (key, places) = found.ok_or_else(|| KeySourceError::Missing(default_file(config_dir)))?;
+    let mut old = old_keys(environment, config_dir)?;
+    old.retain(|old| old.id() != key.id());
+    Ok(Keys { key, places, old })
 }
 
 type Source = (String, Result<Key, KeyError>);
@@ -76,28 +103,63 @@ type Source = (String, Result<Key, KeyError>);
 fn sources(environment: &Environment, config_dir: &Path) -> Result<Vec<Source>, KeySourceError> {
     let mut found = Vec::new();
     let mut file = |path: PathBuf, required: bool, read: fn(&Path) -> io::Result<Vec<u8>>| {
-        match read(&path).map(zeroize::Zeroizing::new) {
-            Ok(bytes) => found.push((path.display().to_string(), Key::parse_file_bytes(&bytes))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {}
-            Err(source) => {
-                return Err(KeySourceError::Unreadable { place: path.display().to_string(), source });
-            }
+        if let Some(bytes) = read_source(&path, required, read)? {
+            found.push((path.display().to_string(), Key::parse_file_bytes(&bytes)));
         }
         Ok(())
     };
-    let private = |path: &Path| private::read_file(path, LONGEST);
     if let Some(dir) = environment.path("CREDENTIALS_DIRECTORY") {
         // The service manager made this file and decides who may read it.
         file(dir.join("oauth_encryption_key"), false, |path| std::fs::read(path))?;
     }
     if let Some(path) = environment.text("OAUTH_ENCRYPTION_KEY_FILE") {
-        file(PathBuf::from(path), true, private)?;
+        file(PathBuf::from(path), true, private_file)?;
     }
-    file(default_file(config_dir), false, private)?;
+    file(default_file(config_dir), false, private_file)?;
     if let Some(bytes) = environment.bytes("OAUTH_ENCRYPTION_KEY") {
         found.push(("OAUTH_ENCRYPTION_KEY".to_owned(), Key::parse(bytes)));
     }
     Ok(found)
+}
+
+/// The keys that only open. One that holds a comma or a line feed itself can be given as `hex:` or `base64:`.
+fn old_keys(environment: &Environment, config_dir: &Path) -> Result<Vec<Key>, KeySourceError> {
+    let mut keys = Vec::new();
+    let mut add = |place: &str, text: &[u8], ends: fn(&u8) -> bool| {
+        for part in text.split(ends).map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()) {
+            let key = Key::parse(part);
+            keys.push(key.map_err(|source| KeySourceError::Unusable { place: place.to_owned(), source })?);
+        }
+        Ok(())
+    };
+    if let Some(text) = environment.bytes("OAUTH_ENCRYPTION_KEYS_OLD") {
+        add("OAUTH_ENCRYPTION_KEYS_OLD", text, |byte| matches!(byte, b',' | b'\n'))?;
+    }
+    let named = environment.text("OAUTH_ENCRYPTION_KEYS_OLD_FILE").map(PathBuf::from);
+    for (path, required) in named.map(|path| (path, true)).into_iter().chain([(old_file(config_dir), false)])
+    {
+        if let Some(bytes) = read_source(&path, required, private_file)? {
+            add(&path.display().to_string(), &bytes, |byte| *byte == b'\n')?;
+        }
+    }
+    Ok(keys)
+}
+
+fn private_file(path: &Path) -> io::Result<Vec<u8>> {
+    private::read_file(path, LONGEST)
+}
+
+/// Reads a file that may be missing unless somebody named it.
+fn read_source(
+    path: &Path,
+    required: bool,
+    read: fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Option<Zeroizing<Vec<u8>>>, KeySourceError> {
+    match read(path) {
+        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(None),
+        Err(source) => Err(KeySourceError::Unreadable { place: path.display().to_string(), source }),
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +196,39 @@ mod tests {
         check(Some(ONE), Some(OTHER), Err("hold different encryption keys"));
         check(Some(""), None, Err("OAUTH_ENCRYPTION_KEY cannot be used"));
         check(Some(&ONE[..31]), None, Err("31"));
+    }
+
+    #[test]
+    fn keys_that_only_open() {
+        let dir = tempfile::tempdir().unwrap();
+        private::replace_file(&default_file(dir.path()), ONE.as_bytes()).unwrap();
+        let check = |variable: Option<&str>, file: Option<&str>, expect: Result<&[&str], &str>| {
+            if let Some(text) = file {
+                private::replace_file(&old_file(dir.path()), text.as_bytes()).unwrap();
+            }
+            let environment =
+                Environment::of(variable.map(|text| ("OAUTH_ENCRYPTION_KEYS_OLD", text.to_owned())));
+            let ids = |keys: &[Key]| keys.iter().map(|key| key.id().to_string()).collect::<Vec<_>>();
+            let expect = expect.map(|texts| {
+                ids(&texts.iter().map(|text| Key::parse(text.as_bytes()).unwrap()).collect::<Vec<_>>())
+            });
+            match (load(&environment, dir.path()), expect) {
+                (Ok(keys), Ok(expect)) => assert_eq!(ids(&keys.old), expect),
+                (Err(error), Err(part)) => {
+                    let text = error.to_string();
+                    assert!(text.contains(part) && !text.contains(OTHER), "{text}");
+                }
+                (got, expect) => panic!("{variable:?} {file:?}: {got:?}, not {expect:?}"),
+            }
+        };
+        let third = "fedcba9876543210fedcba9876543210";
+        check(None, None, Ok(&[]));
+        check(Some(""), None, Ok(&[]));
+        check(Some(&format!("{OTHER},{ONE}\n {third}\n")), None, Ok(&[OTHER, third]));
+        check(Some(&format!("{OTHER},short")), None, Err("OAUTH_ENCRYPTION_KEYS_OLD cannot be used"));
+        check(None, Some(&format!("{OTHER}\n\n{ONE}\n")), Ok(&[OTHER]));
+        check(Some(third), Some(&format!("{OTHER}\n")), Ok(&[third, OTHER]));
+        check(None, Some("short\n"), Err("encryption.keys.old cannot be used"));
     }
 
     #[test]

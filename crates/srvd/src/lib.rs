@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod boot;
 pub mod bootstrap;
 pub mod cli;

@@ -88,6 +88,17 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Makes sure that a file's name lasts: what was renamed or made in a directory is there when the directory was written.
+///
+/// # Errors
+/// The I/O error.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
 /// Makes a file that must not exist yet, with this mode from its first moment.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use crate::handlers::{account, auth, bundle, daemon, events, instance, key, laun
 /// Every method of the wire, bound to its handler.
 pub fn router() -> Router<App> {
     Router::new()
+        .scoped(App::for_call)
         .on(auth::start)
         .on(auth::poll)
         .on(auth::cancel)

@@ -99,8 +99,14 @@ impl Key {
     pub fn generate() -> Result<(Self, secrecy::SecretString), KeyError> {
         let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|_| KeyError::Random)?;
-        let text = format!("base64:{}", STANDARD.encode(*bytes));
-        Ok((Self(bytes), text.into()))
+        let key = Self(bytes);
+        let text = key.text();
+        Ok((key, text))
+    }
+
+    /// The text `base64:...` that [`Key::parse`] reads back as this key.
+    pub fn text(&self) -> secrecy::SecretString {
+        format!("base64:{}", STANDARD.encode(*self.0)).into()
     }
 
     /// The key's name.

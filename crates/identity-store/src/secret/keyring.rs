@@ -18,14 +18,25 @@ impl Keyring {
         Self::with_old(key, Vec::new())
     }
 
-    /// A keyring that seals with `key`, and also opens what one of `old` sealed.
+    /// A keyring that seals with `key`, and also opens what one of `old` sealed. A key that occurs twice counts once.
     pub fn with_old(key: Key, old: Vec<Key>) -> Self {
-        Self { keys: std::iter::once(key).chain(old).collect() }
+        let mut keys = vec![key];
+        for key in old {
+            if keys.iter().all(|known| known.id() != key.id()) {
+                keys.push(key);
+            }
+        }
+        Self { keys: keys.into() }
     }
 
     /// The id of the key that seals.
     pub fn key_id(&self) -> KeyId {
         self.current().id()
+    }
+
+    /// The ids of the keys that only open.
+    pub fn old_key_ids(&self) -> Vec<KeyId> {
+        self.keys[1..].iter().map(Key::id).collect()
     }
 
     /// The key that seals.

@@ -7,4 +7,4 @@ mod seal;
 pub use key::{InvalidKeyId, Key, KeyError, KeyId};
 pub use keyring::Keyring;
 pub use seal::SecretError;
-pub(crate) use seal::{Cell, open, seal};
+pub(crate) use seal::{Cell, open, reseal, seal};

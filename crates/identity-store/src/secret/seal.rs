@@ -115,6 +115,11 @@ pub(crate) fn open(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<S
     take_out(cell, &Zeroizing::new(plain))
 }
 
+/// Seals anew, with the keyring's current key, what stands in its place under any of its keys.
+pub(crate) fn reseal(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<Vec<u8>, SecretError> {
+    seal(keyring, cell, &open(keyring, cell, sealed)?)
+}
+
 /// Builds `P`.
 fn inside(cell: Cell<'_>, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let bound = bound_part(cell)?;
@@ -209,6 +214,15 @@ mod tests {
         let mut other = boxed;
         other[0] = 2;
         check(&ring("one"), CELL, &other, Err(SecretError::UnknownVersion { version: 2 }));
+    }
+
+    #[test]
+    fn a_box_is_sealed_anew_for_the_same_place() {
+        let both = Keyring::with_old(key("two"), vec![key("one")]);
+        let boxed = reseal(&both, CELL, &sealed("sk-secret")).unwrap();
+        check(&ring("two"), CELL, &boxed, Ok("sk-secret"));
+        check(&ring("one"), CELL, &boxed, Err(SecretError::WrongKeyId { key_id: ring("two").key_id() }));
+        assert_eq!(reseal(&both, Cell { row: "a2", ..CELL }, &boxed), Err(SecretError::Mismatch));
     }
 
     #[test]

@@ -245,11 +245,15 @@ impl Store {
 
     /// Opens the secret that is sealed in the account's row.
     pub async fn open_secret(&self, id: &AccountId) -> Result<SecretString, StoreError> {
-        let mut tx = self.read().await?;
+        self.open_in(&mut self.read().await?, id).await
+    }
+
+    /// The same in a transaction that is under way.
+    pub(crate) async fn open_in(&self, tx: &mut Tx, id: &AccountId) -> Result<SecretString, StoreError> {
         let row = sql!(
             optional,
             (String, Option<Vec<u8>>, i64),
-            &mut tx,
+            tx,
             "SELECT secret_ref, sealed_secret, generation FROM accounts WHERE id = $1",
             id.as_str(),
         )?;

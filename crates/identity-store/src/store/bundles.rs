@@ -322,7 +322,7 @@ fn name_taken(name: &str) -> StoreError {
 }
 
 /// One bundle, in a transaction that is under way.
-async fn bundle_in(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
+pub(crate) async fn bundle_in(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
     let row = sql!(
         optional,
         BundleRow,

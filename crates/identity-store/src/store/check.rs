@@ -1,5 +1,6 @@
 //! What is looked at before anything is written, and what is written first.
 
+use super::chain::{self, ChainKey};
 use crate::db::{Pools, Tx, sql};
 use crate::secret::{Key, KeyId};
 use crate::{BundleId, Keyring, OpenError, StoreError};
@@ -16,8 +17,8 @@ pub(crate) async fn verify(tx: &mut Tx, known: i64, keyring: &Keyring) -> Result
     Ok(())
 }
 
-/// Brings the schema up to date, and makes sure of the key's row and of the bundle `blank`.
-pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Result<(), OpenError> {
+/// Brings the schema up to date, and makes sure of the key's row, of the bundle `blank` and of the audit log's chain.
+pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Result<ChainKey, OpenError> {
     let mut tx = pools.read().await?;
     let found = schema_version(&mut tx).await?;
     drop(tx);
@@ -25,18 +26,36 @@ pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Resul
         pools.migrate().await?;
     }
     let mut tx = pools.read().await?;
-    let ready = is_ready(&mut tx, keyring).await?;
-    drop(tx);
-    if ready {
-        return Ok(());
+    if is_ready(&mut tx, keyring).await?
+        && let Some(chain) = chain::load(&mut tx, keyring).await?
+    {
+        return Ok(chain);
     }
+    drop(tx);
     let mut tx = pools.write().await?;
     // Another process may have come first, with another key.
     verify_keys(&mut tx, keyring).await?;
     insert_key(&mut tx, keyring.current(), now).await?;
     insert_blank(&mut tx, now).await?;
+    let chain = match chain::load(&mut tx, keyring).await? {
+        Some(chain) => chain,
+        None => chain::begin(&mut tx, keyring, now).await?,
+    };
     tx.commit().await?;
-    Ok(())
+    Ok(chain)
+}
+
+/// Checks schema, key and chain of a database that must be ready as it is.
+pub(crate) async fn attach(pools: &Pools, keyring: &Keyring) -> Result<ChainKey, OpenError> {
+    let mut tx = pools.read().await?;
+    let known = pools.newest_schema();
+    verify(&mut tx, known, keyring).await?;
+    let found = schema_version(&mut tx).await?.unwrap_or_default();
+    if found < known {
+        return Err(OpenError::SchemaOlder { found, known });
+    }
+    let chain = chain::load(&mut tx, keyring).await?;
+    chain.ok_or_else(|| StoreError::corrupt("audit_chain", "chain", "it has no key that opens").into())
 }
 
 /// The schema's version: `None` when there is none yet, 0 when its first migration has not run.

@@ -310,7 +310,7 @@ pub(super) async fn finish(
 }
 
 /// A secret reference as it is stored.
-fn reference(reference: &SecretRef) -> Result<String, StoreError> {
+pub(super) fn reference(reference: &SecretRef) -> Result<String, StoreError> {
     serde_json::to_string(reference)
         .map_err(|_| StoreError::InvalidName { field: "config_dir", reason: "it is not valid Unicode" })
 }

@@ -2,7 +2,10 @@
 
 mod accounts;
 mod adopt;
+mod audit;
+mod backup;
 mod bundles;
+mod chain;
 mod check;
 mod credentials;
 mod inspect;
@@ -17,11 +20,14 @@ mod profile_rows;
 mod profiles;
 mod refresh;
 mod removal;
+mod rotate;
+mod sealed;
 mod service;
 mod sessions;
 mod sqlite_file;
 mod token_row;
 mod tokens;
+mod transfer;
 mod work;
 
 use std::sync::Arc;
@@ -29,9 +35,12 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+pub use self::backup::fold_log;
+use self::chain::ChainKey;
 pub use self::inspect::{Contents, Inspection, KeyFit, inspect};
-pub use self::service::{AuditEntry, Counts};
-use self::work::Work;
+pub use self::rotate::{Rotation, StoredKey, Unopened};
+pub use self::service::Counts;
+use self::work::{Context, Work};
 use crate::db::{Pools, Tx};
 use crate::{Announce, DatabaseKind, DatabaseUrl, Keyring, OpenError, StoreError};
 
@@ -59,6 +68,8 @@ impl StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// For whom this handle works; it stands in the audit log.
+    actor: Arc<str>,
 }
 
 struct Inner {
@@ -66,6 +77,7 @@ struct Inner {
     kind: DatabaseKind,
     keyring: Keyring,
     announce: Announce,
+    chain: ChainKey,
     /// Held from the beginning of a write until its changes were announced, so that they are announced in order.
     gate: Arc<Mutex<()>>,
     /// How long a writer waits at the gate.
@@ -78,21 +90,47 @@ impl Store {
     /// Nothing is written before the schema is known to be ours and the key to be the database's: a file that is no
     /// database, a newer schema and a wrong key leave everything as it was.
     pub async fn open(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
-        let pools = match options.url.path() {
+        let (pools, chain) = match options.url.path() {
             Some(path) => sqlite_file::open(path, &options, &keyring).await?,
             None => open_postgres(&options, &keyring).await?,
         };
-        let store = Self {
-            inner: Arc::new(Inner {
-                pools,
-                kind: options.url.kind(),
-                keyring,
-                announce: options.announce,
-                gate: Arc::new(Mutex::new(())),
-                patience: options.busy_timeout * 2,
-            }),
+        Ok(Self::over(options, keyring, pools, chain))
+    }
+
+    /// Opens a database that is there and up to date, such as one that a daemon is serving: opening writes nothing.
+    pub async fn attach(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
+        let pools = match (options.url.path(), options.url.postgres()) {
+            (Some(path), _) => sqlite_file::attach(path, &options, &keyring).await?,
+            (None, Some(connect)) => Pools::postgres(connect, options.busy_timeout),
+            (None, None) => unreachable!("a URL is a path or a server"),
         };
-        Ok(store)
+        match check::attach(&pools, &keyring).await {
+            Ok(chain) => Ok(Self::over(options, keyring, pools, chain)),
+            Err(error) => {
+                pools.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn over(options: StoreOptions, keyring: Keyring, pools: Pools, chain: ChainKey) -> Self {
+        let inner = Inner {
+            pools,
+            kind: options.url.kind(),
+            keyring,
+            announce: options.announce,
+            chain,
+            gate: Arc::new(Mutex::new(())),
+            patience: options.busy_timeout * 2,
+        };
+        Self { inner: Arc::new(inner), actor: chain::STORE.into() }
+    }
+
+    /// A handle to the same store that works for somebody else than the daemon itself: one or two words that stand
+    /// in the audit log beside what is written through it.
+    #[must_use]
+    pub fn acting_as(&self, actor: impl Into<Arc<str>>) -> Self {
+        Self { inner: Arc::clone(&self.inner), actor: actor.into() }
     }
 
     /// Which database this is.
@@ -126,7 +164,17 @@ impl Store {
         let inner = Arc::clone(&self.inner);
         let begin = async move { inner.pools.write().await.map(|tx| (tx, gate)) };
         let (tx, gate) = uncancelled(begin).await?;
-        Ok(Work::new(tx, now, Arc::clone(&self.inner.announce), gate))
+        let context = Context {
+            announce: Arc::clone(&self.inner.announce),
+            actor: Arc::clone(&self.actor),
+            chain: self.inner.chain.clone(),
+        };
+        Ok(Work::new(tx, now, context, gate))
+    }
+
+    /// What chains the audit log.
+    fn chain(&self) -> &ChainKey {
+        &self.inner.chain
     }
 
     /// The keys that seal and open secrets.
@@ -157,12 +205,12 @@ async fn uncancelled<T: Send + 'static>(
     tokio::spawn(begin).await.map_err(|error| StoreError::Unavailable(error.into()))?
 }
 
-async fn open_postgres(options: &StoreOptions, keyring: &Keyring) -> Result<Pools, OpenError> {
+async fn open_postgres(options: &StoreOptions, keyring: &Keyring) -> Result<(Pools, ChainKey), OpenError> {
     let Some(connect) = options.url.postgres() else { unreachable!("a URL is a path or a server") };
     let pools = Pools::postgres(connect, options.busy_timeout);
     let mut tx = pools.read().await?;
     check::verify(&mut tx, pools.newest_schema(), keyring).await?;
     drop(tx);
-    check::prepare(&pools, keyring, options.now).await?;
-    Ok(pools)
+    let chain = check::prepare(&pools, keyring, options.now).await?;
+    Ok((pools, chain))
 }

@@ -1,4 +1,4 @@
-//! The service's own rows: settings, the audit log, and what it says about itself.
+//! The service's own rows: settings, and what it says about itself.
 
 use super::{Store, check};
 use crate::db::sql;
@@ -15,21 +15,6 @@ pub struct Counts {
     pub bindings: u64,
     /// Login sessions that have not ended.
     pub live_sessions: u64,
-}
-
-/// One row of the audit log. It holds ids and words, never a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// When, in unix milliseconds.
-    pub at: i64,
-    /// Who; `srvd` for what a use case of the store writes itself.
-    pub actor: String,
-    /// What, such as `bundle.create`.
-    pub action: String,
-    /// To what: ids, separated by spaces.
-    pub subject: String,
-    /// More about it.
-    pub detail: Option<String>,
 }
 
 impl Store {
@@ -88,35 +73,5 @@ impl Store {
         )?;
         work.audit("setting.put", &key).await?;
         work.commit().await
-    }
-
-    /// Writes a row of the audit log for something that happened outside the store.
-    pub async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        let mut work = self.write(entry.at).await?;
-        sql!(
-            run,
-            &mut work.tx,
-            "INSERT INTO audit_log (at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5)",
-            entry.at,
-            entry.actor.as_str(),
-            entry.action.as_str(),
-            entry.subject.as_str(),
-            entry.detail.as_deref(),
-        )?;
-        work.commit().await
-    }
-
-    /// The newest rows of the audit log, newest first, at most `limit`.
-    pub async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut tx = self.read().await?;
-        let rows = sql!(
-            all,
-            (i64, String, String, String, Option<String>),
-            &mut tx,
-            "SELECT at, actor, action, subject, detail FROM audit_log ORDER BY seq DESC LIMIT $1",
-            i64::from(limit),
-        )?;
-        let entry = |(at, actor, action, subject, detail)| AuditEntry { at, actor, action, subject, detail };
-        Ok(rows.into_iter().map(entry).collect())
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
 
+use super::chain::ChainKey;
 use super::{StoreOptions, check};
 use crate::db::{Held, Pools, Tx, sql, sqlite_options};
 use crate::{Keyring, OpenError, StoreError};
@@ -15,7 +16,11 @@ use crate::{Keyring, OpenError, StoreError};
 const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// Opens the file, or makes it: 0600, in a directory that is made 0700 when it is missing.
-pub(crate) async fn open(path: &Path, options: &StoreOptions, keyring: &Keyring) -> Result<Pools, OpenError> {
+pub(crate) async fn open(
+    path: &Path,
+    options: &StoreOptions,
+    keyring: &Keyring,
+) -> Result<(Pools, ChainKey), OpenError> {
     make_directory(path)?;
     // SQLite cannot wait while a file turns to write-ahead logging, so one process at a time opens it.
     let lock = lock(path, options.busy_timeout).await?;
@@ -34,7 +39,21 @@ pub(crate) async fn open(path: &Path, options: &StoreOptions, keyring: &Keyring)
     if result.is_err() {
         pools.close().await;
     }
-    result.map(|()| pools)
+    result.map(|chain| (pools, chain))
+}
+
+/// The pools of a file that must be there and ours.
+pub(crate) async fn attach(
+    path: &Path,
+    options: &StoreOptions,
+    keyring: &Keyring,
+) -> Result<Pools, OpenError> {
+    if is_new(path)? {
+        return Err(file_error(path, ErrorKind::NotFound.into()));
+    }
+    let pools = Pools::sqlite(path, options.busy_timeout);
+    let looked = look(path, options, keyring, pools.newest_schema()).await;
+    looked.map(|()| pools).map_err(|error| with_path(error, path))
 }
 
 /// Looks at an existing file through a connection that cannot write.

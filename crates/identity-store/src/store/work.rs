@@ -1,9 +1,11 @@
 //! One use case that writes: its transaction, what it changed, and the one place from which changes are announced.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
+use super::chain::{self, ChainKey, End, Link};
 use crate::changes::Changes;
 use crate::db::{Tx, sql};
 use crate::{Announce, Change, StoreError};
@@ -14,41 +16,37 @@ const EVENTS_KEPT: i64 = 10_000;
 /// Old events are looked for once in so many.
 const PRUNE_EVERY: i64 = 256;
 
-/// The actor of what a use case writes into the audit log.
-const ACTOR: &str = "srvd";
+/// For whom a use case works, and whom it tells.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// Told of the changes.
+    pub(crate) announce: Announce,
+    /// Stands in the audit log.
+    pub(crate) actor: Arc<str>,
+    /// What chains the audit log.
+    pub(crate) chain: ChainKey,
+}
 
 /// A transaction under way. Dropped, it is undone.
 pub(crate) struct Work {
     pub(crate) tx: Tx,
     pub(crate) now: i64,
+    pub(crate) context: Context,
+    /// The end of the audit log as this transaction has made it; none before its first row.
+    pub(crate) head: Option<Link>,
     changes: Changes,
-    announce: Announce,
     // Declared after the transaction, so that the next writer is let in after this one has ended.
     gate: OwnedMutexGuard<()>,
 }
 
 impl Work {
-    pub(crate) fn new(tx: Tx, now: i64, announce: Announce, gate: OwnedMutexGuard<()>) -> Self {
-        Self { tx, now, changes: Changes::default(), announce, gate }
+    pub(crate) fn new(tx: Tx, now: i64, context: Context, gate: OwnedMutexGuard<()>) -> Self {
+        Self { tx, now, context, head: None, changes: Changes::default(), gate }
     }
 
     /// Remembers a change for after the commit.
     pub(crate) fn changed(&mut self, change: Change) {
         self.changes.push(change);
-    }
-
-    /// Writes one row of the audit log: ids and words, never a secret.
-    pub(crate) async fn audit(&mut self, action: &str, subject: &str) -> Result<(), StoreError> {
-        sql!(
-            run,
-            &mut self.tx,
-            "INSERT INTO audit_log (at, actor, action, subject) VALUES ($1, $2, $3, $4)",
-            self.now,
-            ACTOR,
-            action,
-            subject,
-        )?;
-        Ok(())
     }
 
     /// Commits, then announces.
@@ -58,7 +56,10 @@ impl Work {
     /// [`crate::Store::close`] waits for it at the gate that it holds.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         self.write_events().await?;
-        let Self { tx, changes, announce, gate, .. } = self;
+        if let Some(head) = &self.head {
+            chain::sign(&mut self.tx, &self.context.chain, End::Head, head).await?;
+        }
+        let Self { tx, changes, context: Context { announce, .. }, gate, .. } = self;
         let finish = tokio::spawn(async move {
             let _gate = gate;
             tx.commit().await?;

@@ -42,7 +42,7 @@ async fn a_login_makes_bundle_account_and_binding(f: Fixture) {
         ]
     );
     let actions: Vec<_> =
-        f.store.audit_log(10).await.unwrap().into_iter().map(|e| (e.actor, e.action, e.subject)).collect();
+        f.store.audit_log(2).await.unwrap().into_iter().map(|e| (e.actor, e.action, e.subject)).collect();
     let own = |action: &str, subject: String| ("srvd".to_owned(), action.to_owned(), subject);
     assert_eq!(
         actions,

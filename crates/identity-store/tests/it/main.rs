@@ -7,6 +7,7 @@ mod harness;
 
 mod accounts;
 mod adopt;
+mod audit;
 mod bundles;
 mod concurrency;
 mod credentials;
@@ -19,6 +20,8 @@ mod operators;
 mod parked;
 mod profiles;
 mod refresh;
+mod rotation;
 mod secrets;
 mod service;
 mod sessions;
+mod transfer;

@@ -43,6 +43,7 @@ async fn the_schema_is_the_expected_one(f: Fixture) {
             "account_tokens",
             "accounts",
             "agent_instances",
+            "audit_chain",
             "audit_log",
             "crypto_keys",
             "events",
@@ -67,6 +68,10 @@ async fn the_schema_is_the_expected_one(f: Fixture) {
 fn columns_of(text: &str) -> impl Iterator<Item = String> {
     let mut table = "";
     text.lines().filter_map(move |line| {
+        if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
+            let (table, rest) = rest.split_once(" ADD COLUMN ")?;
+            return Some(format!("{table}.{}", rest.split(' ').next()?));
+        }
         if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
             table = rest.split(' ').next().unwrap_or_default();
             return None;

@@ -15,6 +15,7 @@ on_both![
     a_newer_schema_changes_nothing,
     an_older_schema_is_brought_up_to_date,
     it_is_made_once_by_many,
+    a_store_beside_another_makes_and_changes_nothing,
 ];
 
 async fn it_opens_again_with_everything(f: Fixture) {
@@ -54,7 +55,7 @@ async fn a_newer_schema_changes_nothing(f: Fixture) {
     f.place.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
     let files = snapshot(&f);
     let error = f.place.open(keyring("one")).await.unwrap_err();
-    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 3 }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 4 }), "{error:?}");
     assert_eq!(snapshot(&f), files);
     // The schema is looked at before the key.
     assert!(matches!(f.place.open(keyring("two")).await, Err(OpenError::SchemaNewer { .. })));
@@ -72,14 +73,22 @@ async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
         "DROP TABLE operator_tokens",
         "DROP TABLE user_profiles",
         "DROP TABLE account_tokens",
+        "DROP TABLE audit_chain",
+        "ALTER TABLE audit_log DROP COLUMN outcome",
+        "ALTER TABLE audit_log DROP COLUMN hash",
         "DELETE FROM _sqlx_migrations WHERE version >= 2",
     ] {
         f.place.execute(statement).await;
     }
     let store = f.place.open(keyring("one")).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 3);
+    assert_eq!(store.schema_version().await.unwrap(), 4);
     assert_eq!(store.account(&account.id).await.unwrap(), account);
     assert_eq!(store.declined_providers().await.unwrap(), []);
+    // The rows that were there are chained, and the chain says that it cannot vouch for them.
+    let check = store.check_audit().await.unwrap();
+    let details: Vec<_> = check.marks.iter().map(|row| row.entry.detail.clone()).collect();
+    assert_eq!(details, [Some("0 earlier rows".into()), Some(format!("{} earlier rows", check.rows - 1))]);
+    assert!(check.rows > 3 && check.fault.is_none(), "{check:?}");
     store.close().await;
 }
 
@@ -241,4 +250,22 @@ async fn the_key_is_proven_not_only_named() {
         assert!(matches!(f.place.open(keyring("one")).await, Err(OpenError::WrongKey { .. })));
     })
     .await;
+}
+
+async fn a_store_beside_another_makes_and_changes_nothing(f: Fixture) {
+    let options = || f.place.options(Arc::new(|_| {}));
+    let beside = Store::attach(options(), keyring("one")).await.unwrap();
+    f.bundle("One").await;
+    beside.put_setting("beside", "yes", NOW).await.unwrap();
+    assert_eq!(beside.bundles().await.unwrap().len(), 2);
+    assert_eq!(f.store.setting("beside").await.unwrap().as_deref(), Some("yes"));
+    assert_eq!(f.store.check_audit().await.unwrap().fault, None);
+    beside.close().await;
+    assert!(matches!(Store::attach(options(), keyring("two")).await, Err(OpenError::WrongKey { .. })));
+    f.store.close().await;
+    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 4").await;
+    let error = Store::attach(options(), keyring("one")).await.unwrap_err();
+    assert!(matches!(error, OpenError::SchemaOlder { known: 4, .. }), "{error:?}");
+    f.place.execute("DROP TABLE _sqlx_migrations").await;
+    assert!(Store::attach(options(), keyring("one")).await.is_err());
 }

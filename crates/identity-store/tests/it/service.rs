@@ -1,14 +1,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use identity_store::{Announce, AuditEntry, Change, Counts, DatabaseKind, NewBundle, Target};
+use identity_store::{Announce, Change, Counts, DatabaseKind, NewBundle, Target};
 
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal};
 
 on_both![
     what_it_says_about_itself,
     settings,
-    audit,
     a_listener_hears_only_what_is_committed,
     a_listener_that_panics_breaks_nothing,
     old_events_go,
@@ -17,7 +16,7 @@ on_both![
 
 async fn what_it_says_about_itself(f: Fixture) {
     assert_eq!(f.store.kind(), f.place.kind);
-    assert_eq!(f.store.schema_version().await.unwrap(), 3);
+    assert_eq!(f.store.schema_version().await.unwrap(), 4);
     f.store.ping().await.unwrap();
     let empty = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0 };
     assert_eq!(f.store.counts().await.unwrap(), empty);
@@ -41,23 +40,6 @@ async fn settings(f: Fixture) {
     assert_eq!(f.store.setting("active_forge").await.unwrap().as_deref(), Some("two"));
     assert_eq!(f.store.setting("empty").await.unwrap().as_deref(), Some(""));
     assert_eq!(refusal(f.store.put_setting("", "x", NOW).await).0, "invalid name");
-}
-
-async fn audit(f: Fixture) {
-    let entry = |action: &str, detail: Option<&str>| AuditEntry {
-        at: NOW,
-        actor: "uid 1000".into(),
-        action: action.into(),
-        subject: "b1".into(),
-        detail: detail.map(Into::into),
-    };
-    f.store.audit(entry("launch", None)).await.unwrap();
-    f.store.audit(entry("refuse", Some("ambient"))).await.unwrap();
-    assert_eq!(
-        f.store.audit_log(10).await.unwrap(),
-        [entry("refuse", Some("ambient")), entry("launch", None)]
-    );
-    assert_eq!(f.store.audit_log(1).await.unwrap(), [entry("refuse", Some("ambient"))]);
 }
 
 /// At the moment of the announcement, a reader of its own sees what is announced; a refused write is silent.

@@ -61,7 +61,9 @@ impl BootError {
             Self::Private(_) | Self::CannotCreate(_) => 73,
             Self::AlreadyRunning { .. } => 75,
             Self::Open(error) => match error {
-                OpenError::SchemaNewer { .. } | OpenError::WrongKey { .. } => 78,
+                OpenError::SchemaNewer { .. }
+                | OpenError::SchemaOlder { .. }
+                | OpenError::WrongKey { .. } => 78,
                 OpenError::Corrupt { .. } => 74,
                 OpenError::CannotCreate { .. } => 73,
                 OpenError::Permission { .. } => 77,

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use identity_store::OpenError;
 use rpc_engine::{CallError, RpcError};
 use serde_json::Value;
 
@@ -157,6 +158,9 @@ impl From<BootError> for Failure {
         let failure = Self::new(error.exit_code(), with_causes(&error));
         match error {
             BootError::AlreadyRunning { .. } => failure.hint("see it with: srvd status"),
+            BootError::Open(OpenError::WrongKey { .. }) => {
+                failure.hint("a key that only opens what is old goes into OAUTH_ENCRYPTION_KEYS_OLD")
+            }
             _ => failure,
         }
     }

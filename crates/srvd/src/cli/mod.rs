@@ -4,13 +4,17 @@
 //! looks is pure and given a `Ui`; only `ui` and `prompt` touch the process's own streams.
 
 mod account;
+mod audit;
+mod backup;
 mod binding;
 mod bundle;
 mod client;
 mod doctor;
+mod export;
 mod failure;
 mod guard;
 mod here;
+mod import;
 mod interrupt;
 mod key_add;
 mod key_generate;
@@ -18,10 +22,14 @@ mod launch;
 mod list;
 mod login;
 mod migrate;
+mod passphrase;
+mod portable;
 mod prompt;
 mod providers;
 mod removal;
 mod resolve;
+mod restore;
+mod rotate;
 mod serve;
 mod shims;
 mod status;
@@ -144,6 +152,28 @@ enum Command {
     /// The daemon does this at every start, so this is for looking first and for installers: the daemon must not be
     /// running. The accounts point at your own directories; nothing is copied and nothing of yours is changed.
     Migrate(migrate::MigrateArgs),
+    /// Show who did what, and check that nobody has changed the record of it
+    ///
+    /// It reads the database, whether the daemon runs or not, and needs the encryption key.
+    Audit(audit::AuditArgs),
+    /// Copy the database into a file, while the daemon runs or not
+    ///
+    /// The copy holds the secrets as the database does, sealed, and never a key: keep the key elsewhere. What the CLIs
+    /// keep in their own directories is not in it.
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database; the daemon must not be running
+    ///
+    /// The backup is checked whole before anything changes, and the database that was there is kept beside it.
+    Restore(restore::RestoreArgs),
+    /// Write a bundle's API keys and tokens into a file that a passphrase opens
+    ///
+    /// The file is in the age format. Logins that a CLI keeps and renews in its own directory cannot live in two places:
+    /// they are listed, and have to be made again on the other side.
+    Export(export::ExportArgs),
+    /// Make a bundle of a file of srvd export; the daemon must not be running
+    ///
+    /// Nothing that is there changes: a name or an id that is taken is replaced by a new one.
+    Import(import::ImportArgs),
     /// Wait until the daemon answers
     ///
     /// For scripts: ends with 0 as soon as the daemon answers, with 69 when it does not in time.
@@ -170,6 +200,10 @@ enum KeyCommand {
     ///
     /// It seals every API key and token in the database. A file that is there is never overwritten.
     Generate(key_generate::GenerateArgs),
+    /// Put a new encryption key in the place of the one in use, and seal every secret anew with it
+    ///
+    /// The daemon must not be running. A run that is cut off, at any moment, is finished by running it again.
+    Rotate(rotate::RotateArgs),
 }
 
 /// Runs the command line of this process and tells how it went, as an exit code after `sysexits.h`.
@@ -216,10 +250,28 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         None => serve::run(&cli.serve, environment, ui),
         Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
         Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
+        Some(Command::Key(KeyCommand::Rotate(args))) => rotate::run(&args, &config()?, environment, ui),
         Some(Command::Migrate(args)) => migrate::run(&args, &config()?, environment, ui),
         Some(Command::Doctor(args)) => {
             let config = Config::load(environment, &flags);
             block_on(async || doctor::run(&args, config, environment, ui).await)
+        }
+        Some(Command::Audit(args)) => {
+            let config = config()?;
+            block_on(async || audit::run(&args, &config, environment, ui).await)
+        }
+        Some(Command::Backup(args)) => {
+            let config = config()?;
+            block_on(async || backup::run(&args, &config, environment, ui).await)
+        }
+        Some(Command::Restore(args)) => restore::run(&args, &config()?, environment, ui),
+        Some(Command::Export(args)) => {
+            let config = config()?;
+            block_on(async || export::run(&args, &config, environment, ui).await)
+        }
+        Some(Command::Import(args)) => {
+            let config = config()?;
+            block_on(async || import::run(&args, &config, environment, ui).await)
         }
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),

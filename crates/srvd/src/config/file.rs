@@ -15,6 +15,7 @@ pub struct FileConfig {
     pub(super) shutdown_seconds: Option<u64>,
     pub(super) database: Database,
     pub(super) listen: Listen,
+    pub(super) audit: Audit,
     pub(super) log: Log,
     pub(super) spawn: Spawn,
     pub(super) secrets: BTreeMap<String, Secret>,
@@ -33,6 +34,12 @@ pub(super) struct Listen {
     pub(super) hosts: Vec<String>,
     pub(super) origins: Vec<String>,
     pub(super) connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    pub(super) rows: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

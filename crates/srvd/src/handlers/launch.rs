@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider};
-use identity_store::{Account, AccountKind, BundleId, Held, SecretRef};
+use identity_store::{Account, AccountKind, AuditEntry, BundleId, Held, SecretRef};
 use rpc_engine::Call;
 use secrecy::SecretString;
 
@@ -19,13 +19,32 @@ use crate::secrets::{Unavailable, Why};
 /// What names an account that a bundle binds.
 const SOURCE: &str = "bundle";
 
-/// `launch.resolve`.
+/// `launch.resolve`. Whatever comes of it is told in the audit log.
 pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
-    let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
+    let dry = params.dry_run.unwrap_or(false).then(|| "dry run".to_owned());
+    let asked = asked(params.bundle_id.as_deref(), params.instance_id.as_deref());
+    let resolved = resolved(&app, params).await;
+    let (given, outcome) = match &resolved {
+        Ok(launch) => (launch.accounts.iter().map(|used| used.account_id.as_str()).collect(), AuditEntry::OK),
+        Err(error) => (Vec::new(), error.kind().as_str()),
+    };
+    app.note("launch.resolve", [vec![asked.as_str()], given].concat().join(" "), outcome, dry);
+    resolved
+}
+
+/// What was asked for, in words of the audit log: nothing that is no id is written down.
+fn asked(bundle: Option<&str>, instance: Option<&str>) -> String {
+    let bundle = bundle.and_then(|id| id.parse().ok()).map(|id: BundleId| id.to_string());
+    let instance = || Some(format!("instance {}", super::instance::instance_id(instance?).ok()?));
+    bundle.or_else(instance).unwrap_or_default()
+}
+
+async fn resolved(app: &App, params: Resolve) -> Result<Launch, ApiError> {
+    let bundle = subject(app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
     let shared = app.config.shared();
     let request = request(&bundle, provider.as_ref(), &shared, params.min_ttl_ms);
-    let verdicts = verdicts(&app, &request, provider.as_ref()).await?;
+    let verdicts = verdicts(app, &request, provider.as_ref()).await?;
     let launch = launch::resolve(&verdicts, &app.registry, &request)?;
     let dry = params.dry_run.unwrap_or(false);
     let shown = |value: Value| match value {

@@ -10,7 +10,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{Candidate, Value};
 
 /// The daemon's own secrets, which no agent is ever given.
-const OURS: [&str; 2] = ["OAUTH_ENCRYPTION_KEY", "OAUTH_ENCRYPTION_KEY_FILE"];
+const OURS: [&str; 4] = [
+    "OAUTH_ENCRYPTION_KEY",
+    "OAUTH_ENCRYPTION_KEY_FILE",
+    "OAUTH_ENCRYPTION_KEYS_OLD",
+    "OAUTH_ENCRYPTION_KEYS_OLD_FILE",
+];
 /// Directories of everybody: another program's may be meant, so they are left alone unless the launch sets them.
 const SHARED_PREFIX: &str = "XDG_";
 

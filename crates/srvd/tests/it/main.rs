@@ -2,11 +2,14 @@
 
 #![cfg(test)]
 
+mod audit;
+mod backup;
 mod bundles;
 mod commands;
 mod confined;
 mod daemon;
 mod doctor;
+mod export;
 mod fake;
 mod frontend;
 mod health;
@@ -24,6 +27,7 @@ mod providers;
 mod real_clis;
 mod refusals;
 mod removal;
+mod rotation;
 mod secrets;
 mod standin;
 mod support;

@@ -133,8 +133,8 @@ async fn key(config: &Config, environment: &Environment, unseen: &mut Unseen) ->
             })
         })
         .await;
-    let keyring = loaded.as_ref().ok().cloned();
-    let loaded = loaded.map(|keyring| keyring.key_id().to_string());
+    let keyring = loaded.as_ref().ok().map(key::Keys::keyring);
+    let loaded = loaded.map(|keys| keys.key.id().to_string());
     (Key { sources, in_variable, file, file_seen: seen, loaded }, keyring)
 }
 

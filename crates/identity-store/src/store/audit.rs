@@ -1,0 +1,199 @@
+//! The audit log: writing what happened outside the store, reading, checking the chain, letting old rows go.
+
+use super::chain::{self, End, Link};
+use super::{Store, Work};
+use crate::db::{Tx, sql};
+use crate::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow, StoreError};
+
+const ALTERED: &str =
+    "it does not follow from the row before it: it was changed, or a row was removed or put in";
+
+impl Store {
+    /// Writes a row of the audit log for something that happened outside the store.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.audit_all(&[entry]).await
+    }
+
+    /// Writes several rows of the audit log in one transaction.
+    pub async fn audit_all(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let Some(newest) = entries.iter().map(|entry| entry.at).max() else { return Ok(()) };
+        let mut work = self.write(newest).await?;
+        for entry in entries {
+            work.record(entry).await?;
+        }
+        work.commit().await
+    }
+
+    /// The newest rows of the audit log, newest first, at most `limit`.
+    pub async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        let rows = self.audit_rows(AuditFilter { since: i64::MIN, limit }).await?;
+        Ok(rows.into_iter().rev().map(|row| row.entry).collect())
+    }
+
+    /// The newest rows that pass the filter, in the order in which they were written.
+    pub async fn audit_rows(&self, filter: AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            chain::LogRow,
+            &mut tx,
+            "SELECT seq, at, actor, action, subject, outcome, detail, hash FROM audit_log WHERE at >= $1
+             ORDER BY seq DESC LIMIT $2",
+            filter.since,
+            i64::from(filter.limit),
+        )?;
+        Ok(rows.into_iter().rev().map(|row| AuditRow { seq: row.0, entry: chain::entry(row).0 }).collect())
+    }
+
+    /// Follows the chain of the audit log from the first row that is kept to the last.
+    pub async fn check_audit(&self) -> Result<AuditCheck, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let check = self.follow(&mut tx).await?;
+        tx.commit().await?;
+        Ok(check)
+    }
+
+    /// Lets the oldest rows go when there are a tenth more than `keep`, so that `keep` remain, and signs where the chain
+    /// begins from then on. Gives how many went. What was wrong with them stays in the log as a row.
+    pub async fn prune_audit(&self, keep: u32, now: i64) -> Result<u64, StoreError> {
+        let mut tx = self.read().await?;
+        let (held,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM audit_log")?;
+        drop(tx);
+        if held <= i64::from(keep) + i64::from(keep / 10) {
+            return Ok(0);
+        }
+        let mut work = self.write(now).await?;
+        let (start, signed) = chain::end(&mut work.tx, self.chain(), End::Start).await?;
+        let (end, _) = chain::end(&mut work.tx, self.chain(), End::Head).await?;
+        let (last, mut link, fitting) = self.walk(&mut work.tx, start, held - i64::from(keep)).await?;
+        // Where rows are missing, counting on would miss them for ever.
+        link.count = end.count - i64::from(keep);
+        if !(signed && fitting) {
+            let broken = AuditEntry {
+                at: now,
+                actor: chain::STORE.into(),
+                action: chain::BROKEN.into(),
+                subject: String::new(),
+                outcome: AuditEntry::OK.into(),
+                detail: Some(format!("among the rows to {last}, which were let go")),
+            };
+            work.record(&broken).await?;
+        }
+        let gone = sql!(run, &mut work.tx, "DELETE FROM audit_log WHERE seq <= $1", last)?;
+        chain::sign(&mut work.tx, self.chain(), End::Start, &link).await?;
+        work.audit("audit.prune", &format!("{gone} rows to {last}")).await?;
+        work.commit().await?;
+        Ok(gone)
+    }
+
+    /// Follows the oldest `rows` rows: the number of the last of them, the place after it, and whether all fit.
+    async fn walk(&self, tx: &mut Tx, start: Link, rows: i64) -> Result<(i64, Link, bool), StoreError> {
+        let (mut last, mut link, mut fitting) = (i64::MIN, start, true);
+        let mut left = usize::try_from(rows).unwrap_or_default();
+        while left > 0 {
+            let page = chain::page(tx, last).await?;
+            if page.is_empty() {
+                break;
+            }
+            for row in page.into_iter().take(left) {
+                last = row.0;
+                left -= 1;
+                let (entry, hash) = chain::entry(row);
+                link = self.chain().after(&link, &entry);
+                if hash.as_ref() != Some(&link.hash) {
+                    fitting = false;
+                    // The row after it was chained to what stands there, whatever that is.
+                    link.hash = hash.unwrap_or_default();
+                }
+            }
+        }
+        Ok((last, link, fitting))
+    }
+
+    async fn follow(&self, tx: &mut Tx) -> Result<AuditCheck, StoreError> {
+        let mut check = AuditCheck::default();
+        let fault = |seq, reason| Some(AuditFault { seq, reason });
+        let (start, signed) = chain::end(tx, self.chain(), End::Start).await?;
+        let (head, head_signed) = chain::end(tx, self.chain(), End::Head).await?;
+        check.let_go = start.count.unsigned_abs();
+        if !signed {
+            check.fault = fault(None, "where the log begins is not signed");
+            return Ok(check);
+        }
+        let mut link = start;
+        let mut after = i64::MIN;
+        loop {
+            let rows = chain::page(tx, after).await?;
+            let Some((last, ..)) = rows.last() else { break };
+            after = *last;
+            for row in rows {
+                let seq = row.0;
+                let (entry, hash) = chain::entry(row);
+                link = self.chain().after(&link, &entry);
+                if hash.as_ref() != Some(&link.hash) {
+                    check.fault = fault(Some(seq), ALTERED);
+                    return Ok(check);
+                }
+                check.rows += 1;
+                if entry.action == chain::BEGIN || entry.action == chain::BROKEN {
+                    check.marks.push(AuditRow { seq, entry });
+                }
+            }
+        }
+        if !head_signed {
+            check.fault = fault(None, "where the log ends is not signed");
+        } else if link != head {
+            check.fault = fault(None, "the newest rows are missing");
+        }
+        Ok(check)
+    }
+}
+
+impl Work {
+    /// Writes one row of the audit log for what this use case does: ids and words, never a secret.
+    pub(crate) async fn audit(&mut self, action: &str, subject: &str) -> Result<(), StoreError> {
+        self.audit_outcome(action, subject, AuditEntry::OK).await
+    }
+
+    /// The same for something that did not end well: the outcome is a word.
+    pub(crate) async fn audit_outcome(
+        &mut self,
+        action: &str,
+        subject: &str,
+        outcome: &str,
+    ) -> Result<(), StoreError> {
+        let entry = AuditEntry {
+            at: self.now,
+            actor: self.context.actor.to_string(),
+            action: action.into(),
+            subject: subject.into(),
+            outcome: outcome.into(),
+            detail: None,
+        };
+        self.record(&entry).await
+    }
+
+    /// Writes one row after the last one. The end of the chain is signed with the commit.
+    pub(crate) async fn record(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let key = self.context.chain.clone();
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => match chain::end(&mut self.tx, &key, End::Head).await? {
+                (head, true) => head,
+                (head, false) => {
+                    // Whatever somebody did to the end is not covered up by signing what comes after it.
+                    let broken = AuditEntry {
+                        actor: chain::STORE.into(),
+                        action: chain::BROKEN.into(),
+                        subject: String::new(),
+                        detail: Some(format!("the end was not signed; it claimed {} rows", head.count)),
+                        ..entry.clone()
+                    };
+                    chain::append(&mut self.tx, &key, &head, &broken).await?
+                }
+            },
+        };
+        self.head = Some(chain::append(&mut self.tx, &key, &head, entry).await?);
+        Ok(())
+    }
+}

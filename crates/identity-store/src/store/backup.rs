@@ -1,0 +1,51 @@
+//! Copies of a `SQLite` database: making one beside a running daemon, and looking at one before it is used.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePoolOptions;
+
+use super::Store;
+use crate::StoreError;
+use crate::db::{Tx, sql, sqlite_options};
+
+impl Store {
+    /// Copies the database, as it is at one moment, into a file that is empty or not there. Writers go on meanwhile.
+    /// What is sealed stays sealed. For `PostgreSQL` there is the server's own `pg_dump`.
+    pub async fn copy_into(&self, path: &Path) -> Result<(), StoreError> {
+        let path = path
+            .to_str()
+            .ok_or(StoreError::InvalidName { field: "path", reason: "it is not valid Unicode" })?;
+        self.inner.pools.copy_into(path).await
+    }
+
+    /// Looks at every page and every row of a `SQLite` file. For `PostgreSQL`, which does that by itself, nothing is done.
+    pub async fn check_integrity(&self) -> Result<(), StoreError> {
+        let mut tx = self.read().await?;
+        if matches!(tx, Tx::Postgres(_)) {
+            return Ok(());
+        }
+        let found = sql!(all, (String,), &mut tx, "PRAGMA integrity_check(1)")?;
+        if let Some((problem,)) = found.into_iter().find(|(problem,)| problem != "ok") {
+            return Err(StoreError::corrupt("database", "", &problem));
+        }
+        let (orphans,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM pragma_foreign_key_check")?;
+        if orphans > 0 {
+            return Err(StoreError::corrupt(
+                "database",
+                "",
+                &format!("{orphans} rows name what is not there"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Folds the write-ahead log of a `SQLite` file that nobody uses into the file, whatever its schema and its keys are.
+pub async fn fold_log(path: &Path) -> Result<(), StoreError> {
+    let options = sqlite_options(path).busy_timeout(Duration::from_secs(1));
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await;
+    pool.close().await;
+    folded.map(|_| ()).map_err(StoreError::from)
+}

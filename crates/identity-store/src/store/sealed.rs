@@ -1,0 +1,97 @@
+//! Every column that holds sealed secrets. What has to look at all secrets goes through this list.
+
+/// A column of boxes, each bound to its table, its column, its row's id and its row's generation.
+pub(crate) struct SealedColumn {
+    /// The table.
+    pub(crate) table: &'static str,
+    /// The column.
+    pub(crate) column: &'static str,
+    /// Rows after the id `$2` whose box names another key than `$1`: id, box and generation, at most `$3`, by id.
+    pub(crate) foreign: &'static str,
+    /// Puts the box `$2` in place of the box `$3`, in the row `$1` of generation `$4`.
+    pub(crate) replace: &'static str,
+    /// How many boxes name the key `$1`.
+    pub(crate) count: &'static str,
+}
+
+/// Makes the statements for one column. Bytes 2 to 9 of a box are its key's id.
+macro_rules! sealed {
+    (table $table:literal, id $id:literal, column $column:literal, generation $generation:literal) => {
+        SealedColumn {
+            table: $table,
+            column: $column,
+            foreign: concat!(
+                "SELECT ",
+                $id,
+                ", ",
+                $column,
+                ", ",
+                $generation,
+                " FROM ",
+                $table,
+                " WHERE ",
+                $column,
+                " IS NOT NULL AND substr(",
+                $column,
+                ", 2, 8) <> $1 AND ",
+                $id,
+                " > $2 ORDER BY ",
+                $id,
+                " LIMIT $3"
+            ),
+            replace: concat!(
+                "UPDATE ",
+                $table,
+                " SET ",
+                $column,
+                " = $2 WHERE ",
+                $id,
+                " = $1 AND ",
+                $column,
+                " = $3 AND ",
+                $generation,
+                " = $4"
+            ),
+            count: concat!("SELECT count(*) FROM ", $table, " WHERE substr(", $column, ", 2, 8) = $1"),
+        }
+    };
+}
+
+/// The columns, one line each.
+pub(crate) const SEALED: &[SealedColumn] = &[
+    sealed!(table "accounts", id "id", column "sealed_secret", generation "generation"),
+    sealed!(table "account_tokens", id "account_id", column "sealed_access", generation "generation"),
+    sealed!(table "account_tokens", id "account_id", column "sealed_refresh", generation "generation"),
+    sealed!(table "account_tokens", id "account_id", column "sealed_id", generation "generation"),
+    sealed!(table "audit_chain", id "id", column "sealed_key", generation "generation"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A sealed column's name begins with `sealed_` and its line in a migration with that name.
+    #[test]
+    fn every_sealed_column_is_listed() {
+        let mut found = BTreeSet::new();
+        for entry in
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite")).unwrap()
+        {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let mut table = "";
+            for line in text.lines().map(str::trim) {
+                if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+                    table = rest.split(' ').next().unwrap_or_default();
+                }
+                let added = line.split("ADD COLUMN ").nth(1).unwrap_or(line);
+                if let Some(column) = added.split(' ').next().filter(|word| word.starts_with("sealed_")) {
+                    found.insert(format!("{table}.{column}"));
+                }
+            }
+        }
+        let listed = SEALED.iter().map(|sealed| format!("{}.{}", sealed.table, sealed.column));
+        assert_eq!(listed.collect::<BTreeSet<_>>(), found);
+    }
+}

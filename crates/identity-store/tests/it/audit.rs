@@ -1,0 +1,240 @@
+use identity_store::{AuditEntry, AuditFault, AuditFilter, Key, Keyring, Store};
+use tokio::task::JoinSet;
+
+use crate::harness::{Fixture, NOW, keyring, on_both, refusal};
+
+on_both![
+    rows_are_written_and_read,
+    who_did_it_is_said,
+    a_chain_that_nobody_touched_holds,
+    a_refused_write_leaves_no_row,
+    whatever_is_done_to_a_row_is_found,
+    cutting_the_end_off_is_found_and_not_covered_up,
+    old_rows_go_and_the_rest_holds,
+    a_chain_without_its_key_is_begun_anew_and_says_so,
+    two_daemons_write_one_chain,
+    it_holds_across_a_change_of_the_key,
+];
+
+fn entry(action: &str, detail: Option<&str>) -> AuditEntry {
+    AuditEntry {
+        at: NOW,
+        actor: "uid 1000".into(),
+        action: action.into(),
+        subject: "b1".into(),
+        outcome: "no_credential".into(),
+        detail: detail.map(Into::into),
+    }
+}
+
+async fn rows_are_written_and_read(f: Fixture) {
+    f.store.audit(entry("launch", None)).await.unwrap();
+    f.store.audit(AuditEntry { at: NOW - 5, ..entry("refuse", Some("ambient")) }).await.unwrap();
+    let log = f.store.audit_log(2).await.unwrap();
+    assert_eq!(log, [AuditEntry { at: NOW - 5, ..entry("refuse", Some("ambient")) }, entry("launch", None)]);
+    f.store.audit_all(&[]).await.unwrap();
+    f.store.audit_all(&[entry("one", None), entry("two", None)]).await.unwrap();
+    let rows = f.store.audit_rows(AuditFilter { since: NOW, limit: 3 }).await.unwrap();
+    let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
+    assert_eq!(actions, ["launch", "one", "two"]);
+    assert!(rows.is_sorted_by_key(|row| row.seq));
+}
+
+async fn who_did_it_is_said(f: Fixture) {
+    f.bundle("One").await;
+    let client = f.store.acting_as("client 7");
+    client.delete_bundle(&crate::harness::bundle_id("one"), NOW).await.unwrap();
+    let log = f.store.audit_log(2).await.unwrap();
+    let said: Vec<_> = log.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();
+    assert_eq!(said, [("client 7", "bundle.delete"), ("srvd", "bundle.create")]);
+}
+
+/// The number of rows that hold together, and what is wrong.
+async fn checked(store: &Store) -> (u64, u64, Option<AuditFault>) {
+    let check = store.check_audit().await.unwrap();
+    (check.rows, check.let_go, check.fault)
+}
+
+async fn fill(store: &Store, rows: u32) {
+    for number in 0..rows {
+        store.audit(entry(&format!("a{number}"), None)).await.unwrap();
+    }
+}
+
+async fn a_chain_that_nobody_touched_holds(f: Fixture) {
+    assert_eq!(checked(&f.store).await, (1, 0, None));
+    let many: Vec<_> = (0..2_100).map(|number| entry(&format!("a{number}"), Some("x"))).collect();
+    f.store.audit_all(&many).await.unwrap();
+    f.bundle("One").await;
+    f.login("one", "a@x").await;
+    assert_eq!(checked(&f.store).await, (1 + 2_100 + 2, 0, None));
+    f.store.close().await;
+    let store = f.place.open(keyring("one")).await.unwrap();
+    let check = store.check_audit().await.unwrap();
+    assert_eq!((check.rows, check.marks.len(), check.fault), (2_103, 1, None));
+    store.close().await;
+}
+
+async fn a_refused_write_leaves_no_row(f: Fixture) {
+    f.bundle("One").await;
+    let before = checked(&f.store).await;
+    let new = identity_store::NewBundle {
+        id: crate::harness::bundle_id("two"),
+        name: "One".into(),
+        description: String::new(),
+    };
+    assert_eq!(refusal(f.store.create_bundle(new, NOW).await).0, "conflict");
+    assert_eq!(checked(&f.store).await, before);
+    fill(&f.store, 1).await;
+    assert_eq!(checked(&f.store).await.2, None);
+}
+
+async fn whatever_is_done_to_a_row_is_found(f: Fixture) {
+    fill(&f.store, 6).await;
+    let seqs = f.place.texts("SELECT CAST(seq AS text) FROM audit_log ORDER BY seq").await;
+    let seq = |at: usize| seqs[at].parse::<i64>().unwrap();
+    f.place.execute("CREATE TABLE kept AS SELECT * FROM audit_log").await;
+    let columns = "seq, at, actor, action, subject, detail, outcome, hash";
+    let forged = match f.place.kind {
+        identity_store::DatabaseKind::Sqlite => "",
+        identity_store::DatabaseKind::Postgres => "OVERRIDING SYSTEM VALUE",
+    };
+    let restore = format!(
+        "DELETE FROM audit_log; INSERT INTO audit_log ({columns}) {forged} SELECT {columns} FROM kept"
+    );
+    for (done, found) in [
+        (format!("UPDATE audit_log SET actor = 'me' WHERE seq = {}", seq(2)), 2),
+        (format!("UPDATE audit_log SET at = at + 1 WHERE seq = {}", seq(1)), 1),
+        (format!("UPDATE audit_log SET outcome = 'ok' WHERE seq = {}", seq(4)), 4),
+        (format!("UPDATE audit_log SET detail = '' WHERE seq = {}", seq(4)), 4),
+        (format!("UPDATE audit_log SET hash = NULL WHERE seq = {}", seq(6)), 6),
+        (format!("DELETE FROM audit_log WHERE seq = {}", seq(3)), 4),
+        (format!("DELETE FROM audit_log WHERE seq <= {}", seq(1)), 2),
+        (
+            format!(
+                "UPDATE audit_log SET seq = -1 WHERE seq = {0}; UPDATE audit_log SET seq = {0} WHERE seq = {1};
+                 UPDATE audit_log SET seq = {1} WHERE seq = -1",
+                seq(2),
+                seq(3)
+            ),
+            2,
+        ),
+    ] {
+        // A number that the server gives can be put in, not changed.
+        let done = match f.place.kind {
+            identity_store::DatabaseKind::Postgres if done.contains("SET seq") => format!(
+                "DELETE FROM audit_log WHERE seq IN ({0}, {1});
+                 INSERT INTO audit_log ({columns}) {forged} SELECT CASE seq WHEN {0} THEN {1} ELSE {0} END, at, actor,
+                     action, subject, detail, outcome, hash FROM kept WHERE seq IN ({0}, {1})",
+                seq(2),
+                seq(3)
+            ),
+            _ => done,
+        };
+        f.place.execute(&done).await;
+        let (_, _, fault) = checked(&f.store).await;
+        assert_eq!(fault.and_then(|fault| fault.seq), Some(seq(found)), "{done}");
+        f.place.execute(&restore).await;
+        assert_eq!(checked(&f.store).await, (7, 0, None), "{done}");
+    }
+}
+
+async fn cutting_the_end_off_is_found_and_not_covered_up(f: Fixture) {
+    fill(&f.store, 5).await;
+    let last = "DELETE FROM audit_log WHERE seq = (SELECT max(seq) FROM audit_log)";
+    f.place.execute(last).await;
+    let fault = |seq, reason| Some(AuditFault { seq, reason });
+    assert_eq!(checked(&f.store).await, (5, 0, fault(None, "the newest rows are missing")));
+
+    // Put right by hand: the end fits, but nobody without the key can sign it.
+    f.place
+        .execute(
+            "UPDATE audit_chain SET head_count = head_count - 1,
+             head_hash = (SELECT hash FROM audit_log ORDER BY seq DESC LIMIT 1)",
+        )
+        .await;
+    assert_eq!(checked(&f.store).await, (5, 0, fault(None, "where the log ends is not signed")));
+    fill(&f.store, 1).await;
+    let check = f.store.check_audit().await.unwrap();
+    let marks: Vec<_> = check.marks.iter().map(|row| row.entry.action.as_str()).collect();
+    assert_eq!((check.rows, check.fault), (7, None));
+    assert_eq!(marks, ["audit.begin", "audit.broken"]);
+
+    // Left as it is, what is written next does not fit.
+    f.place.execute(last).await;
+    fill(&f.store, 1).await;
+    let (rows, _, found) = checked(&f.store).await;
+    assert!(rows == 6 && found.is_some_and(|fault| fault.seq.is_some()));
+
+    // Letting the place go does not make it good.
+    fill(&f.store, 1).await;
+    f.store.prune_audit(1, NOW).await.unwrap();
+    let check = f.store.check_audit().await.unwrap();
+    let marks: Vec<_> = check.marks.iter().map(|row| row.entry.detail.clone().unwrap()).collect();
+    assert_eq!((check.rows, check.fault), (3, None));
+    assert!(marks.len() == 1 && marks[0].starts_with("among the rows to "), "{marks:?}");
+}
+
+async fn old_rows_go_and_the_rest_holds(f: Fixture) {
+    fill(&f.store, 20).await;
+    assert_eq!(f.store.prune_audit(21, NOW).await.unwrap(), 0);
+    assert_eq!(f.store.prune_audit(8, NOW).await.unwrap(), 13);
+    assert_eq!(checked(&f.store).await, (9, 13, None));
+    let first = f.store.audit_rows(AuditFilter { since: 0, limit: 100 }).await.unwrap();
+    assert_eq!((first[0].entry.action.as_str(), first[8].entry.action.as_str()), ("a12", "audit.prune"));
+    fill(&f.store, 3).await;
+    assert_eq!(f.store.prune_audit(5, NOW).await.unwrap(), 7);
+    assert_eq!(checked(&f.store).await, (6, 20, None));
+    // A row that is let go by hand is missed.
+    f.place.execute("DELETE FROM audit_log WHERE seq = (SELECT min(seq) FROM audit_log)").await;
+    assert!(checked(&f.store).await.2.is_some_and(|fault| fault.seq.is_some()));
+    f.place.execute("UPDATE audit_chain SET start_count = start_count + 1").await;
+    let fault = AuditFault { seq: None, reason: "where the log begins is not signed" };
+    assert_eq!(checked(&f.store).await.2, Some(fault));
+}
+
+async fn a_chain_without_its_key_is_begun_anew_and_says_so(f: Fixture) {
+    fill(&f.store, 3).await;
+    f.store.close().await;
+    let sealed = match f.place.kind {
+        identity_store::DatabaseKind::Sqlite => "X'01'",
+        identity_store::DatabaseKind::Postgres => "'\\x01'",
+    };
+    for done in [format!("UPDATE audit_chain SET sealed_key = {sealed}"), "DELETE FROM audit_chain".into()] {
+        f.place.execute(&done).await;
+        let store = f.place.open(keyring("one")).await.unwrap();
+        fill(&store, 1).await;
+        let check = store.check_audit().await.unwrap();
+        assert_eq!(check.fault, None, "{done}");
+        assert!(check.marks.len() > 1, "{done}");
+        store.close().await;
+    }
+}
+
+async fn two_daemons_write_one_chain(f: Fixture) {
+    let mut tasks = JoinSet::new();
+    for daemon in 0..3 {
+        let store = f.place.open(keyring("one")).await.unwrap().acting_as(format!("daemon {daemon}"));
+        tasks.spawn(async move {
+            fill(&store, 20).await;
+            store.close().await;
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(checked(&f.store).await, (61, 0, None));
+}
+
+async fn it_holds_across_a_change_of_the_key(f: Fixture) {
+    fill(&f.store, 3).await;
+    f.store.close().await;
+    let old = Key::parse(format!("{:-<40}", "one").as_bytes()).unwrap();
+    let new = Key::parse(format!("{:-<40}", "two").as_bytes()).unwrap();
+    let store = f.place.open(Keyring::with_old(new.clone(), vec![old])).await.unwrap();
+    store.rotate(NOW, |_| ()).await.unwrap();
+    store.close().await;
+    let store = f.place.open(Keyring::from_key(new)).await.unwrap();
+    let check = store.check_audit().await.unwrap();
+    // The beginning, three rows, and the retired key's.
+    assert_eq!((check.rows, check.marks.len(), check.fault), (5, 1, None));
+    store.close().await;
+}

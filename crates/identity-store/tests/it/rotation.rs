@@ -1,0 +1,107 @@
+use identity_store::{AccountId, Keyring, Rotation, SecretError, Store, Target, Unopened};
+use secrecy::ExposeSecret as _;
+
+use crate::harness::{Fixture, NOW, api_key, key, keyring, on_both, provider};
+
+on_both![
+    every_secret_moves_to_the_new_key,
+    a_secret_that_does_not_open_keeps_its_key,
+    others_write_meanwhile
+];
+
+/// More than two batches.
+const SECRETS: usize = 230;
+
+async fn fill(f: &Fixture, secrets: usize) -> Vec<AccountId> {
+    let bundle = f.bundle("One").await.id;
+    let mut accounts = Vec::new();
+    for number in 0..secrets {
+        let mut save = api_key(Target::Existing(bundle.clone()), &format!("sk-{number}"));
+        save.provider = provider(&format!("p{number}"));
+        accounts.push(f.store.save_api_key(save).await.unwrap().account);
+    }
+    accounts
+}
+
+async fn assert_opens(store: &Store, accounts: &[AccountId]) {
+    for (number, account) in accounts.iter().enumerate() {
+        assert_eq!(store.open_secret(account).await.unwrap().expose_secret(), format!("sk-{number}"));
+    }
+}
+
+async fn every_secret_moves_to_the_new_key(f: Fixture) {
+    let accounts = fill(&f, SECRETS).await;
+    let untouched = f.store.rotate(NOW, |_| panic!("there is nothing to do")).await.unwrap();
+    assert_eq!(untouched, Rotation::default());
+    f.store.close().await;
+
+    let both = Keyring::with_old(key("two"), vec![key("one"), key("two"), key("one")]);
+    assert_eq!(both.old_key_ids(), [keyring("one").key_id()]);
+    let store = f.place.open(both).await.unwrap();
+    let mut steps = Vec::new();
+    let rotation = store.rotate(NOW, |done| steps.push(done)).await.unwrap();
+    // The last one is the key of the audit log's chain.
+    assert_eq!(steps, [100, 200, 230, 231]);
+    let expected = Rotation { resealed: 231, retired: vec![keyring("one").key_id()], ..Rotation::default() };
+    assert_eq!(rotation, expected);
+    store.compact().await.unwrap();
+    store.close().await;
+
+    assert!(f.place.open(keyring("one")).await.is_err());
+    let store = f.place.open(keyring("two")).await.unwrap();
+    assert_opens(&store, &accounts).await;
+    let states: Vec<_> = store.keys().await.unwrap().into_iter().map(|key| (key.id, key.state)).collect();
+    assert!(states.contains(&(keyring("one").key_id(), "retired".to_owned())), "{states:?}");
+    assert!(states.contains(&(keyring("two").key_id(), "active".to_owned())), "{states:?}");
+    store.close().await;
+}
+
+async fn a_secret_that_does_not_open_keeps_its_key(f: Fixture) {
+    let accounts = fill(&f, 2).await;
+    f.store.close().await;
+    f.place
+        .execute(&format!("UPDATE accounts SET generation = generation + 1 WHERE id = '{}'", accounts[1]))
+        .await;
+    let both = || Keyring::with_old(key("two"), vec![key("one")]);
+    let store = f.place.open(both()).await.unwrap();
+    let one = keyring("one").key_id();
+    let unopened =
+        vec![Unopened { table: "accounts", row: accounts[1].to_string(), reason: SecretError::Mismatch }];
+    let expected = Rotation { resealed: 2, unopened: unopened.clone(), retired: vec![], needed: vec![one] };
+    assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), expected);
+    // Once more finds the same and changes nothing; without the account the key goes.
+    let again = Rotation { resealed: 0, ..expected };
+    assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), again);
+    store.delete_account(&accounts[1], NOW).await.unwrap();
+    let done = Rotation { retired: vec![one], ..Rotation::default() };
+    assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), done);
+    assert_opens(&store, &accounts[..1]).await;
+    store.close().await;
+}
+
+/// A key that is replaced while it is being sealed anew keeps its newer value.
+async fn others_write_meanwhile(f: Fixture) {
+    let accounts = fill(&f, 120).await;
+    f.store.close().await;
+    let both = || Keyring::with_old(key("two"), vec![key("one")]);
+    let (one, other) = (f.place.open(both()).await.unwrap(), f.place.open(both()).await.unwrap());
+    let bundle = crate::harness::bundle_id("one");
+    let writer = tokio::spawn(async move {
+        for number in 0..40 {
+            let mut save = api_key(Target::Existing(bundle.clone()), &format!("sk-new-{number}"));
+            save.provider = provider(&format!("p{number}"));
+            other.save_api_key(save).await.unwrap();
+        }
+        other.close().await;
+    });
+    let rotation = one.rotate(NOW, |_| ()).await.unwrap();
+    writer.await.unwrap();
+    assert_eq!(rotation.retired, [keyring("one").key_id()]);
+    one.close().await;
+    let store = f.place.open(keyring("two")).await.unwrap();
+    for (number, account) in accounts.iter().enumerate() {
+        let expected = if number < 40 { format!("sk-new-{number}") } else { format!("sk-{number}") };
+        assert_eq!(store.open_secret(account).await.unwrap().expose_secret(), expected);
+    }
+    store.close().await;
+}

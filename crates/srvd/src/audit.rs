@@ -1,0 +1,204 @@
+//! The audit log of what is only read: a launch must not wait for a disk, so its row is queued and written by one task.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use identity_store::{AuditEntry, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::now;
+use crate::error::with_causes;
+
+/// Rows that wait for the database; more are counted and not kept.
+const QUEUE: usize = 4096;
+
+/// Rows that are written in one transaction.
+const BATCH: usize = 256;
+
+/// The waits between two tries while the database refuses rows: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest wait at the end for rows that are still queued.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The action of the row that says that rows are missing.
+const LOST: &str = "audit.lost";
+
+/// Takes rows without waiting. Cheap to clone.
+#[derive(Clone)]
+pub struct Auditor {
+    queue: mpsc::Sender<AuditEntry>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The task that writes the rows.
+pub struct Recorder {
+    task: JoinHandle<()>,
+    finish: CancellationToken,
+}
+
+impl Auditor {
+    /// Starts the task that writes to the store; the other half ends it.
+    pub fn start(store: Store) -> (Self, Recorder) {
+        Self::with_room(store, QUEUE)
+    }
+
+    fn with_room(store: Store, room: usize) -> (Self, Recorder) {
+        let (queue, rows) = mpsc::channel(room);
+        let lost = Arc::new(AtomicU64::new(0));
+        let finish = CancellationToken::new();
+        let writer = Writer { store, rows, lost: Arc::clone(&lost), finish: finish.clone() };
+        (Self { queue, lost }, Recorder { task: tokio::spawn(writer.run()), finish })
+    }
+
+    /// Has the row written soon. One that finds no place is counted, and the log says how many there were.
+    pub fn note(&self, entry: AuditEntry) {
+        if self.queue.try_send(entry).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Recorder {
+    /// Writes what is queued and ends. Rows that come later are lost.
+    pub async fn finish(mut self) {
+        self.finish.cancel();
+        if tokio::time::timeout(PATIENCE, &mut self.task).await.is_err() {
+            tracing::error!("the last rows of the audit log could not be written in time");
+            self.task.abort();
+        }
+    }
+}
+
+struct Writer {
+    store: Store,
+    rows: mpsc::Receiver<AuditEntry>,
+    lost: Arc<AtomicU64>,
+    finish: CancellationToken,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.rows.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                // What is queued is still given out; after that there is nothing.
+                () = self.finish.cancelled(), if !self.rows.is_closed() => {
+                    self.rows.close();
+                    continue;
+                }
+            }
+            self.write(&mut batch).await;
+        }
+    }
+
+    /// Writes a batch, as often as it takes; at the end once more.
+    async fn write(&self, batch: &mut Vec<AuditEntry>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let lost = self.lost.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                batch.push(missing(lost));
+            }
+            match self.store.audit_all(batch).await {
+                Ok(()) => return batch.clear(),
+                Err(error) => {
+                    if lost > 0 {
+                        batch.pop();
+                        self.lost.fetch_add(lost, Ordering::Relaxed);
+                    }
+                    tracing::error!(
+                        error = with_causes(&error),
+                        rows = batch.len(),
+                        "rows of the audit log could not be written"
+                    );
+                }
+            }
+            if self.finish.is_cancelled() {
+                return batch.clear();
+            }
+            // Whatever ends the wait, the rows get one more try.
+            let _ = tokio::time::timeout(pause, self.finish.cancelled()).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn missing(rows: u64) -> AuditEntry {
+    AuditEntry {
+        at: now(),
+        actor: "srvd".into(),
+        action: LOST.into(),
+        subject: String::new(),
+        outcome: "failed".into(),
+        detail: Some(format!("{rows} rows found no place in the queue")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use identity_store::{DatabaseUrl, Key, Keyring, StoreOptions};
+
+    use super::*;
+
+    fn row(number: usize) -> AuditEntry {
+        AuditEntry {
+            at: 1,
+            actor: "client".into(),
+            action: format!("a{number}"),
+            subject: String::new(),
+            outcome: "ok".into(),
+            detail: None,
+        }
+    }
+
+    async fn store(dir: &std::path::Path) -> Store {
+        let key = Key::parse(b"a-key-for-the-test-of-40-bytes-or-so-...").unwrap();
+        let options = StoreOptions::new(DatabaseUrl::sqlite(dir.join("srvd.db")), Arc::new(|_| {}), 1);
+        Store::open(options, Keyring::from_key(key)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_at_the_end_is_written_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path()).await;
+        let (auditor, recorder) = Auditor::start(store.clone());
+        for number in 0..600 {
+            auditor.note(row(number));
+        }
+        recorder.finish().await;
+        let actions: Vec<_> =
+            store.audit_log(600).await.unwrap().into_iter().rev().map(|row| row.action).collect();
+        assert_eq!(actions, (0..600).map(|number| format!("a{number}")).collect::<Vec<_>>());
+        auditor.note(row(600));
+        assert_eq!(store.check_audit().await.unwrap().rows, 601);
+        store.close().await;
+    }
+
+    /// On one thread the writer runs only when the test waits, so the queue is full by then.
+    #[tokio::test]
+    async fn rows_that_find_no_place_are_counted_in_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path()).await;
+        let (auditor, recorder) = Auditor::with_room(store.clone(), 4);
+        for number in 0..10 {
+            auditor.note(row(number));
+        }
+        recorder.finish().await;
+        let log = store.audit_log(5).await.unwrap();
+        let said: Vec<_> = log.iter().rev().map(|row| (row.action.as_str(), row.detail.as_deref())).collect();
+        let lost = ("audit.lost", Some("6 rows found no place in the queue"));
+        assert_eq!(said, [("a0", None), ("a1", None), ("a2", None), ("a3", None), lost]);
+        store.close().await;
+    }
+}

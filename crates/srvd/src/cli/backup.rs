@@ -1,0 +1,239 @@
+//! `srvd backup`: a copy of the database in one file, with a last line that says what it is.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use blake2::{Blake2b256, Digest as _};
+use identity_store::{AuditEntry, DatabaseKind, Store};
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, code};
+use super::ui::Ui;
+use crate::app::now;
+use crate::boot::{self, BootError};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::private;
+
+/// The longest last line.
+const LONGEST_LINE: u64 = 16 * 1024;
+
+/// `srvd backup`.
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    /// The file to make; one that is there is never overwritten
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// The last line of a backup; the bytes before it are a `SQLite` database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Manifest {
+    /// The version of this line.
+    pub(super) srvd_backup: u32,
+    /// When it was made, in unix milliseconds.
+    pub(super) created_at: i64,
+    /// The schema of the database.
+    pub(super) schema: i64,
+    /// The names of the keys that its secrets may need.
+    pub(super) key_ids: Vec<String>,
+    /// The length of the database.
+    pub(super) bytes: u64,
+    /// The BLAKE2b-256 of the database, in hex digits.
+    pub(super) blake2b: String,
+}
+
+/// Copies beside a daemon that may be running.
+pub(super) async fn run(
+    args: &BackupArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    super::serve::keep_memory_private()?;
+    local_only(config, "pg_dump --format=custom --file=FILE DATABASE")?;
+    if args.file.symlink_metadata().is_ok() {
+        return Err(exists(&args.file));
+    }
+    let store = boot::beside(config, environment).await?;
+    let part = part_of(&args.file);
+    let made = make(&store, &part, &args.file).await;
+    store.close().await;
+    let manifest = made.inspect_err(|_| {
+        // The error that counts is the first one; half a backup is of no use to anybody.
+        let _ = std::fs::remove_file(&part);
+    })?;
+    ui.result(&args.file.display().to_string())?;
+    ui.note(&format!(
+        "{} bytes. It can be used only with the key {}, which is not in it: keep a copy of the key elsewhere.",
+        manifest.bytes,
+        manifest.key_ids.join(" and ")
+    ));
+    Ok(())
+}
+
+/// The server's own tools copy a server's database.
+pub(super) fn local_only(config: &Config, tool: &str) -> Result<(), Failure> {
+    match config.database.kind() {
+        DatabaseKind::Sqlite => Ok(()),
+        DatabaseKind::Postgres => {
+            Err(Failure::new(code::CONFIG, "a PostgreSQL database is copied with its own tools")
+                .hint(format!("use: {tool}")))
+        }
+    }
+}
+
+async fn make(store: &Store, part: &Path, file: &Path) -> Result<Manifest, Failure> {
+    let cannot = |error: io::Error| {
+        Failure::new(code::CANNOT_CREATE, format!("cannot create {}: {error}", file.display()))
+    };
+    // Made here, so that it is closed to others from its first moment; the database fills it.
+    drop(private::new_file(part, 0o600).map_err(cannot)?);
+    store.copy_into(part).await.map_err(BootError::from)?;
+    let schema = store.schema_version().await.map_err(BootError::from)?;
+    let keys = store.keys().await.map_err(BootError::from)?;
+    let mut copy = File::options().read(true).write(true).open(part).map_err(cannot)?;
+    let (bytes, blake2b) = digest(&mut copy, &mut io::sink()).map_err(cannot)?;
+    let needed = keys.into_iter().filter(|key| key.state != "retired");
+    let manifest = Manifest {
+        srvd_backup: 1,
+        created_at: now(),
+        schema,
+        key_ids: needed.map(|key| key.id.to_string()).collect(),
+        bytes,
+        blake2b,
+    };
+    append(&mut copy, &manifest).map_err(cannot)?;
+    let told = AuditEntry {
+        at: now(),
+        actor: "cli".into(),
+        action: "backup".into(),
+        subject: String::new(),
+        outcome: AuditEntry::OK.into(),
+        detail: Some(format!("{bytes} bytes")),
+    };
+    store.audit(told).await.map_err(BootError::from)?;
+    publish(part, file).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(file),
+        _ => cannot(error),
+    })?;
+    Ok(manifest)
+}
+
+fn exists(file: &Path) -> Failure {
+    Failure::new(code::CANNOT_CREATE, format!("{} exists already and is not overwritten", file.display()))
+}
+
+fn part_of(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
+    file.with_file_name(name)
+}
+
+/// Reads to the end, hands on what it reads, and gives its length and BLAKE2b-256.
+pub(super) fn digest(from: &mut impl io::Read, to: &mut impl io::Write) -> io::Result<(u64, String)> {
+    let mut hash = Blake2b256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut length = 0;
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hash.update(&buffer[..count]);
+        to.write_all(&buffer[..count])?;
+        length += count as u64;
+    }
+    let mut digits = String::with_capacity(64);
+    for byte in hash.finalize() {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    Ok((length, digits))
+}
+
+fn append(copy: &mut File, manifest: &Manifest) -> io::Result<()> {
+    let line = serde_json::to_string(manifest)?;
+    copy.seek(SeekFrom::End(0))?;
+    write!(copy, "\n{line}\n")?;
+    copy.sync_all()
+}
+
+/// Gives the finished file its name, unless something has taken it meanwhile.
+fn publish(part: &Path, file: &Path) -> io::Result<()> {
+    match std::fs::hard_link(part, file) {
+        Ok(()) => std::fs::remove_file(part)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        // Not every file system has second names, such as that of a memory stick.
+        Err(_) if file.symlink_metadata().is_ok() => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => std::fs::rename(part, file)?,
+    }
+    private::sync_directory(file)
+}
+
+/// Reads a backup's last line. `None` when it is no backup, or one that was cut off.
+pub(super) fn manifest_of(file: &mut File) -> io::Result<Option<Manifest>> {
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(LONGEST_LINE);
+    file.seek(SeekFrom::Start(start))?;
+    let mut end = Vec::new();
+    file.take(LONGEST_LINE).read_to_end(&mut end)?;
+    file.rewind()?;
+    let line = end.strip_suffix(b"\n").and_then(|rest| rest.rsplit(|byte| *byte == b'\n').next());
+    let parsed: Option<Manifest> = line.and_then(|line| serde_json::from_slice(line).ok());
+    let whole = |found: &Manifest| {
+        line.is_some_and(|line| found.bytes.checked_add(line.len() as u64 + 2) == Some(length))
+    };
+    Ok(parsed.filter(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_what_a_backup_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b");
+        let manifest = Manifest {
+            srvd_backup: 1,
+            created_at: 5,
+            schema: 4,
+            key_ids: vec!["05d0dd0ac3a1fddf".into()],
+            bytes: 7,
+            blake2b: "ab".into(),
+        };
+        let check = |content: &[u8], expect: Option<&Manifest>| {
+            std::fs::write(&path, content).unwrap();
+            let mut file = File::open(&path).unwrap();
+            assert_eq!(manifest_of(&mut file).unwrap().as_ref(), expect);
+            assert_eq!(file.stream_position().unwrap(), 0);
+        };
+        let line = serde_json::to_string(&manifest).unwrap();
+        let whole = format!("da\nta\n!\n{line}\n");
+        check(whole.as_bytes(), Some(&manifest));
+        check(&whole.as_bytes()[..whole.len() - 1], None);
+        check(format!("data!\n{line}\n").as_bytes(), None);
+        check(format!("{whole}\n").as_bytes(), None);
+        check(b"", None);
+        check(b"\n", None);
+        check(&vec![b'x'; 40_000], None);
+    }
+
+    #[test]
+    fn what_is_there_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (part, file) = (dir.path().join("p"), dir.path().join("f"));
+        std::fs::write(&part, "new").unwrap();
+        publish(&part, &file).unwrap();
+        assert!(!part.exists());
+        std::fs::write(&part, "newer").unwrap();
+        assert_eq!(publish(&part, &file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+    }
+}

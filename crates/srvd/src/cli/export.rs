@@ -1,0 +1,113 @@
+//! `srvd export`: a bundle in a file that a passphrase opens.
+//!
+//! It reads the database itself, because no method of the daemon gives a secret out. Nothing but a row of the audit log
+//! is written, so it runs beside a daemon too.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use identity_store::{BundleId, LeftOut, Store};
+
+use super::failure::{Failure, code};
+use super::passphrase::{self, PassphraseArgs};
+use super::portable;
+use super::ui::{Ui, plain_line};
+use crate::app::now;
+use crate::boot::{self, BootError};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::private;
+
+/// `srvd export`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArgs {
+    /// The bundle, by name or id
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: String,
+    /// The file to make; one that is there is never overwritten [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Asks for the passphrase before it opens anything.
+pub(super) async fn run(
+    args: &ExportArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    super::serve::keep_memory_private()?;
+    if args.output.is_none() && io::stdout().is_terminal() {
+        return Err(Failure::new(code::USAGE, "the export is not text, so it is not written to a terminal")
+            .hint("name a file: srvd export --bundle BUNDLE --output FILE"));
+    }
+    if let Some(file) = args.output.as_ref().filter(|file| file.symlink_metadata().is_ok()) {
+        return Err(exists(file));
+    }
+    let passphrase = passphrase::chosen(&args.passphrase, ui).await?;
+    let store = boot::beside(config, environment).await?;
+    let exported = export(&store.acting_as("cli"), &args.bundle).await;
+    store.close().await;
+    let (bundle, left_out) = exported?;
+    let sealed = portable::seal(&bundle, &left_out, passphrase)
+        .map_err(|error| Failure::new(code::BUG, format!("the export cannot be encrypted: {error}")))?;
+    match &args.output {
+        None => ui.print(&sealed)?,
+        Some(file) => {
+            write_new(file, &sealed)?;
+            ui.result(&file.display().to_string())?;
+        }
+    }
+    let count = bundle.accounts.len();
+    ui.note(&format!("{count} accounts of the bundle \"{}\" were exported.", plain_line(&bundle.name)));
+    say_left_out(&left_out, ui);
+    Ok(())
+}
+
+async fn export(
+    store: &Store,
+    wanted: &str,
+) -> Result<(identity_store::PortableBundle, Vec<LeftOut>), Failure> {
+    let bundles = store.bundles().await.map_err(BootError::from)?;
+    let by_id = bundles.iter().find(|bundle| bundle.id.as_str() == wanted);
+    let by_name = || bundles.iter().find(|bundle| bundle.name.to_lowercase() == wanted.to_lowercase());
+    let found = by_id.or_else(by_name).filter(|bundle| bundle.id != BundleId::blank());
+    let found = found.ok_or_else(|| {
+        Failure::new(code::FAILED, format!("no bundle has the id or the name \"{}\"", plain_line(wanted)))
+            .hint("see them with: srvd bundles")
+    })?;
+    Ok(store.export_bundle(&found.id, now()).await.map_err(BootError::from)?)
+}
+
+/// A grant that is renewed by being used cannot live in two places, and what refers to this machine means nothing there.
+pub(super) fn say_left_out(left_out: &[LeftOut], ui: &Ui) {
+    for account in left_out {
+        let whose = account.email.as_deref().unwrap_or(&account.name);
+        let next = if account.is_login { "log in again" } else { "set it up again" };
+        ui.note(&format!(
+            "Not in the export: {} ({}); {next} on the other side.",
+            account.provider,
+            plain_line(whose)
+        ));
+    }
+}
+
+fn exists(file: &Path) -> Failure {
+    Failure::new(code::CANNOT_CREATE, format!("{} exists already and is not overwritten", file.display()))
+}
+
+fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let written = private::new_file(path, 0o600).and_then(|mut file| {
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.inspect_err(|_| {
+            // The error that counts is the first one; half a file is of no use to anybody.
+            let _ = std::fs::remove_file(path);
+        })
+    });
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => Failure::new(code::CANNOT_CREATE, format!("cannot write {}: {error}", path.display())),
+    })
+}

@@ -1,0 +1,76 @@
+//! `srvd import`: a bundle from another database.
+//!
+//! It takes the daemon's lock: a daemon would not know of what another process wrote into its database.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use identity_store::Imported;
+use secrecy::SecretString;
+
+use super::export::say_left_out;
+use super::failure::{Failure, code};
+use super::passphrase::{self, PassphraseArgs};
+use super::portable::{self, Opened};
+use super::serve;
+use super::ui::{Ui, plain_line};
+use crate::app::now;
+use crate::boot::{self, BootError, Offline};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::key;
+use crate::logging;
+use crate::redact::Redactor;
+
+/// `srvd import`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// A file that `srvd export` made
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Decrypts before it touches the database.
+pub(super) async fn run(
+    args: &ImportArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    serve::keep_memory_private()?;
+    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
+    let sealed = read(&args.file)?;
+    let passphrase = passphrase::given(&args.passphrase, ui).await?;
+    let opened = open(&sealed, passphrase)?;
+    let registry = boot::registry(config)?;
+    let bundle = portable::with_known_providers(opened.bundle, &registry)?;
+    let keyring = key::load(environment, &config.config_dir).map_err(BootError::from)?.keyring();
+    let offline = Offline::enter(config)?;
+    let store = offline.open(keyring).await?;
+    let imported = store.acting_as("cli").import_bundle(bundle, now()).await;
+    store.close().await;
+    let Imported { bundle, name, accounts } = imported.map_err(BootError::from)?;
+    let count = accounts.len();
+    ui.result(&format!("imported {count} accounts into the bundle \"{}\" ({bundle})", plain_line(&name)))?;
+    say_left_out(&opened.left_out, ui);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::new(code::IO, format!("cannot read {}: {error}", path.display()));
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(portable::LONGEST + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > portable::LONGEST {
+        return Err(Failure::new(code::IO, format!("{} is too large for an export", path.display())));
+    }
+    Ok(content)
+}
+
+fn open(sealed: &[u8], passphrase: SecretString) -> Result<Opened, Failure> {
+    portable::open(sealed, passphrase).map_err(|error| Failure::new(code::IO, error.to_string()))
+}

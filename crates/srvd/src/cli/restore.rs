@@ -1,0 +1,216 @@
+//! `srvd restore`: a backup takes the place of the database.
+//!
+//! The backup is copied beside the database, checked, opened and brought up to date there, and only then given the
+//! database's name, in one step. Until that step the database is as it was; after it, the old one lies beside it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use identity_store::{AuditEntry, Change, DatabaseUrl, Keyring, Store, StoreOptions};
+
+use super::backup::{Manifest, digest, local_only, manifest_of};
+use super::failure::{Failure, code};
+use super::serve;
+use super::ui::Ui;
+use crate::app::now;
+use crate::boot::{BootError, Offline};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::with_causes;
+use crate::redact::Redactor;
+use crate::{key, logging, private};
+
+/// What `SQLite` and the store call the files beside a database.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];
+
+/// `srvd restore`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreArgs {
+    /// A file that `srvd backup` made
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace the database that is there; it is kept beside the new one
+    #[arg(long)]
+    force: bool,
+}
+
+/// Does it with the daemon's own lock.
+pub(super) fn run(
+    args: &RestoreArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
+    serve::keep_memory_private()?;
+    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
+    let keyring = key::load(environment, &config.config_dir).map_err(BootError::from)?.keyring();
+    let _offline = Offline::enter(config)?;
+    let Some(database) = config.database.path() else {
+        return Err(Failure::new(code::BUG, "the database has no file"));
+    };
+    if is_there(database) && !args.force {
+        return Err(Failure::new(
+            code::CANNOT_CREATE,
+            format!("there is a database in {}", database.display()),
+        )
+        .hint("replace it, and keep it beside the new one, with: srvd restore --force FILE"));
+    }
+    let runtime = serve::runtime()?;
+    let result = runtime.block_on(restore(&args.file, database, keyring));
+    runtime.shutdown_timeout(serve::ABANDON);
+    let (manifest, aside) = result?;
+    ui.result(&format!("restored {} bytes of schema {}", manifest.bytes, manifest.schema))?;
+    if let Some(aside) = aside {
+        ui.note(&format!("The database that was there is kept in {}", aside.display()));
+    }
+    ui.note("Logins in the CLIs' own directories are not part of a backup: srvd status shows which need a new login.");
+    Ok(())
+}
+
+/// Leaves nothing behind but what it has done.
+async fn restore(
+    file: &Path,
+    database: &Path,
+    keyring: Keyring,
+) -> Result<(Manifest, Option<PathBuf>), Failure> {
+    remove_leftovers(database);
+    let staged = with_suffix(database, &format!(".restore-{}", uuid::Uuid::new_v4().simple()));
+    let attempt = async {
+        let manifest = stage(file, &staged)?;
+        check(&staged, keyring).await?;
+        Ok((manifest, replace(database, &staged).await?))
+    };
+    let result = attempt.await;
+    remove(&staged);
+    result
+}
+
+/// Copies the database out of the backup and compares it with what the last line says.
+fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
+    let unreadable =
+        |error: io::Error| Failure::new(code::IO, format!("cannot read {}: {error}", file.display()));
+    let bad = |reason: &str| Failure::new(code::IO, format!("{} {reason}", file.display()));
+    let mut from = File::open(file).map_err(unreadable)?;
+    let manifest = manifest_of(&mut from)
+        .map_err(unreadable)?
+        .ok_or_else(|| bad("is no backup of srvd, or it was cut off"))?;
+    if manifest.srvd_backup != 1 {
+        return Err(bad("was made by a newer srvd"));
+    }
+    let cannot = |error: io::Error| {
+        Failure::new(code::CANNOT_CREATE, format!("cannot write {}: {error}", staged.display()))
+    };
+    let mut to = private::new_file(staged, 0o600).map_err(cannot)?;
+    let copied = digest(&mut io::Read::take(from, manifest.bytes), &mut to).map_err(cannot)?;
+    to.sync_all().map_err(cannot)?;
+    if copied != (manifest.bytes, manifest.blake2b.clone()) {
+        return Err(bad("is damaged: its content is not what was written"));
+    }
+    Ok(manifest)
+}
+
+/// Opens the copy as a start would: its schema, its keys, its pages, and the newest schema for it.
+async fn check(staged: &Path, keyring: Keyring) -> Result<(), Failure> {
+    let announce = Arc::new(|_: &[Change]| {});
+    let options = StoreOptions::new(DatabaseUrl::sqlite(staged), announce, now());
+    let store = Store::open(options, keyring).await.map_err(BootError::from)?;
+    let checked = async {
+        store.check_integrity().await?;
+        let told = AuditEntry {
+            at: now(),
+            actor: "cli".into(),
+            action: "restore".into(),
+            subject: String::new(),
+            outcome: AuditEntry::OK.into(),
+            detail: None,
+        };
+        store.audit(told).await
+    };
+    let checked = checked.await;
+    store.close().await;
+    Ok(checked.map_err(BootError::from)?)
+}
+
+/// Gives the copy the database's name, and the database another one.
+async fn replace(database: &Path, staged: &Path) -> Result<Option<PathBuf>, Failure> {
+    let cannot = |error: io::Error| {
+        Failure::new(code::CANNOT_CREATE, format!("cannot replace {}: {error}", database.display()))
+    };
+    if with_suffix(staged, "-wal").exists() {
+        return Err(Failure::new(code::IO, "the restored database could not be closed"));
+    }
+    let aside = if is_there(database) { Some(keep(database).await.map_err(cannot)?) } else { None };
+    // A log that does not belong to the new file would destroy it.
+    for beside in ["-wal", "-shm"] {
+        absent(std::fs::remove_file(with_suffix(database, beside))).map_err(cannot)?;
+    }
+    std::fs::rename(staged, database).and_then(|()| private::sync_directory(database)).map_err(cannot)?;
+    Ok(aside)
+}
+
+fn is_there(database: &Path) -> bool {
+    database.metadata().is_ok_and(|found| found.len() > 0)
+}
+
+/// Gives the database a second name. One that cannot be opened any more keeps its log beside it.
+async fn keep(database: &Path) -> io::Result<PathBuf> {
+    if let Err(error) = identity_store::fold_log(database).await {
+        tracing::warn!(error = with_causes(&error), "the database that is replaced is kept as it is");
+    }
+    let aside = with_suffix(database, &format!(".before-restore-{}", now()));
+    second_name(database, &aside)?;
+    let log = with_suffix(database, "-wal");
+    if log.exists() {
+        second_name(&log, &with_suffix(&aside, "-wal"))?;
+    }
+    private::sync_directory(&aside)?;
+    Ok(aside)
+}
+
+fn second_name(file: &Path, name: &Path) -> io::Result<()> {
+    match std::fs::hard_link(file, name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let mut copy = private::new_file(name, 0o600)?;
+            io::copy(&mut File::open(file)?, &mut copy)?;
+            copy.sync_all()
+        }
+        linked => linked,
+    }
+}
+
+/// Removes what runs that were cut off have left; the lock is held, so none of it is in use.
+fn remove_leftovers(database: &Path) {
+    let Some((dir, name)) = database.parent().zip(database.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    let prefix = format!("{name}.restore-");
+    // What cannot be removed is in nobody's way.
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Removes the copy, unless it has become the database, and what was beside it.
+fn remove(staged: &Path) {
+    for path in std::iter::once(staged.to_owned()).chain(BESIDE.map(|beside| with_suffix(staged, beside))) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,232 @@
+//! `srvd key rotate`: a new encryption key, and every secret sealed anew with it.
+//!
+//! The order keeps every moment openable: the old key is written beside the key's file before the key's file is replaced,
+//! and is put away only when no secret needs it any more. Whatever is cut off is finished by running the command again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use identity_store::{Key, Rotation};
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use super::failure::{Failure, code};
+use super::serve;
+use super::ui::Ui;
+use crate::app::now;
+use crate::boot::{BootError, Offline};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::with_causes;
+use crate::key::{self, Keys};
+use crate::logging;
+use crate::private;
+use crate::redact::Redactor;
+
+/// The longest key file that is read.
+const LONGEST: u64 = 64 * 1024;
+
+/// `srvd key rotate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RotateArgs {
+    /// Take the new key from this file instead of making one
+    #[arg(long, value_name = "PATH")]
+    new_key: Option<PathBuf>,
+}
+
+/// What a run begins with.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Put a new key in the place of the one that is there.
+    Begin,
+    /// Old keys are given: finish what they are there for.
+    Finish,
+}
+
+/// Does it with the daemon's own lock, so that no daemon seals with the old key meanwhile.
+pub(super) fn run(
+    args: &RotateArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    serve::keep_memory_private()?;
+    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
+    let runtime = serve::runtime()?;
+    let result = runtime.block_on(rotate(args, config, environment, ui));
+    runtime.shutdown_timeout(serve::ABANDON);
+    result
+}
+
+async fn rotate(
+    args: &RotateArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let load = || key::load(environment, &config.config_dir).map_err(BootError::from);
+    let mut keys = load()?;
+    let step = first_step(&keys, args.new_key.is_some(), &config.config_dir)?;
+    let offline = Offline::enter(config)?;
+    if step == Step::Begin {
+        // A key that is not the database's must not be put away as its old one.
+        offline.open(keys.keyring()).await?.close().await;
+        begin(&keys, args.new_key.as_deref(), &config.config_dir)?;
+        keys = load()?;
+    }
+    let store = offline.open(keys.keyring()).await?;
+    let rotated = store.rotate(now(), |done| tracing::info!(done, "secrets are being sealed anew")).await;
+    let rotation = rotated.map_err(BootError::from)?;
+    if let Err(error) = store.compact().await {
+        ui.note(&format!(
+            "The database could not be compacted, old secrets may be left in its file: {}",
+            with_causes(&error)
+        ));
+    }
+    store.close().await;
+    report(&rotation, &keys, config, ui)
+}
+
+/// A file that srvd makes can be replaced by it; what comes from elsewhere is changed there.
+fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Failure> {
+    if !keys.old.is_empty() {
+        if new_key {
+            return Err(Failure::new(code::CONFIG, "there are old keys already, so a rotation is under way")
+                .hint("finish it first with: srvd key rotate"));
+        }
+        return Ok(Step::Finish);
+    }
+    let own = key::default_file(config_dir).display().to_string();
+    match keys.places.iter().find(|place| **place != own) {
+        None => Ok(Step::Begin),
+        Some(place) => Err(Failure::new(
+            code::CONFIG,
+            format!("the encryption key comes from {place}, which srvd does not change"),
+        )
+        .hint("put the new key there, the old one into OAUTH_ENCRYPTION_KEYS_OLD, and run srvd key rotate again")),
+    }
+}
+
+/// Puts the old key beside the key's file, then the new one into it.
+fn begin(keys: &Keys, new_key: Option<&Path>, config_dir: &Path) -> Result<(), Failure> {
+    let new = match new_key {
+        Some(path) => read_key(path)?,
+        None => Key::generate().map_err(|error| Failure::new(code::IO, error.to_string()))?.0,
+    };
+    if new.id() == keys.key.id() {
+        return Err(Failure::new(code::CONFIG, "the new key is the one that is in use"));
+    }
+    replace(&key::old_file(config_dir), &keys.key)?;
+    replace(&key::default_file(config_dir), &new)
+}
+
+fn read_key(path: &Path) -> Result<Key, Failure> {
+    let unusable = |reason: &dyn std::fmt::Display| {
+        Failure::new(code::CONFIG, format!("the new key in {} cannot be used: {reason}", path.display()))
+    };
+    let bytes = private::read_file(path, LONGEST).map(Zeroizing::new).map_err(|error| unusable(&error))?;
+    Key::parse_file_bytes(&bytes).map_err(|error| unusable(&error))
+}
+
+fn replace(path: &Path, key: &Key) -> Result<(), Failure> {
+    let text = Zeroizing::new(format!("{}\n", key.text().expose_secret()));
+    private::replace_file(path, text.as_bytes()).and_then(|()| private::sync_directory(path)).map_err(
+        |error| Failure::new(code::CANNOT_CREATE, format!("cannot write {}: {error}", path.display())),
+    )
+}
+
+fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<(), Failure> {
+    ui.result(&format!("{} secrets were sealed anew with the key {}", rotation.resealed, keys.key.id()))?;
+    for secret in &rotation.unopened {
+        ui.note(&format!("{} {} was left as it is: {}", secret.table, secret.row, secret.reason));
+    }
+    for id in &rotation.retired {
+        ui.note(&format!("The key {id} is retired: no secret in the database needs it."));
+    }
+    if !rotation.needed.is_empty() {
+        let ids: Vec<String> = rotation.needed.iter().map(ToString::to_string).collect();
+        return Err(Failure::new(
+            code::FAILED,
+            format!("these old keys are still needed: {}", ids.join(", ")),
+        )
+        .hint(
+            "delete the accounts that are named above, or log in to them again, and run: srvd key rotate",
+        ));
+    }
+    put_away(keys, &config.config_dir, ui)?;
+    match rotation.unopened.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(code::FAILED, format!("{count} secrets did not open with any key"))
+            .hint("delete the accounts that are named above, or log in to them again")),
+    }
+}
+
+/// Takes the file of old keys out of the daemon's sight. It is kept: backups that were made before need it.
+fn put_away(keys: &Keys, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
+    let old = key::old_file(config_dir);
+    let aside = config_dir.join(format!("encryption.keys.retired-by-{}", keys.key.id()));
+    match std::fs::rename(&old, &aside).and_then(|()| private::sync_directory(&aside)) {
+        Ok(()) => ui.note(&format!(
+            "The old key is in {}. Only backups that were made before need it: delete it when they are gone.",
+            aside.display()
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => ui.note(
+            "Take the old key out of OAUTH_ENCRYPTION_KEYS_OLD. Only backups that were made before need it.",
+        ),
+        Err(error) => {
+            return Err(Failure::new(code::IO, format!("cannot rename {}: {error}", old.display())));
+        }
+    }
+    ui.note("Make a copy of the new key, and a backup: srvd backup FILE");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_begins_finishes_or_says_who_must_change_the_key() {
+        let key = |name: &str| Key::parse(format!("{name:-<40}").as_bytes()).unwrap();
+        let check = |places: &[&str], old: &[&str], new_key: bool, expect: Result<Step, &str>| {
+            let keys = Keys {
+                key: key("new"),
+                places: places.iter().map(|place| (*place).to_owned()).collect(),
+                old: old.iter().map(|name| key(name)).collect(),
+            };
+            let got = first_step(&keys, new_key, Path::new("/c"));
+            match (got, expect) {
+                (Ok(got), Ok(expect)) => assert_eq!(got, expect),
+                (Err(got), Err(part)) => assert!(got.render().contains(part), "{}", got.render()),
+                (got, expect) => panic!("{got:?}, not {expect:?}"),
+            }
+        };
+        let own = "/c/encryption.key";
+        check(&[own], &[], false, Ok(Step::Begin));
+        check(&[own], &[], true, Ok(Step::Begin));
+        check(&[own], &["old"], false, Ok(Step::Finish));
+        check(&["OAUTH_ENCRYPTION_KEY"], &["old"], false, Ok(Step::Finish));
+        check(&[own], &["old"], true, Err("a rotation is under way"));
+        check(&["OAUTH_ENCRYPTION_KEY"], &[], false, Err("comes from OAUTH_ENCRYPTION_KEY,"));
+        check(&["/other", own], &[], false, Err("comes from /other,"));
+    }
+
+    #[test]
+    fn the_old_key_is_kept_before_the_new_one_takes_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| private::replace_file(&dir.path().join(name), text.as_bytes());
+        write("encryption.key", "a-first-key-of-more-than-32-bytes-------\n").unwrap();
+        let load = || key::load(&Environment::default(), dir.path()).unwrap();
+        let first = load();
+        begin(&first, None, dir.path()).unwrap();
+        let second = load();
+        assert_ne!(second.key.id(), first.key.id());
+        assert_eq!(second.old.iter().map(Key::id).collect::<Vec<_>>(), [first.key.id()]);
+
+        write("given", "a-given-key-of-more-than-32-bytes-------\n").unwrap();
+        begin(&second, Some(&dir.path().join("given")), dir.path()).unwrap();
+        assert_eq!(load().key.id(), read_key(&dir.path().join("given")).unwrap().id());
+        let same = begin(&load(), Some(&dir.path().join("given")), dir.path()).unwrap_err();
+        assert_eq!(same.code(), 78);
+    }
+}

@@ -1,0 +1,17 @@
+-- Each row's hash covers the hash of the row before it, keyed with the chain's own key. Rows that were written before
+-- this migration get theirs at the next start.
+ALTER TABLE audit_log ADD COLUMN outcome TEXT NOT NULL DEFAULT 'ok';
+ALTER TABLE audit_log ADD COLUMN hash BYTEA;
+
+-- One row: the chain's key, and signed where the rows that are kept begin and end.
+CREATE TABLE audit_chain (
+    id          TEXT    NOT NULL PRIMARY KEY CHECK (id = 'chain'),
+    sealed_key  BYTEA   NOT NULL,
+    generation  BIGINT  NOT NULL,
+    start_count BIGINT  NOT NULL,
+    start_hash  BYTEA   NOT NULL,
+    start_proof BYTEA   NOT NULL,
+    head_count  BIGINT  NOT NULL,
+    head_hash   BYTEA   NOT NULL,
+    head_proof  BYTEA   NOT NULL
+);
