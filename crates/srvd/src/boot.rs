@@ -27,6 +27,8 @@ use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
 use crate::login::{self, Logins};
+use crate::oauth::flows::{FlowsConfig, Keep, KeepError};
+use crate::oauth::{Flows, Forges};
 use crate::redact::Redactor;
 use crate::{bootstrap, key, private, routes};
 
@@ -118,6 +120,7 @@ pub async fn run(
         },
         Arc::new(logins.clone()),
     );
+    let flows = flows(&config, environment, &redactor)?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
@@ -141,6 +144,9 @@ pub async fn run(
     let engine = Engine::new(routes::router().build(&app, routes::info(), Limits::default()), broker.clone());
 
     let listeners = Listeners::bind(&socket, listen).await.map_err(BootError::cannot_create)?;
+    if let Some(address) = listeners.tcp_address() {
+        flows.listens_at(address);
+    }
     let endpoint = Endpoint {
         version: 1,
         pid: std::process::id(),
@@ -151,6 +157,7 @@ pub async fn run(
     };
     let front = Arc::new(Front {
         gate,
+        flows: flows.clone(),
         engine: engine.clone(),
         store: store.clone(),
         ready: AtomicBool::new(true),
@@ -175,7 +182,7 @@ pub async fn run(
     front.ready.store(false, Ordering::Relaxed);
     withdraw([Endpoint::path(&runtime), endpoint.token_file]);
     // The logins end first, while their watchers can still be told.
-    spawner.shutdown(grace).await;
+    tokio::join!(spawner.shutdown(grace), flows.shutdown());
     engine.drain(grace).await;
     if tokio::time::timeout(grace + Duration::from_secs(1), served).await.is_err() {
         tracing::warn!("some connections did not end in time");
@@ -185,6 +192,22 @@ pub async fn run(
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The logins at forges.
+///
+/// # Errors
+/// [`BootError`] naming the key of a forge that cannot be used.
+fn flows(config: &Config, environment: &Environment, redactor: &Redactor) -> Result<Flows, BootError> {
+    let forges =
+        Forges::load(&config.forges, environment, &config.config_dir, now).map_err(|(key, reason)| {
+            BootError::Config(crate::config::ConfigError::Invalid { name: format!("forges.{key}"), reason })
+        })?;
+    let keep: Keep = Arc::new(|_| {
+        let error = KeepError { code: "storage", text: "this daemon keeps no tokens of forges".to_owned() };
+        Box::pin(std::future::ready(Err(error)))
+    });
+    Ok(Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now }))
 }
 
 /// Takes back what told clients where the daemon is.

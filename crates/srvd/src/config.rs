@@ -11,6 +11,7 @@ use identity_store::DatabaseUrl;
 pub use file::FileConfig;
 
 use crate::environment::Environment;
+use crate::oauth::settings::{self, ForgeSettings};
 
 /// The configuration that is in force.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct Config {
     pub connections: usize,
     /// How long a shutdown waits for what is running, in seconds.
     pub shutdown_seconds: u64,
+    /// The forges that the daemon is a client of.
+    pub forges: Vec<ForgeSettings>,
 }
 
 /// How log lines look.
@@ -196,6 +199,8 @@ impl Config {
             login_seconds: within("spawn.login_seconds", file.spawn.login_seconds, 900, 5..=86_400)?,
             connections: within("listen.connections", file.listen.connections, 64, 1..=100_000)?,
             shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
+            forges: settings::check(file.forges)
+                .map_err(|(key, reason)| invalid(&format!("forges.{key}"), reason))?,
             config_dir,
             data_dir,
             runtime_dir,
@@ -252,6 +257,9 @@ impl Config {
         );
         for (name, _) in &self.child_env {
             let _ = writeln!(text, "{name} = \"[REDACTED]\"");
+        }
+        for forge in &self.forges {
+            text.push_str(&forge.print());
         }
         text
     }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::oauth::settings::ForgeTable;
+
 use super::{ConfigError, LogFormat, SpawnPolicy};
 
 /// The whole file; every key may be left out, none may be unknown.
@@ -16,6 +18,7 @@ pub struct FileConfig {
     pub(super) listen: Listen,
     pub(super) log: Log,
     pub(super) spawn: Spawn,
+    pub(super) forges: BTreeMap<String, ForgeTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]

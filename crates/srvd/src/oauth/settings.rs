@@ -174,6 +174,31 @@ pub fn check(
     Ok(forges)
 }
 
+impl ForgeSettings {
+    /// The table in the form of the file. It names the place of the secret, which is no secret itself.
+    pub fn print(&self) -> String {
+        let quoted = |value: &str| toml::Value::from(value).to_string();
+        let auth = if self.client_auth == ClientAuth::Basic { "basic" } else { "body" };
+        let mut lines = vec![
+            format!("\n[forges.{}]", self.name),
+            format!("type = {}", quoted(self.kind.as_str())),
+            format!("base_url = {}", quoted(self.base.as_str())),
+            format!("public_url = {}", quoted(self.public.as_str())),
+            format!("client_id = {}", quoted(&self.client_id)),
+            format!("client_auth = {}", quoted(auth)),
+            format!("scopes = {}", toml::Value::from(self.scopes.clone())),
+            format!("allow_http = {}", self.allow_http),
+        ];
+        lines.extend(self.secret.as_ref().map(|place| match place {
+            SecretPlace::File(path) => {
+                format!("client_secret_file = {}", quoted(&path.display().to_string()))
+            }
+            SecretPlace::Variable(name) => format!("client_secret_env = {}", quoted(name)),
+        }));
+        lines.join("\n") + "\n"
+    }
+}
+
 impl ForgeTable {
     fn check(self, name: &str) -> Result<ForgeSettings, (&'static str, &'static str)> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
