@@ -144,9 +144,7 @@ pub async fn run(
     let engine = Engine::new(routes::router().build(&app, routes::info(), Limits::default()), broker.clone());
 
     let listeners = Listeners::bind(&socket, listen).await.map_err(BootError::cannot_create)?;
-    if let Some(address) = listeners.tcp_address() {
-        flows.listens_at(address);
-    }
+    flows.listens_at(listeners.tcp_address());
     let endpoint = Endpoint {
         version: 1,
         pid: std::process::id(),

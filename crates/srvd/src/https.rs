@@ -2,22 +2,19 @@
 //! no proxy.
 
 use std::io;
-use std::time::Duration;
 
 use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 
-/// How long a connection that nobody uses is kept.
-const IDLE: Duration = Duration::from_secs(20);
-
-/// A client that keeps at most this many idle connections to each host. Loading the certificates reads files.
+/// A client. Loading the certificates reads files. Every request has a connection of its own: one that was kept may be
+/// closed by the other side at the same moment, and then nobody knows whether a token was spent.
 ///
 /// # Errors
 /// The I/O error when this machine has no certificate authorities.
-pub(crate) fn client<B>(idle: usize) -> io::Result<Client<HttpsConnector<HttpConnector>, B>>
+pub(crate) fn client<B>() -> io::Result<Client<HttpsConnector<HttpConnector>, B>>
 where
     B: Body + Send,
     B::Data: Send,
@@ -27,9 +24,7 @@ where
         .https_or_http()
         .enable_http1()
         .build();
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_max_idle_per_host(idle).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
-    Ok(builder.build(connector))
+    Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
 }
 
 /// The innermost cause, which names what happened ("Connection refused") without the request.

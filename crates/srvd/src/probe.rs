@@ -74,7 +74,7 @@ fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Re
 
 async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
     // The certificates are loaded for each probe: it is rare, and an idle daemon need not hold them.
-    let client = https::client(0).map_err(|error| format!("no certificate authorities: {error}"))?;
+    let client = https::client().map_err(|error| format!("no certificate authorities: {error}"))?;
     let answer = client.request(request).await.map_err(|error| https::innermost(&error))?;
     let status = answer.status().as_u16();
     // The status is the answer; a body that breaks off does not change it.

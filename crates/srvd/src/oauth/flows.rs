@@ -146,9 +146,11 @@ impl Flows {
         &self.0.forges
     }
 
-    /// Says where the daemon's HTTP front listens, once; browsers are sent back to there.
-    pub fn listens_at(&self, address: std::net::SocketAddr) {
-        if let Ok(url) = Url::parse(&format!("http://{address}{}", super::callback::PATH)) {
+    /// Says where the daemon's HTTP front listens, once; browsers are sent back to there. Without it there is no login by
+    /// the browser.
+    pub fn listens_at(&self, address: Option<std::net::SocketAddr>) {
+        let url = address.map(|address| Url::parse(&format!("http://{address}{}", super::callback::PATH)));
+        if let Some(Ok(url)) = url {
             // A second address would be a mistake of the caller's, and the first one is right.
             let _ = self.0.redirect.set(url);
         }
@@ -158,14 +160,14 @@ impl Flows {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start_code(&self, start: Start) -> Result<StartedCode, StartError> {
+    pub fn start_code(&self, start: &Start) -> Result<StartedCode, StartError> {
         let redirect = self.0.redirect.get().ok_or(StartError::NoRedirect)?.clone();
         let request = start.forge.issuer.begin(&redirect);
         self.0.redactor.hide(&request.state);
         self.0.redactor.hide(&request.verifier);
         let code = CodeFlow { state: request.state, verifier: request.verifier, redirect };
         let now = (self.0.clock)();
-        let session_id = self.begin(&start, Some(code), now + CODE_LIFETIME_MS)?;
+        let session_id = self.begin(start, Some(code), now + CODE_LIFETIME_MS)?;
         Ok(StartedCode { session_id, auth_url: request.url })
     }
 

@@ -219,7 +219,11 @@ fn secret(
     // An editor's line break at the end is not part of it.
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(named("client_secret_file", "must hold one line of text".to_owned()));
+        let key = match settings.secret {
+            Some(SecretPlace::Variable(_)) => "client_secret_env",
+            _ => "client_secret_file",
+        };
+        return Err(named(key, "must hold one line of text".to_owned()));
     }
     Ok(Some(SecretString::from(text)))
 }

@@ -20,12 +20,10 @@ use crate::https;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest answer. A token response has a few kilobytes.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// Idle connections to each host: the refresher asks the same few issuers over and over.
-const IDLE: usize = 2;
 /// The longest pause that an issuer can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
-/// The way to issuers. Clones share their connections, and the certificates are loaded at the first exchange.
+/// The way to issuers. The certificates are loaded at the first exchange, and clones share them.
 #[derive(Clone)]
 pub struct Http {
     client: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
@@ -110,7 +108,7 @@ impl Http {
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Received, HttpFailure> {
         let client = self
             .client
-            .get_or_try_init(|| async { https::client(IDLE) })
+            .get_or_try_init(|| async { https::client() })
             .await
             .map_err(|error| HttpFailure::Unreachable(format!("no certificate authorities: {error}")))?;
         let unreachable = |error: &dyn std::error::Error| HttpFailure::Unreachable(https::innermost(error));

@@ -6,6 +6,7 @@ mod bundles;
 mod commands;
 mod daemon;
 mod fake;
+mod forge;
 mod frontend;
 mod health;
 mod http;

@@ -1,4 +1,4 @@
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use super::super::settings::{ForgeTable, check as check_tables};
 use super::*;
@@ -87,7 +87,7 @@ fn a_client_secret_is_read_from_its_place() {
         let settings = settings(&format!("[gh]\ntype = \"github\"\nclient_id = \"g\"\n{line}\n"));
         let got = secret(&settings[0], &environment, dir.path());
         match (got, expect) {
-            (Ok(got), Ok(expect)) => assert_eq!(got.as_ref().map(|secret| secret.expose_secret()), expect),
+            (Ok(got), Ok(expect)) => assert_eq!(got.as_ref().map(ExposeSecret::expose_secret), expect),
             (Err((key, reason)), Err((expect, part))) => {
                 assert_eq!(key, expect);
                 assert!(reason.contains(part) && !reason.contains("s3cret"), "{reason}");

@@ -1,5 +1,5 @@
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
@@ -88,7 +88,7 @@ fn refresh_tokens_and_scopes_are_taken_as_they_are_named() {
         let mut whole = json!({"access_token": "a"});
         whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
         let got = granted(&whole);
-        assert_eq!(got.refresh.as_ref().map(|token| token.expose_secret()), refresh, "{whole}");
+        assert_eq!(got.refresh.as_ref().map(ExposeSecret::expose_secret), refresh, "{whole}");
         assert_eq!(got.refresh_expiry, expiry, "{whole}");
         let expect = scopes.map(|list| list.iter().map(|scope| (*scope).to_owned()).collect());
         assert_eq!(got.scopes, expect, "{whole}");
