@@ -1,7 +1,7 @@
 //! One client at one issuer: what it asks, and what it makes of the answers.
 //!
 //! The `oauth2` crate builds the requests (authorization URL, PKCE, code, refresh, RFC 8628) and drives the polling;
-//! [`super::tidy`] stands between it and the wire, because forges answer what it would refuse. Its answer type is our
+//! `tidy` stands between it and the wire, because forges answer what it would refuse. Its answer type is our
 //! own, so that an odd `expires_in` costs the expiry and not the login.
 
 use std::borrow::Cow;

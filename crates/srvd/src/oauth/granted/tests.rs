@@ -1,4 +1,3 @@
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -6,104 +5,60 @@ use super::*;
 
 /// The receipt: some second of 2026.
 const NOW: i64 = 1_790_000_000_000;
-const HOUR: i64 = 3_600_000;
 
-fn granted(body: &Value) -> Granted {
-    Granted::of(serde_json::from_value(body.clone()).unwrap(), NOW).unwrap()
+/// The grant in an answer that has these fields beside its access token.
+fn granted(more: &Value) -> Granted {
+    let mut body = json!({"access_token": "a"});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Granted::of(serde_json::from_value(body).unwrap(), NOW).unwrap()
 }
 
-fn jwt(claims: &Value) -> String {
-    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
-}
-
-fn issuer(ms: i64) -> Expiry {
-    Expiry { at: Some(NOW + ms), source: ExpirySource::Issuer }
-}
-
-const ASSUMED: Expiry = Expiry { at: Some(NOW + HOUR), source: ExpirySource::Assumed };
-
-/// Cases 43, 57, 63 and 80.
+/// What the store is told for cases 40, 43, 57, 63 and 80: a lifetime, none, or one that is none.
 #[test]
-fn the_access_tokens_expiry_is_the_issuers_or_says_that_it_is_not() {
-    let check = |expires_in: Value, refresh: bool, expect: Expiry| {
-        let mut body = json!({"access_token": "a", "expires_in": expires_in});
-        if refresh {
-            body["refresh_token"] = "r".into();
-        }
-        assert_eq!(granted(&body).access_expiry, expect, "{body}");
+fn lifetimes_are_as_the_issuer_says_or_zero() {
+    let check = |value: Value, expect: Option<i64>| {
+        assert_eq!(granted(&json!({"expires_in": value})).expires_in, expect, "{value}");
+        assert_eq!(
+            granted(&json!({"refresh_token_expires_in": value})).refresh_expires_in,
+            expect,
+            "{value}"
+        );
+        assert_eq!(granted(&json!({"refresh_expires_in": value})).refresh_expires_in, expect, "{value}");
     };
-    check(json!(7200), true, issuer(2 * HOUR));
-    check(json!(7200), false, issuer(2 * HOUR));
-    check(json!("7200"), true, issuer(2 * HOUR));
-    check(json!(7200.0), true, issuer(2 * HOUR));
-    check(json!(28800), false, issuer(8 * HOUR));
-    for odd in [
-        json!(0),
-        json!(-1),
-        json!(1e300),
-        json!(0.5),
-        json!(""),
-        json!("soon"),
-        json!("NaN"),
-        json!({}),
-        json!(u64::MAX),
-    ] {
-        check(odd.clone(), true, ASSUMED);
-        check(odd, false, ASSUMED);
+    check(json!(7200), Some(7200));
+    check(json!("7200"), Some(7200));
+    check(json!(7200.0), Some(7200));
+    check(Value::Null, None);
+    for odd in
+        [json!(0), json!(-1), json!(1e300), json!(0.5), json!(""), json!("soon"), json!("NaN"), json!({})]
+    {
+        check(odd, Some(0));
     }
-    check(Value::Null, true, ASSUMED);
-    // GitHub's OAuth apps: nothing is said, nothing renews it, and it lasts.
-    check(Value::Null, false, Expiry::NEVER);
-    assert_eq!(granted(&json!({"access_token": "a"})).access_expiry, Expiry::NEVER);
-    let own = jwt(&json!({"exp": NOW / 1000 + 1800}));
-    let by_jwt = Expiry { at: Some(NOW + HOUR / 2), source: ExpirySource::Jwt };
-    assert_eq!(granted(&json!({"access_token": own, "refresh_token": "r"})).access_expiry, by_jwt);
-    assert_eq!(granted(&json!({"access_token": own, "expires_in": 60})).access_expiry, issuer(60_000));
-}
-
-/// Cases 42 to 45.
-#[test]
-fn the_id_token_has_an_expiry_of_its_own() {
-    let check = |token: &str, expires_in: Value, expect: Expiry| {
-        let body =
-            json!({"access_token": "a", "refresh_token": "r", "id_token": token, "expires_in": expires_in});
-        assert_eq!(granted(&body).id_expiry, expect, "{body}");
-    };
-    let exp = |seconds: i64| jwt(&json!({"exp": NOW / 1000 + seconds}));
-    let day = json!(86_400);
-    check(&exp(45 * 60), day.clone(), Expiry { at: Some(NOW + 45 * 60_000), source: ExpirySource::Jwt });
-    check("not a jwt", day.clone(), issuer(24 * HOUR));
-    check("a.%%%.c", day.clone(), issuer(24 * HOUR));
-    check(&jwt(&json!({"exp": "soon"})), day.clone(), issuer(24 * HOUR));
-    check(&exp(-5), day.clone(), issuer(24 * HOUR));
-    check(&exp(30), day.clone(), issuer(24 * HOUR));
-    check(&exp(8 * 86_400), day.clone(), issuer(24 * HOUR));
-    check(&jwt(&json!({"exp": i64::MAX})), day, issuer(24 * HOUR));
-    check(&exp(-5), json!(-1), ASSUMED);
+    check(json!(u64::MAX), Some(0));
+    let bare = granted(&json!({}));
+    assert_eq!((bare.expires_in, bare.refresh_expires_in, bare.received_at), (None, None, NOW));
 }
 
 #[test]
-fn refresh_tokens_and_scopes_are_taken_as_they_are_named() {
-    let check = |body: Value, refresh: Option<&str>, expiry: Expiry, scopes: Option<&[&str]>| {
-        let mut whole = json!({"access_token": "a"});
-        whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-        let got = granted(&whole);
-        assert_eq!(got.refresh.as_ref().map(ExposeSecret::expose_secret), refresh, "{whole}");
-        assert_eq!(got.refresh_expiry, expiry, "{whole}");
-        let expect = scopes.map(|list| list.iter().map(|scope| (*scope).to_owned()).collect());
-        assert_eq!(got.scopes, expect, "{whole}");
+fn tokens_and_scopes_are_taken_as_they_are_named() {
+    let check = |more: Value, expect: (Option<&str>, Option<&str>, Option<&str>)| {
+        let got = granted(&more);
+        let text =
+            |token: &Option<SecretString>| token.as_ref().map(|token| token.expose_secret().to_owned());
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        assert_eq!(text(&got.refresh), owned(expect.0), "{more}");
+        assert_eq!(text(&got.id_token), owned(expect.1), "{more}");
+        assert_eq!(got.scopes, owned(expect.2), "{more}");
     };
-    let half_year = issuer(15_811_200_000);
-    check(json!({"refresh_token": "r", "refresh_token_expires_in": 15_811_200}), Some("r"), half_year, None);
-    check(json!({"refresh_token": "r", "refresh_expires_in": "15811200"}), Some("r"), half_year, None);
-    check(json!({"refresh_token": "r", "refresh_token_expires_in": 0}), Some("r"), Expiry::NEVER, None);
-    check(json!({"refresh_token_expires_in": 60}), None, Expiry::NEVER, None);
-    check(json!({"refresh_token": ""}), None, Expiry::NEVER, None);
-    check(json!({"scope": "repo,read:user"}), None, Expiry::NEVER, Some(&["repo", "read:user"]));
-    check(json!({"scope": "api read_user"}), None, Expiry::NEVER, Some(&["api", "read_user"]));
-    check(json!({"scope": ["api", "read_user"]}), None, Expiry::NEVER, Some(&["api", "read_user"]));
-    check(json!({"scope": ""}), None, Expiry::NEVER, Some(&[]));
-    check(json!({"scope": 7}), None, Expiry::NEVER, None);
+    check(json!({}), (None, None, None));
+    check(json!({"refresh_token": "r", "id_token": "i"}), (Some("r"), Some("i"), None));
+    check(json!({"refresh_token": "", "id_token": ""}), (None, None, None));
+    check(json!({"refresh_token": null, "id_token": null, "scope": null}), (None, None, None));
+    check(json!({"scope": "repo,read:user"}), (None, None, Some("repo read:user")));
+    check(json!({"scope": "api  read_user"}), (None, None, Some("api read_user")));
+    check(json!({"scope": ["api", "read_user"]}), (None, None, Some("api read_user")));
+    check(json!({"scope": ""}), (None, None, Some("")));
+    check(json!({"scope": 7}), (None, None, None));
 }
 
 #[test]

@@ -5,7 +5,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::failure::{Dead, Trouble};
-use super::super::granted::{Expiry, ExpirySource};
 use super::*;
 
 /// An issuer on loopback that gives one prepared answer to each request, and keeps what it was sent.
@@ -102,36 +101,36 @@ async fn refresh(answer: String) -> Result<Granted, Failure> {
     Script::of([answer]).await.issuer().refresh(&secret("old-refresh")).await
 }
 
-/// What is seen of a grant: its tokens, the expiry's source, and the scopes.
-fn shape(granted: &Granted) -> (String, Option<String>, ExpirySource, Option<Vec<String>>) {
+/// What is seen of a grant: its tokens, the lifetime, and the scopes.
+fn shape(granted: &Granted) -> (String, Option<String>, Option<i64>, Option<String>) {
     let refresh = granted.refresh.as_ref().map(|token| token.expose_secret().to_owned());
-    (granted.access.expose_secret().to_owned(), refresh, granted.access_expiry.source, granted.scopes.clone())
+    (granted.access.expose_secret().to_owned(), refresh, granted.expires_in, granted.scopes.clone())
 }
 
 #[tokio::test]
 async fn grants_of_each_forge_are_read() {
-    let check = async |answer: String, refresh_token: Option<&str>, source, scopes: Option<&[&str]>| {
+    let check = async |answer: String, refresh_token: Option<&str>, lifetime, scopes: Option<&str>| {
         let granted = refresh(answer.clone()).await.unwrap_or_else(|failure| panic!("{answer}: {failure}"));
-        let scopes = scopes.map(|list| list.iter().map(|scope| (*scope).to_owned()).collect());
-        assert_eq!(shape(&granted), ("a1".into(), refresh_token.map(Into::into), source, scopes), "{answer}");
+        let expect = ("a1".into(), refresh_token.map(Into::into), lifetime, scopes.map(Into::into));
+        assert_eq!(shape(&granted), expect, "{answer}");
     };
     let github = r#"{"access_token":"a1","expires_in":28800,"refresh_token":"r1","refresh_token_expires_in":15811200,"scope":"","token_type":"bearer"}"#;
-    check(json(200, github), Some("r1"), ExpirySource::Issuer, Some(&[])).await;
+    check(json(200, github), Some("r1"), Some(28800), Some("")).await;
     let oauth_app = r#"{"access_token":"a1","scope":"repo,gist","token_type":"bearer"}"#;
-    check(json(200, oauth_app), None, ExpirySource::None, Some(&["repo", "gist"])).await;
+    check(json(200, oauth_app), None, None, Some("repo gist")).await;
     let form = answer(
         200,
         "content-type: application/x-www-form-urlencoded; charset=utf-8\r\n",
         "access_token=a1&expires_in=28800&refresh_token=r1&scope=repo%2Cgist&token_type=bearer",
     );
-    check(form, Some("r1"), ExpirySource::Issuer, Some(&["repo", "gist"])).await;
+    check(form, Some("r1"), Some(28800), Some("repo gist")).await;
     let gitlab = r#"{"access_token":"a1","token_type":"Bearer","expires_in":7200,"refresh_token":"r1","scope":"api","created_at":1790000000}"#;
-    check(json(200, gitlab), Some("r1"), ExpirySource::Issuer, Some(&["api"])).await;
+    check(json(200, gitlab), Some("r1"), Some(7200), Some("api")).await;
     let gitea = r#"{"access_token":"a1","token_type":"bearer","expires_in":3600,"refresh_token":"r1"}"#;
-    check(json(200, gitea), Some("r1"), ExpirySource::Issuer, None).await;
-    check(json(201, r#"{"access_token":"a1"}"#), None, ExpirySource::None, None).await;
-    check(answer(200, "", r#"{"access_token":"a1"}"#), None, ExpirySource::None, None).await;
-    check(json(200, r#"{"access_token":"a1","error":""}"#), None, ExpirySource::None, None).await;
+    check(json(200, gitea), Some("r1"), Some(3600), None).await;
+    check(json(201, r#"{"access_token":"a1"}"#), None, None, None).await;
+    check(answer(200, "", r#"{"access_token":"a1"}"#), None, None, None).await;
+    check(json(200, r#"{"access_token":"a1","error":""}"#), None, None, None).await;
 }
 
 /// Cases 47, 49, 50 and 51, and the bad answers of the specification.
@@ -369,11 +368,10 @@ async fn the_start_of_a_device_login_is_completed_or_refused() {
     assert_eq!(start(disabled).await, Err(Failure::Misconfigured(Misconfigured::Grant)));
 }
 
-/// Case 57, and that a refresh asks whatever time is left (case 46): the issuer is asked each time.
+/// Case 57, and that a refresh asks whatever time is left (case 46): there is nothing to be asked for.
 #[tokio::test]
-async fn the_expiry_is_counted_from_the_receipt() {
+async fn the_lifetime_is_kept_with_the_receipt() {
     let script = Script::of([json(200, r#"{"access_token":"a1","expires_in":7200}"#)]).await;
     let granted = script.issuer().refresh(&secret("r")).await.unwrap();
-    let expect = Expiry { at: Some(1_790_000_000_000 + 7_200_000), source: ExpirySource::Issuer };
-    assert_eq!((granted.access_expiry, granted.received_at), (expect, 1_790_000_000_000));
+    assert_eq!((granted.expires_in, granted.received_at), (Some(7200), 1_790_000_000_000));
 }
