@@ -2,7 +2,8 @@
 # Gets everything that the tests need, runs all of them, and stops what it started. Arguments go to `cargo test`.
 #   - a PostgreSQL cluster of its own in a temporary directory, on a free loopback port (the store is tested on both
 #     databases);
-#   - the real provider CLIs in target/clis (scripts/clis.sh), which log in against a stand-in on loopback.
+#   - the real provider CLIs in target/clis (scripts/clis.sh), which log in against a stand-in on loopback;
+#   - a certified OpenID provider in target/issuer (scripts/issuer.sh), which the daemon itself logs in at.
 # Exit code: that of the tests; 69 when something that is needed is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -105,9 +106,11 @@ fi
 
 started=$SECONDS
 scripts/clis.sh
+scripts/issuer.sh
 start_postgres
 export SRVD_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port/postgres
 export SRVD_TEST_CLIS=$PWD/target/clis
+export SRVD_TEST_ISSUER=$PWD/target/issuer
 echo "test.sh: PostgreSQL on port $port, CLIs in $SRVD_TEST_CLIS, ready after $((SECONDS - started)) s"
 
 cargo test --workspace --locked "$@"

@@ -30,6 +30,8 @@ use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
 use crate::login::{self, Logins};
+use crate::oauth::flows::{FlowsConfig, Keep, KeepError};
+use crate::oauth::{Flows, Forges};
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::{bootstrap, key, private, routes};
@@ -123,6 +125,7 @@ pub async fn run(
         },
         Arc::new(logins.clone()),
     );
+    let flows = flows(&config, environment, &redactor)?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
@@ -151,6 +154,7 @@ pub async fn run(
     let engine = Engine::new(routes::router().build(&app, routes::info(), Limits::default()), broker.clone());
 
     let listeners = Listeners::bind(&socket, listen).await.map_err(BootError::cannot_create)?;
+    flows.listens_at(listeners.tcp_address());
     let endpoint = Endpoint {
         version: 1,
         pid: std::process::id(),
@@ -161,6 +165,7 @@ pub async fn run(
     };
     let front = Arc::new(Front {
         gate,
+        flows: flows.clone(),
         engine: engine.clone(),
         store: store.clone(),
         ready: AtomicBool::new(true),
@@ -185,7 +190,7 @@ pub async fn run(
     front.ready.store(false, Ordering::Relaxed);
     withdraw([Endpoint::path(&runtime), endpoint.token_file]);
     // The logins end first, while their watchers can still be told.
-    spawner.shutdown(grace).await;
+    tokio::join!(spawner.shutdown(grace), flows.shutdown());
     engine.drain(grace).await;
     if tokio::time::timeout(grace + Duration::from_secs(1), served).await.is_err() {
         tracing::warn!("some connections did not end in time");
@@ -195,6 +200,22 @@ pub async fn run(
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The logins at forges.
+///
+/// # Errors
+/// [`BootError`] naming the key of a forge that cannot be used.
+fn flows(config: &Config, environment: &Environment, redactor: &Redactor) -> Result<Flows, BootError> {
+    let forges =
+        Forges::load(&config.forges, environment, &config.config_dir, now).map_err(|(key, reason)| {
+            BootError::Config(crate::config::ConfigError::Invalid { name: format!("forges.{key}"), reason })
+        })?;
+    let keep: Keep = Arc::new(|_| {
+        let error = KeepError { code: "storage", text: "this daemon keeps no tokens of forges".to_owned() };
+        Box::pin(std::future::ready(Err(error)))
+    });
+    Ok(Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now }))
 }
 
 /// Takes back what told clients where the daemon is.

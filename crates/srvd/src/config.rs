@@ -13,6 +13,7 @@ pub use file::FileConfig;
 pub use secrets::{ExternalSecret, Source};
 
 use crate::environment::Environment;
+use crate::oauth::settings::{self, ForgeSettings};
 
 /// The configuration that is in force.
 #[derive(Debug, Clone)]
@@ -57,6 +58,8 @@ pub struct Config {
     pub audit_rows: u32,
     /// How long a shutdown waits for what is running, in seconds.
     pub shutdown_seconds: u64,
+    /// The forges that the daemon is a client of.
+    pub forges: Vec<ForgeSettings>,
 }
 
 /// How log lines look.
@@ -208,6 +211,8 @@ impl Config {
             connections: within("listen.connections", file.listen.connections, 64, 1..=100_000)?,
             audit_rows: within("audit.rows", file.audit.rows, 100_000, 1000..=100_000_000)?,
             shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
+            forges: settings::check(file.forges)
+                .map_err(|(key, reason)| invalid(&format!("forges.{key}"), reason))?,
             config_dir,
             data_dir,
             runtime_dir,
@@ -267,6 +272,9 @@ impl Config {
             let _ = writeln!(text, "{name} = \"[REDACTED]\"");
         }
         text.extend(self.secrets.iter().map(|(name, secret)| secret.print(name)));
+        for forge in &self.forges {
+            text.push_str(&forge.print());
+        }
         text
     }
 }

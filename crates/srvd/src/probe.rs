@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::https;
 
 /// How long a provider may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -74,26 +74,10 @@ fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Re
 
 async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
     // The certificates are loaded for each probe: it is rare, and an idle daemon need not hold them.
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_native_roots()
-        .map_err(|error| format!("no certificate authorities: {error}"))?
-        .https_or_http()
-        .enable_http1()
-        .build();
-    let client: Client<_, Empty<Bytes>> =
-        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-    let answer = client.request(request).await.map_err(|error| cause(&error))?;
+    let client = https::client().map_err(|error| format!("no certificate authorities: {error}"))?;
+    let answer = client.request(request).await.map_err(|error| https::innermost(&error))?;
     let status = answer.status().as_u16();
     // The status is the answer; a body that breaks off does not change it.
     let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
     Ok(status)
-}
-
-/// The innermost cause, which names what happened ("Connection refused") without the request.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::secrets::Secret;
 use super::{ConfigError, LogFormat, SpawnPolicy};
+use crate::oauth::settings::ForgeTable;
 
 /// The whole file; every key may be left out, none may be unknown.
 #[derive(Debug, Default, Deserialize)]
@@ -19,6 +20,7 @@ pub struct FileConfig {
     pub(super) log: Log,
     pub(super) spawn: Spawn,
     pub(super) secrets: BTreeMap<String, Secret>,
+    pub(super) forges: BTreeMap<String, ForgeTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]

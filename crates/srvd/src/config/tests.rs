@@ -48,6 +48,12 @@ fn what_cannot_be_used_is_refused_by_name() {
     };
     check(&[], "[listen]\ntpc = 1", "unknown field `tpc`");
     check(&[], "color = true", "unknown field `color`");
+    check(&[], "[forges.a]\ntype = \"gitea\"\nclient_id = \"x\"", "forges.a.base_url: is missing");
+    check(
+        &[],
+        "[forges.a]\ntype = \"github\"\nclient_id = \"x\"\nclient_secret = \"s\"",
+        "unknown field `client_secret`",
+    );
     check(&[], "[spawn]\npolicy = \"compat\"", "compat");
     check(&[], "[spawn]\nlive_logins = 0", "spawn.live_logins: 0 is outside 1..=1024");
     check(&[], "[spawn.environment]\n\"lower\" = \"x\"", "spawn.environment.lower");
@@ -83,12 +89,16 @@ fn what_cannot_be_used_is_refused_by_name() {
 fn print_config_is_a_config_file_without_secrets() {
     let toml = "[database]\nurl = \"postgres://u:planted-secret@h/db\"\n[spawn.environment]\nHTTPS_PROXY = \"http://u:planted-secret@p\"
 [secrets.\"a.b\"]\nprovider = \"openai\"\nenv = \"WORK_KEY\"\nbase_url = \"https://a.test\"
-[secrets.c]\nprovider = \"openai\"\ncommand = [\"/bin/vault\", \"planted-secret\"]\ninherit = [\"VAULT_TOKEN\"]";
+[secrets.c]\nprovider = \"openai\"\ncommand = [\"/bin/vault\", \"planted-secret\"]\ninherit = [\"VAULT_TOKEN\"]
+[forges.berg]\ntype = \"forgejo\"\nbase_url = \"https://Codeberg.org/\"\npublic_url = \"https://pub.example\"\nclient_id = \"x\"
+client_secret_file = \"berg.secret\"\nclient_auth = \"basic\"\nscopes = [\"a\"]\nallow_http = true
+[forges.gh]\ntype = \"github\"\nclient_id = \"y\"\nclient_secret_env = \"GH_SECRET\"";
     let vars = [("WORK_KEY", "planted-secret"), ("VAULT_TOKEN", "planted-secret")];
     let config = load(&vars, toml, &Flags::default()).unwrap();
     let debug = format!("{:?}", config.secrets);
     assert_eq!(debug.matches("planted-secret").count(), 1, "an argument of the operator's own file: {debug}");
     let printed = config.print();
     assert!(!printed.contains("planted-secret"), "{printed}");
-    FileConfig::parse(&printed).unwrap();
+    let forges = FileConfig::parse(&printed).unwrap().forges;
+    assert_eq!(settings::check(forges).unwrap(), config.forges);
 }

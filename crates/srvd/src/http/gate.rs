@@ -13,9 +13,13 @@ use hyper::{Method, StatusCode, Version};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use crate::oauth::callback;
+
 const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+/// What a browser says that the answer is for (Fetch Metadata).
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SUBPROTOCOL: &str = "srvd.v1";
 const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 
@@ -49,6 +53,9 @@ pub enum Route {
     Ready,
     /// `GET /openrpc.json`.
     OpenRpc,
+    /// `GET /oauth/callback`, from a browser that a forge sent back. It carries no token: what its query holds is
+    /// judged by the logins.
+    Callback,
 }
 
 /// Why a request is not served. The body is a fixed text; why exactly is told to the log only.
@@ -93,6 +100,9 @@ impl Gate {
         }
         self.check_host(door, &head.headers)?;
         self.check_origin(door, &head.headers)?;
+        if head.uri.path() == callback::PATH {
+            return check_callback(door, head);
+        }
         if head.uri.query().is_some() {
             return refuse(StatusCode::BAD_REQUEST, "query string");
         }
@@ -122,9 +132,7 @@ impl Gate {
         };
         let served = match door {
             Door::Unix => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
-            Door::Tcp { port } => host.rsplit_once(':').is_some_and(|(name, digits)| {
-                matches!(name, "127.0.0.1" | "localhost" | "[::1]") && digits == port.to_string()
-            }),
+            Door::Tcp { port } => is_loopback(host, port),
         };
         if served || self.hosts.iter().any(|known| known == host) {
             return Ok(());
@@ -197,6 +205,29 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
 
 fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     list(headers, &PROTOCOL)
+}
+
+/// A `Host` that names this machine and the listener's port.
+fn is_loopback(host: &str, port: u16) -> bool {
+    host.rsplit_once(':').is_some_and(|(name, digits)| {
+        matches!(name, "127.0.0.1" | "localhost" | "[::1]") && digits == port.to_string()
+    })
+}
+
+/// Only the person's browser comes here, by a navigation to the redirect address, which is a loopback one: not through
+/// a configured `Host`, not on the socket, and not as an image or a frame of some page.
+fn check_callback(door: Door, head: &Parts) -> Result<Route, Refusal> {
+    let Door::Tcp { port } = door else { return refuse(StatusCode::NOT_FOUND, "path") };
+    if !only(&head.headers, &HOST).is_some_and(|host| is_loopback(host, port)) {
+        return refuse(StatusCode::FORBIDDEN, "Host");
+    }
+    if head.method != Method::GET {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
+    }
+    match head.headers.get(FETCH_DEST) {
+        Some(destination) if destination != "document" => refuse(StatusCode::FORBIDDEN, "not a navigation"),
+        _ => Ok(Route::Callback),
+    }
 }
 
 /// RFC 6455, 4.2.1.

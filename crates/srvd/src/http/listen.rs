@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::gate::{Door, Gate, Route};
 use super::respond::{self, Answer};
+use crate::oauth::Flows;
 
 /// The request head: bytes, headers, and the time that a client may take for it.
 const HEAD_BYTES: usize = 8 * 1024;
@@ -85,6 +86,8 @@ pub struct Front {
     pub gate: Gate,
     /// What answers calls.
     pub engine: Engine,
+    /// What a browser's callback belongs to.
+    pub flows: Flows,
     /// Asked by `/readyz`.
     pub store: Store,
     /// False until the boot is over, and again while shutting down.
@@ -210,6 +213,9 @@ impl Front {
                 respond::status(self.ready.load(Ordering::Relaxed) && self.store.ping().await.is_ok())
             }
             Ok(Route::OpenRpc) => respond::json(StatusCode::OK, self.engine.openrpc().clone()),
+            Ok(Route::Callback) => {
+                respond::page(&self.flows.callback(head.uri.query().unwrap_or_default(), None).await)
+            }
             Ok(Route::Post) => self.post(body).await,
             Ok(Route::Socket { accept, subprotocol }) => {
                 let permit = permit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, UPGRADE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 
 use super::gate::Refusal;
+use crate::oauth::callback::Page;
 
 /// Any answer.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -34,6 +36,26 @@ pub(super) fn status(ok: bool) -> Answer {
     } else {
         json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable"}"#)
     }
+}
+
+/// A page for a person. It may be kept nowhere, shown in no frame, and tells no other site where it came from: its
+/// address holds a code.
+pub(super) fn page(page: &Page) -> Answer {
+    let mut answer = json(page.status(), page.html());
+    let beside = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (REFERRER_POLICY, "no-referrer"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in beside {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
 }
 
 /// No body; for a POST of notifications only.

@@ -153,3 +153,31 @@ fn a_slow_head_is_cut_off() {
     slow.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&rest));
 }
+
+#[test]
+fn a_callback_needs_no_token_and_is_shown_a_page_that_holds_nothing_of_it() {
+    let daemon = Home::new().start();
+    let state = "s".repeat(43);
+    let request = format!("GET /oauth/callback?code=planted-code&state={state}");
+    let (status, head, body) = tcp(&daemon, &request, &[("Host", "{host}")]);
+    assert_eq!(status, 400);
+    let head = head.to_lowercase();
+    for expect in [
+        "content-type: text/html; charset=utf-8",
+        "cache-control: no-store",
+        "referrer-policy: no-referrer",
+        "content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "x-content-type-options: nosniff",
+        "x-frame-options: deny",
+    ] {
+        assert!(head.contains(&format!("\r\n{expect}\r\n")), "{expect} in {head}");
+    }
+    assert!(body.contains("No sign-in waits for this answer."), "{body}");
+    assert!(!body.contains("planted") && !body.contains(&state), "{body}");
+    assert_eq!(tcp(&daemon, "GET /oauth/callback", &[("Host", "{host}")]).0, 400);
+    assert_eq!(tcp(&daemon, "POST /oauth/callback", &[("Host", "{host}")]).0, 405);
+    assert_eq!(tcp(&daemon, &request, &[("Host", "evil.example")]).0, 403);
+    let log = daemon.log();
+    assert!(log.contains("a callback was refused"), "{log}");
+    assert!(!log.contains("planted") && !log.contains(&state), "{log}");
+}

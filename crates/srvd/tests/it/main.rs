@@ -11,6 +11,7 @@ mod daemon;
 mod doctor;
 mod export;
 mod fake;
+mod forge;
 mod frontend;
 mod health;
 mod here;

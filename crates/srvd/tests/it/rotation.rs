@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use identity_store::{
-    AccountId, DatabaseUrl, Evidence, Key, Keyring, NewBundle, SaveApiKey, Status, Store, StoreOptions,
-    Target,
+    AccountId, DatabaseUrl, Evidence, Key, KeyPlace, Keyring, NewBundle, SaveApiKey, Status, Store,
+    StoreOptions, Target,
 };
 use secrecy::ExposeSecret as _;
 use srvd::environment::Environment;
@@ -42,7 +42,7 @@ async fn fill(home: &Home, secrets: usize) -> Vec<AccountId> {
             provider: format!("p{number}").parse().unwrap(),
             provider_name: "P".into(),
             account_name: "Key".into(),
-            key: format!("sk-planted-{number}").into(),
+            key: KeyPlace::Sealed(format!("sk-planted-{number}").into()),
             base_url: None,
             email: None,
             status: Status::Valid,

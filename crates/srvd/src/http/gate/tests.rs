@@ -130,3 +130,22 @@ fn paths_and_versions() {
     assert_eq!(status("GET", "/rpc", &[("sec-websocket-version", "8")]), Err(426));
     assert_eq!(status("GET", "/rpc", &[("sec-websocket-key", "c2hvcnQ=")]), Err(400));
 }
+
+#[test]
+fn a_callback_comes_from_a_browsers_navigation_to_a_loopback_address() {
+    let callback = |method: &str, door: Door, changes: &[(&str, &str)]| {
+        let changes = [&[("authorization", "")], changes].concat();
+        let head = head(method, "/oauth/callback?code=c&state=s", &changes);
+        gate().check(door, &head).map_err(|refusal| refusal.status.as_u16())
+    };
+    assert_eq!(callback("GET", TCP, &[]), Ok(Route::Callback));
+    assert_eq!(callback("GET", TCP, &[("host", "[::1]:7000")]), Ok(Route::Callback));
+    assert_eq!(callback("GET", TCP, &[("sec-fetch-dest", "document")]), Ok(Route::Callback));
+    assert_eq!(callback("GET", TCP, &[("sec-fetch-dest", "image")]), Err(403));
+    assert_eq!(callback("GET", TCP, &[("sec-fetch-dest", "iframe")]), Err(403));
+    assert_eq!(callback("GET", TCP, &[("host", "srvd.test:80")]), Err(403));
+    assert_eq!(callback("GET", TCP, &[("host", "evil.com:7000")]), Err(403));
+    assert_eq!(callback("GET", TCP, &[("origin", "https://evil.com")]), Err(403));
+    assert_eq!(callback("POST", TCP, &[]), Err(405));
+    assert_eq!(callback("GET", Door::Unix, &[("host", "srvd.sock")]), Err(404));
+}

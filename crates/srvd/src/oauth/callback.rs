@@ -1,0 +1,113 @@
+//! What a browser brings back to `GET /oauth/callback`, and the page that it is shown. The page holds nothing of the
+//! request: no code, no state, no text of the forge.
+
+use hyper::StatusCode;
+use secrecy::SecretString;
+
+use super::table::StateInvalid;
+
+/// The path of the redirect address.
+pub const PATH: &str = "/oauth/callback";
+/// The length of a `state`: 32 bytes in base64url.
+const STATE: usize = 43;
+/// The longest code.
+const CODE: usize = 2048;
+
+/// A callback that is well-formed.
+#[derive(Debug)]
+pub struct Brought {
+    /// Whose login this claims to be.
+    pub state: SecretString,
+    /// The code, or the forge's error and its text.
+    pub answer: Result<SecretString, (String, String)>,
+    /// The issuer that the callback says it comes from (RFC 9207).
+    pub issuer: Option<String>,
+}
+
+impl Brought {
+    /// Reads the query: one `state`, and one `code` or one `error`. What else it holds is ignored (RFC 6749, 4.1.2).
+    pub fn parse(query: &str) -> Option<Self> {
+        let only = |name: &str| {
+            let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+            match (values.next(), values.next()) {
+                (Some((_, value)), None) => Ok(Some(value.into_owned())),
+                (None, _) => Ok(None),
+                (Some(_), Some(_)) => Err(()),
+            }
+        };
+        let state = only("state").ok()??;
+        let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if state.len() != STATE || !state.bytes().all(safe) {
+            return None;
+        }
+        let answer = match (only("code").ok()?, only("error").ok()?) {
+            (Some(code), None) => {
+                let visible =
+                    (1..=CODE).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_graphic());
+                Ok(SecretString::from(visible.then_some(code)?))
+            }
+            (None, Some(error)) => Err((error, only("error_description").ok()?.unwrap_or_default())),
+            _ => return None,
+        };
+        Some(Self { state: state.into(), answer, issuer: only("iss").ok()? })
+    }
+}
+
+/// What the browser is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// The tokens are committed.
+    SignedIn,
+    /// The request is no callback.
+    Malformed,
+    /// No login waits for it in this browser.
+    NotAwaited(StateInvalid),
+    /// The person, or the forge, said no.
+    Denied,
+    /// The forge's answer could not be turned into a saved login; the daemon's client knows why.
+    Failed,
+}
+
+impl Page {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::SignedIn => StatusCode::OK,
+            Self::Malformed | Self::NotAwaited(_) | Self::Denied => StatusCode::BAD_REQUEST,
+            Self::Failed => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The whole document: fixed text.
+    pub fn html(&self) -> String {
+        let (title, text) = match self {
+            Self::SignedIn => ("You are signed in", "You can close this window."),
+            Self::Malformed => {
+                ("Nothing to do here", "This address is opened by a forge at the end of a sign-in.")
+            }
+            Self::NotAwaited(StateInvalid::Expired) => {
+                ("Too late", "This sign-in has expired. Please start it again.")
+            }
+            Self::NotAwaited(StateInvalid::WrongSession) => (
+                "Another browser",
+                "This sign-in was started in another browser session. Please finish it there.",
+            ),
+            Self::NotAwaited(StateInvalid::Unknown) => (
+                "Not awaited",
+                "No sign-in waits for this answer. It may have been used already; please start again.",
+            ),
+            Self::Denied => ("Not signed in", "The sign-in was refused. You can close this window."),
+            Self::Failed => {
+                ("Not signed in", "The sign-in could not be completed. Your client shows the reason.")
+            }
+        };
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
+             <h1>{title}</h1>\n<p>{text}</p>\n</html>\n"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! Why a request for tokens failed, by what the caller can do about it.
+
+use std::time::Duration;
+
+use super::http::HttpFailure;
+
+/// Why there are no tokens.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// For good: what was presented must never be presented again, and only a person can go on.
+    #[error("{}", .0.text())]
+    Dead(Dead),
+    /// For now: keep the tokens and try again later.
+    #[error("{reason}")]
+    Transient {
+        /// What happened.
+        reason: Trouble,
+        /// How long to wait at least, when the issuer says so.
+        retry_after: Option<Duration>,
+    },
+    /// The operator's configuration of this client is wrong; the tokens are kept.
+    #[error("{}", .0.text())]
+    Misconfigured(Misconfigured),
+}
+
+/// What is over for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dead {
+    /// The issuer does not take the code or token: it was revoked, has expired, or was never given.
+    InvalidGrant,
+    /// The refresh token was used before; issuers then often end the whole family.
+    Reused,
+    /// The person said no.
+    Denied,
+    /// The person did not come in time.
+    Expired,
+}
+
+/// What may be better next time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// No usable answer.
+    #[error(transparent)]
+    Http(#[from] HttpFailure),
+    /// An error of the protocol that says nothing about the tokens; its code, cut to letters.
+    #[error("the issuer answered with the error {0}")]
+    Answered(String),
+    /// An answer without the fields of a grant.
+    #[error("the issuer's answer is not a grant")]
+    NotAGrant,
+}
+
+/// What the operator has to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misconfigured {
+    /// Client id or secret are not the issuer's.
+    Client,
+    /// The issuer does not let this client use this grant or endpoint, such as a device flow that is not enabled.
+    Grant,
+    /// A scope that the issuer does not know.
+    Scope,
+    /// The redirect address is not the registered one.
+    RedirectUri,
+    /// The issuer does not understand the request.
+    Request,
+    /// Plain HTTP is not allowed for this issuer.
+    Insecure,
+    /// The forge has no device grant.
+    NoDeviceFlow,
+}
+
+impl Dead {
+    /// The stable word for rows, events and logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::InvalidGrant => "invalid_grant",
+            Self::Reused => "refresh_token_reused",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::InvalidGrant => "the issuer does not take the grant any more",
+            Self::Reused => "the refresh token was used before",
+            Self::Denied => "the person refused",
+            Self::Expired => "nobody approved in time",
+        }
+    }
+}
+
+impl Misconfigured {
+    /// The stable word for rows, events and logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Client => "invalid_client",
+            Self::Grant => "grant_not_allowed",
+            Self::Scope => "invalid_scope",
+            Self::RedirectUri => "redirect_uri_mismatch",
+            Self::Request => "invalid_request",
+            Self::Insecure => "insecure",
+            Self::NoDeviceFlow => "no_device_flow",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Client => "the issuer does not know this client id and secret",
+            Self::Grant => "the issuer does not let this client log in this way",
+            Self::Scope => "the issuer does not know a requested scope",
+            Self::RedirectUri => "the redirect address is not registered at the issuer",
+            Self::Request => "the issuer does not understand the request",
+            Self::Insecure => "plain http is not allowed for this issuer",
+            Self::NoDeviceFlow => "device flow not supported by this forge; sign in with the browser instead",
+        }
+    }
+}
+
+impl Failure {
+    /// The stable word for rows, events and logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Dead(dead) => dead.code(),
+            Self::Transient { .. } => "refresh_failed",
+            Self::Misconfigured(wrong) => wrong.code(),
+        }
+    }
+
+    /// An answer without the fields of a grant.
+    pub(super) fn not_a_grant() -> Self {
+        Self::Transient { reason: Trouble::NotAGrant, retry_after: None }
+    }
+}
+
+impl From<HttpFailure> for Failure {
+    fn from(failure: HttpFailure) -> Self {
+        let retry_after = match failure {
+            HttpFailure::Insecure => return Self::Misconfigured(Misconfigured::Insecure),
+            HttpFailure::Unavailable { retry_after, .. } => retry_after,
+            _ => None,
+        };
+        Self::Transient { reason: failure.into(), retry_after }
+    }
+}
+
+/// What an error of the protocol means: RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5, and the forges' own words.
+pub fn classify(code: &str, text: &str) -> Failure {
+    match code {
+        // Gitea and Forgejo: 400 `unauthorized_client`, "token was already used".
+        "unauthorized_client" if text.to_lowercase().contains("already used") => Failure::Dead(Dead::Reused),
+        "refresh_token_reused" => Failure::Dead(Dead::Reused),
+        "invalid_grant"
+        | "bad_refresh_token"
+        | "refresh_token_expired"
+        | "refresh_token_invalidated"
+        | "bad_verification_code"
+        | "incorrect_device_code" => Failure::Dead(Dead::InvalidGrant),
+        "access_denied" => Failure::Dead(Dead::Denied),
+        "expired_token" | "token_expired" => Failure::Dead(Dead::Expired),
+        "invalid_client" | "incorrect_client_credentials" | "application_suspended" => {
+            Failure::Misconfigured(Misconfigured::Client)
+        }
+        "unauthorized_client"
+        | "unsupported_grant_type"
+        | "unsupported_response_type"
+        | "device_flow_disabled" => Failure::Misconfigured(Misconfigured::Grant),
+        "invalid_scope" => Failure::Misconfigured(Misconfigured::Scope),
+        "redirect_uri_mismatch" => Failure::Misconfigured(Misconfigured::RedirectUri),
+        "invalid_request" => Failure::Misconfigured(Misconfigured::Request),
+        other => {
+            let word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            let named: String = other.chars().filter(word).take(64).collect();
+            Failure::Transient { reason: Trouble::Answered(named), retry_after: None }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_can_be_done() {
+        let check =
+            |code: &str, text: &str, expect: Failure| assert_eq!(classify(code, text), expect, "{code}");
+        let answered =
+            |word: &str| Failure::Transient { reason: Trouble::Answered(word.into()), retry_after: None };
+        check("invalid_grant", "", Failure::Dead(Dead::InvalidGrant));
+        check("unauthorized_client", "token was already used", Failure::Dead(Dead::Reused));
+        check("unauthorized_client", "Token was ALREADY USED", Failure::Dead(Dead::Reused));
+        check("unauthorized_client", "", Failure::Misconfigured(Misconfigured::Grant));
+        check("bad_refresh_token", "", Failure::Dead(Dead::InvalidGrant));
+        check("refresh_token_reused", "", Failure::Dead(Dead::Reused));
+        check("access_denied", "", Failure::Dead(Dead::Denied));
+        check("expired_token", "", Failure::Dead(Dead::Expired));
+        check("invalid_client", "", Failure::Misconfigured(Misconfigured::Client));
+        check("incorrect_client_credentials", "", Failure::Misconfigured(Misconfigured::Client));
+        check("device_flow_disabled", "", Failure::Misconfigured(Misconfigured::Grant));
+        check("redirect_uri_mismatch", "", Failure::Misconfigured(Misconfigured::RedirectUri));
+        check("temporarily_unavailable", "", answered("temporarily_unavailable"));
+        check("server_error", "", answered("server_error"));
+        check("<b>\nodd", "", answered("bodd"));
+    }
+
+    #[test]
+    fn a_busy_issuer_says_when_to_come_back() {
+        let retry_after = Some(Duration::from_mins(2));
+        let busy = HttpFailure::Unavailable { status: 429, retry_after };
+        let expect = Failure::Transient { reason: Trouble::Http(busy.clone()), retry_after };
+        assert_eq!(Failure::from(busy), expect);
+        assert_eq!(Failure::from(HttpFailure::Insecure), Failure::Misconfigured(Misconfigured::Insecure));
+    }
+}

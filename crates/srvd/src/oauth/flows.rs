@@ -1,0 +1,329 @@
+//! The owner of the live logins: it starts them, takes their callbacks, polls for their devices, and hands what they
+//! obtained to the one place that keeps tokens.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+use uuid::Uuid;
+
+use super::callback::{Brought, Page};
+use super::failure::{Failure, classify};
+use super::forge::{Forge, Forges};
+use super::granted::Granted;
+use super::identity::Identity;
+use super::issuer::Device;
+use super::table::{CodeFlow, Ending, Full, NewFlow, Status, Table};
+use crate::redact::Redactor;
+
+/// How long a person has in the browser.
+const CODE_LIFETIME_MS: i64 = 10 * 60 * 1000;
+
+/// The live logins; a clone is a handle to the same ones.
+#[derive(Clone)]
+pub struct Flows(Arc<Inner>);
+
+struct Inner {
+    forges: Forges,
+    keep: Keep,
+    redactor: Redactor,
+    clock: fn() -> i64,
+    redirect: OnceLock<Url>,
+    table: Mutex<Table>,
+    /// Rises with each change of the table.
+    changes: watch::Sender<u64>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What [`Flows`] is given.
+pub struct FlowsConfig {
+    /// Where one can log in.
+    pub forges: Forges,
+    /// What keeps the tokens.
+    pub keep: Keep,
+    /// Is told every secret before anything else is.
+    pub redactor: Redactor,
+    /// The wall clock in unix milliseconds.
+    pub clock: fn() -> i64,
+}
+
+/// Commits what a login obtained, or refuses it. It is called once a login, and not cancelled.
+pub type Keep =
+    Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<(), KeepError>> + Send>> + Send + Sync>;
+
+/// Tokens that are not committed yet.
+#[must_use = "tokens that are dropped are lost"]
+pub struct Obtained {
+    /// The login.
+    pub session_id: String,
+    /// Whose login.
+    pub owner: String,
+    /// From which forge: the authority, and what can refresh.
+    pub forge: Arc<Forge>,
+    /// The tokens.
+    pub granted: Granted,
+    /// Whose tokens; where the forge did not say, the tokens are good all the same and the reason stands here.
+    pub identity: Result<Identity, Failure>,
+}
+
+/// Why tokens were not kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct KeepError {
+    /// The stable word.
+    pub code: &'static str,
+    /// For people.
+    pub text: String,
+}
+
+/// What a client asks for.
+pub struct Start {
+    /// Who logs in.
+    pub owner: String,
+    /// Where.
+    pub forge: Arc<Forge>,
+    /// The browser session that asks; `None` for a local client.
+    pub session: Option<SecretString>,
+}
+
+/// A login by the browser that has begun.
+pub struct StartedCode {
+    /// The login.
+    pub session_id: String,
+    /// What the browser opens.
+    pub auth_url: Url,
+}
+
+/// A device login that has begun.
+pub struct StartedDevice {
+    /// The login.
+    pub session_id: String,
+    /// What the person types.
+    pub user_code: String,
+    /// Where.
+    pub verification_url: String,
+}
+
+/// Why a login did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TCP listener is off, so no browser can come back.
+    #[error("sign-in by the browser needs the TCP listener; turn it on or use the device flow")]
+    NoRedirect,
+    /// Too many are live.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The forge did not begin a device login.
+    #[error(transparent)]
+    Forge(#[from] Failure),
+}
+
+impl Flows {
+    /// No logins yet.
+    pub fn new(config: FlowsConfig) -> Self {
+        let FlowsConfig { forges, keep, redactor, clock } = config;
+        Self(Arc::new(Inner {
+            forges,
+            keep,
+            redactor,
+            clock,
+            redirect: OnceLock::new(),
+            table: Mutex::default(),
+            changes: watch::Sender::new(0),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// The forges that one can log in at.
+    pub fn forges(&self) -> &Forges {
+        &self.0.forges
+    }
+
+    /// Says where the daemon's HTTP front listens, once; browsers are sent back to there. Without it there is no login by
+    /// the browser.
+    pub fn listens_at(&self, address: Option<std::net::SocketAddr>) {
+        let url = address.map(|address| Url::parse(&format!("http://{address}{}", super::callback::PATH)));
+        if let Some(Ok(url)) = url {
+            // A second address would be a mistake of the caller's, and the first one is right.
+            let _ = self.0.redirect.set(url);
+        }
+    }
+
+    /// Begins a login by the browser.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_code(&self, start: &Start) -> Result<StartedCode, StartError> {
+        let redirect = self.0.redirect.get().ok_or(StartError::NoRedirect)?.clone();
+        let request = start.forge.issuer.begin(&redirect);
+        self.0.redactor.hide(&request.state);
+        self.0.redactor.hide(&request.verifier);
+        let code = CodeFlow { state: request.state, verifier: request.verifier, redirect };
+        let now = (self.0.clock)();
+        let session_id = self.begin(start, Some(code), now + CODE_LIFETIME_MS)?;
+        Ok(StartedCode { session_id, auth_url: request.url })
+    }
+
+    /// Begins a device login, which polls by itself until it has ended.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_device(&self, start: Start) -> Result<StartedDevice, StartError> {
+        let device = start.forge.issuer.device().await?;
+        let lifetime = i64::try_from(device.lifetime().as_millis()).unwrap_or(CODE_LIFETIME_MS);
+        let session_id = self.begin(&start, None, (self.0.clock)().saturating_add(lifetime))?;
+        let started = StartedDevice {
+            session_id: session_id.clone(),
+            user_code: device.user_code().to_owned(),
+            verification_url: device.verification_url().to_owned(),
+        };
+        self.0.tasks.spawn(self.clone().poll(session_id, start, device));
+        Ok(started)
+    }
+
+    /// How a login stands; `None` when nothing is known of it.
+    pub fn status(&self, session_id: &str) -> Option<Status> {
+        self.table().status(session_id, (self.0.clock)())
+    }
+
+    /// Waits until a login has ended, or `patience` is over, and says how it stands.
+    pub async fn ended(&self, session_id: &str, patience: Duration) -> Option<Status> {
+        // Whether it has ended or not is read below.
+        let _ = tokio::time::timeout(patience, self.over(session_id)).await;
+        self.status(session_id)
+    }
+
+    /// Cancels a login before its tokens are saved; `false` when that is too late, or nothing is known of it.
+    pub fn cancel(&self, session_id: &str) -> bool {
+        self.change(|table, now| table.cancel(session_id, now))
+    }
+
+    /// Takes what a browser brought back. Once the `state` is spent the exchange goes on even if the browser leaves.
+    pub async fn callback(&self, query: &str, session: Option<&SecretString>) -> Page {
+        let Some(brought) = Brought::parse(query) else { return Page::Malformed };
+        self.0.redactor.hide(&brought.state);
+        let (session_id, forge) = match self.table().peek(&brought.state, session, (self.0.clock)()) {
+            Ok((id, forge)) => (id.to_owned(), forge.to_owned()),
+            Err(invalid) => {
+                tracing::warn!(reason = %invalid, "a callback was refused");
+                return Page::NotAwaited(invalid);
+            }
+        };
+        let not_awaited = Page::NotAwaited(super::table::StateInvalid::Unknown);
+        let Some(forge) = self.0.forges.named(&forge).cloned() else { return not_awaited };
+        if brought.issuer.as_deref().is_some_and(|issuer| !forge.is_issuer(issuer)) {
+            tracing::warn!(session = session_id, "a callback named another issuer");
+            return Page::Malformed;
+        }
+        let Some(code_flow) = self.change(|table, _| table.consume(&session_id)) else { return not_awaited };
+        match brought.answer {
+            Err((error, text)) => {
+                self.fail(&session_id, &classify(&error, &text));
+                Page::Denied
+            }
+            Ok(code) => {
+                self.0.redactor.hide(&code);
+                let flows = self.clone();
+                let exchange = self.0.tasks.spawn(async move {
+                    let granted = forge.issuer.redeem(&code, &code_flow.verifier, &code_flow.redirect).await;
+                    flows.finish(&session_id, &forge, granted).await
+                });
+                if exchange.await.unwrap_or(false) { Page::SignedIn } else { Page::Failed }
+            }
+        }
+    }
+
+    /// Ends the polling, and waits for exchanges that have begun, which are bounded in time.
+    pub async fn shutdown(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    fn begin(&self, start: &Start, code: Option<CodeFlow>, deadline: i64) -> Result<String, Full> {
+        let id = format!("operator-{}", Uuid::new_v4());
+        let new = NewFlow {
+            id: id.clone(),
+            owner: start.owner.clone(),
+            forge: start.forge.settings.name.clone(),
+            session: start.session.clone(),
+            code,
+            deadline,
+        };
+        self.change(|table, now| table.begin(new, now))?;
+        Ok(id)
+    }
+
+    async fn poll(self, session_id: String, start: Start, device: Device) {
+        let granted = tokio::select! {
+            () = self.0.stop.cancelled() => {
+                self.change(|table, now| table.end(&session_id, Ending::Cancelled, now));
+                return;
+            }
+            () = self.over(&session_id) => return,
+            granted = start.forge.issuer.approved(&device, tokio::time::sleep) => granted,
+        };
+        if granted.is_err() || self.change(|table, _| table.approve(&session_id)) {
+            self.finish(&session_id, &start.forge, granted).await;
+        }
+    }
+
+    /// Names the tokens' owner and keeps them, unless the login was cancelled meanwhile. `true` when they are committed.
+    async fn finish(&self, session_id: &str, forge: &Arc<Forge>, granted: Result<Granted, Failure>) -> bool {
+        let granted = match granted {
+            Ok(granted) => granted,
+            Err(failure) => {
+                self.fail(session_id, &failure);
+                return false;
+            }
+        };
+        let secrets = [Some(&granted.access), granted.refresh.as_ref(), granted.id_token.as_ref()];
+        secrets.into_iter().flatten().for_each(|secret| self.0.redactor.hide(secret));
+        let identity = forge.identify(&granted.access).await;
+        let Some(owner) = self.change(|table, _| table.save(session_id)) else { return false };
+        let login = identity.as_ref().ok().map(|identity| identity.login.clone());
+        let obtained =
+            Obtained { session_id: session_id.to_owned(), owner, forge: forge.clone(), granted, identity };
+        let ending = match (self.0.keep)(obtained).await {
+            Ok(()) => Ending::Success { login },
+            Err(error) => Ending::Failed { code: error.code, text: error.text },
+        };
+        let kept = matches!(ending, Ending::Success { .. });
+        self.change(|table, now| table.end(session_id, ending, now));
+        kept
+    }
+
+    fn fail(&self, session_id: &str, failure: &Failure) {
+        tracing::warn!(session = session_id, code = failure.code(), "a sign-in at a forge failed: {failure}");
+        let ending = Ending::Failed { code: failure.code(), text: failure.to_string() };
+        self.change(|table, now| table.end(session_id, ending, now));
+    }
+
+    /// Returns when the login has ended or is not known.
+    async fn over(&self, session_id: &str) {
+        let mut changes = self.0.changes.subscribe();
+        while matches!(self.status(session_id), Some(Status::Waiting | Status::Working)) {
+            // The sender lives as long as this handle.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Table, i64) -> T) -> T {
+        let changed = change(&mut self.table(), (self.0.clock)());
+        self.0.changes.send_modify(|count| *count += 1);
+        changed
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,232 @@
+//! The forges as data: where each kind keeps its endpoints, and which of them the operator has configured.
+//!
+//! What the daemon's redirect address `http://127.0.0.1:<port>/oauth/callback` needs at the registration of the client:
+//!
+//! | forge | registered | port |
+//! |---|---|---|
+//! | GitHub | `http://127.0.0.1/oauth/callback` | any: GitHub ignores it on loopback addresses |
+//! | GitLab | `http://127.0.0.1:<port>/oauth/callback` | fix it with `listen.tcp`, because the whole address is compared |
+//! | Forgejo, Gitea | `http://127.0.0.1/oauth/callback` | any for a public client; fix it for a confidential one |
+
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::failure::Failure;
+use super::http::Http;
+use super::identity::{Identity, identify};
+use super::issuer::{Issuer, IssuerConfig};
+use super::settings::{BaseUrl, ForgeKind, ForgeSettings, SecretPlace};
+use crate::environment::Environment;
+use crate::private;
+
+/// The longest client secret file.
+const SECRET_BYTES: u64 = 4096;
+
+/// A forge that the daemon is a client of.
+pub struct Forge {
+    /// Its configuration.
+    pub settings: ForgeSettings,
+    /// Its token endpoints.
+    pub issuer: Issuer,
+    identity: String,
+    http: Http,
+}
+
+/// All configured forges, in the order of their names.
+#[derive(Clone, Default)]
+pub struct Forges(Vec<Arc<Forge>>);
+
+/// Why a request names no forge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// None of that type, address and client is configured.
+    #[error("no such forge is configured in srvd.toml")]
+    Unknown,
+    /// Several are.
+    #[error("several forges fit; name its base URL or client id")]
+    Ambiguous,
+}
+
+impl Forge {
+    /// A forge by its configuration and its client's secret.
+    ///
+    /// # Errors
+    /// An address that is not a URL.
+    pub fn new(
+        settings: ForgeSettings,
+        secret: Option<SecretString>,
+        http: Http,
+        clock: fn() -> i64,
+    ) -> Result<Self, url::ParseError> {
+        let places = Places::of(settings.kind, &settings.base);
+        let issuer = IssuerConfig {
+            authorize: settings.public.join(places.authorize),
+            token: settings.base.join(places.token),
+            device: places.device.map(|path| settings.base.join(path)),
+            client_id: settings.client_id.clone(),
+            secret,
+            client_auth: settings.client_auth,
+            scopes: settings.scopes.clone(),
+            json: false,
+            allow_http: settings.allow_http,
+            clock,
+        };
+        Ok(Self { issuer: Issuer::new(issuer, http.clone())?, identity: places.identity, settings, http })
+    }
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// As [`identify`].
+    pub async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
+        identify(&self.http, &self.identity, self.settings.allow_http, access).await
+    }
+
+    /// Whether an answer that calls itself from this issuer can be (RFC 9207): the origin is one of the forge's two.
+    pub fn is_issuer(&self, issuer: &str) -> bool {
+        let origin = Url::parse(issuer).ok().map(|url| url.origin());
+        origin.is_some() && (origin == self.settings.base.origin() || origin == self.settings.public.origin())
+    }
+}
+
+impl Forges {
+    /// The configured forges, with their secrets read. Relative secret files begin at `config_dir`.
+    ///
+    /// # Errors
+    /// The key below `forges`, and why its value cannot be used.
+    pub fn load(
+        settings: &[ForgeSettings],
+        environment: &Environment,
+        config_dir: &Path,
+        clock: fn() -> i64,
+    ) -> Result<Self, (String, String)> {
+        let http = Http::default();
+        let build = |settings: &ForgeSettings| {
+            let secret = secret(settings, environment, config_dir)?;
+            Forge::new(settings.clone(), secret, http.clone(), clock)
+                .map(Arc::new)
+                .map_err(|error| (format!("{}.base_url", settings.name), error.to_string()))
+        };
+        settings.iter().map(build).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The forge of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Forge>> {
+        self.0.iter().find(|forge| forge.settings.name == name)
+    }
+
+    /// The one forge of this kind; an address and a client id, where they are given, must be its own.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    pub fn select(
+        &self,
+        kind: ForgeKind,
+        base_url: Option<&str>,
+        client_id: Option<&str>,
+    ) -> Result<&Arc<Forge>, SelectError> {
+        // Plain http is no question here: the address is only compared with configured ones.
+        let base =
+            base_url.map(|text| BaseUrl::parse(text, true).map_err(|_| SelectError::Unknown)).transpose()?;
+        let mut fitting = self.0.iter().filter(|forge| {
+            let own = &forge.settings;
+            own.kind == kind
+                && base.as_ref().is_none_or(|base| *base == own.base || *base == own.public)
+                && client_id.is_none_or(|id| id == own.client_id)
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(forge), None) => Ok(forge),
+            (None, _) => Err(SelectError::Unknown),
+            (Some(_), Some(_)) => Err(SelectError::Ambiguous),
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Forge>> {
+        self.0.iter()
+    }
+}
+
+/// Where a kind of forge keeps things: paths below its address, and the whole address of the identity.
+struct Places {
+    authorize: &'static str,
+    token: &'static str,
+    device: Option<&'static str>,
+    identity: String,
+}
+
+impl Places {
+    fn of(kind: ForgeKind, base: &BaseUrl) -> Self {
+        match kind {
+            ForgeKind::GitHub => Self {
+                authorize: "/login/oauth/authorize",
+                token: "/login/oauth/access_token",
+                device: Some("/login/device/code"),
+                identity: github_api(base),
+            },
+            ForgeKind::GitLab => Self {
+                authorize: "/oauth/authorize",
+                token: "/oauth/token",
+                device: Some("/oauth/authorize_device"),
+                identity: base.join("/api/v4/user"),
+            },
+            // No device grant: go-gitea/gitea#27309; Forgejo's documentation lists the authorization code only.
+            ForgeKind::Forgejo | ForgeKind::Gitea => Self {
+                authorize: "/login/oauth/authorize",
+                token: "/login/oauth/access_token",
+                device: None,
+                identity: base.join("/api/v1/user"),
+            },
+        }
+    }
+}
+
+/// github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a host of their own for the API; a GitHub
+/// Enterprise Server has a path.
+fn github_api(base: &BaseUrl) -> String {
+    match base.as_str().strip_prefix("https://") {
+        Some(host) if host == "github.com" || (host.ends_with(".ghe.com") && !host.contains('/')) => {
+            format!("https://api.{host}/user")
+        }
+        _ => base.join("/api/v3/user"),
+    }
+}
+
+fn secret(
+    settings: &ForgeSettings,
+    environment: &Environment,
+    config_dir: &Path,
+) -> Result<Option<SecretString>, (String, String)> {
+    let named = |key: &str, reason: String| (format!("{}.{key}", settings.name), reason);
+    let text = match &settings.secret {
+        None => return Ok(None),
+        Some(SecretPlace::Variable(name)) => environment
+            .text(name)
+            .ok_or_else(|| named("client_secret_env", format!("{name} is not set")))?
+            .to_owned(),
+        Some(SecretPlace::File(path)) => {
+            let path = config_dir.join(path);
+            let unusable =
+                |reason: String| named("client_secret_file", format!("{}: {reason}", path.display()));
+            let bytes =
+                private::read_file(&path, SECRET_BYTES).map_err(|error| unusable(error.to_string()))?;
+            String::from_utf8(bytes).map_err(|_| unusable("is not text".to_owned()))?
+        }
+    };
+    // An editor's line break at the end is not part of it.
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() || text.chars().any(char::is_control) {
+        let key = match settings.secret {
+            Some(SecretPlace::Variable(_)) => "client_secret_env",
+            _ => "client_secret_file",
+        };
+        return Err(named(key, "must hold one line of text".to_owned()));
+    }
+    Ok(Some(SecretString::from(text)))
+}
+
+#[cfg(test)]
+mod tests;

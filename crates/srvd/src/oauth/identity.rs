@@ -1,0 +1,135 @@
+//! Who a token belongs to, from each forge's own endpoint.
+
+use hyper::Request;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::failure::{Dead, Failure, Misconfigured};
+use super::http::{Http, HttpFailure};
+
+/// A person at a forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The forge's own number of the account, as text; it stays when the person is renamed.
+    pub account_id: String,
+    /// The name that is shown; it can change.
+    pub login: String,
+    /// The address, where the forge tells it.
+    pub email: Option<String>,
+}
+
+/// The longest name or address that is kept.
+const TEXT: usize = 320;
+
+impl Identity {
+    /// Reads a forge's answer: `id` as a number or a text, `login` (GitHub, Forgejo, Gitea) or `username` (GitLab).
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
+        let text = |name: &str| {
+            let text = fields.get(name)?.as_str()?;
+            let shown = (1..=TEXT).contains(&text.len()) && !text.chars().any(char::is_control);
+            shown.then(|| text.to_owned())
+        };
+        let account_id = match fields.get("id")? {
+            Value::Number(number) => number.as_u64().filter(|number| *number > 0)?.to_string(),
+            _ => text("id")?,
+        };
+        Some(Self { account_id, login: text("login").or_else(|| text("username"))?, email: text("email") })
+    }
+}
+
+/// Asks the forge whose token this is.
+///
+/// # Errors
+/// [`Failure`]: a refused token is dead, a forbidden one lacks a scope, and everything else may be better next time.
+pub async fn identify(
+    http: &Http,
+    url: &str,
+    allow_http: bool,
+    access: &SecretString,
+) -> Result<Identity, Failure> {
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", access.expose_secret()))
+        .map_err(|_| Failure::not_a_grant())?;
+    bearer.set_sensitive(true);
+    let request = Request::builder()
+        .uri(url)
+        .header(AUTHORIZATION, bearer)
+        .body(Vec::new())
+        .map_err(|_| Failure::Misconfigured(Misconfigured::Request))?;
+    let received = http.send(request, allow_http).await?;
+    let status = received.status.as_u16();
+    match status {
+        200 => Identity::parse(&received.body).ok_or_else(|| HttpFailure::Malformed(status).into()),
+        401 => Err(Failure::Dead(Dead::InvalidGrant)),
+        403 => Err(Failure::Misconfigured(Misconfigured::Scope)),
+        408 | 429 | 500.. => {
+            Err(HttpFailure::Unavailable { status, retry_after: received.retry_after }.into())
+        }
+        _ => Err(HttpFailure::Malformed(status).into()),
+    }
+}
+
+/// What to do after an API has answered a token that should be good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The token was taken, or the answer says nothing about it.
+    Nothing,
+    /// Refresh once, whatever the expiry says, and ask once more.
+    RefreshAndRetry,
+    /// Only a person can go on.
+    NeedsReauth,
+    /// The token is good and does not reach so far; no refresh helps.
+    MissingScope,
+}
+
+/// Decides by the status, and by whether the token was refreshed for this very call.
+pub fn after_api_answer(status: u16, refreshed: bool) -> Next {
+    match (status, refreshed) {
+        (401, false) => Next::RefreshAndRetry,
+        (401, true) => Next::NeedsReauth,
+        (403, _) => Next::MissingScope,
+        _ => Next::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_forge_names_a_person_in_its_way() {
+        let check = |body: &str, expect: Option<(&str, &str, Option<&str>)>| {
+            let expect = expect.map(|(id, login, email)| Identity {
+                account_id: id.into(),
+                login: login.into(),
+                email: email.map(Into::into),
+            });
+            assert_eq!(Identity::parse(body.as_bytes()), expect, "{body}");
+        };
+        check(r#"{"id":583231,"login":"octocat","email":null}"#, Some(("583231", "octocat", None)));
+        check(r#"{"id":1,"username":"john","email":"j@x.org"}"#, Some(("1", "john", Some("j@x.org"))));
+        check(r#"{"id":7,"login":"ada","username":"ada","email":""}"#, Some(("7", "ada", None)));
+        check(r#"{"id":"u-7","login":"ada"}"#, Some(("u-7", "ada", None)));
+        check(r#"{"id":0,"login":"ghost"}"#, None);
+        check(r#"{"id":-1,"login":"ghost"}"#, None);
+        check(r#"{"id":1.5,"login":"ghost"}"#, None);
+        check(r#"{"id":"","login":"ghost"}"#, None);
+        check(r#"{"id":1}"#, None);
+        check(r#"{"login":"octocat"}"#, None);
+        check(r#"{"id":1,"login":"a\u001bb"}"#, None);
+        check("[]", None);
+        check("<html>", None);
+    }
+
+    #[test]
+    fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
+        let check = |status, refreshed, expect| assert_eq!(after_api_answer(status, refreshed), expect);
+        check(200, false, Next::Nothing);
+        check(401, false, Next::RefreshAndRetry);
+        check(401, true, Next::NeedsReauth);
+        check(403, false, Next::MissingScope);
+        check(403, true, Next::MissingScope);
+        check(500, false, Next::Nothing);
+    }
+}

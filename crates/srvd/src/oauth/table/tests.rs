@@ -1,0 +1,132 @@
+use super::*;
+
+const MINUTE: i64 = 60_000;
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text)
+}
+
+fn device(id: &str, owner: &str, forge: &str) -> NewFlow {
+    let [id, owner, forge] = [id, owner, forge].map(str::to_owned);
+    NewFlow { id, owner, forge, session: None, code: None, deadline: 10 * MINUTE }
+}
+
+/// A login by the browser whose `state` is its id with `-state`.
+fn browser(id: &str, owner: &str, session: Option<&str>) -> NewFlow {
+    let code = CodeFlow {
+        state: secret(&format!("{id}-state")),
+        verifier: secret(&format!("{id}-verifier")),
+        redirect: Url::parse("http://127.0.0.1:7000/oauth/callback").unwrap(),
+    };
+    NewFlow { session: session.map(secret), code: Some(code), ..device(id, owner, "gh") }
+}
+
+fn peek(table: &Table, state: &str, session: Option<&str>, now: i64) -> Result<String, StateInvalid> {
+    table.peek(&secret(state), session.map(secret).as_ref(), now).map(|(id, _)| id.to_owned())
+}
+
+#[test]
+fn a_state_is_taken_once_from_its_own_session_and_in_time() {
+    let mut table = Table::default();
+    table.begin(browser("a", "ada", Some("cookie")), 0).unwrap();
+    let mine = Some("cookie");
+    assert_eq!(peek(&table, "wrong", mine, 1), Err(StateInvalid::Unknown));
+    assert_eq!(peek(&table, "", mine, 1), Err(StateInvalid::Unknown));
+    assert_eq!(peek(&table, "a-state", None, 1), Err(StateInvalid::WrongSession));
+    assert_eq!(peek(&table, "a-state", Some("other"), 1), Err(StateInvalid::WrongSession));
+    assert_eq!(peek(&table, "a-state", mine, 10 * MINUTE), Err(StateInvalid::Expired));
+    // None of these has spent it.
+    assert_eq!(peek(&table, "a-state", mine, 10 * MINUTE - 1), Ok("a".into()));
+    let code = table.consume("a").unwrap();
+    assert_eq!(code.verifier.expose_secret(), "a-verifier");
+    assert_eq!(peek(&table, "a-state", mine, 2), Err(StateInvalid::Unknown));
+    assert!(table.consume("a").is_none());
+}
+
+#[test]
+fn a_local_client_is_not_bound_to_a_browser() {
+    let mut table = Table::default();
+    table.begin(browser("a", "operator", None), 0).unwrap();
+    assert_eq!(peek(&table, "a-state", Some("any"), 1), Ok("a".into()));
+    assert_eq!(peek(&table, "a-state", None, 1), Ok("a".into()));
+}
+
+#[test]
+fn starting_again_supersedes_ones_own_login_only() {
+    let mut table = Table::default();
+    table.begin(browser("a1", "ada", None), 0).unwrap();
+    table.begin(browser("b1", "bob", None), 0).unwrap();
+    table.begin(device("a2", "ada", "berg"), 0).unwrap();
+    table.begin(browser("a3", "ada", None), 1).unwrap();
+    let ended = |ending| Some(Status::Ended(ending));
+    assert_eq!(table.status("a1", 2), ended(Ending::Superseded));
+    assert_eq!(peek(&table, "a1-state", None, 2), Err(StateInvalid::Unknown));
+    assert_eq!(table.status("b1", 2), Some(Status::Waiting));
+    assert_eq!(table.status("a2", 2), Some(Status::Waiting));
+    assert_eq!(peek(&table, "b1-state", None, 2), Ok("b1".into()));
+    assert_eq!(peek(&table, "a3-state", None, 2), Ok("a3".into()));
+    // One whose code is being exchanged goes on.
+    table.consume("a3").unwrap();
+    table.begin(browser("a4", "ada", None), 3).unwrap();
+    assert_eq!(table.status("a3", 4), Some(Status::Working));
+}
+
+#[test]
+fn a_login_can_be_cancelled_until_it_is_saved() {
+    let mut table = Table::default();
+    for (id, owner) in [("waiting", "a"), ("working", "b"), ("saving", "c")] {
+        table.begin(device(id, owner, "gh"), 0).unwrap();
+    }
+    assert!(table.approve("working") && table.approve("saving"));
+    assert_eq!(table.save("saving").as_deref(), Some("c"));
+    assert_eq!(
+        ["waiting", "working", "saving", "unknown"].map(|id| table.cancel(id, 1)),
+        [true, true, false, false]
+    );
+    assert!(!table.approve("waiting"), "a cancelled login takes no grant");
+    assert_eq!(table.save("working"), None, "a cancelled login saves nothing");
+    let success = Ending::Success { login: Some("ada".into()) };
+    table.end("saving", success.clone(), 2);
+    table.end("waiting", success.clone(), 2);
+    let status = |id| table.status(id, 3).unwrap();
+    assert_eq!(status("saving"), Status::Ended(success));
+    assert_eq!([status("waiting"), status("working")], [(); 2].map(|()| Status::Ended(Ending::Cancelled)));
+    assert_eq!(table.status("unknown", 3), None);
+}
+
+#[test]
+fn a_browser_cannot_approve_a_device_login_nor_the_other_way_round() {
+    let mut table = Table::default();
+    table.begin(device("d", "a", "gh"), 0).unwrap();
+    table.begin(browser("b", "b", None), 0).unwrap();
+    assert!(table.consume("d").is_none());
+    assert!(!table.approve("b"));
+    assert_eq!([table.status("d", 1), table.status("b", 1)], [Some(Status::Waiting), Some(Status::Waiting)]);
+}
+
+#[test]
+fn the_table_is_bounded_and_forgets() {
+    let mut table = Table::default();
+    for number in 0..LIVE {
+        table.begin(device(&format!("f{number}"), &format!("user-{number}"), "gh"), 0).unwrap();
+    }
+    assert_eq!(table.begin(device("one more", "late", "gh"), 0), Err(Full));
+    // Starting again replaces, so it needs no place.
+    table.begin(device("again", "user-0", "gh"), 0).unwrap();
+    assert_eq!(table.status("f1", 10 * MINUTE), Some(Status::Ended(Ending::Expired)));
+    table.begin(device("late", "late", "gh"), 10 * MINUTE).unwrap();
+    assert_eq!(table.flows.len(), ENDED + 1);
+    table.begin(device("later", "later", "gh"), 20 * MINUTE).unwrap();
+    assert_eq!(table.flows.len(), 2, "the login of ten minutes ago has just expired");
+}
+
+#[test]
+fn nothing_secret_is_shown() {
+    let mut table = Table::default();
+    table.begin(browser("a", "ada", Some("planted-cookie")), 0).unwrap();
+    let shown = format!("{table:?}");
+    assert!(
+        !shown.contains("a-state") && !shown.contains("a-verifier") && !shown.contains("planted"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,144 @@
+//! Whole sign-ins at the certified provider, which `scripts/issuer.sh` installs.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use srvd::oauth::callback::Page;
+use srvd::oauth::table::{Ending, StateInvalid, Status};
+use srvd::oauth::{Dead, Failure, Identity};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::browser::{Browser, End};
+use super::{NOW, operator};
+use crate::support::PATIENCE;
+
+struct Issuer {
+    url: String,
+    /// Ends with its standard input, and with this.
+    _process: Child,
+}
+
+impl Issuer {
+    async fn start() -> Self {
+        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let workspace = crate_dir.ancestors().nth(2).unwrap();
+        let dir = named("SRVD_TEST_ISSUER").unwrap_or_else(|| workspace.join("target/issuer"));
+        assert!(dir.join("complete").is_file(), "no issuer in {}: run scripts/issuer.sh", dir.display());
+        let clis = named("SRVD_TEST_CLIS").unwrap_or_else(|| workspace.join("target/clis"));
+        let node = Some(clis.join("bin/node")).filter(|node| node.is_file()).unwrap_or_else(|| "node".into());
+        let mut process = Command::new(node)
+            .arg(crate_dir.join("tests/fixtures/issuer/issuer.mjs"))
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let said = tokio::time::timeout(PATIENCE, async {
+            // The library may print warnings before.
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if let Some(url) = serde_json::from_str::<Value>(&line)
+                    .ok()
+                    .and_then(|said| said["url"].as_str().map(str::to_owned))
+                {
+                    return url;
+                }
+            }
+            panic!("the issuer ended before it served");
+        });
+        Self { url: said.await.unwrap(), _process: process }
+    }
+}
+
+fn named(variable: &str) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the place is named by the test script, not by a user")]
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
+#[tokio::test]
+async fn a_sign_in_by_the_browser_its_refresh_and_a_refresh_token_used_twice() {
+    let issuer = Issuer::start().await;
+    let mut operator = operator("github", &issuer.url, true);
+    let started = operator.flows.start_code(&operator.start()).unwrap();
+    let End::Callback(callback) = Browser::of("ada").visit(started.auth_url.as_str()).await else {
+        panic!("the browser was not sent back");
+    };
+    assert_eq!(&callback[..url::Position::AfterPath], "http://127.0.0.1:7000/oauth/callback");
+    let query = callback.query().unwrap();
+    assert_eq!(operator.flows.status(&started.session_id), Some(Status::Waiting));
+    assert_eq!(operator.flows.callback(query, None).await, Page::SignedIn);
+    let success = Status::Ended(Ending::Success { login: Some("ada".into()) });
+    assert_eq!(operator.flows.status(&started.session_id), Some(success));
+    assert_eq!(operator.flows.callback(query, None).await, Page::NotAwaited(StateInvalid::Unknown));
+
+    let obtained = operator.obtained.recv().await.unwrap();
+    let identity = Identity { account_id: "4711".into(), login: "ada".into(), email: None };
+    assert_eq!((obtained.owner.as_str(), &obtained.identity), ("operator", &Ok(identity)));
+    let granted = obtained.granted;
+    assert_eq!((granted.expires_in, granted.received_at), (Some(28_800), NOW));
+    assert_eq!(granted.scopes.as_deref(), Some("openid"));
+    assert!(granted.id_token.is_some());
+
+    let first = granted.refresh.unwrap();
+    let issuer = &operator.forge.issuer;
+    let renewed = issuer.refresh(&first).await.unwrap();
+    let second = renewed.refresh.unwrap();
+    assert_ne!(second.expose_secret(), first.expose_secret());
+    assert_eq!(operator.forge.identify(&renewed.access).await.unwrap().login, "ada");
+    // The reuse is found out, and takes the whole family with it.
+    assert_eq!(issuer.refresh(&first).await.err(), Some(Failure::Dead(Dead::InvalidGrant)));
+    assert_eq!(issuer.refresh(&second).await.err(), Some(Failure::Dead(Dead::InvalidGrant)));
+    assert_eq!(operator.forge.identify(&renewed.access).await, Err(Failure::Dead(Dead::InvalidGrant)));
+}
+
+#[tokio::test]
+async fn a_device_sign_in() {
+    let issuer = Issuer::start().await;
+    let operator = operator("github", &issuer.url, true);
+    let forge = &operator.forge;
+    let device = forge.issuer.device().await.unwrap();
+    let page = format!("{}?user_code={}", device.verification_url(), device.user_code());
+    // The first poll is answered with "pending"; the person decides in the pause after it.
+    let approve = async |_| {
+        let End::Page(page) = Browser::of("ada").visit(&page).await else {
+            panic!("no redirect is expected")
+        };
+        assert!(page.contains("Sign-in Success"), "{page}");
+    };
+    let granted = forge.issuer.approved(&device, approve).await.unwrap();
+    assert_eq!(forge.identify(&granted.access).await.unwrap().login, "ada");
+    let renewed = forge.issuer.refresh(&granted.refresh.unwrap()).await.unwrap();
+    assert!(renewed.refresh.is_some());
+    // The device code is spent.
+    let again = forge.issuer.approved(&device, async |_| {}).await;
+    assert_eq!(again.err(), Some(Failure::Dead(Dead::InvalidGrant)));
+}
+
+#[tokio::test]
+async fn a_code_is_bound_to_its_verifier_and_its_redirect_address() {
+    let issuer = Issuer::start().await;
+    let operator = operator("github", &issuer.url, true);
+    let forge = &operator.forge;
+    let redirect = url::Url::parse("http://127.0.0.1:7000/oauth/callback").unwrap();
+    let other = url::Url::parse("http://127.0.0.1:7001/oauth/callback").unwrap();
+    let mut browser = Browser::of("ada");
+    let mut code = async || {
+        let begun = forge.issuer.begin(&redirect);
+        let End::Callback(callback) = browser.visit(begun.url.as_str()).await else { panic!("no code") };
+        let code = callback.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+        (secrecy::SecretString::from(code), begun.verifier)
+    };
+    let dead = Some(Failure::Dead(Dead::InvalidGrant));
+    let (first, _) = code().await;
+    let (second, own) = code().await;
+    assert_eq!(forge.issuer.redeem(&first, &own, &redirect).await.err(), dead, "another login's verifier");
+    assert_eq!(forge.issuer.redeem(&second, &own, &other).await.err(), dead, "another redirect address");
+    let (third, own) = code().await;
+    assert!(forge.issuer.redeem(&third, &own, &redirect).await.is_ok());
+    assert_eq!(forge.issuer.redeem(&third, &own, &redirect).await.err(), dead, "a code is used once");
+}

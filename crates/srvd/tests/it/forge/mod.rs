@@ -1,0 +1,58 @@
+//! Sign-ins at forges: the four kinds as stand-ins on loopback, and a certified `OpenID` provider.
+
+mod browser;
+mod issuer;
+mod kinds;
+mod standin;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use srvd::environment::Environment;
+use srvd::oauth::flows::{FlowsConfig, Keep, KeepError, Obtained, Start};
+use srvd::oauth::settings::{self, ForgeTable};
+use srvd::oauth::{Flows, Forge, Forges};
+use srvd::redact::Redactor;
+use tokio::sync::mpsc;
+
+/// The receipt of every grant here.
+const NOW: i64 = 1_790_000_000_000;
+const CLIENT_SECRET: &str = "planted-client-secret";
+
+/// The client side of one forge, and what its logins obtained.
+struct Operator {
+    flows: Flows,
+    forge: Arc<Forge>,
+    obtained: mpsc::UnboundedReceiver<Obtained>,
+}
+
+/// A client of the forge of this kind at this address. Where `keeps` is false, nothing can be stored.
+fn operator(kind: &str, url: &str, keeps: bool) -> Operator {
+    let text = format!(
+        "[own]\ntype = \"{kind}\"\nbase_url = \"{url}/\"\nclient_id = \"srvd\"\nclient_secret_env = \"CLIENT_SECRET\"\nscopes = [\"openid\"]\n"
+    );
+    let tables: BTreeMap<String, ForgeTable> = toml::from_str(&text).unwrap();
+    let environment = Environment::of([("CLIENT_SECRET", CLIENT_SECRET.to_owned())]);
+    let forges =
+        Forges::load(&settings::check(tables).unwrap(), &environment, Path::new("/nowhere"), || NOW).unwrap();
+    let forge = forges.named("own").unwrap().clone();
+    let (sender, obtained) = mpsc::unbounded_channel();
+    let keep: Keep = Arc::new(move |obtained| {
+        let kept = if keeps {
+            sender.send(obtained).map_err(|_| KeepError { code: "storage", text: "the test is over".into() })
+        } else {
+            Err(KeepError { code: "storage", text: "the disk is full".into() })
+        };
+        Box::pin(std::future::ready(kept))
+    });
+    let flows = Flows::new(FlowsConfig { forges, keep, redactor: Redactor::default(), clock: || NOW });
+    flows.listens_at("127.0.0.1:7000".parse().ok());
+    Operator { flows, forge, obtained }
+}
+
+impl Operator {
+    fn start(&self) -> Start {
+        Start { owner: "operator".into(), forge: self.forge.clone(), session: None }
+    }
+}

@@ -1,0 +1,245 @@
+//! The four kinds of forge on loopback, below a sub-path: each has its own endpoints, answers and error bodies, and
+//! refuses what the real one refuses. The person has approved already; `deny` makes them refuse, `wait` think.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::CLIENT_SECRET;
+
+/// The sub-path that the forge lives below.
+const BELOW: &str = "/code";
+
+pub(super) struct Standin {
+    pub(super) url: String,
+    state: Arc<Mutex<State>>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    kind: String,
+    denies: bool,
+    waits: bool,
+    issued: u32,
+    /// By code: the challenge and the redirect address that it belongs to.
+    codes: BTreeMap<String, (String, String)>,
+    refresh: BTreeSet<String>,
+    spent: BTreeSet<String>,
+    access: BTreeSet<String>,
+    requests: Vec<String>,
+}
+
+impl Standin {
+    pub(super) async fn start(kind: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}{BELOW}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State { kind: kind.into(), ..State::default() }));
+        let server = tokio::spawn(serve(listener, state.clone()));
+        Self { url, state, server }
+    }
+
+    pub(super) fn deny(&self) {
+        self.state.lock().unwrap().denies = true;
+    }
+
+    pub(super) fn wait(&self) {
+        self.state.lock().unwrap().waits = true;
+    }
+
+    /// Every request so far as `METHOD /path`, without the sub-path.
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.state.lock().unwrap().requests.clone()
+    }
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = state.clone();
+        connections.spawn(async move {
+            let service = service_fn(|request| respond(request, &state));
+            // A client that goes away in the middle is no failure of the stand-in.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+type Fields = BTreeMap<String, String>;
+
+fn fields(text: &[u8]) -> Fields {
+    url::form_urlencoded::parse(text).into_owned().collect()
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    state: &Mutex<State>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let form = fields(&body.collect().await.unwrap().to_bytes());
+    let header = |name: header::HeaderName| {
+        head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    let path = head.uri.path().strip_prefix(BELOW).unwrap_or("outside");
+    let call = format!("{} {path}", head.method);
+    let mut state = state.lock().unwrap();
+    state.requests.push(call.clone());
+    let (status, body, location) = match (state.kind.as_str(), call.as_str()) {
+        ("gitlab", "GET /oauth/authorize")
+        | ("github" | "forgejo" | "gitea", "GET /login/oauth/authorize") => {
+            let query = fields(head.uri.query().unwrap_or_default().as_bytes());
+            (302, Value::Null, Some(state.authorize(&query)))
+        }
+        ("gitlab", "POST /oauth/token")
+        | ("github" | "forgejo" | "gitea", "POST /login/oauth/access_token") => {
+            let (status, body) = state.token(&form);
+            (status, body, None)
+        }
+        ("github", "POST /login/device/code") | ("gitlab", "POST /oauth/authorize_device") => {
+            let page = format!("https://{}.example/device", state.kind);
+            let mut body = json!({"device_code": "d-1", "user_code": "AB-CD", "verification_uri": page});
+            body["expires_in"] = if state.kind == "github" { 900 } else { 300 }.into();
+            body["interval"] = 5.into();
+            (200, body, None)
+        }
+        ("github", "GET /api/v3/user")
+        | ("forgejo" | "gitea", "GET /api/v1/user")
+        | ("gitlab", "GET /api/v4/user") => {
+            let good = header(header::AUTHORIZATION)
+                .strip_prefix("Bearer ")
+                .is_some_and(|token| state.access.contains(token));
+            // GitHub refuses clients that do not name themselves.
+            let named = state.kind != "github" || !header(header::USER_AGENT).is_empty();
+            match (good && named, state.kind == "gitlab") {
+                (false, _) => (401, json!({"message": "401 Unauthorized"}), None),
+                (true, true) => (200, json!({"id": 12, "username": "ada", "email": "ada@example.org"}), None),
+                (true, false) => (200, json!({"id": 12, "login": "ada", "email": "ada@example.org"}), None),
+            }
+        }
+        _ => (404, json!({"message": "404 Not Found"}), None),
+    };
+    drop(state);
+    Ok(encode(status, &body, location, header(header::ACCEPT).contains("application/json")))
+}
+
+/// JSON for those who ask for it; like GitHub, a form for everybody else.
+fn encode(status: u16, body: &Value, location: Option<String>, json: bool) -> Response<Full<Bytes>> {
+    let text = match body.as_object() {
+        Some(object) if !json => {
+            let pairs = object.iter().map(|(name, value)| (name, value.to_string()));
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+        }
+        _ => body.to_string(),
+    };
+    let media = if json { "application/json" } else { "application/x-www-form-urlencoded" };
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    answer.headers_mut().insert(header::CONTENT_TYPE, media.parse().unwrap());
+    if let Some(location) = location {
+        answer.headers_mut().insert(header::LOCATION, location.parse().unwrap());
+    }
+    answer
+}
+
+impl State {
+    fn next(&mut self, what: &str) -> String {
+        self.issued += 1;
+        format!("planted-{what}-{}", self.issued)
+    }
+
+    fn authorize(&mut self, query: &Fields) -> String {
+        assert_eq!((query["response_type"].as_str(), query["client_id"].as_str()), ("code", "srvd"));
+        assert_eq!(query["code_challenge_method"], "S256");
+        let (back, state) = (&query["redirect_uri"], &query["state"]);
+        if self.denies {
+            return format!("{back}?error=access_denied&error_description=The+user+has+denied&state={state}");
+        }
+        let code = self.next("code");
+        self.codes.insert(code.clone(), (query["code_challenge"].clone(), back.clone()));
+        format!("{back}?code={code}&state={state}")
+    }
+
+    fn token(&mut self, form: &Fields) -> (u16, Value) {
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        if (field("client_id"), field("client_secret")) != ("srvd", CLIENT_SECRET) {
+            return self.error(401, "invalid_client", "incorrect_client_credentials");
+        }
+        match field("grant_type") {
+            "authorization_code" => {
+                let verifier = PkceCodeVerifier::new(field("code_verifier").to_owned());
+                let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier).as_str().to_owned();
+                let bound = (challenge, field("redirect_uri").to_owned());
+                match self.codes.remove(field("code")) {
+                    Some(asked) if asked == bound => (200, self.grant()),
+                    _ => self.error(400, "invalid_grant", "bad_verification_code"),
+                }
+            }
+            "refresh_token" => {
+                let token = field("refresh_token").to_owned();
+                if self.refresh.remove(&token) {
+                    self.spent.insert(token);
+                    return (200, self.grant());
+                }
+                if matches!(self.kind.as_str(), "gitea" | "forgejo") && self.spent.contains(&token) {
+                    let text = "token was already used";
+                    return (400, json!({"error": "unauthorized_client", "error_description": text}));
+                }
+                self.error(400, "invalid_grant", "bad_refresh_token")
+            }
+            "urn:ietf:params:oauth:grant-type:device_code" if self.waits => {
+                self.error(400, "authorization_pending", "authorization_pending")
+            }
+            "urn:ietf:params:oauth:grant-type:device_code" if self.denies => {
+                self.error(400, "access_denied", "access_denied")
+            }
+            "urn:ietf:params:oauth:grant-type:device_code" if field("device_code") == "d-1" => {
+                (200, self.grant())
+            }
+            _ => self.error(400, "unsupported_grant_type", "unsupported_grant_type"),
+        }
+    }
+
+    /// GitHub answers errors of the token endpoint with status 200 and words of its own.
+    fn error(&self, status: u16, standard: &str, github: &str) -> (u16, Value) {
+        match self.kind.as_str() {
+            "github" => {
+                (200, json!({"error": github, "error_description": "...", "error_uri": "https://docs"}))
+            }
+            _ => (status, json!({"error": standard, "error_description": "..."})),
+        }
+    }
+
+    fn grant(&mut self) -> Value {
+        let (access, refresh) = (self.next("access"), self.next("refresh"));
+        // The old access token dies with the old refresh token.
+        self.access = [access.clone()].into();
+        self.refresh.insert(refresh.clone());
+        let mut body = json!({"access_token": access, "refresh_token": refresh, "token_type": "bearer"});
+        let more = match self.kind.as_str() {
+            "github" => json!({"expires_in": 28800, "refresh_token_expires_in": 15_811_200, "scope": ""}),
+            "gitlab" => json!({"expires_in": 7200, "scope": "api read_user", "created_at": 1_790_000_000}),
+            _ => json!({"expires_in": 3600}),
+        };
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    }
+}
