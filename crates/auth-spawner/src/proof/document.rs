@@ -49,7 +49,7 @@ fn bytes(file: &CredentialFile, root: &Root<'_>) -> Result<Option<(PathBuf, Vec<
 }
 
 /// The parsers' own words could quote the file, so they are not passed on.
-fn parse(format: Format, bytes: &[u8]) -> Result<Value, String> {
+pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Value, String> {
     let json = |bytes: &[u8], what: &str| {
         serde_json::from_slice(bytes).map_err(|error| format!("not {what} at line {}", error.line()))
     };

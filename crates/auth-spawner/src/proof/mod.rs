@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use document::Found;
 use files::Root;
 
+pub(crate) use document::parse;
+pub(crate) use files::{find, read};
+
 use crate::provider::Cli;
 
 /// What a config directory's files say.

@@ -137,9 +137,8 @@ fn pauses(known: Status, proof: &Proof) -> &'static [Duration] {
     }
 }
 
-/// Claude Code keeps its login in the macOS keychain where it can (read in 2.1; on Linux it has only the file).
 fn has_keychain(provider: &Provider) -> bool {
-    cfg!(target_os = "macos") && provider.id == "claude"
+    provider.cli.as_ref().is_some_and(Cli::keeps_in_keychain)
 }
 
 #[cfg(test)]
