@@ -139,6 +139,15 @@ pub enum System {
 }
 
 impl System {
+    /// The word used in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Macos => "macos",
+        }
+    }
+
     fn is_this(self) -> bool {
         match self {
             Self::Linux => cfg!(target_os = "linux"),

@@ -38,10 +38,21 @@ impl<'a> Root<'a> {
 
     /// The file that the registry calls `below`.
     pub(super) fn find(&self, below: &str) -> Option<PathBuf> {
+        let (dir, below) = self.split(below);
+        find(dir, below)
+    }
+
+    /// Where it would be; its name may be a pattern.
+    pub(super) fn place(&self, below: &str) -> PathBuf {
+        let (dir, below) = self.split(below);
+        dir.join(below)
+    }
+
+    fn split<'b>(&'b self, below: &'b str) -> (&'b Path, &'b str) {
         let moved = self.own.as_ref().and_then(|(home, files)| Some((home, files.get(below)?)));
         match moved.and_then(|(home, place)| Some((home, place.strip_prefix("~/")?))) {
-            Some((home, place)) => find(home, place),
-            None => find(&self.dir, below),
+            Some((home, place)) => (home, place),
+            None => (&self.dir, below),
         }
     }
 }

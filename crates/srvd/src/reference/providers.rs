@@ -99,6 +99,8 @@ fn facts(text: &mut String, cli: &Cli) {
     });
     row(text, "shown credential goes to", &token.unwrap_or_default());
     row(text, "logs out with", &cli.logout.as_ref().map(|args| code(&args.join(" "))).unwrap_or_default());
+    let keychain = cli.keychain.iter().map(|system| system.as_str());
+    row(text, "may use the keychain of", &codes(keychain));
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }
 
