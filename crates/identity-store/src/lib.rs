@@ -18,8 +18,8 @@ mod store;
 
 pub use account::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, AdoptedLogin, AdoptedLogins, CorruptRow,
-    Evidence, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin, Saved, SecretRef, Status,
-    StatusReport, Target, UnknownWord,
+    DeletedAccount, Evidence, History, Leftover, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin,
+    Saved, SecretRef, Status, StatusReport, Target, UnknownWord,
 };
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};
@@ -30,4 +30,4 @@ pub use instance::{Instance, InstanceFilter, NewInstance};
 pub use names::name as check_name;
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
-pub use store::{AuditEntry, Counts, Store, StoreOptions};
+pub use store::{AuditEntry, Counts, PendingLogin, Store, StoreOptions};

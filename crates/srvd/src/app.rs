@@ -16,6 +16,7 @@ use crate::health::Examiner;
 use crate::identity_dir::Identities;
 use crate::login::Logins;
 use crate::redact::Redactor;
+use crate::renewal::Renewals;
 
 /// The daemon's parts; a clone is a handle to the same ones.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct Parts {
     pub health: Examiner,
     /// The directories of the identities.
     pub identities: Identities,
+    /// The logins that renew one that is there.
+    pub renewals: Renewals,
     /// What the log must not show.
     pub redactor: Redactor,
     /// What programs said when they were asked for their version, by provider and path, with their time of change.

@@ -5,6 +5,7 @@ mod adopt;
 mod bundles;
 mod check;
 mod instances;
+mod leftovers;
 mod logins;
 mod service;
 mod sessions;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+pub use self::logins::PendingLogin;
 pub use self::service::{AuditEntry, Counts};
 use self::work::Work;
 use crate::db::{Pools, Tx};

@@ -5,6 +5,7 @@
 mod bundles;
 mod commands;
 mod daemon;
+mod deletions;
 mod fake;
 mod frontend;
 mod health;
@@ -19,6 +20,7 @@ mod program;
 mod providers;
 mod real_clis;
 mod refusals;
+mod renewals;
 mod standin;
 mod support;
 mod tokens;
