@@ -94,9 +94,8 @@ pub async fn run(
     let inbox = health::Inbox::default();
     let store = open(&config, keyring, announce(&broker, &inbox)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
-    let renewals = Renewals::new(&config.identities());
     let broom = Broom { store: &store, registry: &registry, identities: &identities };
-    recover::recover(broom, &renewals, &probes(&config)).await?;
+    let renewals = recover::recover(broom, Renewals::new(&config.identities()), &probes(&config)).await?;
     // Whatever becomes of it, the daemon comes up; what is left is done at the next start.
     bootstrap::run(&store, &registry, &config.home, now()).await;
     let examiner = Examiner::new(store.clone(), registry.clone(), inbox.clone());

@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(clean(&[]), "removed");
         assert!(outside.join("codex").exists() && outside.join("precious").exists());
         let deep = std::iter::repeat_n("d", 200).fold(dir.clone(), |path, part| path.join(part));
-        std::fs::create_dir_all(deep).unwrap();
+        private::directory(&deep).unwrap();
         assert!(clean(&[]).starts_with("failed: "));
         assert_eq!(identities.clean(&outside, &[]).outcome, "not_ours");
         assert_eq!(identities.clean(&root.path().join("identities/../outside"), &[]).outcome, "not_ours");

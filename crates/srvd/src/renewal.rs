@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(renewals.left().unwrap(), []);
         let to = root.path().join("work/kimi-code");
         let file = to.join("credentials/kimi-code.json");
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        private::directory(file.parent().unwrap()).unwrap();
         for (placed, committed, expected) in
             [(false, false, OLD), (true, false, OLD), (false, true, OLD), (true, true, NEW)]
         {
@@ -204,7 +204,7 @@ mod tests {
             let session = SessionId::generate();
             renewals.make(&session).unwrap();
             let made = renewals.home(&session).join("credentials/kimi-code.json");
-            std::fs::create_dir_all(made.parent().unwrap()).unwrap();
+            private::directory(made.parent().unwrap()).unwrap();
             std::fs::write(made, NEW).unwrap();
             assert_eq!(renewals.left().unwrap(), [(session.clone(), None)]);
             let renewal = renewals.prepare(&session, cli.clone(), to.clone()).unwrap();

@@ -7,8 +7,13 @@ use crate::login;
 use crate::renewal::{self, Renewals};
 
 /// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were
-/// given, files that were being put into place, directories of accounts that were deleted.
-pub(super) async fn recover(broom: Broom<'_>, renewals: &Renewals, probes: &str) -> Result<(), BootError> {
+/// given, files that were being put into place, directories of accounts that were deleted. Gives back the
+/// renewals, which are settled.
+pub(super) async fn recover(
+    broom: Broom<'_>,
+    renewals: Renewals,
+    probes: &str,
+) -> Result<Renewals, BootError> {
     let Broom { store, identities, .. } = broom;
     ended_leftover(probes, None).await;
     // The rows stay live until the processes are gone: a crash in between is understood by the next boot.
@@ -23,10 +28,10 @@ pub(super) async fn recover(broom: Broom<'_>, renewals: &Renewals, probes: &str)
         }
     }
     // Before new logins can begin: what is undone later would spoil them.
-    renewal::settle_all(store, renewals, |_| false).await;
+    renewal::settle_all(store, &renewals, |_| false).await;
     store.fail_orphaned_sessions(now()).await?;
     broom.clear_all().await;
-    Ok(())
+    Ok(renewals)
 }
 
 /// Ends what is left of a session, off the runtime's threads; says whether there was anything.

@@ -245,7 +245,9 @@ mod tests {
             looked.sort();
             looked
         };
-        ids.iter().for_each(|id| actor.agenda.want(id));
+        for id in &ids {
+            actor.agenda.want(id);
+        }
         assert_eq!(settle(&mut actor), ids);
         let (begin, start) = (YEAR * 50, Instant::now());
         actor.clocks = (begin, start);

@@ -26,7 +26,7 @@ impl Doomed {
         let (bundle, account) = (done["bundleId"].clone(), done["accountId"].clone());
         let dir = daemon.home.dir("data/identities").join(bundle.as_str().unwrap()).join("fake");
         let precious = daemon.home.dir("home/precious");
-        std::fs::create_dir_all(&precious).unwrap();
+        srvd::private::directory(&precious).unwrap();
         std::fs::write(precious.join("photo"), "").unwrap();
         symlink(&precious, dir.join("link")).unwrap();
         std::fs::create_dir(dir.join("sessions")).unwrap();
@@ -109,7 +109,7 @@ async fn what_a_crash_leaves_is_removed_by_the_next_boot() {
         let (dir, precious, bundle) = (doomed.dir, doomed.precious, doomed.bundle);
         let home = doomed.daemon.kill();
         let below = home.rows_deleted(&bundle, history).await;
-        assert_eq!(below, [dir.clone()]);
+        assert_eq!(below, std::slice::from_ref(&dir));
         assert!(dir.join("credentials.json").exists());
         let daemon = home.start();
         assert_eq!(files_below(&daemon.home.dir("data/identities")).len(), kept, "{history:?}");
