@@ -3,7 +3,7 @@
 # resolved, and what logins cost that are many, loud, or leave something behind. Prints one table; no figure makes it
 # fail. Everything it starts and writes is gone when it ends.
 #   --quick       fewer accounts, starts and logins
-#   --only PART   rest, urls, crowds, reading, starts, ends or launches
+#   --only PART   rest, urls, crowds, reading, starts, ends, launches or watching
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
@@ -13,8 +13,8 @@ options=("$@")
 while (($#)); do
   case "$1:${2:-}" in
   --quick:*) shift ;;
-  --only:rest | --only:urls | --only:crowds | --only:reading | --only:starts | --only:ends | --only:launches) shift 2 ;;
-  *) fail "usage: bench.sh [--quick] [--only rest|urls|crowds|reading|starts|ends|launches]" 64 ;;
+  --only:rest | --only:urls | --only:crowds | --only:reading | --only:starts | --only:ends | --only:launches | --only:watching) shift 2 ;;
+  *) fail "usage: bench.sh [--quick] [--only rest|urls|crowds|reading|starts|ends|launches|watching]" 64 ;;
   esac
 done
 

@@ -111,6 +111,9 @@ pub struct Cli {
     /// Files written before a login when they are absent.
     #[serde(default)]
     pub prepare: Vec<PreparedFile>,
+    /// Systems on which it may keep its login in the system's keychain instead of a file.
+    #[serde(default)]
+    pub keychain: Vec<System>,
 }
 
 impl Cli {
@@ -119,6 +122,40 @@ impl Cli {
     pub fn history_paths(&self) -> Vec<PathBuf> {
         let inner = Path::new(&self.config_dir.inner);
         self.history.iter().map(|path| inner.join(path)).collect()
+    }
+
+    /// Whether it may keep its login in this system's keychain, which only the CLI itself may ask.
+    #[must_use]
+    pub fn keeps_in_keychain(&self) -> bool {
+        self.keychain.iter().any(|system| system.is_this())
+    }
+}
+
+/// A kind of operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum System {
+    /// Linux, whose keychain is the Secret Service.
+    Linux,
+    /// macOS.
+    Macos,
+}
+
+impl System {
+    /// The word used in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Macos => "macos",
+        }
+    }
+
+    fn is_this(self) -> bool {
+        match self {
+            Self::Linux => cfg!(target_os = "linux"),
+            Self::Macos => cfg!(target_os = "macos"),
+        }
     }
 }
 

@@ -17,6 +17,11 @@ pub trait Sink: Send + Sync + 'static {
     /// Whoever asks now sees this snapshot: the moment to announce it. Must not block.
     fn shown(&self, snapshot: &Snapshot);
 
+    /// No process of the session is left and it does nothing more. Comes once, after its last move. Must not block.
+    fn gone(&self, session: &str) {
+        let _ = session;
+    }
+
     /// The login is proven: commit it. Only `Ok` makes the session a success. Awaited at most thirty seconds;
     /// an answer that takes longer counts as `storage`, so the implementation should end by itself before.
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>>;

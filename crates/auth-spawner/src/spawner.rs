@@ -1,7 +1,7 @@
 //! The table of logins: starts them, finds them, ends them.
 
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -99,12 +99,22 @@ pub struct LoginRequest {
     pub extra_env: Vec<(String, String)>,
     /// The directory that receives the login. It exists, and belongs to this scope alone.
     pub config_dir: PathBuf,
+    /// The directory that the login is moved to when it is saved, where that is another one. Two logins for the same
+    /// directory never run at a time.
+    pub destination: Option<PathBuf>,
     /// Whose login it is: one runs at a time for a scope and a provider.
     pub scope: String,
     /// Unix milliseconds at which it ends by itself.
     pub expires_at: i64,
     /// Terminal instead of the recipe's.
     pub terminal: Option<Terminal>,
+}
+
+impl LoginRequest {
+    /// The directory that the login is for.
+    pub(crate) fn directory(&self) -> &Path {
+        self.destination.as_deref().unwrap_or(&self.config_dir)
+    }
 }
 
 impl Spawner {
@@ -133,7 +143,7 @@ impl Spawner {
                 provider: request.provider.id.clone(),
                 scope: request.scope.clone(),
                 ports: recipe.callback_ports.clone(),
-                config_dir: request.config_dir.clone(),
+                directory: request.directory().to_owned(),
                 gone: CancellationToken::new(),
                 turn: Some(turn),
             };
@@ -151,6 +161,7 @@ impl Spawner {
                 shared.report_fault(&sender).await;
             }
             shared.release(&id);
+            shared.sink.gone(&id);
         });
         Ok(())
     }

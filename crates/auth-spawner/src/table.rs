@@ -32,7 +32,8 @@ pub(crate) struct Handle {
     pub(crate) provider: String,
     pub(crate) scope: String,
     pub(crate) ports: Vec<u16>,
-    pub(crate) config_dir: PathBuf,
+    /// The directory that the login is for.
+    pub(crate) directory: PathBuf,
     /// Cancelled when the session's processes are gone.
     pub(crate) gone: CancellationToken,
     /// Tells the session that it may have processes; taken once it has been told.
@@ -69,7 +70,7 @@ impl Table {
         for (session, handle) in &self.live {
             let same_login = handle.scope == request.scope && handle.provider == request.provider.id;
             // Two bundles may share an account, and two CLIs in one directory would confirm each other's login.
-            if same_login || handle.config_dir == request.config_dir {
+            if same_login || handle.directory == request.directory() {
                 return Err(StartError::Running { session: session.clone() });
             }
         }

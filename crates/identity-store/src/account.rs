@@ -321,6 +321,37 @@ impl SaveLogin {
     }
 }
 
+/// What becomes of the user's work in the directory of an account that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// It stays.
+    Keep,
+    /// It goes as well.
+    Remove,
+}
+
+/// A directory that an account has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The provider whose CLI kept its login there.
+    pub provider: ProviderId,
+    /// The directory.
+    pub dir: PathBuf,
+    /// What becomes of the user's work in it.
+    pub history: History,
+}
+
+/// What went with a deleted account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedAccount {
+    /// The account as it was, with the bundles that bound it.
+    pub account: Account,
+    /// How many running instances are under those bundles; they have lost this provider.
+    pub instances: u64,
+    /// The directory that it has left, noted until it is said to be gone.
+    pub leftover: Option<Leftover>,
+}
+
 /// An API key that shall be kept and bound.
 #[derive(Debug, Clone)]
 pub struct SaveApiKey {

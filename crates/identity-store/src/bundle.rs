@@ -1,5 +1,6 @@
 //! Identity bundles: a named set of accounts, at most one bound account per provider.
 
+use crate::account::Leftover;
 use crate::{Account, AccountId, BundleId, ProviderId, Status};
 
 /// An identity bundle with its bindings.
@@ -61,4 +62,6 @@ pub struct DeletedBundle {
     pub accounts: Vec<Account>,
     /// How many running instances were under it; they are under none now.
     pub instances: u64,
+    /// The directories that the accounts have left, noted until they are said to be gone.
+    pub leftovers: Vec<Leftover>,
 }

@@ -24,8 +24,8 @@ mod transfer;
 
 pub use account::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, AdoptedLogin, AdoptedLogins, CorruptRow,
-    Evidence, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin, Saved, SecretRef, Status,
-    StatusReport, Target, UnknownWord,
+    DeletedAccount, Evidence, History, Leftover, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin,
+    Saved, SecretRef, Status, StatusReport, Target, UnknownWord,
 };
 pub use audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
@@ -46,8 +46,8 @@ pub use profile::{
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
 pub use store::{
-    Contents, Counts, Inspection, KeyFit, Rotation, Store, StoreOptions, StoredKey, Unopened, fold_log,
-    inspect,
+    Contents, Counts, Inspection, KeyFit, PendingLogin, Rotation, Store, StoreOptions, StoredKey, Unopened,
+    fold_log, inspect,
 };
 pub use token::{
     Authority, BaseUrl, Begun, Completed, Consumer, Due, Endpoint, Expiry, ExpirySource, Failed, Identity,

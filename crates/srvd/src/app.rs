@@ -17,6 +17,7 @@ use crate::health::Examiner;
 use crate::identity_dir::Identities;
 use crate::login::Logins;
 use crate::redact::Redactor;
+use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 
 /// The daemon's parts; a clone is a handle to the same ones.
@@ -51,6 +52,8 @@ pub struct Parts {
     pub identities: Identities,
     /// Keys that are kept somewhere else.
     pub secrets: Secrets,
+    /// The logins that renew one that is there.
+    pub renewals: Renewals,
     /// What the log must not show.
     pub redactor: Redactor,
     /// What programs said when they were asked for their version, by provider and path, with their time of change.

@@ -3,6 +3,7 @@
 mod error;
 mod lock;
 mod offline;
+mod recover;
 pub(crate) mod shims;
 
 use std::hash::{Hash as _, Hasher as _};
@@ -29,10 +30,12 @@ use crate::error::with_causes;
 use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
+use crate::leftovers::Broom;
 use crate::login::{self, Logins};
 use crate::oauth::flows::{FlowsConfig, Keep, KeepError};
 use crate::oauth::{Flows, Forges};
 use crate::redact::Redactor;
+use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 use crate::{bootstrap, key, private, routes};
 
@@ -98,7 +101,8 @@ pub async fn run(
     let inbox = health::Inbox::default();
     let store = open(&config, keyring, announce(&broker, &inbox)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
-    recover(&store, &identities, &probes(&config)).await?;
+    let broom = Broom { store: &store, registry: &registry, identities: &identities };
+    let renewals = recover::recover(broom, Renewals::new(&config.identities()), &probes(&config)).await?;
     // Whatever becomes of it, the daemon comes up; what is left is done at the next start.
     bootstrap::run(&store, &registry, &config.home, now()).await;
     let examiner = Examiner::new(store.clone(), registry.clone(), inbox.clone());
@@ -110,6 +114,7 @@ pub async fn run(
         broker: broker.clone(),
         registry: registry.clone(),
         identities: identities.clone(),
+        renewals: renewals.clone(),
         redactor: redactor.clone(),
         health: examiner.clone(),
     });
@@ -145,6 +150,7 @@ pub async fn run(
         health: examiner.clone(),
         identities,
         secrets,
+        renewals,
         redactor,
         started,
         versions: tokio::sync::Mutex::default(),
@@ -299,34 +305,6 @@ fn announce(broker: &Broker, inbox: &health::Inbox) -> Announce {
             broker.publish(&topic, now(), data);
         }
     })
-}
-
-/// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were given.
-async fn recover(store: &Store, identities: &Identities, probes: &str) -> Result<(), BootError> {
-    ended_leftover(probes, None).await;
-    // The rows stay live until the processes are gone: a crash in between is understood by the next boot.
-    for session in store.live_sessions().await? {
-        let process = session.pid.zip(session.process_start);
-        let ended = ended_leftover(session.id.as_str(), process).await;
-        tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
-        if session.new_bundle
-            && let Some(bundle) = &session.target_bundle
-        {
-            login::discard_unmade(store, identities, bundle).await;
-        }
-    }
-    store.fail_orphaned_sessions(now()).await?;
-    Ok(())
-}
-
-/// Ends what is left of a session, off the runtime's threads; says whether there was anything.
-async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
-    let session = session.to_owned();
-    let end = move || {
-        let process = process.as_ref().map(|(pid, start)| (*pid, start.as_str()));
-        auth_spawner::end_leftover(&session, process)
-    };
-    tokio::task::spawn_blocking(end).await.unwrap_or_default()
 }
 
 /// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more.

@@ -1,13 +1,19 @@
 //! The directories inside a bundle that CLIs own: `<data>/identities/<bundle id>/<auth dir name>`.
 
+mod clean;
+
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use auth_spawner::{Cli, Registry};
+use clean::Cleaned;
 use identity_store::BundleId;
 
 use crate::api::bundle::Cleanup;
 use crate::private::{self, PrivateError};
+
+/// The word for a directory that is not removed because it is somebody else's.
+pub const NOT_OURS: &str = "not_ours";
 
 /// The root under which every directory of an identity lies.
 #[derive(Debug, Clone)]
@@ -37,11 +43,21 @@ impl Identities {
     /// # Errors
     /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
     pub fn make(&self, bundle: &BundleId, name: &str) -> Result<PathBuf, PrivateError> {
-        let (dir, path) = (self.bundle(bundle), self.place(bundle, name));
-        for part in [self.root.as_path(), &dir, &path] {
+        let path = self.place(bundle, name);
+        self.make_dir(&path)?;
+        Ok(path)
+    }
+
+    /// Makes a directory that is [ours](Self::owns), 0700, following no link below the root.
+    ///
+    /// # Errors
+    /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
+    pub fn make_dir(&self, dir: &Path) -> Result<(), PrivateError> {
+        let above = dir.ancestors().filter(|part| part.starts_with(&self.root));
+        for part in above.collect::<Vec<_>>().into_iter().rev() {
             private::directory(part)?;
         }
-        Ok(path)
+        Ok(())
     }
 
     /// Whether a directory is ours: below the root, without detours.
@@ -95,22 +111,16 @@ impl Identities {
     }
 
     /// Removes what a CLI kept in `dir`, except the paths below it that are named in `keep`, and then the empty directories above it
-    /// up to the root. Links are removed, never followed.
+    /// up to the root. Links are removed, never followed; one on the way to `dir` is a failure. Blocking.
     pub fn clean(&self, dir: &Path, keep: &[PathBuf]) -> Cleanup {
-        let outcome = if self.owns(dir) {
-            match clean(dir, keep) {
-                Ok(outcome) => outcome.to_owned(),
-                Err(error) => format!("failed: {error}"),
-            }
-        } else {
-            "not_ours".to_owned()
+        let below = dir.strip_prefix(&self.root).ok().filter(|_| self.owns(dir));
+        let outcome = match below.map(|below| clean::clean(&self.root, below, keep)) {
+            None => NOT_OURS.to_owned(),
+            Some(Ok(Cleaned::Removed)) => "removed".to_owned(),
+            Some(Ok(Cleaned::KeptHistory)) => "kept_history".to_owned(),
+            Some(Ok(Cleaned::Absent)) => "absent".to_owned(),
+            Some(Err(error)) => format!("failed: {error}"),
         };
-        if outcome == "removed"
-            && let Some(bundle) = dir.parent()
-        {
-            // Another provider of the same bundle may still live there, and then this fails, as it should.
-            let _ = std::fs::remove_dir(bundle);
-        }
         Cleanup { path: dir.display().to_string(), outcome }
     }
 
@@ -124,41 +134,6 @@ impl Identities {
             _ => Ok(()),
         }
     }
-}
-
-fn clean(dir: &Path, keep: &[PathBuf]) -> io::Result<&'static str> {
-    match std::fs::symlink_metadata(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok("absent"),
-        Err(error) => return Err(error),
-        Ok(found) if !found.is_dir() => return std::fs::remove_file(dir).map(|()| "removed"),
-        Ok(_) => {}
-    }
-    if empty(dir, keep)? {
-        return Ok("kept_history");
-    }
-    std::fs::remove_dir(dir).map(|()| "removed")
-}
-
-/// Removes everything in a directory but the paths to keep, which are below it; says whether one was there.
-fn empty(dir: &Path, keep: &[PathBuf]) -> io::Result<bool> {
-    let mut kept = false;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let below: Vec<PathBuf> =
-            keep.iter().filter_map(|path| path.strip_prefix(&name).ok()).map(Path::to_owned).collect();
-        // Does not follow a link, so what is kept behind one is not ours.
-        let is_dir = entry.file_type()?.is_dir();
-        let whole = below.iter().any(|rest| rest.as_os_str().is_empty());
-        if whole || (is_dir && !below.is_empty() && empty(&entry.path(), &below)?) {
-            kept = true;
-        } else if is_dir {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(kept)
 }
 
 #[cfg(test)]
@@ -209,6 +184,18 @@ mod tests {
         assert_eq!(clean(&[]), "absent");
         assert!(!identities.bundle(&bundle).exists());
         assert!(outside.join("precious").exists());
+        // A link in the place of the directory goes, one on the way to it does not.
+        symlink(&outside, identities.bundle(&bundle)).unwrap();
+        std::fs::create_dir(outside.join("codex")).unwrap();
+        assert_eq!(clean(&[]), "failed: a part of its path is not a directory");
+        std::fs::remove_file(identities.bundle(&bundle)).unwrap();
+        std::fs::create_dir(identities.bundle(&bundle)).unwrap();
+        symlink(&outside, &dir).unwrap();
+        assert_eq!(clean(&[]), "removed");
+        assert!(outside.join("codex").exists() && outside.join("precious").exists());
+        let deep = std::iter::repeat_n("d", 200).fold(dir.clone(), |path, part| path.join(part));
+        private::directory(&deep).unwrap();
+        assert!(clean(&[]).starts_with("failed: "));
         assert_eq!(identities.clean(&outside, &[]).outcome, "not_ours");
         assert_eq!(identities.clean(&root.path().join("identities/../outside"), &[]).outcome, "not_ours");
     }

@@ -11,6 +11,7 @@ use identity_store::{
     SessionEnding, SessionId, SessionState, SessionUpdate, Store, StoreError, Target as StoreTarget,
 };
 use rpc_engine::Broker;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::api::auth::{Session, SessionStatus};
@@ -20,6 +21,7 @@ use crate::error::with_causes;
 use crate::health::{Examiner, Write};
 use crate::identity_dir::Identities;
 use crate::redact::Redactor;
+use crate::renewal::{self, Renewal, Renewals};
 
 /// What a running login will become: kept here, because the spawner knows nothing of bundles.
 #[derive(Debug, Clone)]
@@ -32,8 +34,10 @@ pub struct Target {
     pub name: Option<String>,
     /// Whether another person may take the place of the one who was logged in.
     pub force: bool,
-    /// The directory that the CLI logs in to.
+    /// The directory that the login is for.
     pub dir: PathBuf,
+    /// Whether the CLI logs in elsewhere, because a login is there already.
+    pub renews: bool,
 }
 
 /// Stores what the spawner reports and tells the subscribers. A clone is a handle to the same one.
@@ -50,6 +54,8 @@ pub struct Tools {
     pub registry: Registry,
     /// The directories of the bundles.
     pub identities: Identities,
+    /// The logins that renew one that is there.
+    pub renewals: Renewals,
     /// What keeps a credential out of the log.
     pub redactor: Redactor,
     /// What looks again at the account of a login that failed.
@@ -78,7 +84,7 @@ impl Logins {
     pub async fn forget(&self, session: &SessionId) {
         let target = self.targets().remove(session.as_str());
         if let Some(target) = target {
-            self.discard(&target).await;
+            self.discard(session, &target).await;
         }
     }
 
@@ -86,9 +92,19 @@ impl Logins {
         self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn discard(&self, target: &Target) {
+    /// Whether a session has been started and has not ended.
+    pub fn is_live(&self, session: &SessionId) -> bool {
+        self.targets().contains_key(session.as_str())
+    }
+
+    /// Removes what a login that failed leaves in a directory of its own.
+    async fn discard(&self, session: &SessionId, target: &Target) {
+        let tools = &self.0.tools;
         if target.is_new {
-            discard_unmade(&self.0.tools.store, &self.0.tools.identities, &target.bundle).await;
+            discard_unmade(&tools.store, &tools.identities, &target.bundle).await;
+        }
+        if target.renews {
+            renewal::settle(&tools.store, &tools.renewals, session).await;
         }
     }
 
@@ -137,7 +153,7 @@ impl Logins {
             if snapshot.state != State::Success {
                 // The row comes last: while it is live, a crash leaves the rest to the next boot.
                 if let Some(target) = target {
-                    self.discard(&target).await;
+                    self.discard(&id, &target).await;
                     if !target.is_new {
                         self.look_again(&snapshot.provider, &target).await;
                     }
@@ -213,44 +229,114 @@ impl Logins {
             .get(session.as_str())
             .cloned()
             .ok_or_else(|| storage("the login has no target"))?;
+        let renewal =
+            if target.renews { Some(self.prepare(&session, &provider, &target).await?) } else { None };
         let provider_name = self
             .0
             .tools
             .registry
             .provider(provider.as_str())
             .map_or_else(|| provider.to_string(), |known| known.display_name.clone());
-        let saved = self
-            .0
-            .tools
-            .store
-            .save_login(SaveLogin {
-                session: Some(session.clone()),
-                target: if target.is_new {
-                    StoreTarget::New { id: target.bundle, name: target.name }
-                } else {
-                    StoreTarget::Existing(target.bundle)
-                },
-                provider,
-                provider_name,
-                credential: match &login.token {
-                    Some(token) => LoginCredential::Token(token.secret().clone()),
-                    None => LoginCredential::Directory(login.config_dir),
-                },
-                email: login.credential.email,
-                subject: login.credential.subject,
-                expires_at: login.credential.expires_at,
-                login_deadline_at: login.credential.login_deadline_at,
-                evidence: match &login.token {
-                    Some(_) => Evidence::Login,
-                    None if login.evidence_check => Evidence::Check,
-                    None => Evidence::File,
-                },
-                replace_identity: target.force,
-                now: now(),
-            })
-            .await
-            .map_err(|error| save_error(&session, &error))?;
+        let save = SaveLogin {
+            session: Some(session.clone()),
+            target: if target.is_new {
+                StoreTarget::New { id: target.bundle, name: target.name }
+            } else {
+                StoreTarget::Existing(target.bundle)
+            },
+            provider,
+            provider_name,
+            credential: match &login.token {
+                Some(token) => LoginCredential::Token(token.secret().clone()),
+                None => LoginCredential::Directory(target.dir),
+            },
+            email: login.credential.email,
+            subject: login.credential.subject,
+            expires_at: login.credential.expires_at,
+            login_deadline_at: login.credential.login_deadline_at,
+            evidence: match &login.token {
+                Some(_) => Evidence::Login,
+                None if login.evidence_check => Evidence::Check,
+                None => Evidence::File,
+            },
+            replace_identity: target.force,
+            now: now(),
+        };
+        let saved = match renewal {
+            None => {
+                let saved = self.0.tools.store.save_login(save).await;
+                saved.map_err(|error| save_error(&session, &error))?
+            }
+            Some(renewal) => self.save_renewed(session, save, renewal).await?,
+        };
         Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
+    }
+
+    async fn prepare(
+        &self,
+        session: &SessionId,
+        provider: &ProviderId,
+        target: &Target,
+    ) -> Result<Renewal, SaveError> {
+        let known = self.0.tools.registry.provider(provider.as_str());
+        let cli =
+            known.and_then(|known| known.cli.clone()).ok_or_else(|| not_moved(session, &"it has no CLI"))?;
+        let (renewals, id, to) = (self.0.tools.renewals.clone(), session.clone(), target.dir.clone());
+        let prepared = tokio::task::spawn_blocking(move || renewals.prepare(&id, cli, to)).await;
+        match prepared {
+            Ok(Ok(renewal)) => Ok(renewal),
+            Ok(Err(error)) => Err(not_moved(session, &error)),
+            Err(error) => Err(not_moved(session, &error)),
+        }
+    }
+
+    /// Writes the row, puts the files into place, and commits. It goes on to its end when nobody waits for it any more;
+    /// the session's next write waits for it.
+    async fn save_renewed(
+        &self,
+        session: SessionId,
+        save: SaveLogin,
+        renewal: Renewal,
+    ) -> Result<identity_store::Saved, SaveError> {
+        let (report, answer) = oneshot::channel();
+        let (logins, name) = (self.clone(), session.to_string());
+        let task = tokio::spawn(async move {
+            // Whoever waited may have lost patience.
+            let _ = report.send(logins.commit_renewed(&session, save, renewal).await);
+        });
+        self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).insert(name, task);
+        let broken =
+            |_| SaveError { kind: FailureKind::Storage, message: "the login could not be stored".to_owned() };
+        answer.await.map_err(broken)?
+    }
+
+    async fn commit_renewed(
+        &self,
+        session: &SessionId,
+        save: SaveLogin,
+        renewal: Renewal,
+    ) -> Result<identity_store::Saved, SaveError> {
+        let tools = &self.0.tools;
+        let pending = tools.store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
+        match tokio::task::spawn_blocking(move || renewal.place()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(not_moved(session, &error)),
+            Err(error) => return Err(not_moved(session, &error)),
+        }
+        let saved = pending.commit().await.map_err(|error| save_error(session, &error));
+        // Its files are where they belong; what the CLI goes on writing until it has ended is removed after it.
+        if saved.is_ok() {
+            renewal::settle(&tools.store, &tools.renewals, session).await;
+        }
+        saved
+    }
+}
+
+fn not_moved(session: &SessionId, error: &dyn std::fmt::Display) -> SaveError {
+    tracing::error!(%error, %session, "a proven login could not be put into its place");
+    SaveError {
+        kind: FailureKind::Storage,
+        message: "the login is good but could not be put into its place".to_owned(),
     }
 }
 
@@ -301,6 +387,17 @@ impl Sink for Logins {
     fn shown(&self, snapshot: &Snapshot) {
         let data = serde_json::json!({ "sessionId": snapshot.id, "revision": snapshot.revision });
         self.0.tools.broker.publish(&events::session_changed(&snapshot.id), now(), Some(data));
+    }
+
+    fn gone(&self, session: &str) {
+        let Ok(session) = session.parse::<SessionId>() else { return };
+        let logins = self.clone();
+        if self.0.tools.renewals.has(&session) {
+            tokio::spawn(async move {
+                let tools = &logins.0.tools;
+                renewal::settle(&tools.store, &tools.renewals, &session).await;
+            });
+        }
     }
 
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {

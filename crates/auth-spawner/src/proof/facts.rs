@@ -6,7 +6,7 @@ use base64::Engine;
 use serde_json::Value;
 
 use super::Credential;
-use super::document::read_json;
+use super::document::read_member;
 use super::files::Root;
 use crate::credential::{CredentialFile, Expiry, ExpiryUnit, Place};
 
@@ -92,7 +92,7 @@ impl View<'_> {
 
     fn text_of(&self, place: &Place, root: &Root<'_>) -> Option<String> {
         let other = match &place.file {
-            Some(file) => Some(read_json(root, file)?),
+            Some(file) => Some(read_member(root, file, &place.pointer)?),
             None => None,
         };
         let found = match &other {

@@ -38,17 +38,28 @@ impl<'a> Root<'a> {
 
     /// The file that the registry calls `below`.
     pub(super) fn find(&self, below: &str) -> Option<PathBuf> {
+        let (dir, below) = self.split(below);
+        find(dir, below)
+    }
+
+    /// Where it would be; its name may be a pattern.
+    pub(super) fn place(&self, below: &str) -> PathBuf {
+        let (dir, below) = self.split(below);
+        dir.join(below)
+    }
+
+    fn split<'b>(&'b self, below: &'b str) -> (&'b Path, &'b str) {
         let moved = self.own.as_ref().and_then(|(home, files)| Some((home, files.get(below)?)));
         match moved.and_then(|(home, place)| Some((home, place.strip_prefix("~/")?))) {
-            Some((home, place)) => find(home, place),
-            None => find(&self.dir, below),
+            Some((home, place)) => (home, place),
+            None => (&self.dir, below),
         }
     }
 }
 
 /// A file below `dir`: the path itself, or the newest match of the one `*` in its last segment. `None` when a folder on
 /// the way is not a directory of its own: the folders belong to the CLI, and one that leads elsewhere is not followed.
-fn find(dir: &Path, below: &str) -> Option<PathBuf> {
+pub(crate) fn find(dir: &Path, below: &str) -> Option<PathBuf> {
     let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
     let mut folder = dir.to_owned();
     for part in folders.split('/').filter(|part| !part.is_empty()) {
@@ -94,7 +105,7 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
 }
 
 /// Everything in a regular file of at most `limit` bytes; `Ok(None)` when there is none.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     let Some(file) = open(path)? else { return Ok(None) };
     let too_large = || format!("it is larger than {} MiB", limit / 1024 / 1024);
     // Its size first, so that a huge file is not read at all; it may still grow.

@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 use document::Found;
 use files::Root;
 
+pub(crate) use document::parse;
+pub(crate) use files::{find, read};
+
+use crate::credential::Format;
 use crate::provider::Cli;
 
 /// What a config directory's files say.
@@ -68,7 +72,7 @@ pub struct Credential {
 }
 
 /// Reads what the directory's files say; `dir` is the one that the CLI's variable names. Blocking, but bounded:
-/// regular files of at most 1 MiB (a database 64 MiB), opened without following a symbolic link. Does not judge end
+/// regular files of at most 1 MiB (a database, and a file of settings that names the account, 64 MiB), opened without following a symbolic link. Does not judge end
 /// times; see [`Proof::at`].
 ///
 /// Of several credential files the first that proves a login counts; when none does, the first that is there says why.
@@ -80,6 +84,24 @@ pub fn prove(cli: &Cli, dir: &Path) -> Proof {
 /// elsewhere. `dir` is what the variable would name, as in [`ConfigDir::own`](crate::ConfigDir::own).
 pub fn prove_own(cli: &Cli, dir: &Path) -> Proof {
     prove_at(cli, &Root::unnamed(&cli.config_dir, dir))
+}
+
+impl Cli {
+    /// The files that say whether there is a login, and whose; the last segment may have a `*`. `dir` is the directory
+    /// that the CLI's variable names, or, with `own`, the user's own, some of whose files lie elsewhere.
+    #[must_use]
+    pub fn login_files(&self, dir: &Path, own: bool) -> Vec<(PathBuf, Format)> {
+        let config = &self.config_dir;
+        let root = if own { Root::unnamed(config, dir) } else { Root::named(config, dir) };
+        let mut files = Vec::new();
+        for file in &self.credential {
+            files.push((root.place(&file.path), file.format));
+            let others =
+                [&file.email, &file.subject].into_iter().flatten().filter_map(|place| place.file.as_ref());
+            files.extend(others.map(|other| (root.place(other), Format::Json)));
+        }
+        files
+    }
 }
 
 fn prove_at(cli: &Cli, root: &Root<'_>) -> Proof {

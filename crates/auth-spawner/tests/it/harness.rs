@@ -146,6 +146,7 @@ impl World {
             args: None,
             extra_env: Vec::new(),
             config_dir: self.home.path().join("config"),
+            destination: None,
             scope: "bundle-1".to_owned(),
             expires_at: NOW + 600_000,
             terminal: Some(self.terminal),

@@ -35,6 +35,26 @@ fn look(provider: &str, files: &[(&str, String)]) -> Proof {
     prove(&cli(provider), dir.path())
 }
 
+/// Claude Code keeps the list of its projects in the file that names the account.
+#[test]
+fn a_name_is_found_in_a_large_file_of_settings() {
+    let projects: serde_json::Map<String, Value> = (0..20_000)
+        .map(|number| (format!("/projects/{number}"), json!({"history": ["x".repeat(100)]})))
+        .collect();
+    let before = json!({"projects": projects}).to_string();
+    let settings = format!("{},\"oauthAccount\":{{\"emailAddress\":\"a@x\"}}}}", &before[..before.len() - 1]);
+    assert!(settings.len() > 2 * 1024 * 1024);
+    let login = (".credentials.json", r#"{"claudeAiOauth": {"accessToken": "a"}}"#.to_owned());
+    let named = Credential { email: Some("a@x".to_owned()), ..Credential::default() };
+    for (settings, expected) in [
+        (settings.clone(), named),
+        // Half a file names nobody, and takes nothing from the login.
+        (settings[..settings.len() / 2].to_owned(), Credential::default()),
+    ] {
+        assert_eq!(look("claude", &[login.clone(), (".claude.json", settings)]), Proof::LoggedIn(expected));
+    }
+}
+
 #[test]
 fn the_users_own_files_are_found_where_the_cli_keeps_them() {
     let claude = cli("claude");

@@ -156,6 +156,7 @@ async fn replay(recording: &Recording, registry: &Registry, terminal: Terminal) 
         args: None,
         extra_env: vec![("FAKE_SCRIPT".to_owned(), path.to_str().unwrap().to_owned())],
         config_dir: config,
+        destination: None,
         scope: "bundle-1".to_owned(),
         expires_at: NOW + 600_000,
         terminal: Some(terminal),

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use secrecy::SecretString;
 
-use super::{Store, Work, instances};
+use super::{Store, Work, instances, leftovers};
 use crate::db::{Tx, sql};
 use crate::secret::{self, Cell};
 use crate::{
     Account, AccountEdit, AccountFilter, AccountId, AccountKind, AccountList, BundleId, Change, CorruptRow,
-    ProviderId, SecretError, SecretRef, StatusReport, StoreError, names,
+    DeletedAccount, History, ProviderId, SecretError, SecretRef, StatusReport, StoreError, names,
 };
 
 pub(super) const TABLE: &str = "accounts";
@@ -153,19 +153,25 @@ impl Store {
         Ok(account)
     }
 
-    /// Deletes an account and every binding to it; gives the account as it was.
-    pub async fn delete_account(&self, id: &AccountId, now: i64) -> Result<Account, StoreError> {
+    /// Deletes an account and every binding to it. A login of this provider is not adopted any more, and its directory is
+    /// noted until [`Store::forget_leftover`].
+    pub async fn delete_account(&self, id: &AccountId, now: i64) -> Result<DeletedAccount, StoreError> {
         let mut work = self.write(now).await?;
         let account = account_in(&mut work.tx, id).await?;
+        let instances = instances::under(&mut work.tx, id).await?;
         delete_row(&mut work, id).await?;
         if account.kind == AccountKind::OAuth {
             instances::decline(&mut work.tx, &account.provider, now).await?;
+        }
+        let leftover = leftovers::of(&account, History::Keep);
+        if let Some(leftover) = &leftover {
+            leftovers::note(&mut work.tx, leftover, now).await?;
         }
         for bundle in &account.bound_to {
             work.changed(Change::Bindings(bundle.clone()));
         }
         work.commit().await?;
-        Ok(account)
+        Ok(DeletedAccount { account, instances, leftover })
     }
 
     /// Deletes an account's row that cannot be read, so that a person can start over; a row that can be read is a

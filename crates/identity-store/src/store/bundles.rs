@@ -1,12 +1,12 @@
 //! Bundles and their bindings.
 
 use super::accounts::{account_in, delete_row};
-use super::instances;
 use super::{Store, Work};
+use super::{instances, leftovers};
 use crate::db::{Tx, sql};
 use crate::{
-    AccountId, AccountKind, Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, NewBundle, Owner,
-    ProviderId, Status, StoreError, names,
+    AccountId, AccountKind, Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, History, NewBundle,
+    Owner, ProviderId, Status, StoreError, names,
 };
 
 #[derive(sqlx::FromRow)]
@@ -127,8 +127,14 @@ impl Store {
         Ok(bundle)
     }
 
-    /// Deletes a bundle, and with it the accounts that bundles hold and no other bundle binds.
-    pub async fn delete_bundle(&self, id: &BundleId, now: i64) -> Result<DeletedBundle, StoreError> {
+    /// Deletes a bundle, and with it the accounts that bundles hold and no other bundle binds. Logins of their providers
+    /// are not adopted any more, and their directories are noted until [`Store::forget_leftover`].
+    pub async fn delete_bundle(
+        &self,
+        id: &BundleId,
+        history: History,
+        now: i64,
+    ) -> Result<DeletedBundle, StoreError> {
         unprotected(id)?;
         let mut work = self.write(now).await?;
         let bundle = bundle_in(&mut work.tx, id).await?;
@@ -146,17 +152,22 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+        let mut left = Vec::new();
         for account in &accounts {
+            left.extend(leftovers::of(account, history));
             delete_row(&mut work, &account.id).await?;
             if account.kind == AccountKind::OAuth {
                 instances::decline(&mut work.tx, &account.provider, now).await?;
             }
         }
+        for leftover in &left {
+            leftovers::note(&mut work.tx, leftover, now).await?;
+        }
         let instances = instances::release(&mut work.tx, id, now).await?;
         sql!(run, &mut work.tx, "DELETE FROM identity_bundles WHERE id = $1", id.as_str())?;
         work.audit("bundle.delete", id.as_str()).await?;
         work.commit().await?;
-        Ok(DeletedBundle { bundle, accounts, instances })
+        Ok(DeletedBundle { bundle, accounts, instances, leftovers: left })
     }
 
     /// Makes an account stand for its provider in a bundle, in place of the one that did before.

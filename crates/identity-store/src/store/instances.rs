@@ -2,7 +2,9 @@
 
 use super::Store;
 use crate::db::{Tx, sql};
-use crate::{BundleId, Instance, InstanceFilter, InstanceId, NewInstance, ProviderId, StoreError, names};
+use crate::{
+    AccountId, BundleId, Instance, InstanceFilter, InstanceId, NewInstance, ProviderId, StoreError, names,
+};
 
 const TABLE: &str = "agent_instances";
 
@@ -182,6 +184,19 @@ pub(super) async fn decline(tx: &mut Tx, provider: &ProviderId, now: i64) -> Res
         now,
     )?;
     Ok(())
+}
+
+/// How many running instances are under the bundles that bind an account.
+pub(super) async fn under(tx: &mut Tx, account: &AccountId) -> Result<u64, StoreError> {
+    let (count,) = sql!(
+        one,
+        (i64,),
+        tx,
+        "SELECT COUNT(*) FROM agent_instances WHERE ended_at IS NULL AND bundle_id IN (
+             SELECT bundle_id FROM identity_bindings WHERE account_id = $1)",
+        account.as_str(),
+    )?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// Takes a bundle that is about to go from the instances that run under it; says how many there were.

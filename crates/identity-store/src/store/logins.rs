@@ -36,6 +36,27 @@ pub(super) struct SealedToken {
     generation: Option<i64>,
 }
 
+/// A login that is written and not committed. Dropped, it never was.
+#[must_use]
+pub struct PendingLogin {
+    work: Work,
+    saved: Saved,
+}
+
+impl PendingLogin {
+    /// Commits it, and announces what it changed.
+    pub async fn commit(self) -> Result<Saved, StoreError> {
+        self.work.commit().await?;
+        Ok(self.saved)
+    }
+}
+
+impl std::fmt::Debug for PendingLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PendingLogin").field("saved", &self.saved).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Keeps a confirmed login: makes or finds the bundle, makes or renews the account, binds it, and ends the session
     /// with `success`.
@@ -45,16 +66,13 @@ impl Store {
     /// moves to the new one. Another person than the account's is refused with `IdentityMismatch` unless
     /// `replace_identity` is set.
     pub async fn save_login(&self, login: SaveLogin) -> Result<Saved, StoreError> {
-        self.keep_login(login, false).await
+        self.begin_login(login).await?.commit().await
     }
 
-    /// As [`Store::save_login`], for a directory that stays the user's own: the default-bundle migration.
-    pub async fn adopt_login(&self, login: SaveLogin) -> Result<Saved, StoreError> {
-        self.keep_login(login, true).await
-    }
-
-    async fn keep_login(&self, login: SaveLogin, adopted: bool) -> Result<Saved, StoreError> {
-        let texts = LoginTexts::check(&login, adopted)?;
+    /// As [`Store::save_login`], up to the commit: everything that could refuse the login has been asked, and nobody else
+    /// writes until it is committed or dropped. For a caller that has files to put into place in between.
+    pub async fn begin_login(&self, login: SaveLogin) -> Result<PendingLogin, StoreError> {
+        let texts = LoginTexts::check(&login, false)?;
         let mut work = self.write(login.now).await?;
         if let Some(session) = &login.session {
             sessions::expect_live(&mut work, session).await?;
@@ -76,8 +94,7 @@ impl Store {
         if let Some(session) = &login.session {
             sessions::succeed(&mut work, session, &saved, texts.email.as_deref()).await?;
         }
-        work.commit().await?;
-        Ok(saved)
+        Ok(PendingLogin { work, saved })
     }
 
     fn seal_token(

@@ -1,9 +1,9 @@
 use identity_store::{
-    Account, AccountEdit, AccountFilter, AccountKind, AccountList, Change, CorruptRow, Evidence, Owner,
-    SecretRef, Status, StatusReport, Target,
+    Account, AccountEdit, AccountFilter, AccountKind, AccountList, BundleId, Change, CorruptRow,
+    DeletedAccount, Evidence, History, Leftover, NewInstance, Owner, SecretRef, Status, StatusReport, Target,
 };
 
-use crate::harness::{Fixture, NOW, account_id, api_key, bundle_id, on_both, provider, refusal};
+use crate::harness::{Fixture, NOW, account_dir, account_id, api_key, bundle_id, on_both, provider, refusal};
 
 on_both![
     read_and_filter,
@@ -105,10 +105,22 @@ async fn delete_removes_every_binding(f: Fixture) {
     f.bundle("Two").await;
     let account = f.login("one", "a@x").await;
     f.store.bind(&bundle_id("two"), &account.id, NOW).await.unwrap();
+    for bundle in [bundle_id("two"), BundleId::blank()] {
+        let agent = NewInstance { definition: "agent".to_owned(), name: None, bundle: Some(bundle) };
+        f.store.create_instance(agent, NOW).await.unwrap();
+    }
     f.heard();
     let deleted = f.store.delete_account(&account.id, NOW).await.unwrap();
     let bound_to = vec![bundle_id("one"), bundle_id("two")];
-    assert_eq!(deleted, Account { bound_to, ..account.clone() });
+    let leftover =
+        Leftover { provider: account.provider.clone(), dir: account_dir(&account), history: History::Keep };
+    let expected = Account { bound_to, ..account.clone() };
+    assert_eq!(deleted, DeletedAccount { account: expected, instances: 1, leftover: Some(leftover.clone()) });
+    assert_eq!(f.store.leftovers().await.unwrap(), std::slice::from_ref(&leftover));
+    for _ in 0..2 {
+        f.store.forget_leftover(&leftover, NOW).await.unwrap();
+        assert_eq!(f.store.leftovers().await.unwrap(), []);
+    }
     assert_eq!(
         f.heard(),
         [
@@ -187,7 +199,7 @@ async fn a_corrupt_row_does_not_stand_in_the_way(f: Fixture) {
     assert_eq!(bundle.bindings[0].status, Status::Unknown);
     f.heard();
 
-    let deleted = f.store.delete_bundle(&bundle_id("one"), NOW).await.unwrap();
+    let deleted = f.store.delete_bundle(&bundle_id("one"), History::Keep, NOW).await.unwrap();
     assert_eq!((deleted.bundle, deleted.accounts), (bundle, vec![]));
     let reason = "unknown status".to_owned();
     let corrupt = vec![CorruptRow { id: account.id.to_string(), reason }];

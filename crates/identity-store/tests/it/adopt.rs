@@ -32,7 +32,7 @@ async fn what_has_to_be_known_before_is_little(f: Fixture) {
     assert_eq!(perishable.len(), 3);
 }
 
-fn own(id: &str, dir: &str, email: &str) -> OwnLogin {
+pub(crate) fn own(id: &str, dir: &str, email: &str) -> OwnLogin {
     OwnLogin {
         provider: provider(id),
         provider_name: id.to_uppercase(),

@@ -1,4 +1,4 @@
-use identity_store::{AuditEntry, AuditFault, AuditFilter, Key, Keyring, Store};
+use identity_store::{AuditEntry, AuditFault, AuditFilter, History, Key, Keyring, Store};
 use tokio::task::JoinSet;
 
 use crate::harness::{Fixture, NOW, keyring, on_both, refusal};
@@ -43,7 +43,7 @@ async fn rows_are_written_and_read(f: Fixture) {
 async fn who_did_it_is_said(f: Fixture) {
     f.bundle("One").await;
     let client = f.store.acting_as("client 7");
-    client.delete_bundle(&crate::harness::bundle_id("one"), NOW).await.unwrap();
+    client.delete_bundle(&crate::harness::bundle_id("one"), History::Keep, NOW).await.unwrap();
     let log = f.store.audit_log(2).await.unwrap();
     let said: Vec<_> = log.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();
     assert_eq!(said, [("client 7", "bundle.delete"), ("srvd", "bundle.create")]);

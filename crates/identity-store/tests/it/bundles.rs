@@ -1,9 +1,10 @@
 use identity_store::{
-    Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, NewBundle, Status, Target,
+    Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, History, Leftover, NewBundle, Status,
+    Target,
 };
 
 use crate::harness::{
-    Fixture, NOW, account_id, api_key, bundle_id, login, new_target, on_both, provider, refusal,
+    Fixture, NOW, account_dir, account_id, api_key, bundle_id, login, new_target, on_both, provider, refusal,
 };
 
 on_both![
@@ -33,7 +34,7 @@ async fn blank_is_always_there_and_cannot_be_changed(f: Fixture) {
     let protected = ("protected", "the bundle blank cannot be changed".to_owned());
     let edit = BundleEdit { name: Some("Mine".into()), description: None };
     assert_eq!(refusal(f.store.update_bundle(&blank, edit, NOW).await), protected);
-    assert_eq!(refusal(f.store.delete_bundle(&blank, NOW).await), protected);
+    assert_eq!(refusal(f.store.delete_bundle(&blank, History::Keep, NOW).await), protected);
     assert_eq!(refusal(f.store.bind(&blank, &account.id, NOW).await), protected);
     assert_eq!(refusal(f.store.unbind(&blank, &provider("codex"), NOW).await), protected);
     assert_eq!(refusal(f.store.save_login(login(Target::Existing(blank.clone()), "a@x")).await), protected);
@@ -106,7 +107,7 @@ async fn names_are_unique_without_regard_to_case(f: Fixture) {
     }
     let missing = ("not found", "no bundle gone".to_owned());
     assert_eq!(refusal(f.store.update_bundle(&bundle_id("gone"), edit("New"), NOW).await), missing);
-    assert_eq!(refusal(f.store.delete_bundle(&bundle_id("gone"), NOW).await), missing);
+    assert_eq!(refusal(f.store.delete_bundle(&bundle_id("gone"), History::Keep, NOW).await), missing);
     assert_eq!(refusal(f.store.bundle(&bundle_id("gone")).await), missing);
     assert_eq!(f.state().await, before);
 }
@@ -173,8 +174,8 @@ async fn deleting_takes_only_accounts_of_its_own(f: Fixture) {
     let (bundle, account) = (f.store.bundle(&one).await.unwrap(), f.store.account(&own).await.unwrap());
     f.heard();
 
-    let deleted = f.store.delete_bundle(&one, NOW + 1).await.unwrap();
-    assert_eq!(deleted, DeletedBundle { bundle, accounts: vec![account], instances: 0 });
+    let deleted = f.store.delete_bundle(&one, History::Remove, NOW + 1).await.unwrap();
+    assert_eq!(deleted, DeletedBundle { bundle, accounts: vec![account], instances: 0, leftovers: vec![] });
     assert_eq!(
         f.heard(),
         [
@@ -189,6 +190,12 @@ async fn deleting_takes_only_accounts_of_its_own(f: Fixture) {
     assert_eq!(f.store.account(&shared.id).await.unwrap().bound_to, [bundle_id("two")]);
     assert_eq!(f.store.account(&operators.account).await.unwrap().bound_to, []);
     assert_eq!(f.store.bound_account(&one, &provider("codex")).await.unwrap(), None);
+
+    let gone = f.store.delete_bundle(&bundle_id("two"), History::Remove, NOW + 2).await.unwrap();
+    let leftover =
+        Leftover { provider: provider("codex"), dir: account_dir(&shared), history: History::Remove };
+    assert_eq!(gone.leftovers, std::slice::from_ref(&leftover));
+    assert_eq!(f.store.leftovers().await.unwrap(), [leftover]);
 }
 
 async fn one_corrupt_bundle_does_not_hide_the_others(f: Fixture) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use identity_store::{
     Account, AccountFilter, AccountId, Announce, Bundle, BundleId, Change, DatabaseKind, DatabaseUrl,
     Evidence, Key, KeyPlace, Keyring, LoginCredential, NewBundle, NewSession, OpenError, ProviderId,
-    SaveApiKey, SaveLogin, SessionId, Status, Store, StoreError, StoreOptions, Target,
+    SaveApiKey, SaveLogin, SecretRef, SessionId, Status, Store, StoreError, StoreOptions, Target,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -212,6 +212,14 @@ pub(crate) fn provider(id: &str) -> ProviderId {
 
 pub(crate) fn account_id(id: &str) -> AccountId {
     id.parse().unwrap()
+}
+
+/// The directory that an account keeps its login in.
+pub(crate) fn account_dir(account: &Account) -> PathBuf {
+    match &account.secret_ref {
+        SecretRef::ConfigDir { dir, .. } => dir.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(crate) fn new_target(id: &str, name: Option<&str>) -> Target {

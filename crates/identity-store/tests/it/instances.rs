@@ -1,7 +1,8 @@
 //! Agent instances, and what may not come back.
 
-use identity_store::{BundleId, Instance, InstanceFilter, InstanceId, NewInstance, Target};
+use identity_store::{BundleId, History, Instance, InstanceFilter, InstanceId, NewInstance, Target};
 
+use crate::adopt::own;
 use crate::harness::{Fixture, NOW, api_key, bundle_id, login, new_target, on_both, provider, refusal};
 
 on_both![
@@ -60,7 +61,7 @@ async fn a_deleted_bundle_lets_its_instances_go(f: Fixture) {
     let made = f.store.create_instance(new("agent", Some("one")), NOW).await.unwrap();
     let ended = f.store.create_instance(new("agent", Some("one")), NOW).await.unwrap();
     f.store.end_instance(&ended.id, NOW).await.unwrap();
-    assert_eq!(f.store.delete_bundle(&one, NOW + 1).await.unwrap().instances, 1);
+    assert_eq!(f.store.delete_bundle(&one, History::Keep, NOW + 1).await.unwrap().instances, 1);
     assert_eq!(f.store.instance(&made.id).await.unwrap().bundle, None);
     assert_eq!(f.store.instance(&ended.id).await.unwrap().bundle, None);
 }
@@ -75,7 +76,7 @@ async fn instances_without_a_bundle_are_moved_once(f: Fixture) {
     let blank = f.store.create_instance(new("agent", Some("blank")), NOW).await.unwrap();
     let ended = f.store.create_instance(new("agent", None), NOW).await.unwrap();
     f.store.end_instance(&ended.id, NOW).await.unwrap();
-    f.store.adopt_login(login(new_target("default", Some("Default")), "a@x")).await.unwrap();
+    f.store.adopt_logins(vec![own("codex", "/home/u/.codex", "a@x")], NOW).await.unwrap();
 
     assert_eq!(f.store.backfill_instances(&default, NOW + 1).await.unwrap(), 2);
     assert_eq!(f.store.backfill_instances(&default, NOW + 2).await.unwrap(), 0);
@@ -143,14 +144,10 @@ async fn what_was_removed_is_remembered(f: Fixture) {
         "another bundle's binding says nothing of the user's own login"
     );
     f.store.save_login(claude(Target::Existing(bundle_id("two")))).await.unwrap();
-    f.store.delete_bundle(&bundle_id("two"), NOW).await.unwrap();
+    f.store.delete_bundle(&bundle_id("two"), History::Keep, NOW).await.unwrap();
     assert_eq!(declined().await, [provider("claude"), provider("codex")]);
 
-    let gemini = identity_store::SaveLogin {
-        provider: provider("gemini"),
-        ..login(new_target("default", Some("Default")), "")
-    };
-    f.store.adopt_login(gemini).await.unwrap();
+    f.store.adopt_logins(vec![own("gemini", "/home/u", "a@x")], NOW).await.unwrap();
     f.store.unbind(&BundleId::default_bundle(), &provider("gemini"), NOW).await.unwrap();
     assert_eq!(declined().await.len(), 3);
 }

@@ -4,6 +4,7 @@ use identity_store::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::adopt::own;
 use crate::harness::{
     Fixture, NOW, api_key, bundle_id, login, new_session, new_target, on_both, provider, refusal,
 };
@@ -230,15 +231,15 @@ async fn a_session_that_ended_saves_nothing(f: Fixture) {
 }
 
 async fn an_adopted_directory_stays_adopted(f: Fixture) {
-    let adopt = SaveLogin {
-        credential: LoginCredential::Directory("/home/u/.codex".into()),
-        ..login(new_target("default", None), "a@x")
-    };
-    let id = f.store.adopt_login(adopt.clone()).await.unwrap().account;
+    let adopted = f.store.adopt_logins(vec![own("codex", "/home/u/.codex", "a@x")], NOW).await.unwrap();
+    let id = adopted.outcomes.into_iter().next().unwrap().unwrap().account;
     let reference = async || f.store.account(&id).await.unwrap().secret_ref;
     let adopted = SecretRef::ConfigDir { dir: "/home/u/.codex".into(), adopted: true };
     assert_eq!(reference().await, adopted);
-    let renewed = SaveLogin { target: Target::Existing(bundle_id("default")), ..adopt };
+    let renewed = SaveLogin {
+        credential: LoginCredential::Directory("/home/u/.codex".into()),
+        ..login(Target::Existing(bundle_id("default")), "a@x")
+    };
     f.store.save_login(renewed.clone()).await.unwrap();
     assert_eq!(reference().await, adopted);
     f.store

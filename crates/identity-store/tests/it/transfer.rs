@@ -1,4 +1,4 @@
-use identity_store::{LeftOut, Status, Target};
+use identity_store::{History, LeftOut, Status, Target};
 use secrecy::ExposeSecret as _;
 
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, provider, refusal};
@@ -45,7 +45,7 @@ async fn a_bundle_leaves_and_comes_back_beside_itself(f: Fixture) {
     assert_eq!(f.store.account(&imported.accounts[0]).await.unwrap().masked_tail.as_deref(), Some("6789"));
 
     // Where the ids are free they are kept.
-    f.store.delete_bundle(&bundle_id("one"), NOW).await.unwrap();
+    f.store.delete_bundle(&bundle_id("one"), History::Keep, NOW).await.unwrap();
     let back = f.store.import_bundle(portable.clone(), NOW).await.unwrap();
     assert_eq!(back.bundle, bundle_id("one"));
     assert_eq!(back.name, "One");

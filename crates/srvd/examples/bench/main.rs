@@ -12,6 +12,7 @@ mod launches;
 mod load;
 mod logins;
 mod table;
+mod watching;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,8 @@ enum Part {
     Ends,
     /// How fast a launch is resolved
     Launches,
+    /// How fast a change of a CLI's file reaches a client
+    Watching,
 }
 
 /// How much is done.
@@ -80,15 +83,18 @@ struct Amount {
     logins: usize,
     /// Starts of a CLI, and ends.
     runs: usize,
+    /// Logins that are watched, and changes of their files.
+    watched: usize,
+    changes: usize,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
     let amount = if args.quick {
-        Amount { accounts: 1000, boots: 5, logins: 40, runs: 20 }
+        Amount { accounts: 1000, boots: 5, logins: 40, runs: 20, watched: 100, changes: 100 }
     } else {
-        Amount { accounts: 10_000, boots: 20, logins: 200, runs: 100 }
+        Amount { accounts: 10_000, boots: 20, logins: 200, runs: 100, watched: 2000, changes: 600 }
     };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // A daemon that is dropped is ended, so leaving early leaves nothing behind.
@@ -125,6 +131,10 @@ async fn measure(args: &Args, amount: &Amount) -> Result<Table> {
     if wanted(Part::Launches) {
         let home = Home::new(&args.work.join("launches"), &args.srvd, &args.fake_cli)?;
         launches::launches(&mut table, &home, amount.accounts, amount.runs * 20).await?;
+    }
+    if wanted(Part::Watching) {
+        let home = Home::new(&args.work.join("watched"), &args.srvd, &args.fake_cli)?;
+        watching::watching(&mut table, &home, amount.watched, amount.changes).await?;
     }
     Ok(table)
 }

@@ -152,6 +152,12 @@ method!(
 pub struct Deleted {
     /// The account is gone.
     pub deleted: bool,
+    /// The bundles that bound it; each is without this provider now.
+    #[serde(default)]
+    pub unbound_from: Vec<String>,
+    /// How many running agent instances are under those bundles.
+    #[serde(default)]
+    pub instances_affected: u64,
     /// What became of its directory.
     pub cleanup: Vec<Cleanup>,
 }

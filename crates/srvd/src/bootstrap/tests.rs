@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use identity_store::{
-    AccountList, Bundle, Change, DatabaseUrl, Key, Keyring, LoginCredential, NewBundle, NewInstance,
+    AccountList, Bundle, Change, DatabaseUrl, History, Key, Keyring, LoginCredential, NewBundle, NewInstance,
     SaveLogin, Status, StoreOptions, Target,
 };
 use serde_json::json;
@@ -225,7 +225,7 @@ impl Case {
         if self.declined {
             world.bundle("former", "Former").await;
             world.log_in("former").await;
-            world.store.delete_bundle(&"former".parse().unwrap(), NOW).await.unwrap();
+            world.store.delete_bundle(&"former".parse().unwrap(), History::Keep, NOW).await.unwrap();
         }
         world.bundle("work", "Work").await;
         if self.bound {
@@ -393,7 +393,7 @@ async fn an_account_that_points_there_already_is_used_again() {
     world.bundle("work", "Work").await;
     let work = "work".parse().unwrap();
     world.store.bind(&work, &before.id, NOW).await.unwrap();
-    world.store.delete_bundle(&default(), NOW).await.unwrap();
+    world.store.delete_bundle(&default(), History::Keep, NOW).await.unwrap();
     world.store.unbind(&work, &codex(), NOW).await.unwrap();
     let preview = world.preview().await;
     let report = world.run().await;
@@ -406,7 +406,7 @@ async fn an_account_that_points_there_already_is_used_again() {
     world.bundle("third", "Third").await;
     let third = "third".parse().unwrap();
     world.store.bind(&third, &world.accounts().await[0].id, NOW).await.unwrap();
-    world.store.delete_bundle(&default(), NOW).await.unwrap();
+    world.store.delete_bundle(&default(), History::Keep, NOW).await.unwrap();
     world.store.unbind(&third, &codex(), NOW).await.unwrap();
     world.write(".codex/auth.json", &codex_file("eve@x", NOW + 60_000, true));
     let state = world.state().await;

@@ -1,8 +1,6 @@
 //! `account.*`.
 
-use std::path::Path;
-
-use identity_store::{AccountEdit, AccountFilter, AccountId, AccountKind, SecretRef, StatusReport};
+use identity_store::{AccountEdit, AccountFilter, AccountId, AccountKind, Leftover, SecretRef, StatusReport};
 use rpc_engine::Call;
 
 use super::convert;
@@ -11,6 +9,7 @@ use crate::api::bundle::Cleanup;
 use crate::app::{App, now};
 use crate::error::{ApiError, with_causes};
 use crate::health::{Write, judge};
+use crate::leftovers::Broom;
 use crate::probe;
 
 pub(super) fn account_id(id: &str) -> Result<AccountId, ApiError> {
@@ -95,48 +94,36 @@ pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiErr
     for bundle in &found.bound_to {
         super::bundle::end_logins(&app, bundle, Some(found.provider.as_str())).await;
     }
-    let account = app.store.delete_account(&id, now()).await?;
-    Ok(Deleted { deleted: true, cleanup: clean(&app, &account, true).await.into_iter().collect() })
+    let gone = app.store.delete_account(&id, now()).await?;
+    // One that began in between would go on in a directory that is removed.
+    for bundle in &gone.account.bound_to {
+        super::bundle::end_logins(&app, bundle, Some(gone.account.provider.as_str())).await;
+    }
+    Ok(Deleted {
+        deleted: true,
+        unbound_from: gone.account.bound_to.iter().map(ToString::to_string).collect(),
+        instances_affected: gone.instances,
+        cleanup: clean(&app, &gone.account, gone.leftover.as_ref()).await.into_iter().collect(),
+    })
 }
 
-/// The account that keeps its login in this directory.
-pub(super) async fn owner_of(
-    app: &App,
-    provider: &auth_spawner::Provider,
-    dir: &Path,
-) -> Result<Option<identity_store::Account>, ApiError> {
-    let provider = Some(super::provider::stored_id(provider)?);
-    let all = app.store.accounts(AccountFilter { provider, bundle: None }).await?.accounts;
-    Ok(all
-        .into_iter()
-        .find(|account| matches!(&account.secret_ref, SecretRef::ConfigDir { dir: its, .. } if its == dir)))
-}
-
-/// Removes the credential of an account that is gone from this machine's disk. A sealed key went with its row.
+/// Removes the credential of an account that is gone from this machine's disk. A sealed key went with its row, and the
+/// user's own directory stays the user's.
 pub(super) async fn clean(
     app: &App,
     account: &identity_store::Account,
-    keep_history: bool,
+    leftover: Option<&Leftover>,
 ) -> Option<Cleanup> {
-    let SecretRef::ConfigDir { dir, .. } = &account.secret_ref else { return None };
-    let provider = app.registry.provider(account.provider.as_str());
-    let untouched =
-        |outcome: &str| Some(Cleanup { path: dir.display().to_string(), outcome: outcome.to_owned() });
-    if let Some(provider) = provider {
-        match owner_of(app, provider, dir).await {
-            Ok(None) => {}
-            Ok(Some(_)) => return untouched("not_ours"),
-            Err(_) => return untouched("failed: the database could not say whether another account uses it"),
-        }
+    match (leftover, &account.secret_ref) {
+        (Some(leftover), _) => Some(broom(app).clear(leftover).await),
+        (None, SecretRef::ConfigDir { dir, .. }) => Some(Cleanup {
+            path: dir.display().to_string(),
+            outcome: crate::identity_dir::NOT_OURS.to_owned(),
+        }),
+        (None, _) => None,
     }
-    let history = provider
-        .and_then(|provider| provider.cli.as_ref())
-        .map(auth_spawner::Cli::history_paths)
-        .filter(|_| keep_history)
-        .unwrap_or_default();
-    let done = app.identities.clean(dir, &history);
-    if done.outcome.starts_with("failed") {
-        tracing::warn!(account = %account.id, outcome = done.outcome, "a deleted account left files behind");
-    }
-    Some(done)
+}
+
+fn broom(app: &App) -> Broom<'_> {
+    Broom { store: &app.store, registry: &app.registry, identities: &app.identities }
 }

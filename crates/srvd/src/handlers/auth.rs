@@ -1,6 +1,6 @@
 //! `auth.*`, except keys: logins by the providers' own CLIs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use auth_spawner::{Cli, LoginRequest, Proof, Provider, Snapshot, StartError};
@@ -16,8 +16,11 @@ use crate::api::auth::{
 };
 use crate::app::{App, now};
 use crate::error::{ApiError, Kind};
+use crate::leftovers;
 use crate::login;
 use crate::policy;
+use crate::private::PrivateError;
+use crate::renewal;
 
 /// The longest that `auth.poll` waits.
 const LONGEST_WAIT_MS: u64 = 30_000;
@@ -51,13 +54,18 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     let recipe = cli.recipes.iter().find(|recipe| recipe.id == plan.recipe);
     // A credential that the CLI only shows is sealed as an account of its own: nobody's directory is at stake.
     let shown_only = recipe.is_some_and(|recipe| recipe.patterns.token.is_some());
-    let config_dir = if shown_only {
+    let dir = if shown_only {
         app.identities.place(&bundle, &cli.config_dir.name)
     } else {
         directory(&app, &bundle, &provider, bound.as_ref()).await?
     };
+    let renews = !shown_only && cli.can_move() && keeps_login(bound.as_ref());
+    if renews {
+        settle_earlier(&app, &cli.config_dir.inside(&dir)).await?;
+    }
 
     let id = SessionId::generate();
+    let config_dir = if renews { app.renewals.home(&id) } else { dir.clone() };
     let started_at = now();
     let seconds = recipe
         .map_or(app.config.login_seconds, |recipe| recipe.deadline.as_secs().min(app.config.login_seconds));
@@ -79,11 +87,14 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
             is_new: target.is_none(),
             name,
             force,
-            dir: config_dir.clone(),
+            dir: dir.clone(),
+            renews,
         },
     );
     // Only now, so that whoever comes after a crash knows what the directory was for.
-    if let Err(refusal) = own_directory(&app, &bundle, &provider) {
+    let made =
+        if renews { own_renewal(&app, &id, &dir) } else { own_directory(&app, &bundle, &provider).map(drop) };
+    if let Err(refusal) = made {
         not_started(&app, &id, refusal.message(), refusal.kind().as_str()).await?;
         return Err(refusal);
     }
@@ -95,6 +106,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
         args: plan.args,
         extra_env: plan.env,
         config_dir,
+        destination: renews.then_some(dir),
         scope: bundle.to_string(),
         expires_at,
         terminal: None,
@@ -184,7 +196,8 @@ async fn directory(
         _ => None,
     };
     if former.is_none()
-        && let Some(other) = super::account::owner_of(app, provider, &place).await?
+        && let Some(other) =
+            leftovers::owner_of(&app.store, &super::provider::stored_id(provider)?, &place).await?
     {
         return Err(ApiError::new(
             Kind::Conflict,
@@ -205,10 +218,36 @@ async fn directory(
 /// Makes the bundle's directory for this provider.
 pub(super) fn own_directory(app: &App, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
     let name = &login_cli(provider)?.config_dir.name;
-    app.identities.make(bundle, name).map_err(|error| {
-        tracing::error!(%error, "a bundle's directory cannot be used");
-        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error.to_string())
-    })
+    app.identities.make(bundle, name).map_err(|error| unusable(&error))
+}
+
+/// Whether an account keeps a login in a directory, which a new login must not spoil.
+fn keeps_login(bound: Option<&Account>) -> bool {
+    bound.is_some_and(|account| matches!(account.secret_ref, SecretRef::ConfigDir { .. }))
+}
+
+/// Ends what an earlier renewal of the same directory has left: undone later, it would spoil the new login.
+async fn settle_earlier(app: &App, inside: &Path) -> Result<(), ApiError> {
+    let live = |session: &SessionId| app.logins.is_live(session);
+    let unsettled = renewal::settle_all(&app.store, &app.renewals, live).await;
+    if unsettled.iter().any(|dir| dir == inside) {
+        return Err(ApiError::new(
+            Kind::StoreUnavailable,
+            "an earlier login into this directory could not be brought to its end",
+        )
+        .hint("try again later; the daemon's log says why"));
+    }
+    Ok(())
+}
+
+fn own_renewal(app: &App, session: &SessionId, dir: &Path) -> Result<(), ApiError> {
+    let made = app.identities.make_dir(dir).and_then(|()| app.renewals.make(session));
+    made.map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &PrivateError) -> ApiError {
+    tracing::error!(%error, "a login's directory cannot be used");
+    ApiError::new(Kind::StoreUnavailable, "the login's directory cannot be used").hint(error.to_string())
 }
 
 fn login_cli(provider: &Provider) -> Result<&Cli, ApiError> {

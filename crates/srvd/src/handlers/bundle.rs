@@ -1,7 +1,9 @@
 //! `bundle.*`.
 
 use auth_spawner::Snapshot;
-use identity_store::{AccountId, Bundle as Stored, BundleEdit, BundleId, NewBundle};
+use identity_store::{
+    AccountId, Bundle as Stored, BundleEdit, BundleId, History, Leftover, NewBundle, SecretRef,
+};
 use rpc_engine::Call;
 
 use super::account::clean;
@@ -45,13 +47,14 @@ pub async fn update(app: App, _: Call, params: Update) -> Result<Bundle, ApiErro
 pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
     let id = bundle_id(&params.bundle_id)?;
     end_logins(&app, &id, None).await;
-    let gone = app.store.delete_bundle(&id, now()).await?;
+    let history = if params.keep_history.unwrap_or(true) { History::Keep } else { History::Remove };
+    let gone = app.store.delete_bundle(&id, history, now()).await?;
     // One that began in between finds no bundle to be saved in; its end removes its directory.
     end_logins(&app, &id, None).await;
-    let keep_history = params.keep_history.unwrap_or(true);
     let mut cleanup = Vec::new();
     for account in &gone.accounts {
-        cleanup.extend(clean(&app, account, keep_history).await);
+        let left = |leftover: &&Leftover| matches!(&account.secret_ref, SecretRef::ConfigDir { dir, .. } if *dir == leftover.dir);
+        cleanup.extend(clean(&app, account, gone.leftovers.iter().find(left)).await);
     }
     Ok(Deleted {
         deleted: true,

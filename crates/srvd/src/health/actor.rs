@@ -1,7 +1,9 @@
 //! The one task that decides when an account is looked at.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use identity_store::{AccountId, SecretRef, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +14,9 @@ use super::{Examined, Examiner, Write};
 use crate::app::now;
 use crate::error::with_causes;
 
-/// How long a burst of changes is waited out.
+/// How long the rest of a change is waited for, such as the rename after a write.
+const REST: Duration = Duration::from_millis(3);
+/// How often changes are taken in at most: while they come all the time, so many are one.
 const BURST: Duration = Duration::from_millis(20);
 /// How many looks are under way at a time; most of their time they wait for each other.
 const LOOKS: usize = 32;
@@ -21,8 +25,9 @@ const POLL: Duration = Duration::from_secs(30);
 const POLLED: usize = 256;
 /// What the wall clock may differ from the monotonic one before it counts as a jump.
 const JUMP: i64 = 2000;
-/// After which pause, in milliseconds, an account is looked at again that the store could not read or write.
-const STORE_PAUSE: i64 = 30_000;
+/// After which pause, in milliseconds, an account is looked at again that the store could not read or write, or at which
+/// a look broke off.
+const PAUSE: i64 = 30_000;
 /// How long the looks under way may take at the end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -36,20 +41,22 @@ pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToke
         polled: Instant::now(),
     };
     inbox.missed();
-    let mut ripe: Option<Instant> = None;
+    let (mut ripe, mut taken): (Option<Instant>, _) = (None, Instant::now());
     loop {
         while actor.looks.len() < LOOKS
             && let Some(id) = actor.agenda.start()
         {
             let examiner = actor.examiner.clone();
-            actor.looks.spawn(async move { (examiner.examine(&id, Write::News).await, id) });
+            actor.looks.spawn(async move { (look(&examiner, &id).await, id) });
         }
         let pause = actor.pause();
         tokio::select! {
             () = stop.cancelled() => break,
-            () = inbox.wait(), if ripe.is_none() => ripe = Some(Instant::now() + BURST),
+            () = inbox.wait(), if ripe.is_none() => {
+                ripe = Some((Instant::now() + REST).max(taken + BURST));
+            }
             () = until(ripe) => {
-                ripe = None;
+                (ripe, taken) = (None, Instant::now());
                 if actor.take(inbox.take()).await.is_err() {
                     inbox.missed();
                     // The store may be away for long; what was missed waits for it.
@@ -62,12 +69,33 @@ pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToke
             },
             () = tokio::time::sleep(pause) => {}
         }
-        actor.tick();
+        actor.tick((now(), Instant::now()));
     }
     let finish = async { while actor.looks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
         tracing::warn!("a look at an account did not end in time");
     }
+}
+
+/// One look; `None` when it broke off by a fault of ours. Then the account is said to be unknown, and it is not forgotten.
+async fn look(examiner: &Examiner, id: &AccountId) -> Option<Result<Examined, StoreError>> {
+    let found = whole(examiner.examine(id, Write::News)).await;
+    if found.is_none() {
+        tracing::error!(account = %id, "a look at an account panicked");
+        match whole(examiner.give_up(id)).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::warn!(account = %id, error = with_causes(&error), "that a look failed could not be stored");
+            }
+            None => tracing::error!(account = %id, "storing that a look failed panicked as well"),
+        }
+    }
+    found
+}
+
+/// What a piece of work gives, unless it panics.
+async fn whole<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
 async fn until(ripe: Option<Instant>) {
@@ -80,7 +108,7 @@ async fn until(ripe: Option<Instant>) {
 struct Actor {
     examiner: Examiner,
     agenda: Agenda,
-    looks: JoinSet<(Result<Examined, StoreError>, AccountId)>,
+    looks: JoinSet<(Option<Result<Examined, StoreError>>, AccountId)>,
     /// The wall clock and the monotonic one, at the same moment.
     clocks: (i64, Instant),
     /// When the slow poll was due last.
@@ -96,9 +124,8 @@ impl Actor {
         poll.min(timer).max(Duration::from_millis(1))
     }
 
-    /// What time alone is a reason for.
-    fn tick(&mut self) {
-        let (wall, steady) = (now(), Instant::now());
+    /// What time alone is a reason for, at this moment of the wall clock and of the monotonic one.
+    fn tick(&mut self, (wall, steady): (i64, Instant)) {
         let passed = i64::try_from(steady.duration_since(self.clocks.1).as_millis()).unwrap_or(i64::MAX);
         let drift = wall.saturating_sub(self.clocks.0).saturating_sub(passed);
         if drift.saturating_abs() > JUMP {
@@ -107,7 +134,7 @@ impl Actor {
         }
         self.clocks = (wall, steady);
         self.agenda.due(wall);
-        if self.polled.elapsed() >= POLL {
+        if steady.saturating_duration_since(self.polled) >= POLL {
             self.polled = steady + jitter();
             self.agenda.poll(POLLED);
         }
@@ -148,7 +175,9 @@ impl Actor {
         Ok(())
     }
 
-    fn looked(&mut self, id: &AccountId, found: Result<Examined, StoreError>) {
+    fn looked(&mut self, id: &AccountId, found: Option<Result<Examined, StoreError>>) {
+        let again = Some(now().saturating_add(PAUSE));
+        let Some(found) = found else { return self.agenda.looked(id, again, true) };
         match found {
             Ok(found) => {
                 let files = matches!(found.account.secret_ref, SecretRef::ConfigDir { .. });
@@ -165,7 +194,7 @@ impl Actor {
             }
             Err(error) => {
                 tracing::warn!(account = %id, error = with_causes(&error), "an account could not be looked at");
-                self.agenda.looked(id, Some(now().saturating_add(STORE_PAUSE)), true);
+                self.agenda.looked(id, again, true);
             }
         }
     }
@@ -174,4 +203,81 @@ impl Actor {
 /// Up to ten seconds, so that daemons that were started together do not poll together.
 fn jitter() -> Duration {
     Duration::from_millis(getrandom::u32().map_or(0, |number| u64::from(number % 10_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use auth_spawner::Registry;
+    use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
+
+    use super::*;
+
+    const YEAR: i64 = 365 * 24 * 60 * 60 * 1000;
+
+    async fn actor(root: &tempfile::TempDir) -> Actor {
+        let url = DatabaseUrl::sqlite(root.path().join("s.db"));
+        let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), 1);
+        let keyring = Keyring::from_key(Key::parse(b"test-key-0123456789abcdef-0123456789").unwrap());
+        let store = Store::open(options, keyring).await.unwrap();
+        let registry = Registry::builtin().unwrap();
+        Actor {
+            examiner: Examiner::new(store, registry, Inbox::default()),
+            agenda: Agenda::default(),
+            looks: JoinSet::new(),
+            clocks: (0, Instant::now()),
+            polled: Instant::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_is_a_reason_to_look_at_everything() {
+        let root = tempfile::tempdir().unwrap();
+        let mut actor = actor(&root).await;
+        let ids: Vec<AccountId> = ["a", "b"].map(|id| id.parse().unwrap()).into();
+        let settle = |actor: &mut Actor| {
+            let mut looked = Vec::new();
+            while let Some(id) = actor.agenda.start() {
+                actor.agenda.looked(&id, None, true);
+                looked.push(id);
+            }
+            looked.sort();
+            looked
+        };
+        for id in &ids {
+            actor.agenda.want(id);
+        }
+        assert_eq!(settle(&mut actor), ids);
+        let (begin, start) = (YEAR * 50, Instant::now());
+        actor.clocks = (begin, start);
+        let later = start + Duration::from_secs(1);
+        for (wall, expected) in [
+            (begin + 1000, 0),
+            (begin + 1000 + YEAR, 2),
+            (begin + 1000 + YEAR, 0),
+            (begin + 1000, 2),
+            (begin + 1000 - YEAR, 2),
+        ] {
+            actor.tick((wall, later));
+            assert_eq!(settle(&mut actor).len(), expected, "{}", wall - begin);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_panics_is_made_again() {
+        assert_eq!(whole(async { 1 }).await, Some(1));
+        assert_eq!(whole(async { std::hint::black_box(None::<i32>).unwrap() }).await, None);
+        let root = tempfile::tempdir().unwrap();
+        let mut actor = actor(&root).await;
+        let id: AccountId = "a".parse().unwrap();
+        actor.agenda.want(&id);
+        assert_eq!(actor.agenda.start(), Some(id.clone()));
+        let before = now();
+        actor.looked(&id, None);
+        let next = actor.agenda.next().unwrap();
+        assert!((before + PAUSE..=now() + PAUSE).contains(&next), "{next}");
+        actor.agenda.due(next);
+        assert_eq!(actor.agenda.start(), Some(id));
+    }
 }

@@ -81,6 +81,15 @@ impl Examiner {
         Ok(Examined { account, next: judged.next, heard })
     }
 
+    /// Says of an account that nobody can tell, because looking at it failed by a fault of ours.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn give_up(&self, id: &AccountId) -> Result<Account, StoreError> {
+        let account = self.0.store.account(id).await?;
+        self.0.store.set_status(id, judge::not_looked_at(&account, now()), now()).await
+    }
+
     /// The accounts.
     pub(super) fn store(&self) -> &Store {
         &self.0.store
@@ -93,12 +102,11 @@ impl Examiner {
 
     async fn read(&self, account: &Account) -> (Found, bool) {
         let SecretRef::ConfigDir { dir, adopted } = &account.secret_ref else { return (Found::Row, true) };
-        let prove = if *adopted { auth_spawner::prove_own } else { auth_spawner::prove };
         let known = self.0.registry.provider(account.provider.as_str());
         let Some(provider) = known.filter(|known| known.cli.is_some()) else { return (Found::NoCli, true) };
         let mut attempt = 0;
         loop {
-            let (proof, heard) = self.prove(&account.id, provider, (dir, prove)).await;
+            let (proof, heard) = self.prove(&account.id, provider, (dir, *adopted)).await;
             let Some(pause) = pauses(account.status, &proof).get(attempt) else {
                 return (Found::Directory { proof, keychain: has_keychain(provider) }, heard);
             };
@@ -112,14 +120,15 @@ impl Examiner {
         &self,
         id: &AccountId,
         provider: &Arc<Provider>,
-        (dir, prove): (&Path, fn(&Cli, &Path) -> Proof),
+        (dir, adopted): (&Path, bool),
     ) -> (Proof, bool) {
         // It is never closed.
         let _reader = self.0.readers.acquire().await;
         let (parts, id, provider, dir) = (self.0.clone(), id.clone(), provider.clone(), dir.to_owned());
         let read = move || {
             let cli: &Cli = provider.cli.as_ref()?;
-            let heard = watch::arm(&parts.watches, &id, cli, &dir);
+            let heard = watch::arm(&parts.watches, &id, &cli.login_files(&dir, adopted));
+            let prove = if adopted { auth_spawner::prove_own } else { auth_spawner::prove };
             Some((prove(cli, &dir), heard))
         };
         let unread = || (Proof::Unreadable { reason: "it could not be read".to_owned() }, false);
@@ -137,9 +146,8 @@ fn pauses(known: Status, proof: &Proof) -> &'static [Duration] {
     }
 }
 
-/// Claude Code keeps its login in the macOS keychain where it can (read in 2.1; on Linux it has only the file).
 fn has_keychain(provider: &Provider) -> bool {
-    cfg!(target_os = "macos") && provider.id == "claude"
+    provider.cli.as_ref().is_some_and(Cli::keeps_in_keychain)
 }
 
 #[cfg(test)]

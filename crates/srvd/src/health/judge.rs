@@ -79,6 +79,11 @@ pub fn unopened(account: &Account, reason: &str, now: i64) -> StatusReport {
     unknown(&last_known(account, now), reason)
 }
 
+/// The same, because a look at it broke off.
+pub fn not_looked_at(account: &Account, now: i64) -> StatusReport {
+    unknown(&last_known(account, now), "looking at it failed; it is tried again")
+}
+
 /// Whether a report says anything else than the stored account, its age left aside.
 pub fn differs(account: &Account, report: &StatusReport) -> bool {
     !same_answer(account, report) || account.evidence != report.evidence

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use auth_spawner::{Cli, Format};
+use auth_spawner::Format;
 use identity_store::AccountId;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -46,18 +46,11 @@ struct Place {
 }
 
 impl Places {
-    /// Of the CLI's files in `dir`, which is the one that the CLI's variable names. Where a directory is not there, the
-    /// nearest one above it is watched for its coming.
-    fn of(cli: &Cli, dir: &Path) -> Self {
-        let inside = cli.config_dir.inside(dir);
+    /// Of a login's files. Where a directory is not there, the nearest one above it is watched for its coming.
+    fn of(files: &[(PathBuf, Format)]) -> Self {
         let mut places = Self::default();
-        for file in &cli.credential {
-            places.add(&inside.join(&file.path), file.format == Format::Sqlite);
-            for place in [&file.email, &file.subject].into_iter().flatten() {
-                if let Some(other) = &place.file {
-                    places.add(&inside.join(other), false);
-                }
-            }
+        for (path, format) in files {
+            places.add(path, *format == Format::Sqlite);
         }
         places
     }
@@ -221,13 +214,17 @@ impl Watches {
     }
 }
 
-/// Watches an account's directories, before they are read; says whether their changes will be heard. Blocking.
-pub(super) fn arm(watches: &std::sync::Mutex<Watches>, account: &AccountId, cli: &Cli, dir: &Path) -> bool {
-    let mut places = Places::of(cli, dir);
+/// Watches the directories of an account's files, before they are read; says whether their changes will be heard. Blocking.
+pub(super) fn arm(
+    watches: &std::sync::Mutex<Watches>,
+    account: &AccountId,
+    files: &[(PathBuf, Format)],
+) -> bool {
+    let mut places = Places::of(files);
     for _ in 0..ATTEMPTS {
         let heard = watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).place(account, &places);
         // What came between the look and the watch was not heard.
-        let again = Places::of(cli, dir);
+        let again = Places::of(files);
         if again == places {
             return heard;
         }

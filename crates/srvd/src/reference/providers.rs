@@ -103,6 +103,8 @@ fn facts(text: &mut String, cli: &Cli) {
         format!("{}{told}", code(&args.join(" ")))
     });
     row(text, "logs out with", &logout.unwrap_or_default());
+    let keychain = cli.keychain.iter().map(|system| system.as_str());
+    row(text, "may use the keychain of", &codes(keychain));
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }
 

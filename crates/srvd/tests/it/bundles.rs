@@ -82,7 +82,7 @@ async fn one_account_in_two_bundles_is_announced_in_both() {
     assert_eq!(daemon.call("account.list", json!({"bundleId": one})).await["accounts"], json!([]));
     assert_eq!(daemon.call("account.list", json!({"providerId": "openai"})).await["accounts"], json!([]));
     let gone = daemon.call("account.delete", json!({"accountId": account})).await;
-    assert_eq!(gone, json!({"deleted": true, "cleanup": []}));
+    assert_eq!(gone, json!({"deleted": true, "unboundFrom": [two], "instancesAffected": 0, "cleanup": []}));
     event(&mut events, &topic(&two)).await;
     assert_eq!(daemon.call("bundle.get", json!({"bundleId": two})).await["bindings"], json!([]));
     assert_eq!(daemon.refused("account.get", json!({"accountId": account})).await.0, 1001);

@@ -5,7 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use auth_spawner::{Cli, KeyService, Registry};
-use identity_store::{BundleId, Evidence, KeyPlace, LoginCredential, SaveApiKey, Status, Store, Target};
+use identity_store::{
+    BundleId, Evidence, KeyPlace, LoginCredential, OwnLogin, SaveApiKey, Status, Store, Target,
+};
 use serde_json::{Value, json};
 
 use crate::planted;
@@ -69,18 +71,45 @@ async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Ca
         store.save_login(save).await.unwrap();
         cases.push(case(way, answer));
     }
-    let adopted = if provable { Answer::NoPath } else { Answer::Refused("needs_reauth") };
-    for (way, dir, answer) in
-        [("adopted", own, adopted), ("false", elsewhere, stranger), ("mine", inside("login"), stranger)]
-    {
-        let save = planted::row(&bundle(provider, way), provider, LoginCredential::Directory(dir));
-        store.adopt_login(save).await.unwrap();
-        cases.push(case(way, answer));
-    }
     let token = LoginCredential::Token("planted-token-0123456789".into());
     store.save_login(planted::row(&bundle(provider, "token"), provider, token)).await.unwrap();
     let answer = if cli.token.is_some() { Answer::Inside } else { Answer::Refused("secret_unavailable") };
     cases.push(case("token", answer));
+    cases
+}
+
+/// The directories that an adopted row may name: the user's own one, and what only a tamperer would write.
+const ADOPTED: [(&str, fn(&Home, &str, &Cli) -> PathBuf); 3] = [
+    ("own", |home, _, cli| cli.config_dir.own(&home.dir("home"))),
+    ("elsewhere", |home, provider, _| home.dir("elsewhere").join(provider)),
+    ("inside", |home, _, cli| home.dir("data/identities/default").join(&cli.config_dir.name)),
+];
+
+/// Adopts a directory of each CLI into the bundle `default`.
+async fn adopt(store: &Store, home: &Home, registry: &Registry, way: usize) -> Vec<Case> {
+    let (name, place) = ADOPTED[way];
+    let clis = registry.iter().filter_map(|provider| Some((provider, provider.cli.as_ref()?)));
+    let (mut logins, mut cases) = (Vec::new(), Vec::new());
+    for (provider, cli) in clis {
+        let dir = place(home, &provider.id, cli);
+        let answer = match (name, planted::login(cli, &dir, "user@example.test")) {
+            ("own", true) => Answer::NoPath,
+            ("own", false) => Answer::Refused("needs_reauth"),
+            _ => Answer::Refused("ambient_directory"),
+        };
+        cases.push(Case { bundle: "default".parse().unwrap(), provider: provider.id.clone(), answer });
+        logins.push(OwnLogin {
+            provider: provider.id.parse().unwrap(),
+            provider_name: provider.id.clone(),
+            dir,
+            email: None,
+            subject: None,
+            expires_at: None,
+            login_deadline_at: None,
+        });
+    }
+    let adopted = store.adopt_logins(logins, 1).await.unwrap();
+    assert!(adopted.outcomes.iter().all(Result::is_ok), "{adopted:?}");
     cases
 }
 
@@ -159,4 +188,16 @@ async fn nothing_resolves_outside_the_root_except_what_was_adopted() {
     }
     let kinds = cases.iter().filter(|case| case.answer == Answer::Inside).count();
     assert!(kinds > 10, "{kinds} logins resolve, so the files are what the CLIs write");
+
+    for way in 0..ADOPTED.len() {
+        let home = Home::new();
+        srvd::private::directory(&home.dir("data/identities")).unwrap();
+        let store = planted::store(&home).await;
+        let cases = adopt(&store, &home, &registry, way).await;
+        store.close().await;
+        let daemon = home.start();
+        for case in &cases {
+            check(&daemon, case).await;
+        }
+    }
 }

@@ -284,13 +284,8 @@ async fn accounts_that_share_a_directory_change_together() {
 
 /// Stores a second account that points at the directory of the first.
 async fn share(home: &Home, dir: &Path) -> String {
-    use identity_store::{
-        DatabaseUrl, Key, Keyring, LoginCredential, SaveLogin, Store, StoreOptions, Target,
-    };
-    let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
-    let options = StoreOptions::new(url, std::sync::Arc::new(|_: &[identity_store::Change]| {}), 1);
-    let keyring = Keyring::from_key(Key::parse(crate::support::KEY.as_bytes()).unwrap());
-    let store = Store::open(options, keyring).await.unwrap();
+    use identity_store::{LoginCredential, SaveLogin, Target};
+    let store = crate::support::store(home).await;
     let login = SaveLogin {
         session: None,
         target: Target::New { id: identity_store::BundleId::generate(), name: Some("Second".into()) },

@@ -200,36 +200,6 @@ async fn a_login_into_a_directory_that_an_unbound_account_keeps_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_is_spoilt_by_a_failed_one_says_so() {
-    let daemon = fake::home(HAPPY).start();
-    let done = log_in(&daemon, json!({})).await;
-    let account = json!({"accountId": done["accountId"]});
-    assert_eq!(daemon.call("account.get", account.clone()).await["status"], "valid");
-    fake::write_script(&daemon.home, "dir-var FAKE_HOME\nwrite credentials.json {\"half\":1}\nexit 3\n");
-    let id = start(&daemon, json!({"intoBundleId": done["bundleId"], "force": true})).await;
-    assert_eq!(daemon.ended(&id).await["errorKind"], "cli_exited");
-    let found = daemon.call("account.get", account).await;
-    assert_eq!((&found["status"], &found["evidence"]), (&json!("needs_reauth"), &json!("file")), "{found}");
-    assert!(found["nextStep"].as_str().unwrap().starts_with("srvd login fake --bundle "), "{found}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_refreshed_meanwhile_is_no_new_login() {
-    let daemon = fake::home(HAPPY).start();
-    let done = log_in(&daemon, json!({})).await;
-    // The file changes as an agent's refresh would change it, and then the person gives up.
-    let refreshed = "{\"access\":\"refreshed-{now_us}\",\"email\":\"ann@fake.test\",\"id\":\"person-1\"}";
-    let script = format!(
-        "dir-var FAKE_HOME\nout https://login.fake.test/x\nwrite credentials.json {refreshed}\nexit 1\n"
-    );
-    fake::write_script(&daemon.home, &script);
-    let id = start(&daemon, json!({"intoBundleId": done["bundleId"], "force": true})).await;
-    assert_eq!(daemon.ended(&id).await["errorKind"], "cli_exited");
-    let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
-    assert_eq!((&account["status"], &account["evidence"]), (&json!("valid"), &json!("file")), "{account}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn one_directory_has_one_login_at_a_time_whatever_the_bundle() {
     let daemon = fake::home(HAPPY).start();
     let done = log_in(&daemon, json!({})).await;

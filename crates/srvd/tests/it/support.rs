@@ -214,6 +214,15 @@ impl Drop for Daemon {
     }
 }
 
+/// The store of a daemon that does not run.
+pub(crate) async fn store(home: &Home) -> identity_store::Store {
+    use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
+    let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
+    let options = StoreOptions::new(url, std::sync::Arc::new(|_: &[Change]| {}), 1);
+    let keyring = Keyring::from_key(Key::parse(KEY.as_bytes()).unwrap());
+    Store::open(options, keyring).await.unwrap()
+}
+
 /// Whether a session has ended.
 pub(crate) fn is_over(session: &Value) -> bool {
     matches!(session["status"].as_str(), Some("success" | "failed"))

@@ -260,6 +260,7 @@ impl<'a> Checker<'a> {
             args: None,
             extra_env: Vec::new(),
             config_dir,
+            destination: None,
             scope: id.clone(),
             expires_at: now().saturating_add(longest),
             terminal: None,

@@ -115,6 +115,39 @@ fn every_reading_has_its_answer() {
     }
 }
 
+/// The clock is set by a year, and back: each time the same files say what is so at that moment, and nothing is lost.
+#[test]
+fn a_clock_that_is_set_changes_the_answer_and_takes_nothing_away() {
+    use Status::{Expired, NeedsReauth, Valid};
+    let (month, decade) = (Some(NOW + 30 * 24 * HOUR), Some(NOW + 10 * YEAR));
+    for (found, statuses) in [
+        (logged_in(month, true, decade), [Valid, Expired, Valid, Valid, Valid]),
+        (logged_in(month, true, month), [Valid, NeedsReauth, Valid, Valid, Valid]),
+        (logged_in(month, false, None), [Valid, NeedsReauth, Valid, Valid, Valid]),
+        (logged_in(None, false, None), [Valid; 5]),
+    ] {
+        let mut known = valid_login();
+        let times = [NOW, NOW + YEAR, NOW, NOW - YEAR, NOW];
+        for (now, status) in times.into_iter().zip(statuses) {
+            let judged = judge(&known, found.clone(), now);
+            assert_eq!(judged.report.status, status, "{found:?} at {}", (now - NOW) / YEAR);
+            known = stored(&known, judged.report);
+            let Found::Directory { proof: Proof::LoggedIn(file), .. } = &found else { unreachable!() };
+            assert_eq!(
+                (known.expires_at, known.login_deadline_at),
+                (file.expires_at, file.login_deadline_at)
+            );
+        }
+    }
+    // A sealed token has its end in its row only.
+    let mut known = Account { expires_at: month, evidence: Evidence::Login, ..valid_login() };
+    for (now, status) in [(NOW, Valid), (NOW + YEAR, NeedsReauth), (NOW - YEAR, Valid), (NOW, Valid)] {
+        let judged = judge(&known, Found::Row, now);
+        assert_eq!((judged.report.status, judged.report.expires_at), (status, month));
+        known = stored(&known, judged.report);
+    }
+}
+
 #[test]
 fn a_doubtful_reading_keeps_the_times_and_the_good_status_comes_back() {
     let found = || logged_in(Some(NOW + HOUR), true, Some(NOW + YEAR));

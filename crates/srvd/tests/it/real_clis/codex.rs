@@ -137,3 +137,40 @@ async fn codex_gets_a_pasted_callback_at_its_own_port() {
     nothing_is_left(&daemon, &id).await;
     TcpListener::bind(("127.0.0.1", 1455)).expect("the port is free again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codex_keeps_its_old_login_until_it_has_a_new_one() {
+    let standin = Standin::start().await;
+    let daemon = codex_home(&standin).start();
+    let first = start(&daemon, json!({"providerId": "codex", "recipe": "device-auth"})).await;
+    daemon.session(&first, |session| session["status"] == "code-emitted").await;
+    standin.approve();
+    let done = daemon.ended(&first).await;
+    let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
+    let before = std::fs::read(dir.join("auth.json")).unwrap();
+
+    // The stand-in has approved already; a refusal is what ends this one.
+    standin.deny();
+    let again = json!({"providerId": "codex", "recipe": "device-auth", "intoBundleId": done["bundleId"], "force": true});
+    let second = start(&daemon, again.clone()).await;
+    assert_eq!(daemon.ended(&second).await["status"], "failed");
+    assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
+    // And this one waits for the browser until it is cancelled.
+    let _port = leased(1455).await;
+    let browser =
+        json!({"providerId": "codex", "recipe": "login", "intoBundleId": done["bundleId"], "force": true});
+    let third = start(&daemon, browser).await;
+    daemon.session(&third, |session| session["status"] == "url-available").await;
+    assert_eq!(daemon.call("auth.cancel", json!({"sessionId": third})).await, json!({"success": true}));
+    daemon.ended(&third).await;
+    assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
+    assert!(codex_is_logged_in(&daemon, &dir));
+
+    standin.approve();
+    let fourth = start(&daemon, again).await;
+    let renewed = daemon.ended(&fourth).await;
+    assert_eq!(is_stored(&daemon, &renewed, "codex", &json!("ada@example.com")).await, dir);
+    assert_eq!(renewed["accountId"], done["accountId"]);
+    assert_ne!(std::fs::read(dir.join("auth.json")).unwrap(), before);
+    assert!(codex_is_logged_in(&daemon, &dir));
+}

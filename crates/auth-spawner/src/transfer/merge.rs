@@ -1,0 +1,144 @@
+//! What the files of a login shall be once it is moved. Files are read, nothing is written.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::TransferError;
+use super::files::read;
+use crate::credential::{CredentialFile, Format};
+use crate::proof;
+use crate::provider::Cli;
+
+/// A file that the registry names, and what of it is the login's.
+struct LoginFile {
+    path: String,
+    format: Format,
+    /// The members at the top that the registry points into.
+    members: BTreeSet<String>,
+    /// Whether only those are the login's: the CLI keeps its settings in the same file.
+    settings: bool,
+}
+
+/// The files that change, by their path below the CLI's own directory, and what they shall hold.
+pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String, Vec<u8>)>, TransferError> {
+    let mut found = Vec::new();
+    for file in files(cli) {
+        let source = proof::find(from, &file.path);
+        let Some(bytes) = read_at(source.as_deref().unwrap_or(&from.join(&file.path)))? else {
+            if let Some(rest) = without(&file, to)? {
+                found.push((file.path, rest));
+            }
+            continue;
+        };
+        if file.path.contains('*') {
+            // The name says which service it is for, so there is nothing else in it.
+            let name = source.as_deref().and_then(|path| path.strip_prefix(from).ok()).and_then(Path::to_str);
+            found.extend(name.map(|name| (name.to_owned(), bytes)));
+            continue;
+        }
+        let made = parse(&file, from, &bytes)?;
+        let former = former(&file, to)?;
+        let shall = former.as_ref().map(|former| merge(&file, former.clone(), &made));
+        match shall {
+            Some(shall) if Some(&shall) == former.as_ref() => {}
+            Some(shall) if shall != made => found.push((file.path, text(shall))),
+            _ => found.push((file.path, bytes)),
+        }
+    }
+    Ok(found)
+}
+
+/// What stays of a file that the new login does not have; `None` when nothing in it is the old login's.
+fn without(file: &LoginFile, to: &Path) -> Result<Option<Vec<u8>>, TransferError> {
+    if file.path.contains('*') {
+        return Ok(None);
+    }
+    let Some(former) = former(file, to)? else { return Ok(None) };
+    let shall = merge(file, former.clone(), &Map::new());
+    Ok((shall != former).then(|| text(shall)))
+}
+
+/// The login's members are those of the new login alone; the others stay, and those that only the new one has are taken
+/// where the file holds no settings.
+fn merge(file: &LoginFile, former: Map<String, Value>, made: &Map<String, Value>) -> Map<String, Value> {
+    let mut shall = former;
+    for member in &file.members {
+        shall.remove(member);
+    }
+    let taken = made.iter().filter(|(name, _)| !file.settings || file.members.contains(*name));
+    shall.extend(taken.map(|(name, value)| (name.clone(), value.clone())));
+    shall
+}
+
+/// The registry's files, each once.
+fn files(cli: &Cli) -> Vec<LoginFile> {
+    let mut files: Vec<LoginFile> = Vec::new();
+    for credential in &cli.credential {
+        let CredentialFile { path, format, .. } = credential;
+        add(&mut files, (path, *format, false), own_pointers(credential));
+        for place in [&credential.email, &credential.subject].into_iter().flatten() {
+            if let Some(other) = &place.file {
+                add(&mut files, (other, Format::Json, true), [place.pointer.as_str()]);
+            }
+        }
+    }
+    files
+}
+
+fn own_pointers(file: &CredentialFile) -> Vec<&str> {
+    let ends = [&file.expires, &file.refresh_expires].into_iter().flatten().map(|end| end.pointer.as_str());
+    let own = [&file.email, &file.subject].into_iter().flatten().filter(|place| place.file.is_none());
+    let requires = file.requires.iter().chain(&file.refresh).map(String::as_str);
+    requires.chain(ends).chain(own.map(|place| place.pointer.as_str())).collect()
+}
+
+fn add<'a>(
+    files: &mut Vec<LoginFile>,
+    (path, format, settings): (&String, Format, bool),
+    pointers: impl IntoIterator<Item = &'a str>,
+) {
+    let members = pointers.into_iter().filter_map(first);
+    match files.iter_mut().find(|file| file.path == *path) {
+        Some(file) => {
+            file.members.extend(members);
+            file.settings |= settings;
+        }
+        None => files.push(LoginFile { path: path.clone(), format, members: members.collect(), settings }),
+    }
+}
+
+/// The member at the top that a pointer goes into; `None` where it stands for any.
+fn first(pointer: &str) -> Option<String> {
+    let segment = pointer.strip_prefix('/')?.split('/').next()?;
+    (segment != "*").then(|| segment.replace("~1", "/").replace("~0", "~"))
+}
+
+/// What stands there now, as far as it can be merged with. What is no document, or not the CLI's own, is replaced.
+fn former(file: &LoginFile, to: &Path) -> Result<Option<Map<String, Value>>, TransferError> {
+    let path = to.join(&file.path);
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if found.is_file() => {}
+        _ => return Ok(None),
+    }
+    let bytes = read_at(&path)?.unwrap_or_default();
+    Ok(parse(file, to, &bytes).ok())
+}
+
+fn parse(file: &LoginFile, dir: &Path, bytes: &[u8]) -> Result<Map<String, Value>, TransferError> {
+    let unusable = |reason| TransferError::Unusable { path: dir.join(&file.path), reason };
+    match proof::parse(file.format, bytes).map_err(unusable)? {
+        Value::Object(members) => Ok(members),
+        _ => Err(unusable("it is no object".to_owned())),
+    }
+}
+
+fn read_at(path: &Path) -> Result<Option<Vec<u8>>, TransferError> {
+    read(path).map_err(|reason| TransferError::Unusable { path: path.to_owned(), reason })
+}
+
+/// JSON, which is JSON with comments and YAML as well.
+fn text(members: Map<String, Value>) -> Vec<u8> {
+    format!("{:#}\n", Value::Object(members)).into_bytes()
+}

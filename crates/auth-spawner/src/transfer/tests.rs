@@ -1,0 +1,257 @@
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Registry;
+
+struct Two {
+    root: tempfile::TempDir,
+    cli: Cli,
+}
+
+impl Two {
+    fn new(provider: &str) -> Self {
+        let cli = Registry::builtin().unwrap().provider(provider).unwrap().cli.clone().unwrap();
+        let two = Self { root: tempfile::tempdir().unwrap(), cli };
+        for dir in ["from", "to", "work"] {
+            private_directory(&two.cli.config_dir.inside(&two.dir(dir))).unwrap();
+        }
+        two
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn file(&self, dir: &str, path: &str) -> PathBuf {
+        self.cli.config_dir.inside(&self.dir(dir)).join(path)
+    }
+
+    fn write(&self, dir: &str, path: &str, text: &str) {
+        let path = self.file(dir, path);
+        private_directory(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.file("to", path)).ok()
+    }
+
+    fn prepare(&self) -> Result<Transfer, TransferError> {
+        Transfer::prepare(&self.cli, &self.dir("from"), &self.dir("to"), &self.dir("work"))
+    }
+
+    fn place(&self, transfer: &Transfer) -> Result<(), TransferError> {
+        transfer.place(&self.cli, &self.dir("from"), &self.dir("to"))
+    }
+}
+
+/// What stands in the directory, what the login has left behind, and what the directory is to hold then. All files of
+/// which nothing is said are absent.
+struct Case<'a> {
+    provider: &'a str,
+    old: &'a [(&'a str, &'a str)],
+    made: &'a [(&'a str, &'a str)],
+    shall: &'a [(&'a str, Value)],
+}
+
+fn check(case: &Case<'_>) {
+    let two = Two::new(case.provider);
+    for (path, text) in case.old {
+        two.write("to", path, text);
+    }
+    for (path, text) in case.made {
+        two.write("from", path, text);
+    }
+    let transfer = two.prepare().unwrap();
+    let before: Vec<_> = case.old.iter().map(|(path, text)| (*path, Some((*text).to_owned()))).collect();
+    let now = || case.old.iter().map(|(path, _)| (*path, two.text(path))).collect::<Vec<_>>();
+    assert_eq!(now(), before, "{}: preparing changes nothing", case.provider);
+    two.place(&transfer).unwrap();
+    for (path, value) in case.shall {
+        let text = two.text(path).unwrap_or_else(|| panic!("{}: no {path}", case.provider));
+        let found = proof_of(&two, path, &text);
+        assert_eq!(found, *value, "{} {path}", case.provider);
+    }
+    // Another process that finds the plan undoes the same.
+    Transfer::open(&two.dir("work")).unwrap().unwrap().undo().unwrap();
+    assert_eq!(now(), before, "{}: undone", case.provider);
+    for (path, _) in case.shall.iter().filter(|(path, _)| !case.old.iter().any(|(old, _)| old == path)) {
+        assert_eq!(two.text(path), None, "{} {path}", case.provider);
+    }
+    transfer.undo().unwrap();
+    assert_eq!(now(), before, "{}: twice", case.provider);
+    Transfer::close(&two.dir("work")).unwrap();
+    assert!(Transfer::open(&two.dir("work")).unwrap().is_none());
+}
+
+fn proof_of(two: &Two, path: &str, text: &str) -> Value {
+    let known = two.cli.credential.iter().find(|file| file.path == path);
+    crate::proof::parse(known.map_or(Format::Json, |file| file.format), text.as_bytes()).unwrap()
+}
+
+#[test]
+fn each_files_own_members_survive_and_the_logins_are_replaced() {
+    let claude = r#"{"claudeAiOauth":{"accessToken":"new","refreshToken":"r"}}"#;
+    check(&Case {
+        provider: "claude",
+        old: &[
+            (".credentials.json", r#"{"claudeAiOauth":{"accessToken":"old"},"mcpOAuth":{"a":1}}"#),
+            (
+                ".claude.json",
+                r#"{"oauthAccount":{"emailAddress":"a@x"},"primaryApiKey":"k","numStartups":9,"projects":{"/p":{}}}"#,
+            ),
+        ],
+        made: &[
+            (".credentials.json", claude),
+            (".claude.json", r#"{"oauthAccount":{"emailAddress":"b@x"},"numStartups":1}"#),
+        ],
+        shall: &[
+            (
+                ".credentials.json",
+                json!({"claudeAiOauth": {"accessToken": "new", "refreshToken": "r"}, "mcpOAuth": {"a": 1}}),
+            ),
+            (
+                ".claude.json",
+                json!({"oauthAccount": {"emailAddress": "b@x"}, "numStartups": 9, "projects": {"/p": {}}}),
+            ),
+        ],
+    });
+    // The other kind of login: the old one must not be left to be found first.
+    check(&Case {
+        provider: "claude",
+        old: &[(".credentials.json", claude)],
+        made: &[(".credentials.json", "{}"), (".claude.json", r#"{"primaryApiKey":"k"}"#)],
+        shall: &[(".credentials.json", json!({})), (".claude.json", json!({"primaryApiKey": "k"}))],
+    });
+    let jwt = "x.e30.x";
+    let codex = json!({"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {"id_token": jwt, "access_token": jwt, "refresh_token": "r"}});
+    check(&Case {
+        provider: "codex",
+        old: &[("auth.json", r#"{"auth_mode":"apikey","OPENAI_API_KEY":"k"}"#)],
+        made: &[("auth.json", &codex.to_string())],
+        shall: &[("auth.json", codex.clone())],
+    });
+    let entry = json!({"type": "oauth", "access": "a", "refresh": "r"});
+    check(&Case {
+        provider: "opencode",
+        old: &[(
+            "auth.json",
+            r#"{"anthropic":{"type":"api","key":"k"},"openai":{"access":"old","refresh":"r"}}"#,
+        )],
+        made: &[("auth.json", &json!({"openai": entry}).to_string())],
+        shall: &[("auth.json", json!({"anthropic": {"type": "api", "key": "k"}, "openai": entry}))],
+    });
+    check(&Case {
+        provider: "github",
+        old: &[(
+            "hosts.yml",
+            "github.com:\n    user: ann\n    oauth_token: old\nother.host:\n    user: eve\n",
+        )],
+        made: &[("hosts.yml", "github.com:\n    user: bob\n    oauth_token: new\n")],
+        shall: &[(
+            "hosts.yml",
+            json!({"github.com": {"user": "bob", "oauth_token": "new"}, "other.host": {"user": "eve"}}),
+        )],
+    });
+    check(&Case {
+        provider: "copilot",
+        old: &[(
+            "config.json",
+            "// of the CLI\n{\"authTokens\":{\"a\":{\"token\":\"old\"}},\"firstLaunchAt\":\"x\",}",
+        )],
+        made: &[("config.json", "// of the CLI\n{\"authTokens\":{\"b\":{\"token\":\"new\"}}}")],
+        shall: &[("config.json", json!({"authTokens": {"b": {"token": "new"}}, "firstLaunchAt": "x"}))],
+    });
+    check(&Case {
+        provider: "gemini",
+        old: &[("oauth_creds.json", "half a docu")],
+        made: &[
+            ("oauth_creds.json", r#"{"access_token":"a","refresh_token":"r"}"#),
+            ("google_accounts.json", r#"{"active":"a@x","old":[]}"#),
+        ],
+        shall: &[
+            ("oauth_creds.json", json!({"access_token": "a", "refresh_token": "r"})),
+            ("google_accounts.json", json!({"active": "a@x", "old": []})),
+        ],
+    });
+    check(&Case {
+        provider: "kimi-code",
+        old: &[],
+        made: &[("credentials/kimi-code-env-1.json", r#"{"access_token":"a"}"#)],
+        shall: &[("credentials/kimi-code-env-1.json", json!({"access_token": "a"}))],
+    });
+}
+
+#[test]
+fn what_is_replaced_whole_keeps_its_bytes_and_is_closed() {
+    let two = Two::new("codex");
+    let text = "{ \"tokens\": {\"id_token\": \"x.e30.x\",\n \"access_token\": \"x.e30.x\"} }";
+    two.write("from", "auth.json", text);
+    symlink(two.dir("elsewhere"), two.file("to", "auth.json")).unwrap();
+    let transfer = two.prepare().unwrap();
+    two.place(&transfer).unwrap();
+    assert_eq!(two.text("auth.json").as_deref(), Some(text));
+    let mode = std::fs::symlink_metadata(two.file("to", "auth.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    transfer.undo().unwrap();
+    assert!(two.file("to", "auth.json").is_symlink());
+    assert!(!two.dir("elsewhere").exists());
+}
+
+#[test]
+fn what_cannot_be_placed_is_undone_and_follows_no_link() {
+    let made = r#"{"access_token":"a"}"#;
+    let two = Two::new("kimi-code");
+    two.write("from", "credentials/kimi-code.json", made);
+    let outside = two.dir("outside");
+    std::fs::create_dir(&outside).unwrap();
+    symlink(&outside, two.file("to", "credentials")).unwrap();
+    let transfer = two.prepare().unwrap();
+    assert!(matches!(two.place(&transfer), Err(TransferError::Io { .. })));
+    transfer.undo().unwrap();
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+
+    // A login that does not hold in its new place: an older one of another name is found first there.
+    let two = Two::new("codex");
+    two.write("from", "auth.json", "{}");
+    two.write("to", "auth.json", "{\"keep\":1}");
+    let transfer = two.prepare().unwrap();
+    assert!(matches!(two.place(&transfer), Err(TransferError::Unproven(_))));
+    transfer.undo().unwrap();
+    assert_eq!(two.text("auth.json").as_deref(), Some("{\"keep\":1}"));
+}
+
+#[test]
+fn a_plan_that_ends_half_way_is_undone_from_every_point() {
+    let files = [".credentials.json", ".claude.json"];
+    for (stop, was) in [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)] {
+        let two = Two::new("claude");
+        two.write("from", files[0], r#"{"claudeAiOauth":{"accessToken":"new"}}"#);
+        two.write("from", files[1], r#"{"oauthAccount":{"emailAddress":"b@x"}}"#);
+        let old = r#"{"claudeAiOauth":{"accessToken":"old"},"oauthAccount":{"emailAddress":"a@x"}}"#;
+        for path in files.iter().filter(|_| was) {
+            two.write("to", path, old);
+        }
+        let transfer = two.prepare().unwrap();
+        for (number, path) in files.iter().enumerate().take(stop) {
+            rename(&two.dir("work/new").join(number.to_string()), &two.file("to", path)).unwrap();
+        }
+        Transfer::open(&two.dir("work")).unwrap().unwrap().undo().unwrap();
+        let expected = was.then(|| old.to_owned());
+        let found: Vec<_> = files.iter().map(|path| two.text(path)).collect();
+        assert_eq!(found, [expected.clone(), expected], "{stop} {was}");
+        drop(transfer);
+    }
+}
+
+#[test]
+fn which_logins_can_be_moved() {
+    let registry = Registry::builtin().unwrap();
+    let can = |provider: &str| registry.provider(provider).unwrap().cli.as_ref().unwrap().can_move();
+    let fixed = ["codex", "kimi-code", "kimi", "gemini", "copilot", "github", "opencode", "pi", "amp"];
+    assert!(fixed.iter().all(|provider| can(provider)));
+    assert!(!can("openclaw") && !can("qwen"));
+    assert_eq!(can("claude"), !cfg!(target_os = "macos"));
+}

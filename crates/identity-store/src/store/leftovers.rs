@@ -1,0 +1,86 @@
+//! Directories of accounts that are gone: noted in the transaction that deletes the account, and forgotten once the
+//! directory is gone as well, so that a crash in between leaves no login on the disk.
+
+use std::path::PathBuf;
+
+use super::Store;
+use crate::db::{Tx, sql};
+use crate::{Account, History, Leftover, SecretRef, StoreError};
+
+/// The kinds of tombstone, by what becomes of the user's history.
+const KEEPING: &str = "directory";
+const WHOLE: &str = "directory_with_history";
+
+impl Store {
+    /// The directories of deleted accounts that nobody has said to be gone, in order of path.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            (String, String),
+            &mut tx,
+            "SELECT kind, subject FROM tombstones WHERE kind = $1 OR kind = $2 ORDER BY subject",
+            KEEPING,
+            WHOLE,
+        )?;
+        let parse = |(kind, subject): (String, String)| {
+            let (provider, dir) = subject.split_once(' ')?;
+            let history = if kind == WHOLE { History::Remove } else { History::Keep };
+            Some(Leftover { provider: provider.parse().ok()?, dir: PathBuf::from(dir), history })
+        };
+        Ok(rows.into_iter().filter_map(parse).collect())
+    }
+
+    /// Notes that a directory is gone, or is another account's.
+    pub async fn forget_leftover(&self, leftover: &Leftover, now: i64) -> Result<(), StoreError> {
+        let mut work = self.write(now).await?;
+        let subject = subject(leftover);
+        let gone = sql!(
+            run,
+            &mut work.tx,
+            "DELETE FROM tombstones WHERE subject = $1 AND (kind = $2 OR kind = $3)",
+            subject.as_str(),
+            KEEPING,
+            WHOLE,
+        )?;
+        if gone > 0 {
+            work.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a deleted account leaves on the disk; nothing for one whose secret was in its row, or whose directory is the
+/// user's own.
+pub(super) fn of(account: &Account, history: History) -> Option<Leftover> {
+    match &account.secret_ref {
+        SecretRef::ConfigDir { dir, adopted: false } => {
+            Some(Leftover { provider: account.provider.clone(), dir: dir.clone(), history })
+        }
+        _ => None,
+    }
+}
+
+/// Notes it.
+pub(super) async fn note(tx: &mut Tx, leftover: &Leftover, now: i64) -> Result<(), StoreError> {
+    let kind = match leftover.history {
+        History::Keep => KEEPING,
+        History::Remove => WHOLE,
+    };
+    let subject = subject(leftover);
+    sql!(
+        run,
+        tx,
+        "INSERT INTO tombstones (kind, subject, created_at) VALUES ($1, $2, $3)
+         ON CONFLICT (kind, subject) DO UPDATE SET created_at = excluded.created_at",
+        kind,
+        subject.as_str(),
+        now,
+    )?;
+    Ok(())
+}
+
+/// An id has no space. The path is valid Unicode, because it was stored as JSON.
+fn subject(leftover: &Leftover) -> String {
+    format!("{} {}", leftover.provider, leftover.dir.display())
+}

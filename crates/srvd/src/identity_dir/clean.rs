@@ -1,0 +1,111 @@
+//! Removing what a CLI kept in a directory. Every step goes by an open directory and follows no link, so nothing that is
+//! moved or linked meanwhile leads out of it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+/// How many directories may lie inside each other. A CLI's own never come near it.
+const DEEPEST: usize = 128;
+
+/// What became of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cleaned {
+    /// It is gone.
+    Removed,
+    /// Only what was to be kept is in it.
+    KeptHistory,
+    /// There was none.
+    Absent,
+}
+
+/// Removes `below`, which is relative to `root`, except what `keep` names inside it, and then the directories between the
+/// two as far as they are empty. A link in the place of a directory is removed, one on the way is an error.
+pub(super) fn clean(root: &Path, below: &Path, keep: &[PathBuf]) -> io::Result<Cleaned> {
+    let parts: Vec<&OsStr> = below
+        .components()
+        .map(|part| match part {
+            Component::Normal(name) => Ok(name),
+            _ => Err(io::Error::other("it is no plain path")),
+        })
+        .collect::<Result<_, _>>()?;
+    let Some((last, above)) = parts.split_last() else { return Err(io::Error::other("it is the root")) };
+    let mut folders = vec![match open(CWD, root.as_os_str()) {
+        Err(Errno::NOENT) => return Ok(Cleaned::Absent),
+        opened => opened?,
+    }];
+    for name in above {
+        let Some(folder) = folders.last() else { break };
+        folders.push(match open(folder.as_fd(), name) {
+            Err(Errno::NOENT) => return Ok(Cleaned::Absent),
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                return Err(io::Error::other("a part of its path is not a directory"));
+            }
+            opened => opened?,
+        });
+    }
+    let Some(folder) = folders.last() else { return Err(io::Error::other("it is the root")) };
+    let cleaned = remove(folder.as_fd(), last, keep, 0)?;
+    if cleaned == Cleaned::Removed {
+        // Another provider of the same bundle may still live there, and then this fails, as it should.
+        for (folder, name) in folders.iter().zip(above).rev() {
+            if unlinkat(folder, *name, AtFlags::REMOVEDIR).is_err() {
+                break;
+            }
+        }
+    }
+    Ok(cleaned)
+}
+
+fn open(folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::empty())
+}
+
+/// Removes one entry, except the paths below it that are to be kept.
+fn remove(folder: BorrowedFd<'_>, name: &OsStr, keep: &[PathBuf], depth: usize) -> io::Result<Cleaned> {
+    let kind = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(Cleaned::Absent),
+        found => FileType::from_raw_mode(found?.st_mode),
+    };
+    if kind != FileType::Directory {
+        unlinkat(folder, name, AtFlags::empty())?;
+        return Ok(Cleaned::Removed);
+    }
+    if depth >= DEEPEST {
+        return Err(io::Error::other("its directories lie too deep inside each other"));
+    }
+    let dir = open(folder, name)?;
+    let mut kept = false;
+    for entry in entries(&dir)? {
+        let below: Vec<PathBuf> =
+            keep.iter().filter_map(|path| path.strip_prefix(&entry).ok()).map(Path::to_owned).collect();
+        if below.iter().any(|rest| rest.as_os_str().is_empty()) {
+            kept = true;
+            continue;
+        }
+        kept |= remove(dir.as_fd(), &entry, &below, depth + 1)? == Cleaned::KeptHistory;
+    }
+    if kept {
+        return Ok(Cleaned::KeptHistory);
+    }
+    unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+    Ok(Cleaned::Removed)
+}
+
+/// The names in a directory, read before anything is removed.
+fn entries(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+        if name != "." && name != ".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,90 @@
+//! Removing the directories that deleted accounts leave: right after the deletion, or at the next start.
+
+use std::path::Path;
+
+use auth_spawner::{Cli, Registry};
+use identity_store::{Account, AccountFilter, History, Leftover, ProviderId, SecretRef, Store, StoreError};
+
+use crate::api::bundle::Cleanup;
+use crate::app::now;
+use crate::error::with_causes;
+use crate::identity_dir::{self, Identities};
+
+/// What a directory is removed with.
+#[derive(Clone, Copy)]
+pub struct Broom<'a> {
+    /// Says whether another account uses it, and is told when it is gone.
+    pub store: &'a Store,
+    /// Says what in it is the user's work.
+    pub registry: &'a Registry,
+    /// Says whether it is the daemon's own.
+    pub identities: &'a Identities,
+}
+
+impl Broom<'_> {
+    /// Removes what a deleted account has left, except what is to be kept, and says what became of it. What failed is
+    /// tried again at the next start.
+    pub async fn clear(self, leftover: &Leftover) -> Cleanup {
+        let outcome =
+            |outcome: &str| Cleanup { path: leftover.dir.display().to_string(), outcome: outcome.to_owned() };
+        let done = match owner_of(self.store, &leftover.provider, &leftover.dir).await {
+            Ok(None) => self.remove(leftover).await,
+            Ok(Some(_)) => outcome(identity_dir::NOT_OURS),
+            Err(error) => {
+                tracing::warn!(error = with_causes(&error), "whose a directory is cannot be read");
+                outcome("failed: the database could not say whether another account uses it")
+            }
+        };
+        if done.outcome.starts_with("failed") {
+            tracing::warn!(path = done.path, outcome = done.outcome, "a deleted account left files behind");
+        } else if let Err(error) = self.store.forget_leftover(leftover, now()).await {
+            // It is looked for once more, and is not there.
+            tracing::warn!(error = with_causes(&error), "that a directory is gone could not be written down");
+        }
+        done
+    }
+
+    /// Removes what accounts have left that were deleted before a daemon ended.
+    pub async fn clear_all(self) {
+        let leftovers = match self.store.leftovers().await {
+            Ok(leftovers) => leftovers,
+            Err(error) => {
+                tracing::warn!(error = with_causes(&error), "what deleted accounts have left cannot be read");
+                return;
+            }
+        };
+        for leftover in leftovers {
+            let done = self.clear(&leftover).await;
+            tracing::info!(path = done.path, outcome = done.outcome, "the directory of a deleted account");
+        }
+    }
+
+    async fn remove(self, leftover: &Leftover) -> Cleanup {
+        let cli = self.registry.provider(leftover.provider.as_str()).and_then(|known| known.cli.as_ref());
+        let keep = match leftover.history {
+            History::Keep => cli.map(Cli::history_paths).unwrap_or_default(),
+            History::Remove => Vec::new(),
+        };
+        let (identities, dir) = (self.identities.clone(), leftover.dir.clone());
+        let removed = tokio::task::spawn_blocking(move || identities.clean(&dir, &keep)).await;
+        removed.unwrap_or_else(|_| Cleanup {
+            path: leftover.dir.display().to_string(),
+            outcome: "failed: it broke off".to_owned(),
+        })
+    }
+}
+
+/// The account that keeps its login in this directory.
+///
+/// # Errors
+/// Those of the store.
+pub async fn owner_of(
+    store: &Store,
+    provider: &ProviderId,
+    dir: &Path,
+) -> Result<Option<Account>, StoreError> {
+    let filter = AccountFilter { provider: Some(provider.clone()), bundle: None };
+    let all = store.accounts(filter).await?.accounts;
+    let keeps = |account: &Account| matches!(&account.secret_ref, SecretRef::ConfigDir { dir: its, .. } if its == dir);
+    Ok(all.into_iter().find(keeps))
+}

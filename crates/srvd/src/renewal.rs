@@ -1,0 +1,222 @@
+//! Logins that renew one that is there: the CLI runs in a directory of its own, and what it leaves is moved into place in
+//! the step that commits the account. A login that fails, is cancelled or is cut off by a crash leaves the old one whole.
+//!
+//! `<identities>/.renewals/<session id>/` holds it: `home` is what the CLI's variable names, the rest is the
+//! [`Transfer`]'s. No bundle can have that name.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use auth_spawner::{Cli, Transfer, TransferError};
+use identity_store::{SessionId, SessionState, Store, StoreError};
+
+use crate::error::with_causes;
+use crate::private::{self, PrivateError};
+
+/// The place of all renewals below the identities' root.
+const PLACE: &str = ".renewals";
+/// What the CLI's variable names, inside a renewal.
+const HOME: &str = "home";
+
+/// The renewals on disk.
+#[derive(Debug, Clone)]
+pub struct Renewals {
+    place: PathBuf,
+}
+
+/// A renewal that is being saved.
+#[derive(Debug)]
+pub struct Renewal {
+    cli: Cli,
+    from: PathBuf,
+    to: PathBuf,
+    transfer: Transfer,
+}
+
+impl Renewals {
+    /// Those below the root of all identities.
+    pub fn new(identities: &Path) -> Self {
+        Self { place: identities.join(PLACE) }
+    }
+
+    /// Where the CLI of a session runs. Nothing is made yet.
+    pub fn home(&self, session: &SessionId) -> PathBuf {
+        self.work(session).join(HOME)
+    }
+
+    /// Makes the directories of a session, 0700.
+    ///
+    /// # Errors
+    /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
+    pub fn make(&self, session: &SessionId) -> Result<(), PrivateError> {
+        for part in [&self.place, &self.work(session), &self.home(session)] {
+            private::directory(part)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a session has left anything.
+    pub fn has(&self, session: &SessionId) -> bool {
+        self.work(session).exists()
+    }
+
+    /// Works out how a session's login is to be put into `to`. Nothing there changes. Blocking.
+    ///
+    /// # Errors
+    /// Those of [`Transfer::prepare`].
+    pub fn prepare(&self, session: &SessionId, cli: Cli, to: PathBuf) -> Result<Renewal, TransferError> {
+        let from = self.home(session);
+        let transfer = Transfer::prepare(&cli, &from, &to, &self.work(session))?;
+        Ok(Renewal { cli, from, to, transfer })
+    }
+
+    /// Ends what is left of a session: undoes what was put into place, unless it was committed, and removes the rest. It
+    /// can be repeated. Blocking.
+    ///
+    /// # Errors
+    /// What could not be undone or removed; then it is there for another attempt.
+    pub fn end(&self, session: &SessionId, committed: bool) -> Result<(), TransferError> {
+        let work = self.work(session);
+        let io = |source| TransferError::Io { path: work.clone(), source };
+        if !committed && let Some(transfer) = Transfer::open(&work)? {
+            transfer.undo()?;
+        }
+        match std::fs::symlink_metadata(&work) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            _ => Transfer::close(&work).map_err(io)?,
+        }
+        match std::fs::remove_dir_all(&work) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(io(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sessions that have left something, and the CLI's own directory that each was being put into. Blocking.
+    ///
+    /// # Errors
+    /// The place cannot be read; that there is none is no error.
+    pub fn left(&self) -> io::Result<Vec<(SessionId, Option<PathBuf>)>> {
+        let entries = match std::fs::read_dir(&self.place) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut left = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if let Some(session) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                let plan = Transfer::open(&entry.path()).ok().flatten();
+                left.push((session, plan.map(|plan| plan.destination().to_owned())));
+            }
+        }
+        Ok(left)
+    }
+
+    fn work(&self, session: &SessionId) -> PathBuf {
+        self.place.join(session.as_str())
+    }
+}
+
+impl Renewal {
+    /// Puts the login into place. Blocking.
+    ///
+    /// # Errors
+    /// Those of [`Transfer::place`]; then the caller ends the renewal as one that was not committed.
+    pub fn place(&self) -> Result<(), TransferError> {
+        self.transfer.place(&self.cli, &self.from, &self.to)
+    }
+}
+
+/// Ends what a session has left, by what its row says; says whether nothing of it is left. A store that cannot tell
+/// leaves it for another attempt.
+pub async fn settle(store: &Store, renewals: &Renewals, session: &SessionId) -> bool {
+    let committed = match store.session(session).await {
+        Ok(row) => row.state == SessionState::Success,
+        // Its row is older than rows are kept, so it has long been decided.
+        Err(StoreError::NotFound { .. }) => true,
+        Err(error) => {
+            tracing::error!(error = with_causes(&error), %session, "what became of a login cannot be read");
+            return false;
+        }
+    };
+    let (renewals, id) = (renewals.clone(), session.clone());
+    match tokio::task::spawn_blocking(move || renewals.end(&id, committed)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(error = with_causes(&error), %session, committed, "what a login has left could not be cleared");
+            false
+        }
+        Err(error) => {
+            tracing::error!(%error, %session, "clearing what a login has left broke off");
+            false
+        }
+    }
+}
+
+/// Ends what all sessions have left that are not among the live ones; says which directories could not be settled.
+pub async fn settle_all(
+    store: &Store,
+    renewals: &Renewals,
+    live: impl Fn(&SessionId) -> bool,
+) -> Vec<PathBuf> {
+    let here = renewals.clone();
+    let left = match tokio::task::spawn_blocking(move || here.left()).await {
+        Ok(Ok(left)) => left,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "what logins have left cannot be read");
+            return Vec::new();
+        }
+        Err(error) => {
+            tracing::error!(%error, "reading what logins have left broke off");
+            return Vec::new();
+        }
+    };
+    let mut unsettled = Vec::new();
+    for (session, to) in left {
+        if !live(&session) && !settle(store, renewals, &session).await {
+            unsettled.extend(to);
+        }
+    }
+    unsettled
+}
+
+#[cfg(test)]
+mod tests {
+    use auth_spawner::Registry;
+
+    use super::*;
+
+    const OLD: &str = r#"{"access_token":"old"}"#;
+    const NEW: &str = r#"{"access_token":"new"}"#;
+
+    #[test]
+    fn what_was_not_committed_is_undone_and_nothing_is_left() {
+        let root = tempfile::tempdir().unwrap();
+        let cli = Registry::builtin().unwrap().provider("kimi-code").unwrap().cli.clone().unwrap();
+        let renewals = Renewals::new(root.path());
+        assert_eq!(renewals.left().unwrap(), []);
+        let to = root.path().join("work/kimi-code");
+        let file = to.join("credentials/kimi-code.json");
+        private::directory(file.parent().unwrap()).unwrap();
+        for (placed, committed, expected) in
+            [(false, false, OLD), (true, false, OLD), (false, true, OLD), (true, true, NEW)]
+        {
+            std::fs::write(&file, OLD).unwrap();
+            let session = SessionId::generate();
+            renewals.make(&session).unwrap();
+            let made = renewals.home(&session).join("credentials/kimi-code.json");
+            private::directory(made.parent().unwrap()).unwrap();
+            std::fs::write(made, NEW).unwrap();
+            assert_eq!(renewals.left().unwrap(), [(session.clone(), None)]);
+            let renewal = renewals.prepare(&session, cli.clone(), to.clone()).unwrap();
+            if placed {
+                renewal.place().unwrap();
+            }
+            assert_eq!(renewals.left().unwrap(), [(session.clone(), Some(to.clone()))]);
+            for _ in 0..2 {
+                renewals.end(&session, committed).unwrap();
+            }
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), expected, "{placed} {committed}");
+            assert_eq!(renewals.left().unwrap(), []);
+        }
+    }
+}

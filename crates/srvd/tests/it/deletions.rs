@@ -1,0 +1,134 @@
+//! What goes with an account or a bundle, what stays, and what a crash in between leaves.
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use identity_store::History;
+use serde_json::{Value, json};
+
+use crate::fake::{self, HAPPY, PROVIDER};
+use crate::logins::log_in;
+use crate::support::{Daemon, Home, files_below, left_over, store};
+
+/// A login with the user's work and a link to precious things in its directory.
+struct Doomed {
+    daemon: Daemon,
+    bundle: Value,
+    account: Value,
+    dir: PathBuf,
+    precious: PathBuf,
+}
+
+impl Doomed {
+    async fn new(home: Home) -> Self {
+        let daemon = home.start();
+        let done = log_in(&daemon, json!({})).await;
+        let (bundle, account) = (done["bundleId"].clone(), done["accountId"].clone());
+        let dir = daemon.home.dir("data/identities").join(bundle.as_str().unwrap()).join("fake");
+        let precious = daemon.home.dir("home/precious");
+        srvd::private::directory(&precious).unwrap();
+        std::fs::write(precious.join("photo"), "").unwrap();
+        symlink(&precious, dir.join("link")).unwrap();
+        std::fs::create_dir(dir.join("sessions")).unwrap();
+        std::fs::write(dir.join("sessions/talk"), "").unwrap();
+        Self { daemon, bundle, account, dir, precious }
+    }
+
+    fn left(&self) -> Vec<PathBuf> {
+        assert!(self.precious.join("photo").exists(), "links are not followed");
+        files_below(&self.daemon.home.dir("data/identities"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_outlives_a_bundle_unless_it_shall_not() {
+    for (keep, outcome) in [(None, "kept_history"), (Some(true), "kept_history"), (Some(false), "removed")] {
+        let doomed = Doomed::new(fake::home(HAPPY)).await;
+        let mut params = json!({"bundleId": doomed.bundle});
+        if let Some(keep) = keep {
+            params["keepHistory"] = keep.into();
+        }
+        let gone = doomed.daemon.call("bundle.delete", params).await;
+        assert_eq!(
+            gone,
+            json!({"deleted": true, "accountsDeleted": 1, "instancesAffected": 0,
+                   "cleanup": [{"path": doomed.dir, "outcome": outcome}]})
+        );
+        let talk = doomed.dir.join("sessions/talk");
+        let expected = if outcome == "removed" { vec![] } else { vec![talk] };
+        assert_eq!(doomed.left(), expected, "{keep:?}");
+        assert_eq!(doomed.dir.exists(), outcome != "removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_goes_with_its_bindings_and_says_whom_it_leaves_without() {
+    let doomed = Doomed::new(fake::home(HAPPY)).await;
+    let daemon = &doomed.daemon;
+    for _ in 0..2 {
+        let agent = json!({"definitionId": "agent", "bundleId": doomed.bundle});
+        daemon.call("instance.create", agent).await;
+    }
+    // A login that runs into it ends first.
+    fake::write_script(&daemon.home, "out https://login.fake.test/x\nhang\n");
+    let again = json!({"providerId": PROVIDER, "intoBundleId": doomed.bundle, "force": true});
+    let started = daemon.call("auth.start", again).await;
+    let session = started["sessionId"].as_str().unwrap();
+    daemon.session(session, |session| session["status"] == "url-available").await;
+    let gone = daemon.call("account.delete", json!({"accountId": doomed.account})).await;
+    assert_eq!(
+        gone,
+        json!({"deleted": true, "unboundFrom": [doomed.bundle], "instancesAffected": 2,
+               "cleanup": [{"path": doomed.dir, "outcome": "kept_history"}]})
+    );
+    assert_eq!(daemon.ended(session).await["errorKind"], "cancelled");
+    assert_eq!(left_over(session), Vec::<u32>::new());
+    assert_eq!(doomed.left(), [doomed.dir.join("sessions/talk")]);
+    assert_eq!(daemon.call("bundle.get", json!({"bundleId": doomed.bundle})).await["bindings"], json!([]));
+}
+
+/// What the user has removed is not taken over from the user's own directory at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_provider_stays_removed() {
+    let doomed = Doomed::new(fake::home(HAPPY)).await;
+    let own = doomed.daemon.home.dir("home/.fake");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::write(own.join("credentials.json"), r#"{"access":"own","email":"ann@fake.test"}"#).unwrap();
+    doomed.daemon.call("account.delete", json!({"accountId": doomed.account})).await;
+    let (_, home) = doomed.daemon.stop();
+    let daemon = home.start();
+    assert_eq!(daemon.call("account.list", json!({})).await, json!({"accounts": [], "corrupt": []}));
+    assert_eq!(daemon.refused("bundle.get", json!({"bundleId": "default"})).await.0, 1001);
+}
+
+/// The daemon ended after the rows were deleted and before the directories were.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_leaves_is_removed_by_the_next_boot() {
+    for (history, kept) in [(History::Keep, 1), (History::Remove, 0)] {
+        let doomed = Doomed::new(fake::home(HAPPY)).await;
+        let (dir, precious, bundle) = (doomed.dir, doomed.precious, doomed.bundle);
+        let home = doomed.daemon.kill();
+        let below = home.rows_deleted(&bundle, history).await;
+        assert_eq!(below, std::slice::from_ref(&dir));
+        assert!(dir.join("credentials.json").exists());
+        let daemon = home.start();
+        assert_eq!(files_below(&daemon.home.dir("data/identities")).len(), kept, "{history:?}");
+        assert!(precious.join("photo").exists());
+        assert_eq!(dir.exists(), kept > 0);
+        let (_, home) = daemon.stop();
+        let store = store(&home).await;
+        assert_eq!(store.leftovers().await.unwrap(), []);
+        store.close().await;
+    }
+}
+
+impl Home {
+    /// Deletes a bundle's rows as a daemon does that ends right after; gives the directories that are noted.
+    async fn rows_deleted(&self, bundle: &Value, history: History) -> Vec<PathBuf> {
+        let store = store(self).await;
+        let bundle = bundle.as_str().unwrap().parse().unwrap();
+        let gone = store.delete_bundle(&bundle, history, srvd::app::now()).await.unwrap();
+        store.close().await;
+        gone.leftovers.into_iter().map(|leftover| leftover.dir).collect()
+    }
+}
