@@ -11,6 +11,8 @@ use identity_store::{BundleId, Store};
 use rpc_engine::Broker;
 
 use crate::config::Config;
+use crate::declared::Declared;
+use crate::ephemeral::Ephemeral;
 use crate::error::{ApiError, Kind};
 use crate::health::Examiner;
 use crate::identity_dir::Identities;
@@ -37,6 +39,10 @@ pub struct Parts {
     pub broker: Broker,
     /// What looks at accounts.
     pub health: Examiner,
+    /// What files give to agents.
+    pub declared: Declared,
+    /// What clients lend to agents.
+    pub ephemeral: Ephemeral,
     /// The directories of the identities.
     pub identities: Identities,
     /// What the log must not show.

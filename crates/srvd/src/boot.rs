@@ -20,8 +20,10 @@ pub use lock::Lock;
 use crate::api::events;
 use crate::app::{App, Parts, now};
 use crate::config::Config;
+use crate::declared::{Keeper, Surroundings};
 use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
+use crate::ephemeral::Ephemeral;
 use crate::error::with_causes;
 use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
@@ -106,6 +108,16 @@ pub async fn run(
         redactor: redactor.clone(),
         health: examiner.clone(),
     });
+    let ephemeral = Ephemeral::default();
+    let (declared, keeper) = Keeper::new(Surroundings {
+        config_dir: config.config_dir.clone(),
+        registry: registry.clone(),
+        environment: environment.clone(),
+        ephemeral: ephemeral.clone(),
+        broker: broker.clone(),
+        redactor: redactor.clone(),
+    })
+    .await;
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let spawner = Spawner::new(
         SpawnerConfig {
@@ -132,6 +144,8 @@ pub async fn run(
         logins,
         broker: broker.clone(),
         health: examiner.clone(),
+        declared,
+        ephemeral,
         identities,
         redactor,
         started,
@@ -158,7 +172,7 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
-    let background = background(&store, (examiner, inbox), &stop);
+    let background = background(&store, (examiner, inbox), keeper, &stop);
     endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
     endpoint.write(&runtime).map_err(BootError::cannot_create)?;
     tracing::info!(
@@ -297,12 +311,14 @@ async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
 fn background(
     store: &Store,
     (examiner, inbox): (Examiner, health::Inbox),
+    keeper: Keeper,
     stop: &CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
     let pruning = tokio::spawn(prune(store.clone(), stop.clone()));
     let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
+    let keeping = tokio::spawn(keeper.run(stop.clone()));
     tokio::spawn(async {
-        for ended in [pruning.await, watching.await] {
+        for ended in [pruning.await, watching.await, keeping.await] {
             if let Err(error) = ended {
                 tracing::error!(%error, "a background task broke off");
             }

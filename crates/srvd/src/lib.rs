@@ -4,13 +4,16 @@
 //! environment. Start reading at [`boot::run`]: it is the daemon in one screen.
 
 pub mod api;
+pub mod api_key;
 pub mod app;
 pub mod boot;
 pub mod bootstrap;
 pub mod cli;
 pub mod config;
+pub mod declared;
 pub mod endpoint;
 pub mod environment;
+pub mod ephemeral;
 pub mod error;
 pub mod handlers;
 pub mod health;
@@ -25,4 +28,5 @@ pub mod private;
 pub mod probe;
 pub mod redact;
 pub mod reference;
+pub mod resolution;
 pub mod routes;

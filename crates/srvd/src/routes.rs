@@ -3,7 +3,9 @@
 use rpc_engine::{ApiInfo, Router};
 
 use crate::app::App;
-use crate::handlers::{account, auth, bundle, daemon, events, instance, key, launch, provider};
+use crate::handlers::{
+    account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, profile, provider,
+};
 
 /// Every method of the wire, bound to its handler.
 pub fn router() -> Router<App> {
@@ -33,6 +35,11 @@ pub fn router() -> Router<App> {
         .on(instance::end)
         .on(launch::resolve)
         .on(launch::ready)
+        .on(profile::best)
+        .on(declared::list)
+        .on(declared::reload)
+        .on(ephemeral::put)
+        .on(ephemeral::clear)
         .on(events::subscribe)
         .on(events::unsubscribe)
         .on(daemon::info)

@@ -27,6 +27,9 @@ pub fn session_changed(session: &str) -> String {
     format!("authsession:changed:{session}")
 }
 
+/// The declared registry was reloaded, and something in it changed.
+pub const DECLARED_CHANGED: &str = "declaredagents:changed";
+
 /// Every topic with when it is published, for the protocol's documentation.
 pub const TOPICS: &[(&str, &str)] = &[
     (
@@ -36,6 +39,7 @@ pub const TOPICS: &[(&str, &str)] = &[
     ("identitybundles:changed", "a bundle was made, renamed or deleted"),
     ("identityaccounts:changed:<accountId>", "an account was made, changed, deleted, or its status changed"),
     ("authsession:changed:<sessionId>", "a login session moved"),
+    (DECLARED_CHANGED, "what files declare for agents was read again and is not what it was"),
 ];
 
 /// Subscribes this connection to topics.

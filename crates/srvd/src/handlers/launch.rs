@@ -8,7 +8,7 @@ use identity_store::{Account, AccountFilter, BundleId, SecretRef};
 use rpc_engine::Call;
 use secrecy::SecretString;
 
-use super::convert;
+use super::{agent_launch, convert};
 use crate::api::SecretOutput;
 use crate::api::launch::{Launch, ProviderReadiness, Readiness, Ready, Resolve, Trace, Used};
 use crate::app::{App, now};
@@ -20,6 +20,9 @@ const SOURCE: &str = "bundle";
 
 /// `launch.resolve`.
 pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
+    if params.agent_id.is_some() {
+        return agent_launch::resolve(&app, params).await;
+    }
     let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
     let shared = app.config.shared();
@@ -43,6 +46,9 @@ pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiEr
 
 /// `launch.ready`.
 pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiError> {
+    if params.agent_id.is_some() {
+        return agent_launch::ready(&app, params).await;
+    }
     let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
     let shared = app.config.shared();
@@ -75,7 +81,7 @@ async fn subject(app: &App, bundle: Option<&str>, instance: Option<&str>) -> Res
             let instance = app.store.instance(&super::instance::instance_id(id)?).await?;
             Ok(instance.bundle.unwrap_or_else(BundleId::blank))
         }
-        _ => Err(ApiError::invalid_input("bundleId", "name either a bundle or an instance to launch")),
+        _ => Err(ApiError::invalid_input("bundleId", "name a bundle, an instance or an agent to launch")),
     }
 }
 
@@ -172,6 +178,7 @@ fn used(verdict: &Verdict) -> Used {
         source: SOURCE.to_owned(),
         status: convert::status(verdict.status),
         reason: verdict.outcome.as_ref().err().map(|unfit| unfit.reason.clone()),
+        degraded_from: None,
     }
 }
 

@@ -46,6 +46,14 @@ pub(super) fn of_secret(
         set.insert(var.clone(), Value::Secret(secret.clone()));
         return Ok(set);
     }
+    of_key(provider, secret)
+}
+
+/// Variables of an API key: all of its service's. `Err` is why there are none.
+pub(crate) fn of_key(
+    provider: &Provider,
+    secret: &SecretString,
+) -> Result<BTreeMap<String, Value>, &'static str> {
     let key = provider.key.as_ref().ok_or("the registry does not say how its service takes a key")?;
     if let Some(pair) = &key.pair {
         let parts =
@@ -58,7 +66,7 @@ pub(super) fn of_secret(
 
 /// Every variable through which some provider's program would take another credential, another directory or another
 /// server than the launch's. `launched` are the providers of the launch.
-pub(super) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<String> {
+pub(crate) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = OURS.iter().map(|name| (*name).to_owned()).collect();
     for provider in registry.iter() {
         let launched = launched.contains(&provider.id.as_str());

@@ -5,6 +5,7 @@
 mod bundles;
 mod commands;
 mod daemon;
+mod declared;
 mod fake;
 mod frontend;
 mod health;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 29] = [
+const METHODS: [&str; 34] = [
     "account.delete",
     "account.get",
     "account.list",
@@ -25,6 +25,10 @@ const METHODS: [&str; 29] = [
     "bundle.list",
     "bundle.unbind",
     "bundle.update",
+    "declared.list",
+    "declared.reload",
+    "ephemeral.clear",
+    "ephemeral.put",
     "events.subscribe",
     "events.unsubscribe",
     "instance.create",
@@ -33,6 +37,7 @@ const METHODS: [&str; 29] = [
     "instance.update",
     "launch.ready",
     "launch.resolve",
+    "profile.best",
     "provider.list",
     "srvd.info",
     "rpc.discover",
