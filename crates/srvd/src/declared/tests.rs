@@ -1,5 +1,6 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use auth_spawner::Registry;
 use proptest::prelude::*;
@@ -30,8 +31,10 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::builtin().unwrap());
+
 fn read(dir: &Path) -> Result<Agents, Vec<Fault>> {
-    load(dir, &Registry::builtin().unwrap(), &environment())
+    load(dir, &REGISTRY, &environment())
 }
 
 /// `agent from file: provider provider`, a line each; or the faults, paths cut down to what is below the directory.
@@ -72,7 +75,7 @@ fn what_files_declare() {
     );
     // Case 15: the operator's own entry stands in the place of another, whole.
     check(
-        &[("agents.toml", &one("shared", "anthropic")), ("declared.d/b.toml", &one("shared", "openrouter"))],
+        &[("agents.toml", &one("shared", "anthropic")), ("declared.d/b.toml", &one("shared", "openai"))],
         &["shared from agents.toml: anthropic"],
     );
     check(
@@ -147,10 +150,7 @@ fn every_fault_names_its_file_and_line_and_no_value() {
     );
     check(
         &[("declared.d/a.toml", &one("x", "anthropic")), ("declared.d/b.toml", &one("x", "openai"))],
-        &[
-            "declared.d/b.toml:2: the agent \"x\" is declared already, in declared.d/a.toml:2",
-            "declared.d/b.toml:4: the key does not start with sk-proj-, as this provider's keys do",
-        ][..1],
+        &["declared.d/b.toml:2: the agent \"x\" is declared already, in declared.d/a.toml:2"],
     );
 }
 

@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use auth_spawner::Registry;
@@ -42,8 +43,8 @@ fn broken(candidate: Candidate) -> Candidate {
 }
 
 fn asked(model: Option<&str>) -> Asked {
-    let registry = Registry::builtin().unwrap();
-    Asked::of(registry.provider("Claude-Code").unwrap(), model, &registry, NOW)
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::builtin().unwrap());
+    Asked::of(REGISTRY.provider("Claude-Code").unwrap(), model, &REGISTRY, NOW)
 }
 
 fn used(chosen: usize) -> Outcome {

@@ -321,17 +321,17 @@ async fn unusable_requests_are_refused_by_name() {
     let put = |agent: &str, provider: &str, key: &str| json!({"agentId": agent, "providerId": provider, "apiKey": key});
     check("ephemeral.put", put("", "anthropic", LENT), 1005, "field", "agentId").await;
     check("ephemeral.put", put("a\u{7}", "anthropic", LENT), 1005, "field", "agentId").await;
-    check("ephemeral.put", put(&"a".repeat(257), "anthropic", LENT), 1005, "field", "agentId").await;
+    check("ephemeral.put", put(&"a".repeat(201), "anthropic", LENT), 1005, "field", "agentId").await;
     check("ephemeral.put", put("a", "nobody", LENT), 1003, "kind", "unknown_provider").await;
     check("ephemeral.put", put("a", "codex", LENT), 1005, "field", "providerId").await;
     check("ephemeral.put", put("a", "anthropic", "planted key"), 1005, "field", "apiKey").await;
     check("ephemeral.put", put("a", "anthropic", &"sk-ant-".repeat(2000)), 1005, "field", "apiKey").await;
-    check("ephemeral.clear", json!({"agentId": " a"}), 1005, "field", "agentId").await;
+    check("ephemeral.clear", json!({"agentId": "a\nb"}), 1005, "field", "agentId").await;
     check("profile.best", json!({"agentId": "", "providerId": "openai"}), 1005, "field", "agentId").await;
     check("profile.best", json!({"agentId": "a", "providerId": "nobody"}), 1003, "kind", "unknown_provider")
         .await;
     check("launch.resolve", json!({"agentId": ""}), 1005, "field", "agentId").await;
-    check("launch.resolve", json!({"agentId": "a", "userId": " u"}), 1005, "field", "userId").await;
+    check("launch.resolve", json!({"agentId": "a", "userId": "u\n"}), 1005, "field", "userId").await;
     check("launch.resolve", json!({"agentId": "a", "bundleId": "blank"}), 1005, "field", "agentId").await;
     check("launch.ready", json!({"agentId": "a", "instanceId": "i"}), 1005, "field", "agentId").await;
     check(
