@@ -1,14 +1,12 @@
 //! Asking whether a login is there: the CLI's file first, then its check command.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::environment::ChildEnv;
-use crate::process::Leash;
+use crate::process::bounded::Bounded;
 use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 use crate::provider::{Check, Cli, Provider};
 use crate::spawner::Clock;
@@ -108,7 +106,17 @@ impl Question {
     }
 
     async fn run(&self, check: &Check) -> bool {
-        let code = exit_code(&self.program, &check.args, &self.env, &self.dir, self.check_timeout).await;
+        let command = Bounded {
+            program: &self.program,
+            args: &check.args,
+            env: &self.env,
+            dir: &self.dir,
+            limit: self.check_timeout,
+            // Its output does not matter.
+            out: 0,
+            err: 0,
+        };
+        let code = command.run().await.ok().and_then(|ended| ended.code);
         code.is_some_and(|code| check.ok.contains(&code))
     }
 }
@@ -128,31 +136,4 @@ impl Screen {
         };
         Verdict::Yes { credential, checked: false }
     }
-}
-
-/// Exit code of a command whose output does not matter; `None` when it cannot be run, is ended by a signal,
-/// or needs longer than it may, after which its process group is ended.
-async fn exit_code(
-    program: &Path,
-    args: &[String],
-    env: &ChildEnv,
-    dir: &Path,
-    limit: Duration,
-) -> Option<i32> {
-    let mut child = Command::new(program)
-        .args(args)
-        .env_clear()
-        .envs(env.iter())
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .ok()?;
-    let leash = Leash::new(child.id());
-    let ended = timeout(limit, child.wait()).await;
-    drop(leash);
-    ended.ok()?.ok()?.code()
 }

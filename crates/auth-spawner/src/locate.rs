@@ -2,15 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use secrecy::zeroize::Zeroizing;
 
 use crate::directory::private_directory;
 use crate::environment::{ChildEnv, asking_env};
-use crate::process::Leash;
+use crate::process::bounded::Bounded;
 use crate::provider::{Cli, Provider};
 
 /// The first of the [`candidates`].
@@ -59,7 +57,7 @@ pub struct VersionQuestion<'a> {
 }
 
 impl VersionQuestion<'_> {
-    /// Runs the program. At most 16 KiB of each output are read.
+    /// Runs the program. One that prints more than 16 KiB says nothing.
     pub async fn ask(self) -> Version {
         let Some(cli) = &self.provider.cli else { return Version::Silent };
         let Some([out, err]) = self.run(cli).await else { return Version::Silent };
@@ -68,40 +66,30 @@ impl VersionQuestion<'_> {
         judge(cli, &[&texts[0], &texts[1]])
     }
 
-    async fn run(&self, cli: &Cli) -> Option<[Vec<u8>; 2]> {
+    async fn run(&self, cli: &Cli) -> Option<[Zeroizing<Vec<u8>>; 2]> {
         let shared = self.shared.join(&self.provider.id);
         // No login is at stake, and the user's own directory is none of our business.
         let dir = shared.join(NO_LOGIN);
         let made = dir.clone();
         tokio::task::spawn_blocking(move || private_directory(&made)).await.ok()?.ok()?;
-        let mut child = Command::new(self.program)
-            .args(&cli.version_args)
-            .env_clear()
-            .envs(asking_env(self.environment, cli, &dir, &shared).iter())
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .ok()?;
-        let leash = Leash::new(child.id());
-        let (mut stdout, mut stderr) =
-            (child.stdout.take()?.take(16 * 1024), child.stderr.take()?.take(16 * 1024));
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let read = async {
-            let _ = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
-            child.wait().await
+        let env = asking_env(self.environment, cli, &dir, &shared);
+        let command = Bounded {
+            program: self.program,
+            args: &cli.version_args,
+            env: &env,
+            dir: &dir,
+            limit: self.timeout,
+            out: MOST_BYTES,
+            err: MOST_BYTES,
         };
-        let ended = tokio::time::timeout(self.timeout, read).await;
-        drop(leash);
         // What a program says when it fails is no version.
-        ended.ok()?.ok().filter(ExitStatus::success)?;
-        Some([out, err])
+        let ended = command.run().await.ok().filter(|ended| ended.code == Some(0))?;
+        Some([ended.out, ended.err])
     }
 }
 
+/// The most that a program may print of its version, in bytes.
+const MOST_BYTES: usize = 16 * 1024;
 /// Where a CLI is run that is not to see any login.
 const NO_LOGIN: &str = "no-login";
 

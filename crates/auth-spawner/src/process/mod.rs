@@ -1,5 +1,6 @@
 //! Child processes: opened on pipes or on a pseudo-terminal, seen the same way, ended as a whole tree.
 
+pub(crate) mod bounded;
 pub(crate) mod inspect;
 pub(crate) mod leftover;
 mod pipe;

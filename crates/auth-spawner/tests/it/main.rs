@@ -2,7 +2,7 @@
 //!
 //! They run `examples/fake_cli`, which `cargo test` builds beside them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod cases;
 mod conflicts;
@@ -15,5 +15,6 @@ mod queue;
 mod registry;
 mod replays;
 mod screen;
+mod secret_command;
 mod sqlite;
 mod terminal;

@@ -1,0 +1,124 @@
+//! A command of the operator's that prints one secret: an external secret manager.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::environment::ChildEnv;
+use crate::process::bounded::{Bounded, Broken};
+
+/// Where such a command stands: a directory that is always there and says nothing.
+const DIR: &str = "/";
+
+/// What to ask. No shell is involved: the first of `argv` is the program, an absolute path.
+///
+/// The command gets exactly this environment, an empty standard input, and a process group of its own that is ended with
+/// it. What it prints on standard error goes nowhere. A process that leaves the group, such as the agent that many
+/// secret managers start once for their user, lives on.
+pub struct SecretCommand<'a> {
+    /// The program and its arguments.
+    pub argv: &'a [String],
+    /// Everything that it gets.
+    pub environment: &'a ChildEnv,
+    /// Longest time, after which its process group is killed.
+    pub timeout: Duration,
+    /// The most bytes that it may print; one more ends it.
+    pub bytes: usize,
+}
+
+/// Why there is no secret. No text holds anything that the command printed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoSecret {
+    /// There is no program, or its path is not absolute.
+    #[error("the command names no program by its absolute path")]
+    NoProgram,
+    /// The program cannot be run.
+    #[error("the command cannot be run")]
+    NotRun,
+    /// It ended with another code than 0, or by a signal.
+    #[error("the command failed ({})", .0.map_or_else(|| "ended by a signal".to_owned(), |code| format!("exit code {code}")))]
+    Failed(Option<i32>),
+    /// It took too long.
+    #[error("the command did not end in time")]
+    TimedOut,
+    /// It printed too much.
+    #[error("the command printed more than a secret")]
+    TooLong,
+    /// It printed nothing.
+    #[error("the command printed nothing")]
+    Empty,
+    /// What it printed is no text of one line.
+    #[error("the command printed something else than one line of text")]
+    NotText,
+}
+
+impl SecretCommand<'_> {
+    /// Runs it. The secret is everything that it printed, without one line end behind it.
+    ///
+    /// # Errors
+    /// [`NoSecret`].
+    pub async fn ask(self) -> Result<SecretString, NoSecret> {
+        let (program, args) = self.argv.split_first().ok_or(NoSecret::NoProgram)?;
+        let program = Path::new(program);
+        if !program.is_absolute() {
+            return Err(NoSecret::NoProgram);
+        }
+        let command = Bounded {
+            program,
+            args,
+            env: self.environment,
+            dir: Path::new(DIR),
+            limit: self.timeout,
+            out: self.bytes,
+            err: 0,
+        };
+        let ended = command.run().await.map_err(|broken| match broken {
+            Broken::Io(error) => {
+                tracing::warn!(%error, "the command of a secret cannot be run");
+                NoSecret::NotRun
+            }
+            Broken::TooLong => NoSecret::TooLong,
+            Broken::TimedOut => NoSecret::TimedOut,
+        })?;
+        if ended.code != Some(0) {
+            return Err(NoSecret::Failed(ended.code));
+        }
+        secret(&ended.out)
+    }
+}
+
+fn secret(printed: &[u8]) -> Result<SecretString, NoSecret> {
+    let text = std::str::from_utf8(printed).map_err(|_| NoSecret::NotText)?;
+    let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+    match line {
+        "" => Err(NoSecret::Empty),
+        _ if line.contains(char::is_control) => Err(NoSecret::NotText),
+        _ => Ok(SecretString::from(line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_one_line() {
+        let check = |printed: &[u8], expected: Result<&str, NoSecret>| {
+            let got = secret(printed).map(|secret| secret.expose_secret().to_owned());
+            assert_eq!(got, expected.map(str::to_owned), "{printed:?}");
+        };
+        check(b"sk-1", Ok("sk-1"));
+        check(b"sk-1\n", Ok("sk-1"));
+        check(b"sk-1\r\n", Ok("sk-1"));
+        check(" sk-\u{e9} \n".as_bytes(), Ok(" sk-\u{e9} "));
+        check(b"", Err(NoSecret::Empty));
+        check(b"\n", Err(NoSecret::Empty));
+        check(b"sk-1\n\n", Err(NoSecret::NotText));
+        check(b"sk-1\nsk-2\n", Err(NoSecret::NotText));
+        check(b"sk\0-1", Err(NoSecret::NotText));
+        check(b"sk-\xff", Err(NoSecret::NotText));
+    }
+}

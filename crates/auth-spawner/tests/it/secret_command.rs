@@ -1,0 +1,101 @@
+//! External secret managers: what each way of misbehaving is answered with.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use auth_spawner::{ChildEnv, NoSecret, SecretCommand};
+use secrecy::ExposeSecret as _;
+
+use crate::harness::PATIENCE;
+
+async fn asked(argv: &[&str], timeout: Duration) -> Result<String, NoSecret> {
+    let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
+    let environment: ChildEnv = [("PATH", "/usr/bin:/bin"), ("GIVEN", "given")].into_iter().collect();
+    let command = SecretCommand { argv: &argv, environment: &environment, timeout, bytes: 64 * 1024 };
+    command.ask().await.map(|secret| secret.expose_secret().to_owned())
+}
+
+async fn shell(script: &str) -> Result<String, NoSecret> {
+    asked(&["/bin/sh", "-c", script], PATIENCE).await
+}
+
+fn ok(secret: &str) -> Result<String, NoSecret> {
+    Ok(secret.to_owned())
+}
+
+#[tokio::test]
+async fn each_end_has_its_answer() {
+    assert_eq!(shell("echo sk-1").await, ok("sk-1"));
+    assert_eq!(shell("echo sk-1; echo planted >&2").await, ok("sk-1"));
+    assert_eq!(shell("echo sk-1; exit 3").await, Err(NoSecret::Failed(Some(3))));
+    assert_eq!(shell("echo sk-1; kill -9 $$").await, Err(NoSecret::Failed(None)));
+    assert_eq!(shell("true").await, Err(NoSecret::Empty));
+    assert_eq!(shell("echo one; echo two").await, Err(NoSecret::NotText));
+    // Its input is empty, and its environment is the list.
+    assert_eq!(shell("cat; echo \"$GIVEN$HOME$CARGO_MANIFEST_DIR\"").await, ok("given"));
+    assert_eq!(shell("pwd").await, ok("/"));
+    // No shell comes in between.
+    assert_eq!(asked(&["/bin/echo", "$(id)", "; a  b"], PATIENCE).await, ok("$(id) ; a  b"));
+    assert_eq!(asked(&[], PATIENCE).await, Err(NoSecret::NoProgram));
+    assert_eq!(asked(&["sh", "-c", "echo sk-1"], PATIENCE).await, Err(NoSecret::NoProgram));
+    assert_eq!(asked(&["/no/such/program"], PATIENCE).await, Err(NoSecret::NotRun));
+    assert_eq!(asked(&["/"], PATIENCE).await, Err(NoSecret::NotRun));
+}
+
+#[tokio::test]
+async fn output_has_a_bound() {
+    let filled = "head -c 65536 /dev/zero | tr '\\0' a";
+    assert_eq!(shell(filled).await.map(|secret| secret.len()), Ok(65536));
+    assert_eq!(shell(&format!("{filled}; printf b")).await, Err(NoSecret::TooLong));
+    assert_eq!(shell("head -c 100000000 /dev/zero | tr '\\0' a").await, Err(NoSecret::TooLong));
+    assert_eq!(shell("yes").await, Err(NoSecret::TooLong));
+}
+
+/// Resolves when whoever holds the FIFO open for writing is gone.
+fn released(fifo: &Path) -> tokio::task::JoinHandle<std::io::Result<Vec<u8>>> {
+    assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
+    let fifo = fifo.to_owned();
+    tokio::task::spawn_blocking(move || std::fs::read(fifo))
+}
+
+#[tokio::test]
+async fn what_hangs_is_ended_with_its_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("held");
+    let gone = released(&fifo);
+    // The shell waits for its child, and both hold the FIFO.
+    let script = format!("exec 9>{}; echo sk-1; sleep 1000; true", fifo.display());
+    let answer = asked(&["/bin/sh", "-c", &script], Duration::from_millis(300)).await;
+    assert_eq!(answer, Err(NoSecret::TimedOut));
+    tokio::time::timeout(PATIENCE, gone).await.expect("the group is gone").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_grandchild_that_holds_the_output_is_ended_and_the_secret_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("held");
+    let gone = released(&fifo);
+    let script = format!("sleep 1000 9>{} & echo sk-1", fifo.display());
+    assert_eq!(shell(&script).await, ok("sk-1"));
+    tokio::time::timeout(PATIENCE, gone).await.expect("the grandchild is gone").unwrap().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_that_left_the_group_is_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("held");
+    let gone = released(&fifo);
+    // As a secret manager's agent does that stays for its user, but with the output still open. It ends by a word, and
+    // the shell goes on when it has left the group.
+    let [word, left] = ["word", "left"].map(|name| dir.path().join(name));
+    assert!(Command::new("mkfifo").args([&word, &left]).status().unwrap().success());
+    let agent = format!("echo > {}; exec cat {}", left.display(), word.display());
+    let (left, fifo) = (left.display(), fifo.display());
+    let script = format!("setsid sh -c '{agent}' 9>{fifo} & read line < {left}; echo sk-1");
+    assert_eq!(shell(&script).await, ok("sk-1"));
+    assert!(!gone.is_finished(), "it lives on");
+    std::fs::write(&word, "").unwrap();
+    tokio::time::timeout(PATIENCE, gone).await.expect("it has ended").unwrap().unwrap();
+}
