@@ -55,7 +55,7 @@ mod tests {
         let check = |text: &str, expect: Result<&str, &str>| {
             let service = service("vars = ['A']\nmin-length = 10\nprefix = 'sk-'");
             let got = usable(&SecretString::from(text), &service);
-            let got = got.as_ref().map(|key| key.expose_secret()).map_err(String::as_str);
+            let got = got.as_ref().map(SecretString::expose_secret).map_err(String::as_str);
             assert_eq!(got, expect, "{text:?}");
         };
         check(" sk-1234567\n", Ok("sk-1234567"));

@@ -108,16 +108,9 @@ pub async fn run(
         redactor: redactor.clone(),
         health: examiner.clone(),
     });
-    let ephemeral = Ephemeral::default();
-    let (declared, keeper) = Keeper::new(Surroundings {
-        config_dir: config.config_dir.clone(),
-        registry: registry.clone(),
-        environment: environment.clone(),
-        ephemeral: ephemeral.clone(),
-        broker: broker.clone(),
-        redactor: redactor.clone(),
-    })
-    .await;
+    let around = surroundings(&config, environment, &registry, &broker, &redactor);
+    let ephemeral = around.ephemeral.clone();
+    let (declared, keeper) = Keeper::new(around).await;
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let spawner = Spawner::new(
         SpawnerConfig {
@@ -199,6 +192,24 @@ pub async fn run(
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the declared agents are read with; nothing is lent yet.
+fn surroundings(
+    config: &Config,
+    environment: &Environment,
+    registry: &Registry,
+    broker: &Broker,
+    redactor: &Redactor,
+) -> Surroundings {
+    Surroundings {
+        config_dir: config.config_dir.clone(),
+        registry: registry.clone(),
+        environment: environment.clone(),
+        ephemeral: Ephemeral::default(),
+        broker: broker.clone(),
+        redactor: redactor.clone(),
+    }
 }
 
 /// Takes back what told clients where the daemon is.

@@ -105,7 +105,7 @@ impl Keeper {
                 wake.notify_one();
             }
         });
-        let watcher = watcher.inspect_err(|error| complain(error)).ok();
+        let watcher = watcher.inspect_err(complain).ok();
         let around = Arc::new(around);
         let mut keeper = Self { around, current, requests, heard, watcher, watched: BTreeMap::new() };
         keeper.read().await;

@@ -156,22 +156,8 @@ impl Reader<'_> {
                 let value = self.environment.text(var).map(SecretString::from);
                 Ok(Credential::Env { var: var.to_owned(), value })
             }
-            "command" => self.command(value).map(Credential::Command).map_err(fault),
+            "command" => command(value).map(Credential::Command).map_err(fault),
             _ => Err(self.unknown(key, FORMS)),
-        }
-    }
-
-    fn command(self, value: &Value<'_>) -> Result<Vec<String>, &'static str> {
-        let array = value.get_ref().as_array().ok_or("command is a list of texts")?;
-        let argument = |one: &Value<'_>| one.get_ref().as_str().map(str::to_owned);
-        let argv: Option<Vec<String>> = array.iter().map(argument).collect();
-        let argv = argv.ok_or("command is a list of texts")?;
-        if argv.len() > MOST_ARGUMENTS || argv.iter().any(|argument| argument.contains('\0')) {
-            return Err("command has too many arguments, or a NUL in one");
-        }
-        match argv.first() {
-            Some(program) if Path::new(program).is_absolute() => Ok(argv),
-            _ => Err("command begins with the absolute path of a program"),
         }
     }
 
@@ -192,4 +178,18 @@ impl Reader<'_> {
 
 fn at(key: &Key<'_>) -> usize {
     key.span().start
+}
+
+fn command(value: &Value<'_>) -> Result<Vec<String>, &'static str> {
+    let array = value.get_ref().as_array().ok_or("command is a list of texts")?;
+    let argument = |one: &Value<'_>| one.get_ref().as_str().map(str::to_owned);
+    let argv: Option<Vec<String>> = array.iter().map(argument).collect();
+    let argv = argv.ok_or("command is a list of texts")?;
+    if argv.len() > MOST_ARGUMENTS || argv.iter().any(|argument| argument.contains('\0')) {
+        return Err("command has too many arguments, or a NUL in one");
+    }
+    match argv.first() {
+        Some(program) if Path::new(program).is_absolute() => Ok(argv),
+        _ => Err("command begins with the absolute path of a program"),
+    }
 }

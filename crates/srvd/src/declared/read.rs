@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 const LONGEST: u64 = 1024 * 1024;
 
 /// A file as it was read.
-pub(super) struct Text {
+pub(super) struct Content {
     /// What stands in it.
     pub(super) text: Zeroizing<String>,
     /// Device and number, by which a file is known under another name.
@@ -25,7 +25,7 @@ pub(super) struct Text {
 ///
 /// # Errors
 /// Why it is not read.
-pub(super) fn file(path: &Path) -> Result<Option<Text>, String> {
+pub(super) fn file(path: &Path) -> Result<Option<Content>, String> {
     // O_NONBLOCK keeps a FIFO that stands there from blocking for ever.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -40,7 +40,7 @@ pub(super) fn file(path: &Path) -> Result<Option<Text>, String> {
     }
     trusted(&found)?;
     let text = text(file)?;
-    Ok(Some(Text { text, inode: (found.dev(), found.ino()), open: found.mode() & 0o007 != 0 }))
+    Ok(Some(Content { text, inode: (found.dev(), found.ino()), open: found.mode() & 0o007 != 0 }))
 }
 
 /// Whether only root and this user decide what is in it.

@@ -1,4 +1,4 @@
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -19,8 +19,7 @@ fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        mode(path.parent().unwrap(), 0o700);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text.replace("PLANT", PLANT)).unwrap();
         mode(&path, 0o600);
     }
@@ -118,9 +117,9 @@ fn every_fault_names_its_file_and_line_and_no_value() {
         &format!("{}[agents.providers.anthropic-api]\nkey = 'PLANT'", one("a", "anthropic")),
         "agents.toml:5: anthropic has a credential already, in line 3",
     );
-    own(
-        &format!("{}[agents.providers.anthropic]\nkey = 'PLANT'", one("a", "anthropic")),
-        "agents.toml:5: duplicate key",
+    check(
+        &[("agents.toml", &format!("{}[agents.providers.anthropic]\nkey = 'PLANT'", one("a", "anthropic")))],
+        &["agents.toml:5: duplicate key", "agents.toml:6: duplicate key"],
     );
     own(
         &one("a", "anthropic").repeat(2),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use auth_spawner::SecretCommand;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -18,6 +19,8 @@ use crate::resolution::{
 
 /// How long the refreshes of one answer may take together.
 const REFRESHING: Duration = Duration::from_secs(10);
+/// How long a command may take that prints a secret: some ask a person first.
+const PRINTING: Duration = Duration::from_secs(30);
 
 /// Whose credentials are looked at.
 pub(super) struct Subject {
@@ -125,7 +128,7 @@ impl Layers {
     }
 
     /// Chooses. A command is run when the choice has fallen on it; one that fails is as if its secret were missing.
-    pub(super) async fn choose(&mut self, asked: &Asked, effort: Effort) -> Decision {
+    pub(super) async fn choose(&mut self, app: &App, asked: &Asked, effort: Effort) -> Decision {
         loop {
             let decision = match effort {
                 Effort::Look => decide(&self.candidates, asked),
@@ -136,7 +139,7 @@ impl Layers {
             };
             let Outcome::Use { chosen, .. } = decision.outcome else { return decision };
             let Material::Command(argv) = &self.held[chosen].material else { return decision };
-            match printed(argv).await {
+            match printed(app, &self.candidates[chosen].provider, argv).await {
                 Ok(secret) => self.held[chosen].material = Material::Secret(secret),
                 Err(reason) => self.candidates[chosen].secret = Secret::Unavailable(reason),
             }
@@ -159,8 +162,10 @@ impl Layers {
     /// What is known of a candidate after a decision.
     pub(super) fn status(&self, at: usize, decision: &Decision) -> Status {
         match decision.trace[at] {
-            Verdict::Expired | Verdict::RefreshedFirst => Status::Expired,
-            Verdict::Waiting { .. } | Verdict::RefreshFailed { .. } => Status::Expired,
+            Verdict::Expired
+            | Verdict::RefreshedFirst
+            | Verdict::Waiting { .. }
+            | Verdict::RefreshFailed { .. } => Status::Expired,
             Verdict::NeedsReauth(_) => Status::NeedsReauth,
             Verdict::Unavailable(_) => Status::Unknown,
             _ => self.held[at].status,
@@ -253,11 +258,11 @@ fn key(id: String, source: Source, provider: String, secret: Secret) -> Candidat
 }
 
 fn of_variable(app: &App, provider: &str, var: &str, value: Option<&SecretString>) -> (Secret, Material) {
-    let service = app.registry.provider(provider).and_then(|provider| provider.key.as_ref());
-    let usable = match (value, service) {
-        (Some(value), Some(service)) => api_key::usable(value, service)
-            .map_err(|reason| format!("the key in the variable {var} {reason}")),
-        _ => Err(format!("the variable {var} of the daemon's environment is not set")),
+    let usable = match value {
+        Some(value) => {
+            usable(app, provider, value).map_err(|reason| format!("the key in the variable {var} {reason}"))
+        }
+        None => Err(format!("the variable {var} of the daemon's environment is not set")),
     };
     match usable {
         Ok(secret) => (Secret::Found, Material::Secret(secret)),
@@ -266,6 +271,18 @@ fn of_variable(app: &App, provider: &str, var: &str, value: Option<&SecretString
 }
 
 /// What a program prints.
-async fn printed(_argv: &[String]) -> Result<SecretString, String> {
-    Err("commands are not run".to_owned())
+async fn printed(app: &App, provider: &str, argv: &[String]) -> Result<SecretString, String> {
+    let environment = crate::boot::child_env(&app.config);
+    let (timeout, bytes) = (PRINTING, api_key::LONGEST);
+    let secret = SecretCommand { argv, environment: &environment, timeout, bytes }.ask().await;
+    let secret = secret.map_err(|error| error.to_string())?;
+    app.redactor.hide(&secret);
+    usable(app, provider, &secret).map_err(|reason| format!("the key that the command printed {reason}"))
+}
+
+fn usable(app: &App, provider: &str, secret: &SecretString) -> Result<SecretString, String> {
+    match app.registry.provider(provider).and_then(|provider| provider.key.as_ref()) {
+        Some(service) => api_key::usable(secret, service),
+        None => Err("belongs to a provider that takes none".to_owned()),
+    }
 }

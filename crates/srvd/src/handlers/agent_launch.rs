@@ -115,7 +115,7 @@ impl Plan {
                 min_ttl: query.min_ttl,
                 ..Asked::of(&provider, query.model.as_deref(), &app.registry, now())
             };
-            let decision = layers.choose(&asked, query.effort).await;
+            let decision = layers.choose(app, &asked, query.effort).await;
             let outcome = variables(&layers, &decision, &provider);
             parts.push(Part { provider, decision, outcome });
         }

@@ -19,7 +19,7 @@ pub async fn best(app: App, _: Call, params: Best) -> Result<Resolution, ApiErro
     };
     let effort = if params.dry_run.unwrap_or(false) { Effort::Look } else { Effort::Refresh };
     let mut layers = Layers::gather(&app, &subject, Some(&provider.id));
-    let decision = layers.choose(&asked, effort).await;
+    let decision = layers.choose(&app, &asked, effort).await;
     let at = layers.chosen(&decision, &provider.id)?;
     let chosen = &layers.candidates[at];
     Ok(Resolution {

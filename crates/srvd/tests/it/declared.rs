@@ -261,6 +261,9 @@ async fn what_is_lent_comes_before_what_is_declared_and_goes_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_is_the_launch_without_its_effects() {
     let missing = "[[agents]]\nid = 'missing'\nproviders.openai.env = 'NOT_SET'\n\
+                   [[agents]]\nid = 'printed'\nproviders.anthropic.command = ['/bin/echo', 'ANTHROPIC']\n\
+                   [[agents]]\nid = 'failing'\nproviders.anthropic.command = ['/bin/sh', '-c', 'echo planted; exit 7']\n\
+                   [[agents]]\nid = 'wrong'\nproviders.anthropic.command = ['/bin/echo', 'planted']\n\
                    [[agents]]\nid = 'half'\n[agents.providers]\nopenai.env = 'NOT_SET'\nanthropic.key = 'ANTHROPIC'\n";
     let daemon = start(home(&format!("{TWO}{missing}")));
     lend(&daemon, "lent", Some("u1"), LENT).await;
@@ -295,6 +298,19 @@ async fn readiness_is_the_launch_without_its_effects() {
             "reason": "openai: the variable NOT_SET of the daemon's environment is not set",
         }])
     );
+    check(json!({"agentId": "printed", "providerId": "anthropic"}), None).await;
+    let launch = daemon.call("launch.resolve", json!({"agentId": "printed"})).await;
+    assert_eq!(launch["set"], json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
+    let ready = check(json!({"agentId": "failing"}), Some(1011)).await;
+    assert_eq!(ready["providers"][0]["reason"], "anthropic: the command failed (exit code 7)");
+    let ready = check(json!({"agentId": "wrong"}), Some(1011)).await;
+    assert_eq!(
+        ready["providers"][0]["reason"],
+        "anthropic: the key that the command printed is shorter than the 20 characters of this provider's keys"
+    );
+    // What was lent is stronger than a command, which is not run then.
+    lend(&daemon, "failing", None, LENT).await;
+    check(json!({"agentId": "failing"}), None).await;
     // A key that is missing leaves its variable unset, and is said.
     let ready = check(json!({"agentId": "half"}), None).await;
     assert_eq!(
