@@ -61,7 +61,7 @@ pub struct Account {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what}")]
 pub struct UnknownWord {
-    /// The enumeration: `account kind`, `owner`, `status`, `evidence` or `session state`.
+    /// The enumeration, such as `account kind`.
     pub what: &'static str,
 }
 

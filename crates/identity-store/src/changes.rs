@@ -1,10 +1,11 @@
 //! What a committed transaction changed, for those who want to know.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{AccountId, BundleId, SessionId};
+use crate::{AccountId, BundleId, SessionId, UserId};
 
 /// One thing that changed. It says "fetch again" and carries nothing but an id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,6 +18,10 @@ pub enum Change {
     Account(AccountId),
     /// A login session moved.
     Session(SessionId),
+    /// A profile of this user was made, changed or deleted, or its account's status changed.
+    Profiles(UserId),
+    /// An operator token was made, changed or deleted, its status changed, or another one is in use.
+    OperatorTokens,
 }
 
 /// Told of the changes of each transaction, after its commit, in the order of the commits.
@@ -46,6 +51,13 @@ enum Stored<'a> {
         #[serde(rename = "session")]
         session: &'a str,
     },
+    #[serde(rename = "profiles")]
+    Profiles {
+        #[serde(rename = "user")]
+        user: &'a str,
+    },
+    #[serde(rename = "operator_tokens")]
+    OperatorTokens,
 }
 
 impl Change {
@@ -56,25 +68,31 @@ impl Change {
             Self::Bindings(id) => Stored::Bindings { bundle: id.as_str() },
             Self::Account(id) => Stored::Account { account: id.as_str() },
             Self::Session(id) => Stored::Session { session: id.as_str() },
+            Self::Profiles(id) => Stored::Profiles { user: id.as_str() },
+            Self::OperatorTokens => Stored::OperatorTokens,
         })
     }
 }
 
 /// The changes of one transaction: in order, each once.
 #[derive(Debug, Default)]
-pub(crate) struct Changes(Vec<Change>);
+pub(crate) struct Changes {
+    list: Vec<Change>,
+    seen: HashSet<Change>,
+}
 
 impl Changes {
     /// Adds a change unless it is there already.
     pub(crate) fn push(&mut self, change: Change) {
-        if !self.0.contains(&change) {
-            self.0.push(change);
+        // A deletion may touch very many users, so the list is not searched.
+        if self.seen.insert(change.clone()) {
+            self.list.push(change);
         }
     }
 
     /// The changes so far.
     pub(crate) fn as_slice(&self) -> &[Change] {
-        &self.0
+        &self.list
     }
 }
 
@@ -89,6 +107,8 @@ mod tests {
             (Change::Bundles, r#"{"type":"bundles"}"#),
             (Change::Bindings(BundleId::blank()), r#"{"type":"bindings","bundle":"blank"}"#),
             (Change::Account("a".parse().unwrap()), r#"{"type":"account","account":"a"}"#),
+            (Change::Profiles("u:1".parse().unwrap()), r#"{"type":"profiles","user":"u:1"}"#),
+            (Change::OperatorTokens, r#"{"type":"operator_tokens"}"#),
             (
                 Change::Session(session),
                 r#"{"type":"session","session":"auth-67e55044-10b1-426f-9247-bb680e5fe0c8"}"#,

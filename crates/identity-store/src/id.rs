@@ -17,11 +17,14 @@ const SESSION_PREFIX: &str = "auth-";
 /// The longest id, in bytes.
 const MAX_LENGTH: usize = 64;
 
+/// The longest id that somebody else gave, in bytes.
+const MAX_FOREIGN: usize = 200;
+
 /// A text that is not an id of the kind that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {what}: {reason}")]
 pub struct InvalidId {
-    /// The kind of id: `bundle id`, `account id`, `session id` or `provider id`.
+    /// The kind of id, such as `bundle id`.
     pub what: &'static str,
     /// What is wrong, without the refused text itself.
     pub reason: &'static str,
@@ -99,6 +102,27 @@ text_id! {
     ProviderId, "provider id", provider
 }
 
+text_id! {
+    /// The id of a profile, in the alphabet of [`BundleId`].
+    ProfileId, "profile id", segment
+}
+
+text_id! {
+    /// The id of a flow that obtains tokens, in the alphabet of [`BundleId`]; a [`SessionId`] is one.
+    FlowId, "flow id", segment
+}
+
+text_id! {
+    /// The id of a user, in the words of whoever names users: 1 to 200 bytes without a control character, such as
+    /// `slack:U1`. It is never taken apart.
+    UserId, "user id", foreign
+}
+
+text_id! {
+    /// The id of an agent, in the words of whoever names agents; see [`UserId`].
+    AgentId, "agent id", foreign
+}
+
 impl BundleId {
     /// The bundle `blank`, which exists always and can be neither bound nor deleted.
     pub fn blank() -> Self {
@@ -135,6 +159,20 @@ impl InstanceId {
     }
 }
 
+impl ProfileId {
+    /// A new id, a UUID of version 7.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+}
+
+impl From<&SessionId> for FlowId {
+    /// A session is a flow of its own.
+    fn from(session: &SessionId) -> Self {
+        Self(session.0.clone())
+    }
+}
+
 impl SessionId {
     /// A new id, `auth-` and a UUID of version 4.
     pub fn generate() -> Self {
@@ -147,6 +185,20 @@ fn segment(text: &str) -> Result<(), &'static str> {
     alphabet(text, b"-_")?;
     if is_device_name(text) {
         return Err("it is a device name on Windows");
+    }
+    Ok(())
+}
+
+/// Checks an id that somebody else gave.
+fn foreign(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("it is empty");
+    }
+    if text.len() > MAX_FOREIGN {
+        return Err("it is longer than 200 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("it has a control character");
     }
     Ok(())
 }
@@ -240,6 +292,25 @@ mod tests {
         check::<ProviderId>("", Err("it is empty"));
     }
 
+    /// case 7: what other programs write into ids is kept as it is.
+    #[test]
+    fn foreign_ids() {
+        let long = "é".repeat(100);
+        for good in ["slack:U1", "a/b", "50%_\\", " ", "$ADMIN", &long] {
+            check::<UserId>(good, Ok(()));
+            check::<AgentId>(good, Ok(()));
+        }
+        for (bad, reason) in [
+            ("", "it is empty"),
+            (&*"a".repeat(201), "it is longer than 200 bytes"),
+            ("a\nb", "it has a control character"),
+            ("a\0", "it has a control character"),
+        ] {
+            check::<UserId>(bad, Err(reason));
+            check::<AgentId>(bad, Err(reason));
+        }
+    }
+
     #[test]
     fn session_ids() {
         check::<SessionId>("auth-67e55044-10b1-426f-9247-bb680e5fe0c8", Ok(()));
@@ -260,6 +331,7 @@ mod tests {
         assert_ne!(AccountId::generate(), AccountId::generate());
         let session = SessionId::generate();
         assert_eq!(session.as_str().parse(), Ok(session.clone()));
+        assert_eq!(session.as_str().parse(), Ok(FlowId::from(&session)));
         assert_eq!(BundleId::blank().as_str().parse(), Ok(BundleId::blank()));
         assert_eq!(BundleId::default_bundle().to_string(), "default");
         assert_eq!(format!("{:?}", BundleId::blank()), "BundleId(blank)");

@@ -12,9 +12,12 @@ mod error;
 mod id;
 mod instance;
 mod names;
+mod operator;
+mod profile;
 mod secret;
 mod session;
 mod store;
+mod token;
 
 pub use account::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, AdoptedLogin, AdoptedLogins, CorruptRow,
@@ -25,9 +28,22 @@ pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};
 pub use db::{DatabaseKind, DatabaseUrl, InvalidUrl};
 pub use error::{OpenError, StoreError};
-pub use id::{AccountId, BundleId, InstanceId, InvalidId, ProviderId, SessionId};
+pub use id::{
+    AccountId, AgentId, BundleId, FlowId, InstanceId, InvalidId, ProfileId, ProviderId, SessionId, UserId,
+};
 pub use instance::{Instance, InstanceFilter, NewInstance};
 pub use names::name as check_name;
+pub use operator::{ActiveForge, CommitOperator, OperatorToken};
+pub use profile::{
+    Candidate, CommitProfile, Credential, DeletedProfiles, Profile, ProfileFilter, ProfileList, ProfileScope,
+    SaveProfileKey,
+};
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
 pub use store::{AuditEntry, Counts, Store, StoreOptions};
+pub use token::{
+    Authority, BaseUrl, Begun, Completed, Consumer, Due, Endpoint, Expiry, ExpirySource, Failed, Identity,
+    InvalidBaseUrl, Jitter, Kept, Life, Park, Pending, Received, RefreshFailure, RefreshLease, RefreshReason,
+    RefreshRequest, RefreshState, RefreshWhy, Refreshed, StoredTokens, Token, TokenSet, Unsaved,
+    UnsavedLogin, back_off, lead,
+};

@@ -282,6 +282,11 @@ fn announce(broker: &Broker, inbox: &health::Inbox) -> Announce {
                     let data = serde_json::json!({"accountId": id.as_str()});
                     (events::account_changed(id.as_str()), Some(data))
                 }
+                Change::Profiles(user) => {
+                    let data = serde_json::json!({"userId": user.as_str()});
+                    (events::profiles_changed(user.as_str()), Some(data))
+                }
+                Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
                 // The spawner announces sessions, at the moment when a poll shows the new state.
                 Change::Session(_) => continue,
             };

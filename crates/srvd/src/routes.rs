@@ -5,6 +5,7 @@ use rpc_engine::{ApiInfo, Router};
 use crate::app::App;
 use crate::handlers::{
     account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, profile, provider,
+    resolve,
 };
 
 /// Every method of the wire, bound to its handler.
@@ -35,7 +36,13 @@ pub fn router() -> Router<App> {
         .on(instance::end)
         .on(launch::resolve)
         .on(launch::ready)
-        .on(profile::best)
+        .on(resolve::best)
+        .on(profile::upsert)
+        .on(profile::list)
+        .on(profile::delete)
+        .on(profile::reorder)
+        .on(profile::delete_agent)
+        .on(profile::delete_user)
         .on(declared::list)
         .on(declared::reload)
         .on(ephemeral::put)

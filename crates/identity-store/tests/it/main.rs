@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod grants;
 mod harness;
 
 mod accounts;
@@ -12,6 +13,10 @@ mod instances;
 mod logins;
 mod migrations;
 mod opening;
+mod operators;
+mod parked;
+mod profiles;
+mod refresh;
 mod secrets;
 mod service;
 mod sessions;

@@ -40,6 +40,7 @@ async fn the_schema_is_the_expected_one(f: Fixture) {
     assert_eq!(
         tables,
         [
+            "account_tokens",
             "accounts",
             "agent_instances",
             "audit_log",
@@ -48,8 +49,11 @@ async fn the_schema_is_the_expected_one(f: Fixture) {
             "identity_bindings",
             "identity_bundles",
             "login_sessions",
+            "operator_tokens",
+            "pending_logins",
             "service_settings",
             "tombstones",
+            "user_profiles",
         ]
     );
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite");

@@ -30,6 +30,14 @@ pub fn session_changed(session: &str) -> String {
 /// The declared registry was reloaded, and something in it changed.
 pub const DECLARED_CHANGED: &str = "declaredagents:changed";
 
+/// `userprofiles:changed:<userId>`.
+pub fn profiles_changed(user: &str) -> String {
+    format!("userprofiles:changed:{user}")
+}
+
+/// An operator token or the active forge changed.
+pub const OPERATOR_TOKENS_CHANGED: &str = "operatortokens:changed";
+
 /// Every topic with when it is published, for the protocol's documentation.
 pub const TOPICS: &[(&str, &str)] = &[
     (
@@ -40,6 +48,8 @@ pub const TOPICS: &[(&str, &str)] = &[
     ("identityaccounts:changed:<accountId>", "an account was made, changed, deleted, or its status changed"),
     ("authsession:changed:<sessionId>", "a login session moved"),
     (DECLARED_CHANGED, "what files declare for agents was read again and is not what it was"),
+    ("userprofiles:changed:<userId>", "a profile of this user changed"),
+    ("operatortokens:changed", "an operator token or the active forge changed"),
 ];
 
 /// Subscribes this connection to topics.

@@ -28,8 +28,8 @@ pub struct Profile {
     pub source: String,
     /// `api_key` or `oauth`.
     pub kind: String,
-    /// What a person calls it.
-    pub label: String,
+    /// What a person calls it, or `null`.
+    pub label: Option<String>,
     /// Whose it is at the provider, or `null`.
     pub email: Option<String>,
     /// Whether it comes first among its user's of the same provider.
@@ -42,8 +42,6 @@ pub struct Profile {
     /// When it expires, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Whether it renews itself without a person.
-    pub refreshable: bool,
     /// Unix milliseconds; absent for what a file declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,

@@ -154,21 +154,5 @@ pub fn credential_id(agent: &str, provider: &str) -> String {
     format!("{PREFIX}{agent}:{provider}")
 }
 
-/// Whether a text can be the id of an agent or a user: 1 to 200 bytes without a control character.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_id(id: &str) -> Result<(), &'static str> {
-    if id.is_empty() {
-        Err("is empty")
-    } else if id.len() > 200 {
-        Err("is longer than 200 bytes")
-    } else if id.chars().any(char::is_control) {
-        Err("has a control character")
-    } else {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests;

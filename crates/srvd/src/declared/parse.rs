@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use auth_spawner::{KeyService, Registry};
+use identity_store::AgentId;
 use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{Agent, Credential, Fault, check_id};
+use super::{Agent, Credential, Fault};
 use crate::api_key;
 use crate::environment::Environment;
 use crate::policy::is_variable_name;
@@ -70,11 +71,9 @@ impl Reader<'_> {
         let mut credentials = BTreeMap::new();
         for (key, value) in table {
             match key.get_ref().as_ref() {
-                "id" => match value.get_ref().as_str().map(|text| (text, check_id(text))) {
-                    Some((text, Ok(()))) => id = Some((text.to_owned(), self.line(value.span().start))),
-                    Some((_, Err(reason))) => {
-                        parsed.faults.push(self.fault(at(key), format!("the agent's id {reason}")));
-                    }
+                "id" => match value.get_ref().as_str().map(str::parse::<AgentId>) {
+                    Some(Ok(agent)) => id = Some((agent.to_string(), self.line(value.span().start))),
+                    Some(Err(error)) => parsed.faults.push(self.fault(at(key), error.to_string())),
                     None => parsed.faults.push(self.fault(at(key), "the agent's id is not a text")),
                 },
                 "providers" => match value.get_ref().as_table() {

@@ -105,9 +105,9 @@ fn every_fault_names_its_file_and_line_and_no_value() {
     own("\n[agents]\nid = 'a'", "agents.toml:2: agents are written [[agents]]");
     own("agents = [1]", "agents.toml:1: an agent is a table, [[agents]]");
     own("[[agents]]\n[[agents]]\nid='a'", "agents.toml:1: the agent has no id");
-    own("[[agents]]\nid = ''", "agents.toml:2: the agent's id is empty");
+    own("[[agents]]\nid = ''", "agents.toml:2: invalid agent id: it is empty");
     own("[[agents]]\nid = 7", "agents.toml:2: the agent's id is not a text");
-    own("[[agents]]\nid = \"a\\u0007\"", "agents.toml:2: the agent's id has a control character");
+    own("[[agents]]\nid = \"a\\u0007\"", "agents.toml:2: invalid agent id: it has a control character");
     own("[[agents]]\nid='a'\nkey = 'PLANT'", "agents.toml:3: unknown key; known here: id and providers");
     own("[[agents]]\nid='a'\nproviders = 'PLANT'", "agents.toml:3: providers are a table");
     let unknown = one("a", "nobody");

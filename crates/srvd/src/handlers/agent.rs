@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
-use auth_spawner::SecretCommand;
+use auth_spawner::{Provider, SecretCommand};
+use identity_store::{AgentId, UserId};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::{convert, profile};
 use crate::api::Status;
 use crate::api::profile::Degraded;
 use crate::api_key;
 use crate::app::App;
-use crate::declared::{Credential, check_id, credential_id};
+use crate::declared::{Credential, credential_id};
 use crate::error::{ApiError, Kind};
 use crate::resolution::{
     Asked, Candidate, Decision, Model, Outcome, Renewal, Secret, Source, Verdict, decide, settle,
@@ -25,9 +27,9 @@ const PRINTING: Duration = Duration::from_secs(30);
 /// Whose credentials are looked at.
 pub(super) struct Subject {
     /// The user; nobody without one.
-    pub(super) user: Option<String>,
+    pub(super) user: Option<UserId>,
     /// The agent.
-    pub(super) agent: String,
+    pub(super) agent: AgentId,
 }
 
 impl Subject {
@@ -35,21 +37,26 @@ impl Subject {
     ///
     /// # Errors
     /// `invalid_input` for an id that no agent or user can have.
-    pub(super) fn of(user: Option<String>, agent: String) -> Result<Self, ApiError> {
-        let user = user.filter(|user| !user.is_empty()).map(|user| checked("userId", user)).transpose()?;
-        Ok(Self { user, agent: checked("agentId", agent)? })
+    pub(super) fn of(user: Option<&str>, agent: &str) -> Result<Self, ApiError> {
+        let user = user.filter(|user| !user.is_empty()).map(user_id).transpose()?;
+        Ok(Self { user, agent: agent_id(agent)? })
     }
 }
 
-/// The id of an agent or a user in a request's field.
+/// The agent in a request.
 ///
 /// # Errors
 /// `invalid_input`.
-pub(super) fn checked(field: &str, id: String) -> Result<String, ApiError> {
-    match check_id(&id) {
-        Ok(()) => Ok(id),
-        Err(reason) => Err(ApiError::invalid_input(field, reason)),
-    }
+pub(super) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
+    id.parse().map_err(|error| ApiError::bad_id("agentId", &error))
+}
+
+/// The user in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub(super) fn user_id(id: &str) -> Result<UserId, ApiError> {
+    id.parse().map_err(|error| ApiError::bad_id("userId", &error))
 }
 
 /// Whether anything may happen outside the daemon for an answer.
@@ -85,21 +92,58 @@ enum Material {
 
 impl Layers {
     /// Everything that the subject has, of one provider or of all, with every secret looked for.
-    pub(super) fn gather(app: &App, subject: &Subject, provider: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    /// What the store says; a failed reading is not an empty layer.
+    pub(super) async fn gather(
+        app: &App,
+        subject: &Subject,
+        provider: Option<&Provider>,
+    ) -> Result<Self, ApiError> {
         let mut layers = Self { candidates: Vec::new(), held: Vec::new() };
-        layers.lent(app, subject);
-        layers.declared(app, &subject.agent);
-        if let Some(wanted) = provider {
-            let mut keep =
-                layers.candidates.iter().map(|one| one.provider == wanted).collect::<Vec<_>>().into_iter();
-            layers.held.retain(|_| keep.next().unwrap_or(false));
-            layers.candidates.retain(|one| one.provider == wanted);
+        if let Some(user) = &subject.user {
+            let wanted = provider.map(super::provider::stored_id).transpose()?;
+            let own = app.store.candidates(user, &subject.agent, wanted.as_ref()).await?;
+            for (position, one) in (0_i64..).zip(own) {
+                layers.own(one, position);
+            }
         }
-        layers
+        layers.lent(app, subject);
+        layers.declared(app, subject.agent.as_str());
+        if let Some(wanted) = provider {
+            layers.keep_only(&wanted.id);
+        }
+        Ok(layers)
+    }
+
+    fn keep_only(&mut self, provider: &str) {
+        let all = std::mem::take(&mut self.candidates).into_iter().zip(std::mem::take(&mut self.held));
+        (self.candidates, self.held) = all.filter(|(one, _)| one.provider == provider).unzip();
+    }
+
+    /// A profile, at its place among the user's.
+    fn own(&mut self, one: identity_store::Candidate, position: i64) {
+        let (secret, expires_at, renewal) = profile::standing(&one);
+        let material = match one.secret() {
+            Some(text) => Material::Secret(SecretString::from(text)),
+            None => Material::None,
+        };
+        self.candidates.push(Candidate {
+            id: one.profile.id.to_string(),
+            source: Source::User,
+            provider: one.profile.provider.to_string(),
+            model: one.profile.model.map_or(Model::Any, Model::Only),
+            position,
+            secret,
+            expires_at,
+            renewal,
+        });
+        let account = Some(one.profile.account.to_string());
+        self.held.push(Held { account, status: convert::status(one.profile.status), material });
     }
 
     fn lent(&mut self, app: &App, subject: &Subject) {
-        for one in app.ephemeral.of(&subject.agent, subject.user.as_deref()) {
+        for one in app.ephemeral.of(subject.agent.as_str(), subject.user.as_ref().map(UserId::as_str)) {
             let id = format!("ephemeral:{}:{}", subject.agent, one.provider);
             // One for this user is stronger than one for any.
             let position = i64::from(!one.own);

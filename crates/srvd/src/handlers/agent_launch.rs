@@ -19,7 +19,7 @@ pub(super) async fn resolve(app: &App, params: Resolve) -> Result<Launch, ApiErr
     let dry = params.dry_run.unwrap_or(false);
     let query = Query {
         other: params.bundle_id.or(params.instance_id),
-        subject: Subject::of(params.user_id, params.agent_id.unwrap_or_default())?,
+        subject: Subject::of(params.user_id.as_deref(), params.agent_id.as_deref().unwrap_or_default())?,
         provider: params.provider_id,
         model: params.model,
         min_ttl: i64::from(params.min_ttl_ms.unwrap_or(0)),
@@ -30,7 +30,7 @@ pub(super) async fn resolve(app: &App, params: Resolve) -> Result<Launch, ApiErr
     let launched: Vec<&str> = plan.parts.iter().map(|part| part.provider.id.as_str()).collect();
     let unset = launch::shadowing(&app.registry, &launched);
     let unset = unset.into_iter().filter(|name| !set.contains_key(name)).collect();
-    tracing::info!(agent = query.subject.agent, accounts = plan.parts.len(), dry, "a launch was resolved");
+    tracing::info!(agent = %query.subject.agent, accounts = plan.parts.len(), dry, "a launch was resolved");
     Ok(Launch {
         trace: params.explain.unwrap_or(false).then(|| plan.trace()),
         accounts: plan.parts.iter().filter_map(|part| part.used(&plan.layers)).collect(),
@@ -43,7 +43,7 @@ pub(super) async fn resolve(app: &App, params: Resolve) -> Result<Launch, ApiErr
 pub(super) async fn ready(app: &App, params: Ready) -> Result<Readiness, ApiError> {
     let query = Query {
         other: params.bundle_id.or(params.instance_id),
-        subject: Subject::of(params.user_id, params.agent_id.unwrap_or_default())?,
+        subject: Subject::of(params.user_id.as_deref(), params.agent_id.as_deref().unwrap_or_default())?,
         provider: params.provider_id,
         model: params.model,
         min_ttl: i64::from(params.min_ttl_ms.unwrap_or(0)),
@@ -99,7 +99,7 @@ impl Plan {
             ));
         }
         let named = query.provider.as_deref().filter(|id| !id.is_empty());
-        let mut layers = Layers::gather(app, &query.subject, None);
+        let mut layers = Layers::gather(app, &query.subject, None).await?;
         let meant = match named {
             Some(id) => Some(app.provider(id)?.clone()),
             None => query.model.as_deref().and_then(|model| of_model(app, &layers, model)),

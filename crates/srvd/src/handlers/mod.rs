@@ -15,3 +15,4 @@ pub mod key;
 pub mod launch;
 pub mod profile;
 pub mod provider;
+pub mod resolve;

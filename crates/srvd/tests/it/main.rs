@@ -16,6 +16,7 @@ mod kills;
 mod launch;
 mod logins;
 mod migrate;
+mod profiles;
 mod program;
 mod providers;
 mod real_clis;

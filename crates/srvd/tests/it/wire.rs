@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 34] = [
+const METHODS: [&str; 40] = [
     "account.delete",
     "account.get",
     "account.list",
     "account.refreshstatus",
     "account.update",
+    "agent.delete",
     "auth.cancel",
     "auth.list",
     "auth.poll",
@@ -38,8 +39,13 @@ const METHODS: [&str; 34] = [
     "launch.ready",
     "launch.resolve",
     "profile.best",
+    "profile.delete",
+    "profile.list",
+    "profile.reorder",
+    "profile.upsert",
     "provider.list",
     "srvd.info",
+    "user.delete",
     "rpc.discover",
 ];
 

@@ -1,0 +1,237 @@
+//! Keeping the tokens of a login: a new account, or the one that the same person had before.
+
+use super::tokens::{self, Plan, next_refresh, row_in, write_set, write_status};
+use super::{Store, Work, links};
+use crate::db::sql;
+use crate::{
+    AccountId, AccountKind, Authority, BaseUrl, Endpoint, Evidence, FlowId, Identity, Jitter, Kept, Owner,
+    RefreshReason, RefreshState, Status, StoreError, StoredTokens, TokenSet, UnsavedLogin, names,
+};
+
+/// The secret reference of an account with tokens, as it is stored; the words are pinned by a test of theirs.
+pub(super) const TOKENS: &str = r#"{"backend":"tokens"}"#;
+
+/// Tokens on their way into an account: those of a login, or those that were parked.
+pub(super) struct Arrival<'a> {
+    pub(super) authority: &'a Authority,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) flow: &'a FlowId,
+    pub(super) tokens: &'a TokenSet,
+    /// The account that they are parked in, and where its refresh stands.
+    pub(super) parked: Option<(&'a AccountId, RefreshState)>,
+}
+
+/// Whose tokens they are.
+pub(super) struct Holder<'a> {
+    pub(super) identity: &'a Identity,
+    pub(super) owner: Owner,
+    pub(super) jitter: Jitter,
+}
+
+impl<'a> From<&'a UnsavedLogin> for Arrival<'a> {
+    fn from(login: &'a UnsavedLogin) -> Self {
+        let UnsavedLogin { authority, endpoint, flow, tokens } = login;
+        Self { authority, endpoint, flow, tokens, parked: None }
+    }
+}
+
+/// A parked login that was read for its promotion.
+pub(super) struct Parked {
+    stored: StoredTokens,
+    flow: FlowId,
+}
+
+impl<'a> From<&'a Parked> for Arrival<'a> {
+    fn from(Parked { stored, flow }: &'a Parked) -> Self {
+        Self {
+            authority: &stored.authority,
+            endpoint: &stored.endpoint,
+            flow,
+            tokens: &stored.tokens,
+            parked: Some((&stored.account, stored.state)),
+        }
+    }
+}
+
+impl Store {
+    /// Puts tokens where they belong: into `account`, in place of those that are there; or into the account that they are
+    /// parked in, which is pending no more; or into a new one. What is parked for the same authority and flow goes, and
+    /// nothing of any other.
+    pub(super) async fn settle(
+        &self,
+        work: &mut Work,
+        account: Option<AccountId>,
+        arrival: &Arrival<'_>,
+        holder: &Holder<'_>,
+    ) -> Result<Kept, StoreError> {
+        match (account, arrival.parked) {
+            (None, Some((parked, _))) => promote(work, parked, holder).await,
+            // An answer that comes after the tokens were moved would belong to nobody.
+            (Some(_), Some((parked, RefreshState::Refreshing))) => {
+                Err(StoreError::conflict("pending login", parked, "it is being refreshed"))
+            }
+            (account, _) => {
+                let kept = self.keep(work, account, arrival, holder).await?;
+                if let Some(sibling) = parked(work, arrival.authority, arrival.flow).await? {
+                    super::accounts::delete_row(work, &sibling).await?;
+                }
+                Ok(kept)
+            }
+        }
+    }
+
+    /// Puts tokens into an account, in place of those that are there, or into an account that is made.
+    pub(super) async fn keep(
+        &self,
+        work: &mut Work,
+        account: Option<AccountId>,
+        arrival: &Arrival<'_>,
+        holder: &Holder<'_>,
+    ) -> Result<Kept, StoreError> {
+        let created = account.is_none();
+        let account = match account {
+            Some(account) => account,
+            None => insert(work, arrival.authority, holder).await?,
+        };
+        identify(work, &account, holder).await?;
+        let before = row_in(&mut work.tx, &account).await?;
+        let generation = before.as_ref().map_or(0, |row| row.generation) + 1;
+        let refresh = arrival.tokens.refresh.as_ref();
+        // A refresh token that was refused stays refused, whoever brings it again.
+        let dead = before.as_ref().zip(refresh).is_some_and(|(row, token)| row.is_dead(&token.secret));
+        let plan = Plan {
+            state: if dead { RefreshState::NeedsReauth } else { RefreshState::Active },
+            reason: dead.then_some(RefreshReason::InvalidGrant),
+            failures: 0,
+            next_attempt_at: None,
+            next_refresh_at: if dead { None } else { next_refresh(arrival.tokens, holder.jitter) },
+            last_refreshed_at: None,
+        };
+        let replaced = before.and_then(|row| row.open(self.keyring()).ok());
+        let set = (arrival.tokens, arrival.endpoint);
+        write_set(work, self.keyring(), (&account, generation), set, &plan).await?;
+        let status = if dead { Status::NeedsReauth } else { Status::Valid };
+        write_status(work, &account, (status, plan.reason, Evidence::Login), arrival.tokens).await?;
+        links::announce(work, &account, true).await?;
+        Ok(Kept { account, created, replaced: replaced.map(|opened| Box::new(opened.stored.tokens)) })
+    }
+
+    /// Reads a parked login.
+    pub(super) async fn parked_login(
+        &self,
+        work: &mut Work,
+        account: &AccountId,
+    ) -> Result<Parked, StoreError> {
+        let flow = sql!(
+            optional,
+            (String,),
+            &mut work.tx,
+            "SELECT flow FROM pending_logins WHERE account_id = $1",
+            account.as_str(),
+        )?;
+        let (flow,) = flow.ok_or_else(|| StoreError::not_found("pending login", account))?;
+        let stored = tokens::open_in(&mut work.tx, self.keyring(), account).await?.stored;
+        Ok(Parked { stored, flow: links::parse("pending_logins", &flow)? })
+    }
+}
+
+/// The account that is parked for an authority and a flow.
+pub(super) async fn parked(
+    work: &mut Work,
+    authority: &Authority,
+    flow: &FlowId,
+) -> Result<Option<AccountId>, StoreError> {
+    let row = sql!(
+        optional,
+        (String,),
+        &mut work.tx,
+        "SELECT account_id FROM pending_logins
+         WHERE provider = $1 AND base_url = $2 AND client_id = $3 AND flow = $4",
+        authority.provider.as_str(),
+        base_url(authority),
+        client_id(authority),
+        flow.as_str(),
+    )?;
+    row.map(|(id,)| links::parse("pending_logins", &id)).transpose()
+}
+
+/// A base URL as it stands in a key; empty for the provider's own.
+pub(super) fn base_url(authority: &Authority) -> &str {
+    authority.base_url.as_ref().map_or("", BaseUrl::as_str)
+}
+
+/// A client as it stands in a key; empty for the provider's own.
+pub(super) fn client_id(authority: &Authority) -> &str {
+    authority.client_id.as_deref().unwrap_or_default()
+}
+
+/// The identity with its texts checked; an empty one counts as none.
+pub(super) fn checked(identity: &Identity) -> Result<Identity, StoreError> {
+    Ok(Identity {
+        subject: names::optional("subject", identity.subject.as_deref())?,
+        email: names::optional("email", identity.email.as_deref())?,
+        login: identity.login.as_deref().map(|login| names::name("login", login)).transpose()?,
+    })
+}
+
+/// Makes a parked account that of a person. Its tokens stay as they are, even while they are being refreshed.
+async fn promote(work: &mut Work, parked: &AccountId, holder: &Holder<'_>) -> Result<Kept, StoreError> {
+    sql!(run, &mut work.tx, "DELETE FROM pending_logins WHERE account_id = $1", parked.as_str())?;
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE accounts SET name = $2, owner = $3, updated_at = $4 WHERE id = $1",
+        parked.as_str(),
+        name(holder.identity).unwrap_or(parked.as_str()),
+        holder.owner.as_str(),
+        work.now,
+    )?;
+    identify(work, parked, holder).await?;
+    links::announce(work, parked, true).await?;
+    Ok(Kept { account: parked.clone(), created: false, replaced: None })
+}
+
+/// The name of a person's account.
+fn name(identity: &Identity) -> Option<&str> {
+    identity.login.as_deref().or(identity.email.as_deref()).or(identity.subject.as_deref())
+}
+
+async fn insert(
+    work: &mut Work,
+    authority: &Authority,
+    holder: &Holder<'_>,
+) -> Result<AccountId, StoreError> {
+    let id = AccountId::generate();
+    sql!(
+        run,
+        &mut work.tx,
+        "INSERT INTO accounts (id, provider, kind, owner, name, base_url, client_id, secret_ref, status, evidence,
+             created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+        id.as_str(),
+        authority.provider.as_str(),
+        AccountKind::OAuth.as_str(),
+        holder.owner.as_str(),
+        names::numbered(name(holder.identity).unwrap_or(authority.provider.as_str()), 1),
+        authority.base_url.as_ref().map(BaseUrl::as_str),
+        authority.client_id.as_deref(),
+        TOKENS,
+        Status::Unknown.as_str(),
+        Evidence::None.as_str(),
+        work.now,
+    )?;
+    Ok(id)
+}
+
+/// Writes whose account it is. What the login does not say is still known: it is the same person's.
+async fn identify(work: &mut Work, account: &AccountId, holder: &Holder<'_>) -> Result<(), StoreError> {
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE accounts SET subject = COALESCE($2, subject), email = COALESCE($3, email) WHERE id = $1",
+        account.as_str(),
+        holder.identity.subject.as_deref(),
+        holder.identity.email.as_deref(),
+    )?;
+    Ok(())
+}

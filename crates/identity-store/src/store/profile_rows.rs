@@ -1,0 +1,283 @@
+//! Profiles: reading them.
+
+use std::collections::HashMap;
+
+use super::Store;
+use super::profiles::ANY_MODEL;
+use super::tokens::{TokenRow, columns as token_columns};
+use crate::db::{Tx, sql};
+use crate::secret::{self, Cell};
+use crate::{
+    AgentId, Candidate, CorruptRow, Credential, Identity, Keyring, Profile, ProfileFilter, ProfileId,
+    ProfileList, ProviderId, SecretError, SecretRef, StoreError, UserId,
+};
+
+const TABLE: &str = "user_profiles";
+
+/// The columns of [`ProfileRow`]. One that no other of its user, agent and provider stands before is the primary.
+macro_rules! columns {
+    () => {
+        "profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, account_id, label,
+         profiles.created_at AS created_at, profiles.updated_at AS updated_at, kind, email, subject,
+         accounts.base_url AS base_url, masked_tail, status, status_reason, expires_at,
+         CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
+             WHERE before.user_id = profiles.user_id AND before.agent_id = profiles.agent_id
+               AND before.provider = profiles.provider
+               AND (before.position, before.id) < (profiles.position, profiles.id)) THEN 0 ELSE 1 END AS BIGINT)
+             AS is_primary"
+    };
+}
+
+/// The columns of [`ProfileRow`] from where `$rest` says.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM user_profiles AS profiles JOIN accounts ON accounts.id = profiles.account_id ",
+            $rest
+        )
+    };
+}
+
+/// The columns of [`CandidateRow`] from where `$rest` says, in order of position.
+macro_rules! select_candidates {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", secret_ref, sealed_secret, generation
+             FROM user_profiles AS profiles JOIN accounts ON accounts.id = profiles.account_id
+             WHERE user_id = $1 AND agent_id = $2 ",
+            $rest,
+            " ORDER BY profiles.provider, position, profiles.id"
+        )
+    };
+}
+
+/// The tokens of a user's and an agent's profiles.
+macro_rules! select_tokens {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            token_columns!(),
+            " FROM account_tokens JOIN accounts ON accounts.id = account_tokens.account_id
+             WHERE account_tokens.account_id IN
+                 (SELECT account_id FROM user_profiles WHERE user_id = $1 AND agent_id = $2 ",
+            $rest,
+            ")"
+        )
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct ProfileRow {
+    id: String,
+    user_id: String,
+    agent_id: String,
+    provider: String,
+    model: String,
+    account_id: String,
+    label: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+    kind: String,
+    email: Option<String>,
+    subject: Option<String>,
+    base_url: Option<String>,
+    masked_tail: Option<String>,
+    status: String,
+    status_reason: Option<String>,
+    expires_at: Option<i64>,
+    is_primary: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct CandidateRow {
+    #[sqlx(flatten)]
+    profile: ProfileRow,
+    secret_ref: String,
+    sealed_secret: Option<Vec<u8>>,
+    generation: i64,
+}
+
+impl Store {
+    /// One profile.
+    pub async fn profile(&self, id: &ProfileId) -> Result<Profile, StoreError> {
+        profile_in(&mut self.read().await?, id).await
+    }
+
+    /// The profiles that pass the filter. A row that cannot be read is reported beside them.
+    pub async fn profiles(&self, filter: ProfileFilter) -> Result<ProfileList, StoreError> {
+        let mut tx = self.read().await?;
+        let user = filter.user.as_ref().map(UserId::as_str);
+        let agent = filter.agent.as_ref().map(AgentId::as_str);
+        let rows = match (user, agent) {
+            (None, None) => sql!(
+                each,
+                ProfileRow,
+                &mut tx,
+                select!("ORDER BY user_id, agent_id, profiles.provider, position, profiles.id"),
+            ),
+            (Some(user), None) => sql!(
+                each,
+                ProfileRow,
+                &mut tx,
+                select!("WHERE user_id = $1 ORDER BY agent_id, profiles.provider, position, profiles.id"),
+                user,
+            ),
+            (None, Some(agent)) => sql!(
+                each,
+                ProfileRow,
+                &mut tx,
+                select!("WHERE agent_id = $1 ORDER BY user_id, profiles.provider, position, profiles.id"),
+                agent,
+            ),
+            (Some(user), Some(agent)) => sql!(
+                each,
+                ProfileRow,
+                &mut tx,
+                select!(
+                    "WHERE user_id = $1 AND agent_id = $2 ORDER BY profiles.provider, position, profiles.id"
+                ),
+                user,
+                agent,
+            ),
+        }?;
+        let mut list = ProfileList::default();
+        for row in rows {
+            let parsed = row.map_err(|(id, error)| (id, error.to_string())).and_then(|row| {
+                let id = row.id.clone();
+                row.parse().map_err(|reason| (id, reason))
+            });
+            match parsed {
+                Ok(profile) => list.profiles.push(profile),
+                Err((id, reason)) => list.corrupt.push(CorruptRow { id, reason }),
+            }
+        }
+        Ok(list)
+    }
+
+    /// The credentials that a user brought for an agent and a provider, or for all providers, with their secrets opened:
+    /// in order of provider, the primary first. Nothing is chosen here.
+    ///
+    /// A secret that does not open is reported with its profile and hides no other. A profile whose own row cannot be read
+    /// is left out.
+    pub async fn candidates(
+        &self,
+        user: &UserId,
+        agent: &AgentId,
+        provider: Option<&ProviderId>,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let rows = match provider {
+            Some(provider) => sql!(
+                each,
+                CandidateRow,
+                &mut tx,
+                select_candidates!("AND profiles.provider = $3"),
+                user.as_str(),
+                agent.as_str(),
+                provider.as_str(),
+            ),
+            None => sql!(each, CandidateRow, &mut tx, select_candidates!(""), user.as_str(), agent.as_str()),
+        }?;
+        let tokens = match provider {
+            Some(provider) => sql!(
+                each,
+                TokenRow,
+                &mut tx,
+                select_tokens!("AND provider = $3"),
+                user.as_str(),
+                agent.as_str(),
+                provider.as_str(),
+            ),
+            None => sql!(each, TokenRow, &mut tx, select_tokens!(""), user.as_str(), agent.as_str()),
+        }?;
+        tx.commit().await?;
+        let tokens: HashMap<String, TokenRow> =
+            tokens.into_iter().filter_map(Result::ok).map(|row| (row.id.clone(), row)).collect();
+        let mut candidates = Vec::with_capacity(rows.len());
+        for row in rows {
+            let opened = row.map_err(|(id, error)| (id, error.to_string())).and_then(|row| {
+                let id = row.profile.id.clone();
+                row.open(self.keyring(), &tokens).map_err(|reason| (id, reason))
+            });
+            match opened {
+                Ok(candidate) => candidates.push(candidate),
+                Err((id, reason)) => tracing::error!(id, reason, "a profile was skipped"),
+            }
+        }
+        Ok(candidates)
+    }
+}
+
+/// One profile, in a transaction that is under way.
+pub(super) async fn profile_in(tx: &mut Tx, id: &ProfileId) -> Result<Profile, StoreError> {
+    let row = sql!(optional, ProfileRow, tx, select!("WHERE profiles.id = $1"), id.as_str())?;
+    let row = row.ok_or_else(|| StoreError::not_found("profile", id))?;
+    row.parse().map_err(|reason| StoreError::corrupt(TABLE, id, &reason))
+}
+
+/// Fails unless the profile is there, whatever its row looks like.
+pub(super) async fn expect(tx: &mut Tx, id: &ProfileId) -> Result<(), StoreError> {
+    let row = sql!(optional, (String,), tx, "SELECT id FROM user_profiles WHERE id = $1", id.as_str())?;
+    row.map(|_| ()).ok_or_else(|| StoreError::not_found("profile", id))
+}
+
+impl ProfileRow {
+    fn parse(self) -> Result<Profile, String> {
+        let id = |error: crate::InvalidId| error.to_string();
+        let word = |error: crate::UnknownWord| error.to_string();
+        Ok(Profile {
+            id: self.id.parse().map_err(id)?,
+            user: self.user_id.parse().map_err(id)?,
+            agent: self.agent_id.parse().map_err(id)?,
+            provider: self.provider.parse().map_err(id)?,
+            model: Some(self.model).filter(|model| model != ANY_MODEL),
+            account: self.account_id.parse().map_err(id)?,
+            kind: self.kind.parse().map_err(word)?,
+            primary: self.is_primary != 0,
+            label: self.label,
+            identity: Identity { subject: self.subject, email: self.email, login: None },
+            base_url: self.base_url,
+            masked_tail: self.masked_tail,
+            status: self.status.parse().map_err(word)?,
+            status_reason: self.status_reason,
+            expires_at: self.expires_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+impl CandidateRow {
+    /// Opens the secret. The error is about the profile's own row.
+    fn open(self, keyring: &Keyring, tokens: &HashMap<String, TokenRow>) -> Result<Candidate, String> {
+        let profile = self.profile.parse()?;
+        let account = profile.account.as_str();
+        let credential = match self.secret_ref.parse() {
+            Ok(SecretRef::Tokens) => match tokens.get(account).map(|row| row.open(keyring)) {
+                Some(Ok(opened)) => Credential::Tokens(Box::new(opened.stored)),
+                Some(Err(StoreError::Secret(error))) => Credential::Broken(error),
+                Some(Err(error)) => Credential::Corrupt(error.to_string()),
+                None => Credential::Broken(SecretError::Absent),
+            },
+            Ok(SecretRef::Sealed) => match (self.sealed_secret, u64::try_from(self.generation)) {
+                (Some(sealed), Ok(generation)) => {
+                    let cell = Cell { table: "accounts", column: "sealed_secret", row: account, generation };
+                    match secret::open(keyring, cell, &sealed) {
+                        Ok(key) => Credential::Key(key),
+                        Err(error) => Credential::Broken(error),
+                    }
+                }
+                _ => Credential::Broken(SecretError::Absent),
+            },
+            Ok(SecretRef::ConfigDir { .. } | SecretRef::Env { .. } | SecretRef::Command { .. }) => {
+                Credential::Elsewhere
+            }
+            Err(_) => Credential::Corrupt("its secret reference is not valid".to_owned()),
+        };
+        Ok(Candidate { profile, credential })
+    }
+}

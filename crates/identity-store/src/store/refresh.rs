@@ -1,0 +1,436 @@
+//! Refreshing tokens: the queue, the lease, and what becomes of the issuer's answer.
+//!
+//! A lease is a mark in the row, made before the issuer is asked. Whoever holds it asks once. An answer is kept when the
+//! row's generation is still the one that was asked for, even when the lease ran out meanwhile: new tokens are worth more
+//! than the order of things. A failure counts only while the lease is still its own.
+
+use super::tokens::{
+    self, Opened, Plan, TokenRow, fingerprint, next_refresh, row_in, write_set, write_status,
+};
+use super::{Store, Work, links};
+use crate::db::sql;
+use crate::token::{Answer, LEAD, Verdict, verdict};
+use crate::{
+    AccountId, Begun, Completed, Due, Evidence, Failed, Jitter, RefreshFailure, RefreshLease, RefreshReason,
+    RefreshRequest, RefreshState, RefreshWhy, Refreshed, Status, StoreError, StoredTokens, back_off, names,
+};
+
+/// How long the queue leaves a row alone that cannot be read, in milliseconds.
+const QUARANTINE: i64 = 15 * 60 * 1000;
+
+impl Store {
+    /// The accounts whose turn has come at `now`, the longest waiting first, at most `limit`. An account that is being
+    /// refreshed comes up again when its lease is over.
+    pub async fn due_refreshes(&self, now: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            (String, String, Option<String>, Option<String>, i64),
+            &mut tx,
+            "SELECT due.account_id, provider, base_url, client_id, due.next_refresh_at
+             FROM (SELECT account_id, next_refresh_at FROM account_tokens WHERE next_refresh_at <= $1
+                   ORDER BY next_refresh_at, account_id LIMIT $2) AS due
+             JOIN accounts ON accounts.id = due.account_id
+             ORDER BY due.next_refresh_at, due.account_id",
+            now,
+            i64::from(limit),
+        )?;
+        let due = |(id, provider, base_url, client_id, at): (
+            String,
+            String,
+            Option<String>,
+            Option<String>,
+            i64,
+        )| {
+            let authority = tokens::authority(&provider, base_url.as_deref(), client_id.as_deref());
+            match (id.parse(), authority) {
+                (Ok(account), Ok(authority)) => Some(Due { account, authority, at }),
+                // One bad row must not stop the scan; asked for by its id, it is an error.
+                _ => {
+                    tracing::error!(id, "an account whose tokens are due was skipped: its row is corrupt");
+                    None
+                }
+            }
+        };
+        Ok(rows.into_iter().filter_map(due).collect())
+    }
+
+    /// When the next account's turn comes, in unix milliseconds; `None` when none is waiting.
+    pub async fn next_refresh_at(&self) -> Result<Option<i64>, StoreError> {
+        let mut tx = self.read().await?;
+        let (at,) = sql!(
+            one,
+            (Option<i64>,),
+            &mut tx,
+            "SELECT min(next_refresh_at) FROM account_tokens WHERE next_refresh_at IS NOT NULL",
+        )?;
+        Ok(at)
+    }
+
+    /// Asks for the right to refresh an account's tokens. Of all who ask at a time, in this process and in others, one
+    /// gets it; the row then says `refreshing` before the issuer is asked.
+    ///
+    /// A lease that ran out is an attempt that was cut off. It is taken over once; when the second attempt is cut off
+    /// too, nobody can tell whether the refresh token is used up, and only a new login helps.
+    pub async fn begin_refresh(&self, request: RefreshRequest) -> Result<Begun, StoreError> {
+        let holder = names::name("holder", &request.holder)?;
+        if request.lease <= 0 {
+            return Err(StoreError::InvalidName { field: "lease", reason: "it is not positive" });
+        }
+        let (account, now) = (&request.account, request.now);
+        // Most who ask find the tokens good, and need no place among the writers for it.
+        if request.why != RefreshWhy::Due {
+            let opened = tokens::open_in(&mut self.read().await?, self.keyring(), account).await?;
+            if let Verdict::No(answer) = verdict(&opened.stored, opened.flight, request.why, now) {
+                return Ok(begun(answer, opened.stored));
+            }
+        }
+        let mut work = self.write(now).await?;
+        let row =
+            row_in(&mut work.tx, account).await?.ok_or_else(|| StoreError::not_found("tokens", account))?;
+        let Opened { stored, flight, .. } = match row.open(self.keyring()) {
+            Ok(opened) => opened,
+            Err(error) => {
+                postpone(&mut work, account, Some(now + QUARANTINE)).await?;
+                work.commit().await?;
+                return Err(error);
+            }
+        };
+        match verdict(&stored, flight, request.why, now) {
+            Verdict::Take { cut_off } => {
+                let until = now.saturating_add(request.lease);
+                let fence = take(&mut work, account, (&holder, until), cut_off).await?;
+                if cut_off {
+                    work.audit("tokens.takeover", account.as_str()).await?;
+                }
+                work.commit().await?;
+                let stored = Box::new(StoredTokens { state: RefreshState::Refreshing, ..stored });
+                Ok(Begun::Lease(RefreshLease { stored, fence, until }))
+            }
+            Verdict::Lost(reason) => {
+                let tokens = lose(&mut work, stored, reason).await?;
+                work.commit().await?;
+                Ok(Begun::Stuck { reason, tokens: Box::new(tokens) })
+            }
+            Verdict::No(answer) => {
+                // The queue shall not bring it up again before something can be done.
+                let again = match answer {
+                    Answer::Fresh => stored.next_refresh_at,
+                    Answer::Busy(until) | Answer::Waiting(until) => Some(until),
+                    Answer::Stuck(_) => None,
+                };
+                if again != stored.next_refresh_at && stored.next_refresh_at.is_some_and(|at| at <= now) {
+                    postpone(&mut work, account, again).await?;
+                    work.commit().await?;
+                }
+                Ok(begun(answer, stored))
+            }
+        }
+    }
+
+    /// Keeps an issuer's answer: the whole set in one transaction, if the row is still of the generation that was asked
+    /// for. May be called again after an error that is not about the answer itself.
+    ///
+    /// # Errors
+    /// `IdentityMismatch` when the answer names another person; no token is written then, and only a new login helps.
+    pub async fn complete_refresh(
+        &self,
+        refreshed: &Refreshed,
+        jitter: Jitter,
+        now: i64,
+    ) -> Result<Completed, StoreError> {
+        refreshed.received.check()?;
+        let lease = &refreshed.lease;
+        let account = &lease.stored.account;
+        let mut work = self.write(now).await?;
+        let Some(row) = live_row(&mut work, account).await? else { return Ok(Completed::Gone) };
+        let (own, recovered) = (row.lease_fence == lease.fence, row.cut_off > 0);
+        let stored = row.open(self.keyring())?.stored;
+        if stored.generation != lease.stored.generation {
+            return Ok(Completed::Adopted(Box::new(stored)));
+        }
+        let found = refreshed.identity.as_ref();
+        if let Some((expected, found)) = found.and_then(|found| stored.identity.stranger(found)) {
+            if own {
+                lose(&mut work, stored, RefreshReason::IdentityMismatch).await?;
+                work.commit().await?;
+            }
+            return Err(StoreError::IdentityMismatch { expected, found, account: account.clone() });
+        }
+        let troubled = recovered || stored.failures > 0 || stored.state == RefreshState::NeedsReauth;
+        let (generation, stored) = merged(stored, refreshed, jitter, now);
+        let place = (account, generation);
+        let plan = plan(&stored);
+        write_set(&mut work, self.keyring(), place, (&stored.tokens, &stored.endpoint), &plan).await?;
+        let status = (Status::Valid, None, Evidence::Live);
+        let moved = write_status(&mut work, account, status, &stored.tokens).await?;
+        work.audit("tokens.refresh", account.as_str()).await?;
+        links::announce(&mut work, account, moved || troubled).await?;
+        work.commit().await?;
+        Ok(Completed::Committed(Box::new(stored)))
+    }
+
+    /// Writes down that the issuer gave no tokens. A transient failure changes nothing but the time of the next attempt;
+    /// after a permanent one this refresh token is never offered to anybody again.
+    pub async fn fail_refresh(
+        &self,
+        lease: &RefreshLease,
+        failure: RefreshFailure,
+        now: i64,
+    ) -> Result<Failed, StoreError> {
+        let account = &lease.stored.account;
+        let mut work = self.write(now).await?;
+        let Some(row) = live_row(&mut work, account).await? else { return Ok(Failed::Gone) };
+        let (own, recovered) = (row.lease_fence == lease.fence, row.cut_off > 0);
+        let stored = row.open(self.keyring())?.stored;
+        if stored.generation != lease.stored.generation {
+            return Ok(Failed::Adopted(Box::new(stored)));
+        }
+        if !own || stored.state != RefreshState::Refreshing {
+            return Ok(Failed::Superseded);
+        }
+        let failed = match failure {
+            RefreshFailure::Transient { reason, retry_after, jitter } => {
+                let wait = back_off(stored.failures.saturating_add(1), retry_after, jitter);
+                let at = now.saturating_add(wait);
+                Failed::RetryAt { at, tokens: Box::new(wait_until(&mut work, stored, reason, at).await?) }
+            }
+            RefreshFailure::Permanent { reason } => {
+                let reason = if recovered { RefreshReason::CrashedRotation } else { reason };
+                let tokens = Box::new(lose(&mut work, stored, reason).await?);
+                Failed::NeedsReauth { reason, tokens }
+            }
+        };
+        work.commit().await?;
+        Ok(failed)
+    }
+
+    /// Writes down that the provider's service refuses the tokens of this generation although they were just refreshed,
+    /// so that only a new login helps. `false` when the set is another one already.
+    pub async fn refuse_tokens(
+        &self,
+        account: &AccountId,
+        generation: u64,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let mut work = self.write(now).await?;
+        let row = live_row(&mut work, account).await?;
+        let row = row.ok_or_else(|| StoreError::not_found("tokens", account))?;
+        let stored = row.open(self.keyring())?.stored;
+        if stored.generation != generation || stored.state == RefreshState::NeedsReauth {
+            return Ok(false);
+        }
+        lose(&mut work, stored, RefreshReason::Refused).await?;
+        work.commit().await?;
+        Ok(true)
+    }
+
+    /// Gives an account's grant up for good: its tokens are never used or refreshed again, and an answer that is on its
+    /// way is not kept. A login makes the account good again.
+    pub async fn give_up_tokens(&self, account: &AccountId, now: i64) -> Result<(), StoreError> {
+        let mut work = self.write(now).await?;
+        let done = sql!(
+            run,
+            &mut work.tx,
+            "UPDATE account_tokens SET state = $2, state_since = $3, state_reason = $4, lease_holder = NULL,
+                 lease_until = NULL, next_attempt_at = NULL, next_refresh_at = NULL WHERE account_id = $1",
+            account.as_str(),
+            RefreshState::Revoked.as_str(),
+            now,
+            RefreshReason::GivenUp.as_str(),
+        )?;
+        if done == 0 {
+            return Err(StoreError::not_found("tokens", account));
+        }
+        set_status(&mut work, account, Status::NeedsReauth, RefreshReason::GivenUp).await?;
+        work.audit("tokens.give_up", account.as_str()).await?;
+        links::announce(&mut work, account, true).await?;
+        work.commit().await
+    }
+}
+
+/// The answer to a caller who may not ask, or need not.
+fn begun(answer: Answer, stored: StoredTokens) -> Begun {
+    let tokens = Box::new(stored);
+    match answer {
+        Answer::Fresh => Begun::Fresh(tokens),
+        Answer::Busy(until) => Begun::Busy { until, tokens },
+        Answer::Waiting(until) => Begun::Waiting { until, tokens },
+        Answer::Stuck(reason) => Begun::Stuck { reason, tokens },
+    }
+}
+
+/// The row of an account's tokens, unless its grant was given up.
+async fn live_row(work: &mut Work, account: &AccountId) -> Result<Option<TokenRow>, StoreError> {
+    let row = row_in(&mut work.tx, account).await?;
+    Ok(row.filter(|row| row.state != RefreshState::Revoked.as_str()))
+}
+
+/// Marks a row as being refreshed; gives the fence of the lease. The queue brings it up again when the lease is over.
+async fn take(
+    work: &mut Work,
+    account: &AccountId,
+    (holder, until): (&str, i64),
+    cut_off: bool,
+) -> Result<i64, StoreError> {
+    let (fence,) = sql!(
+        one,
+        (i64,),
+        &mut work.tx,
+        "UPDATE account_tokens SET state = $2, state_since = $3, lease_holder = $4, lease_until = $5,
+             lease_fence = lease_fence + 1, cut_off = cut_off + $6, next_refresh_at = $5
+         WHERE account_id = $1 RETURNING lease_fence",
+        account.as_str(),
+        RefreshState::Refreshing.as_str(),
+        work.now,
+        holder,
+        until,
+        i64::from(cut_off),
+    )?;
+    Ok(fence)
+}
+
+/// Moves a row in the queue, or out of it.
+async fn postpone(work: &mut Work, account: &AccountId, until: Option<i64>) -> Result<(), StoreError> {
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE account_tokens SET next_refresh_at = $2 WHERE account_id = $1",
+        account.as_str(),
+        until,
+    )?;
+    Ok(())
+}
+
+/// Writes that only a new login helps, and what its refresh token is remembered by.
+async fn lose(
+    work: &mut Work,
+    stored: StoredTokens,
+    reason: RefreshReason,
+) -> Result<StoredTokens, StoreError> {
+    let account = &stored.account;
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE account_tokens SET state = $2, state_since = $3, state_reason = $4, lease_holder = NULL,
+             lease_until = NULL, failures = failures + 1, next_attempt_at = NULL, next_refresh_at = NULL,
+             dead_refresh = COALESCE($5, dead_refresh) WHERE account_id = $1",
+        account.as_str(),
+        RefreshState::NeedsReauth.as_str(),
+        work.now,
+        reason.as_str(),
+        stored.tokens.refresh.as_ref().map(|token| fingerprint(&token.secret)),
+    )?;
+    set_status(work, account, Status::NeedsReauth, reason).await?;
+    work.audit("tokens.needs_reauth", &format!("{account} {reason}")).await?;
+    links::announce(work, account, true).await?;
+    Ok(StoredTokens {
+        state: RefreshState::NeedsReauth,
+        state_since: work.now,
+        reason: Some(reason),
+        failures: stored.failures.saturating_add(1),
+        next_attempt_at: None,
+        next_refresh_at: None,
+        ..stored
+    })
+}
+
+/// Writes a transient failure.
+async fn wait_until(
+    work: &mut Work,
+    stored: StoredTokens,
+    reason: RefreshReason,
+    at: i64,
+) -> Result<StoredTokens, StoreError> {
+    let account = &stored.account;
+    let failures = stored.failures.saturating_add(1);
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE account_tokens SET state = $2, state_since = $3, state_reason = $4, lease_holder = NULL,
+             lease_until = NULL, failures = $5, next_attempt_at = $6, next_refresh_at = $6 WHERE account_id = $1",
+        account.as_str(),
+        RefreshState::Active.as_str(),
+        work.now,
+        reason.as_str(),
+        i64::from(failures),
+        at,
+    )?;
+    let over = stored.tokens.expiry().is_over(work.now, 0);
+    if over {
+        set_status(work, account, Status::Expired, reason).await?;
+    }
+    work.audit("tokens.refresh_failed", &format!("{account} {reason}")).await?;
+    // The first failure is news, and so is another reason; each further attempt is not.
+    if stored.failures == 0 || stored.reason != Some(reason) {
+        links::announce(work, account, true).await?;
+    }
+    Ok(StoredTokens {
+        state: RefreshState::Active,
+        state_since: work.now,
+        reason: Some(reason),
+        failures,
+        next_attempt_at: Some(at),
+        next_refresh_at: Some(at),
+        ..stored
+    })
+}
+
+/// Writes an account's status and nothing else.
+async fn set_status(
+    work: &mut Work,
+    account: &AccountId,
+    status: Status,
+    reason: RefreshReason,
+) -> Result<(), StoreError> {
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE accounts SET status = $2, status_reason = $3, evidence = $4, checked_at = $5, updated_at = $5
+         WHERE id = $1",
+        account.as_str(),
+        status.as_str(),
+        reason.as_str(),
+        Evidence::Live.as_str(),
+        work.now,
+    )?;
+    Ok(())
+}
+
+/// The set after an answer, and its generation.
+fn merged(stored: StoredTokens, refreshed: &Refreshed, jitter: Jitter, now: i64) -> (i64, StoredTokens) {
+    let before = stored.tokens.expiry().at();
+    let tokens = stored.tokens.refreshed(refreshed.received.clone());
+    let after = tokens.expiry().at();
+    // An issuer that does not renew the token in use would be asked again at once, and for ever.
+    let stalled = before.zip(after).is_some_and(|(before, after)| after <= before)
+        && tokens.expiry().is_over(now, LEAD);
+    let failures = if stalled { stored.failures.saturating_add(1) } else { 0 };
+    let wait = stalled.then(|| now.saturating_add(back_off(failures, None, jitter)));
+    let generation = stored.generation.saturating_add(1);
+    let next_refresh_at = wait.or_else(|| next_refresh(&tokens, jitter));
+    let stored = StoredTokens {
+        tokens,
+        generation,
+        state: RefreshState::Active,
+        state_since: now,
+        reason: stalled.then_some(RefreshReason::NoProgress),
+        failures,
+        next_attempt_at: wait,
+        next_refresh_at,
+        last_refreshed_at: Some(now),
+        ..stored
+    };
+    (i64::try_from(generation).unwrap_or(i64::MAX), stored)
+}
+
+fn plan(stored: &StoredTokens) -> Plan {
+    Plan {
+        state: stored.state,
+        reason: stored.reason,
+        failures: stored.failures,
+        next_attempt_at: stored.next_attempt_at,
+        next_refresh_at: stored.next_refresh_at,
+        last_refreshed_at: stored.last_refreshed_at,
+    }
+}

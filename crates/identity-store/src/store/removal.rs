@@ -1,0 +1,141 @@
+//! Deleting profiles, agents and users: the rows and the secrets that only they had, in one transaction.
+
+use super::{Store, Work, accounts, links, profile_rows};
+use crate::db::sql;
+use crate::{AccountId, AgentId, Change, DeletedProfiles, ProfileId, StoreError, UserId};
+
+/// The accounts that go with the profiles that `$column` = `$1` picks: a user's own, that nothing else points at.
+macro_rules! owned {
+    ($column:literal) => {
+        concat!(
+            "FROM accounts WHERE owner = 'user'
+               AND id IN (SELECT account_id FROM user_profiles WHERE ",
+            $column,
+            " = $1)
+               AND NOT EXISTS (SELECT 1 FROM user_profiles AS other
+                   WHERE other.account_id = accounts.id AND other.",
+            $column,
+            " <> $1)
+               AND NOT EXISTS (SELECT 1 FROM identity_bindings WHERE identity_bindings.account_id = accounts.id)
+               AND NOT EXISTS (SELECT 1 FROM operator_tokens WHERE operator_tokens.account_id = accounts.id)"
+        )
+    };
+}
+
+/// The statements of a deletion.
+struct Deletion {
+    users: &'static str,
+    secrets: &'static str,
+    accounts: &'static str,
+    profiles: &'static str,
+}
+
+macro_rules! deletion {
+    ($column:literal) => {
+        Deletion {
+            users: concat!(
+                "SELECT user_id, count(*) FROM user_profiles WHERE ",
+                $column,
+                " = $1 GROUP BY user_id ORDER BY user_id"
+            ),
+            secrets: concat!(
+                "SELECT (SELECT count(sealed_secret) ",
+                owned!($column),
+                ") + (SELECT count(sealed_access) + count(sealed_refresh) + count(sealed_id) FROM account_tokens
+                   WHERE account_id IN (SELECT id ",
+                owned!($column),
+                "))"
+            ),
+            accounts: concat!("DELETE ", owned!($column), " RETURNING id"),
+            profiles: concat!("DELETE FROM user_profiles WHERE ", $column, " = $1"),
+        }
+    };
+}
+
+impl Store {
+    /// Deletes a profile, and its account and secrets unless something else points at them.
+    pub async fn delete_profile(&self, id: &ProfileId, now: i64) -> Result<DeletedProfiles, StoreError> {
+        let mut work = self.write(now).await?;
+        profile_rows::expect(&mut work.tx, id).await?;
+        let deleted = delete(&mut work, &deletion!("id"), id.as_str()).await?;
+        work.audit("profile.delete", id.as_str()).await?;
+        work.commit().await?;
+        Ok(deleted)
+    }
+
+    /// Deletes every profile of every user for an agent, with their secrets. An agent that is given the same id later has
+    /// none of them.
+    pub async fn delete_agent(&self, agent: &AgentId, now: i64) -> Result<DeletedProfiles, StoreError> {
+        let mut work = self.write(now).await?;
+        let deleted = delete(&mut work, &deletion!("agent_id"), agent.as_str()).await?;
+        work.audit("agent.delete", agent.as_str()).await?;
+        work.commit().await?;
+        Ok(deleted)
+    }
+
+    /// Deletes every profile of a user for every agent, with their secrets, and the logins that are parked for the user.
+    pub async fn delete_user(&self, user: &UserId, now: i64) -> Result<DeletedProfiles, StoreError> {
+        let mut work = self.write(now).await?;
+        let mut deleted = delete(&mut work, &deletion!("user_id"), user.as_str()).await?;
+        let parked = sql!(
+            all,
+            (String, i64),
+            &mut work.tx,
+            "SELECT account_tokens.account_id, CAST(1 + CASE WHEN sealed_refresh IS NULL THEN 0 ELSE 1 END
+                 + CASE WHEN sealed_id IS NULL THEN 0 ELSE 1 END AS BIGINT)
+             FROM pending_logins JOIN account_tokens ON account_tokens.account_id = pending_logins.account_id
+             WHERE user_id = $1 ORDER BY account_tokens.account_id",
+            user.as_str(),
+        )?;
+        for (account, secrets) in parked {
+            let account: AccountId = links::parse("pending_logins", &account)?;
+            accounts::delete_row(&mut work, &account).await?;
+            deleted.secrets += secrets.unsigned_abs();
+            deleted.accounts.push(account);
+        }
+        work.audit("user.delete", user.as_str()).await?;
+        work.commit().await?;
+        Ok(deleted)
+    }
+}
+
+async fn delete(work: &mut Work, deletion: &Deletion, value: &str) -> Result<DeletedProfiles, StoreError> {
+    let users = sql!(all, (String, i64), &mut work.tx, deletion.users, value)?;
+    let (secrets,) = sql!(one, (i64,), &mut work.tx, deletion.secrets, value)?;
+    let gone = sql!(all, (String,), &mut work.tx, deletion.accounts, value)?;
+    // Those whose account went are gone already; these are the ones whose account has other users.
+    sql!(run, &mut work.tx, deletion.profiles, value)?;
+    let mut deleted = DeletedProfiles { secrets: secrets.unsigned_abs(), ..DeletedProfiles::default() };
+    for (user, count) in users {
+        deleted.profiles += count.unsigned_abs();
+        work.changed(Change::Profiles(links::parse("user_profiles", &user)?));
+    }
+    for (account,) in gone {
+        let account: AccountId = links::parse("accounts", &account)?;
+        work.changed(Change::Account(account.clone()));
+        deleted.accounts.push(account);
+    }
+    deleted.accounts.sort_unstable();
+    Ok(deleted)
+}
+
+/// Deletes a user's account that nothing points at any more.
+pub(super) async fn orphan(work: &mut Work, account: &str) -> Result<(), StoreError> {
+    let gone = sql!(
+        all,
+        (String,),
+        &mut work.tx,
+        "DELETE FROM accounts WHERE id = $1 AND owner = 'user'
+           AND NOT EXISTS (SELECT 1 FROM user_profiles WHERE user_profiles.account_id = accounts.id)
+           AND NOT EXISTS (SELECT 1 FROM identity_bindings WHERE identity_bindings.account_id = accounts.id)
+           AND NOT EXISTS (SELECT 1 FROM operator_tokens WHERE operator_tokens.account_id = accounts.id)
+         RETURNING id",
+        account,
+    )?;
+    for (account,) in gone {
+        let account: AccountId = links::parse("accounts", &account)?;
+        work.audit("account.delete", account.as_str()).await?;
+        work.changed(Change::Account(account));
+    }
+    Ok(())
+}

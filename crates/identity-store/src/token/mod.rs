@@ -1,0 +1,24 @@
+//! The tokens that the store holds itself: what an issuer gave, until when it is good, and what may be done with it.
+//!
+//! Pure: no clock, no HTTP, no SQL. [`crate::Store`] keeps what is decided here.
+
+mod authority;
+mod expiry;
+mod jwt;
+mod lease;
+mod login;
+mod schedule;
+mod set;
+mod state;
+
+pub use authority::{Authority, BaseUrl, Endpoint, Identity, InvalidBaseUrl};
+pub use expiry::{Expiry, ExpirySource};
+pub(crate) use lease::{Answer, Flight, Verdict, verdict};
+pub use lease::{
+    Begun, Completed, Due, Failed, RefreshFailure, RefreshLease, RefreshRequest, RefreshWhy, Refreshed,
+};
+pub use login::{Kept, Park, Pending, Unsaved, UnsavedLogin};
+pub use schedule::{Jitter, back_off, lead};
+pub(crate) use schedule::{LEAD, refresh_at};
+pub use set::{Consumer, Received, Token, TokenSet};
+pub use state::{Life, RefreshReason, RefreshState, StoredTokens};

@@ -1,0 +1,95 @@
+//! When to ask for new tokens.
+
+/// The earliest that a refresh comes before the end, in milliseconds.
+pub(crate) const LEAD: i64 = 5 * 60 * 1000;
+
+/// The first wait after a failure, in milliseconds; it doubles.
+const BACK_OFF: i64 = 30 * 1000;
+
+/// The longest wait that doubling comes to, in milliseconds.
+const BACK_OFF_MOST: i64 = 15 * 60 * 1000;
+
+/// The longest wait that an issuer may ask for, in milliseconds: a day.
+const RETRY_AFTER_MOST: i64 = 24 * 60 * 60 * 1000;
+
+/// A share of a wait, drawn by the caller, so that many clients do not ask at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jitter(u32);
+
+impl Jitter {
+    /// No share.
+    pub const NONE: Self = Self(0);
+
+    /// A share between nothing and a tenth, from a random number.
+    pub fn new(random: u32) -> Self {
+        Self(random)
+    }
+
+    /// That share of a span.
+    fn of(self, span: i64) -> i64 {
+        let share = i128::from(span.max(0)) * i128::from(self.0) / i128::from(u32::MAX) / 10;
+        i64::try_from(share).unwrap_or(0)
+    }
+}
+
+/// How long before its end a token is refreshed that lives `lifetime` milliseconds: five minutes, or a quarter of a short
+/// life.
+pub fn lead(lifetime: i64) -> i64 {
+    LEAD.min(lifetime.max(0) / 4)
+}
+
+/// When a token is refreshed that was received at `received_at` and ends at `expires_at`.
+pub(crate) fn refresh_at(received_at: i64, expires_at: i64, jitter: Jitter) -> i64 {
+    let lead = lead(expires_at.saturating_sub(received_at));
+    expires_at.saturating_sub(lead).saturating_sub(jitter.of(lead))
+}
+
+/// How long to wait after the `failures`th failure in a row, in milliseconds: 30 s doubled to 15 minutes, and never less
+/// than the issuer asked for, up to a day.
+pub fn back_off(failures: u32, retry_after: Option<i64>, jitter: Jitter) -> i64 {
+    let doublings = failures.saturating_sub(1).min(16);
+    let wait = (BACK_OFF << doublings).min(BACK_OFF_MOST);
+    let asked = retry_after.unwrap_or(0).clamp(0, RETRY_AFTER_MOST);
+    wait.max(asked) + jitter.of(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60 * 1000;
+
+    #[test]
+    fn leads() {
+        for (lifetime, expected) in
+            [(24 * 60 * MINUTE, 5 * MINUTE), (20 * MINUTE, 5 * MINUTE), (5 * MINUTE, 75_000), (0, 0), (-9, 0)]
+        {
+            assert_eq!(lead(lifetime), expected, "{lifetime}");
+        }
+        let most = Jitter::new(u32::MAX);
+        assert_eq!(refresh_at(0, 60 * MINUTE, Jitter::NONE), 55 * MINUTE);
+        assert_eq!(refresh_at(0, 60 * MINUTE, most), 55 * MINUTE - MINUTE / 2);
+        assert_eq!(refresh_at(0, 5 * MINUTE, most), 225_000 - 7_500);
+        assert_eq!(refresh_at(i64::MIN, i64::MAX, most), i64::MAX - 330_000);
+    }
+
+    /// case 50: an issuer that asks for 120 s is not asked before.
+    #[test]
+    fn back_offs() {
+        for (failures, retry_after, expected) in [
+            (0, None, 30_000),
+            (1, None, 30_000),
+            (2, None, 60_000),
+            (5, None, 480_000),
+            (6, None, 15 * MINUTE),
+            (u32::MAX, None, 15 * MINUTE),
+            (1, Some(120_000), 120_000),
+            (6, Some(120_000), 15 * MINUTE),
+            (1, Some(-1), 30_000),
+            (1, Some(i64::MAX), 24 * 60 * MINUTE),
+        ] {
+            assert_eq!(back_off(failures, retry_after, Jitter::NONE), expected, "{failures} {retry_after:?}");
+        }
+        assert_eq!(back_off(1, None, Jitter::new(u32::MAX)), 33_000);
+    }
+}

@@ -1,0 +1,321 @@
+//! A set of tokens: what a login replaces and a refresh merges.
+
+use secrecy::SecretString;
+
+use super::expiry::Expiry;
+use super::jwt;
+use crate::account::words;
+use crate::{StoreError, names};
+
+/// The shortest life that an ID token's `exp` may leave, in milliseconds.
+const ID_TOKEN_LEAST: i64 = 30 * 1000;
+
+/// The longest life that an ID token may have, in milliseconds.
+const ID_TOKEN_MOST: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// The longest life that is believed of any token, in seconds: ten years.
+const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
+
+words! {
+    /// Which token of a set is used at the provider's service. Its expiry is the one that counts.
+    Consumer, "consumer" {
+        /// The access token.
+        Access = "access",
+        /// The ID token; the access token while there is none.
+        Id = "id",
+    }
+}
+
+/// What an issuer's token endpoint answered.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The access token.
+    pub access: SecretString,
+    /// The refresh token.
+    pub refresh: Option<SecretString>,
+    /// The ID token.
+    pub id: Option<SecretString>,
+    /// The access token's life in seconds.
+    pub expires_in: Option<i64>,
+    /// The refresh token's life in seconds.
+    pub refresh_expires_in: Option<i64>,
+    /// The scopes that were granted, separated by spaces.
+    pub scopes: Option<String>,
+    /// Such as `bearer`.
+    pub token_type: Option<String>,
+    /// When the answer arrived, in unix milliseconds.
+    pub received_at: i64,
+}
+
+impl Received {
+    /// An access token and nothing else.
+    pub fn access_only(access: SecretString, received_at: i64) -> Self {
+        Self {
+            access,
+            refresh: None,
+            id: None,
+            expires_in: None,
+            refresh_expires_in: None,
+            scopes: None,
+            token_type: None,
+            received_at,
+        }
+    }
+
+    /// Refuses what cannot be kept: a secret that is empty, over-long or has control characters.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        names::secret("access_token", &self.access)?;
+        self.refresh.iter().try_for_each(|token| names::secret("refresh_token", token))?;
+        self.id.iter().try_for_each(|token| names::secret("id_token", token))?;
+        names::optional("scopes", self.scopes.as_deref())?;
+        names::optional("token_type", self.token_type.as_deref())?;
+        Ok(())
+    }
+
+    /// When a token ends that was given this life; `None` when the life is none.
+    fn end(&self, seconds: i64) -> Option<Expiry> {
+        let at = self.received_at.checked_add(seconds.checked_mul(1000)?)?;
+        (1..=LONGEST).contains(&seconds).then(|| Expiry::issuer(at, self.received_at))
+    }
+
+    fn access_expiry(&self) -> Expiry {
+        match self.expires_in {
+            Some(seconds) => self.end(seconds).unwrap_or_else(|| Expiry::assumed(self.received_at)),
+            // A token that can be refreshed has an end; one that cannot is good until it is revoked.
+            None if self.refresh.is_some() => Expiry::assumed(self.received_at),
+            None => Expiry::NEVER,
+        }
+    }
+
+    fn refresh_expiry(&self) -> Expiry {
+        self.refresh_expires_in.and_then(|seconds| self.end(seconds)).unwrap_or(Expiry::NEVER)
+    }
+
+    /// An ID token's own end, when it is a plausible one; else that of the access token; else an assumed one.
+    fn id_expiry(&self, id: &SecretString) -> Expiry {
+        let life = |at: i64| at.saturating_sub(self.received_at);
+        if let Some(at) = jwt::exp(id)
+            && life(at) > ID_TOKEN_LEAST
+            && life(at) <= ID_TOKEN_MOST
+        {
+            return Expiry::jwt(at, self.received_at);
+        }
+        let access = self.access_expiry();
+        match access.at() {
+            Some(at) if life(at) <= ID_TOKEN_MOST => access,
+            _ => Expiry::assumed(self.received_at),
+        }
+    }
+}
+
+/// A token and its end.
+#[derive(Debug)]
+pub struct Token {
+    /// The token.
+    pub secret: SecretString,
+    /// Until when it is good.
+    pub expiry: Expiry,
+}
+
+/// The tokens of one account. All of it changes together.
+#[derive(Debug)]
+pub struct TokenSet {
+    /// The access token.
+    pub access: Token,
+    /// The refresh token.
+    pub refresh: Option<Token>,
+    /// The ID token.
+    pub id: Option<Token>,
+    /// Which of them is used.
+    pub consumer: Consumer,
+    /// The scopes that were granted, separated by spaces.
+    pub scopes: Option<String>,
+    /// Such as `bearer`.
+    pub token_type: Option<String>,
+    /// When the newest token arrived, in unix milliseconds.
+    pub received_at: i64,
+}
+
+impl TokenSet {
+    /// The set of a login: exactly what was received, whatever was there before.
+    pub fn login(received: Received, consumer: Consumer) -> Self {
+        let access_expiry = received.access_expiry();
+        let refresh_expiry = received.refresh_expiry();
+        let id_expiry = received.id.as_ref().map(|id| received.id_expiry(id));
+        Self {
+            access: Token { secret: received.access, expiry: access_expiry },
+            refresh: received.refresh.map(|secret| Token { secret, expiry: refresh_expiry }),
+            id: received.id.zip(id_expiry).map(|(secret, expiry)| Token { secret, expiry }),
+            consumer,
+            scopes: received.scopes,
+            token_type: received.token_type,
+            received_at: received.received_at,
+        }
+    }
+
+    /// The set after a refresh: what was received replaces, what was not stays.
+    #[must_use]
+    pub fn refreshed(self, received: Received) -> Self {
+        // The old refresh token is still there, so a life that is not said is not an endless one.
+        let said = received.expires_in.is_some() || received.refresh.is_some() || self.refresh.is_none();
+        let assumed = Expiry::assumed(received.received_at);
+        let mut new = Self::login(received, self.consumer);
+        if !said {
+            new.access.expiry = assumed;
+        }
+        Self {
+            access: new.access,
+            refresh: new.refresh.or(self.refresh),
+            id: new.id.or(self.id),
+            consumer: self.consumer,
+            scopes: new.scopes.or(self.scopes),
+            token_type: new.token_type.or(self.token_type),
+            received_at: new.received_at,
+        }
+    }
+
+    /// The token that is used.
+    pub fn used(&self) -> &Token {
+        match (self.consumer, &self.id) {
+            (Consumer::Id, Some(id)) => id,
+            _ => &self.access,
+        }
+    }
+
+    /// Until when the token that is used is good.
+    pub fn expiry(&self) -> Expiry {
+        self.used().expiry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use secrecy::ExposeSecret as _;
+
+    use super::super::expiry::ExpirySource;
+    use super::*;
+
+    const T: i64 = 1_800_000_000_000;
+    const HOUR: i64 = 60 * 60 * 1000;
+
+    fn received() -> Received {
+        Received::access_only("access".into(), T)
+    }
+
+    fn id_token(exp: i64) -> SecretString {
+        let payload = format!(r#"{{"exp":{}}}"#, exp / 1000);
+        let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload);
+        format!("e30.{payload}.sig").into()
+    }
+
+    fn check(id: Option<SecretString>, expires_in: Option<i64>, expected: Expiry) {
+        let refresh = Some("refresh".into());
+        let set = TokenSet::login(Received { id, expires_in, refresh, ..received() }, Consumer::Id);
+        assert_eq!(set.expiry(), expected);
+    }
+
+    /// case 42 to case 45: the end of the ID token counts, else that of the access token, else an hour.
+    #[test]
+    fn the_end_of_the_token_that_is_used_counts() {
+        let day = Some(24 * 3600);
+        check(Some(id_token(T + HOUR * 3 / 4)), day, Expiry::jwt(T + HOUR * 3 / 4, T));
+        check(None, day, Expiry::issuer(T + 24 * HOUR, T));
+        check(Some("not.a.jwt".into()), day, Expiry::issuer(T + 24 * HOUR, T));
+        check(Some(id_token(T - HOUR)), day, Expiry::issuer(T + 24 * HOUR, T));
+        check(Some(id_token(T + 30_000)), day, Expiry::issuer(T + 24 * HOUR, T));
+        check(Some(id_token(T + 8 * 24 * HOUR)), day, Expiry::issuer(T + 24 * HOUR, T));
+        check(Some(id_token(T + 7 * 24 * HOUR)), day, Expiry::jwt(T + 7 * 24 * HOUR, T));
+        check(Some(id_token(T - HOUR)), Some(8 * 24 * 3600), Expiry::assumed(T));
+        check(Some(id_token(T - HOUR)), None, Expiry::assumed(T));
+        check(None, Some(-5), Expiry::assumed(T));
+        assert_eq!(Expiry::assumed(T).at(), Some(T + HOUR));
+    }
+
+    /// case 42: beside the ID token's, the access token keeps its own end.
+    #[test]
+    fn each_token_has_its_own_end() {
+        let id = Some(id_token(T + HOUR));
+        let refresh = Some("refresh".into());
+        let received =
+            Received { id, refresh, expires_in: Some(7200), refresh_expires_in: Some(86400), ..received() };
+        let set = TokenSet::login(received, Consumer::Access);
+        let ends = (set.access.expiry, set.refresh.unwrap().expiry, set.id.unwrap().expiry);
+        let expected =
+            (Expiry::issuer(T + 2 * HOUR, T), Expiry::issuer(T + 24 * HOUR, T), Expiry::jwt(T + HOUR, T));
+        assert_eq!(ends, expected);
+    }
+
+    /// A missing `expires_in`: an hour with a refresh token, no end without one.
+    #[test]
+    fn an_end_that_is_not_said() {
+        let refresh = Some("refresh".into());
+        let with = TokenSet::login(Received { refresh, ..received() }, Consumer::Access);
+        let without = TokenSet::login(received(), Consumer::Access);
+        assert_eq!((with.expiry(), without.expiry()), (Expiry::assumed(T), Expiry::NEVER));
+        for bad in [0, -1, i64::MIN, i64::MAX, LONGEST + 1] {
+            let set = TokenSet::login(Received { expires_in: Some(bad), ..received() }, Consumer::Access);
+            assert_eq!(set.expiry().source(), ExpirySource::Assumed, "{bad}");
+        }
+    }
+
+    fn texts(set: &TokenSet) -> [Option<&str>; 5] {
+        [
+            Some(set.access.secret.expose_secret()),
+            set.refresh.as_ref().map(|token| token.secret.expose_secret()),
+            set.id.as_ref().map(|token| token.secret.expose_secret()),
+            set.scopes.as_deref(),
+            set.token_type.as_deref(),
+        ]
+    }
+
+    fn old() -> TokenSet {
+        let received = Received {
+            access: "a0".into(),
+            refresh: Some("r0".into()),
+            id: Some("i0".into()),
+            expires_in: Some(3600),
+            refresh_expires_in: Some(86400),
+            scopes: Some("s0".into()),
+            token_type: Some("bearer".into()),
+            received_at: T,
+        };
+        TokenSet::login(received, Consumer::Access)
+    }
+
+    /// case 36: what a refresh does not say stays, what it says replaces.
+    #[test]
+    fn a_refresh_merges() {
+        let bare = Received::access_only("a1".into(), T + HOUR);
+        let set = old().refreshed(bare);
+        assert_eq!(texts(&set), [Some("a1"), Some("r0"), Some("i0"), Some("s0"), Some("bearer")]);
+        assert_eq!(set.expiry(), Expiry::assumed(T + HOUR));
+        assert_eq!(set.refresh.unwrap().expiry, Expiry::issuer(T + 24 * HOUR, T));
+        let full = Received {
+            refresh: Some("r1".into()),
+            id: Some("i1".into()),
+            scopes: Some("s1".into()),
+            token_type: Some("Bearer".into()),
+            expires_in: Some(60),
+            ..Received::access_only("a1".into(), T)
+        };
+        let set = old().refreshed(full);
+        assert_eq!(texts(&set), [Some("a1"), Some("r1"), Some("i1"), Some("s1"), Some("Bearer")]);
+        // A new refresh token whose life is not said does not inherit that of the old one.
+        assert_eq!(set.refresh.unwrap().expiry, Expiry::NEVER);
+    }
+
+    /// case 76: what a login does not say is gone.
+    #[test]
+    fn a_login_replaces() {
+        let set = TokenSet::login(Received::access_only("a1".into(), T), Consumer::Access);
+        assert_eq!(texts(&set), [Some("a1"), None, None, None, None]);
+    }
+
+    /// case 81: nothing of a token is shown.
+    #[test]
+    fn tokens_are_not_shown() {
+        let text = format!("{:?} {:?}", old(), Received::access_only("planted".into(), T));
+        assert!(!["a0", "r0", "i0", "planted"].iter().any(|secret| text.contains(secret)), "{text}");
+    }
+}

@@ -1,0 +1,238 @@
+//! What the cases about tokens have in common.
+
+use identity_store::{
+    AccountId, Authority, Begun, CommitOperator, CommitProfile, Completed, Consumer, Endpoint, Failed,
+    Identity, Jitter, Kept, Life, Park, Profile, ProfileScope, Received, RefreshFailure, RefreshLease,
+    RefreshReason, RefreshRequest, RefreshState, RefreshWhy, SaveProfileKey, Status, Store, StoredTokens,
+    UnsavedLogin,
+};
+use secrecy::ExposeSecret as _;
+
+use crate::harness::{Fixture, NOW, provider};
+
+pub(crate) const MINUTE: i64 = 60 * 1000;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+
+/// What an issuer answers: tokens of that number, good for an hour.
+pub(crate) fn received(number: u32, at: i64) -> Received {
+    Received {
+        access: format!("access-{number}").into(),
+        refresh: Some(format!("refresh-{number}").into()),
+        id: None,
+        expires_in: Some(3600),
+        refresh_expires_in: None,
+        scopes: Some("repo".into()),
+        token_type: Some("bearer".into()),
+        received_at: at,
+    }
+}
+
+/// Forgejo at that host.
+pub(crate) fn authority(host: &str) -> Authority {
+    Authority {
+        provider: provider("forgejo"),
+        base_url: Some(format!("https://{host}").parse().unwrap()),
+        client_id: Some("srvd".into()),
+    }
+}
+
+pub(crate) fn endpoint() -> Endpoint {
+    Endpoint {
+        issuer: Some("https://issuer".into()),
+        token_url: Some("https://issuer/token".into()),
+        auth_method: "none".into(),
+    }
+}
+
+/// A login of that flow.
+pub(crate) fn login(host: &str, flow: &str, received: Received) -> UnsavedLogin {
+    let flow = flow.parse().unwrap();
+    UnsavedLogin::new(authority(host), endpoint(), flow, received, Consumer::Access).unwrap()
+}
+
+pub(crate) fn person(subject: &str) -> Identity {
+    Identity {
+        subject: Some(subject.into()),
+        email: Some(format!("{subject}@x")),
+        login: Some(format!("login-{subject}")),
+    }
+}
+
+pub(crate) fn operator(subject: &str, activate: bool) -> CommitOperator {
+    CommitOperator { identity: person(subject), activate, jitter: Jitter::NONE, now: NOW }
+}
+
+pub(crate) fn scope(user: &str, agent: &str) -> ProfileScope {
+    ProfileScope { user: user.parse().unwrap(), agent: agent.parse().unwrap(), model: None }
+}
+
+pub(crate) fn of_user(user: &str, agent: &str, identity: Identity) -> CommitProfile {
+    CommitProfile {
+        scope: scope(user, agent),
+        identity,
+        label: None,
+        make_primary: true,
+        jitter: Jitter::NONE,
+        now: NOW,
+    }
+}
+
+pub(crate) fn parked(user: Option<&str>) -> Park {
+    Park {
+        user: user.map(|user| user.parse().unwrap()),
+        hint_email: Some("hint@x".into()),
+        jitter: Jitter::NONE,
+        now: NOW,
+    }
+}
+
+pub(crate) fn key(user: &str, agent: &str, key: &str) -> SaveProfileKey {
+    SaveProfileKey {
+        scope: scope(user, agent),
+        provider: provider("openai"),
+        key: key.into(),
+        label: None,
+        email: None,
+        base_url: None,
+        status: Status::Unknown,
+        status_reason: None,
+        evidence: identity_store::Evidence::None,
+        make_primary: true,
+        now: NOW,
+    }
+}
+
+/// Access, refresh and ID token.
+pub(crate) fn texts(stored: &StoredTokens) -> [Option<String>; 3] {
+    let tokens = &stored.tokens;
+    [
+        Some(tokens.access.secret.expose_secret().to_owned()),
+        tokens.refresh.as_ref().map(|token| token.secret.expose_secret().to_owned()),
+        tokens.id.as_ref().map(|token| token.secret.expose_secret().to_owned()),
+    ]
+}
+
+/// The texts of tokens of these numbers.
+pub(crate) fn numbered(access: u32, refresh: u32) -> [Option<String>; 3] {
+    [Some(format!("access-{access}")), Some(format!("refresh-{refresh}")), None]
+}
+
+impl Fixture {
+    /// A forge login of the operator.
+    pub(crate) async fn operator(&self, host: &str, subject: &str, tokens: Received) -> AccountId {
+        let login = login(host, "flow", tokens);
+        self.store.commit_operator(login, operator(subject, false)).await.unwrap().account
+    }
+
+    /// A login of a user for an agent.
+    pub(crate) async fn profile(
+        &self,
+        user: &str,
+        agent: &str,
+        who: Identity,
+        tokens: Received,
+    ) -> (Profile, Kept) {
+        let login = login("git", "flow", tokens);
+        self.store.commit_profile(login, of_user(user, agent, who)).await.unwrap()
+    }
+
+    /// What the tokens are, and where their refresh stands.
+    pub(crate) async fn standing(&self, account: &AccountId) -> Standing {
+        let stored = self.store.tokens(account, NOW).await.unwrap();
+        Standing {
+            texts: texts(&stored),
+            generation: stored.generation,
+            state: stored.state,
+            reason: stored.reason,
+            failures: stored.failures,
+            next_attempt_at: stored.next_attempt_at,
+            next_refresh_at: stored.next_refresh_at,
+        }
+    }
+
+    pub(crate) async fn begin(&self, account: &AccountId, why: RefreshWhy, now: i64) -> Begun {
+        begin(&self.store, account, why, now).await
+    }
+
+    /// The lease that must be had.
+    pub(crate) async fn lease(&self, account: &AccountId, now: i64) -> RefreshLease {
+        match self.begin(account, RefreshWhy::Use { min_ttl: 2 * HOUR }, now).await {
+            Begun::Lease(lease) => lease,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A refresh that brings tokens of that number.
+    pub(crate) async fn refresh(&self, account: &AccountId, number: u32, now: i64) -> StoredTokens {
+        let refreshed = self.lease(account, now).await.answered(received(number, now), None);
+        match self.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap() {
+            Completed::Committed(tokens) => *tokens,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What a row says, but for its times.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) texts: [Option<String>; 3],
+    pub(crate) generation: u64,
+    pub(crate) state: RefreshState,
+    pub(crate) reason: Option<RefreshReason>,
+    pub(crate) failures: u32,
+    pub(crate) next_attempt_at: Option<i64>,
+    pub(crate) next_refresh_at: Option<i64>,
+}
+
+/// Tokens of that number that were received at `at`, untroubled.
+pub(crate) fn good(number: u32, generation: u64, at: i64) -> Standing {
+    Standing {
+        texts: numbered(number, number),
+        generation,
+        state: RefreshState::Active,
+        reason: None,
+        failures: 0,
+        next_attempt_at: None,
+        next_refresh_at: Some(at + 55 * MINUTE),
+    }
+}
+
+pub(crate) async fn begin(store: &Store, account: &AccountId, why: RefreshWhy, now: i64) -> Begun {
+    let request = RefreshRequest { account: account.clone(), holder: "one".into(), why, lease: 30_000, now };
+    store.begin_refresh(request).await.unwrap()
+}
+
+pub(crate) fn transient(reason: RefreshReason, retry_after: Option<i64>) -> RefreshFailure {
+    RefreshFailure::Transient { reason, retry_after, jitter: Jitter::NONE }
+}
+
+pub(crate) fn permanent(reason: RefreshReason) -> RefreshFailure {
+    RefreshFailure::Permanent { reason }
+}
+
+/// The kind of an answer with what it says beside the tokens.
+pub(crate) fn kind(begun: &Begun) -> String {
+    match begun {
+        Begun::Lease(lease) => format!("lease until {}", lease.until() - NOW),
+        Begun::Fresh(_) => "fresh".into(),
+        Begun::Busy { until, .. } => format!("busy until {}", until - NOW),
+        Begun::Waiting { until, .. } => format!("waiting until {}", until - NOW),
+        Begun::Stuck { reason, .. } => format!("stuck: {reason}"),
+    }
+}
+
+/// The kind of what became of a failure.
+pub(crate) fn outcome(failed: &Failed) -> String {
+    match failed {
+        Failed::Adopted(tokens) => format!("adopted {}", tokens.generation),
+        Failed::RetryAt { at, .. } => format!("retry at {}", at - NOW),
+        Failed::NeedsReauth { reason, .. } => format!("needs_reauth: {reason}"),
+        Failed::Superseded => "superseded".into(),
+        Failed::Gone => "gone".into(),
+    }
+}
+
+/// What tokens are good for at `now`.
+pub(crate) async fn life(f: &Fixture, account: &AccountId, now: i64) -> Life {
+    f.store.tokens(account, now).await.unwrap().life(now, 0)
+}

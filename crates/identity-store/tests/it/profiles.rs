@@ -1,0 +1,430 @@
+//! Profiles: whose they are, what replaces them and what goes with them. Numbered as the acceptance cases.
+
+use identity_store::{
+    AccountKind, Candidate, Change, Credential, DeletedProfiles, Identity, Life, Profile, ProfileFilter,
+    ProfileId, ProfileScope, Received, SaveProfileKey, Status,
+};
+use tokio::task::JoinSet;
+
+use crate::grants::{HOUR, good, key, numbered, of_user, parked, person, received, scope, texts};
+use crate::harness::{Fixture, NOW, keyring, on_both, provider, refusal};
+
+on_both![
+    a_key_is_sealed,
+    tokens_are_sealed,
+    a_second_key_replaces_the_first,
+    a_second_login_replaces_the_first,
+    users_see_their_own,
+    a_profile_goes_with_its_secrets,
+    an_agent_goes_with_everybodys_profiles,
+    a_user_goes_with_everything,
+    ids_are_never_taken_apart,
+    writers_lose_nothing,
+    a_corrupt_row_is_reported_and_kept,
+    a_box_opens_in_its_place_only,
+    accounts_of_one_scope_stand_beside_each_other,
+    one_grant_has_one_place,
+    order_is_what_it_is_put_into,
+    a_broken_secret_hides_no_other,
+    a_planted_secret_is_nowhere,
+];
+
+async fn list(f: &Fixture) -> Vec<Profile> {
+    let list = f.store.profiles(ProfileFilter::default()).await.unwrap();
+    assert_eq!(list.corrupt, []);
+    list.profiles
+}
+
+async fn candidates(f: &Fixture, user: &str, agent: &str) -> Vec<Candidate> {
+    f.store.candidates(&user.parse().unwrap(), &agent.parse().unwrap(), None).await.unwrap()
+}
+
+/// The secrets that a user has for an agent, in order.
+async fn secrets(f: &Fixture, user: &str, agent: &str) -> Vec<String> {
+    let found = candidates(f, user, agent).await;
+    found.iter().map(|candidate| candidate.secret().unwrap_or("none").to_owned()).collect()
+}
+
+/// How many rows hold something.
+async fn rows(f: &Fixture) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for (count, table) in counts.iter_mut().zip(["user_profiles", "accounts", "account_tokens"]) {
+        *count = f.place.texts(&format!("SELECT 'x' FROM {table}")).await.len();
+    }
+    counts
+}
+
+/// case 1: the key is sealed, and opens.
+async fn a_key_is_sealed(f: Fixture) {
+    let save = SaveProfileKey {
+        label: Some("Mine".into()),
+        base_url: Some("https://API.example/v1/".into()),
+        ..key("slack:U1", "a1", "sk-0123456789abcdef")
+    };
+    let profile = f.store.save_profile_key(save).await.unwrap();
+    let expected = Profile {
+        id: profile.id.clone(),
+        user: "slack:U1".parse().unwrap(),
+        agent: "a1".parse().unwrap(),
+        provider: provider("openai"),
+        model: None,
+        account: profile.account.clone(),
+        kind: AccountKind::ApiKey,
+        primary: true,
+        label: Some("Mine".into()),
+        identity: Identity::default(),
+        base_url: Some("https://api.example/v1".into()),
+        masked_tail: Some("cdef".into()),
+        status: Status::Unknown,
+        status_reason: None,
+        expires_at: None,
+        created_at: NOW,
+        updated_at: NOW,
+    };
+    assert_eq!(profile, expected);
+    assert_eq!(
+        (f.store.profile(&profile.id).await.unwrap(), list(&f).await),
+        (expected, vec![profile.clone()])
+    );
+    assert_eq!(secrets(&f, "slack:U1", "a1").await, ["sk-0123456789abcdef"]);
+    let user = "slack:U1".parse().unwrap();
+    assert_eq!(f.heard(), [Change::Profiles(user), Change::Account(profile.account)]);
+}
+
+/// case 2: access and refresh token are sealed, and open.
+async fn tokens_are_sealed(f: Fixture) {
+    let (profile, kept) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
+    assert_eq!((&profile.account, kept.created, profile.kind), (&kept.account, true, AccountKind::OAuth));
+    let found = candidates(&f, "u1", "a1").await;
+    let [Candidate { credential: Credential::Tokens(tokens), .. }] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!((texts(tokens), found[0].life(NOW, 0)), (numbered(0, 0), Life::Live));
+    assert_eq!(found[0].life(NOW, HOUR), Life::StaleRefreshable);
+    assert_eq!(f.standing(&kept.account).await, good(0, 1, NOW));
+}
+
+/// case 3: one profile is left, with the new key; the old box is gone, the time of making stays.
+async fn a_second_key_replaces_the_first(f: Fixture) {
+    let first = f.store.save_profile_key(key("u1", "a1", "sk-old")).await.unwrap();
+    let later = SaveProfileKey { now: NOW + 5, label: Some("new".into()), ..key("u1", "a1", "sk-new") };
+    let second = f.store.save_profile_key(later).await.unwrap();
+    let expected = Profile { label: Some("new".into()), updated_at: NOW + 5, ..first };
+    assert_eq!((second, list(&f).await), (expected.clone(), vec![expected.clone()]));
+    assert_eq!((secrets(&f, "u1", "a1").await, rows(&f).await), (vec!["sk-new".to_owned()], [1, 1, 0]));
+    // Another model, another address and another person are other scopes.
+    let model = ProfileScope { model: Some("m".into()), ..scope("u1", "a1") };
+    f.store.save_profile_key(SaveProfileKey { scope: model, ..key("u1", "a1", "sk-m") }).await.unwrap();
+    let base_url = Some("https://other".into());
+    f.store.save_profile_key(SaveProfileKey { base_url, ..key("u1", "a1", "sk-o") }).await.unwrap();
+    let email = Some("a@x".into());
+    f.store.save_profile_key(SaveProfileKey { email, ..key("u1", "a1", "sk-a") }).await.unwrap();
+    assert_eq!(secrets(&f, "u1", "a1").await, ["sk-a", "sk-o", "sk-m", "sk-new"]);
+}
+
+/// case 3: a login that takes the place of another one leaves nothing of it, whatever its form.
+async fn a_second_login_replaces_the_first(f: Fixture) {
+    let nobody = Identity::default;
+    let (first, _) = f.profile("u1", "a1", nobody(), received(0, NOW)).await;
+    let (second, kept) = f.profile("u1", "a1", nobody(), received(1, NOW)).await;
+    assert_eq!((&second, kept.created), (&first, false));
+    assert_eq!((f.standing(&first.account).await, rows(&f).await), (good(1, 2, NOW), [1, 1, 1]));
+    // A key of the same scope takes the login's place: its account goes with all its tokens.
+    let base_url = Some("https://git".into());
+    let save = SaveProfileKey { provider: provider("forgejo"), base_url, ..key("u1", "a1", "sk-1") };
+    f.heard();
+    let third = f.store.save_profile_key(save).await.unwrap();
+    assert_eq!((&third.id, third.created_at), (&first.id, NOW));
+    assert_eq!((secrets(&f, "u1", "a1").await, rows(&f).await), (vec!["sk-1".to_owned()], [1, 1, 0]));
+    let user = "u1".parse().unwrap();
+    let expected =
+        [Change::Profiles(user), Change::Account(first.account), Change::Account(third.account.clone())];
+    assert_eq!(f.heard(), expected);
+    // And the reverse.
+    let (fourth, kept) = f.profile("u1", "a1", nobody(), received(2, NOW)).await;
+    assert_eq!((&fourth.id, kept.created, rows(&f).await), (&first.id, true, [1, 1, 1]));
+}
+
+/// case 4: each user has an own list, and who brought nothing an empty one.
+async fn users_see_their_own(f: Fixture) {
+    f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
+    f.store.save_profile_key(key("u2", "a1", "sk-2")).await.unwrap();
+    f.profile("u2", "a2", person("1"), received(0, NOW)).await;
+    for (user, agent, expected) in [
+        ("u1", "a1", vec!["sk-1"]),
+        ("u2", "a1", vec!["sk-2"]),
+        ("u2", "a2", vec!["access-0"]),
+        ("u1", "a2", vec![]),
+        ("u3", "a1", vec![]),
+    ] {
+        assert_eq!(secrets(&f, user, agent).await, expected, "{user} {agent}");
+    }
+    let filtered = async |user: Option<&str>, agent: Option<&str>| {
+        let filter = ProfileFilter {
+            user: user.map(|user| user.parse().unwrap()),
+            agent: agent.map(|agent| agent.parse().unwrap()),
+        };
+        let list = f.store.profiles(filter).await.unwrap().profiles;
+        list.iter().map(|profile| format!("{}/{}", profile.user, profile.agent)).collect::<Vec<_>>()
+    };
+    assert_eq!(filtered(None, None).await, ["u1/a1", "u2/a1", "u2/a2"]);
+    assert_eq!(filtered(Some("u2"), None).await, ["u2/a1", "u2/a2"]);
+    assert_eq!(filtered(None, Some("a1")).await, ["u1/a1", "u2/a1"]);
+    assert_eq!(filtered(Some("u2"), Some("a1")).await, ["u2/a1"]);
+    let openai = provider("openai");
+    let of = f.store.candidates(&"u2".parse().unwrap(), &"a2".parse().unwrap(), Some(&openai)).await.unwrap();
+    assert!(of.is_empty());
+}
+
+/// case 5: the row and the secrets go, and are counted.
+async fn a_profile_goes_with_its_secrets(f: Fixture) {
+    let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
+    let (login, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
+    f.heard();
+    let deleted = f.store.delete_profile(&login.id, NOW).await.unwrap();
+    let expected = DeletedProfiles { profiles: 1, accounts: vec![login.account.clone()], secrets: 2 };
+    assert_eq!(deleted, expected);
+    assert_eq!(f.heard(), [Change::Profiles("u1".parse().unwrap()), Change::Account(login.account)]);
+    assert_eq!(rows(&f).await, [1, 1, 0]);
+    let deleted = f.store.delete_profile(&key.id, NOW).await.unwrap();
+    assert_eq!(deleted, DeletedProfiles { profiles: 1, accounts: vec![key.account], secrets: 1 });
+    assert_eq!(rows(&f).await, [0, 0, 0]);
+    let gone = f.store.delete_profile(&key.id, NOW).await;
+    assert_eq!(refusal(gone), ("not found", format!("no profile {}", key.id)));
+}
+
+/// case 6: every user's profiles for the agent go; an agent of the same id has none of them.
+async fn an_agent_goes_with_everybodys_profiles(f: Fixture) {
+    f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
+    f.profile("u2", "a1", person("1"), received(0, NOW)).await;
+    let (shared, _) = f.profile("u3", "a1", person("3"), received(0, NOW)).await;
+    let (other, _) = f.profile("u3", "a2", person("3"), received(1, NOW)).await;
+    assert_eq!(shared.account, other.account);
+    f.heard();
+    let deleted = f.store.delete_agent(&"a1".parse().unwrap(), NOW).await.unwrap();
+    assert_eq!((deleted.profiles, deleted.accounts.len(), deleted.secrets), (3, 2, 3));
+    let mut expected: Vec<_> = ["u1", "u2", "u3"].map(|user| Change::Profiles(user.parse().unwrap())).into();
+    let heard = f.heard();
+    assert_eq!(heard[..3], expected[..]);
+    expected.extend(heard[3..].iter().cloned());
+    assert_eq!((heard.len(), rows(&f).await), (5, [1, 1, 1]));
+    for user in ["u1", "u2", "u3"] {
+        assert_eq!(secrets(&f, user, "a1").await, Vec::<String>::new());
+    }
+    // What another agent has too stays.
+    assert_eq!(secrets(&f, "u3", "a2").await, ["access-1"]);
+    assert_eq!(f.store.delete_agent(&"a1".parse().unwrap(), NOW).await.unwrap(), DeletedProfiles::default());
+}
+
+/// case 6: a user goes with every profile and every parked login.
+async fn a_user_goes_with_everything(f: Fixture) {
+    f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
+    f.profile("u1", "a1", person("1"), received(0, NOW)).await;
+    f.profile("u1", "a2", person("1"), received(1, NOW)).await;
+    f.store.save_profile_key(key("u2", "a1", "sk-2")).await.unwrap();
+    let pending = crate::grants::login("git", "p", received(2, NOW));
+    f.store.park(pending, parked(Some("u1"))).await.unwrap();
+    let operators = crate::grants::login("git", "o", received(3, NOW));
+    f.store.park(operators, parked(None)).await.unwrap();
+    let deleted = f.store.delete_user(&"u1".parse().unwrap(), NOW).await.unwrap();
+    assert_eq!((deleted.profiles, deleted.accounts.len(), deleted.secrets), (3, 3, 5));
+    assert_eq!((rows(&f).await, secrets(&f, "u2", "a1").await), ([1, 2, 1], vec!["sk-2".to_owned()]));
+}
+
+/// case 7: what other programs write into ids reaches nobody else.
+async fn ids_are_never_taken_apart(f: Fixture) {
+    let users = ["a", "a:b", "a/b", "%", "a%", "_", "a\\", "A", " a"];
+    for user in users {
+        for agent in users {
+            f.store.save_profile_key(key(user, agent, &format!("sk-{user}|{agent}"))).await.unwrap();
+        }
+    }
+    for user in users {
+        for agent in users {
+            assert_eq!(secrets(&f, user, agent).await, [format!("sk-{user}|{agent}")]);
+        }
+    }
+    for agent in ["%", "_", "a"] {
+        assert_eq!(f.store.delete_agent(&agent.parse().unwrap(), NOW).await.unwrap().profiles, 9, "{agent}");
+    }
+    assert_eq!(f.store.delete_user(&"a%".parse().unwrap(), NOW).await.unwrap().profiles, 6);
+    assert_eq!(rows(&f).await, [48, 48, 0]);
+}
+
+/// case 10: writers at the same time, in two processes, lose nothing and leave one profile a scope.
+async fn writers_lose_nothing(f: Fixture) {
+    let other = f.place.open(keyring("one")).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for writer in 0..25 {
+        let store = if writer % 2 == 0 { f.store.clone() } else { other.clone() };
+        tasks.spawn(async move {
+            let save = key("u1", &format!("a{}", writer % 5), &format!("sk-{}", writer % 5));
+            store.save_profile_key(save).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    for agent in 0..5 {
+        assert_eq!(secrets(&f, "u1", &format!("a{agent}")).await, [format!("sk-{agent}")]);
+    }
+    assert_eq!(rows(&f).await, [5, 5, 0]);
+    other.close().await;
+}
+
+/// case 11: a row that cannot be read is reported, hides no other, and the next write leaves it as it is.
+async fn a_corrupt_row_is_reported_and_kept(f: Fixture) {
+    let bad = f.store.save_profile_key(key("u1", "a1", "sk-bad")).await.unwrap();
+    let email = Some("a@x".into());
+    f.store.save_profile_key(SaveProfileKey { email, ..key("u1", "a1", "sk-good") }).await.unwrap();
+    f.place.execute(&format!("UPDATE accounts SET status = 'odd' WHERE id = '{}'", bad.account)).await;
+    let list = f.store.profiles(ProfileFilter::default()).await.unwrap();
+    assert_eq!(list.profiles.len(), 1);
+    let corrupt: Vec<_> = list.corrupt.iter().map(|row| (row.id.as_str(), row.reason.as_str())).collect();
+    assert_eq!(corrupt, [(bad.id.as_str(), "unknown status")]);
+    assert_eq!(refusal(f.store.profile(&bad.id).await).0, "corrupt");
+    assert_eq!(secrets(&f, "u1", "a1").await, ["sk-good"]);
+    f.store.save_profile_key(key("u1", "a2", "sk-2")).await.unwrap();
+    assert_eq!(f.place.texts("SELECT status FROM accounts WHERE status = 'odd'").await, ["odd"]);
+    // Its owner can replace it, or delete it.
+    f.store.save_profile_key(key("u1", "a1", "sk-new")).await.unwrap();
+    assert_eq!(secrets(&f, "u1", "a1").await, ["sk-new", "sk-good"]);
+    f.place.execute(&format!("UPDATE accounts SET status = 'odd' WHERE id = '{}'", bad.account)).await;
+    assert_eq!(f.store.delete_profile(&bad.id, NOW).await.unwrap().profiles, 1);
+}
+
+/// case 12: a box that was copied to another row, or to another column of its own row, does not open.
+async fn a_box_opens_in_its_place_only(f: Fixture) {
+    let (one, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
+    let (two, _) = f.profile("u1", "a1", person("2"), received(1, NOW)).await;
+    let swap = |column: &str, from: &str, source: &str| {
+        format!(
+            "CREATE TABLE old AS SELECT * FROM account_tokens;
+             UPDATE account_tokens SET {column} = (SELECT {from} FROM old WHERE account_id = '{source}')
+             WHERE account_id = '{}';
+             DROP TABLE old",
+            one.account
+        )
+    };
+    f.place.execute(&swap("sealed_access", "sealed_access", two.account.as_str())).await;
+    let broken = refusal(f.store.tokens(&one.account, NOW).await);
+    assert_eq!(broken, ("secret", "the secret was sealed for another place".to_owned()));
+    // A login makes it good again.
+    f.profile("u1", "a1", person("1"), received(2, NOW)).await;
+    f.place.execute(&swap("sealed_refresh", "sealed_access", one.account.as_str())).await;
+    let stored = f.store.tokens(&one.account, NOW).await.unwrap();
+    assert_eq!((texts(&stored)[1].as_deref(), stored.unreadable), (None, true));
+    assert_eq!((stored.life(NOW, 0), stored.life(NOW + HOUR, 0)), (Life::Live, Life::Dead));
+}
+
+/// Several accounts of one provider stand beside each other, and one of them is the primary.
+async fn accounts_of_one_scope_stand_beside_each_other(f: Fixture) {
+    f.profile("u1", "a1", person("1"), received(1, NOW)).await;
+    f.profile("u1", "a1", person("2"), received(2, NOW)).await;
+    let last = identity_store::CommitProfile { make_primary: false, ..of_user("u1", "a1", person("3")) };
+    f.store.commit_profile(crate::grants::login("git", "f", received(3, NOW)), last.clone()).await.unwrap();
+    assert_eq!(secrets(&f, "u1", "a1").await, ["access-2", "access-1", "access-3"]);
+    // A login that does not ask for the front leaves the order as it is.
+    let again = identity_store::CommitProfile { make_primary: false, ..of_user("u1", "a1", person("2")) };
+    f.store.commit_profile(crate::grants::login("git", "f", received(4, NOW)), again).await.unwrap();
+    assert_eq!(secrets(&f, "u1", "a1").await, ["access-4", "access-1", "access-3"]);
+    let front = identity_store::CommitProfile { make_primary: true, ..last };
+    f.store.commit_profile(crate::grants::login("git", "f", received(5, NOW)), front).await.unwrap();
+    assert_eq!(secrets(&f, "u1", "a1").await, ["access-5", "access-4", "access-1"]);
+    let primary: Vec<_> = list(&f).await.iter().map(|profile| profile.primary).collect();
+    assert_eq!(primary, [true, false, false]);
+}
+
+/// One user's login of one person at one authority is one grant, wherever it is used.
+async fn one_grant_has_one_place(f: Fixture) {
+    let (one, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
+    let (two, kept) = f.profile("u1", "a2", person("1"), received(2, NOW)).await;
+    assert_eq!((&one.account, kept.created), (&two.account, false));
+    assert_eq!(secrets(&f, "u1", "a1").await, ["access-2"]);
+    // Another user's is another grant, and so is another authority's.
+    let (three, _) = f.profile("u2", "a1", person("1"), received(3, NOW)).await;
+    let elsewhere = crate::grants::login("eu", "f", received(4, NOW));
+    let (four, _) = f.store.commit_profile(elsewhere, of_user("u1", "a1", person("1"))).await.unwrap();
+    assert_eq!(rows(&f).await, [4, 3, 3]);
+    assert!(three.account != one.account && four.account != one.account);
+    // A status is announced to whoever has the account.
+    f.heard();
+    assert!(f.store.refuse_tokens(&one.account, 2, NOW).await.unwrap());
+    assert_eq!(f.heard(), [Change::Profiles("u1".parse().unwrap()), Change::Account(one.account)]);
+}
+
+async fn order_is_what_it_is_put_into(f: Fixture) {
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        ids.push(f.profile("u1", "a1", person(&number.to_string()), received(number, NOW)).await.0.id);
+    }
+    let (user, agent, forge) = ("u1".parse().unwrap(), "a1".parse().unwrap(), provider("forgejo"));
+    f.heard();
+    let order = [ids[1].clone(), ids[2].clone(), ids[0].clone()];
+    f.store.reorder_profiles((&user, &agent, &forge), &order, NOW).await.unwrap();
+    assert_eq!(list(&f).await.into_iter().map(|profile| profile.id).collect::<Vec<_>>(), order);
+    assert_eq!(f.heard(), [Change::Profiles(user.clone())]);
+    let stranger = ProfileId::generate();
+    for bad in [
+        vec![],
+        ids[..2].to_vec(),
+        vec![ids[0].clone(), ids[0].clone(), ids[1].clone()],
+        [ids.clone(), vec![stranger]].concat(),
+    ] {
+        let refused = f.store.reorder_profiles((&user, &agent, &forge), &bad, NOW).await;
+        let expected = "profiles forgejo: the order does not name each of them once";
+        assert_eq!(refusal(refused), ("conflict", expected.to_owned()));
+    }
+    assert_eq!(f.heard(), []);
+}
+
+/// case 21: a secret that does not open is said with its profile, and the others are there.
+async fn a_broken_secret_hides_no_other(f: Fixture) {
+    let (tokens, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
+    f.profile("u1", "a1", person("2"), Received { refresh: None, ..received(2, NOW) }).await;
+    let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
+    f.place.execute(&format!("DELETE FROM account_tokens WHERE account_id = '{}'", tokens.account)).await;
+    f.place.execute(&format!("UPDATE accounts SET sealed_secret = NULL WHERE id = '{}'", key.account)).await;
+    let found = candidates(&f, "u1", "a1").await;
+    let said: Vec<_> = found
+        .iter()
+        .map(|candidate| match &candidate.credential {
+            Credential::Broken(error) => format!("{} {error:?}", candidate.life(NOW, 0)),
+            _ => format!("{} {}", candidate.life(NOW, 0), candidate.secret().unwrap_or("none")),
+        })
+        .collect();
+    assert_eq!(said, ["live access-2", "broken Absent", "broken Absent"]);
+}
+
+/// case 81: a planted secret is in no file, no log of the store, no text.
+async fn a_planted_secret_is_nowhere(f: Fixture) {
+    let planted = |name: &str| format!("planted-{name}-7f3a");
+    let tokens = Received {
+        access: planted("access").into(),
+        refresh: Some(planted("refresh").into()),
+        id: Some(planted("id").into()),
+        ..received(0, NOW)
+    };
+    let login = crate::grants::login("git", "f", tokens);
+    assert!(!format!("{login:?}").contains("planted"));
+    let (profile, kept) = f.store.commit_profile(login, of_user("u1", "a1", person("1"))).await.unwrap();
+    f.store.save_profile_key(key("u1", "a1", &planted("key"))).await.unwrap();
+    let lease = f.lease(&kept.account, NOW).await;
+    let texts = format!("{lease:?} {profile:?} {kept:?} {:?}", candidates(&f, "u1", "a1").await);
+    assert!(!texts.contains("planted"), "{texts}");
+    let failed = crate::grants::permanent(identity_store::RefreshReason::InvalidGrant);
+    f.store.fail_refresh(&lease, failed, NOW).await.unwrap();
+    for table in ["account_tokens", "accounts", "user_profiles", "audit_log", "events"] {
+        let all = match f.place.kind {
+            identity_store::DatabaseKind::Postgres => {
+                f.place.texts(&format!("SELECT row_to_json(t)::text FROM {table} AS t")).await
+            }
+            identity_store::DatabaseKind::Sqlite => Vec::new(),
+        };
+        assert!(!all.join(" ").contains("planted"), "{table}");
+    }
+    if f.place.kind == identity_store::DatabaseKind::Sqlite {
+        for entry in std::fs::read_dir(f.place.directory()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(7).any(|window| window == b"planted"));
+        }
+    }
+}

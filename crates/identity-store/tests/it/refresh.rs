@@ -1,0 +1,410 @@
+//! Refreshing: the queue, the lease, and what becomes of the issuer's answer. Numbered as the acceptance cases.
+
+use std::collections::BTreeSet;
+
+use identity_store::{
+    Begun, Change, Completed, Failed, Identity, Jitter, Life, Received, RefreshReason, RefreshState,
+    RefreshWhy, Status, StoreError,
+};
+use tokio::task::JoinSet;
+
+use crate::grants::{
+    HOUR, MINUTE, Standing, begin, good, kind, life, numbered, outcome, permanent, person, received, texts,
+    transient,
+};
+use crate::harness::{Fixture, NOW, keyring, on_both, refusal};
+
+on_both![
+    far_from_the_end_there_is_no_lease,
+    within_the_lead_there_is_one_refresh,
+    one_lease_of_two_stores,
+    who_comes_later_adopts,
+    a_transient_failure_changes_no_token,
+    retry_after_is_obeyed,
+    a_refresh_keeps_what_the_answer_does_not_say,
+    what_cannot_be_refreshed_is_not_asked_for,
+    a_forced_refresh_is_done,
+    a_dead_token_is_never_offered_again,
+    a_late_failure_means_nothing,
+    a_cut_off_refresh_is_tried_once_more,
+    a_late_answer_is_kept,
+    another_persons_tokens_are_not_written,
+    a_grant_that_was_deleted_or_replaced_stays_so,
+    one_bad_row_does_not_stop_the_queue,
+    an_issuer_that_renews_nothing_is_not_asked_for_ever,
+    a_refused_token_needs_a_person,
+    a_grant_that_was_given_up_is_dead,
+    siblings_keep_their_order,
+];
+
+/// case 31: far from the end nobody gets a lease, and nothing is written.
+async fn far_from_the_end_there_is_no_lease(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    f.heard();
+    for why in [RefreshWhy::Due, RefreshWhy::Use { min_ttl: 0 }, RefreshWhy::Use { min_ttl: 59 * MINUTE }] {
+        assert_eq!(kind(&f.begin(&account, why, NOW).await), "fresh");
+    }
+    assert_eq!(f.standing(&account).await, good(0, 1, NOW));
+    assert_eq!(f.store.due_refreshes(NOW, 10).await.unwrap(), []);
+    assert_eq!(f.store.next_refresh_at().await.unwrap(), Some(NOW + 55 * MINUTE));
+    assert_eq!(f.heard(), []);
+}
+
+/// case 32: within the lead there is one lease, one commit, and the next turn.
+async fn within_the_lead_there_is_one_refresh(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    f.heard();
+    let now = NOW + 55 * MINUTE;
+    let due = f.store.due_refreshes(now, 10).await.unwrap();
+    assert_eq!(due.iter().map(|due| &due.account).collect::<Vec<_>>(), [&account]);
+    assert_eq!(due[0].authority, crate::grants::authority("git"));
+    let Begun::Lease(lease) = f.begin(&account, RefreshWhy::Due, now).await else { panic!("no lease") };
+    assert_eq!(texts(lease.stored()), numbered(0, 0));
+    // It comes up again when the lease is over, not before.
+    assert_eq!(f.store.due_refreshes(now, 10).await.unwrap(), []);
+    assert_eq!(kind(&f.begin(&account, RefreshWhy::Due, now).await), "fresh");
+    assert_eq!(f.heard(), []);
+    let refreshed = lease.answered(received(1, now), None);
+    let Completed::Committed(tokens) = f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap()
+    else {
+        panic!("not committed")
+    };
+    assert_eq!((texts(&tokens), tokens.last_refreshed_at), (numbered(1, 1), Some(now)));
+    assert_eq!(f.standing(&account).await, good(1, 2, now));
+    assert_eq!(f.heard(), [Change::Account(account.clone())]);
+    let row = f.store.account(&account).await.unwrap();
+    assert_eq!((row.status, row.expires_at), (Status::Valid, Some(now + HOUR)));
+    // What is kept already is not kept twice: the caller may not know whether its commit came through.
+    let again = f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap();
+    assert!(matches!(again, Completed::Adopted(tokens) if tokens.generation == 2));
+}
+
+/// case 34: of ten who ask in two processes, one gets the lease; the others are told who has it.
+async fn one_lease_of_two_stores(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let other = f.place.open(keyring("one")).await.unwrap();
+    let now = NOW + 2 * HOUR;
+    let mut tasks = JoinSet::new();
+    for number in 0..10 {
+        let store = if number % 2 == 0 { f.store.clone() } else { other.clone() };
+        let account = account.clone();
+        let why = if number % 3 == 0 { RefreshWhy::Due } else { RefreshWhy::Use { min_ttl: 0 } };
+        tasks.spawn(async move { begin(&store, &account, why, now).await });
+    }
+    let answers = tasks.join_all().await;
+    let leases: Vec<_> = answers.iter().filter(|answer| matches!(answer, Begun::Lease(_))).collect();
+    assert_eq!(leases.len(), 1);
+    // Who asked for the queue finds its turn moved; who needs the token learns until when it is worth waiting.
+    let kinds: BTreeSet<_> = answers.iter().map(kind).filter(|kind| !kind.starts_with("lease")).collect();
+    let until = 2 * HOUR + 30_000;
+    assert!(kinds.is_subset(&BTreeSet::from([format!("busy until {until}"), "fresh".into()])), "{kinds:?}");
+    other.close().await;
+}
+
+/// case 33: who waited finds the new token, asks nobody and writes nothing.
+async fn who_comes_later_adopts(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let now = NOW + 2 * HOUR;
+    f.refresh(&account, 1, now).await;
+    f.heard();
+    for why in [RefreshWhy::Due, RefreshWhy::Use { min_ttl: 0 }, RefreshWhy::Forced { generation: 1 }] {
+        let Begun::Fresh(tokens) = f.begin(&account, why, now).await else { panic!("not fresh") };
+        assert_eq!(texts(&tokens), numbered(1, 1));
+    }
+    assert_eq!((f.standing(&account).await, f.heard()), (good(1, 2, now), vec![]));
+}
+
+/// case 35: a failure changes nobody's token; what is good is still served.
+async fn a_transient_failure_changes_no_token(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    f.heard();
+    let lease = f.lease(&account, NOW).await;
+    let failed =
+        f.store.fail_refresh(&lease, transient(RefreshReason::Network, None), NOW + 10).await.unwrap();
+    assert_eq!(outcome(&failed), "retry at 30010");
+    let expected = Standing {
+        reason: Some(RefreshReason::Network),
+        failures: 1,
+        next_attempt_at: Some(NOW + 30_010),
+        next_refresh_at: Some(NOW + 30_010),
+        ..good(0, 1, NOW)
+    };
+    assert_eq!(f.standing(&account).await, expected);
+    assert_eq!(f.heard(), [Change::OperatorTokens, Change::Account(account.clone())]);
+    assert_eq!(f.store.account(&account).await.unwrap().status, Status::Valid);
+    let soon = RefreshWhy::Use { min_ttl: 2 * HOUR };
+    assert_eq!(kind(&f.begin(&account, soon, NOW + 30_009).await), "waiting until 30010");
+    // The same failure again is no news; the wait doubles.
+    let lease = f.lease(&account, NOW + 30_010).await;
+    let failed = f.store.fail_refresh(&lease, transient(RefreshReason::Network, None), NOW + 30_010).await;
+    assert_eq!(outcome(&failed.unwrap()), "retry at 90010");
+    assert_eq!(f.heard(), []);
+    // A failure that is told twice counts once.
+    let failed = f.store.fail_refresh(&lease, transient(RefreshReason::Network, None), NOW + 30_010).await;
+    assert_eq!(outcome(&failed.unwrap()), "superseded");
+    // Recovery is news.
+    f.refresh(&account, 1, NOW + 90_010).await;
+    assert_eq!(f.standing(&account).await, good(1, 2, NOW + 90_010));
+    assert_eq!(f.heard(), [Change::OperatorTokens, Change::Account(account)]);
+}
+
+/// case 50: an issuer that asks for patience gets it.
+async fn retry_after_is_obeyed(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let lease = f.lease(&account, NOW).await;
+    let failure = transient(RefreshReason::RateLimited, Some(120_000));
+    assert_eq!(outcome(&f.store.fail_refresh(&lease, failure, NOW).await.unwrap()), "retry at 120000");
+    assert_eq!(f.store.due_refreshes(NOW + 119_999, 10).await.unwrap(), []);
+    assert_eq!(f.store.due_refreshes(NOW + 120_000, 10).await.unwrap().len(), 1);
+    assert_eq!(life(&f, &account, NOW).await, Life::Live);
+}
+
+/// case 36: what the answer does not say stays as it was.
+async fn a_refresh_keeps_what_the_answer_does_not_say(f: Fixture) {
+    let tokens = Received { id: Some("id-0".into()), ..received(0, NOW) };
+    let account = f.operator("git", "1", tokens).await;
+    let bare = Received { expires_in: Some(3600), ..Received::access_only("access-1".into(), NOW) };
+    let refreshed = f.lease(&account, NOW).await.answered(bare, None);
+    f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await.unwrap();
+    let stored = f.store.tokens(&account, NOW).await.unwrap();
+    let expected = [Some("access-1".into()), Some("refresh-0".into()), Some("id-0".into())];
+    assert_eq!((texts(&stored), stored.tokens.scopes.as_deref()), (expected, Some("repo")));
+}
+
+/// case 37, 39 and 40: no refresh token, no end, no API key: nothing is asked for, and the queue holds none.
+async fn what_cannot_be_refreshed_is_not_asked_for(f: Fixture) {
+    let without = f.operator("git", "1", Received { refresh: None, ..received(0, NOW) }).await;
+    let endless =
+        f.operator("git", "2", Received { refresh: None, expires_in: None, ..received(0, NOW) }).await;
+    let key = f.store.save_profile_key(crate::grants::key("u1", "a1", "sk-1")).await.unwrap().account;
+    let late = NOW + 1000 * HOUR;
+    assert_eq!(f.store.next_refresh_at().await.unwrap(), None);
+    assert_eq!(f.store.due_refreshes(late, 10).await.unwrap(), []);
+    let why = RefreshWhy::Use { min_ttl: 0 };
+    assert_eq!(kind(&f.begin(&without, why, late).await), "stuck: no_refresh_token");
+    assert_eq!(kind(&f.begin(&endless, why, late).await), "fresh");
+    assert_eq!((life(&f, &without, late).await, life(&f, &endless, late).await), (Life::Dead, Life::Live));
+    assert_eq!(refusal(f.store.tokens(&key, NOW).await), ("not found", format!("no tokens {key}")));
+}
+
+/// case 46: a forced refresh is done although the token is good for a while.
+async fn a_forced_refresh_is_done(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let why = RefreshWhy::Forced { generation: 1 };
+    let Begun::Lease(lease) = f.begin(&account, why, NOW + 40 * MINUTE).await else { panic!("no lease") };
+    let refreshed = lease.answered(received(1, NOW + 40 * MINUTE), None);
+    f.store.complete_refresh(&refreshed, Jitter::NONE, NOW + 40 * MINUTE).await.unwrap();
+    // Others who were refused the same token find the new one.
+    assert_eq!(kind(&f.begin(&account, why, NOW + 40 * MINUTE).await), "fresh");
+}
+
+/// case 47 and 49: after one refusal the token is never offered again, by no request and after no login that brings it.
+async fn a_dead_token_is_never_offered_again(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    f.heard();
+    let lease = f.lease(&account, NOW).await;
+    let failed = f.store.fail_refresh(&lease, permanent(RefreshReason::TokenReused), NOW + 1).await.unwrap();
+    assert_eq!(outcome(&failed), "needs_reauth: refresh_token_reused");
+    assert_eq!(f.heard(), [Change::OperatorTokens, Change::Account(account.clone())]);
+    let row = f.store.account(&account).await.unwrap();
+    assert_eq!(
+        (row.status, row.status_reason.as_deref()),
+        (Status::NeedsReauth, Some("refresh_token_reused"))
+    );
+    let other = f.place.open(keyring("one")).await.unwrap();
+    for round in 0..26 {
+        let later = NOW + round * HOUR;
+        assert_eq!(other.due_refreshes(later, 10).await.unwrap(), []);
+        for why in [RefreshWhy::Use { min_ttl: 2 * HOUR }, RefreshWhy::Forced { generation: 1 }] {
+            assert_eq!(kind(&begin(&other, &account, why, later).await), "stuck: refresh_token_reused");
+        }
+    }
+    other.close().await;
+    // What is still good is served until it ends.
+    assert_eq!(life(&f, &account, NOW).await, Life::Live);
+    assert_eq!(life(&f, &account, NOW + HOUR).await, Life::Dead);
+    // The same refresh token stays refused; another one makes the account good.
+    assert_eq!(f.operator("git", "1", received(0, NOW)).await, account);
+    let standing = f.standing(&account).await;
+    assert_eq!((standing.state, standing.next_refresh_at), (RefreshState::NeedsReauth, None));
+    assert_eq!(f.operator("git", "1", received(1, NOW)).await, account);
+    assert_eq!(f.standing(&account).await, good(1, 3, NOW));
+    assert_eq!(f.store.account(&account).await.unwrap().status, Status::Valid);
+}
+
+/// case 48: a refusal of a token that was replaced meanwhile changes nothing; the newer one is adopted.
+async fn a_late_failure_means_nothing(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let lease = f.lease(&account, NOW).await;
+    f.operator("git", "1", received(1, NOW)).await;
+    let failed = f.store.fail_refresh(&lease, permanent(RefreshReason::InvalidGrant), NOW).await.unwrap();
+    assert!(matches!(failed, Failed::Adopted(tokens) if texts(&tokens) == numbered(1, 1)));
+    assert_eq!(f.standing(&account).await, good(1, 2, NOW));
+}
+
+/// case 53: a refresh that was cut off is tried once more, by whoever comes first; after that a person is needed.
+async fn a_cut_off_refresh_is_tried_once_more(f: Fixture) {
+    let [first, second, third] = [
+        f.operator("git", "1", received(0, NOW)).await,
+        f.operator("git", "2", received(0, NOW)).await,
+        f.operator("git", "3", received(0, NOW)).await,
+    ];
+    for account in [&first, &second, &third] {
+        drop(f.lease(account, NOW).await);
+        let busy = f.begin(account, RefreshWhy::Use { min_ttl: 2 * HOUR }, NOW + 29_999).await;
+        assert_eq!(kind(&busy), "busy until 30000");
+    }
+    let after = NOW + 30_000;
+    assert_eq!(f.store.due_refreshes(after, 10).await.unwrap().len(), 3);
+    let [one, two, _] =
+        [f.lease(&first, after).await, f.lease(&second, after).await, f.lease(&third, after).await];
+    // The second attempt succeeds: nothing was lost.
+    let refreshed = one.answered(received(1, after), None);
+    f.store.complete_refresh(&refreshed, Jitter::NONE, after).await.unwrap();
+    assert_eq!(f.standing(&first).await, good(1, 2, after));
+    // The second attempt is refused: the first one used the token up.
+    let failed = f.store.fail_refresh(&two, permanent(RefreshReason::InvalidGrant), after).await.unwrap();
+    assert_eq!(outcome(&failed), "needs_reauth: crashed_rotation");
+    // The second attempt is cut off as well: nobody can tell, and nobody asks again.
+    let last = f.begin(&third, RefreshWhy::Due, after + 30_000).await;
+    assert_eq!(kind(&last), "stuck: crashed_rotation");
+    let standing = f.standing(&third).await;
+    assert_eq!((standing.state, standing.texts), (RefreshState::NeedsReauth, numbered(0, 0)));
+    assert_eq!(f.store.due_refreshes(NOW + 1000 * HOUR, 10).await.unwrap().len(), 1);
+}
+
+/// case 53: tokens that arrive after the lease ran out are worth more than the order of things.
+async fn a_late_answer_is_kept(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let late = f.lease(&account, NOW).await;
+    let second = f.lease(&account, NOW + 30_000).await;
+    let failed = f.store.fail_refresh(&late, permanent(RefreshReason::InvalidGrant), NOW + 30_001).await;
+    assert_eq!(outcome(&failed.unwrap()), "superseded");
+    let refreshed = late.answered(received(1, NOW + 30_001), None);
+    let kept = f.store.complete_refresh(&refreshed, Jitter::NONE, NOW + 30_001).await.unwrap();
+    assert!(matches!(kept, Completed::Committed(_)));
+    let failed = f.store.fail_refresh(&second, permanent(RefreshReason::InvalidGrant), NOW + 30_002).await;
+    assert_eq!(outcome(&failed.unwrap()), "adopted 2");
+    assert_eq!(f.standing(&account).await, good(1, 2, NOW + 30_001));
+}
+
+/// case 54: tokens of another person are not written, and the issuer is not asked again.
+async fn another_persons_tokens_are_not_written(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let refreshed = f.lease(&account, NOW).await.answered(received(1, NOW), Some(person("2")));
+    let found = refusal(f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await);
+    assert_eq!(found, ("identity mismatch", format!("account {account} belongs to 1, the login to 2")));
+    let standing = f.standing(&account).await;
+    assert_eq!(
+        (standing.texts, standing.generation, standing.reason),
+        (numbered(0, 0), 1, Some(RefreshReason::IdentityMismatch))
+    );
+    assert_eq!(kind(&f.begin(&account, RefreshWhy::Due, NOW + HOUR).await), "fresh");
+    // The same person under a new address is the same person.
+    let same = f.operator("git", "3", received(0, NOW)).await;
+    let renamed = Identity { email: Some("new@x".into()), ..person("3") };
+    let refreshed = f.lease(&same, NOW).await.answered(received(1, NOW), Some(renamed));
+    f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await.unwrap();
+    assert_eq!(f.store.account(&same).await.unwrap().email.as_deref(), Some("3@x"));
+}
+
+/// case 55: the answer for a grant that is gone or replaced is discarded.
+async fn a_grant_that_was_deleted_or_replaced_stays_so(f: Fixture) {
+    let [gone, replaced] =
+        [f.operator("git", "1", received(0, NOW)).await, f.operator("git", "2", received(0, NOW)).await];
+    let (late_gone, late_replaced) = (f.lease(&gone, NOW).await, f.lease(&replaced, NOW).await);
+    f.store.delete_operator(&gone, NOW).await.unwrap();
+    f.operator("git", "2", received(5, NOW)).await;
+    f.heard();
+    let answered = late_gone.answered(received(1, NOW), None);
+    assert!(matches!(f.store.complete_refresh(&answered, Jitter::NONE, NOW).await.unwrap(), Completed::Gone));
+    let lease = answered.into_lease();
+    let failed = f.store.fail_refresh(&lease, permanent(RefreshReason::InvalidGrant), NOW).await.unwrap();
+    assert_eq!(outcome(&failed), "gone");
+    let answered = late_replaced.answered(received(1, NOW), None);
+    let done = f.store.complete_refresh(&answered, Jitter::NONE, NOW).await.unwrap();
+    assert!(matches!(done, Completed::Adopted(tokens) if texts(&tokens) == numbered(5, 5)));
+    assert_eq!((f.standing(&replaced).await, f.heard()), (good(5, 2, NOW), vec![]));
+    assert_eq!(f.place.texts("SELECT account_id FROM account_tokens").await, [replaced.as_str()]);
+}
+
+/// case 52: a row that cannot be read is left alone for a while, and the others have their turn.
+async fn one_bad_row_does_not_stop_the_queue(f: Fixture) {
+    let bad = f.operator("git", "1", received(0, NOW - MINUTE)).await;
+    let sound = f.operator("git", "2", received(0, NOW)).await;
+    f.place.execute(&format!("UPDATE account_tokens SET state = 'odd' WHERE account_id = '{bad}'")).await;
+    let now = NOW + HOUR;
+    let due = |list: Vec<identity_store::Due>| list.into_iter().map(|due| due.account).collect::<Vec<_>>();
+    assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), [bad.clone()]);
+    let request = identity_store::RefreshRequest {
+        account: bad.clone(),
+        holder: "one".into(),
+        why: RefreshWhy::Due,
+        lease: 30_000,
+        now,
+    };
+    let found = refusal(f.store.begin_refresh(request).await);
+    assert_eq!(found, ("corrupt", format!("account_tokens {bad} is corrupt: unknown refresh state")));
+    assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), [sound.clone()]);
+    f.refresh(&sound, 1, now).await;
+    assert_eq!(due(f.store.due_refreshes(now + 15 * MINUTE, 10).await.unwrap()), [bad]);
+}
+
+/// An answer whose token in use ends no later than before is kept, and the next attempt waits.
+async fn an_issuer_that_renews_nothing_is_not_asked_for_ever(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let now = NOW + 59 * MINUTE;
+    let stale = Received { expires_in: Some(60), ..received(1, now) };
+    let refreshed = f.lease(&account, now).await.answered(stale, None);
+    f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap();
+    let expected = Standing {
+        reason: Some(RefreshReason::NoProgress),
+        failures: 1,
+        next_attempt_at: Some(now + 30_000),
+        next_refresh_at: Some(now + 30_000),
+        ..good(1, 2, now)
+    };
+    assert_eq!(f.standing(&account).await, expected);
+}
+
+/// case 56: a token that is refused although it was just refreshed needs a person.
+async fn a_refused_token_needs_a_person(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    f.refresh(&account, 1, NOW).await;
+    assert!(!f.store.refuse_tokens(&account, 1, NOW).await.unwrap());
+    assert_eq!(f.standing(&account).await, good(1, 2, NOW));
+    assert!(f.store.refuse_tokens(&account, 2, NOW).await.unwrap());
+    assert_eq!(life(&f, &account, NOW).await, Life::Dead);
+    assert_eq!(f.store.account(&account).await.unwrap().status, Status::NeedsReauth);
+}
+
+/// A grant that was given up is dead, and what was on its way to the issuer is not kept.
+async fn a_grant_that_was_given_up_is_dead(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let late = f.lease(&account, NOW).await.answered(received(1, NOW), None);
+    f.store.give_up_tokens(&account, NOW).await.unwrap();
+    let done = f.store.complete_refresh(&late, Jitter::NONE, NOW).await.unwrap();
+    assert!(matches!(done, Completed::Gone));
+    assert_eq!(life(&f, &account, NOW).await, Life::Dead);
+    assert_eq!(kind(&f.begin(&account, RefreshWhy::Forced { generation: 1 }, NOW).await), "stuck: given_up");
+    let missing = identity_store::AccountId::generate();
+    assert!(matches!(
+        f.store.give_up_tokens(&missing, NOW).await,
+        Err(StoreError::NotFound { what: "tokens", .. })
+    ));
+}
+
+/// case 38: a refresh moves no profile: the primary stays the primary.
+async fn siblings_keep_their_order(f: Fixture) {
+    let (first, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
+    let (second, kept) = f.profile("u1", "a1", person("2"), received(0, NOW)).await;
+    let order = async || {
+        let list = f.store.profiles(identity_store::ProfileFilter::default()).await.unwrap();
+        list.profiles.into_iter().map(|profile| (profile.id, profile.primary)).collect::<Vec<_>>()
+    };
+    let before = order().await;
+    assert_eq!(before, [(second.id, true), (first.id, false)]);
+    f.refresh(&kept.account, 1, NOW).await;
+    f.refresh(&first.account, 1, NOW).await;
+    assert_eq!(order().await, before);
+}
