@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::support::{Daemon, Home, event, files_below};
 
 const DECLARED: &str = "sk-ant-planted-declared-0123456789abcdef";
-const FOREVER: i64 = 4_000_000_000_000;
 
 fn home() -> Home {
     let home = Home::new();
@@ -117,6 +116,7 @@ async fn the_stronger_one_is_used_while_it_lives() {
             other => panic!("{other:?}"),
         })
     };
+    let later = srvd::app::now() + 86_400_000;
     let over = bring(&daemon, "u1", "shared", tokens(1000)).await;
     assert_eq!(over["expiresAt"], 1000);
     let found = best("u1", "shared", json!({})).await.unwrap();
@@ -132,10 +132,10 @@ async fn the_stronger_one_is_used_while_it_lives() {
     assert_eq!((code, &data["refreshable"]), (1008, &json!(false)), "{data}");
     assert_eq!(data["candidates"][0]["reason"], "has expired");
 
-    let live = bring(&daemon, "u1", "alone", tokens(FOREVER)).await;
-    assert_eq!((&live["expiresAt"], &live["kind"]), (&json!(FOREVER), &json!("oauth")));
+    let live = bring(&daemon, "u1", "alone", tokens(later)).await;
+    assert_eq!((&live["expiresAt"], &live["kind"]), (&json!(later), &json!("oauth")));
     let found = best("u1", "alone", json!({"minTtlMs": 3_600_000})).await.unwrap();
-    assert_eq!((&found["profileId"], &found["expiresAt"]), (&live["id"], &json!(FOREVER)));
+    assert_eq!((&found["profileId"], &found["expiresAt"]), (&live["id"], &json!(later)));
 
     // Models: exact, any, none of another one.
     let opus = bring(&daemon, "u2", "alone", json!({"model": "anthropic/opus"})).await;
@@ -155,18 +155,17 @@ async fn the_stronger_one_is_used_while_it_lives() {
     last["makePrimary"] = false.into();
     let bob = bring(&daemon, "u3", "alone", last).await;
     let listed = ids(&daemon, json!({"userId": "u3"})).await;
+    assert_eq!(listed, [&ann["id"], &bob["id"]].map(|id| id.as_str().unwrap()));
     let order = json!({
         "userId": "u3", "agentId": "alone", "providerId": "anthropic-api", "profileIds": [bob["id"], ann["id"]],
     });
-    if listed.len() == 2 {
-        assert_eq!(launched(&daemon, Some("u3"), "alone").await, key("ann"));
-        let reordered = daemon.call("profile.reorder", order.clone()).await;
-        assert_eq!(
-            (&reordered["profiles"][0]["id"], &reordered["profiles"][0]["primary"]),
-            (&bob["id"], &json!(true))
-        );
-        assert_eq!(launched(&daemon, Some("u3"), "alone").await, key("bob"));
-    }
+    assert_eq!(launched(&daemon, Some("u3"), "alone").await, key("ann"));
+    let reordered = daemon.call("profile.reorder", order.clone()).await;
+    assert_eq!(
+        (&reordered["profiles"][0]["id"], &reordered["profiles"][0]["primary"]),
+        (&bob["id"], &json!(true))
+    );
+    assert_eq!(launched(&daemon, Some("u3"), "alone").await, key("bob"));
     let mut wrong = order;
     wrong["profileIds"] = json!([bob["id"]]);
     wrong["profileIds"].as_array_mut().unwrap().push(json!("nobody"));
