@@ -1,6 +1,7 @@
 //! Keeping the tokens of a login: a new account, or the one that the same person had before.
 
-use super::tokens::{self, Plan, next_refresh, row_in, write_set, write_status};
+use super::token_row::{open_in, row_in};
+use super::tokens::{Plan, next_refresh, write_set, write_status};
 use super::{Store, Work, links};
 use crate::db::sql;
 use crate::{
@@ -130,7 +131,7 @@ impl Store {
             account.as_str(),
         )?;
         let (flow,) = flow.ok_or_else(|| StoreError::not_found("pending login", account))?;
-        let stored = tokens::open_in(&mut work.tx, self.keyring(), account).await?.stored;
+        let stored = open_in(&mut work.tx, self.keyring(), account).await?.stored;
         Ok(Parked { stored, flow: links::parse("pending_logins", &flow)? })
     }
 }

@@ -6,6 +6,7 @@ mod bundles;
 mod check;
 mod instances;
 mod keep;
+mod lease;
 mod links;
 mod logins;
 mod operators;
@@ -17,6 +18,7 @@ mod removal;
 mod service;
 mod sessions;
 mod sqlite_file;
+mod token_row;
 mod tokens;
 mod work;
 

@@ -1,7 +1,8 @@
 //! Logins whose person is not known yet.
 
 use super::keep::{Arrival, Holder, base_url, client_id, parked};
-use super::{Store, Work, links, tokens};
+use super::token_row::authority;
+use super::{Store, Work, links};
 use crate::db::sql;
 use crate::{
     AccountId, Authority, Identity, Owner, Park, Pending, StoreError, Unsaved, UnsavedLogin, UserId, names,
@@ -141,7 +142,7 @@ struct PendingRow {
 
 impl PendingRow {
     fn parse(self) -> Result<Pending, StoreError> {
-        let authority = tokens::authority(&self.provider, Some(&self.base_url), Some(&self.client_id))
+        let authority = authority(&self.provider, Some(&self.base_url), Some(&self.client_id))
             .map_err(|reason| StoreError::corrupt("pending_logins", &self.account_id, reason))?;
         Ok(Pending {
             account: links::parse("pending_logins", &self.account_id)?,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Store;
 use super::profiles::ANY_MODEL;
-use super::tokens::{TokenRow, columns as token_columns};
+use super::token_row::{TokenRow, columns as token_columns};
 use crate::db::{Tx, sql};
 use crate::secret::{self, Cell};
 use crate::{

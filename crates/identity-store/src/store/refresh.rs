@@ -1,133 +1,19 @@
-//! Refreshing tokens: the queue, the lease, and what becomes of the issuer's answer.
+//! What becomes of the issuer's answer to a refresh.
 //!
-//! A lease is a mark in the row, made before the issuer is asked. Whoever holds it asks once. An answer is kept when the
-//! row's generation is still the one that was asked for, even when the lease ran out meanwhile: new tokens are worth more
-//! than the order of things. A failure counts only while the lease is still its own.
+//! An answer is kept when the row's generation is still the one that was asked for, even when the lease ran out meanwhile:
+//! new tokens are worth more than the order of things. A failure counts only while the lease is still its own.
 
-use super::tokens::{
-    self, Opened, Plan, TokenRow, fingerprint, next_refresh, row_in, write_set, write_status,
-};
+use super::token_row::{TokenRow, fingerprint, row_in};
+use super::tokens::{Plan, next_refresh, write_set, write_status};
 use super::{Store, Work, links};
 use crate::db::sql;
-use crate::token::{Answer, LEAD, Verdict, verdict};
+use crate::token::LEAD;
 use crate::{
-    AccountId, Begun, Completed, Due, Evidence, Failed, Jitter, RefreshFailure, RefreshLease, RefreshReason,
-    RefreshRequest, RefreshState, RefreshWhy, Refreshed, Status, StoreError, StoredTokens, back_off, names,
+    AccountId, Completed, Evidence, Failed, Jitter, RefreshFailure, RefreshLease, RefreshReason,
+    RefreshState, Refreshed, Status, StoreError, StoredTokens, back_off,
 };
 
-/// How long the queue leaves a row alone that cannot be read, in milliseconds.
-const QUARANTINE: i64 = 15 * 60 * 1000;
-
 impl Store {
-    /// The accounts whose turn has come at `now`, the longest waiting first, at most `limit`. An account that is being
-    /// refreshed comes up again when its lease is over.
-    pub async fn due_refreshes(&self, now: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
-        let mut tx = self.read().await?;
-        let rows = sql!(
-            all,
-            (String, String, Option<String>, Option<String>, i64),
-            &mut tx,
-            "SELECT due.account_id, provider, base_url, client_id, due.next_refresh_at
-             FROM (SELECT account_id, next_refresh_at FROM account_tokens WHERE next_refresh_at <= $1
-                   ORDER BY next_refresh_at, account_id LIMIT $2) AS due
-             JOIN accounts ON accounts.id = due.account_id
-             ORDER BY due.next_refresh_at, due.account_id",
-            now,
-            i64::from(limit),
-        )?;
-        let due = |(id, provider, base_url, client_id, at): (
-            String,
-            String,
-            Option<String>,
-            Option<String>,
-            i64,
-        )| {
-            let authority = tokens::authority(&provider, base_url.as_deref(), client_id.as_deref());
-            match (id.parse(), authority) {
-                (Ok(account), Ok(authority)) => Some(Due { account, authority, at }),
-                // One bad row must not stop the scan; asked for by its id, it is an error.
-                _ => {
-                    tracing::error!(id, "an account whose tokens are due was skipped: its row is corrupt");
-                    None
-                }
-            }
-        };
-        Ok(rows.into_iter().filter_map(due).collect())
-    }
-
-    /// When the next account's turn comes, in unix milliseconds; `None` when none is waiting.
-    pub async fn next_refresh_at(&self) -> Result<Option<i64>, StoreError> {
-        let mut tx = self.read().await?;
-        let (at,) = sql!(
-            one,
-            (Option<i64>,),
-            &mut tx,
-            "SELECT min(next_refresh_at) FROM account_tokens WHERE next_refresh_at IS NOT NULL",
-        )?;
-        Ok(at)
-    }
-
-    /// Asks for the right to refresh an account's tokens. Of all who ask at a time, in this process and in others, one
-    /// gets it; the row then says `refreshing` before the issuer is asked.
-    ///
-    /// A lease that ran out is an attempt that was cut off. It is taken over once; when the second attempt is cut off
-    /// too, nobody can tell whether the refresh token is used up, and only a new login helps.
-    pub async fn begin_refresh(&self, request: RefreshRequest) -> Result<Begun, StoreError> {
-        let holder = names::name("holder", &request.holder)?;
-        if request.lease <= 0 {
-            return Err(StoreError::InvalidName { field: "lease", reason: "it is not positive" });
-        }
-        let (account, now) = (&request.account, request.now);
-        // Most who ask find the tokens good, and need no place among the writers for it.
-        if request.why != RefreshWhy::Due {
-            let opened = tokens::open_in(&mut self.read().await?, self.keyring(), account).await?;
-            if let Verdict::No(answer) = verdict(&opened.stored, opened.flight, request.why, now) {
-                return Ok(begun(answer, opened.stored));
-            }
-        }
-        let mut work = self.write(now).await?;
-        let row =
-            row_in(&mut work.tx, account).await?.ok_or_else(|| StoreError::not_found("tokens", account))?;
-        let Opened { stored, flight, .. } = match row.open(self.keyring()) {
-            Ok(opened) => opened,
-            Err(error) => {
-                postpone(&mut work, account, Some(now + QUARANTINE)).await?;
-                work.commit().await?;
-                return Err(error);
-            }
-        };
-        match verdict(&stored, flight, request.why, now) {
-            Verdict::Take { cut_off } => {
-                let until = now.saturating_add(request.lease);
-                let fence = take(&mut work, account, (&holder, until), cut_off).await?;
-                if cut_off {
-                    work.audit("tokens.takeover", account.as_str()).await?;
-                }
-                work.commit().await?;
-                let stored = Box::new(StoredTokens { state: RefreshState::Refreshing, ..stored });
-                Ok(Begun::Lease(RefreshLease { stored, fence, until }))
-            }
-            Verdict::Lost(reason) => {
-                let tokens = lose(&mut work, stored, reason).await?;
-                work.commit().await?;
-                Ok(Begun::Stuck { reason, tokens: Box::new(tokens) })
-            }
-            Verdict::No(answer) => {
-                // The queue shall not bring it up again before something can be done.
-                let again = match answer {
-                    Answer::Fresh => stored.next_refresh_at,
-                    Answer::Busy(until) | Answer::Waiting(until) => Some(until),
-                    Answer::Stuck(_) => None,
-                };
-                if again != stored.next_refresh_at && stored.next_refresh_at.is_some_and(|at| at <= now) {
-                    postpone(&mut work, account, again).await?;
-                    work.commit().await?;
-                }
-                Ok(begun(answer, stored))
-            }
-        }
-    }
-
     /// Keeps an issuer's answer: the whole set in one transaction, if the row is still of the generation that was asked
     /// for. May be called again after an error that is not about the answer itself.
     ///
@@ -249,61 +135,14 @@ impl Store {
     }
 }
 
-/// The answer to a caller who may not ask, or need not.
-fn begun(answer: Answer, stored: StoredTokens) -> Begun {
-    let tokens = Box::new(stored);
-    match answer {
-        Answer::Fresh => Begun::Fresh(tokens),
-        Answer::Busy(until) => Begun::Busy { until, tokens },
-        Answer::Waiting(until) => Begun::Waiting { until, tokens },
-        Answer::Stuck(reason) => Begun::Stuck { reason, tokens },
-    }
-}
-
 /// The row of an account's tokens, unless its grant was given up.
 async fn live_row(work: &mut Work, account: &AccountId) -> Result<Option<TokenRow>, StoreError> {
     let row = row_in(&mut work.tx, account).await?;
     Ok(row.filter(|row| row.state != RefreshState::Revoked.as_str()))
 }
 
-/// Marks a row as being refreshed; gives the fence of the lease. The queue brings it up again when the lease is over.
-async fn take(
-    work: &mut Work,
-    account: &AccountId,
-    (holder, until): (&str, i64),
-    cut_off: bool,
-) -> Result<i64, StoreError> {
-    let (fence,) = sql!(
-        one,
-        (i64,),
-        &mut work.tx,
-        "UPDATE account_tokens SET state = $2, state_since = $3, lease_holder = $4, lease_until = $5,
-             lease_fence = lease_fence + 1, cut_off = cut_off + $6, next_refresh_at = $5
-         WHERE account_id = $1 RETURNING lease_fence",
-        account.as_str(),
-        RefreshState::Refreshing.as_str(),
-        work.now,
-        holder,
-        until,
-        i64::from(cut_off),
-    )?;
-    Ok(fence)
-}
-
-/// Moves a row in the queue, or out of it.
-async fn postpone(work: &mut Work, account: &AccountId, until: Option<i64>) -> Result<(), StoreError> {
-    sql!(
-        run,
-        &mut work.tx,
-        "UPDATE account_tokens SET next_refresh_at = $2 WHERE account_id = $1",
-        account.as_str(),
-        until,
-    )?;
-    Ok(())
-}
-
 /// Writes that only a new login helps, and what its refresh token is remembered by.
-async fn lose(
+pub(super) async fn lose(
     work: &mut Work,
     stored: StoredTokens,
     reason: RefreshReason,

@@ -211,7 +211,7 @@ mod tests {
 
     fn check(id: Option<SecretString>, expires_in: Option<i64>, expected: Expiry) {
         let refresh = Some("refresh".into());
-        let set = TokenSet::login(Received { id, expires_in, refresh, ..received() }, Consumer::Id);
+        let set = TokenSet::login(Received { refresh, id, expires_in, ..received() }, Consumer::Id);
         assert_eq!(set.expiry(), expected);
     }
 
@@ -238,7 +238,7 @@ mod tests {
         let id = Some(id_token(T + HOUR));
         let refresh = Some("refresh".into());
         let received =
-            Received { id, refresh, expires_in: Some(7200), refresh_expires_in: Some(86400), ..received() };
+            Received { refresh, id, expires_in: Some(7200), refresh_expires_in: Some(86400), ..received() };
         let set = TokenSet::login(received, Consumer::Access);
         let ends = (set.access.expiry, set.refresh.unwrap().expiry, set.id.unwrap().expiry);
         let expected =

@@ -130,3 +130,52 @@ impl StoredTokens {
         if expiry.is_over(now, lead(lifetime)) { Life::Soon } else { Life::Live }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Consumer;
+
+    /// The words are in databases and on the wire; a renamed variant must not change them.
+    #[test]
+    fn words_are_pinned() {
+        fn check<T: std::str::FromStr + ToString + PartialEq>(words: &[(T, &str)]) {
+            for (value, word) in words {
+                assert_eq!(value.to_string(), *word);
+                assert!(word.parse::<T>().is_ok_and(|parsed| parsed == *value), "{word}");
+            }
+        }
+        check(&[
+            (RefreshState::Active, "active"),
+            (RefreshState::Refreshing, "refreshing"),
+            (RefreshState::NeedsReauth, "needs_reauth"),
+            (RefreshState::Revoked, "revoked"),
+        ]);
+        check(&[
+            (RefreshReason::InvalidGrant, "invalid_grant"),
+            (RefreshReason::TokenReused, "refresh_token_reused"),
+            (RefreshReason::TokenExpired, "refresh_token_expired"),
+            (RefreshReason::NoRefreshToken, "no_refresh_token"),
+            (RefreshReason::CrashedRotation, "crashed_rotation"),
+            (RefreshReason::IdentityMismatch, "identity_mismatch"),
+            (RefreshReason::Refused, "refused"),
+            (RefreshReason::GivenUp, "given_up"),
+            (RefreshReason::Unreadable, "unreadable"),
+            (RefreshReason::Network, "network"),
+            (RefreshReason::Timeout, "timeout"),
+            (RefreshReason::RateLimited, "rate_limited"),
+            (RefreshReason::Server, "server_error"),
+            (RefreshReason::Malformed, "malformed_answer"),
+            (RefreshReason::InvalidClient, "invalid_client"),
+            (RefreshReason::NoProgress, "no_progress"),
+        ]);
+        check(&[(Consumer::Access, "access"), (Consumer::Id, "id")]);
+        check(&[
+            (Life::Live, "live"),
+            (Life::Soon, "soon"),
+            (Life::StaleRefreshable, "stale_refreshable"),
+            (Life::Dead, "dead"),
+            (Life::Broken, "broken"),
+        ]);
+    }
+}

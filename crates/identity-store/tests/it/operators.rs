@@ -164,6 +164,11 @@ async fn a_login_replaces_the_whole_set(f: Fixture) {
     assert_eq!((stored.tokens.scopes, stored.tokens.token_type, stored.generation), (None, None, 2));
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.expires_at, row.login_deadline_at, row.scopes), (None, None, None));
+    // Without a refresh token, its end is when only a new login helps.
+    let short = Received { refresh: None, ..received(2, NOW) };
+    f.operator("git", "1", short).await;
+    let row = f.store.account(&account).await.unwrap();
+    assert_eq!((row.expires_at, row.login_deadline_at), (Some(NOW + HOUR), Some(NOW + HOUR)));
 }
 
 /// case 77: a renamed person keeps the row; another person of the same name gets one.
@@ -221,8 +226,10 @@ async fn addresses_have_one_spelling(f: Fixture) {
     assert_eq!(refusal(several), ("conflict", "operator account forgejo: there are several".to_owned()));
 }
 
-/// case 65: what cannot be kept writes nothing and comes back.
+/// case 65 and 66: what cannot be kept writes nothing and comes back; the earlier login still works.
 async fn what_is_missing_is_refused_and_given_back(f: Fixture) {
+    let earlier = f.operator("git", "1", received(9, NOW)).await;
+    f.heard();
     let before = f.state().await;
     let nowhere = UnsavedLogin::new(
         Authority { base_url: None, ..authority("git") },
@@ -256,4 +263,5 @@ async fn what_is_missing_is_refused_and_given_back(f: Fixture) {
     let bad = UnsavedLogin::new(authority("git"), endpoint(), "f".parse().unwrap(), bad, Consumer::Access);
     assert_eq!(bad.unwrap_err().to_string(), "invalid access_token: it has a control character");
     assert_eq!((f.state().await, f.heard()), (before, vec![]));
+    assert_eq!(f.standing(&earlier).await, good(9, 1, NOW));
 }

@@ -81,7 +81,8 @@ async fn only_the_sibling_of_the_same_flow_goes(f: Fixture) {
     expected.sort();
     assert_eq!(left, expected);
     let user = f.store.pending_logins(Some(&"u2".parse().unwrap())).await.unwrap();
-    assert_eq!(user.into_iter().map(|pending| pending.account).collect::<Vec<_>>(), [other_user.clone()]);
+    let user: Vec<_> = user.into_iter().map(|pending| pending.account).collect();
+    assert_eq!(user, std::slice::from_ref(&other_user));
     // A user's parked login becomes a profile.
     let commit = of_user("u2", "a1", person("9"));
     let (profile, _) = f.store.promote_profile(&other_user, commit).await.unwrap();

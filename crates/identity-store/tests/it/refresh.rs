@@ -45,6 +45,15 @@ async fn far_from_the_end_there_is_no_lease(f: Fixture) {
         assert_eq!(kind(&f.begin(&account, why, NOW).await), "fresh");
     }
     assert_eq!(f.standing(&account).await, good(0, 1, NOW));
+    for (after, expected) in [
+        (0, Life::Live),
+        (55 * MINUTE - 1, Life::Live),
+        (55 * MINUTE, Life::Soon),
+        (HOUR - 1, Life::Soon),
+        (HOUR, Life::StaleRefreshable),
+    ] {
+        assert_eq!(life(&f, &account, NOW + after).await, expected, "{after}");
+    }
     assert_eq!(f.store.due_refreshes(NOW, 10).await.unwrap(), []);
     assert_eq!(f.store.next_refresh_at().await.unwrap(), Some(NOW + 55 * MINUTE));
     assert_eq!(f.heard(), []);
@@ -335,7 +344,7 @@ async fn one_bad_row_does_not_stop_the_queue(f: Fixture) {
     f.place.execute(&format!("UPDATE account_tokens SET state = 'odd' WHERE account_id = '{bad}'")).await;
     let now = NOW + HOUR;
     let due = |list: Vec<identity_store::Due>| list.into_iter().map(|due| due.account).collect::<Vec<_>>();
-    assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), [bad.clone()]);
+    assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), std::slice::from_ref(&bad));
     let request = identity_store::RefreshRequest {
         account: bad.clone(),
         holder: "one".into(),
@@ -345,7 +354,7 @@ async fn one_bad_row_does_not_stop_the_queue(f: Fixture) {
     };
     let found = refusal(f.store.begin_refresh(request).await);
     assert_eq!(found, ("corrupt", format!("account_tokens {bad} is corrupt: unknown refresh state")));
-    assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), [sound.clone()]);
+    assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), std::slice::from_ref(&sound));
     f.refresh(&sound, 1, now).await;
     assert_eq!(due(f.store.due_refreshes(now + 15 * MINUTE, 10).await.unwrap()), [bad]);
 }

@@ -1,7 +1,7 @@
 //! What is said of an account, by what was read of it. Pure: the same answers for the same facts.
 
 use auth_spawner::{Credential, Proof};
-use identity_store::{Account, Evidence, Status, StatusReport};
+use identity_store::{Account, Evidence, SecretRef, Status, StatusReport};
 
 use crate::probe::Verdict;
 
@@ -35,6 +35,7 @@ const RAN_OUT: &str = "it has expired";
 /// Judges an account at a moment (unix milliseconds).
 pub fn judge(account: &Account, found: Found, now: i64) -> Judgement {
     match found {
+        Found::Row if account.secret_ref == SecretRef::Tokens => by_tokens(account, now),
         Found::Row => by_row(account, now),
         Found::NoCli => {
             let report = StatusReport { evidence: Evidence::None, ..last_known(account, now) };
@@ -101,6 +102,24 @@ fn by_row(account: &Account, now: i64) -> Judgement {
             Judgement { report: StatusReport { status, reason: None, ..report }, next }
         }
         next => Judgement { report, next },
+    }
+}
+
+/// Tokens that the daemon refreshes itself. Its refresher says what becomes of them; only time is looked at here.
+fn by_tokens(account: &Account, now: i64) -> Judgement {
+    let report = last_known(account, now);
+    let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
+    if matches!(account.status, Status::NeedsReauth | Status::Invalid) {
+        lasting(report)
+    } else if past(account.login_deadline_at) {
+        lasting(needs_reauth(&report, RAN_OUT))
+    } else if past(account.expires_at) {
+        Judgement {
+            next: account.login_deadline_at,
+            report: StatusReport { status: Status::Expired, ..report },
+        }
+    } else {
+        Judgement { next: account.expires_at.or(account.login_deadline_at), report }
     }
 }
 

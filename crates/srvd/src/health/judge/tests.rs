@@ -171,6 +171,32 @@ fn a_row_keeps_what_it_was_told() {
     }
 }
 
+/// Tokens that ran out and can be refreshed need nobody.
+#[test]
+fn tokens_are_expired_until_only_a_login_helps() {
+    for (status, expires, deadline, expected, next) in [
+        (Status::Valid, Some(NOW + 1), Some(NOW + HOUR), Status::Valid, Some(NOW + 1)),
+        (Status::Valid, Some(NOW), Some(NOW + HOUR), Status::Expired, Some(NOW + HOUR)),
+        (Status::Valid, Some(NOW), None, Status::Expired, None),
+        (Status::Valid, Some(NOW), Some(NOW), Status::NeedsReauth, None),
+        (Status::NeedsReauth, Some(NOW + 1), None, Status::NeedsReauth, None),
+        (Status::Valid, None, None, Status::Valid, None),
+    ] {
+        let tokens = Account {
+            secret_ref: SecretRef::Tokens,
+            expires_at: expires,
+            login_deadline_at: deadline,
+            ..account(AccountKind::OAuth, status, Evidence::Live)
+        };
+        let judged = judge(&tokens, Found::Row, NOW);
+        assert_eq!(
+            (judged.report.status, judged.next),
+            (expected, next),
+            "{status} {expires:?} {deadline:?}"
+        );
+    }
+}
+
 #[test]
 fn a_provider_that_cannot_be_asked_takes_nothing_away() {
     let offline = || Verdict::Unknown { reason: "could not ask a.test: Connection refused".into() };
