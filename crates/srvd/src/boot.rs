@@ -20,7 +20,7 @@ pub use lock::Lock;
 use crate::api::events;
 use crate::app::{App, Parts, now};
 use crate::config::Config;
-use crate::declared::{Keeper, Surroundings};
+use crate::declared::{Declared, Keeper, Surroundings};
 use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
 use crate::ephemeral::Ephemeral;
@@ -108,9 +108,7 @@ pub async fn run(
         redactor: redactor.clone(),
         health: examiner.clone(),
     });
-    let around = surroundings(&config, environment, &registry, &broker, &redactor);
-    let ephemeral = around.ephemeral.clone();
-    let (declared, keeper) = Keeper::new(around).await;
+    let (declared, ephemeral, keeper) = agents(&config, environment, &registry, (&broker, &redactor)).await;
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let spawner = Spawner::new(
         SpawnerConfig {
@@ -194,22 +192,24 @@ pub async fn run(
     Ok(())
 }
 
-/// What the declared agents are read with; nothing is lent yet.
-fn surroundings(
+/// What agents are given by files and by clients; nothing is lent yet.
+async fn agents(
     config: &Config,
     environment: &Environment,
     registry: &Registry,
-    broker: &Broker,
-    redactor: &Redactor,
-) -> Surroundings {
-    Surroundings {
+    (broker, redactor): (&Broker, &Redactor),
+) -> (Declared, Ephemeral, Keeper) {
+    let ephemeral = Ephemeral::default();
+    let (declared, keeper) = Keeper::new(Surroundings {
         config_dir: config.config_dir.clone(),
         registry: registry.clone(),
         environment: environment.clone(),
-        ephemeral: Ephemeral::default(),
+        ephemeral: ephemeral.clone(),
         broker: broker.clone(),
         redactor: redactor.clone(),
-    }
+    })
+    .await;
+    (declared, ephemeral, keeper)
 }
 
 /// Takes back what told clients where the daemon is.
