@@ -12,6 +12,8 @@ use rpc_engine::{Broker, Call, Transport};
 
 use crate::audit::Auditor;
 use crate::config::Config;
+use crate::declared::Declared;
+use crate::ephemeral::Ephemeral;
 use crate::error::{ApiError, Kind};
 use crate::health::Examiner;
 use crate::identity_dir::Identities;
@@ -48,6 +50,10 @@ pub struct Parts {
     pub broker: Broker,
     /// What looks at accounts.
     pub health: Examiner,
+    /// What files give to agents.
+    pub declared: Declared,
+    /// What clients lend to agents.
+    pub ephemeral: Ephemeral,
     /// The directories of the identities.
     pub identities: Identities,
     /// Keys that are kept somewhere else.

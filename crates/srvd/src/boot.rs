@@ -24,8 +24,10 @@ use crate::api::events;
 use crate::app::{App, Parts, now};
 use crate::audit::Auditor;
 use crate::config::Config;
+use crate::declared::{Declared, Keeper, Surroundings};
 use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
+use crate::ephemeral::Ephemeral;
 use crate::error::with_causes;
 use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
@@ -118,6 +120,7 @@ pub async fn run(
         redactor: redactor.clone(),
         health: examiner.clone(),
     });
+    let (declared, ephemeral, keeper) = agents(&config, environment, &registry, (&broker, &redactor)).await;
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let spawner = Spawner::new(
         SpawnerConfig {
@@ -148,6 +151,8 @@ pub async fn run(
         logins,
         broker: broker.clone(),
         health: examiner.clone(),
+        declared,
+        ephemeral,
         identities,
         secrets,
         renewals,
@@ -179,7 +184,7 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
-    let background = background(&store, audit_rows, (examiner, inbox), &stop);
+    let background = background(&store, audit_rows, (examiner, inbox), keeper, &stop);
     endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
     endpoint.write(&runtime).map_err(BootError::cannot_create)?;
     tracing::info!(
@@ -222,6 +227,26 @@ fn flows(config: &Config, environment: &Environment, redactor: &Redactor) -> Res
         Box::pin(std::future::ready(Err(error)))
     });
     Ok(Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now }))
+}
+
+/// What agents are given by files and by clients; nothing is lent yet.
+async fn agents(
+    config: &Config,
+    environment: &Environment,
+    registry: &Registry,
+    (broker, redactor): (&Broker, &Redactor),
+) -> (Declared, Ephemeral, Keeper) {
+    let ephemeral = Ephemeral::default();
+    let (declared, keeper) = Keeper::new(Surroundings {
+        config_dir: config.config_dir.clone(),
+        registry: registry.clone(),
+        environment: environment.clone(),
+        ephemeral: ephemeral.clone(),
+        broker: broker.clone(),
+        redactor: redactor.clone(),
+    })
+    .await;
+    (declared, ephemeral, keeper)
 }
 
 /// Takes back what told clients where the daemon is.
@@ -312,12 +337,14 @@ fn background(
     store: &Store,
     audit_rows: u32,
     (examiner, inbox): (Examiner, health::Inbox),
+    keeper: Keeper,
     stop: &CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
     let pruning = tokio::spawn(prune(store.clone(), audit_rows, stop.clone()));
     let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
+    let keeping = tokio::spawn(keeper.run(stop.clone()));
     tokio::spawn(async {
-        for ended in [pruning.await, watching.await] {
+        for ended in [pruning.await, watching.await, keeping.await] {
             if let Err(error) = ended {
                 tracing::error!(%error, "a background task broke off");
             }

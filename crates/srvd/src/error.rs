@@ -7,7 +7,7 @@ use rpc_engine::RpcError;
 use serde_json::{Map, Value};
 
 /// An error that a handler answers with: a kind, words for people, and the data that the kind promises.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ApiError {
     kind: Kind,
     message: String,
@@ -52,6 +52,11 @@ impl ApiError {
     /// The words for people.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What the person can do next, as [`Self::hint`] was told.
+    pub fn next_step(&self) -> Option<String> {
+        self.data.get("hint").and_then(Value::as_str).map(str::to_owned)
     }
 
     /// An id that is not well formed, named by the field it came in.
@@ -145,9 +150,12 @@ kinds! {
     InvalidInput = 1005 "invalid_input" "callback text, API key, name, id: well-formed JSON, unusable value (`data.field`)";
     NoCredential = 1006 "no_credential" "launch: nothing is bound that could be used (`data.candidates` with a reason each)";
     NeedsReauth = 1007 "needs_reauth" "a credential exists and only a person can renew it (`data.providerId`, `data.accountId`)";
+    AllExpired = 1008 "all_expired" "credentials exist and all of them have expired (`data.candidates`; `data.refreshable`, and then `data.retryAt`)";
+    DeclaredImmutable = 1009 "declared_immutable" "the thing is declared in a file (`data.file`, `data.agentId`); edit the file";
     SecretUnavailable = 1011 "secret_unavailable" "a stored secret is missing or does not open (`data.reason`)";
     StoreUnavailable = 1012 "store_unavailable" "the database is down, busy or full; retry later";
     IdentityMismatch = 1013 "identity_mismatch" "a login came back as another person";
+    RefreshFailed = 1014 "refresh_failed" "a refresh was tried and failed for a reason that passes (`data.retryAt`)";
     AmbientDirectory = 1016 "ambient_directory" "a directory that belongs to the user's own CLI was named";
 }
 

@@ -4,15 +4,18 @@
 //! environment. Start reading at [`boot::run`]: it is the daemon in one screen.
 
 pub mod api;
+pub mod api_key;
 pub mod app;
 pub mod audit;
 pub mod boot;
 pub mod bootstrap;
 pub mod cli;
 pub mod config;
+pub mod declared;
 pub mod doctor;
 pub mod endpoint;
 pub mod environment;
+pub mod ephemeral;
 pub mod error;
 pub mod handlers;
 pub mod health;
@@ -31,6 +34,7 @@ pub mod probe;
 pub mod redact;
 pub mod reference;
 pub mod renewal;
+pub mod resolution;
 pub mod routes;
 mod scratch;
 pub mod secrets;

@@ -3,7 +3,10 @@
 use rpc_engine::{ApiInfo, Router};
 
 use crate::app::App;
-use crate::handlers::{account, auth, bundle, daemon, events, instance, key, launch, provider, revoke};
+use crate::handlers::{
+    account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, profile, provider,
+    resolve, revoke,
+};
 
 /// Every method of the wire, bound to its handler.
 pub fn router() -> Router<App> {
@@ -35,6 +38,17 @@ pub fn router() -> Router<App> {
         .on(instance::end)
         .on(launch::resolve)
         .on(launch::ready)
+        .on(resolve::best)
+        .on(profile::upsert)
+        .on(profile::list)
+        .on(profile::delete)
+        .on(profile::reorder)
+        .on(profile::delete_agent)
+        .on(profile::delete_user)
+        .on(declared::list)
+        .on(declared::reload)
+        .on(ephemeral::put)
+        .on(ephemeral::clear)
         .on(events::subscribe)
         .on(events::unsubscribe)
         .on(daemon::info)

@@ -27,6 +27,9 @@ pub fn session_changed(session: &str) -> String {
     format!("authsession:changed:{session}")
 }
 
+/// The declared registry was reloaded, and something in it changed.
+pub const DECLARED_CHANGED: &str = "declaredagents:changed";
+
 /// `userprofiles:changed:<userId>`.
 pub fn profiles_changed(user: &str) -> String {
     format!("userprofiles:changed:{user}")
@@ -44,6 +47,7 @@ pub const TOPICS: &[(&str, &str)] = &[
     ("identitybundles:changed", "a bundle was made, renamed or deleted"),
     ("identityaccounts:changed:<accountId>", "an account was made, changed, deleted, or its status changed"),
     ("authsession:changed:<sessionId>", "a login session moved"),
+    (DECLARED_CHANGED, "what files declare for agents was read again and is not what it was"),
     ("userprofiles:changed:<userId>", "a profile of this user changed"),
     ("operatortokens:changed", "an operator token or the active forge changed"),
 ];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::profile::Degraded;
 use super::{SecretOutput, Status, method};
 
 /// Says which variables to set and to remove, so that an agent runs as this identity and as nobody else.
@@ -18,9 +19,18 @@ pub struct Resolve {
     /// In place of the bundle: the instance whose bundle is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// Only this provider's account; without it all that the bundle binds.
+    /// In place of the bundle: the agent whose credentials are meant, with those of `userId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// With `agentId`: the user whose own credentials come first. Nobody without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// Only this provider's account; without it all that the bundle binds or the agent has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
+    /// With `agentId`: the model. Its prefix names the provider where `providerId` does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// How long a credential that cannot renew itself has to last, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ttl_ms: Option<u32>,
@@ -60,15 +70,18 @@ pub struct Launch {
 pub struct Used {
     /// Canonical provider id.
     pub provider_id: String,
-    /// The account.
+    /// The account; `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` where there is none.
     pub account_id: String,
-    /// What named it: `bundle`.
+    /// What named it: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
     pub source: String,
     /// What is known of its credential now.
     pub status: Status,
-    /// Why a key that is bound was left out.
+    /// Why a key was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The credential in whose place this one is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded_from: Option<Degraded>,
 }
 
 /// One candidate of a launch and why it won or lost.
@@ -78,9 +91,9 @@ pub struct Used {
 pub struct Trace {
     /// Canonical provider id.
     pub provider_id: String,
-    /// The account.
+    /// The account; `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` where there is none.
     pub account_id: String,
-    /// What named it: `bundle`.
+    /// What named it: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
     pub source: String,
     /// Whether the agent gets it.
     pub chosen: bool,
@@ -99,9 +112,18 @@ pub struct Ready {
     /// In place of the bundle: the instance whose bundle is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
+    /// In place of the bundle: the agent whose credentials are meant, with those of `userId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// With `agentId`: the user whose own credentials come first. Nobody without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// Only this provider's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
+    /// With `agentId`: the model. Its prefix names the provider where `providerId` does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// How long a credential that cannot renew itself has to last, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ttl_ms: Option<u32>,

@@ -7,9 +7,12 @@ pub mod account;
 pub mod auth;
 pub mod bundle;
 pub mod daemon;
+pub mod declared;
+pub mod ephemeral;
 pub mod events;
 pub mod instance;
 pub mod launch;
+pub mod profile;
 pub mod provider;
 mod secret;
 

@@ -154,6 +154,7 @@ pub(super) mod tests {
                 source: "bundle".to_owned(),
                 status: Status::Valid,
                 reason: reason.map(str::to_owned),
+                degraded_from: None,
             }],
             trace: None,
         }

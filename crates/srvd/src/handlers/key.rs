@@ -1,19 +1,17 @@
 //! `auth.submitapikey`: an API key becomes an account of a bundle.
 
-use auth_spawner::{KeyService, Provider};
+use auth_spawner::Provider;
 use identity_store::{BundleId, Evidence, KeyPlace, SaveApiKey, Status, Target};
 use rpc_engine::Call;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::convert;
 use crate::api::SecretInput;
 use crate::api::auth::{KeyOutcome, SubmitApiKey};
+use crate::api_key;
 use crate::app::{App, now};
 use crate::error::{ApiError, Kind};
 use crate::probe::{self, Verdict};
-
-/// The longest key that is taken, in bytes.
-const LONGEST_KEY: usize = 8 * 1024;
 
 /// `auth.submitapikey`: validated, sealed, bound and announced; a rejected key is stored nowhere.
 pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
@@ -32,7 +30,8 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
     let submitted =
         submitted(&app, &provider, params.secret_name.as_deref(), params.api_key, params.base_url).await?;
     let service = &service.at(submitted.base_url.as_deref());
-    let key = usable(&submitted.key, service)?;
+    let key = api_key::usable(&submitted.key, service)
+        .map_err(|reason| ApiError::invalid_input("apiKey", reason))?;
 
     let verdict = match &service.probe {
         Some(probe) if params.validate != Some(false) => probe::ask(service, probe, &key).await,
@@ -132,74 +131,9 @@ async fn submitted(
             ));
         }
     };
-    if submitted.key.expose_secret().len() > LONGEST_KEY {
-        return Err(ApiError::invalid_input("apiKey", format!("is longer than {LONGEST_KEY} bytes")));
+    if submitted.key.expose_secret().len() > api_key::LONGEST {
+        return Err(ApiError::invalid_input("apiKey", format!("is longer than {} bytes", api_key::LONGEST)));
     }
     app.redactor.hide(&submitted.key);
     Ok(submitted)
-}
-
-/// The key without the white space around it that a paste brings.
-fn usable(key: &SecretString, service: &KeyService) -> Result<SecretString, ApiError> {
-    let min_length = service.min_length;
-    let text = key.expose_secret().trim();
-    let refused = |reason: String| Err(ApiError::invalid_input("apiKey", reason));
-    if text.is_empty() {
-        refused("is empty".to_owned())
-    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        refused("has characters that no API key has".to_owned())
-    } else if text.len() < min_length {
-        refused(format!("is shorter than the {min_length} characters of this provider's keys"))
-    } else if let Some(prefix) = service.prefix.as_deref().filter(|prefix| !text.starts_with(prefix)) {
-        refused(format!("does not start with {prefix}, as this provider's keys do"))
-    } else if let Some(pair) = service.pair.as_ref().filter(|pair| pair.split(text).is_none()) {
-        let names = pair.vars.join(&format!(" {} ", pair.separator));
-        refused(format!("must be the values of {names} in this order, none of them empty"))
-    } else {
-        Ok(SecretString::from(text))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service(fields: &str) -> KeyService {
-        toml::from_str(&format!("base-url = \"https://a.test\"\n{fields}")).unwrap()
-    }
-
-    #[test]
-    fn a_pair_needs_both_parts() {
-        let aws = service("pair = { vars = ['ID', 'SECRET'], separator = ':' }");
-        let good = usable(&SecretString::from(" AKIAplanted:planted/secret+1\n"), &aws).unwrap();
-        assert_eq!(good.expose_secret(), "AKIAplanted:planted/secret+1");
-        for text in ["AKIAplantedplanted", "AKIAplanted:", ":planted/secret", "planted-:", "::"] {
-            let error = usable(&SecretString::from(text), &aws).unwrap_err();
-            assert_eq!(error.kind(), Kind::InvalidInput);
-            assert!(error.message().starts_with("apiKey: "), "{}", error.message());
-            assert!(!error.message().contains("planted"), "{}", error.message());
-        }
-    }
-
-    #[test]
-    fn keys_are_trimmed_and_checked_without_being_quoted() {
-        let check = |text: &str, expect: Result<&str, &str>| {
-            let got =
-                usable(&SecretString::from(text), &service("vars = ['A']\nmin-length = 10\nprefix = 'sk-'"));
-            match (got, expect) {
-                (Ok(key), Ok(expect)) => assert_eq!(key.expose_secret(), expect),
-                (Err(error), Err(expect)) => {
-                    assert_eq!(error.message(), format!("apiKey: {expect}"));
-                }
-                (got, expect) => panic!("{text:?}: {} but expected {expect:?}", got.is_ok()),
-            }
-        };
-        check(" sk-1234567\n", Ok("sk-1234567"));
-        check("", Err("is empty"));
-        check(" \n", Err("is empty"));
-        check("sk-12", Err("is shorter than the 10 characters of this provider's keys"));
-        check("sk-1234 567", Err("has characters that no API key has"));
-        check("sk-1234\u{0}567", Err("has characters that no API key has"));
-        check("pk-12345678", Err("does not start with sk-, as this provider's keys do"));
-    }
 }

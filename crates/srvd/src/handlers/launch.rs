@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider};
-use identity_store::{Account, AccountKind, AuditEntry, BundleId, Held, SecretRef};
+use identity_store::{Account, AccountKind, AgentId, AuditEntry, BundleId, Held, SecretRef};
 use rpc_engine::Call;
 use secrecy::SecretString;
 
-use super::convert;
+use super::{agent_launch, convert};
 use crate::api::SecretOutput;
 use crate::api::launch::{Launch, ProviderReadiness, Readiness, Ready, Resolve, Trace, Used};
 use crate::app::{App, now};
@@ -22,7 +22,7 @@ const SOURCE: &str = "bundle";
 /// `launch.resolve`. Whatever comes of it is told in the audit log.
 pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
     let dry = params.dry_run.unwrap_or(false).then(|| "dry run".to_owned());
-    let asked = asked(params.bundle_id.as_deref(), params.instance_id.as_deref());
+    let asked = asked(&params);
     let resolved = resolved(&app, params).await;
     let (given, outcome) = match &resolved {
         Ok(launch) => (launch.accounts.iter().map(|used| used.account_id.as_str()).collect(), AuditEntry::OK),
@@ -33,13 +33,18 @@ pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiEr
 }
 
 /// What was asked for, in words of the audit log: nothing that is no id is written down.
-fn asked(bundle: Option<&str>, instance: Option<&str>) -> String {
-    let bundle = bundle.and_then(|id| id.parse().ok()).map(|id: BundleId| id.to_string());
-    let instance = || Some(format!("instance {}", super::instance::instance_id(instance?).ok()?));
-    bundle.or_else(instance).unwrap_or_default()
+fn asked(params: &Resolve) -> String {
+    let bundle = || Some(params.bundle_id.as_deref()?.parse::<BundleId>().ok()?.to_string());
+    let instance =
+        || Some(format!("instance {}", super::instance::instance_id(params.instance_id.as_deref()?).ok()?));
+    let agent = || Some(format!("agent {}", params.agent_id.as_deref()?.parse::<AgentId>().ok()?));
+    agent().or_else(bundle).or_else(instance).unwrap_or_default()
 }
 
 async fn resolved(app: &App, params: Resolve) -> Result<Launch, ApiError> {
+    if params.agent_id.is_some() {
+        return agent_launch::resolve(app, params).await;
+    }
     let bundle = subject(app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
     let shared = app.config.shared();
@@ -63,6 +68,9 @@ async fn resolved(app: &App, params: Resolve) -> Result<Launch, ApiError> {
 
 /// `launch.ready`.
 pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiError> {
+    if params.agent_id.is_some() {
+        return agent_launch::ready(&app, params).await;
+    }
     let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
     let shared = app.config.shared();
@@ -95,7 +103,7 @@ async fn subject(app: &App, bundle: Option<&str>, instance: Option<&str>) -> Res
             let instance = app.store.instance(&super::instance::instance_id(id)?).await?;
             Ok(instance.bundle.unwrap_or_else(BundleId::blank))
         }
-        _ => Err(ApiError::invalid_input("bundleId", "name either a bundle or an instance to launch")),
+        _ => Err(ApiError::invalid_input("bundleId", "name a bundle, an instance or an agent to launch")),
     }
 }
 
@@ -216,6 +224,7 @@ fn used(verdict: &Verdict) -> Used {
         source: SOURCE.to_owned(),
         status: convert::status(verdict.status),
         reason: verdict.outcome.as_ref().err().map(|unfit| unfit.reason.clone()),
+        degraded_from: None,
     }
 }
 

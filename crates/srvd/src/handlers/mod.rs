@@ -1,13 +1,19 @@
 //! One file per method family; each method is one function that the router finds by its parameters' type.
 
 pub mod account;
+mod agent;
+mod agent_launch;
 pub mod auth;
 pub mod bundle;
 pub mod convert;
 pub mod daemon;
+pub mod declared;
+pub mod ephemeral;
 pub mod events;
 pub mod instance;
 pub mod key;
 pub mod launch;
+pub mod profile;
 pub mod provider;
+pub mod resolve;
 pub mod revoke;

@@ -13,6 +13,8 @@ use auth_spawner::{Proof, Provider, Registry};
 use identity_store::{Account, AccountKind, BundleId, SecretRef, Status};
 use secrecy::SecretString;
 
+pub(crate) use variables::{of_key, shadowing};
+
 use crate::error::{ApiError, Kind};
 use crate::secrets::Unavailable;
 
@@ -135,7 +137,7 @@ pub fn resolve(verdicts: &[Verdict], registry: &Registry, request: &Request<'_>)
     }
     let set = together(verdicts, registry)?;
     let launched: Vec<&str> = verdicts.iter().map(|verdict| verdict.provider.as_str()).collect();
-    let unset = variables::shadowing(registry, &launched);
+    let unset = shadowing(registry, &launched);
     let unset = unset.into_iter().filter(|name| !set.contains_key(name)).collect();
     Ok(Launch { set, unset })
 }

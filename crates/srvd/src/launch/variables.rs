@@ -51,8 +51,18 @@ pub(super) fn of_secret(
         set.insert(var.clone(), Value::Secret(secret.clone()));
         return Ok(set);
     }
+    of_key(provider, candidate.account.base_url.as_deref(), secret)
+}
+
+/// Variables of an API key: all of its service's, at `base_url` when that is not the usual address. `Err` is why there are
+/// none.
+pub(crate) fn of_key(
+    provider: &Provider,
+    base_url: Option<&str>,
+    secret: &SecretString,
+) -> Result<BTreeMap<String, Value>, &'static str> {
     let key = provider.key.as_ref().ok_or("the registry does not say how its service takes a key")?;
-    let mut set = address(candidate, key)?;
+    let mut set = address(base_url, key)?;
     if let Some(pair) = &key.pair {
         let parts =
             pair.split(secret.expose_secret()).ok_or("it is not a key of the parts that it should have")?;
@@ -65,8 +75,8 @@ pub(super) fn of_secret(
 
 /// What leads an agent to the service, where that is not at its usual address. A key for another address is never
 /// launched without it: it would be sent to the usual one.
-fn address(candidate: &Candidate, key: &KeyService) -> Result<BTreeMap<String, Value>, &'static str> {
-    let other = candidate.account.base_url.as_deref().filter(|base_url| *base_url != key.base_url);
+fn address(base_url: Option<&str>, key: &KeyService) -> Result<BTreeMap<String, Value>, &'static str> {
+    let other = base_url.filter(|base_url| *base_url != key.base_url);
     let Some(base_url) = other else { return Ok(BTreeMap::new()) };
     let set = key.addressed(base_url);
     if set.is_empty() {
@@ -77,7 +87,7 @@ fn address(candidate: &Candidate, key: &KeyService) -> Result<BTreeMap<String, V
 
 /// Every variable through which some provider's program would take another credential, another directory or another
 /// server than the launch's. `launched` are the providers of the launch.
-pub(super) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<String> {
+pub(crate) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = OURS.iter().map(|name| (*name).to_owned()).collect();
     for provider in registry.iter() {
         let launched = launched.contains(&provider.id.as_str());

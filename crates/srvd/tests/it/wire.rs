@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 30] = [
+const METHODS: [&str; 41] = [
     "account.delete",
     "account.get",
     "account.list",
     "account.refreshstatus",
     "account.revoke",
     "account.update",
+    "agent.delete",
     "auth.cancel",
     "auth.list",
     "auth.poll",
@@ -26,6 +27,10 @@ const METHODS: [&str; 30] = [
     "bundle.list",
     "bundle.unbind",
     "bundle.update",
+    "declared.list",
+    "declared.reload",
+    "ephemeral.clear",
+    "ephemeral.put",
     "events.subscribe",
     "events.unsubscribe",
     "instance.create",
@@ -34,8 +39,14 @@ const METHODS: [&str; 30] = [
     "instance.update",
     "launch.ready",
     "launch.resolve",
+    "profile.best",
+    "profile.delete",
+    "profile.list",
+    "profile.reorder",
+    "profile.upsert",
     "provider.list",
     "srvd.info",
+    "user.delete",
     "rpc.discover",
 ];
 

@@ -1,0 +1,238 @@
+//! The one task that reads the files: when they change, from time to time, and when it is asked to.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_spawner::Registry;
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use rpc_engine::Broker;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::load::{FILE, FOLDER, load};
+use super::{Agents, Credential, Fault};
+use crate::api::events;
+use crate::app::now;
+use crate::environment::Environment;
+use crate::ephemeral::Ephemeral;
+use crate::redact::Redactor;
+
+/// How long a burst of changes is waited out.
+const BURST: Duration = Duration::from_millis(50);
+/// How often the files are read whose changes are not heard: behind a link, or where nothing can be watched.
+const POLL: Duration = Duration::from_secs(30);
+/// How many requests to read may wait.
+const WAITING: usize = 64;
+
+/// What is in force, and what is wrong with the files that would have replaced it.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    /// The last good set.
+    pub agents: Arc<Agents>,
+    /// Of the last reading; empty when it was good.
+    pub faults: Arc<[Fault]>,
+}
+
+/// The declared agents; a clone is a handle to the same ones.
+#[derive(Clone)]
+pub struct Declared {
+    current: watch::Receiver<InForce>,
+    requests: mpsc::Sender<oneshot::Sender<InForce>>,
+}
+
+/// The daemon has stopped reading files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+impl Declared {
+    /// What is in force.
+    pub fn now(&self) -> InForce {
+        self.current.borrow().clone()
+    }
+
+    /// Reads the files, and gives what is in force after that.
+    ///
+    /// # Errors
+    /// [`Stopped`] while the daemon ends.
+    pub async fn reload(&self) -> Result<InForce, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(answer).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+}
+
+/// What the files are read with, and who is told.
+pub struct Surroundings {
+    /// Where the files are.
+    pub config_dir: PathBuf,
+    /// The providers.
+    pub registry: Registry,
+    /// The daemon's own environment, for credentials in variables.
+    pub environment: Environment,
+    /// Loses what is no longer declared.
+    pub ephemeral: Ephemeral,
+    /// Told of changes.
+    pub broker: Broker,
+    /// Told of keys.
+    pub redactor: Redactor,
+}
+
+/// The owner of the declared agents.
+pub struct Keeper {
+    around: Arc<Surroundings>,
+    current: watch::Sender<InForce>,
+    requests: mpsc::Receiver<oneshot::Sender<InForce>>,
+    heard: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    /// The watched folders with their device and number: another one may take their place.
+    watched: BTreeMap<PathBuf, (u64, u64)>,
+}
+
+impl Keeper {
+    /// Reads the files for the first time. A fault leaves no agent declared, and the daemon comes up.
+    pub async fn new(around: Surroundings) -> (Declared, Self) {
+        let (current, receiver) = watch::channel(InForce::default());
+        let (sender, requests) = mpsc::channel(WAITING);
+        let heard = Arc::new(Notify::new());
+        let wake = heard.clone();
+        let watcher = notify::recommended_watcher(move |event| {
+            if concerns(event) {
+                wake.notify_one();
+            }
+        });
+        let watcher = watcher.inspect_err(complain).ok();
+        let around = Arc::new(around);
+        let mut keeper = Self { around, current, requests, heard, watcher, watched: BTreeMap::new() };
+        keeper.read().await;
+        (Declared { current: receiver, requests: sender }, keeper)
+    }
+
+    /// Reads the files whenever there is a reason to, until `stop` is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        poll.reset();
+        loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return,
+                asked = self.requests.recv() => asked,
+                _ = poll.tick() => None,
+                () = self.heard.notified() => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        // Whoever asks is not kept waiting for the end of a burst.
+                        asked = self.requests.recv() => asked,
+                        () = tokio::time::sleep(BURST) => None,
+                    }
+                }
+            };
+            self.read().await;
+            if let Some(answer) = asked {
+                // Whoever asked may have gone away.
+                let _ = answer.send(self.current.borrow().clone());
+            }
+        }
+    }
+
+    /// Reads all files, and puts a good set in force.
+    async fn read(&mut self) {
+        // Before the reading, so that nothing falls in between.
+        self.watch();
+        let around = self.around.clone();
+        let work = move || load(&around.config_dir, &around.registry, &around.environment);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(agents)) => self.take(agents),
+            Ok(Err(faults)) => self.refuse(faults),
+            Err(error) => tracing::error!(%error, "the reading of the declared agents broke off"),
+        }
+    }
+
+    fn take(&self, agents: Agents) {
+        let before = self.current.borrow().clone();
+        if !before.faults.is_empty() {
+            tracing::info!("the files of the declared agents are good again");
+        }
+        if *before.agents == agents {
+            if !before.faults.is_empty() {
+                self.current.send_replace(InForce { agents: before.agents, faults: Arc::default() });
+            }
+            return;
+        }
+        for (_, agent) in agents.iter() {
+            for credential in agent.credentials.values() {
+                if let Credential::Key(secret) | Credential::Env { value: Some(secret), .. } = credential {
+                    self.around.redactor.hide(secret);
+                }
+            }
+        }
+        tracing::info!(agents = agents.iter().count(), "the declared agents changed");
+        let agents = Arc::new(agents);
+        self.current.send_replace(InForce { agents: agents.clone(), faults: Arc::default() });
+        for (agent, provider) in before.agents.missing_in(&agents) {
+            self.around.ephemeral.clear(agent, provider);
+        }
+        self.around.broker.publish(events::DECLARED_CHANGED, now(), None);
+    }
+
+    fn refuse(&self, faults: Vec<Fault>) {
+        let before = self.current.borrow().clone();
+        // The slow poll meets the same faults again and again.
+        if *before.faults != *faults {
+            for fault in &faults {
+                tracing::warn!(%fault, "the declared agents stay as they were");
+            }
+            self.current.send_replace(InForce { agents: before.agents, faults: faults.into() });
+        }
+    }
+
+    /// Watches the folders that are there.
+    fn watch(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let folders = [self.around.config_dir.clone(), self.around.config_dir.join(FOLDER)];
+        for folder in folders {
+            let found = std::fs::metadata(&folder).ok().filter(std::fs::Metadata::is_dir);
+            let found = found.map(|found| (found.dev(), found.ino()));
+            if self.watched.get(&folder) == found.as_ref() {
+                continue;
+            }
+            if self.watched.remove(&folder).is_some() {
+                // The watch of a folder that is gone has ended by itself.
+                let _ = watcher.unwatch(&folder);
+            }
+            let Some(inode) = found else { continue };
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(self.watched.insert(folder, inode)),
+                Err(error) => complain(&error),
+            }
+        }
+    }
+}
+
+/// Whether something happened to one of our files, or it cannot be told.
+fn concerns(event: notify::Result<notify::Event>) -> bool {
+    let Ok(event) = event else { return true };
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
+        // Our own reads are heard as well.
+        EventKind::Access(_) => return false,
+        _ => {}
+    }
+    event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|path| is_ours(path))
+}
+
+/// By names alone: elsewhere the paths of changed files come in another spelling.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let below = path.parent().and_then(Path::file_name).is_some_and(|folder| folder == FOLDER);
+    // A folder whose links are swapped together has them lead through one of its own, whose name begins so.
+    below || name == FILE || name == FOLDER || name.as_encoded_bytes().starts_with(b"..")
+}
+
+fn complain(error: &notify::Error) {
+    tracing::warn!(%error, "the files of the declared agents are not watched; they are read from time to time");
+}

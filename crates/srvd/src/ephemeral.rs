@@ -1,0 +1,143 @@
+//! Credentials that a client lends the daemon: in memory only, until they are cleared, dropped by a reload, or the daemon ends.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use secrecy::SecretString;
+
+/// How many are held.
+const MOST: usize = 10_000;
+
+/// The credentials; a clone is a handle to the same ones.
+#[derive(Clone, Default)]
+pub struct Ephemeral(Arc<Mutex<BTreeMap<Slot, SecretString>>>);
+
+/// What a credential is for. Ordered by agent first, so that an agent's are found together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    /// The agent.
+    pub agent: String,
+    /// Canonical provider id.
+    pub provider: String,
+    /// The user; `None` is any, also none.
+    pub user: Option<String>,
+}
+
+/// There is no room for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// A credential that suits an agent and a user.
+pub struct Lent {
+    /// Canonical provider id.
+    pub provider: String,
+    /// Whether it is this user's alone, which makes it stronger than one for any.
+    pub own: bool,
+    /// The secret.
+    pub secret: SecretString,
+}
+
+impl Ephemeral {
+    /// Puts a credential in the place of the one that was there; says whether one was.
+    ///
+    /// # Errors
+    /// [`Full`], and nothing is kept.
+    pub fn put(&self, slot: Slot, secret: SecretString) -> Result<bool, Full> {
+        let mut held = self.held();
+        if held.len() >= MOST && !held.contains_key(&slot) {
+            return Err(Full);
+        }
+        Ok(held.insert(slot, secret).is_some())
+    }
+
+    /// Lets go of an agent's credentials, of all providers or of one; says how many there were.
+    pub fn clear(&self, agent: &str, provider: Option<&str>) -> usize {
+        self.forget(|slot| slot.agent == agent && provider.is_none_or(|provider| slot.provider == provider))
+    }
+
+    /// Lets go of what was lent for one user alone, whatever the agent; says how many there were.
+    pub fn clear_user(&self, user: &str) -> usize {
+        self.forget(|slot| slot.user.as_deref() == Some(user))
+    }
+
+    /// What was lent to an agent for this user or for any, in order of provider.
+    pub fn of(&self, agent: &str, user: Option<&str>) -> Vec<Lent> {
+        let first = Slot { agent: agent.to_owned(), provider: String::new(), user: None };
+        self.held()
+            .range(first..)
+            .take_while(|(slot, _)| slot.agent == agent)
+            .filter(|(slot, _)| slot.user.is_none() || slot.user.as_deref() == user)
+            .map(|(slot, secret)| Lent {
+                provider: slot.provider.clone(),
+                own: slot.user.is_some(),
+                secret: secret.clone(),
+            })
+            .collect()
+    }
+
+    fn forget(&self, gone: impl Fn(&Slot) -> bool) -> usize {
+        let mut held = self.held();
+        let before = held.len();
+        held.retain(|slot, _| !gone(slot));
+        before - held.len()
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Slot, SecretString>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn slot(agent: &str, provider: &str, user: Option<&str>) -> Slot {
+        Slot { agent: agent.to_owned(), provider: provider.to_owned(), user: user.map(str::to_owned) }
+    }
+
+    fn lent(held: &Ephemeral, agent: &str, user: Option<&str>) -> Vec<(String, bool, String)> {
+        let plain = |one: Lent| (one.provider, one.own, one.secret.expose_secret().to_owned());
+        held.of(agent, user).into_iter().map(plain).collect()
+    }
+
+    #[test]
+    fn each_agent_and_user_sees_its_own() {
+        let held = Ephemeral::default();
+        for (agent, provider, user, secret) in [
+            ("a", "openai", None, "any"),
+            ("a", "openai", Some("u1"), "u1"),
+            ("a", "anthropic", Some("u2"), "u2"),
+            ("ab", "openai", None, "other"),
+            ("a/", "openai", None, "slash"),
+        ] {
+            assert_eq!(held.put(slot(agent, provider, user), SecretString::from(secret)), Ok(false));
+        }
+        let one = |provider: &str, own, secret: &str| (provider.to_owned(), own, secret.to_owned());
+        assert_eq!(lent(&held, "a", None), [one("openai", false, "any")]);
+        assert_eq!(lent(&held, "a", Some("u1")), [one("openai", false, "any"), one("openai", true, "u1")]);
+        assert_eq!(lent(&held, "a", Some("u2")), [one("anthropic", true, "u2"), one("openai", false, "any")]);
+        assert_eq!(held.put(slot("a", "openai", None), SecretString::from("newer")), Ok(true));
+        assert_eq!(lent(&held, "a", None), [one("openai", false, "newer")]);
+
+        assert_eq!(held.clear("a", Some("anthropic")), 1);
+        assert_eq!(held.clear_user("u1"), 1);
+        assert_eq!(held.clear("a", None), 1);
+        assert_eq!(held.clear("a", None), 0);
+        assert_eq!(lent(&held, "ab", None), [one("openai", false, "other")]);
+    }
+
+    #[test]
+    fn there_is_a_bound() {
+        let held = Ephemeral::default();
+        for number in 0..MOST {
+            assert_eq!(
+                held.put(slot(&number.to_string(), "openai", None), SecretString::from("x")),
+                Ok(false)
+            );
+        }
+        assert_eq!(held.put(slot("a", "openai", None), SecretString::from("x")), Err(Full));
+        assert_eq!(held.put(slot("0", "openai", None), SecretString::from("y")), Ok(true));
+    }
+}

@@ -1,0 +1,332 @@
+//! The credentials of an agent from every layer, and the one of them that is used. `profile.best` and the launches by
+//! agent ask here, so that their answers are one.
+
+use std::time::Duration;
+
+use auth_spawner::{Provider, SecretCommand};
+use identity_store::{AgentId, UserId};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::{convert, profile};
+use crate::api::Status;
+use crate::api::profile::Degraded;
+use crate::api_key;
+use crate::app::App;
+use crate::declared::{Credential, credential_id};
+use crate::error::{ApiError, Kind};
+use crate::resolution::{
+    Asked, Candidate, Decision, Model, Outcome, Renewal, Secret, Source, Verdict, decide, settle,
+};
+
+/// How long the refreshes of one answer may take together.
+const REFRESHING: Duration = Duration::from_secs(10);
+/// How long a command may take that prints a secret: some ask a person first.
+const PRINTING: Duration = Duration::from_secs(30);
+
+/// Whose credentials are looked at.
+pub(super) struct Subject {
+    /// The user; nobody without one.
+    pub(super) user: Option<UserId>,
+    /// The agent.
+    pub(super) agent: AgentId,
+}
+
+impl Subject {
+    /// As a request names it. An empty user is nobody.
+    ///
+    /// # Errors
+    /// `invalid_input` for an id that no agent or user can have.
+    pub(super) fn of(user: Option<&str>, agent: &str) -> Result<Self, ApiError> {
+        let user = user.filter(|user| !user.is_empty()).map(user_id).transpose()?;
+        Ok(Self { user, agent: agent_id(agent)? })
+    }
+}
+
+/// The agent in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub(super) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
+    id.parse().map_err(|error| ApiError::bad_id("agentId", &error))
+}
+
+/// The user in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub(super) fn user_id(id: &str) -> Result<UserId, ApiError> {
+    id.parse().map_err(|error| ApiError::bad_id("userId", &error))
+}
+
+/// Whether anything may happen outside the daemon for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// What has to be refreshed first is refreshed.
+    Refresh,
+    /// Nothing is refreshed.
+    Look,
+}
+
+/// An agent's credentials; the two lists go together.
+pub(super) struct Layers {
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) held: Vec<Held>,
+}
+
+/// What belongs to a candidate and has no part in the decision.
+pub(super) struct Held {
+    /// The account that holds it; only a user's has one.
+    pub(super) account: Option<String>,
+    /// What is known of it, apart from its time.
+    pub(super) status: Status,
+    material: Material,
+}
+
+enum Material {
+    Secret(SecretString),
+    /// What prints it. It is run when its turn has come, because that may cost a person's attention.
+    Command(Vec<String>),
+    None,
+}
+
+impl Layers {
+    /// Everything that the subject has, of one provider or of all, with every secret looked for.
+    ///
+    /// # Errors
+    /// What the store says; a failed reading is not an empty layer.
+    pub(super) async fn gather(
+        app: &App,
+        subject: &Subject,
+        provider: Option<&Provider>,
+    ) -> Result<Self, ApiError> {
+        let mut layers = Self { candidates: Vec::new(), held: Vec::new() };
+        if let Some(user) = &subject.user {
+            let wanted = provider.map(super::provider::stored_id).transpose()?;
+            let own = app.store.candidates(user, &subject.agent, wanted.as_ref()).await?;
+            for (position, one) in (0_i64..).zip(own) {
+                layers.own(one, position);
+            }
+        }
+        layers.lent(app, subject);
+        layers.declared(app, subject.agent.as_str());
+        if let Some(wanted) = provider {
+            layers.keep_only(&wanted.id);
+        }
+        Ok(layers)
+    }
+
+    fn keep_only(&mut self, provider: &str) {
+        let all = std::mem::take(&mut self.candidates).into_iter().zip(std::mem::take(&mut self.held));
+        (self.candidates, self.held) = all.filter(|(one, _)| one.provider == provider).unzip();
+    }
+
+    /// A profile, at its place among the user's.
+    fn own(&mut self, one: identity_store::Candidate, position: i64) {
+        let (secret, expires_at, renewal) = profile::standing(&one);
+        let material = match one.secret() {
+            Some(text) => Material::Secret(SecretString::from(text)),
+            None => Material::None,
+        };
+        self.candidates.push(Candidate {
+            id: one.profile.id.to_string(),
+            source: Source::User,
+            provider: one.profile.provider.to_string(),
+            model: one.profile.model.map_or(Model::Any, Model::Only),
+            position,
+            secret,
+            expires_at,
+            renewal,
+        });
+        let account = Some(one.profile.account.to_string());
+        self.held.push(Held { account, status: convert::status(one.profile.status), material });
+    }
+
+    fn lent(&mut self, app: &App, subject: &Subject) {
+        for one in app.ephemeral.of(subject.agent.as_str(), subject.user.as_ref().map(UserId::as_str)) {
+            let id = format!("ephemeral:{}:{}", subject.agent, one.provider);
+            // One for this user is stronger than one for any.
+            let position = i64::from(!one.own);
+            let candidate = key(id, Source::Ephemeral, one.provider, Secret::Found);
+            self.push(Candidate { position, ..candidate }, Material::Secret(one.secret));
+        }
+    }
+
+    fn declared(&mut self, app: &App, agent: &str) {
+        let current = app.declared.now();
+        let credentials = current.agents.agent(agent).into_iter().flat_map(|agent| &agent.credentials);
+        for (provider, credential) in credentials {
+            let (secret, material) = match credential {
+                Credential::Key(secret) => (Secret::Found, Material::Secret(secret.clone())),
+                Credential::Env { var, value } => of_variable(app, provider, var, value.as_ref()),
+                Credential::Command(argv) => (Secret::Found, Material::Command(argv.clone())),
+            };
+            let id = credential_id(agent, provider);
+            self.push(key(id, Source::Declared, provider.clone(), secret), material);
+        }
+    }
+
+    fn push(&mut self, candidate: Candidate, material: Material) {
+        self.candidates.push(candidate);
+        self.held.push(Held { account: None, status: Status::Unknown, material });
+    }
+
+    /// Chooses. A command is run when the choice has fallen on it; one that fails is as if its secret were missing.
+    pub(super) async fn choose(&mut self, app: &App, asked: &Asked, effort: Effort) -> Decision {
+        loop {
+            let decision = match effort {
+                Effort::Look => decide(&self.candidates, asked),
+                Effort::Refresh => {
+                    settle(&mut self.candidates, asked, REFRESHING, |_, before| std::future::ready(before))
+                        .await
+                }
+            };
+            let Outcome::Use { chosen, .. } = decision.outcome else { return decision };
+            let Material::Command(argv) = &self.held[chosen].material else { return decision };
+            match printed(app, &self.candidates[chosen].provider, argv).await {
+                Ok(secret) => self.held[chosen].material = Material::Secret(secret),
+                Err(reason) => self.candidates[chosen].secret = Secret::Unavailable(reason),
+            }
+        }
+    }
+
+    /// What a launch calls a candidate: its account, or its own id where it has none.
+    pub(super) fn account(&self, at: usize) -> String {
+        self.held[at].account.clone().unwrap_or_else(|| self.candidates[at].id.clone())
+    }
+
+    /// The secret of a candidate, when it is there.
+    pub(super) fn secret(&self, at: usize) -> Option<&SecretString> {
+        match &self.held.get(at)?.material {
+            Material::Secret(secret) => Some(secret),
+            Material::Command(_) | Material::None => None,
+        }
+    }
+
+    /// What is known of a candidate after a decision.
+    pub(super) fn status(&self, at: usize, decision: &Decision) -> Status {
+        match decision.trace[at] {
+            Verdict::Expired
+            | Verdict::RefreshedFirst
+            | Verdict::Waiting { .. }
+            | Verdict::RefreshFailed { .. } => Status::Expired,
+            Verdict::NeedsReauth(_) => Status::NeedsReauth,
+            Verdict::Unavailable(_) => Status::Unknown,
+            _ => self.held[at].status,
+        }
+    }
+
+    /// In whose place the choice is used.
+    pub(super) fn degraded(&self, decision: &Decision) -> Option<Degraded> {
+        let Outcome::Use { degraded_from: Some(from), .. } = decision.outcome else { return None };
+        Some(Degraded {
+            profile_id: self.candidates[from].id.clone(),
+            source: self.candidates[from].source.as_str().to_owned(),
+            reason: decision.trace[from].to_string(),
+        })
+    }
+
+    /// The position of the one that is used, perhaps after a refresh.
+    ///
+    /// # Errors
+    /// Why nothing can be used, with `data.candidates`.
+    pub(super) fn chosen(&self, decision: &Decision, provider: &str) -> Result<usize, ApiError> {
+        let named = |at: usize, error: ApiError| {
+            let error = error.with("profileId", self.candidates[at].id.as_str());
+            match &self.held[at].account {
+                Some(account) => error.with("accountId", account.as_str()),
+                None => error,
+            }
+        };
+        let because = |at: usize, kind: Kind| {
+            let reason = decision.trace[at].to_string();
+            named(at, ApiError::new(kind, format!("{provider}: {reason}")).with("reason", reason))
+        };
+        let timed = |error: ApiError, retry_at: Option<i64>| match retry_at {
+            Some(at) => error.with("retryAt", at),
+            None => error,
+        };
+        let error = match decision.outcome {
+            Outcome::Use { chosen, .. } | Outcome::RefreshFirst(chosen) => return Ok(chosen),
+            Outcome::RefreshFailed { candidate, retry_at } => {
+                timed(because(candidate, Kind::RefreshFailed), retry_at)
+            }
+            Outcome::AllExpired { retry_at } => {
+                let error =
+                    ApiError::new(Kind::AllExpired, format!("{provider}: every credential has expired"));
+                timed(error.with("refreshable", retry_at.is_some()).with("reason", "token_expired"), retry_at)
+            }
+            Outcome::NeedsReauth(at) => because(at, Kind::NeedsReauth),
+            Outcome::SecretUnavailable(at) => because(at, Kind::SecretUnavailable),
+            Outcome::NoProfileForModel => ApiError::new(
+                Kind::NoCredential,
+                format!("{provider}: every credential is for another model"),
+            )
+            .with("reason", "no_profile_for_model"),
+            Outcome::NoCredential => {
+                ApiError::new(Kind::NoCredential, format!("{provider}: the agent has no credential of it"))
+                    .with("reason", "no_stored_credentials")
+                    .hint("store one with profile.upsert, or declare it in agents.toml")
+            }
+        };
+        Err(error.with("providerId", provider).with("candidates", self.considered(decision)))
+    }
+
+    fn considered(&self, decision: &Decision) -> Value {
+        let of = |(one, verdict): (&Candidate, &Verdict)| {
+            json!({
+                "profileId": one.id,
+                "providerId": one.provider,
+                "source": one.source.as_str(),
+                "model": one.model.as_str(),
+                "reason": verdict.to_string(),
+            })
+        };
+        let own = |(_, verdict): &(&Candidate, &Verdict)| **verdict != Verdict::OtherProvider;
+        self.candidates.iter().zip(&decision.trace).filter(own).map(of).collect()
+    }
+}
+
+/// A key without an end, for every model.
+fn key(id: String, source: Source, provider: String, secret: Secret) -> Candidate {
+    Candidate {
+        id,
+        source,
+        provider,
+        model: Model::Any,
+        position: 0,
+        secret,
+        expires_at: None,
+        renewal: Renewal::None,
+    }
+}
+
+fn of_variable(app: &App, provider: &str, var: &str, value: Option<&SecretString>) -> (Secret, Material) {
+    let usable = match value {
+        Some(value) => {
+            usable(app, provider, value).map_err(|reason| format!("the key in the variable {var} {reason}"))
+        }
+        None => Err(format!("the variable {var} of the daemon's environment is not set")),
+    };
+    match usable {
+        Ok(secret) => (Secret::Found, Material::Secret(secret)),
+        Err(reason) => (Secret::Unavailable(reason), Material::None),
+    }
+}
+
+/// What a program prints.
+async fn printed(app: &App, provider: &str, argv: &[String]) -> Result<SecretString, String> {
+    let environment = crate::boot::child_env(&app.config);
+    let (timeout, bytes) = (PRINTING, api_key::LONGEST);
+    let secret = SecretCommand { argv, environment: &environment, timeout, bytes }.ask().await;
+    let secret = secret.map_err(|error| error.to_string())?;
+    app.redactor.hide(&secret);
+    usable(app, provider, &secret).map_err(|reason| format!("the key that the command printed {reason}"))
+}
+
+fn usable(app: &App, provider: &str, secret: &SecretString) -> Result<SecretString, String> {
+    match app.registry.provider(provider).and_then(|provider| provider.key.as_ref()) {
+        Some(service) => api_key::usable(secret, service),
+        None => Err("belongs to a provider that takes none".to_owned()),
+    }
+}

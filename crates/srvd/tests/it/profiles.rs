@@ -1,0 +1,248 @@
+//! What users bring for agents.
+
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, Home, event, files_below};
+
+const DECLARED: &str = "sk-ant-planted-declared-0123456789abcdef";
+
+fn home() -> Home {
+    let home = Home::new();
+    let text = format!("[[agents]]\nid = 'shared'\nproviders.anthropic.key = '{DECLARED}'\n");
+    srvd::private::replace_file(&home.dir("config/agents.toml"), text.as_bytes()).unwrap();
+    home
+}
+
+fn key(name: &str) -> String {
+    format!("sk-ant-planted-{name}-0123456789abcdef")
+}
+
+/// Stores a key that is named after the user, and gives the profile.
+async fn bring(daemon: &Daemon, user: &str, agent: &str, extra: Value) -> Value {
+    let mut params = json!({"userId": user, "agentId": agent, "providerId": "anthropic"});
+    params.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    if params.get("tokens").is_none() && params.get("apiKey").is_none() {
+        params["apiKey"] = key(user).into();
+    }
+    daemon.call("profile.upsert", params).await
+}
+
+async fn launched(daemon: &Daemon, user: Option<&str>, agent: &str) -> Value {
+    let mut params = json!({"agentId": agent, "providerId": "anthropic"});
+    if let Some(user) = user {
+        params["userId"] = user.into();
+    }
+    let ready = daemon.call("launch.ready", params.clone()).await;
+    match daemon.client().await.call_raw("launch.resolve", &params).await {
+        Ok(launch) => {
+            assert_eq!(ready["ready"], true, "{params} {ready}");
+            launch["set"]["ANTHROPIC_API_KEY"].clone()
+        }
+        Err(rpc_engine::CallError::Rpc(error)) => {
+            assert_eq!(ready["ready"], false, "{params} {ready}");
+            json!(error.code)
+        }
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+async fn ids(daemon: &Daemon, params: Value) -> Vec<String> {
+    let listed = daemon.call("profile.list", params).await;
+    assert_eq!(listed["corrupt"], json!([]));
+    listed["profiles"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// 1, 3, 4, 16, 24, 30.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_user_has_its_own() {
+    let daemon = home().start();
+    let mut events = daemon.client().await.subscribe(["userprofiles:changed:*"]).await.unwrap();
+    let one = bring(&daemon, "u1", "shared", json!({"label": "Work", "email": "ann@example.test"})).await;
+    let data = event(&mut events, "userprofiles:changed:u1").await;
+    assert_eq!(data, Some(json!({"userId": "u1"})));
+    assert_eq!(
+        one,
+        json!({
+            "id": one["id"], "userId": "u1", "agentId": "shared", "providerId": "anthropic", "accountId": one["accountId"],
+            "model": "*", "source": "user", "kind": "api_key", "label": "Work", "email": "ann@example.test",
+            "primary": true, "status": "unknown", "statusReason": "the provider was not asked",
+            "createdAt": one["createdAt"], "updatedAt": one["updatedAt"],
+        })
+    );
+    bring(&daemon, "slack:U2", "shared", json!({"providerId": "Anthropic-API"})).await;
+    assert_eq!(launched(&daemon, Some("u1"), "shared").await, key("u1"));
+    assert_eq!(launched(&daemon, Some("slack:U2"), "shared").await, key("slack:U2"));
+    for nobody in [None, Some("slack"), Some("u3"), Some("U1")] {
+        assert_eq!(launched(&daemon, nobody, "shared").await, DECLARED);
+        assert_eq!(launched(&daemon, nobody, "other").await, 1006);
+    }
+    assert_eq!(ids(&daemon, json!({"userId": "u3"})).await, Vec::<String>::new());
+    assert_eq!(ids(&daemon, json!({"userId": "u1"})).await, [one["id"].as_str().unwrap()]);
+    assert_eq!(
+        ids(&daemon, json!({"userId": "u1", "agentId": "shared"})).await,
+        [one["id"].as_str().unwrap(), "declared:shared:anthropic"]
+    );
+
+    // The same again is the same profile with another key; the old one is gone from the disk's rows.
+    let again =
+        bring(&daemon, "u1", "shared", json!({"apiKey": key("newer"), "email": "ann@example.test"})).await;
+    assert_eq!((&again["id"], &again["createdAt"]), (&one["id"], &one["createdAt"]));
+    assert_eq!(launched(&daemon, Some("u1"), "shared").await, key("newer"));
+
+    let log = daemon.log();
+    let (_, home) = daemon.stop();
+    for path in files_below(&home.dir("")) {
+        if !path.ends_with("config/agents.toml") {
+            let bytes = std::fs::read(&path).unwrap();
+            let held = bytes.windows(7).any(|window| window == b"planted");
+            assert!(!held, "{} holds a key", path.display());
+        }
+    }
+    assert!(!log.contains("planted"), "the log holds a key");
+    let daemon = home.start();
+    assert_eq!(launched(&daemon, Some("u1"), "shared").await, key("newer"));
+}
+
+/// 17, 20, 25, and several accounts of one provider.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stronger_one_is_used_while_it_lives() {
+    let daemon = home().start();
+    let tokens = |ends: i64| json!({"tokens": {"accessToken": "planted-access", "expiresAt": ends}});
+    let best = async |user: &str, agent: &str, extra: Value| {
+        let mut params = json!({"userId": user, "agentId": agent, "providerId": "anthropic"});
+        params.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        daemon.client().await.call_raw("profile.best", &params).await.map_err(|error| match error {
+            rpc_engine::CallError::Rpc(error) => (error.code, error.data.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        })
+    };
+    let later = srvd::app::now() + 86_400_000;
+    let over = bring(&daemon, "u1", "shared", tokens(1000)).await;
+    assert_eq!(over["expiresAt"], 1000);
+    let found = best("u1", "shared", json!({})).await.unwrap();
+    assert_eq!(
+        (&found["profileId"], &found["degradedFrom"]),
+        (
+            &json!("declared:shared:anthropic"),
+            &json!({"profileId": over["id"], "source": "user", "reason": "has expired"})
+        )
+    );
+    bring(&daemon, "u1", "alone", tokens(1000)).await;
+    let (code, data) = best("u1", "alone", json!({})).await.unwrap_err();
+    assert_eq!((code, &data["refreshable"]), (1008, &json!(false)), "{data}");
+    assert_eq!(data["candidates"][0]["reason"], "has expired");
+
+    let live = bring(&daemon, "u1", "alone", tokens(later)).await;
+    assert_eq!((&live["expiresAt"], &live["kind"]), (&json!(later), &json!("oauth")));
+    let found = best("u1", "alone", json!({"minTtlMs": 3_600_000})).await.unwrap();
+    assert_eq!((&found["profileId"], &found["expiresAt"]), (&live["id"], &json!(later)));
+
+    // Models: exact, any, none of another one.
+    let opus = bring(&daemon, "u2", "alone", json!({"model": "anthropic/opus"})).await;
+    assert_eq!(opus["model"], "opus");
+    let (code, data) = best("u2", "alone", json!({"model": "haiku"})).await.unwrap_err();
+    assert_eq!((code, &data["reason"]), (1006, &json!("no_profile_for_model")));
+    let any = bring(&daemon, "u2", "alone", json!({"apiKey": key("any")})).await;
+    for (model, expect) in [("opus", &opus), ("anthropic-api/opus", &opus), ("haiku", &any), ("*", &any)] {
+        let found = best("u2", "alone", json!({"model": model})).await.unwrap();
+        assert_eq!(found["profileId"], expect["id"], "{model}");
+    }
+
+    // Two people's accounts of one provider, the primary first.
+    let email = |name: &str| json!({"email": format!("{name}@example.test"), "apiKey": key(name)});
+    let ann = bring(&daemon, "u3", "alone", email("ann")).await;
+    let mut last = email("bob");
+    last["makePrimary"] = false.into();
+    let bob = bring(&daemon, "u3", "alone", last).await;
+    let listed = ids(&daemon, json!({"userId": "u3"})).await;
+    assert_eq!(listed, [&ann["id"], &bob["id"]].map(|id| id.as_str().unwrap()));
+    let order = json!({
+        "userId": "u3", "agentId": "alone", "providerId": "anthropic-api", "profileIds": [bob["id"], ann["id"]],
+    });
+    assert_eq!(launched(&daemon, Some("u3"), "alone").await, key("ann"));
+    let reordered = daemon.call("profile.reorder", order.clone()).await;
+    assert_eq!(
+        (&reordered["profiles"][0]["id"], &reordered["profiles"][0]["primary"]),
+        (&bob["id"], &json!(true))
+    );
+    assert_eq!(launched(&daemon, Some("u3"), "alone").await, key("bob"));
+    let mut wrong = order;
+    wrong["profileIds"] = json!([bob["id"]]);
+    wrong["profileIds"].as_array_mut().unwrap().push(json!("nobody"));
+    assert_eq!(daemon.refused("profile.reorder", wrong).await.0, 1002);
+    assert!(!daemon.log().contains("planted"), "the log holds a secret");
+}
+
+/// 5, 6, 7, 22.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_is_gone_and_what_is_declared_stays() {
+    let daemon = home().start();
+    for agent in ["a", "ab", "a/", "a%"] {
+        for user in ["u1", "u2"] {
+            bring(&daemon, user, agent, json!({})).await;
+        }
+    }
+    let gone = daemon.call("agent.delete", json!({"agentId": "a"})).await;
+    assert_eq!(gone, json!({"profilesDeleted": 2, "secretsDeleted": 2}));
+    daemon
+        .call("ephemeral.put", json!({"agentId": "a%", "providerId": "anthropic", "apiKey": key("lent")}))
+        .await;
+    assert_eq!(daemon.call("agent.delete", json!({"agentId": "a%"})).await["profilesDeleted"], 2);
+    for (agent, expect) in
+        [("a", json!(1006)), ("a%", json!(1006)), ("ab", json!(key("u1"))), ("a/", json!(key("u1")))]
+    {
+        assert_eq!(launched(&daemon, Some("u1"), agent).await, expect, "{agent}");
+    }
+    // Whoever takes the id later finds nothing of before.
+    bring(&daemon, "u2", "a", json!({})).await;
+    assert_eq!(launched(&daemon, Some("u1"), "a").await, 1006);
+    assert_eq!(
+        daemon.call("user.delete", json!({"userId": "u2"})).await,
+        json!({"profilesDeleted": 3, "secretsDeleted": 3})
+    );
+    assert_eq!(ids(&daemon, json!({"agentId": "ab"})).await.len(), 1);
+    let kept = ids(&daemon, json!({"agentId": "a/"})).await;
+    let params = json!({"profileId": kept[0]});
+    assert_eq!(
+        daemon.call("profile.delete", params.clone()).await,
+        json!({"profilesDeleted": 1, "secretsDeleted": 1})
+    );
+    assert_eq!(daemon.refused("profile.delete", params).await.0, 1001);
+
+    let file = daemon.home.dir("config/agents.toml");
+    let order = json!({
+        "userId": "u1", "agentId": "shared", "providerId": "anthropic", "profileIds": ["declared:shared:anthropic"],
+    });
+    for (method, params) in [
+        ("profile.delete", json!({"profileId": "declared:shared:anthropic"})),
+        ("profile.reorder", order),
+        ("agent.delete", json!({"agentId": "shared"})),
+    ] {
+        let (code, data) = daemon.refused(method, params).await;
+        assert_eq!((code, &data["kind"]), (1009, &json!("declared_immutable")), "{method}");
+        assert_eq!((&data["file"], &data["agentId"]), (&json!(file), &json!("shared")), "{method}");
+    }
+    assert_eq!(launched(&daemon, None, "shared").await, DECLARED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unusable_profiles_are_refused_by_name() {
+    let daemon = home().start();
+    let check = async |changes: Value, code: i32, field: &str| {
+        let mut params =
+            json!({"userId": "u", "agentId": "a", "providerId": "anthropic", "apiKey": key("u")});
+        params.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let (got, data) = daemon.refused("profile.upsert", params).await;
+        assert_eq!((got, data["field"].as_str().unwrap_or_default()), (code, field), "{changes} -> {data}");
+    };
+    check(json!({"userId": ""}), 1005, "userId").await;
+    check(json!({"agentId": "a\u{7}"}), 1005, "agentId").await;
+    check(json!({"providerId": "nobody"}), 1003, "").await;
+    check(json!({"providerId": "codex"}), 1005, "providerId").await;
+    check(json!({"apiKey": "planted key"}), 1005, "apiKey").await;
+    check(json!({"apiKey": null}), 1005, "apiKey").await;
+    check(json!({"tokens": {"accessToken": "planted-access"}}), 1005, "apiKey").await;
+    check(json!({"model": "x".repeat(300)}), 1005, "model").await;
+    assert_eq!(ids(&daemon, json!({"userId": "u"})).await, Vec::<String>::new());
+    assert!(!daemon.log().contains("planted"), "the log holds a key");
+}
