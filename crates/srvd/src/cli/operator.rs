@@ -209,12 +209,12 @@ fn pending_row(pending: &PendingAccount) -> Vec<String> {
 
 async fn forget(wanted: &str, yes: bool, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     let known = daemon.call(&List {}).await?;
-    let (name, account_id) = match known.pending.iter().find(|pending| pending.account_id == wanted) {
-        Some(pending) => (format!("the unfinished sign-in {wanted}"), pending.account_id.clone()),
-        None => {
-            let token = chosen(&known.tokens, wanted)?;
-            (format!("{} at {}", token.account_login, token.base_url), token.account_id.clone())
-        }
+    let pending = known.pending.iter().find(|pending| pending.account_id == wanted);
+    let (name, account_id) = if let Some(pending) = pending {
+        (format!("the unfinished sign-in {wanted}"), pending.account_id.clone())
+    } else {
+        let token = chosen(&known.tokens, wanted)?;
+        (format!("{} at {}", token.account_login, token.base_url), token.account_id.clone())
     };
     let name = plain_line(&name);
     let question =

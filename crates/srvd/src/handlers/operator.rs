@@ -143,10 +143,8 @@ pub async fn poll(app: App, _: Call, params: Poll) -> Result<SignIn, ApiError> {
 /// `operator.cancel`.
 pub async fn cancel(app: App, _: Call, params: Cancel) -> Result<Outcome, ApiError> {
     let success = app.flows.cancel(&params.session_id);
-    let (error, error_kind) = match success {
-        true => (None, None),
-        false => (Some("no such sign-in waits for its person".to_owned()), Some("not_found".to_owned())),
-    };
+    let told = |text: &str| (!success).then(|| text.to_owned());
+    let (error, error_kind) = (told("no such sign-in waits for its person"), told("not_found"));
     Ok(Outcome { success, error, error_kind })
 }
 

@@ -7,7 +7,8 @@
 mod pending;
 pub mod session;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use identity_store::{
@@ -35,12 +36,14 @@ pub struct Operators {
     forges: Forges,
     clock: fn() -> i64,
     stop: CancellationToken,
+    /// The sign-ins that ask their forge themselves whose tokens they have.
+    asking: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Operators {
     /// Keeps tokens of these forges in this store. Waits end when `stop` is cancelled.
     pub fn new(store: &Store, forges: Forges, clock: fn() -> i64, stop: CancellationToken) -> Self {
-        Self { store: store.acting_as("forge sign-in"), forges, clock, stop }
+        Self { store: store.acting_as("forge sign-in"), forges, clock, stop, asking: Arc::default() }
     }
 
     /// What [`crate::oauth::Flows`] hands the tokens of its sign-ins to.
@@ -72,7 +75,10 @@ impl Operators {
                     forge = forge.settings.name,
                     "whose tokens these are is not known yet: {failure}"
                 );
-                self.keep_unnamed(login, &forge, &access).await
+                self.asking().insert(session_id.clone());
+                let kept = self.keep_unnamed(login, &forge, &access).await;
+                self.asking().remove(&session_id);
+                kept
             }
         }
     }
@@ -135,6 +141,10 @@ impl Operators {
             login: Some(person.login.clone()),
         };
         CommitOperator { identity, activate, jitter: jitter(), now: (self.clock)() }
+    }
+
+    fn asking(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `false` when the daemon stops.

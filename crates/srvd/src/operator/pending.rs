@@ -17,6 +17,8 @@ impl Operators {
         };
         // The newest first, so that an older one of the same person does not take its place.
         pending.reverse();
+        // A sign-in that still goes on completes its own.
+        pending.retain(|parked| !self.asking().contains(parked.flow.as_str()));
         for parked in pending {
             self.complete(&parked).await;
         }

@@ -38,7 +38,7 @@ fn a_request_carries_one_well_formed_cookie_or_none() {
             headers.append(COOKIE, HeaderValue::from_str(cookie).unwrap());
         }
         let found = presented(&headers);
-        assert_eq!(found.as_ref().map(|found| found.expose_secret()), expect, "{cookies:?}");
+        assert_eq!(found.as_ref().map(secrecy::ExposeSecret::expose_secret), expect, "{cookies:?}");
     };
     check(&[], None);
     check(&[format!("srvd_session={good}")], Some(&good));
