@@ -138,7 +138,6 @@ pub async fn run(
     let (flows, operators) = flows(&config, environment, &redactor, (&store, &stop))?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
-    let front_redactor = redactor.clone();
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
     let (connections, grace) = (config.connections, Duration::from_secs(config.shutdown_seconds));
     let gate = Gate::new(token.clone(), config.hosts.clone(), config.origins.clone());
@@ -157,7 +156,7 @@ pub async fn run(
         declared,
         ephemeral,
         flows: flows.clone(),
-        operators: operators.clone(),
+        operators,
         identities,
         secrets,
         renewals,
@@ -182,14 +181,13 @@ pub async fn run(
     let front = Arc::new(Front {
         gate,
         flows: flows.clone(),
-        sessions: Sessions::new(front_redactor),
+        sessions: Sessions::new(app.redactor.clone()),
         engine: engine.clone(),
         store: store.clone(),
         ready: AtomicBool::new(true),
         connections,
         open: open_connections,
     });
-    flows.aside(async move { operators.complete_pending().await });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
     let background = background(&store, audit_rows, (examiner, inbox), keeper, &stop);
     tell(&endpoint, &token, &runtime, started).map_err(BootError::cannot_create)?;
@@ -233,6 +231,9 @@ fn flows(
     let operators = Operators::new(store, forges.clone(), now, stop.clone());
     let keep = operators.keeper();
     let flows = Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now });
+    // Whose earlier sign-in a forge could not say may be known by now.
+    let completing = operators.clone();
+    flows.aside(async move { completing.complete_pending().await });
     Ok((flows, operators))
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use auth_spawner::{ConfirmedLogin, Registry, SaveError, Saved, Sink, Snapshot, State};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
-    BundleId, LoginSession, ProviderId, SecretRef, SessionEnd,
-    SessionEnding, SessionId, SessionState, SessionUpdate, Store, StoreError,
+    BundleId, LoginSession, ProviderId, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState,
+    SessionUpdate, Store, StoreError,
 };
 use rpc_engine::Broker;
 use tokio::task::JoinHandle;
