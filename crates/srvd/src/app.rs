@@ -18,6 +18,8 @@ use crate::error::{ApiError, Kind};
 use crate::health::Examiner;
 use crate::identity_dir::Identities;
 use crate::login::Logins;
+use crate::oauth::Flows;
+use crate::operator::Operators;
 use crate::redact::Redactor;
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
@@ -54,6 +56,10 @@ pub struct Parts {
     pub declared: Declared,
     /// What clients lend to agents.
     pub ephemeral: Ephemeral,
+    /// The operator's sign-ins at forges.
+    pub flows: Flows,
+    /// What keeps their tokens.
+    pub operators: Operators,
     /// The directories of the identities.
     pub identities: Identities,
     /// Keys that are kept somewhere else.

@@ -44,8 +44,10 @@ use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
 use crate::leftovers::Broom;
 use crate::login::{self, Logins};
-use crate::oauth::flows::{FlowsConfig, Keep, KeepError};
+use crate::oauth::flows::FlowsConfig;
 use crate::oauth::{Flows, Forges};
+use crate::operator::Operators;
+use crate::operator::session::Sessions;
 use crate::redact::Redactor;
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
@@ -133,7 +135,7 @@ pub async fn run(
         },
         Arc::new(logins.clone()),
     );
-    let flows = flows(&config, environment, &redactor)?;
+    let (flows, operators) = flows(&config, environment, &redactor, (&store, &stop))?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
@@ -153,6 +155,8 @@ pub async fn run(
         health: examiner.clone(),
         declared,
         ephemeral,
+        flows: flows.clone(),
+        operators,
         identities,
         secrets,
         renewals,
@@ -177,6 +181,7 @@ pub async fn run(
     let front = Arc::new(Front {
         gate,
         flows: flows.clone(),
+        sessions: Sessions::new(app.redactor.clone()),
         engine: engine.clone(),
         store: store.clone(),
         ready: AtomicBool::new(true),
@@ -209,20 +214,27 @@ fn tell(endpoint: &Endpoint, token: &SecretString, runtime: &Path, started: Inst
     Ok(())
 }
 
-/// The logins at forges.
+/// The logins at forges, and what keeps their tokens.
 ///
 /// # Errors
 /// [`BootError`] naming the key of a forge that cannot be used.
-fn flows(config: &Config, environment: &Environment, redactor: &Redactor) -> Result<Flows, BootError> {
+fn flows(
+    config: &Config,
+    environment: &Environment,
+    redactor: &Redactor,
+    (store, stop): (&Store, &CancellationToken),
+) -> Result<(Flows, Operators), BootError> {
     let forges =
         Forges::load(&config.forges, environment, &config.config_dir, now).map_err(|(key, reason)| {
             BootError::Config(crate::config::ConfigError::Invalid { name: format!("forges.{key}"), reason })
         })?;
-    let keep: Keep = Arc::new(|_| {
-        let error = KeepError { code: "storage", text: "this daemon keeps no tokens of forges".to_owned() };
-        Box::pin(std::future::ready(Err(error)))
-    });
-    Ok(Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now }))
+    let operators = Operators::new(store, forges.clone(), now, stop.clone());
+    let keep = operators.keeper();
+    let flows = Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now });
+    // Whose earlier sign-in a forge could not say may be known by now.
+    let completing = operators.clone();
+    flows.aside(async move { completing.complete_pending().await });
+    Ok((flows, operators))
 }
 
 /// What agents are given by files and by clients; nothing is lent yet.

@@ -152,6 +152,7 @@ kinds! {
     NeedsReauth = 1007 "needs_reauth" "a credential exists and only a person can renew it (`data.providerId`, `data.accountId`)";
     AllExpired = 1008 "all_expired" "credentials exist and all of them have expired (`data.candidates`; `data.refreshable`, and then `data.retryAt`)";
     DeclaredImmutable = 1009 "declared_immutable" "the thing is declared in a file (`data.file`, `data.agentId`); edit the file";
+    NoActiveForge = 1010 "no_active_forge" "no operator token is the one in use; `GET /me` answers 412";
     SecretUnavailable = 1011 "secret_unavailable" "a stored secret is missing or does not open (`data.reason`)";
     StoreUnavailable = 1012 "store_unavailable" "the database is down, busy or full; retry later";
     IdentityMismatch = 1013 "identity_mismatch" "a login came back as another person";

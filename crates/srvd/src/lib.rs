@@ -28,6 +28,7 @@ pub mod leftovers;
 pub mod logging;
 pub mod login;
 pub mod oauth;
+pub mod operator;
 pub mod policy;
 pub mod private;
 pub mod probe;

@@ -39,11 +39,18 @@ ones are ignored.
 | `POST /rpc` | one request or batch as `application/json`; `events.*` answer `not_supported` |
 | `GET /openrpc.json` | this protocol as an OpenRPC document, as `rpc.discover` |
 | `GET /healthz`, `GET /readyz` | 200 or 503, without authentication |
+| `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's account in use; 401 without a session, 412 with the kind `no_active_forge` when none is |
+| `GET /login/<name>` | sends the operator's browser to the forge of that name in `srvd.toml` |
+| `GET /oauth/callback` | where forges send the browser back to; without authentication, by the `state` of a sign-in |
 
 `endpoint.json` in the runtime directory says where: `{version, pid, url, socket, tokenFile, epoch}`. On the Unix socket
 the kernel names the peer's user, who must be the daemon's own or root. On TCP every request but the two health checks
 carries `Authorization: Bearer <content of tokenFile>`; a browser, which cannot set that header on a WebSocket, offers the
 subprotocols `srvd.v1` and `srvd.bearer.<token>` and is answered `srvd.v1`. The token is new at each start.
+
+`/me` and `/login/<name>` take a session in place of the token, and so does nothing else: the cookie `srvd_session`, which a
+browser is given when a sign-in of the operator succeeds in it, for twelve hours at most and until the next one. A browser's
+request for them must not come from another site (`Sec-Fetch-Site`); `/login/<name>` must say that it does not.
 ";
 
 fn methods(text: &mut String, document: &Value) {

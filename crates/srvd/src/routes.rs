@@ -4,8 +4,8 @@ use rpc_engine::{ApiInfo, Router};
 
 use crate::app::App;
 use crate::handlers::{
-    account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, profile, provider,
-    resolve, revoke,
+    account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, operator, profile,
+    provider, resolve, revoke,
 };
 
 /// Every method of the wire, bound to its handler.
@@ -49,6 +49,15 @@ pub fn router() -> Router<App> {
         .on(declared::reload)
         .on(ephemeral::put)
         .on(ephemeral::clear)
+        .on(operator::list)
+        .on(operator::upsert)
+        .on(operator::delete)
+        .on(operator::start)
+        .on(operator::poll)
+        .on(operator::cancel)
+        .on(operator::active)
+        .on(operator::set_active)
+        .on(operator::clear_active)
         .on(events::subscribe)
         .on(events::unsubscribe)
         .on(daemon::info)

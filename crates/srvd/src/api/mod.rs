@@ -12,6 +12,7 @@ pub mod ephemeral;
 pub mod events;
 pub mod instance;
 pub mod launch;
+pub mod operator;
 pub mod profile;
 pub mod provider;
 mod secret;

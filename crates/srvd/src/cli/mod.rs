@@ -22,6 +22,7 @@ mod launch;
 mod list;
 mod login;
 mod migrate;
+mod operator;
 mod passphrase;
 mod portable;
 mod prompt;
@@ -138,6 +139,9 @@ enum Command {
     /// Forget an account, or end its login everywhere
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Sign in at GitHub, GitLab, Forgejo or Gitea, and choose which account is in use there
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
     /// List the providers and their CLIs, or check that installed CLIs still behave as expected
     Providers(ProvidersArgs),
     /// Show the daemon and who is logged in where
@@ -303,6 +307,9 @@ fn converse(command: Command, config: &Config, environment: &Environment, ui: &U
             // A login ends with a farewell to the daemon, so it looks after interruptions by itself.
             return login::run(args, &Connection::open(config).await?, ui, &mut interrupt).await;
         }
+        if let Command::Operator(operator::OperatorCommand::Login(args)) = command {
+            return operator::login(args, &Connection::open(config).await?, ui, &mut interrupt).await;
+        }
         tokio::select! {
             result = talk(command, config, environment, ui) => result,
             code = interrupt.next() => Err(Failure::silent(code)),
@@ -336,6 +343,7 @@ async fn talk(command: Command, config: &Config, environment: &Environment, ui: 
         Command::Which(args) => here::which(&args, &daemon, environment, ui).await,
         Command::Bundle(command) => bundle::run(command, &daemon, ui).await,
         Command::Account(command) => account::run(command, &daemon, ui).await,
+        Command::Operator(command) => operator::run(command, &daemon, ui).await,
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
         Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
         Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
@@ -400,6 +408,7 @@ mod tests {
         check("srvd exec codex", 64);
         check("srvd bundle", 64);
         check("srvd account revoke", 64);
+        check("srvd operator login", 64);
         check("srvd shims", 64);
         check("srvd wait --timeout soon", 64);
         check("srvd --print-config --migrate-only", 64);

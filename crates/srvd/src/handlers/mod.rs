@@ -13,6 +13,7 @@ pub mod events;
 pub mod instance;
 pub mod key;
 pub mod launch;
+pub mod operator;
 pub mod profile;
 pub mod provider;
 pub mod resolve;

@@ -113,7 +113,7 @@ fn flow() -> Result<FlowId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("tokens", &error))
 }
 
-fn received(app: &App, tokens: Tokens, now: i64) -> Received {
+pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> Received {
     let secret = |input: SecretInput| {
         let secret = input.into_secret();
         app.redactor.hide(&secret);

@@ -14,12 +14,19 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq as _;
 
 use crate::oauth::callback;
+use crate::operator::session;
 
 const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 /// What a browser says that the answer is for (Fetch Metadata).
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+/// Which page a browser's request comes from (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The path of the operator's sign-ins, before the forge's name.
+const LOGIN: &str = "/login/";
+/// The longest name of a forge.
+const FORGE_NAME: usize = 64;
 const SUBPROTOCOL: &str = "srvd.v1";
 const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 
@@ -56,6 +63,24 @@ pub enum Route {
     /// `GET /oauth/callback`, from a browser that a forge sent back. It carries no token: what its query holds is
     /// judged by the logins.
     Callback,
+    /// `GET /me`.
+    Me(Caller),
+    /// `GET /login/<name>`, from a browser that the operator uses.
+    Login {
+        /// The forge's name in `srvd.toml`, in its alphabet.
+        forge: String,
+        /// Who asks.
+        caller: Caller,
+    },
+}
+
+/// On what word a request is the operator's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// It came through the socket or brought the token.
+    Trusted,
+    /// It carries a session's cookie, which has still to be looked up.
+    Browser,
 }
 
 /// Why a request is not served. The body is a fixed text; why exactly is told to the log only.
@@ -107,6 +132,9 @@ impl Gate {
             return refuse(StatusCode::BAD_REQUEST, "query string");
         }
         let is_get = head.method == Method::GET;
+        if head.uri.path() == "/me" || head.uri.path().starts_with(LOGIN) {
+            return self.check_operator(door, head);
+        }
         match head.uri.path() {
             "/healthz" if is_get => return Ok(Route::Health),
             "/readyz" if is_get => return Ok(Route::Ready),
@@ -124,6 +152,50 @@ impl Gate {
         };
         self.check_token(door, &head.headers)?;
         Ok(route)
+    }
+
+    /// What a session's cookie opens as well. A cookie goes along with whatever makes the browser ask, so that a request
+    /// that another site caused is refused, and a sign-in begins by the person's own navigation only.
+    fn check_operator(&self, door: Door, head: &Parts) -> Result<Route, Refusal> {
+        let forge = head.uri.path().strip_prefix(LOGIN);
+        let in_alphabet =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        if forge.is_some_and(|name| !(1..=FORGE_NAME).contains(&name.len()) || !name.bytes().all(in_alphabet))
+        {
+            return refuse(StatusCode::NOT_FOUND, "path");
+        }
+        if head.method != Method::GET {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
+        }
+        let own = match head.headers.get(FETCH_SITE) {
+            Some(site) if site == "none" || site == "same-origin" => true,
+            // A configured Origin has been compared already.
+            Some(_) if forge.is_some() || !head.headers.contains_key(&ORIGIN) => {
+                return refuse(StatusCode::FORBIDDEN, "asked by another site");
+            }
+            _ => false,
+        };
+        if forge.is_some() && head.headers.get(FETCH_DEST).is_some_and(|what| what != "document") {
+            return refuse(StatusCode::FORBIDDEN, "not a navigation");
+        }
+        let caller = match door {
+            Door::Tcp { port } if !head.headers.contains_key(AUTHORIZATION) => {
+                check_session(port, &head.headers)?;
+                // A browser says where its navigation comes from; without that word the cookie may be abused.
+                if forge.is_some() && !own {
+                    return refuse(StatusCode::FORBIDDEN, "no word on which site asks");
+                }
+                Caller::Browser
+            }
+            _ => {
+                self.check_token(door, &head.headers)?;
+                Caller::Trusted
+            }
+        };
+        Ok(match forge {
+            Some(forge) => Route::Login { forge: forge.to_owned(), caller },
+            None => Route::Me(caller),
+        })
     }
 
     fn check_host(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -228,6 +300,17 @@ fn check_callback(door: Door, head: &Parts) -> Result<Route, Refusal> {
         Some(destination) if destination != "document" => refuse(StatusCode::FORBIDDEN, "not a navigation"),
         _ => Ok(Route::Callback),
     }
+}
+
+/// The cookie belongs to the loopback address that the forges send browsers back to.
+fn check_session(port: u16, headers: &HeaderMap) -> Result<(), Refusal> {
+    if session::presented(headers).is_none() {
+        return refuse(StatusCode::UNAUTHORIZED, "no session");
+    }
+    if !only(headers, &HOST).is_some_and(|host| is_loopback(host, port)) {
+        return refuse(StatusCode::FORBIDDEN, "Host");
+    }
+    Ok(())
 }
 
 /// RFC 6455, 4.2.1.

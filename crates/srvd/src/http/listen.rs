@@ -24,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gate::{Door, Gate, Route};
+use super::operator;
 use super::respond::{self, Answer};
 use crate::oauth::Flows;
+use crate::operator::session::Sessions;
 
 /// The request head: bytes, headers, and the time that a client may take for it.
 const HEAD_BYTES: usize = 8 * 1024;
@@ -88,6 +90,8 @@ pub struct Front {
     pub engine: Engine,
     /// What a browser's callback belongs to.
     pub flows: Flows,
+    /// The browsers that the operator has signed in with.
+    pub sessions: Sessions,
     /// Asked by `/readyz`.
     pub store: Store,
     /// False until the boot is over, and again while shutting down.
@@ -206,7 +210,7 @@ impl Front {
                     reason = refusal.reason,
                     "a request was refused"
                 );
-                respond::refusal(refusal)
+                operator::refused(&head, refusal)
             }
             Ok(Route::Health) => respond::status(true),
             Ok(Route::Ready) => {
@@ -214,7 +218,22 @@ impl Front {
             }
             Ok(Route::OpenRpc) => respond::json(StatusCode::OK, self.engine.openrpc().clone()),
             Ok(Route::Callback) => {
-                respond::page(&self.flows.callback(head.uri.query().unwrap_or_default(), None).await)
+                let query = head.uri.query().unwrap_or_default();
+                operator::callback(&self.flows, &self.sessions, query, &head.headers).await
+            }
+            Ok(Route::Me(caller)) => {
+                if operator::is_signed_in(&self.sessions, caller, &head.headers) {
+                    operator::me(&self.store).await
+                } else {
+                    respond::signed_out(None)
+                }
+            }
+            Ok(Route::Login { forge, caller }) => {
+                if operator::is_signed_in(&self.sessions, caller, &head.headers) {
+                    operator::login(&self.flows, &forge, caller, &head.headers)
+                } else {
+                    respond::signed_out(Some(&forge))
+                }
             }
             Ok(Route::Post) => self.post(body).await,
             Ok(Route::Socket { accept, subprotocol }) => {

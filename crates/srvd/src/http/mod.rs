@@ -2,6 +2,7 @@
 
 pub mod gate;
 mod listen;
+mod operator;
 mod respond;
 
 pub use listen::{Front, Listeners};

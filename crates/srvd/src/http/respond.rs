@@ -4,12 +4,16 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    REFERRER_POLICY, UPGRADE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    LOCATION, REFERRER_POLICY, SET_COOKIE, UPGRADE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 
+use secrecy::SecretString;
+
 use super::gate::Refusal;
 use crate::oauth::callback::Page;
+use crate::operator::session;
 
 /// Any answer.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -55,6 +59,41 @@ pub(super) fn page(page: &Page) -> Answer {
     for (name, value) in beside {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    answer
+}
+
+/// The same answer, which begins a session in the browser that asked.
+pub(super) fn beginning(mut answer: Answer, fresh: &SecretString) -> Answer {
+    // The secret is letters of base64url, so that this cannot fail.
+    if let Ok(mut cookie) = HeaderValue::from_str(&session::set_cookie(fresh)) {
+        cookie.set_sensitive(true);
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// Sends a browser to a forge. Nothing keeps the address, which holds the `state` of the sign-in.
+pub(super) fn away(to: &url::Url) -> Answer {
+    let mut answer = json(StatusCode::FOUND, r#"{"status":"sign in at the forge"}"#);
+    // An URL is printable ASCII.
+    if let Ok(location) = HeaderValue::from_str(to.as_str()) {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    answer
+}
+
+/// A failure with its kind, as the methods of the wire name it, and what to do about it.
+pub(super) fn failure(status: StatusCode, kind: &str, hint: &str) -> Answer {
+    let error = status.canonical_reason().unwrap_or("failed");
+    json(status, serde_json::json!({"error": error, "kind": kind, "hint": hint}).to_string())
+}
+
+/// Nobody is signed in here: a browser cannot send the token, but the command line can begin the sign-in for it.
+pub(super) fn signed_out(forge: Option<&str>) -> Answer {
+    let hint = format!("sign in with: srvd operator login {}", forge.unwrap_or("NAME"));
+    let mut answer = failure(StatusCode::UNAUTHORIZED, "unauthenticated", &hint);
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     answer
 }
 

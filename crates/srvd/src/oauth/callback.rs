@@ -58,6 +58,8 @@ impl Brought {
 pub enum Page {
     /// The tokens are committed.
     SignedIn,
+    /// The tokens are committed, but the forge has not said whose they are.
+    Unnamed,
     /// The request is no callback.
     Malformed,
     /// No login waits for it in this browser.
@@ -72,7 +74,7 @@ impl Page {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::SignedIn => StatusCode::OK,
+            Self::SignedIn | Self::Unnamed => StatusCode::OK,
             Self::Malformed | Self::NotAwaited(_) | Self::Denied => StatusCode::BAD_REQUEST,
             Self::Failed => StatusCode::BAD_GATEWAY,
         }
@@ -82,6 +84,10 @@ impl Page {
     pub fn html(&self) -> String {
         let (title, text) = match self {
             Self::SignedIn => ("You are signed in", "You can close this window."),
+            Self::Unnamed => (
+                "Almost signed in",
+                "The forge did not say who you are. The sign-in is kept and is completed when it does.",
+            ),
             Self::Malformed => {
                 ("Nothing to do here", "This address is opened by a forge at the end of a sign-in.")
             }

@@ -55,7 +55,7 @@ pub struct FlowsConfig {
 
 /// Commits what a login obtained, or refuses it. It is called once a login, and not cancelled.
 pub type Keep =
-    Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<(), KeepError>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<KeptLogin, KeepError>> + Send>> + Send + Sync>;
 
 /// Tokens that are not committed yet.
 #[must_use = "tokens that are dropped are lost"]
@@ -70,6 +70,15 @@ pub struct Obtained {
     pub granted: Granted,
     /// Whose tokens; where the forge did not say, the tokens are good all the same and the reason stands here.
     pub identity: Result<Identity, Failure>,
+}
+
+/// Tokens that are committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptLogin {
+    /// The account that holds them.
+    pub account: String,
+    /// The person's name at the forge; `None` while the forge has not told it.
+    pub login: Option<String>,
 }
 
 /// Why tokens were not kept.
@@ -235,9 +244,20 @@ impl Flows {
                     let granted = forge.issuer.redeem(&code, &code_flow.verifier, &code_flow.redirect).await;
                     flows.finish(&session_id, &forge, granted).await
                 });
-                if exchange.await.unwrap_or(false) { Page::SignedIn } else { Page::Failed }
+                exchange.await.unwrap_or(Page::Failed)
             }
         }
+    }
+
+    /// Does work that belongs to no login. It is dropped where it stands when the daemon stops.
+    pub fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {}
+            }
+        });
     }
 
     /// Ends the polling, and waits for exchanges that have begun, which are bounded in time.
@@ -275,29 +295,33 @@ impl Flows {
         }
     }
 
-    /// Names the tokens' owner and keeps them, unless the login was cancelled meanwhile. `true` when they are committed.
-    async fn finish(&self, session_id: &str, forge: &Arc<Forge>, granted: Result<Granted, Failure>) -> bool {
+    /// Names the tokens' owner and keeps them, unless the login was cancelled meanwhile.
+    async fn finish(&self, session_id: &str, forge: &Arc<Forge>, granted: Result<Granted, Failure>) -> Page {
         let granted = match granted {
             Ok(granted) => granted,
             Err(failure) => {
                 self.fail(session_id, &failure);
-                return false;
+                return Page::Failed;
             }
         };
         let secrets = [Some(&granted.access), granted.refresh.as_ref(), granted.id_token.as_ref()];
         secrets.into_iter().flatten().for_each(|secret| self.0.redactor.hide(secret));
         let identity = forge.identify(&granted.access).await;
-        let Some(owner) = self.change(|table, _| table.save(session_id)) else { return false };
-        let login = identity.as_ref().ok().map(|identity| identity.login.clone());
+        let Some(owner) = self.change(|table, _| table.save(session_id)) else { return Page::Failed };
         let obtained =
             Obtained { session_id: session_id.to_owned(), owner, forge: forge.clone(), granted, identity };
-        let ending = match (self.0.keep)(obtained).await {
-            Ok(()) => Ending::Success { login },
-            Err(error) => Ending::Failed { code: error.code, text: error.text },
+        let (page, ending) = match (self.0.keep)(obtained).await {
+            Ok(KeptLogin { account, login }) => {
+                let page = if login.is_some() { Page::SignedIn } else { Page::Unnamed };
+                (page, Ending::Success { account, login })
+            }
+            Err(error) => {
+                tracing::error!(session = session_id, code = error.code, "a sign-in was not kept: {error}");
+                (Page::Failed, Ending::Failed { code: error.code, text: error.text })
+            }
         };
-        let kept = matches!(ending, Ending::Success { .. });
         self.change(|table, now| table.end(session_id, ending, now));
-        kept
+        page
     }
 
     fn fail(&self, session_id: &str, failure: &Failure) {

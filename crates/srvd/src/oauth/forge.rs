@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::http::Http;
 use super::identity::{Identity, identify};
 use super::issuer::{Issuer, IssuerConfig};
-use super::settings::{BaseUrl, ForgeKind, ForgeSettings, SecretPlace};
+use super::settings::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace};
 use crate::environment::Environment;
 use crate::private;
 
@@ -31,6 +31,8 @@ pub struct Forge {
     pub settings: ForgeSettings,
     /// Its token endpoints.
     pub issuer: Issuer,
+    /// Where its tokens are exchanged.
+    pub token_url: String,
     identity: String,
     http: Http,
 }
@@ -62,9 +64,10 @@ impl Forge {
         clock: fn() -> i64,
     ) -> Result<Self, url::ParseError> {
         let places = Places::of(settings.kind, &settings.base);
+        let token_url = settings.base.join(places.token);
         let issuer = IssuerConfig {
             authorize: settings.public.join(places.authorize),
-            token: settings.base.join(places.token),
+            token: token_url.clone(),
             device: places.device.map(|path| settings.base.join(path)),
             client_id: settings.client_id.clone(),
             secret,
@@ -74,7 +77,28 @@ impl Forge {
             allow_http: settings.allow_http,
             clock,
         };
-        Ok(Self { issuer: Issuer::new(issuer, http.clone())?, identity: places.identity, settings, http })
+        let issuer = Issuer::new(issuer, http.clone())?;
+        Ok(Self { issuer, token_url, identity: places.identity, settings, http })
+    }
+
+    /// A forge at this address that the daemon has no client of, to ask whose token somebody brings.
+    ///
+    /// # Errors
+    /// What is wrong with the address.
+    pub fn bare(kind: ForgeKind, address: &str, clock: fn() -> i64) -> Result<Self, &'static str> {
+        let base = BaseUrl::parse(address, false)?;
+        let settings = ForgeSettings {
+            name: String::new(),
+            kind,
+            public: base.clone(),
+            base,
+            client_id: String::new(),
+            secret: None,
+            client_auth: ClientAuth::Body,
+            scopes: Vec::new(),
+            allow_http: false,
+        };
+        Self::new(settings, None, Http::default(), clock).map_err(|_| "is not a URL")
     }
 
     /// Whose token this is.
@@ -83,6 +107,11 @@ impl Forge {
     /// As [`identify`].
     pub async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
         identify(&self.http, &self.identity, self.settings.allow_http, access).await
+    }
+
+    /// Whether people can sign in with a code that they type on another device.
+    pub fn has_device_flow(&self) -> bool {
+        Places::of(self.settings.kind, &self.settings.base).device.is_some()
     }
 
     /// Whether an answer that calls itself from this issuer can be (RFC 9207): the origin is one of the forge's two.

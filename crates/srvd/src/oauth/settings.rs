@@ -124,6 +124,9 @@ impl BaseUrl {
 }
 
 impl ForgeKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::GitHub, Self::GitLab, Self::Forgejo, Self::Gitea];
+
     /// The word on the wire and in the file.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -134,7 +137,8 @@ impl ForgeKind {
         }
     }
 
-    fn default_base(self) -> Option<&'static str> {
+    /// Where this kind lives when nothing else is said.
+    pub(crate) fn default_base(self) -> Option<&'static str> {
         match self {
             Self::GitHub => Some("https://github.com"),
             Self::GitLab => Some("https://gitlab.com"),

@@ -67,7 +67,9 @@ pub enum Status {
 pub enum Ending {
     /// The tokens are committed.
     Success {
-        /// The account's name at the forge, where the forge told it.
+        /// The account that holds them.
+        account: String,
+        /// The person's name at the forge; `None` while the forge has not told it.
         login: Option<String>,
     },
     /// It failed; the word is stable, the text is for people.

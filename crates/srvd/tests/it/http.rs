@@ -26,7 +26,7 @@ fn exchange(stream: &mut (impl std::io::Read + std::io::Write), request: &str) -
     (status, head, body)
 }
 
-fn tcp(daemon: &Daemon, request: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+pub(crate) fn tcp(daemon: &Daemon, request: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
     let (address, token) = daemon.tcp();
     let mut text = format!("{request} HTTP/1.1\r\n");
     for (name, value) in headers {

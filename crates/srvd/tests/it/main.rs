@@ -24,6 +24,7 @@ mod kills;
 mod launch;
 mod logins;
 mod migrate;
+mod operator;
 mod planted;
 mod profiles;
 mod program;

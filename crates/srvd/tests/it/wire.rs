@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 41] = [
+const METHODS: [&str; 50] = [
     "account.delete",
     "account.get",
     "account.list",
@@ -39,6 +39,15 @@ const METHODS: [&str; 41] = [
     "instance.update",
     "launch.ready",
     "launch.resolve",
+    "operator.active",
+    "operator.cancel",
+    "operator.clearactive",
+    "operator.delete",
+    "operator.list",
+    "operator.poll",
+    "operator.setactive",
+    "operator.start",
+    "operator.upsert",
     "profile.best",
     "profile.delete",
     "profile.list",

@@ -11,7 +11,7 @@ const OPENER: &str = "open";
 const OPENER: &str = "xdg-open";
 
 /// Asks the desktop to open the address; false when there is no desktop, no such address, or nobody to ask.
-pub(super) fn open(url: &str, seat: Seat) -> bool {
+pub(in super::super) fn open(url: &str, seat: Seat) -> bool {
     if seat != Seat::Desktop || !is_openable(url) {
         return false;
     }

@@ -1,6 +1,6 @@
 //! `srvd login`: the daemon drives the provider's CLI, this shows the person what to do and brings back what they paste.
 
-mod browser;
+pub(super) mod browser;
 mod progress;
 mod show;
 

@@ -149,3 +149,57 @@ fn a_callback_comes_from_a_browsers_navigation_to_a_loopback_address() {
     assert_eq!(callback("POST", TCP, &[]), Err(405));
     assert_eq!(callback("GET", Door::Unix, &[("host", "srvd.sock")]), Err(404));
 }
+
+const COOKIE: (&str, &str) = ("cookie", "srvd_session=0123456789012345678901234567890123456789012");
+const ANONYMOUS: (&str, &str) = ("authorization", "");
+const OWN: (&str, &str) = ("sec-fetch-site", "none");
+
+#[test]
+fn the_operators_paths_take_the_token_or_a_session_and_no_other_site() {
+    let login = |caller| Ok(Route::Login { forge: "git-hub_2".into(), caller });
+    let check = |path: &str, door: Door, changes: &[(&str, &str)], expect: Result<Route, u16>| {
+        let got = gate().check(door, &head("GET", path, changes)).map_err(|refusal| refusal.status.as_u16());
+        assert_eq!(got, expect, "{path} {door:?} {changes:?}");
+    };
+    let socket = ("host", "srvd.sock");
+    for (path, trusted, browser) in [
+        ("/me", Ok(Route::Me(Caller::Trusted)), Ok(Route::Me(Caller::Browser))),
+        ("/login/git-hub_2", login(Caller::Trusted), login(Caller::Browser)),
+    ] {
+        check(path, TCP, &[], trusted.clone());
+        check(path, TCP, &[("host", "srvd.test:80")], trusted.clone());
+        check(path, Door::Unix, &[socket, ANONYMOUS], trusted);
+        check(path, TCP, &[ANONYMOUS, COOKIE, OWN], browser.clone());
+        check(path, TCP, &[ANONYMOUS, COOKIE, ("sec-fetch-site", "same-origin")], browser);
+        check(path, TCP, &[ANONYMOUS], Err(401));
+        check(path, TCP, &[ANONYMOUS, ("cookie", "srvd_session=short"), OWN], Err(401));
+        // A wrong token is not made good by a cookie.
+        check(path, TCP, &[("authorization", "Bearer no"), COOKIE, OWN], Err(401));
+        for site in ["cross-site", "same-site", "odd"] {
+            check(path, TCP, &[ANONYMOUS, COOKIE, ("sec-fetch-site", site)], Err(403));
+            check(path, TCP, &[("sec-fetch-site", site)], Err(403));
+        }
+        check(path, TCP, &[ANONYMOUS, COOKIE, OWN, ("origin", "https://evil.com")], Err(403));
+        check(path, TCP, &[ANONYMOUS, COOKIE, OWN, ("host", "srvd.test:80")], Err(403));
+        check(path, TCP, &[ANONYMOUS, COOKIE, OWN, ("host", "evil.com:7000")], Err(403));
+        check(&format!("{path}?next=x"), TCP, &[], Err(400));
+    }
+    check("/me", TCP, &[ANONYMOUS, COOKIE], Ok(Route::Me(Caller::Browser)));
+    check("/login/git-hub_2", TCP, &[ANONYMOUS, COOKIE], Err(403));
+    // A page of a configured origin may ask who is in use; it does not begin sign-ins.
+    let page = [("origin", "app://srvd"), ("sec-fetch-site", "cross-site")];
+    check("/me", TCP, &page, Ok(Route::Me(Caller::Trusted)));
+    check("/login/git-hub_2", TCP, &page, Err(403));
+    check("/login/git-hub_2", TCP, &[ANONYMOUS, COOKIE, OWN, ("sec-fetch-dest", "iframe")], Err(403));
+    check(
+        "/login/git-hub_2",
+        TCP,
+        &[ANONYMOUS, COOKIE, OWN, ("sec-fetch-dest", "document")],
+        login(Caller::Browser),
+    );
+    for path in ["/login/", "/login", "/login/a/b", "/login/GitHub", "/login/%2e", "/me/"] {
+        check(path, TCP, &[], Err(404));
+    }
+    let posted = gate().check(TCP, &head("POST", "/me", &[])).map_err(|refusal| refusal.status.as_u16());
+    assert_eq!(posted, Err(405));
+}

@@ -85,7 +85,7 @@ fn a_login_can_be_cancelled_until_it_is_saved() {
     );
     assert!(!table.approve("waiting"), "a cancelled login takes no grant");
     assert_eq!(table.save("working"), None, "a cancelled login saves nothing");
-    let success = Ending::Success { login: Some("ada".into()) };
+    let success = Ending::Success { account: "a1".into(), login: Some("ada".into()) };
     table.end("saving", success.clone(), 2);
     table.end("waiting", success.clone(), 2);
     let status = |id| table.status(id, 3).unwrap();

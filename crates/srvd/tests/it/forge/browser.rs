@@ -14,7 +14,7 @@ use url::Url;
 /// More steps than any sign-in has.
 const STEPS: usize = 20;
 
-pub(super) struct Browser {
+pub(crate) struct Browser {
     client: Client<HttpConnector, Full<Bytes>>,
     cookies: BTreeMap<String, String>,
     login: String,
@@ -22,7 +22,7 @@ pub(super) struct Browser {
 
 /// Where a visit ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// The browser was sent to the redirect address, which nobody has opened yet.
     Callback(Url),
     /// A page without a form.
@@ -31,14 +31,14 @@ pub(super) enum End {
 
 impl Browser {
     /// A browser of somebody with this name, without cookies.
-    pub(super) fn of(login: &str) -> Self {
+    pub(crate) fn of(login: &str) -> Self {
         // A connection that is kept can be closed by the server while the next request is on its way.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
         Self { client, cookies: BTreeMap::new(), login: login.to_owned() }
     }
 
     /// Opens an address, follows redirects, and sends every form on the way.
-    pub(super) async fn visit(&mut self, address: &str) -> End {
+    pub(crate) async fn visit(&mut self, address: &str) -> End {
         let mut next = (Url::parse(address).unwrap(), None);
         for _ in 0..STEPS {
             let (place, body) = next;

@@ -72,7 +72,7 @@ async fn a_sign_in_by_the_browser_its_refresh_and_a_refresh_token_used_twice() {
     let query = callback.query().unwrap();
     assert_eq!(operator.flows.status(&started.session_id), Some(Status::Waiting));
     assert_eq!(operator.flows.callback(query, None).await, Page::SignedIn);
-    let success = Status::Ended(Ending::Success { login: Some("ada".into()) });
+    let success = Status::Ended(Ending::Success { account: "a1".into(), login: Some("ada".into()) });
     assert_eq!(operator.flows.status(&started.session_id), Some(success));
     assert_eq!(operator.flows.callback(query, None).await, Page::NotAwaited(StateInvalid::Unknown));
 

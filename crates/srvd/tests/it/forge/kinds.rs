@@ -66,7 +66,7 @@ async fn a_device_sign_in_where_the_forge_has_one() {
         let started = operator.flows.start_device(operator.start()).await.unwrap();
         assert_eq!(started.user_code, "AB-CD");
         assert_eq!(started.verification_url, format!("https://{kind}.example/device"));
-        let success = Status::Ended(Ending::Success { login: Some("ada".into()) });
+        let success = Status::Ended(Ending::Success { account: "a1".into(), login: Some("ada".into()) });
         assert_eq!(operator.flows.ended(&started.session_id, PATIENCE).await, Some(success));
         assert_eq!(operator.obtained.recv().await.unwrap().session_id, started.session_id);
         forge.deny();

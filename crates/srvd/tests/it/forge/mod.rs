@@ -1,16 +1,16 @@
 //! Sign-ins at forges: the four kinds as stand-ins on loopback, and a certified `OpenID` provider.
 
-mod browser;
+pub(crate) mod browser;
 mod issuer;
 mod kinds;
-mod standin;
+pub(crate) mod standin;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use srvd::environment::Environment;
-use srvd::oauth::flows::{FlowsConfig, Keep, KeepError, Obtained, Start};
+use srvd::oauth::flows::{FlowsConfig, Keep, KeepError, KeptLogin, Obtained, Start};
 use srvd::oauth::settings::{self, ForgeTable};
 use srvd::oauth::{Flows, Forge, Forges};
 use srvd::redact::Redactor;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 /// The receipt of every grant here.
 const NOW: i64 = 1_790_000_000_000;
-const CLIENT_SECRET: &str = "planted-client-secret";
+pub(crate) const CLIENT_SECRET: &str = "planted-client-secret";
 
 /// The client side of one forge, and what its logins obtained.
 struct Operator {
@@ -40,7 +40,9 @@ fn operator(kind: &str, url: &str, keeps: bool) -> Operator {
     let (sender, obtained) = mpsc::unbounded_channel();
     let keep: Keep = Arc::new(move |obtained| {
         let kept = if keeps {
-            sender.send(obtained).map_err(|_| KeepError { code: "storage", text: "the test is over".into() })
+            let login = obtained.identity.as_ref().ok().map(|identity| identity.login.clone());
+            let over = |_| KeepError { code: "storage", text: "the test is over".into() };
+            sender.send(obtained).map_err(over).map(|()| KeptLogin { account: "a1".into(), login })
         } else {
             Err(KeepError { code: "storage", text: "the disk is full".into() })
         };

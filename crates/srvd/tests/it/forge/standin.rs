@@ -21,8 +21,8 @@ use super::CLIENT_SECRET;
 /// The sub-path that the forge lives below.
 const BELOW: &str = "/code";
 
-pub(super) struct Standin {
-    pub(super) url: String,
+pub(crate) struct Standin {
+    pub(crate) url: String,
     state: Arc<Mutex<State>>,
     server: JoinHandle<()>,
 }
@@ -32,6 +32,10 @@ struct State {
     kind: String,
     denies: bool,
     waits: bool,
+    /// Answers no question whose token it is.
+    silent: bool,
+    /// Who signs in, as id and name.
+    person: Option<(u32, String)>,
     issued: u32,
     /// By code: the challenge and the redirect address that it belongs to.
     codes: BTreeMap<String, (String, String)>,
@@ -42,7 +46,7 @@ struct State {
 }
 
 impl Standin {
-    pub(super) async fn start(kind: &str) -> Self {
+    pub(crate) async fn start(kind: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}{BELOW}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State { kind: kind.into(), ..State::default() }));
@@ -50,16 +54,30 @@ impl Standin {
         Self { url, state, server }
     }
 
-    pub(super) fn deny(&self) {
+    pub(crate) fn deny(&self) {
         self.state.lock().unwrap().denies = true;
     }
 
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         self.state.lock().unwrap().waits = true;
     }
 
+    pub(crate) fn silent(&self, silent: bool) {
+        self.state.lock().unwrap().silent = silent;
+    }
+
+    /// Who signs in from here on; before it is 12, `ada`.
+    pub(crate) fn person(&self, id: u32, login: &str) {
+        self.state.lock().unwrap().person = Some((id, login.to_owned()));
+    }
+
+    /// Takes a token that it has not issued.
+    pub(crate) fn accept(&self, token: &str) {
+        self.state.lock().unwrap().access.insert(token.to_owned());
+    }
+
     /// Every request so far as `METHOD /path`, without the sub-path.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
     }
 }
@@ -129,10 +147,15 @@ async fn respond(
                 .is_some_and(|token| state.access.contains(token));
             // GitHub refuses clients that do not name themselves.
             let named = state.kind != "github" || !header(header::USER_AGENT).is_empty();
-            match (good && named, state.kind == "gitlab") {
-                (false, _) => (401, json!({"message": "401 Unauthorized"}), None),
-                (true, true) => (200, json!({"id": 12, "username": "ada", "email": "ada@example.org"}), None),
-                (true, false) => (200, json!({"id": 12, "login": "ada", "email": "ada@example.org"}), None),
+            let (id, login) = state.person.clone().unwrap_or((12, "ada".to_owned()));
+            let field = if state.kind == "gitlab" { "username" } else { "login" };
+            match (state.silent, good && named) {
+                (true, _) => (503, json!({"message": "503 Service Unavailable"}), None),
+                (false, false) => (401, json!({"message": "401 Unauthorized"}), None),
+                (false, true) => {
+                    let email = format!("{login}@example.org");
+                    (200, json!({"id": id, field: login, "email": email}), None)
+                }
             }
         }
         _ => (404, json!({"message": "404 Not Found"}), None),

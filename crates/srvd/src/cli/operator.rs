@@ -1,0 +1,323 @@
+//! `srvd operator`: the operator's accounts at forges, and which of them is in use.
+
+use super::client::Connection;
+use super::failure::{Failure, code};
+use super::interrupt::Interrupt;
+use super::list::Format;
+use super::login::browser;
+use super::ui::{Ui, plain_line};
+use super::{prompt, table};
+use crate::api::operator::{
+    Cancel, ConfiguredForge, Delete, Flow, List, OperatorAccount, Operators, PendingAccount, Poll, SetActive,
+    SignIn, SignInStatus, Start, Started,
+};
+use crate::app::now;
+
+/// How long one poll waits for the end of a sign-in.
+const POLL_WAIT_MS: u64 = 20_000;
+
+/// `srvd operator`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum OperatorCommand {
+    /// Sign in at a forge, and use that account from then on
+    ///
+    /// The forge must be configured in srvd.toml, below [forges.NAME]. The address has to be opened on this machine; with
+    /// --device a code is shown that can be typed anywhere.
+    Login(LoginArgs),
+    /// List the accounts, and the forges where one can sign in
+    List(Format),
+    /// Use another account, without signing in again
+    Use {
+        /// The account, by id, or by a login that no other account has
+        account: String,
+    },
+    /// Forget an account and its tokens on this machine
+    Forget {
+        /// The account, by id, or by a login that no other account has
+        account: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// `srvd operator login`.
+#[derive(Debug, clap::Args)]
+pub(super) struct LoginArgs {
+    /// The forge: its name in srvd.toml, or its type if there is only one of that
+    name: String,
+    /// With a code that is typed on any device, where the forge has it
+    #[arg(long)]
+    device: bool,
+    /// Only show the address, do not open a browser
+    #[arg(long)]
+    no_browser: bool,
+}
+
+/// Runs a command about the operator's accounts, other than a sign-in.
+pub(super) async fn run(command: OperatorCommand, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    match command {
+        OperatorCommand::List(format) => list(&format, daemon, ui).await,
+        OperatorCommand::Use { account } => {
+            let known = daemon.call(&List {}).await?;
+            let account_id = chosen(&known.tokens, &account)?.account_id.clone();
+            let active = daemon.call(&SetActive { account_id }).await?;
+            ui.result(&plain_line(&format!(
+                "In use: {} at {} ({})",
+                active.account_login, active.base_url, active.forge_type
+            )))
+        }
+        OperatorCommand::Forget { account, yes } => forget(&account, yes, daemon, ui).await,
+        OperatorCommand::Login(_) => Err(Failure::new(code::BUG, "a sign-in has a way of its own")),
+    }
+}
+
+/// Signs in and follows the sign-in to its end.
+pub(super) async fn login(
+    args: LoginArgs,
+    daemon: &Connection,
+    ui: &Ui,
+    interrupt: &mut Interrupt,
+) -> Result<(), Failure> {
+    let known = daemon.call(&List {}).await?;
+    let forge = forge(&known.forges, &args.name)?;
+    let started = daemon.call(&start(forge, args.device)).await?;
+    ui.note(&instructions(&started));
+    if let Some(url) = &started.auth_url {
+        let may_open = !args.no_browser && ui.stderr.is_some();
+        if may_open && browser::open(url, ui.seat) {
+            ui.note("Your browser has been asked to open it.");
+        }
+    }
+    let session_id = started.session_id;
+    let ended = tokio::select! {
+        ended = ended(&session_id, daemon) => ended?,
+        code = interrupt.next() => {
+            // When the daemon cannot be told, the sign-in ends by itself at its deadline.
+            let _ = daemon.call(&Cancel { session_id }).await;
+            return Err(Failure::new(code, "the sign-in was cancelled"));
+        }
+    };
+    report(&ended, forge, ui)
+}
+
+async fn ended(session_id: &str, daemon: &Connection) -> Result<SignIn, Failure> {
+    loop {
+        let poll = Poll { session_id: session_id.to_owned(), wait_ms: Some(POLL_WAIT_MS) };
+        let session = daemon.call(&poll).await?;
+        if matches!(session.status, SignInStatus::Success | SignInStatus::Failed) {
+            return Ok(session);
+        }
+    }
+}
+
+/// The forge of this name, or the only one of this type.
+fn forge<'a>(forges: &'a [ConfiguredForge], wanted: &str) -> Result<&'a ConfiguredForge, Failure> {
+    if let Some(forge) = forges.iter().find(|forge| forge.name == wanted) {
+        return Ok(forge);
+    }
+    let mut fitting = forges.iter().filter(|forge| forge.forge_type == wanted);
+    let names = || forges.iter().map(|forge| forge.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (fitting.next(), fitting.next()) {
+        (Some(forge), None) => Ok(forge),
+        (Some(_), Some(_)) => {
+            Err(Failure::new(code::FAILED, format!("there are several forges of the type {wanted}"))
+                .hint(format!("name one of: {}", names())))
+        }
+        (None, _) if forges.is_empty() => Err(Failure::new(code::FAILED, "no forge is configured")
+            .hint(format!("add [forges.{}] to srvd.toml and restart the daemon", plain_line(wanted)))),
+        (None, _) => Err(Failure::new(code::FAILED, format!("no forge is called {wanted}"))
+            .hint(format!("name one of: {}", names()))),
+    }
+}
+
+fn start(forge: &ConfiguredForge, device: bool) -> Start {
+    Start {
+        forge_type: forge.forge_type.clone(),
+        base_url: Some(forge.base_url.clone()),
+        client_id: Some(forge.client_id.clone()),
+        flow: Some(if device { Flow::Device } else { Flow::Code }),
+    }
+}
+
+fn instructions(started: &Started) -> String {
+    match (&started.device_code, &started.verification_url, &started.auth_url) {
+        (Some(code), Some(url), _) => {
+            format!("Open {}\nand enter the code: {}", plain_line(url), plain_line(code))
+        }
+        (_, _, Some(url)) => format!("Open this address on this machine to sign in:\n{}", plain_line(url)),
+        _ => String::new(),
+    }
+}
+
+fn report(ended: &SignIn, forge: &ConfiguredForge, ui: &Ui) -> Result<(), Failure> {
+    if ended.status != SignInStatus::Success {
+        let reason = ended.error.as_deref().unwrap_or("no reason was given");
+        return Err(Failure::new(code::FAILED, format!("the sign-in at {} failed: {reason}", forge.name)));
+    }
+    let account = ended.account_id.as_deref().unwrap_or_default();
+    ui.result(&plain_line(&match &ended.account_login {
+        Some(login) => format!("Signed in at {} as {login}, which is in use (account {account})", forge.base_url),
+        None => format!(
+            "Signed in at {}, but the forge did not say as whom; the sign-in is kept and is completed later (account {account})",
+            forge.base_url
+        ),
+    }))
+}
+
+async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let known = daemon.call(&List {}).await?;
+    if format.json {
+        return ui.json(&known);
+    }
+    let Operators { tokens, pending, forges } = known;
+    if tokens.is_empty() && pending.is_empty() {
+        let names: Vec<&str> = forges.iter().map(|forge| forge.name.as_str()).collect();
+        let forges = if names.is_empty() { "none is configured".to_owned() } else { names.join(", ") };
+        ui.note(&format!("No accounts. Sign in with: srvd operator login NAME   (forges: {forges})"));
+        return Ok(());
+    }
+    let rows = tokens.iter().map(|token| row(token, now())).chain(pending.iter().map(pending_row));
+    ui.result(&table::draw(ui, &["", "FORGE", "LOGIN", "ADDRESS", "STATE", "EXPIRES", "ID"], rows))
+}
+
+fn row(token: &OperatorAccount, now: i64) -> Vec<String> {
+    vec![
+        if token.active { "*" } else { "" }.to_owned(),
+        token.forge_type.clone(),
+        token.account_login.clone(),
+        token.base_url.clone(),
+        token.state.clone(),
+        table::when(token.expires_at, now),
+        token.account_id.clone(),
+    ]
+}
+
+fn pending_row(pending: &PendingAccount) -> Vec<String> {
+    let address = pending.base_url.clone().unwrap_or_default();
+    let id = pending.account_id.clone();
+    vec![
+        String::new(),
+        pending.forge_type.clone(),
+        "?".to_owned(),
+        address,
+        "pending".to_owned(),
+        String::new(),
+        id,
+    ]
+}
+
+async fn forget(wanted: &str, yes: bool, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let known = daemon.call(&List {}).await?;
+    let pending = known.pending.iter().find(|pending| pending.account_id == wanted);
+    let (name, account_id) = if let Some(pending) = pending {
+        (format!("the unfinished sign-in {wanted}"), pending.account_id.clone())
+    } else {
+        let token = chosen(&known.tokens, wanted)?;
+        (format!("{} at {}", token.account_login, token.base_url), token.account_id.clone())
+    };
+    let name = plain_line(&name);
+    let question =
+        format!("Forget {name} on this machine? The forge is not told, so that the tokens live on there.");
+    prompt::confirm(ui, &question, yes).await?;
+    let done = daemon.call(&Delete { account_id }).await?;
+    ui.result(&format!("Forgot {name}"))?;
+    if done.was_active {
+        ui.note("No account is in use any more. Choose one with: srvd operator use ACCOUNT");
+    }
+    Ok(())
+}
+
+/// The account of this id, or the only one of this login.
+fn chosen<'a>(tokens: &'a [OperatorAccount], wanted: &str) -> Result<&'a OperatorAccount, Failure> {
+    if let Some(token) = tokens.iter().find(|token| token.account_id == wanted) {
+        return Ok(token);
+    }
+    let mut fitting = tokens.iter().filter(|token| token.account_login == wanted);
+    match (fitting.next(), fitting.next()) {
+        (Some(token), None) => Ok(token),
+        (Some(_), Some(_)) => {
+            Err(Failure::new(code::FAILED, format!("several accounts are called {wanted}"))
+                .hint("name one by its id; see: srvd operator list"))
+        }
+        (None, _) => {
+            Err(Failure::new(code::FAILED, format!("no account of the operator is called {wanted}"))
+                .hint("see: srvd operator list"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(name: &str, forge_type: &str) -> ConfiguredForge {
+        let [name, forge_type, base_url, client_id] =
+            [name, forge_type, "https://git.example", "srvd"].map(str::to_owned);
+        ConfiguredForge { name, forge_type, base_url, client_id, flows: vec!["code".to_owned()] }
+    }
+
+    fn token(account_id: &str, account_login: &str) -> OperatorAccount {
+        OperatorAccount {
+            account_id: account_id.to_owned(),
+            forge_type: "forgejo".to_owned(),
+            base_url: "https://git.example".to_owned(),
+            client_id: None,
+            account_login: account_login.to_owned(),
+            subject: "1".to_owned(),
+            email: None,
+            active: true,
+            state: "active".to_owned(),
+            state_reason: None,
+            expires_at: Some(2 * 60 * 60 * 1000),
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
+
+    #[test]
+    fn a_forge_is_named_or_the_only_one_of_its_type() {
+        let forges =
+            [configured("work", "forgejo"), configured("home", "forgejo"), configured("github", "gitlab")];
+        let check = |forges: &[ConfiguredForge], wanted: &str, expect: Result<&str, &str>| {
+            let found =
+                forge(forges, wanted).map(|forge| forge.name.clone()).map_err(|failure| failure.render());
+            assert_eq!(found.as_deref().map_err(String::as_str), expect, "{wanted}");
+        };
+        check(&forges, "home", Ok("home"));
+        check(&forges, "gitlab", Ok("github"));
+        check(&forges, "github", Ok("github"));
+        check(
+            &forges,
+            "forgejo",
+            Err("srvd: there are several forges of the type forgejo\nhint: name one of: work, home, github"),
+        );
+        check(&forges, "x", Err("srvd: no forge is called x\nhint: name one of: work, home, github"));
+        check(
+            &[],
+            "x",
+            Err("srvd: no forge is configured\nhint: add [forges.x] to srvd.toml and restart the daemon"),
+        );
+    }
+
+    #[test]
+    fn an_account_is_named_by_its_id_or_by_a_login_of_its_own() {
+        let tokens = [token("a1", "ada"), token("a2", "bob"), token("bob", "bob")];
+        let check = |wanted: &str, expect: Option<&str>| {
+            let found = chosen(&tokens, wanted).ok().map(|token| token.account_id.as_str());
+            assert_eq!(found, expect, "{wanted}");
+        };
+        check("a1", Some("a1"));
+        check("ada", Some("a1"));
+        check("bob", Some("bob"));
+        check("carl", None);
+        assert!(chosen(&tokens[1..2], "bob").is_ok());
+        assert!(chosen(&[token("a", "x"), token("b", "x")], "x").is_err());
+    }
+
+    #[test]
+    fn rows_show_which_one_is_in_use() {
+        let shown = ["*", "forgejo", "ada", "https://git.example", "active", "in 2 h", "a1"];
+        assert_eq!(row(&token("a1", "ada"), 0), shown);
+    }
+}

@@ -1,0 +1,100 @@
+//! The operator's browser: `GET /oauth/callback`, `GET /me` and `GET /login/<name>`, once the gate has let them in.
+
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
+use identity_store::Store;
+use serde_json::json;
+
+use super::gate::{Caller, Refusal};
+use super::respond::{self, Answer};
+use crate::app::now;
+use crate::error::{Kind, with_causes};
+use crate::oauth::Flows;
+use crate::oauth::callback::Page;
+use crate::oauth::flows::{Start, StartError};
+use crate::operator::OWNER;
+use crate::operator::session::{self, Sessions};
+
+/// A refusal of the gate; at the operator's own paths a missing session is answered with what to do.
+pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {
+    let path = head.uri.path();
+    match path.strip_prefix("/login/") {
+        _ if refusal.status != StatusCode::UNAUTHORIZED => respond::refusal(refusal),
+        Some(forge) => respond::signed_out(Some(forge)),
+        None if path == "/me" => respond::signed_out(None),
+        None => respond::refusal(refusal),
+    }
+}
+
+/// Whether the request is the operator's, now that its cookie is looked up.
+pub(super) fn is_signed_in(sessions: &Sessions, caller: Caller, headers: &HeaderMap) -> bool {
+    match caller {
+        Caller::Trusted => true,
+        Caller::Browser => session::presented(headers).is_some_and(|cookie| sessions.knows(&cookie, now())),
+    }
+}
+
+/// Takes what a forge sent. A sign-in that succeeds begins a session of this browser and ends the one that it had.
+pub(super) async fn callback(flows: &Flows, sessions: &Sessions, query: &str, headers: &HeaderMap) -> Answer {
+    let former = session::presented(headers);
+    let page = flows.callback(query, former.as_ref()).await;
+    let answer = respond::page(&page);
+    if page != Page::SignedIn {
+        return answer;
+    }
+    match sessions.renew(former.as_ref(), now()) {
+        Ok(fresh) => respond::beginning(answer, &fresh),
+        Err(error) => {
+            tracing::error!(%error, "no session could begin, because the system has no random numbers");
+            answer
+        }
+    }
+}
+
+/// The account in use.
+pub(super) async fn me(store: &Store) -> Answer {
+    match store.active_forge().await {
+        Ok(Some(active)) => {
+            let body = json!({
+                "forgeType": active.forge.as_str(),
+                "accountLogin": active.login,
+                "baseUrl": active.base_url.as_str(),
+                "since": active.since,
+            });
+            respond::json(StatusCode::OK, body.to_string())
+        }
+        Ok(None) => respond::failure(
+            StatusCode::PRECONDITION_FAILED,
+            Kind::NoActiveForge.as_str(),
+            "choose one with: srvd operator use ACCOUNT",
+        ),
+        Err(error) => {
+            tracing::error!(error = with_causes(&error), "the active forge could not be read");
+            let hint = "retry later; the daemon's log names the cause";
+            respond::failure(StatusCode::SERVICE_UNAVAILABLE, Kind::StoreUnavailable.as_str(), hint)
+        }
+    }
+}
+
+/// Sends the browser to a forge. One that came by its session has to come back with it.
+pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> Answer {
+    let Some(forge) = flows.forges().named(forge).cloned() else {
+        let hint = "see the forges of srvd.toml: srvd operator list";
+        return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), hint);
+    };
+    let session = match caller {
+        Caller::Trusted => None,
+        Caller::Browser => session::presented(headers),
+    };
+    match flows.start_code(&Start { owner: OWNER.to_owned(), forge, session }) {
+        Ok(started) => respond::away(&started.auth_url),
+        Err(error) => {
+            let kind = match error {
+                StartError::NoRedirect => Kind::InvalidInput,
+                StartError::Full(_) | StartError::Forge(_) => Kind::Conflict,
+            };
+            respond::failure(StatusCode::SERVICE_UNAVAILABLE, kind.as_str(), &error.to_string())
+        }
+    }
+}
