@@ -7,6 +7,7 @@ use std::time::Duration;
 use identity_store::{AuditEntry, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::now;
@@ -17,6 +18,9 @@ const QUEUE: usize = 4096;
 
 /// Rows that are written in one transaction.
 const BATCH: usize = 256;
+
+/// How long a row waits for others that can be written with it: a transaction costs the disk, whatever its size.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// The waits between two tries while the database refuses rows: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -98,7 +102,20 @@ impl Writer {
                     continue;
                 }
             }
+            self.gather(&mut batch).await;
             self.write(&mut batch).await;
+        }
+    }
+
+    /// Takes the rows that come within a moment, up to a whole batch.
+    async fn gather(&mut self, batch: &mut Vec<AuditEntry>) {
+        let until = Instant::now() + GATHER;
+        while batch.len() < BATCH {
+            tokio::select! {
+                count = self.rows.recv_many(batch, BATCH - batch.len()) => if count == 0 { return },
+                () = self.finish.cancelled() => return,
+                () = sleep_until(until) => return,
+            }
         }
     }
 
