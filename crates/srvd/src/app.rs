@@ -19,6 +19,7 @@ use crate::health::Examiner;
 use crate::identity_dir::Identities;
 use crate::login::Logins;
 use crate::redact::Redactor;
+use crate::refresh::Refresher;
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 
@@ -60,6 +61,8 @@ pub struct Parts {
     pub secrets: Secrets,
     /// The logins that renew one that is there.
     pub renewals: Renewals,
+    /// Refreshes tokens.
+    pub refresher: Refresher,
     /// What the log must not show.
     pub redactor: Redactor,
     /// What programs said when they were asked for their version, by provider and path, with their time of change.

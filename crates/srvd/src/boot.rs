@@ -37,6 +37,7 @@ use crate::login::{self, Logins};
 use crate::oauth::flows::{FlowsConfig, Keep, KeepError};
 use crate::oauth::{Flows, Forges};
 use crate::redact::Redactor;
+use crate::refresh::{self, Refresher, RefresherConfig, Wake};
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 use crate::{bootstrap, key, private, routes};
@@ -100,8 +101,8 @@ pub async fn run(
     let registry = registry(&config)?;
     let secrets = Secrets::new(&config, &registry, &child_env(&config)).map_err(BootError::Config)?;
     let broker = fresh_broker();
-    let inbox = health::Inbox::default();
-    let store = open(&config, keyring, announce(&broker, &inbox)).await?;
+    let (inbox, wake) = (health::Inbox::default(), Wake::default());
+    let store = open(&config, keyring, announce(&broker, &inbox, &wake)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
     let broom = Broom { store: &store, registry: &registry, identities: &identities };
     let renewals = recover::recover(broom, Renewals::new(&config.identities()), &probes(&config)).await?;
@@ -134,6 +135,16 @@ pub async fn run(
         Arc::new(logins.clone()),
     );
     let flows = flows(&config, environment, &redactor)?;
+    let refresher = Refresher::new(RefresherConfig {
+        store: store.clone(),
+        forges: flows.forges().clone(),
+        registry: registry.clone(),
+        redactor: redactor.clone(),
+        holder: format!("srvd-{}", broker.epoch()),
+        clock: now,
+        wake: wake.clone(),
+        stop: stop.clone(),
+    });
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
@@ -156,6 +167,7 @@ pub async fn run(
         identities,
         secrets,
         renewals,
+        refresher: refresher.clone(),
         redactor,
         started,
         versions: tokio::sync::Mutex::default(),
@@ -184,6 +196,7 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
+    let refreshing = tokio::spawn(refresh::watch_over(refresher, wake, stop.clone(), grace));
     let background = background(&store, audit_rows, (examiner, inbox), keeper, &stop);
     endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
     endpoint.write(&runtime).map_err(BootError::cannot_create)?;
@@ -207,7 +220,7 @@ pub async fn run(
         tracing::warn!("some connections did not end in time");
     }
     // Whatever did not end in the time given is ended now.
-    let _ = tokio::join!(background, guard.close(GUARD_PATIENCE), recorder.finish());
+    let _ = tokio::join!(background, refreshing, guard.close(GUARD_PATIENCE), recorder.finish());
     store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -303,9 +316,9 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
     Ok(Registry::with_overlays(&overlays)?)
 }
 
-/// What a committed change is called on the wire. A changed account is looked at as well.
-fn announce(broker: &Broker, inbox: &health::Inbox) -> Announce {
-    let (broker, inbox) = (broker.clone(), inbox.clone());
+/// What a committed change is called on the wire. A changed account is looked at as well, and so is the queue of refreshes.
+fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> Announce {
+    let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
     Arc::new(move |changes| {
         for change in changes {
             let (topic, data) = match change {
@@ -316,6 +329,7 @@ fn announce(broker: &Broker, inbox: &health::Inbox) -> Announce {
                 ),
                 Change::Account(id) => {
                     inbox.changed(id);
+                    wake.wake();
                     let data = serde_json::json!({"accountId": id.as_str()});
                     (events::account_changed(id.as_str()), Some(data))
                 }
