@@ -29,6 +29,7 @@ mod profiles;
 mod program;
 mod providers;
 mod real_clis;
+mod refresh;
 mod refusals;
 mod removal;
 mod renewals;
