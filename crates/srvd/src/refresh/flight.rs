@@ -270,8 +270,8 @@ impl Inner {
 
     /// Commits what the issuer gave. The old refresh token may be used up, so this is tried until the lease is nearly over.
     async fn keep(&self, lease: RefreshLease, client: &Client, received: Received) -> Outcome {
-        for secret in [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()] {
-            secret.into_iter().for_each(|secret| self.redactor.hide(secret));
+        for secret in [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()].into_iter().flatten() {
+            self.redactor.hide(secret);
         }
         let account = lease.stored().account.clone();
         let identity = client.identity(lease.stored(), &received).await;
