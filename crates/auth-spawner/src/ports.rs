@@ -141,7 +141,7 @@ mod tests {
             let port = socket.local_addr().unwrap().port();
             let taken = first_taken(&[port]).unwrap();
             let own = i32::try_from(std::process::id()).unwrap();
-            assert_eq!(all_taken(&[port]), [taken.clone()]);
+            assert_eq!(all_taken(&[port]), std::slice::from_ref(&taken));
             assert_eq!(
                 (taken.port, taken.holder.as_ref().map(|(_, pid)| *pid)),
                 (port, Some(own)),

@@ -16,6 +16,7 @@ mod instance;
 mod names;
 mod operator;
 mod profile;
+mod save;
 mod secret;
 mod session;
 mod store;
@@ -23,9 +24,8 @@ mod token;
 mod transfer;
 
 pub use account::{
-    Account, AccountEdit, AccountFilter, AccountKind, AccountList, AdoptedLogin, AdoptedLogins, CorruptRow,
-    DeletedAccount, Evidence, History, Leftover, LoginCredential, OwnLogin, Owner, SaveApiKey, SaveLogin,
-    Saved, SecretRef, Status, StatusReport, Target, UnknownWord,
+    Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, DeletedAccount, Evidence,
+    History, Leftover, Owner, SecretRef, Status, StatusReport, UnknownWord,
 };
 pub use audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
@@ -42,6 +42,9 @@ pub use operator::{ActiveForge, CommitOperator, OperatorToken};
 pub use profile::{
     Candidate, CommitProfile, Credential, DeletedProfiles, Profile, ProfileFilter, ProfileList, ProfileScope,
     SaveProfileKey,
+};
+pub use save::{
+    AdoptedLogin, AdoptedLogins, LoginCredential, OwnLogin, SaveApiKey, SaveLogin, Saved, Target,
 };
 pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
 pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};

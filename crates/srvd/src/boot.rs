@@ -1,26 +1,37 @@
 //! From a configuration to a running daemon, and back down again.
 
+mod changes;
+mod children;
 mod error;
 mod lock;
 mod offline;
 mod recover;
+mod registry;
+mod running;
 pub(crate) mod shims;
 
-use std::hash::{Hash as _, Hasher as _};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
-use auth_spawner::{ChildEnv, Guard, GuardCommand, Overlay, Registry, SpawnLimits, Spawner, SpawnerConfig};
+use auth_spawner::{Guard, Registry, SpawnLimits, Spawner, SpawnerConfig};
 use identity_store::{Announce, Change, Keyring, Store, StoreOptions};
-use rpc_engine::{Broker, BrokerConfig, Engine, Limits};
+use rpc_engine::{Broker, Engine, Limits};
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+pub use children::{child_env, probe_env};
 pub use error::BootError;
 pub use lock::Lock;
 pub(crate) use offline::{Offline, beside};
+pub(crate) use registry::registry;
 
-use crate::api::events;
+use changes::{announce, fresh_broker};
+use children::{guard_command, probe_mark, probes};
+use running::{Running, background};
+
 use crate::app::{App, Parts, now};
 use crate::audit::Auditor;
 use crate::config::Config;
@@ -28,7 +39,6 @@ use crate::declared::{Declared, Keeper, Surroundings};
 use crate::endpoint::{self, Endpoint};
 use crate::environment::Environment;
 use crate::ephemeral::Ephemeral;
-use crate::error::with_causes;
 use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
@@ -37,20 +47,10 @@ use crate::login::{self, Logins};
 use crate::oauth::flows::{FlowsConfig, Keep, KeepError};
 use crate::oauth::{Flows, Forges};
 use crate::redact::Redactor;
-use crate::refresh::{self, Refresher, RefresherConfig, Wake};
+use crate::refresh::{Refresher, RefresherConfig, Wake};
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 use crate::{bootstrap, key, private, routes};
-
-/// Longest wait for the guard process to end what is left of the logins.
-const GUARD_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How many events are kept for clients that come back.
-const EVENTS_KEPT: usize = 4096;
-
-/// How long ended login sessions stay readable, in milliseconds, and how many.
-const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
-const SESSIONS_KEPT: u32 = 10_000;
 
 /// What `--migrate-only` does: everything up to the migrated store.
 ///
@@ -142,7 +142,7 @@ pub async fn run(
         redactor: redactor.clone(),
         holder: format!("srvd-{}", broker.epoch()),
         clock: now,
-        wake: wake.clone(),
+        wake,
         stop: stop.clone(),
     });
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
@@ -196,10 +196,21 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
-    let refreshing = tokio::spawn(refresh::watch_over(refresher, wake, stop.clone(), grace));
-    let background = background(&store, audit_rows, (examiner, inbox), keeper, &stop);
-    endpoint::write_token(&endpoint.token_file, &token).map_err(BootError::cannot_create)?;
-    endpoint.write(&runtime).map_err(BootError::cannot_create)?;
+    let background = background(&store, audit_rows, (examiner, inbox), keeper, (refresher, grace), &stop);
+    tell(&endpoint, &token, &runtime, started).map_err(BootError::cannot_create)?;
+    ready(&endpoint);
+
+    stop.cancelled().await;
+    let running =
+        Running { front, served, background, engine, spawner, flows, guard, recorder, store, grace };
+    running.end([Endpoint::path(&runtime), endpoint.token_file]).await;
+    Ok(())
+}
+
+/// Tells local clients where the daemon is.
+fn tell(endpoint: &Endpoint, token: &SecretString, runtime: &Path, started: Instant) -> io::Result<()> {
+    endpoint::write_token(&endpoint.token_file, token)?;
+    endpoint.write(runtime)?;
     tracing::info!(
         pid = endpoint.pid,
         url = endpoint.url.as_deref().unwrap_or("off"),
@@ -207,22 +218,6 @@ pub async fn run(
         boot_ms = started.elapsed().as_millis(),
         "ready"
     );
-    ready(&endpoint);
-
-    stop.cancelled().await;
-    tracing::info!("shutting down");
-    front.ready.store(false, Ordering::Relaxed);
-    withdraw([Endpoint::path(&runtime), endpoint.token_file]);
-    // The logins end first, while their watchers can still be told.
-    tokio::join!(spawner.shutdown(grace), flows.shutdown());
-    engine.drain(grace).await;
-    if tokio::time::timeout(grace + Duration::from_secs(1), served).await.is_err() {
-        tracing::warn!("some connections did not end in time");
-    }
-    // Whatever did not end in the time given is ended now.
-    let _ = tokio::join!(background, refreshing, guard.close(GUARD_PATIENCE), recorder.finish());
-    store.close().await;
-    tracing::info!("stopped");
     Ok(())
 }
 
@@ -262,20 +257,6 @@ async fn agents(
     (declared, ephemeral, keeper)
 }
 
-/// Takes back what told clients where the daemon is.
-fn withdraw(files: [std::path::PathBuf; 2]) {
-    for path in files {
-        // A file that is left over is overwritten by the next boot; clients see by its pid that it is stale.
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-/// A broker in an epoch of its own.
-fn fresh_broker() -> Broker {
-    let epoch = uuid::Uuid::new_v4().to_string();
-    Broker::new(BrokerConfig { epoch, keep: EVENTS_KEPT, methods: events::METHODS })
-}
-
 /// Private directories, the lock, the key: all that comes before the database.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
     let keyring = key::load(environment, &config.config_dir)?.keyring();
@@ -288,137 +269,4 @@ fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring)
 async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<Store, BootError> {
     let options = StoreOptions::new(config.database.clone(), announce, now());
     Ok(Store::open(options, keyring).await?)
-}
-
-/// The provider registry with the operator's entries.
-///
-/// # Errors
-/// [`BootError`] naming the file that cannot be used.
-pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
-    let dir = config.config_dir.join("providers.d");
-    let unreadable =
-        |source| BootError::Config(crate::config::ConfigError::Unreadable { path: dir.clone(), source });
-    let mut files = match std::fs::read_dir(&dir) {
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(unreadable)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(unreadable(error)),
-    };
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    let overlays = files
-        .into_iter()
-        .map(|path| Ok(Overlay { text: std::fs::read_to_string(&path)?, source: path.display().to_string() }))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable)?;
-    Ok(Registry::with_overlays(&overlays)?)
-}
-
-/// What a committed change is called on the wire. A changed account is looked at as well, and so is the queue of refreshes.
-fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> Announce {
-    let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
-    Arc::new(move |changes| {
-        for change in changes {
-            let (topic, data) = match change {
-                Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
-                Change::Bindings(id) => (
-                    events::bindings_changed(id.as_str()),
-                    Some(serde_json::json!({"bundleId": id.as_str()})),
-                ),
-                Change::Account(id) => {
-                    inbox.changed(id);
-                    wake.wake();
-                    let data = serde_json::json!({"accountId": id.as_str()});
-                    (events::account_changed(id.as_str()), Some(data))
-                }
-                Change::Profiles(user) => {
-                    let data = serde_json::json!({"userId": user.as_str()});
-                    (events::profiles_changed(user.as_str()), Some(data))
-                }
-                Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
-                // The spawner announces sessions, at the moment when a poll shows the new state.
-                Change::Session(_) => continue,
-            };
-            broker.publish(&topic, now(), data);
-        }
-    })
-}
-
-/// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more.
-fn background(
-    store: &Store,
-    audit_rows: u32,
-    (examiner, inbox): (Examiner, health::Inbox),
-    keeper: Keeper,
-    stop: &CancellationToken,
-) -> tokio::task::JoinHandle<()> {
-    let pruning = tokio::spawn(prune(store.clone(), audit_rows, stop.clone()));
-    let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
-    let keeping = tokio::spawn(keeper.run(stop.clone()));
-    tokio::spawn(async {
-        for ended in [pruning.await, watching.await, keeping.await] {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a background task broke off");
-            }
-        }
-    })
-}
-
-/// Lets go of login sessions that ended long ago and of the oldest rows of the audit log, now and every hour.
-async fn prune(store: Store, audit_rows: u32, stop: CancellationToken) {
-    let mut hourly = tokio::time::interval(Duration::from_hours(1));
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = hourly.tick() => {}
-        }
-        if let Err(error) = store.prune_sessions(now() - SESSIONS_KEPT_MS, SESSIONS_KEPT).await {
-            tracing::warn!(error = with_causes(&error), "old login sessions could not be removed");
-        }
-        if let Err(error) = store.prune_audit(audit_rows, now()).await {
-            tracing::warn!(error = with_causes(&error), "old rows of the audit log could not be removed");
-        }
-    }
-}
-
-/// How the guard process is started. On Linux it is this very program, whatever lies at its path by now, and it is not
-/// called `srvd`, so that a `pkill -9 srvd` leaves it to do its work.
-fn guard_command() -> std::io::Result<GuardCommand> {
-    let own = std::path::PathBuf::from("/proc/self/exe");
-    Ok(GuardCommand {
-        program: if own.exists() { own } else { std::env::current_exe()? },
-        name: "srvd".into(),
-        args: vec![crate::cli::GUARD.into()],
-    })
-}
-
-/// The mark of whatever asks a CLI for its version: the same for every daemon of a data directory, so that a later one
-/// knows what an earlier one left behind.
-fn probes(config: &Config) -> String {
-    let mut hasher = std::hash::DefaultHasher::new();
-    config.data_dir.hash(&mut hasher);
-    format!("probe-{:016x}", hasher.finish())
-}
-
-/// The mark of this daemon's: the guard of the one before may still be looking for its own.
-fn probe_mark(config: &Config, epoch: &str) -> String {
-    format!("{}.{epoch}", probes(config))
-}
-
-/// What a CLI gets that is asked for its version.
-pub fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
-    let mut env = child_env(config);
-    env.mark(&probe_mark(config, epoch));
-    env
-}
-
-/// The variables that every child gets, from an empty environment: nothing of the daemon's own.
-pub fn child_env(config: &Config) -> ChildEnv {
-    let mut env = config.base_env.clone();
-    let path = std::env::join_paths(&config.search_path).unwrap_or_default();
-    env.push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
-    env.extend(config.child_env.iter().cloned());
-    ChildEnv::from_iter(env)
 }

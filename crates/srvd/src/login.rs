@@ -1,17 +1,18 @@
 //! Where a finished login goes: the store, in one transaction. This is the spawner's [`Sink`].
 
+mod save;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auth_spawner::{ConfirmedLogin, FailureKind, Registry, SaveError, Saved, Sink, Snapshot, State};
+use auth_spawner::{ConfirmedLogin, Registry, SaveError, Saved, Sink, Snapshot, State};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
-    BundleId, Evidence, LoginCredential, LoginSession, ProviderId, SaveLogin, SecretRef, SessionEnd,
-    SessionEnding, SessionId, SessionState, SessionUpdate, Store, StoreError, Target as StoreTarget,
+    BundleId, LoginSession, ProviderId, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState,
+    SessionUpdate, Store, StoreError,
 };
 use rpc_engine::Broker;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::api::auth::{Session, SessionStatus};
@@ -21,7 +22,7 @@ use crate::error::with_causes;
 use crate::health::{Examiner, Write};
 use crate::identity_dir::Identities;
 use crate::redact::Redactor;
-use crate::renewal::{self, Renewal, Renewals};
+use crate::renewal::{self, Renewals};
 
 /// What a running login will become: kept here, because the spawner knows nothing of bundles.
 #[derive(Debug, Clone)]
@@ -214,130 +215,6 @@ impl Logins {
             tracing::error!(error = with_causes(&error), session = %id, "the end of a login could not be recorded");
         }
     }
-
-    async fn save(self, login: ConfirmedLogin) -> Result<Saved, SaveError> {
-        let storage = |message: &str| SaveError { kind: FailureKind::Storage, message: message.to_owned() };
-        let session: SessionId = login.session.parse().map_err(|_| storage("the session has no valid id"))?;
-        let provider: ProviderId =
-            login.provider.parse().map_err(|_| storage("the provider has no valid id"))?;
-        self.recorded(&session).await;
-        if let Some(token) = &login.token {
-            self.0.tools.redactor.hide(token.secret());
-        }
-        let target = self
-            .targets()
-            .get(session.as_str())
-            .cloned()
-            .ok_or_else(|| storage("the login has no target"))?;
-        let renewal =
-            if target.renews { Some(self.prepare(&session, &provider, &target).await?) } else { None };
-        let provider_name = self
-            .0
-            .tools
-            .registry
-            .provider(provider.as_str())
-            .map_or_else(|| provider.to_string(), |known| known.display_name.clone());
-        let save = SaveLogin {
-            session: Some(session.clone()),
-            target: if target.is_new {
-                StoreTarget::New { id: target.bundle, name: target.name }
-            } else {
-                StoreTarget::Existing(target.bundle)
-            },
-            provider,
-            provider_name,
-            credential: match &login.token {
-                Some(token) => LoginCredential::Token(token.secret().clone()),
-                None => LoginCredential::Directory(target.dir),
-            },
-            email: login.credential.email,
-            subject: login.credential.subject,
-            expires_at: login.credential.expires_at,
-            login_deadline_at: login.credential.login_deadline_at,
-            evidence: match &login.token {
-                Some(_) => Evidence::Login,
-                None if login.evidence_check => Evidence::Check,
-                None => Evidence::File,
-            },
-            replace_identity: target.force,
-            now: now(),
-        };
-        let saved = match renewal {
-            None => {
-                let saved = self.0.tools.store.save_login(save).await;
-                saved.map_err(|error| save_error(&session, &error))?
-            }
-            Some(renewal) => self.save_renewed(session, save, renewal).await?,
-        };
-        Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
-    }
-
-    async fn prepare(
-        &self,
-        session: &SessionId,
-        provider: &ProviderId,
-        target: &Target,
-    ) -> Result<Renewal, SaveError> {
-        let known = self.0.tools.registry.provider(provider.as_str());
-        let cli =
-            known.and_then(|known| known.cli.clone()).ok_or_else(|| not_moved(session, &"it has no CLI"))?;
-        let (renewals, id, to) = (self.0.tools.renewals.clone(), session.clone(), target.dir.clone());
-        let prepared = tokio::task::spawn_blocking(move || renewals.prepare(&id, cli, to)).await;
-        match prepared {
-            Ok(Ok(renewal)) => Ok(renewal),
-            Ok(Err(error)) => Err(not_moved(session, &error)),
-            Err(error) => Err(not_moved(session, &error)),
-        }
-    }
-
-    /// Writes the row, puts the files into place, and commits. It goes on to its end when nobody waits for it any more;
-    /// the session's next write waits for it.
-    async fn save_renewed(
-        &self,
-        session: SessionId,
-        save: SaveLogin,
-        renewal: Renewal,
-    ) -> Result<identity_store::Saved, SaveError> {
-        let (report, answer) = oneshot::channel();
-        let (logins, name) = (self.clone(), session.to_string());
-        let task = tokio::spawn(async move {
-            // Whoever waited may have lost patience.
-            let _ = report.send(logins.commit_renewed(&session, save, renewal).await);
-        });
-        self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).insert(name, task);
-        let broken =
-            |_| SaveError { kind: FailureKind::Storage, message: "the login could not be stored".to_owned() };
-        answer.await.map_err(broken)?
-    }
-
-    async fn commit_renewed(
-        &self,
-        session: &SessionId,
-        save: SaveLogin,
-        renewal: Renewal,
-    ) -> Result<identity_store::Saved, SaveError> {
-        let tools = &self.0.tools;
-        let pending = tools.store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
-        match tokio::task::spawn_blocking(move || renewal.place()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(not_moved(session, &error)),
-            Err(error) => return Err(not_moved(session, &error)),
-        }
-        let saved = pending.commit().await.map_err(|error| save_error(session, &error));
-        // Its files are where they belong; what the CLI goes on writing until it has ended is removed after it.
-        if saved.is_ok() {
-            renewal::settle(&tools.store, &tools.renewals, session).await;
-        }
-        saved
-    }
-}
-
-fn not_moved(session: &SessionId, error: &dyn std::fmt::Display) -> SaveError {
-    tracing::error!(%error, %session, "a proven login could not be put into its place");
-    SaveError {
-        kind: FailureKind::Storage,
-        message: "the login is good but could not be put into its place".to_owned(),
-    }
 }
 
 /// Removes the directory that was made for a bundle, when that bundle did not come to be. A store that cannot tell, or
@@ -347,28 +224,6 @@ pub async fn discard_unmade(store: &Store, identities: &Identities, bundle: &Bun
         && let Err(error) = identities.discard(bundle)
     {
         tracing::warn!(%error, "the directory of a login that failed could not be removed");
-    }
-}
-
-fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
-    tracing::error!(error = with_causes(error), %session, "a proven login could not be stored");
-    match error {
-        StoreError::IdentityMismatch { .. } => SaveError {
-            kind: FailureKind::IdentityMismatch,
-            message: "the login came back as another person; the stored account was not changed".to_owned(),
-        },
-        StoreError::Conflict { what: "bundle name", .. } => SaveError {
-            kind: FailureKind::Conflict,
-            message: "another bundle took the name meanwhile; nothing was stored".to_owned(),
-        },
-        StoreError::NotFound { .. } => SaveError {
-            kind: FailureKind::NotFound,
-            message: "the bundle was deleted meanwhile; nothing was stored".to_owned(),
-        },
-        _ => SaveError {
-            kind: FailureKind::Storage,
-            message: "the login is good but could not be stored".to_owned(),
-        },
     }
 }
 

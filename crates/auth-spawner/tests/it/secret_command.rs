@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use auth_spawner::{ChildEnv, NoSecret, SecretCommand};
 use secrecy::ExposeSecret as _;
+use tokio::sync::oneshot;
 
 use crate::harness::PATIENCE;
 
@@ -48,11 +49,13 @@ async fn output_has_a_bound() {
     assert_eq!(shell("yes").await, Err(NoSecret::TooLong));
 }
 
-/// Resolves when whoever holds the FIFO open for writing is gone.
-fn released(fifo: &Path) -> tokio::task::JoinHandle<std::io::Result<Vec<u8>>> {
+/// Resolves when whoever holds the FIFO open for writing is gone. A thread waits for it that nothing else waits for.
+fn released(fifo: &Path) -> oneshot::Receiver<std::io::Result<Vec<u8>>> {
     assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
     let fifo = fifo.to_owned();
-    tokio::task::spawn_blocking(move || std::fs::read(fifo))
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || tell.send(std::fs::read(fifo)));
+    told
 }
 
 #[tokio::test]
@@ -72,7 +75,8 @@ async fn a_grandchild_that_holds_the_output_is_ended_and_the_secret_counts() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let gone = released(&fifo);
-    let script = format!("sleep 1000 9>{} & echo sk-1", fifo.display());
+    // The shell opens the FIFO itself, so that it is open before anything can be ended.
+    let script = format!("exec 9>{}; sleep 1000 & exec 9>&-; echo sk-1", fifo.display());
     assert_eq!(shell(&script).await, Ok("sk-1".to_owned()));
     tokio::time::timeout(PATIENCE, gone).await.expect("the grandchild is gone").unwrap().unwrap();
 }
@@ -82,16 +86,16 @@ async fn a_grandchild_that_holds_the_output_is_ended_and_the_secret_counts() {
 async fn one_that_left_the_group_is_let_go() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
-    let gone = released(&fifo);
+    let mut gone = released(&fifo);
     // As a secret manager's agent does that stays for its user, but with the output still open. It ends by a word, and
     // the shell goes on when it has left the group.
     let [word, left] = ["word", "left"].map(|name| dir.path().join(name));
     assert!(Command::new("mkfifo").args([&word, &left]).status().unwrap().success());
     let agent = format!("echo > {}; exec cat {}", left.display(), word.display());
     let (left, fifo) = (left.display(), fifo.display());
-    let script = format!("setsid sh -c '{agent}' 9>{fifo} & read line < {left}; echo sk-1");
+    let script = format!("exec 9>{fifo}; setsid sh -c '{agent}' & exec 9>&-; read line < {left}; echo sk-1");
     assert_eq!(shell(&script).await, Ok("sk-1".to_owned()));
-    assert!(!gone.is_finished(), "it lives on");
+    assert!(gone.try_recv().is_err(), "it lives on");
     std::fs::write(&word, "").unwrap();
     tokio::time::timeout(PATIENCE, gone).await.expect("it has ended").unwrap().unwrap();
 }

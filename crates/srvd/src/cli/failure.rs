@@ -7,7 +7,9 @@ use identity_store::OpenError;
 use rpc_engine::{CallError, RpcError};
 use serde_json::Value;
 
+use super::shims::quoted;
 use super::ui::plain;
+use crate::api::bundle::Bundle;
 use crate::boot::BootError;
 use crate::config::ConfigError;
 use crate::error::with_causes;
@@ -90,6 +92,16 @@ impl Failure {
         let message = self.message.iter().map(|message| format!("srvd: {}", plain(message)));
         let hints = self.hints.iter().map(|hint| format!("hint: {}", plain(hint)));
         message.chain(hints).collect::<Vec<_>>().join("\n")
+    }
+
+    /// With the bundle's name in the hints, where the daemon gave its id: that is what a person types.
+    pub(super) fn naming(mut self, bundle: &Bundle) -> Self {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+        let name = if bundle.name.bytes().all(plain) { bundle.name.clone() } else { quoted(&bundle.name) };
+        for hint in &mut self.hints {
+            *hint = hint.replace(&bundle.id, &name);
+        }
+        self
     }
 
     /// What the daemon answered, with its own hint unless the caller has a better one.
@@ -176,6 +188,28 @@ mod tests {
         let error = RpcError::new(1, "no \u{1b}[31mgood").with_data(data).with_kind(kind);
         let failure = Failure::from(CallError::Rpc(error));
         assert_eq!((failure.code(), failure.render().as_str()), expect);
+    }
+
+    #[test]
+    fn a_bundle_is_called_what_a_person_types() {
+        let check = |name: &str, expect: &str| {
+            let (id, name) = ("0194-id".to_owned(), name.to_owned());
+            let description = String::new();
+            let bundle = Bundle {
+                id,
+                name,
+                description,
+                is_blank: false,
+                created_at: 0,
+                updated_at: 0,
+                bindings: vec![],
+            };
+            let failure = Failure::new(1, "no").hint("srvd login codex --bundle 0194-id").naming(&bundle);
+            assert_eq!(failure.render(), format!("srvd: no\nhint: srvd login codex --bundle {expect}"));
+        };
+        check("work", "work");
+        check("ada@example.test", "ada@example.test");
+        check("Codex (ada's)", r"'Codex (ada'\''s)'");
     }
 
     #[test]

@@ -100,14 +100,15 @@ async fn launched(
     let daemon = Connection::open(config).await?;
     let bundle = choice.find(&daemon).await?;
     let name = args.command.first().map(OsString::as_os_str).unwrap_or_default();
+    let in_words = |failure: Failure| failure.naming(&bundle);
     let Gathered { mut launch, notes } = match &args.identity.provider {
         Some(provider) => {
-            let launch = daemon.call(&gather::only(&bundle, provider)).await?;
+            let launch = daemon.call(&gather::only(&bundle, provider)).await.map_err(in_words)?;
             Gathered { launch, notes: Vec::new() }
         }
-        None => gather::gather(&daemon, &registry, &bundle, name).await?,
+        None => gather::gather(&daemon, &registry, &bundle, name).await.map_err(in_words)?,
     };
-    gather::fit(&registry, name, &mut launch, &bundle)?;
+    gather::fit(&registry, name, &mut launch, &bundle).map_err(in_words)?;
     let program = Program::find(args.command, environment)?;
     for note in notes {
         ui.note(&format!("srvd: {}", super::ui::plain_line(&note)));
@@ -130,7 +131,7 @@ pub(super) async fn env(
     let bundle = here::choose(args.identity.bundle.as_deref(), environment)?.find(daemon).await?;
     let provider_id = args.identity.provider;
     let wanted = Resolve { bundle_id: Some(bundle.id.clone()), provider_id, ..Resolve::default() };
-    let mut launch = daemon.call(&wanted).await?;
+    let mut launch = daemon.call(&wanted).await.map_err(|failure: Failure| failure.naming(&bundle))?;
     launch.set.insert(BUNDLE_VAR.to_owned(), SecretString::from(bundle.id).into());
     ui.print(render::render(&launch, args.shell).as_bytes())
 }

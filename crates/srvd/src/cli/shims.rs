@@ -17,6 +17,7 @@ use crate::boot;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::private;
+pub(super) use file::quoted;
 use file::{Place, Written};
 
 /// `srvd shims`.
@@ -183,7 +184,7 @@ fn first(name: &str, environment: &Environment) -> Option<PathBuf> {
 
 fn path_advice(dir: &Path, environment: &Environment) -> String {
     let fish = environment.text("SHELL").is_some_and(|shell| shell.ends_with("/fish"));
-    let quoted = file::quoted(&dir.display().to_string());
+    let quoted = quoted(&dir.display().to_string());
     let line = if fish {
         format!("fish_add_path --prepend --move {quoted}")
     } else {

@@ -36,7 +36,7 @@ impl Wake {
 }
 
 /// Refreshes whatever is due until `stop` is cancelled, and then waits up to `grace` for the flights under way.
-pub async fn watch_over(refresher: Refresher, wake: Wake, stop: CancellationToken, grace: Duration) {
+pub async fn watch_over(refresher: Refresher, stop: CancellationToken, grace: Duration) {
     let mut repaired = false;
     loop {
         let pause = match pass(&refresher, &mut repaired).await {
@@ -49,7 +49,7 @@ pub async fn watch_over(refresher: Refresher, wake: Wake, stop: CancellationToke
         };
         tokio::select! {
             () = stop.cancelled() => break,
-            () = wake.0.notified() => tokio::time::sleep(BURST).await,
+            () = refresher.wake().0.notified() => tokio::time::sleep(BURST).await,
             () = tokio::time::sleep(pause) => {}
         }
     }

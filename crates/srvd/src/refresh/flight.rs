@@ -73,7 +73,7 @@ pub struct RefresherConfig {
     pub holder: String,
     /// The wall clock in unix milliseconds.
     pub clock: fn() -> i64,
-    /// Is told that a flight has ended.
+    /// What is told of changes of the queue, such as the end of a flight.
     pub wake: Wake,
     /// Once it is cancelled, no issuer is asked any more.
     pub stop: CancellationToken,
@@ -161,6 +161,10 @@ impl Refresher {
     /// The host that is asked for this authority's tokens.
     pub(super) fn host(&self, authority: &Authority) -> Option<Arc<str>> {
         self.0.clients.of(authority).map(|client| client.host().clone())
+    }
+
+    pub(super) fn wake(&self) -> &Wake {
+        &self.0.wake
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -270,7 +274,9 @@ impl Inner {
 
     /// Commits what the issuer gave. The old refresh token may be used up, so this is tried until the lease is nearly over.
     async fn keep(&self, lease: RefreshLease, client: &Client, received: Received) -> Outcome {
-        for secret in [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()].into_iter().flatten() {
+        for secret in
+            [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()].into_iter().flatten()
+        {
             self.redactor.hide(secret);
         }
         let account = lease.stored().account.clone();

@@ -78,8 +78,11 @@ async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Ca
     cases
 }
 
+/// Where a CLI's directory lies in a way to name it.
+type Place = fn(&Home, &str, &Cli) -> PathBuf;
+
 /// The directories that an adopted row may name: the user's own one, and what only a tamperer would write.
-const ADOPTED: [(&str, fn(&Home, &str, &Cli) -> PathBuf); 3] = [
+const ADOPTED: [(&str, Place); 3] = [
     ("own", |home, _, cli| cli.config_dir.own(&home.dir("home"))),
     ("elsewhere", |home, provider, _| home.dir("elsewhere").join(provider)),
     ("inside", |home, _, cli| home.dir("data/identities/default").join(&cli.config_dir.name)),

@@ -148,10 +148,13 @@ async fn a_crash_loses_nothing_that_was_answered() {
 #[test]
 fn migrate_only_is_idempotent_and_starts_nothing() {
     let home = Home::new();
+    let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
+    let newest = std::fs::read_dir(migrations).unwrap().count();
     for _ in 0..2 {
         let output = home.run(&["--migrate-only"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(String::from_utf8_lossy(&output.stdout).contains("schema 2"), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(told, format!("database sqlite migrated to schema {newest}\n"));
     }
     assert!(!home.dir("run/endpoint.json").exists());
 }

@@ -57,7 +57,7 @@ pub(super) fn text(srvd: &Path, name: &str) -> Result<String, Failure> {
 }
 
 /// The text as one word of a shell.
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::cli) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

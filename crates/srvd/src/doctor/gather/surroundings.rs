@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use auth_spawner::{Cli, Proof, Provider, Registry, prove_own};
+use auth_spawner::{Cli, KeyService, Proof, Provider, Registry, prove_own};
 use identity_store::{BundleId, Contents};
 
 use crate::app::now;
@@ -53,8 +53,12 @@ fn role(provider: &Provider, name: &str) -> Option<Role> {
             cli.scrub.iter().any(is).then_some(Role::Override)
         }
     };
-    let of_key = provider.key.iter().flat_map(auth_spawner::KeyService::variables).any(|known| known == name);
-    if of_key { Some(Role::Credential) } else { provider.cli.as_ref().and_then(of_cli) }
+    let of_key = |key: &KeyService| {
+        let role = if key.variables().any(|known| known == name) { Role::Credential } else { Role::Override };
+        key.shadowing().any(|known| known == name).then_some(role)
+    };
+    let (of_key, of_cli) = (provider.key.as_ref().and_then(of_key), provider.cli.as_ref().and_then(of_cli));
+    of_key.filter(|role| *role == Role::Credential).or(of_cli).or(of_key)
 }
 
 /// The logins that lie in the user's own directories.

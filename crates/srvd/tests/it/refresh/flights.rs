@@ -132,8 +132,7 @@ impl Desk {
 
     /// Runs the queue beside `work`, and stops it.
     async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
-        let queue =
-            tokio::spawn(watch_over(self.refresher.clone(), self.wake.clone(), self.stop.clone(), PATIENCE));
+        let queue = tokio::spawn(watch_over(self.refresher.clone(), self.stop.clone(), PATIENCE));
         let done = work.await;
         self.stop.cancel();
         queue.await.unwrap();

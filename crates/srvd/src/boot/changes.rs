@@ -1,0 +1,51 @@
+//! The broker, and what committed changes are called on it.
+
+use std::sync::Arc;
+
+use identity_store::{Announce, Change};
+use rpc_engine::{Broker, BrokerConfig};
+
+use crate::api::events;
+use crate::app::now;
+use crate::health;
+use crate::refresh::Wake;
+
+/// How many events are kept for clients that come back.
+const EVENTS_KEPT: usize = 4096;
+
+/// A broker in an epoch of its own.
+pub(super) fn fresh_broker() -> Broker {
+    let epoch = uuid::Uuid::new_v4().to_string();
+    Broker::new(BrokerConfig { epoch, keep: EVENTS_KEPT, methods: events::METHODS })
+}
+
+/// What a committed change is called on the wire. A changed account is looked at as well, and so is the queue of
+/// refreshes.
+pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> Announce {
+    let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
+    Arc::new(move |changes| {
+        for change in changes {
+            let (topic, data) = match change {
+                Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
+                Change::Bindings(id) => (
+                    events::bindings_changed(id.as_str()),
+                    Some(serde_json::json!({"bundleId": id.as_str()})),
+                ),
+                Change::Account(id) => {
+                    inbox.changed(id);
+                    wake.wake();
+                    let data = serde_json::json!({"accountId": id.as_str()});
+                    (events::account_changed(id.as_str()), Some(data))
+                }
+                Change::Profiles(user) => {
+                    let data = serde_json::json!({"userId": user.as_str()});
+                    (events::profiles_changed(user.as_str()), Some(data))
+                }
+                Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
+                // The spawner announces sessions, at the moment when a poll shows the new state.
+                Change::Session(_) => continue,
+            };
+            broker.publish(&topic, now(), data);
+        }
+    })
+}

@@ -1,0 +1,103 @@
+//! A daemon that runs: what goes on beside its connections, and how all of it ends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use auth_spawner::{Guard, Spawner};
+use identity_store::Store;
+use rpc_engine::Engine;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::now;
+use crate::audit::Recorder;
+use crate::declared::Keeper;
+use crate::error::with_causes;
+use crate::health::{self, Examiner};
+use crate::http::Front;
+use crate::oauth::Flows;
+use crate::refresh::{self, Refresher};
+
+/// Longest wait for the guard process to end what is left of the logins.
+const GUARD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long ended login sessions stay readable, in milliseconds, and how many.
+const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+const SESSIONS_KEPT: u32 = 10_000;
+
+/// What has to end, and how long what is under way may take for it.
+pub(super) struct Running {
+    pub(super) front: Arc<Front>,
+    pub(super) served: JoinHandle<()>,
+    pub(super) background: JoinHandle<()>,
+    pub(super) engine: Engine,
+    pub(super) spawner: Spawner,
+    pub(super) flows: Flows,
+    pub(super) guard: Guard,
+    pub(super) recorder: Recorder,
+    pub(super) store: Store,
+    pub(super) grace: Duration,
+}
+
+impl Running {
+    /// Ends everything, the database last. `announced` are the files that told clients where the daemon is.
+    pub(super) async fn end(self, announced: [PathBuf; 2]) {
+        tracing::info!("shutting down");
+        self.front.ready.store(false, Ordering::Relaxed);
+        for path in announced {
+            // A file that is left over is overwritten by the next boot; clients see by its pid that it is stale.
+            let _ = std::fs::remove_file(path);
+        }
+        // The logins end first, while their watchers can still be told.
+        tokio::join!(self.spawner.shutdown(self.grace), self.flows.shutdown());
+        self.engine.drain(self.grace).await;
+        if tokio::time::timeout(self.grace + Duration::from_secs(1), self.served).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        // Whatever did not end in the time given is ended now.
+        let _ = tokio::join!(self.background, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more; for
+/// refreshes that are under way, as long as the `grace`.
+pub(super) fn background(
+    store: &Store,
+    audit_rows: u32,
+    (examiner, inbox): (Examiner, health::Inbox),
+    keeper: Keeper,
+    (refresher, grace): (Refresher, Duration),
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let pruning = tokio::spawn(prune(store.clone(), audit_rows, stop.clone()));
+    let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
+    let keeping = tokio::spawn(keeper.run(stop.clone()));
+    let refreshing = tokio::spawn(refresh::watch_over(refresher, stop.clone(), grace));
+    tokio::spawn(async {
+        for ended in [pruning.await, watching.await, keeping.await, refreshing.await] {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a background task broke off");
+            }
+        }
+    })
+}
+
+/// Lets go of login sessions that ended long ago and of the oldest rows of the audit log, now and every hour.
+async fn prune(store: Store, audit_rows: u32, stop: CancellationToken) {
+    let mut hourly = tokio::time::interval(Duration::from_hours(1));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hourly.tick() => {}
+        }
+        if let Err(error) = store.prune_sessions(now() - SESSIONS_KEPT_MS, SESSIONS_KEPT).await {
+            tracing::warn!(error = with_causes(&error), "old login sessions could not be removed");
+        }
+        if let Err(error) = store.prune_audit(audit_rows, now()).await {
+            tracing::warn!(error = with_causes(&error), "old rows of the audit log could not be removed");
+        }
+    }
+}
