@@ -11,7 +11,7 @@ mod running;
 pub(crate) mod shims;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
@@ -135,16 +135,7 @@ pub async fn run(
         Arc::new(logins.clone()),
     );
     let flows = flows(&config, environment, &redactor)?;
-    let refresher = Refresher::new(RefresherConfig {
-        store: store.clone(),
-        forges: flows.forges().clone(),
-        registry: registry.clone(),
-        redactor: redactor.clone(),
-        holder: format!("srvd-{}", broker.epoch()),
-        clock: now,
-        wake,
-        stop: stop.clone(),
-    });
+    let refresher = refresher(&store, &flows, (&registry, &redactor), (broker.epoch(), wake, &stop));
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
@@ -178,14 +169,7 @@ pub async fn run(
 
     let listeners = Listeners::bind(&socket, listen).await.map_err(BootError::cannot_create)?;
     flows.listens_at(listeners.tcp_address());
-    let endpoint = Endpoint {
-        version: 1,
-        pid: std::process::id(),
-        url: listeners.tcp_address().map(|address| format!("ws://{address}/rpc")),
-        socket,
-        token_file: runtime.join("token"),
-        epoch: broker.epoch().to_owned(),
-    };
+    let endpoint = served_at(&listeners, socket, &runtime, broker.epoch());
     let front = Arc::new(Front {
         gate,
         flows: flows.clone(),
@@ -205,6 +189,18 @@ pub async fn run(
         Running { front, served, background, engine, spawner, flows, guard, recorder, store, grace };
     running.end([Endpoint::path(&runtime), endpoint.token_file]).await;
     Ok(())
+}
+
+/// Where the daemon is.
+fn served_at(listeners: &Listeners, socket: PathBuf, runtime: &Path, epoch: &str) -> Endpoint {
+    Endpoint {
+        version: 1,
+        pid: std::process::id(),
+        url: listeners.tcp_address().map(|address| format!("ws://{address}/rpc")),
+        socket,
+        token_file: runtime.join("token"),
+        epoch: epoch.to_owned(),
+    }
 }
 
 /// Tells local clients where the daemon is.
@@ -235,6 +231,25 @@ fn flows(config: &Config, environment: &Environment, redactor: &Redactor) -> Res
         Box::pin(std::future::ready(Err(error)))
     });
     Ok(Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now }))
+}
+
+/// What refreshes tokens; it begins nothing by itself.
+fn refresher(
+    store: &Store,
+    flows: &Flows,
+    (registry, redactor): (&Registry, &Redactor),
+    (epoch, wake, stop): (&str, Wake, &CancellationToken),
+) -> Refresher {
+    Refresher::new(RefresherConfig {
+        store: store.clone(),
+        forges: flows.forges().clone(),
+        registry: registry.clone(),
+        redactor: redactor.clone(),
+        holder: format!("srvd-{epoch}"),
+        clock: now,
+        wake,
+        stop: stop.clone(),
+    })
 }
 
 /// What agents are given by files and by clients; nothing is lent yet.

@@ -430,7 +430,7 @@ async fn who_cannot_be_refreshed_goes_back_in_the_queue(f: Fixture) {
         f.store.due_refreshes(now, 10).await.unwrap().into_iter().map(|due| due.account).collect::<Vec<_>>()
     };
     assert_eq!(due(now).await, []);
-    assert_eq!(due(now + 8 * HOUR).await, [other.clone()]);
+    assert_eq!(due(now + 8 * HOUR).await, std::slice::from_ref(&other));
     assert_eq!(due(now + 9 * HOUR).await, [other, one]);
     assert_eq!(f.heard(), []);
 }

@@ -73,7 +73,7 @@ async fn twenty_resolvers_on_an_expired_token() {
     let tokens: BTreeSet<String> =
         launches.into_iter().map(|one| one.unwrap()["set"]["LENT_TOKEN"].to_string()).collect();
     assert_eq!(tokens, [format!("\"planted-access-of-{first}\"")].into());
-    assert_eq!(endpoint.seen().sent, [first.clone()]);
+    assert_eq!(endpoint.seen().sent, std::slice::from_ref(&first));
     assert_eq!(endpoint.seen().media, ["application/x-www-form-urlencoded".to_owned()].into());
 
     let best = daemon.call("profile.best", params).await;
