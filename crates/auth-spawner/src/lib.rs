@@ -41,6 +41,7 @@ mod spawner;
 mod table;
 pub mod testing;
 mod token;
+mod token_endpoint;
 mod transfer;
 mod validate;
 
@@ -63,4 +64,5 @@ pub use sink::{ConfirmedLogin, SaveError, Saved, Sink};
 pub use snapshot::{Failure, FailureKind, Snapshot, State};
 pub use spawner::{Clock, LoginRequest, SpawnLimits, Spawner, SpawnerConfig};
 pub use token::Token;
+pub use token_endpoint::{TokenBody, TokenEndpoint};
 pub use transfer::{Transfer, TransferError};

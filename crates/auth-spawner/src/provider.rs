@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::credential::CredentialFile;
 use crate::key_service::KeyService;
 use crate::recipe::{Pattern, Recipe};
+use crate::token_endpoint::TokenEndpoint;
 
 /// One provider: a CLI that logs in by itself, a service that takes an API key, or both.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Provider {
     pub cli: Option<Cli>,
     /// The key service, always present for [`Class::ApiKey`].
     pub key: Option<KeyService>,
+    /// Where tokens are refreshed that users bring; without it they are used until they end.
+    pub oauth: Option<TokenEndpoint>,
 }
 
 impl Provider {

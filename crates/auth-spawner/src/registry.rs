@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use crate::error::RegistryError;
 use crate::key_service::KeyService;
 use crate::provider::{Class, Cli, Provider};
+use crate::token_endpoint::TokenEndpoint;
 use crate::validate::validate;
 
 const BUILTIN: &str = include_str!("../../../config/providers.toml");
@@ -143,6 +144,7 @@ struct Entry {
     class: Class,
     cli: Option<Cli>,
     key: Option<KeyService>,
+    oauth: Option<TokenEndpoint>,
 }
 
 fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryError> {
@@ -168,6 +170,7 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
             class: entry.class,
             cli: entry.cli,
             key: entry.key,
+            oauth: entry.oauth,
         };
         validate(&provider).map_err(|(field, reason)| refuse(source, format!("{place}.{field}"), reason))?;
         for name in std::iter::once(&provider.id).chain(&provider.aliases) {

@@ -5,6 +5,7 @@ use crate::key_service::{BASE, HOST, KeyService};
 use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use crate::recipe::Paste;
 use crate::registry::fold;
+use crate::token_endpoint::TokenEndpoint;
 
 /// Checks what the types cannot say; `Err` is (field below the provider, reason).
 pub(crate) fn validate(provider: &Provider) -> Result<(), (String, String)> {
@@ -20,10 +21,8 @@ pub(crate) fn validate(provider: &Provider) -> Result<(), (String, String)> {
     if let Some(cli) = &provider.cli {
         cli_holds(cli)?;
     }
-    match &provider.key {
-        Some(key) => key_holds(key),
-        None => Ok(()),
-    }
+    provider.key.iter().try_for_each(key_holds)?;
+    provider.oauth.iter().try_for_each(endpoint_holds)
 }
 
 const VARS: &str = "must be names of environment variables";
@@ -57,6 +56,18 @@ fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
         ensure(carried, "key.probe.headers", "one header must carry {key}")?;
     }
     Ok(())
+}
+
+fn endpoint_holds(endpoint: &TokenEndpoint) -> Result<(), (String, String)> {
+    let url = url::Url::parse(&endpoint.token_url).ok();
+    let safe = url.as_ref().is_some_and(|url| url.scheme() == "https" || is_loopback(url));
+    ensure(safe, "oauth.token-url", HTTPS)?;
+    let bare = url
+        .is_some_and(|url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+    ensure(bare, "oauth.token-url", "must not hold a user, a password or a fragment")?;
+    let id = &endpoint.client_id;
+    let visible = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
+    ensure(visible, "oauth.client-id", "must be printable text without spaces")
 }
 
 fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {

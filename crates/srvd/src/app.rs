@@ -21,6 +21,7 @@ use crate::login::Logins;
 use crate::oauth::Flows;
 use crate::operator::Operators;
 use crate::redact::Redactor;
+use crate::refresh::Refresher;
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 
@@ -66,6 +67,8 @@ pub struct Parts {
     pub secrets: Secrets,
     /// The logins that renew one that is there.
     pub renewals: Renewals,
+    /// Refreshes tokens.
+    pub refresher: Refresher,
     /// What the log must not show.
     pub redactor: Redactor,
     /// What programs said when they were asked for their version, by provider and path, with their time of change.

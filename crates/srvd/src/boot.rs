@@ -11,7 +11,7 @@ mod running;
 pub(crate) mod shims;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
@@ -49,6 +49,7 @@ use crate::oauth::{Flows, Forges};
 use crate::operator::Operators;
 use crate::operator::session::Sessions;
 use crate::redact::Redactor;
+use crate::refresh::{Refresher, RefresherConfig, Wake};
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 use crate::{bootstrap, key, private, routes};
@@ -102,8 +103,8 @@ pub async fn run(
     let registry = registry(&config)?;
     let secrets = Secrets::new(&config, &registry, &child_env(&config)).map_err(BootError::Config)?;
     let broker = fresh_broker();
-    let inbox = health::Inbox::default();
-    let store = open(&config, keyring, announce(&broker, &inbox)).await?;
+    let (inbox, wake) = (health::Inbox::default(), Wake::default());
+    let store = open(&config, keyring, announce(&broker, &inbox, &wake)).await?;
     let identities = Identities::new(config.identities(), config.home.clone());
     let broom = Broom { store: &store, registry: &registry, identities: &identities };
     let renewals = recover::recover(broom, Renewals::new(&config.identities()), &probes(&config)).await?;
@@ -136,6 +137,7 @@ pub async fn run(
         Arc::new(logins.clone()),
     );
     let (flows, operators) = flows(&config, environment, &redactor, (&store, &stop))?;
+    let refresher = refresher(&store, &flows, (&registry, &redactor), (broker.epoch(), wake, &stop));
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
@@ -160,6 +162,7 @@ pub async fn run(
         identities,
         secrets,
         renewals,
+        refresher: refresher.clone(),
         redactor,
         started,
         versions: tokio::sync::Mutex::default(),
@@ -170,14 +173,7 @@ pub async fn run(
 
     let listeners = Listeners::bind(&socket, listen).await.map_err(BootError::cannot_create)?;
     flows.listens_at(listeners.tcp_address());
-    let endpoint = Endpoint {
-        version: 1,
-        pid: std::process::id(),
-        url: listeners.tcp_address().map(|address| format!("ws://{address}/rpc")),
-        socket,
-        token_file: runtime.join("token"),
-        epoch: broker.epoch().to_owned(),
-    };
+    let endpoint = served_at(&listeners, socket, &runtime, broker.epoch());
     let front = Arc::new(Front {
         gate,
         flows: flows.clone(),
@@ -189,7 +185,7 @@ pub async fn run(
         open: open_connections,
     });
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
-    let background = background(&store, audit_rows, (examiner, inbox), keeper, &stop);
+    let background = background(&store, audit_rows, (examiner, inbox), keeper, (refresher, grace), &stop);
     tell(&endpoint, &token, &runtime, started).map_err(BootError::cannot_create)?;
     ready(&endpoint);
 
@@ -198,6 +194,18 @@ pub async fn run(
         Running { front, served, background, engine, spawner, flows, guard, recorder, store, grace };
     running.end([Endpoint::path(&runtime), endpoint.token_file]).await;
     Ok(())
+}
+
+/// Where the daemon is.
+fn served_at(listeners: &Listeners, socket: PathBuf, runtime: &Path, epoch: &str) -> Endpoint {
+    Endpoint {
+        version: 1,
+        pid: std::process::id(),
+        url: listeners.tcp_address().map(|address| format!("ws://{address}/rpc")),
+        socket,
+        token_file: runtime.join("token"),
+        epoch: epoch.to_owned(),
+    }
 }
 
 /// Tells local clients where the daemon is.
@@ -235,6 +243,25 @@ fn flows(
     let completing = operators.clone();
     flows.aside(async move { completing.complete_pending().await });
     Ok((flows, operators))
+}
+
+/// What refreshes tokens; it begins nothing by itself.
+fn refresher(
+    store: &Store,
+    flows: &Flows,
+    (registry, redactor): (&Registry, &Redactor),
+    (epoch, wake, stop): (&str, Wake, &CancellationToken),
+) -> Refresher {
+    Refresher::new(RefresherConfig {
+        store: store.clone(),
+        forges: flows.forges().clone(),
+        registry: registry.clone(),
+        redactor: redactor.clone(),
+        holder: format!("srvd-{epoch}"),
+        clock: now,
+        wake,
+        stop: stop.clone(),
+    })
 }
 
 /// What agents are given by files and by clients; nothing is lent yet.

@@ -34,6 +34,7 @@ pub mod private;
 pub mod probe;
 pub mod redact;
 pub mod reference;
+pub mod refresh;
 pub mod renewal;
 pub mod resolution;
 pub mod routes;

@@ -87,6 +87,14 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
         "[providers.openai.key]\nbase-url = \"http://api.openai.com\"",
         "own.toml: providers.openai.key.base-url: ",
     );
+    let oauth = |url: &str, id: &str| {
+        format!("[providers.openai.oauth]\ntoken-url = \"{url}\"\nclient-id = \"{id}\"")
+    };
+    let place = "own.toml: providers.openai.oauth";
+    check(&oauth("http://issuer.example/token", "srvd"), &format!("{place}.token-url: must be an https"));
+    check(&oauth("https://a:b@issuer.example/token", "srvd"), &format!("{place}.token-url: must not hold"));
+    check(&oauth("https://issuer.example/token", "a b"), &format!("{place}.client-id: "));
+    check(&oauth("https://issuer.example/token\"\nbody = \"xml", "srvd"), "own.toml: providers.openai: ");
     let key = |line: &str| format!("[providers.openai.key]\n{line}");
     check(&key("vars = []"), "own.toml: providers.openai.key: needs either vars or a pair");
     let pair = |vars: &str, separator: &str| {

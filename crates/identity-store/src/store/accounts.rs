@@ -9,7 +9,7 @@ use crate::db::{Tx, sql};
 use crate::secret::{self, Cell};
 use crate::{
     Account, AccountEdit, AccountFilter, AccountId, AccountKind, AccountList, BundleId, Change, CorruptRow,
-    DeletedAccount, History, ProviderId, SecretError, SecretRef, StatusReport, StoreError, names,
+    DeletedAccount, History, ProviderId, SecretError, SecretRef, StoreError, names,
 };
 
 pub(super) const TABLE: &str = "accounts";
@@ -195,44 +195,6 @@ impl Store {
         }
         delete_row(&mut work, id).await?;
         work.commit().await
-    }
-
-    /// Writes down what a health check found. It is announced when it says something else than before.
-    pub async fn set_status(
-        &self,
-        id: &AccountId,
-        report: StatusReport,
-        now: i64,
-    ) -> Result<Account, StoreError> {
-        let reason = names::optional("status_reason", report.reason.as_deref())?;
-        let mut work = self.write(now).await?;
-        let before = account_in(&mut work.tx, id).await?;
-        sql!(
-            run,
-            &mut work.tx,
-            "UPDATE accounts SET status = $2, status_reason = $3, evidence = $4, checked_at = $5, expires_at = $6,
-                 login_deadline_at = $7, updated_at = $8 WHERE id = $1",
-            id.as_str(),
-            report.status.as_str(),
-            reason.as_deref(),
-            report.evidence.as_str(),
-            report.checked_at,
-            report.expires_at,
-            report.login_deadline_at,
-            now,
-        )?;
-        let after = account_in(&mut work.tx, id).await?;
-        if before.status != after.status {
-            work.audit("account.status", id.as_str()).await?;
-            account_changed(&mut work, &after);
-        }
-        // A check that only confirms what is known must not wake every client.
-        let unchanged = Account { checked_at: after.checked_at, updated_at: after.updated_at, ..before };
-        if unchanged != after {
-            work.changed(Change::Account(id.clone()));
-        }
-        work.commit().await?;
-        Ok(after)
     }
 
     /// The accounts whose status can change by itself: those with a directory of files, and those with an end. Only

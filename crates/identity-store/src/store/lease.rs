@@ -62,6 +62,28 @@ impl Store {
         Ok(at)
     }
 
+    /// Moves accounts in the queue whose turn has come and whom the caller cannot refresh, to `until`. It changes nothing
+    /// that anybody is told of.
+    pub async fn postpone_refreshes(
+        &self,
+        accounts: &[AccountId],
+        until: i64,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write(now).await?;
+        for account in accounts {
+            sql!(
+                run,
+                &mut work.tx,
+                "UPDATE account_tokens SET next_refresh_at = $2 WHERE account_id = $1 AND next_refresh_at <= $3",
+                account.as_str(),
+                until,
+                now,
+            )?;
+        }
+        work.commit().await
+    }
+
     /// Asks for the right to refresh an account's tokens. Of all who ask at a time, in this process and in others, one
     /// gets it; the row then says `refreshing` before the issuer is asked.
     ///

@@ -26,6 +26,7 @@ mod sealed;
 mod service;
 mod sessions;
 mod sqlite_file;
+mod status;
 mod token_row;
 mod tokens;
 mod transfer;

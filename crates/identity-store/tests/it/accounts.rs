@@ -167,6 +167,12 @@ async fn status_is_announced_when_it_says_something_new(f: Fixture) {
     let reworded = StatusReport { reason: None, ..report.clone() };
     f.store.set_status(&before.id, reworded, NOW + 21).await.unwrap();
     assert_eq!(f.heard(), [Change::Account(before.id)]);
+    // A report about an account that was written meanwhile is not taken.
+    let seen = f.store.account(&after.id).await.unwrap();
+    let news = StatusReport { reason: Some("news".into()), ..report.clone() };
+    let written = f.store.confirm_status(&seen, news, NOW + 22).await.unwrap().unwrap();
+    assert_eq!(f.store.confirm_status(&seen, report.clone(), NOW + 23).await.unwrap(), None);
+    assert_eq!(f.store.account(&written.id).await.unwrap(), written);
     assert_eq!(refusal(f.store.set_status(&account_id("gone"), report, NOW).await).0, "not found");
 }
 

@@ -35,6 +35,7 @@ on_both![
     a_refused_token_needs_a_person,
     a_grant_that_was_given_up_is_dead,
     siblings_keep_their_order,
+    who_cannot_be_refreshed_goes_back_in_the_queue,
 ];
 
 /// case 31: far from the end nobody gets a lease, and nothing is written.
@@ -416,4 +417,20 @@ async fn siblings_keep_their_order(f: Fixture) {
     f.refresh(&kept.account, 1, NOW).await;
     f.refresh(&first.account, 1, NOW).await;
     assert_eq!(order().await, before);
+}
+
+/// Whoever nobody can refresh is moved in the queue; nobody is told, and who is not due stays.
+async fn who_cannot_be_refreshed_goes_back_in_the_queue(f: Fixture) {
+    let one = f.operator("git", "1", received(0, NOW)).await;
+    let other = f.operator("git", "2", received(0, NOW + HOUR)).await;
+    f.heard();
+    let now = NOW + HOUR;
+    f.store.postpone_refreshes(&[one.clone(), other.clone()], now + 9 * HOUR, now).await.unwrap();
+    let due = async |now| {
+        f.store.due_refreshes(now, 10).await.unwrap().into_iter().map(|due| due.account).collect::<Vec<_>>()
+    };
+    assert_eq!(due(now).await, []);
+    assert_eq!(due(now + 8 * HOUR).await, std::slice::from_ref(&other));
+    assert_eq!(due(now + 9 * HOUR).await, [other, one]);
+    assert_eq!(f.heard(), []);
 }

@@ -8,6 +8,7 @@ use rpc_engine::{Broker, BrokerConfig};
 use crate::api::events;
 use crate::app::now;
 use crate::health;
+use crate::refresh::Wake;
 
 /// How many events are kept for clients that come back.
 const EVENTS_KEPT: usize = 4096;
@@ -18,9 +19,10 @@ pub(super) fn fresh_broker() -> Broker {
     Broker::new(BrokerConfig { epoch, keep: EVENTS_KEPT, methods: events::METHODS })
 }
 
-/// What a committed change is called on the wire. A changed account is looked at as well.
-pub(super) fn announce(broker: &Broker, inbox: &health::Inbox) -> Announce {
-    let (broker, inbox) = (broker.clone(), inbox.clone());
+/// What a committed change is called on the wire. A changed account is looked at as well, and so is the queue of
+/// refreshes.
+pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> Announce {
+    let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
     Arc::new(move |changes| {
         for change in changes {
             let (topic, data) = match change {
@@ -31,6 +33,7 @@ pub(super) fn announce(broker: &Broker, inbox: &health::Inbox) -> Announce {
                 ),
                 Change::Account(id) => {
                     inbox.changed(id);
+                    wake.wake();
                     let data = serde_json::json!({"accountId": id.as_str()});
                     (events::account_changed(id.as_str()), Some(data))
                 }

@@ -18,6 +18,7 @@ use crate::error::with_causes;
 use crate::health::{self, Examiner};
 use crate::http::Front;
 use crate::oauth::Flows;
+use crate::refresh::{self, Refresher};
 
 /// Longest wait for the guard process to end what is left of the logins.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
@@ -61,19 +62,22 @@ impl Running {
     }
 }
 
-/// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more.
+/// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more; for
+/// refreshes that are under way, as long as the `grace`.
 pub(super) fn background(
     store: &Store,
     audit_rows: u32,
     (examiner, inbox): (Examiner, health::Inbox),
     keeper: Keeper,
+    (refresher, grace): (Refresher, Duration),
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let pruning = tokio::spawn(prune(store.clone(), audit_rows, stop.clone()));
     let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
     let keeping = tokio::spawn(keeper.run(stop.clone()));
+    let refreshing = tokio::spawn(refresh::watch_over(refresher, stop.clone(), grace));
     tokio::spawn(async {
-        for ended in [pruning.await, watching.await, keeping.await] {
+        for ended in [pruning.await, watching.await, keeping.await, refreshing.await] {
             if let Err(error) = ended {
                 tracing::error!(%error, "a background task broke off");
             }

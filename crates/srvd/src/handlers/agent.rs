@@ -1,20 +1,22 @@
 //! The credentials of an agent from every layer, and the one of them that is used. `profile.best` and the launches by
 //! agent ask here, so that their answers are one.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use auth_spawner::{Provider, SecretCommand};
 use identity_store::{AgentId, UserId};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::{convert, profile};
+use super::{agent_refresh, convert, profile};
 use crate::api::Status;
 use crate::api::profile::Degraded;
 use crate::api_key;
 use crate::app::App;
 use crate::declared::{Credential, credential_id};
 use crate::error::{ApiError, Kind};
+use crate::refresh::Grant;
 use crate::resolution::{
     Asked, Candidate, Decision, Model, Outcome, Renewal, Secret, Source, Verdict, decide, settle,
 };
@@ -72,6 +74,8 @@ pub(super) enum Effort {
 pub(super) struct Layers {
     pub(super) candidates: Vec<Candidate>,
     pub(super) held: Vec<Held>,
+    /// How long refreshes may still take.
+    left: Duration,
 }
 
 /// What belongs to a candidate and has no part in the decision.
@@ -80,6 +84,8 @@ pub(super) struct Held {
     pub(super) account: Option<String>,
     /// What is known of it, apart from its time.
     pub(super) status: Status,
+    /// What is refreshed when it is over.
+    grant: Option<Grant>,
     material: Material,
 }
 
@@ -100,12 +106,12 @@ impl Layers {
         subject: &Subject,
         provider: Option<&Provider>,
     ) -> Result<Self, ApiError> {
-        let mut layers = Self { candidates: Vec::new(), held: Vec::new() };
+        let mut layers = Self { candidates: Vec::new(), held: Vec::new(), left: REFRESHING };
         if let Some(user) = &subject.user {
             let wanted = provider.map(super::provider::stored_id).transpose()?;
             let own = app.store.candidates(user, &subject.agent, wanted.as_ref()).await?;
             for (position, one) in (0_i64..).zip(own) {
-                layers.own(one, position);
+                layers.own(app, one, position);
             }
         }
         layers.lent(app, subject);
@@ -122,8 +128,13 @@ impl Layers {
     }
 
     /// A profile, at its place among the user's.
-    fn own(&mut self, one: identity_store::Candidate, position: i64) {
+    fn own(&mut self, app: &App, one: identity_store::Candidate, position: i64) {
         let (secret, expires_at, renewal) = profile::standing(&one);
+        let grant = grant(app, &one);
+        let renewal = match renewal {
+            Renewal::Possible | Renewal::Waiting { .. } if grant.is_none() => Renewal::None,
+            renewal => renewal,
+        };
         let material = match one.secret() {
             Some(text) => Material::Secret(SecretString::from(text)),
             None => Material::None,
@@ -139,7 +150,8 @@ impl Layers {
             renewal,
         });
         let account = Some(one.profile.account.to_string());
-        self.held.push(Held { account, status: convert::status(one.profile.status), material });
+        let status = convert::status(one.profile.status);
+        self.held.push(Held { account, status, grant, material });
     }
 
     fn lent(&mut self, app: &App, subject: &Subject) {
@@ -168,7 +180,7 @@ impl Layers {
 
     fn push(&mut self, candidate: Candidate, material: Material) {
         self.candidates.push(candidate);
-        self.held.push(Held { account: None, status: Status::Unknown, material });
+        self.held.push(Held { account: None, status: Status::Unknown, grant: None, material });
     }
 
     /// Chooses. A command is run when the choice has fallen on it; one that fails is as if its secret were missing.
@@ -176,10 +188,7 @@ impl Layers {
         loop {
             let decision = match effort {
                 Effort::Look => decide(&self.candidates, asked),
-                Effort::Refresh => {
-                    settle(&mut self.candidates, asked, REFRESHING, |_, before| std::future::ready(before))
-                        .await
-                }
+                Effort::Refresh => self.refreshed(app, asked).await,
             };
             let Outcome::Use { chosen, .. } = decision.outcome else { return decision };
             let Material::Command(argv) = &self.held[chosen].material else { return decision };
@@ -188,6 +197,29 @@ impl Layers {
                 Err(reason) => self.candidates[chosen].secret = Secret::Unavailable(reason),
             }
         }
+    }
+
+    /// Decides, and refreshes first what has to be.
+    async fn refreshed(&mut self, app: &App, asked: &Asked) -> Decision {
+        let (begun, budget) = (Instant::now(), self.left);
+        let renewed = Mutex::new(Vec::new());
+        let (held, secrets) = (&self.held, &renewed);
+        let decision = settle(&mut self.candidates, asked, budget, |at, before| async move {
+            let Some(grant) = held.get(at).and_then(|held| held.grant.as_ref()) else { return before };
+            let (after, secret) = agent_refresh::renew(app, grant, (asked.min_ttl, budget), before).await;
+            secrets.lock().unwrap_or_else(PoisonError::into_inner).push((at, secret));
+            after
+        })
+        .await;
+        self.left = budget.saturating_sub(begun.elapsed());
+        for (at, secret) in renewed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let Some(secret) = secret else { continue };
+            self.held[at].material = Material::Secret(secret);
+            if decision.trace[at] == Verdict::Chosen {
+                self.held[at].status = Status::Valid;
+            }
+        }
+        decision
     }
 
     /// What a launch calls a candidate: its account, or its own id where it has none.
@@ -285,6 +317,13 @@ impl Layers {
         let own = |(_, verdict): &(&Candidate, &Verdict)| **verdict != Verdict::OtherProvider;
         self.candidates.iter().zip(&decision.trace).filter(own).map(of).collect()
     }
+}
+
+/// What is refreshed of a profile, where somebody can.
+fn grant(app: &App, one: &identity_store::Candidate) -> Option<Grant> {
+    let identity_store::Credential::Tokens(tokens) = &one.credential else { return None };
+    let supported = app.refresher.supports(&tokens.authority);
+    supported.then(|| Grant { account: tokens.account.clone(), authority: tokens.authority.clone() })
 }
 
 /// A key without an end, for every model.

@@ -3,6 +3,7 @@
 pub mod account;
 mod agent;
 mod agent_launch;
+mod agent_refresh;
 pub mod auth;
 pub mod bundle;
 pub mod convert;

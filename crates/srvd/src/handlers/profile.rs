@@ -273,7 +273,8 @@ pub(super) fn standing(one: &identity_store::Candidate) -> (Secret, Option<i64>,
     }
 }
 
-fn of_tokens(tokens: &StoredTokens) -> (Secret, Option<i64>, Renewal) {
+/// What a stored set of tokens is worth.
+pub(super) fn of_tokens(tokens: &StoredTokens) -> (Secret, Option<i64>, Renewal) {
     // A set that the service refuses, or that was given up, is dead whatever its times say.
     let alive = tokens.life(i64::MIN, 0) != identity_store::Life::Dead;
     let secret = if alive { Secret::Found } else { Secret::Refused };

@@ -37,6 +37,9 @@ struct Parts {
     readers: Semaphore,
 }
 
+/// How often an account is looked at again at once that is written while it is looked at.
+const ATTEMPTS: u32 = 4;
+
 /// Whether a look is written down that found nothing new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
@@ -73,12 +76,24 @@ impl Examiner {
     /// # Errors
     /// Those of the store.
     pub async fn examine(&self, id: &AccountId, write: Write) -> Result<Examined, StoreError> {
-        let account = self.0.store.account(id).await?;
-        let (found, heard) = self.read(&account).await;
-        let judged = judge::judge(&account, found, now());
-        let news = write == Write::Always || judge::differs(&account, &judged.report);
-        let account = if news { self.0.store.set_status(id, judged.report, now()).await? } else { account };
-        Ok(Examined { account, next: judged.next, heard })
+        let mut attempts = ATTEMPTS;
+        loop {
+            let account = self.0.store.account(id).await?;
+            let (found, heard) = self.read(&account).await;
+            let judged = judge::judge(&account, found, now());
+            if write == Write::News && !judge::differs(&account, &judged.report) {
+                return Ok(Examined { account, next: judged.next, heard });
+            }
+            match self.0.store.confirm_status(&account, judged.report, now()).await? {
+                Some(account) => return Ok(Examined { account, next: judged.next, heard }),
+                // What was written meanwhile is the newer word, and is looked at itself.
+                None if attempts > 1 => attempts -= 1,
+                None => {
+                    let account = self.0.store.account(id).await?;
+                    return Ok(Examined { account, next: Some(now()), heard });
+                }
+            }
+        }
     }
 
     /// Says of an account that nobody can tell, because looking at it failed by a fault of ours.

@@ -137,6 +137,13 @@ impl ForgeKind {
         }
     }
 
+    /// The kind with this word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::GitHub, Self::GitLab, Self::Forgejo, Self::Gitea]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+
     /// Where this kind lives when nothing else is said.
     pub(crate) fn default_base(self) -> Option<&'static str> {
         match self {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use auth_spawner::{
     Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, PasteShape, Provider, Recipe,
-    Registry, RegistryError, Terminal,
+    Registry, RegistryError, Terminal, TokenBody, TokenEndpoint,
 };
 
 /// The whole document. A test compares it with `docs/providers.md`.
@@ -70,6 +70,10 @@ fn section(text: &mut String, provider: &Provider) {
     if let Some(key) = &provider.key {
         text.push_str("\n| API key | |\n|---|---|\n");
         key_facts(text, key);
+    }
+    if let Some(endpoint) = &provider.oauth {
+        text.push_str("\n| tokens | |\n|---|---|\n");
+        endpoint_facts(text, endpoint);
     }
 }
 
@@ -211,6 +215,15 @@ fn key_facts(text: &mut String, key: &KeyService) {
         "checked by",
         &probe.unwrap_or_else(|| "nothing; its first use shows whether it works".to_owned()),
     );
+}
+
+fn endpoint_facts(text: &mut String, endpoint: &TokenEndpoint) {
+    let body = match endpoint.body {
+        TokenBody::Form => "a form",
+        TokenBody::Json => "JSON",
+    };
+    row(text, "refreshed at", &format!("{}, by {body}", code(&endpoint.token_url)));
+    row(text, "as the client", &code(&endpoint.client_id));
 }
 
 /// A row, unless there is nothing to say.

@@ -30,6 +30,7 @@ mod profiles;
 mod program;
 mod providers;
 mod real_clis;
+mod refresh;
 mod refusals;
 mod removal;
 mod renewals;

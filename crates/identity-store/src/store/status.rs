@@ -1,0 +1,75 @@
+//! What checks say of accounts.
+
+use super::accounts::{account_changed, account_in};
+use super::{Store, Work};
+use crate::db::sql;
+use crate::{Account, AccountId, Change, StatusReport, StoreError, names};
+
+impl Store {
+    /// Writes down what a health check found. It is announced when it says something else than before.
+    pub async fn set_status(
+        &self,
+        id: &AccountId,
+        report: StatusReport,
+        now: i64,
+    ) -> Result<Account, StoreError> {
+        let mut work = self.write(now).await?;
+        let before = account_in(&mut work.tx, id).await?;
+        let after = write_report(&mut work, before, &report).await?;
+        work.commit().await?;
+        Ok(after)
+    }
+
+    /// The same, if the account still is what was `seen` when the check began; `None` when somebody wrote it meanwhile,
+    /// such as a login or a refresh, who knows better.
+    pub async fn confirm_status(
+        &self,
+        seen: &Account,
+        report: StatusReport,
+        now: i64,
+    ) -> Result<Option<Account>, StoreError> {
+        let mut work = self.write(now).await?;
+        let before = account_in(&mut work.tx, &seen.id).await?;
+        if before != *seen {
+            return Ok(None);
+        }
+        let after = write_report(&mut work, before, &report).await?;
+        work.commit().await?;
+        Ok(Some(after))
+    }
+}
+
+/// Writes a report about an account, and who is to be told of it.
+async fn write_report(
+    work: &mut Work,
+    before: Account,
+    report: &StatusReport,
+) -> Result<Account, StoreError> {
+    let id = before.id.clone();
+    let reason = names::optional("status_reason", report.reason.as_deref())?;
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE accounts SET status = $2, status_reason = $3, evidence = $4, checked_at = $5, expires_at = $6,
+             login_deadline_at = $7, updated_at = $8 WHERE id = $1",
+        id.as_str(),
+        report.status.as_str(),
+        reason.as_deref(),
+        report.evidence.as_str(),
+        report.checked_at,
+        report.expires_at,
+        report.login_deadline_at,
+        work.now,
+    )?;
+    let after = account_in(&mut work.tx, &id).await?;
+    if before.status != after.status {
+        work.audit("account.status", id.as_str()).await?;
+        account_changed(work, &after);
+    }
+    // A check that only confirms what is known must not wake every client.
+    let unchanged = Account { checked_at: after.checked_at, updated_at: after.updated_at, ..before };
+    if unchanged != after {
+        work.changed(Change::Account(id.clone()));
+    }
+    Ok(after)
+}

@@ -1,0 +1,51 @@
+//! The refresh of a user's credential before a choice falls on it or on another one.
+
+use std::time::Duration;
+
+use identity_store::RefreshWhy;
+use secrecy::SecretString;
+
+use super::profile;
+use crate::app::{App, now};
+use crate::error::with_causes;
+use crate::refresh::{Grant, Outcome};
+use crate::resolution::{Candidate, Renewal, Secret};
+
+/// Has a candidate's tokens refreshed, and gives it as it is then, with its secret read anew: another daemon may have
+/// been faster, and a login may have come in between.
+pub(super) async fn renew(
+    app: &App,
+    grant: &Grant,
+    (min_ttl, budget): (i64, Duration),
+    before: Candidate,
+) -> (Candidate, Option<SecretString>) {
+    let outcome = app.refresher.refresh(grant, RefreshWhy::Use { min_ttl }, budget).await;
+    let tokens = match app.store.tokens(&grant.account, now()).await {
+        Ok(tokens) => tokens,
+        Err(error) => {
+            tracing::error!(account = %grant.account, error = with_causes(&error), "tokens could not be read");
+            let reason = "its tokens could not be read".to_owned();
+            return (Candidate { secret: Secret::Unavailable(reason), ..before }, None);
+        }
+    };
+    let (secret, expires_at, renewal) = profile::of_tokens(&tokens);
+    let renewal = after(outcome, renewal);
+    let used = tokens.tokens.used().secret.clone();
+    (Candidate { secret, expires_at, renewal, ..before }, Some(used))
+}
+
+/// What a refresh says about the next one. What the row says of a dead grant is the last word.
+fn after(outcome: Outcome, stored: Renewal) -> Renewal {
+    let tried = |reason: &str, retry_at| Renewal::Tried { failed: Some(reason.to_owned()), retry_at };
+    match (outcome, stored) {
+        (_, dead @ Renewal::Dead(_)) => dead,
+        (Outcome::Later { reason, at }, _) => {
+            tried(reason.map_or("it is tried again later", |reason| reason.as_str()), Some(at))
+        }
+        (Outcome::Busy { until }, _) => tried("another daemon is refreshing it", Some(until)),
+        (Outcome::TooLong, _) => tried("it took too long", None),
+        (Outcome::Unavailable, _) => tried("the daemon could not do it", None),
+        (Outcome::Unsupported, _) => Renewal::None,
+        (Outcome::Unneeded | Outcome::Renewed | Outcome::Stuck(_) | Outcome::Gone, stored) => stored,
+    }
+}

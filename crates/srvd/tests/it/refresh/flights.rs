@@ -1,0 +1,420 @@
+//! The refresher on a real database and a real endpoint, with a clock of the test's own.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use auth_spawner::{Overlay, Registry};
+use identity_store::{
+    AccountId, Authority, Change, CommitProfile, Consumer, DatabaseUrl, Endpoint as Place, Identity, Jitter,
+    Key, Keyring, ProfileId, ProfileScope, Received, RefreshReason, RefreshState, RefreshWhy, Store,
+    StoreOptions, StoredTokens, UnsavedLogin,
+};
+use secrecy::ExposeSecret as _;
+use srvd::oauth::Forges;
+use srvd::redact::Redactor;
+use srvd::refresh::{Grant, Outcome, Refresher, RefresherConfig, Wake, watch_over};
+use tokio_util::sync::CancellationToken;
+
+use super::endpoint::{Endpoint, Mode, id_token};
+use super::entry;
+use crate::support::{KEY, PATIENCE};
+
+const T: i64 = 1_800_000_000_000;
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const USE: RefreshWhy = RefreshWhy::Use { min_ttl: 0 };
+
+/// The clock of every test here; each test runs on its own and sets it first.
+static CLOCK: AtomicI64 = AtomicI64::new(T);
+/// Held by the test that runs.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn clock() -> i64 {
+    CLOCK.load(Ordering::SeqCst)
+}
+
+/// A daemon's refresher and store, without the rest of it.
+struct Desk {
+    store: Store,
+    refresher: Refresher,
+    wake: Wake,
+    stop: CancellationToken,
+    changes: Arc<Mutex<Vec<Change>>>,
+}
+
+/// A directory and an endpoint, over which desks come and go.
+struct Room {
+    root: tempfile::TempDir,
+    endpoint: Endpoint,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+impl Room {
+    async fn new() -> Self {
+        let turn = TURN.lock().await;
+        CLOCK.store(T, Ordering::SeqCst);
+        let root = tempfile::tempdir().unwrap();
+        Self { root, endpoint: Endpoint::start(super::HOUR).await, _turn: turn }
+    }
+
+    async fn desk(&self) -> Desk {
+        let (wake, changes) = (Wake::default(), Arc::new(Mutex::new(Vec::new())));
+        let (woken, heard) = (wake.clone(), changes.clone());
+        let announce = Arc::new(move |changes: &[Change]| {
+            heard.lock().unwrap().extend(changes.iter().cloned());
+            woken.wake();
+        });
+        let url = DatabaseUrl::sqlite(self.root.path().join("s.db"));
+        let keyring = Keyring::from_key(Key::parse(KEY.as_bytes()).unwrap());
+        let store = Store::open(StoreOptions::new(url, announce, clock()), keyring).await.unwrap();
+        let text = entry("lent", &self.endpoint.url, "form");
+        let overlay = Overlay { source: "test".to_owned(), text };
+        let stop = CancellationToken::new();
+        let refresher = Refresher::new(RefresherConfig {
+            store: store.clone(),
+            forges: Forges::default(),
+            registry: Registry::with_overlays(&[overlay]).unwrap(),
+            redactor: Redactor::default(),
+            holder: uuid::Uuid::new_v4().to_string(),
+            clock,
+            wake: wake.clone(),
+            stop: stop.clone(),
+        });
+        Desk { store, refresher, wake, stop, changes }
+    }
+}
+
+impl Desk {
+    /// A user's tokens that live an hour from here on.
+    async fn login(&self, user: &str, refresh: Option<String>, id: Option<String>) -> (Grant, ProfileId) {
+        let authority = Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
+        let endpoint = Place { auth_method: "none".to_owned(), ..Place::default() };
+        let received = Received {
+            refresh: refresh.map(Into::into),
+            id: id.map(Into::into),
+            expires_in: Some(3600),
+            ..Received::access_only("planted-access-first".into(), clock())
+        };
+        let flow = format!("flow-{user}").parse().unwrap();
+        let login = UnsavedLogin::new(authority.clone(), endpoint, flow, received, Consumer::Access).unwrap();
+        let subject = Some(format!("person-{user}"));
+        let commit = CommitProfile {
+            scope: ProfileScope { user: user.parse().unwrap(), agent: "a".parse().unwrap(), model: None },
+            identity: Identity { subject, ..Identity::default() },
+            label: None,
+            make_primary: true,
+            jitter: Jitter::NONE,
+            now: clock(),
+        };
+        let (profile, _) = self.store.commit_profile(login, commit).await.unwrap();
+        (Grant { account: profile.account, authority }, profile.id)
+    }
+
+    async fn refresh(&self, grant: &Grant, why: RefreshWhy) -> Outcome {
+        self.refresher.refresh(grant, why, PATIENCE).await
+    }
+
+    async fn tokens(&self, account: &AccountId) -> StoredTokens {
+        self.store.tokens(account, clock()).await.unwrap()
+    }
+
+    async fn texts(&self, account: &AccountId) -> (String, Option<String>) {
+        let tokens = self.tokens(account).await.tokens;
+        let text = |token: identity_store::Token| token.secret.expose_secret().to_owned();
+        (text(tokens.access), tokens.refresh.map(text))
+    }
+
+    fn heard(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.changes.lock().unwrap())
+    }
+
+    /// Runs the queue beside `work`, and stops it.
+    async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
+        let queue = tokio::spawn(watch_over(self.refresher.clone(), self.stop.clone(), PATIENCE));
+        let done = work.await;
+        self.stop.cancel();
+        queue.await.unwrap();
+        done
+    }
+
+    /// Waits until a row says what it should.
+    async fn until(&self, account: &AccountId, wanted: impl Fn(&StoredTokens) -> bool) {
+        let wait = async {
+            while !wanted(&self.tokens(account).await) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the row changes");
+    }
+}
+
+fn at(time: i64) {
+    CLOCK.store(time, Ordering::SeqCst);
+}
+
+/// 31, 32, 36, 37, 40, 46.
+#[tokio::test]
+async fn the_endpoint_is_asked_when_it_has_to_be() {
+    let room = Room::new().await;
+    let desk = room.desk().await;
+    let first = room.endpoint.login();
+    let (grant, _) = desk.login("u", Some(first.clone()), None).await;
+    assert_eq!(desk.refresh(&grant, USE).await, Outcome::Unneeded);
+    assert_eq!(desk.refresh(&grant, RefreshWhy::Due).await, Outcome::Unneeded);
+    assert_eq!(room.endpoint.seen().sent, Vec::<String>::new());
+
+    room.endpoint.set(Mode::Keep);
+    assert_eq!(desk.refresh(&grant, RefreshWhy::Forced { generation: 1 }).await, Outcome::Renewed);
+    let expect = (format!("planted-access-of-{first}"), Some(first.clone()));
+    assert_eq!(desk.texts(&grant.account).await, expect);
+    // A newer generation than the one that was refused is there already.
+    assert_eq!(desk.refresh(&grant, RefreshWhy::Forced { generation: 1 }).await, Outcome::Unneeded);
+
+    room.endpoint.set(Mode::Grant);
+    at(T + HOUR);
+    assert_eq!(desk.refresh(&grant, USE).await, Outcome::Renewed);
+    assert_eq!(room.endpoint.seen().sent, [first.clone(), first]);
+    let (_, second) = desk.texts(&grant.account).await;
+    assert_eq!(second, room.endpoint.live().into_iter().next());
+
+    let (none, _) = desk.login("v", None, None).await;
+    at(T + 3 * HOUR);
+    assert_eq!(desk.refresh(&none, USE).await, Outcome::Stuck(RefreshReason::NoRefreshToken));
+    let elsewhere = Authority { provider: "anthropic".parse().unwrap(), ..grant.authority.clone() };
+    let nowhere = Grant { authority: elsewhere, ..grant };
+    assert_eq!(desk.refresh(&nowhere, USE).await, Outcome::Unsupported);
+    assert_eq!(room.endpoint.seen().sent.len(), 2);
+}
+
+/// 33, 34, 35: one flight for all, whatever it comes to.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_come_together_share_one_flight() {
+    let room = Room::new().await;
+    let desk = room.desk().await;
+    let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
+    at(T + HOUR);
+    let before = desk.texts(&grant.account).await;
+    let together = async |mode: Mode, times: usize| {
+        room.endpoint.set(Mode::Hold);
+        let calls = futures_util::future::join_all((0..5).map(|_| desk.refresh(&grant, USE)));
+        let release = async {
+            room.endpoint.asked(times).await;
+            room.endpoint.set(mode);
+        };
+        tokio::join!(calls, release).0
+    };
+    let trouble = Mode::Say(500, "text/plain", String::new(), None);
+    let outcomes = together(trouble, 1).await;
+    let stored = desk.tokens(&grant.account).await;
+    let later = Outcome::Later { reason: Some(RefreshReason::Server), at: stored.next_attempt_at.unwrap() };
+    assert_eq!(outcomes, vec![later; 5]);
+    assert_eq!(desk.texts(&grant.account).await, before);
+
+    at(stored.next_attempt_at.unwrap());
+    assert_eq!(together(Mode::Grant, 2).await, vec![Outcome::Renewed; 5]);
+    assert_eq!(room.endpoint.seen().sent, [before.1.clone().unwrap(), before.1.unwrap()]);
+}
+
+/// Whoever leaves stops nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flight_goes_on_when_nobody_waits() {
+    let room = Room::new().await;
+    let desk = room.desk().await;
+    let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
+    at(T + HOUR);
+    room.endpoint.set(Mode::Hold);
+    let impatient = desk.refresher.refresh(&grant, USE, Duration::ZERO);
+    assert_eq!(impatient.await, Outcome::TooLong);
+    room.endpoint.asked(1).await;
+    room.endpoint.set(Mode::Grant);
+    desk.until(&grant.account, |stored| stored.generation == 2).await;
+    assert_eq!(room.endpoint.seen().sent.len(), 1);
+}
+
+/// R11: another daemon's refresh is waited for, and its tokens are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_daemons_answer_is_good_for_all() {
+    let room = Room::new().await;
+    let (one, other) = (room.desk().await, room.desk().await);
+    let (grant, _) = one.login("u", Some(room.endpoint.login()), None).await;
+    at(T + HOUR);
+    room.endpoint.set(Mode::Hold);
+    let first = one.refresh(&grant, USE);
+    let second = async {
+        room.endpoint.asked(1).await;
+        let busy = other.refresher.refresh(&grant, USE, Duration::from_millis(1)).await;
+        assert!(matches!(busy, Outcome::Busy { .. } | Outcome::TooLong), "{busy:?}");
+        let (outcome, ()) = tokio::join!(other.refresh(&grant, USE), async {
+            room.endpoint.set(Mode::Grant);
+        });
+        outcome
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first, Outcome::Renewed);
+    assert!(matches!(second, Outcome::Unneeded | Outcome::Renewed), "{second:?}");
+    assert_eq!(room.endpoint.seen().sent.len(), 1);
+}
+
+/// 19, 38, and the news of a failure and of the recovery.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_refreshes_again_when_the_endpoint_is_back() {
+    let room = Room::new().await;
+    let desk = room.desk().await;
+    let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
+    let news = [Change::Profiles("u".parse().unwrap()), Change::Account(grant.account.clone())];
+    desk.heard();
+    room.endpoint.set(Mode::Say(500, "text/plain", String::new(), None));
+    at(T + 56 * MINUTE);
+    desk.watched(async {
+        desk.until(&grant.account, |stored| stored.failures == 1).await;
+        assert_eq!(desk.heard(), news);
+        let stored = desk.tokens(&grant.account).await;
+        assert_eq!((stored.state, stored.next_refresh_at), (RefreshState::Active, stored.next_attempt_at));
+        // The token is good still, and nobody has to wait for another one.
+        assert_eq!(desk.refresh(&grant, USE).await, Outcome::Unneeded);
+        room.endpoint.set(Mode::Grant);
+        at(T + HOUR);
+        desk.wake.wake();
+        desk.until(&grant.account, |stored| stored.generation == 2).await;
+        assert_eq!(desk.heard(), news);
+    })
+    .await;
+    assert_eq!(room.endpoint.seen().sent.len(), 2);
+}
+
+/// 47, 48, 49: what is dead is never sent again, whoever asks and however often the daemon starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_token_is_sent_once() {
+    let room = Room::new().await;
+    let first = room.endpoint.login();
+    let desk = room.desk().await;
+    let (grant, _) = desk.login("u", Some(first.clone()), None).await;
+    desk.store.close().await;
+    at(T + HOUR);
+    let dead = r#"{"error":"invalid_grant"}"#;
+    room.endpoint.set(Mode::Say(400, "application/json", dead.to_owned(), None));
+    for round in 0..6_i64 {
+        at(T + HOUR + round * HOUR);
+        let desk = room.desk().await;
+        desk.watched(async {
+            desk.until(&grant.account, |stored| stored.state == RefreshState::NeedsReauth).await;
+            for why in [USE, RefreshWhy::Due, RefreshWhy::Forced { generation: 9 }] {
+                let outcome = desk.refresh(&grant, why).await;
+                let expect = [Outcome::Stuck(RefreshReason::InvalidGrant), Outcome::Unneeded];
+                assert!(expect.contains(&outcome), "{outcome:?}");
+            }
+        })
+        .await;
+        desk.store.close().await;
+    }
+    assert_eq!(room.endpoint.seen().sent, [first]);
+    // A login makes it good again.
+    room.endpoint.set(Mode::Grant);
+    let desk = room.desk().await;
+    let second = room.endpoint.login();
+    let (again, _) = desk.login("u", Some(second.clone()), None).await;
+    assert_eq!(again, grant);
+    assert_eq!(desk.refresh(&grant, RefreshWhy::Forced { generation: 9 }).await, Outcome::Renewed);
+    assert_eq!(room.endpoint.seen().sent.last(), Some(&second));
+}
+
+/// 50: an issuer that asks for patience gets it, and the token is used meanwhile.
+#[tokio::test]
+async fn retry_after_is_obeyed() {
+    let room = Room::new().await;
+    let desk = room.desk().await;
+    let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
+    at(T + 56 * MINUTE);
+    room.endpoint.set(Mode::Say(429, "text/plain", String::new(), Some(120)));
+    let Outcome::Later { reason: Some(RefreshReason::RateLimited), at: again } =
+        desk.refresh(&grant, RefreshWhy::Due).await
+    else {
+        panic!("it should be tried later")
+    };
+    assert!(again >= T + 58 * MINUTE, "{again}");
+    room.endpoint.set(Mode::Grant);
+    assert_eq!(desk.refresh(&grant, USE).await, Outcome::Unneeded);
+    let forced = RefreshWhy::Forced { generation: 1 };
+    let waiting = Outcome::Later { reason: Some(RefreshReason::RateLimited), at: again };
+    assert_eq!(desk.refresh(&grant, forced).await, waiting);
+    assert_eq!(room.endpoint.seen().sent.len(), 1);
+    at(again);
+    assert_eq!(desk.refresh(&grant, forced).await, Outcome::Renewed);
+}
+
+/// 54: another person's tokens are not written, and the account's own are not offered again.
+#[tokio::test]
+async fn another_persons_tokens_are_refused() {
+    let room = Room::new().await;
+    let desk = room.desk().await;
+    let id = Some(id_token("person-u"));
+    let (grant, _) = desk.login("u", Some(room.endpoint.login()), id.clone()).await;
+    let (own, _) = desk.login("v", Some(room.endpoint.login()), Some(id_token("person-v"))).await;
+    at(T + HOUR);
+    let before = desk.texts(&grant.account).await;
+    room.endpoint.set(Mode::Person("person-v"));
+    assert_eq!(desk.refresh(&grant, USE).await, Outcome::Stuck(RefreshReason::IdentityMismatch));
+    assert_eq!(desk.texts(&grant.account).await, before);
+    assert_eq!(desk.refresh(&grant, USE).await, Outcome::Stuck(RefreshReason::IdentityMismatch));
+    assert_eq!(desk.refresh(&own, USE).await, Outcome::Renewed);
+    assert_eq!(room.endpoint.seen().sent.len(), 2);
+}
+
+/// 55: a late answer brings nothing back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_or_replaced_meanwhile_stays_so() {
+    let room = Room::new().await;
+    let desk = room.desk().await;
+    let (gone, profile) = desk.login("u", Some(room.endpoint.login()), None).await;
+    let (replaced, _) = desk.login("v", Some(room.endpoint.login()), None).await;
+    at(T + HOUR);
+    let late = async |grant: &Grant,
+                      times: usize,
+                      change: std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>| {
+        room.endpoint.set(Mode::Hold);
+        let release = async {
+            room.endpoint.asked(times).await;
+            change.await;
+            room.endpoint.set(Mode::Grant);
+        };
+        tokio::join!(desk.refresh(grant, USE), release).0
+    };
+    let deletion = async {
+        desk.store.delete_profile(&profile, clock()).await.unwrap();
+    };
+    assert_eq!(late(&gone, 1, Box::pin(deletion)).await, Outcome::Gone);
+    assert!(desk.store.tokens(&gone.account, clock()).await.is_err());
+    let login = async {
+        desk.login("v", Some("planted-refresh-of-a-login".to_owned()), None).await;
+    };
+    assert_eq!(late(&replaced, 2, Box::pin(login)).await, Outcome::Renewed);
+    let expect = ("planted-access-first".to_owned(), Some("planted-refresh-of-a-login".to_owned()));
+    assert_eq!(desk.texts(&replaced.account).await, expect);
+}
+
+/// Tokens that nothing says where to refresh leave the queue for a while, and hold nobody up.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_refresh_is_left_alone() {
+    let room = Room::new().await;
+    let first = room.desk().await;
+    let (grant, _) = first.login("u", Some(room.endpoint.login()), None).await;
+    first.store.close().await;
+    at(T + HOUR);
+    let mut desk = room.desk().await;
+    desk.refresher = Refresher::new(RefresherConfig {
+        store: desk.store.clone(),
+        forges: Forges::default(),
+        registry: Registry::builtin().unwrap(),
+        redactor: Redactor::default(),
+        holder: "another".to_owned(),
+        clock,
+        wake: desk.wake.clone(),
+        stop: desk.stop.clone(),
+    });
+    let day = Some(T + 25 * HOUR);
+    desk.watched(desk.until(&grant.account, |stored| stored.next_refresh_at == day)).await;
+    assert_eq!(desk.heard(), []);
+    assert_eq!(room.endpoint.seen().sent, Vec::<String>::new());
+}

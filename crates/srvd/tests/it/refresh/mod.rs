@@ -1,0 +1,202 @@
+//! Tokens that the daemon holds itself: refreshed once, in time, and never lost or invented.
+
+mod endpoint;
+mod flights;
+mod storm;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use self::endpoint::{Endpoint, Mode};
+use crate::support::{Daemon, Home, event};
+
+const HOUR: i64 = 3600;
+const DECLARED: &str = "planted-declared-key";
+
+/// A provider whose tokens are refreshed at this address.
+fn entry(id: &str, url: &str, body: &str) -> String {
+    format!(
+        "[providers.{id}]\ndisplay-name = \"{id}\"\nclass = \"api_key\"\n\
+         [providers.{id}.key]\nvars = [\"{}_TOKEN\"]\nbase-url = \"https://{id}.example.test\"\n\
+         [providers.{id}.oauth]\ntoken-url = \"{url}\"\nclient-id = \"srvd\"\nbody = \"{body}\"\n",
+        id.to_uppercase()
+    )
+}
+
+/// A daemon that knows the provider `lent`, with a key of it declared for the agent `shared`.
+fn home(endpoint: &Endpoint) -> Home {
+    let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
+    let text = format!("[[agents]]\nid = 'shared'\nproviders.lent.key = '{DECLARED}'\n");
+    srvd::private::replace_file(&home.dir("config/agents.toml"), text.as_bytes()).unwrap();
+    home
+}
+
+/// Stores tokens that are over and can be refreshed.
+async fn bring(daemon: &Daemon, provider: &str, (user, agent): (&str, &str), refresh: &str) -> Value {
+    let tokens = json!({"accessToken": "planted-access-first", "refreshToken": refresh, "expiresAt": 1000});
+    let params = json!({"userId": user, "agentId": agent, "providerId": provider, "tokens": tokens});
+    daemon.call("profile.upsert", params).await
+}
+
+fn question(provider: &str, (user, agent): (&str, &str)) -> Value {
+    json!({"userId": user, "agentId": agent, "providerId": provider})
+}
+
+/// The token that an agent is launched with.
+async fn launched(daemon: &Daemon, provider: &str, whose: (&str, &str)) -> Value {
+    let launch = daemon.call("launch.resolve", question(provider, whose)).await;
+    launch["set"][format!("{}_TOKEN", provider.to_uppercase())].clone()
+}
+
+/// 18, 30, 32, 34: the old refresh token is sent once, and everybody gets the new tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_resolvers_on_an_expired_token() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    endpoint.set(Mode::Hold);
+    let first = endpoint.login();
+    let brought = bring(&daemon, "lent", ("u", "shared"), &first).await;
+    let params = question("lent", ("u", "shared"));
+    // What only looks asks nobody, and says what a launch will do.
+    let ready = daemon.call("launch.ready", params.clone()).await;
+    assert_eq!((&ready["ready"], &ready["providers"][0].get("reason")), (&json!(true), &None), "{ready}");
+    let clients: Vec<_> = futures_util::future::join_all((0..20).map(|_| daemon.client())).await;
+    let calls = futures_util::future::join_all(
+        clients.iter().map(|client| client.call_raw("launch.resolve", &params)),
+    );
+    let release = async {
+        endpoint.asked(1).await;
+        endpoint.set(Mode::Grant);
+    };
+    let (launches, ()) = tokio::join!(calls, release);
+    let tokens: BTreeSet<String> =
+        launches.into_iter().map(|one| one.unwrap()["set"]["LENT_TOKEN"].to_string()).collect();
+    assert_eq!(tokens, [format!("\"planted-access-of-{first}\"")].into());
+    assert_eq!(endpoint.seen().sent, std::slice::from_ref(&first));
+    assert_eq!(endpoint.seen().media, ["application/x-www-form-urlencoded".to_owned()].into());
+
+    let best = daemon.call("profile.best", params).await;
+    assert_eq!((&best["profileId"], &best["status"]), (&brought["id"], &json!("valid")), "{best}");
+    assert_eq!((best.get("degradedFrom"), best.get("refreshFirst")), (None, None), "{best}");
+    // It lasts as long as is asked, so nobody is asked again.
+    let longer = json!({"userId": "u", "agentId": "shared", "providerId": "lent", "minTtlMs": 60_000});
+    daemon.call("profile.best", longer).await;
+    assert_eq!(endpoint.seen().sent.len(), 1);
+    assert!(!daemon.log().contains("planted-access"), "the log holds a token");
+    assert!(!daemon.log().contains("planted-refresh"), "the log holds a token");
+}
+
+/// 18, 20, 30: while the endpoint fails, the declared key is used and the user's own stays as it is and scheduled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_endpoint_degrades_and_says_so() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    endpoint.set(Mode::Say(500, "text/plain", "planted-trouble".to_owned(), None));
+    let mut events = daemon.client().await.subscribe(["*"]).await.unwrap();
+    let first = endpoint.login();
+    let brought = bring(&daemon, "lent", ("u", "shared"), &first).await;
+    event(&mut events, "userprofiles:changed:u").await;
+    let best = daemon.call("profile.best", question("lent", ("u", "shared"))).await;
+    assert_eq!(best["profileId"], "declared:shared:lent");
+    let from = &best["degradedFrom"];
+    assert_eq!((&from["profileId"], &from["source"]), (&brought["id"], &json!("user")), "{best}");
+    assert!(from["reason"].as_str().unwrap().contains("refresh failed"), "{best}");
+    assert_eq!(launched(&daemon, "lent", ("u", "shared")).await, DECLARED);
+    assert_eq!(daemon.call("launch.ready", question("lent", ("u", "shared"))).await["ready"], true);
+    // The failure is news.
+    event(&mut events, "userprofiles:changed:u").await;
+
+    bring(&daemon, "lent", ("u", "alone"), &endpoint.login()).await;
+    let (code, data) = daemon.refused("profile.best", question("lent", ("u", "alone"))).await;
+    assert!([1008, 1014].contains(&code), "{code} {data}");
+    assert_eq!(daemon.call("launch.ready", question("lent", ("u", "alone"))).await["ready"], false);
+    assert_eq!(endpoint.seen().sent.iter().filter(|sent| **sent == first).count(), 1, "it waits");
+    assert!(!daemon.log().contains("planted-trouble"), "the log holds an answer");
+
+    let (_, home) = daemon.stop();
+    let store = crate::support::store(&home).await;
+    let account = brought["accountId"].as_str().unwrap().parse().unwrap();
+    let stored = store.tokens(&account, srvd::app::now()).await.unwrap();
+    assert_eq!((stored.state, stored.failures), (identity_store::RefreshState::Active, 1));
+    assert!(stored.next_refresh_at.is_some() && stored.next_refresh_at == stored.next_attempt_at);
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&stored.tokens.refresh.unwrap().secret), first);
+    store.close().await;
+}
+
+/// Answers that no issuer should give. Each is a failure with its own reason, and no row is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_answers() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    let check = async |user: &str, answer: (u16, &'static str, String), status: &str, reason: &str| {
+        endpoint.set(Mode::Say(answer.0, answer.1, answer.2, None));
+        let brought = bring(&daemon, "lent", (user, "alone"), &endpoint.login()).await;
+        daemon.refused("profile.best", question("lent", (user, "alone"))).await;
+        let listed = daemon.call("profile.list", json!({"userId": user})).await;
+        let found = &listed["profiles"][0];
+        let expect = json!([brought["id"], status, reason]);
+        assert_eq!(json!([found["id"], found["status"], found["statusReason"]]), expect, "{user}");
+    };
+    let json_media = "application/json";
+    check("html", (200, "text/html", "<html>".into()), "expired", "malformed_answer").await;
+    check("long", (200, json_media, "x".repeat(10_000_000)), "expired", "malformed_answer").await;
+    check("empty", (200, json_media, "{}".into()), "expired", "malformed_answer").await;
+    check("down", (503, "text/html", "<html>".into()), "expired", "server_error").await;
+    check("client", (401, json_media, r#"{"error":"invalid_client"}"#.into()), "expired", "invalid_client")
+        .await;
+    let error = |text: &str| text.to_owned();
+    check(
+        "github",
+        (200, json_media, error(r#"{"error":"bad_refresh_token"}"#)),
+        "needs_reauth",
+        "invalid_grant",
+    )
+    .await;
+    let used = r#"{"error":"unauthorized_client","error_description":"token was already used"}"#;
+    check("gitea", (400, json_media, error(used)), "needs_reauth", "refresh_token_reused").await;
+    check("dead", (400, json_media, error(r#"{"error":"invalid_grant"}"#)), "needs_reauth", "invalid_grant")
+        .await;
+}
+
+/// 51: whoever waits for a hung endpoint is answered within the budget; the tokens of others are refreshed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_endpoint_holds_up_nobody_else() {
+    let (hung, other) = (Endpoint::start(HOUR).await, Endpoint::start(HOUR).await);
+    hung.set(Mode::Hold);
+    let home = home(&hung).config("providers.d/other.toml", &entry("other", &other.url, "json"));
+    let daemon = home.start();
+    for user in 0..20 {
+        bring(&daemon, "lent", (&format!("u{user}"), "shared"), &hung.login()).await;
+    }
+    hung.asked(1).await;
+    let client = daemon.client().await;
+    let params = question("lent", ("u19", "shared"));
+    let waiting = client.call_raw("launch.resolve", &params);
+    let others = async {
+        let first = other.login();
+        bring(&daemon, "other", ("v", "shared"), &first).await;
+        assert_eq!(launched(&daemon, "other", ("v", "shared")).await, format!("planted-access-of-{first}"));
+    };
+    let (degraded, ()) = tokio::join!(waiting, others);
+    assert_eq!(degraded.unwrap()["set"]["LENT_TOKEN"], DECLARED);
+    assert_eq!(other.seen().media, ["application/json".to_owned()].into());
+    // The end of the daemon waits for the flights under way.
+    hung.set(Mode::Grant);
+}
+
+/// 37, 39: what cannot be refreshed is used until it ends, and nobody is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_without_an_endpoint_are_not_refreshable() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    bring(&daemon, "anthropic", ("u", "alone"), "planted-refresh-nowhere").await;
+    let params = question("anthropic", ("u", "alone"));
+    let (code, data) = daemon.refused("profile.best", params.clone()).await;
+    assert_eq!((code, &data["refreshable"]), (1008, &json!(false)), "{data}");
+    assert_eq!(daemon.call("launch.ready", params).await["ready"], false);
+    let key = json!({"userId": "u", "agentId": "alone", "providerId": "lent", "apiKey": "planted-key-of-u"});
+    daemon.call("profile.upsert", key).await;
+    assert_eq!(launched(&daemon, "lent", ("u", "alone")).await, "planted-key-of-u");
+    assert_eq!(endpoint.seen().sent, Vec::<String>::new());
+}

@@ -1,0 +1,94 @@
+//! The daemon is killed at random moments while it refreshes all the time.
+
+#![expect(clippy::print_stdout, reason = "seeds and figures are for whoever runs the tests")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use identity_store::{AccountId, RefreshReason, RefreshState};
+use secrecy::ExposeSecret as _;
+
+use super::endpoint::Endpoint;
+use super::{bring, home};
+use crate::support::{PATIENCE, store};
+
+const ROUNDS: usize = 50;
+const ACCOUNTS: usize = 48;
+/// The life of a token in seconds: each is refreshed more than once a second.
+const LIFE: i64 = 1;
+
+/// 53: whatever the moment, every row is sound, a refresh token is sent once more at most, a refused one is not sent
+/// again, and what is in use is the newest that was given.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_in_a_storm_of_refreshes() {
+    let endpoint = Endpoint::start(LIFE).await;
+    let mut daemon = home(&endpoint).start_with(|command| command.env("SRVD_LOG", "warn"));
+    let mut accounts: Vec<AccountId> = Vec::new();
+    for user in 0..ACCOUNTS {
+        let brought = bring(&daemon, "lent", (&format!("u{user}"), "alone"), &endpoint.login()).await;
+        accounts.push(brought["accountId"].as_str().unwrap().parse().unwrap());
+    }
+    let mut pauses = Vec::new();
+    for _ in 0..ROUNDS {
+        let random = u64::from(getrandom::u32().unwrap() % 250);
+        pauses.push(random);
+        // The moment of the kill is what is drawn; nothing waits for it.
+        tokio::time::sleep(Duration::from_millis(random)).await;
+        daemon = daemon.kill().start_with(|command| command.env("SRVD_LOG", "warn"));
+    }
+    println!("killed after these milliseconds: {pauses:?}");
+    let home = daemon.kill();
+    let seen = endpoint.seen();
+    println!("{} refreshes, {} refused", seen.sent.len(), seen.refused.len());
+    // Each access token is over by the time that the last lease is; what was cut off is taken up by the next daemon.
+    let daemon = home.start_with(|command| command.env("SRVD_LOG", "warn"));
+    let settled = async {
+        loop {
+            let (mut refreshing, open) = (0, store(&daemon.home).await);
+            for account in &accounts {
+                let stored = open.tokens(account, srvd::app::now()).await.unwrap();
+                let stale =
+                    stored.state == RefreshState::Refreshing && stored.state_since < srvd::app::now() - 5000;
+                refreshing += usize::from(stale);
+            }
+            open.close().await;
+            if refreshing == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("every row comes to an end");
+    // An orderly end finishes the flights that are under way.
+    let (status, home) = daemon.stop();
+    assert!(status.success(), "{status}");
+
+    let (seen, live) = (endpoint.seen(), endpoint.live());
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for token in &seen.sent {
+        *times.entry(token).or_default() += 1;
+    }
+    let most = times.values().max().copied().unwrap_or_default();
+    assert!(most <= 2, "a refresh token was sent {most} times");
+    let store = store(&home).await;
+    let (mut alive, mut lost) = (0, 0);
+    for account in &accounts {
+        let stored = store.tokens(account, srvd::app::now()).await.unwrap();
+        let refresh = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
+        match (stored.state, stored.reason) {
+            (RefreshState::Active, None) => {
+                assert!(live.contains(&refresh), "{account} uses {refresh}, which is not the newest");
+                alive += 1;
+            }
+            (RefreshState::NeedsReauth, Some(RefreshReason::CrashedRotation)) => {
+                assert!(!live.contains(&refresh), "{account} was given up although {refresh} is good");
+                lost += 1;
+            }
+            other => panic!("{account} ended as {other:?}"),
+        }
+    }
+    store.close().await;
+    println!("{alive} accounts go on, {lost} were cut off between the answer and the commit");
+    assert_eq!(alive + lost, ACCOUNTS);
+    assert!(seen.sent.len() > ROUNDS, "there was no storm");
+}
