@@ -22,6 +22,8 @@ use crate::refresh::{self, Refresher};
 
 /// Longest wait for the guard process to end what is left of the logins.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for the background tasks beyond the grace.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(3);
 /// How long ended login sessions stay readable, in milliseconds, and how many.
 const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const SESSIONS_KEPT: u32 = 10_000;
@@ -56,7 +58,12 @@ impl Running {
             tracing::warn!("some connections did not end in time");
         }
         // Whatever did not end in the time given is ended now.
-        let _ = tokio::join!(self.background, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
+        let background = tokio::time::timeout(self.grace + BACKGROUND_PATIENCE, self.background);
+        let (background, ..) =
+            tokio::join!(background, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
+        if background.is_err() {
+            tracing::warn!("a background task did not end in time");
+        }
         self.store.close().await;
         tracing::info!("stopped");
     }

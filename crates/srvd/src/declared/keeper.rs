@@ -58,7 +58,7 @@ impl Declared {
     /// Reads the files, and gives what is in force after that.
     ///
     /// # Errors
-    /// [`Stopped`] while the daemon ends.
+    /// When the daemon ends.
     pub async fn reload(&self) -> Result<InForce, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(answer).await.map_err(|_| Stopped)?;
