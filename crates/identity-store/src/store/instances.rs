@@ -174,13 +174,18 @@ impl Store {
 
 /// Notes that the user has removed a provider's account, so that its own login is not adopted again.
 pub(super) async fn decline(tx: &mut Tx, provider: &ProviderId, now: i64) -> Result<(), StoreError> {
+    tombstone(tx, DEFAULT_PROVIDER, provider.as_str(), now).await
+}
+
+/// Writes a tombstone, or makes the one that is there younger.
+pub(super) async fn tombstone(tx: &mut Tx, kind: &str, subject: &str, now: i64) -> Result<(), StoreError> {
     sql!(
         run,
         tx,
         "INSERT INTO tombstones (kind, subject, created_at) VALUES ($1, $2, $3)
          ON CONFLICT (kind, subject) DO UPDATE SET created_at = excluded.created_at",
-        DEFAULT_PROVIDER,
-        provider.as_str(),
+        kind,
+        subject,
         now,
     )?;
     Ok(())

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::Store;
+use super::instances::tombstone;
 use crate::db::{Tx, sql};
 use crate::{Account, History, Leftover, SecretRef, StoreError};
 
@@ -67,17 +68,7 @@ pub(super) async fn note(tx: &mut Tx, leftover: &Leftover, now: i64) -> Result<(
         History::Keep => KEEPING,
         History::Remove => WHOLE,
     };
-    let subject = subject(leftover);
-    sql!(
-        run,
-        tx,
-        "INSERT INTO tombstones (kind, subject, created_at) VALUES ($1, $2, $3)
-         ON CONFLICT (kind, subject) DO UPDATE SET created_at = excluded.created_at",
-        kind,
-        subject.as_str(),
-        now,
-    )?;
-    Ok(())
+    tombstone(tx, kind, &subject(leftover), now).await
 }
 
 /// An id has no space. The path is valid Unicode, because it was stored as JSON.

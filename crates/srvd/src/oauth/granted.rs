@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use identity_store::Received;
 use oauth2::basic::BasicTokenType;
 use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
 use secrecy::SecretString;
@@ -43,6 +44,22 @@ impl Granted {
             scopes: answer.scope.as_ref().and_then(scopes),
             received_at,
         })
+    }
+}
+
+/// As the store takes it.
+impl From<Granted> for Received {
+    fn from(granted: Granted) -> Self {
+        Self {
+            access: granted.access,
+            refresh: granted.refresh,
+            id: granted.id_token,
+            expires_in: granted.expires_in,
+            refresh_expires_in: granted.refresh_expires_in,
+            scopes: granted.scopes,
+            token_type: None,
+            received_at: granted.received_at,
+        }
     }
 }
 

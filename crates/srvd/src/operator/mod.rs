@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::with_causes;
 use crate::oauth::flows::{Keep, KeepError, KeptLogin, Obtained};
 use crate::oauth::settings::ClientAuth;
-use crate::oauth::{Failure, Forge, Forges, Granted, identity};
+use crate::oauth::{Failure, Forge, Forges, identity};
 
 /// Who the operator's sign-ins belong to; there is one operator.
 pub const OWNER: &str = "operator";
@@ -58,7 +58,7 @@ impl Operators {
     async fn keep(&self, obtained: Obtained) -> Result<KeptLogin, KeepError> {
         let Obtained { session_id, forge, granted, identity, .. } = obtained;
         let access = granted.access.clone();
-        let login = unsaved(&forge, &session_id, received(granted)).map_err(|error| refused(&error))?;
+        let login = unsaved(&forge, &session_id, Received::from(granted)).map_err(|error| refused(&error))?;
         match identity {
             Ok(person) => {
                 let name = person.login.clone();
@@ -192,19 +192,6 @@ pub fn authority(forge: &Forge) -> Result<Authority, StoreError> {
 pub fn jitter() -> Jitter {
     // Without random numbers all refreshes keep their exact time, which harms nobody.
     Jitter::new(getrandom::u32().unwrap_or_default())
-}
-
-fn received(granted: Granted) -> Received {
-    Received {
-        access: granted.access,
-        refresh: granted.refresh,
-        id: granted.id_token,
-        expires_in: granted.expires_in,
-        refresh_expires_in: granted.refresh_expires_in,
-        scopes: granted.scopes,
-        token_type: None,
-        received_at: granted.received_at,
-    }
 }
 
 fn unusable(field: &'static str) -> StoreError {

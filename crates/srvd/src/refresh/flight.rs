@@ -264,7 +264,7 @@ impl Inner {
             return self.fail(&lease, RefreshFailure::Permanent { reason }).await;
         };
         match client.refresh(token).await {
-            Ok(granted) => self.keep(lease, client, outcome::received(granted)).await,
+            Ok(granted) => self.keep(lease, client, granted.into()).await,
             Err(failure) => {
                 tracing::warn!(%account, error = %failure, code = failure.code(), "tokens could not be refreshed");
                 self.fail(&lease, outcome::failure(&failure, jitter())).await

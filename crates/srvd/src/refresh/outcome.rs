@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use identity_store::{
-    Begun, Completed, Failed, Jitter, Received, RefreshFailure, RefreshLease, RefreshReason,
-};
+use identity_store::{Begun, Completed, Failed, Jitter, RefreshFailure, RefreshLease, RefreshReason};
 
 use crate::oauth::http::HttpFailure;
-use crate::oauth::{Dead, Failure, Granted, Trouble};
+use crate::oauth::{Dead, Failure, Trouble};
 
 /// What became of a refresh. The tokens are in the store, for everybody to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,20 +75,6 @@ pub(super) fn failed(failed: &Failed, now: i64) -> Outcome {
         // Whoever took over is asking at this moment; the store knows until when.
         Failed::Superseded => Outcome::Busy { until: now },
         Failed::Gone => Outcome::Gone,
-    }
-}
-
-/// An issuer's grant, as the store takes it.
-pub(super) fn received(granted: Granted) -> Received {
-    Received {
-        access: granted.access,
-        refresh: granted.refresh,
-        id: granted.id_token,
-        expires_in: granted.expires_in,
-        refresh_expires_in: granted.refresh_expires_in,
-        scopes: granted.scopes,
-        token_type: None,
-        received_at: granted.received_at,
     }
 }
 
