@@ -1,4 +1,4 @@
-//! The `OpenRPC` document, built once from the registered types.
+//! The `OpenRPC` document, built from the registered types.
 
 use bytes::Bytes;
 use schemars::SchemaGenerator;
@@ -27,8 +27,8 @@ pub(crate) fn schemas_of<P: Params>(generator: &mut SchemaGenerator) -> Schemas 
 
 /// Builds the document. Methods come in the order given; members of objects are sorted by name.
 pub(crate) fn document(
-    info: ApiInfo,
-    methods: impl Iterator<Item = (MethodInfo, SchemasOf)>,
+    info: &ApiInfo,
+    methods: &[(MethodInfo, SchemasOf)],
     errors: &[ErrorEntry],
 ) -> Bytes {
     let ApiInfo { title, version, description } = info;
@@ -36,7 +36,7 @@ pub(crate) fn document(
         .with(|s| s.definitions_path = "/components/schemas".into())
         .into_generator();
     let methods: Vec<Value> =
-        methods.map(|(method, schemas)| describe(method, schemas(&mut generator), errors)).collect();
+        methods.iter().map(|(method, schemas)| describe(*method, schemas(&mut generator), errors)).collect();
     let schemas = Value::Object(generator.take_definitions(true));
     let document = json!({
         "openrpc": OPENRPC_VERSION,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -85,13 +85,17 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
 
     /// The `OpenRPC` document of the methods so far, as JSON text.
     pub fn openrpc(&self, info: ApiInfo) -> Bytes {
-        let described = self.methods.values().map(|method| (method.info, method.schemas));
-        openrpc::document(info, described, self.errors)
+        self.described(info).document()
     }
 
-    /// Closes the table over the application: adds `rpc.discover` and builds the `OpenRPC` document once.
+    fn described(&self, info: ApiInfo) -> Described {
+        let methods = self.methods.values().map(|method| (method.info, method.schemas)).collect();
+        Described { info, methods, errors: self.errors }
+    }
+
+    /// Closes the table over the application and adds `rpc.discover`.
     pub fn build(self, app: &A, info: ApiInfo, limits: Limits) -> Service {
-        let openrpc = self.openrpc(info);
+        let described = self.described(info);
         let scope = self.scope;
         let bound = |(name, method): (&'static str, Method<A>)| {
             let app = app.clone();
@@ -102,7 +106,7 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
             (name, Bound { info: method.info, start })
         };
         let methods = self.methods.into_iter().map(bound).collect();
-        Service(Arc::new(Table { methods, openrpc, limits }))
+        Service(Arc::new(Table { methods, described, openrpc: OnceLock::new(), limits }))
     }
 }
 
@@ -134,8 +138,23 @@ pub struct Service(Arc<Table>);
 
 struct Table {
     methods: HashMap<&'static str, Bound>,
-    openrpc: Bytes,
+    described: Described,
+    /// Written when it is first asked for: few clients do, and it takes longer than all else that a table needs.
+    openrpc: OnceLock<Bytes>,
     limits: Limits,
+}
+
+/// What the `OpenRPC` document is made from.
+struct Described {
+    info: ApiInfo,
+    methods: Vec<(MethodInfo, SchemasOf)>,
+    errors: &'static [ErrorEntry],
+}
+
+impl Described {
+    fn document(&self) -> Bytes {
+        openrpc::document(&self.info, &self.methods, self.errors)
+    }
 }
 
 impl Service {
@@ -146,7 +165,7 @@ impl Service {
 
     /// The `OpenRPC` document, as JSON text.
     pub fn openrpc(&self) -> &Bytes {
-        &self.0.openrpc
+        self.0.openrpc.get_or_init(|| self.0.described.document())
     }
 
     /// Every registered method, by name.

@@ -104,16 +104,22 @@ pub async fn run(
     let secrets = Secrets::new(&config, &registry, &child_env(&config)).map_err(BootError::Config)?;
     let broker = fresh_broker();
     let (inbox, wake) = (health::Inbox::default(), Wake::default());
-    let store = open(&config, keyring, announce(&broker, &inbox, &wake)).await?;
+    let (probes, standing) = (probes(&config), probe_mark(&config, broker.epoch()));
+    let (guard_command, standing) = (guard_command().map_err(BootError::cannot_create)?, [&*standing]);
+    // The database waits for the disk; the other two need nothing of it.
+    let (store, guard, ()) = tokio::join!(
+        open(&config, keyring, announce(&broker, &inbox, &wake)),
+        Guard::start(guard_command, &standing),
+        recover::end_probes(&probes),
+    );
+    let store = store?;
     let identities = Identities::new(config.identities(), config.home.clone());
     let broom = Broom { store: &store, registry: &registry, identities: &identities };
-    let renewals = recover::recover(broom, Renewals::new(&config.identities()), &probes(&config)).await?;
+    let renewals = recover::recover(broom, Renewals::new(&config.identities())).await?;
     // Whatever becomes of it, the daemon comes up; what is left is done at the next start.
     bootstrap::run(&store, &registry, &config.home, now()).await;
     let examiner = Examiner::new(store.clone(), registry.clone(), inbox.clone());
 
-    let standing = probe_mark(&config, broker.epoch());
-    let guard = Guard::start(guard_command().map_err(BootError::cannot_create)?, &[&standing]).await;
     let logins = Logins::new(login::Tools {
         store: store.clone(),
         broker: broker.clone(),

@@ -9,13 +9,8 @@ use crate::renewal::{self, Renewals};
 /// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were
 /// given, files that were being put into place, directories of accounts that were deleted. Gives back the
 /// renewals, which are settled.
-pub(super) async fn recover(
-    broom: Broom<'_>,
-    renewals: Renewals,
-    probes: &str,
-) -> Result<Renewals, BootError> {
+pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Renewals, BootError> {
     let Broom { store, identities, .. } = broom;
-    ended_leftover(probes, None).await;
     // The rows stay live until the processes are gone: a crash in between is understood by the next boot.
     for session in store.live_sessions().await? {
         let process = session.pid.zip(session.process_start);
@@ -32,6 +27,11 @@ pub(super) async fn recover(
     store.fail_orphaned_sessions(now()).await?;
     broom.clear_all().await;
     Ok(renewals)
+}
+
+/// Ends what asked a CLI for its version when a daemon crashed; `probes` is their mark.
+pub(super) async fn end_probes(probes: &str) {
+    ended_leftover(probes, None).await;
 }
 
 /// Ends what is left of a session, off the runtime's threads; says whether there was anything.
