@@ -74,6 +74,28 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
+/// Rows that one statement of [`bulk`] writes at most.
+pub(crate) const BULK: usize = 1000;
+
+/// The text, for the database that a [`Tx`] is in, of a statement that writes many rows at once.
+///
+/// `$1` is a JSON array with an array for each row, whose parts the `INSERT ... SELECT` takes as `value ->> 0` and so on;
+/// `bytes` is a last column that stands there in hexadecimal. The rows are numbered in their order.
+macro_rules! bulk {
+    ($tx:expr, $insert:literal, $(bytes $bytes:literal,)? $rest:literal) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(_) => concat!(
+                $insert, $(", unhex(", $bytes, ")",)? " FROM json_each($1) ORDER BY key ", $rest
+            ),
+            $crate::db::Tx::Postgres(_) => concat!(
+                $insert, $(", decode(", $bytes, ", 'hex')",)?
+                " FROM json_array_elements(CAST($1 AS json)) WITH ORDINALITY AS item (value, key) ORDER BY key ", $rest
+            ),
+        }
+    };
+}
+pub(crate) use bulk;
+
 /// Decodes one row, or says which row cannot be decoded and why.
 pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, (String, sqlx::Error)>
 where

@@ -118,7 +118,7 @@ impl Store {
                 let until = now.saturating_add(request.lease);
                 let fence = take(&mut work, account, (&holder, until), cut_off).await?;
                 if cut_off {
-                    work.audit("tokens.takeover", account.as_str()).await?;
+                    work.audit("tokens.takeover", account.as_str());
                 }
                 work.commit().await?;
                 let stored = Box::new(StoredTokens { state: RefreshState::Refreshing, ..stored });

@@ -12,6 +12,7 @@ mod inspect;
 mod instances;
 mod keep;
 mod lease;
+mod ledger;
 mod leftovers;
 mod links;
 mod logins;

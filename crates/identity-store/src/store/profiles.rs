@@ -96,7 +96,7 @@ impl Store {
         if own.is_none() {
             drop_replaced(&mut work, present.as_ref(), &account).await?;
         }
-        work.audit("profile.save", &format!("{} {account}", profile.id)).await?;
+        work.audit("profile.save", &format!("{} {account}", profile.id));
         links::announce(&mut work, &account, true).await?;
         work.commit().await?;
         Ok(profile)
@@ -168,7 +168,7 @@ impl Store {
         let place = Place { label: label.as_deref(), make_primary: commit.make_primary };
         let profile = put(work, &key, &kept.account, &place).await?;
         drop_replaced(work, present.as_ref(), &kept.account).await?;
-        work.audit("profile.login", &format!("{} {}", profile.id, kept.account)).await?;
+        work.audit("profile.login", &format!("{} {}", profile.id, kept.account));
         links::announce(work, &kept.account, true).await?;
         Ok((profile, kept))
     }
@@ -210,7 +210,7 @@ impl Store {
                 now,
             )?;
         }
-        work.audit("profile.reorder", provider.as_str()).await?;
+        work.audit("profile.reorder", provider.as_str());
         work.changed(Change::Profiles(user.clone()));
         work.commit().await
     }

@@ -50,7 +50,7 @@ impl Store {
         write_set(&mut work, self.keyring(), place, (&stored.tokens, &stored.endpoint), &plan).await?;
         let status = (Status::Valid, None, Evidence::Live);
         let moved = write_status(&mut work, account, status, &stored.tokens).await?;
-        work.audit("tokens.refresh", account.as_str()).await?;
+        work.audit("tokens.refresh", account.as_str());
         links::announce(&mut work, account, moved || troubled).await?;
         work.commit().await?;
         Ok(Completed::Committed(Box::new(stored)))
@@ -129,7 +129,7 @@ impl Store {
             return Err(StoreError::not_found("tokens", account));
         }
         set_status(&mut work, account, Status::NeedsReauth, RefreshReason::GivenUp).await?;
-        work.audit("tokens.give_up", account.as_str()).await?;
+        work.audit("tokens.give_up", account.as_str());
         links::announce(&mut work, account, true).await?;
         work.commit().await
     }
@@ -161,7 +161,7 @@ pub(super) async fn lose(
         stored.tokens.refresh.as_ref().map(|token| fingerprint(&token.secret)),
     )?;
     set_status(work, account, Status::NeedsReauth, reason).await?;
-    work.audit("tokens.needs_reauth", &format!("{account} {reason}")).await?;
+    work.audit("tokens.needs_reauth", &format!("{account} {reason}"));
     links::announce(work, account, true).await?;
     Ok(StoredTokens {
         state: RefreshState::NeedsReauth,
@@ -199,7 +199,7 @@ async fn wait_until(
     if over {
         set_status(work, account, Status::Expired, reason).await?;
     }
-    work.audit("tokens.refresh_failed", &format!("{account} {reason}")).await?;
+    work.audit("tokens.refresh_failed", &format!("{account} {reason}"));
     // The first failure is news, and so is another reason; each further attempt is not.
     if stored.failures == 0 || stored.reason != Some(reason) {
         links::announce(work, account, true).await?;

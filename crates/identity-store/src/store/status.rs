@@ -63,7 +63,7 @@ async fn write_report(
     )?;
     let after = account_in(&mut work.tx, &id).await?;
     if before.status != after.status {
-        work.audit("account.status", id.as_str()).await?;
+        work.audit("account.status", id.as_str());
         account_changed(work, &after);
     }
     // A check that only confirms what is known must not wake every client.
