@@ -1,7 +1,7 @@
 //! The audit log: writing what happened outside the store, reading, checking the chain, letting old rows go.
 
+use super::Store;
 use super::chain::{self, End, Link};
-use super::{Store, Work};
 use crate::db::{Tx, sql};
 use crate::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow, StoreError};
 
@@ -17,7 +17,7 @@ impl Store {
     /// Writes several rows of the audit log in one transaction.
     pub async fn audit_all(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let Some(newest) = entries.iter().map(|entry| entry.at).max() else { return Ok(()) };
-        let mut work = self.write(newest).await?;
+        let mut work = self.join(newest).await?;
         for entry in entries {
             work.ledger.record(entry.clone());
         }
@@ -146,25 +146,5 @@ impl Store {
             check.fault = fault(None, "the newest rows are missing");
         }
         Ok(check)
-    }
-}
-
-impl Work {
-    /// Adds a row to the audit log for what this use case does: ids and words, never a secret.
-    pub(crate) fn audit(&mut self, action: &str, subject: &str) {
-        self.audit_outcome(action, subject, AuditEntry::OK);
-    }
-
-    /// The same for something that did not end well: the outcome is a word.
-    pub(crate) fn audit_outcome(&mut self, action: &str, subject: &str, outcome: &str) {
-        let entry = AuditEntry {
-            at: self.now,
-            actor: self.context.actor.to_string(),
-            action: action.into(),
-            subject: subject.into(),
-            outcome: outcome.into(),
-            detail: None,
-        };
-        self.ledger.record(entry);
     }
 }

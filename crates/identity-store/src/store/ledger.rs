@@ -39,6 +39,12 @@ impl Ledger {
         self.changes.push(change);
     }
 
+    /// Adds what another use case of the same transaction leaves.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.changes.extend(other.changes);
+    }
+
     /// The changes so far.
     pub(crate) fn changes(&self) -> &[Change] {
         self.changes.as_slice()

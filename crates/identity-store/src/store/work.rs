@@ -1,39 +1,23 @@
-//! One use case that writes: its transaction, what it changed, and the one place from which changes are announced.
+//! One use case that writes: its turn at the transaction, and what it leaves beside its rows.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tokio::sync::OwnedMutexGuard;
-
-use super::chain::ChainKey;
+use super::group::Turn;
 use super::ledger::Ledger;
-use crate::db::Tx;
-use crate::{Announce, Change, StoreError};
+use crate::{AuditEntry, Change, StoreError};
 
-/// For whom a use case works, and whom it tells.
-#[derive(Clone)]
-pub(crate) struct Context {
-    /// Told of the changes.
-    pub(crate) announce: Announce,
-    /// Stands in the audit log.
-    pub(crate) actor: Arc<str>,
-    /// What chains the audit log.
-    pub(crate) chain: ChainKey,
-}
-
-/// A transaction under way. Dropped, it is undone.
+/// A use case under way. Dropped, it is undone.
 pub(crate) struct Work {
-    pub(crate) tx: Tx,
+    pub(crate) tx: Turn,
     pub(crate) now: i64,
-    pub(crate) context: Context,
     pub(crate) ledger: Ledger,
-    // Declared after the transaction, so that the next writer is let in after this one has ended.
-    gate: OwnedMutexGuard<()>,
+    /// Stands in the audit log.
+    actor: Arc<str>,
 }
 
 impl Work {
-    pub(crate) fn new(tx: Tx, now: i64, context: Context, gate: OwnedMutexGuard<()>) -> Self {
-        Self { tx, now, context, ledger: Ledger::default(), gate }
+    pub(crate) fn new(tx: Turn, now: i64, actor: Arc<str>) -> Self {
+        Self { tx, now, ledger: Ledger::default(), actor }
     }
 
     /// Remembers a change for after the commit.
@@ -41,26 +25,39 @@ impl Work {
         self.ledger.changed(change);
     }
 
-    /// Commits, then announces.
-    ///
-    /// A caller may be dropped at any moment, such as when its client hangs up. The commit therefore runs on a task of
-    /// its own: it cannot happen without its announcement. The task ends with the database's timeouts, and
-    /// [`crate::Store::close`] waits for it at the gate that it holds.
-    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
-        self.ledger.write(&mut self.tx, &self.context.chain, self.now).await?;
-        let Self { tx, ledger, context: Context { announce, .. }, gate, .. } = self;
-        let finish = tokio::spawn(async move {
-            let _gate = gate;
-            tx.commit().await?;
-            if !ledger.changes().is_empty() {
-                // The commit stands whatever the listener does, so its panic must not look like a failed write.
-                let told = catch_unwind(AssertUnwindSafe(|| announce(ledger.changes())));
-                if told.is_err() {
-                    tracing::error!("the listener for changes panicked");
-                }
-            }
-            Ok(())
+    /// Adds a row to the audit log for what this use case does: ids and words, never a secret.
+    pub(crate) fn audit(&mut self, action: &str, subject: &str) {
+        self.audit_outcome(action, subject, AuditEntry::OK);
+    }
+
+    /// The same for something that did not end well: the outcome is a word.
+    pub(crate) fn audit_outcome(&mut self, action: &str, subject: &str, outcome: &str) {
+        self.ledger.record(AuditEntry {
+            at: self.now,
+            actor: self.actor.to_string(),
+            action: action.into(),
+            subject: subject.into(),
+            outcome: outcome.into(),
+            detail: None,
         });
-        finish.await.map_err(|error| StoreError::Unavailable(error.into()))?
+    }
+
+    /// Commits; everybody was told of the changes when it returns.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        self.tx.finish(self.ledger, self.now).settled().await
+    }
+
+    /// Ends a use case that [joined](super::Store::join) others: commits what went well and undoes what did not.
+    ///
+    /// A refusal may rest on rows of others that are not committed yet, so it is given only when they are. If they never
+    /// are, this is an error like theirs, and the caller may try again.
+    pub(crate) async fn end<T, E: From<StoreError>>(self, done: Result<T, E>) -> Result<T, E> {
+        if done.is_ok() {
+            self.commit().await?;
+        } else if let Some(others) = self.tx.others() {
+            drop(self);
+            others.settled().await?;
+        }
+        done
     }
 }
