@@ -74,7 +74,7 @@ impl Change {
     }
 }
 
-/// The changes of one transaction: in order, each once.
+/// The changes of a use case or of one transaction: in order, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     list: Vec<Change>,
@@ -87,6 +87,15 @@ impl Changes {
         // A deletion may touch very many users, so the list is not searched.
         if self.seen.insert(change.clone()) {
             self.list.push(change);
+        }
+    }
+
+    /// Adds those of another use case after these.
+    pub(crate) fn extend(&mut self, other: Self) {
+        if self.list.is_empty() {
+            *self = other;
+        } else {
+            other.list.into_iter().for_each(|change| self.push(change));
         }
     }
 

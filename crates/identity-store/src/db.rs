@@ -1,8 +1,6 @@
-//! The two databases behind one face: where they are, how their connections behave, and how one SQL text runs on both.
+//! The two databases behind one face: how their connections behave, and how one SQL text runs on both.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -37,7 +35,7 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 /// `each` decodes row by row, so that a row which cannot be decoded does not hide the others.
 macro_rules! sql {
     (run, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
-        match $tx {
+        match $crate::db::sql!(@of $tx) {
             $crate::db::Tx::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
                 .execute(held.connection()).await.map(|done| done.rows_affected()),
             $crate::db::Tx::Postgres(held) => sqlx::query::<sqlx::Postgres>($text)$(.bind($value))*
@@ -45,7 +43,7 @@ macro_rules! sql {
         }.map_err($crate::StoreError::from)
     };
     (each, $row:ty, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
-        match $tx {
+        match $crate::db::sql!(@of $tx) {
             $crate::db::Tx::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
                 .fetch_all(held.connection()).await
                 .map(|rows| rows.iter().map($crate::db::decode::<_, $row>).collect::<Vec<_>>()),
@@ -63,8 +61,13 @@ macro_rules! sql {
     (one, $row:ty, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
         $crate::db::sql!(@fetch fetch_one, $row, $tx, $text $(, $value)*)
     };
+    (@of $tx:expr) => {{
+        // A use case has its transaction behind a `DerefMut`.
+        let tx: &mut $crate::db::Tx = $tx;
+        tx
+    }};
     (@fetch $fetch:ident, $row:ty, $tx:expr, $text:expr $(, $value:expr)*) => {
-        match $tx {
+        match $crate::db::sql!(@of $tx) {
             $crate::db::Tx::Sqlite(held) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($value))*
                 .$fetch(held.connection()).await,
             $crate::db::Tx::Postgres(held) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($value))*
@@ -73,6 +76,28 @@ macro_rules! sql {
     };
 }
 pub(crate) use sql;
+
+/// Rows that one statement of [`bulk`] writes at most.
+pub(crate) const BULK: usize = 1000;
+
+/// The text, for the database that a [`Tx`] is in, of a statement that writes many rows at once.
+///
+/// `$1` is a JSON array with an array for each row, whose parts the `INSERT ... SELECT` takes as `value ->> 0` and so on;
+/// `bytes` is a last column that stands there in hexadecimal. The rows are numbered in their order.
+macro_rules! bulk {
+    ($tx:expr, $insert:literal, $(bytes $bytes:literal,)? $rest:literal) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(_) => concat!(
+                $insert, $(", unhex(", $bytes, ")",)? " FROM json_each($1) ORDER BY key ", $rest
+            ),
+            $crate::db::Tx::Postgres(_) => concat!(
+                $insert, $(", decode(", $bytes, ", 'hex')",)?
+                " FROM json_array_elements(CAST($1 AS json)) WITH ORDINALITY AS item (value, key) ORDER BY key ", $rest
+            ),
+        }
+    };
+}
+pub(crate) use bulk;
 
 /// Decodes one row, or says which row cannot be decoded and why.
 pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, (String, sqlx::Error)>
@@ -85,121 +110,8 @@ where
     T::from_row(row).map_err(|error| (row.try_get("id").unwrap_or_default(), error))
 }
 
-/// Which database a store is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DatabaseKind {
-    /// A file of this machine.
-    Sqlite,
-    /// A server, possibly shared.
-    Postgres,
-}
-
-impl DatabaseKind {
-    /// `sqlite` or `postgres`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-        }
-    }
-}
-
-/// Where the database is. `Debug` and `Display` leave out user, password and options of a `PostgreSQL` URL.
-#[derive(Clone)]
-pub struct DatabaseUrl(Place);
-
-#[derive(Clone)]
-enum Place {
-    Sqlite(PathBuf),
-    Postgres(Box<PgConnectOptions>),
-}
-
-/// A text that is not a database URL.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid database URL: {reason}")]
-pub struct InvalidUrl {
-    /// What is wrong, without the text, which may hold a password.
-    pub reason: &'static str,
-}
-
-impl DatabaseUrl {
-    /// The `SQLite` file at `path`.
-    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
-        Self(Place::Sqlite(path.into()))
-    }
-
-    /// Which database this is.
-    pub fn kind(&self) -> DatabaseKind {
-        match self.0 {
-            Place::Sqlite(_) => DatabaseKind::Sqlite,
-            Place::Postgres(_) => DatabaseKind::Postgres,
-        }
-    }
-
-    /// The `SQLite` file, if it is one.
-    pub fn path(&self) -> Option<&Path> {
-        match &self.0 {
-            Place::Sqlite(path) => Some(path),
-            Place::Postgres(_) => None,
-        }
-    }
-
-    /// The options for a `PostgreSQL` connection, if it is one.
-    pub(crate) fn postgres(&self) -> Option<&PgConnectOptions> {
-        match &self.0 {
-            Place::Sqlite(_) => None,
-            Place::Postgres(options) => Some(options),
-        }
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = InvalidUrl;
-
-    /// Reads `sqlite:<path>`, `postgres://...` or `postgresql://...`.
-    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            // `sqlite:///path` is how other programs write an absolute path.
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return match path {
-                "" => Err(InvalidUrl { reason: "it names no file" }),
-                ":memory:" => Err(InvalidUrl { reason: "a database in memory would lose every login" }),
-                _ if path.contains('\0') => Err(InvalidUrl { reason: "the path has a zero byte" }),
-                _ => Ok(Self::sqlite(path)),
-            };
-        }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(text)
-                .map_err(|_| InvalidUrl { reason: "it is not a PostgreSQL connection URL" })?;
-            return Ok(Self(Place::Postgres(Box::new(options))));
-        }
-        Err(InvalidUrl { reason: "it starts with neither sqlite: nor postgres://" })
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Place::Postgres(options) => write!(
-                f,
-                "postgres://{}:{}/{}",
-                options.get_host(),
-                options.get_port(),
-                options.get_database().unwrap_or_default()
-            ),
-        }
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DatabaseUrl({self})")
-    }
-}
-
 /// The pools of one database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Pools {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
     Postgres(PgPool),
@@ -232,9 +144,41 @@ impl<D: Database> Held<D> {
             Self::Reader(_) => Ok(()),
         }
     }
+
+    async fn undo(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Transaction(transaction) => transaction.rollback().await,
+            Self::Reader(_) => Ok(()),
+        }
+    }
 }
 
 impl Tx {
+    /// Runs statements that take no values, in one trip.
+    pub(crate) async fn batch(&mut self, text: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(held) => sqlx::raw_sql(text).execute(held.connection()).await.map(drop),
+            Self::Postgres(held) => sqlx::raw_sql(text).execute(held.connection()).await.map(drop),
+        }
+        .map_err(StoreError::from)
+    }
+
+    /// Undoes a transaction that may have failed. Its connection is good for others afterwards.
+    pub(crate) async fn abandon(mut self) {
+        // SQLite ends a transaction by itself when the disk is full. The library does not notice, and would refuse every
+        // later one on this connection; so there is one to undo again. Usually there is still one, and this is refused.
+        if let Self::Sqlite(_) = self {
+            let _ = self.batch("BEGIN").await;
+        }
+        let undone = match self {
+            Self::Sqlite(held) => held.undo().await,
+            Self::Postgres(held) => held.undo().await,
+        };
+        if let Err(error) = undone {
+            tracing::debug!(%error, "a transaction ended by itself");
+        }
+    }
+
     /// Commits a transaction; a reader is given back.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
@@ -322,6 +266,19 @@ impl Pools {
                 pool.begin_with("BEGIN; SELECT pg_advisory_xact_lock(8390891584389866)").await?,
             )),
         })
+    }
+
+    /// Commits a transaction for writing.
+    pub(crate) async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
+        let done = tx.commit().await;
+        if done.is_err()
+            && let Self::Sqlite { writer, .. } = self
+            && let Ok(connection) = writer.acquire().await
+        {
+            // As in `Tx::abandon`, but the library has the transaction: a fresh connection has none.
+            let _ = connection.close().await;
+        }
+        done
     }
 
     /// Brings the schema up to date, in one transaction and before any other writer.

@@ -1,6 +1,7 @@
 //! Errors by what the caller can do about them. No text holds a secret.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sqlx::error::ErrorKind;
 
@@ -164,6 +165,35 @@ impl StoreError {
         reason: &(impl ToString + ?Sized),
     ) -> Self {
         Self::Corrupt { table, row: row.to_string(), reason: reason.to_string() }
+    }
+}
+
+/// A failure that several callers are told of: it gives each of them an error of the same kind and cause.
+#[derive(Debug, Clone)]
+pub(crate) enum Shared {
+    Caused(fn(Source) -> StoreError, Arc<dyn std::error::Error + Send + Sync>),
+    Corrupt { table: &'static str, row: String, reason: String },
+}
+
+impl Shared {
+    pub(crate) fn to_error(&self) -> StoreError {
+        match self.clone() {
+            Self::Caused(kind, source) => kind(source.into()),
+            Self::Corrupt { table, row, reason } => StoreError::Corrupt { table, row, reason },
+        }
+    }
+}
+
+impl From<StoreError> for Shared {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy(source) => Self::Caused(StoreError::Busy, source.into()),
+            StoreError::Locked(source) => Self::Caused(StoreError::Locked, source.into()),
+            StoreError::Unavailable(source) => Self::Caused(StoreError::Unavailable, source.into()),
+            StoreError::Database(source) => Self::Caused(StoreError::Database, source.into()),
+            StoreError::Corrupt { table, row, reason } => Self::Corrupt { table, row, reason },
+            other => Self::Caused(StoreError::Database, Arc::new(other)),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Identity bundles, accounts, bindings and login sessions, in `SQLite` or `PostgreSQL`, with secrets sealed at rest.
 //!
-//! [`Store`] is the whole of it: each method is one use case and one transaction, and what it changed is announced after
-//! the commit. Times are unix milliseconds that the caller gives; nothing here reads a clock, an environment variable or
+//! [`Store`] is the whole of it: each method is one use case, which happens as a whole or not at all, and what it changed
+//! is announced after the commit. Times are unix milliseconds that the caller gives; nothing here reads a clock, an environment variable or
 //! a home directory.
 
 mod account;
@@ -22,6 +22,7 @@ mod session;
 mod store;
 mod token;
 mod transfer;
+mod url;
 
 pub use account::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, DeletedAccount, Evidence,
@@ -31,7 +32,6 @@ pub use audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};
 pub use credential::{Credentials, Held, KeyPlace};
-pub use db::{DatabaseKind, DatabaseUrl, InvalidUrl};
 pub use error::{OpenError, StoreError};
 pub use id::{
     AccountId, AgentId, BundleId, FlowId, InstanceId, InvalidId, ProfileId, ProviderId, SessionId, UserId,
@@ -59,3 +59,4 @@ pub use token::{
     UnsavedLogin, back_off, lead,
 };
 pub use transfer::{Imported, LeftOut, PortableAccount, PortableBundle};
+pub use url::{DatabaseKind, DatabaseUrl, InvalidUrl};

@@ -147,7 +147,7 @@ impl Store {
             now,
         )?;
         let account = account_in(&mut work.tx, id).await?;
-        work.audit("account.update", id.as_str()).await?;
+        work.audit("account.update", id.as_str());
         work.changed(Change::Account(id.clone()));
         work.commit().await?;
         Ok(account)
@@ -265,7 +265,7 @@ pub(crate) fn account_changed(work: &mut Work, account: &Account) {
 /// Deletes an account's row; its bindings go with it.
 pub(crate) async fn delete_row(work: &mut Work, id: &AccountId) -> Result<(), StoreError> {
     sql!(run, &mut work.tx, "DELETE FROM accounts WHERE id = $1", id.as_str())?;
-    work.audit("account.delete", id.as_str()).await?;
+    work.audit("account.delete", id.as_str());
     work.changed(Change::Account(id.clone()));
     Ok(())
 }

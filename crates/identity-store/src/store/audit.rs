@@ -1,7 +1,7 @@
 //! The audit log: writing what happened outside the store, reading, checking the chain, letting old rows go.
 
+use super::Store;
 use super::chain::{self, End, Link};
-use super::{Store, Work};
 use crate::db::{Tx, sql};
 use crate::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow, StoreError};
 
@@ -17,9 +17,9 @@ impl Store {
     /// Writes several rows of the audit log in one transaction.
     pub async fn audit_all(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let Some(newest) = entries.iter().map(|entry| entry.at).max() else { return Ok(()) };
-        let mut work = self.write(newest).await?;
+        let mut work = self.join(newest).await?;
         for entry in entries {
-            work.record(entry).await?;
+            work.ledger.record(entry.clone());
         }
         work.commit().await
     }
@@ -77,11 +77,11 @@ impl Store {
                 outcome: AuditEntry::OK.into(),
                 detail: Some(format!("among the rows to {last}, which were let go")),
             };
-            work.record(&broken).await?;
+            work.ledger.record(broken);
         }
         let gone = sql!(run, &mut work.tx, "DELETE FROM audit_log WHERE seq <= $1", last)?;
         chain::sign(&mut work.tx, self.chain(), End::Start, &link).await?;
-        work.audit("audit.prune", &format!("{gone} rows to {last}")).await?;
+        work.audit("audit.prune", &format!("{gone} rows to {last}"));
         work.commit().await?;
         Ok(gone)
     }
@@ -146,54 +146,5 @@ impl Store {
             check.fault = fault(None, "the newest rows are missing");
         }
         Ok(check)
-    }
-}
-
-impl Work {
-    /// Writes one row of the audit log for what this use case does: ids and words, never a secret.
-    pub(crate) async fn audit(&mut self, action: &str, subject: &str) -> Result<(), StoreError> {
-        self.audit_outcome(action, subject, AuditEntry::OK).await
-    }
-
-    /// The same for something that did not end well: the outcome is a word.
-    pub(crate) async fn audit_outcome(
-        &mut self,
-        action: &str,
-        subject: &str,
-        outcome: &str,
-    ) -> Result<(), StoreError> {
-        let entry = AuditEntry {
-            at: self.now,
-            actor: self.context.actor.to_string(),
-            action: action.into(),
-            subject: subject.into(),
-            outcome: outcome.into(),
-            detail: None,
-        };
-        self.record(&entry).await
-    }
-
-    /// Writes one row after the last one. The end of the chain is signed with the commit.
-    pub(crate) async fn record(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let key = self.context.chain.clone();
-        let head = match self.head.take() {
-            Some(head) => head,
-            None => match chain::end(&mut self.tx, &key, End::Head).await? {
-                (head, true) => head,
-                (head, false) => {
-                    // Whatever somebody did to the end is not covered up by signing what comes after it.
-                    let broken = AuditEntry {
-                        actor: chain::STORE.into(),
-                        action: chain::BROKEN.into(),
-                        subject: String::new(),
-                        detail: Some(format!("the end was not signed; it claimed {} rows", head.count)),
-                        ..entry.clone()
-                    };
-                    chain::append(&mut self.tx, &key, &head, &broken).await?
-                }
-            },
-        };
-        self.head = Some(chain::append(&mut self.tx, &key, &head, entry).await?);
-        Ok(())
     }
 }

@@ -121,7 +121,7 @@ impl Store {
             now,
         )?;
         let bundle = bundle_in(&mut work.tx, id).await?;
-        work.audit("bundle.update", id.as_str()).await?;
+        work.audit("bundle.update", id.as_str());
         work.changed(Change::Bundles);
         work.commit().await?;
         Ok(bundle)
@@ -165,7 +165,7 @@ impl Store {
         }
         let instances = instances::release(&mut work.tx, id, now).await?;
         sql!(run, &mut work.tx, "DELETE FROM identity_bundles WHERE id = $1", id.as_str())?;
-        work.audit("bundle.delete", id.as_str()).await?;
+        work.audit("bundle.delete", id.as_str());
         work.commit().await?;
         Ok(DeletedBundle { bundle, accounts, instances, leftovers: left })
     }
@@ -184,7 +184,7 @@ impl Store {
         if let Some(binding) = moved {
             work.changed(Change::Account(binding.account.clone()));
         }
-        work.audit("bundle.bind", &format!("{bundle} {provider} {account}")).await?;
+        work.audit("bundle.bind", &format!("{bundle} {provider} {account}"));
         let after = bundle_in(&mut work.tx, bundle).await?;
         work.commit().await?;
         Ok(after)
@@ -214,7 +214,7 @@ impl Store {
         if let Ok(account) = account.parse() {
             work.changed(Change::Account(account));
         }
-        work.audit("bundle.unbind", &format!("{bundle} {provider}")).await?;
+        work.audit("bundle.unbind", &format!("{bundle} {provider}"));
         if *bundle == BundleId::default_bundle() {
             instances::decline(&mut work.tx, provider, now).await?;
         }
@@ -265,7 +265,7 @@ pub(crate) async fn insert(
         description,
         work.now,
     )?;
-    work.audit("bundle.create", id.as_str()).await?;
+    work.audit("bundle.create", id.as_str());
     work.changed(Change::Bundles);
     Ok(())
 }

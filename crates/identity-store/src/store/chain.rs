@@ -10,7 +10,7 @@ use blake2::digest::{FixedOutput as _, KeyInit, Update as _};
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
-use crate::db::{Tx, sql};
+use crate::db::{BULK, Tx, bulk, sql};
 use crate::secret::{self, Cell, Key};
 use crate::{AuditEntry, Keyring, StoreError};
 
@@ -25,8 +25,10 @@ pub(crate) const BEGIN: &str = "audit.begin";
 /// The action of a row that was written although what stood before it was not signed.
 pub(crate) const BROKEN: &str = "audit.broken";
 
-/// Rows that are given their hash in one go.
+/// Rows that are read by one statement.
 const PAGE: i64 = 1000;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The key of a chain.
 #[derive(Clone, Debug)]
@@ -147,7 +149,7 @@ pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<Ch
         outcome: AuditEntry::OK.into(),
         detail: Some(detail),
     };
-    head = append(tx, &key, &head, &first).await?;
+    head = append(tx, &key, head, &[first]).await?;
     let former = sql!(optional, (i64,), tx, "SELECT generation FROM audit_chain")?;
     let generation = former.map_or(0, |(generation,)| generation).saturating_add(1);
     let sealed = secret::seal(keyring, cell(generation)?, &text)?;
@@ -197,27 +199,39 @@ pub(crate) async fn sign(tx: &mut Tx, key: &ChainKey, end: End, link: &Link) -> 
     Ok(())
 }
 
-/// Writes one row after the given place; gives the place after it, which is yet to be signed.
+/// Writes rows after the given place; gives the place after them, which is yet to be signed.
 pub(crate) async fn append(
     tx: &mut Tx,
     key: &ChainKey,
-    link: &Link,
-    entry: &AuditEntry,
+    mut link: Link,
+    entries: &[AuditEntry],
 ) -> Result<Link, StoreError> {
-    let next = key.after(link, entry);
-    sql!(
-        run,
+    let text = bulk!(
         tx,
-        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        entry.at,
-        entry.actor.as_str(),
-        entry.action.as_str(),
-        entry.subject.as_str(),
-        entry.outcome.as_str(),
-        entry.detail.as_deref(),
-        next.hash.as_slice(),
-    )?;
-    Ok(next)
+        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
+         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5",
+        bytes "value ->> 6",
+        ""
+    );
+    for page in entries.chunks(BULK) {
+        let mut rows = Vec::with_capacity(page.len());
+        for entry in page {
+            link = key.after(&link, entry);
+            let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
+            rows.push((at, actor, action, subject, outcome, detail, hex(&link.hash)));
+        }
+        let rows = serde_json::to_string(&rows).map_err(|error| StoreError::Database(error.into()))?;
+        sql!(run, &mut *tx, text, rows)?;
+    }
+    Ok(link)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(HEX[usize::from(digit)]))
+        .collect()
 }
 
 /// The rows after a number, in their order.

@@ -50,7 +50,7 @@ impl Store {
             new.bundle.as_ref().map(BundleId::as_str),
             now,
         )?;
-        work.audit("instance.create", id.as_str()).await?;
+        work.audit("instance.create", id.as_str());
         let instance = instance_in(&mut work.tx, &id).await?;
         work.commit().await?;
         Ok(instance)
@@ -107,7 +107,7 @@ impl Store {
             bundle.map(BundleId::as_str),
             now,
         )?;
-        work.audit("instance.update", id.as_str()).await?;
+        work.audit("instance.update", id.as_str());
         let instance = instance_in(&mut work.tx, id).await?;
         work.commit().await?;
         Ok(instance)
@@ -133,7 +133,7 @@ impl Store {
              ORDER BY ended_at DESC, id DESC LIMIT 1000000 OFFSET $1)",
             ENDED_KEPT,
         )?;
-        work.audit("instance.end", id.as_str()).await?;
+        work.audit("instance.end", id.as_str());
         work.commit().await?;
         Ok(true)
     }
@@ -152,7 +152,7 @@ impl Store {
             now,
         )?;
         if moved > 0 {
-            work.audit("instance.backfill", bundle.as_str()).await?;
+            work.audit("instance.backfill", bundle.as_str());
             work.commit().await?;
         }
         Ok(moved)

@@ -70,7 +70,7 @@ impl Store {
         until: i64,
         now: i64,
     ) -> Result<(), StoreError> {
-        let mut work = self.write(now).await?;
+        let mut work = self.join(now).await?;
         for account in accounts {
             sql!(
                 run,
@@ -102,32 +102,41 @@ impl Store {
                 return Ok(begun(answer, opened.stored));
             }
         }
-        let mut work = self.write(now).await?;
+        let mut work = self.join(now).await?;
+        let done = self.ask(&mut work, &request, &holder).await;
+        work.end(done).await?
+    }
+
+    /// Answers who asks to refresh. A row that does not open is an error that is written down.
+    async fn ask(
+        &self,
+        work: &mut Work,
+        request: &RefreshRequest,
+        holder: &str,
+    ) -> Result<Result<Begun, StoreError>, StoreError> {
+        let (account, now) = (&request.account, request.now);
         let row =
             row_in(&mut work.tx, account).await?.ok_or_else(|| StoreError::not_found("tokens", account))?;
         let Opened { stored, flight, .. } = match row.open(self.keyring()) {
             Ok(opened) => opened,
             Err(error) => {
-                postpone(&mut work, account, Some(now + QUARANTINE)).await?;
-                work.commit().await?;
-                return Err(error);
+                postpone(work, account, Some(now + QUARANTINE)).await?;
+                return Ok(Err(error));
             }
         };
-        match verdict(&stored, flight, request.why, now) {
+        Ok(Ok(match verdict(&stored, flight, request.why, now) {
             Verdict::Take { cut_off } => {
                 let until = now.saturating_add(request.lease);
-                let fence = take(&mut work, account, (&holder, until), cut_off).await?;
+                let fence = take(work, account, (holder, until), cut_off).await?;
                 if cut_off {
-                    work.audit("tokens.takeover", account.as_str()).await?;
+                    work.audit("tokens.takeover", account.as_str());
                 }
-                work.commit().await?;
                 let stored = Box::new(StoredTokens { state: RefreshState::Refreshing, ..stored });
-                Ok(Begun::Lease(RefreshLease { stored, fence, until }))
+                Begun::Lease(RefreshLease { stored, fence, until })
             }
             Verdict::Lost(reason) => {
-                let tokens = lose(&mut work, stored, reason).await?;
-                work.commit().await?;
-                Ok(Begun::Stuck { reason, tokens: Box::new(tokens) })
+                let tokens = Box::new(lose(work, stored, reason).await?);
+                Begun::Stuck { reason, tokens }
             }
             Verdict::No(answer) => {
                 // The queue shall not bring it up again before something can be done.
@@ -137,12 +146,11 @@ impl Store {
                     Answer::Stuck(_) => None,
                 };
                 if again != stored.next_refresh_at && stored.next_refresh_at.is_some_and(|at| at <= now) {
-                    postpone(&mut work, account, again).await?;
-                    work.commit().await?;
+                    postpone(work, account, again).await?;
                 }
-                Ok(begun(answer, stored))
+                begun(answer, stored)
             }
-        }
+        }))
     }
 }
 

@@ -323,7 +323,8 @@ pub(super) async fn finish(
     action: &str,
 ) -> Result<(), StoreError> {
     bind_in(work, &saved.bundle, provider, &saved.account).await?;
-    work.audit(action, &format!("{} {provider} {}", saved.bundle, saved.account)).await
+    work.audit(action, &format!("{} {provider} {}", saved.bundle, saved.account));
+    Ok(())
 }
 
 /// A secret reference as it is stored.

@@ -8,10 +8,12 @@ mod bundles;
 mod chain;
 mod check;
 mod credentials;
+mod group;
 mod inspect;
 mod instances;
 mod keep;
 mod lease;
+mod ledger;
 mod leftovers;
 mod links;
 mod logins;
@@ -35,15 +37,14 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-
 pub use self::backup::fold_log;
 use self::chain::ChainKey;
+use self::group::Gate;
 pub use self::inspect::{Contents, Inspection, KeyFit, inspect};
 pub use self::logins::PendingLogin;
 pub use self::rotate::{Rotation, StoredKey, Unopened};
 pub use self::service::Counts;
-use self::work::{Context, Work};
+use self::work::Work;
 use crate::db::{Pools, Tx};
 use crate::{Announce, DatabaseKind, DatabaseUrl, Keyring, OpenError, StoreError};
 
@@ -79,11 +80,10 @@ struct Inner {
     pools: Pools,
     kind: DatabaseKind,
     keyring: Keyring,
-    announce: Announce,
     chain: ChainKey,
     /// Held from the beginning of a write until its changes were announced, so that they are announced in order.
-    gate: Arc<Mutex<()>>,
-    /// How long a writer waits at the gate.
+    gate: Arc<Gate>,
+    /// How long a writer waits at the gate, and the end for a writer.
     patience: Duration,
 }
 
@@ -117,15 +117,9 @@ impl Store {
     }
 
     fn over(options: StoreOptions, keyring: Keyring, pools: Pools, chain: ChainKey) -> Self {
-        let inner = Inner {
-            pools,
-            kind: options.url.kind(),
-            keyring,
-            announce: options.announce,
-            chain,
-            gate: Arc::new(Mutex::new(())),
-            patience: options.busy_timeout * 2,
-        };
+        let patience = options.busy_timeout * 2;
+        let gate = Arc::new(Gate::new(pools.clone(), options.announce, chain.clone(), patience));
+        let inner = Inner { pools, kind: options.url.kind(), keyring, chain, gate, patience };
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
 
@@ -141,10 +135,11 @@ impl Store {
         self.inner.kind
     }
 
-    /// Finishes the write that is under way, then ends every connection. Later calls fail with `Unavailable`.
+    /// Finishes the writes that are under way, then ends every connection. Later calls fail with `Unavailable`.
     pub async fn close(&self) {
         // A holder of the gate ends by the timeouts of its statements; a stuck one must not keep the daemon from ending.
-        let gate = tokio::time::timeout(self.inner.patience, self.inner.gate.lock()).await;
+        let gate = tokio::spawn(Arc::clone(&self.inner.gate).shut());
+        let gate = tokio::time::timeout(self.inner.patience, gate).await;
         self.inner.pools.close().await;
         drop(gate);
     }
@@ -160,19 +155,15 @@ impl Store {
         uncancelled(async move { inner.pools.snapshot().await }).await
     }
 
-    /// Begins a use case that writes; dropped without [`Work::commit`], it changes nothing.
+    /// Begins a use case that writes, in a transaction of its own; dropped without [`Work::commit`], it changes nothing.
     async fn write(&self, now: i64) -> Result<Work, StoreError> {
-        let gate = tokio::time::timeout(self.inner.patience, Arc::clone(&self.inner.gate).lock_owned());
-        let gate = gate.await.map_err(|elapsed| StoreError::Busy(elapsed.into()))?;
-        let inner = Arc::clone(&self.inner);
-        let begin = async move { inner.pools.write().await.map(|tx| (tx, gate)) };
-        let (tx, gate) = uncancelled(begin).await?;
-        let context = Context {
-            announce: Arc::clone(&self.inner.announce),
-            actor: Arc::clone(&self.actor),
-            chain: self.inner.chain.clone(),
-        };
-        Ok(Work::new(tx, now, context, gate))
+        Ok(Work::new(self.inner.gate.alone().await?, now, Arc::clone(&self.actor)))
+    }
+
+    /// Begins a use case that may share its transaction with those before it. It sees what they wrote although that is
+    /// not committed yet, so nothing that it answers may leave before [`Work::end`] or [`Work::commit`].
+    async fn join(&self, now: i64) -> Result<Work, StoreError> {
+        Ok(Work::new(self.inner.gate.join().await?, now, Arc::clone(&self.actor)))
     }
 
     /// What chains the audit log.

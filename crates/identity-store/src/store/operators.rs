@@ -133,7 +133,7 @@ impl Store {
             login.as_str(),
             work.now,
         )?;
-        work.audit("operator.login", &format!("{} {}", key.0, kept.account)).await?;
+        work.audit("operator.login", &format!("{} {}", key.0, kept.account));
         work.changed(Change::OperatorTokens);
         if commit.activate {
             activate(work, &kept.account).await?;
@@ -188,7 +188,7 @@ impl Store {
         let mut work = self.write(now).await?;
         let cleared = sql!(run, &mut work.tx, "DELETE FROM service_settings WHERE key = $1", ACTIVE)? > 0;
         if cleared {
-            work.audit("operator.clearactive", "").await?;
+            work.audit("operator.clearactive", "");
             work.changed(Change::OperatorTokens);
             work.commit().await?;
         }
@@ -227,7 +227,7 @@ async fn activate(work: &mut Work, account: &AccountId) -> Result<(), StoreError
         work.now,
     )?;
     if written > 0 {
-        work.audit("operator.setactive", account.as_str()).await?;
+        work.audit("operator.setactive", account.as_str());
         work.changed(Change::OperatorTokens);
     }
     Ok(())

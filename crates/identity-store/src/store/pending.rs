@@ -42,7 +42,7 @@ impl Store {
             hint.as_deref(),
             park.now,
         )?;
-        work.audit("tokens.park", &format!("{} {account}", login.authority.provider)).await?;
+        work.audit("tokens.park", &format!("{} {account}", login.authority.provider));
         work.commit().await?;
         Ok(account)
     }

@@ -21,6 +21,13 @@ struct Key<'a> {
     identity: String,
 }
 
+/// The checked texts of a key that is to be saved.
+struct KeyTexts {
+    identity: Identity,
+    label: Option<String>,
+    reason: Option<String>,
+}
+
 /// How a profile is shown and where it goes.
 struct Place<'a> {
     label: Option<&'a str>,
@@ -56,8 +63,20 @@ impl Store {
             base_url: base_url.as_ref().map_or("", BaseUrl::as_str),
             identity: identity.key(),
         };
-        let mut work = self.write(save.now).await?;
-        let present = present(&mut work, &key).await?;
+        let texts = KeyTexts { identity, label, reason };
+        let mut work = self.join(save.now).await?;
+        let done = self.save_key(&mut work, &save, &key, &texts).await;
+        work.end(done).await
+    }
+
+    async fn save_key(
+        &self,
+        work: &mut Work,
+        save: &SaveProfileKey,
+        key: &Key<'_>,
+        texts: &KeyTexts,
+    ) -> Result<Profile, StoreError> {
+        let present = present(work, key).await?;
         // A key that only this profile has is written over; a login, and what others have too, stays theirs.
         let own = present.as_ref().filter(|row| row.kind == AccountKind::ApiKey.as_str() && row.sharers == 1);
         let (account, generation) = match own {
@@ -80,25 +99,25 @@ impl Store {
             save.provider.as_str(),
             AccountKind::ApiKey.as_str(),
             Owner::User.as_str(),
-            label.as_deref().unwrap_or(save.provider.as_str()),
-            identity.email.as_deref(),
-            base_url.as_ref().map(BaseUrl::as_str),
+            texts.label.as_deref().unwrap_or(save.provider.as_str()),
+            texts.identity.email.as_deref(),
+            (!key.base_url.is_empty()).then_some(key.base_url),
             sealed,
             generation,
             names::masked_tail(&save.key),
             save.status.as_str(),
-            reason.as_deref(),
+            texts.reason.as_deref(),
             save.evidence.as_str(),
             save.now,
         )?;
-        let place = Place { label: label.as_deref(), make_primary: save.make_primary };
-        let profile = put(&mut work, &key, &account, &place).await?;
+        let place = Place { label: texts.label.as_deref(), make_primary: save.make_primary };
+        let profile = put(work, key, &account, &place).await?;
         if own.is_none() {
-            drop_replaced(&mut work, present.as_ref(), &account).await?;
+            drop_replaced(work, present.as_ref(), &account).await?;
         }
-        work.audit("profile.save", &format!("{} {account}", profile.id)).await?;
-        links::announce(&mut work, &account, true).await?;
-        work.commit().await?;
+        work.audit("profile.save", &format!("{} {account}", profile.id));
+        // Nothing but this profile points at a new account.
+        links::announce(work, &account, own.is_some()).await?;
         Ok(profile)
     }
 
@@ -120,10 +139,9 @@ impl Store {
         login: &UnsavedLogin,
         commit: &CommitProfile,
     ) -> Result<(Profile, Kept), StoreError> {
-        let mut work = self.write(commit.now).await?;
-        let done = self.settle_profile(&mut work, &Arrival::from(login), commit).await?;
-        work.commit().await?;
-        Ok(done)
+        let mut work = self.join(commit.now).await?;
+        let done = self.settle_profile(&mut work, &Arrival::from(login), commit).await;
+        work.end(done).await
     }
 
     /// Completes a parked login, now that its person is known.
@@ -168,7 +186,7 @@ impl Store {
         let place = Place { label: label.as_deref(), make_primary: commit.make_primary };
         let profile = put(work, &key, &kept.account, &place).await?;
         drop_replaced(work, present.as_ref(), &kept.account).await?;
-        work.audit("profile.login", &format!("{} {}", profile.id, kept.account)).await?;
+        work.audit("profile.login", &format!("{} {}", profile.id, kept.account));
         links::announce(work, &kept.account, true).await?;
         Ok((profile, kept))
     }
@@ -210,7 +228,7 @@ impl Store {
                 now,
             )?;
         }
-        work.audit("profile.reorder", provider.as_str()).await?;
+        work.audit("profile.reorder", provider.as_str());
         work.changed(Change::Profiles(user.clone()));
         work.commit().await
     }
@@ -289,27 +307,18 @@ async fn put(
     place: &Place<'_>,
 ) -> Result<Profile, StoreError> {
     let scope = key.scope;
-    let (first, last) = sql!(
-        one,
-        (i64, i64),
-        &mut work.tx,
-        "SELECT COALESCE(min(position), 0), COALESCE(max(position), -1) FROM user_profiles
-         WHERE user_id = $1 AND agent_id = $2 AND provider = $3",
-        scope.user.as_str(),
-        scope.agent.as_str(),
-        key.provider.as_str(),
-    )?;
-    let (front, back) = (first - 1, last + 1);
     let (id,) = sql!(
         one,
         (String,),
         &mut work.tx,
         "INSERT INTO user_profiles (id, user_id, agent_id, provider, model, base_url, identity, account_id, position,
              label, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $11 = 1 THEN COALESCE(min(position), 0) - 1
+             ELSE COALESCE(max(position), -1) + 1 END, $9, $10, $10
+         FROM user_profiles WHERE user_id = $2 AND agent_id = $3 AND provider = $4
          ON CONFLICT (user_id, agent_id, provider, model, base_url, identity)
          DO UPDATE SET account_id = excluded.account_id, label = COALESCE(excluded.label, user_profiles.label),
-             position = CASE WHEN $12 = 1 THEN excluded.position ELSE user_profiles.position END,
+             position = CASE WHEN $11 = 1 THEN excluded.position ELSE user_profiles.position END,
              updated_at = excluded.updated_at
          RETURNING id",
         ProfileId::generate().as_str(),
@@ -320,7 +329,6 @@ async fn put(
         key.base_url,
         key.identity.as_str(),
         account.as_str(),
-        if place.make_primary { front } else { back },
         place.label,
         work.now,
         i64::from(place.make_primary),

@@ -26,34 +26,43 @@ impl Store {
         now: i64,
     ) -> Result<Completed, StoreError> {
         refreshed.received.check()?;
-        let lease = &refreshed.lease;
+        let mut work = self.join(now).await?;
+        let done = self.complete(&mut work, refreshed, jitter).await;
+        work.end(done).await?
+    }
+
+    /// Keeps an answer. One of another person's is an error that is written down.
+    async fn complete(
+        &self,
+        work: &mut Work,
+        refreshed: &Refreshed,
+        jitter: Jitter,
+    ) -> Result<Result<Completed, StoreError>, StoreError> {
+        let (lease, now) = (&refreshed.lease, work.now);
         let account = &lease.stored.account;
-        let mut work = self.write(now).await?;
-        let Some(row) = live_row(&mut work, account).await? else { return Ok(Completed::Gone) };
+        let Some(row) = live_row(work, account).await? else { return Ok(Ok(Completed::Gone)) };
         let (own, recovered) = (row.lease_fence == lease.fence, row.cut_off > 0);
         let stored = row.open(self.keyring())?.stored;
         if stored.generation != lease.stored.generation {
-            return Ok(Completed::Adopted(Box::new(stored)));
+            return Ok(Ok(Completed::Adopted(Box::new(stored))));
         }
         let found = refreshed.identity.as_ref();
         if let Some((expected, found)) = found.and_then(|found| stored.identity.stranger(found)) {
             if own {
-                lose(&mut work, stored, RefreshReason::IdentityMismatch).await?;
-                work.commit().await?;
+                lose(work, stored, RefreshReason::IdentityMismatch).await?;
             }
-            return Err(StoreError::IdentityMismatch { expected, found, account: account.clone() });
+            return Ok(Err(StoreError::IdentityMismatch { expected, found, account: account.clone() }));
         }
         let troubled = recovered || stored.failures > 0 || stored.state == RefreshState::NeedsReauth;
         let (generation, stored) = merged(stored, refreshed, jitter, now);
         let place = (account, generation);
         let plan = plan(&stored);
-        write_set(&mut work, self.keyring(), place, (&stored.tokens, &stored.endpoint), &plan).await?;
+        write_set(work, self.keyring(), place, (&stored.tokens, &stored.endpoint), &plan).await?;
         let status = (Status::Valid, None, Evidence::Live);
-        let moved = write_status(&mut work, account, status, &stored.tokens).await?;
-        work.audit("tokens.refresh", account.as_str()).await?;
-        links::announce(&mut work, account, moved || troubled).await?;
-        work.commit().await?;
-        Ok(Completed::Committed(Box::new(stored)))
+        let moved = write_status(work, account, status, &stored.tokens).await?;
+        work.audit("tokens.refresh", account.as_str());
+        links::announce(work, account, moved || troubled).await?;
+        Ok(Ok(Completed::Committed(Box::new(stored))))
     }
 
     /// Writes down that the issuer gave no tokens. A transient failure changes nothing but the time of the next attempt;
@@ -64,9 +73,19 @@ impl Store {
         failure: RefreshFailure,
         now: i64,
     ) -> Result<Failed, StoreError> {
-        let account = &lease.stored.account;
-        let mut work = self.write(now).await?;
-        let Some(row) = live_row(&mut work, account).await? else { return Ok(Failed::Gone) };
+        let mut work = self.join(now).await?;
+        let done = self.fail(&mut work, lease, failure).await;
+        work.end(done).await
+    }
+
+    async fn fail(
+        &self,
+        work: &mut Work,
+        lease: &RefreshLease,
+        failure: RefreshFailure,
+    ) -> Result<Failed, StoreError> {
+        let (account, now) = (&lease.stored.account, work.now);
+        let Some(row) = live_row(work, account).await? else { return Ok(Failed::Gone) };
         let (own, recovered) = (row.lease_fence == lease.fence, row.cut_off > 0);
         let stored = row.open(self.keyring())?.stored;
         if stored.generation != lease.stored.generation {
@@ -75,20 +94,18 @@ impl Store {
         if !own || stored.state != RefreshState::Refreshing {
             return Ok(Failed::Superseded);
         }
-        let failed = match failure {
+        Ok(match failure {
             RefreshFailure::Transient { reason, retry_after, jitter } => {
                 let wait = back_off(stored.failures.saturating_add(1), retry_after, jitter);
                 let at = now.saturating_add(wait);
-                Failed::RetryAt { at, tokens: Box::new(wait_until(&mut work, stored, reason, at).await?) }
+                Failed::RetryAt { at, tokens: Box::new(wait_until(work, stored, reason, at).await?) }
             }
             RefreshFailure::Permanent { reason } => {
                 let reason = if recovered { RefreshReason::CrashedRotation } else { reason };
-                let tokens = Box::new(lose(&mut work, stored, reason).await?);
+                let tokens = Box::new(lose(work, stored, reason).await?);
                 Failed::NeedsReauth { reason, tokens }
             }
-        };
-        work.commit().await?;
-        Ok(failed)
+        })
     }
 
     /// Writes down that the provider's service refuses the tokens of this generation although they were just refreshed,
@@ -129,7 +146,7 @@ impl Store {
             return Err(StoreError::not_found("tokens", account));
         }
         set_status(&mut work, account, Status::NeedsReauth, RefreshReason::GivenUp).await?;
-        work.audit("tokens.give_up", account.as_str()).await?;
+        work.audit("tokens.give_up", account.as_str());
         links::announce(&mut work, account, true).await?;
         work.commit().await
     }
@@ -161,7 +178,7 @@ pub(super) async fn lose(
         stored.tokens.refresh.as_ref().map(|token| fingerprint(&token.secret)),
     )?;
     set_status(work, account, Status::NeedsReauth, reason).await?;
-    work.audit("tokens.needs_reauth", &format!("{account} {reason}")).await?;
+    work.audit("tokens.needs_reauth", &format!("{account} {reason}"));
     links::announce(work, account, true).await?;
     Ok(StoredTokens {
         state: RefreshState::NeedsReauth,
@@ -199,7 +216,7 @@ async fn wait_until(
     if over {
         set_status(work, account, Status::Expired, reason).await?;
     }
-    work.audit("tokens.refresh_failed", &format!("{account} {reason}")).await?;
+    work.audit("tokens.refresh_failed", &format!("{account} {reason}"));
     // The first failure is news, and so is another reason; each further attempt is not.
     if stored.failures == 0 || stored.reason != Some(reason) {
         links::announce(work, account, true).await?;

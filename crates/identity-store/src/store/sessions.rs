@@ -64,7 +64,7 @@ impl Store {
         if inserted == 0 {
             return Err(StoreError::conflict("session", &new.id, "it exists already"));
         }
-        work.audit("session.start", new.id.as_str()).await?;
+        work.audit("session.start", new.id.as_str());
         work.changed(Change::Session(new.id));
         work.commit().await
     }
@@ -120,7 +120,7 @@ impl Store {
         if updated == 0 {
             return Err(why_not(&mut work.tx, id).await?);
         }
-        work.audit_outcome("session.end", id.as_str(), end.state.as_str()).await?;
+        work.audit_outcome("session.end", id.as_str(), end.state.as_str());
         work.changed(Change::Session(id.clone()));
         work.commit().await
     }
@@ -172,7 +172,7 @@ impl Store {
             return Ok(orphans);
         }
         for (id,) in failed {
-            work.audit_outcome("session.end", &id, "failed").await?;
+            work.audit_outcome("session.end", &id, "failed");
             if let Ok(id) = id.parse() {
                 work.changed(Change::Session(id));
             }
@@ -225,7 +225,7 @@ pub(crate) async fn succeed(
         email,
         work.now,
     )?;
-    work.audit("session.end", id.as_str()).await?;
+    work.audit("session.end", id.as_str());
     work.changed(Change::Session(id.clone()));
     Ok(())
 }

@@ -13,11 +13,12 @@ impl Store {
         report: StatusReport,
         now: i64,
     ) -> Result<Account, StoreError> {
-        let mut work = self.write(now).await?;
-        let before = account_in(&mut work.tx, id).await?;
-        let after = write_report(&mut work, before, &report).await?;
-        work.commit().await?;
-        Ok(after)
+        let mut work = self.join(now).await?;
+        let done = match account_in(&mut work.tx, id).await {
+            Ok(before) => write_report(&mut work, before, &report).await,
+            Err(error) => Err(error),
+        };
+        work.end(done).await
     }
 
     /// The same, if the account still is what was `seen` when the check began; `None` when somebody wrote it meanwhile,
@@ -28,14 +29,13 @@ impl Store {
         report: StatusReport,
         now: i64,
     ) -> Result<Option<Account>, StoreError> {
-        let mut work = self.write(now).await?;
-        let before = account_in(&mut work.tx, &seen.id).await?;
-        if before != *seen {
-            return Ok(None);
-        }
-        let after = write_report(&mut work, before, &report).await?;
-        work.commit().await?;
-        Ok(Some(after))
+        let mut work = self.join(now).await?;
+        let done = match account_in(&mut work.tx, &seen.id).await {
+            Ok(before) if before == *seen => write_report(&mut work, before, &report).await.map(Some),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        };
+        work.end(done).await
     }
 }
 
@@ -63,7 +63,7 @@ async fn write_report(
     )?;
     let after = account_in(&mut work.tx, &id).await?;
     if before.status != after.status {
-        work.audit("account.status", id.as_str()).await?;
+        work.audit("account.status", id.as_str());
         account_changed(work, &after);
     }
     // A check that only confirms what is known must not wake every client.

@@ -99,7 +99,7 @@ impl Store {
             account.as_str(),
             stored.tokens.expiry().at(),
         )?;
-        work.audit("tokens.repair", account.as_str()).await?;
+        work.audit("tokens.repair", account.as_str());
         links::announce(&mut work, account, false).await?;
         work.commit().await?;
         Ok(opened.stored)

@@ -35,7 +35,7 @@ impl Store {
                 left_out.push(LeftOut { provider, name, email, is_login });
                 continue;
             }
-            work.audit("account.export", account.id.as_str()).await?;
+            work.audit("account.export", account.id.as_str());
             accounts.push(PortableAccount {
                 secret: self.open_in(&mut work.tx, &account.id).await?,
                 id: account.id,
@@ -49,7 +49,7 @@ impl Store {
                 expires_at: account.expires_at,
             });
         }
-        work.audit("bundle.export", id.as_str()).await?;
+        work.audit("bundle.export", id.as_str());
         work.commit().await?;
         let portable =
             PortableBundle { id: bundle.id, name: bundle.name, description: bundle.description, accounts };
@@ -72,7 +72,7 @@ impl Store {
         for account in bundle.accounts {
             accounts.push(self.import_account(&mut work, &id, account).await?);
         }
-        work.audit("bundle.import", id.as_str()).await?;
+        work.audit("bundle.import", id.as_str());
         work.commit().await?;
         Ok(Imported { bundle: id, name, accounts })
     }
@@ -118,7 +118,7 @@ impl Store {
             work.now,
         )?;
         bind_in(work, bundle, &account.provider, &id).await?;
-        work.audit("account.import", id.as_str()).await?;
+        work.audit("account.import", id.as_str());
         work.changed(Change::Account(id.clone()));
         Ok(id)
     }

@@ -1,96 +1,63 @@
-//! One use case that writes: its transaction, what it changed, and the one place from which changes are announced.
+//! One use case that writes: its turn at the transaction, and what it leaves beside its rows.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tokio::sync::OwnedMutexGuard;
+use super::group::Turn;
+use super::ledger::Ledger;
+use crate::{AuditEntry, Change, StoreError};
 
-use super::chain::{self, ChainKey, End, Link};
-use crate::changes::Changes;
-use crate::db::{Tx, sql};
-use crate::{Announce, Change, StoreError};
-
-/// How many rows the `events` table keeps; older ones go.
-const EVENTS_KEPT: i64 = 10_000;
-
-/// Old events are looked for once in so many.
-const PRUNE_EVERY: i64 = 256;
-
-/// For whom a use case works, and whom it tells.
-#[derive(Clone)]
-pub(crate) struct Context {
-    /// Told of the changes.
-    pub(crate) announce: Announce,
-    /// Stands in the audit log.
-    pub(crate) actor: Arc<str>,
-    /// What chains the audit log.
-    pub(crate) chain: ChainKey,
-}
-
-/// A transaction under way. Dropped, it is undone.
+/// A use case under way. Dropped, it is undone.
 pub(crate) struct Work {
-    pub(crate) tx: Tx,
+    pub(crate) tx: Turn,
     pub(crate) now: i64,
-    pub(crate) context: Context,
-    /// The end of the audit log as this transaction has made it; none before its first row.
-    pub(crate) head: Option<Link>,
-    changes: Changes,
-    // Declared after the transaction, so that the next writer is let in after this one has ended.
-    gate: OwnedMutexGuard<()>,
+    pub(crate) ledger: Ledger,
+    /// Stands in the audit log.
+    actor: Arc<str>,
 }
 
 impl Work {
-    pub(crate) fn new(tx: Tx, now: i64, context: Context, gate: OwnedMutexGuard<()>) -> Self {
-        Self { tx, now, context, head: None, changes: Changes::default(), gate }
+    pub(crate) fn new(tx: Turn, now: i64, actor: Arc<str>) -> Self {
+        Self { tx, now, ledger: Ledger::default(), actor }
     }
 
     /// Remembers a change for after the commit.
     pub(crate) fn changed(&mut self, change: Change) {
-        self.changes.push(change);
+        self.ledger.changed(change);
     }
 
-    /// Commits, then announces.
-    ///
-    /// A caller may be dropped at any moment, such as when its client hangs up. The commit therefore runs on a task of
-    /// its own: it cannot happen without its announcement. The task ends with the database's timeouts, and
-    /// [`crate::Store::close`] waits for it at the gate that it holds.
-    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
-        self.write_events().await?;
-        if let Some(head) = &self.head {
-            chain::sign(&mut self.tx, &self.context.chain, End::Head, head).await?;
-        }
-        let Self { tx, changes, context: Context { announce, .. }, gate, .. } = self;
-        let finish = tokio::spawn(async move {
-            let _gate = gate;
-            tx.commit().await?;
-            if !changes.as_slice().is_empty() {
-                // The commit stands whatever the listener does, so its panic must not look like a failed write.
-                let told = catch_unwind(AssertUnwindSafe(|| announce(changes.as_slice())));
-                if told.is_err() {
-                    tracing::error!("the listener for changes panicked");
-                }
-            }
-            Ok(())
+    /// Adds a row to the audit log for what this use case does: ids and words, never a secret.
+    pub(crate) fn audit(&mut self, action: &str, subject: &str) {
+        self.audit_outcome(action, subject, AuditEntry::OK);
+    }
+
+    /// The same for something that did not end well: the outcome is a word.
+    pub(crate) fn audit_outcome(&mut self, action: &str, subject: &str, outcome: &str) {
+        self.ledger.record(AuditEntry {
+            at: self.now,
+            actor: self.actor.to_string(),
+            action: action.into(),
+            subject: subject.into(),
+            outcome: outcome.into(),
+            detail: None,
         });
-        finish.await.map_err(|error| StoreError::Unavailable(error.into()))?
     }
 
-    /// Writes the changes into the `events` table, which numbers them for readers in other processes.
-    async fn write_events(&mut self) -> Result<(), StoreError> {
-        for change in self.changes.as_slice() {
-            let json = change.to_json().map_err(|error| StoreError::Database(error.into()))?;
-            let (seq,) = sql!(
-                one,
-                (i64,),
-                &mut self.tx,
-                "INSERT INTO events (at, change) VALUES ($1, $2) RETURNING seq",
-                self.now,
-                json.as_str(),
-            )?;
-            if seq % PRUNE_EVERY == 0 {
-                sql!(run, &mut self.tx, "DELETE FROM events WHERE seq <= $1", seq - EVENTS_KEPT)?;
-            }
+    /// Commits; everybody was told of the changes when it returns.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        self.tx.finish(self.ledger, self.now).settled().await
+    }
+
+    /// Ends a use case that [joined](super::Store::join) others: commits what went well and undoes what did not.
+    ///
+    /// A refusal may rest on rows of others that are not committed yet, so it is given only when they are. If they never
+    /// are, this is an error like theirs, and the caller may try again.
+    pub(crate) async fn end<T, E: From<StoreError>>(self, done: Result<T, E>) -> Result<T, E> {
+        if done.is_ok() {
+            self.commit().await?;
+        } else if let Some(others) = self.tx.others() {
+            drop(self);
+            others.settled().await?;
         }
-        Ok(())
+        done
     }
 }

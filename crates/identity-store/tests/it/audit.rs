@@ -5,6 +5,7 @@ use crate::harness::{Fixture, NOW, keyring, on_both, refusal};
 
 on_both![
     rows_are_written_and_read,
+    any_text_is_kept,
     who_did_it_is_said,
     a_chain_that_nobody_touched_holds,
     a_refused_write_leaves_no_row,
@@ -38,6 +39,24 @@ async fn rows_are_written_and_read(f: Fixture) {
     let actions: Vec<_> = rows.iter().map(|row| row.entry.action.as_str()).collect();
     assert_eq!(actions, ["launch", "one", "two"]);
     assert!(rows.is_sorted_by_key(|row| row.seq));
+}
+
+/// Rows travel to the database as JSON; nothing of them is lost on the way.
+async fn any_text_is_kept(f: Fixture) {
+    let odd = "\"a\" 'b' \\ \n\t\u{1} é 🔑 {} null \u{2028}";
+    let rows = [
+        AuditEntry { at: i64::MIN, subject: odd.into(), ..entry("odd", Some(odd)) },
+        AuditEntry { at: i64::MAX, actor: String::new(), ..entry("null", Some("null")) },
+        AuditEntry { subject: "7".into(), outcome: "true".into(), ..entry("1e3", Some("")) },
+    ];
+    f.store.audit_all(&rows).await.unwrap();
+    // PostgreSQL keeps no zero byte; the row is written all the same.
+    f.store.audit(AuditEntry { subject: "a\0b".into(), ..entry("zero", Some("\0")) }).await.unwrap();
+    let mut log = f.store.audit_log(4).await.unwrap();
+    log.reverse();
+    assert_eq!(log[..3], rows);
+    assert_eq!((log[3].subject.as_str(), log[3].detail.as_deref()), ("a\u{fffd}b", Some("\u{fffd}")));
+    assert_eq!(checked(&f.store).await, (5, 0, None));
 }
 
 async fn who_did_it_is_said(f: Fixture) {

@@ -24,4 +24,5 @@ mod rotation;
 mod secrets;
 mod service;
 mod sessions;
+mod together;
 mod transfer;

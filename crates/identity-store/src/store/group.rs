@@ -1,0 +1,298 @@
+//! Who writes: one use case at a time, and those that come close together in one transaction.
+//!
+//! A commit costs the disk, whatever is in it. A use case that is done therefore hands its transaction on to the next at
+//! the gate, and behind those that wait there comes one that commits for all. Nobody is told that a use case is done
+//! before that commit is. A savepoint keeps them apart: whoever fails or goes away undoes nothing but its own part.
+//!
+//! ```text
+//!            alone, or the first                    the next one joins: SAVEPOINT
+//!   gate ------------------------> use case -----> handed over -----> use case --+
+//!                                     |                 ^  |                     |
+//!                  dropped: ROLLBACK  v       done, or  |  |   its turn, or full |
+//!                                   gone      ROLLBACK TO  v                     |
+//!                                                 +-----+--COMMIT, announced     |
+//!                                                       +------------------------+
+//! ```
+//!
+//! A use case that joins sees rows of others that are not committed yet. All of them are committed or none, so what it
+//! writes is right; what it refuses because of them is told only after the commit ([`super::work::Work::end`]).
+
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+
+use super::chain::ChainKey;
+use super::ledger::Ledger;
+use super::uncancelled;
+use crate::db::{Pools, Tx};
+use crate::error::Shared;
+use crate::{Announce, StoreError};
+
+/// The most use cases of one transaction.
+const MEMBERS: usize = 64;
+
+/// How old a transaction may be when another use case joins it: the first one waits for its commit all that time.
+const AGE: Duration = Duration::from_millis(20);
+
+/// Where writers pass, one at a time, and the transaction that is open between two of them.
+pub(crate) struct Gate {
+    seat: Arc<Mutex<Option<Group>>>,
+    pools: Pools,
+    announce: Announce,
+    chain: ChainKey,
+    /// How long a writer waits here.
+    patience: Duration,
+}
+
+/// The right to write, and the transaction that others left open.
+type Seat = OwnedMutexGuard<Option<Group>>;
+
+/// A transaction and the use cases in it that are done. Dropped, it is undone and all of them failed.
+struct Group {
+    tx: Tx,
+    ledger: Ledger,
+    /// The latest of the use cases' times.
+    now: i64,
+    done: usize,
+    since: Instant,
+    /// Whether the transaction has a savepoint: where the use case under way began.
+    marked: bool,
+    outcome: watch::Sender<Option<Result<(), Shared>>>,
+}
+
+/// What becomes of a transaction whose use case is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    HandOver,
+    Commit,
+}
+
+fn next(done: usize, age: Duration) -> Next {
+    if done < MEMBERS && age < AGE { Next::HandOver } else { Next::Commit }
+}
+
+/// One use case's turn at the transaction. Dropped, what it did is undone.
+pub(crate) struct Turn {
+    gate: Arc<Gate>,
+    // None only when it is over.
+    under_way: Option<UnderWay>,
+}
+
+struct UnderWay {
+    group: Group,
+    // Declared after the transaction, so that the next writer is let in after this one has ended.
+    seat: Seat,
+}
+
+/// How a transaction ends.
+pub(crate) struct Fate(watch::Receiver<Option<Result<(), Shared>>>);
+
+impl Gate {
+    pub(crate) fn new(pools: Pools, announce: Announce, chain: ChainKey, patience: Duration) -> Self {
+        Self { seat: Arc::default(), pools, announce, chain, patience }
+    }
+
+    /// A turn in a transaction of one's own: nothing in it is uncommitted work of others.
+    pub(crate) async fn alone(self: &Arc<Self>) -> Result<Turn, StoreError> {
+        let (gate, mut seat) = (Arc::clone(self), self.enter().await?);
+        uncancelled(async move {
+            if let Some(group) = seat.take() {
+                gate.commit(group).await;
+            }
+            gate.begin(seat).await
+        })
+        .await
+    }
+
+    /// A turn in the transaction that is open, or in a new one.
+    pub(crate) async fn join(self: &Arc<Self>) -> Result<Turn, StoreError> {
+        let (gate, mut seat) = (Arc::clone(self), self.enter().await?);
+        uncancelled(async move {
+            let Some(mut group) = seat.take() else { return gate.begin(seat).await };
+            match group.mark().await {
+                Ok(()) => Ok(Turn { gate, under_way: Some(UnderWay { group, seat }) }),
+                Err(error) => {
+                    group.fail(error).await;
+                    gate.begin(seat).await
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for the writer that is there, and commits what it left. Nobody writes until the guard is dropped.
+    /// It is not to be dropped half-way.
+    pub(crate) async fn shut(self: Arc<Self>) -> impl Send + 'static {
+        let mut seat = Arc::clone(&self.seat).lock_owned().await;
+        if let Some(group) = seat.take() {
+            self.commit(group).await;
+        }
+        seat
+    }
+
+    async fn enter(&self) -> Result<Seat, StoreError> {
+        let seat = tokio::time::timeout(self.patience, Arc::clone(&self.seat).lock_owned());
+        seat.await.map_err(|elapsed| StoreError::Busy(elapsed.into()))
+    }
+
+    async fn begin(self: Arc<Self>, seat: Seat) -> Result<Turn, StoreError> {
+        let group = Group {
+            tx: self.pools.write().await?,
+            ledger: Ledger::default(),
+            now: i64::MIN,
+            done: 0,
+            since: Instant::now(),
+            marked: false,
+            outcome: watch::Sender::new(None),
+        };
+        Ok(Turn { gate: self, under_way: Some(UnderWay { group, seat }) })
+    }
+
+    /// Writes what the use cases leave, commits, announces, and tells them: all or none of it.
+    async fn commit(&self, group: Group) {
+        let Group { mut tx, ledger, now, outcome, .. } = group;
+        let done = match ledger.write(&mut tx, &self.chain, now).await {
+            Ok(()) => self.pools.commit(tx).await,
+            Err(error) => {
+                tx.abandon().await;
+                Err(error)
+            }
+        };
+        if done.is_ok() && !ledger.changes().is_empty() {
+            // The commit stands whatever the listener does, so its panic must not look like a failed write.
+            let told = catch_unwind(AssertUnwindSafe(|| (self.announce)(ledger.changes())));
+            if told.is_err() {
+                tracing::error!("the listener for changes panicked");
+            }
+        }
+        outcome.send_replace(Some(done.map_err(Shared::from)));
+    }
+}
+
+impl Group {
+    /// Remembers where the next use case begins.
+    async fn mark(&mut self) -> Result<(), StoreError> {
+        let text =
+            if self.marked { "RELEASE SAVEPOINT member; SAVEPOINT member" } else { "SAVEPOINT member" };
+        self.tx.batch(text).await?;
+        self.marked = true;
+        Ok(())
+    }
+
+    /// Undoes everything and says why to those who wait.
+    async fn fail(self, error: StoreError) {
+        self.outcome.send_replace(Some(Err(error.into())));
+        self.tx.abandon().await;
+    }
+}
+
+impl Turn {
+    /// Ends the turn of a use case that went well. It is in the database when the fate is settled.
+    ///
+    /// A caller may be dropped at any moment, such as when its client hangs up. The commit therefore runs on a task of
+    /// its own: it cannot happen without its announcement. The task ends with the database's timeouts, and
+    /// [`crate::Store::close`] commits what it finds and waits for what is under way.
+    pub(crate) fn finish(mut self, ledger: Ledger, now: i64) -> Fate {
+        let Some(UnderWay { mut group, mut seat }) = self.under_way.take() else {
+            unreachable!("a turn ends once")
+        };
+        let gate = Arc::clone(&self.gate);
+        let fate = Fate(group.outcome.subscribe());
+        group.ledger.extend(ledger);
+        group.now = group.now.max(now);
+        group.done += 1;
+        match next(group.done, group.since.elapsed()) {
+            Next::Commit => {
+                tokio::spawn(async move {
+                    gate.commit(group).await;
+                    drop(seat);
+                });
+            }
+            Next::HandOver => {
+                let first = group.done == 1;
+                *seat = Some(group);
+                drop(seat);
+                // It queues behind those who wait now; they are the ones to join.
+                if first {
+                    tokio::spawn(async move { drop(gate.shut().await) });
+                }
+            }
+        }
+        fate
+    }
+
+    /// What becomes of the others whose work this one sees, if there are any.
+    pub(crate) fn others(&self) -> Option<Fate> {
+        let group = &self.under_way.as_ref()?.group;
+        (group.done > 0).then(|| Fate(group.outcome.subscribe()))
+    }
+}
+
+impl Fate {
+    /// Waits for the end.
+    pub(crate) async fn settled(mut self) -> Result<(), StoreError> {
+        match self.0.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Err(error))) => Err(error.to_error()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Unavailable("the transaction was undone before its commit".into())),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(UnderWay { mut group, mut seat }) = self.under_way.take() else { return };
+        // Without a runtime there is nobody to write: the whole group is undone.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if group.done == 0 {
+                group.tx.abandon().await;
+            } else {
+                match group.tx.batch("ROLLBACK TO SAVEPOINT member").await {
+                    Ok(()) => *seat = Some(group),
+                    Err(error) => group.fail(StoreError::Unavailable(error.into())).await,
+                }
+            }
+            drop(seat);
+        });
+    }
+}
+
+impl Deref for Turn {
+    type Target = Tx;
+
+    fn deref(&self) -> &Tx {
+        let Some(under_way) = &self.under_way else { unreachable!("a turn ends once") };
+        &under_way.group.tx
+    }
+}
+
+impl DerefMut for Turn {
+    fn deref_mut(&mut self) -> &mut Tx {
+        let Some(under_way) = &mut self.under_way else { unreachable!("a turn ends once") };
+        &mut under_way.group.tx
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_handed_over_until_it_is_full_or_old() {
+        let young = Duration::ZERO;
+        for (done, age, expected) in [
+            (1, young, Next::HandOver),
+            (MEMBERS - 1, young, Next::HandOver),
+            (MEMBERS, young, Next::Commit),
+            (1, AGE.saturating_sub(Duration::from_nanos(1)), Next::HandOver),
+            (1, AGE, Next::Commit),
+        ] {
+            assert_eq!(next(done, age), expected, "{done} {age:?}");
+        }
+    }
+}

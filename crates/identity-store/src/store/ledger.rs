@@ -1,0 +1,99 @@
+//! What a transaction leaves beside the rows of its own: rows of the audit log, and events.
+//!
+//! They are gathered in memory and written in bulk just before the commit: a row more costs little then, however many a
+//! use case has.
+
+use super::chain::{self, ChainKey, End, Link};
+use crate::changes::Changes;
+use crate::db::{BULK, Tx, bulk, sql};
+use crate::{AuditEntry, Change, StoreError};
+
+/// How many rows the `events` table keeps; older ones go.
+const EVENTS_KEPT: i64 = 10_000;
+
+/// Old events are looked for once in so many.
+const PRUNE_EVERY: i64 = 256;
+
+/// Rows of the audit log and changes, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    entries: Vec<AuditEntry>,
+    changes: Changes,
+}
+
+impl Ledger {
+    /// Remembers a row of the audit log.
+    pub(crate) fn record(&mut self, mut entry: AuditEntry) {
+        // PostgreSQL has no place for a zero byte, and a row that is refused once would be refused for ever.
+        let AuditEntry { at: _, actor, action, subject, outcome, detail } = &mut entry;
+        for text in [actor, action, subject, outcome].into_iter().chain(detail) {
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
+        self.entries.push(entry);
+    }
+
+    /// Remembers a change.
+    pub(crate) fn changed(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Adds what another use case of the same transaction leaves.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.changes.extend(other.changes);
+    }
+
+    /// The changes so far.
+    pub(crate) fn changes(&self) -> &[Change] {
+        self.changes.as_slice()
+    }
+
+    /// Writes everything; `now` is the time of the events.
+    pub(crate) async fn write(&self, tx: &mut Tx, key: &ChainKey, now: i64) -> Result<(), StoreError> {
+        if let Some(first) = self.entries.first() {
+            let head = signed_head(tx, key, first).await?;
+            let head = chain::append(tx, key, head, &self.entries).await?;
+            chain::sign(tx, key, End::Head, &head).await?;
+        }
+        for page in self.changes().chunks(BULK) {
+            write_events(tx, page, now).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the next row goes. Whatever somebody did to the end is not covered up by signing what comes after it: a row
+/// says so first.
+async fn signed_head(tx: &mut Tx, key: &ChainKey, next: &AuditEntry) -> Result<Link, StoreError> {
+    let (head, signed) = chain::end(tx, key, End::Head).await?;
+    if signed {
+        return Ok(head);
+    }
+    let broken = AuditEntry {
+        at: next.at,
+        actor: chain::STORE.into(),
+        action: chain::BROKEN.into(),
+        subject: String::new(),
+        outcome: AuditEntry::OK.into(),
+        detail: Some(format!("the end was not signed; it claimed {} rows", head.count)),
+    };
+    chain::append(tx, key, head, &[broken]).await
+}
+
+/// Writes changes into the `events` table, which numbers them for readers in other processes.
+async fn write_events(tx: &mut Tx, changes: &[Change], now: i64) -> Result<(), StoreError> {
+    let texts: Result<Vec<_>, _> = changes.iter().map(|change| Ok([change.to_json()?])).collect();
+    let texts = texts.and_then(|texts| serde_json::to_string(&texts));
+    let texts = texts.map_err(|error| StoreError::Database(error.into()))?;
+    let text = bulk!(tx, "INSERT INTO events (at, change) SELECT $2, value ->> 0", "RETURNING seq");
+    let rows = sql!(all, (i64,), &mut *tx, text, texts, now)?;
+    let numbers = || rows.iter().map(|(seq,)| *seq);
+    if let Some((first, last)) = numbers().min().zip(numbers().max())
+        && (first - 1) / PRUNE_EVERY != last / PRUNE_EVERY
+    {
+        sql!(run, tx, "DELETE FROM events WHERE seq <= $1", last - EVENTS_KEPT)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Which database a store is in, and where.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+
+/// Which database a store is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// A file of this machine.
+    Sqlite,
+    /// A server, possibly shared.
+    Postgres,
+}
+
+impl DatabaseKind {
+    /// `sqlite` or `postgres`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// Where the database is. `Debug` and `Display` leave out user, password and options of a `PostgreSQL` URL.
+#[derive(Clone)]
+pub struct DatabaseUrl(Place);
+
+#[derive(Clone)]
+enum Place {
+    Sqlite(PathBuf),
+    Postgres(Box<PgConnectOptions>),
+}
+
+/// A text that is not a database URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid database URL: {reason}")]
+pub struct InvalidUrl {
+    /// What is wrong, without the text, which may hold a password.
+    pub reason: &'static str,
+}
+
+impl DatabaseUrl {
+    /// The `SQLite` file at `path`.
+    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
+        Self(Place::Sqlite(path.into()))
+    }
+
+    /// Which database this is.
+    pub fn kind(&self) -> DatabaseKind {
+        match self.0 {
+            Place::Sqlite(_) => DatabaseKind::Sqlite,
+            Place::Postgres(_) => DatabaseKind::Postgres,
+        }
+    }
+
+    /// The `SQLite` file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::Sqlite(path) => Some(path),
+            Place::Postgres(_) => None,
+        }
+    }
+
+    /// The options for a `PostgreSQL` connection, if it is one.
+    pub(crate) fn postgres(&self) -> Option<&PgConnectOptions> {
+        match &self.0 {
+            Place::Sqlite(_) => None,
+            Place::Postgres(options) => Some(options),
+        }
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidUrl;
+
+    /// Reads `sqlite:<path>`, `postgres://...` or `postgresql://...`.
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            // `sqlite:///path` is how other programs write an absolute path.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                "" => Err(InvalidUrl { reason: "it names no file" }),
+                ":memory:" => Err(InvalidUrl { reason: "a database in memory would lose every login" }),
+                _ if path.contains('\0') => Err(InvalidUrl { reason: "the path has a zero byte" }),
+                _ => Ok(Self::sqlite(path)),
+            };
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(text)
+                .map_err(|_| InvalidUrl { reason: "it is not a PostgreSQL connection URL" })?;
+            return Ok(Self(Place::Postgres(Box::new(options))));
+        }
+        Err(InvalidUrl { reason: "it starts with neither sqlite: nor postgres://" })
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Place::Postgres(options) => write!(
+                f,
+                "postgres://{}:{}/{}",
+                options.get_host(),
+                options.get_port(),
+                options.get_database().unwrap_or_default()
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}

@@ -1,0 +1,196 @@
+//! Writers that come at the same time: they share transactions, and no fate but that of the commit.
+
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use identity_store::{DatabaseKind, Evidence, Profile, ProfileFilter, Status, StatusReport, StoreError};
+
+use crate::grants::key;
+use crate::harness::{Fixture, NOW, account_id, keyring, login, new_target, on_both, refusal};
+
+on_both![
+    all_are_durable,
+    who_fails_harms_nobody,
+    who_goes_away_harms_nobody,
+    a_commit_that_fails_fails_for_all,
+    a_refusal_waits_for_the_commit,
+];
+
+type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Has the calls wait at the gate, in their order, and lets them go at once.
+async fn together<T: Send + 'static>(f: &Fixture, mut calls: Vec<Call<T>>) -> Vec<T> {
+    let holder = f.store.begin_login(login(new_target("holder", None), "h@x")).await.unwrap();
+    for call in &mut calls {
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    let tasks: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
+    drop(holder);
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.unwrap());
+    }
+    results
+}
+
+fn save(f: &Fixture, user: &str) -> Call<Result<Profile, StoreError>> {
+    let (store, save) = (f.store.clone(), key(user, "a1", &format!("sk-{user}")));
+    Box::pin(async move { store.save_profile_key(save).await })
+}
+
+async fn users(f: &Fixture) -> Vec<String> {
+    let list = f.store.profiles(ProfileFilter::default()).await.unwrap();
+    list.profiles.into_iter().map(|profile| profile.user.to_string()).collect()
+}
+
+/// Nothing is there in part, everything was announced in its order, and the log holds.
+async fn is_whole(f: &Fixture, profiles: usize) {
+    for table in ["user_profiles", "accounts"] {
+        let rows = f.place.texts(&format!("SELECT 'x' FROM {table}")).await;
+        assert_eq!(rows.len(), profiles, "{table}");
+    }
+    let mut heard = Vec::new();
+    for change in f.heard() {
+        heard.push(match change {
+            identity_store::Change::Profiles(user) => format!(r#"{{"type":"profiles","user":"{user}"}}"#),
+            identity_store::Change::Account(id) => format!(r#"{{"type":"account","account":"{id}"}}"#),
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(f.place.texts("SELECT change FROM events ORDER BY seq").await, heard);
+    let check = f.store.check_audit().await.unwrap();
+    assert_eq!((check.rows, check.fault), (1 + profiles as u64, None));
+}
+
+async fn all_are_durable(f: Fixture) {
+    let names: Vec<_> = (10..80).map(|number| format!("u{number}")).collect();
+    let saved = together(&f, names.iter().map(|name| save(&f, name)).collect()).await;
+    assert!(saved.iter().all(Result::is_ok), "{saved:?}");
+    is_whole(&f, names.len()).await;
+    f.store.close().await;
+    let store = f.place.open(keyring("one")).await.unwrap();
+    let list = store.profiles(ProfileFilter::default()).await.unwrap();
+    assert!(list.profiles.iter().map(|profile| profile.user.as_str()).eq(names.iter()));
+    store.close().await;
+}
+
+/// One that fails has written a row by then, which goes.
+async fn who_fails_harms_nobody(f: Fixture) {
+    f.place
+        .execute(match f.place.kind {
+            DatabaseKind::Sqlite => {
+                "CREATE TRIGGER stop BEFORE INSERT ON user_profiles WHEN NEW.user_id LIKE 'bad%'
+                 BEGIN SELECT RAISE(ABORT, 'no'); END"
+            }
+            DatabaseKind::Postgres => {
+                "ALTER TABLE user_profiles ADD CONSTRAINT stop CHECK (user_id NOT LIKE 'bad%')"
+            }
+        })
+        .await;
+    let names = ["bad1", "u1", "bad2", "bad3", "u2", "u3", "bad4"];
+    let saved = together(&f, names.iter().map(|name| save(&f, name)).collect()).await;
+    for (name, saved) in names.iter().zip(saved) {
+        assert_eq!(saved.is_err(), name.starts_with("bad"), "{name}");
+    }
+    assert_eq!(users(&f).await, ["u1", "u2", "u3"]);
+    is_whole(&f, 3).await;
+}
+
+/// Every second one is dropped, or panics, at some point or other of its way.
+async fn who_goes_away_harms_nobody(f: Fixture) {
+    for round in 0..10 {
+        let calls = (0..12).map(|number| {
+            let call = save(&f, &format!("u{round}-{number}"));
+            if number % 2 == 0 {
+                return call;
+            }
+            let patience = Duration::from_micros(number * round * 60);
+            Box::pin(async move {
+                match tokio::time::timeout(patience, call).await {
+                    Ok(saved) => saved,
+                    Err(elapsed) => Err(StoreError::Busy(elapsed.into())),
+                }
+            })
+        });
+        let saved = together(&f, calls.collect()).await;
+        assert!(saved.iter().step_by(2).all(Result::is_ok), "{saved:?}");
+    }
+    // The next writer that is alone passes the gate after every commit that is under way.
+    f.store.prune_sessions(0, 10).await.unwrap();
+    let made = users(&f).await.len();
+    assert!(made >= 60);
+    is_whole(&f, made).await;
+}
+
+/// How a commit is made to fail, and how that ends.
+fn obstacles(kind: DatabaseKind) -> [(&'static str, &'static str); 2] {
+    match kind {
+        DatabaseKind::Sqlite => [
+            // As when the disk is full: the transaction ends by itself.
+            (
+                "CREATE TRIGGER stop BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+                "DROP TRIGGER stop",
+            ),
+            (
+                "CREATE TABLE other (id TEXT REFERENCES accounts (id) DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TRIGGER stop AFTER INSERT ON audit_log BEGIN INSERT INTO other VALUES ('none'); END",
+                "DROP TRIGGER stop; DROP TABLE other",
+            ),
+        ],
+        DatabaseKind::Postgres => [
+            (
+                "ALTER TABLE audit_log ADD CONSTRAINT stop CHECK (false) NOT VALID",
+                "ALTER TABLE audit_log DROP CONSTRAINT stop",
+            ),
+            (
+                "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS
+                     $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+                 CREATE CONSTRAINT TRIGGER stop AFTER INSERT ON audit_log DEFERRABLE INITIALLY DEFERRED
+                     FOR EACH ROW EXECUTE FUNCTION stop()",
+                "DROP TRIGGER stop ON audit_log; DROP FUNCTION stop()",
+            ),
+        ],
+    }
+}
+
+async fn a_commit_that_fails_fails_for_all(f: Fixture) {
+    for (obstacle, end) in obstacles(f.place.kind) {
+        f.place.execute(obstacle).await;
+        let saved = together(&f, (0..8).map(|number| save(&f, &format!("u{number}"))).collect()).await;
+        for saved in saved {
+            let (kind, text) = refusal(saved);
+            assert!(kind == "unavailable" || kind == "other", "{kind}: {text}");
+        }
+        assert_eq!(f.heard(), []);
+        f.place.execute(end).await;
+        is_whole(&f, 0).await;
+    }
+    let saved = together(&f, (0..8).map(|number| save(&f, &format!("u{number}"))).collect()).await;
+    assert!(saved.iter().all(Result::is_ok), "{saved:?}");
+    is_whole(&f, 8).await;
+}
+
+/// What is refused while others are not committed is refused for good only when they are.
+async fn a_refusal_waits_for_the_commit(f: Fixture) {
+    let [(obstacle, _), _] = obstacles(f.place.kind);
+    f.place.execute(obstacle).await;
+    let mut kinds = Vec::new();
+    // One that comes after the others' commit has failed is alone, and right.
+    while !kinds.contains(&"other") {
+        assert!(kinds.len() < 100);
+        let report = StatusReport {
+            status: Status::Valid,
+            reason: None,
+            evidence: Evidence::Live,
+            checked_at: Some(NOW),
+            expires_at: None,
+            login_deadline_at: None,
+        };
+        let (store, saving) = (f.store.clone(), save(&f, "u1"));
+        let refused = async move { store.set_status(&account_id("none"), report, NOW).await.map(drop) };
+        let calls: Vec<Call<_>> = vec![Box::pin(async { saving.await.map(drop) }), Box::pin(refused)];
+        kinds.push(refusal(together(&f, calls).await.remove(1)).0);
+    }
+    assert!(kinds.iter().all(|kind| ["other", "not found"].contains(kind)), "{kinds:?}");
+}
