@@ -13,31 +13,8 @@ missing() {
   exit 69
 }
 
-# PostgreSQL refuses to run as root, so as root the cluster belongs to somebody else.
-owner=
-if [[ $(id -u) -eq 0 ]]; then
-  owner=nobody
-  if id postgres >/dev/null 2>&1; then owner=postgres; fi
-fi
-as_owner() {
-  if [[ -z $owner ]]; then
-    "$@"
-  elif command -v runuser >/dev/null; then
-    runuser -u "$owner" -- "$@"
-  else
-    sudo -n -u "$owner" -- "$@"
-  fi
-}
-
-# The directory with both initdb and pg_ctl: on PATH, else where Debian (newest version last) and Homebrew keep them.
-find_postgres() {
-  local found candidate
-  found=$(command -v initdb) && [[ -x $(dirname "$found")/pg_ctl ]] && dirname "$found" && return
-  for candidate in /usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
-    if [[ -x $candidate/initdb && -x $candidate/pg_ctl ]]; then found=$candidate; fi
-  done
-  [[ -n $found ]] && echo "$found"
-}
+# shellcheck source=scripts/postgres.sh
+. scripts/postgres.sh
 
 # Debian's package makes a system cluster and starts it. Only a cluster that this very installation has made is
 # stopped again.
@@ -56,45 +33,16 @@ install_postgres() {
   owner=postgres
 }
 
-cluster=
 stop() {
   local code=$?
   trap - EXIT
-  if [[ -n $cluster ]]; then
-    if [[ -f $cluster/data/postmaster.pid ]]; then
-      as_owner "$postgres/pg_ctl" -D "$cluster/data" -m immediate -w -s stop || true
-    fi
-    rm -rf "$cluster"
-  fi
+  stop_postgres
   exit "$code"
 }
 trap stop EXIT
 # Without these, bash would leave by the signal before the cluster is stopped.
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-
-start_postgres() {
-  cluster=$(mktemp -d "${TMPDIR:-/tmp}/srvd-test.XXXXXX")
-  if [[ -n $owner ]]; then chown "$owner" "$cluster"; fi
-  # From a directory that the owner may enter, or the programs complain.
-  cd "$cluster"
-  as_owner "$postgres/initdb" -D "$cluster/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$cluster.log" ||
-    { cat "$cluster.log" >&2 && missing "initdb failed"; }
-  rm -f "$cluster.log"
-  local attempt
-  # A port can be taken between the choice and the start, hence a few attempts. No socket: its path may be too long.
-  for attempt in 1 2 3 4 5; do
-    port=$((20000 + RANDOM % 30000))
-    if as_owner "$postgres/pg_ctl" -D "$cluster/data" -l "$cluster/data/log" -w -t 60 -s -o "-p $port \
-      -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200 \
-      -c fsync=off -c full_page_writes=off -c synchronous_commit=off" start 2>/dev/null; then
-      cd - >/dev/null
-      return
-    fi
-  done
-  tail -n 20 "$cluster/data/log" >&2
-  missing "PostgreSQL did not start ($attempt attempts)"
-}
 
 command -v cargo >/dev/null || missing "cargo is missing; install Rust from https://rustup.rs"
 postgres=$(find_postgres) || true
@@ -107,7 +55,8 @@ fi
 started=$SECONDS
 scripts/clis.sh
 scripts/issuer.sh
-start_postgres
+start_postgres "$postgres" -c fsync=off -c full_page_writes=off -c synchronous_commit=off ||
+  missing "PostgreSQL cannot be started"
 export SRVD_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port/postgres
 export SRVD_TEST_CLIS=$PWD/target/clis
 export SRVD_TEST_ISSUER=$PWD/target/issuer

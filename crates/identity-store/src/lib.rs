@@ -58,5 +58,10 @@ pub use token::{
     RefreshRequest, RefreshState, RefreshWhy, Refreshed, StoredTokens, Token, TokenSet, Unsaved,
     UnsavedLogin, back_off, lead,
 };
+/// The boxes by themselves, without a database. What is stored is sealed and opened by [`Store`].
+pub mod sealing {
+    pub use crate::secret::{Cell, open, seal};
+}
+
 pub use transfer::{Imported, LeftOut, PortableAccount, PortableBundle};
 pub use url::{DatabaseKind, DatabaseUrl, InvalidUrl};

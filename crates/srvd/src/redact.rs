@@ -1,9 +1,10 @@
 //! Keeps live secrets out of the log, whatever a library prints.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
@@ -14,32 +15,39 @@ pub struct Redactor {
     known: Arc<RwLock<Known>>,
 }
 
+/// A way in which a secret may be written.
+type Form = Arc<Zeroizing<Vec<u8>>>;
+
+/// Tokens come many in a second when many are refreshed, and lines are short and few: so nothing is built for searching
+/// but a table of how each form begins.
 #[derive(Default)]
 struct Known {
-    /// Secrets of the daemon itself, which stay.
-    pinned: Vec<Zeroizing<Vec<u8>>>,
-    forms: Vec<Zeroizing<Vec<u8>>>,
-    search: Option<AhoCorasick>,
+    /// By their first bytes.
+    forms: HashMap<[u8; SHORTEST], Vec<Form>>,
+    /// Those that are pushed out some day, the oldest first.
+    passing: VecDeque<Form>,
 }
 
 /// What is shorter would blank out ordinary words.
 const SHORTEST: usize = 8;
 /// The newest secrets that are kept; a key that has been sealed is not printed by anybody later.
 const MOST: usize = 256;
+const BLANK: &[u8] = b"[REDACTED]";
 
 impl Redactor {
     /// Blanks out this secret from now on, plain, in base64 and percent-encoded. Clients' secrets push each other out
     /// after a while; the caller bounds their length.
     pub fn hide(&self, secret: &SecretString) {
-        self.add(secret.expose_secret().as_bytes(), |known| &mut known.forms);
+        self.add(secret, Known::pass);
     }
 
     /// The same for a secret of the daemon itself, for as long as it runs.
     pub fn pin(&self, secret: &SecretString) {
-        self.add(secret.expose_secret().as_bytes(), |known| &mut known.pinned);
+        self.add(secret, Known::stay);
     }
 
-    fn add(&self, secret: &[u8], list: impl Fn(&mut Known) -> &mut Vec<Zeroizing<Vec<u8>>>) {
+    fn add(&self, secret: &SecretString, keep: impl Fn(&mut Known, Zeroizing<Vec<u8>>)) {
+        let secret = secret.expose_secret().as_bytes();
         if secret.len() < SHORTEST {
             return;
         }
@@ -53,33 +61,32 @@ impl Redactor {
             Zeroizing::new(percent.into_bytes()),
         ];
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let list = list(&mut known);
         for form in forms {
-            if !list.contains(&form) {
-                list.push(form);
-            }
-        }
-        let excess = known.forms.len().saturating_sub(MOST);
-        known.forms.drain(..excess);
-        // The automaton that is quick to build: secrets come one at a time, and some are kilobytes long.
-        let mut builder = AhoCorasick::builder();
-        builder.kind(Some(AhoCorasickKind::NoncontiguousNFA));
-        match builder.build(known.pinned.iter().chain(&known.forms).map(|form| form.as_slice())) {
-            Ok(search) => known.search = Some(search),
-            Err(error) => tracing::error!(%error, "the log keeps blanking out the earlier secrets only"),
+            keep(&mut known, form);
         }
     }
 
     /// The line with every secret replaced.
-    pub fn clean<'a>(&self, line: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+    pub fn clean<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        match &known.search {
-            Some(search) if search.is_match(line) => {
-                let blank = vec!["[REDACTED]"; search.patterns_len()];
-                search.replace_all_bytes(line, &blank).into()
+        let mut cleaned = Vec::new();
+        let (mut at, mut copied) = (0, 0);
+        while at < line.len() {
+            let length = known.at_the_start(&line[at..]);
+            if length == 0 {
+                at += 1;
+                continue;
             }
-            _ => line.into(),
+            cleaned.extend_from_slice(&line[copied..at]);
+            cleaned.extend_from_slice(BLANK);
+            at += length;
+            copied = at;
         }
+        if copied == 0 {
+            return line.into();
+        }
+        cleaned.extend_from_slice(&line[copied..]);
+        cleaned.into()
     }
 
     /// A maker of writers to standard error, for the log.
@@ -87,6 +94,58 @@ impl Redactor {
         let redactor = self.clone();
         move || RedactingWriter { redactor: redactor.clone(), inner: io::stderr() }
     }
+}
+
+impl Known {
+    /// Keeps a form until newer ones have pushed it out.
+    fn pass(&mut self, form: Zeroizing<Vec<u8>>) {
+        let (form, is_new) = self.insert(form);
+        if is_new {
+            self.passing.push_back(form);
+        }
+        while self.passing.len() > MOST {
+            let Some(oldest) = self.passing.pop_front() else { return };
+            self.forget(&oldest);
+        }
+    }
+
+    /// Keeps a form for good.
+    fn stay(&mut self, form: Zeroizing<Vec<u8>>) {
+        let (form, _) = self.insert(form);
+        self.passing.retain(|passing| !Arc::ptr_eq(passing, &form));
+    }
+
+    /// The form as it is kept, and whether it is new.
+    fn insert(&mut self, form: Zeroizing<Vec<u8>>) -> (Form, bool) {
+        // It is at least as long as its secret, so it has a start.
+        let same_start = self.forms.entry(start(&form).unwrap_or_default()).or_default();
+        if let Some(known) = same_start.iter().find(|known| ***known == form) {
+            return (Arc::clone(known), false);
+        }
+        let form = Arc::new(form);
+        same_start.push(Arc::clone(&form));
+        (form, true)
+    }
+
+    fn forget(&mut self, form: &Form) {
+        let Some(start) = start(form) else { return };
+        if let Some(same_start) = self.forms.get_mut(&start) {
+            same_start.retain(|known| !Arc::ptr_eq(known, form));
+            if same_start.is_empty() {
+                self.forms.remove(&start);
+            }
+        }
+    }
+
+    /// The length of the longest form that the text begins with; 0 when there is none.
+    fn at_the_start(&self, text: &[u8]) -> usize {
+        let same_start = start(text).and_then(|start| self.forms.get(&start)).into_iter().flatten();
+        same_start.filter(|form| text.starts_with(form)).map(|form| form.len()).max().unwrap_or_default()
+    }
+}
+
+fn start(text: &[u8]) -> Option<[u8; SHORTEST]> {
+    text.first_chunk().copied()
 }
 
 impl std::fmt::Debug for Redactor {
@@ -135,8 +194,39 @@ mod tests {
         for number in 0..1000 {
             redactor.hide(&SecretString::from(format!("secret-number-{number}")));
         }
-        assert!(redactor.known.read().unwrap().forms.len() <= MOST);
+        let forms: usize = redactor.known.read().unwrap().forms.values().map(Vec::len).sum();
+        assert!(forms <= MOST + 4, "{forms}");
         assert_eq!(&*redactor.clean(b"secret-number-999"), b"[REDACTED]");
+        assert_eq!(&*redactor.clean(b"secret-number-0 "), b"secret-number-0 ");
         assert_eq!(&*redactor.clean(b"the-daemons-own"), b"[REDACTED]");
+    }
+
+    #[test]
+    fn a_secret_that_is_pinned_later_stays() {
+        let redactor = Redactor::default();
+        redactor.hide(&SecretString::from("the-daemons-own"));
+        redactor.pin(&SecretString::from("the-daemons-own"));
+        for number in 0..1000 {
+            redactor.hide(&SecretString::from(format!("secret-number-{number}")));
+        }
+        assert_eq!(&*redactor.clean(b"the-daemons-own"), b"[REDACTED]");
+    }
+
+    #[test]
+    fn secrets_are_found_wherever_they_stand() {
+        let redactor = Redactor::default();
+        for secret in ["token-of-eve", "token-of-eve-and-adam", "n-of-eve-too"] {
+            redactor.hide(&SecretString::from(secret));
+        }
+        let check = |line: &str, clean: &str| assert_eq!(&*redactor.clean(line.as_bytes()), clean.as_bytes());
+        check("", "");
+        check("token", "token");
+        check("token-of-ev", "token-of-ev");
+        check("token-of-eve", "[REDACTED]");
+        check("token-of-eve-and", "[REDACTED]-and");
+        check("token-of-eve-and-adam", "[REDACTED]");
+        check("token-of-evetoken-of-eve x", "[REDACTED][REDACTED] x");
+        check("a toke token-of-eve.", "a toke [REDACTED].");
+        check("token-of-e n-of-eve-too", "token-of-e [REDACTED]");
     }
 }

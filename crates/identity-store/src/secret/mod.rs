@@ -6,5 +6,5 @@ mod seal;
 
 pub use key::{InvalidKeyId, Key, KeyError, KeyId};
 pub use keyring::Keyring;
-pub use seal::SecretError;
-pub(crate) use seal::{Cell, open, reseal, seal};
+pub(crate) use seal::reseal;
+pub use seal::{Cell, SecretError, open, seal};

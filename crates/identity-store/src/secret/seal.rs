@@ -25,15 +25,15 @@ const BLOCK: usize = 64;
 
 /// Where a secret stands. A box opens in the place it was sealed for, and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cell<'a> {
+pub struct Cell<'a> {
     /// The table.
-    pub(crate) table: &'a str,
+    pub table: &'a str,
     /// The column.
-    pub(crate) column: &'a str,
+    pub column: &'a str,
     /// The row's id.
-    pub(crate) row: &'a str,
+    pub row: &'a str,
     /// How often the secret in this place was written.
-    pub(crate) generation: u64,
+    pub generation: u64,
 }
 
 /// Why a secret did not seal or open. No variant holds a byte of it.
@@ -72,7 +72,7 @@ pub enum SecretError {
 }
 
 /// Seals a secret for one place, with a new random nonce.
-pub(crate) fn seal(keyring: &Keyring, cell: Cell<'_>, secret: &SecretString) -> Result<Vec<u8>, SecretError> {
+pub fn seal(keyring: &Keyring, cell: Cell<'_>, secret: &SecretString) -> Result<Vec<u8>, SecretError> {
     let mut nonce = [0; 24];
     getrandom::fill(&mut nonce).map_err(|_| SecretError::Random)?;
     seal_with_nonce(keyring, cell, secret, nonce)
@@ -98,7 +98,7 @@ fn seal_with_nonce(
 }
 
 /// Opens what [`seal`] made, if it stands where it was sealed for.
-pub(crate) fn open(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<SecretString, SecretError> {
+pub fn open(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<SecretString, SecretError> {
     let version = *sealed.first().ok_or(SecretError::Truncated)?;
     if version != VERSION {
         return Err(SecretError::UnknownVersion { version });

@@ -1,10 +1,8 @@
 //! Profiles: reading them.
 
-use std::collections::HashMap;
-
 use super::Store;
 use super::profiles::ANY_MODEL;
-use super::token_row::{TokenRow, columns as token_columns};
+use super::token_row::{TokenRow, own_columns as token_columns};
 use crate::db::{Tx, sql};
 use crate::secret::{self, Cell};
 use crate::{
@@ -17,8 +15,8 @@ const TABLE: &str = "user_profiles";
 /// The columns of [`ProfileRow`]. One that no other of its user, agent and provider stands before is the primary.
 macro_rules! columns {
     () => {
-        "profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, account_id, label,
-         profiles.created_at AS created_at, profiles.updated_at AS updated_at, kind, email, subject,
+        "profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, profiles.account_id AS account_id,
+         label, profiles.created_at AS created_at, profiles.updated_at AS updated_at, kind, email, subject,
          accounts.base_url AS base_url, masked_tail, status, status_reason, expires_at,
          CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
              WHERE before.user_id = profiles.user_id AND before.agent_id = profiles.agent_id
@@ -40,32 +38,20 @@ macro_rules! select {
     };
 }
 
-/// The columns of [`CandidateRow`] from where `$rest` says, in order of position.
+/// The columns of [`CandidateRow`] from where `$rest` says, in order of position. It is one statement, so that an agent's
+/// start waits for the database once, and sees one state of it.
 macro_rules! select_candidates {
     ($rest:literal) => {
         concat!(
             "SELECT ",
             columns!(),
-            ", secret_ref, sealed_secret, generation
-             FROM user_profiles AS profiles JOIN accounts ON accounts.id = profiles.account_id
+            ", secret_ref, sealed_secret, accounts.generation AS generation, ",
+            token_columns!(),
+            " FROM user_profiles AS profiles JOIN accounts ON accounts.id = profiles.account_id
+             LEFT JOIN account_tokens ON account_tokens.account_id = accounts.id
              WHERE user_id = $1 AND agent_id = $2 ",
             $rest,
             " ORDER BY profiles.provider, position, profiles.id"
-        )
-    };
-}
-
-/// The tokens of a user's and an agent's profiles.
-macro_rules! select_tokens {
-    ($rest:literal) => {
-        concat!(
-            "SELECT ",
-            token_columns!(),
-            " FROM account_tokens JOIN accounts ON accounts.id = account_tokens.account_id
-             WHERE account_tokens.account_id IN
-                 (SELECT account_id FROM user_profiles WHERE user_id = $1 AND agent_id = $2 ",
-            $rest,
-            ")"
         )
     };
 }
@@ -93,12 +79,36 @@ struct ProfileRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct CandidateRow {
+struct HolderRow {
     #[sqlx(flatten)]
     profile: ProfileRow,
     secret_ref: String,
     sealed_secret: Option<Vec<u8>>,
     generation: i64,
+    /// The account once more, where it has tokens.
+    token_account: Option<String>,
+}
+
+/// A profile with its account, and the account's tokens where it has any that can be read.
+struct CandidateRow {
+    holder: HolderRow,
+    tokens: Option<TokenRow>,
+}
+
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for CandidateRow
+where
+    HolderRow: sqlx::FromRow<'r, R>,
+    TokenRow: sqlx::FromRow<'r, R>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let holder = HolderRow::from_row(row)?;
+        // Without tokens every column of theirs is null, which SQLite would also give as a text.
+        let tokens = match holder.token_account {
+            Some(_) => TokenRow::from_row(row).ok(),
+            None => None,
+        };
+        Ok(Self { holder, tokens })
+    }
 }
 
 impl Store {
@@ -169,7 +179,7 @@ impl Store {
         agent: &AgentId,
         provider: Option<&ProviderId>,
     ) -> Result<Vec<Candidate>, StoreError> {
-        let mut tx = self.snapshot().await?;
+        let mut tx = self.read().await?;
         let rows = match provider {
             Some(provider) => sql!(
                 each,
@@ -182,26 +192,11 @@ impl Store {
             ),
             None => sql!(each, CandidateRow, &mut tx, select_candidates!(""), user.as_str(), agent.as_str()),
         }?;
-        let tokens = match provider {
-            Some(provider) => sql!(
-                each,
-                TokenRow,
-                &mut tx,
-                select_tokens!("AND provider = $3"),
-                user.as_str(),
-                agent.as_str(),
-                provider.as_str(),
-            ),
-            None => sql!(each, TokenRow, &mut tx, select_tokens!(""), user.as_str(), agent.as_str()),
-        }?;
-        tx.commit().await?;
-        let tokens: HashMap<String, TokenRow> =
-            tokens.into_iter().filter_map(Result::ok).map(|row| (row.id.clone(), row)).collect();
         let mut candidates = Vec::with_capacity(rows.len());
         for row in rows {
             let opened = row.map_err(|(id, error)| (id, error.to_string())).and_then(|row| {
-                let id = row.profile.id.clone();
-                row.open(self.keyring(), &tokens).map_err(|reason| (id, reason))
+                let id = row.holder.profile.id.clone();
+                row.open(self.keyring()).map_err(|reason| (id, reason))
             });
             match opened {
                 Ok(candidate) => candidates.push(candidate),
@@ -253,17 +248,18 @@ impl ProfileRow {
 
 impl CandidateRow {
     /// Opens the secret. The error is about the profile's own row.
-    fn open(self, keyring: &Keyring, tokens: &HashMap<String, TokenRow>) -> Result<Candidate, String> {
-        let profile = self.profile.parse()?;
+    fn open(self, keyring: &Keyring) -> Result<Candidate, String> {
+        let Self { holder, tokens } = self;
+        let profile = holder.profile.parse()?;
         let account = profile.account.as_str();
-        let credential = match self.secret_ref.parse() {
-            Ok(SecretRef::Tokens) => match tokens.get(account).map(|row| row.open(keyring)) {
+        let credential = match holder.secret_ref.parse() {
+            Ok(SecretRef::Tokens) => match tokens.map(|row| row.open(keyring)) {
                 Some(Ok(opened)) => Credential::Tokens(Box::new(opened.stored)),
                 Some(Err(StoreError::Secret(error))) => Credential::Broken(error),
                 Some(Err(error)) => Credential::Corrupt(error.to_string()),
                 None => Credential::Broken(SecretError::Absent),
             },
-            Ok(SecretRef::Sealed) => match (self.sealed_secret, u64::try_from(self.generation)) {
+            Ok(SecretRef::Sealed) => match (holder.sealed_secret, u64::try_from(holder.generation)) {
                 (Some(sealed), Ok(generation)) => {
                     let cell = Cell { table: "accounts", column: "sealed_secret", row: account, generation };
                     match secret::open(keyring, cell, &sealed) {

@@ -16,28 +16,29 @@ use crate::{
 
 const TABLE: &str = "account_tokens";
 
-/// The columns of [`TokenRow`], from `account_tokens` joined with `accounts`.
-macro_rules! columns {
+/// The columns of [`TokenRow`] from `account_tokens` joined with `accounts`, but for those of the account that every
+/// statement about it selects under their own names: `provider`, `base_url`, `subject` and `email`.
+macro_rules! own_columns {
     () => {
-        "account_tokens.account_id AS id, accounts.provider AS provider, accounts.base_url AS base_url, \
-         accounts.client_id AS client_id, accounts.subject AS subject, accounts.email AS email, \
-         account_tokens.generation AS generation, sealed_access, access_expires_at, access_expiry_source, \
-         sealed_refresh, refresh_expires_at, refresh_expiry_source, sealed_id, id_expires_at, id_expiry_source, \
-         consumer, token_type, account_tokens.scopes AS scopes, issuer, token_url, token_auth_method, state, \
+        "account_tokens.account_id AS token_account, client_id, account_tokens.generation AS token_generation, \
+         sealed_access, access_expires_at, access_expiry_source, sealed_refresh, refresh_expires_at, \
+         refresh_expiry_source, sealed_id, id_expires_at, id_expiry_source, consumer, token_type, account_tokens.scopes AS scopes, issuer, token_url, token_auth_method, state, \
          state_since, state_reason, lease_fence, lease_until, cut_off, failures, next_attempt_at, next_refresh_at, \
          dead_refresh, received_at, last_refreshed_at"
     };
 }
-pub(super) use columns;
+pub(super) use own_columns;
 
 #[derive(sqlx::FromRow)]
 pub(super) struct TokenRow {
-    pub(super) id: String,
+    #[sqlx(rename = "token_account")]
+    id: String,
     provider: String,
     base_url: Option<String>,
     client_id: Option<String>,
     subject: Option<String>,
     email: Option<String>,
+    #[sqlx(rename = "token_generation")]
     pub(super) generation: i64,
     sealed_access: Vec<u8>,
     access_expires_at: Option<i64>,
@@ -94,8 +95,8 @@ pub(super) async fn row_in(tx: &mut Tx, account: &AccountId) -> Result<Option<To
         tx,
         concat!(
             "SELECT ",
-            columns!(),
-            " FROM account_tokens JOIN accounts ON accounts.id = account_tokens.account_id
+            own_columns!(),
+            ", provider, base_url, subject, email FROM account_tokens JOIN accounts ON accounts.id = account_tokens.account_id
              WHERE account_tokens.account_id = $1"
         ),
         account.as_str(),

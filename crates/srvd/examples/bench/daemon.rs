@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use identity_store::DatabaseUrl;
 use rpc_engine::{Client, ClientOptions};
 use srvd::endpoint::Endpoint;
 use tokio::net::UnixStream;
@@ -58,6 +59,9 @@ pub(crate) const TERMINALS: [(&str, &str); 2] = [("pipe", "\"pipe\""), ("pty", "
 pub(crate) struct Home {
     pub(crate) root: PathBuf,
     program: PathBuf,
+    database: DatabaseUrl,
+    /// The database's URL as the daemon is given it, when it is not the usual file.
+    server: Option<String>,
 }
 
 impl Home {
@@ -82,7 +86,18 @@ impl Home {
         }
         std::fs::write(root.join("script"), script)?;
         std::fs::write(root.join("config/providers.d/fake.toml"), entry)?;
-        Ok(Self { root: root.to_owned(), program: program.to_owned() })
+        let database = DatabaseUrl::sqlite(root.join("data/srvd.db"));
+        Ok(Self { root: root.to_owned(), program: program.to_owned(), database, server: None })
+    }
+
+    /// The same with a database of a server in place of a file.
+    pub(crate) fn with_server(self, url: &str) -> Result<Self> {
+        Ok(Self { database: url.parse()?, server: Some(url.to_owned()), ..self })
+    }
+
+    /// Where the database is.
+    pub(crate) fn database(&self) -> &DatabaseUrl {
+        &self.database
     }
 
     /// Starts the daemon and measures how long that takes.
@@ -126,6 +141,7 @@ impl Home {
             .env("SRVD_LISTEN", "127.0.0.1:0")
             .env("SRVD_LOG_FORMAT", "json")
             .env("PATH", path)
+            .envs(self.server.as_ref().map(|url| ("SRVD_DATABASE_URL", url)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -162,6 +178,11 @@ impl Daemon {
         let stream = UnixStream::connect(crate::socket(&self.root)).await?;
         let options = ClientOptions::new("srvd.sock", "/rpc", srvd::cli::EVENT_NAMES);
         Ok(Client::connect(stream, options).await?)
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The daemon alone, as it is now.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use identity_store::{
-    BundleId, Change, DatabaseUrl, Evidence, Key, KeyPlace, Keyring, LoginCredential, SaveApiKey, SaveLogin,
-    Status, Store, StoreOptions, Target,
+    BundleId, Change, Evidence, Key, KeyPlace, Keyring, LoginCredential, SaveApiKey, SaveLogin, Status,
+    Store, StoreOptions, Target,
 };
 
 use crate::daemon::{Home, KEY};
@@ -75,8 +75,9 @@ pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
     Ok(bundles)
 }
 
-async fn store(home: &Home) -> Result<Store> {
-    let url = DatabaseUrl::sqlite(home.root.join("data/srvd.db"));
+/// The store of a home whose daemon does not run.
+pub(crate) async fn store(home: &Home) -> Result<Store> {
+    let url = home.database().clone();
     let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), srvd::app::now());
     Ok(Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes())?)).await?)
 }

@@ -4,13 +4,19 @@
 //! `scripts/bench.sh` builds and runs it. It measures a real daemon as a client sees it and asserts no time: the figures
 //! are printed beside their targets, and a machine that is busy shows in them.
 
+mod bring;
+mod cost;
 mod courses;
 mod crowd;
 mod daemon;
 mod fill;
+mod issuer;
 mod launches;
 mod load;
 mod logins;
+mod profiles;
+mod refresh;
+mod sealing;
 mod table;
 mod watching;
 
@@ -47,6 +53,9 @@ struct Args {
     /// An existing directory for everything that is written; the caller removes it
     #[arg(long, value_name = "DIR")]
     work: PathBuf,
+    /// An empty database on a server, on which profiles are measured, too
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
     /// Fewer accounts, starts and logins
     #[arg(long)]
     quick: bool,
@@ -74,6 +83,12 @@ enum Part {
     Launches,
     /// How fast a change of a CLI's file reaches a client
     Watching,
+    /// How fast a credential is found among very many profiles
+    Profiles,
+    /// What refreshing many tokens costs
+    Refresh,
+    /// What sealing and opening a secret costs
+    Sealing,
 }
 
 /// How much is done.
@@ -86,16 +101,36 @@ struct Amount {
     /// Logins that are watched, and changes of their files.
     watched: usize,
     changes: usize,
+    profiles: usize,
+    /// Tokens that are due.
+    tokens: usize,
 }
+
+const WHOLE: Amount = Amount {
+    accounts: 10_000,
+    boots: 20,
+    logins: 200,
+    runs: 100,
+    watched: 2000,
+    changes: 600,
+    profiles: 100_000,
+    tokens: 10_000,
+};
+const QUICK: Amount = Amount {
+    accounts: 1000,
+    boots: 5,
+    logins: 40,
+    runs: 20,
+    watched: 100,
+    changes: 100,
+    profiles: 5000,
+    tokens: 400,
+};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let amount = if args.quick {
-        Amount { accounts: 1000, boots: 5, logins: 40, runs: 20, watched: 100, changes: 100 }
-    } else {
-        Amount { accounts: 10_000, boots: 20, logins: 200, runs: 100, watched: 2000, changes: 600 }
-    };
+    let amount = if args.quick { QUICK } else { WHOLE };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // A daemon that is dropped is ended, so leaving early leaves nothing behind.
     tokio::select! {
@@ -136,7 +171,30 @@ async fn measure(args: &Args, amount: &Amount) -> Result<Table> {
         let home = Home::new(&args.work.join("watched"), &args.srvd, &args.fake_cli)?;
         watching::watching(&mut table, &home, amount.watched, amount.changes).await?;
     }
+    if wanted(Part::Profiles) {
+        profiles(&mut table, args, amount).await?;
+    }
+    if wanted(Part::Refresh) {
+        for load in refresh::loads(amount.tokens) {
+            let home = Home::new(&args.work.join(load.place()), &args.srvd, &args.fake_cli)?;
+            refresh::refresh(&mut table, &home, &load).await?;
+        }
+    }
+    if wanted(Part::Sealing) {
+        sealing::sealing(&mut table, amount.profiles)?;
+    }
     Ok(table)
+}
+
+/// The same on both databases.
+async fn profiles(table: &mut Table, args: &Args, amount: &Amount) -> Result<()> {
+    let (sizes, runs) = ([amount.profiles / 100, amount.profiles], amount.runs * 50);
+    let home = |place: &str| Home::new(&args.work.join(place), &args.srvd, &args.fake_cli);
+    profiles::profiles(table, &home("profiles")?, sizes, runs).await?;
+    if let Some(url) = &args.postgres {
+        profiles::profiles(table, &home("profiles-postgres")?.with_server(url)?, sizes, runs).await?;
+    }
+    Ok(())
 }
 
 /// What the daemon costs when nobody logs in.

@@ -99,11 +99,10 @@ impl Plan {
             ));
         }
         let named = query.provider.as_deref().filter(|id| !id.is_empty());
-        let mut layers = Layers::gather(app, &query.subject, None).await?;
-        let meant = match named {
-            Some(id) => Some(app.provider(id)?.clone()),
-            None => query.model.as_deref().and_then(|model| of_model(app, &layers, model)),
-        };
+        let named = named.map(|id| app.provider(id)).transpose()?;
+        let mut layers = Layers::gather(app, &query.subject, named.map(Arc::as_ref)).await?;
+        let by_model = || query.model.as_deref().and_then(|model| of_model(app, &layers, model));
+        let meant = named.cloned().or_else(by_model);
         let one = meant.is_some();
         let providers = match meant {
             Some(provider) => vec![provider],
