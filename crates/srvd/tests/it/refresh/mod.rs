@@ -15,7 +15,7 @@ const HOUR: i64 = 3600;
 const DECLARED: &str = "planted-declared-key";
 
 /// A provider whose tokens are refreshed at this address.
-fn entry(id: &str, url: &str, body: &str) -> String {
+pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
     format!(
         "[providers.{id}]\ndisplay-name = \"{id}\"\nclass = \"api_key\"\n\
          [providers.{id}.key]\nvars = [\"{}_TOKEN\"]\nbase-url = \"https://{id}.example.test\"\n\
@@ -39,7 +39,7 @@ async fn bring(daemon: &Daemon, provider: &str, (user, agent): (&str, &str), ref
     daemon.call("profile.upsert", params).await
 }
 
-fn question(provider: &str, (user, agent): (&str, &str)) -> Value {
+pub(crate) fn question(provider: &str, (user, agent): (&str, &str)) -> Value {
     json!({"userId": user, "agentId": agent, "providerId": provider})
 }
 
