@@ -117,6 +117,11 @@ impl Forge {
         identify(&self.http, &self.identity, self.settings.allow_http, access).await
     }
 
+    /// Whether tokens can be given back to it.
+    pub fn takes_back(&self) -> bool {
+        self.revocation.is_some()
+    }
+
     /// Gives tokens back. A forge that takes none back is not asked.
     ///
     /// # Errors

@@ -50,6 +50,10 @@ impl Spent {
             refresh: self.refresh.and_then(|token| other(token, &kept.refresh)),
         }
     }
+
+    fn is_empty(&self) -> bool {
+        self.access.is_none() && self.refresh.is_none()
+    }
 }
 
 impl From<&TokenSet> for Spent {
@@ -82,8 +86,11 @@ impl Default for Returns {
 }
 
 impl Returns {
-    /// Gives tokens back to the forge that issued them, in the background.
+    /// Gives tokens back to the forge that issued them, in the background, where it takes any.
     pub fn give_back(&self, forge: &Arc<Forge>, spent: Spent) {
+        if !forge.takes_back() || spent.is_empty() {
+            return;
+        }
         let name = &forge.settings.name;
         let Ok(place) = self.0.places.clone().try_acquire_owned() else {
             return tracing::warn!(
