@@ -11,6 +11,9 @@ const BLANK: &str = "blank";
 /// The id of the bundle that the default-bundle migration makes.
 const DEFAULT: &str = "default";
 
+/// What stands for every agent.
+const ANY: &str = "*";
+
 /// What stands before the UUID of a login session.
 const SESSION_PREFIX: &str = "auth-";
 
@@ -119,8 +122,20 @@ text_id! {
 }
 
 text_id! {
-    /// The id of an agent, in the words of whoever names agents; see [`UserId`].
+    /// The id of an agent, in the words of whoever names agents; see [`UserId`]. `*` is none: it stands for every agent.
     AgentId, "agent id", foreign
+}
+
+impl AgentId {
+    /// What stands for every agent where a credential is for all of a user's: `*`.
+    pub fn any() -> Self {
+        Self(ANY.to_owned())
+    }
+
+    /// Whether it stands for every agent.
+    pub fn is_any(&self) -> bool {
+        self.0 == ANY
+    }
 }
 
 impl BundleId {

@@ -45,7 +45,7 @@ use crate::identity_dir::Identities;
 use crate::leftovers::Broom;
 use crate::login::{self, Logins};
 use crate::oauth::flows::FlowsConfig;
-use crate::oauth::{Flows, Forges};
+use crate::oauth::{Flows, Forges, Returns};
 use crate::operator::Operators;
 use crate::operator::session::Sessions;
 use crate::redact::Redactor;
@@ -142,7 +142,7 @@ pub async fn run(
         },
         Arc::new(logins.clone()),
     );
-    let (flows, operators) = flows(&config, environment, &redactor, (&store, &stop))?;
+    let (flows, operators) = flows(&config, environment, &redactor, (&store, &broker, &stop))?;
     let refresher = refresher(&store, &flows, (&registry, &redactor), (broker.epoch(), wake, &stop));
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
@@ -236,15 +236,17 @@ fn flows(
     config: &Config,
     environment: &Environment,
     redactor: &Redactor,
-    (store, stop): (&Store, &CancellationToken),
+    (store, broker, stop): (&Store, &Broker, &CancellationToken),
 ) -> Result<(Flows, Operators), BootError> {
     let forges =
         Forges::load(&config.forges, environment, &config.config_dir, now).map_err(|(key, reason)| {
             BootError::Config(crate::config::ConfigError::Invalid { name: format!("forges.{key}"), reason })
         })?;
-    let operators = Operators::new(store, forges.clone(), now, stop.clone());
-    let keep = operators.keeper();
-    let flows = Flows::new(FlowsConfig { forges, keep, redactor: redactor.clone(), clock: now });
+    let returns = Returns::default();
+    let operators = Operators::new(store, (forges.clone(), returns.clone()), now, stop.clone());
+    let (keep, moved) = (operators.keeper(), changes::moved(broker));
+    let flows =
+        Flows::new(FlowsConfig { forges, keep, moved, returns, redactor: redactor.clone(), clock: now });
     // Whose earlier sign-in a forge could not say may be known by now.
     let completing = operators.clone();
     flows.aside(async move { completing.complete_pending().await });

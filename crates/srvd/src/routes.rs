@@ -5,7 +5,7 @@ use rpc_engine::{ApiInfo, Router};
 use crate::app::App;
 use crate::handlers::{
     account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, operator, profile,
-    provider, resolve, revoke,
+    provider, refused, resolve, revoke,
 };
 
 /// Every method of the wire, bound to its handler.
@@ -31,6 +31,7 @@ pub fn router() -> Router<App> {
         .on(account::delete)
         .on(account::refresh_status)
         .on(revoke::revoke)
+        .on(refused::refused)
         .on(provider::list)
         .on(instance::create)
         .on(instance::list)

@@ -61,7 +61,9 @@ impl Store {
         let status = (Status::Valid, None, Evidence::Live);
         let moved = write_status(work, account, status, &stored.tokens).await?;
         work.audit("tokens.refresh", account.as_str());
-        links::announce(work, account, moved || troubled).await?;
+        // The operator's list shows when each token ends; only the operator's tokens name their forge's address.
+        let listed = stored.authority.base_url.is_some();
+        links::announce(work, account, moved || troubled || listed).await?;
         Ok(Ok(Completed::Committed(Box::new(stored))))
     }
 

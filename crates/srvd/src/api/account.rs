@@ -223,3 +223,46 @@ pub enum Outcome {
     /// The logout ended well, and what it left cannot be read.
     Unknown,
 }
+
+/// Says that a provider's service refused an account's token although it has not run out.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// The account, as a launch or `profile.best` named it.
+    pub account_id: String,
+    /// Which set of its tokens was refused, as it was given with the account.
+    pub generation: u64,
+    /// The HTTP status of the service's answer.
+    pub status: u16,
+    /// Whether the token was fetched after an earlier report of the same call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<bool>,
+}
+method!(
+    Refused,
+    "account.refused",
+    AfterRefusal,
+    "Says that a provider's service refused an account's token: 401 has it refreshed once, whatever its time; 403 never does."
+);
+
+/// What to do after a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AfterRefusal {
+    /// What to do.
+    pub next: NextStep,
+}
+
+/// What to do after a service has refused a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NextStep {
+    /// There is a newer token: resolve again, and repeat the call once, with `retried` if it is refused again.
+    Retry,
+    /// Only a person can log in again.
+    SignIn,
+    /// The token is good and does not reach so far: no refresh helps.
+    MissingScope,
+    /// The answer says nothing about the token.
+    Nothing,
+}

@@ -76,6 +76,9 @@ pub struct Used {
     pub source: String,
     /// What is known of its credential now.
     pub status: Status,
+    /// Which set of the account's tokens it is, for `account.refused`; absent for what is no token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     /// Why a key was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

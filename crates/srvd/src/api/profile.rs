@@ -57,7 +57,7 @@ pub struct Profile {
 pub struct Upsert {
     /// The user.
     pub user_id: String,
-    /// The agent.
+    /// The agent, or `*` for every agent of the user's; one agent's own come before.
     pub agent_id: String,
     /// The provider, by id or alias.
     pub provider_id: String,
@@ -206,6 +206,12 @@ pub struct Resolution {
     pub provider_id: String,
     /// `user`, `ephemeral` or `declared`.
     pub source: String,
+    /// The declared agent's owner, where it is the owner's credential and not the asking user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<String>,
+    /// Which set of the account's tokens it is, for `account.refused`; absent for what is no token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     /// The model that it is for; `*` for every one.
     pub model: String,
     /// What is known of it now.

@@ -8,6 +8,7 @@ use rpc_engine::{Broker, BrokerConfig};
 use crate::api::events;
 use crate::app::now;
 use crate::health;
+use crate::oauth::flows::Moved;
 use crate::refresh::Wake;
 
 /// How many events are kept for clients that come back.
@@ -47,5 +48,14 @@ pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> A
             };
             broker.publish(&topic, now(), data);
         }
+    })
+}
+
+/// What a step of a sign-in at a forge is called on the wire.
+pub(super) fn moved(broker: &Broker) -> Moved {
+    let broker = broker.clone();
+    Arc::new(move |session| {
+        let data = serde_json::json!({"sessionId": session});
+        broker.publish(&events::session_changed(session), now(), Some(data));
     })
 }

@@ -154,6 +154,7 @@ pub(super) mod tests {
                 account_id: "a".to_owned(),
                 source: "bundle".to_owned(),
                 status: Status::Valid,
+                generation: None,
                 reason: reason.map(str::to_owned),
                 degraded_from: None,
             }],

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use identity_store::UserId;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use keeper::{Declared, InForce, Keeper, Surroundings};
@@ -33,6 +34,17 @@ pub struct Agent {
     pub source: PathBuf,
     /// Its credentials, by canonical provider id.
     pub credentials: BTreeMap<String, Credential>,
+    /// The user whose agent it is.
+    pub owner: Option<UserId>,
+    /// Whether whoever runs it may use what its owner has brought for it.
+    pub run_as_owner: bool,
+}
+
+impl Agent {
+    /// The user whose credentials everybody who runs it may use, after their own. Nobody's, unless the file says so.
+    pub fn lender(&self) -> Option<&UserId> {
+        self.owner.as_ref().filter(|_| self.run_as_owner)
+    }
 }
 
 /// Where a declared credential's key is.
@@ -46,16 +58,46 @@ pub enum Credential {
         var: String,
         /// Its value, when it is set.
         value: Option<SecretString>,
+        /// What says when it ends, where the file asks for that.
+        ends: Option<EndVariable>,
     },
     /// What a program prints: an absolute path and its arguments.
     Command(Vec<String>),
+}
+
+/// A variable of the daemon's own environment that says when a key ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndVariable {
+    /// Its name.
+    pub var: String,
+    /// Unix milliseconds; `None` when it is not set or no time.
+    pub at: Option<i64>,
+}
+
+impl Credential {
+    /// When it ends, in unix milliseconds; `None` when nothing is said about an end.
+    ///
+    /// # Errors
+    /// The file says where its end stands, and there is none: nobody guesses one.
+    pub fn ends(&self) -> Result<Option<i64>, String> {
+        match self {
+            Self::Env { ends: Some(EndVariable { at: None, var }), .. } => {
+                Err(format!("the variable {var}, which says when it ends, is not set or holds no time"))
+            }
+            Self::Env { ends: Some(EndVariable { at, .. }), .. } => Ok(*at),
+            Self::Key(_) | Self::Env { .. } | Self::Command(_) => Ok(None),
+        }
+    }
 }
 
 impl PartialEq for Credential {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Key(left), Self::Key(right)) => left.expose_secret() == right.expose_secret(),
-            (Self::Env { var: left, .. }, Self::Env { var: right, .. }) => left == right,
+            (
+                Self::Env { var: left, ends: left_ends, .. },
+                Self::Env { var: right, ends: right_ends, .. },
+            ) => left == right && left_ends == right_ends,
             (Self::Command(left), Self::Command(right)) => left == right,
             _ => false,
         }

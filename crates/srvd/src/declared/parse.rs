@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use auth_spawner::{KeyService, Registry};
-use identity_store::AgentId;
+use identity_store::{AgentId, Expiry, UserId};
 use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{Agent, Credential, Fault};
+use super::{Agent, Credential, EndVariable, Fault};
 use crate::api_key;
 use crate::environment::Environment;
 use crate::policy::is_variable_name;
@@ -68,10 +68,14 @@ impl Reader<'_> {
             return parsed.faults.push(self.fault(value.span().start, "an agent is a table, [[agents]]"));
         };
         let mut id = None;
+        let (mut owner, mut run_as_owner) = (None, None);
         let mut credentials = BTreeMap::new();
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "id" => match value.get_ref().as_str().map(str::parse::<AgentId>) {
+                    Some(Ok(agent)) if agent.is_any() => {
+                        parsed.faults.push(self.fault(at(key), "* stands for every agent; name one"));
+                    }
                     Some(Ok(agent)) => id = Some((agent.to_string(), self.line(value.span().start))),
                     Some(Err(error)) => parsed.faults.push(self.fault(at(key), error.to_string())),
                     None => parsed.faults.push(self.fault(at(key), "the agent's id is not a text")),
@@ -80,12 +84,28 @@ impl Reader<'_> {
                     Some(providers) => credentials = self.credentials(providers, parsed),
                     None => parsed.faults.push(self.fault(at(key), "providers are a table")),
                 },
-                _ => parsed.faults.push(self.unknown(key, "id and providers")),
+                "owner" => match value.get_ref().as_str().map(str::parse::<UserId>) {
+                    Some(Ok(user)) => owner = Some(user),
+                    Some(Err(error)) => parsed.faults.push(self.fault(at(key), error.to_string())),
+                    None => parsed.faults.push(self.fault(at(key), "the owner is not a text")),
+                },
+                "run_as_owner" => match value.get_ref().as_bool() {
+                    Some(chosen) => run_as_owner = Some((chosen, at(key))),
+                    None => parsed.faults.push(self.fault(at(key), "run_as_owner is true or false")),
+                },
+                _ => parsed.faults.push(self.unknown(key, "id, owner, run_as_owner and providers")),
             }
         }
+        if let Some((true, position)) = run_as_owner
+            && !table.keys().any(|key| key.get_ref() == "owner")
+        {
+            parsed.faults.push(self.fault(position, "run_as_owner needs an owner"));
+        }
+        let run_as_owner = run_as_owner.is_some_and(|(chosen, _)| chosen);
         match id {
             Some((id, line)) => {
-                parsed.agents.push((id, line, Agent { source: self.path.to_owned(), credentials }));
+                let agent = Agent { source: self.path.to_owned(), credentials, owner, run_as_owner };
+                parsed.agents.push((id, line, agent));
             }
             None if !table.keys().any(|key| key.get_ref() == "id") => {
                 parsed.faults.push(self.fault(value.span().start, "the agent has no id"));
@@ -129,15 +149,20 @@ impl Reader<'_> {
         parsed: &mut Parsed,
     ) -> Result<Credential, Fault> {
         const FORMS: &str = "key, env and command";
-        let mut forms = value
+        const ENDS: &str = "expires_env";
+        let table = value
             .get_ref()
             .as_table()
-            .ok_or_else(|| self.fault(at(name), format!("a credential is a table with one of {FORMS}")))?
-            .iter();
+            .ok_or_else(|| self.fault(at(name), format!("a credential is a table with one of {FORMS}")))?;
+        let ends = table.iter().find(|(key, _)| key.get_ref() == ENDS);
+        let mut forms = table.iter().filter(|(key, _)| key.get_ref() != ENDS);
         let (Some((key, value)), None) = (forms.next(), forms.next()) else {
             return Err(self.fault(at(name), format!("a credential has exactly one of {FORMS}")));
         };
         let fault = |reason: &str| self.fault(at(key), reason);
+        if let Some((ends, _)) = ends.filter(|_| key.get_ref() != "env") {
+            return Err(self.fault(at(ends), "expires_env belongs beside env"));
+        }
         match key.get_ref().as_ref() {
             "key" => {
                 let line = self.line(at(key));
@@ -147,17 +172,31 @@ impl Reader<'_> {
                 key.map(Credential::Key).map_err(|reason| fault(&format!("the key {reason}")))
             }
             "env" => {
-                let var = value.get_ref().as_str().filter(|var| is_variable_name(var));
-                let var = var.ok_or_else(|| fault("env is not the name of a variable"))?;
-                if OURS.iter().any(|prefix| var.starts_with(prefix)) {
-                    return Err(fault("this variable is the daemon's own"));
-                }
+                let var = self.variable((key, value))?;
+                let end = |(key, value)| {
+                    let var = self.variable((key, value))?;
+                    // The end of a key is known or it is not: the time of reading is no part of it.
+                    let at = Expiry::read(self.environment.text(var), 0).known();
+                    Ok(EndVariable { var: var.to_owned(), at })
+                };
+                let ends = ends.map(end).transpose()?;
                 let value = self.environment.text(var).map(SecretString::from);
-                Ok(Credential::Env { var: var.to_owned(), value })
+                Ok(Credential::Env { var: var.to_owned(), value, ends })
             }
             "command" => command(value).map(Credential::Command).map_err(fault),
             _ => Err(self.unknown(key, FORMS)),
         }
+    }
+
+    /// The name of a variable of the daemon's environment.
+    fn variable<'v>(self, (key, value): (&Key<'_>, &'v Value<'_>)) -> Result<&'v str, Fault> {
+        let fault = |reason: &str| self.fault(at(key), reason);
+        let var = value.get_ref().as_str().filter(|var| is_variable_name(var));
+        let var = var.ok_or_else(|| fault(&format!("{} is not the name of a variable", key.get_ref())))?;
+        if OURS.iter().any(|prefix| var.starts_with(prefix)) {
+            return Err(fault("this variable is the daemon's own"));
+        }
+        Ok(var)
     }
 
     /// A key where none of this name belongs; the name may be a key in the wrong place, so it is not quoted.

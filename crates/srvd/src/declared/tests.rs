@@ -108,7 +108,15 @@ fn every_fault_names_its_file_and_line_and_no_value() {
     own("[[agents]]\nid = ''", "agents.toml:2: invalid agent id: it is empty");
     own("[[agents]]\nid = 7", "agents.toml:2: the agent's id is not a text");
     own("[[agents]]\nid = \"a\\u0007\"", "agents.toml:2: invalid agent id: it has a control character");
-    own("[[agents]]\nid='a'\nkey = 'PLANT'", "agents.toml:3: unknown key; known here: id and providers");
+    let known = "agents.toml:3: unknown key; known here: id, owner, run_as_owner and providers";
+    own("[[agents]]\nid='a'\nkey = 'PLANT'", known);
+    own("[[agents]]\nid='*'", "agents.toml:2: * stands for every agent; name one");
+    own("[[agents]]\nid='a'\nrun_as_owner=true", "agents.toml:3: run_as_owner needs an owner");
+    own(
+        "[[agents]]\nid='a'\nowner='u'\nrun_as_owner='PLANT'",
+        "agents.toml:4: run_as_owner is true or false",
+    );
+    own("[[agents]]\nid='a'\nowner=1", "agents.toml:3: the owner is not a text");
     own("[[agents]]\nid='a'\nproviders = 'PLANT'", "agents.toml:3: providers are a table");
     let unknown = one("a", "nobody");
     own(&unknown, "agents.toml:3: the registry has no provider \"nobody\"");
@@ -125,6 +133,10 @@ fn every_fault_names_its_file_and_line_and_no_value() {
         &one("a", "anthropic").repeat(2),
         "agents.toml:6: the agent \"a\" is declared already, in agents.toml:2",
     );
+    credential("env = 'TEAM_TOKEN'\nexpires_env = 'no name'", "5: expires_env is not the name of a variable");
+    credential("env = 'TEAM_TOKEN'\nexpires_env = 'SRVD_END'", "5: this variable is the daemon's own");
+    credential("key = 'PLANT'\nexpires_env = 'TEAM_END'", "5: expires_env belongs beside env");
+    credential("expires_env = 'TEAM_END'", "3: a credential has exactly one of key, env and command");
     credential("", "3: a credential has exactly one of key, env and command");
     credential("key = 'PLANT'\nenv = 'PLANT'", "3: a credential has exactly one of key, env and command");
     credential("keys = 'PLANT'", "4: unknown key; known here: key, env and command");

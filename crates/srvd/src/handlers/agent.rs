@@ -4,17 +4,16 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use auth_spawner::{Provider, SecretCommand};
+use auth_spawner::Provider;
 use identity_store::{AgentId, UserId};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::{agent_refresh, convert, profile};
+use super::{agent_key, agent_refresh, convert, profile};
 use crate::api::Status;
 use crate::api::profile::Degraded;
-use crate::api_key;
 use crate::app::App;
-use crate::declared::{Credential, credential_id};
+use crate::declared::{Agent, Credential, credential_id};
 use crate::error::{ApiError, Kind};
 use crate::refresh::Grant;
 use crate::resolution::{
@@ -23,8 +22,6 @@ use crate::resolution::{
 
 /// How long the refreshes of one answer may take together.
 const REFRESHING: Duration = Duration::from_secs(10);
-/// How long a command may take that prints a secret: some ask a person first.
-const PRINTING: Duration = Duration::from_secs(30);
 
 /// Whose credentials are looked at.
 pub(super) struct Subject {
@@ -41,11 +38,23 @@ impl Subject {
     /// `invalid_input` for an id that no agent or user can have.
     pub(super) fn of(user: Option<&str>, agent: &str) -> Result<Self, ApiError> {
         let user = user.filter(|user| !user.is_empty()).map(user_id).transpose()?;
-        Ok(Self { user, agent: agent_id(agent)? })
+        Ok(Self { user, agent: one_agent(agent)? })
     }
 }
 
-/// The agent in a request.
+/// The one agent in a request; not `*`.
+///
+/// # Errors
+/// `invalid_input`.
+pub(super) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
+    let agent = agent_id(id)?;
+    if agent.is_any() {
+        return Err(ApiError::invalid_input("agentId", "* stands for every agent; name one"));
+    }
+    Ok(agent)
+}
+
+/// The agent in a request, or `*` for all.
 ///
 /// # Errors
 /// `invalid_input`.
@@ -84,6 +93,10 @@ pub(super) struct Held {
     pub(super) account: Option<String>,
     /// What is known of it, apart from its time.
     pub(super) status: Status,
+    /// Which set of the account's tokens it is; a key has none.
+    pub(super) generation: Option<u64>,
+    /// The agent's owner, whose it is; `None` for the subject's own.
+    pub(super) owner: Option<String>,
     /// What is refreshed when it is over.
     grant: Option<Grant>,
     material: Material,
@@ -107,15 +120,21 @@ impl Layers {
         provider: Option<&Provider>,
     ) -> Result<Self, ApiError> {
         let mut layers = Self { candidates: Vec::new(), held: Vec::new(), left: REFRESHING };
-        if let Some(user) = &subject.user {
-            let wanted = provider.map(super::provider::stored_id).transpose()?;
-            let own = app.store.candidates(user, &subject.agent, wanted.as_ref()).await?;
-            for (position, one) in (0_i64..).zip(own) {
-                layers.own(app, one, position);
+        let wanted = provider.map(super::provider::stored_id).transpose()?;
+        let current = app.declared.now();
+        let agent = current.agents.agent(subject.agent.as_str());
+        let owner = agent.and_then(Agent::lender).filter(|owner| subject.user.as_ref() != Some(owner));
+        // What is for this agent alone comes first, and what is the user's own before what the owner lends.
+        let (own, lent) = (subject.user.as_ref().map(|user| (user, false)), owner.map(|owner| (owner, true)));
+        for (user, lent) in own.into_iter().chain(lent) {
+            for agent in [&subject.agent, &AgentId::any()] {
+                for one in app.store.candidates(user, agent, wanted.as_ref()).await? {
+                    layers.own(app, one, lent.then_some(user));
+                }
             }
         }
         layers.lent(app, subject);
-        layers.declared(app, subject.agent.as_str());
+        layers.declared(app, &subject.agent, agent);
         if let Some(wanted) = provider {
             layers.keep_only(&wanted.id);
         }
@@ -127,8 +146,8 @@ impl Layers {
         (self.candidates, self.held) = all.filter(|(one, _)| one.provider == provider).unzip();
     }
 
-    /// A profile, at its place among the user's.
-    fn own(&mut self, app: &App, one: identity_store::Candidate, position: i64) {
+    /// A profile, after those that are there already.
+    fn own(&mut self, app: &App, one: identity_store::Candidate, owner: Option<&UserId>) {
         let (secret, expires_at, renewal) = profile::standing(&one);
         let grant = grant(app, &one);
         let renewal = match renewal {
@@ -139,19 +158,24 @@ impl Layers {
             Some(text) => Material::Secret(SecretString::from(text)),
             None => Material::None,
         };
+        let generation = match &one.credential {
+            identity_store::Credential::Tokens(tokens) => Some(tokens.generation),
+            _ => None,
+        };
         self.candidates.push(Candidate {
             id: one.profile.id.to_string(),
             source: Source::User,
             provider: one.profile.provider.to_string(),
             model: one.profile.model.map_or(Model::Any, Model::Only),
-            position,
+            position: i64::try_from(self.candidates.len()).unwrap_or(i64::MAX),
             secret,
             expires_at,
             renewal,
         });
         let account = Some(one.profile.account.to_string());
         let status = convert::status(one.profile.status);
-        self.held.push(Held { account, status, grant, material });
+        let owner = owner.map(ToString::to_string);
+        self.held.push(Held { account, status, generation, owner, grant, material });
     }
 
     fn lent(&mut self, app: &App, subject: &Subject) {
@@ -164,23 +188,34 @@ impl Layers {
         }
     }
 
-    fn declared(&mut self, app: &App, agent: &str) {
-        let current = app.declared.now();
-        let credentials = current.agents.agent(agent).into_iter().flat_map(|agent| &agent.credentials);
-        for (provider, credential) in credentials {
+    fn declared(&mut self, app: &App, id: &AgentId, agent: Option<&Agent>) {
+        for (provider, credential) in agent.into_iter().flat_map(|agent| &agent.credentials) {
             let (secret, material) = match credential {
                 Credential::Key(secret) => (Secret::Found, Material::Secret(secret.clone())),
-                Credential::Env { var, value } => of_variable(app, provider, var, value.as_ref()),
+                Credential::Env { var, value, .. } => {
+                    match agent_key::of_variable(app, provider, var, value.as_ref()) {
+                        Ok(secret) => (Secret::Found, Material::Secret(secret)),
+                        Err(reason) => (Secret::Unavailable(reason), Material::None),
+                    }
+                }
                 Credential::Command(argv) => (Secret::Found, Material::Command(argv.clone())),
             };
-            let id = credential_id(agent, provider);
-            self.push(key(id, Source::Declared, provider.clone(), secret), material);
+            let id = credential_id(id.as_str(), provider);
+            let declared = key(id, Source::Declared, provider.clone(), secret);
+            let (candidate, material) = match credential.ends() {
+                Ok(expires_at) => (Candidate { expires_at, ..declared }, material),
+                Err(reason) => {
+                    (Candidate { secret: Secret::Unavailable(reason), ..declared }, Material::None)
+                }
+            };
+            self.push(candidate, material);
         }
     }
 
     fn push(&mut self, candidate: Candidate, material: Material) {
         self.candidates.push(candidate);
-        self.held.push(Held { account: None, status: Status::Unknown, grant: None, material });
+        let (status, generation) = (Status::Unknown, None);
+        self.held.push(Held { account: None, status, generation, owner: None, grant: None, material });
     }
 
     /// Chooses. A command is run when the choice has fallen on it; one that fails is as if its secret were missing.
@@ -192,7 +227,7 @@ impl Layers {
             };
             let Outcome::Use { chosen, .. } = decision.outcome else { return decision };
             let Material::Command(argv) = &self.held[chosen].material else { return decision };
-            match printed(app, &self.candidates[chosen].provider, argv).await {
+            match agent_key::printed(app, &self.candidates[chosen].provider, argv).await {
                 Ok(secret) => self.held[chosen].material = Material::Secret(secret),
                 Err(reason) => self.candidates[chosen].secret = Secret::Unavailable(reason),
             }
@@ -206,15 +241,16 @@ impl Layers {
         let (held, secrets) = (&self.held, &renewed);
         let decision = settle(&mut self.candidates, asked, budget, |at, before| async move {
             let Some(grant) = held.get(at).and_then(|held| held.grant.as_ref()) else { return before };
-            let (after, secret) = agent_refresh::renew(app, grant, (asked.min_ttl, budget), before).await;
-            secrets.lock().unwrap_or_else(PoisonError::into_inner).push((at, secret));
+            let (after, fresh) = agent_refresh::renew(app, grant, (asked.min_ttl, budget), before).await;
+            secrets.lock().unwrap_or_else(PoisonError::into_inner).push((at, fresh));
             after
         })
         .await;
         self.left = budget.saturating_sub(begun.elapsed());
-        for (at, secret) in renewed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            let Some(secret) = secret else { continue };
+        for (at, fresh) in renewed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let Some((secret, generation)) = fresh else { continue };
             self.held[at].material = Material::Secret(secret);
+            self.held[at].generation = Some(generation);
             if decision.trace[at] == Verdict::Chosen {
                 self.held[at].status = Status::Valid;
             }
@@ -337,35 +373,5 @@ fn key(id: String, source: Source, provider: String, secret: Secret) -> Candidat
         secret,
         expires_at: None,
         renewal: Renewal::None,
-    }
-}
-
-fn of_variable(app: &App, provider: &str, var: &str, value: Option<&SecretString>) -> (Secret, Material) {
-    let usable = match value {
-        Some(value) => {
-            usable(app, provider, value).map_err(|reason| format!("the key in the variable {var} {reason}"))
-        }
-        None => Err(format!("the variable {var} of the daemon's environment is not set")),
-    };
-    match usable {
-        Ok(secret) => (Secret::Found, Material::Secret(secret)),
-        Err(reason) => (Secret::Unavailable(reason), Material::None),
-    }
-}
-
-/// What a program prints.
-async fn printed(app: &App, provider: &str, argv: &[String]) -> Result<SecretString, String> {
-    let environment = crate::boot::child_env(&app.config);
-    let (timeout, bytes) = (PRINTING, api_key::LONGEST);
-    let secret = SecretCommand { argv, environment: &environment, timeout, bytes }.ask().await;
-    let secret = secret.map_err(|error| error.to_string())?;
-    app.redactor.hide(&secret);
-    usable(app, provider, &secret).map_err(|reason| format!("the key that the command printed {reason}"))
-}
-
-fn usable(app: &App, provider: &str, secret: &SecretString) -> Result<SecretString, String> {
-    match app.registry.provider(provider).and_then(|provider| provider.key.as_ref()) {
-        Some(service) => api_key::usable(secret, service),
-        None => Err("belongs to a provider that takes none".to_owned()),
     }
 }

@@ -189,6 +189,7 @@ impl Part {
             account_id: layers.account(at),
             source: layers.candidates[at].source.as_str().to_owned(),
             status: layers.status(at, &self.decision),
+            generation: layers.held[at].generation,
             reason: self.outcome.as_ref().err().map(|error| error.message().to_owned()),
             degraded_from: layers.degraded(&self.decision),
         })

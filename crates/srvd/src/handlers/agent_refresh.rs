@@ -12,13 +12,13 @@ use crate::refresh::{Grant, Outcome};
 use crate::resolution::{Candidate, Renewal, Secret};
 
 /// Has a candidate's tokens refreshed, and gives it as it is then, with its secret read anew: another daemon may have
-/// been faster, and a login may have come in between.
+/// been faster, and a login may have come in between. Beside the secret stands its generation.
 pub(super) async fn renew(
     app: &App,
     grant: &Grant,
     (min_ttl, budget): (i64, Duration),
     before: Candidate,
-) -> (Candidate, Option<SecretString>) {
+) -> (Candidate, Option<(SecretString, u64)>) {
     let outcome = app.refresher.refresh(grant, RefreshWhy::Use { min_ttl }, budget).await;
     let tokens = match app.store.tokens(&grant.account, now()).await {
         Ok(tokens) => tokens,
@@ -31,7 +31,7 @@ pub(super) async fn renew(
     let (secret, expires_at, renewal) = profile::of_tokens(&tokens);
     let renewal = after(outcome, renewal);
     let used = tokens.tokens.used().secret.clone();
-    (Candidate { secret, expires_at, renewal, ..before }, Some(used))
+    (Candidate { secret, expires_at, renewal, ..before }, Some((used, tokens.generation)))
 }
 
 /// What a refresh says about the next one. What the row says of a dead grant is the last word.

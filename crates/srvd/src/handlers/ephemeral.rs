@@ -2,7 +2,7 @@
 
 use rpc_engine::Call;
 
-use super::agent::{agent_id, user_id};
+use super::agent::{one_agent, user_id};
 use crate::api::ephemeral::{Clear, Cleared, Put, Stored};
 use crate::api_key;
 use crate::app::App;
@@ -20,7 +20,7 @@ pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
         .ok_or_else(|| ApiError::invalid_input("providerId", "this provider takes no API key"))?;
     let key = api_key::usable(&key, service).map_err(|reason| ApiError::invalid_input("apiKey", reason))?;
     let slot = Slot {
-        agent: agent_id(&params.agent_id)?.to_string(),
+        agent: one_agent(&params.agent_id)?.to_string(),
         provider: provider.id.clone(),
         user: params.user_id.as_deref().map(user_id).transpose()?.map(|user| user.to_string()),
     };
@@ -35,7 +35,7 @@ pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
 
 /// `ephemeral.clear`.
 pub async fn clear(app: App, _: Call, params: Clear) -> Result<Cleared, ApiError> {
-    let agent = agent_id(&params.agent_id)?;
+    let agent = one_agent(&params.agent_id)?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id)).transpose()?;
     let cleared = app.ephemeral.clear(agent.as_str(), provider.map(|provider| provider.id.as_str()));
     tracing::info!(%agent, cleared, "lent credentials were let go of");

@@ -223,6 +223,7 @@ fn used(verdict: &Verdict) -> Used {
         account_id: verdict.account.clone(),
         source: SOURCE.to_owned(),
         status: convert::status(verdict.status),
+        generation: None,
         reason: verdict.outcome.as_ref().err().map(|unfit| unfit.reason.clone()),
         degraded_from: None,
     }

@@ -2,6 +2,7 @@
 
 pub mod account;
 mod agent;
+mod agent_key;
 mod agent_launch;
 mod agent_refresh;
 pub mod auth;
@@ -17,5 +18,6 @@ pub mod launch;
 pub mod operator;
 pub mod profile;
 pub mod provider;
+pub mod refused;
 pub mod resolve;
 pub mod revoke;

@@ -9,7 +9,7 @@ use identity_store::{
 use rpc_engine::Call;
 use secrecy::SecretString;
 
-use super::agent::{agent_id, user_id};
+use super::agent::{agent_id, one_agent, user_id};
 use super::{convert, provider::stored_id};
 use crate::api::account::Corrupt;
 use crate::api::profile::{
@@ -184,7 +184,7 @@ pub async fn reorder(app: App, _: Call, params: Reorder) -> Result<Profiles, Api
 /// `agent.delete`.
 pub async fn delete_agent(app: App, _: Call, params: DeleteAgent) -> Result<Deleted, ApiError> {
     app.declared.now().agents.refuse_agent(&params.agent_id)?;
-    let agent = agent_id(&params.agent_id)?;
+    let agent = one_agent(&params.agent_id)?;
     let gone = app.store.delete_agent(&agent, now()).await?;
     app.ephemeral.clear(agent.as_str(), None);
     tracing::info!(%agent, profiles = gone.profiles, "an agent was deleted");

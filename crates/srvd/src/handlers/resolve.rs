@@ -27,6 +27,8 @@ pub async fn best(app: App, _: Call, params: Best) -> Result<Resolution, ApiErro
         account_id: layers.held[at].account.clone(),
         provider_id: chosen.provider.clone(),
         source: chosen.source.as_str().to_owned(),
+        owner_id: layers.held[at].owner.clone(),
+        generation: layers.held[at].generation,
         model: chosen.model.as_str().to_owned(),
         status: layers.status(at, &decision),
         expires_at: chosen.expires_at,

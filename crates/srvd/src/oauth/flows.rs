@@ -18,11 +18,13 @@ use super::forge::{Forge, Forges};
 use super::granted::Granted;
 use super::identity::Identity;
 use super::issuer::Device;
+use super::revoke::{Returns, Spent};
 use super::table::{CodeFlow, Ending, Full, NewFlow, Status, Table};
 use crate::redact::Redactor;
 
 /// How long a person has in the browser.
 const CODE_LIFETIME_MS: i64 = 10 * 60 * 1000;
+const CODE_LIFETIME: Duration = Duration::from_millis(CODE_LIFETIME_MS.unsigned_abs());
 
 /// The live logins; a clone is a handle to the same ones.
 #[derive(Clone)]
@@ -31,6 +33,8 @@ pub struct Flows(Arc<Inner>);
 struct Inner {
     forges: Forges,
     keep: Keep,
+    moved: Moved,
+    returns: Returns,
     redactor: Redactor,
     clock: fn() -> i64,
     redirect: OnceLock<Url>,
@@ -47,6 +51,10 @@ pub struct FlowsConfig {
     pub forges: Forges,
     /// What keeps the tokens.
     pub keep: Keep,
+    /// Is told of each step of a login.
+    pub moved: Moved,
+    /// Takes what a login obtained and nobody keeps.
+    pub returns: Returns,
     /// Is told every secret before anything else is.
     pub redactor: Redactor,
     /// The wall clock in unix milliseconds.
@@ -56,6 +64,9 @@ pub struct FlowsConfig {
 /// Commits what a login obtained, or refuses it. It is called once a login, and not cancelled.
 pub type Keep =
     Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<KeptLogin, KeepError>> + Send>> + Send + Sync>;
+
+/// Is told the id of a login that began, moved or ended, when [`Flows::status`] says so already.
+pub type Moved = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Tokens that are not committed yet.
 #[must_use = "tokens that are dropped are lost"]
@@ -136,10 +147,12 @@ pub enum StartError {
 impl Flows {
     /// No logins yet.
     pub fn new(config: FlowsConfig) -> Self {
-        let FlowsConfig { forges, keep, redactor, clock } = config;
+        let FlowsConfig { forges, keep, moved, returns, redactor, clock } = config;
         Self(Arc::new(Inner {
             forges,
             keep,
+            moved,
+            returns,
             redactor,
             clock,
             redirect: OnceLock::new(),
@@ -177,6 +190,7 @@ impl Flows {
         let code = CodeFlow { state: request.state, verifier: request.verifier, redirect };
         let now = (self.0.clock)();
         let session_id = self.begin(start, Some(code), now + CODE_LIFETIME_MS)?;
+        self.0.tasks.spawn(self.clone().expire(session_id.clone()));
         Ok(StartedCode { session_id, auth_url: request.url })
     }
 
@@ -260,11 +274,12 @@ impl Flows {
         });
     }
 
-    /// Ends the polling, and waits for exchanges that have begun, which are bounded in time.
+    /// Ends the logins that wait for their person, and waits for exchanges that have begun, which are bounded in time.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.returns.settle().await;
     }
 
     fn begin(&self, start: &Start, code: Option<CodeFlow>, deadline: i64) -> Result<String, Full> {
@@ -281,6 +296,16 @@ impl Flows {
         Ok(id)
     }
 
+    /// Ends a login by the browser when its time is over, so that its end is told when it comes.
+    async fn expire(self, session_id: String) {
+        let ending = tokio::select! {
+            () = self.0.stop.cancelled() => Ending::Cancelled,
+            () = self.over(&session_id) => return,
+            () = tokio::time::sleep(CODE_LIFETIME) => Ending::Expired,
+        };
+        self.change(|table, now| table.abandon(&session_id, ending, now));
+    }
+
     async fn poll(self, session_id: String, start: Start, device: Device) {
         let granted = tokio::select! {
             () = self.0.stop.cancelled() => {
@@ -290,8 +315,13 @@ impl Flows {
             () = self.over(&session_id) => return,
             granted = start.forge.issuer.approved(&device, tokio::time::sleep) => granted,
         };
-        if granted.is_err() || self.change(|table, _| table.approve(&session_id)) {
-            self.finish(&session_id, &start.forge, granted).await;
+        match granted {
+            Ok(granted) if !self.change(|table, _| table.approve(&session_id)) => {
+                self.0.returns.give_back(&start.forge, Spent::from(&granted));
+            }
+            granted => {
+                self.finish(&session_id, &start.forge, granted).await;
+            }
         }
     }
 
@@ -307,7 +337,10 @@ impl Flows {
         let secrets = [Some(&granted.access), granted.refresh.as_ref(), granted.id_token.as_ref()];
         secrets.into_iter().flatten().for_each(|secret| self.0.redactor.hide(secret));
         let identity = forge.identify(&granted.access).await;
-        let Some(owner) = self.change(|table, _| table.save(session_id)) else { return Page::Failed };
+        let Some(owner) = self.change(|table, _| table.save(session_id)) else {
+            self.0.returns.give_back(forge, Spent::from(&granted));
+            return Page::Failed;
+        };
         let obtained =
             Obtained { session_id: session_id.to_owned(), owner, forge: forge.clone(), granted, identity };
         let (page, ending) = match (self.0.keep)(obtained).await {
@@ -342,8 +375,14 @@ impl Flows {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Table, i64) -> T) -> T {
-        let changed = change(&mut self.table(), (self.0.clock)());
+        let (changed, moved) = {
+            let mut table = self.table();
+            (change(&mut table, (self.0.clock)()), table.take_moved())
+        };
         self.0.changes.send_modify(|count| *count += 1);
+        for id in &moved {
+            (self.0.moved)(id);
+        }
         changed
     }
 

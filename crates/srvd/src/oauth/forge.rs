@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::http::Http;
 use super::identity::{Identity, identify};
 use super::issuer::{Issuer, IssuerConfig};
+use super::revoke::{Revocation, Spent, Way};
 use super::settings::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace};
 use crate::environment::Environment;
 use crate::private;
@@ -34,6 +35,7 @@ pub struct Forge {
     /// Where its tokens are exchanged.
     pub token_url: String,
     identity: String,
+    revocation: Option<Revocation>,
     http: Http,
 }
 
@@ -65,6 +67,12 @@ impl Forge {
     ) -> Result<Self, url::ParseError> {
         let places = Places::of(settings.kind, &settings.base);
         let token_url = settings.base.join(places.token);
+        let revocation = Way::of(settings.kind, &settings.base, &settings.client_id).map(|way| Revocation {
+            way,
+            client_id: settings.client_id.clone(),
+            secret: secret.clone(),
+            client_auth: settings.client_auth,
+        });
         let issuer = IssuerConfig {
             authorize: settings.public.join(places.authorize),
             token: token_url.clone(),
@@ -78,7 +86,7 @@ impl Forge {
             clock,
         };
         let issuer = Issuer::new(issuer, http.clone())?;
-        Ok(Self { issuer, token_url, identity: places.identity, settings, http })
+        Ok(Self { issuer, token_url, identity: places.identity, revocation, settings, http })
     }
 
     /// A forge at this address that the daemon has no client of, to ask whose token somebody brings.
@@ -107,6 +115,22 @@ impl Forge {
     /// As [`identify`].
     pub async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
         identify(&self.http, &self.identity, self.settings.allow_http, access).await
+    }
+
+    /// Whether tokens can be given back to it.
+    pub fn takes_back(&self) -> bool {
+        self.revocation.is_some()
+    }
+
+    /// Gives tokens back. A forge that takes none back is not asked.
+    ///
+    /// # Errors
+    /// [`Failure`] of the first token that was not taken.
+    pub async fn revoke(&self, spent: &Spent) -> Result<(), Failure> {
+        match &self.revocation {
+            Some(revocation) => revocation.revoke(&self.http, self.settings.allow_http, spent).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether people can sign in with a code that they type on another device.
@@ -194,7 +218,7 @@ impl Places {
                 authorize: "/login/oauth/authorize",
                 token: "/login/oauth/access_token",
                 device: Some("/login/device/code"),
-                identity: github_api(base),
+                identity: github_api(base, "/user"),
             },
             ForgeKind::GitLab => Self {
                 authorize: "/oauth/authorize",
@@ -213,14 +237,28 @@ impl Places {
     }
 }
 
-/// github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a host of their own for the API; a GitHub
-/// Enterprise Server has a path.
-fn github_api(base: &BaseUrl) -> String {
+impl Way {
+    fn of(kind: ForgeKind, base: &BaseUrl, client_id: &str) -> Option<Self> {
+        match kind {
+            ForgeKind::GitHub => {
+                let client: String = url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
+                Some(Self::GitHub(github_api(base, &format!("/applications/{client}/token"))))
+            }
+            ForgeKind::GitLab => Some(Self::Standard(base.join("/oauth/revoke"))),
+            // go-gitea/gitea has no revocation endpoint, nor does Forgejo's documentation name one.
+            ForgeKind::Forgejo | ForgeKind::Gitea => None,
+        }
+    }
+}
+
+/// A place of GitHub's API. github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a host of their own for it;
+/// a GitHub Enterprise Server has a path.
+fn github_api(base: &BaseUrl, path: &str) -> String {
     match base.as_str().strip_prefix("https://") {
         Some(host) if host == "github.com" || (host.ends_with(".ghe.com") && !host.contains('/')) => {
-            format!("https://api.{host}/user")
+            format!("https://api.{host}{path}")
         }
-        _ => base.join("/api/v3/user"),
+        _ => base.join(&format!("/api/v3{path}")),
     }
 }
 

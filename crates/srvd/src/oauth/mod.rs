@@ -4,6 +4,7 @@
 //! - [`http`] does one bounded exchange; `tidy` makes what forges really answer into what RFC 6749 asks for, so that
 //!   the `oauth2` crate can read it; [`granted`] and [`failure`] say what the answer means.
 //! - [`issuer`] asks: authorization URL, code, refresh, device grant.
+//! - [`revoke`] gives tokens back that nobody uses any more.
 //! - [`table`] holds the live logins, [`flows`] moves them, [`callback`] reads what a browser brings back.
 
 pub mod callback;
@@ -14,6 +15,7 @@ pub mod granted;
 pub mod http;
 pub mod identity;
 pub mod issuer;
+pub mod revoke;
 pub mod settings;
 pub mod table;
 mod tidy;
@@ -25,3 +27,4 @@ pub use granted::Granted;
 pub use http::Http;
 pub use identity::Identity;
 pub use issuer::Issuer;
+pub use revoke::Returns;

@@ -114,6 +114,8 @@ struct Flow {
     session: Option<SecretString>,
     deadline: i64,
     stage: Stage,
+    /// Nobody was told of the stage yet.
+    moved: bool,
 }
 
 #[derive(Debug)]
@@ -130,7 +132,12 @@ impl Flow {
     }
 
     fn end(&mut self, ending: Ending, at: i64) {
-        self.stage = Stage::Ended { ending, at };
+        self.enter(Stage::Ended { ending, at });
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.moved = true;
     }
 }
 
@@ -151,7 +158,15 @@ impl Table {
             return Err(Full);
         }
         let NewFlow { id, owner, forge, session, code, deadline } = new;
-        self.flows.push(Flow { id, owner, forge, session, deadline, stage: Stage::Waiting(code) });
+        self.flows.push(Flow {
+            id,
+            owner,
+            forge,
+            session,
+            deadline,
+            stage: Stage::Waiting(code),
+            moved: true,
+        });
         Ok(())
     }
 
@@ -184,7 +199,7 @@ impl Table {
         let flow = self.find(id)?;
         let Stage::Waiting(code) = &mut flow.stage else { return None };
         let code = code.take()?;
-        flow.stage = Stage::Working;
+        flow.enter(Stage::Working);
         Some(code)
     }
 
@@ -192,7 +207,7 @@ impl Table {
     pub fn approve(&mut self, id: &str) -> bool {
         match self.find(id) {
             Some(flow) if matches!(flow.stage, Stage::Waiting(None)) => {
-                flow.stage = Stage::Working;
+                flow.enter(Stage::Working);
                 true
             }
             _ => false,
@@ -203,7 +218,7 @@ impl Table {
     /// before.
     pub fn save(&mut self, id: &str) -> Option<String> {
         let flow = self.find(id).filter(|flow| matches!(flow.stage, Stage::Working))?;
-        flow.stage = Stage::Saving;
+        flow.enter(Stage::Saving);
         Some(flow.owner.clone())
     }
 
@@ -223,6 +238,23 @@ impl Table {
             }
             _ => false,
         }
+    }
+
+    /// Ends a login that still waits for its person.
+    pub fn abandon(&mut self, id: &str, ending: Ending, now: i64) {
+        if let Some(flow) = self.find(id).filter(|flow| matches!(flow.stage, Stage::Waiting(_))) {
+            flow.end(ending, now);
+        }
+    }
+
+    /// The logins that began, moved or ended since this was asked last.
+    pub fn take_moved(&mut self) -> Vec<String> {
+        let moved = self.flows.iter_mut().filter(|flow| flow.moved);
+        let taken = |flow: &mut Flow| {
+            flow.moved = false;
+            flow.id.clone()
+        };
+        moved.map(taken).collect()
     }
 
     /// How a login stands; `None` when nothing is known of it.

@@ -3,6 +3,8 @@
 //! Tokens whose person is known are committed, and their account becomes the one in use in the same transaction. Tokens
 //! whose person the forge does not name are parked at once, and completed when it does: within the sign-in, at the next
 //! one at the same forge, or at the next start.
+//!
+//! What a sign-in replaced, and what it obtained and nobody keeps, is given back to its forge.
 
 mod pending;
 pub mod session;
@@ -20,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::with_causes;
 use crate::oauth::flows::{Keep, KeepError, KeptLogin, Obtained};
+use crate::oauth::revoke::Spent;
 use crate::oauth::settings::ClientAuth;
-use crate::oauth::{Failure, Forge, Forges, identity};
+use crate::oauth::{Failure, Forge, Forges, Returns, identity};
 
 /// Who the operator's sign-ins belong to; there is one operator.
 pub const OWNER: &str = "operator";
@@ -34,6 +37,7 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1
 pub struct Operators {
     store: Store,
     forges: Forges,
+    returns: Returns,
     clock: fn() -> i64,
     stop: CancellationToken,
     /// The sign-ins that ask their forge themselves whose tokens they have.
@@ -41,9 +45,15 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Keeps tokens of these forges in this store. Waits end when `stop` is cancelled.
-    pub fn new(store: &Store, forges: Forges, clock: fn() -> i64, stop: CancellationToken) -> Self {
-        Self { store: store.acting_as("forge sign-in"), forges, clock, stop, asking: Arc::default() }
+    /// Keeps tokens of these forges in this store, and gives back what is not kept. Waits end when `stop` is cancelled.
+    pub fn new(
+        store: &Store,
+        (forges, returns): (Forges, Returns),
+        clock: fn() -> i64,
+        stop: CancellationToken,
+    ) -> Self {
+        let store = store.acting_as("forge sign-in");
+        Self { store, forges, returns, clock, stop, asking: Arc::default() }
     }
 
     /// What [`crate::oauth::Flows`] hands the tokens of its sign-ins to.
@@ -58,16 +68,24 @@ impl Operators {
     async fn keep(&self, obtained: Obtained) -> Result<KeptLogin, KeepError> {
         let Obtained { session_id, forge, granted, identity, .. } = obtained;
         let access = granted.access.clone();
-        let login = unsaved(&forge, &session_id, Received::from(granted)).map_err(|error| refused(&error))?;
+        let fresh = Spent::from(&granted);
+        let login = match unsaved(&forge, &session_id, Received::from(granted)) {
+            Ok(login) => login,
+            Err(error) => return Err(self.lost(&forge, &error, fresh)),
+        };
         match identity {
             Ok(person) => {
                 let name = person.login.clone();
-                let kept = self.commit(login, person).await.map_err(lost)?;
+                let kept = match self.commit(login, person).await {
+                    Ok(kept) => kept,
+                    Err(unsaved) => return Err(self.unsaved(&forge, unsaved)),
+                };
+                self.replaced(&forge, &kept, &fresh);
                 Ok(KeptLogin { account: kept.account.to_string(), login: Some(name) })
             }
             // The forge does not take the token that it has just given, so there is nothing to keep.
             Err(failure @ Failure::Dead(_)) => {
-                drop(login.discard());
+                self.returns.give_back(&forge, Spent::from(&login.discard()));
                 Err(KeepError { code: failure.code(), text: failure.to_string() })
             }
             Err(failure) => {
@@ -99,10 +117,11 @@ impl Operators {
     async fn keep_unnamed(
         &self,
         login: UnsavedLogin,
-        forge: &Forge,
+        forge: &Arc<Forge>,
         access: &SecretString,
     ) -> Result<KeptLogin, KeepError> {
-        let account = self.park(login).await.map_err(lost)?;
+        let fresh = Spent::from(login.tokens());
+        let account = self.park(login).await.map_err(|unsaved| self.unsaved(forge, unsaved))?;
         let mut kept = KeptLogin { account: account.to_string(), login: None };
         for pause in PAUSES {
             if !self.pause(pause).await {
@@ -111,6 +130,7 @@ impl Operators {
             let Ok(person) = forge.identify(access).await else { continue };
             match self.store.promote_operator(&account, self.request(&person, true)).await {
                 Ok(promoted) => {
+                    self.replaced(forge, &promoted, &fresh);
                     kept = KeptLogin { account: promoted.account.to_string(), login: Some(person.login) };
                 }
                 Err(error) => {
@@ -141,6 +161,24 @@ impl Operators {
             login: Some(person.login.clone()),
         };
         CommitOperator { identity, activate, jitter: jitter(), now: (self.clock)() }
+    }
+
+    /// After a commit: gives back what `fresh` took the place of.
+    fn replaced(&self, forge: &Arc<Forge>, kept: &Kept, fresh: &Spent) {
+        if let Some(old) = &kept.replaced {
+            self.returns.give_back(forge, Spent::from(&**old).except(fresh));
+        }
+    }
+
+    /// Nothing was written and nothing will be: the person is told, and signs in again.
+    fn lost(&self, forge: &Arc<Forge>, error: &StoreError, obtained: Spent) -> KeepError {
+        self.returns.give_back(forge, obtained);
+        KeepError { code: "storage", text: with_causes(error) }
+    }
+
+    fn unsaved(&self, forge: &Arc<Forge>, unsaved: Unsaved) -> KeepError {
+        let Unsaved { error, login } = unsaved;
+        self.lost(forge, &error, Spent::from(&login.discard()))
     }
 
     fn asking(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -204,15 +242,4 @@ fn may_pass(error: &StoreError) -> bool {
         error,
         StoreError::InvalidName { .. } | StoreError::IdentityMismatch { .. } | StoreError::Protected { .. }
     )
-}
-
-fn refused(error: &StoreError) -> KeepError {
-    KeepError { code: "storage", text: with_causes(error) }
-}
-
-/// Nothing was written and nothing will be: the person is told, and signs in again.
-fn lost(unsaved: Unsaved) -> KeepError {
-    let error = refused(&unsaved.error);
-    drop(unsaved.login.discard());
-    error
 }

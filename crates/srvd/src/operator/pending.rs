@@ -1,10 +1,13 @@
 //! Completing sign-ins whose person was not known when they were parked.
 
+use std::sync::Arc;
+
 use identity_store::{OperatorToken, Pending};
 
 use super::{Operators, authority};
 use crate::error::with_causes;
-use crate::oauth::identity;
+use crate::oauth::revoke::Spent;
+use crate::oauth::{Forge, identity};
 
 impl Operators {
     /// Asks the forges whose parked tokens are, once each. What fails is told to the log and stays parked.
@@ -31,28 +34,32 @@ impl Operators {
         let Some(forge) = forge else {
             return tracing::warn!(%account, "a parked sign-in belongs to a forge that is not configured any more");
         };
-        let access = match self.store.tokens(account, (self.clock)()).await {
-            Ok(stored) => stored.tokens.access.secret,
+        let tokens = match self.store.tokens(account, (self.clock)()).await {
+            Ok(stored) => stored.tokens,
             Err(error) => {
                 return tracing::error!(%account, error = with_causes(&error), "a parked sign-in could not be read");
             }
         };
-        match forge.identify(&access).await {
-            Ok(person) => self.name(parked, &person).await,
+        match forge.identify(&tokens.access.secret).await {
+            Ok(person) => self.name((forge, parked), &person, Spent::from(&tokens)).await,
             Err(failure) => tracing::warn!(%account, "whose sign-in this is stays unknown: {failure}"),
         }
     }
 
-    /// Gives parked tokens to their person, unless that person has signed in again since.
-    async fn name(&self, parked: &Pending, person: &identity::Identity) {
+    /// Gives parked tokens to their person, unless that person has signed in again since: then they go back.
+    async fn name(&self, (forge, parked): (&Arc<Forge>, &Pending), person: &identity::Identity, own: Spent) {
         let account = &parked.account;
         let done = match self.newer(parked, person).await {
-            Ok(true) => self.store.discard_pending(account, (self.clock)()).await,
+            Ok(true) => {
+                let gone = self.store.discard_pending(account, (self.clock)()).await;
+                gone.map(|()| self.returns.give_back(forge, own))
+            }
             // Whatever is in use was chosen later than this.
             Ok(false) => match self.store.active_forge().await {
                 Ok(active) => {
                     let request = self.request(person, active.is_none());
-                    self.store.promote_operator(account, request).await.map(|_| ())
+                    let kept = self.store.promote_operator(account, request).await;
+                    kept.map(|kept| self.replaced(forge, &kept, &own))
                 }
                 Err(error) => Err(error),
             },

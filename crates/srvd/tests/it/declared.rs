@@ -220,6 +220,43 @@ async fn nothing_of_a_file_is_left_after_a_restart() {
     }
 }
 
+/// 70: where a file says which variable holds the end of a key, there has to be one, and a key that is over is not used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_an_end_needs_one_that_is_a_time() {
+    let agent = |id: &str| {
+        format!(
+            "[[agents]]\nid = '{id}'\nproviders.openai = {{ env = 'TEAM_OPENAI', expires_env = 'END_{id}' }}\n"
+        )
+    };
+    let home = home(&["DATED", "SECONDS", "PAST", "GARBAGE", "EMPTY", "UNSET"].map(agent).concat());
+    let daemon = home.start_with(|command| {
+        command
+            .env("TEAM_OPENAI", OPENAI)
+            .env("END_DATED", "2999-01-31T12:00:00+02:00")
+            .env("END_SECONDS", "32500000000")
+            .env("END_PAST", "2001-01-31T12:00:00Z")
+            .env("END_GARBAGE", "tomorrow")
+            .env("END_EMPTY", "")
+    });
+    let best = async |id: &str| {
+        daemon.call("profile.best", json!({"agentId": id, "providerId": "openai"})).await["expiresAt"].clone()
+    };
+    assert_eq!(best("DATED").await, 32_474_772_000_000_i64);
+    assert_eq!(best("SECONDS").await, 32_500_000_000_000_i64);
+    assert_eq!(set(&daemon, json!({"agentId": "DATED"})).await["OPENAI_API_KEY"], OPENAI);
+    for (id, code, reason) in [
+        ("PAST", 1008, "has expired"),
+        ("GARBAGE", 1011, "the variable END_GARBAGE, which says when it ends, is not set or holds no time"),
+        ("EMPTY", 1011, "the variable END_EMPTY, which says when it ends, is not set or holds no time"),
+        ("UNSET", 1011, "the variable END_UNSET, which says when it ends, is not set or holds no time"),
+    ] {
+        let params = json!({"agentId": id, "providerId": "openai"});
+        let (found, data) = daemon.refused("launch.resolve", params.clone()).await;
+        assert_eq!((found, &data["candidates"][0]["reason"]), (code, &json!(reason)), "{data}");
+        assert_eq!(daemon.call("launch.ready", params).await["ready"], false, "{id}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lent_comes_before_what_is_declared_and_goes_with_it() {
     let daemon = start(home(TWO));

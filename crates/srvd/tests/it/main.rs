@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod acceptance;
 mod audit;
 mod backup;
 mod bundles;

@@ -1,6 +1,9 @@
 //! The operator at the forges: callbacks, sessions, the active forge, and what is kept when a forge says nothing.
 
+mod certified;
 mod commands;
+mod refreshing;
+mod returned;
 
 use serde_json::{Value, json};
 

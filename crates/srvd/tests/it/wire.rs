@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 50] = [
+const METHODS: [&str; 51] = [
     "account.delete",
     "account.get",
     "account.list",
     "account.refreshstatus",
+    "account.refused",
     "account.revoke",
     "account.update",
     "agent.delete",

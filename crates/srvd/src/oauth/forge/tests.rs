@@ -33,7 +33,7 @@ fn each_kind_has_its_endpoints() {
 #[test]
 fn githubs_api_is_where_each_edition_has_it() {
     let check = |base: &str, expect: &str| {
-        assert_eq!(github_api(&BaseUrl::parse(base, false).unwrap()), expect);
+        assert_eq!(github_api(&BaseUrl::parse(base, false).unwrap(), "/user"), expect);
     };
     check("https://github.com/", "https://api.github.com/user");
     check("https://octo.ghe.com", "https://api.octo.ghe.com/user");

@@ -10,19 +10,41 @@ use srvd::oauth::table::{Ending, StateInvalid, Status};
 use srvd::oauth::{Dead, Failure, Identity};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 
 use super::browser::{Browser, End};
 use super::{NOW, operator};
 use crate::support::PATIENCE;
 
-struct Issuer {
-    url: String,
+/// The provider as a process of its own.
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    notes: watch::Receiver<Vec<Note>>,
     /// Ends with its standard input, and with this.
     _process: Child,
 }
 
+/// Something that the provider did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct Note {
+    /// The kind of grant that it was asked for.
+    pub(crate) grant: Option<String>,
+    /// The refresh token that it was sent.
+    pub(crate) sent: Option<String>,
+    /// The refresh token that it gave.
+    pub(crate) given: Option<String>,
+    /// Why it refused.
+    pub(crate) error: Option<String>,
+    /// It ended a whole grant.
+    #[serde(default)]
+    pub(crate) revoked: bool,
+    /// The endpoint at which that happened.
+    pub(crate) by: Option<String>,
+}
+
 impl Issuer {
-    async fn start() -> Self {
+    /// A provider that is laid out as this kind of forge, with access tokens that live this many seconds.
+    pub(crate) async fn start(kind: &str, life: u32) -> Self {
         let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
         let workspace = crate_dir.ancestors().nth(2).unwrap();
         let dir = named("SRVD_TEST_ISSUER").unwrap_or_else(|| workspace.join("target/issuer"));
@@ -32,6 +54,7 @@ impl Issuer {
         let mut process = Command::new(node)
             .arg(crate_dir.join("tests/fixtures/issuer/issuer.mjs"))
             .arg(&dir)
+            .args([kind, &life.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -51,7 +74,30 @@ impl Issuer {
             }
             panic!("the issuer ended before it served");
         });
-        Self { url: said.await.unwrap(), _process: process }
+        let url = said.await.unwrap();
+        let (sender, notes) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let said: Note = serde_json::from_str(&line).unwrap();
+                sender.send_modify(|notes: &mut Vec<Note>| notes.push(said));
+            }
+        });
+        Self { url, notes, _process: process }
+    }
+
+    /// Waits until what the provider did so far is enough, and gives it.
+    pub(crate) async fn until(&self, enough: impl Fn(&[Note]) -> bool) -> Vec<Note> {
+        let mut notes = self.notes.clone();
+        let waited = tokio::time::timeout(PATIENCE, notes.wait_for(|notes| enough(notes))).await;
+        let Ok(found) = waited else { panic!("the issuer only did {:?}", *self.notes.borrow()) };
+        found.unwrap().clone()
+    }
+
+    /// Waits until the provider has answered so many refreshes, whatever it said.
+    pub(crate) async fn refreshes(&self, times: usize) -> Vec<Note> {
+        let refresh = |note: &&Note| note.grant.as_deref() == Some("refresh_token");
+        let notes = self.until(|notes| notes.iter().filter(refresh).count() >= times).await;
+        notes.into_iter().filter(|note| refresh(&note)).collect()
     }
 }
 
@@ -62,7 +108,7 @@ fn named(variable: &str) -> Option<PathBuf> {
 
 #[tokio::test]
 async fn a_sign_in_by_the_browser_its_refresh_and_a_refresh_token_used_twice() {
-    let issuer = Issuer::start().await;
+    let issuer = Issuer::start("github", 28_800).await;
     let mut operator = operator("github", &issuer.url, true);
     let started = operator.flows.start_code(&operator.start()).unwrap();
     let End::Callback(callback) = Browser::of("ada").visit(started.auth_url.as_str()).await else {
@@ -98,7 +144,7 @@ async fn a_sign_in_by_the_browser_its_refresh_and_a_refresh_token_used_twice() {
 
 #[tokio::test]
 async fn a_device_sign_in() {
-    let issuer = Issuer::start().await;
+    let issuer = Issuer::start("github", 28_800).await;
     let operator = operator("github", &issuer.url, true);
     let forge = &operator.forge;
     let device = forge.issuer.device().await.unwrap();
@@ -121,7 +167,7 @@ async fn a_device_sign_in() {
 
 #[tokio::test]
 async fn a_code_is_bound_to_its_verifier_and_its_redirect_address() {
-    let issuer = Issuer::start().await;
+    let issuer = Issuer::start("github", 28_800).await;
     let operator = operator("github", &issuer.url, true);
     let forge = &operator.forge;
     let redirect = url::Url::parse("http://127.0.0.1:7000/oauth/callback").unwrap();

@@ -1,7 +1,7 @@
 //! Sign-ins at forges: the four kinds as stand-ins on loopback, and a certified `OpenID` provider.
 
 pub(crate) mod browser;
-mod issuer;
+pub(crate) mod issuer;
 mod kinds;
 pub(crate) mod standin;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use srvd::environment::Environment;
 use srvd::oauth::flows::{FlowsConfig, Keep, KeepError, KeptLogin, Obtained, Start};
 use srvd::oauth::settings::{self, ForgeTable};
-use srvd::oauth::{Flows, Forge, Forges};
+use srvd::oauth::{Flows, Forge, Forges, Returns};
 use srvd::redact::Redactor;
 use tokio::sync::mpsc;
 
@@ -25,6 +25,11 @@ struct Operator {
     flows: Flows,
     forge: Arc<Forge>,
     obtained: mpsc::UnboundedReceiver<Obtained>,
+}
+
+/// The client of the forge of this kind at this address.
+pub(crate) fn client(kind: &str, url: &str) -> Arc<Forge> {
+    operator(kind, url, true).forge
 }
 
 /// A client of the forge of this kind at this address. Where `keeps` is false, nothing can be stored.
@@ -48,7 +53,14 @@ fn operator(kind: &str, url: &str, keeps: bool) -> Operator {
         };
         Box::pin(std::future::ready(kept))
     });
-    let flows = Flows::new(FlowsConfig { forges, keep, redactor: Redactor::default(), clock: || NOW });
+    let flows = Flows::new(FlowsConfig {
+        forges,
+        keep,
+        moved: Arc::new(|_| {}),
+        returns: Returns::default(),
+        redactor: Redactor::default(),
+        clock: || NOW,
+    });
     flows.listens_at("127.0.0.1:7000".parse().ok());
     Operator { flows, forge, obtained }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -14,17 +15,25 @@ use hyper_util::rt::TokioIo;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::CLIENT_SECRET;
+use crate::support::PATIENCE;
 
 /// The sub-path that the forge lives below.
 const BELOW: &str = "/code";
 
 pub(crate) struct Standin {
     pub(crate) url: String,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     server: JoinHandle<()>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Rises with each request that was answered, and with each change from outside.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -32,8 +41,13 @@ struct State {
     kind: String,
     denies: bool,
     waits: bool,
-    /// Answers no question whose token it is.
-    silent: bool,
+    naming: Naming,
+    /// The life of an access token in seconds instead of the kind's own; 0 is for ever, without a refresh token.
+    life: Option<u32>,
+    /// What the token endpoint answers instead of tokens.
+    failing: Option<(u16, Value)>,
+    /// Every token that was given back, in order.
+    revoked: Vec<String>,
     /// Who signs in, as id and name.
     person: Option<(u32, String)>,
     issued: u32,
@@ -45,40 +59,108 @@ struct State {
     requests: Vec<String>,
 }
 
+/// What it says about whose token something is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// The person's name.
+    #[default]
+    Says,
+    /// That it cannot tell at the moment.
+    Fails,
+    /// That it knows no such token.
+    Disowns,
+    /// Nothing until that is changed.
+    Holds,
+}
+
 impl Standin {
     pub(crate) async fn start(kind: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}{BELOW}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { kind: kind.into(), ..State::default() }));
-        let server = tokio::spawn(serve(listener, state.clone()));
-        Self { url, state, server }
+        let state = Mutex::new(State { kind: kind.into(), ..State::default() });
+        let shared = Arc::new(Shared { state, changes: watch::Sender::new(0) });
+        let server = tokio::spawn(serve(listener, shared.clone()));
+        Self { url, shared, server }
     }
 
     pub(crate) fn deny(&self) {
-        self.state.lock().unwrap().denies = true;
+        self.change(|state| state.denies = true);
     }
 
     pub(crate) fn wait(&self) {
-        self.state.lock().unwrap().waits = true;
+        self.change(|state| state.waits = true);
     }
 
     pub(crate) fn silent(&self, silent: bool) {
-        self.state.lock().unwrap().silent = silent;
+        self.naming(if silent { Naming::Fails } else { Naming::Says });
     }
 
     /// Who signs in from here on; before it is 12, `ada`.
     pub(crate) fn person(&self, id: u32, login: &str) {
-        self.state.lock().unwrap().person = Some((id, login.to_owned()));
+        self.change(|state| state.person = Some((id, login.to_owned())));
     }
 
     /// Takes a token that it has not issued.
     pub(crate) fn accept(&self, token: &str) {
-        self.state.lock().unwrap().access.insert(token.to_owned());
+        self.change(|state| state.access.insert(token.to_owned()));
+    }
+
+    /// What it says from here on about whose token something is.
+    pub(crate) fn naming(&self, naming: Naming) {
+        self.change(|state| state.naming = naming);
+    }
+
+    /// How long the access tokens from here on live, in seconds; 0 is for ever, without a refresh token.
+    pub(crate) fn lives(&self, seconds: u32) {
+        self.change(|state| state.life = Some(seconds));
+    }
+
+    /// What the token endpoint answers instead of tokens; `None` ends that.
+    pub(crate) fn fail(&self, answer: Option<(u16, Value)>) {
+        self.change(|state| state.failing = answer);
+    }
+
+    /// An access token and a refresh token, as a sign-in would give them.
+    pub(crate) fn hand_out(&self) -> (String, String) {
+        let grant = self.change(State::grant);
+        let text = |name: &str| grant[name].as_str().unwrap().to_owned();
+        (text("access_token"), text("refresh_token"))
+    }
+
+    /// The refresh tokens that are good.
+    pub(crate) fn live(&self) -> BTreeSet<String> {
+        self.shared.state.lock().unwrap().refresh.clone()
+    }
+
+    /// Every token that was given back, in order.
+    pub(crate) fn revoked(&self) -> Vec<String> {
+        self.shared.state.lock().unwrap().revoked.clone()
+    }
+
+    /// How often codes or refresh tokens were exchanged.
+    pub(crate) fn exchanges(&self) -> usize {
+        let exchange = |request: &&String| {
+            matches!(request.as_str(), "POST /oauth/token" | "POST /login/oauth/access_token")
+        };
+        self.requests().iter().filter(exchange).count()
+    }
+
+    /// Waits until the forge is as it should be.
+    pub(crate) async fn until(&self, wanted: impl Fn(&Self) -> bool) {
+        let mut changes = self.shared.changes.subscribe();
+        let change = changes.wait_for(|_| wanted(self));
+        tokio::time::timeout(PATIENCE, change).await.expect("the forge gets there").unwrap();
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.shared.state.lock().unwrap());
+        self.shared.changes.send_modify(|count| *count += 1);
+        changed
     }
 
     /// Every request so far as `METHOD /path`, without the sub-path.
     pub(crate) fn requests(&self) -> Vec<String> {
-        self.state.lock().unwrap().requests.clone()
+        self.shared.state.lock().unwrap().requests.clone()
     }
 }
 
@@ -88,12 +170,12 @@ impl Drop for Standin {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let state = state.clone();
+        let shared = shared.clone();
         connections.spawn(async move {
-            let service = service_fn(|request| respond(request, &state));
+            let service = service_fn(|request| respond(request, &shared));
             // A client that goes away in the middle is no failure of the stand-in.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -108,19 +190,22 @@ fn fields(text: &[u8]) -> Fields {
     url::form_urlencoded::parse(text).into_owned().collect()
 }
 
-async fn respond(
-    request: Request<Incoming>,
-    state: &Mutex<State>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let form = fields(&body.collect().await.unwrap().to_bytes());
+    let body = body.collect().await.unwrap().to_bytes();
+    let form = fields(&body);
     let header = |name: header::HeaderName| {
         head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
     let path = head.uri.path().strip_prefix(BELOW).unwrap_or("outside");
     let call = format!("{} {path}", head.method);
-    let mut state = state.lock().unwrap();
-    state.requests.push(call.clone());
+    shared.state.lock().unwrap().requests.push(call.clone());
+    shared.changes.send_modify(|count| *count += 1);
+    if call.ends_with("/user") {
+        let free = |_: &u64| shared.state.lock().unwrap().naming != Naming::Holds;
+        shared.changes.subscribe().wait_for(free).await.unwrap();
+    }
+    let mut state = shared.state.lock().unwrap();
     let (status, body, location) = match (state.kind.as_str(), call.as_str()) {
         ("gitlab", "GET /oauth/authorize")
         | ("github" | "forgejo" | "gitea", "GET /login/oauth/authorize") => {
@@ -149,7 +234,7 @@ async fn respond(
             let named = state.kind != "github" || !header(header::USER_AGENT).is_empty();
             let (id, login) = state.person.clone().unwrap_or((12, "ada".to_owned()));
             let field = if state.kind == "gitlab" { "username" } else { "login" };
-            match (state.silent, good && named) {
+            match (state.naming == Naming::Fails, good && named && state.naming != Naming::Disowns) {
                 (true, _) => (503, json!({"message": "503 Service Unavailable"}), None),
                 (false, false) => (401, json!({"message": "401 Unauthorized"}), None),
                 (false, true) => {
@@ -158,9 +243,18 @@ async fn respond(
                 }
             }
         }
+        ("gitlab", "POST /oauth/revoke") => {
+            let (status, body) = state.take_back(&form);
+            (status, body, None)
+        }
+        ("github", "DELETE /api/v3/applications/srvd/token") => {
+            let (status, body) = state.delete(&header(header::AUTHORIZATION), &body);
+            (status, body, None)
+        }
         _ => (404, json!({"message": "404 Not Found"}), None),
     };
     drop(state);
+    shared.changes.send_modify(|count| *count += 1);
     Ok(encode(status, &body, location, header(header::ACCEPT).contains("application/json")))
 }
 
@@ -205,6 +299,9 @@ impl State {
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         if (field("client_id"), field("client_secret")) != ("srvd", CLIENT_SECRET) {
             return self.error(401, "invalid_client", "incorrect_client_credentials");
+        }
+        if let Some(answer) = &self.failing {
+            return answer.clone();
         }
         match field("grant_type") {
             "authorization_code" => {
@@ -255,6 +352,9 @@ impl State {
         let (access, refresh) = (self.next("access"), self.next("refresh"));
         // The old access token dies with the old refresh token.
         self.access = [access.clone()].into();
+        if self.life == Some(0) {
+            return json!({"access_token": access, "token_type": "bearer", "scope": "repo"});
+        }
         self.refresh.insert(refresh.clone());
         let mut body = json!({"access_token": access, "refresh_token": refresh, "token_type": "bearer"});
         let more = match self.kind.as_str() {
@@ -263,6 +363,36 @@ impl State {
             _ => json!({"expires_in": 3600}),
         };
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        if let Some(life) = self.life {
+            body["expires_in"] = life.into();
+        }
         body
+    }
+
+    /// RFC 7009, from a client with its secret in the body.
+    fn take_back(&mut self, form: &Fields) -> (u16, Value) {
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        if (field("client_id"), field("client_secret")) != ("srvd", CLIENT_SECRET) {
+            return (403, json!({"error": "unauthorized_client"}));
+        }
+        self.end(field("token"));
+        (200, json!({}))
+    }
+
+    /// GitHub's: Basic authentication, the access token in the body.
+    fn delete(&mut self, authorization: &str, body: &[u8]) -> (u16, Value) {
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("srvd:{CLIENT_SECRET}"));
+        if authorization != format!("Basic {pair}") {
+            return (401, json!({"message": "Requires authentication"}));
+        }
+        let body: Value = serde_json::from_slice(body).unwrap();
+        self.end(body["access_token"].as_str().unwrap());
+        (204, Value::Null)
+    }
+
+    fn end(&mut self, token: &str) {
+        self.revoked.push(token.to_owned());
+        self.access.remove(token);
+        self.refresh.remove(token);
     }
 }

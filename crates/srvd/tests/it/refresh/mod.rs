@@ -2,20 +2,22 @@
 
 mod endpoint;
 mod flights;
+mod refused;
+mod shared;
 mod storm;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use self::endpoint::{Endpoint, Mode};
+use self::endpoint::{Endpoint, Mode, id_token};
 use crate::support::{Daemon, Home, event};
 
 const HOUR: i64 = 3600;
 const DECLARED: &str = "planted-declared-key";
 
 /// A provider whose tokens are refreshed at this address.
-fn entry(id: &str, url: &str, body: &str) -> String {
+pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
     format!(
         "[providers.{id}]\ndisplay-name = \"{id}\"\nclass = \"api_key\"\n\
          [providers.{id}.key]\nvars = [\"{}_TOKEN\"]\nbase-url = \"https://{id}.example.test\"\n\
@@ -39,7 +41,7 @@ async fn bring(daemon: &Daemon, provider: &str, (user, agent): (&str, &str), ref
     daemon.call("profile.upsert", params).await
 }
 
-fn question(provider: &str, (user, agent): (&str, &str)) -> Value {
+pub(crate) fn question(provider: &str, (user, agent): (&str, &str)) -> Value {
     json!({"userId": user, "agentId": agent, "providerId": provider})
 }
 
@@ -199,4 +201,61 @@ async fn tokens_without_an_endpoint_are_not_refreshable() {
     daemon.call("profile.upsert", key).await;
     assert_eq!(launched(&daemon, "lent", ("u", "alone")).await, "planted-key-of-u");
     assert_eq!(endpoint.seen().sent, Vec::<String>::new());
+}
+
+/// 54: an endpoint that answers with another person's tokens changes nothing, and is not asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_persons_identity() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    endpoint.set(Mode::Person("eve"));
+    let first = endpoint.login();
+    let tokens = json!({
+        "accessToken": "planted-access-first", "refreshToken": first, "idToken": id_token("ada"),
+        "subject": "ada", "expiresAt": 1000,
+    });
+    let mut params = question("lent", ("u", "alone"));
+    params["tokens"] = tokens;
+    let brought = daemon.call("profile.upsert", params).await;
+    let (code, data) = daemon.refused("profile.best", question("lent", ("u", "alone"))).await;
+    assert_eq!(code, 1007, "{data}");
+    let listed = daemon.call("profile.list", json!({"userId": "u"})).await;
+    assert_eq!(listed["profiles"][0]["statusReason"], "identity_mismatch");
+    assert_eq!(endpoint.seen().sent, std::slice::from_ref(&first));
+    let (_, home) = daemon.stop();
+    let store = crate::support::store(&home).await;
+    let account = brought["accountId"].as_str().unwrap().parse().unwrap();
+    let stored = store.tokens(&account, srvd::app::now()).await.unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&stored.tokens.refresh.unwrap().secret), first);
+    assert_eq!(stored.generation, 1);
+    store.close().await;
+}
+
+/// 48, 55: whoever waits for a refresh gets what a login brought meanwhile, whatever the endpoint says of the old token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_during_a_refresh_wins() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    endpoint.set(Mode::Hold);
+    bring(&daemon, "lent", ("u", "alone"), &endpoint.login()).await;
+    let client = daemon.client().await;
+    let params = question("lent", ("u", "alone"));
+    let waiting = client.call_raw("launch.resolve", &params);
+    let login = async {
+        endpoint.asked(1).await;
+        let ends = srvd::app::now() + HOUR * 1000;
+        let tokens =
+            json!({"accessToken": "planted-access-new", "refreshToken": endpoint.login(), "expiresAt": ends});
+        let mut params = params.clone();
+        params["tokens"] = tokens;
+        daemon.call("profile.upsert", params).await;
+        let dead = r#"{"error":"invalid_grant"}"#.to_owned();
+        endpoint.set(Mode::Say(400, "application/json", dead, None));
+    };
+    let (launch, ()) = tokio::join!(waiting, login);
+    assert_eq!(launch.unwrap()["set"]["LENT_TOKEN"], "planted-access-new");
+    let listed = daemon.call("profile.list", json!({"userId": "u"})).await;
+    let found = &listed["profiles"][0];
+    assert_eq!((&found["status"], found.get("statusReason")), (&json!("valid"), None), "{found}");
+    assert_eq!(endpoint.seen().sent.len(), 1);
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "seeds and figures are for whoever runs the tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use identity_store::{AccountId, RefreshReason, RefreshState};
@@ -10,15 +10,15 @@ use secrecy::ExposeSecret as _;
 
 use super::endpoint::Endpoint;
 use super::{bring, home};
-use crate::support::{PATIENCE, store};
+use crate::support::{Home, PATIENCE, store};
 
 const ROUNDS: usize = 50;
 const ACCOUNTS: usize = 48;
 /// The life of a token in seconds: each is refreshed more than once a second.
 const LIFE: i64 = 1;
 
-/// 53: whatever the moment, every row is sound, a refresh token is sent once more at most, a refused one is not sent
-/// again, and what is in use is the newest that was given.
+/// 53: whatever the moment, every row is sound, what was committed is there after the restart, a refresh token is sent once
+/// more at most, a refused one is not sent again, and what is in use is the newest that was given.
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_in_a_storm_of_refreshes() {
     let endpoint = Endpoint::start(LIFE).await;
@@ -28,13 +28,15 @@ async fn kills_in_a_storm_of_refreshes() {
         let brought = bring(&daemon, "lent", (&format!("u{user}"), "alone"), &endpoint.login()).await;
         accounts.push(brought["accountId"].as_str().unwrap().parse().unwrap());
     }
-    let mut pauses = Vec::new();
+    let (mut pauses, mut committed) = (Vec::new(), BTreeMap::new());
     for _ in 0..ROUNDS {
         let random = u64::from(getrandom::u32().unwrap() % 250);
         pauses.push(random);
         // The moment of the kill is what is drawn; nothing waits for it.
         tokio::time::sleep(Duration::from_millis(random)).await;
-        daemon = daemon.kill().start_with(|command| command.env("SRVD_LOG", "warn"));
+        let home = daemon.kill();
+        committed = kept(&home, &accounts, &committed).await;
+        daemon = home.start_with(|command| command.env("SRVD_LOG", "warn"));
     }
     println!("killed after these milliseconds: {pauses:?}");
     let home = daemon.kill();
@@ -42,20 +44,13 @@ async fn kills_in_a_storm_of_refreshes() {
     println!("{} refreshes, {} refused", seen.sent.len(), seen.refused.len());
     // Each access token is over by the time that the last lease is; what was cut off is taken up by the next daemon.
     let daemon = home.start_with(|command| command.env("SRVD_LOG", "warn"));
+    let mut events = daemon.client().await.subscribe(["identityaccounts:changed:*"]).await.unwrap();
     let settled = async {
-        loop {
-            let (mut refreshing, open) = (0, store(&daemon.home).await);
-            for account in &accounts {
-                let stored = open.tokens(account, srvd::app::now()).await.unwrap();
-                let stale =
-                    stored.state == RefreshState::Refreshing && stored.state_since < srvd::app::now() - 5000;
-                refreshing += usize::from(stale);
+        // The storm goes on, so there is news all the time: each account's about once a second.
+        while stale(&daemon.home, &accounts).await > 0 {
+            for _ in 0..ACCOUNTS {
+                events.next().await.expect("the daemon serves");
             }
-            open.close().await;
-            if refreshing == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
     tokio::time::timeout(PATIENCE, settled).await.expect("every row comes to an end");
@@ -63,7 +58,10 @@ async fn kills_in_a_storm_of_refreshes() {
     let (status, home) = daemon.stop();
     assert!(status.success(), "{status}");
 
+    kept(&home, &accounts, &committed).await;
     let (seen, live) = (endpoint.seen(), endpoint.live());
+    let refused: BTreeSet<&String> = seen.refused.iter().collect();
+    assert_eq!(refused.len(), seen.refused.len(), "the issuer was sent a token that it had refused before");
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for token in &seen.sent {
         *times.entry(token).or_default() += 1;
@@ -91,4 +89,38 @@ async fn kills_in_a_storm_of_refreshes() {
     println!("{alive} accounts go on, {lost} were cut off between the answer and the commit");
     assert_eq!(alive + lost, ACCOUNTS);
     assert!(seen.sent.len() > ROUNDS, "there was no storm");
+}
+
+/// The generation of each account with its refresh token, in the database of a daemon that was killed. None is older than
+/// it was before, and one of the same generation is the same.
+async fn kept(
+    home: &Home,
+    accounts: &[AccountId],
+    before: &BTreeMap<AccountId, (u64, String)>,
+) -> BTreeMap<AccountId, (u64, String)> {
+    let store = store(home).await;
+    let mut now = BTreeMap::new();
+    for account in accounts {
+        let stored = store.tokens(account, srvd::app::now()).await.unwrap();
+        let refresh = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
+        if let Some((generation, old)) = before.get(account) {
+            assert!(stored.generation >= *generation, "{account} was set back");
+            assert_eq!(stored.generation == *generation, refresh == *old, "{account} holds something else");
+        }
+        now.insert(account.clone(), (stored.generation, refresh));
+    }
+    store.close().await;
+    now
+}
+
+/// How many refreshes that were cut off nobody has taken up again.
+async fn stale(home: &Home, accounts: &[AccountId]) -> usize {
+    let (mut stale, store) = (0, store(home).await);
+    for account in accounts {
+        let stored = store.tokens(account, srvd::app::now()).await.unwrap();
+        let old = stored.state_since < srvd::app::now() - 5000;
+        stale += usize::from(stored.state == RefreshState::Refreshing && old);
+    }
+    store.close().await;
+    stale
 }

@@ -1,0 +1,44 @@
+//! The keys that a file gives an agent without holding them: those of a variable and those that a program prints.
+
+use std::time::Duration;
+
+use auth_spawner::SecretCommand;
+use secrecy::SecretString;
+
+use crate::api_key;
+use crate::app::App;
+
+/// How long a command may take that prints a secret: some ask a person first.
+const PRINTING: Duration = Duration::from_secs(30);
+
+/// What a variable of the daemon's environment holds, or why that is no key.
+pub(super) fn of_variable(
+    app: &App,
+    provider: &str,
+    var: &str,
+    value: Option<&SecretString>,
+) -> Result<SecretString, String> {
+    match value {
+        Some(value) => {
+            usable(app, provider, value).map_err(|reason| format!("the key in the variable {var} {reason}"))
+        }
+        None => Err(format!("the variable {var} of the daemon's environment is not set")),
+    }
+}
+
+/// What a program prints.
+pub(super) async fn printed(app: &App, provider: &str, argv: &[String]) -> Result<SecretString, String> {
+    let environment = crate::boot::child_env(&app.config);
+    let (timeout, bytes) = (PRINTING, api_key::LONGEST);
+    let secret = SecretCommand { argv, environment: &environment, timeout, bytes }.ask().await;
+    let secret = secret.map_err(|error| error.to_string())?;
+    app.redactor.hide(&secret);
+    usable(app, provider, &secret).map_err(|reason| format!("the key that the command printed {reason}"))
+}
+
+fn usable(app: &App, provider: &str, secret: &SecretString) -> Result<SecretString, String> {
+    match app.registry.provider(provider).and_then(|provider| provider.key.as_ref()) {
+        Some(service) => api_key::usable(secret, service),
+        None => Err("belongs to a provider that takes none".to_owned()),
+    }
+}

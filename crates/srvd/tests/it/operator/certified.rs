@@ -1,0 +1,163 @@
+//! The daemon and the certified provider: whole logins, and refreshes with rotation whose reuse would be found out.
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use srvd::oauth::issuer::IssuerConfig;
+use srvd::oauth::settings::ClientAuth;
+use srvd::oauth::{Dead, Failure, Http};
+
+use super::{CHANGED, approved, browse, sign_in, start};
+use crate::forge::browser::{Browser, End};
+use crate::forge::issuer::{Issuer, Note};
+use crate::refresh::{entry, question};
+use crate::support::{Daemon, Home, event, store};
+
+/// The life of an access token in seconds: it is refreshed after three quarters of it.
+const LIFE: u32 = 2;
+
+fn daemon(kind: &str, issuer: &Issuer) -> Daemon {
+    let forge = format!(
+        "[forges.own]\ntype = \"{kind}\"\nbase_url = \"{}\"\nclient_id = \"srvd\"\nclient_secret_env = \"PLANTED\"\n\
+         scopes = [\"openid\"]\n",
+        issuer.url
+    );
+    start(Home::new().config("srvd.toml", &forge))
+}
+
+/// Each refresh token was sent once, in the order in which they were given, and none was refused.
+fn assert_rotated(first: &str, refreshes: &[Note]) {
+    let mut expected = Some(first.to_owned());
+    for note in refreshes {
+        assert_eq!((&note.sent, &note.error), (&expected, &None), "{refreshes:?}");
+        assert_ne!(note.given, note.sent, "{refreshes:?}");
+        expected.clone_from(&note.given);
+    }
+}
+
+/// What the first grant of this kind gave.
+async fn login(issuer: &Issuer, grant: &str) -> String {
+    let given = |note: &Note| note.grant.as_deref() == Some(grant) && note.given.is_some();
+    let notes = issuer.until(|notes| notes.iter().any(given)).await;
+    notes.into_iter().find(given).unwrap().given.unwrap()
+}
+
+/// Lets the refresher go on for some rounds; afterwards the row holds what the provider gave last.
+async fn rounds(daemon: Daemon, issuer: &Issuer, (grant, account): (&str, &Value)) {
+    let mut events = daemon.client().await.subscribe([CHANGED]).await.unwrap();
+    let first = login(issuer, grant).await;
+    issuer.refreshes(4).await;
+    event(&mut events, CHANGED).await;
+    let (status, home) = daemon.stop();
+    assert!(status.success());
+    let refreshes = issuer.refreshes(4).await;
+    assert_rotated(&first, &refreshes);
+    let store = store(&home).await;
+    let account = account.as_str().unwrap().parse().unwrap();
+    let stored = store.tokens(&account, srvd::app::now()).await.unwrap();
+    let held = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
+    assert_eq!(refreshes.last().unwrap().given.as_ref(), Some(&held));
+    assert_eq!(stored.generation, 1 + refreshes.len() as u64);
+    store.close().await;
+    assert!(issuer.until(|_| true).await.iter().all(|note| !note.revoked), "a reuse was found out");
+}
+
+/// 32, 34, 36: a login by the browser, refreshed again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_by_the_browser_goes_on_for_ever() {
+    let issuer = Issuer::start("github", LIFE).await;
+    let daemon = daemon("github", &issuer);
+    let (session, _) = sign_in(&daemon, json!({"forgeType": "github"}), None).await;
+    rounds(daemon, &issuer, ("authorization_code", &session["accountId"])).await;
+}
+
+/// 39, 79: the device grant is refreshed too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_login_goes_on_for_ever() {
+    let issuer = Issuer::start("github", LIFE).await;
+    let daemon = daemon("github", &issuer);
+    let started = daemon.call("operator.start", json!({"forgeType": "github", "flow": "device"})).await;
+    let text = |name: &str| started[name].as_str().unwrap();
+    let page = format!("{}?user_code={}", text("verificationUrl"), text("deviceCode"));
+    let End::Page(page) = Browser::of("ada").visit(&page).await else { panic!("no redirect is expected") };
+    assert!(page.contains("Sign-in Success"), "{page}");
+    let session = json!({"sessionId": started["sessionId"], "waitMs": 30_000});
+    let session = daemon.call("operator.poll", session).await;
+    assert_eq!(session["status"], "success", "{session}");
+    let grant = "urn:ietf:params:oauth:grant-type:device_code";
+    rounds(daemon, &issuer, (grant, &session["accountId"])).await;
+}
+
+/// 34: the provider sees the old refresh token once, whoever asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_resolvers_send_one_refresh_token() {
+    let issuer = Issuer::start("github", 3600).await;
+    let token_url = format!("{}/login/oauth/access_token", issuer.url);
+    let lent = entry("lent", &token_url, "form").replace("client-id = \"srvd\"", "client-id = \"public\"");
+    let daemon = Home::new().config("providers.d/lent.toml", &lent).start();
+    let client = srvd::oauth::Issuer::new(
+        IssuerConfig {
+            authorize: format!("{}/login/oauth/authorize", issuer.url),
+            token: token_url,
+            device: None,
+            client_id: "public".to_owned(),
+            secret: None,
+            client_auth: ClientAuth::Body,
+            scopes: vec!["openid".to_owned()],
+            json: false,
+            allow_http: false,
+            clock: srvd::app::now,
+        },
+        Http::default(),
+    )
+    .unwrap();
+    let redirect = url::Url::parse("http://127.0.0.1:7000/oauth/callback").unwrap();
+    let begun = client.begin(&redirect);
+    let End::Callback(callback) = Browser::of("ada").visit(begun.url.as_str()).await else {
+        panic!("no code")
+    };
+    let code = callback.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let granted = client.redeem(&code.into(), &begun.verifier, &redirect).await.unwrap();
+    let first = granted.refresh.unwrap().expose_secret().to_owned();
+
+    let tokens =
+        json!({"accessToken": granted.access.expose_secret(), "refreshToken": first, "expiresAt": 1000});
+    let whose = ("u", "alone");
+    let mut params = question("lent", whose);
+    let clients: Vec<_> = futures_util::future::join_all((0..20).map(|_| daemon.client())).await;
+    params["tokens"] = tokens;
+    daemon.call("profile.upsert", params).await;
+    let params = question("lent", whose);
+    let launches = futures_util::future::join_all(
+        clients.iter().map(|client| client.call_raw("launch.resolve", &params)),
+    )
+    .await;
+    let given: std::collections::BTreeSet<String> =
+        launches.into_iter().map(|one| one.unwrap()["set"]["LENT_TOKEN"].to_string()).collect();
+    assert_eq!(given.len(), 1, "all have the same token");
+    assert!(!given.contains(&json!(granted.access.expose_secret()).to_string()));
+    let refreshes = issuer.refreshes(1).await;
+    assert_rotated(&first, &refreshes);
+    assert_eq!(refreshes.len(), 1);
+}
+
+/// R17: the grant that a new sign-in replaced is revoked, and the new one is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_grant_is_revoked() {
+    let issuer = Issuer::start("gitlab", 3600).await;
+    let daemon = daemon("gitlab", &issuer);
+    let begin = json!({"forgeType": "gitlab"});
+    sign_in(&daemon, begin.clone(), None).await;
+    let started = daemon.call("operator.start", begin).await;
+    let callback = approved(started["authUrl"].as_str().unwrap()).await;
+    assert_eq!(browse(&daemon, &callback, None).0, 200);
+    let revoked = |notes: &[Note]| notes.iter().any(|note| note.revoked);
+    let notes = issuer.until(revoked).await;
+    assert_eq!(notes.last().unwrap().by.as_deref(), Some("revocation"));
+    let given: Vec<String> = notes.into_iter().filter_map(|note| note.given).collect();
+    let [old, new] = given.as_slice() else { panic!("{given:?}") };
+    let client = crate::forge::client("gitlab", &issuer.url);
+    let refresh = async |token: &str| client.issuer.refresh(&token.to_owned().into()).await;
+    assert_eq!(refresh(old).await.err(), Some(Failure::Dead(Dead::InvalidGrant)));
+    assert!(refresh(new).await.is_ok());
+    assert!(!daemon.log().contains(old), "the log holds a token");
+}

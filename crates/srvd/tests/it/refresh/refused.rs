@@ -1,0 +1,92 @@
+//! A provider's service that does not take a token before its time.
+
+use serde_json::{Value, json};
+
+use super::endpoint::{Endpoint, Mode};
+use super::{HOUR, home, launched, question};
+use crate::support::{Daemon, event};
+
+const WHOSE: (&str, &str) = ("u", "alone");
+
+/// Stores tokens that are good for an hour and gives the account.
+async fn good(daemon: &Daemon, refresh: &str) -> Value {
+    let ends = srvd::app::now() + HOUR * 1000;
+    let tokens = json!({"accessToken": "planted-access-first", "refreshToken": refresh, "expiresAt": ends});
+    let mut params = question("lent", WHOSE);
+    params["tokens"] = tokens;
+    daemon.call("profile.upsert", params).await["accountId"].clone()
+}
+
+/// The generation that a launch is told of.
+async fn generation(daemon: &Daemon) -> Value {
+    let launch = daemon.call("launch.resolve", question("lent", WHOSE)).await;
+    launch["accounts"][0]["generation"].clone()
+}
+
+/// 46, 56: after a 401 the token is refreshed once whatever its time, after a 403 never.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    let first = endpoint.login();
+    let account = good(&daemon, &first).await;
+    let report = |generation: u64, status: u16, retried: bool| json!({"accountId": account, "generation": generation, "status": status, "retried": retried});
+    let next = async |params: Value| daemon.call("account.refused", params).await["next"].clone();
+    assert_eq!(generation(&daemon).await, 1);
+    assert_eq!(next(report(1, 403, false)).await, "missing_scope");
+    assert_eq!(next(report(1, 500, false)).await, "nothing");
+    assert_eq!(endpoint.seen().sent, [""; 0]);
+
+    // Ten calls were refused at once.
+    endpoint.set(Mode::Hold);
+    let clients: Vec<_> = futures_util::future::join_all((0..10).map(|_| daemon.client())).await;
+    let params = report(1, 401, false);
+    let reports = futures_util::future::join_all(
+        clients.iter().map(|client| client.call_raw("account.refused", &params)),
+    );
+    let release = async {
+        endpoint.asked(1).await;
+        endpoint.set(Mode::Grant);
+    };
+    let (reports, ()) = tokio::join!(reports, release);
+    for one in reports {
+        assert_eq!(one.unwrap(), json!({"next": "retry"}));
+    }
+    assert_eq!(endpoint.seen().sent, std::slice::from_ref(&first));
+    assert_eq!(launched(&daemon, "lent", WHOSE).await, format!("planted-access-of-{first}"));
+    assert_eq!(generation(&daemon).await, 2);
+    // One more who was late has a newer token already.
+    assert_eq!(next(report(1, 401, true)).await, "retry");
+
+    let mut events = daemon.client().await.subscribe(["userprofiles:changed:u"]).await.unwrap();
+    assert_eq!(next(report(2, 401, true)).await, "sign_in");
+    event(&mut events, "userprofiles:changed:u").await;
+    let (code, data) = daemon.refused("profile.best", question("lent", WHOSE)).await;
+    assert_eq!((code, &data["accountId"]), (1007, &account), "{data}");
+    assert_eq!(next(report(2, 401, false)).await, "sign_in");
+    assert_eq!(endpoint.seen().sent.len(), 1);
+}
+
+/// 56: what cannot be refreshed needs a person at once, and what fails for now stays as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_without_a_way_on() {
+    let endpoint = Endpoint::start(HOUR).await;
+    let daemon = home(&endpoint).start();
+    endpoint.set(Mode::Say(503, "text/plain", String::new(), None));
+    let account = good(&daemon, &endpoint.login()).await;
+    let report = |account: &Value| json!({"accountId": account, "generation": 1, "status": 401});
+    let (code, data) = daemon.refused("account.refused", report(&account)).await;
+    assert_eq!((code, data["retryAt"].is_i64()), (1014, true), "{data}");
+    assert_eq!(launched(&daemon, "lent", WHOSE).await, "planted-access-first");
+
+    let tokens = json!({"accessToken": "planted-access-alone"});
+    let mut params = question("lent", ("v", "alone"));
+    params["tokens"] = tokens;
+    let alone = daemon.call("profile.upsert", params).await["accountId"].clone();
+    assert_eq!(daemon.call("account.refused", report(&alone)).await, json!({"next": "sign_in"}));
+
+    let key = json!({"userId": "w", "agentId": "a", "providerId": "lent", "apiKey": "planted-key-of-w"});
+    let key = daemon.call("profile.upsert", key).await["accountId"].clone();
+    assert_eq!(daemon.refused("account.refused", report(&key)).await.0, 1005);
+    assert_eq!(daemon.refused("account.refused", report(&json!("nobody"))).await.0, 1001);
+}
