@@ -3,6 +3,7 @@
 #   - a PostgreSQL cluster of its own in a temporary directory, on a free loopback port (the store is tested on both
 #     databases);
 #   - the real provider CLIs in target/clis (scripts/clis.sh), which log in against a stand-in on loopback;
+#   - a Secret Service on a bus of its own, where dbus and gnome-keyring are installed (CI=true insists on them);
 #   - a certified OpenID provider in target/issuer (scripts/issuer.sh), which the daemon itself logs in at.
 # Exit code: that of the tests; 69 when something that is needed is missing.
 set -euo pipefail
@@ -114,4 +115,13 @@ export SRVD_TEST_ISSUER=$PWD/target/issuer
 echo "test.sh: PostgreSQL on port $port, CLIs in $SRVD_TEST_CLIS, ready after $((SECONDS - started)) s"
 
 cargo test --workspace --locked "$@"
+if (($# == 0)) && [[ $(uname) == Linux ]]; then
+  if command -v dbus-daemon >/dev/null && command -v gnome-keyring-daemon >/dev/null; then
+    cargo test -p srvd --features keychain --locked --test it keychain::
+  elif [[ ${CI:-} == true ]]; then
+    missing "the OS keychain cannot be tested; install dbus and gnome-keyring"
+  else
+    echo "test.sh: SKIPPED: the OS keychain, because there is no dbus-daemon or gnome-keyring-daemon"
+  fi
+fi
 echo "test.sh: all tests passed in $((SECONDS - started)) s"
