@@ -93,8 +93,7 @@ pub(crate) fn of_token(
         );
     }
     let plain = cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone())));
-    let token = (var.clone(), Value::Secret(secret.clone()));
-    Ok(plain.chain([token]).collect())
+    Ok(plain.chain([(var.clone(), Value::Secret(secret.clone()))]).collect())
 }
 
 /// What leads an agent to the service, where that is not at its usual address. A key for another address is never
