@@ -82,6 +82,7 @@ units() {
 
 step "format" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+step "clippy with the OS keychain" cargo clippy -p srvd --features keychain --all-targets --locked --quiet -- -D warnings
 step "documentation" documentation
 step "dependencies" dependencies
 if [[ -n ${RUSTSEC_DB:-} ]]; then

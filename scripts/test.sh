@@ -3,6 +3,7 @@
 #   - a PostgreSQL cluster of its own in a temporary directory, on a free loopback port (the store is tested on both
 #     databases);
 #   - the real provider CLIs in target/clis (scripts/clis.sh), which log in against a stand-in on loopback;
+#   - a Secret Service on a bus of its own, on Linux (dbus and gnome-keyring; without them it is skipped, unless CI=true);
 #   - a certified OpenID provider in target/issuer (scripts/issuer.sh), which the daemon itself logs in at.
 # Exit code: that of the tests; 69 when something that is needed is missing.
 set -euo pipefail
@@ -16,15 +17,20 @@ missing() {
 # shellcheck source=scripts/postgres.sh
 . scripts/postgres.sh
 
+apt_install() {
+  echo "test.sh: installing $*"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y "$@" >/dev/null ||
+    { apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y "$@" >/dev/null; }
+}
+
+has_keychain() { command -v dbus-daemon && command -v dbus-send && command -v gnome-keyring-daemon; } >/dev/null
+
 # Debian's package makes a system cluster and starts it. Only a cluster that this very installation has made is
 # stopped again.
 install_postgres() {
-  echo "test.sh: installing postgresql"
   local before after
   before=$(ls -d /etc/postgresql/*/* 2>/dev/null || true)
-  DEBIAN_FRONTEND=noninteractive apt-get install -y postgresql >/dev/null ||
-    { apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y postgresql >/dev/null; } ||
-    missing "PostgreSQL is missing and apt-get could not install it"
+  apt_install postgresql || missing "PostgreSQL is missing and apt-get could not install it"
   for after in /etc/postgresql/*/*; do
     if [[ -d $after && $'\n'$before$'\n' != *$'\n'$after$'\n'* ]]; then
       pg_ctlcluster "$(basename "$(dirname "$after")")" "$(basename "$after")" stop || true
@@ -63,4 +69,16 @@ export SRVD_TEST_ISSUER=$PWD/target/issuer
 echo "test.sh: PostgreSQL on port $port, CLIs in $SRVD_TEST_CLIS, ready after $((SECONDS - started)) s"
 
 cargo test --workspace --locked "$@"
+if (($# == 0)) && [[ $(uname) == Linux ]]; then
+  if ! has_keychain && [[ $owner ]] && command -v apt-get >/dev/null; then
+    apt_install --no-install-recommends dbus gnome-keyring || true
+  fi
+  if has_keychain; then
+    cargo test -p srvd --features keychain --locked --test it keychain::
+  elif [[ ${CI:-} == true ]]; then
+    missing "the OS keychain cannot be tested; install dbus and gnome-keyring"
+  else
+    echo "test.sh: SKIPPED: the OS keychain, because there is no dbus-daemon or gnome-keyring-daemon"
+  fi
+fi
 echo "test.sh: all tests passed in $((SECONDS - started)) s"

@@ -93,6 +93,9 @@ pub struct Cli {
     /// How a credential is launched that a recipe's login showed on the screen only.
     #[serde(default)]
     pub token: Option<ScreenToken>,
+    /// The variable through which it takes the access token of a login that was made elsewhere.
+    #[serde(default)]
+    pub access_token_var: Option<String>,
     /// The files that prove a login; the first that does counts. Empty only for a CLI that has no login.
     #[serde(default, deserialize_with = "one_or_many")]
     pub credential: Vec<CredentialFile>,

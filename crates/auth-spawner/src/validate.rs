@@ -77,6 +77,7 @@ fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
     let tested = cli.tested.as_ref().is_none_or(|version| is_version(version));
     ensure(tested, "cli.tested", "must be a version: one word of at most 64 printable characters")?;
     ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
+    ensure(cli.access_token_var.as_deref().is_none_or(is_var), "cli.access-token-var", VARS)?;
     config_dir_holds(&cli.config_dir)?;
     let named = cli.env.keys().chain(&cli.scrub).chain(&cli.key_vars);
     ensure(named.into_iter().all(|var| is_var(var)), "cli", VARS)?;

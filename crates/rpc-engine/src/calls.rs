@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::engine::{Shared, Slot};
+use crate::engine::{Engine, Shared, Slot};
 use crate::error::RpcError;
 use crate::mailbox::Peer;
 use crate::method::{Call, ConnectionId};
@@ -25,6 +25,7 @@ use crate::wire::{self, Element, Message, RESULT_HEAD, Request};
 /// Dispatches messages and holds what is not finished.
 pub(crate) struct Calls {
     shared: Arc<Shared>,
+    caller: Arc<str>,
     peer: Option<Arc<Peer>>,
     running: FuturesUnordered<InFlight>,
     batches: HashMap<u64, Batch>,
@@ -67,8 +68,16 @@ struct InFlight {
 }
 
 impl Calls {
-    pub(crate) fn new(shared: Arc<Shared>, peer: Option<Arc<Peer>>) -> Self {
-        Self { shared, peer, running: FuturesUnordered::new(), batches: HashMap::new(), last_batch: 0 }
+    pub(crate) fn new(engine: &Engine, peer: Option<Arc<Peer>>) -> Self {
+        let Engine { shared, caller } = engine.clone();
+        Self {
+            shared,
+            caller,
+            peer,
+            running: FuturesUnordered::new(),
+            batches: HashMap::new(),
+            last_batch: 0,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -169,7 +178,8 @@ impl Calls {
         }
         let slot = Slot::take(&self.shared).ok_or_else(RpcError::server_busy)?;
         let connection = self.peer.as_ref().map_or(ConnectionId(0), |peer| peer.id);
-        let call = Call { connection, request: number, peer: self.peer.clone() };
+        let (caller, peer) = (self.caller.clone(), self.peer.clone());
+        let call = Call { connection, caller, request: number, peer };
         let running = (method.start)(call, request.params)?;
         Ok(Some((running, slot)))
     }

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::calls::{Calls, Outbox};
-use crate::engine::Shared;
+use crate::engine::{Engine, Shared};
 use crate::error::RpcError;
 use crate::limits::Limits;
 use crate::mailbox::Peer;
@@ -110,7 +110,8 @@ pub(crate) struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    pub(crate) async fn new(shared: Arc<Shared>, peer: Arc<Peer>, stream: S, leftover: Bytes) -> Self {
+    pub(crate) async fn new(engine: &Engine, peer: Arc<Peer>, stream: S, leftover: Bytes) -> Self {
+        let shared = engine.shared.clone();
         let limits = shared.limits();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -121,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let now = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until(now + limits.ping_every.min(limits.idle)));
-        let calls = Calls::new(shared.clone(), Some(peer.clone()));
+        let calls = Calls::new(engine, Some(peer.clone()));
         let out = Outbox::default();
         Self { shared, peer, socket, calls, out, timer, last_ping: now, flushing: false, blocked_since: None }
     }

@@ -21,7 +21,10 @@ use crate::wire;
 
 /// Serves connections. Cheap to clone; every clone is the same engine.
 #[derive(Clone)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) caller: Arc<str>,
+}
 
 /// What has happened since the engine was made, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub(crate) struct AtomicCounters {
 impl Engine {
     /// An engine without connections.
     pub fn new(service: Service, broker: Broker) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Shared {
             service,
             broker,
             tracker: TaskTracker::new(),
@@ -71,7 +74,15 @@ impl Engine {
             in_flight: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             last_connection: AtomicU64::new(0),
-        }))
+        };
+        Self { shared: Arc::new(shared), caller: Arc::from("") }
+    }
+
+    /// The same engine for connections and POSTs of this caller, whom each [`Call`](crate::Call) names. The engine does
+    /// not look into it.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: impl Into<Arc<str>>) -> Self {
+        Self { shared: self.shared.clone(), caller: caller.into() }
     }
 
     /// Drives one WebSocket connection, already upgraded, to its end. `leftover` are bytes that were read past the
@@ -81,29 +92,29 @@ impl Engine {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let _tracked = self.0.tracker.token();
-        let _counted = Counted::new(&self.0);
-        let id = ConnectionId(self.0.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
-        let peer = Peer::new(id, self.0.broker.clone(), self.0.limits().clone());
+        let _tracked = self.shared.tracker.token();
+        let _counted = Counted::new(&self.shared);
+        let id = ConnectionId(self.shared.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
+        let peer = Peer::new(id, self.shared.broker.clone(), self.shared.limits().clone());
         let _registered = Registered(peer.clone());
-        Connection::new(self.0.clone(), peer, stream, leftover).await.run().await
+        Connection::new(self, peer, stream, leftover).await.run().await
     }
 
     /// Answers the body of one POST, a request or a batch. None when there is nothing to answer. Like the calls of a
     /// connection, those of a POST run to their end even when this future is dropped.
     pub async fn post(&self, body: &[u8]) -> Option<Bytes> {
-        let _tracked = self.0.tracker.token();
-        if body.len() > self.0.limits().message_bytes {
+        let _tracked = self.shared.tracker.token();
+        if body.len() > self.shared.limits().message_bytes {
             return Some(wire::error_reply(&RpcError::message_too_large(), None).into());
         }
         let Ok(text) = std::str::from_utf8(body) else {
             return Some(wire::error_reply(&RpcError::parse_error(), None).into());
         };
-        let (mut calls, mut out) = (Calls::new(self.0.clone(), None), Outbox::default());
+        let (mut calls, mut out) = (Calls::new(self, None), Outbox::default());
         calls.accept(text, &mut out);
         if !calls.is_empty() {
-            let abort = self.0.abort.clone();
-            let rest = self.0.tracker.spawn(async move {
+            let abort = self.shared.abort.clone();
+            let rest = self.shared.tracker.spawn(async move {
                 let finished = abort.run_until_cancelled(calls.finish_all(&mut out)).await;
                 finished.map_or_else(|| Err(RpcError::shutting_down()), |()| Ok(out))
             });
@@ -117,18 +128,18 @@ impl Engine {
 
     /// The `OpenRPC` document, as JSON text.
     pub fn openrpc(&self) -> &Bytes {
-        self.0.service.openrpc()
+        self.shared.service.openrpc()
     }
 
     /// Connections being served now.
     pub fn connections(&self) -> usize {
-        self.0.connections.load(Ordering::Relaxed)
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.0.counters;
+        let counters = &self.shared.counters;
         Counters {
             calls: read(&counters.calls),
             failures: read(&counters.failures),
@@ -140,12 +151,12 @@ impl Engine {
     /// Refuses new calls (`shutting_down`), lets the running ones finish, closes each connection with 1001, and after
     /// `grace` ends what is left. Returns when no connection and no call is left, or shortly after `grace`.
     pub async fn drain(&self, grace: Duration) {
-        self.0.drain.cancel();
-        self.0.tracker.close();
-        if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {
-            self.0.abort.cancel();
+        self.shared.drain.cancel();
+        self.shared.tracker.close();
+        if tokio::time::timeout(grace, self.shared.tracker.wait()).await.is_err() {
+            self.shared.abort.cancel();
             // Aborted work ends at its next await; a handler that blocks its thread is not waited for.
-            let _ = tokio::time::timeout(self.0.limits().close_wait, self.0.tracker.wait()).await;
+            let _ = tokio::time::timeout(self.shared.limits().close_wait, self.shared.tracker.wait()).await;
         }
     }
 }

@@ -47,6 +47,8 @@ pub enum Transport {
 pub struct Call {
     /// The connection it came from.
     pub connection: ConnectionId,
+    /// Whom the connection or the POST was served for ([`Engine::on_behalf_of`](crate::Engine::on_behalf_of)).
+    pub caller: Arc<str>,
     /// Number of the request within the engine, for logs.
     pub request: u64,
     pub(crate) peer: Option<Arc<Peer>>,
@@ -82,6 +84,7 @@ impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("connection", &self.connection)
+            .field("caller", &self.caller)
             .field("request", &self.request)
             .field("transport", &self.transport())
             .finish_non_exhaustive()

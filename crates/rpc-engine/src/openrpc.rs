@@ -26,11 +26,7 @@ pub(crate) fn schemas_of<P: Params>(generator: &mut SchemaGenerator) -> Schemas 
 }
 
 /// Builds the document. Methods come in the order given; members of objects are sorted by name.
-pub(crate) fn document(
-    info: &ApiInfo,
-    methods: &[(MethodInfo, SchemasOf)],
-    errors: &[ErrorEntry],
-) -> Bytes {
+pub(crate) fn document(info: &ApiInfo, methods: &[(MethodInfo, SchemasOf)], errors: &[ErrorEntry]) -> Bytes {
     let ApiInfo { title, version, description } = info;
     let mut generator = SchemaSettings::draft07()
         .with(|s| s.definitions_path = "/components/schemas".into())

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use auth_spawner::{Provider, Registry, Spawner, Version};
 use identity_store::{AuditEntry, BundleId, Store};
-use rpc_engine::{Broker, Call, Transport};
+use rpc_engine::{Broker, Call};
 
 use crate::audit::Auditor;
 use crate::config::Config;
@@ -87,13 +87,10 @@ impl App {
         Self { store: parts.store.clone(), parts: Arc::new(parts), actor: "srvd".into() }
     }
 
-    /// The handle for one call: what it writes is told in the audit log as the client's doing.
+    /// The handle for one call: what it writes is told in the audit log as its caller's doing.
     #[must_use]
     pub fn for_call(&self, call: &Call) -> Self {
-        let actor: Arc<str> = match call.transport() {
-            Transport::Socket => format!("client {}", call.connection).into(),
-            Transport::Post => "client post".into(),
-        };
+        let actor = call.caller.clone();
         Self { store: self.store.acting_as(Arc::clone(&actor)), parts: Arc::clone(&self.parts), actor }
     }
 

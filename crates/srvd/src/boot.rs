@@ -294,7 +294,7 @@ async fn agents(
 
 /// Private directories, the lock, the key: all that comes before the database.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
-    let keyring = key::load(environment, &config.config_dir)?.keyring();
+    let keyring = key::load(environment, &config.key_sources())?.keyring();
     for dir in [&config.data_dir, &config.runtime_dir] {
         private::directory(dir)?;
     }

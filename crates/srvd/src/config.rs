@@ -13,6 +13,7 @@ pub use file::FileConfig;
 pub use secrets::{ExternalSecret, Source};
 
 use crate::environment::Environment;
+use crate::key;
 use crate::oauth::settings::{self, ForgeSettings};
 
 /// The configuration that is in force.
@@ -26,6 +27,8 @@ pub struct Config {
     pub runtime_dir: PathBuf,
     /// The user's home, which children are given and whose own CLI directories are never used.
     pub home: PathBuf,
+    /// Whether the encryption key is in the OS keychain.
+    pub keychain: bool,
     /// Where identities are kept.
     pub database: DatabaseUrl,
     /// The TCP listener; `None` when it is off.
@@ -195,6 +198,7 @@ impl Config {
             (None, None) => file.log.format.unwrap_or(LogFormat::Text),
         };
         Ok(Self {
+            keychain: file.key.keychain,
             database: database.parse().map_err(|error| invalid("database.url", error))?,
             listen: parse_listen(&listen)?,
             hosts: file.listen.hosts,
@@ -218,6 +222,11 @@ impl Config {
             runtime_dir,
             home,
         })
+    }
+
+    /// Where the encryption key is looked for.
+    pub fn key_sources(&self) -> key::Sources {
+        key::Sources { config_dir: self.config_dir.clone(), keychain: self.keychain }
     }
 
     /// The Unix socket.
@@ -248,13 +257,14 @@ impl Config {
         let _ = write!(
             text,
             "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
-             shutdown_seconds = {}\n\n[database]\nurl = {}\n\n\
+             shutdown_seconds = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
              [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
              [spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
             self.config_dir.display(),
             self.data_dir.display(),
             self.runtime_dir.display(),
             self.shutdown_seconds,
+            self.keychain,
             quoted(&self.database.to_string()),
             quoted(&listen),
             list(&self.hosts),

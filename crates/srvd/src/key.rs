@@ -7,6 +7,7 @@ use identity_store::{Key, KeyError, Keyring};
 use zeroize::Zeroizing;
 
 use crate::environment::Environment;
+use crate::keychain::{self, KeychainError};
 use crate::private;
 
 /// The longest key that is read.
@@ -36,6 +37,9 @@ pub enum KeySourceError {
         /// Why.
         source: KeyError,
     },
+    /// The keychain is a source, and has none to give.
+    #[error(transparent)]
+    Keychain(KeychainError),
     /// Two sources hold different keys.
     #[error("{first} and {second} hold different encryption keys; remove the one that is wrong")]
     Differ {
@@ -44,6 +48,15 @@ pub enum KeySourceError {
         /// The other.
         second: String,
     },
+}
+
+/// Where keys are looked for beside the environment.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The directory of the key files.
+    pub config_dir: PathBuf,
+    /// Whether the OS keychain must have the key.
+    pub keychain: bool,
 }
 
 /// The keys that the sources hold.
@@ -75,14 +88,16 @@ pub fn old_file(config_dir: &Path) -> PathBuf {
 }
 
 /// Reads every source that is there: systemd's credential, the file that `OAUTH_ENCRYPTION_KEY_FILE` names,
-/// `OAUTH_ENCRYPTION_KEY`, `<config>/encryption.key`. They must agree. Keys that only open come from
+/// `<config>/encryption.key`, `OAUTH_ENCRYPTION_KEY`, and the OS keychain where `srvd.toml` asks for it. They must agree,
+/// and what was asked for must be there: no other source takes its place. Keys that only open come from
 /// `OAUTH_ENCRYPTION_KEYS_OLD`, the file that `OAUTH_ENCRYPTION_KEYS_OLD_FILE` names, and `<config>/encryption.keys.old`.
 ///
 /// # Errors
 /// [`KeySourceError`].
-pub fn load(environment: &Environment, config_dir: &Path) -> Result<Keys, KeySourceError> {
+pub fn load(environment: &Environment, sources: &Sources) -> Result<Keys, KeySourceError> {
+    let config_dir = &sources.config_dir;
     let mut found: Option<(Key, Vec<String>)> = None;
-    for (place, key) in sources(environment, config_dir)? {
+    for (place, key) in given(environment, sources)? {
         let key = key.map_err(|source| KeySourceError::Unusable { place: place.clone(), source })?;
         match &mut found {
             Some((known, places)) if known.id() != key.id() => {
@@ -100,7 +115,7 @@ pub fn load(environment: &Environment, config_dir: &Path) -> Result<Keys, KeySou
 
 type Source = (String, Result<Key, KeyError>);
 
-fn sources(environment: &Environment, config_dir: &Path) -> Result<Vec<Source>, KeySourceError> {
+fn given(environment: &Environment, sources: &Sources) -> Result<Vec<Source>, KeySourceError> {
     let mut found = Vec::new();
     let mut file = |path: PathBuf, required: bool, read: fn(&Path) -> io::Result<Vec<u8>>| {
         if let Some(bytes) = read_source(&path, required, read)? {
@@ -115,9 +130,15 @@ fn sources(environment: &Environment, config_dir: &Path) -> Result<Vec<Source>, 
     if let Some(path) = environment.text("OAUTH_ENCRYPTION_KEY_FILE") {
         file(PathBuf::from(path), true, private_file)?;
     }
-    file(default_file(config_dir), false, private_file)?;
+    file(default_file(&sources.config_dir), false, private_file)?;
     if let Some(bytes) = environment.bytes("OAUTH_ENCRYPTION_KEY") {
         found.push(("OAUTH_ENCRYPTION_KEY".to_owned(), Key::parse(bytes)));
+    }
+    if sources.keychain {
+        found.push((
+            keychain::PLACE.to_owned(),
+            Key::parse_file_bytes(&keychain::read().map_err(KeySourceError::Keychain)?),
+        ));
     }
     Ok(found)
 }
@@ -169,13 +190,17 @@ mod tests {
     const ONE: &str = "0123456789abcdef0123456789abcdef";
     const OTHER: &str = "0123456789abcdef0123456789abcdeX";
 
+    fn files(dir: &Path) -> Sources {
+        Sources { config_dir: dir.to_owned(), keychain: false }
+    }
+
     fn check(variable: Option<&str>, file: Option<&str>, expect: Result<(), &str>) {
         let dir = tempfile::tempdir().unwrap();
         if let Some(text) = file {
             private::replace_file(&default_file(dir.path()), text.as_bytes()).unwrap();
         }
         let environment = Environment::of(variable.map(|text| ("OAUTH_ENCRYPTION_KEY", text.to_owned())));
-        let got = load(&environment, dir.path()).map(|_| ()).map_err(|error| error.to_string());
+        let got = load(&environment, &files(dir.path())).map(|_| ()).map_err(|error| error.to_string());
         match (&got, expect) {
             (Ok(()), Ok(())) => {}
             (Err(text), Err(part)) => {
@@ -212,7 +237,7 @@ mod tests {
             let expect = expect.map(|texts| {
                 ids(&texts.iter().map(|text| Key::parse(text.as_bytes()).unwrap()).collect::<Vec<_>>())
             });
-            match (load(&environment, dir.path()), expect) {
+            match (load(&environment, &files(dir.path())), expect) {
                 (Ok(keys), Ok(expect)) => assert_eq!(ids(&keys.old), expect),
                 (Err(error), Err(part)) => {
                     let text = error.to_string();
@@ -238,7 +263,7 @@ mod tests {
         let path = default_file(dir.path());
         std::fs::write(&path, ONE).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let error = load(&Environment::default(), dir.path()).unwrap_err().to_string();
+        let error = load(&Environment::default(), &files(dir.path())).unwrap_err().to_string();
         assert!(error.contains("mode 0644"), "{error}");
     }
 }

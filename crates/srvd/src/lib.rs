@@ -23,6 +23,7 @@ pub mod http;
 mod https;
 pub mod identity_dir;
 pub mod key;
+pub mod keychain;
 pub mod launch;
 pub mod leftovers;
 pub mod logging;

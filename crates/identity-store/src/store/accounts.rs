@@ -55,22 +55,36 @@ impl Store {
         let mut tx = self.snapshot().await?;
         let provider = filter.provider.as_ref().map(ProviderId::as_str);
         let bundle = filter.bundle.as_ref().map(BundleId::as_str);
-        let rows = sql!(
-            each,
-            AccountRow,
-            &mut tx,
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM accounts
-                 WHERE ($1 IS NULL OR provider = $1)
-                   AND ($2 IS NULL OR id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $2))
-                 ORDER BY created_at, id"
+        // A text of its own: beside a condition that may not be there, the accounts of one bundle would be looked for
+        // among all.
+        let rows = match bundle {
+            Some(bundle) => sql!(
+                each,
+                AccountRow,
+                &mut tx,
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM accounts WHERE ($2 IS NULL OR provider = $2)
+                       AND id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)
+                     ORDER BY created_at, id"
+                ),
+                bundle,
+                provider,
             ),
-            provider,
-            bundle,
-        )?;
-        let mut bound = bindings_by_account(&mut tx, provider).await?;
+            None => sql!(
+                each,
+                AccountRow,
+                &mut tx,
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM accounts WHERE $1 IS NULL OR provider = $1 ORDER BY created_at, id"
+                ),
+                provider,
+            ),
+        }?;
+        let mut bound = bindings_by_account(&mut tx, bundle, provider).await?;
         tx.commit().await?;
         let mut list = AccountList::default();
         for row in rows {
@@ -284,17 +298,31 @@ async fn complete(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
         .map_err(|reason| StoreError::corrupt(TABLE, &id, &reason))
 }
 
+/// The bundles of the accounts that a bundle binds, or of all; in any case of one provider, if one is given.
 async fn bindings_by_account(
     tx: &mut Tx,
+    bundle: Option<&str>,
     provider: Option<&str>,
 ) -> Result<HashMap<String, Vec<String>>, StoreError> {
-    let rows = sql!(
-        all,
-        (String, String),
-        tx,
-        "SELECT account_id, bundle_id FROM identity_bindings WHERE $1 IS NULL OR provider = $1 ORDER BY bundle_id",
-        provider,
-    )?;
+    let rows = match bundle {
+        Some(bundle) => sql!(
+            all,
+            (String, String),
+            tx,
+            "SELECT account_id, bundle_id FROM identity_bindings
+             WHERE account_id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)
+             ORDER BY bundle_id",
+            bundle,
+        ),
+        None => sql!(
+            all,
+            (String, String),
+            tx,
+            "SELECT account_id, bundle_id FROM identity_bindings WHERE $1 IS NULL OR provider = $1
+             ORDER BY bundle_id",
+            provider,
+        ),
+    }?;
     let mut bound: HashMap<String, Vec<String>> = HashMap::new();
     for (account, bundle) in rows {
         bound.entry(account).or_default().push(bundle);

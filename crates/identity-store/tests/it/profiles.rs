@@ -1,8 +1,8 @@
 //! Profiles: whose they are, what replaces them and what goes with them. Numbered as the acceptance cases.
 
 use identity_store::{
-    AccountKind, Candidate, Change, Credential, DeletedProfiles, Identity, Life, Profile, ProfileFilter,
-    ProfileId, ProfileScope, Received, SaveProfileKey, Status,
+    AccountKind, Candidate, Change, Credential, DatabaseKind, DeletedProfiles, Identity, Life, Profile,
+    ProfileFilter, ProfileId, ProfileScope, Received, SaveProfileKey, Status,
 };
 use tokio::task::JoinSet;
 
@@ -27,6 +27,7 @@ on_both![
     order_is_what_it_is_put_into,
     a_broken_secret_hides_no_other,
     a_planted_secret_is_nowhere,
+    nothing_is_stored_of_an_agent_alone,
 ];
 
 async fn list(f: &Fixture) -> Vec<Profile> {
@@ -414,17 +415,36 @@ async fn a_planted_secret_is_nowhere(f: Fixture) {
     f.store.fail_refresh(&lease, failed, NOW).await.unwrap();
     for table in ["account_tokens", "accounts", "user_profiles", "audit_log", "events"] {
         let all = match f.place.kind {
-            identity_store::DatabaseKind::Postgres => {
+            DatabaseKind::Postgres => {
                 f.place.texts(&format!("SELECT row_to_json(t)::text FROM {table} AS t")).await
             }
-            identity_store::DatabaseKind::Sqlite => Vec::new(),
+            DatabaseKind::Sqlite => Vec::new(),
         };
         assert!(!all.join(" ").contains("planted"), "{table}");
     }
-    if f.place.kind == identity_store::DatabaseKind::Sqlite {
+    if f.place.kind == DatabaseKind::Sqlite {
         for entry in std::fs::read_dir(f.place.directory()).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(7).any(|window| window == b"planted"));
         }
     }
+}
+
+/// Why nothing has to be cleaned when a file declares an agent: no row belongs to an agent, only to a user's use of one.
+async fn nothing_is_stored_of_an_agent_alone(f: Fixture) {
+    let (agents, owned) = match f.place.kind {
+        DatabaseKind::Sqlite => (
+            "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
+             WHERE t.type = 'table' AND c.name LIKE '%agent%'",
+            "SELECT name FROM pragma_table_info('user_profiles') WHERE name = 'user_id' AND \"notnull\" = 1",
+        ),
+        DatabaseKind::Postgres => (
+            "SELECT (table_name || '.' || column_name)::text FROM information_schema.columns
+             WHERE table_schema = current_schema() AND column_name LIKE '%agent%'",
+            "SELECT column_name::text FROM information_schema.columns WHERE table_schema = current_schema()
+             AND table_name = 'user_profiles' AND column_name = 'user_id' AND is_nullable = 'NO'",
+        ),
+    };
+    assert_eq!(f.place.texts(agents).await, ["user_profiles.agent_id"]);
+    assert_eq!(f.place.texts(owned).await, ["user_id"]);
 }

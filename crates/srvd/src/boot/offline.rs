@@ -33,7 +33,7 @@ impl<'a> Offline<'a> {
 
 /// Opens the store of a daemon that may be running: nothing is made and no schema is changed.
 pub(crate) async fn beside(config: &Config, environment: &Environment) -> Result<Store, BootError> {
-    let keyring = key::load(environment, &config.config_dir)?.keyring();
+    let keyring = key::load(environment, &config.key_sources())?.keyring();
     let options = StoreOptions::new(config.database.clone(), Arc::new(|_: &[Change]| {}), now());
     Ok(Store::attach(options, keyring).await?)
 }

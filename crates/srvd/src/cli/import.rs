@@ -47,7 +47,7 @@ pub(super) async fn run(
     let opened = open(&sealed, passphrase)?;
     let registry = boot::registry(config)?;
     let bundle = portable::with_known_providers(opened.bundle, &registry)?;
-    let keyring = key::load(environment, &config.config_dir).map_err(BootError::from)?.keyring();
+    let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
     let offline = Offline::enter(config)?;
     let store = offline.open(keyring).await?;
     let imported = store.acting_as("cli").import_bundle(bundle, now()).await;

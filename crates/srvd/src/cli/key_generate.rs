@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::{Failure, code};
 use super::ui::Ui;
+use crate::config::Config;
+use crate::keychain::{self, KeychainError};
 use crate::{key, private};
 
 /// `srvd key generate`.
@@ -16,14 +18,41 @@ pub(super) struct GenerateArgs {
     /// The file to make [default: encryption.key in the configuration directory]
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// Put it into the OS keychain instead, which takes an srvd that was built with it
+    #[arg(long, conflicts_with = "output")]
+    keychain: bool,
 }
 
-/// Makes the file and prints its path, never the key.
-pub(super) fn run(args: &GenerateArgs, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
-    let path = generate(args.output.as_deref(), config_dir)?;
+/// Makes the key and prints where it is, never the key.
+pub(super) fn run(args: &GenerateArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
+    if args.keychain {
+        return into_keychain(config, ui);
+    }
+    let path = generate(args.output.as_deref(), &config.config_dir)?;
     ui.result(&path.display().to_string())?;
     ui.note("Keep a copy of this file in a safe place: without it the stored API keys are lost.");
     Ok(())
+}
+
+fn into_keychain(config: &Config, ui: &Ui) -> Result<(), Failure> {
+    keychain::put(&new_key()?).map_err(|error| match error {
+        KeychainError::Taken => Failure::new(code::CANNOT_CREATE, error.to_string())
+            .hint("what was stored with that key can be read with that key only"),
+        _ => Failure::new(code::CONFIG, error.to_string()),
+    })?;
+    ui.result(keychain::PLACE)?;
+    if !config.keychain {
+        ui.note(&format!(
+            "The daemon looks there when {} says so: [key] keychain = true",
+            config.config_dir.join("srvd.toml").display()
+        ));
+    }
+    ui.note("Keep a copy of the keychain in a safe place: without the key the stored API keys are lost.");
+    Ok(())
+}
+
+fn new_key() -> Result<SecretString, Failure> {
+    Key::generate().map(|(_, text)| text).map_err(|error| Failure::new(code::IO, error.to_string()))
 }
 
 fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure> {
@@ -32,7 +61,7 @@ fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure
         private::directory(config_dir)
             .map_err(|error| Failure::new(code::CANNOT_CREATE, error.to_string()))?;
     }
-    let (_, text) = Key::generate().map_err(|error| Failure::new(code::IO, error.to_string()))?;
+    let text = new_key()?;
     write_new(&path, &text).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             code::CANNOT_CREATE,

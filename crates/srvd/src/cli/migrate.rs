@@ -4,13 +4,11 @@ use super::failure::{Failure, code};
 use super::serve;
 use super::table;
 use super::ui::Ui;
-use crate::boot::{self, BootError};
+use crate::boot;
 use crate::bootstrap::{Counts, Outcome, Report};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::with_causes;
-use crate::logging;
-use crate::redact::Redactor;
 
 /// `srvd migrate`.
 #[derive(Debug, clap::Args)]
@@ -30,12 +28,8 @@ pub(super) fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    serve::keep_memory_private()?;
-    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
-    let runtime = serve::runtime()?;
-    let report = runtime.block_on(boot::take_over(config, environment, args.dry_run));
-    runtime.shutdown_timeout(serve::ABANDON);
-    let report = report?;
+    let take_over = async || boot::take_over(config, environment, args.dry_run).await;
+    let report = serve::in_its_place(config, take_over)??;
     ui.result(&table::draw(ui, &["PROVIDER", "YOUR OWN LOGIN", "DETAIL"], rows(&report, args.dry_run)))?;
     ui.note(&summary(&report.counts, args.dry_run));
     match &report.error {

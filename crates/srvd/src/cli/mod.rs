@@ -200,9 +200,9 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a new encryption key in a file that only you can read
+    /// Make a new encryption key, in a file that only you can read or in the OS keychain
     ///
-    /// It seals every API key and token in the database. A file that is there is never overwritten.
+    /// It seals every API key and token in the database. A key that is there is never overwritten.
     Generate(key_generate::GenerateArgs),
     /// Put a new encryption key in the place of the one in use, and seal every secret anew with it
     ///
@@ -253,7 +253,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
     match cli.command {
         None => serve::run(&cli.serve, environment, ui),
         Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
-        Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?.config_dir, ui),
+        Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?, ui),
         Some(Command::Key(KeyCommand::Rotate(args))) => rotate::run(&args, &config()?, environment, ui),
         Some(Command::Migrate(args)) => migrate::run(&args, &config()?, environment, ui),
         Some(Command::Doctor(args)) => {

@@ -19,8 +19,7 @@ use crate::boot::{BootError, Offline};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::with_causes;
-use crate::redact::Redactor;
-use crate::{key, logging, private};
+use crate::{key, private};
 
 /// What `SQLite` and the store call the files beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];
@@ -44,9 +43,22 @@ pub(super) fn run(
     ui: &Ui,
 ) -> Result<(), Failure> {
     local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
-    serve::keep_memory_private()?;
-    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
-    let keyring = key::load(environment, &config.config_dir).map_err(BootError::from)?.keyring();
+    let (manifest, aside) = serve::in_its_place(config, async || in_place(args, config, environment).await)??;
+    ui.result(&format!("restored {} bytes of schema {}", manifest.bytes, manifest.schema))?;
+    if let Some(aside) = aside {
+        ui.note(&format!("The database that was there is kept in {}", aside.display()));
+    }
+    ui.note("Logins in the CLIs' own directories are not part of a backup: srvd status shows which need a new login.");
+    Ok(())
+}
+
+/// Refuses what can be refused before anything is made.
+async fn in_place(
+    args: &RestoreArgs,
+    config: &Config,
+    environment: &Environment,
+) -> Result<(Manifest, Option<PathBuf>), Failure> {
+    let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
     let _offline = Offline::enter(config)?;
     let Some(database) = config.database.path() else {
         return Err(Failure::new(code::BUG, "the database has no file"));
@@ -58,16 +70,7 @@ pub(super) fn run(
         )
         .hint("replace it, and keep it beside the new one, with: srvd restore --force FILE"));
     }
-    let runtime = serve::runtime()?;
-    let result = runtime.block_on(restore(&args.file, database, keyring));
-    runtime.shutdown_timeout(serve::ABANDON);
-    let (manifest, aside) = result?;
-    ui.result(&format!("restored {} bytes of schema {}", manifest.bytes, manifest.schema))?;
-    if let Some(aside) = aside {
-        ui.note(&format!("The database that was there is kept in {}", aside.display()));
-    }
-    ui.note("Logins in the CLIs' own directories are not part of a backup: srvd status shows which need a new login.");
-    Ok(())
+    restore(&args.file, database, keyring).await
 }
 
 /// Leaves nothing behind but what it has done.

@@ -1,7 +1,7 @@
 //! `srvd key rotate`: a new encryption key, and every secret sealed anew with it.
 //!
-//! The order keeps every moment openable: the old key is written beside the key's file before the key's file is replaced,
-//! and is put away only when no secret needs it any more. Whatever is cut off is finished by running the command again.
+//! The order keeps every moment openable: the old key is written beside the key's file before the key is replaced, and is
+//! put away only when no secret needs it any more. Whatever is cut off is finished by running the command again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,8 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::with_causes;
 use crate::key::{self, Keys};
-use crate::logging;
+use crate::keychain;
 use crate::private;
-use crate::redact::Redactor;
 
 /// The longest key file that is read.
 const LONGEST: u64 = 64 * 1024;
@@ -35,12 +34,21 @@ pub(super) struct RotateArgs {
 }
 
 /// What a run begins with.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// Put a new key in the place of the one that is there.
-    Begin,
+    Begin(Own),
     /// Old keys are given: finish what they are there for.
     Finish,
+}
+
+/// A place of the key in which srvd may put another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// `<config>/encryption.key`.
+    File,
+    /// The OS keychain.
+    Keychain,
 }
 
 /// Does it with the daemon's own lock, so that no daemon seals with the old key meanwhile.
@@ -50,12 +58,7 @@ pub(super) fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    serve::keep_memory_private()?;
-    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
-    let runtime = serve::runtime()?;
-    let result = runtime.block_on(rotate(args, config, environment, ui));
-    runtime.shutdown_timeout(serve::ABANDON);
-    result
+    serve::in_its_place(config, async || rotate(args, config, environment, ui).await)?
 }
 
 async fn rotate(
@@ -64,14 +67,14 @@ async fn rotate(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let load = || key::load(environment, &config.config_dir).map_err(BootError::from);
+    let load = || key::load(environment, &config.key_sources()).map_err(BootError::from);
     let mut keys = load()?;
     let step = first_step(&keys, args.new_key.is_some(), &config.config_dir)?;
     let offline = Offline::enter(config)?;
-    if step == Step::Begin {
+    if let Step::Begin(own) = step {
         // A key that is not the database's must not be put away as its old one.
         offline.open(keys.keyring()).await?.close().await;
-        begin(&keys, args.new_key.as_deref(), &config.config_dir)?;
+        begin(&keys, own, args.new_key.as_deref(), &config.config_dir)?;
         keys = load()?;
     }
     let store = offline.open(keys.keyring()).await?;
@@ -87,7 +90,7 @@ async fn rotate(
     report(&rotation, &keys, config, ui)
 }
 
-/// A file that srvd makes can be replaced by it; what comes from elsewhere is changed there.
+/// What srvd made can be replaced by it, where it is the only place of the key; what comes from elsewhere is changed there.
 fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Failure> {
     if !keys.old.is_empty() {
         if new_key {
@@ -96,19 +99,29 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
         }
         return Ok(Step::Finish);
     }
-    let own = key::default_file(config_dir).display().to_string();
-    match keys.places.iter().find(|place| **place != own) {
-        None => Ok(Step::Begin),
-        Some(place) => Err(Failure::new(
+    let file = key::default_file(config_dir).display().to_string();
+    let own = keys.places.iter().map(|place| match place {
+        place if *place == file => Ok(Own::File),
+        place if place == keychain::PLACE => Ok(Own::Keychain),
+        place => Err(Failure::new(
             code::CONFIG,
             format!("the encryption key comes from {place}, which srvd does not change"),
         )
         .hint("put the new key there, the old one into OAUTH_ENCRYPTION_KEYS_OLD, and run srvd key rotate again")),
+    });
+    match own.collect::<Result<Vec<Own>, Failure>>()?.as_slice() {
+        [own] => Ok(Step::Begin(*own)),
+        // Two places cannot be changed in one moment, and between the two the daemon would not start.
+        _ => Err(Failure::new(
+            code::CONFIG,
+            format!("the encryption key is in {}", keys.places.join(" and in ")),
+        )
+        .hint("take it out of one of them, and run srvd key rotate again")),
     }
 }
 
-/// Puts the old key beside the key's file, then the new one into it.
-fn begin(keys: &Keys, new_key: Option<&Path>, config_dir: &Path) -> Result<(), Failure> {
+/// Puts the old key into the file of old keys, then the new one into its place.
+fn begin(keys: &Keys, own: Own, new_key: Option<&Path>, config_dir: &Path) -> Result<(), Failure> {
     let new = match new_key {
         Some(path) => read_key(path)?,
         None => Key::generate().map_err(|error| Failure::new(code::IO, error.to_string()))?.0,
@@ -117,7 +130,12 @@ fn begin(keys: &Keys, new_key: Option<&Path>, config_dir: &Path) -> Result<(), F
         return Err(Failure::new(code::CONFIG, "the new key is the one that is in use"));
     }
     replace(&key::old_file(config_dir), &keys.key)?;
-    replace(&key::default_file(config_dir), &new)
+    match own {
+        Own::File => replace(&key::default_file(config_dir), &new),
+        Own::Keychain => {
+            keychain::replace(&new.text()).map_err(|error| Failure::new(code::CONFIG, error.to_string()))
+        }
+    }
 }
 
 fn read_key(path: &Path) -> Result<Key, Failure> {
@@ -202,8 +220,10 @@ mod tests {
             }
         };
         let own = "/c/encryption.key";
-        check(&[own], &[], false, Ok(Step::Begin));
-        check(&[own], &[], true, Ok(Step::Begin));
+        check(&[own], &[], false, Ok(Step::Begin(Own::File)));
+        check(&[own], &[], true, Ok(Step::Begin(Own::File)));
+        check(&[keychain::PLACE], &[], false, Ok(Step::Begin(Own::Keychain)));
+        check(&[own, keychain::PLACE], &[], false, Err("is in /c/encryption.key and in the OS keychain"));
         check(&[own], &["old"], false, Ok(Step::Finish));
         check(&["OAUTH_ENCRYPTION_KEY"], &["old"], false, Ok(Step::Finish));
         check(&[own], &["old"], true, Err("a rotation is under way"));
@@ -216,17 +236,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| private::replace_file(&dir.path().join(name), text.as_bytes());
         write("encryption.key", "a-first-key-of-more-than-32-bytes-------\n").unwrap();
-        let load = || key::load(&Environment::default(), dir.path()).unwrap();
+        let sources = key::Sources { config_dir: dir.path().to_owned(), keychain: false };
+        let load = || key::load(&Environment::default(), &sources).unwrap();
         let first = load();
-        begin(&first, None, dir.path()).unwrap();
+        begin(&first, Own::File, None, dir.path()).unwrap();
         let second = load();
         assert_ne!(second.key.id(), first.key.id());
         assert_eq!(second.old.iter().map(Key::id).collect::<Vec<_>>(), [first.key.id()]);
 
         write("given", "a-given-key-of-more-than-32-bytes-------\n").unwrap();
-        begin(&second, Some(&dir.path().join("given")), dir.path()).unwrap();
+        begin(&second, Own::File, Some(&dir.path().join("given")), dir.path()).unwrap();
         assert_eq!(load().key.id(), read_key(&dir.path().join("given")).unwrap().id());
-        let same = begin(&load(), Some(&dir.path().join("given")), dir.path()).unwrap_err();
+        let same = begin(&load(), Own::File, Some(&dir.path().join("given")), dir.path()).unwrap_err();
         assert_eq!(same.code(), 78);
     }
 }

@@ -24,7 +24,7 @@ const BLOCKING: usize = 6;
 /// Half of tokio's default, twice of what the deepest of our futures has been seen to need in a debug build.
 const STACK_BYTES: usize = 1024 * 1024;
 /// How long the end waits for threads that are in the middle of something.
-pub(super) const ABANDON: Duration = Duration::from_millis(500);
+const ABANDON: Duration = Duration::from_millis(500);
 
 /// Runs the daemon, or what a flag asks for in its place.
 pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
@@ -74,7 +74,17 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure>
     })
 }
 
-pub(super) fn runtime() -> Result<Runtime, Failure> {
+/// Does a piece of the daemon's own work while none runs: as private, with the same log, on the same kind of runtime.
+pub(super) fn in_its_place<T>(config: &Config, work: impl AsyncFnOnce() -> T) -> Result<T, Failure> {
+    keep_memory_private()?;
+    logging::start(config, &Redactor::default()).map_err(BootError::from)?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(work());
+    runtime.shutdown_timeout(ABANDON);
+    Ok(result)
+}
+
+fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING)

@@ -14,6 +14,7 @@ use crate::oauth::settings::ForgeTable;
 #[serde(deny_unknown_fields, default)]
 pub struct FileConfig {
     pub(super) shutdown_seconds: Option<u64>,
+    pub(super) key: Key,
     pub(super) database: Database,
     pub(super) listen: Listen,
     pub(super) audit: Audit,
@@ -21,6 +22,12 @@ pub struct FileConfig {
     pub(super) spawn: Spawn,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) forges: BTreeMap<String, ForgeTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Key {
+    pub(super) keychain: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

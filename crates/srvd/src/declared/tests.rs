@@ -224,6 +224,37 @@ fn files_that_others_could_have_written_are_not_read() {
     }
 }
 
+/// A file that was listed and is gone when its turn comes was removed: that is no fault, and the others are read.
+#[test]
+fn a_file_may_vanish_while_the_files_are_read() {
+    let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", &one("b", "openai"))]);
+    assert!(matches!(read::file(&dir.path().join("declared.d/gone.toml")), Ok(None)));
+    let (here, away) = (dir.path().join("declared.d/c.toml"), dir.path().join("c.aside"));
+    std::fs::write(&away, one("c", "anthropic").replace("PLANT", PLANT)).unwrap();
+    mode(&away, 0o600);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::fs::rename(&away, &here).unwrap();
+                std::fs::rename(&here, &away).unwrap();
+            }
+        });
+        let readings: Vec<_> = (0..2000).map(|_| told(dir.path())).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let without =
+            ["a from agents.toml: anthropic", "b from declared.d/b.toml: openai"].map(str::to_owned);
+        for reading in readings {
+            let reading = reading.unwrap();
+            assert_eq!(reading[..2], without);
+            assert!(
+                reading.len() == 2 || reading[2..] == ["c from declared.d/c.toml: anthropic"],
+                "{reading:?}"
+            );
+        }
+    });
+}
+
 #[test]
 fn a_link_is_followed_to_a_file_that_can_be_trusted() {
     let dir = home(&[("kept/real.toml", &one("a", "anthropic"))]);

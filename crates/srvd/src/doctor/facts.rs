@@ -41,15 +41,20 @@ pub(super) enum System {
 /// The encryption key, as far as one can speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
-    /// The places that hold something, in words.
-    pub(super) sources: Vec<String>,
-    /// Whether one of them is a variable.
+    /// Whether it stands in a variable.
     pub(super) in_variable: bool,
     /// `<config>/encryption.key`.
     pub(super) file: PathBuf,
     pub(super) file_seen: Seen,
-    /// The key's id, or why there is no key.
-    pub(super) loaded: Result<String, KeyTrouble>,
+    pub(super) loaded: Result<LoadedKey, KeyTrouble>,
+}
+
+/// A key that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LoadedKey {
+    pub(super) id: String,
+    /// Every source that holds it, in words.
+    pub(super) places: Vec<String>,
 }
 
 /// Why there is no key.

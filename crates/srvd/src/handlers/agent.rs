@@ -1,11 +1,12 @@
 //! The credentials of an agent from every layer, and the one of them that is used. `profile.best` and the launches by
 //! agent ask here, so that their answers are one.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use auth_spawner::Provider;
-use identity_store::{AgentId, UserId};
+use identity_store::{AccountKind, AgentId, UserId};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ use crate::api::profile::Degraded;
 use crate::app::App;
 use crate::declared::{Agent, Credential, credential_id};
 use crate::error::{ApiError, Kind};
+use crate::launch;
 use crate::refresh::Grant;
 use crate::resolution::{
     Asked, Candidate, Decision, Model, Outcome, Renewal, Secret, Source, Verdict, decide, settle,
@@ -104,6 +106,8 @@ pub(super) struct Held {
 
 enum Material {
     Secret(SecretString),
+    /// The access token of a login.
+    Token(SecretString),
     /// What prints it. It is run when its turn has come, because that may cost a person's attention.
     Command(Vec<String>),
     None,
@@ -154,9 +158,10 @@ impl Layers {
             Renewal::Possible | Renewal::Waiting { .. } if grant.is_none() => Renewal::None,
             renewal => renewal,
         };
-        let material = match one.secret() {
-            Some(text) => Material::Secret(SecretString::from(text)),
-            None => Material::None,
+        let material = match (one.secret(), one.profile.kind) {
+            (Some(text), AccountKind::OAuth) => Material::Token(SecretString::from(text)),
+            (Some(text), AccountKind::ApiKey) => Material::Secret(SecretString::from(text)),
+            (None, _) => Material::None,
         };
         let generation = match &one.credential {
             identity_store::Credential::Tokens(tokens) => Some(tokens.generation),
@@ -249,7 +254,7 @@ impl Layers {
         self.left = budget.saturating_sub(begun.elapsed());
         for (at, fresh) in renewed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             let Some((secret, generation)) = fresh else { continue };
-            self.held[at].material = Material::Secret(secret);
+            self.held[at].material = Material::Token(secret);
             self.held[at].generation = Some(generation);
             if decision.trace[at] == Verdict::Chosen {
                 self.held[at].status = Status::Valid;
@@ -263,11 +268,16 @@ impl Layers {
         self.held[at].account.clone().unwrap_or_else(|| self.candidates[at].id.clone())
     }
 
-    /// The secret of a candidate, when it is there.
-    pub(super) fn secret(&self, at: usize) -> Option<&SecretString> {
-        match &self.held.get(at)?.material {
-            Material::Secret(secret) => Some(secret),
-            Material::Command(_) | Material::None => None,
+    /// The variables that carry a candidate's secret to a program of its provider. `Err` is why there are none.
+    pub(super) fn variables(
+        &self,
+        at: usize,
+        provider: &Provider,
+    ) -> Result<BTreeMap<String, launch::Value>, &'static str> {
+        match self.held.get(at).map(|held| &held.material) {
+            Some(Material::Secret(secret)) => launch::of_key(provider, None, secret),
+            Some(Material::Token(secret)) => launch::of_token(provider, secret),
+            Some(Material::Command(_) | Material::None) | None => Err("its secret is not there"),
         }
     }
 

@@ -232,6 +232,5 @@ fn variables(
             .with("providerId", provider.id.as_str())
             .with("reason", reason)
     };
-    let secret = layers.secret(at).ok_or_else(|| unusable("its secret is not there"))?;
-    launch::of_key(provider, None, secret).map_err(unusable)
+    layers.variables(at, provider).map_err(unusable)
 }

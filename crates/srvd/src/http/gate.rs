@@ -33,13 +33,26 @@ const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// The Unix socket; the peer's uid was checked by the kernel's word.
-    Unix,
+    /// The Unix socket, from a process of this user by the kernel's word.
+    Unix {
+        /// The user: the daemon's own, or root.
+        uid: u32,
+    },
     /// TCP on this port of a loopback address.
     Tcp {
         /// The port that is listened on, which a `Host` must name.
         port: u16,
     },
+}
+
+impl std::fmt::Display for Door {
+    /// As the audit log names who came through it: there is one token, so all who bring it are one caller.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix { uid } => write!(f, "unix:{uid}"),
+            Self::Tcp { .. } => f.write_str("tcp"),
+        }
+    }
 }
 
 /// What a request that passed is for.
@@ -203,7 +216,7 @@ impl Gate {
             return refuse(StatusCode::BAD_REQUEST, "not exactly one Host");
         };
         let served = match door {
-            Door::Unix => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
+            Door::Unix { .. } => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
             Door::Tcp { port } => is_loopback(host, port),
         };
         if served || self.hosts.iter().any(|known| known == host) {
@@ -214,7 +227,9 @@ impl Gate {
 
     fn check_origin(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
         // No program that dials a Unix socket sends these; a browser that was tricked into it would.
-        if door == Door::Unix && (headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER)) {
+        if matches!(door, Door::Unix { .. })
+            && (headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER))
+        {
             return refuse(StatusCode::FORBIDDEN, "Origin or Referer on the socket");
         }
         if !headers.contains_key(&ORIGIN) {
@@ -227,7 +242,7 @@ impl Gate {
     }
 
     fn check_token(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
-        if door == Door::Unix {
+        if matches!(door, Door::Unix { .. }) {
             return Ok(());
         }
         let bearer = only(headers, &AUTHORIZATION)

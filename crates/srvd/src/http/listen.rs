@@ -129,10 +129,12 @@ impl Front {
             let shared = (tasks.clone(), stop.clone());
             tasks.spawn(async move {
                 match accepted {
-                    Accepted::Unix(stream) if !is_ours(&stream) => {
-                        tracing::warn!("another user's connection was closed");
+                    Accepted::Unix(stream) => {
+                        let Some(uid) = our_uid(&stream) else {
+                            return tracing::warn!("another user's connection was closed");
+                        };
+                        front.connection(stream, Door::Unix { uid }, permit, shared).await;
                     }
-                    Accepted::Unix(stream) => front.connection(stream, Door::Unix, permit, shared).await,
                     Accepted::Tcp(stream) => {
                         // Replies are small and each one is a whole answer, so waiting for more would only delay it.
                         let _ = stream.set_nodelay(true);
@@ -235,20 +237,20 @@ impl Front {
                     respond::signed_out(Some(&forge))
                 }
             }
-            Ok(Route::Post) => self.post(body).await,
+            Ok(Route::Post) => self.post(door, body).await,
             Ok(Route::Socket { accept, subprotocol }) => {
                 let permit = permit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-                tasks.spawn(self.socket::<S>(upgrade, permit));
+                tasks.spawn(self.socket::<S>(door, upgrade, permit));
                 respond::switching(&accept, subprotocol)
             }
         }
     }
 
-    async fn post(&self, body: Incoming) -> Answer {
+    async fn post(&self, door: Door, body: Incoming) -> Answer {
         match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
             Err(_) => respond::json(StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request Timeout"}"#),
             Ok(Err(_)) => respond::json(StatusCode::PAYLOAD_TOO_LARGE, too_large()),
-            Ok(Ok(body)) => match self.engine.post(&body.to_bytes()).await {
+            Ok(Ok(body)) => match self.engine.on_behalf_of(door.to_string()).post(&body.to_bytes()).await {
                 Some(reply) => respond::json(StatusCode::OK, reply),
                 None => respond::nothing(),
             },
@@ -256,7 +258,7 @@ impl Front {
     }
 
     /// Serves a WebSocket until it ends, holding its place in the quota.
-    async fn socket<S>(self: Arc<Self>, upgrade: OnUpgrade, permit: Option<OwnedSemaphorePermit>)
+    async fn socket<S>(self: Arc<Self>, door: Door, upgrade: OnUpgrade, permit: Option<OwnedSemaphorePermit>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -269,7 +271,8 @@ impl Front {
             return tracing::error!("an upgraded connection was not the kind that was accepted");
         };
         self.open.fetch_add(1, Ordering::Relaxed);
-        let closed = self.engine.serve(parts.io.into_inner(), parts.read_buf).await;
+        let engine = self.engine.on_behalf_of(door.to_string());
+        let closed = engine.serve(parts.io.into_inner(), parts.read_buf).await;
         self.open.fetch_sub(1, Ordering::Relaxed);
         tracing::debug!(?closed, "a client disconnected");
         drop(permit);
@@ -293,8 +296,9 @@ async fn accept_tcp(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
     }
 }
 
-/// Whether the peer is this user, or root.
-fn is_ours(stream: &UnixStream) -> bool {
+/// The peer's uid, if it is this user or root.
+fn our_uid(stream: &UnixStream) -> Option<u32> {
     let ours = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
+    let uid = stream.peer_cred().ok()?.uid();
+    (uid == ours || uid == 0).then_some(uid)
 }

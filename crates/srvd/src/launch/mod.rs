@@ -13,7 +13,7 @@ use auth_spawner::{Proof, Provider, Registry};
 use identity_store::{Account, AccountKind, BundleId, SecretRef, Status};
 use secrecy::SecretString;
 
-pub(crate) use variables::{of_key, shadowing};
+pub(crate) use variables::{of_key, of_token, shadowing};
 
 use crate::error::{ApiError, Kind};
 use crate::secrets::Unavailable;

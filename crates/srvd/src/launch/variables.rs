@@ -73,6 +73,29 @@ pub(crate) fn of_key(
     Ok(set)
 }
 
+/// Variables of an access token that a user brought: the one of its provider's CLI, or those of its service, which takes it
+/// as it takes a key. `Err` is why there are none.
+pub(crate) fn of_token(
+    provider: &Provider,
+    secret: &SecretString,
+) -> Result<BTreeMap<String, Value>, &'static str> {
+    let taken = provider.cli.as_ref().and_then(|cli| Some((cli, cli.access_token_var.as_ref()?)));
+    let Some((cli, var)) = taken else {
+        return match provider.key {
+            Some(_) => of_key(provider, None, secret),
+            None => Err("its CLI takes only logins that it has made itself"),
+        };
+    };
+    // The agent has no directory here, so it would be the user's own entry that the CLI writes or removes.
+    if cli.keeps_in_keychain() {
+        return Err(
+            "on this system its CLI keeps your own login in the keychain, which a token could cost you",
+        );
+    }
+    let plain = cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone())));
+    Ok(plain.chain([(var.clone(), Value::Secret(secret.clone()))]).collect())
+}
+
 /// What leads an agent to the service, where that is not at its usual address. A key for another address is never
 /// launched without it: it would be sent to the usual one.
 fn address(base_url: Option<&str>, key: &KeyService) -> Result<BTreeMap<String, Value>, &'static str> {
@@ -94,7 +117,7 @@ pub(crate) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<Stri
         let cli = provider.cli.iter().flat_map(|cli| {
             let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
             let token = cli.token.iter().map(|token| &token.var);
-            cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token)
+            cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token).chain(&cli.access_token_var)
         });
         let key = provider.key.iter().flat_map(KeyService::shadowing);
         let all = cli.map(String::as_str).chain(key);

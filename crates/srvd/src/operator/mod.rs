@@ -76,7 +76,7 @@ impl Operators {
         match identity {
             Ok(person) => {
                 let name = person.login.clone();
-                let kept = match self.commit(login, person).await {
+                let kept = match self.commit(login, &forge, person).await {
                     Ok(kept) => kept,
                     Err(unsaved) => return Err(self.unsaved(&forge, unsaved)),
                 };
@@ -102,15 +102,20 @@ impl Operators {
     }
 
     /// Commits, and once more after a pause as long as the database is only busy.
-    async fn commit(&self, login: UnsavedLogin, person: identity::Identity) -> Result<Kept, Unsaved> {
-        let mut login = login;
+    async fn commit(
+        &self,
+        login: UnsavedLogin,
+        forge: &Forge,
+        person: identity::Identity,
+    ) -> Result<Kept, Unsaved> {
+        let (mut login, store) = (login, self.acting_as(forge, &person));
         for pause in PAUSES {
-            match self.store.commit_operator(login, self.request(&person, true)).await {
+            match store.commit_operator(login, self.request(&person, true)).await {
                 Err(unsaved) if may_pass(&unsaved.error) && self.pause(pause).await => login = *unsaved.login,
                 done => return done,
             }
         }
-        self.store.commit_operator(login, self.request(&person, true)).await
+        store.commit_operator(login, self.request(&person, true)).await
     }
 
     /// Parks first, so that nothing is lost meanwhile, and then asks the forge a few times more.
@@ -128,7 +133,8 @@ impl Operators {
                 break;
             }
             let Ok(person) = forge.identify(access).await else { continue };
-            match self.store.promote_operator(&account, self.request(&person, true)).await {
+            let store = self.acting_as(forge, &person);
+            match store.promote_operator(&account, self.request(&person, true)).await {
                 Ok(promoted) => {
                     self.replaced(forge, &promoted, &fresh);
                     kept = KeptLogin { account: promoted.account.to_string(), login: Some(person.login) };
@@ -140,6 +146,11 @@ impl Operators {
             break;
         }
         Ok(kept)
+    }
+
+    /// The store for what a person does by signing in.
+    fn acting_as(&self, forge: &Forge, person: &identity::Identity) -> Store {
+        self.store.acting_as(format!("operator:{}/{}", forge.settings.name, person.login))
     }
 
     async fn park(&self, login: UnsavedLogin) -> Result<identity_store::AccountId, Unsaved> {

@@ -102,6 +102,7 @@ fn facts(text: &mut String, cli: &Cli) {
         format!("{}, sealed; it is taken to live {days} days", code(&token.var))
     });
     row(text, "shown credential goes to", &token.unwrap_or_default());
+    row(text, "a user's token goes to", &cli.access_token_var.as_deref().map(code).unwrap_or_default());
     let logout = cli.logout.as_ref().map(|args| {
         let told = if cli.logout_revokes { ", which revokes the login at the provider" } else { "" };
         format!("{}{told}", code(&args.join(" ")))

@@ -1,5 +1,6 @@
 //! `srvd audit`, beside a daemon that runs and after one that has stopped.
 
+use std::io::{Read as _, Write as _};
 use std::process::Output;
 
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ fn audit(home: &Home, args: &[&str]) -> Output {
     home.run(&[&["audit"], args].concat())
 }
 
-fn rows(home: &Home) -> Vec<Value> {
+pub(crate) fn rows(home: &Home) -> Vec<Value> {
     let output = audit(home, &["--json", "--verify", "--limit", "1000"]);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -28,6 +29,11 @@ fn rows(home: &Home) -> Vec<Value> {
 fn told(rows: &[Value]) -> Vec<[&str; 3]> {
     let told = rows.iter().map(|row| ["actor", "action", "outcome"].map(|name| row[name].as_str().unwrap()));
     told.skip_while(|[actor, ..]| *actor == "srvd").collect()
+}
+
+/// How the log names this test on the Unix socket.
+fn unix() -> String {
+    format!("unix:{}", rustix::process::geteuid().as_raw())
 }
 
 async fn with_a_key(daemon: &Daemon) -> String {
@@ -56,7 +62,7 @@ async fn what_clients_do_is_told_and_a_changed_row_is_found() {
     let (launches, changes): (Vec<_>, Vec<_>) =
         told(&rows).into_iter().partition(|[_, action, _]| *action == "launch.resolve");
     let whoever = |told: Vec<[&str; 3]>| {
-        assert!(told.iter().all(|[actor, ..]| actor.starts_with("client ")), "{told:?}");
+        assert!(told.iter().all(|[actor, ..]| actor == &unix()), "{told:?}");
         told.into_iter().map(|[_, action, outcome]| format!("{action} {outcome}")).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -93,6 +99,39 @@ async fn what_clients_do_is_told_and_a_changed_row_is_found() {
     let seq = rows.iter().find(|row| row["action"] == "api_key.save").unwrap()["seq"].clone();
     let said = String::from_utf8(broken.stderr).unwrap();
     assert!(said.contains(&format!("the audit log is broken at row {seq}: ")), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_says_through_which_door_its_caller_came() {
+    let daemon = Home::new().start();
+    let bundle = with_a_key(&daemon).await;
+    daemon.call("launch.resolve", json!({"bundleId": bundle})).await;
+    let (address, token) = daemon.tcp();
+    let call = |method: &str, params: Value| {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let request = format!(
+            "POST /rpc HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("\"result\""), "{answer}");
+    };
+    call("launch.resolve", json!({"bundleId": bundle}));
+    call("bundle.create", json!({"name": "Over TCP"}));
+
+    let (_, home) = daemon.stop();
+    let rows = rows(&home);
+    let of = |actor: &str, action: &str| {
+        rows.iter().filter(|row| row["actor"] == actor && row["action"] == action).count()
+    };
+    for actor in [unix().as_str(), "tcp"] {
+        assert_eq!((of(actor, "launch.resolve"), of(actor, "bundle.create")), (1, 1), "{actor}: {rows:?}");
+    }
+    assert_eq!((of(&unix(), "api_key.save"), of("tcp", "api_key.save")), (1, 0));
 }
 
 #[test]

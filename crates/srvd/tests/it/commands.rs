@@ -33,6 +33,18 @@ fn printed_json(home: &Home, args: &[&str]) -> Value {
     serde_json::from_str(&stdout(home, args)).unwrap()
 }
 
+#[cfg(not(feature = "keychain"))]
+#[test]
+fn a_keychain_that_is_not_built_in_is_refused() {
+    let home = Home::new().config("srvd.toml", "[key]\nkeychain = true\n");
+    for args in [["key", "generate", "--keychain"].as_slice(), &["--migrate-only"], &["audit"]] {
+        let refused = home.run(args);
+        assert_eq!(code(&refused), 78, "{args:?}");
+        assert!(text(&refused.stderr).contains("--features keychain"), "{}", text(&refused.stderr));
+    }
+    assert!(!home.dir("data/srvd.db").exists(), "the key in the file was taken in its place");
+}
+
 #[test]
 fn a_key_is_generated_once_and_never_printed() {
     let home = Home::new();

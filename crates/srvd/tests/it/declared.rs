@@ -1,5 +1,7 @@
 //! What files give to agents, and what clients lend to them.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use rpc_engine::{ClientEvent, Subscription};
 use serde_json::{Value, json};
 
@@ -193,6 +195,56 @@ async fn files_are_followed_and_a_fault_changes_nothing() {
     let log = daemon.log();
     assert!(log.contains("agents.toml:3: the registry has no provider"), "the log names the line");
     assert!(!log.contains("planted"), "the log holds a key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_of_many_that_cannot_be_read_changes_nothing() {
+    let home = home(TWO);
+    srvd::private::directory(&home.dir("config/declared.d")).unwrap();
+    for id in ["one", "two", "three"] {
+        let text = format!("[[agents]]\nid = '{id}'\nproviders.anthropic.key = 'ANTHROPIC'\n");
+        write(&home, &format!("declared.d/{id}.toml"), &text);
+    }
+    let daemon = start(home);
+    let good = daemon.call("declared.list", json!({})).await;
+    assert_eq!((good["agents"].as_array().unwrap().len(), &good["errors"]), (5, &json!([])));
+    let two = daemon.home.dir("config/declared.d/two.toml");
+    let mode = |mode| std::fs::set_permissions(&two, std::fs::Permissions::from_mode(mode)).unwrap();
+
+    // A file that others may write is not read by anybody, also not by root, whom no other mode would stop.
+    mode(0o622);
+    write(&daemon.home, "declared.d/three.toml", "");
+    let bad = daemon.call("declared.reload", json!({})).await;
+    assert_eq!(bad["agents"], good["agents"]);
+    let faults = bad["errors"].as_array().unwrap();
+    assert_eq!((faults.len(), &faults[0]["file"]), (1, &json!(two)), "{bad}");
+    for agent in ["one", "two", "three", "writer"] {
+        assert_eq!(set(&daemon, json!({"agentId": agent})).await, json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
+    }
+    mode(0o600);
+    let healed = daemon.call("declared.reload", json!({})).await;
+    assert_eq!((healed["agents"].as_array().unwrap().len(), &healed["errors"]), (4, &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_before_an_agent_was_declared_stays_its_users() {
+    let daemon = start(Home::new());
+    let own = "sk-ant-planted-own-0123456789abcdefghij";
+    let params = json!({"userId": "u1", "agentId": "writer", "providerId": "anthropic", "apiKey": own});
+    let profile = daemon.call("profile.upsert", params).await;
+    lend(&daemon, "writer", None, LENT).await;
+    daemon.call("instance.create", json!({"definitionId": "writer"})).await;
+    let home = daemon.stop().1;
+    write(&home, "agents.toml", TWO);
+    let daemon = start(home);
+    let of = |user: &str| json!({"agentId": "writer", "userId": user});
+    // What is the agent's is what the file says; what is a user's is that user's and nobody else's.
+    assert_eq!(set(&daemon, of("u1")).await, json!({"ANTHROPIC_API_KEY": own}));
+    for asked in [of("u2"), json!({"agentId": "writer"})] {
+        assert_eq!(set(&daemon, asked).await, json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
+    }
+    let listed = daemon.call("profile.list", json!({"userId": "u1"})).await;
+    assert_eq!(listed["profiles"][0]["id"], profile["id"], "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

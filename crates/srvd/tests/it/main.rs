@@ -20,6 +20,8 @@ mod health;
 mod here;
 mod http;
 mod instances;
+#[cfg(all(feature = "keychain", target_os = "linux"))]
+mod keychain;
 mod keys;
 mod kills;
 mod launch;

@@ -150,6 +150,11 @@ async fn a_callback_commits_moves_the_active_forge_and_renews_the_session() {
     for method in ["operator.setactive", "operator.delete"] {
         assert_eq!(daemon.refused(method, json!({"accountId": account})).await.0, 1001, "{method}");
     }
+    // The record names the person that each forge named.
+    let rows = crate::audit::rows(&daemon.home);
+    for actor in ["operator:hub/ada", "operator:git/ada"] {
+        assert!(rows.iter().any(|row| row["actor"] == actor), "{actor}: {rows:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,6 +103,51 @@ async fn each_user_has_its_own() {
     assert_eq!(launched(&daemon, Some("u1"), "shared").await, key("newer"));
 }
 
+/// A provider whose only credential is a login of its CLI: the token goes into the variable through which the CLI takes one,
+/// and where there is none the launch says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_token_is_launched_where_the_cli_takes_one() {
+    let daemon = home().start();
+    let of = |provider: &str| json!({"userId": "u1", "agentId": "alone", "providerId": provider});
+    for provider in ["claude", "codex"] {
+        let mut params = of(provider);
+        params["tokens"] = json!({"accessToken": format!("planted-access-{provider}")});
+        daemon.call("profile.upsert", params).await;
+    }
+    // Where the CLI keeps logins in the keychain, the user's own would be at stake.
+    if cfg!(target_os = "linux") {
+        let launch = daemon.call("launch.resolve", of("claude")).await;
+        assert_eq!(launch["set"], json!({"CLAUDE_CODE_OAUTH_TOKEN": "planted-access-claude"}));
+        let unset = launch["unset"].as_array().unwrap();
+        for shadow in [
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "CLAUDE_CODE_OAUTH_REFRESH_TOKEN",
+            "ANTHROPIC_BASE_URL",
+        ] {
+            assert!(unset.contains(&json!(shadow)), "{shadow} stays: {launch}");
+        }
+        assert!(!unset.contains(&json!("CLAUDE_CODE_OAUTH_TOKEN")), "{launch}");
+        assert_eq!(
+            (&launch["accounts"][0]["source"], launch["accounts"].as_array().unwrap().len()),
+            (&json!("user"), 1)
+        );
+        assert_eq!(daemon.call("launch.ready", of("claude")).await["ready"], true);
+        let mut dry = of("claude");
+        dry["dryRun"] = true.into();
+        assert_eq!(daemon.call("launch.resolve", dry).await["set"], json!({"CLAUDE_CODE_OAUTH_TOKEN": ""}));
+    } else {
+        assert_eq!(daemon.refused("launch.resolve", of("claude")).await.0, 1011);
+    }
+    let error = daemon.error("launch.resolve", of("codex")).await;
+    assert_eq!(
+        (error.code, &*error.message),
+        (1011, "codex: its CLI takes only logins that it has made itself")
+    );
+    assert_eq!(daemon.call("launch.ready", of("codex")).await["ready"], false);
+    assert!(!daemon.log().contains("planted-access"), "the log holds a token");
+}
+
 /// 17, 20, 25, and several accounts of one provider.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stronger_one_is_used_while_it_lives() {

@@ -13,6 +13,7 @@ use identity_store::{
 };
 use secrecy::ExposeSecret as _;
 use srvd::environment::Environment;
+use srvd::key::Sources;
 
 use crate::support::{Home, KEY};
 
@@ -22,7 +23,8 @@ const KILLS: usize = 24;
 
 /// Opens the database as a daemon would that starts with the keys as they are on disk.
 async fn open(home: &Home) -> Store {
-    let keys = srvd::key::load(&Environment::default(), &home.dir("config")).unwrap();
+    let sources = Sources { config_dir: home.dir("config"), keychain: false };
+    let keys = srvd::key::load(&Environment::default(), &sources).unwrap();
     open_with(home, keys.keyring()).await.unwrap()
 }
 

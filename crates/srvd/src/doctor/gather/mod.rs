@@ -12,7 +12,9 @@ use std::time::Duration;
 use auth_spawner::Registry;
 use identity_store::{Contents, Keyring};
 
-use super::facts::{Answer, Daemon, Database, Facts, Identities, Key, KeyTrouble, Ports, Seen, System};
+use super::facts::{
+    Answer, Daemon, Database, Facts, Identities, Key, KeyTrouble, LoadedKey, Ports, Seen, System,
+};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::with_causes;
@@ -121,21 +123,20 @@ async fn key(config: &Config, environment: &Environment, unseen: &mut Unseen) ->
         let file = file.clone();
         unseen.look("the key", Seen::Nothing, move || places::seen(&file, false)).await
     };
-    let (environment, dir) = (environment.clone(), config.config_dir.clone());
-    let sources = places::key_sources(&environment, &file, &seen);
+    let (environment, sources) = (environment.clone(), config.key_sources());
     let in_variable = environment.bytes("OAUTH_ENCRYPTION_KEY").is_some();
     let late = || Err(KeyTrouble::Unusable("it could not be read in time".to_owned()));
     let loaded = unseen
         .look("the key", late(), move || {
-            key::load(&environment, &dir).map_err(|error| match error {
+            key::load(&environment, &sources).map_err(|error| match error {
                 KeySourceError::Missing(_) => KeyTrouble::Missing,
                 other => KeyTrouble::Unusable(other.to_string()),
             })
         })
         .await;
     let keyring = loaded.as_ref().ok().map(key::Keys::keyring);
-    let loaded = loaded.map(|keys| keys.key.id().to_string());
-    (Key { sources, in_variable, file, file_seen: seen, loaded }, keyring)
+    let loaded = loaded.map(|keys| LoadedKey { id: keys.key.id().to_string(), places: keys.places });
+    (Key { in_variable, file, file_seen: seen, loaded }, keyring)
 }
 
 async fn database(config: &Config, keyring: Option<&Keyring>) -> Database {

@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::config::Config;
 use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
 use crate::endpoint::Endpoint;
-use crate::environment::Environment;
 
 /// Looks at one path; `follow` says whether a link stands for what it leads to.
 pub(super) fn seen(path: &Path, follow: bool) -> Seen {
@@ -82,14 +81,4 @@ pub(super) fn look(config: &Config) -> Vec<Place> {
         places.extend(files.map(|(id, what, ending)| place(id, what, beside(ending), Wanted::PrivateFile)));
     }
     places
-}
-
-/// The places that hold a key, in the order in which they are read.
-pub(super) fn key_sources(environment: &Environment, file: &Path, seen: &Seen) -> Vec<String> {
-    let credential = environment.path("CREDENTIALS_DIRECTORY").map(|dir| dir.join("oauth_encryption_key"));
-    let credential = credential.filter(|path| path.exists()).map(|path| path.display().to_string());
-    let named = environment.text("OAUTH_ENCRYPTION_KEY_FILE").map(str::to_owned);
-    let own = matches!(seen, Seen::Is(_)).then(|| file.display().to_string());
-    let variable = environment.bytes("OAUTH_ENCRYPTION_KEY").map(|_| "OAUTH_ENCRYPTION_KEY".to_owned());
-    [credential, named, own, variable].into_iter().flatten().collect()
 }

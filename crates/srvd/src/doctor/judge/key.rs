@@ -2,7 +2,7 @@
 
 use identity_store::{Inspection, KeyFit};
 
-use crate::doctor::facts::{Answer, Database, Facts, KeyTrouble, NodeKind, Seen};
+use crate::doctor::facts::{Answer, Database, Facts, KeyTrouble, LoadedKey, NodeKind, Seen};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 
@@ -30,10 +30,9 @@ fn source(facts: &Facts) -> Finding {
     let runs = matches!(facts.daemon.answer, Answer::Runs { .. });
     let sealed = matches!(&facts.database, Database::Is(_, inspection) if inspection.schema.is_some());
     match &facts.key.loaded {
-        Ok(id) => {
-            let places = facts.key.sources.join(" and ");
-            let agree = if facts.key.sources.len() > 1 { ", which agree" } else { "" };
-            Finding::well("key", "There is an encryption key", format!("in {places}{agree} (key id {id})"))
+        Ok(LoadedKey { id, places }) => {
+            let agree = if places.len() > 1 { ", which agree" } else { "" };
+            Finding::well("key", "There is an encryption key", format!("in {}{agree} (key id {id})", places.join(" and ")))
         }
         Err(KeyTrouble::Missing) if runs => Finding::new(
             "key",

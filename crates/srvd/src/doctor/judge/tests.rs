@@ -5,8 +5,8 @@ use identity_store::{Inspection, KeyFit};
 
 use super::*;
 use crate::doctor::facts::{
-    Daemon, Database, EndpointSeen, Fate, Identities, Key, KeyTrouble, LockSeen, Node, NodeKind, OwnLogin,
-    Ports, Program, Role, Seen, Service, System, Unowned, Variable,
+    Daemon, Database, EndpointSeen, Fate, Identities, Key, KeyTrouble, LoadedKey, LockSeen, Node, NodeKind,
+    OwnLogin, Ports, Program, Role, Seen, Service, System, Unowned, Variable,
 };
 
 /// A machine on which all is well.
@@ -17,11 +17,13 @@ fn healthy() -> Facts {
         registry: None,
         checked_policy: false,
         key: Key {
-            sources: vec!["/c/encryption.key".to_owned()],
             in_variable: false,
             file: "/c/encryption.key".into(),
             file_seen: Seen::Is(node(NodeKind::File, 0o600)),
-            loaded: Ok("0011223344556677".to_owned()),
+            loaded: Ok(LoadedKey {
+                id: "0011223344556677".to_owned(),
+                places: vec!["/c/encryption.key".to_owned()],
+            }),
         },
         places: Vec::new(),
         database: Database::Is("sqlite:/d/srvd.db".to_owned(), inspection(Some(2), KeyFit::Fits)),

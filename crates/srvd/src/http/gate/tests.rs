@@ -2,6 +2,7 @@ use hyper::Request;
 
 use super::*;
 
+const SOCKET: Door = Door::Unix { uid: 1000 };
 const TCP: Door = Door::Tcp { port: 7000 };
 const GOOD: &[(&str, &str)] = &[
     ("host", "127.0.0.1:7000"),
@@ -66,8 +67,8 @@ fn hosts() {
     }
     check(TCP, &[("host", "")], 400);
     check(TCP, &[("+host", "127.0.0.1:7000")], 400);
-    check(Door::Unix, &[("host", "srvd.sock"), ("authorization", "")], 101);
-    check(Door::Unix, &[("host", "evil.com")], 403);
+    check(SOCKET, &[("host", "srvd.sock"), ("authorization", "")], 101);
+    check(SOCKET, &[("host", "evil.com")], 403);
 }
 
 #[test]
@@ -79,8 +80,8 @@ fn origins() {
         check(TCP, &[("origin", bad)], 403);
     }
     check(TCP, &[("origin", "app://srvd"), ("+origin", "app://srvd")], 403);
-    check(Door::Unix, &[("host", "srvd.sock"), ("origin", "app://srvd")], 403);
-    check(Door::Unix, &[("host", "srvd.sock"), ("referer", "http://localhost/")], 403);
+    check(SOCKET, &[("host", "srvd.sock"), ("origin", "app://srvd")], 403);
+    check(SOCKET, &[("host", "srvd.sock"), ("referer", "http://localhost/")], 403);
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_callback_comes_from_a_browsers_navigation_to_a_loopback_address() {
     assert_eq!(callback("GET", TCP, &[("host", "evil.com:7000")]), Err(403));
     assert_eq!(callback("GET", TCP, &[("origin", "https://evil.com")]), Err(403));
     assert_eq!(callback("POST", TCP, &[]), Err(405));
-    assert_eq!(callback("GET", Door::Unix, &[("host", "srvd.sock")]), Err(404));
+    assert_eq!(callback("GET", SOCKET, &[("host", "srvd.sock")]), Err(404));
 }
 
 const COOKIE: (&str, &str) = ("cookie", "srvd_session=0123456789012345678901234567890123456789012");
@@ -168,7 +169,7 @@ fn the_operators_paths_take_the_token_or_a_session_and_no_other_site() {
     ] {
         check(path, TCP, &[], trusted.clone());
         check(path, TCP, &[("host", "srvd.test:80")], trusted.clone());
-        check(path, Door::Unix, &[socket, ANONYMOUS], trusted);
+        check(path, SOCKET, &[socket, ANONYMOUS], trusted);
         check(path, TCP, &[ANONYMOUS, COOKIE, OWN], browser.clone());
         check(path, TCP, &[ANONYMOUS, COOKIE, ("sec-fetch-site", "same-origin")], browser);
         check(path, TCP, &[ANONYMOUS], Err(401));
