@@ -24,6 +24,9 @@ const AGENTS: usize = 2;
 const AT_A_TIME: usize = 64;
 /// An hour in milliseconds.
 const HOUR: i64 = 60 * 60 * 1000;
+/// What is left of a token in milliseconds when its turn has come: less than the five minutes before its end, and more
+/// than it takes until all are refreshed, because a token that ends is news and written down.
+const LEFT: i64 = 290 * 1000;
 
 /// Whose the profile of this number is.
 pub(crate) fn owner(number: usize) -> (String, String) {
@@ -76,8 +79,8 @@ pub(crate) async fn profiles(home: &Home, numbers: Range<usize>) -> Result<()> {
     Ok(())
 }
 
-/// Stores as many sets of tokens that are over and can be refreshed, each of a user of its own, one provider after the
-/// other.
+/// Stores as many sets of tokens that are about to end, so that it is time to refresh them, each of a user of its own, one
+/// provider after the other.
 pub(crate) async fn due(home: &Home, providers: &[ProviderId], count: usize) -> Result<()> {
     let store = fill::store(home).await?;
     let saves = (0..count).zip(providers.iter().cycle()).map(|(number, provider)| {
@@ -85,7 +88,7 @@ pub(crate) async fn due(home: &Home, providers: &[ProviderId], count: usize) -> 
         async move {
             let user = format!("user-{number}").parse()?;
             let scope = ProfileScope { user, agent: "agent".parse()?, model: None };
-            let (received_at, ends_at) = (now() - 2 * HOUR, now() - HOUR);
+            let (received_at, ends_at) = (now() - 4 * HOUR, now() + LEFT);
             tokens(store, scope, provider, Grant { person, number, received_at, ends_at }).await
         }
     });

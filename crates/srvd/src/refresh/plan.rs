@@ -1,6 +1,6 @@
 //! Which due accounts are refreshed next. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use identity_store::{AccountId, Due};
@@ -12,22 +12,71 @@ const AT_A_HOST: usize = 2;
 
 /// What to do with the head of the queue.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+struct Plan {
     /// The positions of those that are refreshed at once.
-    pub(super) start: Vec<usize>,
+    start: Vec<usize>,
     /// The positions of those that nobody can refresh.
-    pub(super) hopeless: Vec<usize>,
+    hopeless: Vec<usize>,
     /// Whether there is room for more than the head of the queue has.
+    room: bool,
+}
+
+/// The part of the queue that was read and is not begun. Where very much is due at one host, most of it waits, and what
+/// comes behind it shall be found without reading all of it again for each flight that ends.
+#[derive(Default)]
+pub(super) struct Backlog {
+    due: Vec<Due>,
+    hosts: Vec<Option<Arc<str>>>,
+}
+
+/// What is taken out of the backlog.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Those that are refreshed at once.
+    pub(super) start: Vec<Due>,
+    /// Those that nobody can refresh.
+    pub(super) hopeless: Vec<AccountId>,
+    /// Whether there is room for more than the backlog has.
     pub(super) room: bool,
+}
+
+impl Backlog {
+    /// What was read just now, each with the host that is asked for it.
+    pub(super) fn new(due: Vec<Due>, host: impl Fn(&Due) -> Option<Arc<str>>) -> Self {
+        let hosts = due.iter().map(host).collect();
+        Self { due, hosts }
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// Takes out what is next while these flights are under way. What is under way already is forgotten: when it has
+    /// landed, its place in the queue is another one.
+    pub(super) fn take(&mut self, under_way: &HashMap<AccountId, Arc<str>>) -> Taken {
+        let Plan { start, hopeless, room } = plan(&self.due, &self.hosts, under_way);
+        let (start, hopeless): (HashSet<usize>, HashSet<usize>) =
+            (start.into_iter().collect(), hopeless.into_iter().collect());
+        let mut taken = Taken { room, ..Taken::default() };
+        let queue = std::mem::take(&mut self.due).into_iter().zip(std::mem::take(&mut self.hosts));
+        for (at, (due, host)) in queue.enumerate() {
+            if start.contains(&at) {
+                taken.start.push(due);
+            } else if hopeless.contains(&at) {
+                taken.hopeless.push(due.account);
+            } else if !under_way.contains_key(&due.account) {
+                self.due.push(due);
+                self.hosts.push(host);
+            }
+        }
+        taken
+    }
 }
 
 /// Plans for the head of the queue, the longest waiting first, while these flights are under way. `hosts` are those of
 /// the due accounts; one without is hopeless.
-pub(super) fn plan(
-    due: &[Due],
-    hosts: &[Option<Arc<str>>],
-    under_way: &HashMap<AccountId, Arc<str>>,
-) -> Plan {
+fn plan(due: &[Due], hosts: &[Option<Arc<str>>], under_way: &HashMap<AccountId, Arc<str>>) -> Plan {
     let mut busy: HashMap<&str, usize> = HashMap::new();
     for host in under_way.values() {
         *busy.entry(host).or_default() += 1;
@@ -84,5 +133,30 @@ mod tests {
         let full: Vec<(&str, &str)> = full.iter().map(|(id, host)| (id.as_str(), host.as_str())).collect();
         check(&[("a", "x")], &full, &[], &[]);
         check(&[("a", "x"), ("b", "y")], &full[1..], &[0], &[]);
+    }
+
+    #[test]
+    fn a_backlog_gives_each_account_once_and_in_its_order() {
+        let authority = Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
+        let due = |id: &str| Due { account: id.parse().unwrap(), authority: authority.clone(), at: 0 };
+        // The first letter is the host; nobody knows `n`.
+        let host = |due: &Due| {
+            let host = &due.account.as_str()[..1];
+            (host != "n").then(|| Arc::from(host))
+        };
+        let mut backlog = Backlog::new(["x1", "x2", "x3", "n1", "x4", "y1"].map(due).to_vec(), host);
+        let mut check = |under_way: &[&str], start: &[&str], hopeless: &[&str]| {
+            let flight = |id: &&str| (id.parse().unwrap(), Arc::from(&id[..1]));
+            let taken = backlog.take(&under_way.iter().map(flight).collect());
+            let started: Vec<&str> = taken.start.iter().map(|due| due.account.as_str()).collect();
+            let given_up: Vec<&str> = taken.hopeless.iter().map(AccountId::as_str).collect();
+            assert_eq!((started.as_slice(), given_up.as_slice()), (start, hopeless), "{under_way:?}");
+            (taken.room, backlog.is_empty())
+        };
+        assert_eq!(check(&[], &["x1", "x2", "y1"], &["n1"]), (true, false));
+        assert_eq!(check(&["x1", "x2"], &[], &[]), (true, false));
+        // `x3` was begun by a caller that could not wait for the queue.
+        assert_eq!(check(&["x3"], &["x4"], &[]), (true, true));
+        assert_eq!(check(&[], &[], &[]), (true, true));
     }
 }
