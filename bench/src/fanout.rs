@@ -30,8 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let present = plan.programs.present(&[Server::Srvd, Server::Jsonrpsee, Server::Redis]);
     let mut rounds = Rounds::default();
-    let servers =
-        present.iter().map(|server| Ok((*server, plan.programs.start(*server)?))).collect::<Result<Vec<_>>>()?;
+    let servers = present
+        .iter()
+        .map(|server| Ok((*server, plan.programs.start(*server)?)))
+        .collect::<Result<Vec<_>>>()?;
     for _ in 0..plan.rounds {
         for (server, running) in &servers {
             let cost = match server {

@@ -17,6 +17,7 @@ const CPU: &str = "CPU";
 const RATE: &str = "rate";
 /// Calls that are under way on the one connection.
 const DEPTH: usize = 16;
+const KEY: &str = "sk-a-key-of-the-benchmark-0123456789";
 const RESOLVE: &str = "launch.resolve, 16 in flight";
 const WRITE: &str = "16 concurrent durable credential writes";
 
@@ -27,22 +28,23 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let peer = plan.programs.start(Server::Floor)?;
     let mut ours = Driver::open(&running).await?;
     let mut theirs = BufReader::new(TcpStream::connect(peer.address.socket).await?);
-    let key = |name: &str| {
-        json!({"providerId": "openai", "apiKey": "sk-a-key-of-the-benchmark-0123456789",
-               "accountName": name, "validate": false})
-    };
-    let made = ours.call("auth.submitapikey", &key("the first")).await?;
+    let key = json!({"providerId": "openai", "apiKey": KEY, "accountName": "the first", "validate": false});
+    let made = ours.call("auth.submitapikey", &key).await?;
     let bundle = made.pointer("/result/bundleId").cloned().with_context(|| made.to_string())?;
-    let resolve = json!({"bundleId": bundle});
+    let resolves = frames(|id| request(id, "launch.resolve", &json!({"bundleId": bundle})));
+    let writes = frames(|id| {
+        let profile = json!({"userId": format!("user-{id}"), "agentId": "agent", "providerId": "openai", "apiKey": KEY});
+        request(id, "profile.upsert", &profile)
+    });
     for _ in 0..plan.rounds {
         let before = running.process.cpu()?;
-        let (count, _) = ours.drive("launch.resolve", &resolve, plan).await?;
+        let (count, _) = ours.drive(&resolves, plan).await?;
         rounds.add(Server::Srvd.name(), CPU, (running.process.cpu()? - before) / count);
         let before = peer.process.cpu()?;
         let (count, _) = alone(&mut theirs, "resolve", plan).await?;
         rounds.add(Server::Floor.name(), CPU, (peer.process.cpu()? - before) / count);
 
-        let (count, seconds) = ours.drive("auth.submitapikey", &key("another"), plan).await?;
+        let (count, seconds) = ours.drive(&writes, plan).await?;
         rounds.add(Server::Srvd.name(), RATE, count / seconds);
         let (count, seconds) = alone(&mut theirs, "write", plan).await?;
         rounds.add(Server::Floor.name(), RATE, count / seconds);
@@ -86,8 +88,7 @@ impl Driver {
     }
 
     /// How many calls there were, and in how many seconds.
-    async fn drive(&mut self, method: &str, params: &Value, plan: &Plan) -> Result<(f64, f64)> {
-        let frames: Vec<Vec<u8>> = (0..DEPTH).map(|id| encode(&request(id, method, params))).collect();
+    async fn drive(&mut self, frames: &[Vec<u8>], plan: &Plan) -> Result<(f64, f64)> {
         self.0.send(&frames.concat()).await?;
         let started = Instant::now();
         let (mut under_way, mut count, mut failures) = (DEPTH, 0.0, 0);
@@ -99,17 +100,23 @@ impl Driver {
                     failures += usize::from(reply.windows(8).any(|window| window == b"\"error\":"));
                 })
                 .await?;
-            ensure!(failures == 0, "{method} was refused");
+            ensure!(failures == 0, "a call was refused");
             under_way -= ready.len();
             count += f64::from(u32::try_from(ready.len())?);
             if started.elapsed() < plan.slice {
-                let again: Vec<u8> = ready.iter().filter_map(|id| frames.get(*id)).flatten().copied().collect();
+                let again: Vec<u8> =
+                    ready.iter().filter_map(|id| frames.get(*id)).flatten().copied().collect();
                 self.0.send(&again).await?;
                 under_way += ready.len();
             }
         }
         Ok((count, started.elapsed().as_secs_f64()))
     }
+}
+
+/// One call for each place; its id is the place.
+fn frames(one: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
+    (0..DEPTH).map(|id| encode(&one(id))).collect()
 }
 
 fn request(id: usize, method: &str, params: &Value) -> String {

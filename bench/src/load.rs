@@ -50,13 +50,16 @@ const SHAPES: [Shape; 4] = [
 /// Compares the servers.
 pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let present = plan.programs.present(&[Server::Srvd, Server::Jsonrpsee, Server::Raw, Server::Node]);
-    let servers =
-        present.iter().map(|server| Ok((*server, plan.programs.start(*server)?))).collect::<Result<Vec<_>>>()?;
+    let servers = present
+        .iter()
+        .map(|server| Ok((*server, plan.programs.start(*server)?)))
+        .collect::<Result<Vec<_>>>()?;
     for shape in &SHAPES {
         let mut rounds = Rounds::default();
         for _ in 0..plan.rounds {
             for (server, running) in &servers {
-                let Drive { requests, seconds, cpu, latency } = drive(*server, running, shape, plan.slice).await?;
+                let Drive { requests, seconds, cpu, latency } =
+                    drive(*server, running, shape, plan.slice).await?;
                 rounds.add(server.name(), CPU, cpu / requests);
                 rounds.add(server.name(), RATE, requests / seconds);
                 rounds.add(server.name(), P99, latency);
@@ -119,7 +122,9 @@ impl Connection {
     async fn open(server: Server, address: &Address, depth: usize) -> Result<Self> {
         let request = |id| {
             let method = server.echo();
-            encode(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"text":"{TEXT}"}}}}"#))
+            encode(&format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"text":"{TEXT}"}}}}"#
+            ))
         };
         Ok(Self {
             socket: Socket::open(address).await?,

@@ -123,7 +123,8 @@ impl Programs {
         }
         write_private(&root.join("config/encryption.key"), KEY)?;
         std::fs::write(root.join("config/srvd.toml"), CONFIG)?;
-        let entries: String = (0..PROVIDERS).map(|number| PROVIDER.replace("@N@", &number.to_string())).collect();
+        let entries: String =
+            (0..PROVIDERS).map(|number| PROVIDER.replace("@N@", &number.to_string())).collect();
         std::fs::write(root.join("config/providers.d/bench.toml"), entries)?;
         let mut command = Command::new(&self.srvd);
         command

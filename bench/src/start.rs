@@ -29,10 +29,9 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
             rounds.add(server.name(), MEMORY, f64::from(resident) / 1000.0 * 1.024);
         }
     }
-    for (what, work, unit, goal) in [
-        (TIME, "start to accepting, empty database", "ms", 4.0),
-        (MEMORY, "memory at rest", "MB", 2.5),
-    ] {
+    for (what, work, unit, goal) in
+        [(TIME, "start to accepting, empty database", "ms", 4.0), (MEMORY, "memory at rest", "MB", 2.5)]
+    {
         for server in servers {
             report.figure(work, server.name(), unit, rounds.median(server.name(), what));
         }

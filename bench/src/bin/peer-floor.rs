@@ -9,14 +9,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-const AT_ONCE: u32 = 16;
+const AT_ONCE: usize = 16;
+/// As many as the daemon has.
+const READERS: u32 = 4;
+/// More of them only wait for each other, and longer.
+const WRITERS: u32 = 4;
 
-#[tokio::main]
+#[derive(Clone)]
+struct Pools {
+    readers: SqlitePool,
+    writers: SqlitePool,
+}
+
+#[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let work = std::env::args_os().nth(1).map(PathBuf::from).context("usage: peer-floor DIRECTORY")?;
     let options = SqliteConnectOptions::new()
@@ -25,29 +35,36 @@ async fn main() -> Result<()> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10));
-    // As many connections as calls: that is what a plain pool is for.
-    let pool = SqlitePoolOptions::new().max_connections(AT_ONCE).connect_with(options).await?;
-    sqlx::migrate!("../migrations/sqlite").run(&pool).await?;
+    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
+    let pools = Pools {
+        writers: pool(WRITERS).connect_with(options.clone()).await?,
+        readers: pool(READERS).connect_lazy_with(options),
+    };
+    sqlx::migrate!("../migrations/sqlite").run(&pools.writers).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         // A connection that breaks ends alone.
-        tokio::spawn(serve(stream, pool.clone()));
+        tokio::spawn(serve(stream, pools.clone()));
     }
 }
 
-async fn serve(mut stream: TcpStream, pool: SqlitePool) -> Result<()> {
+async fn serve(mut stream: TcpStream, pools: Pools) -> Result<()> {
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader).lines();
-    write(&pool).await?;
+    fill(&pools.writers).await?;
     while let Some(line) = lines.next_line().await? {
         let (work, ms) = line.split_once(' ').context("not a command")?;
         let (until, started) = (Instant::now() + Duration::from_millis(ms.parse()?), Instant::now());
-        let counts = try_join_all((0..AT_ONCE).map(|_| async {
-            let mut count = 0_u64;
+        let pools = &pools;
+        let counts = try_join_all((0..AT_ONCE).map(|one| async move {
+            let (mut count, user) = (0_u64, format!("user-{one}"));
             while Instant::now() < until {
-                if work == "write" { write(&pool).await? } else { resolve(&pool).await? }
+                match work {
+                    "write" => write(&pools.writers, &user).await?,
+                    _ => resolve(&pools.readers).await?,
+                }
                 count += 1;
             }
             anyhow::Ok(count)
@@ -59,54 +76,78 @@ async fn serve(mut stream: TcpStream, pool: SqlitePool) -> Result<()> {
     Ok(())
 }
 
-/// What a launch of a bundle with one key reads.
+/// The daemon's own statement of a launch, for a bundle with one key.
 async fn resolve(pool: &SqlitePool) -> Result<()> {
-    let mut transaction = pool.begin().await?;
-    let accounts: Vec<(String, String, String, String, Option<String>, String, Option<i64>)> = sqlx::query_as(
-        "SELECT accounts.id, accounts.provider, kind, secret_ref, base_url, status, expires_at
-         FROM identity_bindings JOIN accounts ON accounts.id = account_id WHERE bundle_id = $1 ORDER BY 1",
+    let accounts = sqlx::query(
+        "SELECT accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id,
+             scopes, secret_ref, masked_tail, status, status_reason, evidence, checked_at, expires_at,
+             login_deadline_at, accounts.created_at, accounts.updated_at,
+             sealed_secret, generation, others.bundle_id AS bound
+         FROM identity_bindings
+         JOIN accounts ON accounts.id = identity_bindings.account_id
+         JOIN identity_bindings AS others ON others.account_id = accounts.id
+         WHERE identity_bindings.bundle_id = $1 AND ($2 IS NULL OR identity_bindings.provider = $2)
+         ORDER BY accounts.created_at, accounts.id, others.bundle_id",
     )
     .bind("the-first")
-    .fetch_all(&mut *transaction)
+    .bind(None::<&str>)
+    .fetch_all(pool)
     .await?;
-    transaction.commit().await?;
-    for (id, ..) in accounts {
-        let _: (Vec<u8>, i64) = sqlx::query_as("SELECT sealed_secret, generation FROM accounts WHERE id = $1")
-            .bind(id)
-            .fetch_one(pool)
-            .await?;
+    for row in accounts {
+        let (_, _): (String, String) = (row.try_get("id")?, row.try_get("provider")?);
+        let (_, _): (Vec<u8>, i64) = (row.try_get("sealed_secret")?, row.try_get("generation")?);
     }
     Ok(())
 }
 
-/// A bundle, an account and its binding.
-async fn write(pool: &SqlitePool) -> Result<()> {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let id = if number == 0 { "the-first".to_owned() } else { format!("id-{number}") };
+/// A bundle that binds one key.
+async fn fill(pool: &SqlitePool) -> Result<()> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
         "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
          VALUES ($1, $1, $1, '', 0, 0)",
     )
-    .bind(&id)
+    .bind("the-first")
     .execute(&mut *transaction)
     .await?;
-    sqlx::query(
-        "INSERT INTO accounts (id, provider, kind, owner, name, secret_ref, sealed_secret, generation, status,
-            evidence, created_at, updated_at)
-         VALUES ($1, 'openai', 'api_key', 'bundle', $1, '{\"backend\":\"sealed\"}', $2, 1, 'unknown', 'none', 0, 0)",
-    )
-    .bind(&id)
-    .bind([7_u8; 120].as_slice())
-    .execute(&mut *transaction)
-    .await?;
+    account(&mut transaction, "the-first").await?;
     sqlx::query(
         "INSERT INTO identity_bindings (bundle_id, provider, account_id, created_at) VALUES ($1, 'openai', $1, 0)",
     )
-    .bind(&id)
+    .bind("the-first")
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await?;
+    Ok(transaction.commit().await?)
+}
+
+/// A user's credential for an agent: the account and the profile that points at it, made or written over.
+async fn write(pool: &SqlitePool, user: &str) -> Result<()> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    account(&mut transaction, user).await?;
+    sqlx::query(
+        "INSERT INTO user_profiles (id, user_id, agent_id, provider, model, base_url, identity, account_id, position,
+             created_at, updated_at)
+         VALUES ($1, $1, 'agent', 'openai', '*', '', '', $1, 0, 0, 0)
+         ON CONFLICT (user_id, agent_id, provider, model, base_url, identity)
+         DO UPDATE SET account_id = excluded.account_id, updated_at = user_profiles.updated_at + 1",
+    )
+    .bind(user)
+    .execute(&mut *transaction)
+    .await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn account(connection: &mut SqliteConnection, id: &str) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO accounts (id, provider, kind, owner, name, secret_ref, sealed_secret, generation, status,
+            evidence, created_at, updated_at)
+         VALUES ($1, 'openai', 'api_key', 'bundle', $1, '{\"backend\":\"sealed\"}', $2, 1, 'unknown', 'none', 0, 0)
+         ON CONFLICT (id) DO UPDATE SET sealed_secret = excluded.sealed_secret,
+             generation = accounts.generation + 1, updated_at = accounts.updated_at + 1",
+    )
+    .bind(id)
+    .bind([7_u8; 120].as_slice())
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -21,7 +21,7 @@ struct Publish {
     bytes: usize,
 }
 
-#[tokio::main]
+#[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let config = ServerConfig::builder().max_connections(10_000).build();
     let server = ServerBuilder::with_config(config).build("127.0.0.1:0").await?;
@@ -31,24 +31,30 @@ async fn main() -> Result<()> {
     module.register_method("publish", |params, events, _| {
         let Publish { count, bytes } = params.parse()?;
         let text = serde_json::value::to_raw_value(&"x".repeat(bytes.saturating_sub(75)));
-        let text: Arc<RawValue> = Arc::from(text.map_err(|_| ErrorObjectOwned::owned(1, "no text", None::<()>))?);
+        let text: Arc<RawValue> =
+            Arc::from(text.map_err(|_| ErrorObjectOwned::owned(1, "no text", None::<()>))?);
         for _ in 0..count {
             // Without a subscriber it goes nowhere.
             let _ = events.send(Arc::clone(&text));
         }
         Ok::<_, ErrorObjectOwned>(count)
     })?;
-    module.register_subscription("subscribe", "event", "unsubscribe", |_, pending, events, _| async move {
-        let mut events = events.subscribe();
-        let sink = pending.accept().await?;
-        while let Ok(event) = events.recv().await {
-            let message = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), &event)?;
-            if sink.send(message).await.is_err() {
-                break;
+    module.register_subscription(
+        "subscribe",
+        "event",
+        "unsubscribe",
+        |_, pending, events, _| async move {
+            let mut events = events.subscribe();
+            let sink = pending.accept().await?;
+            while let Ok(event) = events.recv().await {
+                let message = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), &event)?;
+                if sink.send(message).await.is_err() {
+                    break;
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     writeln!(std::io::stdout(), "{}", server.local_addr()?)?;
     server.start(module).stopped().await;
     Ok(())

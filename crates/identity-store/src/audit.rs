@@ -1,5 +1,33 @@
 //! The audit log's rows, and what checking their chain can find.
 
+use std::fmt;
+
+/// For whom a store works, in words of the audit log. Every call makes one and few write it down, so it is no text yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor {
+    name: &'static str,
+    number: Option<u64>,
+}
+
+impl Actor {
+    /// One that there is once.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, number: None }
+    }
+
+    /// One of several with this name.
+    pub const fn numbered(name: &'static str, number: u64) -> Self {
+        Self { name, number: Some(number) }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        self.number.map_or(Ok(()), |number| write!(f, " {number}"))
+    }
+}
+
 /// One row of the audit log. It holds ids and words, never a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {

@@ -27,7 +27,7 @@ pub use account::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, DeletedAccount, Evidence,
     History, Leftover, Owner, SecretRef, Status, StatusReport, UnknownWord,
 };
-pub use audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
+pub use audit::{Actor, AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
 pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 pub use changes::{Announce, Change};
 pub use credential::{Credentials, Held, KeyPlace};

@@ -145,7 +145,7 @@ impl Calls {
             }
             Ok(Some((mut call, slot))) => {
                 let mut cx = Context::from_waker(Waker::noop());
-                match call.as_mut().poll(&mut cx) {
+                match Pin::new(&mut call).poll(&mut cx) {
                     Poll::Ready(outcome) => self.finish(&ticket, outcome, out),
                     Poll::Pending => {
                         self.running.push(InFlight { ticket: Some(ticket), call, _slot: slot });
@@ -233,7 +233,7 @@ impl Future for InFlight {
     type Output = (Ticket, Outcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = std::task::ready!(self.call.as_mut().poll(cx));
+        let outcome = std::task::ready!(Pin::new(&mut self.call).poll(cx));
         // The set polls a finished call never again, so the ticket is always still there.
         self.ticket.take().map_or(Poll::Pending, |ticket| Poll::Ready((ticket, outcome)))
     }

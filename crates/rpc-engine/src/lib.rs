@@ -61,12 +61,14 @@ pub mod openrpc;
 pub mod router;
 pub mod wire;
 
+mod calling;
 mod calls;
 mod decode;
 mod mailbox;
 mod meter;
 
 pub use broker::{Broker, BrokerConfig, EventMethods};
+pub use calling::{Calling, calling};
 #[cfg(feature = "client")]
 pub use client::{CallError, Client, ClientError, ClientEvent, ClientOptions, EventNames, Subscription};
 pub use connection::Closed;

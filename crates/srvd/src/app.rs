@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use auth_spawner::{Provider, Registry, Spawner, Version};
-use identity_store::{AuditEntry, BundleId, Store};
+use identity_store::{Actor, AuditEntry, BundleId, Store};
 use rpc_engine::{Broker, Call, Transport};
 
 use crate::audit::Auditor;
@@ -32,7 +32,7 @@ pub struct App {
     /// The identities, through a handle that names the caller in the audit log.
     pub store: Store,
     /// Who that is.
-    pub actor: Arc<str>,
+    pub actor: Actor,
 }
 
 /// The parts themselves.
@@ -84,17 +84,17 @@ pub struct Parts {
 impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        Self { store: parts.store.clone(), parts: Arc::new(parts), actor: "srvd".into() }
+        Self { store: parts.store.clone(), parts: Arc::new(parts), actor: Actor::new("srvd") }
     }
 
     /// The handle for one call: what it writes is told in the audit log as the client's doing.
     #[must_use]
     pub fn for_call(&self, call: &Call) -> Self {
-        let actor: Arc<str> = match call.transport() {
-            Transport::Socket => format!("client {}", call.connection).into(),
-            Transport::Post => "client post".into(),
+        let actor = match call.transport() {
+            Transport::Socket => Actor::numbered("client", call.connection.0),
+            Transport::Post => Actor::new("client post"),
         };
-        Self { store: self.store.acting_as(Arc::clone(&actor)), parts: Arc::clone(&self.parts), actor }
+        Self { store: self.store.acting_as(actor), parts: Arc::clone(&self.parts), actor }
     }
 
     /// Has a row of the audit log written soon for something that the caller did and that changed nothing.

@@ -45,7 +45,7 @@ pub use self::rotate::{Rotation, StoredKey, Unopened};
 pub use self::service::Counts;
 use self::work::{Context, Work};
 use crate::db::{Pools, Tx};
-use crate::{Announce, DatabaseKind, DatabaseUrl, Keyring, OpenError, StoreError};
+use crate::{Actor, Announce, DatabaseKind, DatabaseUrl, Keyring, OpenError, StoreError};
 
 /// What a store needs to open.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl StoreOptions {
 pub struct Store {
     inner: Arc<Inner>,
     /// For whom this handle works; it stands in the audit log.
-    actor: Arc<str>,
+    actor: Actor,
 }
 
 struct Inner {
@@ -126,14 +126,14 @@ impl Store {
             gate: Arc::new(Mutex::new(())),
             patience: options.busy_timeout * 2,
         };
-        Self { inner: Arc::new(inner), actor: chain::STORE.into() }
+        Self { inner: Arc::new(inner), actor: Actor::new(chain::STORE) }
     }
 
-    /// A handle to the same store that works for somebody else than the daemon itself: one or two words that stand
-    /// in the audit log beside what is written through it.
+    /// A handle to the same store that works for somebody else than the daemon itself, who stands in the audit log beside
+    /// what is written through it.
     #[must_use]
-    pub fn acting_as(&self, actor: impl Into<Arc<str>>) -> Self {
-        Self { inner: Arc::clone(&self.inner), actor: actor.into() }
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self { inner: Arc::clone(&self.inner), actor }
     }
 
     /// Which database this is.
@@ -169,7 +169,7 @@ impl Store {
         let (tx, gate) = uncancelled(begin).await?;
         let context = Context {
             announce: Arc::clone(&self.inner.announce),
-            actor: Arc::clone(&self.actor),
+            actor: self.actor,
             chain: self.inner.chain.clone(),
         };
         Ok(Work::new(tx, now, context, gate))

@@ -1,14 +1,13 @@
 //! One use case that writes: its transaction, what it changed, and the one place from which changes are announced.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
 use super::chain::{self, ChainKey, End, Link};
 use crate::changes::Changes;
 use crate::db::{Tx, sql};
-use crate::{Announce, Change, StoreError};
+use crate::{Actor, Announce, Change, StoreError};
 
 /// How many rows the `events` table keeps; older ones go.
 const EVENTS_KEPT: i64 = 10_000;
@@ -22,7 +21,7 @@ pub(crate) struct Context {
     /// Told of the changes.
     pub(crate) announce: Announce,
     /// Stands in the audit log.
-    pub(crate) actor: Arc<str>,
+    pub(crate) actor: Actor,
     /// What chains the audit log.
     pub(crate) chain: ChainKey,
 }

@@ -1,4 +1,4 @@
-use identity_store::{AuditEntry, AuditFault, AuditFilter, History, Key, Keyring, Store};
+use identity_store::{Actor, AuditEntry, AuditFault, AuditFilter, History, Key, Keyring, Store};
 use tokio::task::JoinSet;
 
 use crate::harness::{Fixture, NOW, keyring, on_both, refusal};
@@ -42,7 +42,7 @@ async fn rows_are_written_and_read(f: Fixture) {
 
 async fn who_did_it_is_said(f: Fixture) {
     f.bundle("One").await;
-    let client = f.store.acting_as("client 7");
+    let client = f.store.acting_as(Actor::numbered("client", 7));
     client.delete_bundle(&crate::harness::bundle_id("one"), History::Keep, NOW).await.unwrap();
     let log = f.store.audit_log(2).await.unwrap();
     let said: Vec<_> = log.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();
@@ -214,7 +214,7 @@ async fn a_chain_without_its_key_is_begun_anew_and_says_so(f: Fixture) {
 async fn two_daemons_write_one_chain(f: Fixture) {
     let mut tasks = JoinSet::new();
     for daemon in 0..3 {
-        let store = f.place.open(keyring("one")).await.unwrap().acting_as(format!("daemon {daemon}"));
+        let store = f.place.open(keyring("one")).await.unwrap().acting_as(Actor::numbered("daemon", daemon));
         tasks.spawn(async move {
             fill(&store, 20).await;
             store.close().await;

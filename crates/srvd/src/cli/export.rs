@@ -6,7 +6,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use identity_store::{BundleId, LeftOut, Store};
+use identity_store::{Actor, BundleId, LeftOut, Store};
 
 use super::failure::{Failure, code};
 use super::passphrase::{self, PassphraseArgs};
@@ -48,7 +48,7 @@ pub(super) async fn run(
     }
     let passphrase = passphrase::chosen(&args.passphrase, ui).await?;
     let store = boot::beside(config, environment).await?;
-    let exported = export(&store.acting_as("cli"), &args.bundle).await;
+    let exported = export(&store.acting_as(Actor::new("cli")), &args.bundle).await;
     store.close().await;
     let (bundle, left_out) = exported?;
     let sealed = portable::seal(&bundle, &left_out, passphrase)

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use identity_store::Imported;
+use identity_store::{Actor, Imported};
 use secrecy::SecretString;
 
 use super::export::say_left_out;
@@ -50,7 +50,7 @@ pub(super) async fn run(
     let keyring = key::load(environment, &config.config_dir).map_err(BootError::from)?.keyring();
     let offline = Offline::enter(config)?;
     let store = offline.open(keyring).await?;
-    let imported = store.acting_as("cli").import_bundle(bundle, now()).await;
+    let imported = store.acting_as(Actor::new("cli")).import_bundle(bundle, now()).await;
     store.close().await;
     let Imported { bundle, name, accounts } = imported.map_err(BootError::from)?;
     let count = accounts.len();

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use identity_store::{
-    Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, Kept, Park, Received, Store,
-    StoreError, Unsaved, UnsavedLogin,
+    Actor, Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, Kept, Park, Received,
+    Store, StoreError, Unsaved, UnsavedLogin,
 };
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,13 @@ pub struct Operators {
 impl Operators {
     /// Keeps tokens of these forges in this store. Waits end when `stop` is cancelled.
     pub fn new(store: &Store, forges: Forges, clock: fn() -> i64, stop: CancellationToken) -> Self {
-        Self { store: store.acting_as("forge sign-in"), forges, clock, stop, asking: Arc::default() }
+        Self {
+            store: store.acting_as(Actor::new("forge sign-in")),
+            forges,
+            clock,
+            stop,
+            asking: Arc::default(),
+        }
     }
 
     /// What [`crate::oauth::Flows`] hands the tokens of its sign-ins to.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 50] = [
+const METHODS: [&str; 51] = [
     "account.delete",
     "account.get",
     "account.list",
@@ -55,6 +55,7 @@ const METHODS: [&str; 50] = [
     "profile.upsert",
     "provider.list",
     "srvd.info",
+    "srvd.ping",
     "user.delete",
     "rpc.discover",
 ];

@@ -1,0 +1,27 @@
+//! Dispatches a small request so often, in process and without a socket, for a tool that counts instructions: the peer
+//! of the daemon's example `dispatch`.
+
+use anyhow::{Context as _, Result, ensure};
+use jsonrpsee::server::RpcModule;
+use serde::{Deserialize, Serialize};
+
+const REQUEST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"echo","params":{"text":"a text of sixty-four bytes, which is about what people send here"}}"#;
+
+#[derive(Deserialize, Serialize, Clone)]
+struct Echo {
+    text: String,
+}
+
+fn main() -> Result<()> {
+    let count: usize = std::env::args().nth(1).context("usage: dispatch-jsonrpsee COUNT")?.parse()?;
+    let mut module = RpcModule::new(());
+    module.register_method("echo", |params, _, _| params.parse::<Echo>())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(async {
+        for _ in 0..count {
+            let (reply, _) = module.raw_json_request(REQUEST, 1).await?;
+            ensure!(reply.get().len() > 100, "it was refused");
+        }
+        Ok(())
+    })
+}
