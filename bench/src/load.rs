@@ -110,7 +110,7 @@ async fn drive(server: Server, running: &Running, shape: &Shape, slice: Duration
 }
 
 /// A connection with a fixed number of requests under way.
-struct Connection {
+pub(crate) struct Connection {
     socket: Socket,
     /// One encoded request for each place; its id is the place.
     requests: Vec<Vec<u8>>,
@@ -119,7 +119,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(server: Server, address: &Address, depth: usize) -> Result<Self> {
+    pub(crate) async fn open(server: Server, address: &Address, depth: usize) -> Result<Self> {
         let request = |id| {
             let method = server.echo();
             encode(&format!(
@@ -135,7 +135,7 @@ impl Connection {
     }
 
     /// Sends a request for each answer until then, and waits for the last ones.
-    async fn run(&mut self, until: Instant) -> Result<()> {
+    pub(crate) async fn run(&mut self, until: Instant) -> Result<()> {
         let mut ready: Vec<usize> = (0..self.requests.len()).collect();
         let (mut under_way, mut frames) = (0, Vec::new());
         loop {
@@ -168,7 +168,12 @@ impl Connection {
         }
     }
 
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.latencies.reset();
+    }
+
+    /// Microseconds that all but one of a hundred requests stayed under.
+    pub(crate) fn p99(&self) -> u64 {
+        self.latencies.value_at_quantile(0.99)
     }
 }

@@ -4,11 +4,15 @@
 //! each round, so that a machine that changes its speed changes it for all; a ratio is the median of the ratios of each
 //! round. `scripts/bench.sh peers` builds and runs it.
 
+mod calls;
+mod fairness;
 mod fanout;
+mod growth;
 mod idle;
 mod launch;
 mod load;
 mod process;
+mod pure;
 mod report;
 mod rounds;
 mod servers;
@@ -62,8 +66,16 @@ enum Part {
     Idle,
     /// From the start of the program to an answer
     Start,
-    /// `launch.resolve` beside its own statements
+    /// `launch.resolve` beside its own statements, and durable writes
     Launch,
+    /// The router, in process
+    Dispatch,
+    /// The reading of output, in process
+    Scan,
+    /// What a flood and a slow subscriber do to others
+    Fairness,
+    /// What one unit costs when there are many
+    Growth,
 }
 
 /// What all parts need to know.
@@ -114,6 +126,18 @@ async fn measure(args: &Args) -> Result<Report> {
     }
     if wanted(Part::Launch) {
         launch::compare(&plan, &mut report).await?;
+    }
+    if wanted(Part::Dispatch) {
+        pure::dispatch(&plan, &mut report)?;
+    }
+    if wanted(Part::Scan) {
+        pure::scan(&plan, &mut report)?;
+    }
+    if wanted(Part::Fairness) {
+        fairness::compare(&plan, &mut report).await?;
+    }
+    if wanted(Part::Growth) {
+        growth::measure(&plan, &mut report).await?;
     }
     Ok(report)
 }

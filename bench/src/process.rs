@@ -1,6 +1,6 @@
 //! A server's process: where it runs, and what it has cost so far.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
@@ -15,7 +15,9 @@ impl Process {
     /// Starts a command on the servers' processor, where the system can hold it there.
     pub(crate) fn start(command: Command) -> Result<Self> {
         let name = command.get_program().to_owned();
-        let child = pinned(command).spawn().with_context(|| name.display().to_string())?;
+        let mut pinned = on_server_processor(&command);
+        pinned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = pinned.spawn().with_context(|| name.display().to_string())?;
         Ok(Self(child))
     }
 
@@ -63,30 +65,20 @@ pub(crate) fn pin_generator() {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn pinned(command: Command) -> Command {
-    let mut outer = Command::new("taskset");
-    outer.args(["-c", SERVERS]).arg(command.get_program()).args(command.get_args());
-    outer.env_clear();
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            outer.env(name, value);
-        }
-    }
+/// The same command on the servers' processor, where the system can hold it there. Nothing of the environment is handed on
+/// but what the command names.
+pub(crate) fn on_server_processor(command: &Command) -> Command {
+    let mut outer = if cfg!(target_os = "linux") {
+        let mut outer = Command::new("taskset");
+        outer.args(["-c", SERVERS]).arg(command.get_program());
+        outer
+    } else {
+        Command::new(command.get_program())
+    };
+    outer.args(command.get_args()).env_clear();
+    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(dir) = command.get_current_dir() {
         outer.current_dir(dir);
     }
-    outer.stdin(std::process::Stdio::null());
-    outer.stdout(std::process::Stdio::piped());
-    outer.stderr(std::process::Stdio::null());
     outer
-}
-
-#[cfg(not(target_os = "linux"))]
-fn pinned(mut command: Command) -> Command {
-    command
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null());
-    command
 }

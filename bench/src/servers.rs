@@ -71,14 +71,28 @@ impl Server {
 /// Where the programs are.
 pub(crate) struct Programs {
     srvd: PathBuf,
+    examples: PathBuf,
     peers: PathBuf,
     node: Option<PathBuf>,
 }
 
 impl Programs {
+    /// `examples` stand in their own directory beside the daemon.
     pub(crate) fn new(srvd: &Path, peers: &Path, node: Option<&Path>) -> Result<Self> {
         let absolute = |path: &Path| std::path::absolute(path).with_context(|| path.display().to_string());
-        Ok(Self { srvd: absolute(srvd)?, peers: absolute(peers)?, node: node.map(absolute).transpose()? })
+        let srvd = absolute(srvd)?;
+        let examples = srvd.with_file_name("examples");
+        Ok(Self { srvd, examples, peers: absolute(peers)?, node: node.map(absolute).transpose()? })
+    }
+
+    /// One of our own programs for measuring.
+    pub(crate) fn example(&self, name: &str) -> PathBuf {
+        self.examples.join(name)
+    }
+
+    /// The program of a peer.
+    pub(crate) fn peer(&self, name: &str) -> PathBuf {
+        self.peers.join(name)
     }
 
     /// Those of `wanted` that can be started here.
@@ -110,7 +124,7 @@ impl Programs {
 
     fn start_peer(&self, name: &str) -> Result<Running> {
         let work = TempDir::new()?;
-        let mut command = Command::new(self.peers.join(name));
+        let mut command = Command::new(self.peer(name));
         command.arg(work.path()).env("PATH", search_path());
         announced(command, Some(work))
     }
