@@ -68,7 +68,8 @@ impl Caller {
             under_way -= ready.len();
             count += f64::from(u32::try_from(ready.len())?);
             if started.elapsed() < slice {
-                let again: Vec<u8> = ready.iter().filter_map(|id| frames.get(*id)).flatten().copied().collect();
+                let again: Vec<u8> =
+                    ready.iter().filter_map(|id| frames.get(*id)).flatten().copied().collect();
                 self.0.send(&again).await?;
                 under_way += ready.len();
             }

@@ -59,7 +59,11 @@ async fn slow_subscriber(running: &Running, report: &mut Report) -> Result<()> {
     // The same work without a subscriber first, so that what it leaves in the allocator is not taken for a queue.
     control.drive(&updates, Duration::from_secs(1)).await?;
     let mut slow = Caller::open(&running.address).await?;
-    slow.call("events.subscribe", &json!({"topics": [TOPIC, "identitybundles:*", "identitybundlebindings:*"]})).await?;
+    slow.call(
+        "events.subscribe",
+        &json!({"topics": [TOPIC, "identitybundles:*", "identitybundlebindings:*"]}),
+    )
+    .await?;
     let before = running.process.resident()?;
     let mut published = 0.0;
     while published < EVENTS {

@@ -26,8 +26,10 @@ pub(crate) const TOPIC: &str = "identityaccounts:changed:*";
 pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let present = plan.programs.present(&[Server::Srvd, Server::Jsonrpsee, Server::Redis]);
     let mut rounds = Rounds::default();
-    let servers =
-        present.iter().map(|server| Ok((*server, plan.programs.start(*server)?))).collect::<Result<Vec<_>>>()?;
+    let servers = present
+        .iter()
+        .map(|server| Ok((*server, plan.programs.start(*server)?)))
+        .collect::<Result<Vec<_>>>()?;
     for _ in 0..plan.rounds {
         for (server, running) in &servers {
             let cpu = match server {

@@ -24,7 +24,8 @@ const MEGABYTES: u32 = 300;
 pub(crate) fn dispatch(plan: &Plan, report: &mut Report) -> Result<()> {
     const WORK: &str = "a small request dispatched in process";
     const PEER: &str = "jsonrpsee";
-    let programs = [(OURS, plan.programs.example("dispatch")), (PEER, plan.programs.peer("dispatch-jsonrpsee"))];
+    let programs =
+        [(OURS, plan.programs.example("dispatch")), (PEER, plan.programs.peer("dispatch-jsonrpsee"))];
     let mut rounds = Rounds::default();
     for _ in 0..plan.rounds {
         for (name, program) in &programs {
@@ -75,7 +76,10 @@ fn nanoseconds(program: &Path, amount: u32) -> Result<f64> {
 fn instructions(program: &Path) -> Result<Option<f64>> {
     let count = |requests: u32| {
         let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program).arg(requests.to_string());
+        command
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(program)
+            .arg(requests.to_string());
         let Ok(output) = command.stdout(Stdio::null()).output() else { return Ok(None) };
         let said = String::from_utf8(output.stderr)?;
         let collected = said.lines().find_map(|line| line.split_once("Collected : "));
