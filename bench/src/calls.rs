@@ -91,7 +91,8 @@ fn request(id: usize, method: &str, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
 }
 
-async fn within<T>(wait: impl Future<Output = Result<T>>) -> Result<T> {
+/// Gives up when it takes far too long.
+pub(crate) async fn within<T>(wait: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PATIENCE, wait).await.context("nothing came")?
 }
 

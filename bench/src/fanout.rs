@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::Plan;
-use crate::calls::Caller;
+use crate::calls::{Caller, within};
 use crate::report::{Goal, Report};
 use crate::rounds::Rounds;
 use crate::servers::{Address, Running, Server};
@@ -136,7 +136,7 @@ async fn redis(running: &Running) -> Result<f64> {
             let mut burst = vec![0; message * BURST];
             socket.read_exact(&mut burst).await
         });
-        try_join_all(each).await?;
+        within(async { Ok(try_join_all(each).await?) }).await?;
     }
     Ok(running.process.cpu()? - before)
 }

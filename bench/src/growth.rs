@@ -27,6 +27,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     connections(&running, report).await?;
     subscriptions(&running, report).await?;
     events(&running, report).await?;
+    sessions(&running, report).await?;
     let running = plan.programs.start(Server::Srvd)?;
     accounts(&running, report).await
 }
@@ -96,6 +97,40 @@ async fn events(running: &Running, report: &mut Report) -> Result<()> {
         row(report, "events, published by so many transactions", count, cost.await?);
     }
     Ok(())
+}
+
+/// Whole logins, one after the other; the CLI's own time is not counted.
+async fn sessions(running: &Running, report: &mut Report) -> Result<()> {
+    let mut control = Caller::open(&running.address).await?;
+    let mut number = 0;
+    for size in SIZES {
+        let count = size * 3;
+        let cost = each(running, async {
+            for _ in 0..count {
+                number += 1;
+                login(&mut control, &format!("login {number}")).await?;
+            }
+            Ok(f64::from(u32::try_from(count)?))
+        });
+        row(report, "logins from their start to their end, so many", count, cost.await?);
+    }
+    Ok(())
+}
+
+async fn login(control: &mut Caller, bundle: &str) -> Result<()> {
+    let start = json!({"providerId": "bench-login", "bundleName": bundle});
+    let session = control.call("auth.start", &start).await?;
+    let session = session.get("sessionId").cloned().with_context(|| session.to_string())?;
+    let mut seen = json!(0);
+    loop {
+        let poll = json!({"sessionId": session, "afterRevision": seen, "waitMs": 30_000});
+        let now = control.call("auth.poll", &poll).await?;
+        match now.get("status").and_then(Value::as_str) {
+            Some("success") => return Ok(()),
+            Some("failed") => anyhow::bail!("a login failed: {now}"),
+            _ => seen = now.get("revision").cloned().with_context(|| now.to_string())?,
+        }
+    }
 }
 
 async fn accounts(running: &Running, report: &mut Report) -> Result<()> {

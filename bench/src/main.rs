@@ -2,7 +2,7 @@
 //!
 //! Every server is a process of its own, started the same way and driven by the same generator. Servers take turns in
 //! each round, so that a machine that changes its speed changes it for all; a ratio is the median of the ratios of each
-//! round. `scripts/bench.sh peers` builds and runs it.
+//! round. `scripts/bench.sh` builds and runs it.
 
 mod calls;
 mod fairness;

@@ -29,7 +29,7 @@ pub(crate) fn dispatch(plan: &Plan, report: &mut Report) -> Result<()> {
     let mut rounds = Rounds::default();
     for _ in 0..plan.rounds {
         for (name, program) in &programs {
-            rounds.add(name, TIME, nanoseconds(program, REQUESTS)? / f64::from(REQUESTS));
+            rounds.add(name, TIME, nanoseconds(program, REQUESTS, &[])? / f64::from(REQUESTS));
         }
     }
     for (name, program) in &programs {
@@ -48,15 +48,18 @@ pub(crate) fn dispatch(plan: &Plan, report: &mut Report) -> Result<()> {
 pub(crate) fn scan(plan: &Plan, report: &mut Report) -> Result<()> {
     const WORK: &str = "output of a CLI read: strip and match";
     const PEER: &str = "RegexSet per line";
-    let programs = [(OURS, plan.programs.example("scan")), (PEER, plan.programs.peer("peer-regexset"))];
+    let ours = plan.programs.example("scan");
+    let patterns = said(Command::new(&ours).arg("patterns"))?;
+    let patterns: Vec<&str> = patterns.lines().collect();
+    let programs = [(OURS, ours, &[][..]), (PEER, plan.programs.peer("peer-regexset"), &patterns)];
     let mut rounds = Rounds::default();
     for _ in 0..plan.rounds {
-        for (name, program) in &programs {
-            let speed = f64::from(MEGABYTES) * 1.048_576 / (nanoseconds(program, MEGABYTES)? / 1e9);
+        for (name, program, arguments) in &programs {
+            let speed = f64::from(MEGABYTES) * 1.048_576 / (nanoseconds(program, MEGABYTES, arguments)? / 1e9);
             rounds.add(name, TIME, speed);
         }
     }
-    for (name, _) in &programs {
+    for (name, ..) in &programs {
         report.figure(WORK, name, "MB/s", rounds.median(name, TIME));
     }
     report.ratio(WORK, PEER, rounds.ratio(OURS, PEER, TIME), Goal::AtLeast(1.0));
@@ -64,12 +67,17 @@ pub(crate) fn scan(plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// Processor time of one run, as the program says it.
-fn nanoseconds(program: &Path, amount: u32) -> Result<f64> {
+fn nanoseconds(program: &Path, amount: u32, arguments: &[&str]) -> Result<f64> {
     let mut command = Command::new(program);
-    command.arg(amount.to_string());
-    let output = on_server_processor(&command).stderr(Stdio::null()).output()?;
-    ensure!(output.status.success(), "{} failed", program.display());
-    String::from_utf8(output.stdout)?.trim().parse().with_context(|| program.display().to_string())
+    command.arg(amount.to_string()).args(arguments);
+    said(&mut on_server_processor(&command))?.trim().parse().with_context(|| program.display().to_string())
+}
+
+/// What a program prints that succeeds.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{} failed", command.get_program().display());
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Instructions of one request, if there is a tool that counts them.

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -27,6 +28,32 @@ class = "api_key"
 vars = ["BENCH_@N@_KEY"]
 base-url = "https://bench.test"
 "#;
+/// A provider whose CLI logs in at once, which is [`CLI`].
+const LOGIN: &str = r#"
+[providers.bench-login]
+display-name = "Bench"
+class = "oauth"
+
+[providers.bench-login.cli]
+binaries = ["benchcli"]
+install = "it is a part of the benchmark"
+url-hosts = ["login.bench.test"]
+
+[providers.bench-login.cli.config-dir]
+var = "BENCH_HOME"
+name = "bench"
+ambient = "~/.bench"
+
+[providers.bench-login.cli.credential]
+path = "credentials.json"
+requires = ["/access"]
+
+[[providers.bench-login.cli.recipes]]
+id = "login"
+args = ["login"]
+terminal = "pipe"
+"#;
+const CLI: &str = "#!/bin/sh\nprintf '{\"access\":\"%s\"}' \"$$\" >\"$BENCH_HOME/credentials.json\"\n";
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a daemon that starts is looked for.
@@ -132,14 +159,19 @@ impl Programs {
     fn start_srvd(&self) -> Result<Running> {
         let work = TempDir::new()?;
         let root = work.path();
-        for dir in ["home", "config", "config/providers.d", "data", "run"] {
-            std::fs::create_dir(root.join(dir))?;
+        for dir in ["bin", "home", "config", "config/providers.d", "data", "run"] {
+            std::fs::DirBuilder::new().mode(0o700).create(root.join(dir))?;
         }
         write_private(&root.join("config/encryption.key"), KEY)?;
         std::fs::write(root.join("config/srvd.toml"), CONFIG)?;
         let entries: String =
             (0..PROVIDERS).map(|number| PROVIDER.replace("@N@", &number.to_string())).collect();
-        std::fs::write(root.join("config/providers.d/bench.toml"), entries)?;
+        std::fs::write(root.join("config/providers.d/bench.toml"), entries + LOGIN)?;
+        let cli = root.join("bin/benchcli");
+        std::fs::write(&cli, CLI)?;
+        std::fs::set_permissions(&cli, std::fs::Permissions::from_mode(0o755))?;
+        let mut path = root.join("bin").into_os_string();
+        path.extend([":".as_ref(), search_path().as_os_str()]);
         let mut command = Command::new(&self.srvd);
         command
             .arg("serve")
@@ -147,7 +179,7 @@ impl Programs {
             .env("SRVD_CONFIG_DIR", root.join("config"))
             .env("SRVD_DATA_DIR", root.join("data"))
             .env("SRVD_RUNTIME_DIR", root.join("run"))
-            .env("PATH", search_path());
+            .env("PATH", path);
         let started = Instant::now();
         let process = Process::start(command)?;
         let (endpoint, took) = loop {
@@ -230,7 +262,6 @@ fn start_redis() -> Result<Running> {
 
 fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     Ok(file.write_all(text.as_bytes())?)
 }

@@ -1,5 +1,5 @@
 //! Dispatches a small request so often, in process and without a socket, and prints the nanoseconds of processor time that
-//! it took: the router and the log are those of the daemon. `scripts/bench.sh peers` runs it beside its peer.
+//! it took: the router and the log are those of the daemon. `scripts/bench.sh` runs it beside its peer.
 
 use std::future::Future as _;
 use std::io::Write as _;
