@@ -55,7 +55,8 @@ pub(crate) fn scan(plan: &Plan, report: &mut Report) -> Result<()> {
     let mut rounds = Rounds::default();
     for _ in 0..plan.rounds {
         for (name, program, arguments) in &programs {
-            let speed = f64::from(MEGABYTES) * 1.048_576 / (nanoseconds(program, MEGABYTES, arguments)? / 1e9);
+            let speed =
+                f64::from(MEGABYTES) * 1.048_576 / (nanoseconds(program, MEGABYTES, arguments)? / 1e9);
             rounds.add(name, TIME, speed);
         }
     }
