@@ -109,7 +109,7 @@ fn frame(bytes: &[u8]) -> Option<Result<Frame>> {
     }
     let (start, length) = match second {
         126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
-        127 => return Some(Err(anyhow::anyhow!("a frame of more than 64 KiB"))),
+        127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?)).ok()?),
         short => (2, usize::from(short)),
     };
     let end = start + length;
