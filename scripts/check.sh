@@ -56,7 +56,7 @@ shell_scripts() { shellcheck -x scripts/*.sh .ci/run; }
 
 # A source file is at most 400 lines long before its tests.
 file_lengths() {
-  find crates/*/src -name '*.rs' -not -name tests.rs -exec awk '
+  find crates/*/src bench/src -name '*.rs' -not -name tests.rs -exec awk '
     FNR == 1 { tests = 0 }
     /^#\[cfg\(test\)\]/ { tests = 1 }
     !tests && FNR == 401 { print FILENAME ": more than 400 lines before its tests"; long = 1 }

@@ -33,6 +33,19 @@
 //! In texts `{now_us}` stands for the time in unix microseconds and `{pid}` for the process id. A script that
 //! ends without `exit` exits with 0.
 
+use crate::{Provider, Recipe, session};
+
+/// Reads what a CLI printed on a pipe as a login of `recipe` does, and says how many things it told the login. `limit` is
+/// the most characters of a line; see [`SpawnLimits::line_bytes`](crate::SpawnLimits::line_bytes).
+pub fn hear<'a>(
+    provider: &Provider,
+    recipe: &Recipe,
+    limit: usize,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> usize {
+    session::hear(provider, recipe, limit, chunks).seen.len()
+}
+
 /// One line of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {

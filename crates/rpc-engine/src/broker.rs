@@ -48,6 +48,13 @@ struct State {
     prefixes: Vec<(String, Arc<Subscriber>)>,
 }
 
+/// An event without its number: the text before and after it.
+struct Draft {
+    topic: String,
+    front: String,
+    back: String,
+}
+
 /// One event with its notification written once, up to the subscription id.
 pub(crate) struct Event {
     pub(crate) seq: u64,
@@ -77,29 +84,34 @@ impl Broker {
     /// whose queue is full is told later what it missed. `at_ms` is unix milliseconds. `data` goes to every client
     /// that may subscribe, so it must hold no secret.
     pub fn publish(&self, topic: &str, at_ms: i64, data: Option<Value>) -> u64 {
-        let front = format!(
-            r#"{{"jsonrpc":"2.0","method":{},"params":{{"topic":{},"seq":"#,
-            json_string(self.0.config.methods.event),
-            json_string(topic)
-        );
-        let data = data.map_or_else(String::new, |data| format!(r#","data":{data}"#));
+        self.publish_all(at_ms, [(topic.to_owned(), data)])
+    }
+
+    /// Publishes events that belong together, such as all that one transaction changed. Nobody is woken before the last of
+    /// them is queued, so that each subscriber is written to once and not once for each. Gives the newest number.
+    pub fn publish_all(&self, at_ms: i64, events: impl IntoIterator<Item = (String, Option<Value>)>) -> u64 {
+        let drafts: Vec<Draft> =
+            events.into_iter().map(|(topic, data)| self.draft(topic, at_ms, data)).collect();
         let mut state = self.state();
-        state.seq += 1;
-        let seq = state.seq;
-        let head = format!(r#"{front}{seq},"at":{at_ms}{data},"subscriptionId":"s"#);
-        let event = Arc::new(Event { seq, topic: topic.to_owned(), head, frames: Default::default() });
-        if self.0.config.keep > 0 {
-            if state.ring.len() >= self.0.config.keep {
-                state.ring.pop_front();
-            }
-            state.ring.push_back(event.clone());
+        let published: Vec<Arc<Event>> =
+            drafts.into_iter().map(|draft| state.publish(draft, self.0.config.keep)).collect();
+        for event in &published {
+            state.listeners(&event.topic).for_each(|subscriber| subscriber.peer.waker.wake());
         }
-        for subscriber in state.listeners(topic) {
-            if subscriber.last_seq.swap(seq, Ordering::Relaxed) != seq {
-                subscriber.peer.push(subscriber.number, &event);
-            }
+        state.seq
+    }
+
+    fn draft(&self, topic: String, at_ms: i64, data: Option<Value>) -> Draft {
+        let data = data.map_or_else(String::new, |data| format!(r#","data":{data}"#));
+        Draft {
+            front: format!(
+                r#"{{"jsonrpc":"2.0","method":{},"params":{{"topic":{},"seq":"#,
+                json_string(self.0.config.methods.event),
+                json_string(&topic)
+            ),
+            back: format!(r#","at":{at_ms}{data},"subscriptionId":"s"#),
+            topic,
         }
-        seq
     }
 
     /// Registers, replays and reads the newest number in one step, so that no event is lost or doubled between them.
@@ -172,6 +184,26 @@ impl Broker {
 }
 
 impl State {
+    /// Numbers an event, remembers it and queues it; whoever is to write it has yet to be woken.
+    fn publish(&mut self, Draft { topic, front, back }: Draft, keep: usize) -> Arc<Event> {
+        self.seq += 1;
+        let seq = self.seq;
+        let event =
+            Arc::new(Event { seq, topic, head: format!("{front}{seq}{back}"), frames: Default::default() });
+        if keep > 0 {
+            if self.ring.len() >= keep {
+                self.ring.pop_front();
+            }
+            self.ring.push_back(event.clone());
+        }
+        for subscriber in self.listeners(&event.topic) {
+            if subscriber.last_seq.swap(seq, Ordering::Relaxed) != seq {
+                subscriber.peer.push(subscriber.number, &event);
+            }
+        }
+        event
+    }
+
     fn listeners<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Arc<Subscriber>> {
         let prefixed = self.prefixes.iter().filter(|(prefix, _)| topic.starts_with(prefix));
         self.exact.get(topic).into_iter().flatten().chain(prefixed.map(|(_, subscriber)| subscriber))

@@ -54,15 +54,15 @@ enum Target {
     Batch(u64),
 }
 
-/// What is needed to answer a call, whenever it ends.
-struct Ticket {
+/// What is needed to answer a call, whenever it ends. A call that ends at once borrows its id from the message.
+struct Ticket<I> {
     target: Target,
     request: u64,
-    id: Option<Box<str>>,
+    id: Option<I>,
 }
 
 struct InFlight {
-    ticket: Option<Ticket>,
+    ticket: Option<Ticket<Box<str>>>,
     call: Running,
     _slot: Slot,
 }
@@ -86,8 +86,7 @@ impl Calls {
 
     /// Takes one message; replies that are ready at once go to `out`.
     pub(crate) fn accept(&mut self, text: &str, out: &mut Outbox) {
-        let shared = self.shared.clone();
-        match wire::parse(text, shared.limits()) {
+        match wire::parse(text, self.shared.limits()) {
             Message::Refused(error) => out.push(wire::error_reply(&error, None)),
             Message::Single(element) => self.element(element, Target::Message, out),
             Message::Batch(elements) => {
@@ -96,7 +95,7 @@ impl Calls {
                 let batch = Batch { remaining: elements.len(), ..Batch::default() };
                 self.batches.insert(key, batch);
                 for raw in elements {
-                    let element = wire::parse_element(raw.get(), shared.limits());
+                    let element = wire::parse_element(raw.get(), self.shared.limits());
                     self.element(element.unwrap_or(Element::Invalid(None)), Target::Batch(key), out);
                 }
             }
@@ -145,7 +144,7 @@ impl Calls {
 
     fn request(&mut self, request: &Request<'_>, target: Target, out: &mut Outbox) {
         let number = self.shared.counters.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let ticket = Ticket { target, request: number, id: request.id.map(|id| id.as_str().into()) };
+        let ticket = Ticket { target, request: number, id: request.id.map(|id| id.as_str()) };
         match self.start(request, number) {
             Err(error) => self.finish(&ticket, Err(error), out),
             Ok(None) => {
@@ -154,10 +153,12 @@ impl Calls {
             }
             Ok(Some((mut call, slot))) => {
                 let mut cx = Context::from_waker(Waker::noop());
-                match call.as_mut().poll(&mut cx) {
+                match Pin::new(&mut call).poll(&mut cx) {
                     Poll::Ready(outcome) => self.finish(&ticket, outcome, out),
                     Poll::Pending => {
-                        self.running.push(InFlight { ticket: Some(ticket), call, _slot: slot });
+                        let Ticket { target, request, id } = ticket;
+                        let ticket = Some(Ticket { target, request, id: id.map(Box::from) });
+                        self.running.push(InFlight { ticket, call, _slot: slot });
                     }
                 }
             }
@@ -184,8 +185,8 @@ impl Calls {
         Ok(Some((running, slot)))
     }
 
-    fn finish(&mut self, ticket: &Ticket, outcome: Outcome, out: &mut Outbox) {
-        let reply = match (&ticket.id, outcome) {
+    fn finish(&mut self, ticket: &Ticket<impl AsRef<str>>, outcome: Outcome, out: &mut Outbox) {
+        let reply = match (ticket.id.as_ref().map(AsRef::as_ref), outcome) {
             (Some(id), Ok(reply)) => Some(wire::finish_result(reply, id)),
             (None, Ok(_)) => None,
             (id, Err(error)) => {
@@ -193,7 +194,7 @@ impl Calls {
                 if let Some(peer) = &self.peer {
                     peer.broker().revoke(peer, ticket.request);
                 }
-                id.as_ref().map(|id| wire::error_reply(&error, Some(id)))
+                id.map(|id| wire::error_reply(&error, Some(id)))
             }
         };
         self.answer(ticket.target, reply, &[ticket.request], out);
@@ -240,10 +241,10 @@ impl Calls {
 }
 
 impl Future for InFlight {
-    type Output = (Ticket, Outcome);
+    type Output = (Ticket<Box<str>>, Outcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = std::task::ready!(self.call.as_mut().poll(cx));
+        let outcome = std::task::ready!(Pin::new(&mut self.call).poll(cx));
         // The set polls a finished call never again, so the ticket is always still there.
         self.ticket.take().map_or(Poll::Pending, |ticket| Poll::Ready((ticket, outcome)))
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::calls::{Calls, Outbox};
-use crate::engine::{Engine, Shared};
+use crate::engine::{Engine, Io, Shared};
 use crate::error::RpcError;
 use crate::limits::Limits;
 use crate::mailbox::Peer;
@@ -94,12 +94,12 @@ const READ_BUFFER: usize = 4096;
 /// Bytes fed before a flush; what is ready beyond it goes with the next one.
 const WRITE_CHUNK: usize = 32 * 1024;
 
-type Socket<S> = WebSocketStream<FrameMeter<S>>;
+type Socket = WebSocketStream<FrameMeter<Box<dyn Io>>>;
 
-pub(crate) struct Connection<S> {
+pub(crate) struct Connection {
     shared: Arc<Shared>,
     peer: Arc<Peer>,
-    socket: Socket<S>,
+    socket: Socket,
     calls: Calls,
     out: Outbox,
     timer: Pin<Box<Sleep>>,
@@ -109,8 +109,8 @@ pub(crate) struct Connection<S> {
     blocked_since: Option<Instant>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    pub(crate) async fn new(engine: &Engine, peer: Arc<Peer>, stream: S, leftover: Bytes) -> Self {
+impl Connection {
+    pub(crate) async fn new(engine: &Engine, peer: Arc<Peer>, stream: Box<dyn Io>, leftover: Bytes) -> Self {
         let shared = engine.shared.clone();
         let limits = shared.limits();
         let config = WebSocketConfig::default()
@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             .write_buffer_size(2 * WRITE_CHUNK)
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.frame_bytes));
-        let stream = FrameMeter::new(stream, leftover, limits.frames_per_message);
+        let stream = FrameMeter::new(stream, &leftover, limits.frames_per_message);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let now = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until(now + limits.ping_every.min(limits.idle)));
@@ -290,10 +290,7 @@ fn why(error: &WsError, too_many_frames: bool) -> Closed {
 }
 
 /// Writes what is still owed, the close frame with its code, and the end of the stream, in this order.
-async fn say_goodbye<S>(socket: &mut Socket<S>, mut out: Outbox, closed: Closed) -> Result<(), WsError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+async fn say_goodbye(socket: &mut Socket, mut out: Outbox, closed: Closed) -> Result<(), WsError> {
     match closed {
         Closed::Lost => return Err(WsError::ConnectionClosed),
         // The answer to the client's goodbye is queued already.

@@ -39,6 +39,11 @@ pub struct Counters {
     pub ignored_responses: u64,
 }
 
+/// What a connection is read from and written to.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
+
 pub(crate) struct Shared {
     pub(crate) service: Service,
     pub(crate) broker: Broker,
@@ -88,10 +93,12 @@ impl Engine {
     /// Drives one WebSocket connection, already upgraded, to its end. `leftover` are bytes that were read past the
     /// HTTP head. Calls that are still running when the client goes away run on; dropping this future instead ends
     /// them, so it should be awaited.
-    pub async fn serve<S>(&self, stream: S, leftover: Bytes) -> Closed
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
+    pub async fn serve(&self, stream: impl Io + 'static, leftover: Bytes) -> Closed {
+        // One kind of stream, so that the code for it is compiled here, once, and as this crate wants it.
+        self.serve_any(Box::new(stream), leftover).await
+    }
+
+    async fn serve_any(&self, stream: Box<dyn Io>, leftover: Bytes) -> Closed {
         let _tracked = self.shared.tracker.token();
         let _counted = Counted::new(&self.shared);
         let id = ConnectionId(self.shared.last_connection.fetch_add(1, Ordering::Relaxed) + 1);

@@ -61,16 +61,18 @@ pub mod openrpc;
 pub mod router;
 pub mod wire;
 
+mod calling;
 mod calls;
 mod decode;
 mod mailbox;
 mod meter;
 
 pub use broker::{Broker, BrokerConfig, EventMethods};
+pub use calling::{Calling, calling};
 #[cfg(feature = "client")]
 pub use client::{CallError, Client, ClientError, ClientEvent, ClientOptions, EventNames, Subscription};
 pub use connection::Closed;
-pub use engine::{Counters, Engine, accept_key};
+pub use engine::{Counters, Engine, Io, accept_key};
 pub use error::{ENGINE_ERRORS, ErrorEntry, RpcError};
 pub use limits::Limits;
 pub use method::{Call, ConnectionId, Cursor, Params, Subscribed, Transport};

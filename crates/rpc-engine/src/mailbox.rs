@@ -105,7 +105,8 @@ impl Peer {
         Ok(subscriber)
     }
 
-    /// Queues one event, or counts it as missed when the queue is full or was full and has not been emptied since.
+    /// Queues one event, or counts it as missed when the queue is full or was full and has not been emptied since. The
+    /// caller wakes the connection.
     pub(crate) fn push(&self, number: u32, event: &Arc<Event>) {
         let mut state = self.state();
         if state.closed {
@@ -129,8 +130,6 @@ impl Peer {
                 None => state.queue.push_back(delivery),
             }
         }
-        drop(state);
-        self.waker.wake();
     }
 
     /// The next notification to write. A `lagged` one comes when everything queued before it has been taken.

@@ -22,8 +22,10 @@ pub(crate) struct FrameMeter<S> {
 }
 
 impl<S> FrameMeter<S> {
-    /// `leftover` are bytes that belong before the stream's own.
-    pub(crate) fn new(inner: S, leftover: Bytes, frames_per_message: u32) -> Self {
+    /// `leftover` are bytes that belong before the stream's own. They are copied: they may be the small end of a large
+    /// buffer, which a connection would keep for as long as it lives.
+    pub(crate) fn new(inner: S, leftover: &[u8], frames_per_message: u32) -> Self {
+        let leftover = Bytes::copy_from_slice(leftover);
         let frames = Frames { limit: frames_per_message, ..Frames::default() };
         Self { inner, leftover, last_frame: Instant::now(), frames, exceeded: false }
     }

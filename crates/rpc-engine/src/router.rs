@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use serde_json::value::RawValue;
-use tracing::Instrument;
 
+use crate::calling::Calling;
 use crate::decode::decode;
 use crate::error::{ErrorEntry, RpcError};
 use crate::limits::Limits;
@@ -99,9 +99,9 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         let scope = self.scope;
         let bound = |(name, method): (&'static str, Method<A>)| {
             let app = app.clone();
-            let start: Start = Box::new(move |call, params| match scope {
-                Some(scope) => (method.start)(&scope(&app, &call), call, params),
-                None => (method.start)(&app, call, params),
+            let start: Start = Box::new(move |call, params| {
+                let app = scope.map_or_else(|| app.clone(), |scope| scope(&app, &call));
+                (method.start)(app, call, params)
             });
             (name, Bound { info: method.info, start })
         };
@@ -198,9 +198,24 @@ pub(crate) type SchemasOf = fn(&mut schemars::SchemaGenerator) -> Schemas;
 
 /// The beginning of a reply (its head and the result's JSON), or an error.
 pub(crate) type Outcome = Result<Vec<u8>, RpcError>;
-pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-type StartWith<A> = Box<dyn Fn(&A, Call, Option<&RawValue>) -> Result<Running, RpcError> + Send + Sync>;
+type StartWith<A> = Box<dyn Fn(A, Call, Option<&RawValue>) -> Result<Running, RpcError> + Send + Sync>;
 type Start = Box<dyn Fn(Call, Option<&RawValue>) -> Result<Running, RpcError> + Send + Sync>;
+
+/// A call whose parameters were understood. Its log lines name it, and a panic of its handler ends only it.
+pub(crate) struct Running {
+    calling: Calling,
+    work: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+}
+
+impl Future for Running {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let _entered = self.calling.enter();
+        let work = self.work.as_mut();
+        catch_unwind(AssertUnwindSafe(|| work.poll(cx))).unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+    }
+}
 
 fn starter<A, P, F, Fut, E>(handler: F) -> StartWith<A>
 where
@@ -210,25 +225,13 @@ where
     Fut: Future<Output = Result<P::Result, E>> + Send + 'static,
     E: Into<RpcError>,
 {
-    let handler = Arc::new(handler);
-    Box::new(move |app: &A, call, params| {
-        // The span holds numbers and the method's own name, never anything a client sent.
-        let span = tracing::info_span!(
-            "call",
-            method = P::METHOD,
-            request = call.request,
-            connection = call.connection.0
-        );
-        let _entered = span.clone().entered();
-        let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| decode::<P>(params)));
-        let params = decoded.unwrap_or_else(|_| Err(panicked()))?;
-        let (app, handler) = (app.clone(), handler.clone());
-        let run = async move {
-            let result = handler(app, call, params).await.map_err(Into::into)?;
-            encode(&result)
-        };
-        let caught = AssertUnwindSafe(run).catch_unwind().map(|run| run.unwrap_or_else(|_| Err(panicked())));
-        Ok(Box::pin(caught.instrument(span)))
+    Box::new(move |app, call, params| {
+        let calling = Calling::of(&call, P::METHOD);
+        let _entered = calling.enter();
+        let begin = || decode::<P>(params).map(|params| handler(app, call, params));
+        let answer = catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(|_| Err(panicked()))?;
+        let work = async move { encode(&answer.await.map_err(Into::into)?) };
+        Ok(Running { calling, work: Box::pin(work) })
     })
 }
 

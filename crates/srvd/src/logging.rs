@@ -1,7 +1,15 @@
 //! The log: text or JSON on standard error, filtered, without secrets.
 
+use std::fmt;
+
+use rpc_engine::calling;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::{DefaultFields, Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Config, LogFormat};
 use crate::redact::Redactor;
@@ -20,11 +28,16 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
     let _ = match config.log_format {
         LogFormat::Text => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(terminal).with_target(false).try_init()
+            builder
+                .with_ansi(terminal)
+                .with_target(false)
+                .fmt_fields(NamingCall(DefaultFields::new()))
+                .try_init()
         }
-        LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
-        }
+        LogFormat::Json => builder
+            .fmt_fields(JsonFields::new())
+            .event_format(NamingCall(Format::default().json().flatten_event(true).with_span_list(false)))
+            .try_init(),
     };
     // A panic's message may quote what it was working on, so only its place is logged.
     std::panic::set_hook(Box::new(|panic| {
@@ -32,6 +45,43 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
         tracing::error!(place, "a task panicked");
     }));
     Ok(())
+}
+
+/// Puts the call that a line belongs to where a span would stand.
+struct NamingCall<F>(F);
+
+impl<'w> FormatFields<'w> for NamingCall<DefaultFields> {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        if let Some(calling) = calling() {
+            write!(writer, "{calling}: ")?;
+        }
+        self.0.format_fields(writer, fields)
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for NamingCall<Format<Json>>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(calling) = calling() else { return self.0.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        let object = line.trim_end().strip_suffix('}').ok_or(fmt::Error)?;
+        let span = serde_json::json!({
+            "name": "call",
+            "method": calling.method,
+            "request": calling.request,
+            "connection": calling.connection.0,
+        });
+        writeln!(writer, r#"{object},"span":{span}}}"#)
+    }
 }
 
 fn filter(text: &str) -> Result<EnvFilter, ParseError> {

@@ -62,6 +62,7 @@ pub fn router() -> Router<App> {
         .on(events::subscribe)
         .on(events::unsubscribe)
         .on(daemon::info)
+        .on(daemon::ping)
 }
 
 /// What the `OpenRPC` document says about the service.

@@ -13,6 +13,7 @@ mod timers;
 mod view;
 
 pub(crate) use actor::run;
+pub(crate) use output::hear;
 
 use std::time::Duration;
 

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::view::View;
 use crate::matcher::{Matcher, Seen, URL, Wholeness};
-use crate::recipe::{Pattern, Recipe};
+use crate::provider::Provider;
+use crate::recipe::{Pattern, Recipe, Terminal};
 use crate::row::Line;
 use crate::skim::Skim;
 
@@ -150,6 +151,31 @@ pub(crate) fn skim(recipe: &Recipe) -> Option<Skim> {
     Skim::new(patterns.chain([URL, EXPLAINING]))
 }
 
+/// What a login of `recipe` hears when its CLI prints this on a pipe, however the bytes are cut.
+pub(crate) fn hear<'a>(
+    provider: &Provider,
+    recipe: &Recipe,
+    limit: usize,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> News {
+    hear_through(skim(recipe), (provider, recipe, limit), chunks)
+}
+
+fn hear_through<'a>(
+    skim: Option<Skim>,
+    (provider, recipe, limit): (&Provider, &Recipe, usize),
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> News {
+    let mut view = View::new(Terminal::Pipe, limit, skim);
+    let mut sense = Sense { matcher: Matcher::new(provider, recipe), prompted: false };
+    let mut news = News::default();
+    for chunk in chunks {
+        view.feed(chunk, &mut |line| sense.understand(line, Wholeness::Whole, &mut news));
+    }
+    view.finish(&mut |line| sense.understand(line, Wholeness::Whole, &mut news));
+    news
+}
+
 impl Stream {
     fn take(&mut self, length: usize) -> News {
         let mut news = News::default();
@@ -236,7 +262,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::{Registry, Terminal};
+    use crate::Registry;
 
     fn output(reader: Reader) -> Output {
         let registry = Registry::builtin().unwrap();
@@ -289,13 +315,7 @@ mod tests {
             .collect();
         let hear = |index: usize, chunks: &[&[u8]], skim: Option<Skim>| {
             let (provider, recipe) = recipes[index];
-            let mut view = View::new(Terminal::Pipe, 200, skim);
-            let mut sense = Sense { matcher: Matcher::new(provider, recipe), prompted: false };
-            let mut news = News::default();
-            for chunk in chunks {
-                view.feed(chunk, &mut |line| sense.understand(line, Wholeness::Whole, &mut news));
-            }
-            view.finish(&mut |line| sense.understand(line, Wholeness::Whole, &mut news));
+            let news = hear_through(skim, (provider, recipe, 200), chunks.iter().copied());
             (news.seen, news.words)
         };
         let texts = prop::collection::vec(prop_oneof![piece(), piece(), any_bytes()], 0..30);

@@ -1,4 +1,4 @@
-//! What reaches a log: a span with numbers and names for every call, and nothing that a client sent.
+//! What reaches a log: the numbers and the name of the call that a line belongs to, and nothing that a client sent.
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write};
@@ -51,7 +51,11 @@ impl Subscriber for Log {
     }
 
     fn event(&self, event: &Event<'_>) {
-        event.record(&mut Self::line(event.metadata().level().as_str()));
+        let mut line = Self::line(event.metadata().level().as_str());
+        if let Some(calling) = rpc_engine::calling() {
+            LOG.with_borrow_mut(|log| write!(log, " {calling}:").unwrap());
+        }
+        event.record(&mut line);
     }
 
     fn record(&self, _: &Id, values: &Record<'_>) {
@@ -64,7 +68,7 @@ impl Subscriber for Log {
 }
 
 #[tokio::test]
-async fn spans_name_the_call_and_nothing_shows_a_secret() {
+async fn lines_name_their_call_and_nothing_shows_a_secret() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let mut replies = peer.call("subtract", &json!([3, 1])).await.to_string();
@@ -86,8 +90,9 @@ async fn spans_name_the_call_and_nothing_shows_a_secret() {
     }
     replies += &peer.ask("sk-secret").await.to_string();
     let log = LOG.with_borrow(Clone::clone);
-    assert!(log.contains("\ncall method=\"subtract\" request=1 connection=1"), "{log}");
-    assert!(log.contains("\nERROR message=a handler panicked"), "{log}");
+    let panicked = "\nERROR call{method=\"crash\" request=10 connection=1}: message=a handler panicked";
+    assert!(log.contains(panicked), "{log}");
+    assert_eq!(rpc_engine::calling(), None);
     for text in [&log, &replies] {
         assert!(!text.contains("sk-"), "{text}");
     }

@@ -44,3 +44,23 @@ pub struct Counts {
     /// Open WebSocket connections.
     pub connections: u64,
 }
+
+/// Answers at once with what it was given. A client that has to know whether the daemon still listens may send it; the
+/// connection itself is kept open by WebSocket pings, and needs none of these.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ping {
+    /// Anything, up to the size of a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+method!(Ping, "srvd.ping", Pong, "Answers at once with the text that it was given: a sign of life.");
+
+/// The daemon is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pong {
+    /// What was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}

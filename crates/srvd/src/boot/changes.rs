@@ -26,28 +26,31 @@ pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> A
     let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
     Arc::new(move |changes| {
         for change in changes {
-            let (topic, data) = match change {
-                Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
-                Change::Bindings(id) => (
-                    events::bindings_changed(id.as_str()),
-                    Some(serde_json::json!({"bundleId": id.as_str()})),
-                ),
-                Change::Account(id) => {
-                    inbox.changed(id);
-                    wake.wake();
-                    let data = serde_json::json!({"accountId": id.as_str()});
-                    (events::account_changed(id.as_str()), Some(data))
-                }
-                Change::Profiles(user) => {
-                    let data = serde_json::json!({"userId": user.as_str()});
-                    (events::profiles_changed(user.as_str()), Some(data))
-                }
-                Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
-                // The spawner announces sessions, at the moment when a poll shows the new state.
-                Change::Session(_) => continue,
-            };
-            broker.publish(&topic, now(), data);
+            if let Change::Account(id) = change {
+                inbox.changed(id);
+                wake.wake();
+            }
         }
+        broker.publish_all(now(), changes.iter().filter_map(event));
+    })
+}
+
+/// The topic and the data of a change, if clients are told of it here.
+fn event(change: &Change) -> Option<(String, Option<serde_json::Value>)> {
+    Some(match change {
+        Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
+        Change::Bindings(id) => {
+            (events::bindings_changed(id.as_str()), Some(serde_json::json!({"bundleId": id.as_str()})))
+        }
+        Change::Account(id) => {
+            (events::account_changed(id.as_str()), Some(serde_json::json!({"accountId": id.as_str()})))
+        }
+        Change::Profiles(user) => {
+            (events::profiles_changed(user.as_str()), Some(serde_json::json!({"userId": user.as_str()})))
+        }
+        Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
+        // The spawner announces sessions, at the moment when a poll shows the new state.
+        Change::Session(_) => return None,
     })
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn resolve(app: &App, params: Resolve) -> Result<Launch, ApiErr
     let set = plan.together()?;
     let launched: Vec<&str> = plan.parts.iter().map(|part| part.provider.id.as_str()).collect();
     let unset = launch::shadowing(&app.registry, &launched);
-    let unset = unset.into_iter().filter(|name| !set.contains_key(name)).collect();
+    let unset = unset.into_iter().filter(|name| !set.contains_key(*name)).map(str::to_owned).collect();
     tracing::info!(agent = %query.subject.agent, accounts = plan.parts.len(), dry, "a launch was resolved");
     Ok(Launch {
         trace: params.explain.unwrap_or(false).then(|| plan.trace()),

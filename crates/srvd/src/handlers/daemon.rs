@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rpc_engine::Call;
 
-use crate::api::daemon::{Counts, Daemon, Info};
+use crate::api::daemon::{Counts, Daemon, Info, Ping, Pong};
 use crate::app::App;
 use crate::error::ApiError;
 
@@ -25,4 +25,9 @@ pub async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
             connections: u64::try_from(app.connections.load(Ordering::Relaxed)).unwrap_or(u64::MAX),
         },
     })
+}
+
+/// `srvd.ping`: asks nobody and changes nothing.
+pub async fn ping(_: App, _: Call, Ping { text }: Ping) -> Result<Pong, ApiError> {
+    Ok(Pong { text })
 }

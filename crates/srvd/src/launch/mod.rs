@@ -138,7 +138,7 @@ pub fn resolve(verdicts: &[Verdict], registry: &Registry, request: &Request<'_>)
     let set = together(verdicts, registry)?;
     let launched: Vec<&str> = verdicts.iter().map(|verdict| verdict.provider.as_str()).collect();
     let unset = shadowing(registry, &launched);
-    let unset = unset.into_iter().filter(|name| !set.contains_key(name)).collect();
+    let unset = unset.into_iter().filter(|name| !set.contains_key(*name)).map(str::to_owned).collect();
     Ok(Launch { set, unset })
 }
 

@@ -110,8 +110,8 @@ fn address(base_url: Option<&str>, key: &KeyService) -> Result<BTreeMap<String, 
 
 /// Every variable through which some provider's program would take another credential, another directory or another
 /// server than the launch's. `launched` are the providers of the launch.
-pub(crate) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = OURS.iter().map(|name| (*name).to_owned()).collect();
+pub(crate) fn shadowing<'a>(registry: &'a Registry, launched: &[&str]) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::from(OURS);
     for provider in registry.iter() {
         let launched = launched.contains(&provider.id.as_str());
         let cli = provider.cli.iter().flat_map(|cli| {
@@ -121,7 +121,7 @@ pub(crate) fn shadowing(registry: &Registry, launched: &[&str]) -> BTreeSet<Stri
         });
         let key = provider.key.iter().flat_map(KeyService::shadowing);
         let all = cli.map(String::as_str).chain(key);
-        names.extend(all.filter(|name| launched || !name.starts_with(SHARED_PREFIX)).map(str::to_owned));
+        names.extend(all.filter(|name| launched || !name.starts_with(SHARED_PREFIX)));
     }
     names
 }

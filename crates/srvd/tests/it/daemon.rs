@@ -111,6 +111,14 @@ async fn a_second_daemon_is_exit_75_and_the_first_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ping_comes_back_as_it_was_sent() {
+    let daemon = Home::new().start();
+    for sent in [json!({}), json!({"text": ""}), json!({"text": "still there? \u{1F44B}"})] {
+        assert_eq!(daemon.call("srvd.ping", sent.clone()).await, sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_it_makes_is_closed_to_others_and_gone_or_whole_after_it_stops() {
     let daemon = Home::new().start();
     let made = daemon.call("bundle.create", json!({"name": "Work"})).await;

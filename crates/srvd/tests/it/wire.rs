@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 51] = [
+const METHODS: [&str; 52] = [
     "account.delete",
     "account.get",
     "account.list",
@@ -56,6 +56,7 @@ const METHODS: [&str; 51] = [
     "profile.upsert",
     "provider.list",
     "srvd.info",
+    "srvd.ping",
     "user.delete",
     "rpc.discover",
 ];

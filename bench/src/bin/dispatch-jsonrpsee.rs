@@ -1,0 +1,38 @@
+//! Dispatches a small request so often, in process and without a socket, and prints the nanoseconds of processor time that
+//! it took: the peer of the daemon's example `dispatch`.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+use jsonrpsee::server::RpcModule;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+const REQUEST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"echo","params":{"text":"a text of sixty-four bytes, which is about what people send here"}}"#;
+
+#[derive(Deserialize, Serialize, Clone)]
+struct Echo {
+    text: String,
+}
+
+fn main() -> Result<()> {
+    let count: usize = std::env::args().nth(1).context("usage: dispatch-jsonrpsee COUNT")?.parse()?;
+    let mut module = RpcModule::new(());
+    module.register_method("echo", |params, _, _| params.parse::<Echo>())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let before = processor_time();
+    runtime.block_on(async {
+        for _ in 0..count {
+            let (reply, _) = module.raw_json_request(REQUEST, 1).await?;
+            ensure!(reply.get().len() > 100, "it was refused");
+        }
+        anyhow::Ok(())
+    })?;
+    writeln!(std::io::stdout(), "{}", processor_time() - before)?;
+    Ok(())
+}
+
+fn processor_time() -> i64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}

@@ -1,0 +1,32 @@
+//! Asks of each raw line whether any pattern is in it, and nothing else: the peer of auth-spawner's example `scan`, which
+//! takes escape sequences out, joins what the terminal would show, and says what a line means. It prints the nanoseconds of
+//! processor time that it took.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+use regex::bytes::RegexSetBuilder;
+use rustix::time::{ClockId, clock_gettime};
+
+const TEXT: &[u8] = include_bytes!("../../text/cli.txt");
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let megabytes: usize = arguments.next().context("usage: peer-regexset MEGABYTES PATTERN..")?.parse()?;
+    let set = RegexSetBuilder::new(arguments).unicode(false).build()?;
+    ensure!(!set.is_empty(), "there is no pattern");
+    let text = TEXT.repeat((1 << 20) / TEXT.len() + 1);
+    let text = text.get(..1 << 20).context("the text is too short")?;
+    let before = processor_time();
+    for _ in 0..megabytes {
+        let hits = text.split(|byte| *byte == b'\n').filter(|line| set.is_match(line)).count();
+        ensure!(hits == 0, "the text means nothing to a login");
+    }
+    writeln!(std::io::stdout(), "{}", processor_time() - before)?;
+    Ok(())
+}
+
+fn processor_time() -> i64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}

@@ -1,0 +1,103 @@
+//! Calls on one connection: one by one, or so many under way all the time; and the events that come between them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::servers::Address;
+use crate::socket::{Socket, encode, id_of};
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection on which calls are made.
+pub(crate) struct Caller(Socket);
+
+/// What became of calls that were kept under way for a while.
+pub(crate) struct Driven {
+    pub(crate) count: f64,
+    pub(crate) seconds: f64,
+}
+
+impl Caller {
+    pub(crate) async fn open(address: &Address) -> Result<Self> {
+        Ok(Self(Socket::open(address).await?))
+    }
+
+    /// Sends a request and waits for its answer; events that come before it are passed over.
+    pub(crate) async fn call(&mut self, method: &str, params: &Value) -> Result<Value> {
+        self.0.send(&encode(&request(0, method, params))).await?;
+        let mut answer = None;
+        while answer.is_none() {
+            let see = |frame: &[u8]| {
+                if !is_event(frame) {
+                    answer = Some(serde_json::from_slice::<Value>(frame));
+                }
+            };
+            within(self.0.receive(see)).await?;
+        }
+        let mut answer = answer.context("no answer")??;
+        ensure!(answer.get("error").is_none(), "{method} was refused: {answer}");
+        Ok(answer["result"].take())
+    }
+
+    /// Waits until so many events have come, and for no more than that.
+    pub(crate) async fn events(&mut self, count: usize) -> Result<()> {
+        let mut seen = 0;
+        while seen < count {
+            within(self.0.receive(|frame| seen += usize::from(is_event(frame)))).await?;
+        }
+        ensure!(seen == count, "{seen} events instead of {count}");
+        Ok(())
+    }
+
+    /// Keeps all of these calls under way for so long; the id of each is its place.
+    pub(crate) async fn drive(&mut self, frames: &[Vec<u8>], slice: Duration) -> Result<Driven> {
+        self.0.send(&frames.concat()).await?;
+        let started = Instant::now();
+        let (mut under_way, mut count, mut failures) = (frames.len(), 0.0, 0);
+        while under_way > 0 {
+            let mut ready = Vec::new();
+            let see = |reply: &[u8]| {
+                ready.extend(id_of(reply));
+                failures += usize::from(reply.windows(8).any(|window| window == b"\"error\":"));
+            };
+            within(self.0.receive(see)).await?;
+            ensure!(failures == 0, "a call was refused");
+            under_way -= ready.len();
+            count += f64::from(u32::try_from(ready.len())?);
+            if started.elapsed() < slice {
+                let again: Vec<u8> =
+                    ready.iter().filter_map(|id| frames.get(*id)).flatten().copied().collect();
+                self.0.send(&again).await?;
+                under_way += ready.len();
+            }
+        }
+        Ok(Driven { count, seconds: started.elapsed().as_secs_f64() })
+    }
+}
+
+/// One call for each place; its id is the place.
+pub(crate) fn frames(depth: usize, one: impl Fn(usize) -> (&'static str, Value)) -> Vec<Vec<u8>> {
+    let frame = |id| {
+        let (method, params) = one(id);
+        encode(&request(id, method, &params))
+    };
+    (0..depth).map(frame).collect()
+}
+
+fn request(id: usize, method: &str, params: &Value) -> String {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
+}
+
+/// Gives up when it takes far too long.
+pub(crate) async fn within<T>(wait: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, wait).await.context("nothing came")?
+}
+
+/// Events say so at the beginning of their frame.
+fn is_event(frame: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"method\":\"event\"";
+    frame.get(..64).unwrap_or(frame).windows(NAME.len()).any(|window| window == NAME)
+}

@@ -1,0 +1,33 @@
+//! What several servers cost when they take turns, and how their costs compare.
+
+use std::collections::BTreeMap;
+
+/// The figures of each round, by server and by what was measured.
+#[derive(Default)]
+pub(crate) struct Rounds(BTreeMap<(String, &'static str), Vec<f64>>);
+
+impl Rounds {
+    /// Adds a figure of one round.
+    pub(crate) fn add(&mut self, server: &str, what: &'static str, figure: f64) {
+        self.0.entry((server.to_owned(), what)).or_default().push(figure);
+    }
+
+    /// The median over all rounds.
+    pub(crate) fn median(&self, server: &str, what: &'static str) -> Option<f64> {
+        median(self.0.get(&(server.to_owned(), what))?.clone())
+    }
+
+    /// The median of each round's ratio.
+    pub(crate) fn ratio(&self, server: &str, peer: &str, what: &'static str) -> Option<f64> {
+        let ours = self.0.get(&(server.to_owned(), what))?;
+        let theirs = self.0.get(&(peer.to_owned(), what))?;
+        median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect())
+    }
+}
+
+fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    let upper = *figures.get(figures.len() / 2)?;
+    let lower = *figures.get((figures.len() - 1) / 2)?;
+    Some(f64::midpoint(lower, upper))
+}

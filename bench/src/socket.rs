@@ -1,0 +1,141 @@
+//! The generator's side of a WebSocket: requests that are encoded once, and a reader that finds frames and ids without
+//! parsing JSON, so that the generator never is what is measured.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::servers::Address;
+
+/// An open WebSocket.
+pub(crate) struct Socket {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that hold something.
+    filled: usize,
+}
+
+impl Socket {
+    /// Connects and upgrades.
+    pub(crate) async fn open(address: &Address) -> Result<Self> {
+        let mut stream = connect(address.socket).await?;
+        let mut request = format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            address.path, address.socket
+        );
+        for (name, value) in &address.headers {
+            request.extend([name, ": ", value.as_str(), "\r\n"]);
+        }
+        request.push_str("\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut socket = Self { stream, buffer: vec![0; 64 * 1024], filled: 0 };
+        let head = loop {
+            socket.fill().await?;
+            let so_far = socket.buffer.get(..socket.filled).unwrap_or_default();
+            if let Some(end) = so_far.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+        };
+        let answer = socket.buffer.get(..head).unwrap_or_default();
+        ensure!(answer.starts_with(b"HTTP/1.1 101"), "no upgrade: {}", String::from_utf8_lossy(answer));
+        socket.consume(head);
+        Ok(socket)
+    }
+
+    /// Writes frames that are encoded already.
+    pub(crate) async fn send(&mut self, frames: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(frames).await?)
+    }
+
+    /// Waits for bytes and gives each whole text frame among them to `see`; says how many there were.
+    pub(crate) async fn receive(&mut self, mut see: impl FnMut(&[u8])) -> Result<usize> {
+        self.fill().await?;
+        let (mut seen, mut at) = (0, 0);
+        while let Some(frame) = self.buffer.get(at..self.filled).and_then(frame) {
+            let Frame { opcode, start, end } = frame?;
+            match opcode {
+                1 => {
+                    see(self.buffer.get(at + start..at + end).unwrap_or_default());
+                    seen += 1;
+                }
+                8 => bail!("the server closed the connection"),
+                // Pings: no run is as long as a server's patience.
+                _ => {}
+            }
+            at += end;
+        }
+        self.consume(at);
+        Ok(seen)
+    }
+
+    async fn fill(&mut self) -> Result<()> {
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.filled * 2, 0);
+        }
+        let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let read = self.stream.read(room).await?;
+        ensure!(read > 0, "the server hung up");
+        self.filled += read;
+        Ok(())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.buffer.copy_within(count..self.filled, 0);
+        self.filled -= count;
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await.with_context(|| address.to_string())?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+struct Frame {
+    opcode: u8,
+    /// Where its payload begins and ends.
+    start: usize,
+    end: usize,
+}
+
+/// The whole frame at the beginning of `bytes`, if there is one.
+fn frame(bytes: &[u8]) -> Option<Result<Frame>> {
+    let &[first, second, ..] = bytes else { return None };
+    if second & 0x80 != 0 {
+        return Some(Err(anyhow::anyhow!("a server does not mask its frames")));
+    }
+    let (start, length) = match second {
+        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+        127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?)).ok()?),
+        short => (2, usize::from(short)),
+    };
+    let end = start + length;
+    (bytes.len() >= end).then_some(Ok(Frame { opcode: first & 0x0f, start, end }))
+}
+
+/// A text frame as a client sends it. Its mask is zero, which the protocol allows and which costs the server the same.
+pub(crate) fn encode(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+        (Ok(short @ ..=125), _) => frame.push(0x80 | short),
+        (_, Ok(long)) => {
+            frame.push(0x80 | 126);
+            frame.extend(long.to_be_bytes());
+        }
+        _ => unreachable!("a request of the benchmark is small"),
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    frame
+}
+
+/// The number after `"id":`.
+pub(crate) fn id_of(reply: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"\"id\":";
+    let at = reply.windows(NAME.len()).rposition(|window| window == NAME)? + NAME.len();
+    let digits = reply.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
