@@ -81,7 +81,8 @@ async fn within_the_lead_there_is_one_refresh(f: Fixture) {
     };
     assert_eq!((texts(&tokens), tokens.last_refreshed_at), (numbered(1, 1), Some(now)));
     assert_eq!(f.standing(&account).await, good(1, 2, now));
-    assert_eq!(f.heard(), [Change::Account(account.clone())]);
+    // The operator's list shows when the token ends, so that is news too.
+    assert_eq!(f.heard(), [Change::OperatorTokens, Change::Account(account.clone())]);
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.status, row.expires_at), (Status::Valid, Some(now + HOUR)));
     // What is kept already is not kept twice: the caller may not know whether its commit came through.

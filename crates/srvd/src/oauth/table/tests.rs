@@ -130,3 +130,26 @@ fn nothing_secret_is_shown() {
         "{shown}"
     );
 }
+
+#[test]
+fn every_step_is_told_once_and_only_who_waits_is_abandoned() {
+    let mut table = Table::default();
+    table.begin(device("a", "ada", "gh"), 0).unwrap();
+    table.begin(device("b", "bob", "gh"), 0).unwrap();
+    assert_eq!(table.take_moved(), ["a", "b"]);
+    assert_eq!(table.take_moved(), [""; 0]);
+    assert!(table.approve("b"));
+    assert_eq!(table.take_moved(), ["b"]);
+    for id in ["a", "b", "unknown"] {
+        table.abandon(id, Ending::Expired, 1);
+    }
+    assert_eq!(table.take_moved(), ["a"]);
+    assert_eq!(table.status("a", 1), Some(Status::Ended(Ending::Expired)));
+    assert_eq!(table.status("b", 1), Some(Status::Working), "its grant is on its way");
+    // The other one of the same person at the same forge is superseded, and that is told too.
+    table.begin(device("c", "cleo", "gh"), 2).unwrap();
+    table.begin(device("d", "cleo", "gh"), 3).unwrap();
+    assert!(table.save("b").is_some());
+    table.end("b", Ending::Cancelled, 4);
+    assert_eq!(table.take_moved(), ["b", "c", "d"]);
+}
