@@ -415,14 +415,14 @@ async fn a_planted_secret_is_nowhere(f: Fixture) {
     f.store.fail_refresh(&lease, failed, NOW).await.unwrap();
     for table in ["account_tokens", "accounts", "user_profiles", "audit_log", "events"] {
         let all = match f.place.kind {
-            identity_store::DatabaseKind::Postgres => {
+            DatabaseKind::Postgres => {
                 f.place.texts(&format!("SELECT row_to_json(t)::text FROM {table} AS t")).await
             }
-            identity_store::DatabaseKind::Sqlite => Vec::new(),
+            DatabaseKind::Sqlite => Vec::new(),
         };
         assert!(!all.join(" ").contains("planted"), "{table}");
     }
-    if f.place.kind == identity_store::DatabaseKind::Sqlite {
+    if f.place.kind == DatabaseKind::Sqlite {
         for entry in std::fs::read_dir(f.place.directory()).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(7).any(|window| window == b"planted"));
