@@ -76,16 +76,16 @@ impl Session {
     }
 
     fn run(&self, home: &Home, args: &[&str]) -> Output {
-        self.into_daemon(&mut home.command(args)).output().unwrap()
+        self.tell(&mut home.command(args)).output().unwrap()
     }
 
     /// A daemon knows its own directories; only the bus is the session's.
-    fn into_daemon<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.address)
     }
 
     fn daemon(&self, home: Home) -> Daemon {
-        home.start_with(|command| self.into_daemon(command))
+        home.start_with(|command| self.tell(command))
     }
 
     fn signal_keychain(&self, signal: rustix::process::Signal) {
