@@ -36,7 +36,7 @@ use crate::{Announce, StoreError};
 const MEMBERS: usize = 64;
 
 /// How old a transaction may be when another use case joins it: the first one waits for its commit all that time.
-const AGE: Duration = Duration::from_millis(20);
+const AGE: Duration = Duration::from_millis(50);
 
 /// Where writers pass, one at a time, and the transaction that is open between two of them.
 pub(crate) struct Gate {

@@ -61,7 +61,16 @@ async fn write_report(
         report.login_deadline_at,
         work.now,
     )?;
-    let after = account_in(&mut work.tx, &id).await?;
+    let after = Account {
+        status: report.status,
+        status_reason: reason,
+        evidence: report.evidence,
+        checked_at: report.checked_at,
+        expires_at: report.expires_at,
+        login_deadline_at: report.login_deadline_at,
+        updated_at: work.now,
+        ..before.clone()
+    };
     if before.status != after.status {
         work.audit("account.status", id.as_str());
         account_changed(work, &after);

@@ -173,7 +173,7 @@ impl Fixture {
 }
 
 /// What a row says, but for its times.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) texts: [Option<String>; 3],
     pub(crate) generation: u64,

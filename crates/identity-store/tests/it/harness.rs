@@ -275,6 +275,37 @@ pub(crate) fn new_session(target: Option<&str>) -> NewSession {
     }
 }
 
+/// Two ways in which a commit that writes a row of the audit log is made to fail, and how each ends.
+pub(crate) fn obstacles(kind: DatabaseKind) -> [(&'static str, &'static str); 2] {
+    match kind {
+        DatabaseKind::Sqlite => [
+            // As when the disk is full: the transaction ends by itself.
+            (
+                "CREATE TRIGGER stop BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+                "DROP TRIGGER stop",
+            ),
+            (
+                "CREATE TABLE other (id TEXT REFERENCES accounts (id) DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TRIGGER stop AFTER INSERT ON audit_log BEGIN INSERT INTO other VALUES ('none'); END",
+                "DROP TRIGGER stop; DROP TABLE other",
+            ),
+        ],
+        DatabaseKind::Postgres => [
+            (
+                "ALTER TABLE audit_log ADD CONSTRAINT stop CHECK (false) NOT VALID",
+                "ALTER TABLE audit_log DROP CONSTRAINT stop",
+            ),
+            (
+                "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS
+                     $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+                 CREATE CONSTRAINT TRIGGER stop AFTER INSERT ON audit_log DEFERRABLE INITIALLY DEFERRED
+                     FOR EACH ROW EXECUTE FUNCTION stop()",
+                "DROP TRIGGER stop ON audit_log; DROP FUNCTION stop()",
+            ),
+        ],
+    }
+}
+
 /// The error's kind and its text, to compare as a whole.
 pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'static str, String) {
     let error = result.unwrap_err();

@@ -12,7 +12,7 @@ use crate::grants::{
     HOUR, MINUTE, Standing, begin, good, kind, life, numbered, outcome, permanent, person, received, texts,
     transient,
 };
-use crate::harness::{Fixture, NOW, keyring, on_both, refusal};
+use crate::harness::{Fixture, NOW, keyring, obstacles, on_both, refusal};
 
 on_both![
     far_from_the_end_there_is_no_lease,
@@ -28,6 +28,7 @@ on_both![
     a_late_failure_means_nothing,
     a_cut_off_refresh_is_tried_once_more,
     a_late_answer_is_kept,
+    an_answer_survives_a_commit_that_fails,
     another_persons_tokens_are_not_written,
     a_grant_that_was_deleted_or_replaced_stays_so,
     one_bad_row_does_not_stop_the_queue,
@@ -37,6 +38,28 @@ on_both![
     siblings_keep_their_order,
     who_cannot_be_refreshed_goes_back_in_the_queue,
 ];
+
+/// The database fails between the answer and the commit: the row keeps its mark and its old tokens, and the answer can be
+/// written once the database is back.
+async fn an_answer_survives_a_commit_that_fails(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    for (number, (obstacle, end)) in (1..).zip(obstacles(f.place.kind)) {
+        let refreshed = f.lease(&account, NOW).await.answered(received(number, NOW), None);
+        f.heard();
+        let before = f.standing(&account).await;
+        assert_eq!(before.state, RefreshState::Refreshing);
+        f.place.execute(obstacle).await;
+        for _ in 0..2 {
+            let (kind, text) = refusal(f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await);
+            assert!(kind == "unavailable" || kind == "other", "{kind}: {text}");
+            assert_eq!((f.standing(&account).await, f.heard()), (before.clone(), vec![]));
+        }
+        f.place.execute(end).await;
+        let completed = f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await.unwrap();
+        assert!(matches!(completed, Completed::Committed(_)), "{completed:?}");
+        assert_eq!(f.standing(&account).await, good(number, u64::from(number) + 1, NOW));
+    }
+}
 
 /// case 31: far from the end nobody gets a lease, and nothing is written.
 async fn far_from_the_end_there_is_no_lease(f: Fixture) {

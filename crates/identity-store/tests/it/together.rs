@@ -1,13 +1,13 @@
 //! Writers that come at the same time: they share transactions, and no fate but that of the commit.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
 
 use identity_store::{DatabaseKind, Evidence, Profile, ProfileFilter, Status, StatusReport, StoreError};
 
 use crate::grants::key;
-use crate::harness::{Fixture, NOW, account_id, keyring, login, new_target, on_both, refusal};
+use crate::harness::{Fixture, NOW, account_id, keyring, login, new_target, obstacles, on_both, refusal};
 
 on_both![
     all_are_durable,
@@ -97,21 +97,23 @@ async fn who_fails_harms_nobody(f: Fixture) {
     is_whole(&f, 3).await;
 }
 
-/// Every second one is dropped, or panics, at some point or other of its way.
+/// Every second one is dropped, at each step of its way.
 async fn who_goes_away_harms_nobody(f: Fixture) {
     for round in 0..10 {
         let calls = (0..12).map(|number| {
-            let call = save(&f, &format!("u{round}-{number}"));
+            let mut call = save(&f, &format!("u{round}-{number}"));
             if number % 2 == 0 {
                 return call;
             }
-            let patience = Duration::from_micros(number * round * 60);
-            Box::pin(async move {
-                match tokio::time::timeout(patience, call).await {
-                    Ok(saved) => saved,
-                    Err(elapsed) => Err(StoreError::Busy(elapsed.into())),
+            let mut steps = 1 + (number + round) % 12;
+            let limited = poll_fn(move |context| match steps {
+                0 => Poll::Ready(Err(StoreError::Unavailable("its caller is gone".into()))),
+                _ => {
+                    steps -= 1;
+                    call.as_mut().poll(context)
                 }
-            })
+            });
+            Box::pin(limited)
         });
         let saved = together(&f, calls.collect()).await;
         assert!(saved.iter().step_by(2).all(Result::is_ok), "{saved:?}");
@@ -121,37 +123,6 @@ async fn who_goes_away_harms_nobody(f: Fixture) {
     let made = users(&f).await.len();
     assert!(made >= 60);
     is_whole(&f, made).await;
-}
-
-/// How a commit is made to fail, and how that ends.
-fn obstacles(kind: DatabaseKind) -> [(&'static str, &'static str); 2] {
-    match kind {
-        DatabaseKind::Sqlite => [
-            // As when the disk is full: the transaction ends by itself.
-            (
-                "CREATE TRIGGER stop BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
-                "DROP TRIGGER stop",
-            ),
-            (
-                "CREATE TABLE other (id TEXT REFERENCES accounts (id) DEFERRABLE INITIALLY DEFERRED);
-                 CREATE TRIGGER stop AFTER INSERT ON audit_log BEGIN INSERT INTO other VALUES ('none'); END",
-                "DROP TRIGGER stop; DROP TABLE other",
-            ),
-        ],
-        DatabaseKind::Postgres => [
-            (
-                "ALTER TABLE audit_log ADD CONSTRAINT stop CHECK (false) NOT VALID",
-                "ALTER TABLE audit_log DROP CONSTRAINT stop",
-            ),
-            (
-                "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS
-                     $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
-                 CREATE CONSTRAINT TRIGGER stop AFTER INSERT ON audit_log DEFERRABLE INITIALLY DEFERRED
-                     FOR EACH ROW EXECUTE FUNCTION stop()",
-                "DROP TRIGGER stop ON audit_log; DROP FUNCTION stop()",
-            ),
-        ],
-    }
 }
 
 async fn a_commit_that_fails_fails_for_all(f: Fixture) {
