@@ -106,12 +106,12 @@ async fn who_goes_away_harms_nobody(f: Fixture) {
                 return call;
             }
             let mut steps = 1 + (number + round) % 12;
-            let limited = poll_fn(move |context| match steps {
-                0 => Poll::Ready(Err(StoreError::Unavailable("its caller is gone".into()))),
-                _ => {
-                    steps -= 1;
-                    call.as_mut().poll(context)
+            let limited = poll_fn(move |context| {
+                if steps == 0 {
+                    return Poll::Ready(Err(StoreError::Unavailable("its caller is gone".into())));
                 }
+                steps -= 1;
+                call.as_mut().poll(context)
             });
             Box::pin(limited)
         });
