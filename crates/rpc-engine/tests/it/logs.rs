@@ -90,7 +90,7 @@ async fn lines_name_their_call_and_nothing_shows_a_secret() {
     }
     replies += &peer.ask("sk-secret").await.to_string();
     let log = LOG.with_borrow(Clone::clone);
-    let panicked = "\nERROR call{method=\"crash\" request=10 connection=1}: message=a handler panicked";
+    let panicked = "\nERROR call{method=\"crash\" request=8 connection=1}: message=a handler panicked";
     assert!(log.contains(panicked), "{log}");
     assert_eq!(rpc_engine::calling(), None);
     for text in [&log, &replies] {
