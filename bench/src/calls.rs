@@ -9,7 +9,7 @@ use crate::servers::Address;
 use crate::socket::{Socket, encode, id_of};
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection on which calls are made.
 pub(crate) struct Caller(Socket);

@@ -18,7 +18,7 @@ const DEPTH: usize = 16;
 /// Accounts of one bundle.
 const EACH: usize = 16;
 /// What is measured of calls that change something.
-const SLICE: Duration = Duration::from_millis(1000);
+const SLICE: Duration = Duration::from_secs(1);
 
 /// Fills the table of growth.
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {

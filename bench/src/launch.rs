@@ -30,16 +30,16 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let key = json!({"providerId": "openai", "apiKey": KEY, "accountName": "the first", "validate": false});
     let made = caller.call("auth.submitapikey", &key).await?;
     let bundle = made.get("bundleId").cloned().with_context(|| made.to_string())?;
-    let resolves = frames(DEPTH, |_| ("launch.resolve", json!({"bundleId": bundle})));
+    let launches = frames(DEPTH, |_| ("launch.resolve", json!({"bundleId": bundle})));
     let write = |id| json!({"userId": format!("user-{id}"), "agentId": "agent", "providerId": "openai", "apiKey": KEY});
     let writes = frames(DEPTH, |id| ("profile.upsert", write(id)));
     for _ in 0..plan.rounds {
         let before = running.process.cpu()?;
-        let resolved = caller.drive(&resolves, plan.slice).await?;
-        rounds.add(ours, CPU, (running.process.cpu()? - before) / resolved.count);
+        let ours_done = caller.drive(&launches, plan.slice).await?;
+        rounds.add(ours, CPU, (running.process.cpu()? - before) / ours_done.count);
         let before = peer.process.cpu()?;
-        let resolved = alone.drive("resolve", plan).await?;
-        rounds.add(theirs, CPU, (peer.process.cpu()? - before) / resolved.count);
+        let theirs_done = alone.drive("resolve", plan).await?;
+        rounds.add(theirs, CPU, (peer.process.cpu()? - before) / theirs_done.count);
 
         let written = caller.drive(&writes, plan.slice).await?;
         rounds.add(ours, RATE, written.count / written.seconds);

@@ -13,9 +13,9 @@ pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts a command on the servers' processor, where the system can hold it there.
-    pub(crate) fn start(command: Command) -> Result<Self> {
+    pub(crate) fn start(command: &Command) -> Result<Self> {
         let name = command.get_program().to_owned();
-        let mut pinned = on_server_processor(&command);
+        let mut pinned = on_server_processor(command);
         pinned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = pinned.spawn().with_context(|| name.display().to_string())?;
         Ok(Self(child))

@@ -143,7 +143,7 @@ impl Programs {
                 let dir = self.node.as_deref().context("there is no Node peer")?;
                 let mut command = Command::new("node");
                 command.arg(dir.join("ws.mjs")).current_dir(dir).env("PATH", search_path());
-                announced(command, None)
+                announced(&command, None)
             }
             Server::Redis => start_redis(),
         }
@@ -153,7 +153,7 @@ impl Programs {
         let work = TempDir::new()?;
         let mut command = Command::new(self.peer(name));
         command.arg(work.path()).env("PATH", search_path());
-        announced(command, Some(work))
+        announced(&command, Some(work))
     }
 
     fn start_srvd(&self) -> Result<Running> {
@@ -181,7 +181,7 @@ impl Programs {
             .env("SRVD_RUNTIME_DIR", root.join("run"))
             .env("PATH", path);
         let started = Instant::now();
-        let process = Process::start(command)?;
+        let process = Process::start(&command)?;
         let (endpoint, took) = loop {
             if let Ok(text) = std::fs::read(root.join("run/endpoint.json")) {
                 let took = started.elapsed();
@@ -229,7 +229,7 @@ pub(crate) struct Running {
 }
 
 /// Starts a server whose first line of output is its address.
-fn announced(command: Command, work: Option<TempDir>) -> Result<Running> {
+fn announced(command: &Command, work: Option<TempDir>) -> Result<Running> {
     let started = Instant::now();
     let mut process = Process::start(command)?;
     let output = process.child().stdout.take().context("it has no output")?;
@@ -248,7 +248,7 @@ fn start_redis() -> Result<Running> {
     command.args(["--client-output-buffer-limit", "pubsub 0 0 0", "--port", &port.to_string()]);
     command.arg("--dir").arg(work.path()).env("PATH", search_path());
     let started = Instant::now();
-    let process = Process::start(command)?;
+    let process = Process::start(&command)?;
     let socket = SocketAddr::from(([127, 0, 0, 1], port));
     while std::net::TcpStream::connect(socket).is_err() {
         if started.elapsed() > PATIENCE {
@@ -266,6 +266,7 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     Ok(file.write_all(text.as_bytes())?)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark has no environment of its own to be careful with")]
 fn search_path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
 }

@@ -122,7 +122,7 @@ pub(crate) fn encode(text: &str) -> Vec<u8> {
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
         (Ok(short @ ..=125), _) => frame.push(0x80 | short),
         (_, Ok(long)) => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend(long.to_be_bytes());
         }
         _ => unreachable!("a request of the benchmark is small"),

@@ -18,7 +18,7 @@ struct Echo {
 fn main() -> Result<()> {
     let count: usize = std::env::args().nth(1).context("usage: dispatch-jsonrpsee COUNT")?.parse()?;
     let mut module = RpcModule::new(());
-    module.register_method("echo", |params, _, _| params.parse::<Echo>())?;
+    module.register_method("echo", |params, (), _| params.parse::<Echo>())?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let before = processor_time();
     runtime.block_on(async {
