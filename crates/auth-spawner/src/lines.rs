@@ -30,7 +30,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// `limit` is the most characters kept of one line; what is beyond is dropped. `skim` knows the lines that matter;
-    /// without it all do.
+    /// without it all do. An empty line is handed on where it has passed lines over.
     pub(crate) fn new(limit: usize, skim: Option<Skim>) -> Self {
         let sheet = Sheet { limit, ..Sheet::default() };
         Self { decoder: Decoder::default(), sheet, skim, block: Vec::new() }

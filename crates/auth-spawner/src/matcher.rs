@@ -93,10 +93,14 @@ impl Matcher {
         self.patterns.prompt.as_ref().is_some_and(|pattern| pattern.is_match(text.as_bytes()))
     }
 
-    /// What a line says, in the order in which a session wants to hear it.
+    /// What a line says, in the order in which a session wants to hear it. An empty one stands for lines that say nothing.
     pub(crate) fn read(&mut self, line: &Line, wholeness: Wholeness) -> Vec<Seen> {
         let text = line.text.as_bytes();
         let mut seen = Vec::new();
+        if line.is_empty() {
+            self.remember(line, wholeness);
+            return seen;
+        }
         if line.links.is_empty() && self.any.as_ref().is_some_and(|any| !any.is_match(text)) {
             // Only a code can still be meant, by what the line before says.
             seen.extend(self.device_code(line, wholeness).map(Seen::DeviceCode));

@@ -44,29 +44,33 @@ impl Skim {
 
     /// Tells, in order, each line of the block that may matter: where a pattern matches, and the lines before and behind
     /// it, because some patterns are about two lines together. The first and the last line have their other line in
-    /// another block, so they are always told. Each line has its line feed, and none is empty.
+    /// another block, so they are always told. Each line has its line feed, and none is empty: an empty one is told in the
+    /// place of lines that are passed over, so that those beside them are not taken for neighbours.
     pub(crate) fn read(&self, block: &[u8], tell: &mut dyn FnMut(&[u8])) {
-        let mut told = told_until(block, 0, line_end(block, 0), tell);
+        let mut told = told_from(block, 0, 0, line_end(block, 0), tell);
         let mut from = 0;
         while let Some(found) = self.0.find(&block[from..]) {
             let (start, last) =
                 (line_start(block, from + found.start()), line_start(block, from + found.end()));
             let before = line_start(block, start.saturating_sub(1));
             let behind = line_end(block, line_end(block, last));
-            told = told_until(block, before.max(told), behind, tell).max(told);
+            told = told_from(block, told, before, behind, tell).max(told);
             from = line_end(block, last);
             if from >= block.len() {
                 break;
             }
         }
         let last = line_start(block, block.len().saturating_sub(1));
-        told_until(block, last.max(told), block.len(), tell);
+        told_from(block, told, last, block.len(), tell);
     }
 }
 
-/// Tells the lines from `start` to `end`; gives back `end`.
-fn told_until(block: &[u8], start: usize, end: usize, tell: &mut dyn FnMut(&[u8])) -> usize {
-    let lines = block.get(start..end).unwrap_or_default().split_inclusive(|byte| *byte == b'\n');
+/// Tells the lines from `start` to `end`, when those before `told` have been; gives back `end`.
+fn told_from(block: &[u8], told: usize, start: usize, end: usize, tell: &mut dyn FnMut(&[u8])) -> usize {
+    if start > told {
+        tell(b"");
+    }
+    let lines = block.get(start.max(told)..end).unwrap_or_default().split_inclusive(|byte| *byte == b'\n');
     lines.for_each(|line| tell(line.strip_suffix(b"\n").unwrap_or(line)));
     end
 }
@@ -101,14 +105,15 @@ mod tests {
         check(&["x"], "", &[]);
         check(&["(?i)error|fail|not "], "a b it-is-an-error c d ", &["a", "b", "it-is-an-error", "c", "d"]);
         check(&["x"], "a ", &["a"]);
-        check(&["x"], "a b c d ", &["a", "d"]);
-        check(&["c"], "a b c d e f ", &["a", "b", "c", "d", "f"]);
-        check(&["a"], "a b c d ", &["a", "b", "d"]);
-        check(&["d"], "a b c d ", &["a", "c", "d"]);
-        check(&["c", "d"], "a b c d e f g ", &["a", "b", "c", "d", "e", "g"]);
-        check(&["b", "f"], "a b c d e f g h i ", &["a", "b", "c", "e", "f", "g", "i"]);
-        check(&["^c$"], "a cc b c d e f ", &["a", "b", "c", "d", "f"]);
-        check(&["c\\nd"], "a b c d e f g ", &["a", "b", "c", "d", "e", "g"]);
+        check(&["x"], "a b ", &["a", "b"]);
+        check(&["x"], "a b c d ", &["a", "", "d"]);
+        check(&["c"], "a b c d e f ", &["a", "b", "c", "d", "", "f"]);
+        check(&["a"], "a b c d ", &["a", "b", "", "d"]);
+        check(&["d"], "a b c d ", &["a", "", "c", "d"]);
+        check(&["c", "d"], "a b c d e f g ", &["a", "b", "c", "d", "e", "", "g"]);
+        check(&["b", "f"], "a b c d e f g h i ", &["a", "b", "c", "", "e", "f", "g", "", "i"]);
+        check(&["^c$"], "a cc b c d e f ", &["a", "", "b", "c", "d", "", "f"]);
+        check(&["c\\nd"], "a b c d e f g ", &["a", "b", "c", "d", "e", "", "g"]);
         check(&["b\\s"], "a b c d e ", &["a", "b", "c", "d", "e"]);
         check(&["."], "a b c ", &["a", "b", "c"]);
         check(&[""], "a b c ", &["a", "b", "c"]);
