@@ -91,6 +91,7 @@ fn instructions(program: &Path) -> Result<Option<f64>> {
             .arg(requests.to_string());
         let Ok(output) = command.stdout(Stdio::null()).output() else { return Ok(None) };
         let said = String::from_utf8(output.stderr)?;
+        ensure!(output.status.success(), "{said}");
         let collected = said.lines().find_map(|line| line.split_once("Collected : "));
         let (_, number) = collected.with_context(|| said.clone())?;
         anyhow::Ok(Some(number.trim().parse::<f64>()?))

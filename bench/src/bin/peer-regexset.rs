@@ -6,7 +6,6 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 use regex::bytes::RegexSetBuilder;
-use rustix::time::{ClockId, clock_gettime};
 
 const TEXT: &[u8] = include_bytes!("../../text/cli.txt");
 
@@ -17,16 +16,17 @@ fn main() -> Result<()> {
     ensure!(!set.is_empty(), "there is no pattern");
     let text = TEXT.repeat((1 << 20) / TEXT.len() + 1);
     let text = text.get(..1 << 20).context("the text is too short")?;
-    let before = processor_time();
+    let before = processor_time()?;
     for _ in 0..megabytes {
         let hits = text.split(|byte| *byte == b'\n').filter(|line| set.is_match(line)).count();
         ensure!(hits == 0, "the text means nothing to a login");
     }
-    writeln!(std::io::stdout(), "{}", processor_time() - before)?;
+    writeln!(std::io::stdout(), "{}", processor_time()? - before)?;
     Ok(())
 }
 
-fn processor_time() -> i64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
+/// Nanoseconds that this thread has had a processor. (Asking the C library's way ends a program under callgrind.)
+fn processor_time() -> Result<i64> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(stat.split(' ').next().unwrap_or_default().parse()?)
 }

@@ -3,9 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for measuring")]
 
-use auth_spawner::testing::hear;
-use auth_spawner::{Patterns, Registry, SpawnLimits};
-use rustix::time::{ClockId, clock_gettime};
+use auth_spawner::testing::{hear, questions};
+use auth_spawner::{Registry, SpawnLimits};
 
 const TEXT: &[u8] = include_bytes!("../../../bench/text/cli.txt");
 /// As much as a session reads at a time when much is printed.
@@ -17,7 +16,7 @@ fn main() {
     let recipe = provider.recipe("login").expect("which has this recipe");
     let argument = std::env::args().nth(1).expect("usage: scan patterns|MEGABYTES");
     if argument == "patterns" {
-        return patterns(&recipe.patterns);
+        return questions(recipe).for_each(|question| println!("{question}"));
     }
     let megabytes: usize = argument.parse().expect("a number of megabytes");
     let limit = SpawnLimits::default().line_bytes;
@@ -30,16 +29,8 @@ fn main() {
     println!("{}", processor_time() - before);
 }
 
-/// What is looked for, one on a line.
-fn patterns(patterns: &Patterns) {
-    let single = [&patterns.url, &patterns.device_code, &patterns.prompt, &patterns.token];
-    let several = [&patterns.logged_in, &patterns.denied, &patterns.refused, &patterns.retired];
-    for pattern in single.into_iter().flatten().chain(several.into_iter().flatten()) {
-        println!("{}", pattern.as_str());
-    }
-}
-
+/// Nanoseconds that this thread has had a processor.
 fn processor_time() -> i64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells it");
+    stat.split(' ').next().and_then(|time| time.parse().ok()).expect("its first number")
 }

@@ -46,6 +46,11 @@ pub fn hear<'a>(
     session::hear(provider, recipe, limit, chunks).seen.len()
 }
 
+/// The expressions that are looked for in the lines of a login.
+pub fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
+    session::questions(recipe)
+}
+
 /// One line of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {

@@ -3,7 +3,7 @@
 //! A call is polled once where it was read, so that a quick one costs no task and no queue; only what is not ready
 //! then moves into the set that is polled beside the reading.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Calls {
     caller: Arc<str>,
     peer: Option<Arc<Peer>>,
     running: FuturesUnordered<InFlight>,
-    batches: HashMap<u64, Batch>,
+    batches: BTreeMap<u64, Batch>,
     last_batch: u64,
 }
 
@@ -75,7 +75,7 @@ impl Calls {
             caller,
             peer,
             running: FuturesUnordered::new(),
-            batches: HashMap::new(),
+            batches: BTreeMap::new(),
             last_batch: 0,
         }
     }

@@ -17,6 +17,7 @@ use crate::ephemeral::Ephemeral;
 use crate::error::{ApiError, Kind};
 use crate::health::Examiner;
 use crate::identity_dir::Identities;
+use crate::launch::Shadows;
 use crate::login::Logins;
 use crate::oauth::Flows;
 use crate::operator::Operators;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub auditor: Auditor,
     /// The providers.
     pub registry: Registry,
+    /// The variables that a launch removes.
+    pub shadows: Shadows,
     /// The running logins.
     pub spawner: Spawner,
     /// What the running logins will become.

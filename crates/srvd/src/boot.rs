@@ -42,6 +42,7 @@ use crate::ephemeral::Ephemeral;
 use crate::health::{self, Examiner};
 use crate::http::{Front, Listeners, gate::Gate};
 use crate::identity_dir::Identities;
+use crate::launch::Shadows;
 use crate::leftovers::Broom;
 use crate::login::{self, Logins};
 use crate::oauth::flows::FlowsConfig;
@@ -156,6 +157,7 @@ pub async fn run(
         config,
         store: store.clone(),
         auditor,
+        shadows: Shadows::new(&registry),
         registry,
         spawner: spawner.clone(),
         logins,

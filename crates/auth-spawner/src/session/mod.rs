@@ -13,7 +13,7 @@ mod timers;
 mod view;
 
 pub(crate) use actor::run;
-pub(crate) use output::hear;
+pub(crate) use output::{hear, questions};
 
 use std::time::Duration;
 

@@ -147,8 +147,12 @@ impl Output {
 
 /// The question about many lines of a pipe at once: whether a matcher or the explanation of a failure wants them.
 pub(crate) fn skim(recipe: &Recipe) -> Option<Skim> {
-    let patterns = recipe.expressions().map(Pattern::as_str);
-    Skim::new(patterns.chain([URL, EXPLAINING]))
+    Skim::new(questions(recipe))
+}
+
+/// All that is looked for in the lines of a login.
+pub(crate) fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
+    recipe.expressions().map(Pattern::as_str).chain([URL, EXPLAINING])
 }
 
 /// What a login of `recipe` hears when its CLI prints this on a pipe, however the bytes are cut.

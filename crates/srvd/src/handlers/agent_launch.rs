@@ -11,7 +11,7 @@ use crate::api::SecretOutput;
 use crate::api::launch::{Launch, ProviderReadiness, Readiness, Ready, Resolve, Trace, Used};
 use crate::app::{App, now};
 use crate::error::{ApiError, Kind};
-use crate::launch::{self, Value};
+use crate::launch::Value;
 use crate::resolution::{Asked, Decision, Model, Verdict};
 
 /// `launch.resolve` with `agentId`.
@@ -28,9 +28,8 @@ pub(super) async fn resolve(app: &App, params: Resolve) -> Result<Launch, ApiErr
     let plan = Plan::of(app, &query).await?;
     let set = plan.together()?;
     let launched: Vec<&str> = plan.parts.iter().map(|part| part.provider.id.as_str()).collect();
-    let unset = launch::shadowing(&app.registry, &launched);
-    let unset = unset.into_iter().filter(|name| !set.contains_key(*name)).map(str::to_owned).collect();
-    tracing::info!(agent = %query.subject.agent, accounts = plan.parts.len(), dry, "a launch was resolved");
+    let unset = app.shadows.beside(&set, &launched);
+    tracing::debug!(agent = %query.subject.agent, accounts = plan.parts.len(), dry, "a launch was resolved");
     Ok(Launch {
         trace: params.explain.unwrap_or(false).then(|| plan.trace()),
         accounts: plan.parts.iter().filter_map(|part| part.used(&plan.layers)).collect(),

@@ -50,14 +50,14 @@ async fn resolved(app: &App, params: Resolve) -> Result<Launch, ApiError> {
     let shared = app.config.shared();
     let request = request(&bundle, provider.as_ref(), &shared, params.min_ttl_ms);
     let verdicts = verdicts(app, &request, provider.as_ref()).await?;
-    let launch = launch::resolve(&verdicts, &app.registry, &request)?;
+    let launch = launch::resolve(&verdicts, (&app.registry, &app.shadows), &request)?;
     let dry = params.dry_run.unwrap_or(false);
     let shown = |value: Value| match value {
         Value::Plain(text) => SecretOutput::from(SecretString::from(text)),
         Value::Secret(_) if dry => SecretOutput::from(SecretString::default()),
         Value::Secret(secret) => SecretOutput::from(secret),
     };
-    tracing::info!(%bundle, accounts = verdicts.len(), dry, "a launch was resolved");
+    tracing::debug!(%bundle, accounts = verdicts.len(), dry, "a launch was resolved");
     Ok(Launch {
         trace: params.explain.unwrap_or(false).then(|| verdicts.iter().map(trace).collect()),
         accounts: verdicts.iter().map(used).collect(),
@@ -76,7 +76,7 @@ pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiErr
     let shared = app.config.shared();
     let request = request(&bundle, provider.as_ref(), &shared, params.min_ttl_ms);
     let verdicts = verdicts(&app, &request, provider.as_ref()).await?;
-    let ready = launch::resolve(&verdicts, &app.registry, &request).is_ok();
+    let ready = launch::resolve(&verdicts, (&app.registry, &app.shadows), &request).is_ok();
     let missing = provider.filter(|_| verdicts.is_empty()).map(|provider| ProviderReadiness {
         next_step: Some(format!("srvd login {} --bundle {bundle}", provider.id)),
         provider_id: provider.id.clone(),

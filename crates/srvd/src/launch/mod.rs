@@ -13,7 +13,8 @@ use auth_spawner::{Proof, Provider, Registry};
 use identity_store::{Account, AccountKind, BundleId, SecretRef, Status};
 use secrecy::SecretString;
 
-pub(crate) use variables::{of_key, of_token, shadowing};
+pub use variables::Shadows;
+pub(crate) use variables::{of_key, of_token};
 
 use crate::error::{ApiError, Kind};
 use crate::secrets::Unavailable;
@@ -118,7 +119,11 @@ pub fn judge(candidates: Vec<Candidate>, request: &Request<'_>) -> Vec<Verdict> 
 /// # Errors
 /// A login that is not fit refuses the launch, with `data.candidates` naming the reason of each account. A key that is
 /// not fit only leaves its variables unset, which the caller reports. `no_credential` when nothing is bound.
-pub fn resolve(verdicts: &[Verdict], registry: &Registry, request: &Request<'_>) -> Result<Launch, ApiError> {
+pub fn resolve(
+    verdicts: &[Verdict],
+    (registry, shadows): (&Registry, &Shadows),
+    request: &Request<'_>,
+) -> Result<Launch, ApiError> {
     if verdicts.is_empty() && (request.provider.is_some() || *request.bundle != BundleId::blank()) {
         return Err(nothing_bound(request));
     }
@@ -137,8 +142,7 @@ pub fn resolve(verdicts: &[Verdict], registry: &Registry, request: &Request<'_>)
     }
     let set = together(verdicts, registry)?;
     let launched: Vec<&str> = verdicts.iter().map(|verdict| verdict.provider.as_str()).collect();
-    let unset = shadowing(registry, &launched);
-    let unset = unset.into_iter().filter(|name| !set.contains_key(*name)).map(str::to_owned).collect();
+    let unset = shadows.beside(&set, &launched);
     Ok(Launch { set, unset })
 }
 

@@ -68,7 +68,7 @@ fn launch(candidates: Vec<Candidate>, provider: Option<&str>) -> Result<Launch, 
     let bundle = "work".parse().unwrap();
     let request =
         Request { bundle: &bundle, provider, min_ttl: 60_000, shared: Path::new("/data/shared"), now: NOW };
-    resolve(&judge(candidates, &request), &registry(), &request)
+    resolve(&judge(candidates, &request), (&registry(), &Shadows::new(&registry())), &request)
 }
 
 fn text(value: &Value) -> &str {
@@ -273,7 +273,7 @@ fn the_blank_bundle_launches_with_nothing() {
     let blank = BundleId::blank();
     let request =
         Request { bundle: &blank, provider: None, min_ttl: 0, shared: Path::new("/data/shared"), now: NOW };
-    let found = resolve(&[], &registry(), &request).unwrap();
+    let found = resolve(&[], (&registry(), &Shadows::new(&registry())), &request).unwrap();
     assert!(found.set.is_empty() && has(&found, "ANTHROPIC_API_KEY"));
 }
 

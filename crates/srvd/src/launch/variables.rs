@@ -109,19 +109,43 @@ fn address(base_url: Option<&str>, key: &KeyService) -> Result<BTreeMap<String, 
 }
 
 /// Every variable through which some provider's program would take another credential, another directory or another
-/// server than the launch's. `launched` are the providers of the launch.
-pub(crate) fn shadowing<'a>(registry: &'a Registry, launched: &[&str]) -> BTreeSet<&'a str> {
-    let mut names = BTreeSet::from(OURS);
-    for provider in registry.iter() {
-        let launched = launched.contains(&provider.id.as_str());
-        let cli = provider.cli.iter().flat_map(|cli| {
-            let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
-            let token = cli.token.iter().map(|token| &token.var);
-            cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token).chain(&cli.access_token_var)
-        });
-        let key = provider.key.iter().flat_map(KeyService::shadowing);
-        let all = cli.map(String::as_str).chain(key);
-        names.extend(all.filter(|name| launched || !name.starts_with(SHARED_PREFIX)));
+/// server than the launch's. It is put together once, because each launch is told all of them.
+pub struct Shadows {
+    always: BTreeSet<String>,
+    /// Those that another program may be meant by, by the provider that is launched.
+    launched: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Shadows {
+    /// Those of all providers.
+    pub fn new(registry: &Registry) -> Self {
+        let mut always = BTreeSet::from(OURS.map(str::to_owned));
+        let mut launched = BTreeMap::new();
+        for provider in registry.iter() {
+            let cli = provider.cli.iter().flat_map(|cli| {
+                let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
+                let token = cli.token.iter().map(|token| &token.var);
+                cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token).chain(&cli.access_token_var)
+            });
+            let key = provider.key.iter().flat_map(KeyService::shadowing);
+            let (shared, own): (BTreeSet<_>, BTreeSet<_>) = cli
+                .map(String::as_str)
+                .chain(key)
+                .map(str::to_owned)
+                .partition(|name| name.starts_with(SHARED_PREFIX));
+            always.extend(own);
+            launched.insert(provider.id.clone(), shared);
+        }
+        Self { always, launched }
     }
-    names
+
+    /// What a launch of these providers removes, in order of name: all but what it sets.
+    pub(crate) fn beside<V>(&self, set: &BTreeMap<String, V>, launched: &[&str]) -> Vec<String> {
+        let shared = launched.iter().filter_map(|provider| self.launched.get(*provider)).flatten();
+        let mut names: Vec<String> =
+            self.always.iter().chain(shared).filter(|name| !set.contains_key(*name)).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
 }

@@ -24,7 +24,9 @@ pub(super) fn variables(environment: &Environment, registry: &Registry) -> Vec<V
 fn removed(registry: &Registry) -> Vec<String> {
     let (bundle, shared) = (BundleId::blank(), Path::new(""));
     let request = launch::Request { bundle: &bundle, provider: None, min_ttl: 0, shared, now: 0 };
-    launch::resolve(&[], registry, &request).map(|launch| launch.unset).unwrap_or_default()
+    launch::resolve(&[], (registry, &launch::Shadows::new(registry)), &request)
+        .map(|launch| launch.unset)
+        .unwrap_or_default()
 }
 
 fn describe(name: String, registry: &Registry) -> Variable {
