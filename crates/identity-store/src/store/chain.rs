@@ -10,7 +10,7 @@ use blake2::digest::{FixedOutput as _, KeyInit, Update as _};
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
-use crate::db::{BULK, Tx, bulk, sql};
+use crate::db::{BULK, Tx, bulk, hex, rows, sql};
 use crate::secret::{self, Cell, Key};
 use crate::{AuditEntry, Keyring, StoreError};
 
@@ -27,8 +27,6 @@ pub(crate) const BROKEN: &str = "audit.broken";
 
 /// Rows that are read by one statement.
 const PAGE: i64 = 1000;
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The key of a chain.
 #[derive(Clone, Debug)]
@@ -214,24 +212,15 @@ pub(crate) async fn append(
         ""
     );
     for page in entries.chunks(BULK) {
-        let mut rows = Vec::with_capacity(page.len());
+        let mut linked = Vec::with_capacity(page.len());
         for entry in page {
             link = key.after(&link, entry);
             let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
-            rows.push((at, actor, action, subject, outcome, detail, hex(&link.hash)));
+            linked.push((at, actor, action, subject, outcome, detail, hex(&link.hash)));
         }
-        let rows = serde_json::to_string(&rows).map_err(|error| StoreError::Database(error.into()))?;
-        sql!(run, &mut *tx, text, rows)?;
+        sql!(run, &mut *tx, text, rows(&linked)?)?;
     }
     Ok(link)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(HEX[usize::from(digit)]))
-        .collect()
 }
 
 /// The rows after a number, in their order.

@@ -1,0 +1,166 @@
+//! API keys that users bring for agents: checked one by one, written together.
+
+use std::sync::Arc;
+
+use super::group::Turn;
+use super::keep::checked;
+use super::profile_puts::{Key, Place, Present, present, put};
+use super::profiles::{drop_replaced, label, model};
+use super::{Store, Work, accounts, links};
+use crate::db::{bulk, hex, rows, sql};
+use crate::{
+    AccountId, AccountKind, BaseUrl, Identity, Owner, Profile, SaveProfileKey, StoreError, names, secret,
+};
+
+/// A key whose texts were checked, and for whom it is saved.
+pub(super) struct KeySave {
+    save: SaveProfileKey,
+    actor: Arc<str>,
+    model: String,
+    base_url: Option<BaseUrl>,
+    identity: Identity,
+    person: String,
+    label: Option<String>,
+    reason: Option<String>,
+}
+
+/// Where a key goes.
+struct Cell {
+    account: AccountId,
+    generation: i64,
+    sealed: Vec<u8>,
+    /// Whether the account was this profile's alone before.
+    own: bool,
+}
+
+impl KeySave {
+    pub(super) fn checked(save: SaveProfileKey, actor: Arc<str>) -> Result<Self, StoreError> {
+        names::secret("api_key", &save.key)?;
+        let base_url = save.base_url.as_deref().map(str::parse::<BaseUrl>).transpose();
+        let base_url =
+            base_url.map_err(|error| StoreError::InvalidName { field: "base_url", reason: error.reason })?;
+        let identity = checked(&Identity { email: save.email.clone(), ..Identity::default() })?;
+        Ok(Self {
+            model: model(&save.scope)?,
+            base_url,
+            person: identity.key(),
+            identity,
+            label: label(save.label.as_deref())?,
+            reason: names::optional("status_reason", save.status_reason.as_deref())?,
+            save,
+            actor,
+        })
+    }
+
+    /// Whether the two are of one user, agent and provider: they have an order.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        let (Self { save: one, .. }, Self { save: other, .. }) = (self, other);
+        (&one.scope.user, &one.scope.agent, &one.provider)
+            == (&other.scope.user, &other.scope.agent, &other.provider)
+    }
+
+    fn key(&self) -> Key<'_> {
+        Key {
+            scope: &self.save.scope,
+            model: &self.model,
+            provider: &self.save.provider,
+            base_url: self.base_url.as_ref().map_or("", BaseUrl::as_str),
+            identity: &self.person,
+        }
+    }
+}
+
+impl Store {
+    /// Seals an API key that a user brings for an agent and makes or replaces the profile. What is replaced is gone with
+    /// this transaction; the profile keeps its id, its place and when it was made.
+    ///
+    /// Keys that come at the same time are written together. None of them can fail because of another.
+    pub async fn save_profile_key(&self, save: SaveProfileKey) -> Result<Profile, StoreError> {
+        self.queue_key(KeySave::checked(save, Arc::clone(&self.actor))?).await
+    }
+
+    /// Writes keys in one turn: all of them or none. No two of them are [beside](KeySave::is_beside) each other.
+    pub(super) async fn write_keys(
+        &self,
+        turn: Turn,
+        saves: &[&KeySave],
+    ) -> Result<Vec<Profile>, StoreError> {
+        let mut work = Work::new(turn, 0, Arc::clone(&self.actor));
+        let done = self.save_keys(&mut work, saves).await;
+        work.end(done).await
+    }
+
+    async fn save_keys(&self, work: &mut Work, saves: &[&KeySave]) -> Result<Vec<Profile>, StoreError> {
+        let keys: Vec<_> = saves.iter().map(|save| save.key()).collect();
+        let present = present(work, &keys).await?;
+        let cells = saves.iter().zip(&present).map(|(save, present)| self.cell(save, present.as_ref()));
+        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        write_accounts(work, saves, &cells).await?;
+        let place = |(save, cell)| {
+            let (KeySave { save, label, .. }, Cell { account, .. }): (&KeySave, &Cell) = (save, cell);
+            Place { account, label: label.as_deref(), make_primary: save.make_primary, now: save.now }
+        };
+        let places = saves.iter().copied().zip(&cells).map(place);
+        let profiles = put(work, &keys.iter().copied().zip(places).collect::<Vec<_>>()).await?;
+        for (((save, before), cell), profile) in saves.iter().zip(&present).zip(&cells).zip(&profiles) {
+            work.acting_for(&save.actor, save.save.now);
+            drop_replaced(work, before.as_ref(), &cell.account).await?;
+            work.audit("profile.save", &format!("{} {}", profile.id, cell.account));
+            // Nothing but this profile points at a new account.
+            let linked = cell.own && before.as_ref().is_some_and(|before| before.links > 0);
+            links::announce(work, &cell.account, linked).await?;
+        }
+        Ok(profiles)
+    }
+
+    /// A key that only this profile has is written over; a login, and what others have too, stays theirs.
+    fn cell(&self, save: &KeySave, present: Option<&Present>) -> Result<Cell, StoreError> {
+        let own = present.filter(|row| row.kind == AccountKind::ApiKey.as_str() && row.sharers == 1);
+        let (account, generation) = match own {
+            Some(row) => (links::parse("user_profiles", &row.account_id)?, row.generation + 1),
+            None => (AccountId::generate(), 1),
+        };
+        let sealed = secret::seal(self.keyring(), accounts::cell(&account, generation)?, &save.save.key)?;
+        Ok(Cell { account, generation, sealed, own: own.is_some() })
+    }
+}
+
+async fn write_accounts(work: &mut Work, saves: &[&KeySave], cells: &[Cell]) -> Result<(), StoreError> {
+    let parts =
+        saves.iter().zip(cells).map(|(KeySave { save, identity, label, reason, base_url, .. }, cell)| {
+            (
+                cell.account.as_str(),
+                save.provider.as_str(),
+                AccountKind::ApiKey.as_str(),
+                Owner::User.as_str(),
+                label.as_deref().unwrap_or(save.provider.as_str()),
+                identity.email.as_deref(),
+                base_url.as_ref().map(BaseUrl::as_str),
+                cell.generation,
+                names::masked_tail(&save.key),
+                save.status.as_str(),
+                reason.as_deref(),
+                save.evidence.as_str(),
+                save.now,
+                hex(&cell.sealed),
+            )
+        });
+    let rows = rows(&parts.collect::<Vec<_>>())?;
+    let text = bulk!(
+        *work.tx,
+        "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, generation, masked_tail, status,
+             status_reason, evidence, checked_at, created_at, updated_at, secret_ref, sealed_secret)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+             CAST(value ->> 7 AS BIGINT), value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+             CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT),
+             '{\"backend\":\"sealed\"}'",
+        bytes "value ->> 13",
+        "ON CONFLICT (id) DO UPDATE SET email = excluded.email, sealed_secret = excluded.sealed_secret,
+             generation = excluded.generation, masked_tail = excluded.masked_tail, status = excluded.status,
+             status_reason = excluded.status_reason, evidence = excluded.evidence,
+             checked_at = excluded.checked_at, expires_at = NULL, login_deadline_at = NULL,
+             updated_at = excluded.updated_at"
+    );
+    sql!(run, &mut work.tx, text, rows)?;
+    Ok(())
+}
