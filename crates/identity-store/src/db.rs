@@ -92,7 +92,9 @@ macro_rules! bulk {
     ($tx:expr, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
         match $tx {
             $crate::db::Tx::Sqlite(_) => concat!(
-                $select, $(", unhex(", $bytes, ")",)? " FROM json_each($1) ", $($join,)? " ORDER BY key ", $rest
+                $select, $(", unhex(", $bytes, ")",)?
+                // With a limit the two are read once for a row, not once for each part.
+                " FROM (SELECT key, value FROM json_each($1) LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
             ),
             $crate::db::Tx::Postgres(_) => concat!(
                 $select, $(", decode(", $bytes, ", 'hex')",)?

@@ -104,7 +104,9 @@ impl Store {
             }
             Err(error @ (StoreError::Busy(_) | StoreError::Locked(_) | StoreError::Unavailable(_))) => {
                 let error = Shared::from(error);
-                batch.into_iter().for_each(|one| one.tell(Err(error.to_error())));
+                for one in batch {
+                    one.tell(Err(error.to_error()));
+                }
             }
             // It may be the fault of one of them: each is written for itself.
             Err(_) => batch.into_iter().for_each(|one| self.send_key_alone(one)),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::group::Turn;
 use super::keep::checked;
 use super::profile_puts::{Key, Place, Present, present, put};
-use super::profiles::{drop_replaced, label, model};
+use super::profiles::{ANY_MODEL, drop_replaced, label, model};
 use super::{Store, Work, accounts, links};
 use crate::db::{bulk, hex, rows, sql};
 use crate::{
-    AccountId, AccountKind, BaseUrl, Identity, Owner, Profile, SaveProfileKey, StoreError, names, secret,
+    AccountId, AccountKind, BaseUrl, Identity, Owner, Profile, ProfileId, SaveProfileKey, StoreError, names,
+    secret,
 };
 
 /// A key whose texts were checked, and for whom it is saved.
@@ -59,6 +60,38 @@ impl KeySave {
             == (&other.scope.user, &other.scope.agent, &other.provider)
     }
 
+    /// The profile as it was written: what stays as it was, and what is new.
+    fn profile(&self, (id, primary): (ProfileId, bool), before: Option<&Present>, cell: &Cell) -> Profile {
+        let Self { save, actor: _, model, base_url, identity, person: _, label, reason } = self;
+        let own = before.filter(|_| cell.own);
+        Profile {
+            id,
+            user: save.scope.user.clone(),
+            agent: save.scope.agent.clone(),
+            provider: save.provider.clone(),
+            model: Some(model.clone()).filter(|model| model != ANY_MODEL),
+            account: cell.account.clone(),
+            kind: AccountKind::ApiKey,
+            primary,
+            label: label.clone().or_else(|| before.and_then(|before| before.label.clone())),
+            identity: Identity {
+                subject: own.and_then(|own| own.subject.clone()),
+                email: identity.email.clone(),
+                login: None,
+            },
+            base_url: match own {
+                Some(own) => own.base_url.clone(),
+                None => base_url.as_ref().map(|url| url.as_str().to_owned()),
+            },
+            masked_tail: names::masked_tail(&save.key),
+            status: save.status,
+            status_reason: reason.clone(),
+            expires_at: None,
+            created_at: before.map_or(save.now, |before| before.created_at),
+            updated_at: save.now,
+        }
+    }
+
     fn key(&self) -> Key<'_> {
         Key {
             scope: &self.save.scope,
@@ -96,19 +129,25 @@ impl Store {
         let cells = saves.iter().zip(&present).map(|(save, present)| self.cell(save, present.as_ref()));
         let cells = cells.collect::<Result<Vec<_>, _>>()?;
         write_accounts(work, saves, &cells).await?;
-        let place = |(save, cell)| {
-            let (KeySave { save, label, .. }, Cell { account, .. }): (&KeySave, &Cell) = (save, cell);
-            Place { account, label: label.as_deref(), make_primary: save.make_primary, now: save.now }
-        };
-        let places = saves.iter().copied().zip(&cells).map(place);
-        let profiles = put(work, &keys.iter().copied().zip(places).collect::<Vec<_>>()).await?;
-        for (((save, before), cell), profile) in saves.iter().zip(&present).zip(&cells).zip(&profiles) {
+        let rows = || saves.iter().zip(&present).zip(&cells);
+        let places = rows().map(|((KeySave { save, label, .. }, before), cell)| Place {
+            profile: before.as_ref().map(|before| &before.id),
+            account: &cell.account,
+            label: label.as_deref(),
+            make_primary: save.make_primary,
+            now: save.now,
+        });
+        let written = put(work, &keys.iter().copied().zip(places).collect::<Vec<_>>()).await?;
+        let mut profiles = Vec::with_capacity(saves.len());
+        for (((save, before), cell), written) in rows().zip(written) {
+            let before = before.as_ref();
             work.acting_for(&save.actor, save.save.now);
-            drop_replaced(work, before.as_ref(), &cell.account).await?;
-            work.audit("profile.save", &format!("{} {}", profile.id, cell.account));
+            drop_replaced(work, before, &cell.account).await?;
+            work.audit("profile.save", &format!("{} {}", written.0, cell.account));
             // Nothing but this profile points at a new account.
-            let linked = cell.own && before.as_ref().is_some_and(|before| before.links > 0);
+            let linked = cell.own && before.is_some_and(|before| before.links > 0);
             links::announce(work, &cell.account, linked).await?;
+            profiles.push(save.profile(written, before, cell));
         }
         Ok(profiles)
     }

@@ -1,8 +1,10 @@
 //! Writing profiles: many in one statement, because every statement costs a trip to the database.
 
-use super::{Work, profile_rows};
+use std::collections::HashMap;
+
+use super::{Work, links};
 use crate::db::{bulk, rows, sql};
-use crate::{AccountId, Change, Profile, ProfileId, ProfileScope, ProviderId, StoreError};
+use crate::{AccountId, Change, ProfileId, ProfileScope, ProviderId, StoreError};
 
 /// What tells profiles apart.
 #[derive(Clone, Copy)]
@@ -16,6 +18,8 @@ pub(super) struct Key<'a> {
 
 /// What a profile points at, how it is shown and where it goes.
 pub(super) struct Place<'a> {
+    /// The profile, if it is there already.
+    pub(super) profile: Option<&'a ProfileId>,
     pub(super) account: &'a AccountId,
     pub(super) label: Option<&'a str>,
     pub(super) make_primary: bool,
@@ -24,6 +28,11 @@ pub(super) struct Place<'a> {
 
 /// A profile that is there, and what its account is.
 pub(super) struct Present {
+    pub(super) id: ProfileId,
+    pub(super) label: Option<String>,
+    pub(super) created_at: i64,
+    pub(super) subject: Option<String>,
+    pub(super) base_url: Option<String>,
     pub(super) account_id: String,
     pub(super) kind: String,
     pub(super) secret_ref: String,
@@ -38,6 +47,11 @@ pub(super) struct Present {
 /// The same, or nothing but nulls.
 #[derive(sqlx::FromRow)]
 struct PresentRow {
+    id: Option<String>,
+    label: Option<String>,
+    created_at: Option<i64>,
+    subject: Option<String>,
+    base_url: Option<String>,
     account_id: Option<String>,
     kind: Option<String>,
     secret_ref: Option<String>,
@@ -66,7 +80,6 @@ macro_rules! keyed {
         )
     };
 }
-pub(super) use keyed;
 
 impl<'a> Key<'a> {
     /// The beginning of a row.
@@ -77,16 +90,26 @@ impl<'a> Key<'a> {
 }
 
 impl PresentRow {
-    fn found(self) -> Option<Present> {
-        Some(Present {
-            account_id: self.account_id?,
-            kind: self.kind?,
-            secret_ref: self.secret_ref?,
+    fn parse(self) -> Result<Option<Present>, StoreError> {
+        let (Some(id), Some(created_at), Some(account_id), Some(kind), Some(secret_ref), Some(generation)) =
+            (self.id, self.created_at, self.account_id, self.kind, self.secret_ref, self.generation)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Present {
+            id: links::parse("user_profiles", &id)?,
+            label: self.label,
+            created_at,
+            subject: self.subject,
+            base_url: self.base_url,
+            account_id,
+            kind,
+            secret_ref,
             client_id: self.client_id,
-            generation: self.generation?,
+            generation,
             sharers: self.sharers,
             links: self.links,
-        })
+        }))
     }
 }
 
@@ -95,7 +118,8 @@ pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Opt
     let parts: Vec<_> = keys.iter().map(|key| key.parts()).collect();
     let text = bulk!(
         *work.tx,
-        "SELECT profiles.account_id AS account_id, kind, secret_ref, client_id, generation,
+        "SELECT profiles.id AS id, label, profiles.created_at AS created_at, subject, accounts.base_url AS base_url,
+             profiles.account_id AS account_id, kind, secret_ref, client_id, generation,
              (SELECT count(*) FROM user_profiles AS sharer WHERE sharer.account_id = profiles.account_id)
                  AS sharers,
              (SELECT count(*) FROM identity_bindings WHERE identity_bindings.account_id = profiles.account_id)
@@ -109,18 +133,21 @@ pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Opt
         ""
     );
     let found = sql!(all, PresentRow, &mut work.tx, text, rows(&parts)?)?;
-    Ok(found.into_iter().map(PresentRow::found).collect())
+    found.into_iter().map(PresentRow::parse).collect()
 }
 
-/// Makes the profiles or points them at other accounts; gives them back in their order. Order and time of making stay,
-/// unless one goes to the front.
+/// Makes the profiles or points them at other accounts; gives the id of each, and whether it is the primary now. Order
+/// and time of making stay, unless one goes to the front.
 ///
 /// No two of them may be of one user, agent and provider: they would get one place.
-pub(super) async fn put(work: &mut Work, puts: &[(Key<'_>, Place<'_>)]) -> Result<Vec<Profile>, StoreError> {
+pub(super) async fn put(
+    work: &mut Work,
+    puts: &[(Key<'_>, Place<'_>)],
+) -> Result<Vec<(ProfileId, bool)>, StoreError> {
     let ids: Vec<_> = puts.iter().map(|_| ProfileId::generate()).collect();
     let parts = puts.iter().zip(&ids).map(|((key, place), id)| {
         let [user, agent, provider, model, base_url, identity] = key.parts();
-        let Place { account, label, make_primary, now } = place;
+        let Place { profile: _, account, label, make_primary, now } = place;
         let end = if *make_primary { "front" } else { "back" };
         (user, agent, provider, model, base_url, identity, id.as_str(), account.as_str(), label, now, end)
     });
@@ -141,15 +168,27 @@ pub(super) async fn put(work: &mut Work, puts: &[(Key<'_>, Place<'_>)]) -> Resul
         join concat!("LEFT JOIN user_profiles AS own ON ", keyed!("own")),
         "ON CONFLICT (user_id, agent_id, provider, model, base_url, identity)
          DO UPDATE SET account_id = excluded.account_id, label = COALESCE(excluded.label, user_profiles.label),
-             position = excluded.position, updated_at = excluded.updated_at"
+             position = excluded.position, updated_at = excluded.updated_at
+         RETURNING id, CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
+             WHERE before.user_id = user_profiles.user_id AND before.agent_id = user_profiles.agent_id
+               AND before.provider = user_profiles.provider AND before.id <> user_profiles.id
+               AND (before.position, before.id) < (user_profiles.position, user_profiles.id)) THEN 0 ELSE 1 END
+             AS BIGINT)"
     );
-    sql!(run, &mut work.tx, text, rows.as_str())?;
-    let profiles = profile_rows::profiles_at(&mut work.tx, &rows).await?;
-    if profiles.len() != puts.len() {
-        return Err(StoreError::corrupt("user_profiles", "", "a row that was written is not there"));
-    }
+    let written = sql!(all, (String, i64), &mut work.tx, text, rows)?;
+    // They come in any order.
+    let primary: HashMap<_, _> = written.iter().map(|(id, primary)| (id.as_str(), *primary != 0)).collect();
     for (key, _) in puts {
         work.changed(Change::Profiles(key.scope.user.clone()));
     }
-    Ok(profiles)
+    puts.iter()
+        .zip(ids)
+        .map(|((_, place), id)| {
+            let id = place.profile.cloned().unwrap_or(id);
+            match primary.get(id.as_str()) {
+                Some(&primary) => Ok((id, primary)),
+                None => Err(StoreError::corrupt("user_profiles", &id, "it was written and is not there")),
+            }
+        })
+        .collect()
 }

@@ -1,10 +1,9 @@
 //! Profiles: reading them.
 
 use super::Store;
-use super::profile_puts::keyed;
 use super::profiles::ANY_MODEL;
 use super::token_row::{TokenRow, own_columns as token_columns};
-use crate::db::{Tx, bulk, sql};
+use crate::db::{Tx, sql};
 use crate::secret::{self, Cell};
 use crate::{
     AgentId, Candidate, CorruptRow, Credential, Identity, Keyring, Profile, ProfileFilter, ProfileId,
@@ -213,26 +212,6 @@ pub(super) async fn profile_in(tx: &mut Tx, id: &ProfileId) -> Result<Profile, S
     let row = sql!(optional, ProfileRow, tx, select!("WHERE profiles.id = $1"), id.as_str())?;
     let row = row.ok_or_else(|| StoreError::not_found("profile", id))?;
     row.parse().map_err(|reason| StoreError::corrupt(TABLE, id, &reason))
-}
-
-/// The profiles whose keys begin the given rows, in their order.
-pub(super) async fn profiles_at(tx: &mut Tx, rows: &str) -> Result<Vec<Profile>, StoreError> {
-    // A cross join is done in the order in which it stands: the rows first, then what they name.
-    let text = bulk!(
-        tx,
-        concat!("SELECT ", columns!()),
-        join concat!(
-            "CROSS JOIN user_profiles AS profiles JOIN accounts ON accounts.id = profiles.account_id WHERE ",
-            keyed!("profiles")
-        ),
-        ""
-    );
-    let rows = sql!(all, ProfileRow, tx, text, rows)?;
-    let parse = |row: ProfileRow| {
-        let id = row.id.clone();
-        row.parse().map_err(|reason| StoreError::corrupt(TABLE, &id, &reason))
-    };
-    rows.into_iter().map(parse).collect()
 }
 
 /// Fails unless the profile is there, whatever its row looks like.

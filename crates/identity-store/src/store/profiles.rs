@@ -2,6 +2,7 @@
 
 use super::keep::{Arrival, Holder, TOKENS, base_url, checked, client_id};
 use super::profile_puts::{Key, Place, Present, present, put};
+use super::profile_rows::profile_in;
 use super::{Store, Work, links, removal};
 use crate::db::sql;
 use crate::{
@@ -77,12 +78,14 @@ impl Store {
         let holder = Holder { identity: &identity, owner: Owner::User, jitter: commit.jitter };
         let kept = self.settle(work, known, arrival, &holder).await?;
         let place = Place {
+            profile: present.as_ref().map(|row| &row.id),
             account: &kept.account,
             label: label.as_deref(),
             make_primary: commit.make_primary,
             now: commit.now,
         };
-        let profile = put(work, &[(key, place)]).await?.remove(0);
+        let (id, _) = put(work, &[(key, place)]).await?.remove(0);
+        let profile = profile_in(&mut work.tx, &id).await?;
         drop_replaced(work, present.as_ref(), &kept.account).await?;
         work.audit("profile.login", &format!("{} {}", profile.id, kept.account));
         links::announce(work, &kept.account, true).await?;
