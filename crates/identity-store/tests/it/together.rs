@@ -82,7 +82,7 @@ async fn all_are_durable(f: Fixture) {
 async fn each_gets_its_own(f: Fixture) {
     let first = SaveProfileKey { label: Some("old".into()), ..key("u1", "a1", "sk-first") };
     let before = f.store.save_profile_key(first).await.unwrap();
-    let mut saves = vec![];
+    let mut wishes = vec![];
     for (user, email, make_primary) in [
         ("u1", None, true),
         ("u2", None, true),
@@ -94,9 +94,9 @@ async fn each_gets_its_own(f: Fixture) {
     ] {
         let text = format!("sk-{user}-{email:?}-0123456789");
         let email = email.map(str::to_owned);
-        saves.push(SaveProfileKey { email, make_primary, now: NOW + 1, ..key(user, "a1", &text) });
+        wishes.push(SaveProfileKey { email, make_primary, now: NOW + 1, ..key(user, "a1", &text) });
     }
-    let calls = saves.into_iter().map(|save| {
+    let calls = wishes.into_iter().map(|save| {
         let store = f.store.acting_as(save.scope.user.as_str());
         Box::pin(async move { store.save_profile_key(save).await }) as Call<Result<Profile, StoreError>>
     });
