@@ -88,19 +88,39 @@ pub(crate) const BULK: usize = 1000;
 /// `$1` is what [`rows`] makes: a JSON array with an array for each row, whose parts the `SELECT` takes as `value ->> 0`
 /// and so on. `bytes` is a last column that stands there in hexadecimal, as [`hex`] makes it; `join` is what the rows are
 /// joined to. They are numbered, or given, in their order.
+///
+/// With `first (..)` another such statement comes before it in the same trip; its rows are `$2`. It gives none back, and
+/// neither of the two may read what the other writes.
 macro_rules! bulk {
-    ($tx:expr, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
+    (@sqlite $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
+        concat!(
+            $select, $(", unhex(", $bytes, ")",)?
+            // With a limit the two are read once for a row, not once for each part.
+            " FROM (SELECT key, value FROM json_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
+        )
+    };
+    (@postgres $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
+        concat!(
+            $select, $(", decode(", $bytes, ", 'hex')",)?
+            " FROM json_array_elements(CAST(", $rows, " AS json)) WITH ORDINALITY AS item (value, key) ",
+            $($join,)? " ORDER BY key ", $rest
+        )
+    };
+    ($tx:expr, first ($($first:tt)*), $($last:tt)*) => {
         match $tx {
             $crate::db::Tx::Sqlite(_) => concat!(
-                $select, $(", unhex(", $bytes, ")",)?
-                // With a limit the two are read once for a row, not once for each part.
-                " FROM (SELECT key, value FROM json_each($1) LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
+                $crate::db::bulk!(@sqlite "$2", $($first)*), "; ", $crate::db::bulk!(@sqlite "$1", $($last)*)
             ),
             $crate::db::Tx::Postgres(_) => concat!(
-                $select, $(", decode(", $bytes, ", 'hex')",)?
-                " FROM json_array_elements(CAST($1 AS json)) WITH ORDINALITY AS item (value, key) ", $($join,)?
-                " ORDER BY key ", $rest
+                "WITH first AS (", $crate::db::bulk!(@postgres "$2", $($first)*), ") ",
+                $crate::db::bulk!(@postgres "$1", $($last)*)
             ),
+        }
+    };
+    ($tx:expr, $($one:tt)*) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(_) => $crate::db::bulk!(@sqlite "$1", $($one)*),
+            $crate::db::Tx::Postgres(_) => $crate::db::bulk!(@postgres "$1", $($one)*),
         }
     };
 }
@@ -110,6 +130,9 @@ pub(crate) use bulk;
 pub(crate) fn rows<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
     serde_json::to_string(rows).map_err(|error| StoreError::Database(error.into()))
 }
+
+/// What [`rows`] makes of none.
+pub(crate) const NO_ROWS: &str = "[]";
 
 /// Bytes for a statement of [`bulk`].
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -7,7 +7,7 @@ use super::keep::checked;
 use super::profile_puts::{Key, Place, Present, present, put};
 use super::profiles::{ANY_MODEL, drop_replaced, label, model};
 use super::{Store, Work, accounts, links};
-use crate::db::{bulk, hex, rows, sql};
+use crate::db::{hex, rows};
 use crate::{
     AccountId, AccountKind, BaseUrl, Identity, Owner, Profile, ProfileId, SaveProfileKey, StoreError, names,
     secret,
@@ -128,18 +128,18 @@ impl Store {
         let present = present(work, &keys).await?;
         let cells = saves.iter().zip(&present).map(|(save, present)| self.cell(save, present.as_ref()));
         let cells = cells.collect::<Result<Vec<_>, _>>()?;
-        write_accounts(work, saves, &cells).await?;
-        let rows = || saves.iter().zip(&present).zip(&cells);
-        let places = rows().map(|((KeySave { save, label, .. }, before), cell)| Place {
+        let each = || saves.iter().zip(&present).zip(&cells);
+        let places = each().map(|((KeySave { save, label, .. }, before), cell)| Place {
             profile: before.as_ref().map(|before| &before.id),
             account: &cell.account,
             label: label.as_deref(),
             make_primary: save.make_primary,
             now: save.now,
         });
-        let written = put(work, &keys.iter().copied().zip(places).collect::<Vec<_>>()).await?;
+        let puts: Vec<_> = keys.iter().copied().zip(places).collect();
+        let written = put(work, &account_rows(saves, &cells)?, &puts).await?;
         let mut profiles = Vec::with_capacity(saves.len());
-        for (((save, before), cell), written) in rows().zip(written) {
+        for (((save, before), cell), written) in each().zip(written) {
             let before = before.as_ref();
             work.acting_for(&save.actor, save.save.now);
             drop_replaced(work, before, &cell.account).await?;
@@ -164,7 +164,8 @@ impl Store {
     }
 }
 
-async fn write_accounts(work: &mut Work, saves: &[&KeySave], cells: &[Cell]) -> Result<(), StoreError> {
+/// The rows of the accounts, for [`put`].
+fn account_rows(saves: &[&KeySave], cells: &[Cell]) -> Result<String, StoreError> {
     let parts =
         saves.iter().zip(cells).map(|(KeySave { save, identity, label, reason, base_url, .. }, cell)| {
             (
@@ -184,22 +185,5 @@ async fn write_accounts(work: &mut Work, saves: &[&KeySave], cells: &[Cell]) -> 
                 hex(&cell.sealed),
             )
         });
-    let rows = rows(&parts.collect::<Vec<_>>())?;
-    let text = bulk!(
-        *work.tx,
-        "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, generation, masked_tail, status,
-             status_reason, evidence, checked_at, created_at, updated_at, secret_ref, sealed_secret)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-             CAST(value ->> 7 AS BIGINT), value ->> 8, value ->> 9, value ->> 10, value ->> 11,
-             CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT),
-             '{\"backend\":\"sealed\"}'",
-        bytes "value ->> 13",
-        "ON CONFLICT (id) DO UPDATE SET email = excluded.email, sealed_secret = excluded.sealed_secret,
-             generation = excluded.generation, masked_tail = excluded.masked_tail, status = excluded.status,
-             status_reason = excluded.status_reason, evidence = excluded.evidence,
-             checked_at = excluded.checked_at, expires_at = NULL, login_deadline_at = NULL,
-             updated_at = excluded.updated_at"
-    );
-    sql!(run, &mut work.tx, text, rows)?;
-    Ok(())
+    rows(&parts.collect::<Vec<_>>())
 }

@@ -139,9 +139,13 @@ pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Opt
 /// Makes the profiles or points them at other accounts; gives the id of each, and whether it is the primary now. Order
 /// and time of making stay, unless one goes to the front.
 ///
-/// No two of them may be of one user, agent and provider: they would get one place.
+/// `accounts` are rows of accounts with API keys, to be made or written over first: id, provider, kind, owner, name,
+/// e-mail, base URL, generation, masked tail, status and its reason, evidence, time, sealed key.
+///
+/// No two profiles may be of one user, agent and provider: they would get one place.
 pub(super) async fn put(
     work: &mut Work,
+    accounts: &str,
     puts: &[(Key<'_>, Place<'_>)],
 ) -> Result<Vec<(ProfileId, bool)>, StoreError> {
     let ids: Vec<_> = puts.iter().map(|_| ProfileId::generate()).collect();
@@ -154,6 +158,20 @@ pub(super) async fn put(
     let rows = rows(&parts.collect::<Vec<_>>())?;
     let text = bulk!(
         *work.tx,
+        first (
+            "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, generation, masked_tail, status,
+                 status_reason, evidence, checked_at, created_at, updated_at, secret_ref, sealed_secret)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+                 CAST(value ->> 7 AS BIGINT), value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+                 CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT),
+                 '{\"backend\":\"sealed\"}'",
+            bytes "value ->> 13",
+            "ON CONFLICT (id) DO UPDATE SET email = excluded.email, sealed_secret = excluded.sealed_secret,
+                 generation = excluded.generation, masked_tail = excluded.masked_tail, status = excluded.status,
+                 status_reason = excluded.status_reason, evidence = excluded.evidence,
+                 checked_at = excluded.checked_at, expires_at = NULL, login_deadline_at = NULL,
+                 updated_at = excluded.updated_at"
+        ),
         "INSERT INTO user_profiles (user_id, agent_id, provider, model, base_url, identity, id, account_id, label,
              created_at, updated_at, position)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
@@ -175,7 +193,7 @@ pub(super) async fn put(
                AND (before.position, before.id) < (user_profiles.position, user_profiles.id)) THEN 0 ELSE 1 END
              AS BIGINT)"
     );
-    let written = sql!(all, (String, i64), &mut work.tx, text, rows)?;
+    let written = sql!(all, (String, i64), &mut work.tx, text, rows, accounts)?;
     // They come in any order.
     let primary: HashMap<_, _> = written.iter().map(|(id, primary)| (id.as_str(), *primary != 0)).collect();
     for (key, _) in puts {

@@ -4,7 +4,7 @@ use super::keep::{Arrival, Holder, TOKENS, base_url, checked, client_id};
 use super::profile_puts::{Key, Place, Present, present, put};
 use super::profile_rows::profile_in;
 use super::{Store, Work, links, removal};
-use crate::db::sql;
+use crate::db::{NO_ROWS, sql};
 use crate::{
     AccountId, AgentId, Change, CommitProfile, Kept, Owner, Profile, ProfileId, ProfileScope, ProviderId,
     StoreError, Unsaved, UnsavedLogin, UserId, names,
@@ -84,7 +84,7 @@ impl Store {
             make_primary: commit.make_primary,
             now: commit.now,
         };
-        let (id, _) = put(work, &[(key, place)]).await?.remove(0);
+        let (id, _) = put(work, NO_ROWS, &[(key, place)]).await?.remove(0);
         let profile = profile_in(&mut work.tx, &id).await?;
         drop_replaced(work, present.as_ref(), &kept.account).await?;
         work.audit("profile.login", &format!("{} {}", profile.id, kept.account));
