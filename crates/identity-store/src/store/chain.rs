@@ -10,7 +10,7 @@ use blake2::digest::{FixedOutput as _, KeyInit, Update as _};
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
-use crate::db::{BULK, Tx, bulk, hex, rows, sql};
+use crate::db::{Tx, bulk, hex, rows, sql};
 use crate::secret::{self, Cell, Key};
 use crate::{AuditEntry, Keyring, StoreError};
 
@@ -147,7 +147,7 @@ pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<Ch
         outcome: AuditEntry::OK.into(),
         detail: Some(detail),
     };
-    head = append(tx, &key, head, &[first]).await?;
+    head = append(tx, &key, head, first).await?;
     let former = sql!(optional, (i64,), tx, "SELECT generation FROM audit_chain")?;
     let generation = former.map_or(0, |(generation,)| generation).saturating_add(1);
     let sealed = secret::seal(keyring, cell(generation)?, &text)?;
@@ -197,30 +197,37 @@ pub(crate) async fn sign(tx: &mut Tx, key: &ChainKey, end: End, link: &Link) -> 
     Ok(())
 }
 
-/// Writes rows after the given place; gives the place after them, which is yet to be signed.
+/// Begins a statement of [`bulk`] that writes what [`linked`] makes; the last part is the hash.
+macro_rules! insert_linked {
+    () => {
+        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
+         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5"
+    };
+}
+pub(crate) use insert_linked;
+
+/// Rows that come after the given place, which moves on; at most [`BULK`](crate::db::BULK).
+pub(crate) fn linked(key: &ChainKey, place: &mut Link, entries: &[AuditEntry]) -> Result<String, StoreError> {
+    let mut linked = Vec::with_capacity(entries.len());
+    for entry in entries {
+        *place = key.after(place, entry);
+        let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
+        linked.push((at, actor, action, subject, outcome, detail, hex(&place.hash)));
+    }
+    rows(&linked)
+}
+
+/// Writes a row after the given place; gives the place after it, which is yet to be signed.
 pub(crate) async fn append(
     tx: &mut Tx,
     key: &ChainKey,
-    mut link: Link,
-    entries: &[AuditEntry],
+    mut place: Link,
+    entry: AuditEntry,
 ) -> Result<Link, StoreError> {
-    let text = bulk!(
-        tx,
-        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
-         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5",
-        bytes "value ->> 6",
-        ""
-    );
-    for page in entries.chunks(BULK) {
-        let mut linked = Vec::with_capacity(page.len());
-        for entry in page {
-            link = key.after(&link, entry);
-            let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
-            linked.push((at, actor, action, subject, outcome, detail, hex(&link.hash)));
-        }
-        sql!(run, &mut *tx, text, rows(&linked)?)?;
-    }
-    Ok(link)
+    let text = bulk!(tx, insert_linked!(), bytes "value ->> 6", "");
+    let rows = linked(key, &mut place, &[entry])?;
+    sql!(run, tx, text, rows)?;
+    Ok(place)
 }
 
 /// The rows after a number, in their order.
