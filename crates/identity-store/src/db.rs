@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -77,27 +78,70 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Rows that one statement of [`bulk`] writes at most.
 pub(crate) const BULK: usize = 1000;
 
-/// The text, for the database that a [`Tx`] is in, of a statement that writes many rows at once.
+/// The text, for the database that a [`Tx`] is in, of a statement that writes or reads many rows at once.
 ///
-/// `$1` is a JSON array with an array for each row, whose parts the `INSERT ... SELECT` takes as `value ->> 0` and so on;
-/// `bytes` is a last column that stands there in hexadecimal. The rows are numbered in their order.
+/// `$1` is what [`rows`] makes: a JSON array with an array for each row, whose parts the `SELECT` takes as `value ->> 0`
+/// and so on. `bytes` is a last column that stands there in hexadecimal, as [`hex`] makes it; `join` is what the rows are
+/// joined to. They are numbered, or given, in their order.
+///
+/// With `first (..)` another such statement comes before it in the same trip; its rows are `$2`. It gives none back, and
+/// neither of the two may read what the other writes.
 macro_rules! bulk {
-    ($tx:expr, $insert:literal, $(bytes $bytes:literal,)? $rest:literal) => {
+    (@sqlite $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
+        concat!(
+            $select, $(", unhex(", $bytes, ")",)?
+            // With a limit the two are read once for a row, not once for each part.
+            " FROM (SELECT key, value FROM json_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
+        )
+    };
+    (@postgres $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
+        concat!(
+            $select, $(", decode(", $bytes, ", 'hex')",)?
+            " FROM json_array_elements(CAST(", $rows, " AS json)) WITH ORDINALITY AS item (value, key) ",
+            $($join,)? " ORDER BY key ", $rest
+        )
+    };
+    ($tx:expr, first ($($first:tt)*), $($last:tt)*) => {
         match $tx {
             $crate::db::Tx::Sqlite(_) => concat!(
-                $insert, $(", unhex(", $bytes, ")",)? " FROM json_each($1) ORDER BY key ", $rest
+                $crate::db::bulk!(@sqlite "$2", $($first)*), "; ", $crate::db::bulk!(@sqlite "$1", $($last)*)
             ),
             $crate::db::Tx::Postgres(_) => concat!(
-                $insert, $(", decode(", $bytes, ", 'hex')",)?
-                " FROM json_array_elements(CAST($1 AS json)) WITH ORDINALITY AS item (value, key) ORDER BY key ", $rest
+                "WITH first AS (", $crate::db::bulk!(@postgres "$2", $($first)*), ") ",
+                $crate::db::bulk!(@postgres "$1", $($last)*)
             ),
+        }
+    };
+    ($tx:expr, $($one:tt)*) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(_) => $crate::db::bulk!(@sqlite "$1", $($one)*),
+            $crate::db::Tx::Postgres(_) => $crate::db::bulk!(@postgres "$1", $($one)*),
         }
     };
 }
 pub(crate) use bulk;
+
+/// Rows for a statement of [`bulk`], each a tuple.
+pub(crate) fn rows<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
+    serde_json::to_string(rows).map_err(|error| StoreError::Database(error.into()))
+}
+
+/// What [`rows`] makes of none.
+pub(crate) const NO_ROWS: &str = "[]";
+
+/// Bytes for a statement of [`bulk`].
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(HEX[usize::from(digit)]))
+        .collect()
+}
 
 /// Decodes one row, or says which row cannot be decoded and why.
 pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, (String, sqlx::Error)>

@@ -10,7 +10,7 @@ use blake2::digest::{FixedOutput as _, KeyInit, Update as _};
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
-use crate::db::{BULK, Tx, bulk, sql};
+use crate::db::{Tx, bulk, hex, rows, sql};
 use crate::secret::{self, Cell, Key};
 use crate::{AuditEntry, Keyring, StoreError};
 
@@ -27,8 +27,6 @@ pub(crate) const BROKEN: &str = "audit.broken";
 
 /// Rows that are read by one statement.
 const PAGE: i64 = 1000;
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The key of a chain.
 #[derive(Clone, Debug)]
@@ -149,7 +147,7 @@ pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<Ch
         outcome: AuditEntry::OK.into(),
         detail: Some(detail),
     };
-    head = append(tx, &key, head, &[first]).await?;
+    head = append(tx, &key, head, first).await?;
     let former = sql!(optional, (i64,), tx, "SELECT generation FROM audit_chain")?;
     let generation = former.map_or(0, |(generation,)| generation).saturating_add(1);
     let sealed = secret::seal(keyring, cell(generation)?, &text)?;
@@ -199,39 +197,37 @@ pub(crate) async fn sign(tx: &mut Tx, key: &ChainKey, end: End, link: &Link) -> 
     Ok(())
 }
 
-/// Writes rows after the given place; gives the place after them, which is yet to be signed.
+/// Begins a statement of [`bulk`] that writes what [`linked`] makes; the last part is the hash.
+macro_rules! insert_linked {
+    () => {
+        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
+         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5"
+    };
+}
+pub(crate) use insert_linked;
+
+/// Rows that come after the given place, which moves on; at most [`BULK`](crate::db::BULK).
+pub(crate) fn linked(key: &ChainKey, place: &mut Link, entries: &[AuditEntry]) -> Result<String, StoreError> {
+    let mut linked = Vec::with_capacity(entries.len());
+    for entry in entries {
+        *place = key.after(place, entry);
+        let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
+        linked.push((at, actor, action, subject, outcome, detail, hex(&place.hash)));
+    }
+    rows(&linked)
+}
+
+/// Writes a row after the given place; gives the place after it, which is yet to be signed.
 pub(crate) async fn append(
     tx: &mut Tx,
     key: &ChainKey,
-    mut link: Link,
-    entries: &[AuditEntry],
+    mut place: Link,
+    entry: AuditEntry,
 ) -> Result<Link, StoreError> {
-    let text = bulk!(
-        tx,
-        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
-         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5",
-        bytes "value ->> 6",
-        ""
-    );
-    for page in entries.chunks(BULK) {
-        let mut rows = Vec::with_capacity(page.len());
-        for entry in page {
-            link = key.after(&link, entry);
-            let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
-            rows.push((at, actor, action, subject, outcome, detail, hex(&link.hash)));
-        }
-        let rows = serde_json::to_string(&rows).map_err(|error| StoreError::Database(error.into()))?;
-        sql!(run, &mut *tx, text, rows)?;
-    }
-    Ok(link)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(HEX[usize::from(digit)]))
-        .collect()
+    let text = bulk!(tx, insert_linked!(), bytes "value ->> 6", "");
+    let rows = linked(key, &mut place, &[entry])?;
+    sql!(run, tx, text, rows)?;
+    Ok(place)
 }
 
 /// The rows after a number, in their order.

@@ -5,7 +5,7 @@
 
 use super::chain::{self, ChainKey, End, Link};
 use crate::changes::Changes;
-use crate::db::{BULK, Tx, bulk, sql};
+use crate::db::{BULK, NO_ROWS, Tx, bulk, rows, sql};
 use crate::{AuditEntry, Change, StoreError};
 
 /// How many rows the `events` table keeps; older ones go.
@@ -52,13 +52,24 @@ impl Ledger {
 
     /// Writes everything; `now` is the time of the events.
     pub(crate) async fn write(&self, tx: &mut Tx, key: &ChainKey, now: i64) -> Result<(), StoreError> {
-        if let Some(first) = self.entries.first() {
-            let head = signed_head(tx, key, first).await?;
-            let head = chain::append(tx, key, head, &self.entries).await?;
-            chain::sign(tx, key, End::Head, &head).await?;
+        let mut head = match self.entries.first() {
+            Some(first) => Some(signed_head(tx, key, first).await?),
+            None => None,
+        };
+        let (mut entries, mut changes) = (self.entries.chunks(BULK), self.changes().chunks(BULK));
+        loop {
+            let (entries, changes) = (entries.next(), changes.next());
+            if entries.is_none() && changes.is_none() {
+                break;
+            }
+            let linked = match entries.zip(head.as_mut()) {
+                Some((entries, place)) => chain::linked(key, place, entries)?,
+                None => NO_ROWS.to_owned(),
+            };
+            write_page(tx, linked, changes.unwrap_or_default(), now).await?;
         }
-        for page in self.changes().chunks(BULK) {
-            write_events(tx, page, now).await?;
+        if let Some(head) = head {
+            chain::sign(tx, key, End::Head, &head).await?;
         }
         Ok(())
     }
@@ -79,19 +90,32 @@ async fn signed_head(tx: &mut Tx, key: &ChainKey, next: &AuditEntry) -> Result<L
         outcome: AuditEntry::OK.into(),
         detail: Some(format!("the end was not signed; it claimed {} rows", head.count)),
     };
-    chain::append(tx, key, head, &[broken]).await
+    chain::append(tx, key, head, broken).await
 }
 
-/// Writes changes into the `events` table, which numbers them for readers in other processes.
-async fn write_events(tx: &mut Tx, changes: &[Change], now: i64) -> Result<(), StoreError> {
+/// Writes rows of the audit log, and changes into the `events` table, which numbers them for readers in other processes.
+async fn write_page(tx: &mut Tx, linked: String, changes: &[Change], now: i64) -> Result<(), StoreError> {
     let texts: Result<Vec<_>, _> = changes.iter().map(|change| Ok([change.to_json()?])).collect();
-    let texts = texts.and_then(|texts| serde_json::to_string(&texts));
-    let texts = texts.map_err(|error| StoreError::Database(error.into()))?;
-    let text = bulk!(tx, "INSERT INTO events (at, change) SELECT $2, value ->> 0", "RETURNING seq");
-    let rows = sql!(all, (i64,), &mut *tx, text, texts, now)?;
-    let numbers = || rows.iter().map(|(seq,)| *seq);
-    if let Some((first, last)) = numbers().min().zip(numbers().max())
-        && (first - 1) / PRUNE_EVERY != last / PRUNE_EVERY
+    let texts = texts.map_err(|error: serde_json::Error| StoreError::Database(error.into()))?;
+    macro_rules! insert {
+        ($end:literal) => {
+            bulk!(
+                tx,
+                first (chain::insert_linked!(), bytes "value ->> 6", ""),
+                "INSERT INTO events (at, change) SELECT $3, value ->> 0",
+                $end
+            )
+        };
+    }
+    // A row that is given back costs about as much as one that is written, and the last number says enough.
+    let text = match tx {
+        Tx::Sqlite(_) => insert!("; SELECT max(seq) FROM events"),
+        Tx::Postgres(_) => insert!("RETURNING seq"),
+    };
+    let written = i64::try_from(changes.len()).unwrap_or(i64::MAX);
+    let numbers = sql!(all, (Option<i64>,), &mut *tx, text, rows(&texts)?, linked, now)?;
+    if let Some(last) = numbers.into_iter().filter_map(|(number,)| number).max()
+        && (last - written) / PRUNE_EVERY != last / PRUNE_EVERY
     {
         sql!(run, tx, "DELETE FROM events WHERE seq <= $1", last - EVENTS_KEPT)?;
     }

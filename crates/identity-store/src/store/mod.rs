@@ -12,6 +12,8 @@ mod group;
 mod inspect;
 mod instances;
 mod keep;
+mod key_queue;
+mod key_saves;
 mod lease;
 mod ledger;
 mod leftovers;
@@ -19,6 +21,7 @@ mod links;
 mod logins;
 mod operators;
 mod pending;
+mod profile_puts;
 mod profile_rows;
 mod profiles;
 mod refresh;
@@ -41,6 +44,7 @@ pub use self::backup::fold_log;
 use self::chain::ChainKey;
 use self::group::Gate;
 pub use self::inspect::{Contents, Inspection, KeyFit, inspect};
+use self::key_queue::KeyQueue;
 pub use self::logins::PendingLogin;
 pub use self::rotate::{Rotation, StoredKey, Unopened};
 pub use self::service::Counts;
@@ -83,6 +87,7 @@ struct Inner {
     chain: ChainKey,
     /// Held from the beginning of a write until its changes were announced, so that they are announced in order.
     gate: Arc<Gate>,
+    keys: KeyQueue,
     /// How long a writer waits at the gate, and the end for a writer.
     patience: Duration,
 }
@@ -119,7 +124,15 @@ impl Store {
     fn over(options: StoreOptions, keyring: Keyring, pools: Pools, chain: ChainKey) -> Self {
         let patience = options.busy_timeout * 2;
         let gate = Arc::new(Gate::new(pools.clone(), options.announce, chain.clone(), patience));
-        let inner = Inner { pools, kind: options.url.kind(), keyring, chain, gate, patience };
+        let inner = Inner {
+            pools,
+            kind: options.url.kind(),
+            keyring,
+            chain,
+            gate,
+            keys: KeyQueue::default(),
+            patience,
+        };
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
 

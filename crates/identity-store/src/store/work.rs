@@ -20,6 +20,12 @@ impl Work {
         Self { tx, now, ledger: Ledger::default(), actor }
     }
 
+    /// What comes next is done for this actor, at this time: the use case does the work of several.
+    pub(crate) fn acting_for(&mut self, actor: &Arc<str>, now: i64) {
+        self.actor = Arc::clone(actor);
+        self.now = now;
+    }
+
     /// Remembers a change for after the commit.
     pub(crate) fn changed(&mut self, change: Change) {
         self.ledger.changed(change);

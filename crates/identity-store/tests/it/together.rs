@@ -4,13 +4,16 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use identity_store::{DatabaseKind, Evidence, Profile, ProfileFilter, Status, StatusReport, StoreError};
+use identity_store::{
+    DatabaseKind, Evidence, Profile, ProfileFilter, SaveProfileKey, Status, StatusReport, StoreError,
+};
 
 use crate::grants::key;
 use crate::harness::{Fixture, NOW, account_id, keyring, login, new_target, obstacles, on_both, refusal};
 
 on_both![
     all_are_durable,
+    each_gets_its_own,
     who_fails_harms_nobody,
     who_goes_away_harms_nobody,
     a_commit_that_fails_fails_for_all,
@@ -73,6 +76,51 @@ async fn all_are_durable(f: Fixture) {
     let list = store.profiles(ProfileFilter::default()).await.unwrap();
     assert!(list.profiles.iter().map(|profile| profile.user.as_str()).eq(names.iter()));
     store.close().await;
+}
+
+/// Each is told what is there now: those that are new, those that replace, and those that have an order among them.
+async fn each_gets_its_own(f: Fixture) {
+    let first = SaveProfileKey { label: Some("old".into()), ..key("u1", "a1", "sk-first") };
+    let before = f.store.save_profile_key(first).await.unwrap();
+    let mut wishes = vec![];
+    for (user, email, make_primary) in [
+        ("u1", None, true),
+        ("u2", None, true),
+        ("u3", Some("a@x"), false),
+        ("u3", Some("b@x"), false),
+        ("u1", Some("c@x"), false),
+        ("u3", Some("c@x"), true),
+        ("u2", None, false),
+    ] {
+        let text = format!("sk-{user}-{email:?}-0123456789");
+        let email = email.map(str::to_owned);
+        wishes.push(SaveProfileKey { email, make_primary, now: NOW + 1, ..key(user, "a1", &text) });
+    }
+    let calls = wishes.into_iter().map(|save| {
+        let store = f.store.acting_as(save.scope.user.as_str());
+        Box::pin(async move { store.save_profile_key(save).await }) as Call<Result<Profile, StoreError>>
+    });
+    let saved = together(&f, calls.collect()).await;
+    let saved: Vec<_> = saved.into_iter().map(Result::unwrap).collect();
+    assert_eq!((&saved[0].id, &saved[0].account), (&before.id, &before.account));
+    assert_eq!((saved[0].label.as_deref(), saved[0].created_at), (Some("old"), NOW));
+    assert_eq!(saved[1].id, saved[6].id);
+    for (number, profile) in saved.iter().enumerate() {
+        let mut now = f.store.profile(&profile.id).await.unwrap();
+        // Later ones moved it, or replaced it.
+        match number {
+            1 => now.masked_tail.clone_from(&profile.masked_tail),
+            2 => now.primary = true,
+            _ => {}
+        }
+        assert_eq!(now, *profile, "{number}");
+    }
+    let list = f.store.profiles(ProfileFilter::default()).await.unwrap().profiles;
+    let emails: Vec<_> = list.iter().map(|profile| profile.identity.email.as_deref()).collect();
+    assert_eq!(emails, [None, Some("c@x"), None, Some("c@x"), Some("a@x"), Some("b@x")]);
+    let actors =
+        f.place.texts("SELECT actor FROM audit_log WHERE action = 'profile.save' ORDER BY actor").await;
+    assert_eq!(actors, ["srvd", "u1", "u1", "u2", "u2", "u3", "u3", "u3"]);
 }
 
 /// One that fails has written a row by then, which goes.
@@ -144,12 +192,10 @@ async fn a_commit_that_fails_fails_for_all(f: Fixture) {
 
 /// What is refused while others are not committed is refused for good only when they are.
 async fn a_refusal_waits_for_the_commit(f: Fixture) {
+    let account = save(&f, "u1").await.unwrap().account;
     let [(obstacle, _), _] = obstacles(f.place.kind);
     f.place.execute(obstacle).await;
-    let mut kinds = Vec::new();
-    // One that comes after the others' commit has failed is alone, and right.
-    while !kinds.contains(&"other") {
-        assert!(kinds.len() < 100);
+    let check = |id| -> Call<Result<(), StoreError>> {
         let report = StatusReport {
             status: Status::Valid,
             reason: None,
@@ -158,9 +204,14 @@ async fn a_refusal_waits_for_the_commit(f: Fixture) {
             expires_at: None,
             login_deadline_at: None,
         };
-        let (store, saving) = (f.store.clone(), save(&f, "u1"));
-        let refused = async move { store.set_status(&account_id("none"), report, NOW).await.map(drop) };
-        let calls: Vec<Call<_>> = vec![Box::pin(async { saving.await.map(drop) }), Box::pin(refused)];
+        let store = f.store.clone();
+        Box::pin(async move { store.set_status(&id, report, NOW).await.map(drop) })
+    };
+    let mut kinds = Vec::new();
+    // One that comes after the others' commit has failed is alone, and right.
+    while !kinds.contains(&"other") {
+        assert!(kinds.len() < 100);
+        let calls = vec![check(account.clone()), check(account_id("none"))];
         kinds.push(refusal(together(&f, calls).await.remove(1)).0);
     }
     assert!(kinds.iter().all(|kind| ["other", "not found"].contains(kind)), "{kinds:?}");

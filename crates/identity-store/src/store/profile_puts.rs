@@ -1,0 +1,212 @@
+//! Writing profiles: many in one statement, because every statement costs a trip to the database.
+
+use std::collections::HashMap;
+
+use super::{Work, links};
+use crate::db::{bulk, rows, sql};
+use crate::{AccountId, Change, ProfileId, ProfileScope, ProviderId, StoreError};
+
+/// What tells profiles apart.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) scope: &'a ProfileScope,
+    pub(super) model: &'a str,
+    pub(super) provider: &'a ProviderId,
+    pub(super) base_url: &'a str,
+    pub(super) identity: &'a str,
+}
+
+/// What a profile points at, how it is shown and where it goes.
+pub(super) struct Place<'a> {
+    /// The profile, if it is there already.
+    pub(super) profile: Option<&'a ProfileId>,
+    pub(super) account: &'a AccountId,
+    pub(super) label: Option<&'a str>,
+    pub(super) make_primary: bool,
+    pub(super) now: i64,
+}
+
+/// A profile that is there, and what its account is.
+pub(super) struct Present {
+    pub(super) id: ProfileId,
+    pub(super) label: Option<String>,
+    pub(super) created_at: i64,
+    pub(super) subject: Option<String>,
+    pub(super) base_url: Option<String>,
+    pub(super) account_id: String,
+    pub(super) kind: String,
+    pub(super) secret_ref: String,
+    pub(super) client_id: Option<String>,
+    pub(super) generation: i64,
+    /// The profiles that have the account, this one among them.
+    pub(super) sharers: i64,
+    /// What else points at the account.
+    pub(super) links: i64,
+}
+
+/// The same, or nothing but nulls.
+#[derive(sqlx::FromRow)]
+struct PresentRow {
+    id: Option<String>,
+    label: Option<String>,
+    created_at: Option<i64>,
+    subject: Option<String>,
+    base_url: Option<String>,
+    account_id: Option<String>,
+    kind: Option<String>,
+    secret_ref: Option<String>,
+    client_id: Option<String>,
+    generation: Option<i64>,
+    sharers: i64,
+    links: i64,
+}
+
+/// Whether a profile is the one whose key begins a row of [`bulk`].
+macro_rules! keyed {
+    ($profile:literal) => {
+        concat!(
+            $profile,
+            ".user_id = value ->> 0 AND ",
+            $profile,
+            ".agent_id = value ->> 1 AND ",
+            $profile,
+            ".provider = value ->> 2 AND ",
+            $profile,
+            ".model = value ->> 3 AND ",
+            $profile,
+            ".base_url = value ->> 4 AND ",
+            $profile,
+            ".identity = value ->> 5"
+        )
+    };
+}
+
+impl<'a> Key<'a> {
+    /// The beginning of a row.
+    fn parts(self) -> [&'a str; 6] {
+        let ProfileScope { user, agent, model: _ } = self.scope;
+        [user.as_str(), agent.as_str(), self.provider.as_str(), self.model, self.base_url, self.identity]
+    }
+}
+
+impl PresentRow {
+    fn parse(self) -> Result<Option<Present>, StoreError> {
+        let (Some(id), Some(created_at), Some(account_id), Some(kind), Some(secret_ref), Some(generation)) =
+            (self.id, self.created_at, self.account_id, self.kind, self.secret_ref, self.generation)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Present {
+            id: links::parse("user_profiles", &id)?,
+            label: self.label,
+            created_at,
+            subject: self.subject,
+            base_url: self.base_url,
+            account_id,
+            kind,
+            secret_ref,
+            client_id: self.client_id,
+            generation,
+            sharers: self.sharers,
+            links: self.links,
+        }))
+    }
+}
+
+/// The profiles that are there already, one for each key.
+pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Option<Present>>, StoreError> {
+    let parts: Vec<_> = keys.iter().map(|key| key.parts()).collect();
+    let text = bulk!(
+        *work.tx,
+        "SELECT profiles.id AS id, label, profiles.created_at AS created_at, subject, accounts.base_url AS base_url,
+             profiles.account_id AS account_id, kind, secret_ref, client_id, generation,
+             (SELECT count(*) FROM user_profiles AS sharer WHERE sharer.account_id = profiles.account_id)
+                 AS sharers,
+             (SELECT count(*) FROM identity_bindings WHERE identity_bindings.account_id = profiles.account_id)
+                 + (SELECT count(*) FROM operator_tokens WHERE operator_tokens.account_id = profiles.account_id)
+                 AS links",
+        join concat!(
+            "LEFT JOIN user_profiles AS profiles ON ",
+            keyed!("profiles"),
+            " LEFT JOIN accounts ON accounts.id = profiles.account_id"
+        ),
+        ""
+    );
+    let found = sql!(all, PresentRow, &mut work.tx, text, rows(&parts)?)?;
+    found.into_iter().map(PresentRow::parse).collect()
+}
+
+/// Makes the profiles or points them at other accounts; gives the id of each, and whether it is the primary now. Order
+/// and time of making stay, unless one goes to the front.
+///
+/// `accounts` are rows of accounts with API keys, to be made or written over first: id, provider, kind, owner, name,
+/// e-mail, base URL, generation, masked tail, status and its reason, evidence, time, sealed key.
+///
+/// No two profiles may be of one user, agent and provider: they would get one place.
+pub(super) async fn put(
+    work: &mut Work,
+    accounts: &str,
+    puts: &[(Key<'_>, Place<'_>)],
+) -> Result<Vec<(ProfileId, bool)>, StoreError> {
+    let ids: Vec<_> = puts.iter().map(|_| ProfileId::generate()).collect();
+    let parts = puts.iter().zip(&ids).map(|((key, place), id)| {
+        let [user, agent, provider, model, base_url, identity] = key.parts();
+        let Place { profile: _, account, label, make_primary, now } = place;
+        let end = if *make_primary { "front" } else { "back" };
+        (user, agent, provider, model, base_url, identity, id.as_str(), account.as_str(), label, now, end)
+    });
+    let rows = rows(&parts.collect::<Vec<_>>())?;
+    let text = bulk!(
+        *work.tx,
+        first (
+            "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, generation, masked_tail, status,
+                 status_reason, evidence, checked_at, created_at, updated_at, secret_ref, sealed_secret)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+                 CAST(value ->> 7 AS BIGINT), value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+                 CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT), CAST(value ->> 12 AS BIGINT),
+                 '{\"backend\":\"sealed\"}'",
+            bytes "value ->> 13",
+            "ON CONFLICT (id) DO UPDATE SET email = excluded.email, sealed_secret = excluded.sealed_secret,
+                 generation = excluded.generation, masked_tail = excluded.masked_tail, status = excluded.status,
+                 status_reason = excluded.status_reason, evidence = excluded.evidence,
+                 checked_at = excluded.checked_at, expires_at = NULL, login_deadline_at = NULL,
+                 updated_at = excluded.updated_at"
+        ),
+        "INSERT INTO user_profiles (user_id, agent_id, provider, model, base_url, identity, id, account_id, label,
+             created_at, updated_at, position)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+             value ->> 8, CAST(value ->> 9 AS BIGINT), CAST(value ->> 9 AS BIGINT),
+             CASE WHEN value ->> 10 = 'front' THEN
+                 (SELECT COALESCE(min(taken.position), 0) - 1 FROM user_profiles AS taken WHERE
+                      taken.user_id = value ->> 0 AND taken.agent_id = value ->> 1 AND taken.provider = value ->> 2)
+             ELSE COALESCE(own.position,
+                 (SELECT COALESCE(max(taken.position), -1) + 1 FROM user_profiles AS taken WHERE
+                      taken.user_id = value ->> 0 AND taken.agent_id = value ->> 1 AND taken.provider = value ->> 2))
+             END",
+        join concat!("LEFT JOIN user_profiles AS own ON ", keyed!("own")),
+        "ON CONFLICT (user_id, agent_id, provider, model, base_url, identity)
+         DO UPDATE SET account_id = excluded.account_id, label = COALESCE(excluded.label, user_profiles.label),
+             position = excluded.position, updated_at = excluded.updated_at
+         RETURNING id, CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
+             WHERE before.user_id = user_profiles.user_id AND before.agent_id = user_profiles.agent_id
+               AND before.provider = user_profiles.provider AND before.id <> user_profiles.id
+               AND (before.position, before.id) < (user_profiles.position, user_profiles.id)) THEN 0 ELSE 1 END
+             AS BIGINT)"
+    );
+    let written = sql!(all, (String, i64), &mut work.tx, text, rows, accounts)?;
+    // They come in any order.
+    let primary: HashMap<_, _> = written.iter().map(|(id, primary)| (id.as_str(), *primary != 0)).collect();
+    for (key, _) in puts {
+        work.changed(Change::Profiles(key.scope.user.clone()));
+    }
+    puts.iter()
+        .zip(ids)
+        .map(|((_, place), id)| {
+            let id = place.profile.cloned().unwrap_or(id);
+            match primary.get(id.as_str()) {
+                Some(&primary) => Ok((id, primary)),
+                None => Err(StoreError::corrupt("user_profiles", &id, "it was written and is not there")),
+            }
+        })
+        .collect()
+}
