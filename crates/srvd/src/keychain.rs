@@ -1,7 +1,7 @@
 //! The keychain of the operating system, which holds the encryption key where `srvd.toml` says so.
 //!
 //! A keychain that is locked asks its user for a password and may wait for ever, so every call runs on a thread of its own
-//! and is given up after [`WAIT`].
+//! and is given up after a few seconds.
 
 use std::time::Duration;
 
