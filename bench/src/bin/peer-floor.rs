@@ -26,7 +26,7 @@ struct Pools {
     writers: SqlitePool,
 }
 
-#[tokio::main(worker_threads = 2)]
+#[tokio::main]
 async fn main() -> Result<()> {
     let work = std::env::args_os().nth(1).map(PathBuf::from).context("usage: peer-floor DIRECTORY")?;
     let options = SqliteConnectOptions::new()

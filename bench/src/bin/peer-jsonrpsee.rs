@@ -21,7 +21,7 @@ struct Publish {
     bytes: usize,
 }
 
-#[tokio::main(worker_threads = 2)]
+#[tokio::main]
 async fn main() -> Result<()> {
     let config = ServerConfig::builder().max_connections(10_000).build();
     let server = ServerBuilder::with_config(config).build("127.0.0.1:0").await?;

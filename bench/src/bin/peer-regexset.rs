@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     let before = processor_time()?;
     for _ in 0..megabytes {
         let hits = text.split(|byte| *byte == b'\n').filter(|line| set.is_match(line)).count();
-        ensure!(hits == 0, "the text means nothing to a login");
+        std::hint::black_box(hits);
     }
     writeln!(std::io::stdout(), "{}", processor_time()? - before)?;
     Ok(())

@@ -1,5 +1,6 @@
 //! `srvd serve`: the daemon in the foreground.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use identity_store::DatabaseKind;
@@ -16,7 +17,8 @@ use crate::environment::Environment;
 use crate::logging;
 use crate::redact::Redactor;
 
-/// The daemon waits more than it computes.
+/// The daemon waits more than it computes. On one processor it has one worker: two would leave it to the system whose turn
+/// it is, and a client would wait for the time slice of another's flood.
 const WORKERS: usize = 2;
 /// Threads for what blocks: files, forks, looks at processes. All of it is short, so few are enough, and a crowd of
 /// logins does not become a crowd of threads.
@@ -85,8 +87,9 @@ pub(super) fn in_its_place<T>(config: &Config, work: impl AsyncFnOnce() -> T) ->
 }
 
 fn runtime() -> Result<Runtime, Failure> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(WORKERS.min(processors))
         .max_blocking_threads(BLOCKING)
         .thread_stack_size(STACK_BYTES)
         .thread_name("srvd")
