@@ -171,7 +171,9 @@ impl Connection {
         }
         let has_room_again = was_full && !self.out.is_full(self.limits());
         if more || has_room_again {
-            cx.waker().wake_by_ref();
+            // Others' sockets are looked at before the next turn of this connection: a wake-up alone would let it have
+            // dozens of turns before that.
+            let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
     }
