@@ -29,6 +29,12 @@ const SWEEP: Duration = Duration::from_secs(3);
 /// Longest wait for what was killed to be gone.
 #[cfg(target_os = "linux")]
 const GONE: Duration = Duration::from_secs(1);
+/// Most looks, a millisecond apart, at a process that shows no environment.
+#[cfg(target_os = "linux")]
+const LOOKS: u32 = 100;
+/// Those after which a process that has a program has no environment indeed.
+#[cfg(target_os = "linux")]
+const EMPTY: u32 = 3;
 /// Processes that are held at one time; each costs a descriptor.
 #[cfg(target_os = "linux")]
 const HELD: usize = 64;
@@ -182,10 +188,30 @@ fn covers(mark: &str, variable: &[u8]) -> bool {
 #[cfg(target_os = "linux")]
 fn kill_if_marked(pid: Pid, marks: &[String]) -> Option<OwnedFd> {
     let held = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    // Unreadable for another user's processes and empty for zombies, which are both none of ours.
-    let environ = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let environ = environ(pid)?;
     let marked = environ.split(|byte| *byte == 0).any(|entry| marks.iter().any(|mark| covers(mark, entry)));
     (marked && rustix::process::pidfd_send_signal(&held, Signal::KILL).is_ok()).then_some(held)
+}
+
+/// The environment of a process. Unreadable for another user's processes and empty for zombies, which are both none
+/// of ours.
+///
+/// While a process replaces its program it shows none for a moment, so an empty one is looked at again.
+#[cfg(target_os = "linux")]
+fn environ(pid: Pid) -> Option<Vec<u8>> {
+    let path = |name| format!("/proc/{}/{name}", pid.as_raw_nonzero());
+    let mut empty = 0;
+    for _ in 0..LOOKS {
+        let environ = std::fs::read(path("environ")).ok()?;
+        // What never has a program, a zombie or a thread of the kernel, has no `exe` either.
+        if !environ.is_empty() || empty == EMPTY || std::fs::read_link(path("exe")).is_err() {
+            return Some(environ);
+        }
+        // Without arguments, it is in the middle of it.
+        empty += u32::from(std::fs::read(path("cmdline")).is_ok_and(|arguments| !arguments.is_empty()));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    None
 }
 
 /// The signal only begins the end; a descriptor becomes readable when it is complete.
@@ -229,6 +255,28 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn a_process_that_replaces_itself_is_found() {
+        let script = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(script.path(), "exec /bin/sh \"$0\"\n").unwrap();
+        for round in 0..20 {
+            let session = format!("replaces-{}-{round}", std::process::id());
+            let start = |_| {
+                let mut command = Command::new("/bin/sh");
+                command.arg(script.path()).env(SESSION_VAR, &session).process_group(0).spawn().unwrap()
+            };
+            let mut children: Vec<_> = (0..4).map(start).collect();
+            assert!(sweep(&[&session]));
+            let left =
+                children.iter_mut().filter_map(|child| child.try_wait().unwrap().is_none().then_some(child));
+            let left = left.map(|child| child.kill().unwrap()).count();
+            for child in &mut children {
+                child.wait().unwrap();
+            }
+            assert_eq!(left, 0, "in round {round}");
+        }
+    }
 
     #[test]
     fn a_group_of_zombies_is_over() {

@@ -159,7 +159,6 @@ fn a_transaction_without_a_log_is_not_read_half() {
 
 #[test]
 fn hostile_databases_are_refused() {
-    let _hungry = crate::hostile::MEMORY.blocking_write();
     let check = |script: &str, expect: &str| {
         let world = World::new();
         drop(world.open(script));

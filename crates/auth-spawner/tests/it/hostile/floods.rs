@@ -1,6 +1,6 @@
 //! More output than anybody wants.
 
-use super::{Course, SUCCESS, URL, ends, run_all, within_memory};
+use super::{Course, SUCCESS, URL, alone, ends, run_all, within_memory};
 use crate::harness::{LOGIN, PATIENCE, TERMINALS, World};
 
 fn volume(megabytes: u64) -> u64 {
@@ -27,12 +27,18 @@ async fn shows_the_address_and_succeeds(name: &'static str, noise: String) {
 
 #[tokio::test]
 async fn two_gigabytes_without_a_line_feed() {
+    if !alone() {
+        return;
+    }
     let noise = format!("flood {}\nout", volume(2000));
     shows_the_address_and_succeeds("two gigabytes in one line", noise).await;
 }
 
 #[tokio::test]
 async fn a_million_lines() {
+    if !alone() {
+        return;
+    }
     let line = "[12:00:01] INFO still waiting for the browser\\n";
     let length = line.len() as u64 - 1;
     let noise = format!("flood {} {line}", volume(length));
@@ -41,11 +47,17 @@ async fn a_million_lines() {
 
 #[tokio::test]
 async fn nothing_but_line_feeds() {
+    if !alone() {
+        return;
+    }
     shows_the_address_and_succeeds("line feeds", format!("flood {} \\n", volume(10))).await;
 }
 
 #[tokio::test]
 async fn three_hundred_megabytes_before_the_address() {
+    if !alone() {
+        return;
+    }
     // Most of it in one line, the rest in lines of every day.
     let words = "many words that say nothing at all ";
     let noise = format!("flood {} {words}\nflood {} {words}\\n\nout", volume(290), volume(10));
@@ -54,6 +66,9 @@ async fn three_hundred_megabytes_before_the_address() {
 
 #[tokio::test]
 async fn noise_of_every_kind_before_the_address() {
+    if !alone() {
+        return;
+    }
     let noise =
         "\\e[2K\\r\\e[36m|\\e[0m fetching \\xe2\\xa0\\x8b some of it\\x07\\nand\\x00 more \\e]0;title\\x07";
     // The flood may end inside of a sequence; CAN ends that.
@@ -64,17 +79,24 @@ async fn noise_of_every_kind_before_the_address() {
 /// Each of them is news, and has to be shown; the last one is the one that counts.
 #[tokio::test]
 async fn thousands_of_addresses() {
+    if !alone() {
+        return;
+    }
     let script = format!(
         "repeat 1000 out https://login.example.test/authorize?t={{now_us}}\nout {URL}\nwrite auth.json {LOGIN}\n"
     );
-    run_all(&[Course::new("addresses", script, SUCCESS)], |_, world, end| {
+    let courses = [Course::new("addresses", script, SUCCESS)];
+    within_memory(run_all(&courses, |_, world, end| {
         assert_eq!((end.auth_url.as_deref(), end.url_openable), (Some(URL), true), "on {:?}", world.terminal);
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_text() {
+    if !alone() {
+        return;
+    }
     for (name, text) in [
         ("invalid UTF-8", "\\xff\\xfe\\xc0\\xaf\\xed\\xa0\\x80\\xf5\\x80"),
         ("characters that are cut off", "\\xe2\\x82 \\xf0\\x9f\\x98 "),
@@ -101,6 +123,9 @@ const OPENINGS: [(&str, &str); 5] = [
 
 #[tokio::test]
 async fn a_sequence_that_never_ends_hides_no_login() {
+    if !alone() {
+        return;
+    }
     let courses = OPENINGS.map(|(name, opening)| {
         let filling = if name == "a control sequence" { "1;" } else { "x" };
         // The one that real terminals know best in its full size.
@@ -108,9 +133,9 @@ async fn a_sequence_that_never_ends_hides_no_login() {
         let noise = format!("raw {opening}\nflood {} {filling}\n", volume(megabytes));
         Course::new(name, format!("{noise}write auth.json {LOGIN}\n"), SUCCESS)
     });
-    run_all(&courses, |course, world, end| {
+    within_memory(run_all(&courses, |course, world, end| {
         assert_eq!(end.auth_url, None, "{} on {:?}", course.name, world.terminal);
-    })
+    }))
     .await;
 }
 
