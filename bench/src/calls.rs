@@ -42,6 +42,23 @@ impl Caller {
         Ok(answer["result"].take())
     }
 
+    /// Makes a bundle with so many API keys; gives its id.
+    pub(crate) async fn filled_bundle(&mut self, number: usize, keys: usize) -> Result<Value> {
+        let made = self.call("bundle.create", &json!({"name": format!("bundle {number}")})).await?;
+        let bundle = made.get("id").cloned().with_context(|| made.to_string())?;
+        for key in 0..keys {
+            let key = json!({
+                "providerId": format!("bench-{key}"),
+                "intoBundleId": bundle,
+                "apiKey": "a-key-of-the-benchmark-0123456789",
+                "accountName": "bench",
+                "validate": false,
+            });
+            self.call("auth.submitapikey", &key).await?;
+        }
+        Ok(bundle)
+    }
+
     /// Waits until so many events have come, and for no more than that.
     pub(crate) async fn events(&mut self, count: usize) -> Result<()> {
         let mut seen = 0;

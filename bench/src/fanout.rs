@@ -1,6 +1,6 @@
 //! One publisher, many subscribers, events in bursts: what one delivery costs the server.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -72,7 +72,10 @@ async fn delivered(callers: &mut [Caller], count: usize) -> Result<()> {
 /// Microseconds of the daemon, the transactions that the events tell of among them.
 pub(crate) async fn srvd(running: &Running, subscribed: usize, bursts: usize) -> Result<f64> {
     let mut control = Caller::open(&running.address).await?;
-    let bundles = filled_bundles(&mut control, bursts).await?;
+    let mut bundles = Vec::new();
+    for number in 0..bursts {
+        bundles.push(control.filled_bundle(number, BURST).await?);
+    }
     let subscribe = json!({"topics": [TOPIC]});
     let mut callers = subscribers(&running.address, subscribed, ("events.subscribe", &subscribe)).await?;
     let before = running.process.cpu()?;
@@ -81,27 +84,6 @@ pub(crate) async fn srvd(running: &Running, subscribed: usize, bursts: usize) ->
         delivered(&mut callers, BURST).await?;
     }
     Ok(running.process.cpu()? - before)
-}
-
-/// Bundles with as many accounts as a burst has events.
-async fn filled_bundles(control: &mut Caller, count: usize) -> Result<Vec<Value>> {
-    let mut bundles = Vec::new();
-    for _ in 0..count {
-        let mut bundle = Value::Null;
-        for number in 0..BURST {
-            let params = json!({
-                "providerId": format!("bench-{number}"),
-                "intoBundleId": bundle,
-                "apiKey": "a-key-of-the-benchmark-0123456789",
-                "accountName": "bench",
-                "validate": false,
-            });
-            let made = control.call("auth.submitapikey", &params).await?;
-            bundle = made.get("bundleId").cloned().with_context(|| made.to_string())?;
-        }
-        bundles.push(bundle);
-    }
-    Ok(bundles)
 }
 
 async fn jsonrpsee(running: &Running) -> Result<f64> {

@@ -142,7 +142,7 @@ async fn accounts(running: &Running, report: &mut Report) -> Result<()> {
         let cost = each(running, async {
             let before = held;
             while held < wanted {
-                bundles.push(filled(&mut control, bundles.len()).await?);
+                bundles.push(control.filled_bundle(bundles.len(), EACH).await?);
                 held += EACH;
             }
             Ok(f64::from(u32::try_from(held - before)?))
@@ -161,21 +161,4 @@ async fn accounts(running: &Running, report: &mut Report) -> Result<()> {
         row(report, "account.list, per account", wanted, cost.await?);
     }
     Ok(())
-}
-
-/// A bundle with keys.
-async fn filled(control: &mut Caller, number: usize) -> Result<Value> {
-    let made = control.call("bundle.create", &json!({"name": format!("bundle {number}")})).await?;
-    let bundle = made.get("id").cloned().with_context(|| made.to_string())?;
-    for number in 0..EACH {
-        let key = json!({
-            "providerId": format!("bench-{number}"),
-            "intoBundleId": bundle,
-            "apiKey": "a-key-of-the-benchmark-0123456789",
-            "accountName": "bench",
-            "validate": false,
-        });
-        control.call("auth.submitapikey", &key).await?;
-    }
-    Ok(bundle)
 }

@@ -28,16 +28,9 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
     let _ = match config.log_format {
         LogFormat::Text => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder
-                .with_ansi(terminal)
-                .with_target(false)
-                .fmt_fields(NamingCall(DefaultFields::new()))
-                .try_init()
+            builder.with_ansi(terminal).with_target(false).fmt_fields(text_fields()).try_init()
         }
-        LogFormat::Json => builder
-            .fmt_fields(JsonFields::new())
-            .event_format(NamingCall(Format::default().json().flatten_event(true).with_span_list(false)))
-            .try_init(),
+        LogFormat::Json => builder.fmt_fields(JsonFields::new()).event_format(json_lines()).try_init(),
     };
     // A panic's message may quote what it was working on, so only its place is logged.
     std::panic::set_hook(Box::new(|panic| {
@@ -49,6 +42,14 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
 
 /// Puts the call that a line belongs to where a span would stand.
 struct NamingCall<F>(F);
+
+fn text_fields() -> NamingCall<DefaultFields> {
+    NamingCall(DefaultFields::new())
+}
+
+fn json_lines() -> NamingCall<Format<Json>> {
+    NamingCall(Format::default().json().flatten_event(true).with_span_list(false))
+}
 
 impl<'w> FormatFields<'w> for NamingCall<DefaultFields> {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
@@ -94,7 +95,65 @@ fn filter(text: &str) -> Result<EnvFilter, ParseError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Seek as _};
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    use rpc_engine::{Broker, BrokerConfig, Call, Engine, Limits, Router, RpcError};
+
     use super::*;
+    use crate::api::daemon::{Ping, Pong};
+    use crate::api::events;
+
+    async fn talkative((): (), _: Call, Ping { text }: Ping) -> Result<Pong, RpcError> {
+        tracing::info!(answer = 42, "it was asked");
+        Ok(Pong { text })
+    }
+
+    /// The two lines that are logged, one of them by a call.
+    fn logged<S>(log: impl FnOnce(Arc<File>) -> S) -> (String, String)
+    where
+        S: Subscriber + Send + Sync + 'static,
+    {
+        let out = Arc::new(tempfile::tempfile().unwrap());
+        tracing::subscriber::with_default(log(Arc::clone(&out)), || {
+            let service = Router::new().on(talkative).build(&(), crate::routes::info(), Limits::default());
+            let broker =
+                Broker::new(BrokerConfig { epoch: "1".to_owned(), keep: 1, methods: events::METHODS });
+            let engine = Engine::new(service, broker);
+            let reply = pin!(engine.post(br#"{"jsonrpc":"2.0","id":7,"method":"srvd.ping","params":{}}"#));
+            assert!(matches!(reply.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Some(_))));
+            tracing::info!(answer = 43, "nobody asked");
+        });
+        let mut text = String::new();
+        (&*out).rewind().unwrap();
+        (&*out).read_to_string(&mut text).unwrap();
+        let (first, second) = text.trim_end().split_once('\n').unwrap();
+        (first.to_owned(), second.to_owned())
+    }
+
+    #[test]
+    fn a_line_of_a_call_names_it_and_another_does_not() {
+        let (asked, other) = logged(|out| {
+            let log = tracing_subscriber::fmt().with_ansi(false).with_target(false);
+            log.fmt_fields(text_fields()).with_writer(out).finish()
+        });
+        let named = r#"INFO call{method="srvd.ping" request=1 connection=0}: it was asked answer=42"#;
+        assert!(asked.ends_with(named), "{asked}");
+        assert!(other.ends_with("INFO nobody asked answer=43"), "{other}");
+
+        let (asked, other) = logged(|out| {
+            let log = tracing_subscriber::fmt().fmt_fields(JsonFields::new());
+            log.event_format(json_lines()).with_writer(out).finish()
+        });
+        let [asked, other] =
+            [asked, other].map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+        let span = serde_json::json!({"name": "call", "method": "srvd.ping", "request": 1, "connection": 0});
+        assert_eq!((&asked["span"], &asked["answer"]), (&span, &42.into()));
+        assert_eq!((other.get("span"), &other["message"]), (None, &"nobody asked".into()));
+    }
 
     #[test]
     fn talkative_crates_are_capped_in_every_filter() {

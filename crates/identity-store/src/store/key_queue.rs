@@ -120,7 +120,7 @@ impl Store {
                 Ok(turn) => store.write_keys(turn, &[&one.save]).await,
                 Err(error) => Err(error),
             };
-            one.tell(done.map(|mut profiles| profiles.remove(0)));
+            store.tell(vec![one], done);
         });
     }
 }
