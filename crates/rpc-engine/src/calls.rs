@@ -27,7 +27,8 @@ pub(crate) struct Calls {
     shared: Arc<Shared>,
     caller: Arc<str>,
     peer: Option<Arc<Peer>>,
-    running: FuturesUnordered<InFlight>,
+    /// Made for the first call that does not end at once: many connections and nearly all POSTs never need it.
+    running: Option<FuturesUnordered<InFlight>>,
     batches: BTreeMap<u64, Batch>,
     last_batch: u64,
 }
@@ -70,18 +71,15 @@ struct InFlight {
 impl Calls {
     pub(crate) fn new(engine: &Engine, peer: Option<Arc<Peer>>) -> Self {
         let Engine { shared, caller } = engine.clone();
-        Self {
-            shared,
-            caller,
-            peer,
-            running: FuturesUnordered::new(),
-            batches: BTreeMap::new(),
-            last_batch: 0,
-        }
+        Self { shared, caller, peer, running: None, batches: BTreeMap::new(), last_batch: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.running.is_empty()
+        self.running() == 0
+    }
+
+    fn running(&self) -> usize {
+        self.running.as_ref().map_or(0, FuturesUnordered::len)
     }
 
     /// Takes one message; replies that are ready at once go to `out`.
@@ -104,14 +102,18 @@ impl Calls {
 
     /// Collects the replies of calls that have finished since.
     pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
-        while let Poll::Ready(Some((ticket, outcome))) = self.running.poll_next_unpin(cx) {
+        while let Some(running) = &mut self.running
+            && let Poll::Ready(Some((ticket, outcome))) = running.poll_next_unpin(cx)
+        {
             self.finish(&ticket, outcome, out);
         }
     }
 
     /// Runs everything to its end.
     pub(crate) async fn finish_all(&mut self, out: &mut Outbox) {
-        while let Some((ticket, outcome)) = self.running.next().await {
+        while let Some(running) = &mut self.running
+            && let Some((ticket, outcome)) = running.next().await
+        {
             self.finish(&ticket, outcome, out);
         }
     }
@@ -158,7 +160,8 @@ impl Calls {
                     Poll::Pending => {
                         let Ticket { target, request, id } = ticket;
                         let ticket = Some(Ticket { target, request, id: id.map(Box::from) });
-                        self.running.push(InFlight { ticket, call, _slot: slot });
+                        let running = self.running.get_or_insert_default();
+                        running.push(InFlight { ticket, call, _slot: slot });
                     }
                 }
             }
@@ -174,7 +177,7 @@ impl Calls {
             let known = request.method == DISCOVER;
             return if known { Ok(None) } else { Err(RpcError::method_not_found()) };
         };
-        if self.running.len() >= self.shared.limits().in_flight {
+        if self.running() >= self.shared.limits().in_flight {
             return Err(RpcError::server_busy());
         }
         let slot = Slot::take(&self.shared).ok_or_else(RpcError::server_busy)?;

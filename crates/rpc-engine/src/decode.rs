@@ -4,7 +4,6 @@
 //! it in an error or a log. So quoted values are elided, and only names that look like field names are repeated.
 
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use crate::error::RpcError;
 
@@ -12,8 +11,8 @@ use crate::error::RpcError;
 const ELIDED: &str = "…";
 
 /// Decodes `params`; absent ones count as an empty object.
-pub(crate) fn decode<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, RpcError> {
-    let text = params.map_or("{}", RawValue::get);
+pub(crate) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, RpcError> {
+    let text = params.unwrap_or("{}");
     serde_json::from_str(text).map_err(|error| {
         let words = error.to_string();
         let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
@@ -183,8 +182,7 @@ mod tests {
     }
 
     fn check(params: &str, message: &str, path: Option<&str>) {
-        let raw: Box<RawValue> = serde_json::from_str(params).unwrap();
-        let error = decode::<Outer>(Some(&raw)).unwrap_err();
+        let error = decode::<Outer>(Some(params)).unwrap_err();
         assert_eq!(error, RpcError::invalid_params(message, path), "{params}");
     }
 

@@ -1,6 +1,6 @@
 //! The dispatch table: one line a method, everything inferred from the handler's signature.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
+use rustc_hash::FxHashMap;
 
 use crate::calling::Calling;
 use crate::decode::decode;
@@ -137,7 +137,8 @@ pub struct MethodInfo {
 pub struct Service(Arc<Table>);
 
 struct Table {
-    methods: HashMap<&'static str, Bound>,
+    /// Its keys are the program's own, so nobody can choose them to collide.
+    methods: FxHashMap<&'static str, Bound>,
     described: Described,
     /// Written when it is first asked for: few clients do, and it takes longer than all else that a table needs.
     openrpc: OnceLock<Bytes>,
@@ -198,8 +199,8 @@ pub(crate) type SchemasOf = fn(&mut schemars::SchemaGenerator) -> Schemas;
 
 /// The beginning of a reply (its head and the result's JSON), or an error.
 pub(crate) type Outcome = Result<Vec<u8>, RpcError>;
-type StartWith<A> = Box<dyn Fn(A, Call, Option<&RawValue>) -> Result<Running, RpcError> + Send + Sync>;
-type Start = Box<dyn Fn(Call, Option<&RawValue>) -> Result<Running, RpcError> + Send + Sync>;
+type StartWith<A> = Box<dyn Fn(A, Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
+type Start = Box<dyn Fn(Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
 
 /// A call whose parameters were understood. Its log lines name it, and a panic of its handler ends only it.
 pub(crate) struct Running {

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::{memchr, memchr2_iter};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,12 +17,12 @@ use crate::limits::Limits;
 
 /// The id of a request: a string, a number or null, as the bytes that the client wrote.
 #[derive(Clone, Copy, Debug)]
-pub struct Id<'a>(&'a RawValue);
+pub struct Id<'a>(&'a str);
 
 impl<'a> Id<'a> {
     /// The JSON text.
     pub fn as_str(&self) -> &'a str {
-        self.0.get()
+        self.0
     }
 }
 
@@ -30,8 +31,8 @@ impl<'a> Id<'a> {
 pub struct Request<'a> {
     /// The method's name.
     pub method: Cow<'a, str>,
-    /// An array or an object, when it is there.
-    pub params: Option<&'a RawValue>,
+    /// The JSON text of an array or an object, when it is there.
+    pub params: Option<&'a str>,
     /// None makes it a notification.
     pub id: Option<Id<'a>>,
 }
@@ -80,40 +81,78 @@ pub fn parse<'a>(text: &'a str, limits: &Limits) -> Message<'a> {
 
 /// Parses one element of a batch, or a message that is no batch. None when the text is not JSON.
 pub fn parse_element<'a>(text: &'a str, limits: &Limits) -> Option<Element<'a>> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let members = if text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
-        let members = reader.deserialize_map(MembersVisitor).ok()?;
-        reader.end().ok()?;
-        members
-    } else {
+    let shallow = !deeper_than(text, limits.json_depth);
+    if let Some(members) = Members::plain(text) {
+        return members.judge(limits, shallow);
+    }
+    if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         serde_json::from_str::<IgnoredAny>(text).ok()?;
         return Some(Element::Invalid(None));
-    };
-    members.judge(limits, !deeper_than(text, limits.json_depth))
+    }
+    Members::read(text)?.judge(limits, shallow)
 }
 
-/// The members of an envelope before anything is known about their types.
-#[derive(Default)]
+/// The JSON texts of an envelope's members before anything is known about their types.
+#[derive(Debug, Default, PartialEq)]
 struct Members<'a> {
-    jsonrpc: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
-    params: Option<&'a RawValue>,
-    id: Option<&'a RawValue>,
+    jsonrpc: Option<&'a str>,
+    method: Option<&'a str>,
+    params: Option<&'a str>,
+    id: Option<&'a str>,
     answers: bool,
     duplicate: bool,
 }
 
 impl<'a> Members<'a> {
+    /// Reads any object. None when the text is no JSON object.
+    fn read(text: &'a str) -> Option<Self> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let members = reader.deserialize_map(MembersVisitor).ok()?;
+        reader.end().ok()?;
+        Some(members)
+    }
+
+    /// Reads what nearly every client writes: only members of a request, each once, without blanks and escapes, and with
+    /// a number or a string as its id. None for everything else, be it right or wrong: [`Self::read`] knows.
+    fn plain(text: &'a str) -> Option<Self> {
+        let mut members = Self::default();
+        let mut rest = text.strip_prefix('{')?;
+        loop {
+            let (slot, value) = members.slot(rest)?;
+            let (value, after) = value.split_at_checked(plain_value(value)?)?;
+            if slot.replace(value).is_some() {
+                return None;
+            }
+            if after == "}" {
+                return Some(members);
+            }
+            rest = after.strip_prefix(',')?;
+        }
+    }
+
+    /// Where the value of the member that begins here goes, and the text from its value on.
+    fn slot(&mut self, text: &'a str) -> Option<(&mut Option<&'a str>, &'a str)> {
+        Some(if let Some(rest) = text.strip_prefix(r#""params":"#) {
+            (&mut self.params, rest)
+        } else if let Some(rest) = text.strip_prefix(r#""method":"#) {
+            (&mut self.method, rest)
+        } else if let Some(rest) = text.strip_prefix(r#""jsonrpc":"#) {
+            (&mut self.jsonrpc, rest)
+        } else {
+            (&mut self.id, text.strip_prefix(r#""id":"#)?)
+        })
+    }
+
     /// None when a string in the envelope is no valid JSON string after all.
     fn judge(self, limits: &Limits, shallow: bool) -> Option<Element<'a>> {
-        let id = self.id.filter(|id| id.get().len() <= limits.id_bytes && is_id(id.get())).map(Id);
+        let id = self.id.filter(|id| id.len() <= limits.id_bytes && is_id(id)).map(Id);
         let id_is_bad = self.id.is_some() && id.is_none();
-        let version = self.jsonrpc.is_some_and(|v| v.get() == r#""2.0""#);
+        let version = self.jsonrpc == Some(r#""2.0""#);
         if self.method.is_none() && self.answers && version {
             return Some(Element::Response);
         }
-        let params_are_bad = self.params.is_some_and(|p| !p.get().starts_with(['{', '[']));
-        let method = match self.method.map(RawValue::get) {
+        let params_are_bad = self.params.is_some_and(|params| !matches!(params.as_bytes(), [b'{' | b'[', ..]));
+        let method = match self.method {
             Some(text) if text.starts_with('"') => Some(string(text)?),
             _ => None,
         };
@@ -126,10 +165,33 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Where the value that begins here ends, if it is an array, an object, a whole number or a string without escapes. What
+/// follows a number has yet to be looked at.
+fn plain_value(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    match bytes {
+        [b'[' | b'{', ..] => {
+            let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+            values.next()?.ok()?;
+            Some(values.byte_offset())
+        }
+        [b'"', inner @ ..] => {
+            let plain = |byte: &u8| *byte >= b' ' && *byte != b'\\';
+            let end = memchr(b'"', inner)?;
+            inner.get(..end)?.iter().all(plain).then_some(end + 2)
+        }
+        [b'0'..=b'9', ..] => {
+            let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            (digits == 1 || bytes.first() != Some(&b'0')).then_some(digits)
+        }
+        _ => None,
+    }
+}
+
 /// A JSON string as text, borrowed when it holds no escape.
 fn string(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.get(1..json.len().checked_sub(1)?)?;
-    if inner.contains('\\') {
+    if memchr(b'\\', inner.as_bytes()).is_some() {
         serde_json::from_str(json).ok().map(Cow::Owned)
     } else {
         Some(Cow::Borrowed(inner))
@@ -137,7 +199,7 @@ fn string(json: &str) -> Option<Cow<'_, str>> {
 }
 
 fn is_id(json: &str) -> bool {
-    json == "null" || json.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
+    json == "null" || matches!(json.as_bytes(), [b'"' | b'-' | b'0'..=b'9', ..])
 }
 
 struct MembersVisitor;
@@ -163,7 +225,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
                     continue;
                 }
             };
-            members.duplicate |= slot.replace(map.next_value()?).is_some();
+            members.duplicate |= slot.replace(map.next_value::<&RawValue>()?.get()).is_some();
         }
         Ok(members)
     }
@@ -200,7 +262,7 @@ fn parse_batch(text: &str, limit: usize) -> Option<Vec<&RawValue>> {
 /// Whether arrays and objects nest deeper than `limit`. Text that is too short for that, or opens too few of them, is not
 /// looked at more closely, which is nearly all.
 fn deeper_than(text: &str, limit: usize) -> bool {
-    if text.len() <= 2 * limit || openings(text) <= limit {
+    if text.len() <= 2 * limit || memchr2_iter(b'[', b'{', text.as_bytes()).nth(limit).is_none() {
         return false;
     }
     let (mut open, mut in_string, mut escaped) = (0_usize, false, false);
@@ -222,13 +284,6 @@ fn deeper_than(text: &str, limit: usize) -> bool {
     false
 }
 
-/// How many arrays and objects a text could open. Chunks are so short that a byte holds each count, and nothing is checked
-/// for overflow: so the compiler counts many bytes at once.
-fn openings(text: &str) -> usize {
-    let opens = |count: u8, byte: &u8| count.wrapping_add(u8::from(matches!(byte, b'[' | b'{')));
-    text.as_bytes().chunks(192).map(|chunk| usize::from(chunk.iter().fold(0, opens))).sum()
-}
-
 /// Whether a `\uD800`-style escape stands without its other half. The parser skips over members that nobody reads
 /// without looking at them, so this is asked of the text as a whole.
 fn has_lone_surrogate(text: &str) -> bool {
@@ -237,7 +292,7 @@ fn has_lone_surrogate(text: &str) -> bool {
         u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
     };
     let mut from = 0;
-    while let Some(found) = text.get(from..).and_then(|rest| rest.find('\\')) {
+    while let Some(found) = text.as_bytes().get(from..).and_then(|rest| memchr(b'\\', rest)) {
         let at = from + found;
         from = at + 2;
         match unit(at) {
@@ -277,4 +332,71 @@ pub(crate) fn error_reply(error: &RpcError, id: Option<&str>) -> Vec<u8> {
     });
     reply.pop();
     finish_result(reply, id.unwrap_or("null"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn member() -> impl Strategy<Value = String> {
+        let name =
+            prop::sample::select(vec!["jsonrpc", "method", "params", "id", "result", "other", r"i\u0064"]);
+        let value = prop::sample::select(vec![
+            r#""2.0""#,
+            r#""srvd.ping""#,
+            r#""""#,
+            r#""a\"b""#,
+            "\"a\u{1}b\"",
+            r#""ü""#,
+            "\"open",
+            "7",
+            "0",
+            "01",
+            "1.5",
+            "-1",
+            "1e3",
+            "null",
+            "true",
+            "{}",
+            "[]",
+            r#"{"a":[1,{"b":"}]\\"}]}"#,
+            "[1,]",
+            "[1",
+            "{ }",
+            "{\"a\":\u{1}}",
+            "",
+        ]);
+        let blank = || prop::sample::select(vec!["", "", "", " ", "\n"]);
+        (name, blank(), blank(), value, blank())
+            .prop_map(|(name, a, b, value, c)| format!("\"{name}\"{a}:{b}{value}{c}"))
+    }
+
+    proptest! {
+        /// What is read the short way is read so the long way.
+        #[test]
+        fn a_plain_envelope_is_read_as_any(
+            members in prop::collection::vec(member(), 0..5),
+            separator in prop::sample::select(vec![",", ",", ",", ", ", ""]),
+            end in prop::sample::select(vec!["}", "}", "}", "", "} ", "}}", ",}"]),
+        ) {
+            let text = format!("{{{}{end}", members.join(separator));
+            if let Some(members) = Members::plain(&text) {
+                prop_assert_eq!(Some(members), Members::read(&text));
+            }
+        }
+    }
+
+    #[test]
+    fn what_clients_write_is_plain() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":17,"method":"srvd.ping","params":{"text":"x \" y"}}"#,
+            r#"{"jsonrpc":"2.0","method":"srvd.ping","params":[1,{"a":[]}],"id":"ü-1"}"#,
+            r#"{"method":"srvd.ping","id":0,"jsonrpc":"2.0"}"#,
+        ] {
+            assert_eq!(Members::plain(text), Members::read(text));
+            assert!(Members::plain(text).is_some(), "{text}");
+        }
+    }
 }
