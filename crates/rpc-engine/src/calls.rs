@@ -124,7 +124,7 @@ impl Calls {
         if self.is_empty() {
             return;
         }
-        let (tracker, abort) = (self.shared.tracker.clone(), self.shared.abort.clone());
+        let (tracker, abort) = (self.shared.tracker.clone(), self.shared.abort.token.clone());
         tracker.spawn(async move {
             abort.run_until_cancelled(self.finish_all(&mut Outbox::default())).await;
         });
@@ -170,7 +170,7 @@ impl Calls {
 
     /// None for the method that describes the service.
     fn start(&self, request: &Request<'_>, number: u64) -> Result<Option<(Running, Slot)>, RpcError> {
-        if self.shared.drain.is_cancelled() {
+        if self.shared.drain.is_on() {
             return Err(RpcError::shutting_down());
         }
         let Some(method) = self.shared.service.method(&request.method) else {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -129,27 +129,42 @@ impl Connection {
 
     /// Serves until the connection is over, then says why.
     pub(crate) async fn run(mut self) -> Closed {
-        let shared = self.shared.clone();
-        let closed = {
-            let mut drain = std::pin::pin!(shared.drain.cancelled());
-            let mut draining = false;
-            let turns = std::future::poll_fn(|cx| {
-                draining = draining || drain.as_mut().poll(cx).is_ready();
-                self.poll_turn(cx, draining)
-            });
-            shared.abort.run_until_cancelled(turns).await.unwrap_or(Closed::Aborted)
-        };
+        let closed = self.turns().await;
         self.peer.broker().forget(&self.peer);
-        let Self { mut socket, calls, out, .. } = self;
+        // Boxed, or a connection would carry all that its end needs for as long as it lives.
+        Box::pin(self.end(closed)).await;
+        closed
+    }
+
+    async fn turns(&mut self) -> Closed {
+        let shared = self.shared.clone();
+        let mut drain = std::pin::pin!(shared.drain.token.cancelled());
+        let mut abort = std::pin::pin!(shared.abort.token.cancelled());
+        let mut waker: Option<Waker> = None;
+        std::future::poll_fn(|cx| {
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                // These only have to know whom to wake; the switches say what is on.
+                let _ = (drain.as_mut().poll(cx), abort.as_mut().poll(cx));
+                waker = Some(cx.waker().clone());
+            }
+            if shared.abort.is_on() {
+                return Poll::Ready(Closed::Aborted);
+            }
+            self.poll_turn(cx, shared.drain.is_on())
+        })
+        .await
+    }
+
+    async fn end(self, closed: Closed) {
+        let Self { shared, mut socket, calls, out, .. } = self;
         calls.abandon();
         // Nothing can be said to a client that has gone or does not listen, so the outcomes do not matter here.
         let deadline = Instant::now() + shared.limits().close_wait;
         let said = tokio::time::timeout_at(deadline, say_goodbye(&mut socket, out, closed)).await;
         if matches!(said, Ok(Ok(()))) {
-            let listening = shared.abort.run_until_cancelled(last_words(socket.get_mut().inner()));
+            let listening = shared.abort.token.run_until_cancelled(last_words(socket.get_mut().inner()));
             let _ = tokio::time::timeout_at(deadline, listening).await;
         }
-        closed
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, draining: bool) -> Poll<Closed> {
@@ -222,10 +237,13 @@ impl Connection {
             }
             let mut fed = 0;
             while fed < WRITE_CHUNK
-                && let Some(text) = self.out.pop().or_else(|| self.peer.next())
+                && let Some(reply) = self.out.pop()
             {
-                fed += text.len();
-                self.feed(Message::Text(text))?;
+                fed += reply.len();
+                self.feed(Message::Text(reply))?;
+            }
+            for notice in self.peer.take(WRITE_CHUNK.saturating_sub(fed)) {
+                self.feed(Message::Text(self.peer.frame(&notice)))?;
             }
             if !self.flushing {
                 return Ok(());

@@ -1,7 +1,7 @@
 //! The engine: what all connections of one service share, and the one way to stop them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,13 +49,33 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) tracker: TaskTracker,
     /// No new calls.
-    pub(crate) drain: CancellationToken,
+    pub(crate) drain: Switch,
     /// No more waiting for anything.
-    pub(crate) abort: CancellationToken,
+    pub(crate) abort: Switch,
     pub(crate) counters: AtomicCounters,
     in_flight: AtomicUsize,
     connections: AtomicUsize,
     last_connection: AtomicU64,
+}
+
+/// What is turned on once and for all connections. Each turn of each connection looks at it, and a token alone would have
+/// all of them take the same lock for that.
+#[derive(Default)]
+pub(crate) struct Switch {
+    on: AtomicBool,
+    /// Cancelled when the switch is on already, for those who wait.
+    pub(crate) token: CancellationToken,
+}
+
+impl Switch {
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    fn turn_on(&self) {
+        self.on.store(true, Ordering::Release);
+        self.token.cancel();
+    }
 }
 
 #[derive(Default)]
@@ -73,8 +93,8 @@ impl Engine {
             service,
             broker,
             tracker: TaskTracker::new(),
-            drain: CancellationToken::new(),
-            abort: CancellationToken::new(),
+            drain: Switch::default(),
+            abort: Switch::default(),
             counters: AtomicCounters::default(),
             in_flight: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -102,7 +122,7 @@ impl Engine {
         let _tracked = self.shared.tracker.token();
         let _counted = Counted::new(&self.shared);
         let id = ConnectionId(self.shared.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
-        let peer = Peer::new(id, self.shared.broker.clone(), self.shared.limits().clone());
+        let peer = Peer::new(id, self.shared.broker.clone(), self.shared.service.clone());
         let _registered = Registered(peer.clone());
         Connection::new(self, peer, stream, leftover).await.run().await
     }
@@ -120,7 +140,7 @@ impl Engine {
         let (mut calls, mut out) = (Calls::new(self, None), Outbox::default());
         calls.accept(text, &mut out);
         if !calls.is_empty() {
-            let abort = self.shared.abort.clone();
+            let abort = self.shared.abort.token.clone();
             let rest = self.shared.tracker.spawn(async move {
                 let finished = abort.run_until_cancelled(calls.finish_all(&mut out)).await;
                 finished.map_or_else(|| Err(RpcError::shutting_down()), |()| Ok(out))
@@ -158,10 +178,10 @@ impl Engine {
     /// Refuses new calls (`shutting_down`), lets the running ones finish, closes each connection with 1001, and after
     /// `grace` ends what is left. Returns when no connection and no call is left, or shortly after `grace`.
     pub async fn drain(&self, grace: Duration) {
-        self.shared.drain.cancel();
+        self.shared.drain.turn_on();
         self.shared.tracker.close();
         if tokio::time::timeout(grace, self.shared.tracker.wait()).await.is_err() {
-            self.shared.abort.cancel();
+            self.shared.abort.turn_on();
             // Aborted work ends at its next await; a handler that blocks its thread is not waited for.
             let _ = tokio::time::timeout(self.shared.limits().close_wait, self.shared.tracker.wait()).await;
         }

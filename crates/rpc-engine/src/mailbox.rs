@@ -13,13 +13,14 @@ use crate::broker::{Broker, Event};
 use crate::error::RpcError;
 use crate::limits::Limits;
 use crate::method::ConnectionId;
+use crate::router::Service;
 
 /// One connection as others see it.
 pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
     pub(crate) waker: AtomicWaker,
     broker: Broker,
-    limits: Limits,
+    service: Service,
     /// Number of held subscriptions, readable without the lock because every finished call asks for it.
     held: AtomicUsize,
     state: Mutex<Mailbox>,
@@ -45,7 +46,13 @@ pub(crate) struct Subscriber {
     pub(crate) last_seq: AtomicU64,
 }
 
-struct Delivery {
+/// Something to write that is no reply.
+pub(crate) enum Notice {
+    Event(Delivery),
+    Lagged(Lag),
+}
+
+pub(crate) struct Delivery {
     number: u32,
     event: Arc<Event>,
 }
@@ -58,16 +65,16 @@ struct Held {
 }
 
 /// Events that did not fit: how many, and the newest of them.
-struct Lag {
+pub(crate) struct Lag {
     number: u32,
     missed: u64,
     seq: u64,
 }
 
 impl Peer {
-    pub(crate) fn new(id: ConnectionId, broker: Broker, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(id: ConnectionId, broker: Broker, service: Service) -> Arc<Self> {
         let (held, state) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { id, waker: AtomicWaker::new(), broker, limits, held, state })
+        Arc::new(Self { id, waker: AtomicWaker::new(), broker, service, held, state })
     }
 
     pub(crate) fn broker(&self) -> &Broker {
@@ -75,7 +82,7 @@ impl Peer {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+        self.service.limits()
     }
 
     fn state(&self) -> MutexGuard<'_, Mailbox> {
@@ -92,7 +99,7 @@ impl Peer {
         if state.closed {
             return Err(RpcError::shutting_down());
         }
-        if state.live.len() >= self.limits.subscriptions {
+        if state.live.len() >= self.limits().subscriptions {
             return Err(RpcError::too_many_subscriptions());
         }
         state.last_number = state.last_number.checked_add(1).ok_or_else(RpcError::too_many_subscriptions)?;
@@ -118,8 +125,8 @@ impl Peer {
             return;
         }
         let held: usize = state.held.iter().map(|held| held.queue.len()).sum();
-        let full = state.queue.len() + held >= self.limits.outbound_messages
-            || state.bytes + event.len() > self.limits.outbound_bytes;
+        let full = state.queue.len() + held >= self.limits().outbound_messages
+            || state.bytes + event.len() > self.limits().outbound_bytes;
         if full {
             state.lags.push(Lag { number, missed: 1, seq: event.seq });
         } else {
@@ -132,19 +139,32 @@ impl Peer {
         }
     }
 
-    /// The next notification to write. A `lagged` one comes when everything queued before it has been taken.
-    pub(crate) fn next(&self) -> Option<Utf8Bytes> {
+    /// Takes what is to be written next, until it is so many bytes or there is no more. That events were lost is said when
+    /// everything queued before them has been taken.
+    pub(crate) fn take(&self, bytes: usize) -> Vec<Notice> {
         let mut state = self.state();
-        if let Some(delivery) = state.queue.pop_front() {
-            state.bytes -= delivery.event.len();
-            drop(state);
-            return Some(delivery.event.frame(delivery.number));
+        let Mailbox { queue, held, lags, .. } = &mut *state;
+        let (mut notices, mut taken) = (Vec::new(), 0);
+        while taken < bytes
+            && let Some(delivery) = queue.pop_front()
+        {
+            taken += delivery.event.len();
+            notices.push(Notice::Event(delivery));
         }
-        let waiting: Vec<u32> = state.held.iter().map(|held| held.number).collect();
-        let at = state.lags.iter().position(|lag| !waiting.contains(&lag.number))?;
-        let lag = state.lags.swap_remove(at);
-        drop(state);
-        Some(self.broker.lagged_frame(lag.number, lag.missed, lag.seq))
+        if queue.is_empty() {
+            let is_held = |lag: &Lag| held.iter().any(|held| held.number == lag.number);
+            notices.extend(lags.extract_if(.., |lag| !is_held(lag)).map(Notice::Lagged));
+        }
+        state.bytes -= taken;
+        notices
+    }
+
+    /// What a notice says on the wire.
+    pub(crate) fn frame(&self, notice: &Notice) -> Utf8Bytes {
+        match notice {
+            Notice::Event(Delivery { number, event }) => event.frame(*number),
+            Notice::Lagged(Lag { number, missed, seq }) => self.broker.lagged_frame(*number, *missed, *seq),
+        }
     }
 
     /// The reply of `request` has been queued: the events of subscriptions that it made may follow.

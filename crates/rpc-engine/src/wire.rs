@@ -151,7 +151,8 @@ impl<'a> Members<'a> {
         if self.method.is_none() && self.answers && version {
             return Some(Element::Response);
         }
-        let params_are_bad = self.params.is_some_and(|params| !matches!(params.as_bytes(), [b'{' | b'[', ..]));
+        let params_are_bad =
+            self.params.is_some_and(|params| !matches!(params.as_bytes(), [b'{' | b'[', ..]));
         let method = match self.method {
             Some(text) if text.starts_with('"') => Some(string(text)?),
             _ => None,
