@@ -65,7 +65,7 @@ impl Default for Limits {
             idle: Duration::from_secs(45),
             write_timeout: Duration::from_secs(10),
             close_wait: Duration::from_secs(1),
-            requests_per_turn: 64,
+            requests_per_turn: 32,
         }
     }
 }
