@@ -59,14 +59,15 @@ fn dressed_line(bytes: &[u8], limit: usize, block: &mut Vec<u8>) -> Option<usize
                 1
             }
             [0x80..=0xff, ..] => characters(rest, block)?,
-            _ => match sequence(rest) {
-                Some(length) => length,
-                None => {
+            _ => {
+                if let Some(length) = sequence(rest) {
+                    length
+                } else {
                     let restart = RESTARTS.iter().find(|restart| rest.starts_with(restart))?;
                     block.truncate(start);
                     restart.len()
                 }
-            },
+            }
         };
     }
     let blanks = block[start..].iter().rev().take_while(|byte| **byte == b' ').count();
@@ -153,6 +154,7 @@ mod tests {
             "a\x1b[5Gb\n",
             "a\x08b\n",
             "a\u{200b}b\n",
+            "a\u{fff9}b\n",
             "a\u{3000}\n",
             "e\u{301}\n",
             "a\u{7f}b\n",

@@ -330,7 +330,8 @@ mod tests {
             let (first, second) = bytes.split_at(cut.index(bytes.len() + 1));
             let passing = skim(recipes[index].1);
             prop_assert!(passing.is_some());
-            let live = |skim: Option<Skim>| live(skim, recipes[index], &[first, second]);
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let live = |skim: Option<Skim>| live(skim, recipes[index], &pieces);
             prop_assert_eq!(live(passing.clone()), live(None));
             // Byte by byte there is no line to pass over.
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
@@ -349,6 +350,18 @@ mod tests {
         let heard = live(skim(recipe), (provider, recipe), &chunks);
         let seen: Vec<_> = heard.into_iter().map(|(seen, _)| seen).collect();
         assert_eq!(seen, [vec![Seen::Prompt], vec![], vec![], vec![Seen::Prompt], vec![]]);
+    }
+
+    /// The two lines reach the skim in different blocks.
+    #[test]
+    fn a_code_is_heard_behind_an_announcement_in_another_chunk() {
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider("codex").unwrap();
+        let recipe = provider.recipe("device-auth").unwrap();
+        let chunks: [&[u8]; 2] = [b"a line\nEnter this one-time code\n", b"ABCD-12345\na line\n"];
+        let heard = live(skim(recipe), (provider, recipe), &chunks);
+        let seen: Vec<_> = heard.into_iter().flat_map(|(seen, _)| seen).collect();
+        assert_eq!(seen, [Seen::DeviceCode("ABCD-12345".to_owned())]);
     }
 
     /// What a session hears at each chunk, and at the end.
