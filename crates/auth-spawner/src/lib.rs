@@ -24,6 +24,7 @@ mod logout;
 mod machine;
 mod matcher;
 mod paste;
+mod plain;
 mod ports;
 mod process;
 mod proof;

@@ -5,13 +5,14 @@
 //! no screen: a program on a pipe has no cursor to draw with. One on a terminal has, and is read by
 //! [`crate::screen`].
 //!
-//! Most lines say nothing to anybody. Whole lines of plain or merely coloured text are therefore gathered in a block,
-//! and one question is asked about all of them at once; every other line goes through the [`Decoder`].
+//! Most lines say nothing to anybody. Whole [plain](crate::plain) lines are therefore gathered in a block, and one
+//! question is asked about all of them at once; every other line goes through the [`Decoder`].
 
 use memchr::memchr;
 use vte::Params;
 
 use crate::decoder::{Decoder, Page, number};
+use crate::plain::gather;
 use crate::row::{Line, Row};
 use crate::skim::Skim;
 
@@ -41,7 +42,7 @@ impl Lines {
         let mut rest = chunk;
         while !rest.is_empty() {
             if self.sheet.is_fresh() && self.decoder.is_plain() {
-                rest = self.gather(rest);
+                rest = gather(rest, self.sheet.limit, &mut self.block);
                 self.hand_on(done);
             }
             let end = memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
@@ -50,25 +51,12 @@ impl Lines {
         }
     }
 
-    /// Takes the plain lines at the beginning of `bytes` into the block; gives back what follows them.
-    fn gather<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
-        while let Some(end) = memchr(b'\n', bytes) {
-            let kept = self.block.len();
-            if !plain_line(&bytes[..end], self.sheet.limit, &mut self.block) {
-                self.block.truncate(kept);
-                break;
-            }
-            bytes = &bytes[end + 1..];
-        }
-        bytes
-    }
-
     fn hand_on(&mut self, done: &mut dyn FnMut(&Line)) {
         let line = &mut self.sheet.line;
         line.links.clear();
         let mut tell = |bytes: &[u8]| {
             line.text.clear();
-            // Plain lines are ASCII.
+            // Plain lines are UTF-8.
             line.text.push_str(str::from_utf8(bytes).unwrap_or_default());
             done(line);
         };
@@ -204,38 +192,6 @@ impl Page for Writing<'_> {
     }
 }
 
-/// Adds a line to the block as a person would see it, unless it is empty. `false`: it is not so plain that its bytes are
-/// its text, but for colours; the block may then end with a part of it.
-fn plain_line(line: &[u8], limit: usize, block: &mut Vec<u8>) -> bool {
-    let (start, mut rest) = (block.len(), line.strip_suffix(b"\r").unwrap_or(line));
-    loop {
-        let end = memchr(0x1b, rest).unwrap_or(rest.len());
-        let text = &rest[..end];
-        // Not `all`: without an early end the compiler looks at many bytes at once.
-        let printable = text.iter().fold(true, |so_far, byte| so_far & (0x20..0x7f).contains(byte));
-        if !printable || block.len() - start + text.len() > limit {
-            return false;
-        }
-        block.extend_from_slice(text);
-        let Some(sequence) = rest.get(end + 1..) else { break };
-        let Some(length) = colour(sequence) else { return false };
-        rest = &sequence[length..];
-    }
-    let blanks = block[start..].iter().rev().take_while(|byte| **byte == b' ').count();
-    block.truncate(block.len() - blanks);
-    if block.len() > start {
-        block.push(b'\n');
-    }
-    true
-}
-
-/// The length of a sequence that changes the colour only, behind its escape character.
-fn colour(sequence: &[u8]) -> Option<usize> {
-    let parameters = sequence.strip_prefix(b"[")?;
-    let count = parameters.iter().take_while(|byte| matches!(byte, b'0'..=b';')).count();
-    (parameters.get(count) == Some(&b'm')).then_some(count + 2)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -244,7 +200,11 @@ mod tests {
     use crate::decoder::{OSC_BYTES, hidden};
 
     fn read(chunks: &[&[u8]]) -> Vec<(String, Vec<String>)> {
-        let mut lines = Lines::new(8192, None);
+        read_within(8192, chunks)
+    }
+
+    fn read_within(limit: usize, chunks: &[&[u8]]) -> Vec<(String, Vec<String>)> {
+        let mut lines = Lines::new(limit, None);
         let mut seen = Vec::new();
         for chunk in chunks {
             lines.feed(chunk, &mut |line| seen.push((line.text.clone(), line.links.clone())));
@@ -309,6 +269,13 @@ mod tests {
             prop_assert_eq!(read(&[&bytes]), read(&[&bytes[..cut], &bytes[cut..]]));
         }
 
+        /// Byte by byte no line with any text is gathered.
+        #[test]
+        fn plain_lines_read_as_all_others(bytes in stream(), limit in 1_usize..40) {
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            prop_assert_eq!(read_within(limit, &[&bytes]), read_within(limit, &single));
+        }
+
         #[test]
         fn no_control_character_survives(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             for (text, _) in read(&[&bytes]) {
@@ -319,14 +286,38 @@ mod tests {
 
     fn stream() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
-            Just(b"\x1b[31m".to_vec()),
-            Just(b"\x1b]8;;https://a.test/?q\x07".to_vec()),
-            Just(b"\x1b]8;;\x1b\\".to_vec()),
-            Just("…é\u{202e}".as_bytes().to_vec()),
-            Just(b"\r\n".to_vec()),
-            Just(b"\x1b[9G".to_vec()),
-            prop::collection::vec(any::<u8>(), 0..8),
+            6 => prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..8),
+            1 => "\x1b\\[[?]?[0-9:;]{0,3}[A-Za-z]".prop_map(String::into_bytes),
+            1 => any::<char>().prop_map(|character| character.to_string().into_bytes()),
         ];
         prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
     }
+
+    const PIECES: &[&str] = &[
+        "\n",
+        "\r\n",
+        "\r",
+        "\t",
+        " ",
+        "a few words",
+        "a line of words\n",
+        "\u{7f}",
+        "\x1b[31m",
+        "\x1b[38;5;1m",
+        "\x1b[?25l",
+        "\x1b[K",
+        "\x1b[2K",
+        "\x1b[2K\r",
+        "\r\x1b[K",
+        "\x1b[2K\x1b[1G",
+        "\x1b[9G",
+        "\x1b]8;;https://a.test/?q\x07",
+        "\x1b]8;;\x1b\\",
+        "…é\u{202e}",
+        "\u{280b} ",
+        "\u{5b57}",
+        "\u{3000}",
+        "e\u{301}",
+    ];
 }

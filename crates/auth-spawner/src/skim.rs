@@ -13,12 +13,24 @@ const BYTES: usize = 1 << 22;
 
 /// Finds the lines of a block that one of many patterns may match. Clones share what was remembered of the patterns.
 #[derive(Clone)]
-pub(crate) struct Skim(Arc<Regex>);
+pub(crate) struct Skim {
+    any: Arc<Regex>,
+    reach: Reach,
+}
+
+/// What a pattern may be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// One line.
+    Line,
+    /// Two lines together.
+    Neighbours,
+}
 
 impl Skim {
     /// `None` when there is no such question: together they are too big, or one is about the beginning or the end of
     /// a whole text, which a block hides.
-    pub(crate) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+    pub(crate) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>, reach: Reach) -> Option<Self> {
         let patterns: Vec<&str> = patterns.into_iter().collect();
         let parse = |text: &&str| {
             let mut parser = ParserBuilder::new().unicode(false).utf8(false).multi_line(true).build();
@@ -39,28 +51,33 @@ impl Skim {
             .syntax(syntax)
             .build_many(&patterns)
             .ok()
-            .map(|regex| Self(Arc::new(regex)))
+            .map(|regex| Self { any: Arc::new(regex), reach })
     }
 
-    /// Tells, in order, each line of the block that may matter: where a pattern matches, and the lines before and behind
-    /// it, because some patterns are about two lines together. The first and the last line have their other line in
-    /// another block, so they are always told. Each line has its line feed, and none is empty: an empty one is told in the
-    /// place of lines that are passed over, so that those beside them are not taken for neighbours.
+    /// Tells, in order, each line of the block that may matter: where a pattern matches, and, when some are about two lines
+    /// together, the lines before and behind it. Then the first and the last line are always told, because they have their
+    /// other line in another block. Each line has its line feed, and none is empty: an empty one is told in the place of
+    /// lines that are passed over, so that those beside them are not taken for neighbours.
     pub(crate) fn read(&self, block: &[u8], tell: &mut dyn FnMut(&[u8])) {
-        let mut told = told_from(block, 0, 0, line_end(block, 0), tell);
+        let (first, last) = match self.reach {
+            Reach::Line => (0, block.len()),
+            Reach::Neighbours => (line_end(block, 0), line_start(block, block.len().saturating_sub(1))),
+        };
+        let mut told = told_from(block, 0, 0, first, tell);
         let mut from = 0;
-        while let Some(found) = self.0.find(&block[from..]) {
-            let (start, last) =
-                (line_start(block, from + found.start()), line_start(block, from + found.end()));
-            let before = line_start(block, start.saturating_sub(1));
-            let behind = line_end(block, line_end(block, last));
+        while let Some(found) = self.any.find(&block[from..]) {
+            let start = line_start(block, from + found.start());
+            let end = line_end(block, line_start(block, from + found.end()));
+            let (before, behind) = match self.reach {
+                Reach::Line => (start, end),
+                Reach::Neighbours => (line_start(block, start.saturating_sub(1)), line_end(block, end)),
+            };
             told = told_from(block, told, before, behind, tell).max(told);
-            from = line_end(block, last);
+            from = end;
             if from >= block.len() {
                 break;
             }
         }
-        let last = line_start(block, block.len().saturating_sub(1));
         told_from(block, told, last, block.len(), tell);
     }
 }
@@ -90,17 +107,18 @@ fn line_end(block: &[u8], position: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn read(patterns: &[&str], block: &str) -> Vec<String> {
+    fn read(reach: Reach, patterns: &[&str], block: &str) -> Vec<String> {
         let mut told = Vec::new();
         let mut tell = |line: &[u8]| told.push(String::from_utf8(line.to_vec()).unwrap());
-        Skim::new(patterns.iter().copied()).unwrap().read(block.as_bytes(), &mut tell);
+        Skim::new(patterns.iter().copied(), reach).unwrap().read(block.as_bytes(), &mut tell);
         told
     }
 
     #[test]
     fn lines_that_matter_are_told_once_and_in_order() {
         let check = |patterns: &[&str], block: &str, expected: &[&str]| {
-            assert_eq!(read(patterns, &block.replace(' ', "\n")), expected, "{patterns:?} in {block:?}");
+            let told = read(Reach::Neighbours, patterns, &block.replace(' ', "\n"));
+            assert_eq!(told, expected, "{patterns:?} in {block:?}");
         };
         check(&["x"], "", &[]);
         check(&["(?i)error|fail|not "], "a b it-is-an-error c d ", &["a", "b", "it-is-an-error", "c", "d"]);
@@ -120,9 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn without_pairs_only_the_lines_themselves_are_told() {
+        let check = |patterns: &[&str], block: &str, expected: &[&str]| {
+            let told = read(Reach::Line, patterns, &block.replace(' ', "\n"));
+            assert_eq!(told, expected, "{patterns:?} in {block:?}");
+        };
+        check(&["x"], "", &[]);
+        check(&["x"], "a ", &[""]);
+        check(&["x"], "a b c ", &[""]);
+        check(&["a"], "a b c ", &["a", ""]);
+        check(&["b"], "a b c ", &["", "b", ""]);
+        check(&["c"], "a b c ", &["", "c"]);
+        check(&["b", "c", "e"], "a b c d e ", &["", "b", "c", "", "e"]);
+        check(&["b\\nc", "c"], "a b c d ", &["", "b", "c", ""]);
+        check(&["."], "a b ", &["a", "b"]);
+    }
+
+    #[test]
     fn a_question_about_a_whole_text_is_not_asked_of_a_block() {
         let check = |pattern: &str, can: bool| {
-            assert_eq!(Skim::new([pattern]).is_some(), can, "{pattern}");
+            assert_eq!(Skim::new([pattern], Reach::Line).is_some(), can, "{pattern}");
         };
         check("^a$", true);
         check("(?P<code>a)", true);

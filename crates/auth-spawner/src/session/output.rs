@@ -14,7 +14,7 @@ use crate::matcher::{Matcher, Seen, URL, Wholeness};
 use crate::provider::Provider;
 use crate::recipe::{Pattern, Recipe, Terminal};
 use crate::row::Line;
-use crate::skim::Skim;
+use crate::skim::{Reach, Skim};
 
 /// Size of a reading buffer at first, and again when little is printed.
 const SMALL: usize = 4 * 1024;
@@ -147,7 +147,8 @@ impl Output {
 
 /// The question about many lines of a pipe at once: whether a matcher or the explanation of a failure wants them.
 pub(crate) fn skim(recipe: &Recipe) -> Option<Skim> {
-    Skim::new(questions(recipe))
+    let reach = if recipe.patterns.device_code.is_some() { Reach::Neighbours } else { Reach::Line };
+    Skim::new(questions(recipe), reach)
 }
 
 /// All that is looked for in the lines of a login.
@@ -314,7 +315,7 @@ mod tests {
         let recipes: Vec<_> = registry
             .iter()
             .flat_map(|provider| {
-                provider.cli.iter().flat_map(|cli| &cli.recipes).map(move |each| (provider, each))
+                provider.cli.iter().flat_map(|cli| &cli.recipes).map(move |each| (provider.as_ref(), each))
             })
             .collect();
         let hear = |index: usize, chunks: &[&[u8]], skim: Option<Skim>| {
@@ -329,8 +330,60 @@ mod tests {
             let (first, second) = bytes.split_at(cut.index(bytes.len() + 1));
             let passing = skim(recipes[index].1);
             prop_assert!(passing.is_some());
-            prop_assert_eq!(hear(index, &[first, second], passing), hear(index, &[&bytes], None));
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let live = |skim: Option<Skim>| live(skim, recipes[index], &pieces);
+            prop_assert_eq!(live(passing.clone()), live(None));
+            // Byte by byte there is no line to pass over.
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            prop_assert_eq!(hear(index, &[first, second], passing), hear(index, &single, None));
         });
+    }
+
+    /// Lines that are passed over end a prompt like those that are read.
+    #[test]
+    fn a_prompt_is_heard_again_behind_lines_that_say_nothing() {
+        const PROMPT: &[u8] = b"Paste code here if prompted > ";
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider("claude").unwrap();
+        let recipe = provider.recipe("login").unwrap();
+        let chunks = [PROMPT, b" ", b"\r\x1b[K\na plain line\n", PROMPT];
+        let heard = live(skim(recipe), (provider, recipe), &chunks);
+        let seen: Vec<_> = heard.into_iter().map(|(seen, _)| seen).collect();
+        assert_eq!(seen, [vec![Seen::Prompt], vec![], vec![], vec![Seen::Prompt], vec![]]);
+    }
+
+    /// The two lines reach the skim in different blocks.
+    #[test]
+    fn a_code_is_heard_behind_an_announcement_in_another_chunk() {
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider("codex").unwrap();
+        let recipe = provider.recipe("device-auth").unwrap();
+        let chunks: [&[u8]; 2] = [b"a line\nEnter this one-time code\n", b"ABCD-12345\na line\n"];
+        let heard = live(skim(recipe), (provider, recipe), &chunks);
+        let seen: Vec<_> = heard.into_iter().flat_map(|(seen, _)| seen).collect();
+        assert_eq!(seen, [Seen::DeviceCode("ABCD-12345".to_owned())]);
+    }
+
+    /// What a session hears at each chunk, and at the end.
+    fn live(
+        skim: Option<Skim>,
+        (provider, recipe): (&Provider, &Recipe),
+        chunks: &[&[u8]],
+    ) -> Vec<(Vec<Seen>, Option<String>)> {
+        let mut stream = Stream {
+            reader: None,
+            buffer: Vec::new(),
+            view: View::new(Terminal::Pipe, 200, skim),
+            sense: Sense { matcher: Matcher::new(provider, recipe), prompted: false },
+            glimpse: None,
+        };
+        let chunks = chunks.iter().copied().filter(|chunk| !chunk.is_empty()).chain([&[][..]]);
+        let take = |chunk: &[u8]| {
+            stream.buffer = chunk.to_vec();
+            let news = stream.take(chunk.len());
+            (news.seen, news.words)
+        };
+        chunks.map(take).collect()
     }
 
     /// What real CLIs print, whole and in parts.
@@ -349,7 +402,10 @@ mod tests {
         "\x1b[1;32m",
         "\x1b[0m\n",
         "\x1b[2K\r",
+        "\r\x1b[K",
+        "\x1b[2K\r\x1b[36m\u{280b}\x1b[0m Waiting for the browser...",
         "\u{2713} ",
+        "\t",
         "a plain line\n",
         "another one, of the usual kind\n",
         "2. Enter this one-time code (expires in 15 minutes)\n",
@@ -361,6 +417,8 @@ mod tests {
         "Successfully logged in\n",
         "Login successful.\n",
         "error: it could not be done\n",
+        "err\x1b[1mor\x1b[0m: it could\x1b[K n\x1b[mot be done\r\n",
+        "htt\x1b[4mps://claude.com/cai/oa\x1b[muth/authorize?state=s\n",
         "Couldn't log in: not accepted\n",
         "\x1b]8;;https://claude.com/x\x07link\x1b]8;;\x07",
     ];
