@@ -29,12 +29,12 @@ const SWEEP: Duration = Duration::from_secs(3);
 /// Longest wait for what was killed to be gone.
 #[cfg(target_os = "linux")]
 const GONE: Duration = Duration::from_secs(1);
-/// Most looks, a millisecond apart, at a process that shows no environment.
+/// Most looks at a process that shows no environment, and the time between two.
 #[cfg(target_os = "linux")]
-const LOOKS: u32 = 100;
+const LOOKS: (u32, Duration) = (500, Duration::from_micros(200));
 /// Those after which a process that has a program has no environment indeed.
 #[cfg(target_os = "linux")]
-const EMPTY: u32 = 3;
+const EMPTY: u32 = 10;
 /// Processes that are held at one time; each costs a descriptor.
 #[cfg(target_os = "linux")]
 const HELD: usize = 64;
@@ -201,7 +201,8 @@ fn kill_if_marked(pid: Pid, marks: &[String]) -> Option<OwnedFd> {
 fn environ(pid: Pid) -> Option<Vec<u8>> {
     let path = |name| format!("/proc/{}/{name}", pid.as_raw_nonzero());
     let mut empty = 0;
-    for _ in 0..LOOKS {
+    let (looks, pause) = LOOKS;
+    for _ in 0..looks {
         let environ = std::fs::read(path("environ")).ok()?;
         // What never has a program, a zombie or a thread of the kernel, has no `exe` either.
         if !environ.is_empty() || empty == EMPTY || std::fs::read_link(path("exe")).is_err() {
@@ -209,7 +210,7 @@ fn environ(pid: Pid) -> Option<Vec<u8>> {
         }
         // Without arguments, it is in the middle of it.
         empty += u32::from(std::fs::read(path("cmdline")).is_ok_and(|arguments| !arguments.is_empty()));
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(pause);
     }
     None
 }
