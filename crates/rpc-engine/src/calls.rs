@@ -36,7 +36,9 @@ pub(crate) struct Calls {
 /// Replies that are ready to be written.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    queue: VecDeque<Utf8Bytes>,
+    /// Mostly there is no more than one.
+    first: Option<Utf8Bytes>,
+    rest: VecDeque<Utf8Bytes>,
     bytes: usize,
 }
 
@@ -261,21 +263,26 @@ impl Outbox {
             String::from_utf8_lossy(&error).into_owned().into()
         });
         self.bytes += text.len();
-        self.queue.push_back(text);
+        match self.first {
+            None => self.first = Some(text),
+            Some(_) => self.rest.push_back(text),
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Utf8Bytes> {
-        let reply = self.queue.pop_front()?;
+        let reply = self.first.take()?;
+        self.first = self.rest.pop_front();
         self.bytes -= reply.len();
         Some(reply)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.first.is_none()
     }
 
     /// Whether no more requests should be read until some replies have been written.
     pub(crate) fn is_full(&self, limits: &crate::limits::Limits) -> bool {
-        self.queue.len() >= limits.outbound_messages || self.bytes >= limits.outbound_bytes
+        usize::from(self.first.is_some()) + self.rest.len() >= limits.outbound_messages
+            || self.bytes >= limits.outbound_bytes
     }
 }

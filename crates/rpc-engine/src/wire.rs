@@ -81,15 +81,17 @@ pub fn parse<'a>(text: &'a str, limits: &Limits) -> Message<'a> {
 
 /// Parses one element of a batch, or a message that is no batch. None when the text is not JSON.
 pub fn parse_element<'a>(text: &'a str, limits: &Limits) -> Option<Element<'a>> {
-    let shallow = !deeper_than(text, limits.json_depth);
     if let Some(members) = Members::plain(text) {
+        // What else it has of arrays and objects is refused however deep it is.
+        let below = limits.json_depth.saturating_sub(1);
+        let shallow = members.params.is_none_or(|params| !deeper_than(params, below));
         return members.judge(limits, shallow);
     }
     if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         serde_json::from_str::<IgnoredAny>(text).ok()?;
         return Some(Element::Invalid(None));
     }
-    Members::read(text)?.judge(limits, shallow)
+    Members::read(text)?.judge(limits, !deeper_than(text, limits.json_depth))
 }
 
 /// The JSON texts of an envelope's members before anything is known about their types.
