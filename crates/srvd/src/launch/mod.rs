@@ -24,7 +24,7 @@ pub struct Candidate {
     /// Its provider.
     pub provider: Arc<Provider>,
     /// The account.
-    pub account: Account,
+    pub account: Arc<Account>,
     /// Its credential.
     pub found: Found,
     /// The directory of this provider inside the bundle, for a CLI that is given its credential in a variable.
