@@ -16,6 +16,7 @@ use secrecy::SecretString;
 pub use variables::Shadows;
 pub(crate) use variables::{of_key, of_token};
 
+use crate::api::Names;
 use crate::error::{ApiError, Kind};
 use crate::secrets::Unavailable;
 
@@ -106,7 +107,7 @@ pub struct Launch {
     /// Variables to set.
     pub set: BTreeMap<String, Value>,
     /// Variables to remove, in order of name; none of them is set.
-    pub unset: Vec<String>,
+    pub unset: Names,
 }
 
 /// Judges each candidate by itself.

@@ -126,7 +126,7 @@ fn an_adopted_directory_is_found_as_the_cli_finds_it() {
 fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
     for provider in registry().iter().filter(|provider| provider.cli.is_some()) {
         let found = launch(vec![login(&provider.id, logged_in())], None).unwrap();
-        for name in &found.unset {
+        for name in found.unset.iter() {
             assert!(!found.set.contains_key(name), "{}: {name}", provider.id);
         }
         for name in ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GH_TOKEN", "OAUTH_ENCRYPTION_KEY"] {
