@@ -96,7 +96,7 @@ macro_rules! bulk {
         concat!(
             $select, $(", unhex(", $bytes, ")",)?
             // With a limit the two are read once for a row, not once for each part.
-            " FROM (SELECT key, value FROM json_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
+            " FROM (SELECT key, value FROM jsonb_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
         )
     };
     (@postgres $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
