@@ -1,5 +1,7 @@
 //! Where a key is kept, and what a bundle launches with.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use crate::{Account, CorruptRow, SecretRef, StoreError};
@@ -34,8 +36,9 @@ impl KeyPlace {
     }
 }
 
-/// A bundle's accounts, and the rows that could not be read.
-#[derive(Debug, Default)]
+/// A bundle's accounts, and the rows that could not be read. Those who ask at the same time are given the same accounts,
+/// and copies of their secrets.
+#[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// The accounts, oldest first.
     pub held: Vec<Held>,
@@ -44,10 +47,10 @@ pub struct Credentials {
 }
 
 /// An account and what its row holds of its secret.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Held {
     /// The account.
-    pub account: Account,
+    pub account: Arc<Account>,
     /// The secret that is sealed in the row, opened; `None` where it is somewhere else.
-    pub secret: Option<Result<SecretString, StoreError>>,
+    pub secret: Option<Result<SecretString, Arc<StoreError>>>,
 }

@@ -89,14 +89,14 @@ pub(crate) const BULK: usize = 1000;
 /// and so on. `bytes` is a last column that stands there in hexadecimal, as [`hex`] makes it; `join` is what the rows are
 /// joined to. They are numbered, or given, in their order.
 ///
-/// With `first (..)` another such statement comes before it in the same trip; its rows are `$2`. It gives none back, and
-/// neither of the two may read what the other writes.
+/// With `first (..), last (..)` two of them make one trip; the rows of the first are `$2`. It gives none back. `then` is a
+/// statement of its own between them. None of them may read what another writes.
 macro_rules! bulk {
     (@sqlite $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
         concat!(
             $select, $(", unhex(", $bytes, ")",)?
             // With a limit the two are read once for a row, not once for each part.
-            " FROM (SELECT key, value FROM json_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
+            " FROM (SELECT key, value FROM jsonb_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
         )
     };
     (@postgres $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
@@ -106,13 +106,14 @@ macro_rules! bulk {
             $($join,)? " ORDER BY key ", $rest
         )
     };
-    ($tx:expr, first ($($first:tt)*), $($last:tt)*) => {
+    ($tx:expr, first ($($first:tt)*), $(then $then:expr,)? last ($($last:tt)*)) => {
         match $tx {
             $crate::db::Tx::Sqlite(_) => concat!(
-                $crate::db::bulk!(@sqlite "$2", $($first)*), "; ", $crate::db::bulk!(@sqlite "$1", $($last)*)
+                $crate::db::bulk!(@sqlite "$2", $($first)*), "; ", $($then, "; ",)?
+                $crate::db::bulk!(@sqlite "$1", $($last)*)
             ),
             $crate::db::Tx::Postgres(_) => concat!(
-                "WITH first AS (", $crate::db::bulk!(@postgres "$2", $($first)*), ") ",
+                "WITH first AS (", $crate::db::bulk!(@postgres "$2", $($first)*), ") ", $(", beside AS (", $then, ") ",)?
                 $crate::db::bulk!(@postgres "$1", $($last)*)
             ),
         }

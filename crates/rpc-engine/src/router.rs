@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use rustc_hash::FxHashMap;
 
 use crate::calling::Calling;
@@ -205,8 +206,10 @@ type Start = Box<dyn Fn(Call, Option<&str>) -> Result<Running, RpcError> + Send 
 /// A call whose parameters were understood. Its log lines name it, and a panic of its handler ends only it.
 pub(crate) struct Running {
     calling: Calling,
-    work: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    work: Work,
 }
+
+type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 impl Future for Running {
     type Output = Outcome;
@@ -229,10 +232,13 @@ where
     Box::new(move |app, call, params| {
         let calling = Calling::of(&call, P::METHOD);
         let _entered = calling.enter();
-        let begin = || decode::<P>(params).map(|params| handler(app, call, params));
-        let answer = catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(|_| Err(panicked()))?;
-        let work = async move { encode(&answer.await.map_err(Into::into)?) };
-        Ok(Running { calling, work: Box::pin(work) })
+        // A block that awaits the handler's future would have room for it twice, and each place costs every call a copy.
+        let begin = || -> Result<Work, RpcError> {
+            let answer = handler(app, call, decode::<P>(params)?);
+            Ok(Box::pin(answer.map(|answer| encode(&answer.map_err(Into::into)?))))
+        };
+        let work = catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(|_| Err(panicked()))?;
+        Ok(Running { calling, work })
     })
 }
 

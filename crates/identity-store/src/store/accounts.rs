@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use secrecy::SecretString;
 
 use super::{Store, Work, instances, leftovers};
-use crate::db::{Tx, sql};
+use crate::db::{BULK, Tx, bulk, rows, sql};
 use crate::secret::{self, Cell};
 use crate::{
     Account, AccountEdit, AccountFilter, AccountId, AccountKind, AccountList, BundleId, Change, CorruptRow,
@@ -23,6 +23,13 @@ macro_rules! columns {
     };
 }
 pub(super) use columns;
+
+/// Whether the status of an account can change by itself.
+macro_rules! perishable {
+    () => {
+        "(expires_at IS NOT NULL OR login_deadline_at IS NOT NULL OR secret_ref LIKE '%\"config_dir\"%')"
+    };
+}
 
 #[derive(sqlx::FromRow)]
 pub(super) struct AccountRow {
@@ -215,14 +222,27 @@ impl Store {
     /// their ids, because there can be many.
     pub async fn perishable_accounts(&self) -> Result<Vec<AccountId>, StoreError> {
         let mut tx = self.read().await?;
-        let rows = sql!(
-            all,
-            (String,),
-            &mut tx,
-            "SELECT id FROM accounts WHERE expires_at IS NOT NULL OR secret_ref LIKE '%\"config_dir\"%'
-             ORDER BY created_at, id",
-        )?;
+        let text = concat!("SELECT id FROM accounts WHERE ", perishable!(), " ORDER BY created_at, id");
+        let rows = sql!(all, (String,), &mut tx, text)?;
         Ok(rows.into_iter().filter_map(|(id,)| id.parse().ok()).collect())
+    }
+
+    /// Those of these accounts whose status can change by itself.
+    pub async fn perishable_among(&self, accounts: &[AccountId]) -> Result<Vec<AccountId>, StoreError> {
+        let mut tx = self.read().await?;
+        let mut found = Vec::new();
+        for page in accounts.chunks(BULK) {
+            let ids: Vec<_> = page.iter().map(|id| [id.as_str()]).collect();
+            let text = bulk!(
+                tx,
+                "SELECT accounts.id",
+                join concat!("JOIN accounts ON accounts.id = value ->> 0 AND ", perishable!()),
+                ""
+            );
+            let rows = sql!(all, (String,), &mut tx, text, rows(&ids)?)?;
+            found.extend(rows.into_iter().filter_map(|(id,)| id.parse().ok()));
+        }
+        Ok(found)
     }
 
     /// Opens the secret that is sealed in the account's row.

@@ -187,15 +187,20 @@ pub(crate) async fn end(tx: &mut Tx, key: &ChainKey, end: End) -> Result<(Link, 
     Ok((link, signed))
 }
 
-/// Puts down where the kept rows begin or end.
-pub(crate) async fn sign(tx: &mut Tx, key: &ChainKey, end: End, link: &Link) -> Result<(), StoreError> {
-    let text = match end {
-        End::Start => "UPDATE audit_chain SET start_count = $1, start_hash = $2, start_proof = $3",
-        End::Head => "UPDATE audit_chain SET head_count = $1, head_hash = $2, head_proof = $3",
-    };
-    sql!(run, tx, text, link.count, link.hash.as_slice(), key.proof(end, link))?;
+/// Puts down where the kept rows begin. Where they end is put down with the last of them.
+pub(crate) async fn sign_start(tx: &mut Tx, key: &ChainKey, link: &Link) -> Result<(), StoreError> {
+    let text = "UPDATE audit_chain SET start_count = $1, start_hash = $2, start_proof = $3";
+    sql!(run, tx, text, link.count, link.hash.as_slice(), key.proof(End::Start, link))?;
     Ok(())
 }
+
+/// A statement that puts down where the kept rows end, if the count is given.
+macro_rules! sign_head {
+    () => {
+        "UPDATE audit_chain SET head_count = $4, head_hash = $5, head_proof = $6 WHERE $4 IS NOT NULL"
+    };
+}
+pub(crate) use sign_head;
 
 /// Begins a statement of [`bulk`] that writes what [`linked`] makes; the last part is the hash.
 macro_rules! insert_linked {

@@ -1,11 +1,46 @@
 //! What a bundle launches with, in one statement, because every start of an agent asks for it.
+//!
+//! Those who ask at the same time are answered by one statement: a trip to the database costs far more than a row. Whoever
+//! finds nobody waiting sends a reader for a connection, and when it has one it takes along all who have come until then.
+//! So nobody is told of a database that is older than the question.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+use tokio::sync::oneshot;
 
 use super::Store;
 use super::accounts::{AccountRow, cell, columns};
-use crate::db::sql;
+use crate::db::{Tx, bulk, decode, rows, sql};
+use crate::error::Shared;
 use crate::{
     Account, BundleId, CorruptRow, Credentials, Held, ProviderId, SecretError, SecretRef, StoreError, secret,
 };
+
+/// The most who are answered by one statement.
+const TOGETHER: usize = 64;
+
+/// Those whom no reader has taken yet, in the order in which they came. While there are any, one reader is on its way.
+#[derive(Default)]
+pub(super) struct CredentialQueue(Mutex<Vec<Waiting>>);
+
+struct Waiting {
+    question: Question,
+    answer: oneshot::Sender<Result<Credentials, StoreError>>,
+}
+
+/// A bundle, and the provider whose account is wanted when not all are.
+#[derive(PartialEq, Eq)]
+struct Question {
+    bundle: BundleId,
+    provider: Option<ProviderId>,
+}
+
+/// A row that answers the question with this number, or says why it cannot be read.
+struct AnswerRow {
+    question: i64,
+    row: Result<CredentialRow, (String, sqlx::Error)>,
+}
 
 /// An account's row, once for each bundle that binds it.
 #[derive(sqlx::FromRow)]
@@ -17,6 +52,42 @@ struct CredentialRow {
     bound: String,
 }
 
+impl<'r, R> FromRow<'r, R> for AnswerRow
+where
+    R: Row,
+    CredentialRow: FromRow<'r, R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    &'static str: ColumnIndex<R>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { question: row.try_get("question")?, row: decode(row) })
+    }
+}
+
+impl CredentialQueue {
+    fn with<T>(&self, change: impl FnOnce(&mut Vec<Waiting>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds one who asks; `true` when a reader is to be sent.
+    fn push(&self, waiting: Waiting) -> bool {
+        self.with(|queue| {
+            queue.push(waiting);
+            queue.len() == 1
+        })
+    }
+
+    /// Takes those who are answered together; `true` when another reader is to be sent.
+    fn take(&self) -> (Vec<Waiting>, bool) {
+        self.with(|queue| {
+            queue.retain(|waiting| !waiting.answer.is_closed());
+            let taken = queue.drain(..queue.len().min(TOGETHER)).collect();
+            (taken, !queue.is_empty())
+        })
+    }
+}
+
 impl Store {
     /// The accounts that a bundle binds, or the one of a provider, with what is sealed in their rows. A bundle that does
     /// not exist binds none.
@@ -25,26 +96,77 @@ impl Store {
         bundle: &BundleId,
         provider: Option<&ProviderId>,
     ) -> Result<Credentials, StoreError> {
-        let mut tx = self.read().await?;
-        let rows = sql!(
-            each,
-            CredentialRow,
-            &mut tx,
+        let (answer, told) = oneshot::channel();
+        let question = Question { bundle: bundle.clone(), provider: provider.cloned() };
+        if self.inner.credentials.push(Waiting { question, answer }) {
+            self.send_credential_reader();
+        }
+        told.await.map_err(|gone| StoreError::Unavailable(gone.into()))?
+    }
+
+    /// The reader is a task of its own, so that one who goes away takes nothing from the others.
+    fn send_credential_reader(&self) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            let connection = store.read().await;
+            let (batch, more) = store.inner.credentials.take();
+            if more {
+                store.send_credential_reader();
+            }
+            let (questions, numbers) = numbered(&batch);
+            let answers = match connection {
+                Ok(_) if questions.is_empty() => Ok(Vec::new()),
+                Ok(mut tx) => store.answers(&mut tx, &questions).await,
+                Err(error) => Err(error),
+            };
+            let answers = answers.map_err(Shared::from);
+            for (waiting, number) in batch.into_iter().zip(numbers) {
+                let answer = match &answers {
+                    Ok(answers) => Ok(answers.get(number).cloned().unwrap_or_default()),
+                    Err(error) => Err(error.to_error()),
+                };
+                // Nobody may be there any more.
+                let _ = waiting.answer.send(answer);
+            }
+        });
+    }
+
+    /// One answer for each question.
+    async fn answers(&self, tx: &mut Tx, questions: &[&Question]) -> Result<Vec<Credentials>, StoreError> {
+        let asked: Vec<_> = (0_i64..)
+            .zip(questions)
+            .map(|(number, Question { bundle, provider })| {
+                (number, bundle.as_str(), provider.as_ref().map(ProviderId::as_str))
+            })
+            .collect();
+        let text = bulk!(
+            tx,
             concat!(
                 "SELECT ",
                 columns!(),
-                ", sealed_secret, generation, others.bundle_id AS bound
-                 FROM identity_bindings
-                 JOIN accounts ON accounts.id = identity_bindings.account_id
-                 JOIN identity_bindings AS others ON others.account_id = accounts.id
-                 WHERE identity_bindings.bundle_id = $1 AND ($2 IS NULL OR identity_bindings.provider = $2)
-                 ORDER BY accounts.created_at, accounts.id, others.bundle_id"
+                ", sealed_secret, generation, others.bundle_id AS bound, CAST(value ->> 0 AS BIGINT) AS question"
             ),
-            bundle.as_str(),
-            provider.map(ProviderId::as_str),
-        )?;
+            join "JOIN identity_bindings ON identity_bindings.bundle_id = value ->> 1
+                    AND (value ->> 2 IS NULL OR identity_bindings.provider = value ->> 2)
+                  JOIN accounts ON accounts.id = identity_bindings.account_id
+                  JOIN identity_bindings AS others ON others.account_id = accounts.id",
+            ", accounts.created_at, accounts.id, others.bundle_id"
+        );
+        let mut found = sql!(all, AnswerRow, tx, text, rows(&asked)?)?.into_iter().peekable();
+        let answer = |(number, ..): &(i64, _, _)| {
+            let own = std::iter::from_fn(|| found.next_if(|row| row.question == *number));
+            self.answer(own.map(|row| row.row))
+        };
+        Ok(asked.iter().map(answer).collect())
+    }
+
+    /// The accounts of one question's rows.
+    fn answer(
+        &self,
+        rows: impl Iterator<Item = Result<CredentialRow, (String, sqlx::Error)>>,
+    ) -> Credentials {
         let mut found = Credentials::default();
-        let mut rows = rows.into_iter().peekable();
+        let mut rows = rows.peekable();
         while let Some(row) = rows.next() {
             let row = match row {
                 Ok(row) => row,
@@ -66,12 +188,12 @@ impl Store {
             match row.account.parse(bound_to) {
                 Ok(account) => {
                     let secret = self.sealed_in(&account, row.sealed_secret.as_deref(), row.generation);
-                    found.held.push(Held { account, secret });
+                    found.held.push(Held { account: Arc::new(account), secret });
                 }
                 Err(reason) => found.corrupt.push(CorruptRow { id, reason }),
             }
         }
-        Ok(found)
+        found
     }
 
     fn sealed_in(
@@ -79,10 +201,24 @@ impl Store {
         account: &Account,
         sealed: Option<&[u8]>,
         generation: i64,
-    ) -> Option<Result<secrecy::SecretString, StoreError>> {
-        (account.secret_ref == SecretRef::Sealed).then(|| {
+    ) -> Option<Result<secrecy::SecretString, Arc<StoreError>>> {
+        let open = || {
             let sealed = sealed.ok_or(SecretError::Absent)?;
             Ok(secret::open(self.keyring(), cell(&account.id, generation)?, sealed)?)
-        })
+        };
+        (account.secret_ref == SecretRef::Sealed).then(|| open().map_err(Arc::new))
     }
+}
+
+/// What is asked, each question once, and for each who waits the number of the question.
+fn numbered(batch: &[Waiting]) -> (Vec<&Question>, Vec<usize>) {
+    let mut questions: Vec<&Question> = Vec::new();
+    let numbers = batch.iter().map(|Waiting { question, .. }| {
+        questions.iter().position(|known| *known == question).unwrap_or_else(|| {
+            questions.push(question);
+            questions.len() - 1
+        })
+    });
+    let numbers = numbers.collect();
+    (questions, numbers)
 }

@@ -125,12 +125,12 @@ impl Store {
 
     async fn save_keys(&self, work: &mut Work, saves: &[&KeySave]) -> Result<Vec<Profile>, StoreError> {
         let keys: Vec<_> = saves.iter().map(|save| save.key()).collect();
-        let present = present(work, &keys).await?;
-        let cells = saves.iter().zip(&present).map(|(save, present)| self.cell(save, present.as_ref()));
+        let found = present(work, &keys).await?;
+        let cells = saves.iter().zip(&found).map(|(save, found)| self.cell(save, found.profile.as_ref()));
         let cells = cells.collect::<Result<Vec<_>, _>>()?;
-        let each = || saves.iter().zip(&present).zip(&cells);
-        let places = each().map(|((KeySave { save, label, .. }, before), cell)| Place {
-            profile: before.as_ref().map(|before| &before.id),
+        let each = || saves.iter().zip(&found).zip(&cells);
+        let places = each().map(|((KeySave { save, label, .. }, found), cell)| Place {
+            profile: found.profile.as_ref().map(|before| &before.id),
             account: &cell.account,
             label: label.as_deref(),
             make_primary: save.make_primary,
@@ -139,15 +139,16 @@ impl Store {
         let puts: Vec<_> = keys.iter().copied().zip(places).collect();
         let written = put(work, &account_rows(saves, &cells)?, &puts).await?;
         let mut profiles = Vec::with_capacity(saves.len());
-        for (((save, before), cell), written) in each().zip(written) {
-            let before = before.as_ref();
+        for (((save, found), cell), id) in each().zip(written) {
+            let before = found.profile.as_ref();
+            let primary = save.save.make_primary || found.ahead == 0;
             work.acting_for(&save.actor, save.save.now);
             drop_replaced(work, before, &cell.account).await?;
-            work.audit("profile.save", &format!("{} {}", written.0, cell.account));
+            work.audit("profile.save", &format!("{id} {}", cell.account));
             // Nothing but this profile points at a new account.
             let linked = cell.own && before.is_some_and(|before| before.links > 0);
             links::announce(work, &cell.account, linked).await?;
-            profiles.push(save.profile(written, before, cell));
+            profiles.push(save.profile((id, primary), before, cell));
         }
         Ok(profiles)
     }

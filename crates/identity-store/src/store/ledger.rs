@@ -60,18 +60,16 @@ impl Ledger {
         loop {
             let (entries, changes) = (entries.next(), changes.next());
             if entries.is_none() && changes.is_none() {
-                break;
+                return Ok(());
             }
             let linked = match entries.zip(head.as_mut()) {
                 Some((entries, place)) => chain::linked(key, place, entries)?,
                 None => NO_ROWS.to_owned(),
             };
-            write_page(tx, linked, changes.unwrap_or_default(), now).await?;
+            let end = head.as_ref().filter(|_| entries.is_some());
+            let signed = end.map(|end| (end, key.proof(End::Head, end)));
+            write_page(tx, (linked, signed), changes.unwrap_or_default(), now).await?;
         }
-        if let Some(head) = head {
-            chain::sign(tx, key, End::Head, &head).await?;
-        }
-        Ok(())
     }
 }
 
@@ -93,8 +91,14 @@ async fn signed_head(tx: &mut Tx, key: &ChainKey, next: &AuditEntry) -> Result<L
     chain::append(tx, key, head, broken).await
 }
 
-/// Writes rows of the audit log, and changes into the `events` table, which numbers them for readers in other processes.
-async fn write_page(tx: &mut Tx, linked: String, changes: &[Change], now: i64) -> Result<(), StoreError> {
+/// Writes rows of the audit log and signs the last of them, and changes into the `events` table, which numbers them for
+/// readers in other processes.
+async fn write_page(
+    tx: &mut Tx,
+    (linked, signed): (String, Option<(&Link, Vec<u8>)>),
+    changes: &[Change],
+    now: i64,
+) -> Result<(), StoreError> {
     let texts: Result<Vec<_>, _> = changes.iter().map(|change| Ok([change.to_json()?])).collect();
     let texts = texts.map_err(|error: serde_json::Error| StoreError::Database(error.into()))?;
     macro_rules! insert {
@@ -102,8 +106,8 @@ async fn write_page(tx: &mut Tx, linked: String, changes: &[Change], now: i64) -
             bulk!(
                 tx,
                 first (chain::insert_linked!(), bytes "value ->> 6", ""),
-                "INSERT INTO events (at, change) SELECT $3, value ->> 0",
-                $end
+                then chain::sign_head!(),
+                last ("INSERT INTO events (at, change) SELECT $3, value ->> 0", $end)
             )
         };
     }
@@ -113,7 +117,9 @@ async fn write_page(tx: &mut Tx, linked: String, changes: &[Change], now: i64) -
         Tx::Postgres(_) => insert!("RETURNING seq"),
     };
     let written = i64::try_from(changes.len()).unwrap_or(i64::MAX);
-    let numbers = sql!(all, (Option<i64>,), &mut *tx, text, rows(&texts)?, linked, now)?;
+    let (end, proof) = signed.unzip();
+    let (count, hash) = (end.map(|end| end.count), end.map(|end| end.hash.as_slice()));
+    let numbers = sql!(all, (Option<i64>,), &mut *tx, text, rows(&texts)?, linked, now, count, hash, proof)?;
     if let Some(last) = numbers.into_iter().filter_map(|(number,)| number).max()
         && (last - written) / PRUNE_EVERY != last / PRUNE_EVERY
     {

@@ -42,6 +42,7 @@ use std::time::Duration;
 
 pub use self::backup::fold_log;
 use self::chain::ChainKey;
+use self::credentials::CredentialQueue;
 use self::group::Gate;
 pub use self::inspect::{Contents, Inspection, KeyFit, inspect};
 use self::key_queue::KeyQueue;
@@ -88,6 +89,7 @@ struct Inner {
     /// Held from the beginning of a write until its changes were announced, so that they are announced in order.
     gate: Arc<Gate>,
     keys: KeyQueue,
+    credentials: CredentialQueue,
     /// How long a writer waits at the gate, and the end for a writer.
     patience: Duration,
 }
@@ -131,6 +133,7 @@ impl Store {
             chain,
             gate,
             keys: KeyQueue::default(),
+            credentials: CredentialQueue::default(),
             patience,
         };
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }

@@ -1,7 +1,5 @@
 //! Writing profiles: many in one statement, because every statement costs a trip to the database.
 
-use std::collections::HashMap;
-
 use super::{Work, links};
 use crate::db::{bulk, rows, sql};
 use crate::{AccountId, Change, ProfileId, ProfileScope, ProviderId, StoreError};
@@ -26,6 +24,13 @@ pub(super) struct Place<'a> {
     pub(super) now: i64,
 }
 
+/// What is there for a key.
+pub(super) struct Found {
+    /// How many profiles of its user, agent and provider come before its own; all there are, when it has none.
+    pub(super) ahead: i64,
+    pub(super) profile: Option<Present>,
+}
+
 /// A profile that is there, and what its account is.
 pub(super) struct Present {
     pub(super) id: ProfileId,
@@ -44,9 +49,10 @@ pub(super) struct Present {
     pub(super) links: i64,
 }
 
-/// The same, or nothing but nulls.
+/// The same, or nothing but nulls for the profile.
 #[derive(sqlx::FromRow)]
 struct PresentRow {
+    ahead: i64,
     id: Option<String>,
     label: Option<String>,
     created_at: Option<i64>,
@@ -90,13 +96,14 @@ impl<'a> Key<'a> {
 }
 
 impl PresentRow {
-    fn parse(self) -> Result<Option<Present>, StoreError> {
+    fn parse(self) -> Result<Found, StoreError> {
+        let ahead = self.ahead;
         let (Some(id), Some(created_at), Some(account_id), Some(kind), Some(secret_ref), Some(generation)) =
             (self.id, self.created_at, self.account_id, self.kind, self.secret_ref, self.generation)
         else {
-            return Ok(None);
+            return Ok(Found { ahead, profile: None });
         };
-        Ok(Some(Present {
+        let profile = Present {
             id: links::parse("user_profiles", &id)?,
             label: self.label,
             created_at,
@@ -109,12 +116,13 @@ impl PresentRow {
             generation,
             sharers: self.sharers,
             links: self.links,
-        }))
+        };
+        Ok(Found { ahead, profile: Some(profile) })
     }
 }
 
 /// The profiles that are there already, one for each key.
-pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Option<Present>>, StoreError> {
+pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Found>, StoreError> {
     let parts: Vec<_> = keys.iter().map(|key| key.parts()).collect();
     let text = bulk!(
         *work.tx,
@@ -124,7 +132,11 @@ pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Opt
                  AS sharers,
              (SELECT count(*) FROM identity_bindings WHERE identity_bindings.account_id = profiles.account_id)
                  + (SELECT count(*) FROM operator_tokens WHERE operator_tokens.account_id = profiles.account_id)
-                 AS links",
+                 AS links,
+             (SELECT count(*) FROM user_profiles AS other
+                 WHERE other.user_id = value ->> 0 AND other.agent_id = value ->> 1 AND other.provider = value ->> 2
+                   AND (profiles.id IS NULL OR (other.position, other.id) < (profiles.position, profiles.id)))
+                 AS ahead",
         join concat!(
             "LEFT JOIN user_profiles AS profiles ON ",
             keyed!("profiles"),
@@ -136,8 +148,8 @@ pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Opt
     found.into_iter().map(PresentRow::parse).collect()
 }
 
-/// Makes the profiles or points them at other accounts; gives the id of each, and whether it is the primary now. Order
-/// and time of making stay, unless one goes to the front.
+/// Makes the profiles or points them at other accounts; gives the id of each. Order and time of making stay, unless one
+/// goes to the front. No row is given back, because each costs about as much as one that is written.
 ///
 /// `accounts` are rows of accounts with API keys, to be made or written over first: id, provider, kind, owner, name,
 /// e-mail, base URL, generation, masked tail, status and its reason, evidence, time, sealed key.
@@ -147,7 +159,7 @@ pub(super) async fn put(
     work: &mut Work,
     accounts: &str,
     puts: &[(Key<'_>, Place<'_>)],
-) -> Result<Vec<(ProfileId, bool)>, StoreError> {
+) -> Result<Vec<ProfileId>, StoreError> {
     let ids: Vec<_> = puts.iter().map(|_| ProfileId::generate()).collect();
     let parts = puts.iter().zip(&ids).map(|((key, place), id)| {
         let [user, agent, provider, model, base_url, identity] = key.parts();
@@ -172,7 +184,7 @@ pub(super) async fn put(
                  checked_at = excluded.checked_at, expires_at = NULL, login_deadline_at = NULL,
                  updated_at = excluded.updated_at"
         ),
-        "INSERT INTO user_profiles (user_id, agent_id, provider, model, base_url, identity, id, account_id, label,
+        last ("INSERT INTO user_profiles (user_id, agent_id, provider, model, base_url, identity, id, account_id, label,
              created_at, updated_at, position)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
              value ->> 8, CAST(value ->> 9 AS BIGINT), CAST(value ->> 9 AS BIGINT),
@@ -186,27 +198,11 @@ pub(super) async fn put(
         join concat!("LEFT JOIN user_profiles AS own ON ", keyed!("own")),
         "ON CONFLICT (user_id, agent_id, provider, model, base_url, identity)
          DO UPDATE SET account_id = excluded.account_id, label = COALESCE(excluded.label, user_profiles.label),
-             position = excluded.position, updated_at = excluded.updated_at
-         RETURNING id, CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
-             WHERE before.user_id = user_profiles.user_id AND before.agent_id = user_profiles.agent_id
-               AND before.provider = user_profiles.provider AND before.id <> user_profiles.id
-               AND (before.position, before.id) < (user_profiles.position, user_profiles.id)) THEN 0 ELSE 1 END
-             AS BIGINT)"
+             position = excluded.position, updated_at = excluded.updated_at")
     );
-    let written = sql!(all, (String, i64), &mut work.tx, text, rows, accounts)?;
-    // They come in any order.
-    let primary: HashMap<_, _> = written.iter().map(|(id, primary)| (id.as_str(), *primary != 0)).collect();
+    sql!(run, &mut work.tx, text, rows, accounts)?;
     for (key, _) in puts {
         work.changed(Change::Profiles(key.scope.user.clone()));
     }
-    puts.iter()
-        .zip(ids)
-        .map(|((_, place), id)| {
-            let id = place.profile.cloned().unwrap_or(id);
-            match primary.get(id.as_str()) {
-                Some(&primary) => Ok((id, primary)),
-                None => Err(StoreError::corrupt("user_profiles", &id, "it was written and is not there")),
-            }
-        })
-        .collect()
+    Ok(puts.iter().zip(ids).map(|((_, place), id)| place.profile.cloned().unwrap_or(id)).collect())
 }

@@ -67,7 +67,7 @@ impl Store {
             base_url: base_url(authority),
             identity: &person,
         };
-        let present = present(work, &[key]).await?.pop().flatten();
+        let present = present(work, &[key]).await?.pop().and_then(|found| found.profile);
         let same_grant = |row: &&Present| {
             row.secret_ref == TOKENS && row.client_id.as_deref().unwrap_or_default() == client_id(authority)
         };
@@ -84,7 +84,7 @@ impl Store {
             make_primary: commit.make_primary,
             now: commit.now,
         };
-        let (id, _) = put(work, NO_ROWS, &[(key, place)]).await?.remove(0);
+        let id = put(work, NO_ROWS, &[(key, place)]).await?.remove(0);
         let profile = profile_in(&mut work.tx, &id).await?;
         drop_replaced(work, present.as_ref(), &kept.account).await?;
         work.audit("profile.login", &format!("{} {}", profile.id, kept.account));

@@ -2,7 +2,9 @@ use identity_store::{
     AdoptedLogin, Change, Evidence, NewInstance, OwnLogin, SecretRef, Status, StoreError, Target,
 };
 
-use crate::harness::{Fixture, NOW, api_key, bundle_id, login, new_target, on_both, provider, refusal};
+use crate::harness::{
+    Fixture, NOW, account_id, api_key, bundle_id, login, new_target, on_both, provider, refusal,
+};
 
 on_both![
     own_logins_are_one_bundle_and_one_announcement,
@@ -30,6 +32,9 @@ async fn what_has_to_be_known_before_is_little(f: Fixture) {
     let perishable = f.store.perishable_accounts().await.unwrap();
     assert!(perishable.contains(&first.id) && perishable.contains(&second.id) && !perishable.contains(&key));
     assert_eq!(perishable.len(), 3);
+    let none = account_id("none");
+    let some = f.store.perishable_among(&[second.id.clone(), key, none, first.id.clone()]).await.unwrap();
+    assert_eq!(some, [second.id.clone(), first.id.clone()]);
 }
 
 pub(crate) fn own(id: &str, dir: &str, email: &str) -> OwnLogin {

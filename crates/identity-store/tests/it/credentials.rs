@@ -1,5 +1,7 @@
+use std::task::{Context, Waker};
+
 use identity_store::{
-    AccountFilter, CorruptRow, KeyPlace, SaveApiKey, SecretError, SecretRef, StoreError, Target,
+    AccountFilter, CorruptRow, Held, KeyPlace, SaveApiKey, SecretError, SecretRef, StoreError, Target,
 };
 use secrecy::ExposeSecret as _;
 
@@ -8,6 +10,8 @@ use crate::harness::{Fixture, api_key, bundle_id, on_both, provider};
 on_both![
     a_bundle_has_its_accounts_with_their_secrets,
     a_key_elsewhere_leaves_nothing_sealed,
+    those_who_ask_together_get_their_own,
+    who_goes_away_harms_nobody,
     what_cannot_be_read_or_opened_is_said,
 ];
 
@@ -16,11 +20,15 @@ async fn secrets(f: &Fixture, bundle: &str, of: Option<&str>) -> Vec<(String, Op
     let of = of.map(provider);
     let found = f.store.credentials(&bundle_id(bundle), of.as_ref()).await.unwrap();
     assert_eq!(found.corrupt, []);
-    let secret = |held: identity_store::Held| {
+    opened(found.held)
+}
+
+fn opened(held: Vec<Held>) -> Vec<(String, Option<String>)> {
+    let secret = |held: Held| {
         let opened = held.secret.map(|secret| secret.unwrap().expose_secret().to_owned());
         (held.account.provider.to_string(), opened)
     };
-    found.held.into_iter().map(secret).collect()
+    held.into_iter().map(secret).collect()
 }
 
 async fn a_bundle_has_its_accounts_with_their_secrets(f: Fixture) {
@@ -44,7 +52,7 @@ async fn a_bundle_has_its_accounts_with_their_secrets(f: Fixture) {
     let filter = AccountFilter { provider: None, bundle: Some(bundle_id("one")) };
     let listed = f.store.accounts(filter).await.unwrap().accounts;
     let found = f.store.credentials(&bundle_id("one"), None).await.unwrap().held;
-    assert_eq!(found.into_iter().map(|held| held.account).collect::<Vec<_>>(), listed);
+    assert_eq!(found.into_iter().map(|held| (*held.account).clone()).collect::<Vec<_>>(), listed);
 }
 
 async fn a_key_elsewhere_leaves_nothing_sealed(f: Fixture) {
@@ -69,6 +77,52 @@ async fn a_key_elsewhere_leaves_nothing_sealed(f: Fixture) {
     }
 }
 
+/// More than one statement answers, two who ask the same, and one whose account cannot be read.
+async fn those_who_ask_together_get_their_own(f: Fixture) {
+    for name in ["One", "Two", "Three"] {
+        let bundle = f.bundle(name).await.id;
+        f.login(bundle.as_str(), "a@x").await;
+        f.store.save_api_key(api_key(Target::Existing(bundle), &format!("sk-{name}"))).await.unwrap();
+    }
+    let broken = f.store.bound_account(&bundle_id("three"), &provider("codex")).await.unwrap().unwrap().id;
+    f.place.execute(&format!("UPDATE accounts SET secret_ref = '{{' WHERE id = '{broken}'")).await;
+    let key = |key: &str| vec![("openai".to_owned(), Some(key.to_owned()))];
+    let both = |text: &str| [vec![("codex".to_owned(), None)], key(text)].concat();
+    let cases = [
+        ("one", None, both("sk-One"), 0),
+        ("two", Some("openai"), key("sk-Two"), 0),
+        ("none", None, vec![], 0),
+        ("two", None, both("sk-Two"), 0),
+        ("three", None, key("sk-Three"), 1),
+        ("one", Some("claude"), vec![], 0),
+    ];
+    let ask = |number: usize| {
+        let (bundle, of, ..) = &cases[number % cases.len()];
+        let (store, bundle, of) = (f.store.clone(), bundle_id(bundle), of.map(provider));
+        tokio::spawn(async move { store.credentials(&bundle, of.as_ref()).await.unwrap() })
+    };
+    let asked: Vec<_> = (0..150).map(ask).collect();
+    for (number, answer) in asked.into_iter().enumerate() {
+        let (bundle, of, held, corrupt) = &cases[number % cases.len()];
+        let found = answer.await.unwrap();
+        assert_eq!((opened(found.held), found.corrupt.len()), (held.clone(), *corrupt), "{bundle} {of:?}");
+    }
+}
+
+async fn who_goes_away_harms_nobody(f: Fixture) {
+    f.bundle("One").await;
+    f.store.save_api_key(api_key(Target::Existing(bundle_id("one")), "sk-one")).await.unwrap();
+    let one = bundle_id("one");
+    // The first one sends the reader; nobody has run since.
+    let mut first = Box::pin(f.store.credentials(&one, None));
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(first);
+    assert_eq!(secrets(&f, "one", None).await, [("openai".to_owned(), Some("sk-one".to_owned()))]);
+    let waiting = f.store.credentials(&one, None);
+    f.store.close().await;
+    assert!(matches!(waiting.await, Err(StoreError::Unavailable(_))));
+}
+
 async fn what_cannot_be_read_or_opened_is_said(f: Fixture) {
     let one = f.bundle("One").await.id;
     let login = f.login("one", "a@x").await.id;
@@ -79,5 +133,6 @@ async fn what_cannot_be_read_or_opened_is_said(f: Fixture) {
     let reason = "its secret reference is not valid (line 1, column 1)".to_owned();
     assert_eq!(found.corrupt, [CorruptRow { id: login.to_string(), reason }]);
     let [held] = &found.held[..] else { panic!("{found:?}") };
-    assert!(matches!(held.secret, Some(Err(StoreError::Secret(SecretError::Absent)))), "{found:?}");
+    let Some(Err(error)) = &held.secret else { panic!("{found:?}") };
+    assert!(matches!(**error, StoreError::Secret(SecretError::Absent)), "{found:?}");
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Degraded;
-use super::{SecretOutput, Status, method};
+use super::{Names, SecretOutput, Status, method};
 
 /// Says which variables to set and to remove, so that an agent runs as this identity and as nobody else.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -55,7 +55,7 @@ pub struct Launch {
     /// Variables to set.
     pub set: BTreeMap<String, SecretOutput>,
     /// Variables to remove; none of them is set.
-    pub unset: Vec<String>,
+    pub unset: Names,
     /// The accounts, one a provider.
     pub accounts: Vec<Used>,
     /// What was found of each account, with `explain`.

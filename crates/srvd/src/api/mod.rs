@@ -12,11 +12,13 @@ pub mod ephemeral;
 pub mod events;
 pub mod instance;
 pub mod launch;
+mod names;
 pub mod operator;
 pub mod profile;
 pub mod provider;
 mod secret;
 
+pub use names::Names;
 pub use secret::{SecretInput, SecretOutput};
 
 /// Binds a parameter struct to its method name, result and summary.

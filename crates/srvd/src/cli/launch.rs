@@ -148,7 +148,7 @@ pub(super) mod tests {
         let value = |value: &str| SecretString::from(value).into();
         Launch {
             set: set.into_iter().map(|(name, text)| (name.to_owned(), value(text))).collect(),
-            unset: vec!["C".to_owned(), "D".to_owned()],
+            unset: ["C", "D"].map(str::to_owned).into_iter().collect(),
             accounts: vec![Used {
                 provider_id: provider.to_owned(),
                 account_id: "a".to_owned(),

@@ -43,7 +43,8 @@ fn asked(params: &Resolve) -> String {
 
 async fn resolved(app: &App, params: Resolve) -> Result<Launch, ApiError> {
     if params.agent_id.is_some() {
-        return agent_launch::resolve(app, params).await;
+        // The rare ways are boxed: every call would have room for the largest of them.
+        return Box::pin(agent_launch::resolve(app, params)).await;
     }
     let bundle = subject(app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
@@ -69,7 +70,7 @@ async fn resolved(app: &App, params: Resolve) -> Result<Launch, ApiError> {
 /// `launch.ready`.
 pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiError> {
     if params.agent_id.is_some() {
-        return agent_launch::ready(&app, params).await;
+        return Box::pin(agent_launch::ready(&app, params)).await;
     }
     let bundle = subject(&app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id).cloned()).transpose()?;
@@ -100,7 +101,8 @@ async fn subject(app: &App, bundle: Option<&str>, instance: Option<&str>) -> Res
     match (bundle.filter(|id| !id.is_empty()), instance) {
         (Some(id), None) => id.parse().map_err(|error| ApiError::bad_id("bundleId", &error)),
         (None, Some(id)) => {
-            let instance = app.store.instance(&super::instance::instance_id(id)?).await?;
+            let id = super::instance::instance_id(id)?;
+            let instance = Box::pin(app.store.instance(&id)).await?;
             Ok(instance.bundle.unwrap_or_else(BundleId::blank))
         }
         _ => Err(ApiError::invalid_input("bundleId", "name a bundle, an instance or an agent to launch")),
@@ -138,7 +140,7 @@ async fn verdicts(
     }
     if found.held.is_empty() {
         // An unknown bundle is an error of its own.
-        app.store.bundle(request.bundle).await?;
+        Box::pin(app.store.bundle(request.bundle)).await?;
     }
     // At once, because the secret managers of several accounts may each take their time.
     let candidates = found.held.into_iter().map(|held| candidate(app, request, held));

@@ -34,7 +34,7 @@ pub async fn upsert(app: App, _: Call, params: Upsert) -> Result<Profile, ApiErr
         Place { scope, label: params.label, email: params.email, first: params.make_primary.unwrap_or(true) };
     let stored = match (params.api_key, params.tokens) {
         (Some(key), None) => keep_key(&app, &provider, key.into_secret(), place).await?,
-        (None, Some(tokens)) => keep_tokens(&app, &provider, tokens, place).await?,
+        (None, Some(tokens)) => Box::pin(keep_tokens(&app, &provider, tokens, place)).await?,
         _ => return Err(ApiError::invalid_input("apiKey", "give either an API key or tokens")),
     };
     tracing::info!(profile = %stored.id, provider = provider.id, "a profile was stored");

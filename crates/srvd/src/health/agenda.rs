@@ -48,6 +48,11 @@ impl Agenda {
         }
     }
 
+    /// Whether an account is looked at, or may be for a reason of its own.
+    pub(super) fn knows(&self, id: &AccountId) -> bool {
+        self.entries.contains_key(id)
+    }
+
     /// There is a reason to look at all of them.
     pub(super) fn want_all(&mut self) {
         let all: Vec<AccountId> = self.entries.keys().cloned().collect();

@@ -16,6 +16,7 @@ use secrecy::SecretString;
 pub use variables::Shadows;
 pub(crate) use variables::{of_key, of_token};
 
+use crate::api::Names;
 use crate::error::{ApiError, Kind};
 use crate::secrets::Unavailable;
 
@@ -24,7 +25,7 @@ pub struct Candidate {
     /// Its provider.
     pub provider: Arc<Provider>,
     /// The account.
-    pub account: Account,
+    pub account: Arc<Account>,
     /// Its credential.
     pub found: Found,
     /// The directory of this provider inside the bundle, for a CLI that is given its credential in a variable.
@@ -106,7 +107,7 @@ pub struct Launch {
     /// Variables to set.
     pub set: BTreeMap<String, Value>,
     /// Variables to remove, in order of name; none of them is set.
-    pub unset: Vec<String>,
+    pub unset: Names,
 }
 
 /// Judges each candidate by itself.

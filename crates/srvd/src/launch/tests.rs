@@ -41,7 +41,7 @@ fn account(provider: &str, kind: AccountKind) -> Account {
 fn candidate(provider: &str, kind: AccountKind, found: Found) -> Candidate {
     Candidate {
         provider: registry().provider(provider).unwrap().clone(),
-        account: account(provider, kind),
+        account: Arc::new(account(provider, kind)),
         found,
         own_dir: Some("/data/identities/work/own".into()),
     }
@@ -126,7 +126,7 @@ fn an_adopted_directory_is_found_as_the_cli_finds_it() {
 fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
     for provider in registry().iter().filter(|provider| provider.cli.is_some()) {
         let found = launch(vec![login(&provider.id, logged_in())], None).unwrap();
-        for name in &found.unset {
+        for name in found.unset.iter() {
             assert!(!found.set.contains_key(name), "{}: {name}", provider.id);
         }
         for name in ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GH_TOKEN", "OAUTH_ENCRYPTION_KEY"] {
@@ -183,7 +183,7 @@ fn every_name_that_a_cli_reads_is_set_or_removed() {
 fn a_key_for_another_address_goes_there_or_nowhere() {
     let at = |provider: &str, base_url: &str| {
         let mut candidate = key(provider);
-        candidate.account.base_url = Some(base_url.to_owned());
+        Arc::make_mut(&mut candidate.account).base_url = Some(base_url.to_owned());
         candidate
     };
     let found = launch(vec![at("openai", "https://proxy.test:8443/openai")], None).unwrap();
@@ -260,7 +260,7 @@ fn a_directory_variable_belongs_to_its_own_cli() {
 fn a_token_has_to_last() {
     let token = |expires_at| {
         let mut candidate = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01".into()));
-        candidate.account.expires_at = Some(expires_at);
+        Arc::make_mut(&mut candidate.account).expires_at = Some(expires_at);
         launch(vec![candidate], None).map(|_| ()).map_err(|error| error.message().to_owned())
     };
     assert_eq!(token(NOW + 60_001), Ok(()));

@@ -1,13 +1,15 @@
 //! Which variables carry a credential, and which would get in its way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use auth_spawner::{KeyService, Provider, Registry};
 use identity_store::AccountKind;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Candidate, Value};
+use crate::api::Names;
 
 /// The daemon's own secrets, which no agent is ever given.
 const OURS: [&str; 4] = [
@@ -18,6 +20,8 @@ const OURS: [&str; 4] = [
 ];
 /// Directories of everybody: another program's may be meant, so they are left alone unless the launch sets them.
 const SHARED_PREFIX: &str = "XDG_";
+/// How many lists of names are kept; there are few, because few accounts differ in what they set.
+const KNOWN: usize = 64;
 
 /// Variables of a login that lies in a directory; `shared` is where the bundles' common caches are.
 pub(super) fn of_directory(
@@ -114,6 +118,8 @@ pub struct Shadows {
     always: BTreeSet<String>,
     /// Those that another program may be meant by, by the provider that is launched.
     launched: BTreeMap<String, BTreeSet<String>>,
+    /// What was put together before, by the variables that were set and the providers that were launched.
+    known: Mutex<HashMap<String, Names>>,
 }
 
 impl Shadows {
@@ -136,16 +142,24 @@ impl Shadows {
             always.extend(own);
             launched.insert(provider.id.clone(), shared);
         }
-        Self { always, launched }
+        Self { always, launched, known: Mutex::default() }
     }
 
     /// What a launch of these providers removes, in order of name: all but what it sets.
-    pub(crate) fn beside<V>(&self, set: &BTreeMap<String, V>, launched: &[&str]) -> Vec<String> {
+    pub(crate) fn beside<V>(&self, set: &BTreeMap<String, V>, launched: &[&str]) -> Names {
+        let names = set.keys().map(String::as_str);
+        let key: String =
+            names.chain([""]).chain(launched.iter().copied()).flat_map(|name| [name, "\0"]).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() == KNOWN {
+            known.clear();
+        }
+        known.entry(key).or_insert_with(|| self.names_beside(set, launched)).clone()
+    }
+
+    fn names_beside<V>(&self, set: &BTreeMap<String, V>, launched: &[&str]) -> Names {
         let shared = launched.iter().filter_map(|provider| self.launched.get(*provider)).flatten();
-        let mut names: Vec<String> =
-            self.always.iter().chain(shared).filter(|name| !set.contains_key(*name)).cloned().collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        let names: BTreeSet<&String> = self.always.iter().chain(shared).collect();
+        names.into_iter().filter(|name| !set.contains_key(*name)).cloned().collect()
     }
 }

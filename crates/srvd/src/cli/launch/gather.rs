@@ -4,6 +4,7 @@
 //! CLI needs that provider's: the others come along for what it starts, and one that is not fit, or would take a variable
 //! away from it, is left out and named. What is left out is removed from the environment, as if the bundle did not bind it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
@@ -84,10 +85,8 @@ fn join(launch: &mut Launch, other: Launch) -> Result<(), String> {
     }
     launch.set.extend(other.set);
     launch.accounts.extend(other.accounts);
-    launch.unset.extend(other.unset);
-    launch.unset.sort();
-    launch.unset.dedup();
-    launch.unset.retain(|name| !launch.set.contains_key(name));
+    let unset: BTreeSet<&String> = launch.unset.iter().chain(&*other.unset).collect();
+    launch.unset = unset.into_iter().filter(|name| !launch.set.contains_key(*name)).cloned().collect();
     Ok(())
 }
 
@@ -138,7 +137,7 @@ pub(super) fn fit(
         let token = cli.token.as_ref().map(|token| &token.var);
         for name in cli.key_vars.iter().chain(&cli.scrub).filter(|name| Some(*name) != token) {
             if launch.set.remove(name).is_some() {
-                launch.unset.push(name.clone());
+                launch.unset = launch.unset.iter().chain([name]).cloned().collect();
             }
         }
     }

@@ -44,7 +44,7 @@ impl Program {
     /// was given. Only returns when that failed.
     pub(super) fn become_launched(&self, launch: &Launch, bundle: &str, mask: Mode) -> Failure {
         let mut command = self.command();
-        for name in &launch.unset {
+        for name in launch.unset.iter() {
             command.env_remove(name);
         }
         for (name, value) in &launch.set {

@@ -20,7 +20,7 @@ pub(super) fn render(launch: &Launch, shell: Shell) -> String {
     let mut text = String::new();
     match shell {
         Shell::Sh => {
-            for name in &launch.unset {
+            for name in launch.unset.iter() {
                 // Writing to a String cannot fail, here and below.
                 let _ = writeln!(text, "unset {name}");
             }
@@ -29,7 +29,7 @@ pub(super) fn render(launch: &Launch, shell: Shell) -> String {
             }
         }
         Shell::Fish => {
-            for name in &launch.unset {
+            for name in launch.unset.iter() {
                 let _ = writeln!(text, "set --erase {name}");
             }
             for (name, value) in &launch.set {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use auth_spawner::{Cli, KeyService, Proof, Provider, Registry, prove_own};
 use identity_store::{BundleId, Contents};
 
+use crate::api::Names;
 use crate::app::now;
 use crate::doctor::facts::{Fate, OwnLogin, Role, Service, Variable};
 use crate::environment::Environment;
@@ -16,12 +17,13 @@ const OURS: &str = "OAUTH_ENCRYPTION_KEY";
 /// The variables that are set here and that a launch of any identity removes.
 pub(super) fn variables(environment: &Environment, registry: &Registry) -> Vec<Variable> {
     let set = |name: &String| environment.bytes(name).is_some_and(|value| !value.is_empty());
-    let names = removed(registry).into_iter().filter(|name| !name.starts_with(OURS)).filter(set);
-    names.map(|name| describe(name, registry)).collect()
+    let removed = removed(registry);
+    let names = removed.iter().filter(|name| !name.starts_with(OURS) && set(name));
+    names.map(|name| describe(name.clone(), registry)).collect()
 }
 
 /// Every name that a launch removes: asked of the launch itself, so that the two never differ.
-fn removed(registry: &Registry) -> Vec<String> {
+fn removed(registry: &Registry) -> Names {
     let (bundle, shared) = (BundleId::blank(), Path::new(""));
     let request = launch::Request { bundle: &bundle, provider: None, min_ttl: 0, shared, now: 0 };
     launch::resolve(&[], (registry, &launch::Shadows::new(registry)), &request)
@@ -160,7 +162,7 @@ mod tests {
         let registry = Registry::builtin().unwrap();
         let names = removed(&registry);
         assert!(names.len() > 20, "{names:?}");
-        for name in names.into_iter().filter(|name| !name.starts_with(OURS)) {
+        for name in names.iter().filter(|name| !name.starts_with(OURS)) {
             assert!(!describe(name.clone(), &registry).heeded_by.is_empty(), "{name}");
         }
     }
