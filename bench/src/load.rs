@@ -65,7 +65,8 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
                 rounds.add(server.name(), P99, latency);
             }
         }
-        let work = format!("small request, {} connections, depth {}", shape.connections, shape.depth);
+        let plural = if shape.connections == 1 { "" } else { "s" };
+        let work = format!("small request, {} connection{plural}, depth {}", shape.connections, shape.depth);
         for (server, _) in &servers {
             for (what, unit) in [(CPU, "us CPU/request"), (RATE, "requests/s"), (P99, "us p99")] {
                 report.figure(&work, server.name(), unit, rounds.median(server.name(), what));
