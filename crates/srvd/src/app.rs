@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use auth_spawner::{Provider, Registry, Spawner, Version};
+use auth_spawner::{Provider, Registry, Spawner};
 use identity_store::{AuditEntry, BundleId, Store};
 use rpc_engine::{Broker, Call};
 
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::declared::Declared;
 use crate::ephemeral::Ephemeral;
 use crate::error::{ApiError, Kind};
+use crate::handlers::provider::Said;
 use crate::health::Examiner;
 use crate::identity_dir::Identities;
 use crate::launch::Shadows;
@@ -74,8 +75,8 @@ pub struct Parts {
     pub refresher: Refresher,
     /// What the log must not show.
     pub redactor: Redactor,
-    /// What programs said when they were asked for their version, by provider and path, with their time of change.
-    pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), (SystemTime, Version)>>,
+    /// What programs said when they were asked for their version, by provider and path.
+    pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), Said>>,
     /// Held while a CLI's logout runs; one does at a time.
     pub logouts: tokio::sync::Mutex<()>,
     /// Open WebSocket connections.

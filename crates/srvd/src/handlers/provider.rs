@@ -1,7 +1,7 @@
 //! `provider.*`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use auth_spawner::{Cli, Provider as Registered, Terminal, Version, VersionQuestion};
 use futures_util::future::join_all;
@@ -14,6 +14,23 @@ use crate::error::{ApiError, Kind};
 
 /// How long a CLI may take to tell its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a CLI that told none is not asked again: it may only have been slow.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// What a program said of itself, and when.
+pub struct Said {
+    /// When the program was last changed.
+    changed: SystemTime,
+    at: Instant,
+    version: Version,
+}
+
+impl Said {
+    /// Whether the program would say the same now.
+    fn holds(&self, changed: SystemTime, now: Instant) -> bool {
+        self.changed == changed && (self.version != Version::Silent || now < self.at + SILENCE)
+    }
+}
 
 /// `provider.list`.
 pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
@@ -88,17 +105,17 @@ pub(super) async fn genuine(app: &App, provider: &Registered, located: PathBuf) 
     }
 }
 
-/// Asks a program for its version once, until the program changes.
+/// Asks a program for its version once, until the program changes. One that told none is asked again after a while.
 async fn version(app: &App, provider: &Registered, path: &Path) -> Version {
     let Ok(changed) = std::fs::metadata(path).and_then(|found| found.modified()) else {
         return Version::Silent;
     };
     // Two providers may know the same program by different names.
     let key = (provider.id.clone(), path.to_owned());
-    if let Some((at, version)) = app.versions.lock().await.get(&key)
-        && *at == changed
+    if let Some(said) = app.versions.lock().await.get(&key)
+        && said.holds(changed, Instant::now())
     {
-        return version.clone();
+        return said.version.clone();
     }
     let question = VersionQuestion {
         provider,
@@ -107,9 +124,10 @@ async fn version(app: &App, provider: &Registered, path: &Path) -> Version {
         shared: &app.config.shared(),
         timeout: VERSION_TIMEOUT,
     };
-    let said = question.ask().await;
-    app.versions.lock().await.insert(key, (changed, said.clone()));
-    said
+    let version = question.ask().await;
+    let said = Said { changed, at: Instant::now(), version: version.clone() };
+    app.versions.lock().await.insert(key, said);
+    version
 }
 
 /// The provider's id as the store writes it.
@@ -121,4 +139,21 @@ pub(super) fn stored_id(provider: &Registered) -> Result<ProviderId, ApiError> {
         .id
         .parse()
         .map_err(|_| ApiError::new(Kind::InvalidInput, "the registry's provider id cannot be stored"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_asked_again_and_a_version_is_not() {
+        let (changed, at) = (SystemTime::UNIX_EPOCH, Instant::now());
+        let later = changed + Duration::from_secs(1);
+        let silent = Said { changed, at, version: Version::Silent };
+        assert!(
+            silent.holds(changed, at) && !silent.holds(changed, at + SILENCE) && !silent.holds(later, at)
+        );
+        let told = Said { changed, at, version: Version::Is("1.2".to_owned()) };
+        assert!(told.holds(changed, at + SILENCE) && !told.holds(later, at));
+    }
 }
