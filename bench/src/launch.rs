@@ -13,7 +13,7 @@ use crate::servers::Server;
 
 const CPU: &str = "CPU";
 const RATE: &str = "rate";
-/// Calls that are under way on the one connection.
+/// Calls that are under way on the one connection, each for a bundle of its own.
 const DEPTH: usize = 16;
 const KEY: &str = "sk-a-key-of-the-benchmark-0123456789";
 const RESOLVE: &str = "launch.resolve, 16 in flight";
@@ -27,10 +27,11 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let (ours, theirs) = (Server::Srvd.name(), Server::Floor.name());
     let mut caller = Caller::open(&running.address).await?;
     let mut alone = Alone(BufReader::new(TcpStream::connect(peer.address.socket).await?));
-    let key = json!({"providerId": "openai", "apiKey": KEY, "accountName": "the first", "validate": false});
-    let made = caller.call("auth.submitapikey", &key).await?;
-    let bundle = made.get("bundleId").cloned().with_context(|| made.to_string())?;
-    let launches = frames(DEPTH, |_| ("launch.resolve", json!({"bundleId": bundle})));
+    let mut bundles = Vec::new();
+    for number in 0..DEPTH {
+        bundles.push(caller.filled_bundle(number, 1).await?);
+    }
+    let launches = frames(DEPTH, |id| ("launch.resolve", json!({"bundleId": bundles[id]})));
     let write = |id| json!({"userId": format!("user-{id}"), "agentId": "agent", "providerId": "openai", "apiKey": KEY});
     let writes = frames(DEPTH, |id| ("profile.upsert", write(id)));
     for _ in 0..plan.rounds {

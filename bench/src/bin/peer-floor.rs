@@ -53,17 +53,19 @@ async fn main() -> Result<()> {
 async fn serve(mut stream: TcpStream, pools: Pools) -> Result<()> {
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader).lines();
-    fill(&pools.writers).await?;
+    for one in 0..AT_ONCE {
+        fill(&pools.writers, &bundle(one)).await?;
+    }
     while let Some(line) = lines.next_line().await? {
         let (work, ms) = line.split_once(' ').context("not a command")?;
         let (until, started) = (Instant::now() + Duration::from_millis(ms.parse()?), Instant::now());
         let pools = &pools;
         let counts = try_join_all((0..AT_ONCE).map(|one| async move {
-            let (mut count, user) = (0_u64, format!("user-{one}"));
+            let (mut count, user, bundle) = (0_u64, format!("user-{one}"), bundle(one));
             while Instant::now() < until {
                 match work {
                     "write" => write(&pools.writers, &user).await?,
-                    _ => resolve(&pools.readers).await?,
+                    _ => resolve(&pools.readers, &bundle).await?,
                 }
                 count += 1;
             }
@@ -76,8 +78,12 @@ async fn serve(mut stream: TcpStream, pools: Pools) -> Result<()> {
     Ok(())
 }
 
+fn bundle(number: usize) -> String {
+    format!("bundle-{number}")
+}
+
 /// The daemon's own statement of a launch, for a bundle with one key.
-async fn resolve(pool: &SqlitePool) -> Result<()> {
+async fn resolve(pool: &SqlitePool, bundle: &str) -> Result<()> {
     let accounts = sqlx::query(
         "SELECT accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id,
              scopes, secret_ref, masked_tail, status, status_reason, evidence, checked_at, expires_at,
@@ -89,7 +95,7 @@ async fn resolve(pool: &SqlitePool) -> Result<()> {
          WHERE identity_bindings.bundle_id = $1 AND ($2 IS NULL OR identity_bindings.provider = $2)
          ORDER BY accounts.created_at, accounts.id, others.bundle_id",
     )
-    .bind("the-first")
+    .bind(bundle)
     .bind(None::<&str>)
     .fetch_all(pool)
     .await?;
@@ -101,20 +107,20 @@ async fn resolve(pool: &SqlitePool) -> Result<()> {
 }
 
 /// A bundle that binds one key.
-async fn fill(pool: &SqlitePool) -> Result<()> {
+async fn fill(pool: &SqlitePool, bundle: &str) -> Result<()> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
         "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
          VALUES ($1, $1, $1, '', 0, 0)",
     )
-    .bind("the-first")
+    .bind(bundle)
     .execute(&mut *transaction)
     .await?;
-    account(&mut transaction, "the-first").await?;
+    account(&mut transaction, bundle).await?;
     sqlx::query(
         "INSERT INTO identity_bindings (bundle_id, provider, account_id, created_at) VALUES ($1, 'openai', $1, 0)",
     )
-    .bind("the-first")
+    .bind(bundle)
     .execute(&mut *transaction)
     .await?;
     Ok(transaction.commit().await?)

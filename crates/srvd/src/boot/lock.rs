@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Pid;
 
 use super::BootError;
 
@@ -13,12 +16,22 @@ pub struct Lock {
     _file: File,
 }
 
+/// Looks at a lock whose daemon is gone, and the time between two.
+const LOOKS: (u32, Duration) = (200, Duration::from_millis(10));
+
 impl Lock {
-    /// Takes `<data>/srvd.lock` without waiting and writes the pid into it for whoever comes second.
+    /// Takes `<data>/srvd.lock` and writes the pid into it for whoever comes second. A daemon that was killed while it
+    /// started a CLI can leave the lock for a moment to the process that was to become the CLI, so the lock of a daemon
+    /// that is gone is waited for, two seconds at most; nothing else is.
     ///
     /// # Errors
     /// [`BootError::AlreadyRunning`] with the other daemon's pid, or the I/O error.
     pub fn acquire(data_dir: &Path) -> Result<Self, BootError> {
+        let (looks, pause) = LOOKS;
+        Self::acquire_within(data_dir, looks, || std::thread::sleep(pause))
+    }
+
+    fn acquire_within(data_dir: &Path, mut looks: u32, mut pause: impl FnMut()) -> Result<Self, BootError> {
         let path = data_dir.join("srvd.lock");
         let mut options = OpenOptions::new();
         let mut file = options
@@ -29,18 +42,20 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(BootError::cannot_create)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // The pid is a courtesy; without it the answer is still true.
-                let _ = file.take(32).read_to_string(&mut pid);
-                return Err(BootError::AlreadyRunning {
-                    pid: pid.trim().parse().ok(),
-                    data_dir: data_dir.to_owned(),
-                });
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(BootError::cannot_create(error)),
+                Err(TryLockError::WouldBlock) => {
+                    let pid = holder(&mut file);
+                    if looks == 0 || pid.is_none_or(is_there) {
+                        let data_dir = data_dir.to_owned();
+                        return Err(BootError::AlreadyRunning { pid, data_dir });
+                    }
+                    looks -= 1;
+                    pause();
+                }
             }
-            Err(TryLockError::Error(error)) => return Err(BootError::cannot_create(error)),
         }
         let written = file
             .set_len(0)
@@ -49,6 +64,20 @@ impl Lock {
         written.map_err(BootError::cannot_create)?;
         Ok(Self { _file: file })
     }
+}
+
+/// The pid in the file. It is a courtesy; without it the answer is still true.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut pid = String::new();
+    file.rewind().ok()?;
+    file.take(32).read_to_string(&mut pid).ok()?;
+    pid.trim().parse().ok()
+}
+
+/// Whether there is such a process; yes where it cannot be told.
+fn is_there(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -65,5 +94,22 @@ mod tests {
         );
         drop(first);
         Lock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn the_lock_of_one_that_is_gone_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut gone = std::process::Command::new("/bin/true").spawn().unwrap();
+        gone.wait().unwrap();
+        let mut left = Some(File::create(dir.path().join("srvd.lock")).unwrap());
+        let file = left.as_mut().unwrap();
+        file.lock().unwrap();
+        write!(file, "{}", gone.id()).unwrap();
+
+        let mut looks = 0;
+        let refused = Lock::acquire_within(dir.path(), 3, || looks += 1);
+        assert!(matches!(refused, Err(BootError::AlreadyRunning { pid: Some(pid), .. }) if pid == gone.id()));
+        assert_eq!(looks, 3);
+        Lock::acquire_within(dir.path(), 3, || drop(left.take())).unwrap();
     }
 }
