@@ -7,6 +7,11 @@
 //! `/proc`, there is only the first net.
 
 use std::time::{Duration, Instant};
+#[cfg(target_os = "linux")]
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
 
 use rustix::process::{Pid, Signal};
 #[cfg(target_os = "linux")]
@@ -203,7 +208,7 @@ fn environ(pid: Pid) -> Option<Vec<u8>> {
     let mut empty = 0;
     let (looks, pause) = LOOKS;
     for _ in 0..looks {
-        let environ = std::fs::read(path("environ")).ok()?;
+        let environ = read_at_once(&path("environ")).ok()?;
         // What never has a program, a zombie or a thread of the kernel, has no `exe` either.
         if !environ.is_empty() || empty == EMPTY || std::fs::read_link(path("exe")).is_err() {
             return Some(environ);
@@ -213,6 +218,26 @@ fn environ(pid: Pid) -> Option<Vec<u8>> {
         std::thread::sleep(pause);
     }
     None
+}
+
+/// Reads what nearly always fits into the buffer, and so in one call: when the process replaces its program between two,
+/// the second finds nothing more.
+#[cfg(target_os = "linux")]
+fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let (mut bytes, mut filled) = (vec![0; 32 * 1024], 0);
+    loop {
+        let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) else {
+            bytes.resize(2 * filled, 0);
+            continue;
+        };
+        let more = file.read(room)?;
+        filled += more;
+        if more == 0 {
+            bytes.truncate(filled);
+            return Ok(bytes);
+        }
+    }
 }
 
 /// The signal only begins the end; a descriptor becomes readable when it is complete.
