@@ -245,12 +245,18 @@ fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
 fn wait_gone(processes: &[OwnedFd]) {
     let until = Instant::now() + GONE;
     for process in processes {
-        let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let _ = rustix::event::poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left));
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            };
+            // The end of a child is a signal to us, and a signal ends the waiting.
+            let interrupted = Err(rustix::io::Errno::INTR);
+            if rustix::event::poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) != interrupted {
+                break;
+            }
+        }
     }
 }
 
