@@ -41,7 +41,7 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long a closing connection may take to say goodbye before it is dropped. Default 1 s.
     pub close_wait: Duration,
-    /// Messages taken from one connection before others get their turn. Default 64.
+    /// Messages taken from one connection before others get their turn. Default 32.
     pub requests_per_turn: usize,
 }
 

@@ -4,13 +4,13 @@
 //! finds nobody waiting sends a reader for a connection, and when it has one it takes along all who have come until then.
 //! So nobody is told of a database that is older than the question.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
-use tokio::sync::oneshot;
 
 use super::Store;
 use super::accounts::{AccountRow, cell, columns};
+use super::queue::{Queue, Waiting};
 use crate::db::{Tx, bulk, decode, rows, sql};
 use crate::error::Shared;
 use crate::{
@@ -20,18 +20,11 @@ use crate::{
 /// The most who are answered by one statement.
 const TOGETHER: usize = 64;
 
-/// Those whom no reader has taken yet, in the order in which they came. While there are any, one reader is on its way.
-#[derive(Default)]
-pub(super) struct CredentialQueue(Mutex<Vec<Waiting>>);
-
-struct Waiting {
-    question: Question,
-    answer: oneshot::Sender<Result<Credentials, StoreError>>,
-}
+pub(super) type CredentialQueue = Queue<Question, Credentials>;
 
 /// A bundle, and the provider whose account is wanted when not all are.
 #[derive(PartialEq, Eq)]
-struct Question {
+pub(super) struct Question {
     bundle: BundleId,
     provider: Option<ProviderId>,
 }
@@ -65,29 +58,6 @@ where
     }
 }
 
-impl CredentialQueue {
-    fn with<T>(&self, change: impl FnOnce(&mut Vec<Waiting>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Adds one who asks; `true` when a reader is to be sent.
-    fn push(&self, waiting: Waiting) -> bool {
-        self.with(|queue| {
-            queue.push(waiting);
-            queue.len() == 1
-        })
-    }
-
-    /// Takes those who are answered together; `true` when another reader is to be sent.
-    fn take(&self) -> (Vec<Waiting>, bool) {
-        self.with(|queue| {
-            queue.retain(|waiting| !waiting.answer.is_closed());
-            let taken = queue.drain(..queue.len().min(TOGETHER)).collect();
-            (taken, !queue.is_empty())
-        })
-    }
-}
-
 impl Store {
     /// The accounts that a bundle binds, or the one of a provider, with what is sealed in their rows. A bundle that does
     /// not exist binds none.
@@ -96,12 +66,8 @@ impl Store {
         bundle: &BundleId,
         provider: Option<&ProviderId>,
     ) -> Result<Credentials, StoreError> {
-        let (answer, told) = oneshot::channel();
         let question = Question { bundle: bundle.clone(), provider: provider.cloned() };
-        if self.inner.credentials.push(Waiting { question, answer }) {
-            self.send_credential_reader();
-        }
-        told.await.map_err(|gone| StoreError::Unavailable(gone.into()))?
+        self.inner.credentials.ask(question, || self.send_credential_reader()).await
     }
 
     /// The reader is a task of its own, so that one who goes away takes nothing from the others.
@@ -109,7 +75,7 @@ impl Store {
         let store = self.clone();
         tokio::spawn(async move {
             let connection = store.read().await;
-            let (batch, more) = store.inner.credentials.take();
+            let (batch, more) = store.inner.credentials.take(TOGETHER, |_, _| false);
             if more {
                 store.send_credential_reader();
             }
@@ -125,8 +91,7 @@ impl Store {
                     Ok(answers) => Ok(answers.get(number).cloned().unwrap_or_default()),
                     Err(error) => Err(error.to_error()),
                 };
-                // Nobody may be there any more.
-                let _ = waiting.answer.send(answer);
+                waiting.tell(answer);
             }
         });
     }
@@ -211,9 +176,9 @@ impl Store {
 }
 
 /// What is asked, each question once, and for each who waits the number of the question.
-fn numbered(batch: &[Waiting]) -> (Vec<&Question>, Vec<usize>) {
+fn numbered(batch: &[Waiting<Question, Credentials>]) -> (Vec<&Question>, Vec<usize>) {
     let mut questions: Vec<&Question> = Vec::new();
-    let numbers = batch.iter().map(|Waiting { question, .. }| {
+    let numbers = batch.iter().map(|Waiting { asked: question, .. }| {
         questions.iter().position(|known| *known == question).unwrap_or_else(|| {
             questions.push(question);
             questions.len() - 1

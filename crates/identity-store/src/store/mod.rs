@@ -24,6 +24,7 @@ mod pending;
 mod profile_puts;
 mod profile_rows;
 mod profiles;
+mod queue;
 mod refresh;
 mod removal;
 mod rotate;

@@ -151,15 +151,39 @@ impl Shadows {
         let key: String =
             names.chain([""]).chain(launched.iter().copied()).flat_map(|name| [name, "\0"]).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(names) = known.get(&key) {
+            return names.clone();
+        }
         if known.len() == KNOWN {
             known.clear();
         }
-        known.entry(key).or_insert_with(|| self.names_beside(set, launched)).clone()
+        let names = self.names_beside(set, launched);
+        known.insert(key, names.clone());
+        names
     }
 
     fn names_beside<V>(&self, set: &BTreeMap<String, V>, launched: &[&str]) -> Names {
         let shared = launched.iter().filter_map(|provider| self.launched.get(*provider)).flatten();
         let names: BTreeSet<&String> = self.always.iter().chain(shared).collect();
         names.into_iter().filter(|name| !set.contains_key(*name)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_bounded_and_stays_while_it_is_asked_for() {
+        let shadows = Shadows::new(&Registry::builtin().unwrap());
+        let ask = |number: usize| {
+            let set = BTreeMap::from([(format!("NAME_{number}"), true), ("OPENAI_API_KEY".to_owned(), true)]);
+            let names = shadows.beside(&set, &["codex"]);
+            assert_eq!(*names, *shadows.names_beside(&set, &["codex"]));
+            assert!(names.len() > 50 && !names.contains(&"OPENAI_API_KEY".to_owned()));
+            shadows.known.lock().unwrap().len()
+        };
+        assert_eq!((0..KNOWN).map(ask).last(), Some(KNOWN));
+        assert_eq!([0, KNOWN - 1, KNOWN, KNOWN].map(ask), [KNOWN, KNOWN, 1, 1]);
     }
 }
