@@ -1,15 +1,15 @@
 //! Topics, sequence numbers, the ring of recent events, and who listens to what.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::error::RpcError;
 use crate::mailbox::{Peer, Subscriber};
 use crate::method::{Cursor, Subscribed};
+use crate::parcel::{Event, Parcel, TOGETHER};
 
 /// The names of the two notifications that the engine sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ struct State {
     seq: u64,
     ring: VecDeque<Arc<Event>>,
     exact: HashMap<String, Vec<Arc<Subscriber>>>,
-    prefixes: Vec<(String, Arc<Subscriber>)>,
+    prefixes: BTreeMap<String, Vec<Arc<Subscriber>>>,
 }
 
 /// An event without its number: the text before and after it.
@@ -53,15 +53,6 @@ struct Draft {
     topic: String,
     front: String,
     back: String,
-}
-
-/// One event with its notification written once, up to the subscription id.
-pub(crate) struct Event {
-    pub(crate) seq: u64,
-    topic: String,
-    head: String,
-    /// Whole frames for the smallest subscription numbers, which most connections use.
-    frames: [OnceLock<Utf8Bytes>; 2],
 }
 
 impl Broker {
@@ -95,8 +86,12 @@ impl Broker {
         let mut state = self.state();
         let published: Vec<Arc<Event>> =
             drafts.into_iter().map(|draft| state.publish(draft, self.0.config.keep)).collect();
-        for event in &published {
-            state.listeners(&event.topic).for_each(|subscriber| subscriber.peer.waker.wake());
+        let mut told = Vec::new();
+        for events in published.chunks(TOGETHER) {
+            state.deliver(events, &mut told);
+        }
+        for peer in told {
+            peer.waker.wake();
         }
         state.seq
     }
@@ -131,8 +126,8 @@ impl Broker {
             Some(_) => None,
         };
         let lagged = replay.is_none();
-        for event in replay.into_iter().flatten() {
-            peer.push(subscriber.number, &event);
+        for events in replay.unwrap_or_default().chunks(TOGETHER) {
+            peer.push(subscriber.number, &Parcel::new(events.to_vec()));
         }
         state.register(&subscriber);
         Ok(Subscribed {
@@ -170,12 +165,11 @@ impl Broker {
         true
     }
 
-    pub(crate) fn lagged_frame(&self, number: u32, missed: u64, seq: u64) -> Utf8Bytes {
+    pub(crate) fn lagged(&self, number: u32, missed: u64, seq: u64) -> String {
         let method = json_string(self.0.config.methods.lagged);
         format!(
             r#"{{"jsonrpc":"2.0","method":{method},"params":{{"subscriptionId":"s{number}","missed":{missed},"seq":{seq}}}}}"#
         )
-        .into()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -184,29 +178,41 @@ impl Broker {
 }
 
 impl State {
-    /// Numbers an event, remembers it and queues it; whoever is to write it has yet to be woken.
+    /// Numbers an event and remembers it.
     fn publish(&mut self, Draft { topic, front, back }: Draft, keep: usize) -> Arc<Event> {
         self.seq += 1;
         let seq = self.seq;
-        let event =
-            Arc::new(Event { seq, topic, head: format!("{front}{seq}{back}"), frames: Default::default() });
+        let event = Arc::new(Event { seq, topic, head: format!("{front}{seq}{back}") });
         if keep > 0 {
             if self.ring.len() >= keep {
                 self.ring.pop_front();
             }
             self.ring.push_back(event.clone());
         }
-        for subscriber in self.listeners(&event.topic) {
-            if subscriber.last_seq.swap(seq, Ordering::Relaxed) != seq {
-                subscriber.peer.push(subscriber.number, &event);
-            }
-        }
         event
     }
 
-    fn listeners<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Arc<Subscriber>> {
-        let prefixed = self.prefixes.iter().filter(|(prefix, _)| topic.starts_with(prefix));
-        self.exact.get(topic).into_iter().flatten().chain(prefixed.map(|(_, subscriber)| subscriber))
+    /// Queues events for all who listen to some of them, and names those who are to be woken.
+    fn deliver<'a>(&'a self, events: &[Arc<Event>], told: &mut Vec<&'a Peer>) {
+        let newest = events.last().map_or(0, |event| event.seq);
+        let topics: BTreeSet<&str> = events.iter().map(|event| event.topic.as_str()).collect();
+        let exact = topics.iter().filter_map(|topic| self.exact.get(*topic));
+        let covers =
+            |prefix: &str| topics.range(prefix..).next().is_some_and(|topic| topic.starts_with(prefix));
+        let prefixed =
+            self.prefixes.iter().filter(|(prefix, _)| covers(prefix)).map(|(_, listeners)| listeners);
+        let mut parcels: BTreeMap<&[String], Arc<Parcel>> = BTreeMap::new();
+        for subscriber in exact.chain(prefixed).flatten() {
+            if subscriber.last_seq.swap(newest, Ordering::Relaxed) == newest {
+                continue;
+            }
+            let parcel = parcels.entry(&subscriber.topics).or_insert_with_key(|topics| {
+                let wanted = |event: &&Arc<Event>| is_wanted(event, topics);
+                Parcel::new(events.iter().filter(wanted).cloned().collect())
+            });
+            subscriber.peer.push(subscriber.number, parcel);
+            told.push(&subscriber.peer);
+        }
     }
 
     /// The kept events after `seq` that match, oldest first; None when some may be lost.
@@ -218,48 +224,46 @@ impl State {
         if seq + 1 < oldest {
             return None;
         }
-        let wanted = |event: &&Arc<Event>| event.seq > seq && topics.iter().any(|t| matches(t, &event.topic));
+        let wanted = |event: &&Arc<Event>| event.seq > seq && is_wanted(event, topics);
         Some(self.ring.iter().filter(wanted).cloned().collect())
     }
 
     fn register(&mut self, subscriber: &Arc<Subscriber>) {
         for topic in &subscriber.topics {
-            match topic.strip_suffix('*') {
-                Some(prefix) => self.prefixes.push((prefix.to_owned(), subscriber.clone())),
-                None => self.exact.entry(topic.clone()).or_default().push(subscriber.clone()),
-            }
+            let listeners = match topic.strip_suffix('*') {
+                Some(prefix) => self.prefixes.entry(prefix.to_owned()).or_default(),
+                None => self.exact.entry(topic.clone()).or_default(),
+            };
+            listeners.push(subscriber.clone());
         }
     }
 
     fn unregister(&mut self, gone: &Arc<Subscriber>) {
-        self.prefixes.retain(|(_, subscriber)| !Arc::ptr_eq(subscriber, gone));
+        let is_empty_without = |listeners: &mut Vec<Arc<Subscriber>>| {
+            listeners.retain(|subscriber| !Arc::ptr_eq(subscriber, gone));
+            listeners.is_empty()
+        };
         for topic in &gone.topics {
-            if let Some(listeners) = self.exact.get_mut(topic) {
-                listeners.retain(|subscriber| !Arc::ptr_eq(subscriber, gone));
-                if listeners.is_empty() {
+            match topic.strip_suffix('*') {
+                Some(prefix) if self.prefixes.get_mut(prefix).is_some_and(is_empty_without) => {
+                    self.prefixes.remove(prefix);
+                }
+                None if self.exact.get_mut(topic).is_some_and(is_empty_without) => {
                     self.exact.remove(topic);
                 }
+                _ => {}
             }
         }
-    }
-}
-
-impl Event {
-    /// Bytes of a frame, near enough to bound a queue.
-    pub(crate) fn len(&self) -> usize {
-        self.head.len() + 8
-    }
-
-    pub(crate) fn frame(&self, number: u32) -> Utf8Bytes {
-        let whole = || Utf8Bytes::from(format!("{}{number}\"}}}}", self.head));
-        let shared = usize::try_from(number).ok().and_then(|n| self.frames.get(n.wrapping_sub(1)));
-        shared.map_or_else(whole, |frame| frame.get_or_init(whole).clone())
     }
 }
 
 /// Whether a subscribed topic (exact, or a prefix ending in `*`) covers an event's topic.
 fn matches(subscribed: &str, topic: &str) -> bool {
     subscribed.strip_suffix('*').map_or(subscribed == topic, |prefix| topic.starts_with(prefix))
+}
+
+fn is_wanted(event: &Event, topics: &[String]) -> bool {
+    topics.iter().any(|topic| matches(topic, &event.topic))
 }
 
 fn check_topics(topics: &[String], peer: &Peer) -> Result<(), RpcError> {

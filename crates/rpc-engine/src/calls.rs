@@ -10,10 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::engine::{Engine, Shared, Slot};
 use crate::error::RpcError;
@@ -37,8 +35,8 @@ pub(crate) struct Calls {
 #[derive(Default)]
 pub(crate) struct Outbox {
     /// Mostly there is no more than one.
-    first: Option<Utf8Bytes>,
-    rest: VecDeque<Utf8Bytes>,
+    first: Option<Vec<u8>>,
+    rest: VecDeque<Vec<u8>>,
     bytes: usize,
 }
 
@@ -256,20 +254,19 @@ impl Future for InFlight {
 }
 
 impl Outbox {
-    pub(crate) fn push(&mut self, reply: Vec<u8>) {
+    pub(crate) fn push(&mut self, mut reply: Vec<u8>) {
         // Replies are made of JSON text only; should one not be, the client must not be left without an answer.
-        let text = Utf8Bytes::try_from(Bytes::from(reply)).unwrap_or_else(|_| {
-            let error = wire::error_reply(&RpcError::internal(), None);
-            String::from_utf8_lossy(&error).into_owned().into()
-        });
-        self.bytes += text.len();
+        if std::str::from_utf8(&reply).is_err() {
+            reply = wire::error_reply(&RpcError::internal(), None);
+        }
+        self.bytes += reply.len();
         match self.first {
-            None => self.first = Some(text),
-            Some(_) => self.rest.push_back(text),
+            None => self.first = Some(reply),
+            Some(_) => self.rest.push_back(reply),
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Utf8Bytes> {
+    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
         let reply = self.first.take()?;
         self.first = self.rest.pop_front();
         self.bytes -= reply.len();

@@ -3,20 +3,16 @@
 //! A turn reads what is there (up to a cap), polls the unfinished calls, writes what is ready with one flush, and
 //! looks at the clock. Replies go before events, so the answer to a subscribing call always precedes its first event.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
-use futures_util::{Sink, SinkExt, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::calls::{Calls, Outbox};
@@ -24,7 +20,7 @@ use crate::engine::{Engine, Io, Shared};
 use crate::error::RpcError;
 use crate::limits::Limits;
 use crate::mailbox::Peer;
-use crate::meter::FrameMeter;
+use crate::socket::Socket;
 use crate::wire;
 
 /// Why a connection ended.
@@ -89,12 +85,8 @@ impl fmt::Display for Closed {
     }
 }
 
-/// Idle connections are the common ones, and this buffer is most of what each of them costs.
-const READ_BUFFER: usize = 4096;
-/// Bytes fed before a flush; what is ready beyond it goes with the next one.
+/// Bytes queued before a flush; what is ready beyond it goes with the next one.
 const WRITE_CHUNK: usize = 32 * 1024;
-
-type Socket = WebSocketStream<FrameMeter<Box<dyn Io>>>;
 
 pub(crate) struct Connection {
     shared: Arc<Shared>,
@@ -104,27 +96,20 @@ pub(crate) struct Connection {
     out: Outbox,
     timer: Pin<Box<Sleep>>,
     last_ping: Instant,
-    /// A flush that has begun and not ended, and when it first had to wait.
-    flushing: bool,
+    /// When the flush that has begun and not ended first had to wait.
     blocked_since: Option<Instant>,
 }
 
 impl Connection {
-    pub(crate) async fn new(engine: &Engine, peer: Arc<Peer>, stream: Box<dyn Io>, leftover: Bytes) -> Self {
+    pub(crate) fn new(engine: &Engine, peer: Arc<Peer>, stream: Box<dyn Io>, leftover: &Bytes) -> Self {
         let shared = engine.shared.clone();
         let limits = shared.limits();
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(2 * WRITE_CHUNK)
-            .max_message_size(Some(limits.message_bytes))
-            .max_frame_size(Some(limits.frame_bytes));
-        let stream = FrameMeter::new(stream, &leftover, limits.frames_per_message);
-        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        let socket = Socket::new(stream, leftover, limits);
         let now = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until(now + limits.ping_every.min(limits.idle)));
         let calls = Calls::new(engine, Some(peer.clone()));
         let out = Outbox::default();
-        Self { shared, peer, socket, calls, out, timer, last_ping: now, flushing: false, blocked_since: None }
+        Self { shared, peer, socket, calls, out, timer, last_ping: now, blocked_since: None }
     }
 
     /// Serves until the connection is over, then says why.
@@ -143,8 +128,8 @@ impl Connection {
         let mut waker: Option<Waker> = None;
         std::future::poll_fn(|cx| {
             if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                // These only have to know whom to wake; the switches say what is on.
-                let _ = (drain.as_mut().poll(cx), abort.as_mut().poll(cx));
+                // These only have to know whom to wake; the switches and the clock say what is on.
+                let _ = (drain.as_mut().poll(cx), abort.as_mut().poll(cx), self.timer.as_mut().poll(cx));
                 waker = Some(cx.waker().clone());
             }
             if shared.abort.is_on() {
@@ -162,29 +147,30 @@ impl Connection {
         let deadline = Instant::now() + shared.limits().close_wait;
         let said = tokio::time::timeout_at(deadline, say_goodbye(&mut socket, out, closed)).await;
         if matches!(said, Ok(Ok(()))) {
-            let listening = shared.abort.token.run_until_cancelled(last_words(socket.get_mut().inner()));
+            let listening = shared.abort.token.run_until_cancelled(socket.last_words());
             let _ = tokio::time::timeout_at(deadline, listening).await;
         }
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, draining: bool) -> Poll<Closed> {
         self.peer.waker.register(cx.waker());
-        let was_full = self.out.is_full(self.limits());
+        let was_full = self.is_full();
         let more = match self.read_messages(cx, was_full) {
             Ok(more) => more,
             Err(closed) => return Poll::Ready(closed),
         };
         self.calls.poll_finished(cx, &mut self.out);
-        if let Err(error) = self.poll_write(cx) {
-            return Poll::Ready(why(&error, self.socket.get_ref().exceeded()));
+        if self.poll_write(cx).is_err() {
+            return Poll::Ready(Closed::Lost);
         }
-        if draining && self.calls.is_empty() && self.out.is_empty() && !self.flushing {
+        if draining && self.calls.is_empty() && self.out.is_empty() && self.socket.is_flushed() {
             return Poll::Ready(Closed::Drained);
         }
-        if let Some(closed) = self.poll_clock(cx) {
+        let is_due = self.timer.is_elapsed() || self.blocked_since.is_some();
+        if is_due && let Some(closed) = self.poll_clock(cx) {
             return Poll::Ready(closed);
         }
-        let has_room_again = was_full && !self.out.is_full(self.limits());
+        let has_room_again = was_full && !self.is_full();
         if more || has_room_again {
             // Others' sockets are looked at before the next turn of this connection: a wake-up alone would let it have
             // dozens of turns before that.
@@ -200,19 +186,14 @@ impl Connection {
             return Ok(false);
         }
         for _ in 0..self.limits().requests_per_turn {
-            let message = match Pin::new(&mut self.socket).poll_next(cx) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(None) => return Err(Closed::Lost),
-                Poll::Ready(Some(Err(error))) => return Err(why(&error, self.socket.get_ref().exceeded())),
-                Poll::Ready(Some(Ok(message))) => message,
-            };
+            let Poll::Ready(message) = self.socket.poll_message(cx)? else { return Ok(false) };
             match message {
                 Message::Text(text) => self.calls.accept(&text, &mut self.out),
                 Message::Binary(_) => return Err(Closed::Binary),
                 Message::Close(frame) => return Err(Closed::ByClient(frame.map(|frame| frame.code.into()))),
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
-            if self.out.is_full(self.limits()) {
+            if self.is_full() {
                 // There may be more to read, and writing may make room for it within this turn.
                 return Ok(true);
             }
@@ -220,44 +201,53 @@ impl Connection {
         Ok(true)
     }
 
-    /// Feeds what is ready and flushes once for all of it. Nothing is fed while a flush waits, so what the socket
-    /// holds is bounded.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), WsError> {
+    /// Queues what is ready and flushes once for all of it. Nothing is queued while a flush waits, so what the socket
+    /// owes is bounded.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
-            if self.flushing {
-                match Pin::new(&mut self.socket).poll_flush(cx) {
-                    Poll::Pending => {
-                        self.blocked_since.get_or_insert_with(Instant::now);
-                        return Ok(());
-                    }
-                    Poll::Ready(done) => done?,
+            let mut queued = 0;
+            if self.blocked_since.is_none() {
+                queued = self.queue();
+            }
+            if self.socket.is_flushed() {
+                return Ok(());
+            }
+            match self.socket.poll_flush(cx) {
+                Poll::Pending => {
+                    self.blocked_since.get_or_insert_with(Instant::now);
+                    return Ok(());
                 }
-                self.flushing = false;
-                self.blocked_since = None;
+                Poll::Ready(done) => done?,
             }
-            let mut fed = 0;
-            while fed < WRITE_CHUNK
-                && let Some(reply) = self.out.pop()
-            {
-                fed += reply.len();
-                self.feed(Message::Text(reply))?;
-            }
-            for notice in self.peer.take(WRITE_CHUNK.saturating_sub(fed)) {
-                self.feed(Message::Text(self.peer.frame(&notice)))?;
-            }
-            if !self.flushing {
+            let may_be_more = self.blocked_since.take().is_some() || queued >= WRITE_CHUNK;
+            if !may_be_more {
                 return Ok(());
             }
         }
     }
 
-    fn feed(&mut self, message: Message) -> Result<(), WsError> {
-        self.flushing = true;
-        Pin::new(&mut self.socket).start_send(message)
+    /// Queues about as much as is written at once; how many bytes that was.
+    fn queue(&mut self) -> usize {
+        let before = self.socket.owed();
+        let queued = |socket: &Socket| socket.owed() - before;
+        while queued(&self.socket) < WRITE_CHUNK
+            && let Some(reply) = self.out.pop()
+        {
+            self.socket.text(&reply);
+        }
+        for notice in self.peer.take(WRITE_CHUNK.saturating_sub(queued(&self.socket))) {
+            self.socket.frames(self.peer.frames(&notice));
+        }
+        queued(&self.socket)
     }
 
-    /// Looks at the three deadlines when the timer fires, and sets it to the next one. It is not moved for every
-    /// message; a timer that fires early finds nothing due and is set again.
+    /// Whether no more requests are to be read until something has been written.
+    fn is_full(&self) -> bool {
+        self.out.is_full(self.limits()) || self.socket.owed() >= self.limits().outbound_bytes
+    }
+
+    /// Looks at the three deadlines when the timer has fired or a flush waits, and sets it to the next one. It is not moved
+    /// for every message; a timer that fires early finds nothing due and is set again.
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Option<Closed> {
         let (idle, ping_every, write_timeout) =
             (self.limits().idle, self.limits().ping_every, self.limits().write_timeout);
@@ -271,13 +261,13 @@ impl Connection {
             if self.blocked_since.is_some_and(|since| now >= since + write_timeout) {
                 return Some(Closed::Slow);
             }
-            let last_frame = self.socket.get_ref().last_frame();
+            let last_frame = self.socket.last_frame();
             if now >= last_frame + idle {
                 return Some(Closed::Idle);
             }
             if now >= last_frame.max(self.last_ping) + ping_every {
                 self.last_ping = now;
-                if !self.flushing && self.feed(Message::Ping(Bytes::new())).is_err() {
+                if self.socket.is_flushed() && self.socket.ping().is_err() {
                     return Some(Closed::Lost);
                 }
                 cx.waker().wake_by_ref();
@@ -297,43 +287,21 @@ impl Connection {
     }
 }
 
-/// What a failure of the socket means.
-fn why(error: &WsError, too_many_frames: bool) -> Closed {
-    match error {
-        _ if too_many_frames => Closed::TooManyFrames,
-        WsError::Capacity(_) => Closed::TooLarge,
-        WsError::Utf8(_) => Closed::InvalidUtf8,
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Closed::Lost,
-        WsError::Protocol(_) => Closed::Protocol,
-        _ => Closed::Lost,
-    }
-}
-
 /// Writes what is still owed, the close frame with its code, and the end of the stream, in this order.
 async fn say_goodbye(socket: &mut Socket, mut out: Outbox, closed: Closed) -> Result<(), WsError> {
     match closed {
         Closed::Lost => return Err(WsError::ConnectionClosed),
-        // The answer to the client's goodbye is queued already.
-        Closed::ByClient(_) => socket.flush().await?,
+        Closed::ByClient(_) => socket.answer_goodbye()?,
         _ => {
             if closed == Closed::TooLarge {
                 out.push(wire::error_reply(&RpcError::message_too_large(), None));
             }
             while let Some(reply) = out.pop() {
-                socket.feed(Message::Text(reply)).await?;
+                socket.text(&reply);
             }
             let code = closed.code().unwrap_or(1011).into();
-            let frame = CloseFrame { code, reason: closed.to_string().into() };
-            socket.send(Message::Close(Some(frame))).await?;
+            socket.close(CloseFrame { code, reason: closed.to_string().into() })?;
         }
     }
-    Ok(socket.get_mut().inner().shutdown().await?)
-}
-
-/// Reads on until the client has closed too: closing a TCP socket with unread bytes resets it, and then the client
-/// loses what it was told.
-async fn last_words(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
-    let mut ignored = [0; 1024];
-    while stream.read(&mut ignored).await? > 0 {}
-    Ok(())
+    Ok(socket.shutdown().await?)
 }

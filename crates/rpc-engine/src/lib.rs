@@ -64,8 +64,10 @@ pub mod wire;
 mod calling;
 mod calls;
 mod decode;
+mod frames;
 mod mailbox;
-mod meter;
+mod parcel;
+mod socket;
 
 pub use broker::{Broker, BrokerConfig, EventMethods};
 pub use calling::{Calling, calling};

@@ -6,14 +6,16 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::broker::{Broker, Event};
+use crate::broker::Broker;
 use crate::error::RpcError;
 use crate::limits::Limits;
 use crate::method::ConnectionId;
+use crate::parcel::Parcel;
 use crate::router::Service;
+use crate::socket::put_text;
 
 /// One connection as others see it.
 pub(crate) struct Peer {
@@ -29,6 +31,8 @@ pub(crate) struct Peer {
 #[derive(Default)]
 struct Mailbox {
     queue: VecDeque<Delivery>,
+    /// Events of all deliveries, the held ones among them, and their bytes.
+    events: usize,
     bytes: usize,
     held: Vec<Held>,
     lags: Vec<Lag>,
@@ -48,13 +52,15 @@ pub(crate) struct Subscriber {
 
 /// Something to write that is no reply.
 pub(crate) enum Notice {
-    Event(Delivery),
+    Events(Delivery),
     Lagged(Lag),
 }
 
+/// The first events of a parcel: all of them, or as many as there was room for.
 pub(crate) struct Delivery {
     number: u32,
-    event: Arc<Event>,
+    parcel: Arc<Parcel>,
+    count: usize,
 }
 
 /// A subscription whose reply has not been queued yet; its events wait here.
@@ -69,6 +75,12 @@ pub(crate) struct Lag {
     number: u32,
     missed: u64,
     seq: u64,
+}
+
+impl Delivery {
+    fn bytes(&self) -> usize {
+        self.parcel.bytes(self.count)
+    }
 }
 
 impl Peer {
@@ -112,30 +124,33 @@ impl Peer {
         Ok(subscriber)
     }
 
-    /// Queues one event, or counts it as missed when the queue is full or was full and has not been emptied since. The
-    /// caller wakes the connection.
-    pub(crate) fn push(&self, number: u32, event: &Arc<Event>) {
+    /// Queues events, and counts those as missed for which the queue has no room, or that come after such and before the
+    /// queue has been emptied. The caller wakes the connection.
+    pub(crate) fn push(&self, number: u32, parcel: &Arc<Parcel>) {
         let mut state = self.state();
         if state.closed {
             return;
         }
+        let newest = parcel.newest();
         if let Some(lag) = state.lags.iter_mut().find(|lag| lag.number == number) {
-            lag.missed += 1;
-            lag.seq = event.seq;
+            lag.missed += parcel.len() as u64;
+            lag.seq = newest;
             return;
         }
-        let held: usize = state.held.iter().map(|held| held.queue.len()).sum();
-        let full = state.queue.len() + held >= self.limits().outbound_messages
-            || state.bytes + event.len() > self.limits().outbound_bytes;
-        if full {
-            state.lags.push(Lag { number, missed: 1, seq: event.seq });
-        } else {
-            state.bytes += event.len();
-            let delivery = Delivery { number, event: event.clone() };
+        let messages = self.limits().outbound_messages.saturating_sub(state.events);
+        let bytes = self.limits().outbound_bytes.saturating_sub(state.bytes);
+        let count = parcel.fitting(messages, bytes);
+        if count > 0 {
+            state.events += count;
+            state.bytes += parcel.bytes(count);
+            let delivery = Delivery { number, parcel: parcel.clone(), count };
             match state.held.iter_mut().find(|held| held.number == number) {
                 Some(held) => held.queue.push_back(delivery),
                 None => state.queue.push_back(delivery),
             }
+        }
+        if count < parcel.len() {
+            state.lags.push(Lag { number, missed: (parcel.len() - count) as u64, seq: newest });
         }
     }
 
@@ -143,13 +158,14 @@ impl Peer {
     /// everything queued before them has been taken.
     pub(crate) fn take(&self, bytes: usize) -> Vec<Notice> {
         let mut state = self.state();
-        let Mailbox { queue, held, lags, .. } = &mut *state;
+        let Mailbox { queue, events, held, lags, .. } = &mut *state;
         let (mut notices, mut taken) = (Vec::new(), 0);
         while taken < bytes
             && let Some(delivery) = queue.pop_front()
         {
-            taken += delivery.event.len();
-            notices.push(Notice::Event(delivery));
+            taken += delivery.bytes();
+            *events -= delivery.count;
+            notices.push(Notice::Events(delivery));
         }
         if queue.is_empty() {
             let is_held = |lag: &Lag| held.iter().any(|held| held.number == lag.number);
@@ -159,11 +175,15 @@ impl Peer {
         notices
     }
 
-    /// What a notice says on the wire.
-    pub(crate) fn frame(&self, notice: &Notice) -> Utf8Bytes {
+    /// What a notice is on the wire.
+    pub(crate) fn frames(&self, notice: &Notice) -> Bytes {
         match notice {
-            Notice::Event(Delivery { number, event }) => event.frame(*number),
-            Notice::Lagged(Lag { number, missed, seq }) => self.broker.lagged_frame(*number, *missed, *seq),
+            Notice::Events(Delivery { number, parcel, count }) => parcel.frames(*number, *count),
+            Notice::Lagged(Lag { number, missed, seq }) => {
+                let mut frame = Vec::new();
+                put_text(&mut frame, &[self.broker.lagged(*number, *missed, *seq).as_bytes()]);
+                frame.into()
+            }
         }
     }
 
@@ -200,8 +220,9 @@ impl Peer {
         state.queue.retain(|delivery| delivery.number != number);
         state.held.retain(|held| held.number != number);
         state.lags.retain(|lag| lag.number != number);
-        state.bytes = state.queue.iter().map(|d| d.event.len()).sum::<usize>()
-            + state.held.iter().flat_map(|held| &held.queue).map(|d| d.event.len()).sum::<usize>();
+        let left = || state.queue.iter().chain(state.held.iter().flat_map(|held| &held.queue));
+        let (events, bytes) = (left().map(|left| left.count).sum(), left().map(Delivery::bytes).sum());
+        (state.events, state.bytes) = (events, bytes);
         self.held.store(state.held.len(), Ordering::Release);
         Some(subscriber)
     }

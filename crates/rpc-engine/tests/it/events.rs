@@ -57,6 +57,79 @@ async fn exact_topics_and_prefixes_in_order_and_each_event_once() {
     assert_eq!(broker.epoch(), "e1");
 }
 
+/// The topics of a burst, with their sequence numbers.
+fn burst(length: u64) -> impl Iterator<Item = (String, u64)> {
+    (1..=length)
+        .map(|seq| (format!("{}:{}", ["a", "b", "ab"][usize::try_from(seq % 3).unwrap()], seq % 7), seq))
+}
+
+fn publish_burst(server: &Server, length: u64) {
+    server.app.broker.publish_all(5, burst(length).map(|(topic, _)| (topic, None)));
+}
+
+#[tokio::test]
+async fn of_a_burst_each_subscription_gets_what_it_wants_in_order() {
+    type Wants = fn(&str) -> bool;
+    let server = Server::new(Limits::default());
+    let wanted: [(&[&str], Wants); 5] = [
+        (&["*"], |_| true),
+        (&["a:*"], |topic| topic.starts_with("a:")),
+        (&["a*", "b:1", "ab:2", "a:1"], |topic| topic.starts_with('a') || topic == "b:1"),
+        (&["b:1", "ab:2"], |topic| topic == "b:1" || topic == "ab:2"),
+        (&["c*"], |_| false),
+    ];
+    let mut peers = [server.connect(), server.connect(), server.connect()];
+    for peer in &mut peers {
+        for (topics, _) in wanted {
+            subscribe(peer, topics).await;
+        }
+    }
+    let length = 150;
+    publish_burst(&server, length);
+    for peer in &mut peers {
+        let mut got = vec![Vec::new(); wanted.len()];
+        let expected: Vec<Vec<Value>> = (1..)
+            .zip(wanted)
+            .map(|(number, (_, wants))| {
+                let of_it = burst(length).filter(|(topic, _)| wants(topic));
+                of_it.map(|(topic, seq)| event(&format!("s{number}"), &topic, seq)).collect()
+            })
+            .collect();
+        for _ in 0..expected.iter().map(Vec::len).sum() {
+            let next = peer.next().await;
+            let number = next["params"]["subscriptionId"].as_str().unwrap()[1..].parse::<usize>().unwrap();
+            got[number - 1].push(next);
+        }
+        assert_eq!(got, expected);
+        assert_eq!(peer.call("sum", &json!([1])).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn of_a_burst_that_does_not_fit_the_first_come_and_the_rest_are_counted() {
+    // An event is counted with about 100 bytes.
+    for limits in [
+        Limits { outbound_messages: 5, ..Limits::default() },
+        Limits { outbound_bytes: 550, ..Limits::default() },
+    ] {
+        let server = Server::new(limits);
+        let mut peer = server.connect();
+        subscribe(&mut peer, &["*"]).await;
+        for length in [5, 6, 200] {
+            let before = server.app.broker.seq();
+            publish_burst(&server, length);
+            let mut expected: Vec<Value> =
+                burst(5).map(|(topic, seq)| event("s1", &topic, before + seq)).collect();
+            if length > 5 {
+                expected.push(lagged("s1", length - 5, before + length));
+            }
+            for expected in expected {
+                assert_eq!(peer.next().await, expected);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn data_and_topics_are_written_as_json() {
     let server = Server::new(Limits::default());

@@ -253,6 +253,23 @@ async fn a_client_that_never_reads_is_let_go() {
     assert!(server.engine.counters().calls < 200, "{:?}", server.engine.counters());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_pings_and_never_reads_is_let_go() {
+    let server = Server::new(Limits { outbound_bytes: 1000, ..Limits::default() });
+    let mut peer = server.connect_with(4096, &[]);
+    let ping = frame(0x89, &[b'x'; 100]);
+    let mut pings = 0;
+    let writing = async {
+        while peer.stream.write_all(&ping).await.is_ok() {
+            pings += 1;
+        }
+    };
+    soon(writing).await;
+    assert_eq!(soon(peer.served).await.unwrap(), Closed::Slow);
+    // As many as both directions of the pipe hold, a turn, and what may be owed.
+    assert!(pings < 200, "{pings}");
+}
+
 #[tokio::test]
 async fn a_client_that_sends_without_pause_does_not_keep_others_waiting() {
     let server = Server::new(Limits { requests_per_turn: 2, ..Limits::default() });

@@ -1,12 +1,18 @@
 //! RFC 6455 by raw frames: what is accepted, and the close code of what is not.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rpc_engine::{Closed, Limits, accept_key};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
-use crate::support::{Server, frame, soon, text};
+use crate::support::{Peer, Server, frame, soon, text};
 
 /// Sends raw bytes and expects a close frame with a code as the very next thing.
 async fn check(name: &str, bytes: &[u8], code: u16, closed: Closed) {
@@ -135,4 +141,68 @@ async fn a_message_that_never_ends_does_not_count_as_life() {
 #[test]
 fn the_example_of_the_rfc() {
     assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
+/// Counts the reads that found something, and the writes.
+struct Counting {
+    stream: DuplexStream,
+    calls: Arc<[AtomicUsize; 2]>,
+}
+
+impl AsyncRead for Counting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        self.calls[0].fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Counting {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.calls[1].fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn what_has_come_is_read_at_once_and_what_is_ready_is_written_at_once() {
+    let server = Server::new(Limits::default());
+    let (stream, far) = tokio::io::duplex(1 << 20);
+    let calls = Arc::<[AtomicUsize; 2]>::default();
+    let counting = Counting { stream: far, calls: calls.clone() };
+    let engine = server.engine.clone();
+    let serving = tokio::spawn(async move { engine.serve(counting, Bytes::new()).await });
+    let mut peer = Peer { stream, served: serving };
+    let counted = || calls.each_ref().map(|calls| calls.swap(0, Ordering::Relaxed));
+    let sum =
+        |id: usize| text(&json!({"jsonrpc": "2.0", "id": id, "method": "sum", "params": [id]}).to_string());
+    let ids = 0..20;
+    for _ in 0..3 {
+        let requests: Vec<u8> = ids.clone().flat_map(sum).chain(frame(0x89, b"p")).collect();
+        peer.raw(&requests).await;
+        assert_eq!(peer.frame().await, Some((0x8a, b"p".to_vec())));
+        for id in ids.clone() {
+            assert_eq!(peer.next().await["result"], id);
+        }
+        assert_eq!(counted(), [1, 1]);
+    }
+    peer.call("events.subscribe", &json!({"topics": ["*"]})).await;
+    counted();
+    server.app.broker.publish_all(5, ids.clone().map(|id| (format!("t{id}"), None)));
+    for id in ids {
+        assert_eq!(peer.next().await["params"]["topic"], format!("t{id}"));
+    }
+    assert_eq!(counted(), [0, 1]);
 }

@@ -1,0 +1,130 @@
+//! Frame headers in a stream of bytes.
+//!
+//! tungstenite joins fragments without showing them, so how many frames one message has been cut into can only be seen
+//! before it reads them (ten thousand empty ones would cost the reader its time and never reach a size limit).
+
+/// Finds frame headers in a byte stream (RFC 6455, 5.2) that is cut anywhere.
+#[derive(Default)]
+pub(crate) struct Frames {
+    /// How many frames one message may have.
+    limit: u32,
+    header: [u8; 14],
+    have: usize,
+    payload: u64,
+    in_message: u32,
+}
+
+/// What was seen in a piece of the stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) headers: usize,
+    /// How many bytes came before the last byte of the header that was one too many.
+    pub(crate) exceeded_after: Option<usize>,
+}
+
+impl Frames {
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// Looks at the next piece of the stream.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) -> Passed {
+        let mut passed = Passed::default();
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            if self.payload > 0 {
+                let left = (bytes.len() - at) as u64;
+                let skip = self.payload.min(left);
+                self.payload -= skip;
+                at += usize::try_from(skip).unwrap_or(bytes.len());
+                continue;
+            }
+            if let Some(slot) = self.header.get_mut(self.have) {
+                *slot = *byte;
+                self.have += 1;
+            }
+            if self.header_is_complete() {
+                passed.headers += 1;
+                if !self.count() {
+                    passed.exceeded_after = Some(at);
+                    return passed;
+                }
+            }
+            at += 1;
+        }
+        passed
+    }
+
+    /// Reads the payload's length when the header is whole.
+    fn header_is_complete(&mut self) -> bool {
+        let [_, second, ext @ ..] = self.header;
+        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        let (size, payload) = match second & 0x7f {
+            126 => (4, u64::from(u16::from_be_bytes([ext[0], ext[1]]))),
+            127 => {
+                let long = ext.first_chunk().map_or(0, |long| u64::from_be_bytes(*long));
+                (10, long)
+            }
+            short => (2, u64::from(short)),
+        };
+        if self.have < 2 || self.have < size + mask {
+            return false;
+        }
+        self.payload = payload;
+        self.have = 0;
+        true
+    }
+
+    /// Counts the frame whose header has just ended; false when its message has too many.
+    fn count(&mut self) -> bool {
+        let [first, ..] = self.header;
+        let is_control = first & 0x08 != 0;
+        if is_control {
+            return true;
+        }
+        self.in_message += 1;
+        let allowed = self.in_message <= self.limit;
+        if first & 0x80 != 0 {
+            self.in_message = 0;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three masked fragments of one message, a ping between them, then another message with a 16-bit length.
+    fn stream() -> Vec<u8> {
+        let mut bytes = vec![0x01, 0x82, 1, 2, 3, 4, b'a', b'b'];
+        bytes.extend([0x00, 0x80, 1, 2, 3, 4]);
+        bytes.extend([0x89, 0x81, 1, 2, 3, 4, b'p']);
+        bytes.extend([0x80, 0x80, 1, 2, 3, 4]);
+        bytes.extend([0x81, 0xfe, 0, 126, 1, 2, 3, 4]);
+        bytes.extend([0; 126]);
+        bytes
+    }
+
+    fn check(limit: u32, cut: usize, headers: usize, exceeded: bool) {
+        let mut frames = Frames::new(limit);
+        let mut seen = Passed::default();
+        for piece in stream().chunks(cut) {
+            let passed = frames.pass(piece);
+            seen.headers += passed.headers;
+            seen.exceeded_after = seen.exceeded_after.or(passed.exceeded_after);
+            if seen.exceeded_after.is_some() {
+                break;
+            }
+        }
+        assert_eq!((seen.headers, seen.exceeded_after.is_some()), (headers, exceeded), "cut {cut}");
+    }
+
+    #[test]
+    fn headers_are_found_however_the_stream_is_cut() {
+        for cut in 1..=stream().len() {
+            check(3, cut, 5, false);
+            check(2, cut, 4, true);
+        }
+    }
+}
