@@ -101,7 +101,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(engine: &Engine, peer: Arc<Peer>, stream: Box<dyn Io>, leftover: &Bytes) -> Self {
+    pub(crate) fn new(engine: &Engine, peer: Arc<Peer>, stream: Box<dyn Io>, leftover: Bytes) -> Self {
         let shared = engine.shared.clone();
         let limits = shared.limits();
         let socket = Socket::new(stream, leftover, limits);

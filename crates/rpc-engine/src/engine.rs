@@ -124,7 +124,7 @@ impl Engine {
         let id = ConnectionId(self.shared.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
         let peer = Peer::new(id, self.shared.broker.clone(), self.shared.service.clone());
         let _registered = Registered(peer.clone());
-        Connection::new(self, peer, stream, &leftover).run().await
+        Connection::new(self, peer, stream, leftover).run().await
     }
 
     /// Answers the body of one POST, a request or a batch. None when there is nothing to answer. Like the calls of a

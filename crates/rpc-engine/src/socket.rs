@@ -44,8 +44,10 @@ struct Memory<'a> {
 }
 
 impl Socket {
-    /// `leftover` is what has been read of the stream already.
-    pub(crate) fn new(stream: Box<dyn Io>, leftover: &[u8], limits: &Limits) -> Self {
+    /// `leftover` is what has been read of the stream already. It is copied: it may be the small end of a large buffer, which
+    /// a connection would keep for as long as it lives.
+    #[expect(clippy::needless_pass_by_value, reason = "it is not to be kept by whoever calls this")]
+    pub(crate) fn new(stream: Box<dyn Io>, leftover: Bytes, limits: &Limits) -> Self {
         // Whatever it writes goes to memory at once; when that is flushed is decided here.
         let config = WebSocketConfig::default()
             .read_buffer_size(TAKEN)
@@ -63,7 +65,7 @@ impl Socket {
             owed: BytesMut::new(),
             flushing: false,
         };
-        socket.arrived(leftover);
+        socket.arrived(&leftover);
         socket
     }
 

@@ -30,7 +30,8 @@ pub(crate) use registry::registry;
 
 use changes::{announce, fresh_broker};
 use children::{guard_command, probe_mark, probes};
-use running::{Running, background};
+pub use running::Running;
+use running::background;
 
 use crate::app::{App, Parts, now};
 use crate::audit::Auditor;
@@ -88,19 +89,18 @@ pub async fn take_over(
     Ok(report)
 }
 
-/// Runs the daemon until `stop` is cancelled. `ready` is called once clients can connect.
+/// Starts the daemon; when this is over, clients can connect. What it has started ends when `stop` is cancelled.
 ///
 /// # Errors
 /// [`BootError`], with the exit code that scripts rely on.
-pub async fn run(
+pub async fn start(
     config: Config,
     environment: &Environment,
     redactor: Redactor,
     stop: CancellationToken,
-    ready: impl FnOnce(&Endpoint),
-) -> Result<(), BootError> {
+) -> Result<Running, BootError> {
     let started = Instant::now();
-    let (_lock, keyring) = prepare(&config, environment)?;
+    let (lock, keyring) = prepare(&config, environment)?;
     let registry = registry(&config)?;
     let secrets = Secrets::new(&config, &registry, &child_env(&config)).map_err(BootError::Config)?;
     let broker = fresh_broker();
@@ -131,18 +131,7 @@ pub async fn run(
         health: examiner.clone(),
     });
     let (declared, ephemeral, keeper) = agents(&config, environment, &registry, (&broker, &redactor)).await;
-    let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
-    let spawner = Spawner::new(
-        SpawnerConfig {
-            environment: shims.apply(child_env(&config)),
-            browser: Some(shims.browser()),
-            shared: config.shared(),
-            limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
-            clock: Arc::new(now),
-            guard: Some(guard.clone()),
-        },
-        Arc::new(logins.clone()),
-    );
+    let spawner = spawner(&config, &guard, &logins)?;
     let (flows, operators) = flows(&config, environment, &redactor, (&store, &broker, &stop))?;
     let refresher = refresher(&store, &flows, (&registry, &redactor), (broker.epoch(), wake, &stop));
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
@@ -195,13 +184,21 @@ pub async fn run(
     let served = tokio::spawn(front.clone().serve(listeners, stop.clone()));
     let background = background(&store, audit_rows, (examiner, inbox), keeper, (refresher, grace), &stop);
     tell(&endpoint, &token, &runtime, started).map_err(BootError::cannot_create)?;
-    ready(&endpoint);
-
-    stop.cancelled().await;
-    let running =
-        Running { front, served, background, engine, spawner, flows, guard, recorder, store, grace };
-    running.end([Endpoint::path(&runtime), endpoint.token_file]).await;
-    Ok(())
+    let announced = [Endpoint::path(&runtime), endpoint.token_file];
+    let tasks = (served, background);
+    Ok(Running {
+        front,
+        tasks,
+        engine,
+        spawner,
+        flows,
+        guard,
+        recorder,
+        store,
+        grace,
+        announced,
+        _lock: lock,
+    })
 }
 
 /// Where the daemon is.
@@ -228,6 +225,20 @@ fn tell(endpoint: &Endpoint, token: &SecretString, runtime: &Path, started: Inst
         "ready"
     );
     Ok(())
+}
+
+/// What runs CLIs.
+fn spawner(config: &Config, guard: &Guard, logins: &Logins) -> Result<Spawner, BootError> {
+    let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
+    let config = SpawnerConfig {
+        environment: shims.apply(child_env(config)),
+        browser: Some(shims.browser()),
+        shared: config.shared(),
+        limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
+        clock: Arc::new(now),
+        guard: Some(guard.clone()),
+    };
+    Ok(Spawner::new(config, Arc::new(logins.clone())))
 }
 
 /// The logins at forges, and what keeps their tokens.

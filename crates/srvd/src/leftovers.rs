@@ -1,9 +1,7 @@
 //! Removing the directories that deleted accounts leave: right after the deletion, or at the next start.
 
-use std::path::Path;
-
 use auth_spawner::{Cli, Registry};
-use identity_store::{Account, AccountFilter, History, Leftover, ProviderId, SecretRef, Store, StoreError};
+use identity_store::{History, Leftover, Store};
 
 use crate::api::bundle::Cleanup;
 use crate::app::now;
@@ -27,7 +25,7 @@ impl Broom<'_> {
     pub async fn clear(self, leftover: &Leftover) -> Cleanup {
         let outcome =
             |outcome: &str| Cleanup { path: leftover.dir.display().to_string(), outcome: outcome.to_owned() };
-        let done = match owner_of(self.store, &leftover.provider, &leftover.dir).await {
+        let done = match self.store.directory_owner(&leftover.provider, &leftover.dir).await {
             Ok(None) => self.remove(leftover).await,
             Ok(Some(_)) => outcome(identity_dir::NOT_OURS),
             Err(error) => {
@@ -72,19 +70,4 @@ impl Broom<'_> {
             outcome: "failed: it broke off".to_owned(),
         })
     }
-}
-
-/// The account that keeps its login in this directory.
-///
-/// # Errors
-/// Those of the store.
-pub async fn owner_of(
-    store: &Store,
-    provider: &ProviderId,
-    dir: &Path,
-) -> Result<Option<Account>, StoreError> {
-    let filter = AccountFilter { provider: Some(provider.clone()), bundle: None };
-    let all = store.accounts(filter).await?.accounts;
-    let keeps = |account: &Account| matches!(&account.secret_ref, SecretRef::ConfigDir { dir: its, .. } if its == dir);
-    Ok(all.into_iter().find(keeps))
 }

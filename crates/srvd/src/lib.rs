@@ -1,7 +1,7 @@
 //! `srvd`, the identity daemon for AI coding agents.
 //!
 //! This crate is the only one that sees the three libraries, the shapes of the wire, the command line and the
-//! environment. Start reading at [`boot::run`]: it is the daemon in one screen.
+//! environment. Start reading at [`boot::start`]: it is the daemon in one screen.
 
 pub mod api;
 pub mod api_key;

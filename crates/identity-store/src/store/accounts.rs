@@ -1,10 +1,12 @@
 //! Accounts: reading, editing, deleting, their status and their secret.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use secrecy::SecretString;
 
-use super::{Store, Work, instances, leftovers};
+use super::logins::reference;
+use super::{Store, Work, instances, leftovers, links};
 use crate::db::{BULK, Tx, bulk, rows, sql};
 use crate::secret::{self, Cell};
 use crate::{
@@ -62,34 +64,28 @@ impl Store {
         let mut tx = self.snapshot().await?;
         let provider = filter.provider.as_ref().map(ProviderId::as_str);
         let bundle = filter.bundle.as_ref().map(BundleId::as_str);
-        // A text of its own: beside a condition that may not be there, the accounts of one bundle would be looked for
-        // among all.
-        let rows = match bundle {
-            Some(bundle) => sql!(
+        macro_rules! select {
+            ($condition:literal) => {
+                concat!("SELECT ", columns!(), " FROM accounts", $condition, " ORDER BY created_at, id")
+            };
+        }
+        // Texts of their own: beside a condition that may not be there, what is wanted would be looked for among all.
+        let rows = match (bundle, provider) {
+            (Some(bundle), _) => sql!(
                 each,
                 AccountRow,
                 &mut tx,
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM accounts WHERE ($2 IS NULL OR provider = $2)
-                       AND id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)
-                     ORDER BY created_at, id"
+                select!(
+                    " WHERE ($2 IS NULL OR provider = $2)
+                        AND id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)"
                 ),
                 bundle,
                 provider,
             ),
-            None => sql!(
-                each,
-                AccountRow,
-                &mut tx,
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM accounts WHERE $1 IS NULL OR provider = $1 ORDER BY created_at, id"
-                ),
-                provider,
-            ),
+            (None, Some(provider)) => {
+                sql!(each, AccountRow, &mut tx, select!(" WHERE provider = $1"), provider)
+            }
+            (None, None) => sql!(each, AccountRow, &mut tx, select!("")),
         }?;
         let mut bound = bindings_by_account(&mut tx, bundle, provider).await?;
         tx.commit().await?;
@@ -144,6 +140,26 @@ impl Store {
         };
         tx.commit().await?;
         Ok(account)
+    }
+
+    /// The account of a provider that keeps its login in this directory, the oldest when there are several.
+    pub async fn directory_owner(
+        &self,
+        provider: &ProviderId,
+        dir: &Path,
+    ) -> Result<Option<AccountId>, StoreError> {
+        let place = |adopted| reference(&SecretRef::ConfigDir { dir: dir.to_owned(), adopted });
+        let mut tx = self.read().await?;
+        let row = sql!(
+            optional,
+            (String,),
+            &mut tx,
+            "SELECT id FROM accounts WHERE provider = $1 AND secret_ref IN ($2, $3) ORDER BY created_at, id LIMIT 1",
+            provider.as_str(),
+            place(false)?,
+            place(true)?,
+        )?;
+        row.map(|(id,)| links::parse("accounts", &id)).transpose()
     }
 
     /// Changes an account's names.
@@ -324,24 +340,27 @@ async fn bindings_by_account(
     bundle: Option<&str>,
     provider: Option<&str>,
 ) -> Result<HashMap<String, Vec<String>>, StoreError> {
-    let rows = match bundle {
-        Some(bundle) => sql!(
+    macro_rules! select {
+        ($condition:literal) => {
+            concat!("SELECT account_id, bundle_id FROM identity_bindings", $condition, " ORDER BY bundle_id")
+        };
+    }
+    let rows = match (bundle, provider) {
+        (Some(bundle), _) => sql!(
             all,
             (String, String),
             tx,
-            "SELECT account_id, bundle_id FROM identity_bindings
-             WHERE account_id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)
-             ORDER BY bundle_id",
+            select!(" WHERE account_id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)"),
             bundle,
         ),
-        None => sql!(
+        (None, Some(provider)) => sql!(
             all,
             (String, String),
             tx,
-            "SELECT account_id, bundle_id FROM identity_bindings WHERE $1 IS NULL OR provider = $1
-             ORDER BY bundle_id",
+            select!(" WHERE account_id IN (SELECT id FROM accounts WHERE provider = $1)"),
             provider,
         ),
+        (None, None) => sql!(all, (String, String), tx, select!("")),
     }?;
     let mut bound: HashMap<String, Vec<String>> = HashMap::new();
     for (account, bundle) in rows {

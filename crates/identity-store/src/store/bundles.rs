@@ -351,16 +351,21 @@ async fn complete(tx: &mut Tx, row: BundleRow) -> Result<Bundle, StoreError> {
 
 /// The bindings of one bundle, or of all, in order of their providers.
 async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, Binding)>, StoreError> {
-    let rows = sql!(
-        all,
-        BindingRow,
-        tx,
-        "SELECT identity_bindings.bundle_id, identity_bindings.provider, account_id, status
-         FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id
-         WHERE $1 IS NULL OR identity_bindings.bundle_id = $1
-         ORDER BY identity_bindings.bundle_id, identity_bindings.provider",
-        bundle,
-    )?;
+    macro_rules! select {
+        ($condition:literal) => {
+            concat!(
+                "SELECT identity_bindings.bundle_id, identity_bindings.provider, account_id, status
+                 FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id",
+                $condition,
+                " ORDER BY identity_bindings.bundle_id, identity_bindings.provider"
+            )
+        };
+    }
+    // Two texts: beside a condition that may not be there, those of one bundle would be looked for among all.
+    let rows = match bundle {
+        Some(bundle) => sql!(all, BindingRow, tx, select!(" WHERE identity_bindings.bundle_id = $1"), bundle),
+        None => sql!(all, BindingRow, tx, select!("")),
+    }?;
     let mut found = Vec::with_capacity(rows.len());
     for (bundle, provider, account, status) in rows {
         match (provider.parse(), account.parse()) {

@@ -59,19 +59,30 @@ impl Store {
     /// The instances, oldest first. A row that cannot be read is logged and left out.
     pub async fn instances(&self, filter: InstanceFilter) -> Result<Vec<Instance>, StoreError> {
         let mut tx = self.read().await?;
-        let rows = sql!(
-            all,
-            InstanceRow,
-            &mut tx,
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM agent_instances WHERE ($1 IS NULL OR bundle_id = $1) AND ($2 <> 0 OR ended_at IS NULL)
-                 ORDER BY created_at, id"
+        macro_rules! select {
+            ($condition:literal) => {
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM agent_instances",
+                    $condition,
+                    " ORDER BY created_at, id"
+                )
+            };
+        }
+        // Texts of their own: beside a condition that may not be there, what is wanted would be looked for among all.
+        let rows = match (&filter.bundle, filter.ended) {
+            (Some(bundle), ended) => sql!(
+                all,
+                InstanceRow,
+                &mut tx,
+                select!(" WHERE bundle_id = $1 AND ($2 <> 0 OR ended_at IS NULL)"),
+                bundle.as_str(),
+                i64::from(ended),
             ),
-            filter.bundle.as_ref().map(BundleId::as_str),
-            i64::from(filter.ended),
-        )?;
+            (None, false) => sql!(all, InstanceRow, &mut tx, select!(" WHERE ended_at IS NULL")),
+            (None, true) => sql!(all, InstanceRow, &mut tx, select!("")),
+        }?;
         let mut instances = Vec::with_capacity(rows.len());
         for row in rows {
             match row.parse() {

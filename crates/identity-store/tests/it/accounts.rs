@@ -3,10 +3,12 @@ use identity_store::{
     DeletedAccount, Evidence, History, Leftover, NewInstance, Owner, SecretRef, Status, StatusReport, Target,
 };
 
+use crate::adopt::own;
 use crate::harness::{Fixture, NOW, account_dir, account_id, api_key, bundle_id, on_both, provider, refusal};
 
 on_both![
     read_and_filter,
+    a_directory_has_an_owner,
     rename,
     delete_removes_every_binding,
     status_is_announced_when_it_says_something_new,
@@ -67,6 +69,32 @@ async fn read_and_filter(f: Fixture) {
         refusal(f.store.account(&account_id("gone")).await),
         ("not found", "no account gone".to_owned())
     );
+}
+
+async fn a_directory_has_an_owner(f: Fixture) {
+    f.bundle("One").await;
+    let account = f.login("one", "a@x").await;
+    let key = f
+        .store
+        .save_api_key(api_key(Target::Existing(bundle_id("one")), "sk-0123456789abcdef"))
+        .await
+        .unwrap();
+    let adopted = vec![own("claude", "/home/u/.claude", "c@x")];
+    let adopted = f.store.adopt_logins(adopted, NOW).await.unwrap().outcomes.remove(0).unwrap().account;
+    let owner =
+        async |of: &str, dir: &str| f.store.directory_owner(&provider(of), dir.as_ref()).await.unwrap();
+    assert_eq!(owner("codex", "/data/identities/x/codex").await, Some(account.id.clone()));
+    assert_eq!(owner("claude", "/home/u/.claude").await, Some(adopted));
+    for (of, dir) in [
+        ("claude", "/data/identities/x/codex"),
+        ("codex", "/data/identities/x"),
+        ("openai", "/home/u/.claude"),
+    ] {
+        assert_eq!(owner(of, dir).await, None);
+    }
+    f.store.delete_account(&account.id, NOW).await.unwrap();
+    assert_eq!(owner("codex", "/data/identities/x/codex").await, None);
+    assert_eq!(f.store.account(&key.account).await.unwrap().provider, provider("openai"));
 }
 
 async fn rename(f: Fixture) {

@@ -11,6 +11,7 @@ use rpc_engine::Engine;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::lock::Lock;
 use crate::app::now;
 use crate::audit::Recorder;
 use crate::declared::Keeper;
@@ -28,11 +29,11 @@ const BACKGROUND_PATIENCE: Duration = Duration::from_secs(3);
 const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const SESSIONS_KEPT: u32 = 10_000;
 
-/// What has to end, and how long what is under way may take for it.
-pub(super) struct Running {
+/// A daemon that serves: what has to end, and how long what is under way may take for it.
+pub struct Running {
     pub(super) front: Arc<Front>,
-    pub(super) served: JoinHandle<()>,
-    pub(super) background: JoinHandle<()>,
+    /// Those that accept connections, and those beside them.
+    pub(super) tasks: (JoinHandle<()>, JoinHandle<()>),
     pub(super) engine: Engine,
     pub(super) spawner: Spawner,
     pub(super) flows: Flows,
@@ -40,25 +41,30 @@ pub(super) struct Running {
     pub(super) recorder: Recorder,
     pub(super) store: Store,
     pub(super) grace: Duration,
+    /// The files that tell clients where the daemon is.
+    pub(super) announced: [PathBuf; 2],
+    pub(super) _lock: Lock,
 }
 
 impl Running {
-    /// Ends everything, the database last. `announced` are the files that told clients where the daemon is.
-    pub(super) async fn end(self, announced: [PathBuf; 2]) {
+    /// Runs until `stopped`, then ends everything, the database last.
+    pub async fn run(self, stopped: impl Future<Output = ()>) {
+        stopped.await;
         tracing::info!("shutting down");
+        let (served, background) = self.tasks;
         self.front.ready.store(false, Ordering::Relaxed);
-        for path in announced {
+        for path in self.announced {
             // A file that is left over is overwritten by the next boot; clients see by its pid that it is stale.
             let _ = std::fs::remove_file(path);
         }
         // The logins end first, while their watchers can still be told.
         tokio::join!(self.spawner.shutdown(self.grace), self.flows.shutdown());
         self.engine.drain(self.grace).await;
-        if tokio::time::timeout(self.grace + Duration::from_secs(1), self.served).await.is_err() {
+        if tokio::time::timeout(self.grace + Duration::from_secs(1), served).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
         // Whatever did not end in the time given is ended now.
-        let background = tokio::time::timeout(self.grace + BACKGROUND_PATIENCE, self.background);
+        let background = tokio::time::timeout(self.grace + BACKGROUND_PATIENCE, background);
         let (background, ..) =
             tokio::join!(background, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
         if background.is_err() {

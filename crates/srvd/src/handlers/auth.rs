@@ -16,7 +16,6 @@ use crate::api::auth::{
 };
 use crate::app::{App, now};
 use crate::error::{ApiError, Kind};
-use crate::leftovers;
 use crate::login;
 use crate::policy;
 use crate::private::PrivateError;
@@ -196,15 +195,14 @@ async fn directory(
         _ => None,
     };
     if former.is_none()
-        && let Some(other) =
-            leftovers::owner_of(&app.store, &super::provider::stored_id(provider)?, &place).await?
+        && let Some(other) = app.store.directory_owner(&super::provider::stored_id(provider)?, &place).await?
     {
         return Err(ApiError::new(
             Kind::Conflict,
             "another account keeps its login in this bundle's directory",
         )
         .with("what", "login")
-        .with("accountId", other.id.as_str())
+        .with("accountId", other.as_str())
         .hint("bind that account again, or delete it first"));
     }
     let dir = former.unwrap_or(place);
