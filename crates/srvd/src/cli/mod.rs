@@ -221,7 +221,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(mask: Mode) -> ExitCode {
-    let cli = match apart(Cli::try_parse) {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
@@ -234,13 +234,6 @@ fn run(mask: Mode) -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
-}
-
-/// Does the work on a thread of its own. What it needs of a stack, reading a command line a tenth of a megabyte and starting the
-/// daemon a quarter, would be kept for as long as the process lives; the stack of a thread that has ended is given back.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(work).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// `--help` and `--version` arrive here as well; clap knows which stream they belong to.

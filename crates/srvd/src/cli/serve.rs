@@ -8,9 +8,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::ServeArgs;
 use super::failure::{Failure, code};
 use super::ui::Ui;
-use super::{ServeArgs, apart};
 use crate::boot::{self, BootError};
 use crate::config::Config;
 use crate::environment::Environment;
@@ -43,38 +43,22 @@ pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Resul
         let migrated = runtime.block_on(boot::migrate(&config, environment)).map_err(Failure::from);
         migrated.and_then(|version| ui.result(&format!("database {kind} migrated to schema {version}")))
     } else {
-        until_stopped(&runtime, config, environment, redactor)
+        runtime.block_on(until_stopped(config, environment, redactor))
     };
     runtime.shutdown_timeout(ABANDON);
     result
 }
 
-fn until_stopped(
-    runtime: &Runtime,
-    config: Config,
-    environment: &Environment,
-    redactor: Redactor,
-) -> Result<(), Failure> {
+async fn until_stopped(config: Config, environment: &Environment, redactor: Redactor) -> Result<(), Failure> {
     let stop = CancellationToken::new();
-    let mut insisted = {
-        let _inside = runtime.enter();
-        Box::pin(signals(stop.clone())?)
-    };
-    let boot = async { Ok(boot::start(config, environment, redactor, stop.clone()).await?) };
-    let daemon = apart(|| runtime.block_on(unless(&mut insisted, boot)))?;
-    runtime.block_on(unless(&mut insisted, async {
+    let insisted = signals(stop.clone())?;
+    let daemon = async {
+        let daemon = boot::start(config, environment, redactor, stop.clone()).await?;
         daemon.run(stop.cancelled()).await;
         Ok(())
-    }))
-}
-
-/// The outcome of the work, unless a second signal ends it.
-async fn unless<T>(
-    insisted: impl Future<Output = ()>,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+    };
     tokio::select! {
-        result = work => result,
+        result = daemon => result,
         () = insisted => Err(Failure::silent(code::INTERRUPTED)),
     }
 }
