@@ -1,12 +1,10 @@
 //! Accounts: reading, editing, deleting, their status and their secret.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use secrecy::SecretString;
 
-use super::logins::reference;
-use super::{Store, Work, instances, leftovers, links};
+use super::{Store, Work, instances, leftovers};
 use crate::db::{BULK, Tx, bulk, rows, sql};
 use crate::secret::{self, Cell};
 use crate::{
@@ -140,26 +138,6 @@ impl Store {
         };
         tx.commit().await?;
         Ok(account)
-    }
-
-    /// The account of a provider that keeps its login in this directory, the oldest when there are several.
-    pub async fn directory_owner(
-        &self,
-        provider: &ProviderId,
-        dir: &Path,
-    ) -> Result<Option<AccountId>, StoreError> {
-        let place = |adopted| reference(&SecretRef::ConfigDir { dir: dir.to_owned(), adopted });
-        let mut tx = self.read().await?;
-        let row = sql!(
-            optional,
-            (String,),
-            &mut tx,
-            "SELECT id FROM accounts WHERE provider = $1 AND secret_ref IN ($2, $3) ORDER BY created_at, id LIMIT 1",
-            provider.as_str(),
-            place(false)?,
-            place(true)?,
-        )?;
-        row.map(|(id,)| links::parse("accounts", &id)).transpose()
     }
 
     /// Changes an account's names.

@@ -1,12 +1,13 @@
-//! Directories of accounts that are gone: noted in the transaction that deletes the account, and forgotten once the
-//! directory is gone as well, so that a crash in between leaves no login on the disk.
+//! Whose a login's directory is, and the directories of accounts that are gone: noted in the transaction that deletes the
+//! account, and forgotten once the directory is gone as well, so that a crash in between leaves no login on the disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Store;
 use super::instances::tombstone;
+use super::logins::reference;
+use super::{Store, links};
 use crate::db::{Tx, sql};
-use crate::{Account, History, Leftover, SecretRef, StoreError};
+use crate::{Account, AccountId, History, Leftover, ProviderId, SecretRef, StoreError};
 
 /// The kinds of tombstone, by what becomes of the user's history.
 const KEEPING: &str = "directory";
@@ -30,6 +31,26 @@ impl Store {
             Some(Leftover { provider: provider.parse().ok()?, dir: PathBuf::from(dir), history })
         };
         Ok(rows.into_iter().filter_map(parse).collect())
+    }
+
+    /// The account of a provider that keeps its login in this directory, the oldest when there are several.
+    pub async fn directory_owner(
+        &self,
+        provider: &ProviderId,
+        dir: &Path,
+    ) -> Result<Option<AccountId>, StoreError> {
+        let place = |adopted| reference(&SecretRef::ConfigDir { dir: dir.to_owned(), adopted });
+        let mut tx = self.read().await?;
+        let row = sql!(
+            optional,
+            (String,),
+            &mut tx,
+            "SELECT id FROM accounts WHERE provider = $1 AND secret_ref IN ($2, $3) ORDER BY created_at, id LIMIT 1",
+            provider.as_str(),
+            place(false)?,
+            place(true)?,
+        )?;
+        row.map(|(id,)| links::parse("accounts", &id)).transpose()
     }
 
     /// Notes that a directory is gone, or is another account's.
