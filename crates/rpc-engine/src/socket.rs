@@ -79,7 +79,7 @@ impl Socket {
         self.shared.len() + self.owed.len()
     }
 
-    /// Whether [`Self::poll_flush`] has something to do.
+    /// Whether [`Self::poll_flush`] has nothing to do.
     pub(crate) fn is_flushed(&self) -> bool {
         self.owed() == 0 && !self.flushing
     }
