@@ -4,6 +4,7 @@
 #   bin/            node and the CLIs from npm, which are required; next to them openers that do nothing, because some
 #                   CLIs start xdg-open whatever BROWSER says: put that directory first on PATH
 #   gh/bin/         gh, the one of this machine or Debian's
+#   pi-old/bin/     pi under the npm name that it had before 1.0
 #   kimi-cli/bin/   the old `kimi` from PyPI, in a directory of its own because Kimi Code has the same name
 #   kimi-tombstone/bin/   the last release of kimi-cli, which only says that it is no longer maintained
 #
@@ -16,16 +17,19 @@ dir=$PWD/target/clis
 
 # Pinned, because the tests assert what exactly these versions print. Each line: binary, npm package, version.
 node_version=24.21.0
-packages="codex    @openai/codex                 0.169.0
-claude   @anthropic-ai/claude-code     2.1.329
+packages="codex    @openai/codex                 0.171.0
+claude   @anthropic-ai/claude-code     2.1.332
 kimi     @moonshot-ai/kimi-code        2.1.0
 gemini   @google/gemini-cli            0.61.0
 copilot  @github/copilot               1.0.102
 openclaw openclaw                      2026.9.6
 qwen     @qwen-code/qwen-code          0.24.4
 opencode opencode-ai                   1.18.33
-pi       @mariozechner/pi-coding-agent 0.73.1
+pi       @earendil-works/pi-coding-agent 1.6.0
 amp      @sourcegraph/amp              0.0.1790142911-g7618fb"
+# The same program under its earlier package name, which many machines still have.
+old_pi=@mariozechner/pi-coding-agent
+old_pi_version=0.73.1
 kimi_cli_version=1.51.0
 kimi_tombstone_version=1.52.0
 
@@ -41,6 +45,7 @@ aarch64 | arm64) arch=arm64 ;;
 esac
 
 versions=$(awk -v node="$node_version" 'BEGIN { printf "node %s", node } { printf ", %s %s", $1, $3 }' <<<"$packages")
+versions+=", old pi $old_pi_version"
 stamp="$versions ($os-$arch) in $dir"
 kimi_stamp="kimi-cli $kimi_cli_version, $kimi_tombstone_version in $dir"
 
@@ -66,22 +71,23 @@ expect() {
 
 # Wrappers, not links: the scripts need this very node, whatever PATH their caller has.
 node_wrapper() {
-  printf '#!/bin/sh\nexec "%s/bin/node" "%s/node_modules/.bin/%s" "$@"\n' "$dir" "$dir" "$1" >"bin/$1"
+  local wrapper=$1 script=$2
+  printf '#!/bin/sh\nexec "%s/bin/node" "%s/node_modules/%s" "$@"\n' "$dir" "$dir" "$script" >"$wrapper"
 }
 
 install_npm() {
   cd "$dir"
-  rm -rf bin node_modules package.json package-lock.json complete
+  rm -rf bin pi-old node_modules package.json package-lock.json complete
   echo '{"private": true}' >package.json
   # Node first, and then npm on it: npm silently takes an OLDER version of a package whose engines.node does not fit
   # the node that npm runs on. The platform package is the same binary that the package "node" would fetch by a script.
   npm_install "node-$os-$arch@$node_version"
-  mkdir bin
+  mkdir -p bin pi-old/bin
   ln -s "../node_modules/node-$os-$arch/bin/node" bin/node
   local PATH="$dir/bin:$PATH" exact
   exact=$(awk '{ print $2 "@" $3 }' <<<"$packages")
   # shellcheck disable=SC2086 # one word per package
-  npm_install $exact
+  npm_install $exact "$old_pi@$old_pi_version"
   # Placeholders until their own scripts have linked the native binary into place.
   node node_modules/@anthropic-ai/claude-code/install.cjs
   node node_modules/opencode-ai/postinstall.mjs
@@ -89,21 +95,25 @@ install_npm() {
   # OpenCode comes once for each kind of processor and C library, 180 MB each; the one that fits is linked now.
   rm -rf node_modules/opencode-"$os"-*
 
-  for cli in codex kimi gemini copilot openclaw qwen pi pi-ai; do
-    node_wrapper "$cli"
+  for cli in codex kimi gemini copilot openclaw qwen; do
+    node_wrapper "bin/$cli" ".bin/$cli"
   done
+  # Two packages bring a `pi`, so npm's own links name only one of them.
+  node_wrapper bin/pi @earendil-works/pi-coding-agent/dist/bundle/cli.js
+  node_wrapper pi-old/bin/pi "$old_pi/dist/cli.js"
   for cli in claude opencode amp; do
     ln -s "../node_modules/.bin/$cli" "bin/$cli"
   done
   for opener in open xdg-open x-www-browser www-browser; do
     printf '#!/bin/sh\nexit 0\n' >"bin/$opener"
   done
-  chmod 755 bin/*
+  chmod 755 bin/* pi-old/bin/*
 
   expect "$dir/bin/node" "$node_version"
   while read -r cli _ version; do
     expect "$dir/bin/$cli" "$version"
   done <<<"$packages"
+  expect "$dir/pi-old/bin/pi" "$old_pi_version"
   echo "$stamp" >complete
 }
 

@@ -13,7 +13,7 @@ const CHUNK: usize = 64 * 1024;
 fn main() {
     let registry = Registry::builtin().expect("the registry is compiled in");
     let provider = registry.provider("claude").expect("it has this provider");
-    let recipe = provider.recipe("login").expect("which has this recipe");
+    let recipe = &provider.recipe("login", None).expect("which has this recipe");
     let argument = std::env::args().nth(1).expect("usage: scan patterns|MEGABYTES");
     if argument == "patterns" {
         return questions(recipe).for_each(|question| println!("{question}"));

@@ -150,7 +150,7 @@ mod tests {
             &base,
             &ChildEnvParts {
                 cli: provider.cli.as_ref().unwrap(),
-                recipe: provider.recipe("").unwrap(),
+                recipe: &provider.recipe("", None).unwrap(),
                 terminal: Terminal::Pipe,
                 extra: &extra,
                 config_dir: Path::new("/data/codex"),

@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{source_name}: {place}: {reason}")]
 pub struct RegistryError {
-    /// The file, as the caller named it, or `providers.toml` for the built-in one.
+    /// The file, as the caller named it, or `config/providers` for the shipped ones.
     pub source_name: String,
     /// Path of the table or field, such as `providers.codex.cli.recipes`, or `-` for the whole file.
     pub place: String,

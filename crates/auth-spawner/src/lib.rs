@@ -1,6 +1,6 @@
 //! Drives the official command-line tools' own logins.
 //!
-//! A [`Registry`] (data, `config/providers.toml`) says how each provider's CLI logs in. A [`Spawner`] runs
+//! A [`Registry`] (data, `config/providers`) says how each provider's CLI logs in. A [`Spawner`] runs
 //! one login as one actor: it opens the CLI on a pipe or a pseudo-terminal, reads what it prints, reports the
 //! address or the code that a person needs, takes a pasted answer back, and ends the whole process tree.
 //! A login counts only when the CLI's own credential file [proves](prove) it and the caller's [`Sink`] has
@@ -45,6 +45,7 @@ mod token;
 mod token_endpoint;
 mod transfer;
 mod validate;
+mod versions;
 
 pub use credential::{Cell, CredentialFile, Expiry, ExpiryUnit, Format, Place};
 pub use directory::prepare;
@@ -67,3 +68,4 @@ pub use spawner::{Clock, LoginRequest, SpawnLimits, Spawner, SpawnerConfig};
 pub use token::Token;
 pub use token_endpoint::{TokenBody, TokenEndpoint};
 pub use transfer::{Transfer, TransferError};
+pub use versions::VersionRange;

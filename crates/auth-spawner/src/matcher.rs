@@ -85,12 +85,12 @@ impl Matcher {
 
     /// Whether there is a prompt to look for.
     pub(crate) fn has_prompt(&self) -> bool {
-        self.patterns.prompt.is_some()
+        !self.patterns.prompt.is_empty()
     }
 
     /// Whether this unfinished text is a prompt that need not be waited for any longer.
     pub(crate) fn is_prompt(&self, text: &str) -> bool {
-        self.patterns.prompt.as_ref().is_some_and(|pattern| pattern.is_match(text.as_bytes()))
+        self.patterns.prompt.iter().any(|pattern| pattern.is_match(text.as_bytes()))
     }
 
     /// What a line says, in the order in which a session wants to hear it. An empty one stands for lines that say nothing.
@@ -115,7 +115,7 @@ impl Matcher {
         let reached = self.steps.iter().enumerate().filter(|(_, when)| when.is_match(text));
         seen.extend(reached.map(|(position, _)| Seen::Step(position)));
         if wholeness != Wholeness::Partial {
-            if let Some(found) = self.patterns.token.as_ref().and_then(|pattern| pattern.captures(text)) {
+            if let Some(found) = matches(&self.patterns.token, text) {
                 seen.extend(group(&found, "token").map(|token| Seen::Token(Token::new(&token))));
             }
             if matches(&self.patterns.retired, text).is_some() {
@@ -136,29 +136,30 @@ impl Matcher {
     }
 
     fn remember(&mut self, line: &Line, wholeness: Wholeness) {
-        if wholeness == Wholeness::Whole && self.patterns.device_code.is_some() {
+        if wholeness == Wholeness::Whole && !self.patterns.device_code.is_empty() {
             self.before.clone_from(&line.text);
         }
     }
 
     fn url(&mut self, line: &Line, wholeness: Wholeness) -> Option<Seen> {
-        let own = self.patterns.url.as_ref().and_then(Pattern::regex);
-        let pattern = own.or(ANY_URL.as_ref())?;
+        let asked_for = !self.patterns.url.is_empty();
+        let is_match = |text: &[u8]| {
+            let own = self.patterns.url.iter().any(|pattern| pattern.is_match(text));
+            own || (!asked_for && ANY_URL.as_ref().is_some_and(|any| any.is_match(text)))
+        };
         // A hyperlink's target is whole even where the text that shows it is wrapped or cut.
-        let linked = line.links.iter().filter(|link| pattern.is_match(link.as_bytes()));
+        let linked = line.links.iter().filter(|link| is_match(link.as_bytes()));
         let shown = ANY_URL.as_ref()?.find_iter(line.text.as_bytes()).filter_map(|found| {
             let whole = wholeness != Wholeness::Partial || found.end() < line.text.len();
             let text = line.text.get(found.range()).filter(|_| whole)?;
-            pattern
-                .is_match(text.as_bytes())
-                .then(|| text.trim_end_matches(['.', ',', ';', ':', ')', ']', '}']))
+            is_match(text.as_bytes()).then(|| text.trim_end_matches(['.', ',', ';', ':', ')', ']', '}']))
         });
-        let device = self.patterns.device_code.is_some();
+        let device = !self.patterns.device_code.is_empty();
         let seen = linked.map(String::as_str).chain(shown).find_map(|text| {
             // The beginning of a known address is that address, cut: by a box around it, or by the program's own idea
             // of the width.
             let cut = text.len() < self.known.len() && self.known.starts_with(text);
-            let openable = openable(text, &self.hosts, self.patterns.url.is_some()).filter(|_| !cut)?;
+            let openable = openable(text, &self.hosts, asked_for).filter(|_| !cut)?;
             Some(Seen::Url { url: text.to_owned(), openable, device })
         })?;
         if let Seen::Url { url, .. } = &seen {
@@ -168,11 +169,13 @@ impl Matcher {
     }
 
     fn device_code(&mut self, line: &Line, wholeness: Wholeness) -> Option<String> {
-        let pattern = self.patterns.device_code.as_ref()?.regex()?;
+        if self.patterns.device_code.is_empty() {
+            return None;
+        }
         let joined = &mut self.joined;
         joined.clear();
         joined.extend([self.before.as_str(), "\n", &line.text]);
-        let found = pattern.captures(joined.as_bytes())?;
+        let found = matches(&self.patterns.device_code, joined.as_bytes())?;
         let code = found.name("code")?;
         let whole = wholeness != Wholeness::Partial || code.end() < joined.len();
         // One that ends in the line before has been reported with that line.
@@ -237,7 +240,7 @@ mod tests {
     fn seen(provider: &str, recipe: &str, lines: &[&str]) -> Vec<Seen> {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider(provider).unwrap();
-        let mut matcher = Matcher::new(provider, provider.recipe(recipe).unwrap());
+        let mut matcher = Matcher::new(provider, &provider.recipe(recipe, None).unwrap());
         let line = |text: &&str| Line { text: (*text).to_owned(), links: Vec::new() };
         lines.iter().map(line).flat_map(|line| matcher.read(&line, Wholeness::Whole)).collect()
     }
@@ -314,7 +317,7 @@ mod tests {
     fn an_unfinished_address_waits() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
-        let mut matcher = Matcher::new(provider, provider.recipe("login").unwrap());
+        let mut matcher = Matcher::new(provider, &provider.recipe("login", None).unwrap());
         let line = |text: &str| Line { text: text.to_owned(), links: Vec::new() };
         let cut = line("https://auth.openai.com/oauth/authorize?a=");
         assert_eq!(matcher.read(&cut, Wholeness::Partial), []);

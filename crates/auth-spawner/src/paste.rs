@@ -165,7 +165,7 @@ mod tests {
 
     fn answer(provider: &str, url: &str, text: &str) -> Result<String, SubmitError> {
         let registry = Registry::builtin().unwrap();
-        let paste = registry.provider(provider).unwrap().recipe("").unwrap().paste.clone().unwrap();
+        let paste = registry.provider(provider).unwrap().recipe("", None).unwrap().paste.unwrap();
         interpret(&paste, url, &SecretString::from(text)).map(|answer| match answer {
             Answer::Line(text) => format!("line {}", text.expose_secret()),
             Answer::Get(url) => format!("get {}", url.expose_secret()),

@@ -9,6 +9,7 @@ use crate::credential::CredentialFile;
 use crate::key_service::KeyService;
 use crate::recipe::{Pattern, Recipe};
 use crate::token_endpoint::TokenEndpoint;
+use crate::versions::VersionRange;
 
 /// One provider: a CLI that logs in by itself, a service that takes an API key, or both.
 #[derive(Debug, Clone)]
@@ -30,10 +31,16 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The login recipe with this id, or the default (first) one for an empty id.
-    pub fn recipe(&self, id: &str) -> Option<&Recipe> {
+    /// The login recipe with this id, or the default one for an empty id, as it is for this version of the CLI.
+    ///
+    /// Of several recipes with the id the first counts whose range holds the version. Where the version is unknown or in
+    /// no range, it is the first one, which is the newest.
+    pub fn recipe(&self, id: &str, version: Option<&str>) -> Option<Recipe> {
         let recipes = &self.cli.as_ref()?.recipes;
-        if id.is_empty() { recipes.first() } else { recipes.iter().find(|recipe| recipe.id == id) }
+        let id = if id.is_empty() { &recipes.first()?.id } else { id };
+        let named = || recipes.iter().filter(|recipe| recipe.id == id);
+        let fits = |recipe: &&Recipe| VersionRange::applies(recipe.versions.as_ref(), version);
+        named().find(fits).or_else(|| named().next()).map(|recipe| recipe.at(version))
     }
 }
 
@@ -123,6 +130,27 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// The ids of the recipes, each once; the first is the default.
+    #[must_use]
+    pub fn recipe_ids(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = Vec::new();
+        for recipe in &self.recipes {
+            if !ids.contains(&recipe.id.as_str()) {
+                ids.push(&recipe.id);
+            }
+        }
+        ids
+    }
+
+    /// Whether the version of the program decides how it logs in.
+    #[must_use]
+    pub fn depends_on_version(&self) -> bool {
+        let ranged = |recipe: &Recipe| {
+            recipe.versions.is_some() || recipe.expressions().any(|pattern| pattern.versions().is_some())
+        };
+        self.recipes.iter().any(ranged)
+    }
+
     /// The user's history, relative to the directory that the variable names.
     #[must_use]
     pub fn history_paths(&self) -> Vec<PathBuf> {

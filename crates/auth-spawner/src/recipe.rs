@@ -8,12 +8,17 @@ use std::time::Duration;
 use regex::bytes::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 
+use crate::versions::VersionRange;
+
 /// One way to log in with a CLI.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// Id, unique within the provider, such as `login` or `device-auth`.
+    /// Id, such as `login` or `device-auth`. Recipes that share one are the same login for different versions of the CLI.
     pub id: String,
+    /// The versions of the CLI that it is for; all of them when absent.
+    #[serde(default)]
+    pub versions: Option<VersionRange>,
     /// Arguments of the CLI.
     pub args: Vec<String>,
     /// What the CLI is attached to.
@@ -48,12 +53,17 @@ pub struct Recipe {
 impl Recipe {
     /// Everything that a line of output is compared with.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Pattern> {
-        // Named one by one, so that a kind of pattern that is added cannot be forgotten here.
-        let Patterns { url, device_code, prompt, logged_in, denied, refused, token, retired } =
-            &self.patterns;
-        let optional = [url, device_code, prompt, token].into_iter().flatten();
-        let lists = logged_in.iter().chain(denied).chain(refused).chain(retired);
-        optional.chain(lists).chain(self.steps.iter().map(|step| &step.when))
+        self.patterns.lists().into_iter().flatten().chain(self.steps.iter().map(|step| &step.when))
+    }
+
+    /// The recipe as it is for one version of the CLI, which may be unknown: without patterns for other versions.
+    #[must_use]
+    pub(crate) fn at(&self, version: Option<&str>) -> Self {
+        let mut recipe = self.clone();
+        for list in recipe.patterns.lists_mut() {
+            list.retain(|pattern| VersionRange::applies(pattern.versions(), version));
+        }
+        recipe
     }
 }
 
@@ -165,38 +175,80 @@ pub enum PasteForm {
     Code,
 }
 
-/// What a CLI prints. Patterns are byte regular expressions without Unicode classes.
+/// What a CLI prints. Patterns are byte regular expressions without Unicode classes; any one of a list is enough.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Patterns {
-    /// The address to open; every http(s) address counts when absent. Group `url` or the whole match.
-    pub url: Option<Pattern>,
+    /// The address to open; every http(s) address counts when there is none. Group `url` or the whole match.
+    #[serde(deserialize_with = "one_or_many")]
+    pub url: Vec<Pattern>,
     /// The device code in group `code`. It is looked for in two consecutive lines joined by a line feed.
-    pub device_code: Option<Pattern>,
+    #[serde(deserialize_with = "one_or_many")]
+    pub device_code: Vec<Pattern>,
     /// The CLI waits for a paste.
-    pub prompt: Option<Pattern>,
+    #[serde(deserialize_with = "one_or_many")]
+    pub prompt: Vec<Pattern>,
     /// The CLI says that the login succeeded; an optional group `email`. Only a hint: the file proves it.
+    #[serde(deserialize_with = "one_or_many")]
     pub logged_in: Vec<Pattern>,
-    /// The CLI says that the login was refused or failed.
+    /// The provider or the person refused the login.
+    #[serde(deserialize_with = "one_or_many")]
     pub denied: Vec<Pattern>,
+    /// The login failed for another reason, such as the network. Group `reason` or the whole line is the reason.
+    #[serde(deserialize_with = "one_or_many")]
+    pub failed: Vec<Pattern>,
     /// The CLI refused a paste and waits for another one.
+    #[serde(deserialize_with = "one_or_many")]
     pub refused: Vec<Pattern>,
-    /// The credential itself in group `token`, for a CLI that shows it and stores nothing. It is sealed, and seen by
-    /// nobody.
-    pub token: Option<Pattern>,
-    /// The program says that it is not the provider's CLI any more.
+    /// The credential itself in group `token`, for a CLI that shows it and stores nothing. It is sealed and never shown.
+    #[serde(deserialize_with = "one_or_many")]
+    pub token: Vec<Pattern>,
+    /// The program says that it is no longer the provider's CLI.
+    #[serde(deserialize_with = "one_or_many")]
     pub retired: Vec<Pattern>,
 }
 
-/// A regular expression over bytes. Its syntax is checked when it is read; it is compiled when it is first used,
-/// because a daemon at rest need not hold those of every provider.
+impl Patterns {
+    fn lists(&self) -> [&Vec<Pattern>; 9] {
+        // Without `..`, so that a new kind of pattern cannot be forgotten here.
+        let Self { url, device_code, prompt, logged_in, denied, failed, refused, token, retired } = self;
+        [url, device_code, prompt, logged_in, denied, failed, refused, token, retired]
+    }
+
+    fn lists_mut(&mut self) -> [&mut Vec<Pattern>; 9] {
+        let Self { url, device_code, prompt, logged_in, denied, failed, refused, token, retired } = self;
+        [url, device_code, prompt, logged_in, denied, failed, refused, token, retired]
+    }
+}
+
+/// Reads one pattern as a list of one.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
+    // An untagged enum would lose what is wrong with a pattern.
+    let read = |value: toml::Value| value.try_into().map_err(serde::de::Error::custom);
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::Array(values) => values.into_iter().map(read).collect(),
+        value => Ok(vec![read(value)?]),
+    }
+}
+
+/// A regular expression over bytes, for some versions of the CLI or for all. Its syntax is checked when it is read; it is
+/// compiled at its first use, because a daemon at rest need not hold the compiled patterns of every provider.
 #[derive(Clone, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "toml::Value")]
 pub struct Pattern(Arc<Expression>);
 
 struct Expression {
     text: String,
+    versions: Option<VersionRange>,
     compiled: OnceLock<Option<Regex>>,
+}
+
+/// A pattern in a file that names the versions it is for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ranged {
+    pattern: String,
+    versions: Option<VersionRange>,
 }
 
 impl Pattern {
@@ -204,6 +256,12 @@ impl Pattern {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
+    }
+
+    /// The versions of the CLI that it is for; all of them when absent.
+    #[must_use]
+    pub fn versions(&self) -> Option<&VersionRange> {
+        self.0.versions.as_ref()
     }
 
     /// The compiled expression; `None` only for one that [`Pattern::check`] refuses.
@@ -231,6 +289,11 @@ impl Pattern {
         [format!("(?P<{group}>"), format!("(?<{group}>")].iter().any(|opening| self.0.text.contains(opening))
     }
 
+    fn parse(text: String, versions: Option<VersionRange>) -> Result<Self, Box<regex_syntax::Error>> {
+        regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(&text)?;
+        Ok(Self(Arc::new(Expression { text, versions, compiled: OnceLock::new() })))
+    }
+
     fn compile(&self) -> Result<Regex, regex::Error> {
         // Unicode classes cost a factor of ten on CLI output and no CLI needs them.
         RegexBuilder::new(&self.0.text).unicode(false).size_limit(1 << 20).build()
@@ -247,7 +310,18 @@ impl TryFrom<String> for Pattern {
     type Error = Box<regex_syntax::Error>;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(&text)?;
-        Ok(Self(Arc::new(Expression { text, compiled: OnceLock::new() })))
+        Self::parse(text, None)
+    }
+}
+
+impl TryFrom<toml::Value> for Pattern {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, Self::Error> {
+        let Ranged { pattern, versions } = match value {
+            toml::Value::String(pattern) => Ranged { pattern, versions: None },
+            table => table.try_into().map_err(|error: toml::de::Error| error.to_string())?,
+        };
+        Self::parse(pattern, versions).map_err(|error| error.to_string())
     }
 }

@@ -1,4 +1,6 @@
-//! The provider registry: a built-in file, overlaid by the operator's files, validated as a whole.
+//! The provider registry: the shipped entries, overlaid by the operator's files, validated as a whole.
+
+mod reserved;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +14,12 @@ use crate::provider::{Class, Cli, Provider};
 use crate::token_endpoint::TokenEndpoint;
 use crate::validate::validate;
 
-const BUILTIN: &str = include_str!("../../../config/providers.toml");
-const BUILTIN_NAME: &str = "providers.toml";
+/// The shipped entries, as pairs of file name and text.
+const SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+/// How errors name the shipped entries as a whole.
+const SHIPPED_NAME: &str = "config/providers";
+/// The format of registry files that this build writes. Files without `schema` are of format 1, that of srvd 0.1.0.
+const SCHEMA: i64 = 2;
 
 /// All known providers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,21 +51,19 @@ impl Registry {
     /// values are replaced. After each file the whole registry must be valid, so an error names its file.
     pub fn with_overlays(overlays: &[Overlay]) -> Result<Self, RegistryError> {
         let mut merged = Table::new();
-        let builtin = (BUILTIN_NAME, BUILTIN);
-        let files = overlays.iter().map(|overlay| (overlay.source.as_str(), overlay.text.as_str()));
-        let mut providers = Vec::new();
-        for (source, text) in std::iter::once(builtin).chain(files) {
-            let table: Table =
-                text.parse().map_err(|error: toml::de::Error| refuse(source, "-", error.to_string()))?;
+        for (source, text) in SHIPPED {
+            merge(&mut merged, parse(source, text)?);
+        }
+        // The shipped patterns are compiled by a test, so that a start does not have to.
+        let mut providers = read(SHIPPED_NAME, &merged)?;
+        for Overlay { source, text } in overlays {
+            let table = parse(source, text)?;
             let named = tables(&table);
             merge(&mut merged, table);
             providers = read(source, &merged)?;
-            // The shipped ones are compiled by a test, so that a start does not have to.
-            if source != BUILTIN_NAME {
-                providers.iter().filter(|provider| named.contains(&provider.id)).try_for_each(
-                    |provider| compile(provider).map_err(|(place, reason)| refuse(source, place, reason)),
-                )?;
-            }
+            providers.iter().filter(|provider| named.contains(&provider.id)).try_for_each(|provider| {
+                compile(provider).map_err(|(place, reason)| refuse(source, place, reason))
+            })?;
         }
         let names = providers
             .iter()
@@ -88,7 +92,26 @@ impl Registry {
     }
 }
 
-/// The providers that a file speaks of.
+/// Reads one file, without its `schema`.
+fn parse(source: &str, text: &str) -> Result<Table, RegistryError> {
+    let mut table: Table =
+        text.parse().map_err(|error: toml::de::Error| refuse(source, "-", error.to_string()))?;
+    match table.remove("schema") {
+        None | Some(Value::Integer(1..=SCHEMA)) => {}
+        Some(other) => {
+            let reason = format!("this srvd reads formats 1 to {SCHEMA}, and the file has {other}");
+            return Err(refuse(source, "schema", reason));
+        }
+    }
+    match reserved::find(&table) {
+        None => Ok(table),
+        Some(place) => {
+            Err(refuse(source, place, "this key is reserved for a later srvd and has no meaning in this one"))
+        }
+    }
+}
+
+/// The providers that a file names.
 fn tables(file: &Table) -> Vec<String> {
     let providers = file.get("providers").and_then(Value::as_table);
     providers.into_iter().flat_map(Table::keys).cloned().collect()
@@ -149,7 +172,7 @@ struct Entry {
 
 fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryError> {
     if let Some(key) = merged.keys().find(|key| *key != "providers") {
-        return Err(refuse(source, key, "unknown key; only `providers` is known here"));
+        return Err(refuse(source, key, "unknown key; only `schema` and `providers` are known here"));
     }
     let Some(Value::Table(tables)) = merged.get("providers") else {
         return Err(refuse(source, "providers", "expected a table of providers"));

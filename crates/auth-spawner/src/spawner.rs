@@ -93,6 +93,8 @@ pub struct LoginRequest {
     pub recipe: String,
     /// The CLI, an absolute path.
     pub program: PathBuf,
+    /// The version that the program tells; decides which variant of the recipe is followed.
+    pub version: Option<String>,
     /// Arguments instead of the recipe's, already checked by the caller's policy.
     pub args: Option<Vec<String>>,
     /// Further variables, already checked by the caller's policy.
@@ -128,7 +130,10 @@ impl Spawner {
     /// that ends with `spawn_failed`. The scope and the callback ports are the login's from here on; its process may
     /// have to wait for others to end, in the order of the starts. Has to be called inside a tokio runtime.
     pub fn start(&self, request: LoginRequest) -> Result<(), StartError> {
-        let recipe = request.provider.recipe(&request.recipe).ok_or(StartError::UnknownRecipe)?.clone();
+        let recipe = request
+            .provider
+            .recipe(&request.recipe, request.version.as_deref())
+            .ok_or(StartError::UnknownRecipe)?;
         let (commands, inbox) = mpsc::channel(4);
         let cancel = CancellationToken::new();
         let (turn, its_turn) = oneshot::channel();
@@ -169,7 +174,8 @@ impl Spawner {
     /// Waits for logins that have succeeded, but whose CLI is still ending, where they would be in the way of this
     /// one: the same provider and scope, or the same callback port. Takes as long as such a CLI is left to itself.
     pub async fn settled(&self, provider: &Provider, recipe: &str, scope: &str) {
-        let ports = provider.recipe(recipe).map(|recipe| recipe.callback_ports.clone()).unwrap_or_default();
+        let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes).filter(|known| known.id == recipe);
+        let ports: Vec<u16> = recipes.flat_map(|recipe| recipe.callback_ports.clone()).collect();
         let ending: Vec<CancellationToken> = {
             let table = self.0.table();
             let in_the_way = |handle: &&Handle| {

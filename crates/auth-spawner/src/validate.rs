@@ -163,14 +163,15 @@ fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
     for (position, recipe) in cli.recipes.iter().enumerate() {
         let place = format!("cli.recipes.{position}");
         ensure(is_id(&recipe.id), &place, "the id must be lower case letters, digits, `-` and `_`")?;
-        let first = cli.recipes.iter().position(|other| other.id == recipe.id);
-        ensure(first == Some(position), &place, "another recipe has the same id")?;
+        let twins = || cli.recipes.iter().filter(|other| other.id == recipe.id);
+        let told_apart = twins().count() == 1 || twins().all(|twin| twin.versions.is_some());
+        ensure(told_apart, &place, "another recipe has the same id, and not both name their `versions`")?;
         ensure(recipe.env.keys().all(|var| is_var(var)), &place, VARS)?;
         ensure(!recipe.deadline.is_zero(), &place, "the deadline must not be zero")?;
-        if let Some(pattern) = &recipe.patterns.device_code {
+        for pattern in &recipe.patterns.device_code {
             ensure(pattern.names("code"), &place, "the device-code pattern needs a group named `code`")?;
         }
-        if let Some(pattern) = &recipe.patterns.token {
+        for pattern in &recipe.patterns.token {
             ensure(pattern.names("token"), &place, "the token pattern needs a group named `token`")?;
             ensure(cli.token.is_some(), &place, "a token pattern needs the table `cli.token`")?;
         }

@@ -43,8 +43,12 @@ pub fn plan(
             .hint("use auth.submitapikey")
     })?;
     let recipe = recipe(policy, cli, request)?;
+    // Which of them is followed depends on the program's version.
+    let variants = || cli.recipes.iter().filter(|variant| variant.id == recipe.id);
     let args = match &request.auth_login_args {
-        Some(args) if *args != recipe.args => Some(checked_args(policy, "authLoginArgs", args)?),
+        Some(args) if variants().all(|variant| *args != variant.args) => {
+            Some(checked_args(policy, "authLoginArgs", args)?)
+        }
         _ => None,
     };
     if let Some(args) = &request.auth_check_args {
@@ -53,8 +57,8 @@ pub fn plan(
             checked_args(policy, "authCheckArgs", args)?;
         }
     }
-    let wants_tty = matches!(recipe.terminal, Terminal::Pty { .. });
-    if request.requires_tty.is_some_and(|wanted| wanted != wants_tty) && policy == SpawnPolicy::Registered {
+    let agrees = |wanted: bool| variants().any(|variant| wanted != (variant.terminal == Terminal::Pipe));
+    if request.requires_tty.is_some_and(|wanted| !agrees(wanted)) && policy == SpawnPolicy::Registered {
         return Err(refused("requiresTty", &request.requires_tty.unwrap_or_default().to_string()));
     }
     let env = environment(policy, cli, request.auth_env.as_ref())?;
@@ -84,11 +88,8 @@ fn recipe<'a>(policy: SpawnPolicy, cli: &'a Cli, request: &Start) -> Result<&'a 
         .ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))?;
     if let Some(id) = &request.recipe {
         return cli.recipes.iter().find(|recipe| recipe.id == *id).ok_or_else(|| {
-            let known: Vec<&str> = cli.recipes.iter().map(|recipe| recipe.id.as_str()).collect();
-            ApiError::invalid_input(
-                "recipe",
-                format!("not a recipe of this provider (known: {})", known.join(", ")),
-            )
+            let known = cli.recipe_ids().join(", ");
+            ApiError::invalid_input("recipe", format!("not a recipe of this provider (known: {known})"))
         });
     }
     match &request.auth_login_args {

@@ -220,7 +220,7 @@ fn matcher() -> Matcher {
     let overlay = Overlay { source: "tui.toml".into(), text: PROVIDERS.into() };
     let registry = Registry::with_overlays(&[overlay]).unwrap();
     let provider = registry.provider("tui").unwrap();
-    Matcher::new(provider, provider.recipe("login").unwrap())
+    Matcher::new(provider, &provider.recipe("login", None).unwrap())
 }
 
 /// What the lines mean, first mentions only.

@@ -87,8 +87,8 @@ fn failed(kind: FailureKind, reason: &dyn std::fmt::Display) -> Unopened {
 
 /// Where the recipe's CLI shows its credential and stores nothing, the place for it.
 fn screen(token: Option<&ScreenToken>, recipe: &Recipe) -> Option<Screen> {
-    recipe.patterns.token.as_ref()?;
-    let lifetime = token?.lifetime_s.checked_mul(1000)?;
+    let token = token.filter(|_| !recipe.patterns.token.is_empty())?;
+    let lifetime = token.lifetime_s.checked_mul(1000)?;
     Some(Screen { lifetime: i64::try_from(lifetime).ok()?, token: None })
 }
 

@@ -147,7 +147,7 @@ impl Output {
 
 /// The question about many lines of a pipe at once: whether a matcher or the explanation of a failure wants them.
 pub(crate) fn skim(recipe: &Recipe) -> Option<Skim> {
-    let reach = if recipe.patterns.device_code.is_some() { Reach::Neighbours } else { Reach::Line };
+    let reach = if recipe.patterns.device_code.is_empty() { Reach::Line } else { Reach::Neighbours };
     Skim::new(questions(recipe), reach)
 }
 
@@ -272,7 +272,7 @@ mod tests {
     fn output(reader: Reader) -> Output {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("claude").unwrap();
-        let matcher = Matcher::new(provider, provider.recipe("login").unwrap());
+        let matcher = Matcher::new(provider, &provider.recipe("login", None).unwrap());
         Output::new(vec![reader], || View::new(Terminal::WIDE, 8192, None), || matcher.clone())
     }
 
@@ -345,7 +345,7 @@ mod tests {
         const PROMPT: &[u8] = b"Paste code here if prompted > ";
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("claude").unwrap();
-        let recipe = provider.recipe("login").unwrap();
+        let recipe = &provider.recipe("login", None).unwrap();
         let chunks = [PROMPT, b" ", b"\r\x1b[K\na plain line\n", PROMPT];
         let heard = live(skim(recipe), (provider, recipe), &chunks);
         let seen: Vec<_> = heard.into_iter().map(|(seen, _)| seen).collect();
@@ -357,7 +357,7 @@ mod tests {
     fn a_code_is_heard_behind_an_announcement_in_another_chunk() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
-        let recipe = provider.recipe("device-auth").unwrap();
+        let recipe = &provider.recipe("device-auth", None).unwrap();
         let chunks: [&[u8]; 2] = [b"a line\nEnter this one-time code\n", b"ABCD-12345\na line\n"];
         let heard = live(skim(recipe), (provider, recipe), &chunks);
         let seen: Vec<_> = heard.into_iter().flat_map(|(seen, _)| seen).collect();

@@ -17,6 +17,7 @@ use super::output::{Output, Reader, SETTLED, skim};
 use super::view::View;
 use crate::matcher::{Matcher, Seen, Wholeness};
 use crate::skim::Skim;
+use crate::versions::VersionRange;
 use crate::{Registry, Terminal};
 
 /// A pause after which a session looks at what is unfinished, and how long it looks at nothing at the most.
@@ -35,6 +36,7 @@ struct Recording {
     name: String,
     provider: String,
     recipe: String,
+    version: String,
     on: Terminal,
     /// What a session hears of it, in this order, first mentions only.
     heard: Vec<String>,
@@ -234,8 +236,8 @@ async fn each_is_heard(views: impl Fn(&Recording) -> Option<(Terminal, Vec<Strin
         let provider = registry.provider(&recording.provider).unwrap();
         let chunks = recorded(&recording.name);
         let length: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
-        let recipe = provider.recipe(&recording.recipe).unwrap();
-        let meaning = Meaning { matcher: Matcher::new(provider, recipe), skim: skim(recipe) };
+        let recipe = provider.recipe(&recording.recipe, Some(&recording.version)).unwrap();
+        let meaning = Meaning { matcher: Matcher::new(provider, &recipe), skim: skim(&recipe) };
         let heard = crumbs(&meaning, &chunks, view).await;
         if !same(&heard, &expected) {
             wrong.push(format!("{} on {view:?}, byte by byte: {heard:#?}", recording.name));
@@ -274,8 +276,11 @@ fn every_way_to_log_in_was_recorded() {
     let recordings = recordings();
     for provider in Registry::builtin().unwrap().iter() {
         for recipe in provider.cli.iter().flat_map(|cli| &cli.recipes) {
-            let meant =
-                |recording: &&Recording| recording.provider == provider.id && recording.recipe == recipe.id;
+            let meant = |recording: &&Recording| {
+                recording.provider == provider.id
+                    && recording.recipe == recipe.id
+                    && VersionRange::applies(recipe.versions.as_ref(), Some(&recording.version))
+            };
             let found = recordings.iter().filter(meant).any(|recording| recording.on == recipe.terminal);
             assert!(found, "no recording of {} {} on {:?}", provider.id, recipe.id, recipe.terminal);
         }

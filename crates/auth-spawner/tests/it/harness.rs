@@ -143,6 +143,7 @@ impl World {
             provider: Arc::clone(&self.provider),
             recipe: recipe.to_owned(),
             program: fake_cli(),
+            version: None,
             args: None,
             extra_env: Vec::new(),
             config_dir: self.home.path().join("config"),

@@ -27,6 +27,7 @@ fn noted(world: &World, number: usize) -> LoginRequest {
     );
     LoginRequest {
         program: "/bin/sh".into(),
+        version: None,
         args: Some(vec!["-c".to_owned(), script]),
         ..world.in_scope(&id, "login", &format!("scope-{number}"))
     }

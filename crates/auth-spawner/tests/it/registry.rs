@@ -171,7 +171,7 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
 fn a_cli_without_a_login_needs_no_credential() {
     let registry = Registry::builtin().unwrap();
     let qwen = registry.provider("qwen").unwrap();
-    assert!(qwen.cli.as_ref().unwrap().credential.is_empty() && qwen.recipe("").is_none());
+    assert!(qwen.cli.as_ref().unwrap().credential.is_empty() && qwen.recipe("", None).is_none());
     assert_eq!(
         auth_spawner::prove(qwen.cli.as_ref().unwrap(), "/nonexistent".as_ref()),
         auth_spawner::Proof::Absent

@@ -30,6 +30,7 @@ struct Recording {
     name: String,
     provider: String,
     recipe: String,
+    version: String,
     on: Terminal,
     heard: Vec<String>,
     #[serde(default)]
@@ -47,15 +48,19 @@ impl Recording {
 
 /// The shipped registry without the ports, which the real CLIs may be using just now.
 fn registry() -> Registry {
-    let mut table: toml::Table = include_str!("../../../../config/providers.toml").parse().unwrap();
-    for (_, provider) in table["providers"].as_table_mut().unwrap() {
-        let recipes = provider.get_mut("cli").and_then(|cli| cli.get_mut("recipes"));
-        for recipe in recipes.and_then(toml::Value::as_array_mut).into_iter().flatten() {
-            recipe.as_table_mut().unwrap().remove("callback-ports");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/providers");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let without_ports = |path: PathBuf| {
+        let mut table: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        for (_, provider) in table["providers"].as_table_mut().unwrap() {
+            let recipes = provider.get_mut("cli").and_then(|cli| cli.get_mut("recipes"));
+            for recipe in recipes.and_then(toml::Value::as_array_mut).into_iter().flatten() {
+                recipe.as_table_mut().unwrap().remove("callback-ports");
+            }
         }
-    }
-    let overlay = Overlay { source: "without ports".to_owned(), text: table.to_string() };
-    Registry::with_overlays(&[overlay]).unwrap()
+        Overlay { source: path.display().to_string(), text: table.to_string() }
+    };
+    Registry::with_overlays(&files.map(without_ports).collect::<Vec<_>>()).unwrap()
 }
 
 /// A script that prints the recording, with its pauses, and leaves the files that the CLI had written by its last words.
@@ -153,6 +158,7 @@ async fn replay(recording: &Recording, registry: &Registry, terminal: Terminal) 
         provider,
         recipe: recording.recipe.clone(),
         program: fake_cli(),
+        version: Some(recording.version.clone()),
         args: None,
         extra_env: vec![("FAKE_SCRIPT".to_owned(), path.to_str().unwrap().to_owned())],
         config_dir: config,

@@ -37,6 +37,12 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     if params.cli_path.as_deref().is_none_or(str::is_empty) {
         plan.program = super::provider::genuine(&app, &provider, plan.program).await?;
     }
+    let cli = login_cli(&provider)?;
+    let version = if cli.depends_on_version() {
+        super::provider::told_version(&app, &provider, &plan.program).await
+    } else {
+        None
+    };
     let force = params.force.unwrap_or(false);
     let name = params.bundle_name.filter(|name| !name.trim().is_empty());
     if let (None, Some(name)) = (&target, &name) {
@@ -46,13 +52,12 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     app.spawner.settled(&provider, &plan.recipe, bundle.as_str()).await;
     refuse_running(&app, &bundle, &provider)?;
     let bound = app.store.bound_account(&bundle, &super::provider::stored_id(&provider)?).await?;
-    let cli = login_cli(&provider)?;
     if let Some(bound) = bound.as_ref().filter(|_| !force) {
         refuse_logged_in(cli, bound)?;
     }
-    let recipe = cli.recipes.iter().find(|recipe| recipe.id == plan.recipe);
+    let recipe = provider.recipe(&plan.recipe, version.as_deref());
     // A credential that the CLI only shows is sealed as an account of its own: nobody's directory is at stake.
-    let shown_only = recipe.is_some_and(|recipe| recipe.patterns.token.is_some());
+    let shown_only = recipe.as_ref().is_some_and(|recipe| !recipe.patterns.token.is_empty());
     let dir = if shown_only {
         app.identities.place(&bundle, &cli.config_dir.name)
     } else {
@@ -102,6 +107,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
         provider,
         recipe: plan.recipe,
         program: plan.program,
+        version,
         args: plan.args,
         extra_env: plan.env,
         config_dir,

@@ -39,9 +39,9 @@ pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
             Some(cli) => installed(&app, provider, cli).await,
             None => WireCli { found: false, path: None, version: None, install: None },
         };
-        let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes);
-        let requires_tty =
-            recipes.clone().next().is_some_and(|recipe| matches!(recipe.terminal, Terminal::Pty { .. }));
+        let default = provider.recipe("", cli.version.as_deref());
+        let requires_tty = default.is_some_and(|recipe| recipe.terminal != Terminal::Pipe);
+        let recipes = provider.cli.iter().flat_map(Cli::recipe_ids).map(str::to_owned);
         let key = provider.key.as_ref().map(|_| "api_key".to_owned());
         Provider {
             id: provider.id.clone(),
@@ -50,7 +50,7 @@ pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
             class: provider.class.as_str().to_owned(),
             cli,
             requires_tty,
-            login_kinds: recipes.map(|recipe| recipe.id.clone()).chain(key).collect(),
+            login_kinds: recipes.chain(key).collect(),
         }
     });
     Ok(Providers { providers: join_all(providers).await })
@@ -102,6 +102,14 @@ pub(super) async fn genuine(app: &App, provider: &Registered, located: PathBuf) 
             }
         }
         _ => Ok(located),
+    }
+}
+
+/// The version that a program tells; `None` when it tells none, or is not the provider's CLI.
+pub(super) async fn told_version(app: &App, provider: &Registered, path: &Path) -> Option<String> {
+    match version(app, provider, path).await {
+        Version::Is(version) => Some(version),
+        Version::Silent | Version::Other(_) => None,
     }
 }
 

@@ -22,11 +22,11 @@ pub fn providers_markdown() -> Result<String, RegistryError> {
 }
 
 const INTRODUCTION: &str = "\
-<!-- Made from config/providers.toml by `srvd providers doc`; a test fails when it is stale. -->
+<!-- Made from config/providers by `srvd providers doc`; a test fails when it is stale. -->
 # The providers of srvd
 
 What this build knows. An operator changes or adds providers with files in `<config>/providers.d`;
-[config/providers.toml](../config/providers.toml) says how. `srvd providers check` compares an installed CLI with what
+[providers-format.md](providers-format.md) says how. `srvd providers check` compares an installed CLI with what
 stands here.
 
 A login runs the provider's own CLI in a directory of the bundle, never in the user's own. Whether it worked is read from
@@ -39,7 +39,7 @@ fn overview(text: &mut String, registry: &Registry) {
         "\n| provider | other names | usual credential | logins | API key in |\n|---|---|---|---|---|\n",
     );
     for provider in registry.iter() {
-        let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes).map(|recipe| recipe.id.as_str());
+        let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
         let keys = provider.key.iter().flat_map(KeyService::variables);
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(
@@ -162,14 +162,14 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
         Terminal::Pipe => "pipes".to_owned(),
         Terminal::Pty { columns, rows } => format!("terminal {columns}x{rows}"),
     };
-    let mut shows = match (recipe.patterns.device_code.is_some(), recipe.offline) {
+    let mut shows = match (!recipe.patterns.device_code.is_empty(), recipe.offline) {
         (true, true) => "address and code",
         (true, false) => "address and code, with the network",
         (false, true) => "address",
         (false, false) => "address, with the network",
     }
     .to_owned();
-    if recipe.patterns.token.is_some() {
+    if !recipe.patterns.token.is_empty() {
         shows.push_str("; at the end the credential, which is sealed");
     }
     if !recipe.steps.is_empty() {
@@ -190,8 +190,9 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
     let ports: Vec<String> = recipe.callback_ports.iter().map(ToString::to_string).collect();
     let _ = writeln!(
         text,
-        "| {} | {} | {terminal} | {shows} | {} | {} | {} |",
+        "| {}{} | {} | {terminal} | {shows} | {} | {} | {} |",
         code(&recipe.id),
+        recipe.versions.as_ref().map(|range| format!(", version {range}")).unwrap_or_default(),
         code(&command.collect::<Vec<_>>().join(" ")),
         paste.unwrap_or_default(),
         ports.join(", "),

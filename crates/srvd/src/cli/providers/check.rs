@@ -116,6 +116,12 @@ impl Sink for Refusing {
     }
 }
 
+/// An installed CLI.
+struct Found<'a> {
+    program: &'a Path,
+    version: Option<String>,
+}
+
 struct Checker<'a> {
     registry: Registry,
     search_path: &'a [PathBuf],
@@ -178,8 +184,11 @@ impl<'a> Checker<'a> {
         };
         report.path = Some(program.display().to_string());
         report.compare_version();
-        for recipe in &cli.recipes {
-            report.recipes.push(self.recipe(provider, recipe, &program).await);
+        for id in cli.recipe_ids() {
+            if let Some(recipe) = provider.recipe(id, report.version.as_deref()) {
+                let found = Found { program: &program, version: report.version.clone() };
+                report.recipes.push(self.recipe(provider, &recipe, found).await);
+            }
         }
         report.conclude();
         report
@@ -239,7 +248,7 @@ impl<'a> Checker<'a> {
         question.ask().await
     }
 
-    async fn recipe(&self, provider: &Arc<Provider>, recipe: &Recipe, program: &Path) -> RecipeReport {
+    async fn recipe(&self, provider: &Arc<Provider>, recipe: &Recipe, found: Found<'_>) -> RecipeReport {
         let skipped = |why: String| RecipeReport {
             id: recipe.id.clone(),
             outcome: Outcome::Skipped,
@@ -256,7 +265,8 @@ impl<'a> Checker<'a> {
             id: id.clone(),
             provider: Arc::clone(provider),
             recipe: recipe.id.clone(),
-            program: program.to_owned(),
+            program: found.program.to_owned(),
+            version: found.version,
             args: None,
             extra_env: Vec::new(),
             config_dir,

@@ -103,7 +103,7 @@ pub(super) fn complete(recipe: &Recipe, snapshot: &Snapshot) -> bool {
 
 fn missing(recipe: &Recipe, snapshot: &Snapshot) -> Vec<&'static str> {
     let mut missing = Vec::new();
-    if recipe.patterns.device_code.is_some() {
+    if !recipe.patterns.device_code.is_empty() {
         if snapshot.device_code.is_none() {
             missing.push("no code");
         }
@@ -122,7 +122,7 @@ fn missing(recipe: &Recipe, snapshot: &Snapshot) -> Vec<&'static str> {
 /// Whether the CLI asks for a paste in words that the registry knows.
 fn prompts(recipe: &Recipe) -> bool {
     let typed = recipe.paste.as_ref().is_some_and(|paste| paste.delivery != Delivery::CallbackGet);
-    typed && recipe.patterns.prompt.is_some()
+    typed && !recipe.patterns.prompt.is_empty()
 }
 
 /// Compares what a login showed with what the registry says.
@@ -158,7 +158,7 @@ pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -
         return report(Outcome::Mismatch, wrong);
     }
     let mut right = vec![format!("address at {}", address(snapshot).map(host).unwrap_or_default())];
-    if recipe.patterns.device_code.is_some() {
+    if !recipe.patterns.device_code.is_empty() {
         right.push("code".to_owned());
     }
     if prompts(recipe) {

@@ -25,8 +25,12 @@ HTTPS_PROXY = \"http://127.0.0.1:9\"
 NO_PROXY = \"127.0.0.1,localhost\"
 ";
 
-/// The registry as it is shipped.
-const REGISTRY: &str = include_str!("../../../../../config/providers.toml");
+/// The shipped entry of a provider.
+fn shipped(provider: &str) -> toml::Value {
+    let path = format!("{}/../../config/providers/{provider}.toml", env!("CARGO_MANIFEST_DIR"));
+    let file: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+    file["providers"][provider].clone()
+}
 
 impl Home {
     /// A home from which no CLI reaches a vendor.
@@ -42,8 +46,7 @@ fn home() -> Home {
 
 /// The shipped recipes of a provider.
 fn recipes(provider: &str) -> toml::Value {
-    let registry: toml::Table = REGISTRY.parse().unwrap();
-    registry["providers"][provider]["cli"]["recipes"].clone()
+    shipped(provider)["cli"]["recipes"].clone()
 }
 
 /// Changes a provider's CLI as an operator would.
@@ -74,8 +77,8 @@ async fn is_stored(daemon: &Daemon, done: &Value, provider: &str, email: &Value)
     assert_eq!((&done["status"], &done["email"]), (&json!("success"), email), "{done}");
     let bundle = done["bundleId"].as_str().unwrap();
     let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
-    let registry: toml::Table = REGISTRY.parse().unwrap();
-    let name = registry["providers"][provider]["cli"]["config-dir"]["name"].as_str().unwrap();
+    let entry = shipped(provider);
+    let name = entry["cli"]["config-dir"]["name"].as_str().unwrap();
     let dir = daemon.home.dir("data/identities").join(bundle).join(name);
     assert_eq!(account["secretRef"], json!({"backend": "config_dir", "dir": dir}));
     assert_eq!(account.get("email").cloned().unwrap_or_default(), *email);

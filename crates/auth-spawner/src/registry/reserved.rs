@@ -1,0 +1,51 @@
+//! Keys that the registry's format sets aside for later versions, so that no file uses their names for anything else.
+
+use toml::{Table, Value};
+
+/// Below `[providers.<id>]`.
+const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share", "tool"];
+/// Below `[providers.<id>.cli]`.
+const CLI: &[&str] =
+    &["environment-prefixes", "help", "locks", "packages", "shadows", "share", "variables", "who-am-i"];
+/// Below one `[[providers.<id>.cli.recipes]]`.
+const RECIPE: &[&str] = &["args-aliases"];
+/// Below `[providers.<id>.key]`.
+const KEY: &[&str] = &["home", "variables"];
+/// Below `[providers.<id>.oauth]`.
+const OAUTH: &[&str] = &["authorization-url", "device-authorization-url", "revocation-url", "scopes"];
+/// Beside `[providers]`.
+const FILE: &[&str] = &["credential-words", "shared-prefixes"];
+
+/// The path of the first reserved key in a file, if there is one.
+pub(super) fn find(file: &Table) -> Option<String> {
+    if let Some(key) = first(file, FILE) {
+        return Some(key.to_owned());
+    }
+    let providers = file.get("providers").and_then(Value::as_table)?;
+    providers.iter().find_map(|(id, provider)| {
+        in_provider(provider.as_table()?).map(|place| format!("providers.{id}.{place}"))
+    })
+}
+
+fn in_provider(provider: &Table) -> Option<String> {
+    let below = |name: &str, reserved: &[&str]| {
+        let key = first(provider.get(name)?.as_table()?, reserved)?;
+        Some(format!("{name}.{key}"))
+    };
+    first(provider, PROVIDER)
+        .map(str::to_owned)
+        .or_else(|| below("cli", CLI))
+        .or_else(|| below("key", KEY))
+        .or_else(|| below("oauth", OAUTH))
+        .or_else(|| {
+            let recipes = provider.get("cli")?.get("recipes")?.as_array()?;
+            recipes.iter().enumerate().find_map(|(position, recipe)| {
+                let key = first(recipe.as_table()?, RECIPE)?;
+                Some(format!("cli.recipes.{position}.{key}"))
+            })
+        })
+}
+
+fn first<'a>(table: &Table, reserved: &[&'a str]) -> Option<&'a str> {
+    reserved.iter().find(|key| table.contains_key(**key)).copied()
+}
