@@ -44,7 +44,11 @@ async fn its_own_callback(recipe: &str, page: &str) {
     assert_eq!(accepted, json!({"success": true}));
     // The code is made up and there is no way to the vendor, so this is as far as it goes.
     let ended = daemon.ended(&id).await;
-    assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("cli_exited")), "{ended}");
+    assert_eq!(
+        (&ended["status"], &ended["errorKind"]),
+        (&json!("failed"), &json!("login_failed")),
+        "{ended}"
+    );
     assert!(!ended.to_string().contains("planted-code") && !daemon.log().contains("planted-code"));
     nothing_is_left(&daemon, &id).await;
 }

@@ -97,11 +97,7 @@ async fn the_last_kimi_cli_is_no_cli_any_more() {
     let daemon = Home::offline().search(tombstone).start();
     let id = start(&daemon, json!({"providerId": "kimi"})).await;
     let ended = daemon.ended(&id).await;
-    assert_eq!(
-        (&ended["status"], &ended["errorKind"]),
-        (&json!("failed"), &json!("not_authenticated")),
-        "{ended}"
-    );
+    assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("cli_retired")), "{ended}");
     assert!(ended["error"].as_str().unwrap().contains("kimi-cli is no longer maintained"), "{ended}");
     assert!(ended["hint"].as_str().unwrap().contains("npm install -g @moonshot-ai/kimi-code"), "{ended}");
     nothing_is_left(&daemon, &id).await;
