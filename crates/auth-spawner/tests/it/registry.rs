@@ -149,6 +149,21 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
         &credential("requires = ['/*'], email = { file = 'c', pointer = '/*' }"),
         &format!("{place}: `*` means"),
     );
+    let slot = |names: &str| credential(&format!("requires = ['/*/a'], slot = {{ names = [{names}] }}"));
+    check(&slot(""), &format!("{place}.slot.names: must not be empty"));
+    check(&slot("'{a}'"), &format!("{place}.slot.names: each brace"));
+    check(&slot("'{/*}'"), &format!("{place}.slot.names: each brace"));
+    check(&slot("'{../x#/a}'"), &format!("{place}.slot.names: each brace"));
+    check(&slot("'plain'"), "own.toml: providers.codex: ");
+    check(
+        &credential("requires = ['/a'], slot = { names = ['{/b}'] }"),
+        &format!("{place}.slot: `requires`"),
+    );
+    let mode = |lines: &str| credential(&format!("requires = ['/a'], mode = {{ pointer = '/m', {lines} }}"));
+    check(&mode("accepts = []"), &format!("{place}.mode.accepts: "));
+    check(&mode("accepts = ['a'], keys = ['k']"), &format!("{place}.mode: must be JSON pointers"));
+    check(&mode("accepts = ['a'], file = '/etc/x'"), &format!("{place}.mode.file: "));
+    check(&mode("values = ['a']"), "own.toml: providers.codex: ");
     check(
         &credential("requires = ['/a'], format = 'sqlite'"),
         &format!("{place}.sqlite: format sqlite needs"),
