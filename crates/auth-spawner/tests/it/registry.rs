@@ -57,6 +57,18 @@ fn an_overlay_changes_one_thing_and_leaves_the_rest() {
     assert_eq!(cli.binaries, ["codex"]);
 }
 
+/// The keys of format 1 are overlaid as before.
+#[test]
+fn overlay_of_format_1_changes_the_credential_of_an_entry_that_has_several() {
+    let text = "[providers.opencode.cli.credential]\nrequires = ['/other/access']\n\
+        expires = { pointer = '/other/expires', unit = 'float_s' }\n";
+    let registry = overlaid(text).unwrap();
+    let files = &registry.provider("opencode").unwrap().cli.as_ref().unwrap().credential;
+    let requires: Vec<&str> = files.iter().map(|file| file.requires[0].as_str()).collect();
+    assert_eq!(requires, ["/other/access", "/*/access", "/*/key"]);
+    assert_eq!(files[0].path, "auth.json");
+}
+
 #[test]
 fn what_is_wrong_is_named_with_its_file_and_place() {
     let check = |text: &str, expected: &str| {

@@ -143,11 +143,17 @@ fn file_behind_the_users_own_link_is_watched_until_the_link_leads_elsewhere() {
     let watches = watches(10);
     let concerned = |path: &str| watches.lock().unwrap().concerned(&root.path().join(path)).len();
     let link = dir.join("auth.json");
-    for (target, now, former) in [("shared", "shared/a.json", "other/a.json"), ("other", "other/a.json", "shared/a.json")] {
+    for (target, now, former) in
+        [("shared", "shared/a.json", "other/a.json"), ("other", "other/a.json", "shared/a.json")]
+    {
         let _ = std::fs::remove_file(&link);
         std::os::unix::fs::symlink(root.path().join(target).join("a.json"), &link).unwrap();
         assert!(arm(&watches, &id("own"), || cli.login_files(&dir, true)));
-        assert_eq!((concerned("home/.codex/auth.json"), concerned(now), concerned(former)), (1, 1, 0), "{target}");
+        assert_eq!(
+            (concerned("home/.codex/auth.json"), concerned(now), concerned(former)),
+            (1, 1, 0),
+            "{target}"
+        );
     }
     // In a bundle the link is refused, and nothing behind it matters.
     assert!(arm(&watches, &id("own"), || cli.login_files(&dir, false)));
