@@ -106,6 +106,10 @@ pub struct Cli {
     /// The files that prove a login; the first that does counts. Empty only for a CLI that has no login.
     #[serde(default, deserialize_with = "one_or_many")]
     pub credential: Vec<CredentialFile>,
+    /// Further files that prove a login, tried after `credential`; a registry that was read has them there. They are
+    /// separate so that an overlay can change the one table `credential`.
+    #[serde(default)]
+    pub(crate) other_credentials: Vec<CredentialFile>,
     /// Hosts whose addresses a person may open; `*.example.com` means any host below `example.com`.
     #[serde(default)]
     pub url_hosts: Vec<String>,

@@ -5,6 +5,7 @@ use crate::key_service::{BASE, HOST, KeyService};
 use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use crate::recipe::Paste;
 use crate::registry::fold;
+use crate::selection::{Mode, Slot};
 use crate::token_endpoint::TokenEndpoint;
 
 /// Checks what the types cannot say; `Err` is (field below the provider, reason).
@@ -152,11 +153,34 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)>
         "`*` means nothing in another file",
     )?;
     let chosen = credential.requires.iter().any(|pointer| has_star(pointer));
+    if let Some(slot) = &credential.slot {
+        ensure(chosen, ".slot", "`requires` must have the `*` that it gives a meaning to")?;
+        slot_holds(slot)?;
+    }
+    credential.mode.iter().try_for_each(mode_holds)?;
     for pointer in others.chain(own) {
         ensure(is_pointer(pointer), "", POINTER)?;
         ensure(chosen || !has_star(pointer), ".requires", "must have the `*` that another pointer has")?;
     }
     Ok(())
+}
+
+fn slot_holds(slot: &Slot) -> Result<(), (String, String)> {
+    ensure(!slot.names.is_empty(), ".slot.names", "must not be empty")?;
+    let mut places = slot.names.iter().flat_map(|name| name.places());
+    let sound = places.all(|(file, pointer)| is_plain(pointer) && file.is_none_or(is_relative));
+    ensure(sound, ".slot.names", "each brace must hold a JSON pointer without `*`, or `file#` and a pointer")
+}
+
+fn mode_holds(mode: &Mode) -> Result<(), (String, String)> {
+    let pointers = std::iter::once(&mode.pointer).chain(&mode.keys);
+    ensure(
+        pointers.into_iter().all(|pointer| is_plain(pointer)),
+        ".mode",
+        "must be JSON pointers without `*`",
+    )?;
+    ensure(mode.file.as_deref().is_none_or(is_relative), ".mode.file", RELATIVE)?;
+    ensure(!mode.accepts.is_empty(), ".mode.accepts", "with no accepted value there would be no login")
 }
 
 fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
@@ -207,6 +231,10 @@ fn is_pointer(pointer: &str) -> bool {
 
 fn has_star(pointer: &str) -> bool {
     pointer.split('/').any(|segment| segment == "*")
+}
+
+fn is_plain(pointer: &str) -> bool {
+    pointer.starts_with('/') && !has_star(pointer)
 }
 
 fn is_sql_name(name: &str) -> bool {

@@ -5,6 +5,7 @@ mod amp;
 mod cancelled;
 mod claude;
 mod codex;
+mod files;
 mod github;
 mod kimi;
 mod launched;
