@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::recipe::PasteShape;
 use crate::sink::Saved;
 
 /// A session as it stands. `Debug` shows neither addresses nor codes.
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub verification_url: Option<String>,
     /// The CLI waits for a pasted answer.
     pub prompt: bool,
+    /// The shapes of a pasted answer that this login takes; empty when it takes none.
+    pub paste_shapes: Vec<PasteShape>,
     /// Unix milliseconds.
     pub started_at: i64,
     /// Unix milliseconds at which the session ends by itself.

@@ -307,6 +307,7 @@ impl Shared {
             device_code: None,
             verification_url: None,
             prompt: false,
+            paste_shapes: recipe.paste.iter().flat_map(|paste| paste.shapes.clone()).collect(),
             started_at: self.now(),
             expires_at: request.expires_at,
             ended_at: None,
