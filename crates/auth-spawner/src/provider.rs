@@ -76,6 +76,10 @@ pub struct Cli {
     /// Arguments that print the version.
     #[serde(default = "version_args")]
     pub version_args: Vec<String>,
+    /// First arguments with which it only tells something about itself or updates itself. A shim runs it plainly then,
+    /// because it needs no login.
+    #[serde(default)]
+    pub plain_commands: Vec<String>,
     /// A line of what this CLI prints for its version; an optional group `version`. A program of the same name that
     /// prints no such line is another program.
     #[serde(default)]

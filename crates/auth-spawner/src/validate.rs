@@ -77,6 +77,8 @@ fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
     ensure(named, "cli.binaries", "must be file names")?;
     let tested = cli.tested.as_ref().is_none_or(|version| is_version(version));
     ensure(tested, "cli.tested", "must be a version: one word of at most 64 printable characters")?;
+    let words = cli.plain_commands.iter().all(|word| is_word(word));
+    ensure(words, "cli.plain-commands", "must be single words, each the first argument of a command")?;
     ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
     ensure(cli.access_token_var.as_deref().is_none_or(is_var), "cli.access-token-var", VARS)?;
     config_dir_holds(&cli.config_dir)?;
@@ -243,6 +245,10 @@ fn is_sql_name(name: &str) -> bool {
 
 fn is_version(version: &str) -> bool {
     matches!(version.len(), 1..=64) && version.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_place(place: &Place) -> bool {

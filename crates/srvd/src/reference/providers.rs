@@ -84,6 +84,7 @@ fn facts(text: &mut String, cli: &Cli) {
     row(text, "install", &code(&cli.install));
     row(text, "proven with", &cli.tested.as_deref().map(escape).unwrap_or_default());
     row(text, "known by", &cli.version_pattern.as_ref().map(|line| code(line.as_str())).unwrap_or_default());
+    row(text, "run plainly by a shim", &codes(cli.plain_commands.iter().map(String::as_str)));
     row(text, "directory", &format!("{} names it, {} in a bundle{inner}", code(&dir.var), code(&dir.name)));
     let elsewhere = dir.ambient_files.values().map(String::as_str);
     row(text, "the user's own", &codes(std::iter::once(dir.ambient.as_str()).chain(elsewhere)));

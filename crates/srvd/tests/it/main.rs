@@ -41,5 +41,6 @@ mod rotation;
 mod secrets;
 mod standin;
 mod support;
+mod terminal;
 mod tokens;
 mod wire;
