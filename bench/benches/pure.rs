@@ -55,7 +55,7 @@ fn scanning(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(20);
     for (id, recipe) in [("claude", "login"), ("codex", "device-auth")] {
         let provider = registry.provider(id).unwrap();
-        let recipe = provider.recipe(recipe).unwrap();
+        let recipe = &provider.recipe(recipe, None).unwrap();
         group.bench_function(id, |bencher| {
             bencher.iter(|| hear(provider, recipe, limit, black_box(&text).chunks(64 * 1024)));
         });
