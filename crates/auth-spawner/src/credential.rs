@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::selection::{Mode, Slot};
+use crate::selection::{Mode, Slot, Template};
 
 /// The file that proves a login, and where in it the facts stand.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,7 +46,7 @@ impl CredentialFile {
     /// The other files of the CLI's directory that say whether this is a login, and whose.
     pub(crate) fn other_files(&self) -> impl Iterator<Item = &str> {
         let named = self.slot.iter().flat_map(|slot| &slot.names);
-        let slots = named.flat_map(|name| name.places()).filter_map(|(file, _)| file);
+        let slots = named.flat_map(Template::places).filter_map(|(file, _)| file);
         let mode = self.mode.iter().filter_map(|mode| mode.file.as_deref());
         let people = [&self.email, &self.subject].into_iter().flatten();
         people.filter_map(|place| place.file.as_deref()).chain(mode).chain(slots)

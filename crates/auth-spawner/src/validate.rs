@@ -5,7 +5,7 @@ use crate::key_service::{BASE, HOST, KeyService};
 use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use crate::recipe::Paste;
 use crate::registry::fold;
-use crate::selection::{Mode, Slot};
+use crate::selection::{Mode, Slot, Template};
 use crate::token_endpoint::TokenEndpoint;
 
 /// Checks what the types cannot say; `Err` is (field below the provider, reason).
@@ -169,7 +169,7 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)>
 
 fn slot_holds(slot: &Slot) -> Result<(), (String, String)> {
     ensure(!slot.names.is_empty(), ".slot.names", "must not be empty")?;
-    let mut places = slot.names.iter().flat_map(|name| name.places());
+    let mut places = slot.names.iter().flat_map(Template::places);
     let sound = places.all(|(file, pointer)| is_plain(pointer) && file.is_none_or(is_relative));
     ensure(sound, ".slot.names", "each brace must hold a JSON pointer without `*`, or `file#` and a pointer")
 }

@@ -42,9 +42,8 @@ pub(super) fn read_any(
         Some(cell) => sqlite::read(&path, cell, root.trust),
         None => files::read_trusted(&path, MAX_BYTES, root.trust),
     };
-    let bytes = bytes.map_err(|reason| match files::is_link(&path) {
-        true => files::linked(&name),
-        false => cannot_be_read(&name, &reason),
+    let bytes = bytes.map_err(|reason| {
+        if files::is_link(&path) { files::linked(&name) } else { cannot_be_read(&name, &reason) }
     })?;
     Ok(bytes.map(|bytes| Found { value: parse(file.format, &bytes), path, name, bytes }))
 }

@@ -255,3 +255,31 @@ fn which_logins_can_be_moved() {
     assert!(!can("openclaw") && !can("qwen"));
     assert_eq!(can("claude"), !cfg!(target_os = "macos"));
 }
+
+/// What makes the CLI use another credential gives way, and the rest of the settings stays.
+#[test]
+fn settings_select_the_login_that_was_made() {
+    let tokens = json!({"id_token": "x.e30.x", "access_token": "x.e30.x", "refresh_token": "r"});
+    check(&Case {
+        provider: "codex",
+        old: &[("auth.json", r#"{"auth_mode":"apikey","OPENAI_API_KEY":"k","other":1}"#)],
+        made: &[("auth.json", &json!({"tokens": tokens}).to_string())],
+        shall: &[("auth.json", json!({"tokens": tokens, "other": 1}))],
+    });
+    let creds = r#"{"access_token":"a","refresh_token":"r"}"#;
+    let settings =
+        |kind: &str| json!({"security": {"auth": {"selectedType": kind}, "folderTrust": true}, "ui": 1});
+    let with_comment = format!("// mine\n{}", settings("gemini-api-key"));
+    check(&Case {
+        provider: "gemini",
+        old: &[("settings.json", &with_comment)],
+        made: &[("oauth_creds.json", creds), ("settings.json", &settings("oauth-personal").to_string())],
+        shall: &[("settings.json", settings("oauth-personal"))],
+    });
+    let chosen = settings("oauth-personal").to_string();
+    let two = Two::new("gemini");
+    two.write("to", "settings.json", &format!("// mine\n{chosen}"));
+    two.write("from", "oauth_creds.json", creds);
+    two.place(&two.prepare().unwrap()).unwrap();
+    assert_eq!(two.text("settings.json").unwrap(), format!("// mine\n{chosen}"), "nothing to change");
+}

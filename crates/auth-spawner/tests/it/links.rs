@@ -168,7 +168,7 @@ fn login_files_name_each_link_on_the_way() {
     let dir = world.path("home/.codex");
     let paths = |own| codex.login_files(&dir, own).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
     let place = dir.join("auth.json");
-    assert_eq!(paths(false), [place.clone()]);
+    assert_eq!(paths(false), std::slice::from_ref(&place));
     assert_eq!(paths(true), [place.clone(), world.path("shared/again.json"), world.path("shared/auth.json")]);
     world.link("home/.codex/auth.json", &place);
     assert_eq!(paths(true), [place]);

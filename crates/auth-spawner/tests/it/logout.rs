@@ -62,6 +62,23 @@ async fn only_a_login_that_is_gone_from_the_file_has_ended() {
 }
 
 #[tokio::test]
+async fn another_login_in_the_same_file_is_not_the_one_that_was_ended() {
+    let member = r#"{"access":"a","refresh":"r"}"#;
+    let both = format!(r#"{{"openai":{member},"github-copilot":{member}}}"#);
+    let check = async |logout: &str, expected: Result<(), LogoutError>| {
+        let mut case = Case::new(logout, None);
+        let registry = auth_spawner::Registry::builtin().unwrap();
+        let opencode = registry.provider("opencode").unwrap().cli.as_ref().unwrap().credential.clone();
+        let provider = std::sync::Arc::make_mut(&mut case.world.provider);
+        provider.cli.as_mut().unwrap().credential = opencode;
+        std::fs::write(case.dir.join("auth.json"), &both).unwrap();
+        assert_eq!(case.run(PATIENCE).await, expected, "{logout}");
+    };
+    check(&format!(r#"write auth.json {{"github-copilot":{member}}}"#), Ok(())).await;
+    check(&format!(r#"write auth.json {{"openai":{member}}}"#), Err(LogoutError::StillThere)).await;
+}
+
+#[tokio::test]
 async fn nothing_is_run_where_there_is_no_login() {
     let case = Case::new("touch ran", None);
     assert_eq!(case.run(PATIENCE).await, Err(LogoutError::NoLogin));
