@@ -1,0 +1,56 @@
+//! GitHub Copilot: a device login. It takes every answer but a token for "not yet".
+
+use serde_json::{Value, json};
+
+use super::{home, home_at, is_stored, named, nothing_is_left, start};
+use crate::namespace::inside;
+use crate::support::left_over;
+
+#[test]
+fn copilot_logs_in_by_device_code() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "copilot"})).await;
+        let shown = daemon.session(&id, |session| session["status"] == "code-emitted").await;
+        assert_eq!(
+            (&shown["deviceCode"], &shown["verificationUrl"], &shown["openable"]),
+            (&json!("GHGH-0001"), &json!("https://github.com/login/device"), &json!(true))
+        );
+        vendors.approve();
+        let done = daemon.ended(&id).await;
+        let dir = is_stored(&daemon, &done, "copilot", &Value::Null).await;
+        assert!(named(&daemon.home, |name| name == "config.json").contains(&dir.join("config.json")));
+        let (_, _home) = daemon.stop();
+        assert_eq!(left_over(&id), Vec::<u32>::new());
+    });
+}
+
+/// It prints and logs nothing when the person refuses, and asks on until the code has run out by its own clock.
+#[test]
+fn copilot_login_ends_with_its_code_when_it_is_refused() {
+    inside(async |vendors| {
+        vendors.deny();
+        vendors.code_lifetime(4);
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "copilot"})).await;
+        vendors.seen("POST github.com/login/oauth/access_token").await;
+        let ended = daemon.ended(&id).await;
+        assert_eq!((&ended["status"], &ended["exitCode"]), (&json!("failed"), &json!(1)), "{ended}");
+        assert!(ended["error"].as_str().unwrap().contains("Device code expired"), "{ended}");
+        let polls = vendors.requests();
+        let polls = polls.iter().filter(|request| request.ends_with("/login/oauth/access_token")).count();
+        assert!(polls > 1, "a refusal ends it at once now, which the registry should say");
+        nothing_is_left(&daemon, &id).await;
+    });
+}
+
+/// It asks for its code first, so without a network it ends, and says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn copilot_says_that_it_is_offline() {
+    let daemon = home().start();
+    let id = start(&daemon, json!({"providerId": "copilot"})).await;
+    let ended = daemon.ended(&id).await;
+    assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("cli_exited")), "{ended}");
+    assert!(ended["error"].as_str().unwrap().contains("Login failed: Error: request failed"), "{ended}");
+    nothing_is_left(&daemon, &id).await;
+}
