@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
@@ -73,7 +73,8 @@ pub(crate) struct Standin {
     url: String,
     certificate: String,
     state: watch::Sender<State>,
-    server: JoinHandle<()>,
+    /// One task for each port; they end with this set.
+    servers: JoinSet<()>,
 }
 
 impl Standin {
@@ -84,19 +85,25 @@ impl Standin {
         Self::serve(listener, format!("http://127.0.0.1:{port}"), None)
     }
 
-    /// Serves TLS on port 443 until dropped. Logins stay pending until [`Self::approve`] or [`Self::deny`].
+    /// Serves TLS on port 443 and plain HTTP on port 80 until dropped. Logins stay pending until [`Self::approve`] or
+    /// [`Self::deny`].
     pub(crate) async fn vendors() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:443").await.unwrap_or_else(|error| panic!("443: {error}"));
+        let bind = async |port: u16| {
+            let bound = TcpListener::bind(("127.0.0.1", port)).await;
+            bound.unwrap_or_else(|error| panic!("port {port}: {error}"))
+        };
         let (certificate, acceptor) = tls::authority(&VENDORS);
-        let mut standin = Self::serve(listener, String::new(), Some(acceptor));
+        let mut standin = Self::serve(bind(443).await, String::new(), Some(acceptor));
+        standin.servers.spawn(serve(bind(80).await, None, standin.state.clone()));
         standin.certificate = certificate;
         standin
     }
 
     fn serve(listener: TcpListener, url: String, tls: Option<TlsAcceptor>) -> Self {
         let (state, _) = watch::channel(State::new());
-        let server = tokio::spawn(serve(listener, tls, state.clone()));
-        Self { url, certificate: String::new(), state, server }
+        let mut servers = JoinSet::new();
+        servers.spawn(serve(listener, tls, state.clone()));
+        Self { url, certificate: String::new(), state, servers }
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -173,12 +180,6 @@ impl Standin {
         let arrived = state.wait_for(|state| state.requests.iter().any(|seen| seen == request));
         let waited = tokio::time::timeout(SEEN_WITHIN, arrived).await.map(|state| state.is_ok());
         assert_eq!(waited, Ok(true), "no {request} among {:?}", self.requests());
-    }
-}
-
-impl Drop for Standin {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

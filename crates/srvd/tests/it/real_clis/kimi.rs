@@ -52,9 +52,15 @@ fn kimi_code_is_refused_and_leaves_nothing() {
     });
 }
 
-/// Kimi Code comes first on the path, and it is not what this provider means.
+/// Kimi Code comes first on the path, and it is not what this provider means. The old CLI trusts the authorities that it
+/// carries and no other, so it goes to the same places without TLS.
 fn old_kimi(vendors: &Standin, old: &Path) -> Home {
-    trusting(vendors).search(old).search(clis())
+    let places = json!({
+        "KIMI_CODE_OAUTH_HOST": "http://auth.kimi.com",
+        "KIMI_CODE_BASE_URL": "http://api.kimi.com/coding/v1",
+    });
+    let overlay = toml::to_string(&json!({"providers": {"kimi": {"cli": {"env": places}}}})).unwrap();
+    trusting(vendors).search(old).search(clis()).config("providers.d/standin.toml", &overlay)
 }
 
 #[test]
