@@ -1,7 +1,7 @@
 //! A scripted stand-in for a provider's CLI. Its language is described in `auth_spawner::testing`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -180,7 +180,7 @@ impl Fake {
                 // Else it would end with this program, as everything in the foreground of its terminal does.
                 command.process_group(0).spawn()?;
             }
-            Step::Listen { port, path, status } => self.listen(port, &path, status)?,
+            Step::Listen { at, path, status } => self.listen(at, &path, status)?,
             Step::DumpEnv(path) => {
                 let mut lines: Vec<String> =
                     std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect();
@@ -228,8 +228,8 @@ impl Fake {
         Ok(())
     }
 
-    fn listen(&self, port: u16, path: &str, status: u16) -> io::Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    fn listen(&self, at: SocketAddr, path: &str, status: u16) -> io::Result<()> {
+        let listener = TcpListener::bind(at)?;
         save(&self.beside(&format!("{path}.ready")), b"")?;
         let (mut stream, _) = listener.accept()?;
         let mut lines = BufReader::new(stream.try_clone()?).take(16 * 1024);

@@ -1,6 +1,6 @@
-//! Taking a pasted answer to the CLI.
+//! Delivery of a pasted answer to the CLI.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use http_body_util::Empty;
@@ -70,32 +70,50 @@ fn undeliverable(reason: impl Into<String>) -> SubmitError {
     SubmitError::Undeliverable { reason: reason.into() }
 }
 
-/// Calls the CLI's own callback, as the browser would have. 2xx and 3xx mean that it took the answer; where
-/// the CLI sends the browser next does not matter.
+/// Calls the CLI's own callback, as the browser would have. 2xx and 3xx mean that the CLI took the answer; where it sends
+/// the browser next does not matter.
+///
+/// A name (`localhost`) is tried on both address families, because a CLI may listen on one of them only.
 pub(crate) async fn callback(url: SecretString) -> Result<(), SubmitError> {
-    match tokio::time::timeout(PATIENCE, get(&url)).await {
-        Ok(Ok(status)) if (200..400).contains(&status) => Ok(()),
-        Ok(Ok(status)) => Err(undeliverable(format!("the CLI's callback answered {status}"))),
-        Ok(Err(reason)) => Err(undeliverable(reason)),
-        Err(_) => Err(undeliverable("the CLI's callback did not answer")),
+    let url = Url::parse(url.expose_secret()).map_err(|_| undeliverable("not an address"))?;
+    let addresses: Vec<IpAddr> = match url.host() {
+        Some(Host::Domain(_)) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        Some(Host::Ipv4(address)) => vec![address.into()],
+        Some(Host::Ipv6(address)) => vec![address.into()],
+        None => Vec::new(),
+    };
+    let mut failure = undeliverable("the CLI's callback cannot be reached");
+    for address in addresses {
+        match tokio::time::timeout(PATIENCE, get(&url, address)).await {
+            Ok(Ok(status)) if (200..400).contains(&status) => return Ok(()),
+            Ok(Ok(status)) => failure = undeliverable(format!("the CLI's callback answered {status}")),
+            Ok(Err(Unanswered::Unreachable)) => {}
+            Ok(Err(Unanswered::Broken(reason))) => failure = undeliverable(reason),
+            Err(_) => failure = undeliverable("the CLI's callback did not answer"),
+        }
     }
+    Err(failure)
 }
 
-async fn get(url: &SecretString) -> Result<u16, String> {
-    let url = Url::parse(url.expose_secret()).map_err(|_| "not an address".to_owned())?;
-    let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-        return Err("not an address".to_owned());
-    };
-    let address: IpAddr = match host {
-        Host::Domain(_) => Ipv4Addr::LOCALHOST.into(),
-        Host::Ipv4(address) => address.into(),
-        Host::Ipv6(address) => address.into(),
-    };
-    let unreachable = |_| "the CLI's callback cannot be reached".to_owned();
-    let stream = TcpStream::connect(SocketAddr::from((address, port))).await.map_err(unreachable)?;
+/// A call that got no HTTP answer.
+enum Unanswered {
+    /// No program listens there.
+    Unreachable,
+    /// A program listens there, and this went wrong.
+    Broken(&'static str),
+}
+
+async fn get(url: &Url, address: IpAddr) -> Result<u16, Unanswered> {
+    let no_address = || Unanswered::Broken("not an address");
+    let port = url.port_or_known_default().ok_or_else(no_address)?;
+    let stream =
+        TcpStream::connect(SocketAddr::from((address, port))).await.map_err(|_| Unanswered::Unreachable)?;
     let failed = |error: hyper::Error| {
-        let kind = if error.is_parse() { "answered something else than HTTP" } else { "hung up" };
-        format!("the CLI's callback {kind}")
+        Unanswered::Broken(if error.is_parse() {
+            "the CLI's callback answered something else than HTTP"
+        } else {
+            "the CLI's callback hung up"
+        })
     };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
@@ -107,7 +125,7 @@ async fn get(url: &SecretString) -> Result<u16, String> {
         .header("host", format!("{}:{port}", url.host_str().unwrap_or_default()))
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|_| "not an address".to_owned())?;
+        .map_err(|_| no_address())?;
     // The connection is driven here rather than in a task of its own, so nothing outlives the answer.
     let mut response = std::pin::pin!(sender.send_request(request));
     let response = tokio::select! {

@@ -15,24 +15,34 @@ use crate::snapshot::{FailureKind, State};
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// An address was printed; `device` when a code is to be entered there.
-    Url { device: bool },
+    /// An address was printed.
+    Url {
+        /// A code is to be entered there.
+        device: bool,
+        /// An answer to it can be pasted.
+        paste: bool,
+    },
     /// A device code was printed.
     Code,
     /// The CLI waits for a paste, for the first time or again.
     Prompt,
     /// The CLI says that it is logged in.
     LoggedIn,
-    /// The CLI says that it was refused.
+    /// The CLI says that the login was refused.
     Denied,
-    /// It said so a while ago, has asked for nothing since, and still runs.
+    /// The CLI says that the login failed for another reason.
+    Failed,
+    /// The CLI said one of these a while ago, has asked for nothing since, and still runs.
     GivenUp,
     /// The program says that it is not the provider's CLI any more.
     Retired,
     /// A pasted answer is on its way to the CLI.
     Delivering,
-    /// It did not get there.
-    Undelivered,
+    /// The answer did not reach the CLI.
+    Undelivered {
+        /// Another try is possible.
+        again: bool,
+    },
     /// The credential file is another one than before the login.
     FileChanged,
     /// The CLI ended and its output has been read.
@@ -83,7 +93,8 @@ pub(crate) struct Machine {
     question: Question,
     /// How the CLI ended, once it has.
     exit: Option<Exit>,
-    denied: bool,
+    /// The failure that the CLI has reported.
+    reported: Option<FailureKind>,
     given_up: bool,
     prompt: bool,
 }
@@ -95,7 +106,7 @@ impl Default for Machine {
             shown: State::Pending,
             question: Question::Idle,
             exit: None,
-            denied: false,
+            reported: None,
             given_up: false,
             prompt: false,
         }
@@ -107,8 +118,9 @@ impl Machine {
         self.state
     }
 
+    /// Whether an answer would be taken now, as far as the course of the login decides it.
     pub(crate) fn prompt(&self) -> bool {
-        self.prompt
+        self.prompt && self.takes_paste()
     }
 
     /// Whether a question is being asked.
@@ -134,8 +146,15 @@ impl Machine {
             return self.step_saving(input);
         }
         match input {
-            Input::Url { device: false } if self.shown == State::Pending => self.show(State::UrlAvailable),
-            Input::Url { .. } | Input::Undelivered => self.show(self.shown),
+            Input::Url { device, paste } => {
+                self.prompt |= paste;
+                let first = !device && self.shown == State::Pending;
+                self.show(if first { State::UrlAvailable } else { self.shown })
+            }
+            Input::Undelivered { again } => {
+                self.prompt = again;
+                self.show(self.shown)
+            }
             Input::Code => self.show(State::CodeEmitted),
             Input::Prompt => {
                 self.prompt = true;
@@ -147,16 +166,20 @@ impl Machine {
                 effects
             }
             Input::Denied => {
-                self.denied = true;
+                self.reported = Some(FailureKind::Denied);
                 Vec::new()
             }
-            // What is being asked may still find a login.
-            Input::GivenUp if self.denied && self.asking() => {
-                self.given_up = true;
+            Input::Failed => {
+                self.reported.get_or_insert(FailureKind::LoginFailed);
                 Vec::new()
             }
-            Input::GivenUp if self.denied => self.end(State::Failed, Some(FailureKind::Denied)),
-            Input::Retired => self.end(State::Failed, Some(FailureKind::NotAuthenticated)),
+            // The question that is under way may still find a login.
+            Input::GivenUp if self.asking() => {
+                self.given_up = self.reported.is_some();
+                Vec::new()
+            }
+            Input::GivenUp if self.reported.is_some() => self.end(State::Failed, self.reported),
+            Input::Retired => self.end(State::Failed, Some(FailureKind::CliRetired)),
             Input::Delivering => {
                 self.prompt = false;
                 self.confirm()
@@ -235,15 +258,14 @@ impl Machine {
         self.question = Question::Idle;
         match self.exit {
             Some(exit) if last => {
-                let kind = match exit.code {
-                    _ if self.denied => FailureKind::Denied,
+                let by_exit = match exit.code {
                     Some(0) => FailureKind::NotAuthenticated,
                     _ => FailureKind::CliExited,
                 };
-                self.end(State::Failed, Some(kind))
+                self.end(State::Failed, Some(self.reported.unwrap_or(by_exit)))
             }
             Some(_) => self.ask().into_iter().collect(),
-            None if self.given_up => self.end(State::Failed, Some(FailureKind::Denied)),
+            None if self.given_up => self.end(State::Failed, self.reported),
             None if again => self.ask().into_iter().collect(),
             None => Vec::new(),
         }
@@ -265,17 +287,20 @@ mod tests {
 
     use super::*;
 
-    const INPUTS: [Input; 22] = [
-        Input::Url { device: false },
-        Input::Url { device: true },
+    const INPUTS: [Input; 25] = [
+        Input::Url { device: false, paste: false },
+        Input::Url { device: false, paste: true },
+        Input::Url { device: true, paste: false },
         Input::Code,
         Input::Prompt,
         Input::LoggedIn,
         Input::Denied,
+        Input::Failed,
         Input::GivenUp,
         Input::Retired,
         Input::Delivering,
-        Input::Undelivered,
+        Input::Undelivered { again: true },
+        Input::Undelivered { again: false },
         Input::FileChanged,
         Input::Exited(Exit { code: Some(0) }),
         Input::Exited(Exit { code: Some(1) }),
@@ -354,7 +379,7 @@ mod tests {
             let (reached, effects) = course(inputs);
             assert_eq!((reached, effects.last()), (state, Some(&end)), "{inputs:?}");
         };
-        let url = Input::Url { device: false };
+        let url = Input::Url { device: false, paste: false };
         let failed = |kind| Effect::Finish(Some(kind));
         check(&[url, Input::LoggedIn, Input::Yes, Input::Saved], State::Success, Effect::Linger);
         check(&[url, exit(Some(1)), Input::Yes, Input::Saved], State::Success, Effect::Finish(None));
@@ -365,12 +390,28 @@ mod tests {
         let asked = [url, Input::Denied, Input::LoggedIn, Input::GivenUp];
         check(&[&asked[..], &[Input::No]].concat(), State::Failed, failed(FailureKind::Denied));
         check(&[&asked[..], &[Input::Yes, Input::Saved]].concat(), State::Success, Effect::Linger);
-        check(&[Input::Retired, exit(Some(0))], State::Failed, failed(FailureKind::NotAuthenticated));
+        check(&[url, Input::Failed, Input::GivenUp], State::Failed, failed(FailureKind::LoginFailed));
+        check(
+            &[Input::Failed, Input::Denied, exit(Some(1)), Input::No],
+            State::Failed,
+            failed(FailureKind::Denied),
+        );
+        check(
+            &[Input::Denied, Input::Failed, exit(Some(1)), Input::No],
+            State::Failed,
+            failed(FailureKind::Denied),
+        );
+        check(&[Input::Failed, exit(Some(0)), Input::No], State::Failed, failed(FailureKind::LoginFailed));
+        check(&[Input::Retired, exit(Some(0))], State::Failed, failed(FailureKind::CliRetired));
         check(&[Input::Denied, exit(Some(1)), Input::No], State::Failed, failed(FailureKind::Denied));
         // A question that was under way when the CLI ended does not count as the last one.
         check(&[Input::LoggedIn, exit(Some(0)), Input::No], State::Confirming, Effect::Ask { last: true });
         check(&[url, Input::Delivering, Input::Prompt], State::UrlAvailable, Effect::Announce);
-        check(&[Input::Url { device: true }, Input::Code], State::CodeEmitted, Effect::Announce);
+        check(
+            &[Input::Url { device: true, paste: false }, Input::Code],
+            State::CodeEmitted,
+            Effect::Announce,
+        );
     }
 
     proptest! {

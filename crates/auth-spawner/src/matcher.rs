@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use regex::bytes::{Captures, Regex, RegexSet, RegexSetBuilder};
+use serde_json::Value;
 use url::Url;
 
 use crate::provider::Provider;
@@ -33,8 +34,10 @@ pub(crate) enum Seen {
     Refused,
     /// The CLI says that it is logged in.
     LoggedIn { email: Option<String> },
-    /// The CLI says that it failed; its words, without addresses.
+    /// The CLI says that the login was refused; its words, without addresses.
     Denied(String),
+    /// The CLI says that the login failed for another reason; its words, without addresses.
+    Failed(String),
     /// The credential itself.
     Token(Token),
     /// The program says that it is not the provider's CLI any more; its words.
@@ -127,8 +130,10 @@ impl Matcher {
             if let Some(found) = matches(&self.patterns.logged_in, text) {
                 seen.push(Seen::LoggedIn { email: group(&found, "email") });
             }
-            if matches(&self.patterns.denied, text).is_some() {
-                seen.push(Seen::Denied(public_words(&line.text)));
+            if let Some(found) = matches(&self.patterns.denied, text) {
+                seen.push(Seen::Denied(reason(&found, &line.text)));
+            } else if let Some(found) = matches(&self.patterns.failed, text) {
+                seen.push(Seen::Failed(reason(&found, &line.text)));
             }
         }
         self.remember(line, wholeness);
@@ -220,9 +225,19 @@ fn group(found: &Captures<'_>, name: &str) -> Option<String> {
     String::from_utf8(found.name(name)?.as_bytes().to_vec()).ok()
 }
 
+/// The reason that a pattern found: its group `reason`, or the whole line.
+fn reason(found: &Captures<'_>, line: &str) -> String {
+    let named = group(found, "reason").filter(|reason| !reason.trim().is_empty());
+    public_words(named.as_deref().unwrap_or(line))
+}
+
 /// A CLI's words for a person: short, without addresses and without long words, either of which can carry a
-/// code or a token.
+/// code or a token. Of a line that is JSON it is the text that explains the error.
 pub(crate) fn public_words(text: &str) -> String {
+    let document: Option<Value> = serde_json::from_str(text.trim()).ok().filter(Value::is_object);
+    let explained =
+        document.map(|document| explanation(&document).unwrap_or("an error without a text").to_owned());
+    let text = explained.as_deref().unwrap_or(text);
     let word = |word: &str| match word {
         _ if word.contains("://") => "(address)".to_owned(),
         _ if word.len() > 40 => "(...)".to_owned(),
@@ -232,10 +247,35 @@ pub(crate) fn public_words(text: &str) -> String {
     words.join(" ").chars().take(300).collect()
 }
 
+/// The text for people in a JSON object, in the names of RFC 6749 and those that CLIs use.
+fn explanation(document: &Value) -> Option<&str> {
+    let text = |name: &str| document.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let below = |name: &str| document.get(name).filter(|value| value.is_object()).and_then(explanation);
+    let inner = || ["error", "data", "detail"].into_iter().find_map(below);
+    text("error_description")
+        .or_else(inner)
+        .or_else(|| ["message", "reason", "error"].into_iter().find_map(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Registry;
+
+    #[test]
+    fn reason_is_in_words_when_the_line_is_json() {
+        let check = |line: &str, expected: &str| assert_eq!(public_words(line), expected, "{line}");
+        check(
+            r#"{"type": "waiting", "message": "Waiting ...: no", "data": {"error": "access_denied", "error_description": "The person said no"}}"#,
+            "The person said no",
+        );
+        check(r#"{"error": {"message": "Invalid code", "code": "x"}}"#, "Invalid code");
+        check(r#"{"error": "access_denied"}"#, "access_denied");
+        check(r#"{"message": "see https://a.example/?code=1 please"}"#, "see (address) please");
+        check(r#"{"type": "waiting"}"#, "an error without a text");
+        check(r#"{"type": broken"#, r#"{"type": broken"#);
+        check("[1]", "[1]");
+    }
 
     fn seen(provider: &str, recipe: &str, lines: &[&str]) -> Vec<Seen> {
         let registry = Registry::builtin().unwrap();
@@ -298,7 +338,7 @@ mod tests {
             "claude",
             "login",
             &["Couldn't log in: That code wasn't accepted. See https://claude.com/x?code=secret please"],
-            &[Seen::Denied("Couldn't log in: That code wasn't accepted. See (address) please".into())],
+            &[Seen::Failed("That code wasn't accepted. See (address) please".into())],
         );
         check("claude", "login", &["javascript://claude.com/oauth/authorize?x"], &[]);
     }

@@ -1,4 +1,8 @@
-//! What a person pasted, checked and brought into the form that the CLI takes.
+//! A pasted answer, checked against the address of its login and brought into the form that the CLI takes.
+//!
+//! Most CLIs do not check the `state` of a pasted answer, so a code that somebody else obtained would log the person in as
+//! somebody else. The check is done here. An address without a `state` gives nothing to check against; a recipe whose
+//! answers carry one then takes no answer at all, in any shape.
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -19,6 +23,12 @@ pub(crate) enum Answer {
     Get(SecretString),
 }
 
+/// Whether a login that shows this address takes a pasted answer.
+pub(crate) fn is_taken(paste: &Paste, auth_url: &str) -> bool {
+    let expected = Expected::of(auth_url);
+    expected.ties(paste).is_ok() && (paste.delivery != Delivery::CallbackGet || expected.callback().is_ok())
+}
+
 /// Checks a pasted text against the address that the login printed.
 pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) -> Result<Answer, SubmitError> {
     let text = pasted.expose_secret().trim_matches([' ', '\t', '\r', '\n']);
@@ -32,40 +42,55 @@ pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) ->
         return Err(invalid("the answer must be one line of printable characters without spaces"));
     }
     let expected = Expected::of(auth_url);
+    let state = expected.ties(paste)?;
     let found = read(paste, &expected, text)?;
-    if let (Some(state), Some(expected)) = (&found.state, &expected.state)
-        && state != expected
-    {
+    if found.state.as_deref().is_some_and(|found| found != state) {
         return Err(SubmitError::WrongState);
     }
-    let state = found.state.clone().or_else(|| expected.state.clone());
-    let missing = || invalid("the answer has no state and the login has shown none");
     match paste.delivery {
         Delivery::CallbackGet => {
-            let mut target = expected.redirect.ok_or_else(|| invalid("the login has shown no callback"))?;
-            if target.scheme() != "http" || !is_loopback(&target) {
-                return Err(invalid("the login's callback is not on this machine"));
-            }
-            let state = state.ok_or_else(missing)?;
-            target.query_pairs_mut().clear().append_pair("code", &found.code).append_pair("state", &state);
+            let mut target = expected.callback()?.clone();
+            target.query_pairs_mut().clear().append_pair("code", &found.code).append_pair("state", state);
             Ok(Answer::Get(String::from(target).into()))
         }
         Delivery::StdinLine | Delivery::StdinTyped => Ok(Answer::Line(
             match paste.form {
                 PasteForm::AsPasted => text.to_owned(),
                 PasteForm::Code => found.code,
-                PasteForm::CodeState => format!("{}#{}", found.code, state.ok_or_else(missing)?),
+                PasteForm::CodeState => format!("{}#{state}", found.code),
             }
             .into(),
         )),
     }
 }
 
+impl Paste {
+    /// The parameters that the login's address lacks and that an answer has to match: `state`, and `redirect_uri` where an
+    /// address may be pasted or the CLI's callback is called.
+    #[must_use]
+    pub fn missing_parameters(&self, auth_url: &str) -> Vec<&'static str> {
+        let expected = Expected::of(auth_url);
+        let redirects = self.shapes.contains(&PasteShape::Url) || self.delivery == Delivery::CallbackGet;
+        let missing = [
+            ("state", carries_state(self) && expected.state.is_none()),
+            ("redirect_uri", redirects && expected.redirect.is_none()),
+        ];
+        missing.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect()
+    }
+}
+
+/// Whether an answer to this recipe carries the state of its login, in some shape or to the CLI.
+fn carries_state(paste: &Paste) -> bool {
+    paste.shapes.iter().any(|shape| *shape != PasteShape::Code)
+        || paste.form == PasteForm::CodeState
+        || paste.delivery == Delivery::CallbackGet
+}
+
 fn invalid(reason: &'static str) -> SubmitError {
     SubmitError::Invalid { reason }
 }
 
-/// What the login's own address says about the answer to it.
+/// The parts of the login's address that its answer has to match.
 struct Expected {
     redirect: Option<Url>,
     state: Option<String>,
@@ -80,12 +105,35 @@ impl Expected {
             state: value("state"),
         }
     }
+
+    /// The state that ties an answer to this login; empty for a recipe whose answers carry none.
+    fn ties(&self, paste: &Paste) -> Result<&str, SubmitError> {
+        match &self.state {
+            Some(state) => Ok(state),
+            None if carries_state(paste) => Err(invalid(
+                "the login's address has no state, so an answer to another login could not be told apart; \
+                 finish the login in the browser, or update srvd",
+            )),
+            None => Ok(""),
+        }
+    }
+
+    /// The CLI's own listener.
+    fn callback(&self) -> Result<&Url, SubmitError> {
+        let redirect =
+            self.redirect.as_ref().ok_or_else(|| invalid("the login's address names no callback"))?;
+        let near = redirect.scheme() == "http" && is_loopback(redirect);
+        if near { Ok(redirect) } else { Err(invalid("the login's callback is not on this machine")) }
+    }
 }
 
+/// The value of a parameter. One that occurs twice has none: two readers could choose different ones.
 fn parameter(url: &Url, name: &str) -> Option<String> {
-    url.query_pairs()
-        .find(|(key, value)| key == name && !value.is_empty())
-        .map(|(_, value)| value.into_owned())
+    let mut values = url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(value), None) if !value.is_empty() => Some(value.into_owned()),
+        _ => None,
+    }
 }
 
 struct Found {
@@ -128,7 +176,11 @@ fn is_word(text: &str) -> bool {
 
 fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
     let url = Url::parse(text).map_err(|_| invalid("the answer is not a whole address"))?;
-    let Some(redirect) = &expected.redirect else { return Err(invalid("the login has shown no callback")) };
+    let Some(redirect) = &expected.redirect else {
+        return Err(invalid(
+            "the login's address names no callback, so an address cannot be checked; paste the code",
+        ));
+    };
     let same = url.scheme() == redirect.scheme()
         && same_host(&url, redirect)
         && url.port_or_known_default() == redirect.port_or_known_default()
@@ -138,7 +190,7 @@ fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
     if !same || !matches!(url.scheme(), "http" | "https") {
         return Err(invalid("the address is not the one that this login ends on"));
     }
-    if parameter(&url, "error").is_some() {
+    if url.query_pairs().any(|(key, _)| key == "error") {
         return Err(invalid("the address says that the login was refused"));
     }
     match (parameter(&url, "code"), parameter(&url, "state")) {
@@ -240,5 +292,68 @@ mod tests {
         let text = |length: usize| format!("{}#S-1_x", "a".repeat(length - "#S-1_x".len()));
         assert!(answer("claude", CLAUDE, &text(4000)).is_ok());
         assert_eq!(answer("claude", CLAUDE, &text(4001)), Err(SubmitError::TooLong));
+    }
+
+    /// Every recipe that ships and takes a paste, with the shapes that a person may paste and whether they carry a state.
+    fn recipes() -> Vec<(String, Paste)> {
+        let registry = Registry::builtin().unwrap();
+        let recipes = registry.iter().flat_map(|provider| {
+            let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes);
+            recipes
+                .filter_map(|recipe| Some((format!("{} {}", provider.id, recipe.id), recipe.paste.clone()?)))
+        });
+        recipes.collect()
+    }
+
+    fn forms(state: &str) -> [String; 4] {
+        [
+            format!("http://127.0.0.1:1455/auth/callback?code=abc&state={state}"),
+            format!("http://127.0.0.1:1455/auth/callback?code=abc&state={state}&state=S-1_x"),
+            format!("abc#{state}"),
+            "abc".to_owned(),
+        ]
+    }
+
+    #[test]
+    fn paste_is_refused_in_every_form_when_the_address_has_no_state() {
+        let addresses = [
+            "https://claude.ai/oauth/authorize?z-abc",
+            "https://a.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback",
+            "https://a.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback&state=",
+            "https://a.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback&state=a&state=S-1_x",
+        ];
+        let mut carrying = 0;
+        for (name, paste) in recipes() {
+            if !carries_state(&paste) {
+                assert_eq!(paste.shapes, [PasteShape::Code], "{name}");
+                continue;
+            }
+            carrying += 1;
+            for (address, text) in
+                addresses.iter().flat_map(|address| forms("S-1_x").map(|text| (address, text)))
+            {
+                let answer = interpret(&paste, address, &SecretString::from(text.as_str()));
+                assert!(
+                    matches!(answer, Err(SubmitError::Invalid { .. })),
+                    "{name} took {text} at {address}"
+                );
+                assert!(!is_taken(&paste, address), "{name} offers a paste at {address}");
+                assert!(paste.missing_parameters(address).contains(&"state"), "{name}: {address}");
+            }
+        }
+        assert!(carrying > 10, "the shipped recipes are looked at: {carrying}");
+    }
+
+    #[test]
+    fn paste_is_refused_in_every_form_when_its_state_is_another_one() {
+        for (name, paste) in recipes().into_iter().filter(|(_, paste)| carries_state(paste)) {
+            assert!(is_taken(&paste, CODEX), "{name}");
+            for text in &forms("S-other")[..3] {
+                let answer = interpret(&paste, CODEX, &SecretString::from(text.as_str()));
+                assert!(answer.is_err(), "{name} took {text}");
+            }
+            let whole = interpret(&paste, CODEX, &SecretString::from(forms("S-1_x")[0].as_str()));
+            assert_eq!(whole.is_ok(), paste.shapes.contains(&PasteShape::Url), "{name}");
+        }
     }
 }

@@ -27,8 +27,10 @@ pub struct Snapshot {
     pub device_code: Option<String>,
     /// Address at which the device code is entered.
     pub verification_url: Option<String>,
-    /// The CLI waits for a pasted answer.
+    /// A pasted answer would be taken now.
     pub prompt: bool,
+    /// The CLI has asked for an answer in the words of the recipe's `prompt` pattern.
+    pub prompted: bool,
     /// Unix milliseconds.
     pub started_at: i64,
     /// Unix milliseconds at which the session ends by itself.
@@ -146,6 +148,10 @@ pub enum FailureKind {
     NotAuthenticated,
     /// The provider or the person refused.
     Denied,
+    /// The CLI reported a failure that is not a refusal, such as one of the network.
+    LoginFailed,
+    /// The program says that it is no longer the provider's CLI.
+    CliRetired,
     /// The deadline passed.
     Expired,
     /// Ended on request.
@@ -179,6 +185,8 @@ impl FailureKind {
             Self::CliExited => "cli_exited",
             Self::NotAuthenticated => "not_authenticated",
             Self::Denied => "denied",
+            Self::LoginFailed => "login_failed",
+            Self::CliRetired => "cli_retired",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
             Self::Storage => "storage",

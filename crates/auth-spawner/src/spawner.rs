@@ -307,6 +307,7 @@ impl Shared {
             device_code: None,
             verification_url: None,
             prompt: false,
+            prompted: false,
             started_at: self.now(),
             expires_at: request.expires_at,
             ended_at: None,

@@ -24,6 +24,7 @@
 //! | `halves PATH GO TEXT` | writes half of a file below the config directory, and the rest once the file GO exists |
 //! | `later MS LINE` | starts a process in a group of its own that waits and then runs LINE; goes on at once |
 //! | `listen PORT PATH [STATUS]` | answers one HTTP request on 127.0.0.1 and records its target in the file |
+//! | `listen6 PORT PATH [STATUS]` | the same on `::1` |
 //! | `dump-env PATH` | records its whole environment, sorted, `NAME=VALUE` a line |
 //! | `spawn-grandchild PATH [HOW..]` | starts a process that holds the output open and ignores TERM, INT and HUP; its process id goes to the file once it is as it should be. HOW: `detach` in a group of its own, `session` in a session of its own, `orphan` in a session of its own and its parent has ended, `wipe` with an empty environment, `polite` ends on TERM |
 //! | `fork-bomb N` | starts N processes that start each other, hold the output open and ignore TERM, half of them in groups of their own |
@@ -34,6 +35,7 @@
 //! ends without `exit` exits with 0.
 
 use crate::{Provider, Recipe, session};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Reads what a CLI printed on a pipe as a login of `recipe` does, and says how many things it told the login. `limit` is
 /// the most characters of a line; see [`SpawnLimits::line_bytes`](crate::SpawnLimits::line_bytes).
@@ -119,8 +121,8 @@ pub enum Step {
     },
     /// Answers one HTTP request.
     Listen {
-        /// Port on 127.0.0.1.
-        port: u16,
+        /// Loopback address and port.
+        at: SocketAddr,
         /// Where the request's target is recorded.
         path: String,
         /// Status of the answer.
@@ -242,8 +244,11 @@ fn step(line: &str) -> Option<Step> {
             step(line)?;
             Step::Later { wait: wait.parse().ok()?, line: line.to_owned() }
         }
-        "listen" => Step::Listen {
-            port: parts.next()?.parse().ok()?,
+        "listen" | "listen6" => Step::Listen {
+            at: SocketAddr::new(
+                if word == "listen" { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() },
+                parts.next()?.parse().ok()?,
+            ),
             path: parts.next()?.to_owned(),
             status: parts.next().map_or(Ok(200), str::parse).ok()?,
         },

@@ -154,7 +154,7 @@ fn errors(text: &mut String) {
     }
     text.push_str(
         "\nA failed session's `errorKind` is one of these words or `spawn_failed`, `tty_unavailable`, `cli_exited` (with \
-         `exitCode`), `not_authenticated`, `denied`, `expired`, `cancelled`, `storage`, `daemon_restarted`, `port_in_use`.\n",
+         `exitCode`), `not_authenticated`, `denied`, `login_failed`, `cli_retired`, `expired`, `cancelled`, `storage`, `daemon_restarted`, `port_in_use`.\n",
     );
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn run(
     mut inbox: Inbox,
     sender: watch::Sender<Snapshot>,
 ) {
-    let mut report = Report::new(Arc::clone(&shared), sender);
+    let mut report = Report::new(Arc::clone(&shared), sender, recipe.paste.clone());
     let mut machine = Machine::default();
     // The record of the login exists before its process does.
     report.announce(&machine).await;
@@ -282,11 +282,14 @@ impl Session {
                 continue;
             }
             let input = match seen {
-                Seen::Url { device, .. } => Input::Url { device },
+                Seen::Url { device, .. } => {
+                    Input::Url { device, paste: !device && self.report.takes_paste() }
+                }
                 Seen::DeviceCode(_) => Input::Code,
                 Seen::Prompt | Seen::Refused => Input::Prompt,
                 Seen::LoggedIn { .. } => Input::LoggedIn,
                 Seen::Denied(_) => Input::Denied,
+                Seen::Failed(_) => Input::Failed,
                 Seen::Token(token) if self.take_token(&token) => Input::LoggedIn,
                 Seen::Token(_) => continue,
                 Seen::Retired(_) => {

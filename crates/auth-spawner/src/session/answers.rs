@@ -94,10 +94,14 @@ impl Session {
         if stdin.is_some() {
             self.work.stdin = stdin;
         }
-        // Only an answer is waited for; a step that was not taken shows in what the CLI does next.
+        // A callback can always be called again; a line only while the CLI's input is open.
+        let by_callback =
+            self.recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::CallbackGet);
+        let again = by_callback || self.work.stdin.is_some();
+        // Only an answer has a caller that waits; a step that failed shows in the CLI's next output.
         let input = self.work.reply.take().and_then(|reply| {
-            let input = result.is_err().then_some(Input::Undelivered);
-            // Whoever asked may have gone.
+            let input = result.is_err().then_some(Input::Undelivered { again });
+            // The caller may have gone.
             let _ = reply.send(result);
             input
         });

@@ -186,6 +186,7 @@ fn word(seen: &Seen) -> String {
         Seen::LoggedIn { email: None } => "logged in".to_owned(),
         Seen::LoggedIn { email: Some(email) } => format!("logged in as {email}"),
         Seen::Denied(words) => format!("denied: {words}"),
+        Seen::Failed(words) => format!("failed: {words}"),
         Seen::Token(token) => format!("token of {} characters", token.secret().expose_secret().len()),
         Seen::Retired(words) => format!("retired: {words}"),
         Seen::Step(position) => format!("step {position}"),

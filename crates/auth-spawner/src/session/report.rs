@@ -1,5 +1,6 @@
-//! What a session shows: its snapshot, kept in step with the machine.
+//! The snapshot of a session, kept in step with the machine.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -9,6 +10,8 @@ use tokio::time::timeout;
 use super::SINK_PATIENCE;
 use crate::machine::Machine;
 use crate::matcher::{Seen, public_words};
+use crate::paste::is_taken;
+use crate::recipe::Paste;
 use crate::snapshot::{Failure, FailureKind, Snapshot};
 use crate::spawner::Shared;
 
@@ -20,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) snapshot: Snapshot,
     shared: Arc<Shared>,
     sender: watch::Sender<Snapshot>,
+    /// How the recipe takes a pasted answer.
+    paste: Option<Paste>,
     /// The CLI's own words about a failure; the clearest so far.
     words: Option<String>,
     /// What was pasted; the CLI's words are not repeated when they hold it.
@@ -33,18 +38,27 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(shared: Arc<Shared>, sender: watch::Sender<Snapshot>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, sender: watch::Sender<Snapshot>, paste: Option<Paste>) -> Self {
         let snapshot = sender.borrow().clone();
         Self {
             snapshot,
             shared,
             sender,
+            paste,
             words: None,
             pasted: Vec::new(),
             email: None,
             message: None,
             hint: None,
         }
+    }
+
+    /// Whether a pasted answer to the address that is shown would be taken.
+    pub(crate) fn takes_paste(&self) -> bool {
+        self.paste
+            .as_ref()
+            .zip(self.snapshot.auth_url.as_deref())
+            .is_some_and(|(paste, url)| is_taken(paste, url))
     }
 
     /// Notes what the CLI printed; says whether that is anything new.
@@ -61,7 +75,7 @@ impl Report {
                 self.email = email.or(self.email.take());
                 true
             }
-            Seen::Denied(words) => {
+            Seen::Denied(words) | Seen::Failed(words) => {
                 self.explain(words);
                 true
             }
@@ -69,7 +83,11 @@ impl Report {
                 self.message = Some(words.clone());
                 true
             }
-            Seen::Prompt | Seen::Refused | Seen::Token(_) | Seen::Step(_) => true,
+            Seen::Prompt => {
+                self.snapshot.prompted = true;
+                true
+            }
+            Seen::Refused | Seen::Token(_) | Seen::Step(_) => true,
         }
     }
 
@@ -88,9 +106,9 @@ impl Report {
 
     /// Keeps a line that may explain a failure.
     pub(crate) fn explain(&mut self, line: &str) {
-        let repeats = |secret: &SecretString| {
-            let mut parts = secret.expose_secret().split(['#', '&', '?', '=']);
-            parts.any(|part| part.len() >= 4 && line.contains(part))
+        let repeats = |pasted: &SecretString| {
+            let parts = secret_parts(pasted.expose_secret());
+            parts.iter().any(|part| part.len() >= 4 && line.contains(part.as_ref()))
         };
         if !self.pasted.iter().any(repeats) {
             self.words = Some(public_words(line));
@@ -110,7 +128,7 @@ impl Report {
     pub(crate) async fn announce(&mut self, machine: &Machine) {
         self.snapshot.revision += 1;
         self.snapshot.state = machine.state();
-        self.snapshot.prompt = machine.prompt();
+        self.snapshot.prompt = machine.prompt() && self.takes_paste();
         if machine.state().is_terminal() && self.snapshot.ended_at.is_none() {
             self.snapshot.ended_at = Some(self.shared.now());
         }
@@ -128,7 +146,13 @@ impl Report {
         let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
         let explained = self.message.take();
         let words = self.words.take().filter(|_| {
-            matches!(kind, FailureKind::CliExited | FailureKind::Denied | FailureKind::NotAuthenticated)
+            matches!(
+                kind,
+                FailureKind::CliExited
+                    | FailureKind::Denied
+                    | FailureKind::LoginFailed
+                    | FailureKind::NotAuthenticated
+            )
         });
         let message = match explained.or(words) {
             // The explanation names the port and its holder, which says it all.
@@ -141,6 +165,18 @@ impl Report {
     }
 }
 
+/// The parts of a pasted answer that are secrets: a code and a state, or the values of an address's parameters, as they
+/// stand and decoded. The address itself and the names of its parameters are not.
+fn secret_parts(pasted: &str) -> Vec<Cow<'_, str>> {
+    let Some((_, address)) = pasted.split_once("://") else {
+        return pasted.trim().split('#').map(Cow::Borrowed).collect();
+    };
+    let parameters = address.split(['?', '&', '#']).skip(1);
+    let written = parameters.clone().map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+    let decoded = parameters.flat_map(|part| url::form_urlencoded::parse(part.as_bytes()));
+    written.map(Cow::Borrowed).chain(decoded.map(|(_, value)| value)).collect()
+}
+
 fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
     match kind {
         FailureKind::SpawnFailed => ("the CLI could not be started", Some("check that the CLI is installed")),
@@ -150,6 +186,11 @@ fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
             ("the CLI ended without a login", Some("start the login again and finish it in the browser"))
         }
         FailureKind::Denied => ("the login was refused", Some("start the login again and allow it")),
+        FailureKind::LoginFailed => (
+            "the CLI could not finish the login",
+            Some("start the login again; if that fails too, check the network of this machine"),
+        ),
+        FailureKind::CliRetired => ("the program is no longer the provider's CLI", None),
         FailureKind::Expired => ("nobody finished the login in time", Some("start the login again")),
         FailureKind::Cancelled => ("the login was cancelled", None),
         FailureKind::PortInUse => (

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PATIENT: Duration = Duration::from_millis(400);
 /// ... or, when there is no pause either, after this long.
 const LATE: Duration = Duration::from_millis(500);
-/// A CLI that was refused may offer another try; one that does not within this time is ended.
+/// A CLI that reported a failure may offer another try. One that does not within this time is ended.
 const GIVE_UP: Duration = Duration::from_secs(5);
 /// How long output is still read after the child has ended and nothing has come: a grandchild may hold it open for ever.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ pub(super) struct Timers {
     unread: Option<Instant>,
     pub(super) drain: Option<Instant>,
     drain_most: Option<Instant>,
-    /// When a CLI that said it was refused has had its time.
+    /// When a CLI that reported a failure is ended.
     pub(super) give_up: Option<Instant>,
 }
 
@@ -45,10 +45,11 @@ impl Timers {
         Self { deadline, tick, still: None, unread: None, drain: None, drain_most: None, give_up: None }
     }
 
-    /// What the machine is about to be told: a refusal begins its time, whatever a person can answer ends it.
+    /// Notes an input of the machine: a reported failure starts the time that the CLI has left, and anything that a person
+    /// can answer stops it.
     pub(super) fn told(&mut self, input: Input) {
         match input {
-            Input::Denied => {
+            Input::Denied | Input::Failed => {
                 self.give_up.get_or_insert(Instant::now() + GIVE_UP);
             }
             Input::Url { .. } | Input::Code | Input::Prompt | Input::Delivering => self.give_up = None,

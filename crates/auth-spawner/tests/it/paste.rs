@@ -173,6 +173,80 @@ async fn an_answer_goes_to_the_cli_s_own_callback() {
     }
 }
 
+/// A CLI that listens on one address family only is reached by the name, and a call that failed can be repeated.
+#[tokio::test]
+async fn callback_by_name_reaches_either_family_and_is_offered_again_when_it_failed() {
+    for (terminal, verb) in
+        TERMINALS.into_iter().flat_map(|terminal| ["listen", "listen6"].map(|verb| (terminal, verb)))
+    {
+        let script = format!(
+            "when status\nexit 0\nwhen *\ndir-var FAKE_HOME\nout https://login.example.test/authorize?redirect_uri=http%3A%2F%2Flocalhost%3A{{port}}%2Fauth%2Fcallback&state=S1\nwait-file go\n{verb} {{port}} target 302\nwrite auth.json {LOGIN}\n"
+        );
+        let world = World::new(terminal, &script);
+        world.start("callback").unwrap();
+        world.until_prompt().await;
+        let failed = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
+        let reason = "the CLI's callback cannot be reached".to_owned();
+        assert_eq!(failed, Err(SubmitError::Undeliverable { reason }));
+        let shown = world.until_prompt().await;
+        assert_eq!(shown.state, State::UrlAvailable, "{verb} on {terminal:?}");
+        world.touch("go");
+        world.file("target.ready").await;
+        assert_eq!(world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await, Ok(()));
+        assert_eq!(world.file("target").await, "/auth/callback?code=c0de&state=S1", "{verb}");
+        assert_eq!(world.end().await.state, State::Success, "{verb} on {terminal:?}");
+    }
+}
+
+/// A paste is offered once the address is known, whether or not the CLI asks for one.
+#[tokio::test]
+async fn paste_is_offered_exactly_when_it_would_be_taken() {
+    let checked = |state: &str| {
+        format!(
+            "https://login.example.test/authorize?redirect_uri=https%3A%2F%2Flogin.example.test%2Fcb{state}"
+        )
+    };
+    for terminal in TERMINALS {
+        let script = format!(
+            "outn Paste code >\nwait-file go\nout \nout {}\nwait-file more\nout {}\nhang\n",
+            checked(""),
+            checked("&state=S1")
+        );
+        let world = World::new(terminal, &script);
+        world.start("login").unwrap();
+        let asked = world.until("the CLI's question", |snapshot| snapshot.prompted).await;
+        assert!(!asked.prompt, "there is no address on {terminal:?}");
+        world.touch("go");
+        assert!(!world.until_url().await.prompt, "the address has no state on {terminal:?}");
+        let refused = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
+        assert!(matches!(refused, Err(SubmitError::Invalid { .. })), "{refused:?} on {terminal:?}");
+        world.touch("more");
+        world.until_prompt().await;
+        assert_eq!(world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await, Ok(()));
+        world.spawner.cancel(&world.id).await.unwrap();
+    }
+}
+
+/// The names of an address's parameters are no secrets, so a line with the word "code" explains the failure.
+#[tokio::test]
+async fn failure_is_explained_by_the_last_line_when_an_address_was_pasted() {
+    for terminal in TERMINALS {
+        let script = format!(
+            "out If your browser did not open, navigate to this URL to authenticate:\nout {URL}\noutn Paste code >\nread pasted\nerr Error logging in: Token exchange failed: Invalid code\nexit 1\n"
+        );
+        let world = World::new(terminal, &script);
+        world.start("login").unwrap();
+        world.until_prompt().await;
+        let callback = "https://login.example.test/cb?code=s3cretc0de&state=S1";
+        world.spawner.submit(&world.id, SecretString::from(callback)).await.unwrap();
+        let message = world.end().await.failure.unwrap().message;
+        assert_eq!(
+            message, "the CLI ended with an error: Error logging in: Token exchange failed: Invalid code",
+            "on {terminal:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_answer_before_there_is_a_question_is_not_taken() {
     for terminal in TERMINALS {

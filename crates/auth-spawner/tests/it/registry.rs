@@ -66,6 +66,18 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
     check("providers = 1", "own.toml: providers: expected a table");
     check("x = [", "own.toml: -: ");
     check("[other]", "own.toml: other: unknown key");
+    check("schema = 3", "own.toml: schema: this srvd reads formats 1 to 2, and the file has 3");
+    check("schema = \"2\"", "own.toml: schema: ");
+    for (text, place) in [
+        ("shared-prefixes = []", "shared-prefixes"),
+        ("[providers.codex.share]", "providers.codex.share"),
+        ("[providers.codex.cli]\nshadows = []", "providers.codex.cli.shadows"),
+        ("[providers.openai.key]\nhome = 'x'", "providers.openai.key.home"),
+        ("[providers.openai.oauth]\nscopes = []", "providers.openai.oauth.scopes"),
+        ("[[providers.codex.cli.recipes]]\nargs-aliases = []", "providers.codex.cli.recipes.0.args-aliases"),
+    ] {
+        check(text, &format!("own.toml: {place}: this key is reserved for a later srvd"));
+    }
     check("[providers.codex]\nspelling = 1", "own.toml: providers.codex: unknown field `spelling`");
     check("[providers.codex.cli]\nspelling = 1", "own.toml: providers.codex: unknown field `spelling`");
     check("[providers.codex]\naliases = [\"claude\"]", "own.toml: providers.codex: the name `claude`");
@@ -82,6 +94,13 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
     let recipe = |line: &str| cli(&format!("recipes = [{{ id = \"login\", args = [], {line} }}]"));
     check(&recipe("patterns.prompt = '('"), "own.toml: providers.codex: ");
     check(&recipe("patterns.device-code = 'x'"), "own.toml: providers.codex.cli.recipes.0: ");
+    check(&recipe("versions = 'new'"), "own.toml: providers.codex: ");
+    check(&recipe("patterns.prompt = { pattern = 'x', versions = 'new' }"), "own.toml: providers.codex: ");
+    check(&recipe("patterns.prompt = { pattern = 'x', since = '1' }"), "own.toml: providers.codex: ");
+    check(
+        &cli("recipes = [{ id = \"a\", args = [], versions = '>=1' }, { id = \"a\", args = [] }]"),
+        "own.toml: providers.codex.cli.recipes.0: another recipe has the same id",
+    );
     check(&recipe("deadline-s = 0"), "own.toml: providers.codex.cli.recipes.0: the deadline");
     check(
         "[providers.openai.key]\nbase-url = \"http://api.openai.com\"",
@@ -189,4 +208,40 @@ fn a_pattern_that_is_too_big_names_its_place() {
     let text = "[providers.codex.cli]\nversion-pattern = '(unclosed'\n".to_owned();
     let error = Registry::with_overlays(&[Overlay { source: "own.toml".into(), text }]).unwrap_err();
     assert!(error.reason.contains("unclosed group"), "{error}");
+}
+
+#[test]
+fn overlay_of_the_first_format_loads_and_replaces_a_recipe() {
+    // As an operator of 0.1.0 wrote it: no `schema`, single patterns, one recipe in place of all.
+    let registry = overlaid(
+        "[[providers.pi.cli.recipes]]\nid = \"anthropic\"\nargs = [\"--old\"]\n\
+         patterns = { url = 'https://x', prompt = 'Paste', logged-in = ['yes'], denied = ['no'] }",
+    )
+    .unwrap();
+    let recipe = registry.provider("pi").unwrap().recipe("", Some("1.6.0")).unwrap();
+    assert_eq!((recipe.args.as_slice(), recipe.patterns.url.len()), (&["--old".to_owned()][..], 1));
+}
+
+#[test]
+fn recipe_and_patterns_follow_the_version_when_they_name_one() {
+    let text = "schema = 2\n[providers.codex.cli]\nrecipes = [\n\
+        { id = 'login', args = ['new'], versions = '>=2', patterns = { prompt = [{ pattern = 'a', versions = '>=3' }, 'b'] } },\n\
+        { id = 'login', args = ['old'], versions = '<2' },\n\
+        { id = 'other', args = ['any'] },\n]";
+    let registry = overlaid(text).unwrap();
+    let codex = registry.provider("codex").unwrap();
+    let check = |id: &str, version: Option<&str>, args: &str, prompts: &[&str]| {
+        let recipe = codex.recipe(id, version).unwrap();
+        let found: Vec<&str> = recipe.patterns.prompt.iter().map(auth_spawner::Pattern::as_str).collect();
+        assert_eq!((recipe.args[0].as_str(), found.as_slice()), (args, prompts), "{id} {version:?}");
+    };
+    check("", Some("1.9"), "old", &[]);
+    check("login", Some("2.0.0"), "new", &["b"]);
+    check("login", Some("3.1.0-beta"), "new", &["a", "b"]);
+    check("login", None, "new", &["a", "b"]);
+    check("login", Some("unknown"), "new", &["a", "b"]);
+    check("other", Some("1"), "any", &[]);
+    let cli = codex.cli.as_ref().unwrap();
+    assert_eq!((cli.recipe_ids(), cli.depends_on_version()), (vec!["login", "other"], true));
+    assert!(!registry.provider("amp").unwrap().cli.as_ref().unwrap().depends_on_version());
 }

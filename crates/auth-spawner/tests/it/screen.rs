@@ -99,10 +99,10 @@ async fn a_program_that_is_no_cli_any_more_is_named() {
         world.start("menu").unwrap();
         let end = world.end().await;
         let failure = end.failure.unwrap();
-        assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::NotAuthenticated));
+        assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::CliRetired));
         assert_eq!(
             failure.message,
-            "the CLI ended without a login: fake is no longer maintained. See (address)"
+            "the program is no longer the provider's CLI: fake is no longer maintained. See (address)"
         );
         let hint = "install the CLI of today: cargo build --example fake_cli";
         assert_eq!(failure.hint.as_deref(), Some(hint));

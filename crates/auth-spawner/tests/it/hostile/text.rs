@@ -107,7 +107,8 @@ async fn what_is_no_address_is_not_shown() {
     for terminal in TERMINALS {
         let world = World::new(terminal, script);
         world.start("login").unwrap();
-        assert_eq!(world.until_prompt().await.auth_url, None, "on {terminal:?}");
+        let asked = world.until("the CLI's question", |snapshot| snapshot.prompted).await;
+        assert_eq!((asked.auth_url, asked.prompt), (None, false), "on {terminal:?}");
         cancelled(&world, "no address").await;
     }
 }

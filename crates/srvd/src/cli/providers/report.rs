@@ -1,6 +1,6 @@
 //! What a check found, in words for people and for programs, and what it means.
 
-use auth_spawner::{Delivery, Provider, Recipe, Snapshot};
+use auth_spawner::{Delivery, FailureKind, Provider, Recipe, Snapshot};
 use serde::Serialize;
 
 use crate::cli::table;
@@ -113,7 +113,7 @@ fn missing(recipe: &Recipe, snapshot: &Snapshot) -> Vec<&'static str> {
     } else if snapshot.auth_url.is_none() {
         missing.push("no address");
     }
-    if prompts(recipe) && !snapshot.prompt {
+    if prompts(recipe) && !snapshot.prompted {
         missing.push("no prompt for a paste");
     }
     missing
@@ -129,7 +129,12 @@ fn prompts(recipe: &Recipe) -> bool {
 pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -> RecipeReport {
     let snapshot = &observed.snapshot;
     let report = |outcome, details| RecipeReport { id: recipe.id.clone(), outcome, details };
+    if let Some(failure) = snapshot.failure.as_ref().filter(|failure| failure.kind == FailureKind::CliRetired)
+    {
+        return report(Outcome::Mismatch, vec![failure.message.clone()]);
+    }
     let mut wrong: Vec<String> = missing(recipe, snapshot).into_iter().map(str::to_owned).collect();
+    wrong.extend(unmatched(recipe, snapshot));
     let ended = snapshot.failure.as_ref().map(|failure| match failure.exit_code {
         Some(code) => format!("{} (exit code {code})", failure.message),
         None => failure.message.clone(),
@@ -166,6 +171,13 @@ pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -
     }
     right.push(format!("{:.1} s", observed.waited));
     report(Outcome::Ok, right)
+}
+
+/// What the address lacks for a pasted answer to be checked against it.
+fn unmatched(recipe: &Recipe, snapshot: &Snapshot) -> Option<String> {
+    let missing = recipe.paste.as_ref()?.missing_parameters(snapshot.auth_url.as_deref()?);
+    (!missing.is_empty())
+        .then(|| format!("the address has no {}, so pasted answers are refused", missing.join(" and no ")))
 }
 
 fn address(snapshot: &Snapshot) -> Option<&str> {
