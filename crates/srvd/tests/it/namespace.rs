@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::standin::{Standin, VENDORS};
+use crate::standin::{ADDRESS, Standin, VENDORS};
 
 /// Set for the program that runs inside.
 const INSIDE: &str = "SRVD_TEST_INSIDE";
@@ -28,9 +28,10 @@ const PREPARE: &str = r#"
 set -e
 PATH=$PATH:/usr/sbin:/sbin
 ip link set lo up
+ip address add "$2/32" dev lo
 mount --bind "$1/hosts" /etc/hosts
 [ ! -e /etc/nsswitch.conf ] || mount --bind "$1/nsswitch.conf" /etc/nsswitch.conf
-shift
+shift 2
 code=0
 "$@" || code=$?
 exit "$code"
@@ -64,7 +65,7 @@ pub(crate) fn inside<F: AsyncFnOnce(Standin)>(test: F) {
 fn tables(dir: &Path) {
     let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
     for vendor in VENDORS {
-        writeln!(hosts, "127.0.0.1 {vendor}").unwrap();
+        writeln!(hosts, "{ADDRESS} {vendor}").unwrap();
     }
     std::fs::write(dir.join("hosts"), hosts).unwrap();
     // Some systems ask a resolver first, which knows the other table of hosts.
@@ -75,7 +76,7 @@ fn tables(dir: &Path) {
 fn unshare(tables: &Path) -> Result<Command, String> {
     let enter = |more: &[&str]| {
         let mut command = Command::new("unshare");
-        command.args(NAMESPACES).args(more).args(["--", "sh", "-c", PREPARE, "sh"]).arg(tables);
+        command.args(NAMESPACES).args(more).args(["--", "sh", "-c", PREPARE, "sh"]).arg(tables).arg(ADDRESS);
         command
     };
     let mut reason = String::new();
@@ -90,7 +91,8 @@ fn unshare(tables: &Path) -> Result<Command, String> {
 }
 
 fn skip(reason: &str) {
-    let text = format!("no network namespace can be made here (util-linux and iproute2 are needed): {reason}");
+    let text =
+        format!("no network namespace can be made here (util-linux and iproute2 are needed): {reason}");
     assert!(!variable("CI"), "{text}");
     // Not captured, unlike `eprintln`, so that it is seen of a test that passes.
     writeln!(std::io::stderr(), "SKIPPED: {text}").unwrap();

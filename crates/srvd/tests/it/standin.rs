@@ -37,8 +37,12 @@ use url::Url;
 
 use grants::Grant;
 
+/// The address of all vendors, a public one: `openclaw` contacts no vendor whose name leads to a private address. The network
+/// of a test has it on its loopback interface and no way to any other.
+pub(crate) const ADDRESS: &str = "44.0.0.1";
+
 /// The vendors' names. A name without answers is there so that a CLI which asks it gets a refusal at once.
-pub(crate) const VENDORS: [&str; 22] = [
+pub(crate) const VENDORS: [&str; 24] = [
     "accounts.google.com",
     "ampcode.com",
     "api.anthropic.com",
@@ -59,7 +63,9 @@ pub(crate) const VENDORS: [&str; 22] = [
     "oauth2.googleapis.com",
     "opencode.ai",
     "platform.claude.com",
+    "play.googleapis.com",
     "registry.npmjs.org",
+    "www.googleapis.com",
     "www.kimi.com",
 ];
 
@@ -80,7 +86,8 @@ pub(crate) struct Standin {
 impl Standin {
     /// Binds `127.0.0.1:0` and serves until dropped.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
         let port = listener.local_addr().map_or(0, |address| address.port());
         Self::serve(listener, format!("http://127.0.0.1:{port}"), None)
     }
@@ -89,7 +96,7 @@ impl Standin {
     /// [`Self::deny`].
     pub(crate) async fn vendors() -> Self {
         let bind = async |port: u16| {
-            let bound = TcpListener::bind(("127.0.0.1", port)).await;
+            let bound = TcpListener::bind((ADDRESS, port)).await;
             bound.unwrap_or_else(|error| panic!("port {port}: {error}"))
         };
         let (certificate, acceptor) = tls::authority(&VENDORS);
@@ -274,7 +281,7 @@ impl Call {
 
     /// Whether it asks for tokens.
     fn is_exchange(&self) -> bool {
-        self.method == "POST" && self.path.ends_with("/oauth/token")
+        self.method == "POST" && self.path.ends_with("/token") && !self.field("grant_type").is_empty()
     }
 
     /// Whether the answer is to be a form, which is GitHub's way with a client that names no format.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{browse, cancel, home_at, named, nothing_is_left, page, parameter, start};
+use super::{browse, cancel, home_at, named, nothing_is_left, page, parameter, start, stop};
 use crate::namespace::inside;
-use crate::support::{files_below, left_over};
+use crate::support::files_below;
 
 #[test]
 fn amp_logs_in_by_the_browser() {
@@ -24,8 +24,7 @@ fn amp_logs_in_by_the_browser() {
         assert_eq!(named(&daemon.home, |name| name == "secrets.json"), [dir.join("amp/secrets.json")]);
         assert_eq!(files_below(&daemon.home.dir("home")), Vec::<std::path::PathBuf>::new());
         assert!(!done.to_string().contains("planted-token") && !daemon.log().contains("planted-token"));
-        let (_, _home) = daemon.stop();
-        assert_eq!(left_over(&id), Vec::<u32>::new());
+        stop(daemon, &[&id]);
     });
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{home_at, is_stored, named, page, parameter, paste, refuses, start};
+use super::{home_at, is_stored, named, page, parameter, paste, refuses, start, stop};
 use crate::namespace::inside;
 use crate::standin::Standin;
-use crate::support::{Daemon, files_below, left_over};
+use crate::support::{Daemon, files_below};
 
 const REDIRECT: &str = "https://platform.claude.com/oauth/code/callback";
 const EMAIL: &str = "ada@example.com";
@@ -45,12 +45,9 @@ async fn log_in(vendors: &Standin, recipe: &str, expected: &str) -> (Daemon, Vec
     (daemon, logins)
 }
 
-/// The CLI may still be saying goodbye, but not to a daemon that is gone.
 fn nothing_runs(daemon: Daemon, logins: &[Value]) {
-    let (_, _home) = daemon.stop();
-    for login in logins {
-        assert_eq!(left_over(login["sessionId"].as_str().unwrap()), Vec::<u32>::new());
-    }
+    let sessions: Vec<&str> = logins.iter().map(|login| login["sessionId"].as_str().unwrap()).collect();
+    stop(daemon, &sessions);
 }
 
 #[test]
@@ -68,7 +65,8 @@ fn claude_login_succeeds_by_each_form_of_paste() {
 #[test]
 fn claude_console_login_succeeds_by_each_form_of_paste() {
     inside(async |vendors| {
-        let (daemon, logins) = log_in(&vendors, "console", "https://platform.claude.com/oauth/authorize?").await;
+        let (daemon, logins) =
+            log_in(&vendors, "console", "https://platform.claude.com/oauth/authorize?").await;
         for done in &logins {
             let dir = is_stored(&daemon, done, "claude", &json!(EMAIL)).await;
             let text = std::fs::read_to_string(dir.join(".claude.json")).unwrap();
@@ -83,10 +81,14 @@ fn claude_console_login_succeeds_by_each_form_of_paste() {
 #[test]
 fn claude_setup_token_succeeds_by_each_form_of_paste() {
     inside(async |vendors| {
-        let (daemon, logins) = log_in(&vendors, "setup-token", "https://claude.com/cai/oauth/authorize?").await;
+        let (daemon, logins) =
+            log_in(&vendors, "setup-token", "https://claude.com/cai/oauth/authorize?").await;
         for done in &logins {
             let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
-            assert_eq!((&account["status"], &account["secretRef"]["backend"]), (&json!("valid"), &json!("sealed")));
+            assert_eq!(
+                (&account["status"], &account["secretRef"]["backend"]),
+                (&json!("valid"), &json!("sealed"))
+            );
         }
         assert_eq!(named(&daemon.home, |name| name == ".credentials.json"), Vec::<std::path::PathBuf>::new());
         nothing_runs(daemon, &logins);
@@ -102,7 +104,11 @@ fn claude_login_says_why_when_its_code_is_refused() {
         vendors.refuse_codes();
         assert_eq!(paste(&daemon, &id, address.to_string()).await, json!({"success": true}));
         let ended = daemon.ended(&id).await;
-        assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("denied")), "{ended}");
+        assert_eq!(
+            (&ended["status"], &ended["errorKind"]),
+            (&json!("failed"), &json!("login_failed")),
+            "{ended}"
+        );
         assert!(ended["error"].as_str().unwrap().contains("That code wasn't accepted"), "{ended}");
         assert!(!ended.to_string().contains(&parameter(&address, "code")));
     });

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{browse, cancel, home_at, is_stored, named, nothing_is_left, page, parameter, paste, start};
+use super::{
+    browse, cancel, home_at, is_stored, named, nothing_is_left, page, parameter, paste, start, stop,
+};
 use crate::namespace::inside;
 use crate::program::Program;
 use crate::support::{Daemon, clis, event, left_over};
@@ -37,9 +39,7 @@ fn codex_logs_in_by_device_code() {
         event(&mut events, &format!("identitybundlebindings:changed:{bundle}")).await;
         assert_eq!(named(&daemon.home, |name| name == "auth.json"), [dir.join("auth.json")]);
         assert!(codex_is_logged_in(&daemon, &dir));
-        // The CLI may still be saying goodbye, but not to a daemon that is gone.
-        let (_, _home) = daemon.stop();
-        assert_eq!(left_over(&id), Vec::<u32>::new());
+        stop(daemon, &[&id]);
     });
 }
 
@@ -79,7 +79,8 @@ fn codex_logs_in_through_the_command_line() {
         let binding = &work["bindings"][0];
         assert_eq!((&binding["providerId"], &binding["status"]), (&json!("codex"), &json!("valid")));
         let account = binding["accountId"].as_str().unwrap();
-        let expect = format!("Logged in to Codex as ada@example.com in bundle \"work\" (account {account})\n");
+        let expect =
+            format!("Logged in to Codex as ada@example.com in bundle \"work\" (account {account})\n");
         assert_eq!(ended.stdout, expect);
     });
 }
@@ -95,8 +96,7 @@ fn codex_logs_in_by_the_browser() {
         let done = daemon.ended(&id).await;
         let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
         assert!(codex_is_logged_in(&daemon, &dir));
-        let (_, _home) = daemon.stop();
-        assert_eq!(left_over(&id), Vec::<u32>::new());
+        stop(daemon, &[&id]);
     });
 }
 
@@ -162,7 +162,11 @@ fn codex_says_why_when_its_code_is_refused() {
         vendors.refuse_codes();
         assert_eq!(paste(&daemon, &id, address.to_string()).await, json!({"success": true}));
         let ended = daemon.ended(&id).await;
-        assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("cli_exited")), "{ended}");
+        assert_eq!(
+            (&ended["status"], &ended["errorKind"]),
+            (&json!("failed"), &json!("cli_exited")),
+            "{ended}"
+        );
         assert!(ended["error"].as_str().unwrap().contains("Token exchange failed"), "{ended}");
         assert!(!ended.to_string().contains("planted-code") && !daemon.log().contains("planted-code"));
         nothing_is_left(&daemon, &id).await;
@@ -188,8 +192,7 @@ fn codex_keeps_its_old_login_until_it_has_a_new_one() {
         assert_eq!(daemon.ended(&second).await["status"], "failed");
         assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
         // And this one waits for the browser until it is cancelled.
-        let browser =
-            json!({"providerId": "codex", "recipe": "login", "intoBundleId": done["bundleId"], "force": true});
+        let browser = json!({"providerId": "codex", "recipe": "login", "intoBundleId": done["bundleId"], "force": true});
         let third = start(&daemon, browser).await;
         page(&daemon, &third).await;
         cancel(&daemon, &third).await;

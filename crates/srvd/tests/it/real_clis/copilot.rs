@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{home, home_at, is_stored, named, nothing_is_left, start};
+use super::{home, home_at, is_stored, named, nothing_is_left, start, stop};
 use crate::namespace::inside;
-use crate::support::left_over;
 
 #[test]
 fn copilot_logs_in_by_device_code() {
@@ -20,8 +19,7 @@ fn copilot_logs_in_by_device_code() {
         let done = daemon.ended(&id).await;
         let dir = is_stored(&daemon, &done, "copilot", &Value::Null).await;
         assert!(named(&daemon.home, |name| name == "config.json").contains(&dir.join("config.json")));
-        let (_, _home) = daemon.stop();
-        assert_eq!(left_over(&id), Vec::<u32>::new());
+        stop(daemon, &[&id]);
     });
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{is_stored, named, nothing_is_left, start, trusting};
+use super::{is_stored, named, nothing_is_left, start, stop, trusting};
 use crate::namespace::inside;
-use crate::support::{left_over, optional};
+use crate::support::optional;
 
 #[test]
 fn gh_logs_in_by_device_code() {
@@ -22,8 +22,7 @@ fn gh_logs_in_by_device_code() {
         let done = daemon.ended(&id).await;
         let dir = is_stored(&daemon, &done, "github", &Value::Null).await;
         assert_eq!(named(&daemon.home, |name| name == "hosts.yml"), [dir.join("hosts.yml")]);
-        let (_, _home) = daemon.stop();
-        assert_eq!(left_over(&id), Vec::<u32>::new());
+        stop(daemon, &[&id]);
     });
 }
 

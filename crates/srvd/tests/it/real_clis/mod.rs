@@ -6,10 +6,12 @@ mod amp;
 mod claude;
 mod codex;
 mod copilot;
+mod gemini;
 mod github;
 mod kimi;
 mod launched;
 mod openclaw;
+mod opencode;
 mod pastes;
 mod pi;
 
@@ -99,6 +101,15 @@ async fn is_stored(daemon: &Daemon, done: &Value, provider: &str, email: &Value)
     dir
 }
 
+/// Stops the daemon and asserts that no CLI of these logins outlives it. After a login a CLI may take a moment to end.
+fn stop(daemon: Daemon, sessions: &[&str]) -> Home {
+    let (_, home) = daemon.stop();
+    for session in sessions {
+        assert_eq!(left_over(session), Vec::<u32>::new());
+    }
+    home
+}
+
 /// Every file below the test's root with such a name.
 fn named(home: &Home, is_meant: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut files = files_below(&home.dir(""));
@@ -129,7 +140,11 @@ fn browse(address: &Url) -> String {
 async fn refuses(daemon: &Daemon, session: &str, pasted: String) {
     let refused = paste(daemon, session, pasted.clone()).await;
     let expected = (json!(false), json!("invalid_input"));
-    assert_eq!((&refused["success"], &refused["errorKind"]), (&expected.0, &expected.1), "{pasted}: {refused}");
+    assert_eq!(
+        (&refused["success"], &refused["errorKind"]),
+        (&expected.0, &expected.1),
+        "{pasted}: {refused}"
+    );
     let now = daemon.call("auth.poll", json!({"sessionId": session})).await;
     assert_eq!((&now["status"], &now["prompt"]), (&json!("url-available"), &json!(true)), "{pasted}: {now}");
 }

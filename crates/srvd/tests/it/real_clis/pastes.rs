@@ -18,7 +18,8 @@ const AT_ONCE: usize = 2;
 /// Pastes the answer of another attempt in each form that the recipe takes, and then one of this attempt. Says whether
 /// an answer carries a state at all.
 async fn refuses_another_attempt(daemon: &Daemon, provider: &str, recipe: &Recipe) -> bool {
-    let id = start(daemon, json!({"providerId": provider, "recipe": recipe.id, "bundleName": recipe.id})).await;
+    let id =
+        start(daemon, json!({"providerId": provider, "recipe": recipe.id, "bundleName": recipe.id})).await;
     let shown = page(daemon, &id).await;
     assert!(!left_over(&id).is_empty(), "{provider} runs");
     let shapes = &recipe.paste.as_ref().unwrap().shapes;
@@ -77,7 +78,8 @@ fn every_login_refuses_the_paste_of_another_attempt() {
             })
             .collect();
         let done: BTreeMap<(&str, &str), bool> = logins.collect().await;
-        let without: BTreeSet<_> = done.iter().filter(|(_, stateful)| !**stateful).map(|(name, _)| *name).collect();
+        let without: BTreeSet<_> =
+            done.iter().filter(|(_, stateful)| !**stateful).map(|(name, _)| *name).collect();
         assert_eq!(without, BTreeSet::from([("amp", "login")]), "their answers carry no state");
         for name in [("claude", "login"), ("claude", "setup-token"), ("gemini", "login"), ("pi", "openai")] {
             assert_eq!(done.get(&name), Some(&true), "{name:?}");

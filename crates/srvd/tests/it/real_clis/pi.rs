@@ -2,15 +2,16 @@
 
 use serde_json::json;
 
-use super::{home_at, is_stored, named, nothing_is_left, page, paste, start};
+use super::{home_at, is_stored, named, nothing_is_left, page, paste, refuses, start, stop};
 use crate::namespace::inside;
 use crate::standin::Standin;
-use crate::support::{Daemon, Home, left_over, optional};
+use crate::support::{Daemon, Home, optional};
 
-/// Starts a login, has it allowed and pastes the address where the browser ended.
+/// Starts a login, has it allowed and pastes the address where the browser ended, after that of another attempt.
 async fn paste_the_address(vendors: &Standin, daemon: &Daemon, recipe: &str) -> String {
     let id = start(daemon, json!({"providerId": "pi", "recipe": recipe})).await;
     let address = vendors.consent(&page(daemon, &id).await);
+    refuses(daemon, &id, address.as_str().replace("state=", "state=x")).await;
     assert_eq!(paste(daemon, &id, address.to_string()).await, json!({"success": true}));
     id
 }
@@ -27,8 +28,7 @@ async fn log_in(vendors: &Standin, home: Home, recipe: &str) {
         assert_eq!(is_stored(&daemon, &done, "pi", &json!(null)).await, dir);
     }
     assert!(!daemon.log().contains("planted-code"));
-    let (_, home) = daemon.stop();
-    assert_eq!(left_over(&id), Vec::<u32>::new());
+    let home = stop(daemon, &[&id]);
     assert_eq!(crate::support::files_below(&home.dir("home")), Vec::<std::path::PathBuf>::new());
 }
 

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod github;
+mod google;
 mod keys;
 mod kimi;
 mod openai;
@@ -22,8 +23,13 @@ const LIFETIME_S: u64 = 3600;
 pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
     match call.host.as_str() {
         "auth.openai.com" => openai::answer(state, call),
-        "platform.claude.com" | "console.anthropic.com" | "api.anthropic.com" => anthropic::answer(state, call),
+        "platform.claude.com" | "console.anthropic.com" | "api.anthropic.com" => {
+            anthropic::answer(state, call)
+        }
         "github.com" | "api.github.com" => github::answer(state, call),
+        "oauth2.googleapis.com" | "www.googleapis.com" | "cloudcode-pa.googleapis.com" => {
+            google::answer(state, call)
+        }
         "auth.kimi.com" | "api.kimi.com" => kimi::answer(state, call),
         _ => keys::answer(state, call),
     }

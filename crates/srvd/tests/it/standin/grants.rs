@@ -6,7 +6,8 @@ use url::Url;
 use super::{Call, State};
 
 /// The pages where a person allows a login: host and path.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 5] = [
+    ("accounts.google.com", "/o/oauth2/v2/auth"),
     ("auth.openai.com", "/oauth/authorize"),
     ("claude.ai", "/oauth/authorize"),
     ("claude.com", "/cai/oauth/authorize"),
@@ -36,7 +37,10 @@ pub(super) fn consent(state: &mut State, page: &Url) -> Url {
         let found = page.query_pairs().find(|(key, _)| key == name);
         found.unwrap_or_else(|| panic!("no {name} in {page}")).1.into_owned()
     };
-    assert_eq!((parameter("response_type"), parameter("code_challenge_method")), ("code".into(), "S256".into()));
+    assert_eq!(
+        (parameter("response_type"), parameter("code_challenge_method")),
+        ("code".into(), "S256".into())
+    );
     let code = format!("planted-code-{}", state.next());
     let grant = Grant {
         challenge: parameter("code_challenge"),
@@ -55,7 +59,8 @@ pub(super) fn redeem(state: &mut State, call: &Call) -> Option<Grant> {
     let grant = state.grants.remove(&call.field("code"))?;
     let verifier = call.field("code_verifier");
     let proven = VERIFIER.contains(&verifier.len())
-        && PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier)).as_str() == grant.challenge;
+        && PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier)).as_str()
+            == grant.challenge;
     let same = |condition: &Option<String>, name: &str| {
         condition.as_ref().is_none_or(|expected| *expected == call.field(name))
     };

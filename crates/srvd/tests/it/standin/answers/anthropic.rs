@@ -46,7 +46,11 @@ fn tokens(state: &mut State, call: &Call) -> Answer {
 }
 
 fn with_token(state: &State, call: &Call, body: impl FnOnce(&State) -> Value) -> Answer {
-    if has_token(state, call) { (StatusCode::OK, body(state)) } else { refused(StatusCode::UNAUTHORIZED, "no_token") }
+    if has_token(state, call) {
+        (StatusCode::OK, body(state))
+    } else {
+        refused(StatusCode::UNAUTHORIZED, "no_token")
+    }
 }
 
 fn profile(state: &State) -> Value {

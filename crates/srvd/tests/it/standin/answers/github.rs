@@ -10,7 +10,9 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
     match (call.host.as_str(), call.method.as_str(), call.path.as_str()) {
         ("github.com", "POST", "/login/device/code") => user_code(state),
         ("github.com", "POST", "/login/oauth/access_token") => token(state, call),
-        ("api.github.com", ..) if !has_token(state, call) => refused(StatusCode::UNAUTHORIZED, "bad_credentials"),
+        ("api.github.com", ..) if !has_token(state, call) => {
+            refused(StatusCode::UNAUTHORIZED, "bad_credentials")
+        }
         ("api.github.com", "POST", "/graphql") => {
             let mut viewer = json!({"login": state.account_id});
             if String::from_utf8_lossy(&call.body).contains("copilotEndpoints") {
@@ -19,7 +21,8 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
             (StatusCode::OK, json!({"data": {"viewer": viewer}}))
         }
         ("api.github.com", "GET", "/user") => {
-            let user = json!({"login": state.account_id, "id": 1, "email": state.email, "plan": {"name": "free"}});
+            let user =
+                json!({"login": state.account_id, "id": 1, "email": state.email, "plan": {"name": "free"}});
             (StatusCode::OK, user)
         }
         ("api.github.com", "GET", "/copilot_internal/user") => {

@@ -1,4 +1,4 @@
-//! OpenAI: the browser login and the device login of Codex, which OpenClaw, OpenCode and pi use as well.
+//! `auth.openai.com`: the browser login and the device login of Codex, and of the CLIs that use the same account.
 
 use hyper::StatusCode;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::{Answer, Decision, LIFETIME_S, access_token, not_found, now, refresh_
 use crate::standin::grants::{Grant, redeem};
 use crate::standin::{Call, State, jwt};
 
-/// The pair of RFC 7636, appendix B. OpenAI makes the pair of a device login and sends it to the CLI.
+/// The pair of RFC 7636, appendix B. The vendor makes the pair of a device login itself and sends it to the CLI.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
