@@ -14,11 +14,11 @@ const GOOD: &str = "\
 when --version
 out fakecli 1.2.3
 when login
-out Open https://login.fake.test/authorize?state=st4te
+out Open https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback
 outn Paste code here > 
 hang
 when login --tty
-out Open https://login.fake.test/authorize?state=st4te
+out Open https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback
 outn Paste code here > 
 hang
 when login --device
@@ -92,6 +92,12 @@ fn what_has_changed_is_named() {
     check("login.fake.test/authorize", "login.evil.test/authorize", {
         "fake pty: DOES NOT MATCH: the address is at login.evil.test, and not on one of: login.fake.test"
     });
+    check("authorize?state=st4te&", "authorize?", {
+        "fake pipe: DOES NOT MATCH: the address has no state, so pasted answers are refused"
+    });
+    check("st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback", "st4te", {
+        "fake pipe: DOES NOT MATCH: the address has no redirect_uri, so pasted answers are refused"
+    });
     check("Paste code here", "Gib den Code ein", {
         "fake pipe: DOES NOT MATCH: no prompt for a paste, nothing more in 2 s"
     });
@@ -99,9 +105,11 @@ fn what_has_changed_is_named() {
     check("out Go to https://login.fake.test/device", "out Go elsewhere", {
         "fake device: DOES NOT MATCH: no address, nothing more in 2 s"
     });
-    check("out Open https://login.fake.test/authorize?state=st4te\n", "", {
-        "fake pipe: DOES NOT MATCH: no address, nothing more in 2 s"
-    });
+    check(
+        "out Open https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback\n",
+        "",
+        { "fake pipe: DOES NOT MATCH: no address, nothing more in 2 s" },
+    );
     check("when login --device\n", "when login --device\nerr error: unknown option\nexit 2\n", {
         "fake device: DOES NOT MATCH: no code, no address, the CLI ended with an error: error: unknown option (exit code 2)"
     });
@@ -118,6 +126,22 @@ fn what_has_changed_is_named() {
     check("when login --device\n", &format!("when login --device\ndir-var FAKE_HOME\n{login}\nexit 0\n"), {
         "it logged in without a person, and a check keeps no login"
     });
+}
+
+#[test]
+fn tombstone_does_not_match_when_its_version_does() {
+    let script = GOOD.replace(
+        "when login --device\n",
+        "when login --device\nerr fakecli is no longer maintained.\nexit 0\n",
+    );
+    let pattern = "retired = ['^fakecli is no longer maintained']";
+    let recipe = format!(
+        "[[providers.fake.cli.recipes]]\nid = 'device'\nargs = ['login', '--device']\noffline = false\n\
+         patterns = {{ device-code = 'code: (?P<code>\\S+)$', {pattern} }}\n"
+    );
+    let (code, stdout, _) = check(&machine(&script, &recipe), &["fake"]);
+    let expected = "fake device: DOES NOT MATCH: the program is no longer the provider's CLI: fakecli is no longer maintained.";
+    assert!(code == Some(1) && stdout.lines().any(|line| line == expected), "{stdout}");
 }
 
 #[test]
