@@ -1,8 +1,11 @@
-//! GitHub Copilot: a device login. It takes every answer but a token for "not yet".
+//! GitHub Copilot: its device login, which takes every answer but a token for "not yet", and its browser login.
 
 use serde_json::{Value, json};
+use url::Url;
 
-use super::{home, home_at, is_stored, named, nothing_is_left, start, stop};
+use super::{
+    browse, home, home_at, is_stored, named, nothing_is_left, page, parameter, paste, refuses, start, stop,
+};
 use crate::namespace::inside;
 
 #[test]
@@ -38,6 +41,41 @@ fn copilot_login_ends_with_its_code_when_it_is_refused() {
         let polls = vendors.requests();
         let polls = polls.iter().filter(|request| request.ends_with("/login/oauth/access_token")).count();
         assert!(polls > 1, "a refusal ends it at once now, which the registry should say");
+        nothing_is_left(&daemon, &id).await;
+    });
+}
+
+#[test]
+fn copilot_logs_in_by_the_browser() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "copilot", "recipe": "web"})).await;
+        let address = vendors.consent(&page(&daemon, &id).await);
+        refuses(&daemon, &id, address.as_str().replace("state=", "state=x")).await;
+        assert_eq!(paste(&daemon, &id, address.to_string()).await, json!({"success": true}));
+        let done = daemon.ended(&id).await;
+        is_stored(&daemon, &done, "copilot", &Value::Null).await;
+        assert!(!daemon.log().contains("planted-code"));
+        stop(daemon, &[&id]);
+    });
+}
+
+/// GitHub's own words, as its page sends them to the callback.
+#[test]
+fn copilot_is_refused_in_the_browser_and_leaves_nothing() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "copilot", "recipe": "web"})).await;
+        let shown = page(&daemon, &id).await;
+        let mut callback = Url::parse(&parameter(&shown, "redirect_uri")).unwrap();
+        callback
+            .query_pairs_mut()
+            .append_pair("error", "access_denied")
+            .append_pair("error_description", "The user has denied your application access.")
+            .append_pair("state", &parameter(&shown, "state"));
+        browse(&callback);
+        let ended = daemon.ended(&id).await;
+        assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("denied")), "{ended}");
         nothing_is_left(&daemon, &id).await;
     });
 }

@@ -6,11 +6,12 @@ use url::Url;
 use super::{Call, State};
 
 /// The pages where a person allows a login: host and path.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("accounts.google.com", "/o/oauth2/v2/auth"),
     ("auth.openai.com", "/oauth/authorize"),
     ("claude.ai", "/oauth/authorize"),
     ("claude.com", "/cai/oauth/authorize"),
+    ("github.com", "/login/oauth/authorize"),
     ("platform.claude.com", "/oauth/authorize"),
 ];
 /// Anthropic's scopes: an account that pays by use may make keys, one with a subscription may use the models.
@@ -33,14 +34,12 @@ pub(super) struct Grant {
 pub(super) fn consent(state: &mut State, page: &Url) -> Url {
     let place = (page.host_str().unwrap_or_default(), page.path());
     assert!(page.scheme() == "https" && PAGES.contains(&place), "no vendor's page: {page}");
-    let parameter = |name: &str| {
-        let found = page.query_pairs().find(|(key, _)| key == name);
-        found.unwrap_or_else(|| panic!("no {name} in {page}")).1.into_owned()
-    };
-    assert_eq!(
-        (parameter("response_type"), parameter("code_challenge_method")),
-        ("code".into(), "S256".into())
-    );
+    let given =
+        |name: &str| page.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let parameter = |name: &str| given(name).unwrap_or_else(|| panic!("no {name} in {page}"));
+    // GitHub's page knows no other type and is told none.
+    assert_eq!(given("response_type").as_deref().unwrap_or("code"), "code", "{page}");
+    assert_eq!(parameter("code_challenge_method"), "S256");
     let code = format!("planted-code-{}", state.next());
     let grant = Grant {
         challenge: parameter("code_challenge"),

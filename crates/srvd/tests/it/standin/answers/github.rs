@@ -1,9 +1,10 @@
-//! GitHub: the device logins of gh and of Copilot, and what both ask the API about the person.
+//! GitHub: the logins of gh and of Copilot, and what both ask the API about the person.
 
 use hyper::StatusCode;
 use serde_json::json;
 
 use super::{Answer, Decision, has_token, not_found, refused};
+use crate::standin::grants::redeem;
 use crate::standin::{Call, State};
 
 pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
@@ -56,6 +57,12 @@ fn user_code(state: &mut State) -> Answer {
 
 /// GitHub says "not yet" and "no" with 200.
 fn token(state: &mut State, call: &Call) -> Answer {
+    if !call.field("code").is_empty() {
+        return match redeem(state, call) {
+            Some(_) => granted(state),
+            None => refused(StatusCode::OK, "bad_verification_code"),
+        };
+    }
     let device = call.field("device_code");
     match state.decision {
         _ if !state.devices.contains(&device) => refused(StatusCode::OK, "incorrect_device_code"),
@@ -63,10 +70,14 @@ fn token(state: &mut State, call: &Call) -> Answer {
         Decision::Denied => refused(StatusCode::OK, "access_denied"),
         Decision::Approved => {
             state.devices.remove(&device);
-            let token = format!("gho_standin{}", state.next());
-            state.access_tokens.insert(token.clone());
-            let body = json!({"access_token": token, "token_type": "bearer", "scope": "repo,read:org,gist"});
-            (StatusCode::OK, body)
+            granted(state)
         }
     }
+}
+
+fn granted(state: &mut State) -> Answer {
+    let token = format!("gho_standin{}", state.next());
+    state.access_tokens.insert(token.clone());
+    let body = json!({"access_token": token, "token_type": "bearer", "scope": "repo,read:org,gist"});
+    (StatusCode::OK, body)
 }
