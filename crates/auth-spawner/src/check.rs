@@ -100,8 +100,7 @@ impl Question {
             }
             Proof::LoggedIn(credential) => Ok(credential),
             Proof::Absent => Err("there is no login".to_owned()),
-            Proof::Incomplete { reason } => Err(format!("the login is not complete: {reason}")),
-            Proof::Unreadable { reason } => Err(format!("the login cannot be read: {reason}")),
+            Proof::Incomplete { reason } | Proof::Unreadable { reason } => Err(reason),
         }
     }
 

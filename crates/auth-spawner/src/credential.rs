@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::selection::{Mode, Slot};
+
 /// The file that proves a login, and where in it the facts stand.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -14,9 +16,15 @@ pub struct CredentialFile {
     /// Where in a database the document stands; present exactly for [`Format::Sqlite`].
     #[serde(default)]
     pub sqlite: Option<Cell>,
-    /// JSON pointers that must all hold a non-empty string. A segment `*` stands for the first member, in order of
-    /// name, for which all of them hold; the same member is meant by `*` in the other pointers.
+    /// JSON pointers that must all hold a non-empty string. A segment `*` stands for the member that `slot` names, or
+    /// else for the first one, in order of name, for which all of them hold. The other pointers mean the same member.
     pub requires: Vec<String>,
+    /// Which member `*` stands for.
+    #[serde(default)]
+    pub slot: Option<Slot>,
+    /// The setting that makes the CLI use another credential in place of this login.
+    #[serde(default)]
+    pub mode: Option<Mode>,
     /// The account's email address.
     #[serde(default)]
     pub email: Option<Place>,
@@ -32,6 +40,17 @@ pub struct CredentialFile {
     /// End of the refresh token: after it only a person can renew the login.
     #[serde(default)]
     pub refresh_expires: Option<Expiry>,
+}
+
+impl CredentialFile {
+    /// The other files of the CLI's directory that say whether this is a login, and whose.
+    pub(crate) fn other_files(&self) -> impl Iterator<Item = &str> {
+        let named = self.slot.iter().flat_map(|slot| &slot.names);
+        let slots = named.flat_map(|name| name.places()).filter_map(|(file, _)| file);
+        let mode = self.mode.iter().filter_map(|mode| mode.file.as_deref());
+        let people = [&self.email, &self.subject].into_iter().flatten();
+        people.filter_map(|place| place.file.as_deref()).chain(mode).chain(slots)
+    }
 }
 
 /// How a credential file is written. Whatever it is, pointers go into it as if it were JSON.
@@ -100,16 +119,18 @@ pub struct Expiry {
     pub unit: ExpiryUnit,
 }
 
-/// Unit of an end time.
+/// Unit of an end time. A number may have a fraction and may be written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpiryUnit {
     /// Unix milliseconds.
     Ms,
-    /// Unix seconds, whole.
+    /// Unix seconds.
     S,
-    /// Unix seconds with a fraction.
+    /// The same as [`Self::S`], which entries of format 1 used for whole seconds only.
     FloatS,
+    /// A date and time as in RFC 3339, section 5.6.
+    Rfc3339,
     /// The value is a JSON Web Token; its `exp` claim (seconds) counts.
     JwtExp,
 }

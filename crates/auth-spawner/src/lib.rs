@@ -34,6 +34,7 @@ mod registry;
 mod row;
 mod screen;
 mod secret_command;
+mod selection;
 mod session;
 mod sink;
 mod skim;
@@ -62,6 +63,7 @@ pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenT
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use registry::{Overlay, Registry};
 pub use secret_command::{NoSecret, SecretCommand};
+pub use selection::{Mode, Otherwise, Slot, Template};
 pub use sink::{ConfirmedLogin, SaveError, Saved, Sink};
 pub use snapshot::{Failure, FailureKind, Snapshot, State};
 pub use spawner::{Clock, LoginRequest, SpawnLimits, Spawner, SpawnerConfig};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::directory::private_directory;
 use crate::environment::{ChildEnv, asking_env, own_env};
 use crate::process::bounded::Bounded;
-use crate::proof::{Proof, prove, prove_own};
+use crate::proof::{Proof, Slot, prove_slot};
 use crate::provider::{Cli, Provider};
 
 /// How long a file is waited for that is removed just after the CLI has ended, and how often it is looked at.
@@ -55,7 +55,7 @@ pub enum LogoutError {
 }
 
 impl Logout<'_> {
-    /// Runs the command. `Ok` means that it ended with 0 and that the files, which held a login before, hold none now.
+    /// Runs the command. `Ok` means that it ended with 0 and that the files do not hold the login any more that they held before.
     ///
     /// # Errors
     /// [`LogoutError`].
@@ -63,11 +63,11 @@ impl Logout<'_> {
         let cli = self.provider.cli.as_ref().ok_or(LogoutError::NoCommand)?;
         let args = cli.logout.as_ref().ok_or(LogoutError::NoCommand)?;
         // An access token that has ended is a login all the same: its refresh token may live on.
-        match self.look(cli).await {
-            Proof::LoggedIn(_) => {}
-            Proof::Absent | Proof::Incomplete { .. } => return Err(LogoutError::NoLogin),
-            Proof::Unreadable { reason } => return Err(LogoutError::Unreadable(reason)),
-        }
+        let slot = match self.look(cli).await {
+            (Proof::LoggedIn(_), slot) => slot,
+            (Proof::Absent | Proof::Incomplete { .. }, _) => return Err(LogoutError::NoLogin),
+            (Proof::Unreadable { reason }, _) => return Err(LogoutError::Unreadable(reason)),
+        };
         let common = self.shared.join(&self.provider.id);
         let env = if self.own {
             own_env(self.environment, cli)
@@ -79,18 +79,22 @@ impl Logout<'_> {
             made.ok().and_then(Result::ok).ok_or(LogoutError::Failed(None))?;
         }
         match Bounded::silent(self.program, args, &env, &self.dir, self.timeout).code().await {
-            Some(0) => self.gone(cli).await,
+            Some(0) => self.gone(cli, &slot).await,
             other => Err(LogoutError::Failed(other)),
         }
     }
 
-    async fn gone(&self, cli: &Cli) -> Result<(), LogoutError> {
+    /// Waits until the login is gone. Another login in the same file is not this one.
+    async fn gone(&self, cli: &Cli, slot: &Slot) -> Result<(), LogoutError> {
+        let path =
+            |slot: &Slot| slot.as_ref().and_then(|(number, _)| Some(&cli.credential.get(*number)?.path));
         let mut waited = Duration::ZERO;
         loop {
             let doubt = match self.look(cli).await {
-                Proof::Absent | Proof::Incomplete { .. } => return Ok(()),
-                Proof::LoggedIn(_) => LogoutError::StillThere,
-                Proof::Unreadable { reason } => LogoutError::Doubtful(reason),
+                (Proof::Absent | Proof::Incomplete { .. }, _) => return Ok(()),
+                (Proof::LoggedIn(_), left) if left != *slot && path(&left) == path(slot) => return Ok(()),
+                (Proof::LoggedIn(_), _) => LogoutError::StillThere,
+                (Proof::Unreadable { reason }, _) => LogoutError::Doubtful(reason),
             };
             if waited >= LATE {
                 return Err(doubt);
@@ -101,10 +105,9 @@ impl Logout<'_> {
     }
 
     /// What the files say, off the runtime's threads; end times are not judged.
-    async fn look(&self, cli: &Cli) -> Proof {
-        let (cli, dir) = (cli.clone(), self.dir.clone());
-        let prove = if self.own { prove_own } else { prove };
-        let read = tokio::task::spawn_blocking(move || prove(&cli, &dir)).await;
-        read.unwrap_or_else(|error| Proof::Unreadable { reason: error.to_string() })
+    async fn look(&self, cli: &Cli) -> (Proof, Slot) {
+        let (cli, dir, own) = (cli.clone(), self.dir.clone(), self.own);
+        let read = tokio::task::spawn_blocking(move || prove_slot(&cli, &dir, own)).await;
+        read.unwrap_or_else(|error| (Proof::Unreadable { reason: error.to_string() }, None))
     }
 }

@@ -76,6 +76,10 @@ pub struct Cli {
     /// Arguments that print the version.
     #[serde(default = "version_args")]
     pub version_args: Vec<String>,
+    /// First arguments with which it only tells something about itself or updates itself. A shim runs it plainly then,
+    /// because it needs no login.
+    #[serde(default)]
+    pub plain_commands: Vec<String>,
     /// A line of what this CLI prints for its version; an optional group `version`. A program of the same name that
     /// prints no such line is another program.
     #[serde(default)]
@@ -106,6 +110,10 @@ pub struct Cli {
     /// The files that prove a login; the first that does counts. Empty only for a CLI that has no login.
     #[serde(default, deserialize_with = "one_or_many")]
     pub credential: Vec<CredentialFile>,
+    /// Further files that prove a login, tried after `credential`; a registry that was read has them there. They are
+    /// separate so that an overlay can change the one table `credential`.
+    #[serde(default)]
+    pub(crate) other_credentials: Vec<CredentialFile>,
     /// Hosts whose addresses a person may open; `*.example.com` means any host below `example.com`.
     #[serde(default)]
     pub url_hosts: Vec<String>,

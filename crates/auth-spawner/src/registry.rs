@@ -182,10 +182,13 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
     let mut directories: HashMap<String, String> = HashMap::new();
     for (id, value) in tables {
         let place = format!("providers.{id}");
-        let entry: Entry = value
+        let mut entry: Entry = value
             .clone()
             .try_into()
             .map_err(|error: toml::de::Error| refuse(source, &place, error.to_string()))?;
+        if let Some(cli) = &mut entry.cli {
+            cli.credential.append(&mut cli.other_credentials);
+        }
         let provider = Provider {
             id: id.clone(),
             aliases: entry.aliases,

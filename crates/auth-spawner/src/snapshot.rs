@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::recipe::PasteShape;
 use crate::sink::Saved;
 
 /// A session as it stands. `Debug` shows neither addresses nor codes.
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub prompt: bool,
     /// The CLI has asked for an answer in the words of the recipe's `prompt` pattern.
     pub prompted: bool,
+    /// The shapes of a pasted answer that this login takes; empty when it takes none.
+    pub paste_shapes: Vec<PasteShape>,
     /// Unix milliseconds.
     pub started_at: i64,
     /// Unix milliseconds at which the session ends by itself.

@@ -308,6 +308,7 @@ impl Shared {
             verification_url: None,
             prompt: false,
             prompted: false,
+            paste_shapes: recipe.paste.iter().flat_map(|paste| paste.shapes.clone()).collect(),
             started_at: self.now(),
             expires_at: request.expires_at,
             ended_at: None,

@@ -5,6 +5,7 @@ use crate::key_service::{BASE, HOST, KeyService};
 use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use crate::recipe::Paste;
 use crate::registry::fold;
+use crate::selection::{Mode, Slot};
 use crate::token_endpoint::TokenEndpoint;
 
 /// Checks what the types cannot say; `Err` is (field below the provider, reason).
@@ -76,6 +77,8 @@ fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
     ensure(named, "cli.binaries", "must be file names")?;
     let tested = cli.tested.as_ref().is_none_or(|version| is_version(version));
     ensure(tested, "cli.tested", "must be a version: one word of at most 64 printable characters")?;
+    let words = cli.plain_commands.iter().all(|word| is_word(word));
+    ensure(words, "cli.plain-commands", "must be single words, each the first argument of a command")?;
     ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
     ensure(cli.access_token_var.as_deref().is_none_or(is_var), "cli.access-token-var", VARS)?;
     config_dir_holds(&cli.config_dir)?;
@@ -152,11 +155,34 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)>
         "`*` means nothing in another file",
     )?;
     let chosen = credential.requires.iter().any(|pointer| has_star(pointer));
+    if let Some(slot) = &credential.slot {
+        ensure(chosen, ".slot", "`requires` must have the `*` that it gives a meaning to")?;
+        slot_holds(slot)?;
+    }
+    credential.mode.iter().try_for_each(mode_holds)?;
     for pointer in others.chain(own) {
         ensure(is_pointer(pointer), "", POINTER)?;
         ensure(chosen || !has_star(pointer), ".requires", "must have the `*` that another pointer has")?;
     }
     Ok(())
+}
+
+fn slot_holds(slot: &Slot) -> Result<(), (String, String)> {
+    ensure(!slot.names.is_empty(), ".slot.names", "must not be empty")?;
+    let mut places = slot.names.iter().flat_map(|name| name.places());
+    let sound = places.all(|(file, pointer)| is_plain(pointer) && file.is_none_or(is_relative));
+    ensure(sound, ".slot.names", "each brace must hold a JSON pointer without `*`, or `file#` and a pointer")
+}
+
+fn mode_holds(mode: &Mode) -> Result<(), (String, String)> {
+    let pointers = std::iter::once(&mode.pointer).chain(&mode.keys);
+    ensure(
+        pointers.into_iter().all(|pointer| is_plain(pointer)),
+        ".mode",
+        "must be JSON pointers without `*`",
+    )?;
+    ensure(mode.file.as_deref().is_none_or(is_relative), ".mode.file", RELATIVE)?;
+    ensure(!mode.accepts.is_empty(), ".mode.accepts", "with no accepted value there would be no login")
 }
 
 fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
@@ -209,12 +235,20 @@ fn has_star(pointer: &str) -> bool {
     pointer.split('/').any(|segment| segment == "*")
 }
 
+fn is_plain(pointer: &str) -> bool {
+    pointer.starts_with('/') && !has_star(pointer)
+}
+
 fn is_sql_name(name: &str) -> bool {
     matches!(name.len(), 1..=64) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn is_version(version: &str) -> bool {
     matches!(version.len(), 1..=64) && version.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_place(place: &Place) -> bool {

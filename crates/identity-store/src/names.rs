@@ -80,6 +80,15 @@ pub(crate) fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 
+/// What an account or a bundle of this person at this provider is called.
+pub(crate) fn of_person(provider_name: &str, person: Option<&str>) -> String {
+    match person {
+        // A line feed or a tab is allowed in a text but not in a name.
+        Some(person) => format!("{provider_name} ({})", person.replace(char::is_control, " ")),
+        None => provider_name.to_owned(),
+    }
+}
+
 /// The name of the `number`th bundle that would be called `base`, within the length of a name.
 pub(crate) fn numbered(base: &str, number: usize) -> String {
     let suffix = if number < 2 { String::new() } else { format!(" {number}") };
@@ -128,6 +137,13 @@ mod tests {
         }
         assert_eq!(masked_tail(&"sk-0123456789abcd".into()).as_deref(), Some("abcd"));
         assert_eq!(masked_tail(&"0123456789abcde".into()), None);
+    }
+
+    #[test]
+    fn a_person_is_named_beside_the_provider() {
+        assert_eq!(of_person("Codex", Some("a@b.c")), "Codex (a@b.c)");
+        assert_eq!(of_person("GitHub", Some("octo\ncat")), "GitHub (octo cat)");
+        assert_eq!(of_person("Amp", None), "Amp");
     }
 
     #[test]

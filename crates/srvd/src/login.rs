@@ -282,6 +282,7 @@ pub fn from_row(row: LoginSession) -> Session {
         device_code: None,
         verification_url: None,
         prompt: None,
+        paste_shapes: None,
         bundle_id: row.bundle.filter(|_| success).map(|id| id.to_string()),
         account_id: row.account.filter(|_| success).map(|id| id.to_string()),
         email: success.then_some(row.email),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::files::{self, MAX_BYTES, Root};
+use super::files::{self, MAX_BYTES, Root, Trouble};
 use super::{jsonc, sqlite};
 use crate::credential::{CredentialFile, Format};
 
@@ -17,33 +17,54 @@ const MAX_SETTINGS: u64 = 64 * 1024 * 1024;
 /// A credential file that is there.
 pub(super) struct Found<V> {
     pub(super) path: PathBuf,
+    /// Its name, for people.
+    pub(super) name: String,
     /// What it says, before it is understood; of a database only the one value.
     pub(super) bytes: Vec<u8>,
     pub(super) value: V,
 }
 
-/// Reads the document; `Ok(None)` when there is none, `Err` when it cannot be told what it says.
-pub(super) fn read(file: &CredentialFile, root: &Root<'_>) -> Result<Option<Found<Value>>, String> {
-    let Some((path, bytes)) = bytes(file, root)? else { return Ok(None) };
-    let value = parse(file.format, &bytes)?;
-    Ok(Some(Found { path, bytes, value }))
+/// Reads the document; `Ok(None)` when there is none.
+pub(super) fn read(file: &CredentialFile, root: &Root<'_>) -> Result<Option<Found<Value>>, Trouble> {
+    let Some(Found { path, name, bytes, value }) = read_any(file, root)? else { return Ok(None) };
+    let value = value.map_err(|reason| cannot_be_read(&name, &reason))?;
+    Ok(Some(Found { path, name, bytes, value }))
 }
 
-/// The same, where bytes that are no document count as well.
+/// The same, where bytes that are no document count as well; the value is then what is wrong with them.
 pub(super) fn read_any(
     file: &CredentialFile,
     root: &Root<'_>,
-) -> Result<Option<Found<Option<Value>>>, String> {
-    let Some((path, bytes)) = bytes(file, root)? else { return Ok(None) };
-    let value = parse(file.format, &bytes).ok();
-    Ok(Some(Found { path, bytes, value }))
+) -> Result<Option<Found<Result<Value, String>>>, Trouble> {
+    let Some(path) = root.find(&file.path)? else { return Ok(None) };
+    let name = root.shown(&file.path, &path);
+    let bytes = match &file.sqlite {
+        Some(cell) => sqlite::read(&path, cell, root.trust),
+        None => files::read_trusted(&path, MAX_BYTES, root.trust),
+    };
+    let bytes = bytes.map_err(|reason| match files::is_link(&path) {
+        true => files::linked(&name),
+        false => cannot_be_read(&name, &reason),
+    })?;
+    Ok(bytes.map(|bytes| Found { value: parse(file.format, &bytes), path, name, bytes }))
+}
+
+fn cannot_be_read(name: &str, reason: &str) -> Trouble {
+    Trouble::Unreadable(format!("{name} cannot be read: {reason}"))
+}
+
+/// Another file of the directory, JSON with or without comments; `None` also when it cannot be read.
+pub(super) fn read_other(root: &Root<'_>, below: &str) -> Option<Value> {
+    let path = root.find(below).ok()??;
+    let bytes = files::read_trusted(&path, MAX_BYTES, root.trust).ok()??;
+    parse(Format::Jsonc, &bytes).ok()
 }
 
 /// Another file of the directory, always JSON: an object with the one member that the pointer goes into. The file may be
 /// large, because CLIs keep their settings in it; it is read as it comes and the rest of it is passed over.
 pub(super) fn read_member(root: &Root<'_>, below: &str, pointer: &str) -> Option<Value> {
     let name = pointer.strip_prefix('/')?.split('/').next()?.replace("~1", "/").replace("~0", "~");
-    let file = files::open(&root.find(below)?).ok()??;
+    let file = files::open(&root.find(below).ok()??, root.trust).ok()??;
     if file.metadata().ok()?.len() > MAX_SETTINGS {
         return None;
     }
@@ -81,15 +102,6 @@ impl<'de> Visitor<'de> for Member<'_> {
         }
         Ok(found)
     }
-}
-
-fn bytes(file: &CredentialFile, root: &Root<'_>) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
-    let Some(path) = root.find(&file.path) else { return Ok(None) };
-    let bytes = match &file.sqlite {
-        Some(cell) => sqlite::read(&path, cell)?,
-        None => files::read(&path, MAX_BYTES)?,
-    };
-    Ok(bytes.map(|bytes| (path, bytes)))
 }
 
 /// The parsers' own words could quote the file, so they are not passed on.

@@ -2,61 +2,125 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use base64::Engine;
 use serde_json::Value;
 
 use super::Credential;
-use super::document::read_member;
+use super::document::{read_member, read_other};
 use super::files::Root;
-use crate::credential::{CredentialFile, Expiry, ExpiryUnit, Place};
+use super::time::{self, claims};
+use crate::credential::{CredentialFile, Expiry, Place};
+use crate::selection::{Mode, Otherwise, Template};
 
 /// A login, and a mark that changes with it.
 pub(super) struct Facts {
     pub(super) credential: Credential,
     pub(super) mark: u64,
+    /// The member that it stands in, where the file has room for several.
+    pub(super) member: Option<String>,
 }
 
-/// Reads a document that should be a login; `Err` says what is missing.
-pub(super) fn read(file: &CredentialFile, document: &Value, root: &Root<'_>) -> Result<Facts, String> {
-    let seen = View { document, member: member(file, document)? };
-    if let Some(missing) = file.requires.iter().find(|pointer| seen.text(pointer).is_none()) {
-        return Err(format!("{missing} is missing"));
+/// A document that may be a login, and what is needed to judge it.
+pub(super) struct Source<'a> {
+    pub(super) file: &'a CredentialFile,
+    /// The name of the file, for people.
+    pub(super) name: &'a str,
+    pub(super) document: &'a Value,
+    pub(super) root: &'a Root<'a>,
+}
+
+impl Source<'_> {
+    /// Reads the login; `Err` says in words why there is none.
+    pub(super) fn read(&self) -> Result<Facts, String> {
+        let Self { file, root, .. } = *self;
+        if let Some(mode) = &file.mode {
+            self.uses_the_login(mode)?;
+        }
+        let seen = View { document: self.document, member: self.member()? };
+        if let Some(missing) = seen.missing(file) {
+            return Err(self.incomplete(missing));
+        }
+        let end = |expiry: &Option<Expiry>| expiry.as_ref().and_then(|expiry| seen.time(expiry));
+        let credential = Credential {
+            email: file.email.as_ref().and_then(|place| seen.text_of(place, root)),
+            subject: file.subject.as_ref().and_then(|place| seen.text_of(place, root)),
+            expires_at: end(&file.expires),
+            login_deadline_at: end(&file.refresh_expires),
+            refreshable: file.refresh.as_ref().is_some_and(|pointer| seen.text(pointer).is_some()),
+        };
+        Ok(Facts { mark: seen.mark(file), credential, member: seen.member })
     }
-    let expires_at = file.expires.as_ref().map(|expiry| seen.time(expiry)).transpose()?.flatten();
-    // A refresh token is opaque to everybody but its issuer: an unreadable end is an unknown end.
-    let deadline = file.refresh_expires.as_ref().and_then(|expiry| seen.time(expiry).ok().flatten());
-    let credential = Credential {
-        email: file.email.as_ref().and_then(|place| seen.text_of(place, root)),
-        subject: file.subject.as_ref().and_then(|place| seen.text_of(place, root)),
-        expires_at,
-        login_deadline_at: deadline,
-        refreshable: file.refresh.as_ref().is_some_and(|pointer| seen.text(pointer).is_some()),
-    };
-    Ok(Facts { mark: seen.mark(file), credential })
+
+    /// Whether the CLI uses the login and not another credential; `Err` says which.
+    fn uses_the_login(&self, mode: &Mode) -> Result<(), String> {
+        let Self { name, document, .. } = self;
+        let other = mode.file.as_deref().map(|file| read_other(self.root, file));
+        let document_of_mode = other.as_ref().map_or(Some(*document), Option::as_ref);
+        let place = mode.file.as_deref().unwrap_or(name);
+        let pointer = &mode.pointer;
+        match document_of_mode.and_then(|found| found.pointer(pointer)) {
+            None | Some(Value::Null) => {
+                let held = |key: &&String| document.pointer(key).is_some_and(|value| !value.is_null());
+                mode.keys.iter().find(held).map_or(Ok(()), |key| {
+                    Err(format!("the CLI would use the key in {name} ({key}) and not this login"))
+                })
+            }
+            Some(Value::String(value)) if mode.accepts.contains(value) => Ok(()),
+            Some(value) => {
+                let value = value.as_str().and_then(printable).unwrap_or("another credential");
+                Err(format!("{place} selects {value} ({pointer}), so the CLI would not use this login"))
+            }
+        }
+    }
+
+    /// The name of the member that `*` stands for, escaped as in a pointer; `Ok(None)` where no pointer leaves it open.
+    fn member(&self) -> Result<Option<String>, String> {
+        let Self { file, document, .. } = *self;
+        let open = file.requires.iter().find_map(|pointer| Some((pointer, split(pointer)?.0)));
+        let Some((pointer, above)) = open else { return Ok(None) };
+        let fits = |name: &String| View { document, member: Some(name.clone()) }.missing(file).is_none();
+        let named: Vec<String> = match &file.slot {
+            Some(slot) => slot.names.iter().filter_map(|name| self.fill(name)).collect(),
+            None => Vec::new(),
+        };
+        if let Some(found) = named.iter().map(|name| escape(name)).find(fits) {
+            return Ok(Some(found));
+        }
+        let falls_back = file.slot.as_ref().is_some_and(|slot| slot.otherwise == Otherwise::First);
+        if let Some(selected) = named.last().filter(|_| !falls_back) {
+            let selected = printable(selected).unwrap_or("another login");
+            return Err(format!("{} selects {selected} and holds no login of that name", self.name));
+        }
+        names(document.pointer(above))
+            .into_iter()
+            .find(fits)
+            .map(Some)
+            .ok_or_else(|| self.incomplete(pointer))
+    }
+
+    /// A name of a member, as the CLI's configuration gives it.
+    fn fill(&self, name: &Template) -> Option<String> {
+        name.fill(|file, pointer| match file {
+            None => self.document.pointer(pointer).and_then(text).map(str::to_owned),
+            Some(file) => read_other(self.root, file)?.pointer(pointer).and_then(text).map(str::to_owned),
+        })
+    }
+
+    fn incomplete(&self, pointer: &str) -> String {
+        format!("{} holds no login: there is no text at {pointer}", self.name)
+    }
 }
 
-/// The name of the first member for which all requirements hold; `Ok(None)` where no pointer leaves it open.
-fn member(file: &CredentialFile, document: &Value) -> Result<Option<String>, String> {
-    let Some(open) =
-        file.requires.iter().find_map(|pointer| split(pointer).map(|(above, _)| (pointer, above)))
-    else {
-        return Ok(None);
-    };
-    let (pointer, above) = open;
-    let mut names: Vec<String> = match document.pointer(above) {
-        Some(Value::Object(members)) => members.keys().map(|name| escape(name)).collect(),
+/// The names of the members, escaped as in a pointer and in order.
+fn names(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Object(members)) => {
+            let mut names: Vec<String> = members.keys().map(|name| escape(name)).collect();
+            names.sort();
+            names
+        }
         Some(Value::Array(members)) => (0..members.len()).map(|position| position.to_string()).collect(),
         _ => Vec::new(),
-    };
-    if matches!(document.pointer(above), Some(Value::Object(_))) {
-        names.sort();
     }
-    let fits = |name: &String| {
-        let seen = View { document, member: Some(name.clone()) };
-        file.requires.iter().all(|pointer| seen.text(pointer).is_some())
-    };
-    let found = names.into_iter().find(fits);
-    found.map(Some).ok_or_else(|| format!("{pointer} is missing"))
 }
 
 /// What stands above and below the segment `*`.
@@ -67,6 +131,11 @@ fn split(pointer: &str) -> Option<(&str, &str)> {
 
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
+}
+
+/// A text that may be shown to people: a CLI's file could hold anything.
+fn printable(text: &str) -> Option<&str> {
+    (text.len() <= 100 && !text.chars().any(char::is_control)).then_some(text)
 }
 
 /// A document in which `*` has a meaning.
@@ -90,6 +159,11 @@ impl View<'_> {
         text(self.at(pointer)?)
     }
 
+    /// The first required text that is not there.
+    fn missing<'b>(&self, file: &'b CredentialFile) -> Option<&'b String> {
+        file.requires.iter().find(|pointer| self.text(pointer).is_none())
+    }
+
     fn text_of(&self, place: &Place, root: &Root<'_>) -> Option<String> {
         let other = match &place.file {
             Some(file) => Some(read_member(root, file, &place.pointer)?),
@@ -107,28 +181,9 @@ impl View<'_> {
         (found.len() <= 320 && !found.chars().any(char::is_control)).then_some(found)
     }
 
-    /// `Ok(None)` when there is no such value, `Err` when there is one that is no time.
-    fn time(&self, expiry: &Expiry) -> Result<Option<i64>, String> {
-        let value = match self.at(&expiry.pointer) {
-            None | Some(Value::Null) => return Ok(None),
-            Some(value) => value,
-        };
-        let time = match expiry.unit {
-            ExpiryUnit::Ms => value.as_i64(),
-            ExpiryUnit::S => value.as_i64().and_then(|seconds| seconds.checked_mul(1000)),
-            ExpiryUnit::FloatS => value.as_f64().and_then(milliseconds),
-            ExpiryUnit::JwtExp => match value.as_str().and_then(claims) {
-                Some(claims) if claims.get("exp").is_none() => return Ok(None),
-                Some(claims) => claims.get("exp").and_then(Value::as_f64).and_then(milliseconds),
-                None => None,
-            },
-        };
-        // Several CLIs write zero for "never".
-        match time {
-            Some(0) => Ok(None),
-            Some(time) => Ok(Some(time)),
-            None => Err(format!("{} is not a time", expiry.pointer)),
-        }
+    /// `None` where nothing says when it ends.
+    fn time(&self, expiry: &Expiry) -> Option<i64> {
+        time::read(self.at(&expiry.pointer)?, expiry.unit)
     }
 
     /// Changes when one of the values does that make the login.
@@ -148,19 +203,4 @@ impl View<'_> {
 
 fn text(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| !text.is_empty())
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked in front of the cast")]
-fn milliseconds(seconds: f64) -> Option<i64> {
-    let range = 0.0..9e12;
-    range.contains(&seconds).then(|| (seconds * 1000.0).round() as i64)
-}
-
-/// Claims of a JSON Web Token. Its signature is the provider's business.
-fn claims(token: &str) -> Option<Value> {
-    let mut parts = token.split('.');
-    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
-    let bytes =
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    serde_json::from_slice(&bytes).ok()
 }

@@ -1,8 +1,8 @@
 //! Finding and reading a CLI's files. The directory is the CLI's: what stands in it may be anything.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -14,17 +14,39 @@ use crate::provider::ConfigDir;
 /// Largest credential file that is read.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
+/// Most links that one file may lead through, as on Linux.
+const MAX_LINKS: usize = 40;
+
 /// Where a CLI's files are looked for.
 pub(super) struct Root<'a> {
     dir: PathBuf,
     /// The user's home, and the files that lie elsewhere in it while the CLI's variable is not set.
     own: Option<(PathBuf, &'a BTreeMap<String, String>)>,
+    pub(super) trust: Trust,
+}
+
+/// Which files of a directory are the CLI's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Files of this user. A symbolic link is refused, because the CLI would write through it.
+    Strict,
+    /// The user's own directory: a symbolic link there is the user's will, and it may lead to a file of root.
+    Own,
+}
+
+/// Why a file gives no document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It is surely no login.
+    NoLogin(String),
+    /// It cannot be told.
+    Unreadable(String),
 }
 
 impl<'a> Root<'a> {
     /// Where the variable names `dir`.
     pub(super) fn named(config: &ConfigDir, dir: &Path) -> Self {
-        Self { dir: config.inside(dir), own: None }
+        Self { dir: config.inside(dir), own: None, trust: Trust::Strict }
     }
 
     /// Where no variable is set. The home is what stands before the CLI's own path.
@@ -33,13 +55,23 @@ impl<'a> Root<'a> {
         let below = config.ambient_below();
         let home = dir.ancestors().nth(below.components().count()).filter(|_| dir.ends_with(below));
         let own = home.map(|home| (home.to_owned(), &config.ambient_files));
-        Self { dir, own }
+        Self { dir, own, trust: Trust::Own }
     }
 
-    /// The file that the registry calls `below`.
-    pub(super) fn find(&self, below: &str) -> Option<PathBuf> {
+    /// The file that the registry calls `below`, behind its links; `Ok(None)` when there is none.
+    pub(super) fn find(&self, below: &str) -> Result<Option<PathBuf>, Trouble> {
         let (dir, below) = self.split(below);
-        find(dir, below)
+        let Some(path) = locate(dir, below, self.trust)? else { return Ok(None) };
+        if self.trust == Trust::Strict { Ok(Some(path)) } else { behind_links(&path) }
+    }
+
+    /// The name of a file that was found, for people. A link is named with what it leads to.
+    pub(super) fn shown(&self, below: &str, found: &Path) -> String {
+        let place = self.place(below);
+        match self.trust {
+            Trust::Own if is_link(&place) => format!("{} (a link to {})", name(&place), found.display()),
+            _ => name(found),
+        }
     }
 
     /// Where it would be; its name may be a pattern.
@@ -57,34 +89,99 @@ impl<'a> Root<'a> {
     }
 }
 
-/// A file below `dir`: the path itself, or the newest match of the one `*` in its last segment. `None` when a folder on
-/// the way is not a directory of its own: the folders belong to the CLI, and one that leads elsewhere is not followed.
+/// A file below `dir`, with no link on the way to it; `None` as well when there is a link.
 pub(crate) fn find(dir: &Path, below: &str) -> Option<PathBuf> {
+    locate(dir, below, Trust::Strict).ok().flatten()
+}
+
+/// A file below `dir`: the path itself, or the newest match of the one `*` in its last segment.
+fn locate(dir: &Path, below: &str, trust: Trust) -> Result<Option<PathBuf>, Trouble> {
     let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
     let mut folder = dir.to_owned();
     for part in folders.split('/').filter(|part| !part.is_empty()) {
         folder.push(part);
-        if !std::fs::symlink_metadata(&folder).ok()?.is_dir() {
-            return None;
+        match kind(&folder, trust) {
+            Some(found) if found.is_dir() => {}
+            Some(found) if found.is_symlink() => return Err(linked(part)),
+            _ => return Ok(None),
         }
     }
-    let Some((head, tail)) = name.split_once('*') else { return Some(folder.join(name)) };
+    let Some((head, tail)) = name.split_once('*') else { return Ok(Some(folder.join(name))) };
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(None) };
     let mut newest: Option<((i64, i64), PathBuf)> = None;
-    for entry in std::fs::read_dir(&folder).ok()?.take(1000).flatten() {
+    for entry in entries.take(1000).flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let fits = name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail);
-        let Some(meta) = fits.then(|| entry.metadata().ok()).flatten() else { continue };
+        let Some(meta) = fits.then(|| kind(&entry.path(), trust)).flatten() else { continue };
         let age = (meta.mtime(), meta.mtime_nsec());
         if newest.as_ref().is_none_or(|(newer, _)| age > *newer) {
             newest = Some((age, entry.path()));
         }
     }
-    newest.map(|(_, path)| path)
+    Ok(newest.map(|(_, path)| path))
+}
+
+/// What stands at a path: a link itself, or in the user's own directory what it leads to.
+fn kind(path: &Path, trust: Trust) -> Option<Metadata> {
+    match trust {
+        Trust::Strict => std::fs::symlink_metadata(path),
+        Trust::Own => std::fs::metadata(path),
+    }
+    .ok()
+}
+
+/// The refusal of a link in a directory of a bundle.
+pub(super) fn linked(name: &str) -> Trouble {
+    Trouble::Unreadable(format!(
+        "{name} is a symbolic link, through which the CLI would write into another login; remove it and log in again"
+    ))
+}
+
+/// The file that a path leads to; `Ok(None)` when there is nothing at the path itself.
+fn behind_links(path: &Path) -> Result<Option<PathBuf>, Trouble> {
+    let name = name(path);
+    match (std::fs::symlink_metadata(path), std::fs::canonicalize(path)) {
+        (_, Ok(real)) => Ok(Some(real)),
+        (Err(error), _) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        (Ok(_), Err(error)) if error.kind() == ErrorKind::NotFound => {
+            Err(Trouble::NoLogin(format!("{name} is a symbolic link, and there is no file where it leads")))
+        }
+        (_, Err(error)) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            Err(Trouble::NoLogin(format!("{name} is a symbolic link that leads in a circle")))
+        }
+        (_, Err(error)) => Err(Trouble::Unreadable(format!("{name} cannot be read: {error}"))),
+    }
+}
+
+/// The links that a path leads through and the file at their end, the path itself first. Of a path without a link it is
+/// the path alone.
+pub(super) fn hops(path: PathBuf) -> Vec<PathBuf> {
+    let mut hops = vec![path];
+    while hops.len() <= MAX_LINKS {
+        let next = hops.last().and_then(|last| {
+            let target = std::fs::read_link(last).ok()?;
+            Some(last.parent()?.join(target))
+        });
+        match next {
+            Some(next) if !hops.contains(&next) => hops.push(next),
+            _ => break,
+        }
+    }
+    hops
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Whether the path itself is a symbolic link.
+pub(super) fn is_link(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
 /// Opens a regular file without following a link; `Ok(None)` when there is none.
-pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
+pub(super) fn open(path: &Path, trust: Trust) -> Result<Option<File>, String> {
     // NONBLOCK so that a FIFO in this place cannot hold the reader.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -97,8 +194,9 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
     if !meta.is_file() {
         return Err("it is not a regular file".to_owned());
     }
-    // Whoever owns it can put any login there; the CLI's own files belong to whom it runs as.
-    if meta.uid() != rustix::process::geteuid().as_raw() {
+    // The owner of a file can put any login there; the CLI's own files belong to the user that it runs as.
+    let owned = meta.uid() == rustix::process::geteuid().as_raw();
+    if !(owned || (trust == Trust::Own && meta.uid() == 0)) {
         return Err(format!("it belongs to another user (uid {})", meta.uid()));
     }
     Ok(Some(file))
@@ -106,7 +204,12 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
 
 /// Everything in a regular file of at most `limit` bytes; `Ok(None)` when there is none.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
-    let Some(file) = open(path)? else { return Ok(None) };
+    read_trusted(path, limit, Trust::Strict)
+}
+
+/// The same, of a file whose owner is judged by `trust`.
+pub(super) fn read_trusted(path: &Path, limit: u64, trust: Trust) -> Result<Option<Vec<u8>>, String> {
+    let Some(file) = open(path, trust)? else { return Ok(None) };
     let too_large = || format!("it is larger than {} MiB", limit / 1024 / 1024);
     // Its size first, so that a huge file is not read at all; it may still grow.
     if file.metadata().map_err(|error| error.to_string())?.len() > limit {

@@ -5,13 +5,15 @@ mod facts;
 mod files;
 mod jsonc;
 mod sqlite;
+mod time;
 mod wal;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
 use document::Found;
-use files::Root;
+use facts::Source;
+use files::{Root, Trouble};
 
 pub(crate) use document::parse;
 pub(crate) use files::{find, read};
@@ -49,7 +51,7 @@ impl Proof {
                 if past(credential.expires_at)
                     && (!credential.refreshable || past(credential.login_deadline_at)) =>
             {
-                Self::Incomplete { reason: "expired".to_owned() }
+                Self::Incomplete { reason: "it has expired".to_owned() }
             }
             proof => proof,
         }
@@ -71,24 +73,35 @@ pub struct Credential {
     pub refreshable: bool,
 }
 
-/// Reads what the directory's files say; `dir` is the one that the CLI's variable names. Blocking, but bounded:
-/// regular files of at most 1 MiB (a database, and a file of settings that names the account, 64 MiB), opened without following a symbolic link. Does not judge end
-/// times; see [`Proof::at`].
+/// Reads what the directory's files say; `dir` is the one that the CLI's variable names. It blocks, but not for long:
+/// files have at most 1 MiB (a database, and a file of settings that names the account, 64 MiB). A symbolic link is not
+/// followed. End times are not judged; see [`Proof::at`].
 ///
 /// Of several credential files the first that proves a login counts; when none does, the first that is there says why.
 pub fn prove(cli: &Cli, dir: &Path) -> Proof {
-    prove_at(cli, &Root::named(&cli.config_dir, dir))
+    prove_at(cli, &Root::named(&cli.config_dir, dir)).0
 }
 
 /// The same for the user's own directory, which the CLI finds without its variable and where some of its files lie
-/// elsewhere. `dir` is what the variable would name, as in [`ConfigDir::own`](crate::ConfigDir::own).
+/// elsewhere. Symbolic links are followed there, to files of the user or of root. `dir` is what the variable would
+/// name, as in [`ConfigDir::own`](crate::ConfigDir::own).
 pub fn prove_own(cli: &Cli, dir: &Path) -> Proof {
-    prove_at(cli, &Root::unnamed(&cli.config_dir, dir))
+    prove_at(cli, &Root::unnamed(&cli.config_dir, dir)).0
+}
+
+/// Which login of a CLI a proof is about: its place in the registry's list, and the member of the file.
+pub(crate) type Slot = Option<(usize, Option<String>)>;
+
+/// What the files say, and which of the logins in them it is.
+pub(crate) fn prove_slot(cli: &Cli, dir: &Path, own: bool) -> (Proof, Slot) {
+    let config = &cli.config_dir;
+    prove_at(cli, &if own { Root::unnamed(config, dir) } else { Root::named(config, dir) })
 }
 
 impl Cli {
     /// The files that say whether there is a login, and whose; the last segment may have a `*`. `dir` is the directory
-    /// that the CLI's variable names, or, with `own`, the user's own, some of whose files lie elsewhere.
+    /// that the CLI's variable names, or, with `own`, the user's own, some of whose files lie elsewhere. There a file
+    /// that is a symbolic link is followed by the files that it leads to. Blocking.
     #[must_use]
     pub fn login_files(&self, dir: &Path, own: bool) -> Vec<(PathBuf, Format)> {
         let config = &self.config_dir;
@@ -96,32 +109,36 @@ impl Cli {
         let mut files = Vec::new();
         for file in &self.credential {
             files.push((root.place(&file.path), file.format));
-            let others =
-                [&file.email, &file.subject].into_iter().flatten().filter_map(|place| place.file.as_ref());
-            files.extend(others.map(|other| (root.place(other), Format::Json)));
+            files.extend(file.other_files().map(|other| (root.place(other), Format::Json)));
         }
-        files
+        if !own {
+            return files;
+        }
+        let with_links = |(path, format)| files::hops(path).into_iter().map(move |path| (path, format));
+        files.into_iter().flat_map(with_links).collect()
     }
 }
 
-fn prove_at(cli: &Cli, root: &Root<'_>) -> Proof {
+fn prove_at(cli: &Cli, root: &Root<'_>) -> (Proof, Slot) {
     let mut why = Proof::Absent;
-    for file in &cli.credential {
+    for (position, file) in cli.credential.iter().enumerate() {
         let proof = match document::read(file, root) {
             Ok(None) => Proof::Absent,
-            Ok(Some(found)) => match facts::read(file, &found.value, root) {
-                Ok(facts) => Proof::LoggedIn(facts.credential),
-                Err(reason) => Proof::Incomplete { reason },
-            },
-            Err(reason) => Proof::Unreadable { reason },
+            Ok(Some(found)) => {
+                let source = Source { file, name: &found.name, document: &found.value, root };
+                match source.read() {
+                    Ok(facts) => return (Proof::LoggedIn(facts.credential), Some((position, facts.member))),
+                    Err(reason) => Proof::Incomplete { reason },
+                }
+            }
+            Err(Trouble::NoLogin(reason)) => Proof::Incomplete { reason },
+            Err(Trouble::Unreadable(reason)) => Proof::Unreadable { reason },
         };
-        match proof {
-            Proof::LoggedIn(_) => return proof,
-            _ if why == Proof::Absent => why = proof,
-            _ => {}
+        if why == Proof::Absent {
+            why = proof;
         }
     }
-    why
+    (why, None)
 }
 
 /// What a directory's credentials were at one moment. Two are equal when nothing of them changed, so a login that was
@@ -137,12 +154,14 @@ pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
     let root = Root::named(&cli.config_dir, dir);
     let mut whole = Vec::new();
     for file in &cli.credential {
-        let Ok(Some(Found { path, bytes, value })) = document::read_any(file, &root) else { continue };
-        let facts = value.and_then(|value| facts::read(file, &value, &root).ok());
-        if let Some(facts) = facts {
-            return Fingerprint(vec![(path, facts.mark)]);
+        let Ok(Some(found)) = document::read_any(file, &root) else { continue };
+        let Found { path, name, bytes, value } = found;
+        let read = |document| Source { file, name: &name, document, root: &root }.read().ok();
+        let facts = value.as_ref().ok().and_then(read);
+        match facts {
+            Some(facts) => return Fingerprint(vec![(path, facts.mark)]),
+            None => whole.push((path, hash(&bytes))),
         }
-        whole.push((path, hash(&bytes)));
     }
     Fingerprint(whole)
 }

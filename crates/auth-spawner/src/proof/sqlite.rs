@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OptionalExtension, types::ValueRef};
 
-use super::files::{self, MAX_BYTES};
+use super::files::{self, MAX_BYTES, Trust};
 use super::wal;
 use crate::credential::Cell;
 
@@ -32,9 +32,9 @@ const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The value's bytes; `Ok(None)` when there is no database, no such table, or no such row.
-pub(super) fn read(path: &Path, cell: &Cell) -> Result<Option<Vec<u8>>, String> {
+pub(super) fn read(path: &Path, cell: &Cell, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    match snapshot(path)? {
+    match snapshot(path, trust)? {
         // An empty file is an empty database.
         None => Ok(None),
         Some(bytes) if bytes.is_empty() => Ok(None),
@@ -46,15 +46,16 @@ pub(super) fn read(path: &Path, cell: &Cell) -> Result<Option<Vec<u8>>, String> 
 }
 
 /// The database as of one moment, with the transactions that are only in its log.
-fn snapshot(path: &Path) -> Result<Option<Vec<u8>>, String> {
+fn snapshot(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let (log, journal) = (beside(path, "-wal"), beside(path, "-journal"));
     for _ in 0..ATTEMPTS {
-        let before = (stamp(path)?, head(&log)?);
-        let Some(mut bytes) = files::read(path, MAX_DATABASE)? else { return Ok(None) };
-        let frames = files::read(&log, MAX_DATABASE)?.unwrap_or_default();
-        let torn = head(&journal)?.starts_with(&JOURNAL);
+        let before = (stamp(path, trust)?, head(&log, trust)?);
+        let Some(mut bytes) = files::read_trusted(path, MAX_DATABASE, trust)? else { return Ok(None) };
+        let frames = files::read_trusted(&log, MAX_DATABASE, trust)?.unwrap_or_default();
+        let torn = head(&journal, trust)?.starts_with(&JOURNAL);
         // While the log is the same one, it holds every page that a checkpoint may have been writing meanwhile.
-        if torn || head(&log)? != before.1 || (before.1.is_empty() && stamp(path)? != before.0) {
+        if torn || head(&log, trust)? != before.1 || (before.1.is_empty() && stamp(path, trust)? != before.0)
+        {
             continue;
         }
         let limit = usize::try_from(MAX_DATABASE).unwrap_or(usize::MAX);
@@ -74,18 +75,18 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The beginning of a file, which is new for each new log; empty when there is none.
-fn head(path: &Path) -> Result<Vec<u8>, String> {
+fn head(path: &Path, trust: Trust) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    if let Some(file) = files::open(path)? {
+    if let Some(file) = files::open(path, trust)? {
         file.take(wal::HEADER as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     }
     Ok(bytes)
 }
 
 /// Size and time of change.
-fn stamp(path: &Path) -> Result<Option<(u64, Option<std::time::SystemTime>)>, String> {
-    let Some(file) = files::open(path)? else { return Ok(None) };
+fn stamp(path: &Path, trust: Trust) -> Result<Option<(u64, Option<std::time::SystemTime>)>, String> {
+    let Some(file) = files::open(path, trust)? else { return Ok(None) };
     let meta = file.metadata().map_err(|error| error.to_string())?;
     Ok(Some((meta.len(), meta.modified().ok())))
 }

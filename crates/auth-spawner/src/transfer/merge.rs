@@ -47,7 +47,23 @@ pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String,
             _ => found.push((file.path, bytes)),
         }
     }
+    let settings = cli.credential.iter().find_map(|file| chosen(file, to));
+    found.extend(settings.filter(|(path, _)| !found.iter().any(|(other, _)| other == path)));
     Ok(found)
+}
+
+/// The file of settings that makes the CLI use another credential, changed so that it uses the login.
+fn chosen(file: &CredentialFile, to: &Path) -> Option<(String, Vec<u8>)> {
+    let mode = file.mode.as_ref()?;
+    let path = mode.file.as_ref()?;
+    let bytes = read_at(&to.join(path)).ok()??;
+    let mut settings = proof::parse(Format::Jsonc, &bytes).ok()?;
+    let value = settings.pointer_mut(&mode.pointer).filter(|value| !value.is_null())?;
+    if value.as_str().is_some_and(|value| mode.accepts.iter().any(|accepted| accepted == value)) {
+        return None;
+    }
+    *value = Value::String(mode.accepts.first()?.clone());
+    Some((path.clone(), format!("{settings:#}\n").into_bytes()))
 }
 
 /// What stays of a file that the new login does not have; `None` when nothing in it is the old login's.
@@ -91,7 +107,9 @@ fn own_pointers(file: &CredentialFile) -> Vec<&str> {
     let ends = [&file.expires, &file.refresh_expires].into_iter().flatten().map(|end| end.pointer.as_str());
     let own = [&file.email, &file.subject].into_iter().flatten().filter(|place| place.file.is_none());
     let requires = file.requires.iter().chain(&file.refresh).map(String::as_str);
-    requires.chain(ends).chain(own.map(|place| place.pointer.as_str())).collect()
+    let mode = file.mode.iter().filter(|mode| mode.file.is_none());
+    let choices = mode.flat_map(|mode| mode.keys.iter().chain([&mode.pointer])).map(String::as_str);
+    requires.chain(ends).chain(own.map(|place| place.pointer.as_str())).chain(choices).collect()
 }
 
 fn add<'a>(

@@ -55,7 +55,7 @@ async fn only_a_login_that_is_gone_from_the_file_has_ended() {
     check("later 100 remove auth.json", Some(LOGIN), Ok(())).await;
     check("out Logged out", Some(LOGIN), Err(LogoutError::StillThere)).await;
     check("remove auth.json\nexit 3", Some(LOGIN), Err(LogoutError::Failed(Some(3)))).await;
-    let doubt = LogoutError::Doubtful("not JSON at line 1".to_owned());
+    let doubt = LogoutError::Doubtful("auth.json cannot be read: not JSON at line 1".to_owned());
     check("write auth.json {", Some(LOGIN), Err(doubt)).await;
     check("touch ran", None, Err(LogoutError::NoLogin)).await;
     check("touch ran", Some("{}"), Err(LogoutError::NoLogin)).await;

@@ -57,6 +57,18 @@ fn an_overlay_changes_one_thing_and_leaves_the_rest() {
     assert_eq!(cli.binaries, ["codex"]);
 }
 
+/// The keys of format 1 are overlaid as before.
+#[test]
+fn overlay_of_format_1_changes_the_credential_of_an_entry_that_has_several() {
+    let text = "[providers.opencode.cli.credential]\nrequires = ['/other/access']\n\
+        expires = { pointer = '/other/expires', unit = 'float_s' }\n";
+    let registry = overlaid(text).unwrap();
+    let files = &registry.provider("opencode").unwrap().cli.as_ref().unwrap().credential;
+    let requires: Vec<&str> = files.iter().map(|file| file.requires[0].as_str()).collect();
+    assert_eq!(requires, ["/other/access", "/*/access", "/*/key"]);
+    assert_eq!(files[0].path, "auth.json");
+}
+
 #[test]
 fn file_is_refused_when_it_is_of_a_later_format() {
     let check = |text: &str, expected: &str| {
@@ -176,6 +188,21 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
         &credential("requires = ['/*'], email = { file = 'c', pointer = '/*' }"),
         &format!("{place}: `*` means"),
     );
+    let slot = |names: &str| credential(&format!("requires = ['/*/a'], slot = {{ names = [{names}] }}"));
+    check(&slot(""), &format!("{place}.slot.names: must not be empty"));
+    check(&slot("'{a}'"), &format!("{place}.slot.names: each brace"));
+    check(&slot("'{/*}'"), &format!("{place}.slot.names: each brace"));
+    check(&slot("'{../x#/a}'"), &format!("{place}.slot.names: each brace"));
+    check(&slot("'plain'"), "own.toml: providers.codex: ");
+    check(
+        &credential("requires = ['/a'], slot = { names = ['{/b}'] }"),
+        &format!("{place}.slot: `requires`"),
+    );
+    let mode = |lines: &str| credential(&format!("requires = ['/a'], mode = {{ pointer = '/m', {lines} }}"));
+    check(&mode("accepts = []"), &format!("{place}.mode.accepts: "));
+    check(&mode("accepts = ['a'], keys = ['k']"), &format!("{place}.mode: must be JSON pointers"));
+    check(&mode("accepts = ['a'], file = '/etc/x'"), &format!("{place}.mode.file: "));
+    check(&mode("values = ['a']"), "own.toml: providers.codex: ");
     check(
         &credential("requires = ['/a'], format = 'sqlite'"),
         &format!("{place}.sqlite: format sqlite needs"),

@@ -48,7 +48,9 @@ impl World {
 
     fn reason(&self) -> String {
         match self.prove() {
-            Proof::Unreadable { reason } => reason,
+            Proof::Unreadable { reason } => {
+                reason.strip_prefix("openclaw.sqlite cannot be read: ").unwrap().to_owned()
+            }
             other => panic!("{other:?}"),
         }
     }

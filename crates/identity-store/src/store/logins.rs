@@ -78,7 +78,7 @@ impl Store {
             sessions::expect_live(&mut work, session).await?;
         }
         let (bundle, created_bundle) =
-            reach(&mut work, &login.target, &texts.provider_name, texts.email.as_deref()).await?;
+            reach(&mut work, &login.target, &texts.provider_name, texts.person()).await?;
         let same_form = |bound: &Bound| bound.holds_token() == login.token().is_some();
         let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth, same_form).await?;
         let account = if let Some(bound) = bound {
@@ -168,12 +168,12 @@ impl Store {
     }
 }
 
-/// Finds the bundle, or makes it.
+/// Finds the bundle, or makes it. A new bundle without a name is called after the provider and the person.
 async fn reach(
     work: &mut Work,
     target: &Target,
     provider_name: &str,
-    email: Option<&str>,
+    person: Option<&str>,
 ) -> Result<(BundleId, bool), StoreError> {
     match target {
         Target::Existing(id) => {
@@ -183,10 +183,9 @@ async fn reach(
         }
         Target::New { id, name } => {
             unprotected(id)?;
-            let name = match (name, email) {
-                (Some(name), _) => names::name("bundle_name", name)?,
-                (None, Some(email)) => free_name(work, &format!("{provider_name} ({email})")).await?,
-                (None, None) => free_name(work, provider_name).await?,
+            let name = match name {
+                Some(name) => names::name("bundle_name", name)?,
+                None => free_name(work, &names::of_person(provider_name, person)).await?,
             };
             insert(work, id, &name, "").await?;
             Ok((id.clone(), true))
@@ -286,10 +285,7 @@ pub(super) async fn insert_login(
     texts: &LoginTexts,
     sealed: SealedToken,
 ) -> Result<AccountId, StoreError> {
-    let base = match &texts.email {
-        Some(email) => format!("{} ({email})", texts.provider_name),
-        None => texts.provider_name.clone(),
-    };
+    let base = names::of_person(&texts.provider_name, texts.person());
     sql!(
         run,
         &mut work.tx,
@@ -334,6 +330,11 @@ pub(super) fn reference(reference: &SecretRef) -> Result<String, StoreError> {
 }
 
 impl LoginTexts {
+    /// What the person is known by: the email address, else the subject, which is the login name at some providers.
+    fn person(&self) -> Option<&str> {
+        self.email.as_deref().or(self.subject.as_deref())
+    }
+
     pub(super) fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
         let secret_ref = match &login.credential {
             LoginCredential::Directory(dir) if !dir.is_absolute() => {

@@ -16,7 +16,7 @@ pub struct Start {
     /// The bundle to log in to; absent or `""` makes a new one on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into_bundle_id: Option<String>,
-    /// The name of a new bundle; without it `<Provider> (<email>)`.
+    /// The name of a new bundle; without it `<Provider> (<email>)`, with the subject in place of an unknown email.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
     /// Accepted for compatibility; must be one of the provider's binaries in an allowed place.
@@ -105,6 +105,18 @@ pub enum Phase {
     Saving,
 }
 
+/// A shape of the text that `auth.submitcallback` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PasteShape {
+    /// The whole address that the browser ended on.
+    Url,
+    /// `code#state`.
+    CodeState,
+    /// The code alone.
+    Code,
+}
+
 /// One login session.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -142,6 +154,9 @@ pub struct Session {
     /// True while the CLI waits for a paste.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<bool>,
+    /// What may be pasted then, in no order of preference; present together with `prompt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paste_shapes: Option<Vec<PasteShape>>,
     /// The bundle that has the login now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,

@@ -8,7 +8,11 @@ use super::method;
 /// Lists the providers of the registry and which of their CLIs are installed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct List {}
+pub struct List {
+    /// Only this provider, by id or alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+}
 method!(List, "provider.list", Providers, "Lists the providers and which of their CLIs are installed.");
 
 /// The providers, by id.
@@ -37,6 +41,31 @@ pub struct Provider {
     pub requires_tty: bool,
     /// The recipes that `auth.start` takes, first one first; `api_key` for `auth.submitapikey`.
     pub login_kinds: Vec<String>,
+    /// The same recipes, without `api_key`, with what each of them asks of the person.
+    #[serde(default)]
+    pub logins: Vec<Login>,
+}
+
+/// One way to log in, as it is for the installed version of the CLI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Login {
+    /// The recipe's id, for `auth.start`.
+    pub id: String,
+    /// What the person does.
+    pub kind: LoginKind,
+    /// Whether `auth.submitcallback` takes an answer during this login.
+    pub takes_paste: bool,
+}
+
+/// What a person does to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginKind {
+    /// Enters a one-time code at an address, in a browser on any machine.
+    DeviceCode,
+    /// Opens an address in a browser, which may have to be on the daemon's machine.
+    Browser,
 }
 
 /// A provider's CLI on this machine.

@@ -164,11 +164,13 @@ enum Ambient {
     Renewable,
     Ended,
     Link,
+    Dangling,
     Directory,
+    Key,
 }
 
 impl Ambient {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Absent,
         Self::Good,
         Self::Empty,
@@ -176,7 +178,9 @@ impl Ambient {
         Self::Renewable,
         Self::Ended,
         Self::Link,
+        Self::Dangling,
         Self::Directory,
+        Self::Key,
     ];
 
     fn plant(self, world: &World) {
@@ -195,13 +199,19 @@ impl Ambient {
                 let target = world.home().join("elsewhere.json");
                 std::os::unix::fs::symlink(target, world.home().join(place)).unwrap();
             }
+            Self::Dangling => {
+                std::fs::create_dir(world.home().join(".codex")).unwrap();
+                std::os::unix::fs::symlink("nothing.json", world.home().join(place)).unwrap();
+            }
             Self::Directory => directory(&world.home().join(place)),
+            // Codex uses this key and not the tokens beside it.
+            Self::Key => world.write(place, &good.replace("\"chatgpt\"", "\"apikey\"")),
         }
     }
 
     fn status(self) -> Option<Status> {
         match self {
-            Self::Good => Some(Status::Valid),
+            Self::Good | Self::Link => Some(Status::Valid),
             Self::Renewable => Some(Status::Expired),
             _ => None,
         }
@@ -382,6 +392,31 @@ async fn several_logins_are_one_bundle_and_one_announcement() {
     assert_eq!(found[1].login_deadline_at, Some(NOW + 9));
     world.run().await;
     assert_eq!(world.heard(), []);
+}
+
+#[tokio::test]
+async fn login_that_is_no_login_is_left_out_with_a_reason_in_words() {
+    let world = World::new().await;
+    world.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "sk-planted", "tokens": null}"#);
+    world.write(".config/gh/hosts.yml", "github.com:\n  user: octo\n");
+    world.write(".local/share/opencode/auth.json", r#"{"opencode": {"type": "api", "key": "sk-zen"}}"#);
+    world.write(".gemini/oauth_creds.json", r#"{"access_token": "a", "refresh_token": "r"}"#);
+    world.write(".gemini/settings.json", r#"{"security": {"auth": {"selectedType": "gemini-api-key"}}}"#);
+    let report = world.run().await;
+    let reason = |provider: &str| match report.providers.iter().find(|(id, _)| id == provider) {
+        Some((_, Outcome::NoLogin(Some(reason)))) => reason.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        [reason("codex"), reason("github"), reason("gemini")],
+        [
+            "the CLI would use the key in auth.json (/OPENAI_API_KEY) and not this login",
+            "hosts.yml holds no login: there is no text at /github.com/oauth_token",
+            "settings.json selects gemini-api-key (/security/auth/selectedType), so the CLI would not use this login",
+        ]
+    );
+    // opencode uses logins of other providers than the one that srvd logs in to.
+    assert_eq!((report.counts.seeded, world.accounts().await[0].provider.as_str()), (1, "opencode"));
 }
 
 #[tokio::test]

@@ -58,23 +58,23 @@ pub(super) struct EnvArgs {
     shell: Shell,
 }
 
-/// What the program is to become, decided by the daemon; nothing has been started.
+/// What is to be run, and how; nothing has been started.
 pub(super) struct Prepared {
-    launch: Launch,
-    bundle: String,
     program: Program,
+    /// The daemon's answer and the bundle's id; `None` for a program that runs as it would without srvd.
+    identity: Option<(Launch, String)>,
 }
 
-/// Becomes the program of a shim that was told to step aside; `Ok` when it was not. Needs neither a daemon nor a
-/// configuration.
+/// Becomes the program of a shim that runs without an identity, because the person said so or because any program only
+/// tells something about itself then; `Ok` for other calls. Needs neither a daemon nor a configuration.
 pub(super) fn step_aside(args: &ExecArgs, environment: &Environment, mask: Mode) -> Result<(), Failure> {
-    if !args.shim || !shim::opted_out(environment)? {
+    if !args.shim || !(shim::opted_out(environment)? || shim::asks_about_itself(&args.command)) {
         return Ok(());
     }
     Err(Program::find(args.command.clone(), environment)?.become_plain(mask))
 }
 
-/// Asks the daemon; a refusal starts nothing.
+/// Asks the daemon, unless the program needs no identity. A refusal starts nothing.
 pub(super) async fn prepare(
     args: ExecArgs,
     config: &Config,
@@ -95,8 +95,11 @@ async fn launched(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<Prepared, Failure> {
-    let choice = here::choose(args.identity.bundle.as_deref(), environment)?;
     let registry = boot::registry(config)?;
+    if args.shim && gather::is_plain(&registry, &args.command) {
+        return Ok(Prepared { program: Program::find(args.command, environment)?, identity: None });
+    }
+    let choice = here::choose(args.identity.bundle.as_deref(), environment)?;
     let daemon = Connection::open(config).await?;
     let bundle = choice.find(&daemon).await?;
     let name = args.command.first().map(OsString::as_os_str).unwrap_or_default();
@@ -113,12 +116,15 @@ async fn launched(
     for note in notes {
         ui.note(&format!("srvd: {}", super::ui::plain_line(&note)));
     }
-    Ok(Prepared { launch, bundle: bundle.id, program })
+    Ok(Prepared { program, identity: Some((launch, bundle.id)) })
 }
 
 /// Becomes the program, with the file mode mask that this process was given. Only returns when that failed.
 pub(super) fn become_program(prepared: &Prepared, mask: Mode) -> Failure {
-    prepared.program.become_launched(&prepared.launch, &prepared.bundle, mask)
+    match &prepared.identity {
+        Some((launch, bundle)) => prepared.program.become_launched(launch, bundle, mask),
+        None => prepared.program.become_plain(mask),
+    }
 }
 
 /// `srvd env`.

@@ -93,9 +93,11 @@ fn account_row(account: &account::Account, bundles: &[bundle::Bundle], now: i64)
     ]
 }
 
-/// How a person knows an account: its address, or its name and the end of its key.
+/// How a person knows an account: the name that they gave it, else its email address, else its subject, which is the
+/// login name at some providers, else its own name. The end of an API key follows.
 pub(super) fn who(account: &account::Account) -> String {
-    let name = account.display_name.as_ref().or(account.email.as_ref()).unwrap_or(&account.name);
+    let known = [&account.display_name, &account.email, &account.subject];
+    let name = known.into_iter().flatten().next().unwrap_or(&account.name);
     match &account.masked_tail {
         Some(tail) => format!("{name} ({tail})"),
         None => name.clone(),
@@ -164,7 +166,12 @@ pub(super) mod tests {
     fn an_account_is_known_by_what_a_person_knows() {
         let mut one = account("codex", Some("a@b.c"), Status::Valid);
         assert_eq!(who(&one), "a@b.c");
-        one.email = None;
+        one.display_name = Some("Mine".to_owned());
+        assert_eq!(who(&one), "Mine");
+        (one.display_name, one.email) = (None, None);
+        one.subject = Some("octocat".to_owned());
+        assert_eq!(who(&one), "octocat");
+        one.subject = None;
         assert_eq!(who(&one), "Name");
         one.masked_tail = Some("…1234".to_owned());
         assert_eq!(who(&one), "Name (…1234)");

@@ -52,6 +52,8 @@ pub use client::EVENT_NAMES;
 use client::Connection;
 use failure::{Failure, code};
 use interrupt::Interrupt;
+use login::Person;
+use login::browser::Opener;
 use providers::{Action, ProvidersArgs};
 use ui::Ui;
 
@@ -303,12 +305,15 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
 fn converse(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
     block_on(async || {
         let mut interrupt = Interrupt::listen()?;
+        // These two tell the daemon when they are interrupted, so they listen for signals themselves.
+        let opener = || Opener::of(environment, ui.seat);
         if let Command::Login(args) = command {
-            // A login ends with a farewell to the daemon, so it looks after interruptions by itself.
-            return login::run(args, &Connection::open(config).await?, ui, &mut interrupt).await;
+            let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
+            return login::run(args, &Connection::open(config).await?, person).await;
         }
         if let Command::Operator(operator::OperatorCommand::Login(args)) = command {
-            return operator::login(args, &Connection::open(config).await?, ui, &mut interrupt).await;
+            let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
+            return operator::login(args, &Connection::open(config).await?, person).await;
         }
         tokio::select! {
             result = talk(command, config, environment, ui) => result,

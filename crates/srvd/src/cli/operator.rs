@@ -2,9 +2,9 @@
 
 use super::client::Connection;
 use super::failure::{Failure, code};
-use super::interrupt::Interrupt;
 use super::list::Format;
-use super::login::browser;
+use super::login::Person;
+use super::login::browser::Opening;
 use super::ui::{Ui, plain_line};
 use super::{prompt, table};
 use crate::api::operator::{
@@ -73,32 +73,30 @@ pub(super) async fn run(command: OperatorCommand, daemon: &Connection, ui: &Ui) 
 }
 
 /// Signs in and follows the sign-in to its end.
-pub(super) async fn login(
-    args: LoginArgs,
-    daemon: &Connection,
-    ui: &Ui,
-    interrupt: &mut Interrupt,
-) -> Result<(), Failure> {
+pub(super) async fn login(args: LoginArgs, daemon: &Connection, person: Person<'_>) -> Result<(), Failure> {
+    let Person { ui, opener, interrupt } = person;
     let known = daemon.call(&List {}).await?;
     let forge = forge(&known.forges, &args.name)?;
     let started = daemon.call(&start(forge, args.device)).await?;
     ui.note(&instructions(&started));
-    if let Some(url) = &started.auth_url {
-        let may_open = !args.no_browser && ui.stderr.is_some();
-        if may_open && browser::open(url, ui.seat) {
-            ui.note("Your browser has been asked to open it.");
+    let may_open = !args.no_browser && ui.stderr.is_some();
+    let mut opening = match &started.auth_url {
+        Some(url) if may_open => opener.start(url),
+        _ => Opening::none(),
+    };
+    let session_id = started.session_id;
+    let mut ended = std::pin::pin!(ended(&session_id, daemon));
+    loop {
+        tokio::select! {
+            ended = &mut ended => return report(&ended?, forge, ui),
+            opened = opening.news() => ui.note(opened),
+            code = interrupt.next() => {
+                // When the daemon cannot be told, the sign-in ends at its deadline.
+                let _ = daemon.call(&Cancel { session_id: session_id.clone() }).await;
+                return Err(Failure::new(code, "the sign-in was cancelled"));
+            }
         }
     }
-    let session_id = started.session_id;
-    let ended = tokio::select! {
-        ended = ended(&session_id, daemon) => ended?,
-        code = interrupt.next() => {
-            // When the daemon cannot be told, the sign-in ends by itself at its deadline.
-            let _ = daemon.call(&Cancel { session_id }).await;
-            return Err(Failure::new(code, "the sign-in was cancelled"));
-        }
-    };
-    report(&ended, forge, ui)
 }
 
 async fn ended(session_id: &str, daemon: &Connection) -> Result<SignIn, Failure> {

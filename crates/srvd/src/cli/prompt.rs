@@ -3,7 +3,8 @@
 use std::io::{self, BufRead as _, Read as _};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::process::getpgrp;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -14,13 +15,15 @@ use super::ui::Ui;
 /// The longest line that is read, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// A reader of secrets that nobody has to wait for.
+/// A reader of lines that the rest of the program does not wait for.
 pub(super) struct Prompt {
     ask: SyncSender<()>,
     lines: mpsc::Receiver<Answer>,
     state: State,
-    /// How the terminal was before the reading began.
-    terminal: Option<Termios>,
+    /// The terminal without echo.
+    quiet: Option<Quiet>,
+    /// A question was printed whose line has not been ended.
+    line_open: bool,
     ui: Ui,
 }
 
@@ -40,23 +43,32 @@ enum State {
 }
 
 impl Prompt {
-    /// Nothing is read before the first [`Prompt::ask`].
-    pub(super) fn new(ui: &Ui) -> Self {
-        Self::reading(ui, ui.types)
+    /// A prompt for secrets: the terminal shows nothing that is typed, from now until the prompt is dropped. Nothing is
+    /// read before the first [`Prompt::listen`].
+    pub(super) fn hidden(ui: &Ui) -> Self {
+        Self::reading(ui, ui.types.then(Quiet::begin).flatten())
     }
 
-    fn reading(ui: &Ui, hidden: bool) -> Self {
+    /// As [`Prompt::hidden`], for a line that need not be typed: where the program is in the background, which may not use
+    /// the terminal, nothing is hidden and [`Prompt::hides`] says so.
+    pub(super) fn offered(ui: &Ui) -> Self {
+        Self::reading(ui, (ui.types && in_foreground()).then(Quiet::begin).flatten())
+    }
+
+    /// A prompt for what anybody may see.
+    fn shown(ui: &Ui) -> Self {
+        Self::reading(ui, None)
+    }
+
+    fn reading(ui: &Ui, quiet: Option<Quiet>) -> Self {
         let (ask, asked) = sync_channel::<()>(1);
         let (answer, lines) = mpsc::channel(1);
         // A read from a terminal cannot be called off, so the thread has no owner that joins it: it ends with its
         // channels, or with the program.
         std::thread::spawn(move || {
             while asked.recv().is_ok() {
-                let line = if hidden { rpassword::read_password().map(Some) } else { read_line() };
-                let line = match line {
+                let line = match read_line() {
                     Ok(Some(line)) => Answer::Line(SecretString::from(line)),
-                    // Ctrl-C has been turned into the signal that it is, and whoever listens to signals goes first.
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Ok(None) | Err(_) => Answer::Closed,
                 };
                 let closed = matches!(line, Answer::Closed);
@@ -65,22 +77,34 @@ impl Prompt {
                 }
             }
         });
-        Self { ask, lines, state: State::Idle, terminal: None, ui: *ui }
+        Self { ask, lines, state: State::Idle, quiet, line_open: false, ui: *ui }
     }
 
-    /// Asks for a line, unless one is being waited for or there is nothing to read from.
+    /// Whether a line can be read without showing it.
+    pub(super) fn hides(&self) -> bool {
+        !self.ui.types || self.quiet.is_some()
+    }
+
+    /// Asks for a line with this question, and waits for it in the background.
     pub(super) fn ask(&mut self, question: &str) {
         if self.state != State::Idle {
             return;
         }
         if self.ui.types {
             self.ui.ask(question);
-            self.terminal = tcgetattr(io::stdin()).ok();
+            self.line_open = true;
         } else {
-            // Nobody types the end of this line.
+            // No typed Enter key will end this line.
             self.ui.note(question.trim_end());
         }
-        self.state = if self.ask.try_send(()).is_ok() { State::Asked } else { State::Closed };
+        self.listen();
+    }
+
+    /// Waits for a line in the background, unless that is being done or there is nothing to read from.
+    pub(super) fn listen(&mut self) {
+        if self.state == State::Idle {
+            self.state = if self.ask.try_send(()).is_ok() { State::Asked } else { State::Closed };
+        }
     }
 
     /// Whether a line is being waited for.
@@ -99,23 +123,54 @@ impl Prompt {
         answer
     }
 
-    /// The person's line feed was hidden with the rest, so the line is ended for them.
+    /// The typed line feed was hidden with the rest, so the line is ended here.
     fn end_line(&mut self) {
-        if self.terminal.take().is_some() {
+        if std::mem::take(&mut self.line_open) && self.quiet.is_some() {
             self.ui.ask("\n");
         }
     }
 }
 
 impl Drop for Prompt {
-    /// A reader that is still waiting would leave the terminal without echo.
     fn drop(&mut self) {
-        if let Some(terminal) = &self.terminal {
-            // There is no other way to put the terminal right, and nobody to tell.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, terminal);
-            self.end_line();
+        if let Some(quiet) = self.quiet.as_mut() {
+            // Half of a secret line must not become the shell's input.
+            quiet.discards = self.state == State::Asked;
+        }
+        self.end_line();
+    }
+}
+
+/// The terminal on standard input without echo; with it again when dropped.
+struct Quiet {
+    before: Termios,
+    /// Whether what was typed and not read is thrown away at the end.
+    discards: bool,
+}
+
+impl Quiet {
+    fn begin() -> Option<Self> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut modes = before.clone();
+        modes.local_modes -= LocalModes::ECHO | LocalModes::ECHONL;
+        tcsetattr(io::stdin(), OptionalActions::Now, &modes).ok()?;
+        Some(Self { before, discards: false })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let when = if self.discards { OptionalActions::Flush } else { OptionalActions::Now };
+        if in_foreground() {
+            // There is no other way to restore the terminal.
+            let _ = tcsetattr(io::stdin(), when, &self.before);
         }
     }
+}
+
+/// Whether this program may use its terminal. The system stops a background job that changes the terminal's modes.
+fn in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
 }
 
 /// A line of standard input; none at its end.
@@ -138,10 +193,8 @@ pub(super) async fn confirm(ui: &Ui, question: &str, yes: bool) -> Result<(), Fa
         )
         .hint(format!("{question}  If so, add --yes")));
     }
-    let mut prompt = Prompt::reading(ui, false);
+    let mut prompt = Prompt::shown(ui);
     prompt.ask(&format!("{question} [y/N] "));
-    // The person's own line feed ends the line.
-    prompt.terminal = None;
     match prompt.answer().await {
         Answer::Line(line) if is_yes(line.expose_secret()) => Ok(()),
         Answer::Line(_) | Answer::Closed => {
@@ -156,7 +209,10 @@ fn is_yes(answer: &str) -> bool {
 
 /// Asks once and waits for the answer; `None` when there is nothing to read.
 pub(super) async fn hidden(ui: &Ui, question: &str) -> Option<SecretString> {
-    let mut prompt = Prompt::new(ui);
+    let mut prompt = Prompt::hidden(ui);
+    if !prompt.hides() {
+        return None;
+    }
     prompt.ask(if ui.types { question } else { "" });
     match prompt.answer().await {
         Answer::Line(line) => Some(line),

@@ -71,7 +71,7 @@ impl ProvidersArgs {
 
 /// Lists the providers as the daemon knows them.
 pub(super) async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
-    let providers = daemon.call(&provider::List {}).await?;
+    let providers = daemon.call(&provider::List::default()).await?;
     if format.json {
         return ui.json(&providers);
     }
@@ -119,6 +119,7 @@ mod tests {
             cli,
             requires_tty: false,
             login_kinds: vec!["browser".to_owned(), "api_key".to_owned()],
+            logins: Vec::new(),
         };
         let npm = Some("npm install -g codex");
         let rows =

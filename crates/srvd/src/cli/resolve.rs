@@ -50,8 +50,9 @@ fn meant(accounts: &[Account], wanted: &str) -> Result<usize, Failure> {
     }
     let wanted = wanted.trim().to_lowercase();
     let known = |account: &Account| {
-        let names = [Some(&account.name), account.display_name.as_ref(), account.email.as_ref()];
-        names.into_iter().flatten().any(|name| name.to_lowercase() == wanted)
+        let names = [&account.display_name, &account.email, &account.subject];
+        let mut names = names.into_iter().flatten().chain([&account.name]);
+        names.any(|name| name.to_lowercase() == wanted)
     };
     let mut found = accounts.iter().enumerate().filter(|(_, account)| known(account));
     match (found.next(), found.next()) {
@@ -107,7 +108,8 @@ mod tests {
             id: id.to_owned(),
             ..super::super::list::tests::account("codex", Some(email), Status::Valid)
         };
-        let accounts = [account("a1", "ann@x.y"), account("a2", "bob@x.y")];
+        let mut accounts = [account("a1", "ann@x.y"), account("a2", "bob@x.y")];
+        accounts[1].subject = Some("octocat".to_owned());
         let check = |wanted: &str, expected: Result<usize, &str>| {
             let found = meant(&accounts, wanted).map_err(|failure| failure.render());
             match (found, expected) {
@@ -117,6 +119,7 @@ mod tests {
         };
         check("a2", Ok(1));
         check("Ann@X.Y", Ok(0));
+        check("Octocat", Ok(1));
         check("Name", Err("several accounts are called \"name\""));
         check("a3", Err("no account has the id or the name"));
     }

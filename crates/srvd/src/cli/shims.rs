@@ -27,8 +27,8 @@ pub(super) enum ShimsCommand {
     /// Make shims for the CLIs that are installed, or for those that are named
     ///
     /// A shim starts its CLI as the bundle that the directory is bound to (see: srvd use). Where none is bound it starts
-    /// nothing; SRVD_SHIM=off codex ... starts it as it would be without srvd, this once. A file that is not a shim of
-    /// srvd is never overwritten.
+    /// nothing, except what needs no identity, such as --version, --help and updates of the CLI. SRVD_SHIM=off codex ...
+    /// starts it as it would be without srvd, this once. A file that is not a shim of srvd is never overwritten.
     Install(ShimsArgs),
     /// Remove shims; without names all that are there
     Remove(ShimsArgs),

@@ -106,10 +106,10 @@ impl Screen {
 
 impl Seat {
     fn of(environment: &Environment) -> Self {
-        let set = |names: [&str; 2]| names.iter().any(|name| environment.text(name).is_some());
-        if set(["SSH_CONNECTION", "SSH_TTY"]) {
+        let set = |names: &[&str]| names.iter().any(|name| environment.text(name).is_some());
+        if set(&["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"]) {
             Self::Remote
-        } else if cfg!(target_os = "macos") || set(["DISPLAY", "WAYLAND_DISPLAY"]) {
+        } else if cfg!(target_os = "macos") || set(&["DISPLAY", "WAYLAND_DISPLAY"]) {
             Self::Desktop
         } else {
             Self::Console

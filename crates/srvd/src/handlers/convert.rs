@@ -4,7 +4,7 @@ use auth_spawner::{Snapshot, State};
 use identity_store as store;
 
 use crate::api::account::{Account, SecretRef};
-use crate::api::auth::{Phase, Session, SessionStatus};
+use crate::api::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::api::bundle::{Binding, Bundle};
 use crate::api::{Evidence, Status};
 
@@ -109,6 +109,14 @@ fn secret_ref(secret: &store::SecretRef) -> SecretRef {
     }
 }
 
+fn paste_shape(shape: auth_spawner::PasteShape) -> PasteShape {
+    match shape {
+        auth_spawner::PasteShape::Url => PasteShape::Url,
+        auth_spawner::PasteShape::CodeState => PasteShape::CodeState,
+        auth_spawner::PasteShape::Code => PasteShape::Code,
+    }
+}
+
 /// A session that runs or ended a moment ago.
 pub fn session(snapshot: Snapshot) -> Session {
     let waiting = if snapshot.device_code.is_some() {
@@ -126,6 +134,7 @@ pub fn session(snapshot: Snapshot) -> Session {
         State::Pending | State::UrlAvailable | State::CodeEmitted => (waiting, None),
     };
     let live = !status.is_terminal();
+    let prompt = live && snapshot.prompt;
     let failure = snapshot.failure;
     Session {
         session_id: snapshot.id,
@@ -145,7 +154,8 @@ pub fn session(snapshot: Snapshot) -> Session {
         auth_url: snapshot.auth_url.filter(|_| live),
         device_code: snapshot.device_code.filter(|_| live),
         verification_url: snapshot.verification_url.filter(|_| live),
-        prompt: (live && snapshot.prompt).then_some(true),
+        prompt: prompt.then_some(true),
+        paste_shapes: prompt.then(|| snapshot.paste_shapes.into_iter().map(paste_shape).collect()),
         bundle_id: snapshot.saved.as_ref().map(|saved| saved.bundle.clone()),
         account_id: snapshot.saved.map(|saved| saved.account),
         email: (status == SessionStatus::Success).then_some(snapshot.email),

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use identity_store::ProviderId;
 use rpc_engine::Call;
 
-use crate::api::provider::{Cli as WireCli, List, Provider, Providers};
+use crate::api::provider::{Cli as WireCli, List, Login, LoginKind, Provider, Providers};
 use crate::app::App;
 use crate::error::{ApiError, Kind};
 
@@ -33,8 +33,10 @@ impl Said {
 }
 
 /// `provider.list`.
-pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
-    let providers = app.registry.iter().map(|provider| async {
+pub async fn list(app: App, _: Call, params: List) -> Result<Providers, ApiError> {
+    let only = params.provider_id.as_deref().map(|id| app.provider(id)).transpose()?;
+    let wanted = app.registry.iter().filter(|provider| only.is_none_or(|only| only.id == provider.id));
+    let providers = wanted.map(|provider| async {
         let cli = match &provider.cli {
             Some(cli) => installed(&app, provider, cli).await,
             None => WireCli { found: false, path: None, version: None, install: None },
@@ -42,6 +44,7 @@ pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
         let default = provider.recipe("", cli.version.as_deref());
         let requires_tty = default.is_some_and(|recipe| recipe.terminal != Terminal::Pipe);
         let recipes = provider.cli.iter().flat_map(Cli::recipe_ids).map(str::to_owned);
+        let logins = logins(provider, cli.version.as_deref());
         let key = provider.key.as_ref().map(|_| "api_key".to_owned());
         Provider {
             id: provider.id.clone(),
@@ -51,9 +54,22 @@ pub async fn list(app: App, _: Call, _: List) -> Result<Providers, ApiError> {
             cli,
             requires_tty,
             login_kinds: recipes.chain(key).collect(),
+            logins,
         }
     });
     Ok(Providers { providers: join_all(providers).await })
+}
+
+/// The ways to log in with this version of the CLI, which may be unknown.
+fn logins(provider: &Registered, version: Option<&str>) -> Vec<Login> {
+    let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
+    let recipes = recipes.filter_map(|id| provider.recipe(id, version));
+    let login = |recipe: auth_spawner::Recipe| Login {
+        kind: if recipe.patterns.device_code.is_empty() { LoginKind::Browser } else { LoginKind::DeviceCode },
+        takes_paste: recipe.paste.is_some(),
+        id: recipe.id,
+    };
+    recipes.map(login).collect()
 }
 
 async fn installed(app: &App, provider: &Registered, cli: &Cli) -> WireCli {

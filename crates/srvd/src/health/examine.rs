@@ -142,7 +142,7 @@ impl Examiner {
         let (parts, id, provider, dir) = (self.0.clone(), id.clone(), provider.clone(), dir.to_owned());
         let read = move || {
             let cli: &Cli = provider.cli.as_ref()?;
-            let heard = watch::arm(&parts.watches, &id, &cli.login_files(&dir, adopted));
+            let heard = watch::arm(&parts.watches, &id, || cli.login_files(&dir, adopted));
             let prove = if adopted { auth_spawner::prove_own } else { auth_spawner::prove };
             Some((prove(cli, &dir), heard))
         };
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn only_what_would_spoil_a_good_status_is_read_again() {
-        let unreadable = Proof::Unreadable { reason: "not JSON".to_owned() };
-        let incomplete = Proof::Incomplete { reason: "/access is missing".to_owned() };
+        let unreadable = Proof::Unreadable { reason: "cred.json cannot be read".to_owned() };
+        let incomplete = Proof::Incomplete { reason: "cred.json holds no login".to_owned() };
         for (known, proof, expected) in [
             (Status::Valid, &unreadable, 4),
             (Status::NeedsReauth, &unreadable, 4),

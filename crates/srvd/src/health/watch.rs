@@ -214,17 +214,18 @@ impl Watches {
     }
 }
 
-/// Watches the directories of an account's files, before they are read; says whether their changes will be heard. Blocking.
+/// Watches the directories of an account's files, before they are read; says whether their changes will be heard. The
+/// files are asked for again after they are watched, because a link among them may lead elsewhere by then. Blocking.
 pub(super) fn arm(
     watches: &std::sync::Mutex<Watches>,
     account: &AccountId,
-    files: &[(PathBuf, Format)],
+    files: impl Fn() -> Vec<(PathBuf, Format)>,
 ) -> bool {
-    let mut places = Places::of(files);
+    let mut places = Places::of(&files());
     for _ in 0..ATTEMPTS {
         let heard = watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).place(account, &places);
         // What came between the look and the watch was not heard.
-        let again = Places::of(files);
+        let again = Places::of(&files());
         if again == places {
             return heard;
         }

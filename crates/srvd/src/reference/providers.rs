@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use auth_spawner::{
-    Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, PasteShape, Provider, Recipe,
-    Registry, RegistryError, Terminal, TokenBody, TokenEndpoint,
+    Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, Mode, Otherwise, PasteShape,
+    Provider, Recipe, Registry, RegistryError, Terminal, TokenBody, TokenEndpoint,
 };
 
 /// The whole document. A test compares it with `docs/providers.md`.
@@ -84,6 +84,7 @@ fn facts(text: &mut String, cli: &Cli) {
     row(text, "install", &code(&cli.install));
     row(text, "proven with", &cli.tested.as_deref().map(escape).unwrap_or_default());
     row(text, "known by", &cli.version_pattern.as_ref().map(|line| code(line.as_str())).unwrap_or_default());
+    row(text, "run plainly by a shim", &codes(cli.plain_commands.iter().map(String::as_str)));
     row(text, "directory", &format!("{} names it, {} in a bundle{inner}", code(&dir.var), code(&dir.name)));
     let elsewhere = dir.ambient_files.values().map(String::as_str);
     row(text, "the user's own", &codes(std::iter::once(dir.ambient.as_str()).chain(elsewhere)));
@@ -125,6 +126,16 @@ fn credential(file: &CredentialFile) -> String {
         }
     }
     let _ = write!(words, ": {}", codes(file.requires.iter().map(String::as_str)));
+    if let Some(slot) = &file.slot {
+        let names: Vec<String> = slot.names.iter().map(ToString::to_string).collect();
+        let _ = write!(words, "; `*` is {}", codes(names.iter().map(String::as_str)));
+        if slot.otherwise == Otherwise::First {
+            words.push_str(", or else the first login");
+        }
+    }
+    if let Some(mode) = &file.mode {
+        words.push_str(&condition(mode));
+    }
     if let Some(expiry) = &file.expires {
         let _ = write!(words, "; ends at {}", end(expiry));
     }
@@ -145,11 +156,21 @@ fn credential(file: &CredentialFile) -> String {
     words
 }
 
+fn condition(mode: &Mode) -> String {
+    let place = mode.file.as_ref().map(|file| format!(" in {}", code(file))).unwrap_or_default();
+    let accepts = codes(mode.accepts.iter().map(String::as_str));
+    let mut words = format!("; used if {}{place} is {accepts}, or is not there", code(&mode.pointer));
+    if !mode.keys.is_empty() {
+        let _ = write!(words, " and neither is {}", codes(mode.keys.iter().map(String::as_str)));
+    }
+    words
+}
+
 fn end(expiry: &Expiry) -> String {
     let unit = match expiry.unit {
         ExpiryUnit::Ms => "milliseconds",
-        ExpiryUnit::S => "seconds",
-        ExpiryUnit::FloatS => "seconds with a fraction",
+        ExpiryUnit::S | ExpiryUnit::FloatS => "seconds",
+        ExpiryUnit::Rfc3339 => "RFC 3339",
         ExpiryUnit::JwtExp => "the token's `exp`",
     };
     format!("{} ({unit})", code(&expiry.pointer))

@@ -210,7 +210,7 @@ async fn a_login_takes_its_paste_from_standard_input() {
     let daemon = fake::home(HAPPY).start();
     let mut login = Program::start(daemon.home.command(&["login", "fake", "--bundle", "Box"]));
     login.notes("Open this address to log in:\n\n  https://login.fake.test/authorize?state=st4te").await;
-    login.notes("Paste the code or the full callback URL here:").await;
+    login.notes("Paste the code or the address that the browser ended on:").await;
     login.types("planted-code-123#wrong").await;
     login.notes("That did not work: ").await;
     login.types(CALLBACK).await;
@@ -227,6 +227,23 @@ async fn a_login_takes_its_paste_from_standard_input() {
     let again = daemon.home.run(&["login", "fake", "--bundle", "box"]);
     assert_eq!(code(&again), 1);
     assert!(text(&again.stderr).contains("hint: to log in again: srvd login fake --bundle \"box\" --force"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn account_without_email_is_named_by_its_subject_everywhere() {
+    let script = "dir-var FAKE_HOME\nout https://login.fake.test/x\n\
+                  write credentials.json {\"access\":\"planted-token\",\"id\":\"octocat\"}\nout Logged in.\n";
+    let daemon = fake::home(script).start();
+    let ended = Program::start(daemon.home.command(&["login", "fake"])).end().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let said = "Logged in to fake as octocat in bundle \"Fake (octocat)\" (account ";
+    assert!(ended.stdout.starts_with(said), "{}", ended.stdout);
+    for args in [&["accounts"][..], &["status"], &["bundles"]] {
+        let listed = stdout(&daemon.home, args);
+        assert!(listed.contains("octocat"), "{args:?}: {listed}");
+    }
+    let forgot = stdout(&daemon.home, &["account", "forget", "octocat", "--yes"]);
+    assert!(forgot.starts_with("Forgot fake octocat;"), "{forgot}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

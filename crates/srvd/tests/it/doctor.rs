@@ -251,3 +251,44 @@ async fn the_users_own_login_is_told_with_what_becomes_of_it() {
     assert_eq!(severity_of_own(&daemon.home), "ok");
     assert_eq!(std::fs::read_to_string(own).unwrap(), login);
 }
+
+/// What such files are to their CLI is not known, so nothing is said of it.
+#[test]
+fn own_files_without_a_login_are_told_with_what_is_wrong() {
+    let home = Home::new();
+    for dir in [".codex", ".copilot", ".config/gh", ".local/share/opencode"] {
+        std::fs::DirBuilder::new().recursive(true).create(home.dir("home").join(dir)).unwrap();
+    }
+    let write = |path: &str, text: &str| std::fs::write(home.dir("home").join(path), text).unwrap();
+    write(".codex/auth.json", r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "sk-planted"}"#);
+    write(".config/gh/hosts.yml", "github.com:\n    user: octo\n");
+    write(
+        ".local/share/opencode/auth.json",
+        r#"{"github-copilot": {"type": "oauth", "refresh": "ghu_planted", "access": "ghu_planted", "expires": 0}}"#,
+    );
+    std::os::unix::fs::symlink("config.json", home.dir("home/.copilot/config.json")).unwrap();
+    let (_, findings) = doctor(&home, &[]);
+    for (provider, title, detail) in [
+        (
+            "codex",
+            "Your own files of Codex hold no login that srvd can take over",
+            "~/.codex: auth.json selects apikey (/auth_mode), so the CLI would not use this login",
+        ),
+        (
+            "copilot",
+            "Your own files of GitHub Copilot hold no login that srvd can take over",
+            "~/.copilot: config.json is a symbolic link that leads in a circle",
+        ),
+        (
+            "github",
+            "Your own files of GitHub hold no login that srvd can take over",
+            "~/.config/gh: hosts.yml holds no login: there is no text at /github.com/oauth_token",
+        ),
+        ("opencode", "You have a login of OpenCode outside srvd", "~/.local/share/opencode"),
+    ] {
+        let found = find(&findings, &format!("own-login.{provider}"));
+        assert_eq!((&found["title"], &found["detail"]), (&title.into(), &detail.into()), "{found}");
+    }
+    let all = format!("{findings:?}");
+    assert!(!all.contains("has no usable login") && !all.contains("planted"), "{all}");
+}

@@ -112,7 +112,10 @@ async fn a_changed_file_is_announced_with_the_bundle_that_shows_it() {
     let bundle = format!("identitybundlebindings:changed:{}", watched.bundle);
     event(&mut watched.events, &bundle).await;
     let found = watched.becomes("needs_reauth").await;
-    assert_eq!((&found["evidence"], &found["statusReason"]), (&json!("file"), &json!("/access is missing")));
+    assert_eq!(
+        (&found["evidence"], &found["statusReason"]),
+        (&json!("file"), &json!("credentials.json holds no login: there is no text at /access"))
+    );
     assert_eq!(found["nextStep"], format!("srvd login fake --bundle {}", watched.bundle));
     watched.write(GOOD);
     let found = watched.becomes("valid").await;
@@ -163,9 +166,13 @@ async fn what_cannot_be_read_is_unknown_until_it_can_be() {
     assert!(made.success());
     std::fs::File::create(&huge).unwrap().set_len(100 * 1024 * 1024).unwrap();
     for (what, reason) in [
-        (link, "it is a symbolic link"),
-        (fifo, "it is not a regular file"),
-        (huge, "it is larger than 1 MiB"),
+        (
+            link,
+            "credentials.json is a symbolic link, through which the CLI would write into another login; remove it and \
+             log in again",
+        ),
+        (fifo, "credentials.json cannot be read: it is not a regular file"),
+        (huge, "credentials.json cannot be read: it is larger than 1 MiB"),
     ] {
         std::fs::rename(what, &watched.file).unwrap();
         let found = watched.becomes("unknown").await;
@@ -182,7 +189,10 @@ async fn what_cannot_be_read_is_unknown_until_it_can_be() {
     watched.becomes("valid").await;
 
     watched.write("");
-    assert_eq!(watched.becomes("unknown").await["statusReason"], "not JSON at line 1");
+    assert_eq!(
+        watched.becomes("unknown").await["statusReason"],
+        "credentials.json cannot be read: not JSON at line 1"
+    );
     watched.write(GOOD);
     watched.becomes("valid").await;
 
@@ -190,7 +200,10 @@ async fn what_cannot_be_read_is_unknown_until_it_can_be() {
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&watched.file, Some(65_534), None).unwrap();
         let found = watched.becomes("unknown").await;
-        assert_eq!(found["statusReason"], "it belongs to another user (uid 65534)");
+        assert_eq!(
+            found["statusReason"],
+            "credentials.json cannot be read: it belongs to another user (uid 65534)"
+        );
     } else {
         let closed = std::os::unix::fs::PermissionsExt::from_mode(0o0);
         std::fs::set_permissions(&watched.file, closed).unwrap();
@@ -207,7 +220,7 @@ async fn a_file_that_is_written_in_two_halves_never_needs_a_person() {
     file.write_all(first.as_bytes()).unwrap();
     // Longer than it is waited for: nobody can tell. Never that a person must log in.
     let found = watched.becomes("unknown").await;
-    assert_eq!(found["statusReason"], "not JSON at line 1");
+    assert_eq!(found["statusReason"], "credentials.json cannot be read: not JSON at line 1");
     file.write_all(second.as_bytes()).unwrap();
     drop(file);
     watched.becomes("valid").await;

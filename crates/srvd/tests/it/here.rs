@@ -227,10 +227,15 @@ fn install(place: &Place, args: &[&str]) -> (PathBuf, String) {
 
 /// Types the CLI's name.
 fn type_it(place: &Place, path: &str, vars: &[(&str, &str)]) -> (i32, String, String) {
+    type_line(place, "fakecli 'two words'", path, vars)
+}
+
+/// Types a line at a shell in the directory.
+fn type_line(place: &Place, line: &str, path: &str, vars: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = std::process::Command::new("/bin/sh");
     let own = place.home().command(&[]);
     let own = own.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    command.args(["-c", "fakecli 'two words'"]).env_clear().envs(own).env("PATH", path);
+    command.args(["-c", line]).env_clear().envs(own).env("PATH", path);
     command.envs(vars.iter().copied()).current_dir(&place.dir);
     told(&command.output().unwrap())
 }
@@ -279,6 +284,41 @@ async fn a_shim_starts_the_cli_as_the_bundle_of_the_directory() {
     let mut command = home.command(&["exec", "--shim", "--bundle", "work", "--", "fakecli"]);
     let (code, _, errors) = told(&command.env("PATH", &path).output().unwrap());
     assert!(code == 69 && errors.ends_with(way_out), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shim_runs_the_cli_plainly_when_the_command_needs_no_identity() {
+    let mut place = Place::new().await;
+    let (_, path) = install(&place, &["fakecli"]);
+    let vars = [("FAKE_SCRIPT", &*place.script())].map(|(name, value)| (name, value.to_owned()));
+    let vars = vars.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let entry = "[providers.fake.cli]\nplain-commands = [\"update\"]\n";
+    std::fs::write(place.home().dir("config/providers.d/plain.toml"), entry).unwrap();
+
+    let check = |place: &Place| {
+        let told = type_line(place, "fakecli --version", &path, &vars);
+        assert_eq!(told, (0, "fakecli 1.2.3\n".to_owned(), String::new()));
+        for command in ["update", "--help", "-h"] {
+            let (code, _, errors) = type_line(place, &format!("fakecli {command}"), &path, &vars);
+            let lines = place.started_with().unwrap_or_default();
+            assert_eq!((code, errors.as_str()), (5, ""), "{command}");
+            assert!(!lines.is_empty() && !lines.contains(&place.login()), "{command}: {lines:?}");
+        }
+    };
+    check(&place);
+    // Elsewhere in the line the word is an argument like any other.
+    assert_eq!(type_line(&place, "fakecli -p update", &path, &vars).0, 1);
+    assert_eq!(place.started_with(), None);
+    place.bind("Work");
+    check(&place);
+    assert_eq!(type_line(&place, "fakecli -p update", &path, &[]).0, 5);
+    assert!(place.started_with().unwrap().contains(&place.login()));
+    // To exec it is a command like any other.
+    assert_eq!(told(&place.run(&["exec", "--", "fakecli", "update"], &[("PATH", &path)])).0, 5);
+    assert!(place.started_with().unwrap().contains(&place.login()));
+
+    place.daemon.halt();
+    check(&place);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,5 +42,6 @@ mod rotation;
 mod secrets;
 mod standin;
 mod support;
+mod terminal;
 mod tokens;
 mod wire;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fake;
-use crate::support::{Daemon, Home};
+use crate::support::{Daemon, Home, PATIENCE, event};
 
 const LOGIN: &str =
     r#"{"access": "planted-access", "refresh": "planted-refresh", "email": "ada@x", "id": "1"}"#;
@@ -101,4 +101,65 @@ async fn migrate_only_migrates_the_schema_and_nothing_else() {
     assert!(home.run(&["--migrate-only"]).status.success());
     let output = home.run(&["migrate", "--dry-run"]);
     assert!(String::from_utf8(output.stdout).unwrap().contains("would be taken over"));
+}
+
+/// The user keeps one file for several places; the CLI writes through the link.
+#[tokio::test(flavor = "multi_thread")]
+async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
+    let home = home();
+    let (link, shared) = (home.dir("home/.fake/credentials.json"), home.dir("home/shared"));
+    std::fs::create_dir(&shared).unwrap();
+    let target = shared.join("login.json");
+    std::fs::rename(&link, &target).unwrap();
+    std::os::unix::fs::symlink("../shared/login.json", &link).unwrap();
+    let daemon = home.start();
+    let account = accounts(&daemon).await[0]["id"].as_str().unwrap().to_owned();
+    let topic = format!("identityaccounts:changed:{account}");
+    let mut events = daemon.client().await.subscribe([topic.clone()]).await.unwrap();
+    // The first look sets the watch, and an answer on demand has looked.
+    let looked = daemon.call("account.refreshstatus", json!({"accountId": account})).await;
+    assert_eq!(looked["status"], "valid");
+    let mut becomes = async |status: &str| {
+        let follow = async {
+            loop {
+                event(&mut events, &topic).await;
+                let found = daemon.call("account.get", json!({"accountId": account})).await;
+                if found["status"] == status {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, follow).await.unwrap_or_else(|_| panic!("never {status}"))
+    };
+    let replace = |text: &str| {
+        std::fs::write(shared.join("fresh"), text).unwrap();
+        std::fs::rename(shared.join("fresh"), &target).unwrap();
+    };
+    replace("{}");
+    let found = becomes("needs_reauth").await;
+    let reason = format!(
+        "credentials.json (a link to {}) holds no login: there is no text at /access",
+        target.display()
+    );
+    assert_eq!(found["statusReason"], reason);
+    // Through the link, as CLIs write.
+    std::fs::write(&link, LOGIN).unwrap();
+    becomes("valid").await;
+    std::fs::remove_file(&target).unwrap();
+    let found = becomes("needs_reauth").await;
+    assert_eq!(
+        found["statusReason"],
+        "credentials.json is a symbolic link, and there is no file where it leads"
+    );
+    replace(LOGIN);
+    becomes("valid").await;
+    // Elsewhere, and what happens there counts from then on.
+    let other = daemon.home.dir("home/other.json");
+    std::fs::write(&other, LOGIN.replace("ada@x", "eve@x")).unwrap();
+    std::os::unix::fs::symlink(&other, link.with_extension("fresh")).unwrap();
+    std::fs::rename(link.with_extension("fresh"), &link).unwrap();
+    becomes("invalid").await;
+    std::fs::write(&other, LOGIN).unwrap();
+    becomes("valid").await;
+    assert!(link.is_symlink());
 }

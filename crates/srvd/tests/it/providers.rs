@@ -108,7 +108,7 @@ fn what_has_changed_is_named() {
     check(
         "out Open https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback\n",
         "",
-        { "fake pipe: DOES NOT MATCH: no address, nothing more in 2 s" },
+        "fake pipe: DOES NOT MATCH: no address, nothing more in 2 s",
     );
     check("when login --device\n", "when login --device\nerr error: unknown option\nexit 2\n", {
         "fake device: DOES NOT MATCH: no code, no address, the CLI ended with an error: error: unknown option (exit code 2)"

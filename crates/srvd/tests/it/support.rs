@@ -178,6 +178,12 @@ impl Daemon {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Asks it to stop, and waits until it has; its directories stay.
+    pub(crate) fn halt(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        self.child.wait().unwrap();
+    }
+
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> (ExitStatus, Home) {
         self.signal(rustix::process::Signal::TERM);

@@ -155,10 +155,20 @@ async fn a_provider_is_listed_with_what_a_frontend_needs() {
             "id": "fake", "aliases": ["fake-cli"], "displayName": "Fake", "class": "oauth", "requiresTty": false,
             "cli": {"found": true, "path": path, "version": "1.2.3", "install": "build the examples of auth-spawner"},
             "loginKinds": ["pipe", "pty", "device", "token"],
+            "logins": [
+                {"id": "pipe", "kind": "browser", "takesPaste": true},
+                {"id": "pty", "kind": "browser", "takesPaste": true},
+                {"id": "device", "kind": "device_code", "takesPaste": false},
+                {"id": "token", "kind": "browser", "takesPaste": true},
+            ],
         })
     );
     let anthropic = find("anthropic");
     assert_eq!((&anthropic["class"], &anthropic["loginKinds"]), (&json!("api_key"), &json!(["api_key"])));
     assert_eq!(anthropic["cli"], json!({"found": false}));
     assert_eq!(find("claude")["cli"]["found"], false);
+
+    let one = daemon.call("provider.list", json!({"providerId": "fake-cli"})).await;
+    assert_eq!(one["providers"], json!([find("fake")]));
+    assert_eq!(daemon.refused("provider.list", json!({"providerId": "nobody"})).await.0, 1003);
 }

@@ -5,7 +5,7 @@
 //! away from it, is left out and named. What is left out is removed from the environment, as if the bundle did not bind it.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,6 +104,19 @@ impl<'a> Program<'a> {
     }
 }
 
+/// Whether the program is a provider's CLI that needs no login for this command.
+pub(super) fn is_plain(registry: &Registry, command: &[OsString]) -> bool {
+    let Some((program, args)) = command.split_first() else { return false };
+    let needs_none = |cli: &Cli| {
+        let words = |arg: &OsString| cli.plain_commands.iter().any(|word| arg == word.as_str());
+        let asks_version = !cli.version_args.is_empty()
+            && cli.version_args.len() <= args.len()
+            && cli.version_args.iter().zip(args).all(|(known, arg)| arg == known.as_str());
+        args.first().is_some_and(words) || asks_version
+    };
+    named(registry, program).any(|(_, cli)| needs_none(cli))
+}
+
 /// The providers whose CLI has the program's name.
 fn named<'a>(
     registry: &'a Registry,
@@ -191,6 +204,31 @@ mod tests {
         check("kimi", &["kimi"], Program::Cli("kimi"));
         check("kimi", &["kimi-code"], Program::Cli("kimi-code"));
         check("kimi", &["kimi", "kimi-code"], Program::Any);
+    }
+
+    #[test]
+    fn command_is_plain_when_the_registry_says_so_of_its_first_argument() {
+        let registry = Registry::builtin().unwrap();
+        let check = |line: &str, expected: bool| {
+            let command: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(is_plain(&registry, &command), expected, "{line}");
+        };
+        check("claude update", true);
+        check("claude install latest", true);
+        check("/opt/bin/claude update", true);
+        check("claude --version", true);
+        check("claude", false);
+        check("claude -p update", false);
+        check("codex completion bash", true);
+        check("gh completion -s bash", true);
+        check("gh pr list", false);
+        check("gemini -v", true);
+        check("kimi upgrade", true);
+        // These are prompts, which would be answered with the person's own login.
+        check("claude completion", false);
+        check("gemini help", false);
+        check("pi help", false);
+        check("make update", false);
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! What a shim asks of `srvd exec`: not to lead back to a shim for ever, and to step aside when the person says so.
+//! What a shim asks of `srvd exec`: not to lead back to a shim for ever, and to run the program plainly when the person
+//! says so or when the program needs no identity.
+
+use std::ffi::OsString;
 
 use crate::cli::failure::{Failure, code};
 use crate::environment::Environment;
@@ -20,6 +23,12 @@ pub(super) fn opted_out(environment: &Environment) -> Result<bool, Failure> {
     }
 }
 
+/// Whether the first argument is one with which every CLI prints something about itself and ends.
+pub(super) fn asks_about_itself(command: &[OsString]) -> bool {
+    let first = command.get(1).and_then(|first| first.to_str());
+    matches!(first, Some("--version" | "--help" | "-h"))
+}
+
 /// How many launches stand around this one.
 pub(super) fn depth(environment: &Environment) -> Result<u32, Failure> {
     let depth = environment.text(DEPTH_VAR).map_or(Ok(0), str::parse);
@@ -34,6 +43,21 @@ pub(super) fn depth(environment: &Environment) -> Result<u32, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_argument_alone_says_that_no_identity_is_needed() {
+        let check = |command: &[&str], expected: bool| {
+            let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+            assert_eq!(asks_about_itself(&command), expected, "{command:?}");
+        };
+        check(&["claude", "--version"], true);
+        check(&["claude", "--help"], true);
+        check(&["claude", "-h", "x"], true);
+        check(&["claude"], false);
+        check(&["claude", "-p", "--version"], false);
+        check(&["--version"], false);
+        check(&["claude", "help"], false);
+    }
 
     #[test]
     fn only_the_word_opts_out_and_the_depth_is_bounded() {

@@ -1,50 +1,160 @@
-//! Opening the person's browser; the daemon never does.
+//! Opening the person's browser. Only commands do that; the daemon never does.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::sync::oneshot;
 
 use super::super::ui::Seat;
+use crate::environment::Environment;
 
 #[cfg(target_os = "macos")]
-const OPENER: &str = "open";
+const DESKTOP_OPENER: &str = "open";
 #[cfg(not(target_os = "macos"))]
-const OPENER: &str = "xdg-open";
+const DESKTOP_OPENER: &str = "xdg-open";
 
-/// Asks the desktop to open the address; false when there is no desktop, no such address, or nobody to ask.
-pub(in super::super) fn open(url: &str, seat: Seat) -> bool {
-    if seat != Seat::Desktop || !is_openable(url) {
-        return false;
-    }
-    // No shell, no terminal, a group of its own: neither what it prints nor Ctrl-C passes between it and this program.
-    let child = Command::new(OPENER)
-        .arg(url)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn();
-    match child {
-        Ok(mut child) => {
-            // Only so that it leaves no zombie while the login goes on; how it ends does not matter.
-            std::thread::spawn(move || child.wait());
-            true
+/// The variable that names the person's browsers, as xdg-open and Python's `webbrowser` read it.
+const BROWSER_VAR: &str = "BROWSER";
+/// Stands for the address in a command.
+const ADDRESS: &str = "%s";
+/// How long an opener may take to fail. Some openers stay as long as their browser is open.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The commands that can open an address for the person, in the order in which they are tried.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Opener {
+    commands: Vec<Vec<String>>,
+    /// Variables of srvd, which may hold secrets and which an opener does not need.
+    withheld: Vec<String>,
+    patience: Duration,
+}
+
+impl Opener {
+    /// The commands that the environment and the person's seat call for.
+    pub(in super::super) fn of(environment: &Environment, seat: Seat) -> Self {
+        let prefixes = ["SRVD_", "OAUTH_ENCRYPTION_KEY"];
+        Self {
+            commands: commands(environment.text(BROWSER_VAR), seat, |path| Path::new(path).is_file()),
+            withheld: prefixes.iter().flat_map(|prefix| environment.names_with(prefix)).collect(),
+            patience: PATIENCE,
         }
-        Err(_) => false,
+    }
+
+    /// Starts to open the address and returns at once. Does nothing where there is no command to try, or where the
+    /// address is not a web address.
+    pub(in super::super) fn start(&self, url: &str) -> Opening {
+        if self.commands.is_empty() || !is_web_address(url) {
+            return Opening(None);
+        }
+        let (report, outcome) = oneshot::channel();
+        let (this, url) = (self.clone(), url.to_owned());
+        tokio::spawn(async move {
+            // The login may have ended meanwhile.
+            let _ = report.send(this.open(&url).await);
+        });
+        Opening(Some(outcome))
+    }
+
+    async fn open(&self, url: &str) -> bool {
+        for command in &self.commands {
+            if self.run(command, url).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Runs one command; true when it ends with 0, or still runs after a while.
+    async fn run(&self, words: &[String], url: &str) -> bool {
+        let Some((program, args)) = words.split_first() else { return false };
+        let mut command = Command::new(program);
+        // No terminal and a process group of its own: the command neither writes to the login's screen nor is ended by
+        // the Ctrl-C that ends the login.
+        command
+            .args(args.iter().map(|arg| arg.replace(ADDRESS, url)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        for name in &self.withheld {
+            command.env_remove(name);
+        }
+        let Ok(mut child) = command.spawn() else { return false };
+        match tokio::time::timeout(self.patience, child.wait()).await {
+            Ok(ended) => ended.is_ok_and(|status| status.success()),
+            Err(_) => true,
+        }
     }
 }
 
-/// A web address, which no opener can take for a file or for a flag.
-fn is_openable(url: &str) -> bool {
+/// An address that is being opened.
+#[derive(Debug)]
+pub(in super::super) struct Opening(Option<oneshot::Receiver<bool>>);
+
+impl Opening {
+    /// Nothing is being opened.
+    pub(in super::super) fn none() -> Self {
+        Self(None)
+    }
+
+    /// What to tell the person, once, when it is known whether a browser was opened. Never ends when nothing is being
+    /// opened. The wait can be given up and taken up again.
+    pub(in super::super) async fn news(&mut self) -> &'static str {
+        let Some(outcome) = &mut self.0 else { return std::future::pending().await };
+        let opened = outcome.await.unwrap_or(false);
+        self.0 = None;
+        if opened {
+            "Opened in your browser."
+        } else {
+            "No browser could be opened. Open the address above yourself."
+        }
+    }
+}
+
+/// The commands for this value of `BROWSER`, each with a place for the address. The variable counts at every seat: on a
+/// remote terminal it is set by tools that lead to the browser of the person's own machine.
+fn commands(browser: Option<&str>, seat: Seat, is_file: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let entries: Vec<&str> = match browser {
+        Some(list) => list.split(':').map(str::trim).filter(|entry| !entry.is_empty()).collect(),
+        None if seat == Seat::Desktop => vec![DESKTOP_OPENER],
+        None => Vec::new(),
+    };
+    let command = |entry: &str| {
+        // A path may hold spaces, such as that of a Windows program under WSL.
+        let mut words = if is_file(entry) { vec![entry.to_owned()] } else { split(entry) };
+        // Some write a shell's `&` behind a browser that stays.
+        words.pop_if(|last| last == "&");
+        if !words.iter().any(|word| word.contains(ADDRESS)) {
+            words.push(ADDRESS.to_owned());
+        }
+        words
+    };
+    entries.into_iter().map(command).filter(|words| words.len() > 1).collect()
+}
+
+/// The words of a command, as a shell would split them. No shell runs it.
+fn split(command: &str) -> Vec<String> {
+    shell_words::split(command).unwrap_or_else(|_| command.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Whether it is a web address, which no opener can take for a file or for a flag.
+fn is_web_address(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
+    const URL: &str = "https://auth.example/authorize?a=1&b=%20";
+
     #[test]
-    fn only_web_addresses_are_opened_and_only_on_a_desktop() {
-        let check = |url: &str, expect: bool| assert_eq!(is_openable(url), expect, "{url}");
+    fn only_web_addresses_are_opened() {
+        let check = |url: &str, expect: bool| assert_eq!(is_web_address(url), expect, "{url}");
         check("https://auth.example/authorize?a=1", true);
         check("http://127.0.0.1:1455/", true);
         check("file:///etc/passwd", false);
@@ -52,8 +162,72 @@ mod tests {
         check("/bin/sh", false);
         check("javascript:alert(1)", false);
         check("", false);
-        for seat in [Seat::Console, Seat::Remote] {
-            assert!(!open("https://auth.example/", seat));
+    }
+
+    #[test]
+    fn browser_variable_names_commands_in_order_at_every_seat() {
+        let spaced = "/mnt/c/Program Files/b.exe";
+        let check = |browser: Option<&str>, seat: Seat, expect: &[&[&str]]| {
+            assert_eq!(commands(browser, seat, |path| path == spaced), expect, "{browser:?} {seat:?}");
+        };
+        for seat in [Seat::Desktop, Seat::Console, Seat::Remote] {
+            check(Some("wslview"), seat, &[&["wslview", "%s"]]);
+            check(Some("one: two -n %s :"), seat, &[&["one", "%s"], &["two", "-n", "%s"]]);
+            check(Some("b --url='%s' 'a b'"), seat, &[&["b", "--url=%s", "a b"]]);
+            check(Some("b %s &"), seat, &[&["b", "%s"]]);
+            check(Some("it's"), seat, &[&["it's", "%s"]]);
+            check(Some(spaced), seat, &[&[spaced, "%s"]]);
+            check(Some(":"), seat, &[]);
         }
+        check(None, Seat::Desktop, &[&[DESKTOP_OPENER, "%s"]]);
+        check(None, Seat::Console, &[]);
+        check(None, Seat::Remote, &[]);
+    }
+
+    /// Openers in a directory: scripts that record their argument and then do this.
+    struct Openers(tempfile::TempDir);
+
+    impl Openers {
+        fn new(scripts: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, end) in scripts {
+                let path = dir.path().join(name);
+                let text =
+                    format!("#!/bin/sh\ncd '{}'\necho \"$1\" > {name}.ran\n{end}\n", dir.path().display());
+                std::fs::write(&path, text).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn opener(&self, names: &[&str]) -> Opener {
+            let paths = names.iter().map(|name| self.0.path().join(name).display().to_string());
+            let list = paths.collect::<Vec<_>>().join(":");
+            Opener::of(&Environment::of([(BROWSER_VAR, list)]), Seat::Console)
+        }
+
+        fn ran(&self, name: &str) -> Option<String> {
+            std::fs::read_to_string(self.0.path().join(format!("{name}.ran"))).ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn next_command_is_tried_when_one_fails() {
+        let openers = Openers::new(&[("bad", "exit 3"), ("good", "exit 0"), ("spare", "exit 0")]);
+        let opener = openers.opener(&["absent", "bad", "good", "spare"]);
+        assert_eq!(opener.start(URL).news().await, "Opened in your browser.");
+        let ran = ["bad", "good", "spare"].map(|name| openers.ran(name));
+        assert_eq!(ran, [Some(format!("{URL}\n")), Some(format!("{URL}\n")), None]);
+        let said = openers.opener(&["absent", "bad"]).start(URL).news().await;
+        assert_eq!(said, "No browser could be opened. Open the address above yourself.");
+    }
+
+    #[tokio::test]
+    async fn command_that_stays_counts_as_opened() {
+        let openers = Openers::new(&[("stays", "while [ ! -e over ]; do sleep 0.1; done; exit 1")]);
+        let mut opener = openers.opener(&["stays"]);
+        opener.patience = Duration::from_millis(10);
+        assert_eq!(opener.start(URL).news().await, "Opened in your browser.");
+        std::fs::write(openers.0.path().join("over"), "").unwrap();
     }
 }

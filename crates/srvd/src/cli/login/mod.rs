@@ -1,6 +1,7 @@
 //! `srvd login`: the daemon drives the provider's CLI, this shows the person what to do and brings back what they paste.
 
 pub(super) mod browser;
+mod choice;
 mod progress;
 mod show;
 
@@ -10,11 +11,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::client::Connection;
 use super::failure::{self, Failure, code};
 use super::interrupt::Interrupt;
+use super::list::who;
 use super::prompt::{Answer, Prompt};
 use super::resolve::{self, Target};
-use super::ui::{Ui, plain_line};
+use super::ui::{Seat, Ui, plain_line};
 use crate::api::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
-use crate::api::{SecretInput, bundle};
+use crate::api::{SecretInput, account, bundle, provider};
+use browser::{Opener, Opening};
 use progress::Progress;
 
 /// How long one poll waits for news; it answers at once when there are some.
@@ -31,7 +34,10 @@ pub(super) struct LoginArgs {
     /// Only show the address, do not open a browser
     #[arg(long)]
     no_browser: bool,
-    /// Which of the provider's ways to log in; the first one that `srvd providers` lists when absent
+    /// Which of the provider's ways to log in, as `srvd providers` lists them
+    ///
+    /// The first one when absent. On a remote terminal (SSH) it is the one that shows a code, where the provider has one:
+    /// the code can be entered in a browser on any machine.
     #[arg(long, value_name = "ID")]
     recipe: Option<String>,
     /// Log in again although a login is there, and accept another person in its place
@@ -39,23 +45,28 @@ pub(super) struct LoginArgs {
     force: bool,
 }
 
+/// The person at the terminal, for a command that waits until they have done something in a browser.
+pub(super) struct Person<'a> {
+    pub(super) ui: &'a Ui,
+    pub(super) opener: Opener,
+    pub(super) interrupt: &'a mut Interrupt,
+}
+
 /// Starts a login and follows it to its end.
-pub(super) async fn run(
-    args: LoginArgs,
-    daemon: &Connection,
-    ui: &Ui,
-    interrupt: &mut Interrupt,
-) -> Result<(), Failure> {
+pub(super) async fn run(args: LoginArgs, daemon: &Connection, person: Person<'_>) -> Result<(), Failure> {
+    let Person { ui, opener, interrupt } = person;
     let target = resolve::target(daemon, args.bundle.as_deref()).await?;
-    let start = start(&args, target);
-    let started = daemon.client.call(&start).await.map_err(|error| refusal(&error, &args))?;
+    let recipe = recipe(&args, daemon, ui).await?;
+    let started = daemon.client.call(&start(&args, recipe, target)).await;
+    let session_id = started.map_err(|error| refusal(&error, &args))?.session_id;
     let mut follower = Follower {
-        session_id: started.session_id,
-        opens_browser: !args.no_browser,
-        told_hidden: false,
+        session_id,
+        opener: (!args.no_browser && ui.stderr.is_some()).then_some(opener),
+        opening: Opening::none(),
+        offer: "",
         shown: show::Shown::default(),
         progress: Progress::start(ui, &format!("starting the login of {}", plain_line(&args.provider))),
-        prompt: Prompt::new(ui),
+        prompt: Prompt::offered(ui),
         daemon,
         ui,
     };
@@ -67,12 +78,32 @@ pub(super) async fn run(
     report(&ended, daemon, ui).await
 }
 
-fn start(args: &LoginArgs, target: Target) -> Start {
+/// The way to log in that was asked for, or the one that suits a remote terminal; `None` for the provider's first one.
+async fn recipe(args: &LoginArgs, daemon: &Connection, ui: &Ui) -> Result<Option<String>, Failure> {
+    if args.recipe.is_some() || ui.seat != Seat::Remote {
+        return Ok(args.recipe.clone());
+    }
+    let only = provider::List { provider_id: Some(args.provider.clone()) };
+    let mut listed = daemon.client.call(&only).await.map_err(|error| refusal(&error, args))?.providers;
+    let logins = listed.pop().map(|provider| provider.logins).unwrap_or_default();
+    let (Some(default), Some(device)) = (logins.first(), choice::for_remote(&logins)) else {
+        return Ok(None);
+    };
+    ui.note(&format!(
+        "This terminal is remote, so a code is shown that a browser on any machine takes. \
+         For the other way: srvd login {} --recipe {}",
+        plain_line(&args.provider),
+        plain_line(&default.id)
+    ));
+    Ok(Some(device.id.clone()))
+}
+
+fn start(args: &LoginArgs, recipe: Option<String>, target: Target) -> Start {
     Start {
         provider_id: args.provider.clone(),
         into_bundle_id: target.into_bundle_id,
         bundle_name: target.bundle_name,
-        recipe: args.recipe.clone(),
+        recipe,
         force: args.force.then_some(true),
         ..Start::default()
     }
@@ -97,9 +128,11 @@ fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
 /// One login, as the person sees it.
 struct Follower<'a> {
     session_id: String,
-    opens_browser: bool,
-    /// The person knows that nothing appears when they paste.
-    told_hidden: bool,
+    /// What opens a browser, unless the person does that.
+    opener: Option<Opener>,
+    opening: Opening,
+    /// The offer to paste that is shown; empty before the first one.
+    offer: &'static str,
     shown: show::Shown,
     prompt: Prompt,
     progress: Progress,
@@ -121,7 +154,7 @@ impl Follower<'_> {
         }
     }
 
-    /// The session's next state; what is pasted meanwhile goes its own way.
+    /// The session's next state. What is pasted meanwhile is handed on, and the opener's outcome is told.
     async fn news(&mut self, after_revision: Option<u64>) -> Result<Session, Failure> {
         let client = self.daemon.client.clone();
         let wait_ms = after_revision.map(|_| POLL_WAIT_MS);
@@ -130,13 +163,17 @@ impl Follower<'_> {
         loop {
             let answer = tokio::select! {
                 session = &mut poll => return Ok(session?),
+                opened = self.opening.news() => {
+                    self.progress.note(opened);
+                    continue;
+                }
                 answer = self.prompt.answer() => answer,
             };
             match answer {
                 Answer::Line(line) => self.submit(&line).await?,
-                Answer::Closed => self
-                    .progress
-                    .note("Nothing can be pasted here; waiting for the login to go on without it."),
+                Answer::Closed => {
+                    self.progress.note("Nothing can be pasted here, because standard input has ended.");
+                }
             }
         }
     }
@@ -144,34 +181,35 @@ impl Follower<'_> {
     fn show(&mut self, session: &Session) {
         let block = self.shown.update(session, self.ui.stderr);
         self.progress.note(&block);
-        if let Some(url) = self.shown.take_url_to_open() {
-            let may_open = self.opens_browser && self.ui.stderr.is_some();
-            if may_open && session.openable == Some(true) && browser::open(url, self.ui.seat) {
-                self.progress.note("Your browser has been asked to open it.");
-            }
+        if let Some(url) = self.shown.take_url_to_open()
+            && session.openable == Some(true)
+            && let Some(opener) = &self.opener
+        {
+            self.opening = opener.start(url);
         }
         self.progress.state(show::state(session));
-        if session.prompt == Some(true) {
+        if session.prompt == Some(true) && !self.prompt.is_open() {
+            self.offer = show::offer(session);
             self.ask();
         }
     }
 
-    /// The spinner and a line that is being typed would write over each other.
+    /// Offers to take a paste. The spinner goes on below, because nothing that is typed appears.
     fn ask(&mut self) {
-        if !self.prompt.is_open() {
-            self.progress.pause();
-            if self.ui.types && !std::mem::replace(&mut self.told_hidden, true) {
-                self.ui.note("What you paste is not shown.");
-            }
-            self.prompt.ask("Paste the code or the full callback URL here: ");
+        if self.prompt.hides() {
+            let how = if self.ui.types { "(not shown; end it with Enter)" } else { "" };
+            self.progress.note(format!("{}{how}", self.offer).trim_end());
+            self.prompt.listen();
         }
     }
 
     async fn submit(&mut self, line: &SecretString) -> Result<(), Failure> {
-        self.progress.resume();
         if line.expose_secret().trim().is_empty() {
-            self.ask();
+            self.prompt.listen();
             return Ok(());
+        }
+        if self.ui.types {
+            self.progress.note("Received. It is being handed to the CLI.");
         }
         let callback_url = SecretInput::new(line.expose_secret().to_owned());
         let submit = SubmitCallback { session_id: self.session_id.clone(), callback_url };
@@ -207,20 +245,23 @@ async fn report(session: &Session, daemon: &Connection, ui: &Ui) -> Result<(), F
         return Err(failed(session));
     }
     let id = session.bundle_id.clone().unwrap_or_default();
-    // The login stands, whatever becomes of this question.
+    // The login is stored, whatever becomes of these two questions.
     let name = daemon.call(&bundle::Get { bundle_id: id.clone() }).await.map_or(id, |bundle| bundle.name);
-    ui.result(&success(session, &provider_name(&session.provider_id), &name))
+    let account_id = session.account_id.clone().unwrap_or_default();
+    let account = daemon.call(&account::Get { account_id }).await.ok();
+    ui.result(&success(session, account.as_ref(), &name))
 }
 
-fn success(session: &Session, provider: &str, bundle: &str) -> String {
-    let email = session
-        .email
-        .as_ref()
-        .and_then(Option::as_ref)
-        .map(|email| format!(" as {email}"))
-        .unwrap_or_default();
-    let account = session.account_id.as_ref().map(|id| format!(" (account {id})")).unwrap_or_default();
-    plain_line(&format!("Logged in to {provider}{email} in bundle \"{bundle}\"{account}"))
+/// The line for a login that was stored. An account that nothing is known of is not named.
+fn success(session: &Session, account: Option<&account::Account>, bundle: &str) -> String {
+    let provider = provider_name(&session.provider_id);
+    let named = |account: &&account::Account| {
+        [&account.display_name, &account.email, &account.subject].iter().any(|name| name.is_some())
+    };
+    let person = account.filter(named).map(who).or_else(|| session.email.clone().flatten());
+    let person = person.map(|person| format!(" as {person}")).unwrap_or_default();
+    let id = session.account_id.as_ref().map(|id| format!(" (account {id})")).unwrap_or_default();
+    plain_line(&format!("Logged in to {provider}{person} in bundle \"{bundle}\"{id}"))
 }
 
 /// The name for people, of a provider that this program knows; others are called by their id.
@@ -246,18 +287,28 @@ mod tests {
     use rpc_engine::RpcError;
     use serde_json::{Value, json};
 
+    use super::super::list::tests::account;
     use super::show::tests::session;
     use super::*;
+    use crate::api::Status;
 
     #[test]
     fn success_names_the_person_the_bundle_and_the_account() {
-        let known = session(json!({"email": "a@b.c", "accountId": "a1"}));
+        let check = |email: Option<&str>, subject: Option<&str>, who: &str| {
+            let mut account = account("codex", email, Status::Valid);
+            account.subject = subject.map(str::to_owned);
+            let ended = session(json!({"email": email, "accountId": "a1"}));
+            let expect = format!("Logged in to Codex{who} in bundle \"work\" (account a1)");
+            assert_eq!(success(&ended, Some(&account), "work"), expect);
+        };
+        check(Some("a@b.c"), Some("octocat"), " as a@b.c");
+        check(None, Some("octocat"), " as octocat");
+        check(None, None, "");
+        let deleted = session(json!({"email": "a@b.c", "accountId": "a1"}));
         assert_eq!(
-            success(&known, "Codex", "work"),
+            success(&deleted, None, "work"),
             "Logged in to Codex as a@b.c in bundle \"work\" (account a1)"
         );
-        let nameless = session(json!({"email": null, "accountId": "a1"}));
-        assert_eq!(success(&nameless, "Codex", "work"), "Logged in to Codex in bundle \"work\" (account a1)");
     }
 
     #[test]

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::ui::{Screen, Ui};
+use super::super::ui::Ui;
 
 /// A spinner with a state in words on a terminal; a plain line for each new state without one.
 pub(super) struct Progress {
     spinner: Option<ProgressBar>,
-    screen: Option<Screen>,
     state: String,
     ui: Ui,
 }
@@ -17,8 +16,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Starts in this state.
     pub(super) fn start(ui: &Ui, state: &str) -> Self {
-        let mut progress = Self { spinner: None, screen: ui.stderr, state: String::new(), ui: *ui };
-        progress.resume();
+        let mut progress = Self { spinner: ui.stderr.map(|_| spinner()), state: String::new(), ui: *ui };
         progress.state(state);
         progress
     }
@@ -29,11 +27,9 @@ impl Progress {
             return;
         }
         state.clone_into(&mut self.state);
-        match (&self.spinner, self.screen) {
-            (Some(spinner), _) => spinner.set_message(self.state.clone()),
-            (None, None) => self.ui.note(state),
-            // Somebody types on this terminal; the state is shown when they are done.
-            (None, Some(_)) => {}
+        match &self.spinner {
+            Some(spinner) => spinner.set_message(self.state.clone()),
+            None => self.ui.note(state),
         }
     }
 
@@ -44,29 +40,21 @@ impl Progress {
             None => self.ui.note(text),
         }
     }
+}
 
-    /// Takes the spinner away.
-    pub(super) fn pause(&mut self) {
-        if let Some(spinner) = self.spinner.take() {
-            spinner.finish_and_clear();
-        }
+fn spinner() -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        spinner.set_style(style);
     }
-
-    /// Brings it back.
-    pub(super) fn resume(&mut self) {
-        if self.screen.is_some() && self.spinner.is_none() {
-            let spinner = ProgressBar::new_spinner().with_message(self.state.clone());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-                spinner.set_style(style);
-            }
-            spinner.enable_steady_tick(Duration::from_millis(100));
-            self.spinner = Some(spinner);
-        }
-    }
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.pause();
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
     }
 }

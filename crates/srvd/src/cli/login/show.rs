@@ -3,11 +3,13 @@
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
-use super::super::ui::{Screen, plain_line};
-use crate::api::auth::{Phase, Session, SessionStatus};
+use url::{Host, Url};
 
-/// Lines that stay visible beside a QR code: what it is for, and the spinner.
-const LINES_BESIDE: usize = 6;
+use super::super::ui::{Screen, plain_line};
+use crate::api::auth::{PasteShape, Phase, Session, SessionStatus};
+
+/// Lines that follow an address: whether a browser was opened, the offer to paste, which may wrap, and the spinner.
+const LINES_BELOW: usize = 4;
 
 /// What has been shown already, so that nothing is shown twice.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,14 +31,8 @@ impl Shown {
         self.to_open = url.is_some() && url != self.url;
         self.url = url;
         self.device_code.clone_from(&session.device_code);
-        let mut lines = self.instructions(screen);
-        if self.url.is_some() && session.openable == Some(false) {
-            lines.push(
-                "This address is not one of the provider's known ones. Open it only if you trust it."
-                    .to_owned(),
-            );
-        }
-        lines.join("\n")
+        let known = session.openable != Some(false);
+        self.instructions(screen, known)
     }
 
     /// The address, once, to try to open it.
@@ -44,20 +40,100 @@ impl Shown {
         if std::mem::take(&mut self.to_open) { self.url.as_deref() } else { None }
     }
 
-    fn instructions(&self, screen: Option<Screen>) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let Some(url) = &self.url {
-            lines.push(format!("Open this address to log in:\n\n  {}\n", link(url, screen)));
-            lines.extend(screen.and_then(|screen| qr(url, screen)));
+    /// The address and the code, with as much beside them as the screen has room for: first a QR code, then the large
+    /// code. `known` says whether the address is one of the provider's.
+    fn instructions(&self, screen: Option<Screen>, known: bool) -> String {
+        let screen_of = |draw: &dyn Fn(&str, Screen) -> Option<String>, text: Option<&str>| {
+            screen.zip(text).and_then(|(screen, text)| draw(text, screen))
+        };
+        let code = self.device_code.as_deref().map(plain_line);
+        let scanned = self.url.as_deref().filter(|url| finishes_anywhere(url));
+        let (square, large) = (screen_of(&qr, scanned), screen_of(&boxed, code.as_deref()));
+        let candidates = [(true, true), (true, false), (false, true)].map(|(with_qr, with_large)| {
+            self.pieces(known, square.as_deref().filter(|_| with_qr), large.as_deref().filter(|_| with_large))
+        });
+        let room = |screen: Screen| usize::from(screen.rows).saturating_sub(LINES_BELOW);
+        let fits = |pieces: &Vec<String>| {
+            screen.is_none_or(|screen| height(&pieces.join("\n"), screen.columns) <= room(screen))
+        };
+        let chosen = candidates.into_iter().find(fits).unwrap_or_else(|| self.pieces(known, None, None));
+        let text = chosen.join("\n");
+        match &self.url {
+            Some(url) => text.replacen(&plain_line(url), &link(url, screen), 1),
+            None => text,
         }
-        if let Some(device_code) = &self.device_code {
-            let device_code = plain_line(device_code);
-            let there = if self.url.is_some() { " there" } else { "" };
-            lines.push(format!("Enter this code{there}: {device_code}"));
-            lines.extend(screen.map(|screen| boxed(&device_code, screen)));
-        }
-        lines
     }
+
+    fn pieces(&self, known: bool, square: Option<&str>, large: Option<&str>) -> Vec<String> {
+        let mut pieces = Vec::new();
+        if let Some(url) = &self.url {
+            pieces.push(format!("Open this address to log in:\n\n  {}\n", plain_line(url)));
+        }
+        pieces.extend(square.map(str::to_owned));
+        if let Some(code) = &self.device_code {
+            let there = if self.url.is_some() { " there" } else { "" };
+            pieces.push(format!("Enter this code{there}: {}", plain_line(code)));
+        }
+        pieces.extend(large.map(str::to_owned));
+        if self.url.is_some() && !known {
+            pieces.push(UNKNOWN_ADDRESS.to_owned());
+        }
+        pieces
+    }
+}
+
+const UNKNOWN_ADDRESS: &str =
+    "This address is not one of the provider's known ones. Open it only if you trust it.";
+
+/// What to paste, for a login that takes it; the person need not, where the browser can reach the CLI.
+pub(super) fn offer(session: &Session) -> &'static str {
+    let shapes = session.paste_shapes.as_deref().unwrap_or_default();
+    let takes = |shape| shapes.contains(&shape);
+    let takes_code = takes(PasteShape::Code) || takes(PasteShape::CodeState);
+    let local = session.auth_url.as_deref().is_some_and(|url| !finishes_anywhere(url));
+    match (takes(PasteShape::Url), takes_code) {
+        (true, _) if local => {
+            "If the browser cannot reach this machine, paste the address that it ended on: "
+        }
+        (true, false) => "Paste the address that the browser ended on: ",
+        (false, true) => "Paste the code that the page shows: ",
+        (true, true) | (false, false) => "Paste the code or the address that the browser ended on: ",
+    }
+}
+
+/// Whether a browser on any machine can finish the login at this address: it names no callback that only this machine
+/// takes.
+fn finishes_anywhere(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return true };
+    let is_local = |value: &str| {
+        let target = Url::parse(value).ok().filter(|target| matches!(target.scheme(), "http" | "https"));
+        target.is_some_and(|target| is_this_machine(&target))
+    };
+    !url.query_pairs().any(|(_, value)| is_local(&value))
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
+        None => false,
+    }
+}
+
+/// How many lines of a terminal the text takes, which holds no cursor movements. Colours take no room.
+fn height(text: &str, columns: u16) -> usize {
+    let columns = usize::from(columns.max(1));
+    let width = |line: &str| {
+        // Each colour sequence begins with an escape character and ends with `m`.
+        let parts = line.split('\u{1b}').enumerate();
+        let visible = parts.map(|(position, part)| match part.split_once('m') {
+            Some((_, rest)) if position > 0 => rest.chars().count(),
+            _ => part.chars().count(),
+        });
+        visible.sum::<usize>()
+    };
+    text.split('\n').map(|line| width(line).div_ceil(columns).max(1)).sum()
 }
 
 /// What the login is waiting for, in words.
@@ -81,12 +157,12 @@ fn link(url: &str, screen: Option<Screen>) -> String {
     }
 }
 
-/// The address for a phone's camera, where the terminal has room for it.
+/// The address for a phone's camera, where the terminal is wide enough.
 fn qr(url: &str, screen: Screen) -> Option<String> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
     // Four light modules on each side, without which a camera does not find it; two modules are one line.
     let side = code.width() + 8;
-    if side > usize::from(screen.columns) || side.div_ceil(2) + LINES_BESIDE > usize::from(screen.rows) {
+    if side > usize::from(screen.columns) {
         return None;
     }
     let mut renderer = code.render::<Dense1x2>();
@@ -101,16 +177,16 @@ fn qr(url: &str, screen: Screen) -> Option<String> {
     Some(drawn)
 }
 
-/// A code that can be read from across the room.
-fn boxed(code: &str, screen: Screen) -> String {
+/// A code that can be read from across the room, where the terminal is wide enough.
+fn boxed(code: &str, screen: Screen) -> Option<String> {
     let spaced = code.chars().map(String::from).collect::<Vec<_>>().join(" ");
     let inner = spaced.chars().count() + 8;
     if inner + 4 > usize::from(screen.columns) {
-        return String::new();
+        return None;
     }
     let (bold, end) = if screen.styled { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
     let (line, space) = ("─".repeat(inner), " ".repeat(inner));
-    format!("\n  ╭{line}╮\n  │{space}│\n  │    {bold}{spaced}{end}    │\n  │{space}│\n  ╰{line}╯\n")
+    Some(format!("\n  ╭{line}╮\n  │{space}│\n  │    {bold}{spaced}{end}    │\n  │{space}│\n  ╰{line}╯\n"))
 }
 
 #[cfg(test)]
@@ -169,27 +245,112 @@ pub(super) mod tests {
     #[test]
     fn the_code_is_boxed_where_it_fits() {
         let expect = "\n  ╭───────────────╮\n  │               │\n  │    A B - 1    │\n  │               │\n  ╰───────────────╯\n";
-        assert_eq!(boxed("AB-1", screen(80, 24, false)), expect);
-        assert_eq!(boxed("AB-1", screen(19, 24, false)), expect);
-        assert_eq!(boxed("AB-1", screen(18, 24, false)), "");
-        assert_eq!(
-            boxed("AB-1", screen(80, 24, true)),
-            expect.replace("A B - 1", "\u{1b}[1mA B - 1\u{1b}[0m")
-        );
+        let check = |columns: u16, styled: bool, expect: Option<&str>| {
+            assert_eq!(boxed("AB-1", screen(columns, 24, styled)).as_deref(), expect, "{columns} {styled}");
+        };
+        check(80, false, Some(expect));
+        check(19, false, Some(expect));
+        check(18, false, None);
+        check(80, true, Some(&expect.replace("A B - 1", "\u{1b}[1mA B - 1\u{1b}[0m")));
     }
 
     #[test]
     fn a_qr_code_is_drawn_only_where_it_fits() {
         // 19 bytes are version 1 or 2: 25 modules and the margin of 8 are 33 columns and 17 lines.
         let url = "https://a.example/xyz";
-        let drawn = qr(url, screen(33, 23, false)).unwrap();
+        let drawn = qr(url, screen(33, 24, false)).unwrap();
         assert_eq!(drawn.lines().count(), 17);
         assert!(drawn.lines().all(|line| line.chars().count() == 33), "{drawn}");
-        assert_eq!(qr(url, screen(32, 23, false)), None);
-        assert_eq!(qr(url, screen(33, 22, false)), None);
+        assert_eq!(qr(url, screen(32, 24, false)), None);
         assert_eq!(qr(&"x".repeat(5000), screen(u16::MAX, u16::MAX, false)), None);
-        let styled = qr(url, screen(33, 23, true)).unwrap();
+        let styled = qr(url, screen(33, 24, true)).unwrap();
         assert!(styled.lines().all(|line| line.starts_with("\u{1b}[30;107m") && line.ends_with("\u{1b}[0m")));
+    }
+
+    #[test]
+    fn address_stays_on_the_screen_whatever_is_drawn_beside_it() {
+        let check = |url: &str, code: Option<&str>, size: (u16, u16), drawn: [bool; 2]| {
+            let (columns, rows) = size;
+            for styled in [false, true] {
+                let screen = screen(columns, rows, styled);
+                let mut shown = Shown::default();
+                let mut fields = json!({"authUrl": url, "verificationUrl": url, "openable": true});
+                fields["deviceCode"] = json!(code);
+                let text = shown.update(&session(fields), Some(screen));
+                let found = [text.contains('▀') || text.contains('▄'), text.contains('╭')];
+                assert_eq!(found, drawn, "{url} {size:?}:\n{text}");
+                let plain = text.replace(&link(url, Some(screen)), url);
+                let lines = height(&plain, columns) + LINES_BELOW;
+                assert!(
+                    lines <= usize::from(rows) || drawn == [false; 2],
+                    "{lines} lines on {size:?}:\n{text}"
+                );
+            }
+        };
+        // The address takes 4 lines, its QR code 18, the line with the code 1, and the large code 7.
+        let device = "https://github.com/login/device";
+        check(device, Some("ABCD-1234"), (100, 34), [true, true]);
+        check(device, Some("ABCD-1234"), (100, 33), [true, false]);
+        check(device, Some("ABCD-1234"), (100, 27), [true, false]);
+        check(device, Some("ABCD-1234"), (100, 26), [false, true]);
+        check(device, Some("ABCD-1234"), (80, 24), [false, true]);
+        check(device, Some("ABCD-1234"), (80, 16), [false, true]);
+        check(device, Some("ABCD-1234"), (80, 15), [false, false]);
+        check(device, None, (100, 26), [true, false]);
+        check(device, None, (100, 25), [false, false]);
+        // A long address wraps.
+        let long = format!("{device}?{}", "x".repeat(300));
+        let rows = (1..200).find(|rows| {
+            let screen = screen(80, *rows, false);
+            Shown::default().update(&session(json!({"authUrl": &long})), Some(screen)).contains('▀')
+        });
+        let square = qr(&long, screen(80, 200, false)).unwrap().lines().count() + 1;
+        assert_eq!(rows.map(usize::from), Some(3 + 5 + square + LINES_BELOW));
+        let local = "https://auth.example/authorize?redirect_uri=http%3A%2F%2Flocalhost%3A1455%2Fcb";
+        check(local, None, (200, 200), [false, false]);
+    }
+
+    #[test]
+    fn callback_on_this_machine_is_told_from_one_elsewhere() {
+        let check = |redirect: &str, expect: bool| {
+            let url = Url::parse_with_params("https://auth.example/authorize", [("redirect_uri", redirect)]);
+            assert_eq!(finishes_anywhere(url.unwrap().as_str()), expect, "{redirect}");
+        };
+        check("http://localhost:1455/auth/callback", false);
+        check("http://LOCALHOST/", false);
+        check("http://app.localhost/", false);
+        check("http://127.0.0.1:1/", false);
+        check("http://127.9.9.9:1/", false);
+        check("http://[::1]:1455/", false);
+        check("http://0.0.0.0:1/", false);
+        check("https://platform.claude.com/oauth/code/callback", true);
+        check("http://10.0.0.1/", true);
+        check("https://localhost.example/", true);
+        check("urn:ietf:wg:oauth:2.0:oob", true);
+        check("", true);
+        assert!(finishes_anywhere("https://github.com/login/device"));
+        assert!(finishes_anywhere("not an address"));
+    }
+
+    #[test]
+    fn offer_names_only_what_the_login_takes() {
+        let check = |redirect: &str, shapes: Value, expect: &str| {
+            let url = Url::parse_with_params("https://a.example/x", [("redirect_uri", redirect)]).unwrap();
+            let fields = json!({"authUrl": url.as_str(), "prompt": true, "pasteShapes": shapes});
+            assert_eq!(offer(&session(fields)), expect, "{redirect} {shapes}");
+        };
+        let (here, there) = ("http://localhost:1455/cb", "https://a.example/cb");
+        let reach = "If the browser cannot reach this machine, paste the address that it ended on: ";
+        let either = "Paste the code or the address that the browser ended on: ";
+        let code = "Paste the code that the page shows: ";
+        check(here, json!(["url", "code_state"]), reach);
+        check(here, json!(["url", "code_state", "code"]), reach);
+        check(there, json!(["url", "code_state", "code"]), either);
+        check(there, json!(["url"]), "Paste the address that the browser ended on: ");
+        check(there, json!(["code"]), code);
+        check(here, json!(["code"]), code);
+        check(there, json!(["code_state"]), code);
+        check(there, Value::Null, either);
     }
 
     #[test]

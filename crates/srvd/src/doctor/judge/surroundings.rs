@@ -44,8 +44,10 @@ fn own_login(login: &OwnLogin) -> Finding {
     let title = format!("You have a login of {name} outside srvd");
     if let Some(reason) = &login.trouble {
         let detail = format!("{directory}: {reason}");
-        let meaning = format!("{name} started without srvd has no usable login; srvd does not take it over.");
-        let title = format!("Your own files of {name} hold no usable login");
+        // What the CLI itself makes of such files is not known here.
+        let meaning =
+            format!("srvd leaves them as they are; {name} started without srvd may still use them.");
+        let title = format!("Your own files of {name} hold no login that srvd can take over");
         return Finding::new(id, Severity::Note, title, detail, meaning);
     }
     let note = |meaning: String| Finding::new(&id, Severity::Note, &title, directory, meaning);

@@ -12,6 +12,7 @@ use super::{
 use crate::namespace::inside;
 use crate::program::Program;
 use crate::support::{Daemon, clis, event, left_over};
+use crate::terminal::Terminal;
 
 /// Asks Codex itself whether it is logged in there.
 fn codex_is_logged_in(daemon: &Daemon, dir: &Path) -> bool {
@@ -100,37 +101,28 @@ fn codex_logs_in_by_the_browser() {
     });
 }
 
-/// Over SSH the browser is on another machine, so its callback reaches nobody, and the person pastes the address.
+/// Over SSH the browser is on another machine and its callback reaches nobody, so the person pastes the address.
 #[test]
 fn codex_login_is_finished_by_a_paste_in_a_remote_terminal() {
     inside(async |vendors| {
         let daemon = home_at(&vendors).start();
-        let srvd = daemon.home.command(&["login", "codex", "--recipe", "login", "--bundle", "far"]);
-        let mut login = Program::start(on_a_remote_terminal(&srvd));
-        login.says("Paste the code or the full callback URL").await;
+        let mut srvd = daemon.home.command(&["login", "codex", "--recipe", "login", "--bundle", "far"]);
+        srvd.env("TERM", "xterm").env("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
+        let mut login = Terminal::start(srvd.current_dir(daemon.home.dir("home")));
+        login.shows("Paste the ").await;
         let sessions = daemon.call("auth.list", json!({})).await;
         let shown = page(&daemon, sessions["sessions"][0]["sessionId"].as_str().unwrap()).await;
         let address = vendors.consent(&shown);
-        let foreign = address.as_str().replace("state=", "state=x");
-        login.types(&foreign).await;
-        login.says("That did not work").await;
-        login.types(address.as_str()).await;
-        login.says("Logged in to Codex as ada@example.com in bundle \"far\"").await;
-        let ended = login.end().await;
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        assert!(!ended.stdout.contains(&parameter(&address, "code")), "a paste is not shown: {ended:?}");
+        login.types(&address.as_str().replace("state=", "state=x"));
+        login.types("\r");
+        login.shows("That did not work").await;
+        login.types(address.as_str());
+        login.types("\r");
+        login.shows("Logged in to Codex as ada@example.com in bundle \"far\"").await;
+        let (code, shown) = login.end();
+        assert_eq!(code, 0, "{shown}");
+        assert!(!shown.contains(&parameter(&address, "code")), "a paste is not shown: {shown}");
     });
-}
-
-/// The command on a terminal of its own, as a shell on a machine that somebody reached by SSH would run it.
-fn on_a_remote_terminal(command: &Command) -> Command {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
-    let mut terminal = Command::new("script");
-    terminal.args(["--quiet", "--return", "--flush", "--command", &line.join(" "), "/dev/null"]);
-    terminal.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    terminal.env("TERM", "xterm").env("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
-    terminal
 }
 
 #[test]

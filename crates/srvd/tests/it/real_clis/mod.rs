@@ -6,6 +6,7 @@ mod amp;
 mod claude;
 mod codex;
 mod copilot;
+mod files;
 mod gemini;
 mod github;
 mod kimi;

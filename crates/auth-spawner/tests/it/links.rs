@@ -1,0 +1,175 @@
+//! Symbolic links: the user's own are followed, those in a bundle are refused.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use auth_spawner::{Proof, prove, prove_own};
+use serde_json::json;
+
+use crate::proof::{LINK, cli, jwt, write};
+
+/// A home with a place beside it.
+struct World {
+    root: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let world = Self { root };
+        std::fs::create_dir_all(world.path("home/.codex")).unwrap();
+        write(world.root.path(), "shared/auth.json", codex().as_bytes());
+        world
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.root.path().canonicalize().unwrap().join(below)
+    }
+
+    fn link(&self, place: &str, target: impl AsRef<Path>) {
+        let place = self.path(place);
+        if place.is_symlink() {
+            std::fs::remove_file(&place).unwrap();
+        }
+        symlink(target, place).unwrap();
+    }
+
+    fn own(&self) -> Proof {
+        prove_own(&cli("codex"), &self.path("home/.codex"))
+    }
+
+    fn bundle(&self) -> Proof {
+        prove(&cli("codex"), &self.path("home/.codex"))
+    }
+}
+
+fn codex() -> String {
+    let tokens =
+        json!({"id_token": jwt(&json!({"email": "a@x"})), "access_token": "opaque", "refresh_token": "r"});
+    json!({"auth_mode": "chatgpt", "tokens": tokens}).to_string()
+}
+
+fn is_login(proof: &Proof) -> bool {
+    matches!(proof, Proof::LoggedIn(found) if found.email.as_deref() == Some("a@x"))
+}
+
+#[test]
+fn own_link_is_followed_and_a_bundles_link_is_refused() {
+    let world = World::new();
+    let refused = Proof::Unreadable { reason: format!("auth.json {LINK}") };
+    for target in [PathBuf::from("../../shared/auth.json"), world.path("shared/auth.json")] {
+        world.link("home/.codex/auth.json", &target);
+        assert!(is_login(&world.own()), "{target:?}: {:?}", world.own());
+        assert_eq!(world.bundle(), refused);
+    }
+    // One link after another, as a tool for dotfiles makes them.
+    world.link("shared/again.json", "auth.json");
+    world.link("home/.codex/auth.json", world.path("shared/again.json"));
+    assert!(is_login(&world.own()));
+    // The whole directory.
+    std::fs::rename(world.path("home/.codex"), world.path("elsewhere")).unwrap();
+    world.link("home/.codex", world.path("elsewhere"));
+    assert!(is_login(&world.own()));
+}
+
+#[test]
+fn own_link_is_named_when_it_leads_to_no_login() {
+    let world = World::new();
+    let place = "home/.codex/auth.json";
+    let check = |target: &Path, expected: Proof| {
+        world.link(place, target);
+        assert_eq!(world.own(), expected, "{target:?}");
+    };
+    let no_login = |reason: &str| Proof::Incomplete { reason: reason.to_owned() };
+    let unreadable = |target: &Path, reason: &str| Proof::Unreadable {
+        reason: format!("auth.json (a link to {}) cannot be read: {reason}", target.display()),
+    };
+    let gone = no_login("auth.json is a symbolic link, and there is no file where it leads");
+    check(&world.path("shared/nothing.json"), gone.clone());
+    check(&world.path("nowhere/at/all"), gone);
+    check(&world.path(place), no_login("auth.json is a symbolic link that leads in a circle"));
+    let dir = world.path("shared");
+    check(&dir, unreadable(&dir, "it is not a regular file"));
+    let fifo = world.path("shared/fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    check(&fifo, unreadable(&fifo, "it is not a regular file"));
+    let device = PathBuf::from("/dev/null");
+    check(&device, unreadable(&device, "it is not a regular file"));
+    let huge = world.path("shared/huge");
+    std::fs::File::create(&huge).unwrap().set_len(100 * 1024 * 1024).unwrap();
+    check(&huge, unreadable(&huge, "it is larger than 1 MiB"));
+    let text = world.path("shared/text");
+    std::fs::write(&text, "no document").unwrap();
+    check(&text, unreadable(&text, "not JSON at line 1"));
+    let empty = world.path("shared/empty");
+    std::fs::write(&empty, "{}").unwrap();
+    let words = "holds no login: there is no text at /tokens/id_token";
+    check(&empty, no_login(&format!("auth.json (a link to {}) {words}", empty.display())));
+}
+
+#[test]
+fn own_link_is_refused_when_its_file_is_another_users() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::new();
+    let target = world.path("shared/auth.json");
+    world.link("home/.codex/auth.json", &target);
+    std::os::unix::fs::chown(&target, Some(65_534), None).unwrap();
+    let reason = "it belongs to another user (uid 65534)";
+    let reason = format!("auth.json (a link to {}) cannot be read: {reason}", target.display());
+    assert_eq!(world.own(), Proof::Unreadable { reason });
+}
+
+#[test]
+fn folder_link_is_followed_in_the_own_directory_only() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join(".kimi-code");
+    std::fs::create_dir(&dir).unwrap();
+    write(root.path(), "elsewhere/kimi-code.json", br#"{"access_token":"x"}"#);
+    symlink(root.path().join("elsewhere"), dir.join("credentials")).unwrap();
+    assert!(matches!(prove_own(&cli("kimi-code"), &dir), Proof::LoggedIn(_)));
+    assert_eq!(prove(&cli("kimi-code"), &dir), Proof::Unreadable { reason: format!("credentials {LINK}") });
+    // A pattern takes a link among its matches.
+    std::fs::remove_file(dir.join("credentials")).unwrap();
+    std::fs::create_dir(dir.join("credentials")).unwrap();
+    symlink(root.path().join("elsewhere/kimi-code.json"), dir.join("credentials/kimi-code.json")).unwrap();
+    assert!(matches!(prove_own(&cli("kimi-code"), &dir), Proof::LoggedIn(_)));
+    assert_eq!(
+        prove(&cli("kimi-code"), &dir),
+        Proof::Unreadable { reason: format!("kimi-code.json {LINK}") }
+    );
+}
+
+/// The database's log lies beside the database and not beside the link.
+#[test]
+fn own_database_is_read_with_its_log_when_it_is_a_link() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, real) = (root.path().join(".shape-openclaw"), root.path().join("real.sqlite"));
+    std::fs::create_dir_all(dir.join("state")).unwrap();
+    let database = rusqlite::Connection::open(&real).unwrap();
+    let script = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+        CREATE TABLE config_machine_state (state_key TEXT, value_json TEXT);
+        INSERT INTO config_machine_state VALUES ('authProfiles.store', '{\"profiles\":{\"a\":{\"access\":\"x\"}}}')";
+    database.execute_batch(script).unwrap();
+    symlink(&real, dir.join("state/openclaw.sqlite")).unwrap();
+    assert!(matches!(prove_own(&cli("shape-openclaw"), &dir), Proof::LoggedIn(_)));
+    let refused = Proof::Unreadable { reason: format!("openclaw.sqlite {LINK}") };
+    assert_eq!(prove(&cli("shape-openclaw"), &dir), refused);
+    drop(database);
+}
+
+#[test]
+fn login_files_name_each_link_on_the_way() {
+    let world = World::new();
+    world.link("shared/again.json", "auth.json");
+    world.link("home/.codex/auth.json", world.path("shared/again.json"));
+    let codex = cli("codex");
+    let dir = world.path("home/.codex");
+    let paths = |own| codex.login_files(&dir, own).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    let place = dir.join("auth.json");
+    assert_eq!(paths(false), [place.clone()]);
+    assert_eq!(paths(true), [place.clone(), world.path("shared/again.json"), world.path("shared/auth.json")]);
+    world.link("home/.codex/auth.json", &place);
+    assert_eq!(paths(true), [place]);
+}

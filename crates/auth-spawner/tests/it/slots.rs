@@ -1,0 +1,232 @@
+//! Which of several credentials a CLI uses, and what a file says that holds another one.
+
+use auth_spawner::{Credential, Proof};
+use serde_json::{Value, json};
+
+use crate::proof::{jwt, look};
+
+fn login(credential: Credential) -> Proof {
+    Proof::LoggedIn(credential)
+}
+
+fn no_login(reason: &str) -> Proof {
+    Proof::Incomplete { reason: reason.to_owned() }
+}
+
+/// As `codex login status` 0.171 answers; a test of the daemon compares the two.
+#[test]
+fn codex_login_counts_when_codex_would_use_its_tokens() {
+    let tokens = json!({"id_token": jwt(&json!({"email": "a@x"})), "access_token": jwt(&json!({"exp": 1_893_456_000})),
+        "refresh_token": "rt"});
+    let used = login(Credential {
+        email: Some("a@x".into()),
+        expires_at: Some(1_893_456_000_000),
+        refreshable: true,
+        ..Credential::default()
+    });
+    let key = "the CLI would use the key in auth.json (/OPENAI_API_KEY) and not this login";
+    let selects =
+        |mode: &str| format!("auth.json selects {mode} (/auth_mode), so the CLI would not use this login");
+    for (mode, api_key, expected) in [
+        (json!("chatgpt"), Value::Null, used.clone()),
+        (json!("chatgpt"), json!("sk-x"), used.clone()),
+        (json!("chatgptAuthTokens"), Value::Null, used.clone()),
+        (Value::Null, Value::Null, used.clone()),
+        (Value::Null, json!("sk-x"), no_login(key)),
+        (Value::Null, json!(""), no_login(key)),
+        (json!("apikey"), json!("sk-x"), no_login(&selects("apikey"))),
+        (json!("apikey"), Value::Null, no_login(&selects("apikey"))),
+        (json!("agentIdentity"), Value::Null, no_login(&selects("agentIdentity"))),
+        (json!(7), Value::Null, no_login(&selects("another credential"))),
+        (json!("sk\u{1b}[2J"), Value::Null, no_login(&selects("another credential"))),
+    ] {
+        let file = json!({"auth_mode": mode, "OPENAI_API_KEY": api_key, "tokens": tokens}).to_string();
+        assert_eq!(look("codex", &[("auth.json", file.clone())]), expected, "{file}");
+    }
+    // Older versions wrote no mode and, without a key, no member for it.
+    let bare = json!({"tokens": tokens}).to_string();
+    assert_eq!(look("codex", &[("auth.json", bare)]), used);
+    let key_only = json!({"auth_mode": "apikey", "OPENAI_API_KEY": "sk-x"}).to_string();
+    assert_eq!(look("codex", &[("auth.json", key_only)]), no_login(&selects("apikey")));
+}
+
+#[test]
+fn login_has_an_unknown_end_when_its_end_cannot_be_read() {
+    let codex = |access: &str| {
+        let tokens = json!({"id_token": jwt(&json!({})), "access_token": access, "refresh_token": "rt"});
+        look("codex", &[("auth.json", json!({"auth_mode": "chatgpt", "tokens": tokens}).to_string())])
+    };
+    let unknown = || login(Credential { refreshable: true, ..Credential::default() });
+    assert_eq!(codex("opaque"), unknown());
+    assert_eq!(codex("a.b.c"), unknown());
+    for (written, end) in [
+        ("1893456000000", Some(1_893_456_000_000)),
+        ("1893456000000.5", Some(1_893_456_000_001)),
+        ("\"1893456000000\"", Some(1_893_456_000_000)),
+        ("\"soon\"", None),
+        ("[]", None),
+        ("0", None),
+    ] {
+        let file = format!(
+            r#"{{"claudeAiOauth":{{"accessToken":"a","refreshToken":"r","expiresAt":{written},"refreshTokenExpiresAt":{written}}}}}"#
+        );
+        let expected = Credential {
+            expires_at: end,
+            login_deadline_at: end,
+            refreshable: true,
+            ..Credential::default()
+        };
+        assert_eq!(look("claude", &[(".credentials.json", file)]), login(expected), "{written}");
+    }
+    let kimi = r#"{"access_token":"a","refresh_token":"r","expires_at":1893456000.75}"#.to_owned();
+    let expected =
+        Credential { expires_at: Some(1_893_456_000_750), refreshable: true, ..Credential::default() };
+    assert_eq!(look("kimi-code", &[("credentials/kimi-code.json", kimi)]), login(expected));
+}
+
+/// As Copilot 1.0.102 sent its tokens to a stand-in.
+#[test]
+fn copilot_login_is_that_of_the_user_whom_it_used_last() {
+    let host = "https://github.com";
+    let check = |tokens: &[&str], last: Option<&str>, expected: Result<Option<&str>, &str>| {
+        let tokens: serde_json::Map<String, Value> =
+            tokens.iter().map(|name| (format!("{host}:{name}"), json!({"token": "gho_x"}))).collect();
+        let mut file = json!({"authTokens": tokens});
+        if let Some(last) = last {
+            file["lastLoggedInUser"] = json!({"host": host, "login": last});
+        }
+        let subject =
+            |name: Option<&str>| Credential { subject: name.map(Into::into), ..Credential::default() };
+        let expected = match expected {
+            Ok(name) => login(subject(name)),
+            Err(reason) => no_login(reason),
+        };
+        let text = format!("// managed\n{file}");
+        assert_eq!(look("copilot", &[("config.json", text)]), expected, "{file}");
+    };
+    check(&["ann:github", "bob:github"], Some("bob"), Ok(Some("bob")));
+    check(&["ann:github", "bob"], Some("bob"), Ok(Some("bob")));
+    check(&["ann", "ann:github"], Some("ann"), Ok(Some("ann")));
+    let missing = "config.json selects https://github.com:cleo and holds no login of that name";
+    check(&["ann:github"], Some("cleo"), Err(missing));
+    check(&["ann:github"], None, Ok(None));
+    check(&[], None, Err("config.json holds no login: there is no text at /authTokens/*/token"));
+    // An empty slot of the selected user is not made up for by another user's.
+    let file = json!({"authTokens": {(format!("{host}:ann:github")): {"token": "gho"}, (format!("{host}:bob:github")): {}},
+        "lastLoggedInUser": {"host": host, "login": "bob"}});
+    let missing = no_login("config.json selects https://github.com:bob and holds no login of that name");
+    assert_eq!(look("copilot", &[("config.json", file.to_string())]), missing);
+}
+
+/// As `gh auth token` 2.23 answers; a test of the daemon compares the two. The token beside `user` is the active one in
+/// newer versions too: `gh auth switch` copies it there from below `users`.
+#[test]
+fn github_login_is_the_token_that_gh_would_use() {
+    let octo = || login(Credential { subject: Some("octo".into()), ..Credential::default() });
+    let missing = || no_login("hosts.yml holds no login: there is no text at /github.com/oauth_token");
+    for (hosts, expected) in [
+        ("github.com: {user: octo, oauth_token: gho_x}", octo()),
+        (
+            "github.com: {user: octo, oauth_token: gho_x, users: {octo: {oauth_token: gho_x}, other: {oauth_token: gho_y}}}",
+            octo(),
+        ),
+        ("github.com: {oauth_token: gho_x}", login(Credential::default())),
+        ("github.com: {user: octo, users: {octo: {oauth_token: gho_x}}}", missing()),
+        ("github.com: {user: octo, oauth_token: '', users: {octo: {oauth_token: gho_x}}}", missing()),
+        ("github.com: {git_protocol: https, users: {octo: }, user: octo}", missing()),
+        ("ghe.test: {user: octo, oauth_token: gho_x}", missing()),
+    ] {
+        assert_eq!(look("github", &[("hosts.yml", hosts.to_owned())]), expected, "{hosts}");
+    }
+}
+
+/// As Gemini 0.61 went about with both a login and a selected method.
+#[test]
+fn gemini_login_counts_when_its_settings_select_it() {
+    let creds = json!({"access_token": "a", "refresh_token": "r"}).to_string();
+    let used = || login(Credential { refreshable: true, ..Credential::default() });
+    let selects = |kind: &str| {
+        no_login(&format!(
+            "settings.json selects {kind} (/security/auth/selectedType), so the CLI would not use this login"
+        ))
+    };
+    let selected = |kind: &str| json!({"security": {"auth": {"selectedType": kind}}}).to_string();
+    for (settings, expected) in [
+        (selected("oauth-personal"), used()),
+        (format!("// mine\n{}", selected("gemini-api-key")), selects("gemini-api-key")),
+        (selected("vertex-ai"), selects("vertex-ai")),
+        ("{}".to_owned(), used()),
+        // Half a file selects nothing.
+        (selected("gemini-api-key")[..20].to_owned(), used()),
+    ] {
+        let files = [(".gemini/oauth_creds.json", creds.clone()), (".gemini/settings.json", settings)];
+        assert_eq!(look("gemini", &files), expected, "{files:?}");
+    }
+    assert_eq!(look("gemini", &[(".gemini/oauth_creds.json", creds)]), used());
+}
+
+#[test]
+fn pi_login_is_that_of_the_default_provider_or_else_the_first() {
+    let member = |end: i64| json!({"type": "oauth", "access": "a", "refresh": "r", "expires": end});
+    let auth =
+        json!({"anthropic": member(1), "google": {"type": "api_key", "key": "k"}, "openai-codex": member(2)});
+    for (settings, end) in [
+        (Some(r#"{"defaultProvider": "openai-codex"}"#), 2),
+        (Some(r#"{"defaultProvider": "anthropic"}"#), 1),
+        // pi would use this key first, and has its logins all the same.
+        (Some(r#"{"defaultProvider": "google"}"#), 1),
+        (Some(r#"{"defaultProvider": "groq"}"#), 1),
+        (Some("{}"), 1),
+        (None, 1),
+    ] {
+        let mut files = vec![("auth.json", auth.to_string())];
+        files.extend(settings.map(|text| ("settings.json", text.to_owned())));
+        let expected = Credential { expires_at: Some(end), refreshable: true, ..Credential::default() };
+        assert_eq!(look("pi", &files), login(expected), "{settings:?}");
+    }
+}
+
+#[test]
+fn opencode_login_is_openai_or_else_any_that_opencode_would_use() {
+    let oauth = |end: i64, account: &str| json!({"type": "oauth", "access": "a", "refresh": "r", "expires": end, "accountId": account});
+    let key = json!({"type": "api", "key": "sk-zen"});
+    let refreshable = Credential { refreshable: true, ..Credential::default() };
+    for (file, expected) in [
+        (
+            json!({"github-copilot": oauth(0, "c"), "openai": oauth(5, "o"), "opencode": key}),
+            Credential { expires_at: Some(5), subject: Some("o".into()), ..refreshable.clone() },
+        ),
+        (
+            json!({"github-copilot": {"type": "oauth", "refresh": "ghu", "access": "ghu", "expires": 0}, "opencode": key}),
+            refreshable,
+        ),
+        (json!({"opencode": key}), Credential::default()),
+        (json!({"openai": key}), Credential::default()),
+    ] {
+        assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), login(expected), "{file}");
+    }
+    let reason = "auth.json holds no login: there is no text at /openai/access";
+    for file in [json!({}), json!({"openai": {"type": "oauth"}}), json!({"openai": "text"})] {
+        assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), no_login(reason), "{file}");
+    }
+}
+
+#[test]
+fn reason_never_shows_a_secret() {
+    let secret = "sk-planted-in-the-file";
+    for (provider, path, file) in [
+        ("codex", "auth.json", json!({"OPENAI_API_KEY": secret, "tokens": {"id_token": secret}})),
+        ("codex", "auth.json", json!({"tokens": {"id_token": secret}})),
+        (
+            "copilot",
+            "config.json",
+            json!({"authTokens": {"a": {"token": secret}}, "lastLoggedInUser": {"host": "h", "login": "l"}}),
+        ),
+        ("opencode", "opencode/auth.json", json!({"openai": {"access": secret}})),
+    ] {
+        match look(provider, &[(path, file.to_string())]) {
+            Proof::Incomplete { reason } => assert!(!reason.contains(secret), "{reason}"),
+            other => panic!("{provider}: {other:?}"),
+        }
+    }
+}
