@@ -109,7 +109,7 @@ fn codex_login_is_finished_by_a_paste_in_a_remote_terminal() {
         let mut srvd = daemon.home.command(&["login", "codex", "--recipe", "login", "--bundle", "far"]);
         srvd.env("TERM", "xterm").env("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
         let mut login = Terminal::start(srvd.current_dir(daemon.home.dir("home")));
-        login.shows("Paste the ").await;
+        login.shows("paste the address that it ended on").await;
         let sessions = daemon.call("auth.list", json!({})).await;
         let shown = page(&daemon, sessions["sessions"][0]["sessionId"].as_str().unwrap()).await;
         let address = vendors.consent(&shown);
