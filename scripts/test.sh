@@ -2,7 +2,9 @@
 # Gets everything that the tests need, runs all of them, and stops what it started. Arguments go to `cargo test`.
 #   - a PostgreSQL cluster of its own in a temporary directory, on a free loopback port (the store is tested on both
 #     databases);
-#   - the real provider CLIs in target/clis (scripts/clis.sh), which log in against a stand-in on loopback;
+#   - the real provider CLIs in target/clis (scripts/clis.sh), which log in against a stand-in in network namespaces with
+#     loopback only (util-linux and iproute2, on Linux, as root or where users may make namespaces; without them these tests
+#     are skipped, unless CI=true);
 #   - a Secret Service on a bus of its own, on Linux (dbus and gnome-keyring; without them it is skipped, unless CI=true);
 #   - a certified OpenID provider in target/issuer (scripts/issuer.sh), which the daemon itself logs in at.
 # Exit code: that of the tests; 69 when something that is needed is missing.
@@ -21,6 +23,12 @@ apt_install() {
   echo "test.sh: installing $*"
   DEBIAN_FRONTEND=noninteractive apt-get install -y "$@" >/dev/null ||
     { apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y "$@" >/dev/null; }
+}
+
+# Debian has `ip` in a directory that a user's PATH may leave out.
+has_namespaces() {
+  local PATH=$PATH:/usr/sbin:/sbin
+  { command -v ip && command -v unshare && command -v mount; } >/dev/null
 }
 
 has_keychain() { command -v dbus-daemon && command -v dbus-send && command -v gnome-keyring-daemon; } >/dev/null
@@ -59,6 +67,13 @@ fi
 [[ -n $postgres ]] || missing "PostgreSQL is missing; install it (apt-get install postgresql, brew install postgresql)"
 
 started=$SECONDS
+if [[ $(uname) == Linux ]] && ! has_namespaces && [[ $owner ]] && command -v apt-get >/dev/null; then
+  apt_install --no-install-recommends iproute2 util-linux mount || true
+fi
+if ! has_namespaces; then
+  [[ ${CI:-} != true ]] || missing "the CLIs cannot be tested without network namespaces; install iproute2 and util-linux"
+  echo "test.sh: SKIPPED: whole logins of the CLIs, because there is no ip, unshare or mount"
+fi
 scripts/clis.sh
 scripts/issuer.sh
 start_postgres "$postgres" -c fsync=off -c full_page_writes=off -c synchronous_commit=off ||

@@ -27,6 +27,7 @@ mod kills;
 mod launch;
 mod logins;
 mod migrate;
+mod namespace;
 mod operator;
 mod planted;
 mod profiles;

@@ -1,19 +1,22 @@
 //! A stand-in for the vendors, on loopback: real CLIs complete whole logins against it, and key checks get an answer.
 //!
-//! - Codex (seen with codex-cli 0.169.0): `codex login --device-auth --experimental_issuer <url>`.
-//! - Kimi Code (seen with 2.1.0): `KIMI_CODE_OAUTH_HOST=<url>` and `KIMI_CODE_BASE_URL=<url>/coding/v1`.
-//! - Key checks: `GET /v1/models` by `x-api-key` or bearer; by bearer `GET /user`, `/models`, `/openai/v1/models` and
-//!   `/api/v1/key`; `GET /v1beta/models` by `x-goog-api-key`.
+//! [`Standin::vendors`] answers to the vendors' own names by TLS; it needs a network of its own (see `namespace`).
+//! [`Standin::start`] answers without TLS on any port, and checks API keys there: `GET /v1/models` by `x-api-key` or
+//! bearer; by bearer `GET /user`, `/models`, `/openai/v1/models` and `/api/v1/key`; `GET /v1beta/models` by
+//! `x-goog-api-key`.
 //!
-//! It is as strict as a vendor (codes are used once, a bearer must have been issued, GitHub wants a `User-Agent`), so
-//! that a client which only works against a lenient server fails here. A test decides when the person approves.
+//! It is as strict as a vendor (codes are used once and on their conditions, a bearer must have been issued, GitHub wants
+//! a `User-Agent`), so that a client which only works against a lenient server fails here. A test decides when the
+//! person approves. Tokens and lifetimes are made up; their shape is what the CLIs need.
 
 mod answers;
+mod grants;
 #[cfg(test)]
 mod tests;
+mod tls;
 
-use std::collections::BTreeSet;
-use std::convert::Infallible;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -25,9 +28,46 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use url::Url;
+
+use grants::Grant;
+
+/// The address of all vendors, a public one: `openclaw` contacts no vendor whose name leads to a private address. The network
+/// of a test has it on its loopback interface and no way to any other.
+pub(crate) const ADDRESS: &str = "44.0.0.1";
+
+/// The vendors' names. A name without answers is there so that a CLI which asks it gets a refusal at once.
+pub(crate) const VENDORS: [&str; 24] = [
+    "accounts.google.com",
+    "ampcode.com",
+    "api.anthropic.com",
+    "api.github.com",
+    "api.githubcopilot.com",
+    "api.individual.githubcopilot.com",
+    "api.kimi.com",
+    "api.openai.com",
+    "auth.kimi.com",
+    "auth.openai.com",
+    "chatgpt.com",
+    "claude.ai",
+    "claude.com",
+    "cloudcode-pa.googleapis.com",
+    "console.anthropic.com",
+    "github.com",
+    "models.dev",
+    "oauth2.googleapis.com",
+    "opencode.ai",
+    "platform.claude.com",
+    "play.googleapis.com",
+    "registry.npmjs.org",
+    "www.googleapis.com",
+    "www.kimi.com",
+];
 
 /// How long [`Standin::seen`] waits. A real CLI needs up to a few seconds to start on a busy machine.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
@@ -37,22 +77,40 @@ const BODY_LIMIT: usize = 64 * 1024;
 /// The running server. Dropping it closes the port and every connection.
 pub(crate) struct Standin {
     url: String,
+    certificate: String,
     state: watch::Sender<State>,
-    server: JoinHandle<()>,
+    /// One task for each port; they end with this set.
+    servers: JoinSet<()>,
 }
 
 impl Standin {
-    /// Binds `127.0.0.1:0` and serves until dropped. Logins stay pending until [`Self::approve`] or [`Self::deny`].
+    /// Binds `127.0.0.1:0` and serves until dropped.
     pub(crate) async fn start() -> Self {
-        let listener = match TcpListener::bind("127.0.0.1:0").await {
-            Ok(listener) => listener,
-            Err(error) => panic!("no loopback port: {error}"),
-        };
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
         let port = listener.local_addr().map_or(0, |address| address.port());
-        let url = format!("http://127.0.0.1:{port}");
-        let (state, _) = watch::channel(State::new(&url));
-        let server = tokio::spawn(serve(listener, state.clone()));
-        Self { url, state, server }
+        Self::serve(listener, format!("http://127.0.0.1:{port}"), None)
+    }
+
+    /// Serves TLS on port 443 and plain HTTP on port 80 until dropped. Logins stay pending until [`Self::approve`] or
+    /// [`Self::deny`].
+    pub(crate) async fn vendors() -> Self {
+        let bind = async |port: u16| {
+            let bound = TcpListener::bind((ADDRESS, port)).await;
+            bound.unwrap_or_else(|error| panic!("port {port}: {error}"))
+        };
+        let (certificate, acceptor) = tls::authority(&VENDORS);
+        let mut standin = Self::serve(bind(443).await, String::new(), Some(acceptor));
+        standin.servers.spawn(serve(bind(80).await, None, standin.state.clone()));
+        standin.certificate = certificate;
+        standin
+    }
+
+    fn serve(listener: TcpListener, url: String, tls: Option<TlsAcceptor>) -> Self {
+        let (state, _) = watch::channel(State::new());
+        let mut servers = JoinSet::new();
+        servers.spawn(serve(listener, tls, state.clone()));
+        Self { url, certificate: String::new(), state, servers }
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -60,12 +118,31 @@ impl Standin {
         &self.url
     }
 
-    /// What Kimi Code needs in its environment to log in here.
-    pub(crate) fn kimi_env(&self) -> [(String, String); 2] {
-        [
-            ("KIMI_CODE_OAUTH_HOST".into(), self.url.clone()),
-            ("KIMI_CODE_BASE_URL".into(), format!("{}/coding/v1", self.url)),
-        ]
+    /// The certificate that the vendors' clients have to trust, as PEM.
+    pub(crate) fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The person allows the login of this page. Returns the address that the vendor sends the browser to.
+    pub(crate) fn consent(&self, page: &Url) -> Url {
+        let mut target = page.clone();
+        self.state.send_modify(|state| target = grants::consent(state, page));
+        target
+    }
+
+    /// From now on no code is good.
+    pub(crate) fn refuse_codes(&self) {
+        self.state.send_modify(|state| state.refuses_codes = true);
+    }
+
+    /// From now on every token request ends without an answer.
+    pub(crate) fn fail(&self) {
+        self.state.send_modify(|state| state.fails = true);
+    }
+
+    /// How long a device code of GitHub lives from now on, in seconds.
+    pub(crate) fn code_lifetime(&self, seconds: u64) {
+        self.state.send_modify(|state| state.code_lifetime_s = seconds);
     }
 
     /// The person says yes to every login that waits and to every later one.
@@ -86,6 +163,11 @@ impl Standin {
         });
     }
 
+    /// The field of the latest token request, and `""` when it had none.
+    pub(crate) fn exchanged(&self, field: &str) -> String {
+        self.state.borrow().exchange.as_ref().map(|call| call.field(field)).unwrap_or_default()
+    }
+
     /// Makes this API key a good one; every other key is refused with 401.
     pub(crate) fn accept_key(&self, key: &str) {
         self.state.send_modify(|state| {
@@ -93,7 +175,8 @@ impl Standin {
         });
     }
 
-    /// Every request so far as `METHOD /path`, in the order of arrival.
+    /// Every request so far as `METHOD /path`, in the order of arrival. Those to a vendor begin with its name:
+    /// `METHOD name/path`.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.borrow().requests.clone()
     }
@@ -107,15 +190,8 @@ impl Standin {
     }
 }
 
-impl Drop for Standin {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
 /// Everything the vendors remember; the one owner is the channel in [`Standin`].
 struct State {
-    url: String,
     decision: Decision,
     email: String,
     account_id: String,
@@ -126,7 +202,12 @@ struct State {
     /// Device logins that nobody has redeemed: the vendor's handle for each.
     devices: BTreeSet<String>,
     /// One-time codes that may still be exchanged for tokens.
-    codes: BTreeSet<String>,
+    grants: BTreeMap<String, Grant>,
+    /// The latest request to exchange a code.
+    exchange: Option<Call>,
+    refuses_codes: bool,
+    fails: bool,
+    code_lifetime_s: u64,
     refresh_tokens: BTreeSet<String>,
     access_tokens: BTreeSet<String>,
 }
@@ -139,9 +220,8 @@ enum Decision {
 }
 
 impl State {
-    fn new(url: &str) -> Self {
+    fn new() -> Self {
         Self {
-            url: url.into(),
             decision: Decision::Pending,
             email: "ada@example.com".into(),
             account_id: "acct-standin-1".into(),
@@ -149,7 +229,11 @@ impl State {
             requests: Vec::new(),
             issued: 0,
             devices: BTreeSet::new(),
-            codes: BTreeSet::new(),
+            grants: BTreeMap::new(),
+            exchange: None,
+            refuses_codes: false,
+            fails: false,
+            code_lifetime_s: 899,
             refresh_tokens: BTreeSet::new(),
             access_tokens: BTreeSet::new(),
         }
@@ -164,6 +248,8 @@ impl State {
 /// One request, read whole.
 struct Call {
     method: String,
+    /// The vendor's name; `""` when the stand-in is called by its address.
+    host: String,
     path: String,
     headers: HeaderMap,
     body: Bytes,
@@ -187,47 +273,89 @@ impl Call {
         let mut form = url::form_urlencoded::parse(&self.body);
         form.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
     }
+
+    /// A number in a JSON body.
+    fn number(&self, name: &str) -> Option<u64> {
+        serde_json::from_slice::<Value>(&self.body).ok()?[name].as_u64()
+    }
+
+    /// Whether it asks for tokens.
+    fn is_exchange(&self) -> bool {
+        self.method == "POST" && self.path.ends_with("/token") && !self.field("grant_type").is_empty()
+    }
+
+    /// Whether the answer is to be a form, which is GitHub's way with a client that names no format.
+    fn wants_form(&self) -> bool {
+        self.host == "github.com" && !self.header("accept").is_some_and(|accept| accept.contains("json"))
+    }
 }
 
-async fn serve(listener: TcpListener, state: watch::Sender<State>) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: watch::Sender<State>) {
     // Connections belong to this set, so they end with the server's own task.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let state = state.clone();
+        let (state, tls) = (state.clone(), tls.clone());
         connections.spawn(async move {
-            let service = service_fn(|request| respond(request, &state));
             // A client that goes away in the middle is no failure of the stand-in.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match tls {
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => connection(stream, &state).await,
+                    Err(error) => {
+                        state.send_modify(|state| state.requests.push(format!("no connection: {error}")));
+                    }
+                },
+                None => connection(stream, &state).await,
+            }
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: &watch::Sender<State>) {
+    let service = service_fn(|request| respond(request, state));
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// An error ends the connection without an answer.
 async fn respond(
     request: Request<Incoming>,
     state: &watch::Sender<State>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Full<Bytes>>, io::Error> {
     let (head, body) = request.into_parts();
-    let body = match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => return Ok(reply((StatusCode::PAYLOAD_TOO_LARGE, json!({})))),
-    };
-    let call =
-        Call { method: head.method.to_string(), path: head.uri.path().into(), headers: head.headers, body };
-    let mut answer = (StatusCode::INTERNAL_SERVER_ERROR, Value::Null);
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = VENDORS.into_iter().find(|vendor| *vendor == host).unwrap_or_default().to_owned();
+    let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(io::Error::other)?.to_bytes();
+    let (method, path) = (head.method.to_string(), head.uri.path().to_owned());
+    let call = Call { method, host, path, headers: head.headers, body };
+    let (mut answer, mut fails) = ((StatusCode::INTERNAL_SERVER_ERROR, Value::Null), false);
+    let wants_form = call.wants_form();
     state.send_modify(|state| {
-        state.requests.push(format!("{} {}", call.method, call.path));
+        state.requests.push(format!("{} {}{}", call.method, call.host, call.path));
+        fails = state.fails && call.is_exchange();
         answer = answers::answer(state, &call);
+        if call.is_exchange() {
+            state.exchange = Some(call);
+        }
     });
-    Ok(reply(answer))
+    if fails {
+        return Err(io::Error::other("the network fails"));
+    }
+    Ok(reply(answer, wants_form))
 }
 
-fn reply((status, body): (StatusCode, Value)) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body.to_string()));
+fn reply((status, body): (StatusCode, Value), form: bool) -> Response<Full<Bytes>> {
+    let (text, kind) = match body.as_object() {
+        Some(fields) if form => {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let fields = fields.iter().map(|(name, value)| (name, text(value)));
+            let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            (body, "application/x-www-form-urlencoded; charset=utf-8")
+        }
+        _ => (body.to_string(), "application/json"),
+    };
+    let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }
 

@@ -14,7 +14,7 @@ use crate::fake::{self, HAPPY};
 use crate::support::{Daemon, Home, PATIENCE};
 
 /// A program on a terminal of its own; killed when dropped.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn std::io::Write + Send>,
     screen: watch::Receiver<String>,
@@ -23,7 +23,7 @@ struct Terminal {
 
 impl Terminal {
     /// Starts it on a terminal of 100 columns and 40 rows, with exactly the command's environment.
-    fn start(command: &Command) -> Self {
+    pub(crate) fn start(command: &Command) -> Self {
         let size = PtySize { rows: 40, cols: 100, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut builder = CommandBuilder::new(command.get_program());
@@ -49,7 +49,7 @@ impl Terminal {
     }
 
     /// Waits until this text has appeared, and takes all that has.
-    async fn shows(&self, text: &str) -> String {
+    pub(crate) async fn shows(&self, text: &str) -> String {
         let mut screen = self.screen.clone();
         let found = screen.wait_for(|shown| shown.contains(text));
         let found = tokio::time::timeout(PATIENCE, found).await.is_ok_and(|found| found.is_ok());
@@ -66,13 +66,13 @@ impl Terminal {
         assert!(found, "no {times} times {text:?} in\n{}", *self.screen.borrow());
     }
 
-    fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }
 
     /// Waits for the end; the exit code and all that has appeared.
-    fn end(mut self) -> (u32, String) {
+    pub(crate) fn end(mut self) -> (u32, String) {
         let code = self.child.wait().unwrap().exit_code();
         self.reader.take().unwrap().join().unwrap();
         (code, self.screen.borrow().clone())

@@ -1,68 +1,40 @@
-//! Amp: a whole login at the stand-in, whose page sends the browser back to the CLI's own port.
-
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+//! Amp: its page sends the browser back to the CLI's own port, with the token in the address.
 
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{home, leased, named, nothing_is_left, overlay, parameter, start};
-use crate::standin::Standin;
-use crate::support::{Daemon, Home, files_below, left_over};
+use super::{browse, cancel, home_at, named, nothing_is_left, page, parameter, start, stop};
+use crate::namespace::inside;
+use crate::support::files_below;
 
-/// The port on which it listens in every run.
-const PORT: u16 = 35789;
-
-fn amp_home(standin: &Standin) -> Home {
-    let env = toml::Table::from_iter([("AMP_URL".to_owned(), standin.url().into())]);
-    overlay(home(), "amp", [("env", env.into())])
+#[test]
+fn amp_logs_in_by_the_browser() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "amp"})).await;
+        let page = page(&daemon, &id).await;
+        assert!(page.as_str().starts_with("https://ampcode.com/auth/cli-login?"), "{page}");
+        let handle = parameter(&page, "authToken");
+        let callback = "http://127.0.0.1:35789/auth/callback?accessToken=sgamp_planted-token";
+        let answer = browse(&Url::parse_with_params(callback, [("authToken", handle)]).unwrap());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let done = daemon.ended(&id).await;
+        assert_eq!((&done["status"], &done["email"]), (&json!("success"), &Value::Null), "{done}");
+        let dir = daemon.home.dir("data/identities").join(done["bundleId"].as_str().unwrap()).join("amp");
+        assert_eq!(named(&daemon.home, |name| name == "secrets.json"), [dir.join("amp/secrets.json")]);
+        assert_eq!(files_below(&daemon.home.dir("home")), Vec::<std::path::PathBuf>::new());
+        assert!(!done.to_string().contains("planted-token") && !daemon.log().contains("planted-token"));
+        stop(daemon, &[&id]);
+    });
 }
 
-/// Starts a login and waits until it takes a paste: the session, and the handle in its address.
-async fn amp(daemon: &Daemon, standin: &Standin) -> (String, String) {
-    let id = start(daemon, json!({"providerId": "amp"})).await;
-    let shown = daemon.session(&id, |session| session["prompt"] == true).await;
-    let url = Url::parse(shown["authUrl"].as_str().unwrap()).unwrap();
-    assert!(url.as_str().starts_with(&format!("{}/auth/cli-login?", standin.url())), "{url}");
-    assert_eq!(shown["openable"], false);
-    (id, parameter(&url, "authToken"))
-}
-
-/// What the vendor's page makes the browser do.
-fn browser_comes_back(handle: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
-    let target = format!("/auth/callback?accessToken=sgamp_planted-token&authToken={handle}");
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn amp_logs_in_by_the_browser() {
-    let _port = leased(PORT).await;
-    let standin = Standin::start().await;
-    let daemon = amp_home(&standin).start();
-    let (id, handle) = amp(&daemon, &standin).await;
-    let answer = browser_comes_back(&handle);
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let done = daemon.ended(&id).await;
-    assert_eq!((&done["status"], &done["email"]), (&json!("success"), &Value::Null), "{done}");
-    let dir = daemon.home.dir("data/identities").join(done["bundleId"].as_str().unwrap()).join("amp");
-    assert_eq!(named(&daemon.home, |name| name == "secrets.json"), [dir.join("amp/secrets.json")]);
-    assert_eq!(files_below(&daemon.home.dir("home")), Vec::<std::path::PathBuf>::new());
-    assert!(!done.to_string().contains("planted-token") && !daemon.log().contains("planted-token"));
-    let (_, _home) = daemon.stop();
-    assert_eq!(left_over(&id), Vec::<u32>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn amp_ends_when_it_is_cancelled() {
-    let _port = leased(PORT).await;
-    let standin = Standin::start().await;
-    let daemon = amp_home(&standin).start();
-    let (id, _) = amp(&daemon, &standin).await;
-    assert_eq!(daemon.call("auth.cancel", json!({"sessionId": id})).await, json!({"success": true}));
-    assert_eq!(daemon.ended(&id).await["errorKind"], "cancelled");
-    nothing_is_left(&daemon, &id).await;
+#[test]
+fn amp_ends_when_it_is_cancelled() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "amp"})).await;
+        page(&daemon, &id).await;
+        cancel(&daemon, &id).await;
+        nothing_is_left(&daemon, &id).await;
+    });
 }

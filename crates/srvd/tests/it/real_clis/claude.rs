@@ -1,85 +1,115 @@
-//! Claude: as far as it goes without the vendor.
+//! Claude Code: each of its logins by each form of the answer that its page shows.
 
-use serde_json::json;
-use url::Url;
+use serde_json::{Value, json};
 
-use super::{home, nothing_is_left, parameter, paste, start};
-use crate::support::{Daemon, left_over};
+use super::{home_at, is_stored, named, page, parameter, paste, refuses, start, stop};
+use crate::namespace::inside;
+use crate::standin::Standin;
+use crate::support::{Daemon, files_below};
 
 const REDIRECT: &str = "https://platform.claude.com/oauth/code/callback";
+const EMAIL: &str = "ada@example.com";
 
-/// Starts a login and waits until it takes a paste: the session, and the state in its address.
-async fn claude(daemon: &Daemon, recipe: &str, page: &str) -> (String, String) {
-    let id = start(daemon, json!({"providerId": "claude", "recipe": recipe})).await;
-    let shown = daemon.session(&id, |session| session["prompt"] == true).await;
-    assert_eq!((&shown["status"], &shown["openable"]), (&json!("url-available"), &json!(true)), "{shown}");
-    let url = Url::parse(shown["authUrl"].as_str().unwrap()).unwrap();
-    assert!(url.as_str().starts_with(page), "{url}");
-    assert_eq!(parameter(&url, "redirect_uri"), REDIRECT);
-    assert_eq!(parameter(&url, "response_type"), "code");
-    assert_eq!(parameter(&url, "code_challenge_method"), "S256");
-    (id, parameter(&url, "state"))
-}
+/// Logs in three times: by the address where the browser ends, by `code#state` and by the code alone. Each login first
+/// gets the answer of another attempt. Returns the ended sessions.
+async fn log_in(vendors: &Standin, recipe: &str, expected: &str) -> (Daemon, Vec<Value>) {
+    let daemon = home_at(vendors).start();
+    let mut logins = Vec::new();
+    for form in ["address", "code#state", "code"] {
+        let params = json!({"providerId": "claude", "recipe": recipe, "bundleName": form});
+        let id = start(&daemon, params).await;
+        let shown = page(&daemon, &id).await;
+        assert!(shown.as_str().starts_with(expected), "{shown}");
+        let state = parameter(&shown, "state");
+        refuses(&daemon, &id, format!("{REDIRECT}?code=planted-code&state={state}x")).await;
+        refuses(&daemon, &id, format!("planted-code#{state}x")).await;
 
-async fn no_paste_of_another_login(recipe: &str, page: &str) {
-    let daemon = home().start();
-    let (id, state) = claude(&daemon, recipe, page).await;
-    let before = daemon.call("auth.poll", json!({"sessionId": id})).await;
-    for text in [format!("{REDIRECT}?code=planted-code&state={state}x"), format!("planted-code#{state}x")] {
-        let refused = paste(&daemon, &id, text).await;
-        assert_eq!((&refused["success"], &refused["errorKind"]), (&json!(false), &json!("invalid_input")));
+        let address = vendors.consent(&shown);
+        assert!(address.as_str().starts_with(REDIRECT), "{address}");
+        let code = parameter(&address, "code");
+        let answer = match form {
+            "address" => address.to_string(),
+            "code" => code.clone(),
+            _ => format!("{code}#{state}"),
+        };
+        assert_eq!(paste(&daemon, &id, answer).await, json!({"success": true}), "{form}");
+        let done = daemon.ended(&id).await;
+        assert_eq!(done["status"], "success", "{form}: {done}\n{:?}", vendors.requests());
+        assert_eq!((vendors.exchanged("code"), vendors.exchanged("state")), (code.clone(), state), "{form}");
+        for text in [done.to_string(), daemon.log()] {
+            assert!(!text.contains(&code) && !text.contains("sk-ant-"), "{form}");
+        }
+        logins.push(done);
     }
-    // The CLI takes whatever line it gets, so it would not be waiting any more.
-    assert_eq!(daemon.call("auth.poll", json!({"sessionId": id})).await, before);
-    assert!(!left_over(&id).is_empty(), "the CLI runs");
-    assert_eq!(daemon.call("auth.cancel", json!({"sessionId": id})).await, json!({"success": true}));
-    assert_eq!(daemon.ended(&id).await["errorKind"], "cancelled");
-    nothing_is_left(&daemon, &id).await;
+    assert_eq!(files_below(&daemon.home.dir("home")), Vec::<std::path::PathBuf>::new());
+    (daemon, logins)
 }
 
-async fn its_own_callback(recipe: &str, page: &str) {
-    let daemon = home().start();
-    let (id, state) = claude(&daemon, recipe, page).await;
-    let accepted = paste(&daemon, &id, format!("{REDIRECT}?code=planted-code&state={state}")).await;
-    assert_eq!(accepted, json!({"success": true}));
-    // The code is made up and there is no way to the vendor, so this is as far as it goes.
-    let ended = daemon.ended(&id).await;
-    assert_eq!(
-        (&ended["status"], &ended["errorKind"]),
-        (&json!("failed"), &json!("login_failed")),
-        "{ended}"
-    );
-    assert!(!ended.to_string().contains("planted-code") && !daemon.log().contains("planted-code"));
-    nothing_is_left(&daemon, &id).await;
+fn nothing_runs(daemon: Daemon, logins: &[Value]) {
+    let sessions: Vec<&str> = logins.iter().map(|login| login["sessionId"].as_str().unwrap()).collect();
+    stop(daemon, &sessions);
 }
 
-/// Each recipe, with the page that its address leads to.
-const LOGIN: (&str, &str) = ("login", "https://claude.com/cai/oauth/authorize?");
-const CONSOLE: (&str, &str) = ("console", "https://platform.claude.com/oauth/authorize?");
-/// A TUI, on a terminal; the token that it would show at the end needs the vendor.
-const SETUP_TOKEN: (&str, &str) = ("setup-token", "https://claude.com/cai/oauth/authorize?");
-
-#[tokio::test(flavor = "multi_thread")]
-async fn claude_gets_no_paste_of_another_login_and_ends_when_cancelled() {
-    no_paste_of_another_login(LOGIN.0, LOGIN.1).await;
+#[test]
+fn claude_login_succeeds_by_each_form_of_paste() {
+    inside(async |vendors| {
+        let (daemon, logins) = log_in(&vendors, "login", "https://claude.com/cai/oauth/authorize?").await;
+        for done in &logins {
+            let dir = is_stored(&daemon, done, "claude", &json!(EMAIL)).await;
+            assert!(dir.join(".credentials.json").exists());
+        }
+        nothing_runs(daemon, &logins);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_console_gets_no_paste_of_another_login_and_ends_when_cancelled() {
-    no_paste_of_another_login(CONSOLE.0, CONSOLE.1).await;
+#[test]
+fn claude_console_login_succeeds_by_each_form_of_paste() {
+    inside(async |vendors| {
+        let (daemon, logins) =
+            log_in(&vendors, "console", "https://platform.claude.com/oauth/authorize?").await;
+        for done in &logins {
+            let dir = is_stored(&daemon, done, "claude", &json!(EMAIL)).await;
+            let text = std::fs::read_to_string(dir.join(".claude.json")).unwrap();
+            let stored: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(stored["primaryApiKey"], "sk-ant-api03-planted-key");
+        }
+        nothing_runs(daemon, &logins);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn setup_token_gets_no_paste_of_another_login_and_ends_when_cancelled() {
-    no_paste_of_another_login(SETUP_TOKEN.0, SETUP_TOKEN.1).await;
+/// The token is shown once and stored nowhere but in the daemon's own account.
+#[test]
+fn claude_setup_token_succeeds_by_each_form_of_paste() {
+    inside(async |vendors| {
+        let (daemon, logins) =
+            log_in(&vendors, "setup-token", "https://claude.com/cai/oauth/authorize?").await;
+        for done in &logins {
+            let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
+            assert_eq!(
+                (&account["status"], &account["secretRef"]["backend"]),
+                (&json!("valid"), &json!("sealed"))
+            );
+        }
+        assert_eq!(named(&daemon.home, |name| name == ".credentials.json"), Vec::<std::path::PathBuf>::new());
+        nothing_runs(daemon, &logins);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn claude_takes_the_callback_of_its_own_login() {
-    its_own_callback(LOGIN.0, LOGIN.1).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_console_takes_the_callback_of_its_own_login() {
-    its_own_callback(CONSOLE.0, CONSOLE.1).await;
+#[test]
+fn claude_login_says_why_when_its_code_is_refused() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "claude"})).await;
+        let address = vendors.consent(&page(&daemon, &id).await);
+        vendors.refuse_codes();
+        assert_eq!(paste(&daemon, &id, address.to_string()).await, json!({"success": true}));
+        let ended = daemon.ended(&id).await;
+        assert_eq!(
+            (&ended["status"], &ended["errorKind"]),
+            (&json!("failed"), &json!("login_failed")),
+            "{ended}"
+        );
+        assert!(ended["error"].as_str().unwrap().contains("That code wasn't accepted"), "{ended}");
+        assert!(!ended.to_string().contains(&parameter(&address, "code")));
+    });
 }

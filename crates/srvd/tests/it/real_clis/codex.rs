@@ -1,26 +1,18 @@
-//! Codex: whole logins at the stand-in, and its browser login up to the vendor.
+//! Codex: its device login and its browser login.
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use url::Url;
 
-use super::{home, is_stored, leased, named, nothing_is_left, overlay, parameter, paste, recipes, start};
+use super::{
+    browse, cancel, home_at, is_stored, named, nothing_is_left, page, parameter, paste, start, stop,
+};
+use crate::namespace::inside;
 use crate::program::Program;
-use crate::standin::Standin;
-use crate::support::{Daemon, Home, clis, event, left_over};
-
-/// A home whose Codex logs in at the stand-in: the shipped recipes, with one more argument.
-fn codex_home(standin: &Standin) -> Home {
-    let mut recipes = recipes("codex");
-    for recipe in recipes.as_array_mut().unwrap() {
-        let args = recipe["args"].as_array_mut().unwrap();
-        args.extend(["--experimental_issuer", standin.url()].map(toml::Value::from));
-    }
-    overlay(home(), "codex", [("recipes", recipes)])
-}
+use crate::support::{Daemon, clis, event, left_over};
+use crate::terminal::Terminal;
 
 /// Asks Codex itself whether it is logged in there.
 fn codex_is_logged_in(daemon: &Daemon, dir: &Path) -> bool {
@@ -29,148 +21,182 @@ fn codex_is_logged_in(daemon: &Daemon, dir: &Path) -> bool {
     codex.output().unwrap().status.success()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn codex_logs_in_by_device_code() {
-    let standin = Standin::start().await;
-    let daemon = codex_home(&standin).start();
-    let client = daemon.client().await;
-    let mut events = client.subscribe(["identitybundlebindings:changed:*"]).await.unwrap();
-    let id = start(&daemon, json!({"providerId": "codex", "recipe": "device-auth"})).await;
-    let shown = daemon.session(&id, |session| session["status"] == "code-emitted").await;
-    assert_eq!(
-        (&shown["deviceCode"], &shown["verificationUrl"], &shown["openable"]),
-        (&json!("ABCD-00001"), &json!(format!("{}/codex/device", standin.url())), &json!(false))
-    );
-    standin.approve();
-    let done = daemon.ended(&id).await;
-    let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
-    event(&mut events, &format!("identitybundlebindings:changed:{}", done["bundleId"].as_str().unwrap()))
-        .await;
-    assert_eq!(named(&daemon.home, |name| name == "auth.json"), [dir.join("auth.json")]);
-    assert!(codex_is_logged_in(&daemon, &dir));
-    // The CLI may still be saying goodbye, but not to a daemon that is gone.
-    let (_, _home) = daemon.stop();
-    assert_eq!(left_over(&id), Vec::<u32>::new());
+#[test]
+fn codex_logs_in_by_device_code() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let client = daemon.client().await;
+        let mut events = client.subscribe(["identitybundlebindings:changed:*"]).await.unwrap();
+        let id = start(&daemon, json!({"providerId": "codex", "recipe": "device-auth"})).await;
+        let shown = daemon.session(&id, |session| session["status"] == "code-emitted").await;
+        assert_eq!(
+            (&shown["deviceCode"], &shown["verificationUrl"], &shown["openable"]),
+            (&json!("ABCD-00001"), &json!("https://auth.openai.com/codex/device"), &json!(true))
+        );
+        vendors.approve();
+        let done = daemon.ended(&id).await;
+        let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
+        let bundle = done["bundleId"].as_str().unwrap();
+        event(&mut events, &format!("identitybundlebindings:changed:{bundle}")).await;
+        assert_eq!(named(&daemon.home, |name| name == "auth.json"), [dir.join("auth.json")]);
+        assert!(codex_is_logged_in(&daemon, &dir));
+        stop(daemon, &[&id]);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn codex_is_refused_and_leaves_nothing() {
-    let standin = Standin::start().await;
-    standin.deny();
-    let daemon = codex_home(&standin).start();
-    let id = start(&daemon, json!({"providerId": "codex", "recipe": "device-auth"})).await;
-    let ended = daemon.ended(&id).await;
-    assert_eq!(
-        (&ended["status"], &ended["errorKind"], &ended["exitCode"]),
-        (&json!("failed"), &json!("cli_exited"), &json!(1)),
-        "{ended}"
-    );
-    assert!(ended["error"].as_str().unwrap().contains("400 Bad Request"), "{ended}");
-    nothing_is_left(&daemon, &id).await;
+#[test]
+fn codex_is_refused_and_leaves_nothing() {
+    inside(async |vendors| {
+        vendors.deny();
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "codex", "recipe": "device-auth"})).await;
+        let ended = daemon.ended(&id).await;
+        assert_eq!(
+            (&ended["status"], &ended["errorKind"], &ended["exitCode"]),
+            (&json!("failed"), &json!("cli_exited"), &json!(1)),
+            "{ended}"
+        );
+        assert!(ended["error"].as_str().unwrap().contains("400 Bad Request"), "{ended}");
+        nothing_is_left(&daemon, &id).await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn codex_logs_in_through_the_command_line() {
-    let standin = Standin::start().await;
-    let daemon = codex_home(&standin).start();
-    let args = ["login", "codex", "--recipe", "device-auth", "--bundle", "work", "--no-browser"];
-    let login = Program::start(daemon.home.command(&args));
-    login.notes("Enter this code there: ABCD-00001").await;
-    login.notes(&format!("\n  {}/codex/device\n", standin.url())).await;
-    standin.approve();
-    let ended = login.end().await;
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let bundles = daemon.home.run(&["bundles", "--json"]);
-    let bundles: Value = serde_json::from_slice(&bundles.stdout).unwrap();
-    assert_eq!(bundles, daemon.call("bundle.list", json!({})).await);
-    let work = bundles["bundles"].as_array().unwrap().iter().find(|bundle| bundle["name"] == "work").unwrap();
-    let binding = &work["bindings"][0];
-    assert_eq!((&binding["providerId"], &binding["status"]), (&json!("codex"), &json!("valid")));
-    let account = binding["accountId"].as_str().unwrap();
-    let expect = format!("Logged in to Codex as ada@example.com in bundle \"work\" (account {account})\n");
-    assert_eq!(ended.stdout, expect);
+#[test]
+fn codex_logs_in_through_the_command_line() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let args = ["login", "codex", "--recipe", "device-auth", "--bundle", "work", "--no-browser"];
+        let login = Program::start(daemon.home.command(&args));
+        login.notes("Enter this code there: ABCD-00001").await;
+        login.notes("\n  https://auth.openai.com/codex/device\n").await;
+        vendors.approve();
+        let ended = login.end().await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let bundles = daemon.home.run(&["bundles", "--json"]);
+        let bundles: Value = serde_json::from_slice(&bundles.stdout).unwrap();
+        assert_eq!(bundles, daemon.call("bundle.list", json!({})).await);
+        let work =
+            bundles["bundles"].as_array().unwrap().iter().find(|bundle| bundle["name"] == "work").unwrap();
+        let binding = &work["bindings"][0];
+        assert_eq!((&binding["providerId"], &binding["status"]), (&json!("codex"), &json!("valid")));
+        let account = binding["accountId"].as_str().unwrap();
+        let expect =
+            format!("Logged in to Codex as ada@example.com in bundle \"work\" (account {account})\n");
+        assert_eq!(ended.stdout, expect);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn codex_waits_for_the_browser_until_it_is_cancelled() {
-    let _port = leased(1455).await;
-    let daemon = home().start();
-    let first = start(&daemon, json!({"providerId": "codex", "recipe": "login"})).await;
-    let shown = daemon.session(&first, |session| session["status"] == "url-available").await;
-    assert!(
-        shown["authUrl"].as_str().unwrap().starts_with("https://auth.openai.com/oauth/authorize?"),
-        "{shown}"
-    );
-    assert_eq!(shown["openable"], true);
-
-    let other = daemon.call("bundle.create", json!({"name": "Other"})).await["id"].clone();
-    let (code, data) =
-        daemon.refused("auth.start", json!({"providerId": "codex", "intoBundleId": other})).await;
-    assert_eq!((code, &data["sessionId"], &data["port"]), (1002, &json!(first), &json!(1455)));
-    daemon.call("bundle.delete", json!({"bundleId": other})).await;
-
-    assert!(!left_over(&first).is_empty(), "the CLI runs");
-    assert_eq!(daemon.call("auth.cancel", json!({"sessionId": first})).await, json!({"success": true}));
-    assert_eq!(daemon.ended(&first).await["errorKind"], "cancelled");
-    nothing_is_left(&daemon, &first).await;
-    TcpListener::bind(("127.0.0.1", 1455)).expect("the port is free again");
+#[test]
+fn codex_logs_in_by_the_browser() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "codex", "recipe": "login"})).await;
+        let shown = page(&daemon, &id).await;
+        let answer = browse(&vendors.consent(&shown));
+        assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+        let done = daemon.ended(&id).await;
+        let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
+        assert!(codex_is_logged_in(&daemon, &dir));
+        stop(daemon, &[&id]);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn codex_gets_a_pasted_callback_at_its_own_port() {
-    let _port = leased(1455).await;
-    let daemon = home().start();
-    let id = start(&daemon, json!({"providerId": "codex", "recipe": "login"})).await;
-    let shown = daemon.session(&id, |session| session["status"] == "url-available").await;
-    let state = parameter(&Url::parse(shown["authUrl"].as_str().unwrap()).unwrap(), "state");
-    let callback =
-        |state: &str| format!("http://localhost:1455/auth/callback?code=planted-code&state={state}");
-    let refused = paste(&daemon, &id, callback(&format!("{state}x"))).await;
-    assert_eq!((&refused["success"], &refused["errorKind"]), (&json!(false), &json!("invalid_input")));
-    let accepted = paste(&daemon, &id, callback(&state)).await;
-    assert_eq!(accepted, json!({"success": true}));
-    // The code is made up and there is no way to the vendor, so this is as far as it goes.
-    let ended = daemon.ended(&id).await;
-    assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("cli_exited")), "{ended}");
-    assert!(ended["error"].as_str().unwrap().contains("Token exchange failed"), "{ended}");
-    assert!(!ended.to_string().contains("planted-code") && !daemon.log().contains("planted-code"));
-    nothing_is_left(&daemon, &id).await;
-    TcpListener::bind(("127.0.0.1", 1455)).expect("the port is free again");
+/// Over SSH the browser is on another machine and its callback reaches nobody, so the person pastes the address.
+#[test]
+fn codex_login_is_finished_by_a_paste_in_a_remote_terminal() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let mut srvd = daemon.home.command(&["login", "codex", "--recipe", "login", "--bundle", "far"]);
+        srvd.env("TERM", "xterm").env("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
+        let mut login = Terminal::start(srvd.current_dir(daemon.home.dir("home")));
+        login.shows("paste the address that it ended on").await;
+        let sessions = daemon.call("auth.list", json!({})).await;
+        let shown = page(&daemon, sessions["sessions"][0]["sessionId"].as_str().unwrap()).await;
+        let address = vendors.consent(&shown);
+        login.types(&address.as_str().replace("state=", "state=x"));
+        login.types("\r");
+        login.shows("That did not work").await;
+        login.types(address.as_str());
+        login.types("\r");
+        login.shows("Logged in to Codex as ada@example.com in bundle \"far\"").await;
+        let (code, shown) = login.end();
+        assert_eq!(code, 0, "{shown}");
+        assert!(!shown.contains(&parameter(&address, "code")), "a paste is not shown: {shown}");
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn codex_keeps_its_old_login_until_it_has_a_new_one() {
-    let standin = Standin::start().await;
-    let daemon = codex_home(&standin).start();
-    let first = start(&daemon, json!({"providerId": "codex", "recipe": "device-auth"})).await;
-    daemon.session(&first, |session| session["status"] == "code-emitted").await;
-    standin.approve();
-    let done = daemon.ended(&first).await;
-    let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
-    let before = std::fs::read(dir.join("auth.json")).unwrap();
+#[test]
+fn codex_waits_for_the_browser_until_it_is_cancelled() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let first = start(&daemon, json!({"providerId": "codex", "recipe": "login"})).await;
+        page(&daemon, &first).await;
 
-    // The stand-in has approved already; a refusal is what ends this one.
-    standin.deny();
-    let again = json!({"providerId": "codex", "recipe": "device-auth", "intoBundleId": done["bundleId"], "force": true});
-    let second = start(&daemon, again.clone()).await;
-    assert_eq!(daemon.ended(&second).await["status"], "failed");
-    assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
-    // And this one waits for the browser until it is cancelled.
-    let _port = leased(1455).await;
-    let browser =
-        json!({"providerId": "codex", "recipe": "login", "intoBundleId": done["bundleId"], "force": true});
-    let third = start(&daemon, browser).await;
-    daemon.session(&third, |session| session["status"] == "url-available").await;
-    assert_eq!(daemon.call("auth.cancel", json!({"sessionId": third})).await, json!({"success": true}));
-    daemon.ended(&third).await;
-    assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
-    assert!(codex_is_logged_in(&daemon, &dir));
+        let other = daemon.call("bundle.create", json!({"name": "Other"})).await["id"].clone();
+        let (code, data) =
+            daemon.refused("auth.start", json!({"providerId": "codex", "intoBundleId": other})).await;
+        assert_eq!((code, &data["sessionId"], &data["port"]), (1002, &json!(first), &json!(1455)));
+        daemon.call("bundle.delete", json!({"bundleId": other})).await;
 
-    standin.approve();
-    let fourth = start(&daemon, again).await;
-    let renewed = daemon.ended(&fourth).await;
-    assert_eq!(is_stored(&daemon, &renewed, "codex", &json!("ada@example.com")).await, dir);
-    assert_eq!(renewed["accountId"], done["accountId"]);
-    assert_ne!(std::fs::read(dir.join("auth.json")).unwrap(), before);
-    assert!(codex_is_logged_in(&daemon, &dir));
+        assert!(!left_over(&first).is_empty(), "the CLI runs");
+        cancel(&daemon, &first).await;
+        nothing_is_left(&daemon, &first).await;
+        TcpListener::bind(("127.0.0.1", 1455)).expect("the port is free again");
+    });
+}
+
+#[test]
+fn codex_says_why_when_its_code_is_refused() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let id = start(&daemon, json!({"providerId": "codex", "recipe": "login"})).await;
+        let address = vendors.consent(&page(&daemon, &id).await);
+        vendors.refuse_codes();
+        assert_eq!(paste(&daemon, &id, address.to_string()).await, json!({"success": true}));
+        let ended = daemon.ended(&id).await;
+        assert_eq!(
+            (&ended["status"], &ended["errorKind"]),
+            (&json!("failed"), &json!("cli_exited")),
+            "{ended}"
+        );
+        assert!(ended["error"].as_str().unwrap().contains("Token exchange failed"), "{ended}");
+        assert!(!ended.to_string().contains("planted-code") && !daemon.log().contains("planted-code"));
+        nothing_is_left(&daemon, &id).await;
+        TcpListener::bind(("127.0.0.1", 1455)).expect("the port is free again");
+    });
+}
+
+#[test]
+fn codex_keeps_its_old_login_until_it_has_a_new_one() {
+    inside(async |vendors| {
+        let daemon = home_at(&vendors).start();
+        let first = start(&daemon, json!({"providerId": "codex", "recipe": "device-auth"})).await;
+        daemon.session(&first, |session| session["status"] == "code-emitted").await;
+        vendors.approve();
+        let done = daemon.ended(&first).await;
+        let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
+        let before = std::fs::read(dir.join("auth.json")).unwrap();
+
+        // The stand-in has approved already; a refusal is what ends this one.
+        vendors.deny();
+        let again = json!({"providerId": "codex", "recipe": "device-auth", "intoBundleId": done["bundleId"], "force": true});
+        let second = start(&daemon, again.clone()).await;
+        assert_eq!(daemon.ended(&second).await["status"], "failed");
+        assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
+        // And this one waits for the browser until it is cancelled.
+        let browser = json!({"providerId": "codex", "recipe": "login", "intoBundleId": done["bundleId"], "force": true});
+        let third = start(&daemon, browser).await;
+        page(&daemon, &third).await;
+        cancel(&daemon, &third).await;
+        assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
+        assert!(codex_is_logged_in(&daemon, &dir));
+
+        vendors.approve();
+        let fourth = start(&daemon, again).await;
+        let renewed = daemon.ended(&fourth).await;
+        assert_eq!(is_stored(&daemon, &renewed, "codex", &json!("ada@example.com")).await, dir);
+        assert_eq!(renewed["accountId"], done["accountId"]);
+        assert_ne!(std::fs::read(dir.join("auth.json")).unwrap(), before);
+        assert!(codex_is_logged_in(&daemon, &dir));
+    });
 }

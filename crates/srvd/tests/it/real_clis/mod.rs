@@ -1,21 +1,29 @@
-//! The providers' own CLIs, driven by the daemon: whole logins where the vendor can be a stand-in on loopback, and up to
-//! the browser where it cannot. Nothing leaves this machine: every other address goes to a proxy that is not there.
+//! The providers' own CLIs, driven by the daemon: whole logins by the shipped registry, at the vendors' own names, in a
+//! network where these lead to a stand-in (see `namespace`). What needs no vendor runs outside of it, with a proxy that is
+//! not there as the only way to any other address.
 
 mod amp;
-mod cancelled;
 mod claude;
 mod codex;
+mod copilot;
 mod files;
+mod gemini;
 mod github;
 mod kimi;
 mod launched;
+mod openclaw;
+mod opencode;
+mod pastes;
+mod pi;
 
-use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::standin::Standin;
 use crate::support::{Daemon, Home, clis, files_below, left_over, standing_in};
 
 const OFFLINE: &str = "\
@@ -45,16 +53,20 @@ fn home() -> Home {
     Home::offline().search(clis())
 }
 
-/// The shipped recipes of a provider.
-fn recipes(provider: &str) -> toml::Value {
-    shipped(provider)["cli"]["recipes"].clone()
+/// A home whose CLIs trust the stand-in, as an operator would have them trust a company's certificates.
+fn trusting(vendors: &Standin) -> Home {
+    let home = Home::new();
+    let authority = home.dir("authority.pem");
+    std::fs::write(&authority, vendors.certificate()).unwrap();
+    // Programs in JavaScript read the first, those in Rust, Go and Python the second.
+    let variables = json!({"NODE_EXTRA_CA_CERTS": authority, "SSL_CERT_FILE": authority});
+    let config = toml::to_string(&json!({"spawn": {"environment": variables}})).unwrap();
+    home.config("srvd.toml", &config)
 }
 
-/// Changes a provider's CLI as an operator would.
-fn overlay<const N: usize>(home: Home, provider: &str, changes: [(&str, toml::Value); N]) -> Home {
-    let cli = toml::Table::from_iter(changes.map(|(name, value)| (name.to_owned(), value)));
-    let entry = json!({"providers": {provider: {"cli": cli}}});
-    home.config("providers.d/standin.toml", &toml::to_string(&entry).unwrap())
+/// The same, with the CLIs from npm.
+fn home_at(vendors: &Standin) -> Home {
+    trusting(vendors).search(clis())
 }
 
 async fn start(daemon: &Daemon, params: Value) -> String {
@@ -90,6 +102,15 @@ async fn is_stored(daemon: &Daemon, done: &Value, provider: &str, email: &Value)
     dir
 }
 
+/// Stops the daemon and asserts that no CLI of these logins outlives it. After a login a CLI may take a moment to end.
+fn stop(daemon: Daemon, sessions: &[&str]) -> Home {
+    let (_, home) = daemon.stop();
+    for session in sessions {
+        assert_eq!(left_over(session), Vec::<u32>::new());
+    }
+    home
+}
+
 /// Every file below the test's root with such a name.
 fn named(home: &Home, is_meant: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut files = files_below(&home.dir(""));
@@ -97,11 +118,42 @@ fn named(home: &Home, is_meant: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     files
 }
 
-/// A fixed port of a CLI belongs to one test at a time, in this process and in every other.
-async fn leased(port: u16) -> File {
-    let lock = File::create(std::env::temp_dir().join(format!("srvd-it-port-{port}.lock"))).unwrap();
-    let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
-    locked.await.unwrap().unwrap()
+/// Waits until a session takes a paste, and returns the address that it shows.
+async fn page(daemon: &Daemon, session: &str) -> Url {
+    let shown = daemon.session(session, |session| session["prompt"] == true).await;
+    let expected = (json!("url-available"), json!(true));
+    assert_eq!((&shown["status"], &shown["openable"]), (&expected.0, &expected.1), "{shown}");
+    Url::parse(shown["authUrl"].as_str().unwrap_or_else(|| panic!("no address: {shown}"))).unwrap()
+}
+
+/// The browser goes to an address on this machine. Returns the page that it gets.
+fn browse(address: &Url) -> String {
+    let (host, port) = (address.host_str().unwrap(), address.port_or_known_default().unwrap());
+    let mut stream = TcpStream::connect((host, port)).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let target = &address[url::Position::BeforePath..];
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Asserts that a paste is refused because it belongs to another attempt, and that the session takes another one.
+async fn refuses(daemon: &Daemon, session: &str, pasted: String) {
+    let refused = paste(daemon, session, pasted.clone()).await;
+    let expected = (json!(false), json!("invalid_input"));
+    assert_eq!(
+        (&refused["success"], &refused["errorKind"]),
+        (&expected.0, &expected.1),
+        "{pasted}: {refused}"
+    );
+    let now = daemon.call("auth.poll", json!({"sessionId": session})).await;
+    assert_eq!((&now["status"], &now["prompt"]), (&json!("url-available"), &json!(true)), "{pasted}: {now}");
+}
+
+/// Cancels a login and waits for its end.
+async fn cancel(daemon: &Daemon, session: &str) {
+    assert_eq!(daemon.call("auth.cancel", json!({"sessionId": session})).await, json!({"success": true}));
+    assert_eq!(daemon.ended(session).await["errorKind"], "cancelled");
 }
 
 fn parameter(url: &Url, name: &str) -> String {

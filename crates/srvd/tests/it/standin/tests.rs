@@ -6,6 +6,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::Standin;
 
@@ -33,8 +34,8 @@ async fn get(standin: &Standin, path: &str, headers: &[(&str, &str)]) -> StatusC
     ask(standin, Ask { method: Method::GET, path, headers, body: Value::Null }).await.0
 }
 
-async fn post(standin: &Standin, path: &str, body: Value) -> (StatusCode, Value) {
-    ask(standin, Ask { method: Method::POST, path, headers: &[], body }).await
+async fn post(standin: &Standin, host: &str, path: &str, body: Value) -> (StatusCode, Value) {
+    ask(standin, Ask { method: Method::POST, path, headers: &[("host", host)], body }).await
 }
 
 #[tokio::test]
@@ -56,7 +57,6 @@ async fn only_an_accepted_key_passes_each_key_check() {
     check("/user", &[good, agent], 200).await;
     check("/user", &[good], 403).await;
     check("/user", &[bad, agent], 401).await;
-    check("/coding/v1/models", &[good], 401).await;
     check("/elsewhere", &[good], 404).await;
 }
 
@@ -64,10 +64,12 @@ async fn only_an_accepted_key_passes_each_key_check() {
 async fn a_device_login_waits_for_the_person_and_is_redeemed_once() {
     let standin = Standin::start().await;
     standin.person("grace@example.com", "acct-7");
-    let (_, login) = post(&standin, "/api/accounts/deviceauth/usercode", json!({"client_id": "x"})).await;
-    let poll = || post(&standin, "/api/accounts/deviceauth/token", login.clone());
+    let openai = "auth.openai.com";
+    let (_, login) =
+        post(&standin, openai, "/api/accounts/deviceauth/usercode", json!({"client_id": "x"})).await;
+    let poll = || post(&standin, openai, "/api/accounts/deviceauth/token", login.clone());
     assert_eq!(poll().await.0, StatusCode::FORBIDDEN);
-    standin.seen("POST /api/accounts/deviceauth/token").await;
+    standin.seen("POST auth.openai.com/api/accounts/deviceauth/token").await;
     standin.approve();
     let (status, code) = poll().await;
     assert_eq!(status, StatusCode::OK);
@@ -78,17 +80,17 @@ async fn a_device_login_waits_for_the_person_and_is_redeemed_once() {
         "code": code["authorization_code"],
         "code_verifier": code["code_verifier"],
     });
-    assert_eq!(post(&standin, "/oauth/token", exchange.clone()).await.0, StatusCode::OK);
-    assert_eq!(post(&standin, "/oauth/token", exchange).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(post(&standin, openai, "/oauth/token", exchange.clone()).await.0, StatusCode::OK);
+    assert_eq!(post(&standin, openai, "/oauth/token", exchange).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(
         standin.requests(),
         [
-            "POST /api/accounts/deviceauth/usercode",
-            "POST /api/accounts/deviceauth/token",
-            "POST /api/accounts/deviceauth/token",
-            "POST /api/accounts/deviceauth/token",
-            "POST /oauth/token",
-            "POST /oauth/token",
+            "POST auth.openai.com/api/accounts/deviceauth/usercode",
+            "POST auth.openai.com/api/accounts/deviceauth/token",
+            "POST auth.openai.com/api/accounts/deviceauth/token",
+            "POST auth.openai.com/api/accounts/deviceauth/token",
+            "POST auth.openai.com/oauth/token",
+            "POST auth.openai.com/oauth/token",
         ]
     );
 }
@@ -96,13 +98,51 @@ async fn a_device_login_waits_for_the_person_and_is_redeemed_once() {
 #[tokio::test]
 async fn a_denied_login_is_told_so() {
     let standin = Standin::start().await;
-    assert_eq!(standin.kimi_env()[1].1, format!("{}/coding/v1", standin.url()));
-    let (_, login) = post(&standin, "/api/oauth/device_authorization", json!({})).await;
+    let kimi = "auth.kimi.com";
+    let (_, login) = post(&standin, kimi, "/api/oauth/device_authorization", json!({})).await;
     standin.deny();
     let poll = json!({
         "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
         "device_code": login["device_code"],
     });
-    let denied = post(&standin, "/api/oauth/token", poll).await;
+    let denied = post(&standin, kimi, "/api/oauth/token", poll).await;
     assert_eq!(denied, (StatusCode::BAD_REQUEST, json!({"error": "access_denied"})));
+}
+
+#[tokio::test]
+async fn a_code_is_redeemed_only_on_the_conditions_of_its_page() {
+    // The pair of RFC 7636, appendix B.
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    const REDIRECT: &str = "https://platform.claude.com/oauth/code/callback";
+    let standin = Standin::start().await;
+    let page = Url::parse_with_params(
+        "https://claude.com/cai/oauth/authorize?response_type=code&code_challenge_method=S256",
+        [("client_id", "client"), ("state", "st"), ("redirect_uri", REDIRECT), ("code_challenge", CHALLENGE)],
+    )
+    .unwrap();
+    let check = async |change: (&str, &str), expected: StatusCode| {
+        let target = standin.consent(&page);
+        assert!(target.as_str().starts_with(REDIRECT) && target.as_str().ends_with("&state=st"), "{target}");
+        let code = target.query_pairs().next().unwrap().1.into_owned();
+        let mut body = json!({
+            "grant_type": "authorization_code",
+            "code": code,
+            "client_id": "client",
+            "redirect_uri": REDIRECT,
+            "code_verifier": VERIFIER,
+            "state": "st",
+        });
+        body[change.0] = change.1.into();
+        let (status, answer) = post(&standin, "platform.claude.com", "/v1/oauth/token", body).await;
+        assert_eq!(status, expected, "{change:?}: {answer}");
+        assert_eq!(standin.exchanged("state"), "st");
+    };
+    check(("unknown", ""), StatusCode::OK).await;
+    check(("code", "planted-code-0"), StatusCode::BAD_REQUEST).await;
+    check(("client_id", "another"), StatusCode::BAD_REQUEST).await;
+    check(("redirect_uri", "http://localhost/callback"), StatusCode::BAD_REQUEST).await;
+    check(("code_verifier", CHALLENGE), StatusCode::BAD_REQUEST).await;
+    standin.refuse_codes();
+    check(("unknown", ""), StatusCode::BAD_REQUEST).await;
 }

@@ -1,0 +1,67 @@
+//! What a person allowed in the browser, until the CLI redeems it.
+
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use url::Url;
+
+use super::{Call, State};
+
+/// The pages where a person allows a login: host and path.
+const PAGES: [(&str, &str); 6] = [
+    ("accounts.google.com", "/o/oauth2/v2/auth"),
+    ("auth.openai.com", "/oauth/authorize"),
+    ("claude.ai", "/oauth/authorize"),
+    ("claude.com", "/cai/oauth/authorize"),
+    ("github.com", "/login/oauth/authorize"),
+    ("platform.claude.com", "/oauth/authorize"),
+];
+/// Anthropic's scopes: an account that pays by use may make keys, one with a subscription may use the models.
+const CONSOLE: &str = "org:create_api_key user:profile";
+const SUBSCRIPTION: &str = "user:inference user:profile user:sessions:claude_code";
+/// The lengths that a PKCE verifier may have (RFC 7636).
+const VERIFIER: std::ops::RangeInclusive<usize> = 43..=128;
+
+/// A one-time code's conditions.
+pub(super) struct Grant {
+    pub(super) challenge: String,
+    /// Absent for a device login, which asks for none.
+    pub(super) redirect: Option<String>,
+    pub(super) client: Option<String>,
+    /// What the tokens may do, where the CLI behaves accordingly.
+    pub(super) scope: Option<&'static str>,
+}
+
+/// Allows the login of this page, and returns the address that the vendor sends the browser to.
+pub(super) fn consent(state: &mut State, page: &Url) -> Url {
+    let place = (page.host_str().unwrap_or_default(), page.path());
+    assert!(page.scheme() == "https" && PAGES.contains(&place), "no vendor's page: {page}");
+    let given =
+        |name: &str| page.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let parameter = |name: &str| given(name).unwrap_or_else(|| panic!("no {name} in {page}"));
+    // GitHub's page knows no other type and is told none.
+    assert_eq!(given("response_type").as_deref().unwrap_or("code"), "code", "{page}");
+    assert_eq!(parameter("code_challenge_method"), "S256");
+    let code = format!("planted-code-{}", state.next());
+    let grant = Grant {
+        challenge: parameter("code_challenge"),
+        redirect: Some(parameter("redirect_uri")),
+        client: Some(parameter("client_id")),
+        scope: Some(if place.0 == "platform.claude.com" { CONSOLE } else { SUBSCRIPTION }),
+    };
+    let mut target = Url::parse(&parameter("redirect_uri")).unwrap();
+    target.query_pairs_mut().append_pair("code", &code).append_pair("state", &parameter("state"));
+    state.grants.insert(code, grant);
+    target
+}
+
+/// The grant of a token request that presents a code for the first time and on its conditions.
+pub(super) fn redeem(state: &mut State, call: &Call) -> Option<Grant> {
+    let grant = state.grants.remove(&call.field("code"))?;
+    let verifier = call.field("code_verifier");
+    let proven = VERIFIER.contains(&verifier.len())
+        && PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier)).as_str()
+            == grant.challenge;
+    let same = |condition: &Option<String>, name: &str| {
+        condition.as_ref().is_none_or(|expected| *expected == call.field(name))
+    };
+    (proven && same(&grant.redirect, "redirect_uri") && same(&grant.client, "client_id")).then_some(grant)
+}
