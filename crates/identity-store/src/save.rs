@@ -15,7 +15,7 @@ pub enum Target {
     New {
         /// Its id.
         id: BundleId,
-        /// Its name; without one it is `<Provider> (<email>)` or `<Provider>`, made unique.
+        /// Its name; without one it is `<Provider> (<email>)`, `<Provider> (<subject>)` or `<Provider>`, made unique.
         name: Option<String>,
     },
 }

@@ -60,7 +60,7 @@ async fn new_bundles_get_unique_names(f: Fixture) {
     assert_eq!(names, ["Codex (a@x)", "Codex (A@X) 2", "Codex (a@x) 3", "Codex", "Codex 2"]);
     let saved = f.store.save_login(login(new_target("b6", Some("Mine")), "a@x")).await.unwrap();
     assert_eq!(f.store.bundle(&saved.bundle).await.unwrap().name, "Mine");
-    let by_subject = SaveLogin { subject: Some("octocat".into()), ..login(new_target("b7", None), "") };
+    let by_subject = SaveLogin { subject: Some("octocat".into()), ..login(new_target("b8", None), "") };
     let saved = f.store.save_login(by_subject).await.unwrap();
     let account = f.store.account(&saved.account).await.unwrap();
     let bundle = f.store.bundle(&saved.bundle).await.unwrap();

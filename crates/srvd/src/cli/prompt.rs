@@ -50,7 +50,7 @@ impl Prompt {
     }
 
     /// As [`Prompt::hidden`], for a line that need not be typed: where the program is in the background, which may not use
-    /// the terminal, nothing is hidden and [`Prompt::hides`] says so.
+    /// the terminal, nothing is hidden and the prompt is never ready.
     pub(super) fn offered(ui: &Ui) -> Self {
         Self::reading(ui, (ui.types && in_foreground()).then(Quiet::begin).flatten())
     }
@@ -81,7 +81,7 @@ impl Prompt {
     }
 
     /// Whether a line can be read without showing it.
-    pub(super) fn hides(&self) -> bool {
+    fn hides(&self) -> bool {
         !self.ui.types || self.quiet.is_some()
     }
 
@@ -107,9 +107,9 @@ impl Prompt {
         }
     }
 
-    /// Whether a line is being waited for.
-    pub(super) fn is_open(&self) -> bool {
-        self.state == State::Asked
+    /// Whether a line could be asked for without showing it, and is not being waited for.
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Idle && self.hides()
     }
 
     /// The line that was asked for; pending for ever when none was.
@@ -210,7 +210,7 @@ fn is_yes(answer: &str) -> bool {
 /// Asks once and waits for the answer; `None` when there is nothing to read.
 pub(super) async fn hidden(ui: &Ui, question: &str) -> Option<SecretString> {
     let mut prompt = Prompt::hidden(ui);
-    if !prompt.hides() {
+    if !prompt.is_ready() {
         return None;
     }
     prompt.ask(if ui.types { question } else { "" });

@@ -91,7 +91,7 @@ fn from_shell(home: &Home, args: &[&str], vars: &[(&str, &OsStr)]) -> Command {
     let own = home.command(args);
     let mut command = Command::new("/bin/sh");
     // The shell outlives a Ctrl-C; its child does not inherit that.
-    let script = "trap : INT; \"$@\"; code=$?; stty -a; read line; echo \"then <$line>\"; exit $code";
+    let script = "trap : INT; \"$@\"; code=$?; stty -a; echo modes shown; read line; echo \"then <$line>\"; exit $code";
     command.args(["-c", script, "sh"]).arg(own.get_program()).args(own.get_args());
     command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.envs(vars.iter().copied()).env("TERM", "xterm").current_dir(home.dir("home"));
@@ -133,7 +133,7 @@ async fn login_opens_the_first_browser_of_the_list_that_can() {
     terminal.shows("Opened in your browser.").await;
     terminal.shows("Paste the code or the address that the browser ended on: (not shown").await;
     terminal.types(&format!("{CALLBACK}\n"));
-    terminal.shows(" echo ").await;
+    terminal.shows("modes shown").await;
     terminal.types("\n");
     let (code, shown) = terminal.end();
     assert_eq!(code, 0, "{shown}");
@@ -271,7 +271,7 @@ async fn pasted_address_finishes_a_login_whose_callback_the_browser_cannot_reach
     appears(&home.dir("request.ready")).await;
     terminal.types(&address("st4te"));
     terminal.shows("Logged in to local as ann@local.test in bundle \"Box\"").await;
-    let shown = terminal.shows("erase = ").await;
+    let shown = terminal.shows("modes shown").await;
     assert!(echoes(&shown), "{shown}");
     terminal.types("\n");
     let (code, shown) = terminal.end();
@@ -291,7 +291,7 @@ async fn login_that_the_browser_finishes_ends_the_offer_to_paste() {
     terminal.types("planted-half");
     std::fs::write(home.dir("go"), "").unwrap();
     terminal.shows("Logged in to local as ann@local.test").await;
-    let shown = terminal.shows("erase = ").await;
+    let shown = terminal.shows("modes shown").await;
     assert!(echoes(&shown), "{shown}");
     terminal.types("next\n");
     terminal.shows("then <next>").await;
@@ -301,12 +301,24 @@ async fn login_that_the_browser_finishes_ends_the_offer_to_paste() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn typed_api_key_is_not_shown() {
+    let daemon = fake::home(HAPPY).start();
+    let args = ["add-key", "openai", "--bundle", "Keys", "--no-validate"];
+    let mut terminal = Terminal::start(&from_shell(&daemon.home, &args, &[]));
+    terminal.shows("not shown").await;
+    terminal.types("sk-proj-planted-0123456789abcdefghij\n");
+    terminal.shows("Added an API key of openai").await;
+    let shown = terminal.shows("modes shown").await;
+    assert!(echoes(&shown) && !shown.contains("planted"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn interrupted_login_leaves_the_terminal_as_it_was() {
     let (daemon, _) = local("hang");
     let mut terminal = Terminal::start(&from_shell(&daemon.home, &["login", "local"], &[]));
     terminal.shows(OFFER).await;
     terminal.types("\u{3}");
     terminal.shows("srvd: the login was cancelled").await;
-    let shown = terminal.shows("erase = ").await;
+    let shown = terminal.shows("modes shown").await;
     assert!(echoes(&shown), "{shown}");
 }

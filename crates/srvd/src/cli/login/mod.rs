@@ -188,7 +188,7 @@ impl Follower<'_> {
             self.opening = opener.start(url);
         }
         self.progress.state(show::state(session));
-        if session.prompt == Some(true) && !self.prompt.is_open() {
+        if session.prompt == Some(true) {
             self.offer = show::offer(session);
             self.ask();
         }
@@ -196,7 +196,7 @@ impl Follower<'_> {
 
     /// Offers to take a paste. The spinner goes on below, because nothing that is typed appears.
     fn ask(&mut self) {
-        if self.prompt.hides() {
+        if self.prompt.is_ready() {
             let how = if self.ui.types { "(not shown; end it with Enter)" } else { "" };
             self.progress.note(format!("{}{how}", self.offer).trim_end());
             self.prompt.listen();
