@@ -271,7 +271,7 @@ async fn pasted_address_finishes_a_login_whose_callback_the_browser_cannot_reach
     appears(&home.dir("request.ready")).await;
     terminal.types(&address("st4te"));
     terminal.shows("Logged in to local as ann@local.test in bundle \"Box\"").await;
-    let shown = terminal.shows("erase = ").await;
+    let shown = terminal.shows("echoke").await;
     assert!(echoes(&shown), "{shown}");
     terminal.types("\n");
     let (code, shown) = terminal.end();
@@ -291,7 +291,7 @@ async fn login_that_the_browser_finishes_ends_the_offer_to_paste() {
     terminal.types("planted-half");
     std::fs::write(home.dir("go"), "").unwrap();
     terminal.shows("Logged in to local as ann@local.test").await;
-    let shown = terminal.shows("erase = ").await;
+    let shown = terminal.shows("echoke").await;
     assert!(echoes(&shown), "{shown}");
     terminal.types("next\n");
     terminal.shows("then <next>").await;
@@ -307,6 +307,6 @@ async fn interrupted_login_leaves_the_terminal_as_it_was() {
     terminal.shows(OFFER).await;
     terminal.types("\u{3}");
     terminal.shows("srvd: the login was cancelled").await;
-    let shown = terminal.shows("erase = ").await;
+    let shown = terminal.shows("echoke").await;
     assert!(echoes(&shown), "{shown}");
 }
