@@ -19,12 +19,13 @@ mod pi;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::standin::Standin;
-use crate::support::{Daemon, Home, clis, files_below, left_over, standing_in};
+use crate::support::{Daemon, Home, PATIENCE, clis, files_below, left_over, standing_in};
 
 const OFFLINE: &str = "\
 [spawn.environment]
@@ -126,10 +127,18 @@ async fn page(daemon: &Daemon, session: &str) -> Url {
     Url::parse(shown["authUrl"].as_str().unwrap_or_else(|| panic!("no address: {shown}"))).unwrap()
 }
 
-/// The browser goes to an address on this machine. Returns the page that it gets.
+/// The browser goes to an address on this machine. Returns the page that it gets. Amp shows its address a moment before it
+/// listens, so a refused connection is tried again.
 fn browse(address: &Url) -> String {
     let (host, port) = (address.host_str().unwrap(), address.port_or_known_default().unwrap());
-    let mut stream = TcpStream::connect((host, port)).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = loop {
+        match TcpStream::connect((host, port)) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(Instant::now() < deadline, "{address}: {error}"),
+        }
+        std::thread::yield_now();
+    };
     let target = &address[url::Position::BeforePath..];
     write!(stream, "GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
