@@ -151,7 +151,7 @@ pub struct Session {
     /// Where to enter it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification_url: Option<String>,
-    /// True while the CLI waits for a paste.
+    /// True while a pasted answer would be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<bool>,
     /// What may be pasted then, in no order of preference; present together with `prompt`.
