@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::directory::private_directory;
 use crate::environment::{ChildEnv, asking_env, own_env};
 use crate::process::bounded::Bounded;
-use crate::proof::{Proof, prove, prove_own};
+use crate::proof::Proof;
 use crate::provider::{Cli, Provider};
+use crate::reach::Reach;
 
 /// How long a file is waited for that is removed just after the CLI has ended, and how often it is looked at.
 const LATE: Duration = Duration::from_secs(1);
@@ -25,8 +26,8 @@ pub struct Logout<'a> {
     pub shared: &'a Path,
     /// The directory that holds the login: the one that the CLI's variable names, or would name.
     pub dir: PathBuf,
-    /// Whether it is the user's own directory, which the CLI finds by itself without its variable.
-    pub own: bool,
+    /// How the CLI finds it.
+    pub reach: Reach,
     /// Longest time, after which its process group is ended.
     pub timeout: Duration,
 }
@@ -66,15 +67,16 @@ impl Logout<'_> {
         match self.look(cli).await {
             Proof::LoggedIn(_) => {}
             Proof::Absent | Proof::Incomplete { .. } => return Err(LogoutError::NoLogin),
-            Proof::Unreadable { reason } => return Err(LogoutError::Unreadable(reason)),
+            Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. } => {
+                return Err(LogoutError::Unreadable(reason));
+            }
         }
         let common = self.shared.join(&self.provider.id);
-        let env = if self.own {
-            own_env(self.environment, cli)
-        } else {
-            asking_env(self.environment, cli, &self.dir, &common)
+        let env = match self.reach {
+            Reach::Bundle => asking_env(self.environment, cli, &self.dir, &common),
+            Reach::Variable | Reach::Usual => own_env(self.environment, cli, (&self.dir, self.reach)),
         };
-        if cli.config_dir.shares() && !self.own {
+        if cli.config_dir.shares() && self.reach == Reach::Bundle {
             let made = tokio::task::spawn_blocking(move || private_directory(&common)).await;
             made.ok().and_then(Result::ok).ok_or(LogoutError::Failed(None))?;
         }
@@ -90,7 +92,9 @@ impl Logout<'_> {
             let doubt = match self.look(cli).await {
                 Proof::Absent | Proof::Incomplete { .. } => return Ok(()),
                 Proof::LoggedIn(_) => LogoutError::StillThere,
-                Proof::Unreadable { reason } => LogoutError::Doubtful(reason),
+                Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. } => {
+                    LogoutError::Doubtful(reason)
+                }
             };
             if waited >= LATE {
                 return Err(doubt);
@@ -102,9 +106,8 @@ impl Logout<'_> {
 
     /// What the files say, off the runtime's threads; end times are not judged.
     async fn look(&self, cli: &Cli) -> Proof {
-        let (cli, dir) = (cli.clone(), self.dir.clone());
-        let prove = if self.own { prove_own } else { prove };
-        let read = tokio::task::spawn_blocking(move || prove(&cli, &dir)).await;
+        let (cli, dir, reach) = (cli.clone(), self.dir.clone(), self.reach);
+        let read = tokio::task::spawn_blocking(move || cli.prove(&dir, reach)).await;
         read.unwrap_or_else(|error| Proof::Unreadable { reason: error.to_string() })
     }
 }

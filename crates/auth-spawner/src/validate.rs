@@ -1,6 +1,7 @@
 //! What the registry's types cannot say: rules between fields, and the shapes of texts.
 
 use crate::credential::{CredentialFile, Format, Place};
+use crate::elsewhere::Elsewhere;
 use crate::key_service::{BASE, HOST, KeyService};
 use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use crate::recipe::Paste;
@@ -90,6 +91,10 @@ fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
         };
         credential_holds(credential).map_err(|(field, reason)| (format!("{place}{field}"), reason))?;
     }
+    for (position, mark) in cli.elsewhere.iter().enumerate() {
+        elsewhere_holds(mark, &format!("cli.elsewhere.{position}"))?;
+    }
+    ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
     ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
     ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
     recipes_hold(cli)
@@ -128,7 +133,7 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)>
     ensure(stars <= 1 && !folders.contains('*'), ".path", "one `*`, in the last segment")?;
     match (&credential.sqlite, credential.format) {
         (None, Format::Sqlite) => ensure(false, ".sqlite", "format sqlite needs the place of the value")?,
-        (Some(_), Format::Json | Format::Jsonc | Format::Yaml) => {
+        (Some(_), Format::Json | Format::Jsonc | Format::Yaml | Format::Toml) => {
             ensure(false, ".sqlite", "is for format sqlite only")?;
         }
         (Some(cell), Format::Sqlite) => {
@@ -157,6 +162,16 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)>
         ensure(chosen || !has_star(pointer), ".requires", "must have the `*` that another pointer has")?;
     }
     Ok(())
+}
+
+fn elsewhere_holds(mark: &Elsewhere, place: &str) -> Result<(), (String, String)> {
+    ensure(is_relative(&mark.path), place, RELATIVE)?;
+    ensure(mark.format != Format::Sqlite, place, "a database cannot be a mark")?;
+    ensure(!mark.when.is_empty(), place, "`when` must name at least one pointer")?;
+    let plain = mark.when.keys().all(|pointer| is_pointer(pointer) && !has_star(pointer));
+    ensure(plain, place, "`when` must hold JSON pointers without `*`")?;
+    let told = !mark.reason.trim().is_empty() && !mark.hint.trim().is_empty();
+    ensure(told, place, "`reason` and `hint` must not be empty")
 }
 
 fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {

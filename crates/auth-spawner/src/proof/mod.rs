@@ -1,6 +1,7 @@
 //! Whether a CLI's own files prove a login. They are only ever read, never written.
 
 mod document;
+mod elsewhere;
 mod facts;
 mod files;
 mod jsonc;
@@ -35,6 +36,13 @@ pub enum Proof {
     Unreadable {
         /// Why not.
         reason: String,
+    },
+    /// The CLI's files say that it keeps the login in the system's keyring, where only the CLI can look.
+    Elsewhere {
+        /// Where it is, as a sentence without a full stop.
+        reason: String,
+        /// What a person can do about it.
+        hint: String,
     },
 }
 
@@ -121,7 +129,7 @@ fn prove_at(cli: &Cli, root: &Root<'_>) -> Proof {
             _ => {}
         }
     }
-    why
+    elsewhere::or_elsewhere(why, cli, root)
 }
 
 /// What a directory's credentials were at one moment. Two are equal when nothing of them changed, so a login that was

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_spawner::{Proof, Provider, Registry};
+use auth_spawner::{Proof, Provider, Reach, Registry};
 use identity_store::{Account, AccountKind, BundleId, SecretRef, Status};
 use secrecy::SecretString;
 
@@ -38,8 +38,8 @@ pub enum Found {
     Directory {
         /// Where.
         dir: PathBuf,
-        /// Whether it is the user's own directory, which a launch leaves as the CLI finds it by itself.
-        adopted: bool,
+        /// How the CLI finds it.
+        reach: Reach,
         /// Whether it is one that an account may point at: below the daemon's root, or adopted.
         allowed: bool,
         /// What its files say, end times judged.
@@ -248,15 +248,17 @@ impl Candidate {
                 Kind::AmbientDirectory,
                 "its directory is not one of the daemon's",
             )),
-            Found::Directory { dir, adopted, proof, .. } => match proof {
+            Found::Directory { dir, reach, proof, .. } => match proof {
                 Proof::LoggedIn(_) => {
-                    Ok(variables::of_directory(&self.provider, dir, *adopted, request.shared))
+                    Ok(variables::of_directory(&self.provider, dir, *reach, request.shared))
                 }
                 Proof::Absent => {
                     Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, "its directory holds no login"))
                 }
                 Proof::Incomplete { reason } => Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, reason)),
-                Proof::Unreadable { reason } => Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason)),
+                Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. } => {
+                    Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason))
+                }
             },
             Found::Secret(secret) => {
                 let ends = self.account.expires_at.unwrap_or(i64::MAX);

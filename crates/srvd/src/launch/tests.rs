@@ -49,7 +49,11 @@ fn candidate(provider: &str, kind: AccountKind, found: Found) -> Candidate {
 
 fn login(provider: &str, proof: Proof) -> Candidate {
     let dir = Path::new("/data/identities/work").join(provider);
-    candidate(provider, AccountKind::OAuth, Found::Directory { dir, adopted: false, allowed: true, proof })
+    candidate(
+        provider,
+        AccountKind::OAuth,
+        Found::Directory { dir, reach: Reach::Bundle, allowed: true, proof },
+    )
 }
 
 fn key(provider: &str) -> Candidate {
@@ -116,8 +120,12 @@ fn each_form_of_credential_sets_its_variables() {
 
 #[test]
 fn an_adopted_directory_is_found_as_the_cli_finds_it() {
-    let found =
-        Found::Directory { dir: "/home/u/.claude".into(), adopted: true, allowed: true, proof: logged_in() };
+    let found = Found::Directory {
+        dir: "/home/u/.claude".into(),
+        reach: Reach::Usual,
+        allowed: true,
+        proof: logged_in(),
+    };
     let found = launch(vec![candidate("claude", AccountKind::OAuth, found)], None).unwrap();
     assert!(has(&found, "CLAUDE_CONFIG_DIR") && !found.set.contains_key("CLAUDE_CONFIG_DIR"));
 }
@@ -224,8 +232,12 @@ fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
         None,
         Err((Kind::SecretUnavailable, "codex: not JSON at line 1")),
     );
-    let stranger =
-        Found::Directory { dir: "/home/u/.codex".into(), adopted: false, allowed: false, proof: logged_in() };
+    let stranger = Found::Directory {
+        dir: "/home/u/.codex".into(),
+        reach: Reach::Bundle,
+        allowed: false,
+        proof: logged_in(),
+    };
     check(
         vec![candidate("codex", AccountKind::OAuth, stranger)],
         None,

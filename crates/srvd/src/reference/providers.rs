@@ -91,6 +91,22 @@ fn facts(text: &mut String, cli: &Cli) {
         row(text, "login in", &credential(file));
     }
     let set = cli.env.iter().chain(&dir.extra_vars).map(|(name, value)| format!("{name}={value}"));
+    for mark in &cli.elsewhere {
+        let when = mark.when.iter().map(|(pointer, texts)| match texts.as_slice() {
+            [] => code(pointer),
+            texts => format!("{} is {}", code(pointer), codes(texts.iter().map(String::as_str))),
+        });
+        let when = when.collect::<Vec<_>>().join(", ");
+        row(text, "in the keyring where", &format!("{} has {when} and no login is proven", code(&mark.path)));
+    }
+    let host = cli.host.as_ref().map(|choice| {
+        let var = code(&choice.var);
+        format!(
+            "{} unless told otherwise; another one is named by {var} at a launch",
+            code(choice.default.as_str())
+        )
+    });
+    row(text, "host", &host.unwrap_or_default());
     row(text, "variables set", &codes(set.collect::<Vec<_>>().iter().map(String::as_str)));
     row(text, "removed", &codes(cli.scrub.iter().map(String::as_str)));
     row(text, "removed, as keys", &codes(cli.key_vars.iter().map(String::as_str)));
@@ -110,6 +126,7 @@ fn facts(text: &mut String, cli: &Cli) {
     row(text, "logs out with", &logout.unwrap_or_default());
     let keychain = cli.keychain.iter().map(|system| system.as_str());
     row(text, "may use the keychain of", &codes(keychain));
+    row(text, "not tried", &cli.untested.iter().map(|words| escape(words)).collect::<Vec<_>>().join("; "));
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }
 

@@ -34,6 +34,9 @@ pub(super) struct LoginArgs {
     /// Which of the provider's ways to log in; the first one that `srvd providers` lists when absent
     #[arg(long, value_name = "ID")]
     recipe: Option<String>,
+    /// The host to log in to, such as a GitHub Enterprise Server
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
     /// Log in again although a login is there, and accept another person in its place
     #[arg(long)]
     force: bool,
@@ -73,6 +76,7 @@ fn start(args: &LoginArgs, target: Target) -> Start {
         into_bundle_id: target.into_bundle_id,
         bundle_name: target.bundle_name,
         recipe: args.recipe.clone(),
+        host: args.host.clone(),
         force: args.force.then_some(true),
         ..Start::default()
     }
@@ -280,6 +284,7 @@ mod tests {
             bundle: Some("work".to_owned()),
             no_browser: false,
             recipe: None,
+            host: None,
             force: false,
         };
         let check = |data: Value, hint: &str| {
