@@ -57,7 +57,7 @@ pub use environment::ChildEnv;
 pub use error::{NotLive, RegistryError, StartError, SubmitError};
 pub use guard::{Guard, GuardCommand, watch_over};
 pub use host::{Host, HostChoice, InvalidHost};
-pub use key_service::{KeyService, Pair, Probe, base_url};
+pub use key_service::{KeyService, OtherHosts, Pair, Probe, base_url};
 pub use locate::{SHIM_HEAD, Version, VersionQuestion, candidates, is_program, is_shim, locate};
 pub use logout::{Logout, LogoutError};
 pub use ports::{Taken as HeldPort, all_taken as held_ports};

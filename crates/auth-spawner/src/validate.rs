@@ -44,6 +44,13 @@ fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
             "a probe can send a whole key only, and this one is a pair",
         )?;
     }
+    let other = key.other_hosts.as_ref();
+    let told = other.is_none_or(|other| !other.usual.is_empty() && !other.vars.is_empty());
+    ensure(
+        told && (other.is_none() || key.pair.is_none()),
+        "key.other-hosts",
+        "needs `usual` and `vars`, and no pair",
+    )?;
     let base = url::Url::parse(&key.base_url).ok();
     ensure(base.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)), "key.base-url", HTTPS)?;
     ensure(!key.base_url.ends_with('/'), "key.base-url", "must not end with a slash")?;

@@ -88,6 +88,13 @@ pub enum Value {
     Secret(SecretString),
 }
 
+impl Value {
+    /// Whether both are the same text and no credential.
+    fn is_same(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Plain(one), Self::Plain(two)) if one == two)
+    }
+}
+
 /// Why an account cannot be launched with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
@@ -148,10 +155,11 @@ pub fn resolve(
 }
 
 /// The variables of all accounts. The variable that names a CLI's own directory is that CLI's, whatever another one
-/// would like it to be; two CLIs with the same one cannot be launched together.
+/// would like it to be; two CLIs that need different values of the same one
+/// cannot be launched together.
 fn together(verdicts: &[Verdict], registry: &Registry) -> Result<BTreeMap<String, Value>, ApiError> {
     let mut set = BTreeMap::new();
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut owners: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
     let fit = || verdicts.iter().filter_map(|verdict| Some((verdict, verdict.outcome.as_ref().ok()?)));
     for (_, variables) in fit() {
         set.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -160,7 +168,9 @@ fn together(verdicts: &[Verdict], registry: &Registry) -> Result<BTreeMap<String
         let cli = registry.provider(&verdict.provider).and_then(|provider| provider.cli.as_ref());
         let own = cli.and_then(|cli| variables.get_key_value(&cli.config_dir.var));
         let Some((name, value)) = own else { continue };
-        if let Some(other) = owners.insert(name, &verdict.provider) {
+        if let Some((other, its)) = owners.insert(name, (&verdict.provider, value))
+            && !its.is_same(value)
+        {
             let both = format!("{other} and {} both live by {name}", verdict.provider);
             return Err(ApiError::new(Kind::Conflict, both)
                 .with("what", "variable")

@@ -293,3 +293,47 @@ fn the_blank_bundle_launches_with_nothing() {
 fn debug_shows_no_secret() {
     assert!(!format!("{:?}", launch(vec![key("openai")], None).unwrap()).contains("planted"));
 }
+
+#[test]
+fn named_directory_of_the_users_own_is_launched_by_its_variable_only() {
+    let own = |provider: &str, dir: &str| {
+        let found =
+            Found::Directory { dir: dir.into(), reach: Reach::Variable, allowed: true, proof: logged_in() };
+        candidate(provider, AccountKind::OAuth, found)
+    };
+    let found = launch(vec![own("copilot", "/work/copilot")], None).unwrap();
+    assert_eq!(shown(&found), [("COPILOT_HOME", "/work/copilot")]);
+    assert!(has(&found, "GH_CONFIG_DIR"));
+    // Two CLIs below one XDG_DATA_HOME agree; below two they do not.
+    let found = launch(vec![own("amp", "/work/share"), own("opencode", "/work/share")], None).unwrap();
+    assert!(shown(&found).contains(&("XDG_DATA_HOME", "/work/share")));
+    let error = launch(vec![own("amp", "/work/share"), own("opencode", "/other/share")], None).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+}
+
+#[test]
+fn login_in_a_keyring_is_refused_with_its_reason() {
+    let proof = Proof::Elsewhere { reason: "it is in the keyring".into(), hint: "log in again".into() };
+    let error = launch(vec![login("github", proof)], None).unwrap_err();
+    assert_eq!(error.kind(), Kind::SecretUnavailable);
+    assert!(error.message().contains("it is in the keyring"), "{}", error.message());
+}
+
+#[test]
+fn enterprise_key_is_launched_for_its_host_only() {
+    let mut key = key("github");
+    let mut account = account("github", AccountKind::ApiKey);
+    account.base_url = Some("https://ghe.corp.example/api/v3".into());
+    key.account = Arc::new(account);
+    let found = launch(vec![key], None).unwrap();
+    assert_eq!(
+        shown(&found),
+        [
+            ("GH_ENTERPRISE_TOKEN", "sk-planted"),
+            ("GH_HOST", "ghe.corp.example"),
+            ("GITHUB_API_URL", "https://ghe.corp.example/api/v3"),
+            ("GITHUB_ENTERPRISE_TOKEN", "sk-planted"),
+        ]
+    );
+    assert!(has(&found, "GH_TOKEN") && has(&found, "GITHUB_TOKEN"));
+}

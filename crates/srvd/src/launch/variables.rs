@@ -71,7 +71,8 @@ pub(crate) fn of_key(
         let value = |part: &str| Value::Secret(SecretString::from(part));
         set.extend(pair.vars.iter().cloned().zip(parts.into_iter().map(value)));
     }
-    set.extend(key.vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))));
+    let vars = key.variables_at(base_url.unwrap_or(&key.base_url));
+    set.extend(vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))));
     Ok(set)
 }
 

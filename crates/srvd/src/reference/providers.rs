@@ -40,7 +40,7 @@ fn overview(text: &mut String, registry: &Registry) {
     );
     for provider in registry.iter() {
         let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
-        let keys = provider.key.iter().flat_map(KeyService::variables);
+        let keys = provider.key.iter().flat_map(usual_variables);
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             text,
@@ -217,12 +217,24 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
     );
 }
 
+/// The variables that carry a key to the vendor's own service.
+fn usual_variables(key: &KeyService) -> impl Iterator<Item = &str> {
+    key.vars.iter().chain(key.pair.iter().flat_map(|pair| &pair.vars)).map(String::as_str)
+}
+
 fn key_facts(text: &mut String, key: &KeyService) {
     let carried = match &key.pair {
-        Some(pair) => format!("{}, with {} between the parts", codes(key.variables()), code(&pair.separator)),
-        None => codes(key.variables()),
+        Some(pair) => {
+            format!("{}, with {} between the parts", codes(usual_variables(key)), code(&pair.separator))
+        }
+        None => codes(usual_variables(key)),
     };
     row(text, "carried by", &carried);
+    let other = key.other_hosts.as_ref().map(|other| {
+        let usual = codes(other.usual.iter().map(String::as_str));
+        format!("{}, where the host is none of {usual}", codes(other.vars.iter().map(String::as_str)))
+    });
+    row(text, "carried elsewhere by", &other.unwrap_or_default());
     row(text, "service", &code(&key.base_url));
     let address = key.base_url_vars.iter().map(|(name, value)| format!("{name}={value}"));
     row(text, "another address goes to", &codes(address.collect::<Vec<_>>().iter().map(String::as_str)));
