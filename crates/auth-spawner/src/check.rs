@@ -49,8 +49,18 @@ pub(crate) struct Screen {
 /// Its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Yes { credential: Credential, checked: bool },
-    No { reason: String },
+    Yes {
+        credential: Credential,
+        checked: bool,
+    },
+    No {
+        reason: String,
+    },
+    /// The CLI has put its login where only the CLI can look.
+    Elsewhere {
+        reason: String,
+        hint: String,
+    },
 }
 
 impl Question {
@@ -65,7 +75,7 @@ impl Question {
         let names = cli.credential.iter().any(|file| file.email.is_some());
         let mut waited = Duration::ZERO;
         let credential = loop {
-            let reason = match self.look(&cli).await {
+            let verdict = match self.look(&cli).await {
                 // The account's name may stand in a file that is written later than the tokens.
                 Ok(credential) if credential.email.is_none() && names && waited < NAME => {
                     waited += AGAIN;
@@ -73,10 +83,10 @@ impl Question {
                     continue;
                 }
                 Ok(credential) => break credential,
-                Err(reason) => reason,
+                Err(verdict) => verdict,
             };
             if !last || waited >= LATE {
-                return Verdict::No { reason };
+                return verdict;
             }
             waited += AGAIN;
             sleep(AGAIN).await;
@@ -89,18 +99,23 @@ impl Question {
     }
 
     /// What the files say now, off the runtime's threads.
-    async fn look(&self, cli: &Cli) -> Result<Credential, String> {
+    async fn look(&self, cli: &Cli) -> Result<Credential, Verdict> {
+        let no = |reason: String| Err(Verdict::No { reason });
         let (cli, dir) = (cli.clone(), self.dir.clone());
         let read = move || (fingerprint(&cli, &dir), prove(&cli, &dir));
-        let (now, proof) = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
+        let (now, proof) = match tokio::task::spawn_blocking(read).await {
+            Ok(read) => read,
+            Err(error) => return no(error.to_string()),
+        };
         match proof.at((self.clock)()) {
-            Proof::LoggedIn(_) if now == self.baseline => Err("the login is the one from before".to_owned()),
+            Proof::LoggedIn(_) if now == self.baseline => no("the login is the one from before".to_owned()),
             Proof::LoggedIn(_) if self.logged_in_before && self.failed => {
-                Err("the CLI failed, and the login may be the one from before".to_owned())
+                no("the CLI failed, and the login may be the one from before".to_owned())
             }
             Proof::LoggedIn(credential) => Ok(credential),
-            Proof::Absent => Err("there is no login".to_owned()),
-            Proof::Incomplete { reason } | Proof::Unreadable { reason } => Err(reason),
+            Proof::Absent => no("there is no login".to_owned()),
+            Proof::Incomplete { reason } | Proof::Unreadable { reason } => no(reason),
+            Proof::Elsewhere { reason, hint } => Err(Verdict::Elsewhere { reason, hint }),
         }
     }
 

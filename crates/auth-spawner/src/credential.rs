@@ -66,6 +66,8 @@ pub enum Format {
     Yaml,
     /// A value in a `SQLite` database; the value is JSON text.
     Sqlite,
+    /// TOML.
+    Toml,
 }
 
 impl Format {
@@ -77,6 +79,7 @@ impl Format {
             Self::Jsonc => "jsonc",
             Self::Yaml => "yaml",
             Self::Sqlite => "sqlite",
+            Self::Toml => "toml",
         }
     }
 }

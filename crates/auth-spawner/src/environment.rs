@@ -5,10 +5,17 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::provider::Cli;
+use crate::reach::Reach;
 use crate::recipe::{Recipe, Terminal};
 
 /// Name of the variable that marks every process of a login with its session id.
 pub(crate) const SESSION_VAR: &str = "SRVD_SESSION";
+
+/// Where a program of a desktop finds the keyring. Several look for the bus of the session by themselves where the
+/// variable is not set.
+const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
+/// An address that every D-Bus library refuses.
+const NO_BUS: &str = "disabled:";
 
 /// A child's whole environment, name to value.
 ///
@@ -89,6 +96,7 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv 
     if let Some(browser) = parts.browser.filter(|_| parts.recipe.browser) {
         env.set("BROWSER", text(browser.as_os_str()));
     }
+    keep_from_keyring(&mut env);
     directories(&mut env, cli, parts.config_dir, parts.shared);
     env.mark(parts.session);
     env
@@ -103,17 +111,32 @@ pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) 
     }
     env.set("TERM", "dumb");
     env.remove("BROWSER");
+    keep_from_keyring(&mut env);
     directories(&mut env, cli, dir, shared);
     env
 }
 
-/// The environment in which a CLI finds the user's own directory by itself.
-pub(crate) fn own_env(base: &ChildEnv, cli: &Cli) -> ChildEnv {
+/// The environment in which a CLI finds a directory of the user's own, with all that belongs to it.
+pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, (dir, reach): (&Path, Reach)) -> ChildEnv {
     let mut env = asking_env(base, cli, Path::new(""), Path::new(""));
     for name in cli.config_dir.extra_vars.keys().chain([&cli.config_dir.var]) {
         env.remove(name);
     }
+    if env.value(SESSION_BUS) == Some(NO_BUS) {
+        env.remove(SESSION_BUS);
+    }
+    for (name, value) in cli.config_dir.variables_for(reach, dir, Path::new("")) {
+        env.set(name, value);
+    }
     env
+}
+
+/// Keeps a CLI that works for a bundle from the user's keyring: gh has one entry for each host there, whatever its
+/// directory, so its login and its logout would change the user's own. macOS has no variable for that.
+fn keep_from_keyring(env: &mut ChildEnv) {
+    if env.value(SESSION_BUS).is_none() {
+        env.set(SESSION_BUS, NO_BUS);
+    }
 }
 
 fn scrub(env: &mut ChildEnv, cli: &Cli) {
@@ -162,6 +185,7 @@ mod tests {
         let expected: ChildEnv = [
             ("BROWSER", "/libexec/browser"),
             ("CODEX_HOME", "/data/codex"),
+            ("DBUS_SESSION_BUS_ADDRESS", "disabled:"),
             ("HOME", "/home/u"),
             ("LANG", "C"),
             ("PATH", "/bin"),
@@ -191,9 +215,29 @@ mod tests {
             ("BOTH", "/d/{shared}:/s/{dir}:/d/{shared}"),
             ("CACHE", "/s/{dir}/c"),
             ("CODEX_HOME", "/d/{shared}"),
+            ("DBUS_SESSION_BUS_ADDRESS", "disabled:"),
             ("PATH", "/bin"),
             ("TERM", "dumb"),
         ];
         assert_eq!(env.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn keyring_is_out_of_reach_unless_the_directory_is_the_users_own() {
+        let registry = Registry::builtin().unwrap();
+        let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
+        let dir = Path::new("/work/codex");
+        let bus = |env: &ChildEnv| env.value("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned);
+        let check = |base: &ChildEnv, bundle: Option<&str>, own: Option<&str>| {
+            assert_eq!(bus(&asking_env(base, cli, dir, dir)).as_deref(), bundle);
+            assert_eq!(bus(&own_env(base, cli, (dir, Reach::Usual))).as_deref(), own);
+        };
+        check(&ChildEnv::default(), Some("disabled:"), None);
+        // The operator's own word, from `[spawn.environment]`.
+        let told = [("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus")].into_iter().collect();
+        check(&told, Some("unix:path=/run/bus"), Some("unix:path=/run/bus"));
+        let named = own_env(&ChildEnv::default(), cli, (dir, Reach::Variable));
+        assert_eq!(named.value("CODEX_HOME"), Some("/work/codex"));
+        assert_eq!(own_env(&ChildEnv::default(), cli, (dir, Reach::Usual)).value("CODEX_HOME"), None);
     }
 }

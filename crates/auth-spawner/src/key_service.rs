@@ -22,6 +22,9 @@ pub struct KeyService {
     /// `{base}` stands for the address and `{host}` for its host and port.
     #[serde(default)]
     pub base_url_vars: BTreeMap<String, String>,
+    /// Other variables than `vars` for an account whose address is at a host that the vendor does not run.
+    #[serde(default)]
+    pub other_hosts: Option<OtherHosts>,
     /// Variables removed at a launch, because they would put another credential or another server in the key's place.
     #[serde(default)]
     pub scrub: Vec<String>,
@@ -39,7 +42,18 @@ pub struct KeyService {
 impl KeyService {
     /// All variables that carry the key or a part of it.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
-        self.vars.iter().chain(self.pair.iter().flat_map(|pair| &pair.vars)).map(String::as_str)
+        let other = self.other_hosts.iter().flat_map(|other| &other.vars);
+        let pair = self.pair.iter().flat_map(|pair| &pair.vars);
+        self.vars.iter().chain(pair).chain(other).map(String::as_str)
+    }
+
+    /// The variables that each carry the whole key to an agent, for an account at this address.
+    #[must_use]
+    pub fn variables_at(&self, base_url: &str) -> &[String] {
+        match &self.other_hosts {
+            Some(other) if !other.usual(base_url) => &other.vars,
+            _ => &self.vars,
+        }
     }
 
     /// All variables through which an agent would take another key, or send this one elsewhere.
@@ -61,6 +75,27 @@ impl KeyService {
     pub fn at(&self, base_url: Option<&str>) -> Self {
         let base_url = base_url.unwrap_or(&self.base_url).to_owned();
         Self { base_url, ..self.clone() }
+    }
+}
+
+/// How a key is carried that is for a host which the vendor does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherHosts {
+    /// The vendor's own hosts, for which the usual variables are used; `*.example.com` means any host below it.
+    pub usual: Vec<String>,
+    /// Variables that each carry the whole key for any other host.
+    pub vars: Vec<String>,
+}
+
+impl OtherHosts {
+    fn usual(&self, base_url: &str) -> bool {
+        let url = url::Url::parse(base_url).ok();
+        let Some(host) = url.as_ref().and_then(url::Url::host_str) else { return false };
+        self.usual.iter().any(|entry| match entry.strip_prefix("*.") {
+            Some(parent) => host.strip_suffix(parent).is_some_and(|below| below.ends_with('.')),
+            None => host == entry,
+        })
     }
 }
 
@@ -173,6 +208,24 @@ mod tests {
             expected
         );
         assert_eq!(service.shadowing().collect::<Vec<_>>(), ["A", "A_HOST", "A_URL", "B"]);
+    }
+
+    #[test]
+    fn key_goes_to_other_variables_when_the_vendor_does_not_run_the_host() {
+        let github = crate::Registry::builtin().unwrap().provider("github").unwrap().key.clone().unwrap();
+        let (usual, other) = (
+            ["GITHUB_TOKEN", "GH_TOKEN"].map(str::to_owned),
+            ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"].map(str::to_owned),
+        );
+        for base in ["https://api.github.com", "https://github.com/x", "https://api.corp.ghe.com"] {
+            assert_eq!(github.variables_at(base), usual, "{base}");
+        }
+        for base in
+            ["https://ghe.corp.example/api/v3", "https://notghe.com", "https://github.com.evil.example"]
+        {
+            assert_eq!(github.variables_at(base), other, "{base}");
+        }
+        assert!(github.shadowing().any(|name| name == "GH_ENTERPRISE_TOKEN"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::environment::{ChildEnv, asking_env, own_env};
 use crate::process::bounded::Bounded;
 use crate::proof::{Proof, Slot, prove_slot};
 use crate::provider::{Cli, Provider};
+use crate::reach::Reach;
 
 /// How long a file is waited for that is removed just after the CLI has ended, and how often it is looked at.
 const LATE: Duration = Duration::from_secs(1);
@@ -25,8 +26,8 @@ pub struct Logout<'a> {
     pub shared: &'a Path,
     /// The directory that holds the login: the one that the CLI's variable names, or would name.
     pub dir: PathBuf,
-    /// Whether it is the user's own directory, which the CLI finds by itself without its variable.
-    pub own: bool,
+    /// How the CLI finds it.
+    pub reach: Reach,
     /// Longest time, after which its process group is ended.
     pub timeout: Duration,
 }
@@ -66,15 +67,16 @@ impl Logout<'_> {
         let slot = match self.look(cli).await {
             (Proof::LoggedIn(_), slot) => slot,
             (Proof::Absent | Proof::Incomplete { .. }, _) => return Err(LogoutError::NoLogin),
-            (Proof::Unreadable { reason }, _) => return Err(LogoutError::Unreadable(reason)),
+            (Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. }, _) => {
+                return Err(LogoutError::Unreadable(reason));
+            }
         };
         let common = self.shared.join(&self.provider.id);
-        let env = if self.own {
-            own_env(self.environment, cli)
-        } else {
-            asking_env(self.environment, cli, &self.dir, &common)
+        let env = match self.reach {
+            Reach::Bundle => asking_env(self.environment, cli, &self.dir, &common),
+            Reach::Variable | Reach::Usual => own_env(self.environment, cli, (&self.dir, self.reach)),
         };
-        if cli.config_dir.shares() && !self.own {
+        if cli.config_dir.shares() && self.reach == Reach::Bundle {
             let made = tokio::task::spawn_blocking(move || private_directory(&common)).await;
             made.ok().and_then(Result::ok).ok_or(LogoutError::Failed(None))?;
         }
@@ -94,7 +96,9 @@ impl Logout<'_> {
                 (Proof::Absent | Proof::Incomplete { .. }, _) => return Ok(()),
                 (Proof::LoggedIn(_), left) if left != *slot && path(&left) == path(slot) => return Ok(()),
                 (Proof::LoggedIn(_), _) => LogoutError::StillThere,
-                (Proof::Unreadable { reason }, _) => LogoutError::Doubtful(reason),
+                (Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. }, _) => {
+                    LogoutError::Doubtful(reason)
+                }
             };
             if waited >= LATE {
                 return Err(doubt);
@@ -106,8 +110,8 @@ impl Logout<'_> {
 
     /// What the files say, off the runtime's threads; end times are not judged.
     async fn look(&self, cli: &Cli) -> (Proof, Slot) {
-        let (cli, dir, own) = (cli.clone(), self.dir.clone(), self.own);
-        let read = tokio::task::spawn_blocking(move || prove_slot(&cli, &dir, own)).await;
+        let (cli, dir, reach) = (cli.clone(), self.dir.clone(), self.reach);
+        let read = tokio::task::spawn_blocking(move || prove_slot(&cli, &dir, reach)).await;
         read.unwrap_or_else(|error| (Proof::Unreadable { reason: error.to_string() }, None))
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::credential::CredentialFile;
+use crate::elsewhere::Elsewhere;
+use crate::host::HostChoice;
 use crate::key_service::KeyService;
 use crate::recipe::{Pattern, Recipe};
 use crate::token_endpoint::TokenEndpoint;
@@ -28,6 +31,8 @@ pub struct Provider {
     pub key: Option<KeyService>,
     /// Where tokens are refreshed that users bring; without it they are used until they end.
     pub oauth: Option<TokenEndpoint>,
+    /// The table of a CLI that can log in to several hosts, before a host was filled in.
+    pub(crate) template: Option<Arc<toml::Value>>,
 }
 
 impl Provider {
@@ -114,6 +119,12 @@ pub struct Cli {
     /// separate so that an overlay can change the one table `credential`.
     #[serde(default)]
     pub(crate) other_credentials: Vec<CredentialFile>,
+    /// What shows that the login is in the system's keyring, where no credential file proves one.
+    #[serde(default)]
+    pub elsewhere: Vec<Elsewhere>,
+    /// The choice of hosts, for a CLI that can log in to others than the vendor's.
+    #[serde(default)]
+    pub host: Option<HostChoice>,
     /// Hosts whose addresses a person may open; `*.example.com` means any host below `example.com`.
     #[serde(default)]
     pub url_hosts: Vec<String>,
@@ -135,6 +146,9 @@ pub struct Cli {
     /// Systems on which it may keep its login in the system's keychain instead of a file.
     #[serde(default)]
     pub keychain: Vec<System>,
+    /// What of the entry was not run with the real program, in sentences for people.
+    #[serde(default)]
+    pub untested: Vec<String>,
 }
 
 impl Cli {

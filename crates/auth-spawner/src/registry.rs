@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::error::RegistryError;
+use crate::host::{HostChoice, filled, has_placeholder};
 use crate::key_service::KeyService;
 use crate::provider::{Class, Cli, Provider};
 use crate::token_endpoint::TokenEndpoint;
@@ -182,10 +183,10 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
     let mut directories: HashMap<String, String> = HashMap::new();
     for (id, value) in tables {
         let place = format!("providers.{id}");
-        let mut entry: Entry = value
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| refuse(source, &place, error.to_string()))?;
+        let (value, template) =
+            at_default_host(value).map_err(|reason| refuse(source, format!("{place}.cli"), reason))?;
+        let mut entry: Entry =
+            value.try_into().map_err(|error: toml::de::Error| refuse(source, &place, error.to_string()))?;
         if let Some(cli) = &mut entry.cli {
             cli.credential.append(&mut cli.other_credentials);
         }
@@ -197,6 +198,7 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
             cli: entry.cli,
             key: entry.key,
             oauth: entry.oauth,
+            template: template.map(Arc::new),
         };
         validate(&provider).map_err(|(field, reason)| refuse(source, format!("{place}.{field}"), reason))?;
         for name in std::iter::once(&provider.id).chain(&provider.aliases) {
@@ -222,6 +224,21 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
     }
     providers.sort_by(|left, right| left.id.cmp(&right.id));
     Ok(providers)
+}
+
+/// An entry with its default host filled in, and the table of its CLI as it was, where there is a choice of hosts.
+fn at_default_host(entry: &Value) -> Result<(Value, Option<Value>), String> {
+    let mut entry = entry.clone();
+    let Some(cli) = entry.get_mut("cli") else { return Ok((entry, None)) };
+    let Some(choice) = cli.get("host") else {
+        let unused = !has_placeholder(cli);
+        let reason = "`{host}` needs the table [cli.host], which says what it stands for";
+        return if unused { Ok((entry, None)) } else { Err(reason.to_owned()) };
+    };
+    let choice: HostChoice = choice.clone().try_into().map_err(|error: toml::de::Error| error.to_string())?;
+    let template = cli.clone();
+    *cli = filled(&template, &choice.default);
+    Ok((entry, Some(template)))
 }
 
 #[cfg(test)]

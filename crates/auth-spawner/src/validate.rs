@@ -1,6 +1,7 @@
 //! What the registry's types cannot say: rules between fields, and the shapes of texts.
 
 use crate::credential::{CredentialFile, Format, Place};
+use crate::elsewhere::Elsewhere;
 use crate::key_service::{BASE, HOST, KeyService};
 use crate::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use crate::recipe::Paste;
@@ -44,6 +45,13 @@ fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
             "a probe can send a whole key only, and this one is a pair",
         )?;
     }
+    let other = key.other_hosts.as_ref();
+    let told = other.is_none_or(|other| !other.usual.is_empty() && !other.vars.is_empty());
+    ensure(
+        told && (other.is_none() || key.pair.is_none()),
+        "key.other-hosts",
+        "needs `usual` and `vars`, and no pair",
+    )?;
     let base = url::Url::parse(&key.base_url).ok();
     ensure(base.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)), "key.base-url", HTTPS)?;
     ensure(!key.base_url.ends_with('/'), "key.base-url", "must not end with a slash")?;
@@ -93,6 +101,10 @@ fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
         };
         credential_holds(credential).map_err(|(field, reason)| (format!("{place}{field}"), reason))?;
     }
+    for (position, mark) in cli.elsewhere.iter().enumerate() {
+        elsewhere_holds(mark, &format!("cli.elsewhere.{position}"))?;
+    }
+    ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
     ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
     ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
     recipes_hold(cli)
@@ -131,7 +143,7 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)>
     ensure(stars <= 1 && !folders.contains('*'), ".path", "one `*`, in the last segment")?;
     match (&credential.sqlite, credential.format) {
         (None, Format::Sqlite) => ensure(false, ".sqlite", "format sqlite needs the place of the value")?,
-        (Some(_), Format::Json | Format::Jsonc | Format::Yaml) => {
+        (Some(_), Format::Json | Format::Jsonc | Format::Yaml | Format::Toml) => {
             ensure(false, ".sqlite", "is for format sqlite only")?;
         }
         (Some(cell), Format::Sqlite) => {
@@ -183,6 +195,16 @@ fn mode_holds(mode: &Mode) -> Result<(), (String, String)> {
     )?;
     ensure(mode.file.as_deref().is_none_or(is_relative), ".mode.file", RELATIVE)?;
     ensure(!mode.accepts.is_empty(), ".mode.accepts", "with no accepted value there would be no login")
+}
+
+fn elsewhere_holds(mark: &Elsewhere, place: &str) -> Result<(), (String, String)> {
+    ensure(is_relative(&mark.path), place, RELATIVE)?;
+    ensure(mark.format != Format::Sqlite, place, "a database cannot be a mark")?;
+    ensure(!mark.when.is_empty(), place, "`when` must name at least one pointer")?;
+    let plain = mark.when.keys().all(|pointer| is_pointer(pointer) && !has_star(pointer));
+    ensure(plain, place, "`when` must hold JSON pointers without `*`")?;
+    let told = !mark.reason.trim().is_empty() && !mark.hint.trim().is_empty();
+    ensure(told, place, "`reason` and `hint` must not be empty")
 }
 
 fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {

@@ -46,6 +46,8 @@ pub struct SaveLogin {
     pub email: Option<String>,
     /// The provider's own id of the person.
     pub subject: Option<String>,
+    /// The address of the service that the login is for, when it is not the provider's usual one.
+    pub base_url: Option<String>,
     /// When the credential runs out, in unix milliseconds.
     pub expires_at: Option<i64>,
     /// When only a new login helps, in unix milliseconds.

@@ -50,6 +50,7 @@ use crate::oauth::flows::FlowsConfig;
 use crate::oauth::{Flows, Forges, Returns};
 use crate::operator::Operators;
 use crate::operator::session::Sessions;
+use crate::own_dir::OwnDirs;
 use crate::redact::Redactor;
 use crate::refresh::{Refresher, RefresherConfig, Wake};
 use crate::renewal::Renewals;
@@ -79,11 +80,12 @@ pub async fn take_over(
 ) -> Result<bootstrap::Report, BootError> {
     let (_lock, keyring) = prepare(config, environment)?;
     let registry = registry(config)?;
+    let own = OwnDirs::new(environment, config, &registry);
     let store = open(config, keyring, Arc::new(|_: &[Change]| {})).await?;
     let report = if dry_run {
-        bootstrap::preview(&store, &registry, &config.home, now()).await
+        bootstrap::preview(&store, &registry, &own, now()).await
     } else {
-        bootstrap::run(&store, &registry, &config.home, now()).await
+        bootstrap::run(&store, &registry, &own, now()).await
     };
     store.close().await;
     Ok(report)
@@ -118,8 +120,9 @@ pub async fn start(
     let broom = Broom { store: &store, registry: &registry, identities: &identities };
     let renewals = recover::recover(broom, Renewals::new(&config.identities())).await?;
     // Whatever becomes of it, the daemon comes up; what is left is done at the next start.
-    bootstrap::run(&store, &registry, &config.home, now()).await;
-    let examiner = Examiner::new(store.clone(), registry.clone(), inbox.clone());
+    let own = OwnDirs::new(environment, &config, &registry);
+    bootstrap::run(&store, &registry, &own, now()).await;
+    let examiner = Examiner::new(store.clone(), registry.clone(), &config.home, inbox.clone());
 
     let logins = Logins::new(login::Tools {
         store: store.clone(),

@@ -5,11 +5,12 @@ mod clean;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use auth_spawner::{Cli, Registry};
+use auth_spawner::{Cli, Reach, Registry};
 use clean::Cleaned;
 use identity_store::BundleId;
 
 use crate::api::bundle::Cleanup;
+use crate::own_dir;
 use crate::private::{self, PrivateError};
 
 /// The word for a directory that is not removed because it is somebody else's.
@@ -80,10 +81,12 @@ impl Identities {
     }
 
     /// Whether an account may point at `dir`: its CLI's own directory below the root, with no link on the way to any place
-    /// that a launch would name; or the user's own directory of that CLI, when it is adopted. Blocking.
+    /// that a launch would name; or, when it is adopted, the user's own directory of that CLI, in its usual place or in one
+    /// that only the user can change. Blocking.
     pub fn allows(&self, registry: &Registry, cli: &Cli, dir: &Path, adopted: bool) -> bool {
         if adopted {
-            return dir == cli.config_dir.own(&self.home);
+            let data = self.root.parent().unwrap_or(&self.root);
+            return dir == cli.config_dir.own(&self.home) || own_dir::usable(dir, data).is_ok();
         }
         let named = cli.config_dir.variables(dir, Path::new("/"));
         let places = named.values().map(Path::new).filter(|place| place.starts_with(dir));
@@ -108,6 +111,11 @@ impl Identities {
             }
         }
         true
+    }
+
+    /// How the CLI of an account finds its directory.
+    pub fn reach(&self, cli: &Cli, dir: &Path, adopted: bool) -> Reach {
+        cli.config_dir.reach(dir, adopted, &self.home)
     }
 
     /// Removes what a CLI kept in `dir`, except the paths below it that are named in `keep`, and then the empty directories above it
@@ -138,7 +146,7 @@ impl Identities {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -201,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_points_below_the_root_or_at_its_own_adopted_directory() {
+    fn account_points_below_the_root_or_at_an_adopted_directory_of_the_users_own() {
         let (root, identities, bundle) = fixture();
         let registry = Registry::builtin().unwrap();
         let allows = |provider: &str, dir: &Path, adopted: bool| {
@@ -215,9 +223,22 @@ mod tests {
             allows("gemini", &dir, false) && allows("gemini", &identities.place(&bundle, "absent"), false)
         );
         let home = root.path().join("home");
+        // The daemon's own directory is the one above the root, so these are outside it.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let place = |name: &str, mode: u32| {
+            let dir = elsewhere.path().join(name);
+            std::fs::create_dir(&dir).unwrap();
+            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
+            dir
+        };
+        let (own, open) = (place("own", 0o755), place("open", 0o777));
         for (place, adopted, expected) in [
             (home.clone(), true, true),
             (home.join(".gemini"), true, false),
+            (elsewhere.path().join("absent"), true, true),
+            (own, true, true),
+            (open, true, false),
+            (identities.place(&bundle, "absent"), true, false),
             (dir.clone(), true, false),
             (outside.clone(), true, false),
             (home.clone(), false, false),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auth_spawner::{ConfirmedLogin, Registry, SaveError, Saved, Sink, Snapshot, State};
+use auth_spawner::{ConfirmedLogin, Provider, Registry, SaveError, Saved, Sink, Snapshot, State};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
     BundleId, LoginSession, ProviderId, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState,
@@ -33,6 +33,12 @@ pub struct Target {
     pub is_new: bool,
     /// The name of a new bundle.
     pub name: Option<String>,
+    /// The provider, led to the host that the login is for.
+    pub provider: Arc<Provider>,
+    /// The provider's name for people, which a new bundle and a new account get.
+    pub provider_name: String,
+    /// The address of the service that the login is for, when it is not the usual one.
+    pub base_url: Option<String>,
     /// Whether another person may take the place of the one who was logged in.
     pub force: bool,
     /// The directory that the login is for.

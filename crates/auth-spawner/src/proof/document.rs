@@ -112,6 +112,10 @@ pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Value, String> {
         Format::Json => json(bytes, "JSON"),
         Format::Jsonc => json(&jsonc::to_json(bytes), "JSON with comments"),
         Format::Sqlite => json(bytes, "JSON in its value"),
+        Format::Toml => {
+            let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+            toml::from_str(text).map_err(|_| "not TOML".to_owned())
+        }
         Format::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
             serde_saphyr::from_str(text).map_err(|error| match error.location() {

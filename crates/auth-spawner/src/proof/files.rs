@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::provider::ConfigDir;
+use crate::reach::Reach;
 
 /// Largest credential file that is read.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
@@ -49,8 +50,17 @@ impl<'a> Root<'a> {
         Self { dir: config.inside(dir), own: None, trust: Trust::Strict }
     }
 
+    /// Where the CLI finds `dir` in this way.
+    pub(super) fn reached(config: &'a ConfigDir, dir: &Path, reach: Reach) -> Self {
+        match reach {
+            Reach::Bundle => Self::named(config, dir),
+            Reach::Variable => Self { trust: Trust::Own, ..Self::named(config, dir) },
+            Reach::Usual => Self::unnamed(config, dir),
+        }
+    }
+
     /// Where no variable is set. The home is what stands before the CLI's own path.
-    pub(super) fn unnamed(config: &'a ConfigDir, dir: &Path) -> Self {
+    fn unnamed(config: &'a ConfigDir, dir: &Path) -> Self {
         let dir = config.inside(dir);
         let below = config.ambient_below();
         let home = dir.ancestors().nth(below.components().count()).filter(|_| dir.ends_with(below));

@@ -1,6 +1,7 @@
 //! Whether a CLI's own files prove a login. They are only ever read, never written.
 
 mod document;
+mod elsewhere;
 mod facts;
 mod files;
 mod jsonc;
@@ -20,6 +21,7 @@ pub(crate) use files::{find, read};
 
 use crate::credential::Format;
 use crate::provider::Cli;
+use crate::reach::Reach;
 
 /// What a config directory's files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,13 @@ pub enum Proof {
     Unreadable {
         /// Why not.
         reason: String,
+    },
+    /// The CLI's files say that it keeps the login in the system's keyring, where only the CLI can look.
+    Elsewhere {
+        /// Where it is, as a sentence without a full stop.
+        reason: String,
+        /// What a person can do about it.
+        hint: String,
     },
 }
 
@@ -79,39 +88,43 @@ pub struct Credential {
 ///
 /// Of several credential files the first that proves a login counts; when none does, the first that is there says why.
 pub fn prove(cli: &Cli, dir: &Path) -> Proof {
-    prove_at(cli, &Root::named(&cli.config_dir, dir)).0
+    cli.prove(dir, Reach::Bundle)
 }
 
 /// The same for the user's own directory, which the CLI finds without its variable and where some of its files lie
 /// elsewhere. Symbolic links are followed there, to files of the user or of root. `dir` is what the variable would
 /// name, as in [`ConfigDir::own`](crate::ConfigDir::own).
 pub fn prove_own(cli: &Cli, dir: &Path) -> Proof {
-    prove_at(cli, &Root::unnamed(&cli.config_dir, dir)).0
+    cli.prove(dir, Reach::Usual)
 }
 
 /// Which login of a CLI a proof is about: its place in the registry's list, and the member of the file.
 pub(crate) type Slot = Option<(usize, Option<String>)>;
 
 /// What the files say, and which of the logins in them it is.
-pub(crate) fn prove_slot(cli: &Cli, dir: &Path, own: bool) -> (Proof, Slot) {
-    let config = &cli.config_dir;
-    prove_at(cli, &if own { Root::unnamed(config, dir) } else { Root::named(config, dir) })
+pub(crate) fn prove_slot(cli: &Cli, dir: &Path, reach: Reach) -> (Proof, Slot) {
+    prove_at(cli, &Root::reached(&cli.config_dir, dir, reach))
 }
 
 impl Cli {
-    /// The files that say whether there is a login, and whose; the last segment may have a `*`. `dir` is the directory
-    /// that the CLI's variable names, or, with `own`, the user's own, some of whose files lie elsewhere. There a file
-    /// that is a symbolic link is followed by the files that it leads to. Blocking.
+    /// What the files say of a login in `dir`; see [`prove`] and [`prove_own`]. Blocking.
     #[must_use]
-    pub fn login_files(&self, dir: &Path, own: bool) -> Vec<(PathBuf, Format)> {
-        let config = &self.config_dir;
-        let root = if own { Root::unnamed(config, dir) } else { Root::named(config, dir) };
+    pub fn prove(&self, dir: &Path, reach: Reach) -> Proof {
+        prove_slot(self, dir, reach).0
+    }
+
+    /// The files that say whether there is a login, and whose; the last segment may have a `*`. `dir` is the directory
+    /// that the CLI's variable names, or would name. In the user's own directory a file that is a symbolic link is
+    /// followed by the files that it leads to. Blocking.
+    #[must_use]
+    pub fn login_files(&self, dir: &Path, reach: Reach) -> Vec<(PathBuf, Format)> {
+        let root = Root::reached(&self.config_dir, dir, reach);
         let mut files = Vec::new();
         for file in &self.credential {
             files.push((root.place(&file.path), file.format));
             files.extend(file.other_files().map(|other| (root.place(other), Format::Json)));
         }
-        if !own {
+        if reach == Reach::Bundle {
             return files;
         }
         let with_links = |(path, format)| files::hops(path).into_iter().map(move |path| (path, format));
@@ -138,7 +151,7 @@ fn prove_at(cli: &Cli, root: &Root<'_>) -> (Proof, Slot) {
             why = proof;
         }
     }
-    (why, None)
+    (elsewhere::or_elsewhere(why, cli, root), None)
 }
 
 /// What a directory's credentials were at one moment. Two are equal when nothing of them changed, so a login that was

@@ -328,6 +328,11 @@ impl Session {
             }
             Event::Verdict(Verdict::No { reason }) => {
                 tracing::debug!(session = %self.request.id, reason, "no login yet");
+                self.report.elsewhere = None;
+                vec![Input::No]
+            }
+            Event::Verdict(Verdict::Elsewhere { reason, hint }) => {
+                self.report.elsewhere = Some((reason, hint));
                 vec![Input::No]
             }
             Event::Saved(Ok(saved)) => {

@@ -18,7 +18,7 @@ use super::view::View;
 use crate::matcher::{Matcher, Seen, Wholeness};
 use crate::skim::Skim;
 use crate::versions::VersionRange;
-use crate::{Registry, Terminal};
+use crate::{Recipe, Registry, Terminal};
 
 /// A pause after which a session looks at what is unfinished, and how long it looks at nothing at the most.
 const STILL: Duration = Duration::from_millis(100);
@@ -276,13 +276,21 @@ async fn recordings_of_terminals_cut_at_every_byte_and_read_as_a_screen() {
 fn every_way_to_log_in_was_recorded() {
     let recordings = recordings();
     for provider in Registry::builtin().unwrap().iter() {
-        for recipe in provider.cli.iter().flat_map(|cli| &cli.recipes) {
+        let recipes = || provider.cli.iter().flat_map(|cli| &cli.recipes);
+        let was_recorded = |recipe: &Recipe| {
             let meant = |recording: &&Recording| {
                 recording.provider == provider.id
                     && recording.recipe == recipe.id
                     && VersionRange::applies(recipe.versions.as_ref(), Some(&recording.version))
             };
-            let found = recordings.iter().filter(meant).any(|recording| recording.on == recipe.terminal);
+            recordings.iter().filter(meant).any(|recording| recording.on == recipe.terminal)
+        };
+        for recipe in recipes() {
+            // A variant that differs in its arguments only is listened to with the same patterns.
+            let dialogue = |recipe: &Recipe| format!("{:?} {:?}", recipe.terminal, recipe.patterns);
+            let mut twins =
+                recipes().filter(|twin| twin.id == recipe.id && dialogue(twin) == dialogue(recipe));
+            let found = twins.any(was_recorded);
             assert!(found, "no recording of {} {} on {:?}", provider.id, recipe.id, recipe.terminal);
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) message: Option<String>,
     /// What a person can do, where it is not the same for every failure of this kind.
     pub(crate) hint: Option<String>,
+    /// Where the CLI has put the login instead of a file, and what a person can do about it.
+    pub(crate) elsewhere: Option<(String, String)>,
 }
 
 impl Report {
@@ -50,6 +52,7 @@ impl Report {
             email: None,
             message: None,
             hint: None,
+            elsewhere: None,
         }
     }
 
@@ -142,6 +145,13 @@ impl Report {
 
     /// Puts a failure into words.
     pub(crate) fn fail(&mut self, kind: FailureKind, machine: &Machine) {
+        if kind == FailureKind::NotAuthenticated
+            && let Some((message, hint)) = self.elsewhere.take()
+        {
+            // Finishing it in the browser once more would come to the same.
+            self.snapshot.failure = Some(Failure { kind, message, hint: Some(hint), exit_code: None });
+            return;
+        }
         let (message, hint) = wording(kind);
         let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
         let explained = self.message.take();

@@ -307,7 +307,7 @@ async fn the_environment_is_the_list_and_nothing_else() {
         let shared = common.display();
         let term = if terminal == TERMINALS[0] { "dumb" } else { "xterm-256color" };
         let expected = format!(
-            "BROWSER=/bin/true\nFAKE_CACHE={config}/cache\nFAKE_HOME={config}\nFAKE_SCRIPT={script}\n\
+            "BROWSER=/bin/true\nDBUS_SESSION_BUS_ADDRESS=disabled:\nFAKE_CACHE={config}/cache\nFAKE_HOME={config}\nFAKE_SCRIPT={script}\n\
              FAKE_SHARED={shared}\nHOME=/nonexistent\nLANG=C\nPATH=/usr/bin:/bin\nSHELL=/bin/sh\nSRVD_SESSION={}\nTERM={term}\n",
             world.id
         );

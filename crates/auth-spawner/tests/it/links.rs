@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use auth_spawner::{Proof, prove, prove_own};
+use auth_spawner::{Proof, Reach, prove, prove_own};
 use serde_json::json;
 
 use crate::proof::{LINK, cli, jwt, write};
@@ -166,10 +166,13 @@ fn login_files_name_each_link_on_the_way() {
     world.link("home/.codex/auth.json", world.path("shared/again.json"));
     let codex = cli("codex");
     let dir = world.path("home/.codex");
-    let paths = |own| codex.login_files(&dir, own).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    let paths = |reach| codex.login_files(&dir, reach).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
     let place = dir.join("auth.json");
-    assert_eq!(paths(false), std::slice::from_ref(&place));
-    assert_eq!(paths(true), [place.clone(), world.path("shared/again.json"), world.path("shared/auth.json")]);
+    assert_eq!(paths(Reach::Bundle), std::slice::from_ref(&place));
+    assert_eq!(
+        paths(Reach::Usual),
+        [place.clone(), world.path("shared/again.json"), world.path("shared/auth.json")]
+    );
     world.link("home/.codex/auth.json", &place);
-    assert_eq!(paths(true), [place]);
+    assert_eq!(paths(Reach::Usual), [place]);
 }

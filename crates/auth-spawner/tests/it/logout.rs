@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use auth_spawner::{ChildEnv, Logout, LogoutError, Terminal};
+use auth_spawner::{ChildEnv, Logout, LogoutError, Reach, Terminal};
 
 use crate::harness::{PATIENCE, World, fake_cli};
 
@@ -12,7 +12,7 @@ const LOGIN: &str = r#"{"access_token":"at","refresh_token":"rt","expires_at":1,
 struct Case {
     world: World,
     dir: PathBuf,
-    own: bool,
+    reach: Reach,
 }
 
 impl Case {
@@ -22,7 +22,7 @@ impl Case {
         if let Some(text) = credential {
             std::fs::write(dir.join("auth.json"), text).unwrap();
         }
-        Self { world, dir, own: false }
+        Self { world, dir, reach: Reach::Bundle }
     }
 
     async fn run(&self, timeout: Duration) -> Result<(), LogoutError> {
@@ -37,7 +37,7 @@ impl Case {
             environment: &environment,
             shared: &self.world.home.path().join("shared"),
             dir: self.dir.clone(),
-            own: self.own,
+            reach: self.reach,
             timeout,
         };
         logout.run().await
@@ -94,13 +94,13 @@ async fn a_logout_that_hangs_is_ended_with_its_group() {
 
 #[tokio::test]
 async fn the_command_sees_the_list_and_the_directory_that_is_meant() {
-    let printed = async |own: bool| {
+    let printed = async |reach: Reach| {
         let mut case = Case::new("dump-env env\nexit 4", Some(LOGIN));
-        if own {
+        if reach != Reach::Bundle {
             case.dir = case.world.home.path().join(".fake");
             std::fs::create_dir(&case.dir).unwrap();
             std::fs::write(case.dir.join("auth.json"), LOGIN).unwrap();
-            case.own = true;
+            case.reach = reach;
         }
         assert_eq!(case.run(PATIENCE).await, Err(LogoutError::Failed(Some(4))));
         let home = case.world.home.path();
@@ -110,9 +110,22 @@ async fn the_command_sees_the_list_and_the_directory_that_is_meant() {
         let inside = dir.map(|dir| dir.strip_prefix(home).map(Path::to_owned).unwrap());
         (lines.lines().filter_map(names).collect::<Vec<_>>(), inside)
     };
-    let (names, dir) = printed(false).await;
-    assert_eq!(names, ["FAKE_CACHE", "FAKE_HOME", "FAKE_SCRIPT", "FAKE_SHARED", "HOME", "PATH", "TERM"]);
+    let (names, dir) = printed(Reach::Bundle).await;
+    let set = [
+        "DBUS_SESSION_BUS_ADDRESS",
+        "FAKE_CACHE",
+        "FAKE_HOME",
+        "FAKE_SCRIPT",
+        "FAKE_SHARED",
+        "HOME",
+        "PATH",
+        "TERM",
+    ];
+    assert_eq!(names, set);
     assert_eq!(dir, Some(PathBuf::from("config")));
-    let (names, dir) = printed(true).await;
+    let (names, dir) = printed(Reach::Usual).await;
     assert_eq!((names.join(" ").as_str(), dir), ("FAKE_SCRIPT HOME PATH TERM", None));
+    let (names, dir) = printed(Reach::Variable).await;
+    let own = Some(PathBuf::from(".fake"));
+    assert_eq!((names.join(" ").as_str(), dir), ("FAKE_HOME FAKE_SCRIPT HOME PATH TERM", own));
 }

@@ -6,6 +6,7 @@
 
 mod cases;
 mod conflicts;
+mod elsewhere;
 mod guard;
 mod harness;
 mod hostile;

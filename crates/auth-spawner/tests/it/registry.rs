@@ -36,7 +36,7 @@ fn the_shipped_registry_is_valid() {
         ("aws", &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
         ("deepseek", &["DEEPSEEK_API_KEY"]),
         ("gemini", &["GEMINI_API_KEY"]),
-        ("github", &["GITHUB_TOKEN", "GH_TOKEN"]),
+        ("github", &["GITHUB_TOKEN", "GH_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"]),
         ("groq", &["GROQ_API_KEY"]),
         ("mistral", &["MISTRAL_API_KEY"]),
         ("moonshot", &["MOONSHOT_API_KEY", "KIMI_API_KEY"]),

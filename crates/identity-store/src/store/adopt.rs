@@ -128,6 +128,7 @@ impl OwnLogin {
             credential: LoginCredential::Directory(self.dir),
             email: self.email,
             subject: self.subject,
+            base_url: None,
             expires_at: self.expires_at,
             login_deadline_at: self.login_deadline_at,
             evidence: Evidence::File,

@@ -1,6 +1,6 @@
 //! Looking at a database that nobody may change: what it is, whose key it has, and what it holds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
@@ -48,8 +48,8 @@ pub struct Contents {
     pub expected: Vec<String>,
     /// Providers that some bundle binds, in order.
     pub bound: Vec<String>,
-    /// Providers whose own login was adopted, in order.
-    pub adopted: Vec<String>,
+    /// Providers whose own login was adopted, in order, with the user's directory that holds it.
+    pub adopted: Vec<(String, PathBuf)>,
     /// Providers whose own login is not to be adopted again, in order.
     pub declined: Vec<String>,
 }
@@ -154,19 +154,24 @@ async fn contents(tx: &mut Tx) -> Result<Contents, StoreError> {
     )?;
     let references =
         sql!(all, (String, String), tx, "SELECT provider, secret_ref FROM accounts ORDER BY provider")?;
-    let adopted = references.into_iter().filter(|(_, reference)| is_adopted(reference));
+    let adopted = references
+        .into_iter()
+        .filter_map(|(provider, reference)| Some((provider, adopted_directory(&reference)?)));
     Ok(Contents {
         bundles: first(bundles),
         expected: first(expected),
         bound: first(bound),
-        adopted: adopted.map(|(provider, _)| provider).collect(),
+        adopted: adopted.collect(),
         declined: first(declined),
     })
 }
 
-/// A reference that cannot be read is none of an adopted account.
-fn is_adopted(reference: &str) -> bool {
-    matches!(reference.parse(), Ok(SecretRef::ConfigDir { adopted: true, .. }))
+/// The directory of an adopted account. A reference that cannot be read is none of an adopted account.
+fn adopted_directory(reference: &str) -> Option<PathBuf> {
+    match reference.parse() {
+        Ok(SecretRef::ConfigDir { dir, adopted: true }) => Some(dir),
+        _ => None,
+    }
 }
 
 fn corrupt(path: &Path, reason: &str) -> OpenError {

@@ -25,6 +25,7 @@ pub(super) struct LoginTexts {
     provider_name: String,
     email: Option<String>,
     subject: Option<String>,
+    base_url: Option<String>,
     pub(super) secret_ref: String,
     status: Status,
 }
@@ -248,7 +249,7 @@ pub(super) async fn renew_login(
         &mut work.tx,
         "UPDATE accounts SET email = $2, subject = $3, secret_ref = $4, status = $5, status_reason = NULL,
              evidence = $6, checked_at = $7, expires_at = $8, login_deadline_at = $9, updated_at = $7,
-             sealed_secret = $10, generation = COALESCE($11, generation)
+             sealed_secret = $10, generation = COALESCE($11, generation), base_url = $12
          WHERE id = $1",
         id.as_str(),
         email,
@@ -261,6 +262,7 @@ pub(super) async fn renew_login(
         login.login_deadline_at,
         sealed.secret.as_deref(),
         sealed.generation,
+        texts.base_url.as_deref(),
     )?;
     // A shared account shows in every bundle that binds it.
     let bundles = sql!(
@@ -290,8 +292,8 @@ pub(super) async fn insert_login(
         run,
         &mut work.tx,
         "INSERT INTO accounts (id, provider, kind, owner, name, email, subject, secret_ref, status, evidence,
-             checked_at, expires_at, login_deadline_at, created_at, updated_at, sealed_secret, generation)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $11, $11, $14, $15)",
+             checked_at, expires_at, login_deadline_at, created_at, updated_at, sealed_secret, generation, base_url)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $11, $11, $14, $15, $16)",
         id.as_str(),
         login.provider.as_str(),
         AccountKind::OAuth.as_str(),
@@ -307,6 +309,7 @@ pub(super) async fn insert_login(
         login.login_deadline_at,
         sealed.secret.as_deref(),
         sealed.generation.unwrap_or(0),
+        texts.base_url.as_deref(),
     )?;
     Ok(id)
 }
@@ -350,6 +353,7 @@ impl LoginTexts {
             provider_name: names::name("provider_name", &login.provider_name)?,
             email: names::optional("email", login.email.as_deref())?,
             subject: names::optional("subject", login.subject.as_deref())?,
+            base_url: names::optional("base_url", login.base_url.as_deref())?,
             secret_ref: reference(&secret_ref)?,
             // A login that was just made is good. One that was found may have to be renewed first, which its CLI does.
             status: match login.expires_at {

@@ -236,6 +236,7 @@ pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
         credential: LoginCredential::Directory("/data/identities/x/codex".into()),
         email: (!email.is_empty()).then(|| email.into()),
         subject: None,
+        base_url: None,
         expires_at: Some(NOW + 1000),
         login_deadline_at: None,
         evidence: Evidence::File,

@@ -31,22 +31,23 @@ async fn what_it_holds_is_told(f: Fixture) {
     };
     let AdoptedLogins { outcomes, .. } = f.store.adopt_logins(vec![own], NOW).await.unwrap();
     let known = f.store.schema_version().await.unwrap();
-    let expect = |key, declined: &[&str], adopted: &[&str], bound: &[&str], bundles: &[&str]| Inspection {
-        schema: Some(known),
-        known,
-        key,
-        contents: Some(Contents {
-            bundles: bundles.iter().map(ToString::to_string).collect(),
-            expected: vec!["coming".to_owned()],
-            bound: bound.iter().map(ToString::to_string).collect(),
-            adopted: adopted.iter().map(ToString::to_string).collect(),
-            declined: declined.iter().map(ToString::to_string).collect(),
-        }),
-    };
+    let expect =
+        |key, declined: &[&str], adopted: &[(&str, &str)], bound: &[&str], bundles: &[&str]| Inspection {
+            schema: Some(known),
+            known,
+            key,
+            contents: Some(Contents {
+                bundles: bundles.iter().map(ToString::to_string).collect(),
+                expected: vec!["coming".to_owned()],
+                bound: bound.iter().map(ToString::to_string).collect(),
+                adopted: adopted.iter().map(|(id, dir)| ((*id).to_owned(), dir.into())).collect(),
+                declined: declined.iter().map(ToString::to_string).collect(),
+            }),
+        };
     let mut bundles = vec!["blank", "default", bundle.as_str()];
     bundles.sort_unstable();
     // While it is open, and after it was closed.
-    let before = expect(KeyFit::Fits, &[], &["claude"], &["claude", "openai"], &bundles);
+    let before = expect(KeyFit::Fits, &[], &[("claude", "/home/u/.claude")], &["claude", "openai"], &bundles);
     assert_eq!(look(&f, Some("one")).await, before);
     let adopted = outcomes.into_iter().next().unwrap().unwrap();
     f.store.delete_account(&adopted.account, NOW).await.unwrap();

@@ -104,6 +104,7 @@ async fn a_new_login_renews_the_same_account(f: Fixture) {
     // The same person: the address only differs in case, and the subject becomes known.
     let again = SaveLogin {
         subject: Some("user-1".into()),
+        base_url: Some("https://ghe.example".into()),
         credential: LoginCredential::Directory("/data/identities/one/codex".into()),
         expires_at: Some(NOW + 9000),
         login_deadline_at: Some(NOW + 99_000),
@@ -118,6 +119,7 @@ async fn a_new_login_renews_the_same_account(f: Fixture) {
         name: "Mine".into(),
         email: Some("A@x".into()),
         subject: Some("user-1".into()),
+        base_url: Some("https://ghe.example".into()),
         secret_ref: SecretRef::ConfigDir { dir: "/data/identities/one/codex".into(), adopted: false },
         evidence: Evidence::Check,
         checked_at: Some(NOW + 5),

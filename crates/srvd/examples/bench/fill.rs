@@ -62,6 +62,7 @@ pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
             credential: LoginCredential::Directory(dir),
             email: None,
             subject: None,
+            base_url: None,
             expires_at: None,
             login_deadline_at: None,
             evidence: Evidence::File,

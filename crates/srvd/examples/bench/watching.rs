@@ -97,6 +97,7 @@ fn login(bundle: BundleId, dir: &Path, number: usize, now: i64) -> Result<SaveLo
         credential: LoginCredential::Directory(dir.to_owned()),
         email: None,
         subject: None,
+        base_url: None,
         expires_at: None,
         login_deadline_at: None,
         evidence: Evidence::File,

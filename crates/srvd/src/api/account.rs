@@ -28,6 +28,9 @@ pub struct Account {
     pub subject: Option<String>,
     /// Where the credential is kept.
     pub secret_ref: SecretRef,
+    /// The address of the service, when it is not the provider's usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
     /// The last characters of an API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked_tail: Option<String>,

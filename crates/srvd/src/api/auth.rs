@@ -37,6 +37,10 @@ pub struct Start {
     /// Which of the provider's login recipes; the first one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
+    /// The host to log in to, such as `github.example.com`, for a provider whose CLI has a choice of hosts. When absent, that
+    /// of the login which the bundle has, else the provider's usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Log in again although a login is there, and accept another person in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,

@@ -6,10 +6,9 @@
 
 mod plan;
 
-use std::path::Path;
 use std::time::Duration;
 
-use auth_spawner::{Provider, Registry, prove_own};
+use auth_spawner::{Provider, Registry};
 use identity_store::{
     Account, AccountFilter, AdoptedLogin, AdoptedLogins, BundleId, Instance, InstanceFilter, OwnLogin,
     ProviderId, SecretRef, Store, StoreError,
@@ -20,6 +19,7 @@ pub use plan::{Counts, Outcome};
 use plan::{Known, Step, candidates, judge};
 
 use crate::error::with_causes;
+use crate::own_dir::OwnDirs;
 
 /// How long all of the files together may take to be read: a home on a network that is gone must not hold the boot.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -100,12 +100,12 @@ impl Books for Preview<'_> {
     }
 }
 
-/// Takes over what the user has in `home`. A second run over the same home changes and announces nothing.
+/// Takes over the logins in the user's own directories. A second run over the same ones changes and announces nothing.
 ///
 /// It always comes to an end and never fails the boot: what goes wrong is logged, stands in the report, and is tried
 /// again by the next run.
-pub async fn run(store: &Store, registry: &Registry, home: &Path, now: i64) -> Report {
-    let report = migrate(store, registry, home, now).await;
+pub async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
+    let report = migrate(store, registry, own, now).await;
     let Counts {
         examined,
         skipped_bound,
@@ -133,9 +133,9 @@ pub async fn run(store: &Store, registry: &Registry, home: &Path, now: i64) -> R
 }
 
 /// What [`run`] would do, without doing it.
-pub async fn preview(store: &Store, registry: &Registry, home: &Path, now: i64) -> Report {
+pub async fn preview(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
     match Preview::of(store).await {
-        Ok(preview) => migrate(&preview, registry, home, now).await,
+        Ok(preview) => migrate(&preview, registry, own, now).await,
         Err(error) => Report { error: Some(error), ..Report::default() },
     }
 }
@@ -153,14 +153,14 @@ impl<'a> Preview<'a> {
     }
 }
 
-async fn migrate(books: &impl Books, registry: &Registry, home: &Path, now: i64) -> Report {
+async fn migrate(books: &impl Books, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
     let mut report = Report::default();
     let (mut created, mut backfilled) = (false, 0);
     let done = async {
         let (bound, default_exists) = books.bound().await?;
         let known = Known::new(bound, books.declined().await?, default_exists);
         let mut wanted = Vec::new();
-        for (id, step) in steps(&known, registry, home, now).await {
+        for (id, step) in steps(&known, registry, own, now).await {
             match step {
                 Step::Settled(outcome) => report.providers.push((id, outcome)),
                 Step::Adopt(login) => wanted.push(login),
@@ -223,7 +223,7 @@ async fn adopt(
 }
 
 /// Looks at each provider. Files are read only where the store leaves the question open.
-async fn steps(known: &Known, registry: &Registry, home: &Path, now: i64) -> Vec<(String, Step)> {
+async fn steps(known: &Known, registry: &Registry, own: &OwnDirs, now: i64) -> Vec<(String, Step)> {
     let deadline = Instant::now() + PATIENCE;
     let mut steps = Vec::new();
     for provider in candidates(registry) {
@@ -232,11 +232,11 @@ async fn steps(known: &Known, registry: &Registry, home: &Path, now: i64) -> Vec
             Err(error) => Step::Settled(Outcome::Failed(error.to_string())),
             Ok(id) => match known.settled(&id) {
                 Some(outcome) => Step::Settled(outcome),
-                None => look(provider, id, home, now, deadline).await,
+                None => look(provider, id, own, (now, deadline)).await,
             },
         };
         match &step {
-            Step::Settled(Outcome::NoLogin(Some(reason))) => {
+            Step::Settled(Outcome::NoLogin(Some(reason)) | Outcome::Elsewhere { reason, .. }) => {
                 tracing::info!(
                     provider = provider.id,
                     reason,
@@ -257,15 +257,15 @@ async fn steps(known: &Known, registry: &Registry, home: &Path, now: i64) -> Vec
     steps
 }
 
-async fn look(provider: &Provider, id: ProviderId, home: &Path, now: i64, deadline: Instant) -> Step {
+async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, (now, deadline): (i64, Instant)) -> Step {
     let Some(cli) = provider.cli.clone() else { return Step::Settled(Outcome::NoLogin(None)) };
-    let dir = cli.config_dir.own(home);
+    let own = own.of(&cli);
     let proof = if Instant::now() >= deadline {
         // A thread hangs in an earlier provider's files already.
         Err("there was no time left")
     } else {
-        let here = dir.clone();
-        let reading = tokio::task::spawn_blocking(move || prove_own(&cli, &here).at(now));
+        let here = own.clone();
+        let reading = tokio::task::spawn_blocking(move || here.prove(&cli).at(now));
         match timeout_at(deadline, reading).await {
             Ok(Ok(proof)) => Ok(proof),
             Ok(Err(_)) => Err("reading its files failed"),
@@ -273,7 +273,7 @@ async fn look(provider: &Provider, id: ProviderId, home: &Path, now: i64, deadli
         }
     };
     match proof {
-        Ok(proof) => judge(provider, id, dir, proof),
+        Ok(proof) => judge(provider, id, &own, proof),
         Err(reason) => Step::Settled(Outcome::Failed(reason.to_owned())),
     }
 }

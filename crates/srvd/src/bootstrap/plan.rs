@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use auth_spawner::{Credential, Proof, Provider, Registry};
 use identity_store::{OwnLogin, ProviderId};
 
+use crate::own_dir::OwnDir;
+
 /// What the store says before a run.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -33,6 +35,13 @@ pub enum Outcome {
     Declined,
     /// The user's own directory holds no login that could be used; the reason, when it holds something.
     NoLogin(Option<String>),
+    /// The CLI keeps the login where only the CLI can look.
+    Elsewhere {
+        /// Where it is.
+        reason: String,
+        /// What a person can do about it.
+        hint: String,
+    },
     /// The user's own login is bound in the bundle `default`.
     Adopted {
         /// Whose login it is, when the files say so.
@@ -94,23 +103,28 @@ pub(super) fn candidates(registry: &Registry) -> impl Iterator<Item = &Provider>
 }
 
 /// What the files of the user's own directory mean; `proof` with its end times judged.
-pub(super) fn judge(provider: &Provider, id: ProviderId, dir: PathBuf, proof: Proof) -> Step {
+pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Proof) -> Step {
     match proof {
         Proof::LoggedIn(Credential { email, subject, expires_at, login_deadline_at, .. }) => {
             Step::Adopt(OwnLogin {
                 provider: id,
                 provider_name: provider.display_name.clone(),
-                dir,
+                dir: own.dir.clone(),
                 email,
                 subject,
                 expires_at,
                 login_deadline_at,
             })
         }
-        Proof::Absent => Step::Settled(Outcome::NoLogin(None)),
+        Proof::Elsewhere { reason, hint } => Step::Settled(Outcome::Elsewhere { reason, hint }),
+        // A person who sets the variable expects that its directory is looked at.
+        Proof::Absent => Step::Settled(Outcome::NoLogin(
+            own.variable.is_some().then(|| format!("there is no login in {}", own.describe())),
+        )),
         // Half a login cannot be launched with, and the next start looks again.
         Proof::Incomplete { reason } | Proof::Unreadable { reason } => {
-            Step::Settled(Outcome::NoLogin(Some(reason)))
+            let named = own.variable.is_some().then(|| format!("{}: {reason}", own.describe()));
+            Step::Settled(Outcome::NoLogin(Some(named.unwrap_or(reason))))
         }
     }
 }
@@ -124,7 +138,7 @@ impl Counts {
             *match outcome {
                 Outcome::Bound => &mut counts.skipped_bound,
                 Outcome::Declined => &mut counts.tombstoned,
-                Outcome::NoLogin(_) => &mut counts.no_ambient,
+                Outcome::NoLogin(_) | Outcome::Elsewhere { .. } => &mut counts.no_ambient,
                 Outcome::Adopted { reused: false, .. } => &mut counts.seeded,
                 Outcome::Adopted { reused: true, .. } => &mut counts.reused,
                 Outcome::Failed(_) => &mut counts.failed,

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -42,6 +42,10 @@ impl World {
         self.root.path().join("home")
     }
 
+    fn own(&self) -> OwnDirs {
+        OwnDirs::usual(&self.home(), &self.root.path().join("data"))
+    }
+
     fn write(&self, path: &str, text: &str) {
         let path = self.home().join(path);
         directory(path.parent().unwrap());
@@ -49,11 +53,11 @@ impl World {
     }
 
     async fn run(&self) -> Report {
-        run(&self.store, &self.registry, &self.home(), NOW).await
+        run(&self.store, &self.registry, &self.own(), NOW).await
     }
 
     async fn preview(&self) -> Report {
-        preview(&self.store, &self.registry, &self.home(), NOW).await
+        preview(&self.store, &self.registry, &self.own(), NOW).await
     }
 
     fn heard(&self) -> Vec<Change> {
@@ -87,6 +91,7 @@ impl World {
             credential: LoginCredential::Directory("/data/identities/work/codex".into()),
             email: None,
             subject: None,
+            base_url: None,
             expires_at: None,
             login_deadline_at: None,
             evidence: identity_store::Evidence::File,
@@ -494,7 +499,7 @@ async fn a_store_that_fails_at_any_step_is_made_up_for_by_the_next_run() {
         let before = world.state().await;
         world.heard();
         let faulty = Faulty { store: &world.store, broken };
-        let report = migrate(&faulty, &world.registry, &world.home(), NOW).await;
+        let report = migrate(&faulty, &world.registry, &world.own(), NOW).await;
         assert!(matches!(report.error, Some(StoreError::Unavailable(_))), "{broken}: {report:?}");
         if broken == "backfill" {
             assert_eq!((report.counts.seeded, report.counts.default_created), (1, true));
@@ -513,7 +518,8 @@ async fn a_store_that_fails_at_any_step_is_made_up_for_by_the_next_run() {
 async fn a_closed_store_and_a_home_that_is_not_there_end_in_a_report() {
     let world = World::new().await;
     let before = world.state().await;
-    let nowhere = run(&world.store, &world.registry, Path::new("/nonexistent/home"), NOW).await;
+    let nowhere = OwnDirs::usual(Path::new("/nonexistent/home"), Path::new("/nonexistent/data"));
+    let nowhere = run(&world.store, &world.registry, &nowhere, NOW).await;
     assert_eq!((nowhere.counts.no_ambient, nowhere.error.is_none()), (nowhere.counts.examined, true));
     assert_eq!((world.state().await, world.heard()), (before, vec![]));
     world.store.close().await;

@@ -133,6 +133,7 @@ pub(super) mod tests {
                 var: None,
                 adopted: None,
             },
+            base_url: None,
             masked_tail: None,
             status,
             status_reason: None,

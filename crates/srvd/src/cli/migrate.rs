@@ -51,6 +51,7 @@ fn words(outcome: &Outcome, dry_run: bool) -> (&'static str, String) {
         Outcome::Bound => ("left alone", "a bundle has an account of it".to_owned()),
         Outcome::Declined => ("left alone", "its account was removed before".to_owned()),
         Outcome::NoLogin(reason) => ("none", reason.clone().unwrap_or_default()),
+        Outcome::Elsewhere { reason, hint } => ("out of reach", format!("{reason}; {hint}")),
         Outcome::Adopted { email, dir, .. } => {
             let whose = email.as_ref().map(|email| format!("{email} ")).unwrap_or_default();
             let word = if dry_run { "would be taken over" } else { "taken over" };
@@ -85,6 +86,9 @@ mod tests {
         check(adopted, false, ("taken over", "a@x in /h/.codex"));
         check(Outcome::NoLogin(Some("not JSON at line 1".into())), false, ("none", "not JSON at line 1"));
         check(Outcome::NoLogin(None), false, ("none", ""));
+        let elsewhere =
+            Outcome::Elsewhere { reason: "it is in the keyring".into(), hint: "log in again".into() };
+        check(elsewhere, true, ("out of reach", "it is in the keyring; log in again"));
         let counts = Counts { examined: 3, seeded: 1, reused: 1, default_created: true, ..Counts::default() };
         assert_eq!(
             summary(&counts, false),

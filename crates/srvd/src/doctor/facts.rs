@@ -251,18 +251,32 @@ pub(super) enum Role {
 pub(super) struct OwnLogin {
     pub(super) provider: String,
     pub(super) name: String,
-    /// `~/...`.
+    /// `~/...`, or the directory that a variable names.
     pub(super) directory: String,
-    /// Why its files are no login, if so.
-    pub(super) trouble: Option<String>,
+    /// The variable of this environment that names the directory.
+    pub(super) variable: Option<String>,
+    pub(super) state: LoginState,
     pub(super) fate: Fate,
 }
 
+/// What the user's own files say of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LoginState {
+    /// They are a login.
+    Good,
+    /// They are none; why.
+    Unusable(String),
+    /// The CLI keeps it where only the CLI can look.
+    Elsewhere { reason: String, hint: String },
+}
+
 /// What srvd does with a login of the user's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is an account.
     Adopted,
+    /// An account holds the login in another of the user's directories.
+    AdoptedElsewhere(PathBuf),
     /// Another account of that provider is bound.
     Bound,
     /// Its account was removed, so it is left alone.

@@ -11,6 +11,7 @@ use rpc_engine::Call;
 use secrecy::ExposeSecret as _;
 
 use super::convert;
+use super::host::{Chosen, chosen};
 use crate::api::auth::{
     Cancel, List, Outcome, Poll, Session, SessionStatus, Sessions, Start, Started, SubmitCallback,
 };
@@ -31,8 +32,10 @@ const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// `auth.start`: everything that can be refused is refused before anything starts.
 pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
-    let provider = app.provider(&params.provider_id)?.clone();
+    let provider = app.provider(&params.provider_id)?;
     let target = app.target("intoBundleId", params.into_bundle_id.as_deref()).await?;
+    let Chosen { provider, base_url, name: provider_name } =
+        chosen(&app, provider, target.as_ref(), params.host.as_deref()).await?;
     let mut plan = policy::plan(app.config.spawn_policy, &provider, &params, &app.config.search_path)?;
     if params.cli_path.as_deref().is_none_or(str::is_empty) {
         plan.program = super::provider::genuine(&app, &provider, plan.program).await?;
@@ -53,7 +56,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     refuse_running(&app, &bundle, &provider)?;
     let bound = app.store.bound_account(&bundle, &super::provider::stored_id(&provider)?).await?;
     if let Some(bound) = bound.as_ref().filter(|_| !force) {
-        refuse_logged_in(cli, bound)?;
+        refuse_logged_in(&app, cli, bound)?;
     }
     let recipe = provider.recipe(&plan.recipe, version.as_deref());
     // A credential that the CLI only shows is sealed as an account of its own: nobody's directory is at stake.
@@ -91,6 +94,9 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
             is_new: target.is_none(),
             name,
             force,
+            provider: provider.clone(),
+            provider_name,
+            base_url,
             dir: dir.clone(),
             renews,
         },
@@ -169,12 +175,12 @@ fn refuse_running(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(
 }
 
 /// Refuses a bundle whose account is a login that works.
-fn refuse_logged_in(cli: &Cli, bound: &Account) -> Result<(), ApiError> {
+fn refuse_logged_in(app: &App, cli: &Cli, bound: &Account) -> Result<(), ApiError> {
     let now = now();
     let logged_in = match &bound.secret_ref {
         SecretRef::ConfigDir { dir, adopted } => {
-            let prove = if *adopted { auth_spawner::prove_own } else { auth_spawner::prove };
-            matches!(prove(cli, dir).at(now), Proof::LoggedIn(_))
+            let reach = app.identities.reach(cli, dir, *adopted);
+            matches!(cli.prove(dir, reach).at(now), Proof::LoggedIn(_))
         }
         SecretRef::Sealed if bound.kind == AccountKind::OAuth => bound.expires_at.is_none_or(|end| end > now),
         _ => false,

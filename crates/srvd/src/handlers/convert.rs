@@ -60,6 +60,7 @@ pub fn account(account: store::Account) -> Account {
         email: account.email,
         subject: account.subject,
         secret_ref: secret_ref(&account.secret_ref),
+        base_url: account.base_url,
         masked_tail: account.masked_tail,
         status: status(account.status),
         status_reason: account.status_reason,

@@ -13,6 +13,7 @@ use crate::api::SecretOutput;
 use crate::api::launch::{Launch, ProviderReadiness, Readiness, Ready, Resolve, Trace, Used};
 use crate::app::{App, now};
 use crate::error::{ApiError, Kind, with_causes};
+use crate::host;
 use crate::launch::{self, Candidate, Found, Request, Value, Verdict};
 use crate::secrets::{Unavailable, Why};
 
@@ -150,7 +151,7 @@ async fn verdicts(
 
 async fn candidate(app: &App, request: &Request<'_>, held: Held) -> Result<Candidate, ApiError> {
     let account = held.account;
-    let provider = app.provider(account.provider.as_str())?.clone();
+    let provider = host::provider_of(app.provider(account.provider.as_str())?, &account);
     let own_dir = own_dir(app, request, &provider, &account).await?;
     let found = match (&account.secret_ref, held.secret) {
         (SecretRef::ConfigDir { dir, adopted }, _) => {
@@ -187,9 +188,9 @@ async fn directory(app: &App, provider: &Arc<Provider>, (dir, adopted): (&Path, 
             return unavailable(Why::BackendFailed, "the registry knows no CLI that could use it");
         };
         let allowed = app.identities.allows(&app.registry, cli, &dir, adopted);
-        let prove = if adopted { auth_spawner::prove_own } else { auth_spawner::prove };
-        let proof = if allowed { prove(cli, &dir).at(now) } else { Proof::Absent };
-        Found::Directory { dir, adopted, allowed, proof }
+        let reach = app.identities.reach(cli, &dir, adopted);
+        let proof = if allowed { cli.prove(&dir, reach).at(now) } else { Proof::Absent };
+        Found::Directory { dir, reach, allowed, proof }
     };
     let failed = |_| unavailable(Why::BackendFailed, "its directory could not be read");
     tokio::task::spawn_blocking(look).await.unwrap_or_else(failed)

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod declared;
 pub mod ephemeral;
 pub mod events;
+mod host;
 pub mod instance;
 pub mod key;
 pub mod launch;

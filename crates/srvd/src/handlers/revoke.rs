@@ -11,6 +11,7 @@ use super::account::account_id;
 use crate::api::account::{Delete, Outcome, Revoke, Revoked};
 use crate::app::App;
 use crate::error::{ApiError, Kind};
+use crate::host;
 
 /// How long a CLI may take to log out; its provider is asked within this.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,19 +22,23 @@ pub async fn revoke(app: App, call: Call, params: Revoke) -> Result<Revoked, Api
     // Held from before the account is read: the second of two that revoke the same one finds it gone.
     let _turn = app.logouts.lock().await;
     let account = app.store.account(&id).await?;
-    let provider = app.provider(account.provider.as_str())?.clone();
+    let provider = host::provider_of(app.provider(account.provider.as_str())?, &account);
     let (dir, own) = directory(&account, &provider)?;
     if !own && (!app.identities.owns(dir) || app.identities.is_ambient(&app.registry, dir)) {
         return Err(ApiError::new(Kind::AmbientDirectory, "its directory is not one of the daemon's"));
     }
     refuse_running(&app, &account)?;
+    let reach = match &provider.cli {
+        Some(cli) => app.identities.reach(cli, dir, own),
+        None => return Err(no_logout(&provider)),
+    };
     let logout = Logout {
         provider: &provider,
         program: &program(&app, &provider).await?,
         environment: &crate::boot::probe_env(&app.config, app.broker.epoch()),
         shared: &app.config.shared(),
         dir: dir.to_owned(),
-        own,
+        reach,
         timeout: TIMEOUT,
     };
     let ended = logout.run().await;

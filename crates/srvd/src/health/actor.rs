@@ -229,7 +229,7 @@ mod tests {
         let store = Store::open(options, keyring).await.unwrap();
         let registry = Registry::builtin().unwrap();
         Actor {
-            examiner: Examiner::new(store, registry, Inbox::default()),
+            examiner: Examiner::new(store, registry, root.path(), Inbox::default()),
             agenda: Agenda::default(),
             looks: JoinSet::new(),
             clocks: (0, Instant::now()),

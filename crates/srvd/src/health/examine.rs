@@ -1,6 +1,6 @@
 //! One look at one account: read, judged, and written down when it says something new.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::inbox::Inbox;
 use super::judge::{self, Found};
 use super::watch::{self, Watches};
 use crate::app::now;
+use crate::host;
 
 /// How many files are read at a time: the runtime has few threads that may block, and others need them as well.
 const READERS: usize = 2;
@@ -33,6 +34,8 @@ pub struct Examiner(Arc<Parts>);
 struct Parts {
     store: Store,
     registry: Registry,
+    /// The user's home, whose CLI directories are found without variables.
+    home: PathBuf,
     watches: Mutex<Watches>,
     readers: Semaphore,
 }
@@ -62,10 +65,11 @@ pub struct Examined {
 
 impl Examiner {
     /// One that reports to this inbox what the file system says about the accounts it has looked at.
-    pub fn new(store: Store, registry: Registry, inbox: Inbox) -> Self {
+    pub fn new(store: Store, registry: Registry, home: &Path, inbox: Inbox) -> Self {
         Self(Arc::new(Parts {
             store,
             registry,
+            home: home.to_owned(),
             watches: Mutex::new(Watches::new(inbox, watch::MOST)),
             readers: Semaphore::new(READERS),
         }))
@@ -119,11 +123,12 @@ impl Examiner {
         let SecretRef::ConfigDir { dir, adopted } = &account.secret_ref else { return (Found::Row, true) };
         let known = self.0.registry.provider(account.provider.as_str());
         let Some(provider) = known.filter(|known| known.cli.is_some()) else { return (Found::NoCli, true) };
+        let provider = host::provider_of(provider, account);
         let mut attempt = 0;
         loop {
-            let (proof, heard) = self.prove(&account.id, provider, (dir, *adopted)).await;
+            let (proof, heard) = self.prove(&account.id, &provider, (dir, *adopted)).await;
             let Some(pause) = pauses(account.status, &proof).get(attempt) else {
-                return (Found::Directory { proof, keychain: has_keychain(provider) }, heard);
+                return (Found::Directory { proof, keychain: has_keychain(&provider) }, heard);
             };
             attempt += 1;
             tokio::time::sleep(*pause).await;
@@ -142,9 +147,9 @@ impl Examiner {
         let (parts, id, provider, dir) = (self.0.clone(), id.clone(), provider.clone(), dir.to_owned());
         let read = move || {
             let cli: &Cli = provider.cli.as_ref()?;
-            let heard = watch::arm(&parts.watches, &id, || cli.login_files(&dir, adopted));
-            let prove = if adopted { auth_spawner::prove_own } else { auth_spawner::prove };
-            Some((prove(cli, &dir), heard))
+            let reach = cli.config_dir.reach(&dir, adopted, &parts.home);
+            let heard = watch::arm(&parts.watches, &id, || cli.login_files(&dir, reach));
+            Some((cli.prove(&dir, reach), heard))
         };
         let unread = || (Proof::Unreadable { reason: "it could not be read".to_owned() }, false);
         tokio::task::spawn_blocking(read).await.ok().flatten().unwrap_or_else(unread)
@@ -156,7 +161,7 @@ fn pauses(known: Status, proof: &Proof) -> &'static [Duration] {
     let good = matches!(known, Status::Valid | Status::Expired);
     match proof {
         Proof::Unreadable { .. } if known != Status::Unknown => &UNREADABLE,
-        Proof::Absent | Proof::Incomplete { .. } if good => &GONE,
+        Proof::Absent | Proof::Incomplete { .. } | Proof::Elsewhere { .. } if good => &GONE,
         _ => &[],
     }
 }

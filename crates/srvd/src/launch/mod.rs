@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_spawner::{Proof, Provider, Registry};
+use auth_spawner::{Proof, Provider, Reach, Registry};
 use identity_store::{Account, AccountKind, BundleId, SecretRef, Status};
 use secrecy::SecretString;
 
@@ -38,8 +38,8 @@ pub enum Found {
     Directory {
         /// Where.
         dir: PathBuf,
-        /// Whether it is the user's own directory, which a launch leaves as the CLI finds it by itself.
-        adopted: bool,
+        /// How the CLI finds it.
+        reach: Reach,
         /// Whether it is one that an account may point at: below the daemon's root, or adopted.
         allowed: bool,
         /// What its files say, end times judged.
@@ -86,6 +86,13 @@ pub enum Value {
     Plain(String),
     /// A credential.
     Secret(SecretString),
+}
+
+impl Value {
+    /// Whether both are the same text and no credential.
+    fn is_same(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Plain(one), Self::Plain(two)) if one == two)
+    }
 }
 
 /// Why an account cannot be launched with.
@@ -148,10 +155,11 @@ pub fn resolve(
 }
 
 /// The variables of all accounts. The variable that names a CLI's own directory is that CLI's, whatever another one
-/// would like it to be; two CLIs with the same one cannot be launched together.
+/// would like it to be; two CLIs that need different values of the same one
+/// cannot be launched together.
 fn together(verdicts: &[Verdict], registry: &Registry) -> Result<BTreeMap<String, Value>, ApiError> {
     let mut set = BTreeMap::new();
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut owners: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
     let fit = || verdicts.iter().filter_map(|verdict| Some((verdict, verdict.outcome.as_ref().ok()?)));
     for (_, variables) in fit() {
         set.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -160,7 +168,9 @@ fn together(verdicts: &[Verdict], registry: &Registry) -> Result<BTreeMap<String
         let cli = registry.provider(&verdict.provider).and_then(|provider| provider.cli.as_ref());
         let own = cli.and_then(|cli| variables.get_key_value(&cli.config_dir.var));
         let Some((name, value)) = own else { continue };
-        if let Some(other) = owners.insert(name, &verdict.provider) {
+        if let Some((other, its)) = owners.insert(name, (&verdict.provider, value))
+            && !its.is_same(value)
+        {
             let both = format!("{other} and {} both live by {name}", verdict.provider);
             return Err(ApiError::new(Kind::Conflict, both)
                 .with("what", "variable")
@@ -248,15 +258,17 @@ impl Candidate {
                 Kind::AmbientDirectory,
                 "its directory is not one of the daemon's",
             )),
-            Found::Directory { dir, adopted, proof, .. } => match proof {
+            Found::Directory { dir, reach, proof, .. } => match proof {
                 Proof::LoggedIn(_) => {
-                    Ok(variables::of_directory(&self.provider, dir, *adopted, request.shared))
+                    Ok(variables::of_directory(&self.provider, dir, *reach, request.shared))
                 }
                 Proof::Absent => {
                     Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, "its directory holds no login"))
                 }
                 Proof::Incomplete { reason } => Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, reason)),
-                Proof::Unreadable { reason } => Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason)),
+                Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. } => {
+                    Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason))
+                }
             },
             Found::Secret(secret) => {
                 let ends = self.account.expires_at.unwrap_or(i64::MAX);

@@ -49,7 +49,11 @@ fn candidate(provider: &str, kind: AccountKind, found: Found) -> Candidate {
 
 fn login(provider: &str, proof: Proof) -> Candidate {
     let dir = Path::new("/data/identities/work").join(provider);
-    candidate(provider, AccountKind::OAuth, Found::Directory { dir, adopted: false, allowed: true, proof })
+    candidate(
+        provider,
+        AccountKind::OAuth,
+        Found::Directory { dir, reach: Reach::Bundle, allowed: true, proof },
+    )
 }
 
 fn key(provider: &str) -> Candidate {
@@ -116,8 +120,12 @@ fn each_form_of_credential_sets_its_variables() {
 
 #[test]
 fn an_adopted_directory_is_found_as_the_cli_finds_it() {
-    let found =
-        Found::Directory { dir: "/home/u/.claude".into(), adopted: true, allowed: true, proof: logged_in() };
+    let found = Found::Directory {
+        dir: "/home/u/.claude".into(),
+        reach: Reach::Usual,
+        allowed: true,
+        proof: logged_in(),
+    };
     let found = launch(vec![candidate("claude", AccountKind::OAuth, found)], None).unwrap();
     assert!(has(&found, "CLAUDE_CONFIG_DIR") && !found.set.contains_key("CLAUDE_CONFIG_DIR"));
 }
@@ -224,8 +232,12 @@ fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
         None,
         Err((Kind::SecretUnavailable, "codex: not JSON at line 1")),
     );
-    let stranger =
-        Found::Directory { dir: "/home/u/.codex".into(), adopted: false, allowed: false, proof: logged_in() };
+    let stranger = Found::Directory {
+        dir: "/home/u/.codex".into(),
+        reach: Reach::Bundle,
+        allowed: false,
+        proof: logged_in(),
+    };
     check(
         vec![candidate("codex", AccountKind::OAuth, stranger)],
         None,
@@ -280,4 +292,48 @@ fn the_blank_bundle_launches_with_nothing() {
 #[test]
 fn debug_shows_no_secret() {
     assert!(!format!("{:?}", launch(vec![key("openai")], None).unwrap()).contains("planted"));
+}
+
+#[test]
+fn named_directory_of_the_users_own_is_launched_by_its_variable_only() {
+    let own = |provider: &str, dir: &str| {
+        let found =
+            Found::Directory { dir: dir.into(), reach: Reach::Variable, allowed: true, proof: logged_in() };
+        candidate(provider, AccountKind::OAuth, found)
+    };
+    let found = launch(vec![own("copilot", "/work/copilot")], None).unwrap();
+    assert_eq!(shown(&found), [("COPILOT_HOME", "/work/copilot")]);
+    assert!(has(&found, "GH_CONFIG_DIR"));
+    // Two CLIs below one XDG_DATA_HOME agree; below two they do not.
+    let found = launch(vec![own("amp", "/work/share"), own("opencode", "/work/share")], None).unwrap();
+    assert!(shown(&found).contains(&("XDG_DATA_HOME", "/work/share")));
+    let error = launch(vec![own("amp", "/work/share"), own("opencode", "/other/share")], None).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+}
+
+#[test]
+fn login_in_a_keyring_is_refused_with_its_reason() {
+    let proof = Proof::Elsewhere { reason: "it is in the keyring".into(), hint: "log in again".into() };
+    let error = launch(vec![login("github", proof)], None).unwrap_err();
+    assert_eq!(error.kind(), Kind::SecretUnavailable);
+    assert!(error.message().contains("it is in the keyring"), "{}", error.message());
+}
+
+#[test]
+fn enterprise_key_is_launched_for_its_host_only() {
+    let mut key = key("github");
+    let mut account = account("github", AccountKind::ApiKey);
+    account.base_url = Some("https://ghe.corp.example/api/v3".into());
+    key.account = Arc::new(account);
+    let found = launch(vec![key], None).unwrap();
+    assert_eq!(
+        shown(&found),
+        [
+            ("GH_ENTERPRISE_TOKEN", "sk-planted"),
+            ("GH_HOST", "ghe.corp.example"),
+            ("GITHUB_API_URL", "https://ghe.corp.example/api/v3"),
+            ("GITHUB_ENTERPRISE_TOKEN", "sk-planted"),
+        ]
+    );
+    assert!(has(&found, "GH_TOKEN") && has(&found, "GITHUB_TOKEN"));
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use auth_spawner::{KeyService, Provider, Registry};
+use auth_spawner::{KeyService, Provider, Reach, Registry};
 use identity_store::AccountKind;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -27,16 +27,14 @@ const KNOWN: usize = 64;
 pub(super) fn of_directory(
     provider: &Provider,
     dir: &Path,
-    adopted: bool,
+    reach: Reach,
     shared: &Path,
 ) -> BTreeMap<String, Value> {
     let Some(cli) = &provider.cli else { return BTreeMap::new() };
     let mut set = cli.env.clone();
     // Several CLIs look elsewhere for a part of their files once the variable is set, so the user's own directory is
-    // found without it, as the user's own programs find it.
-    if !adopted {
-        set.extend(cli.config_dir.variables(dir, &shared.join(&provider.id)));
-    }
+    // found as the user's own programs find it.
+    set.extend(cli.config_dir.variables_for(reach, dir, &shared.join(&provider.id)));
     set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect()
 }
 
@@ -51,7 +49,7 @@ pub(super) fn of_secret(
         let token = provider.cli.as_ref().and_then(|cli| cli.token.as_ref());
         let var = &token.ok_or("the registry does not say how its CLI takes a token")?.var;
         let dir = candidate.own_dir.as_deref().ok_or("it has no directory of its own")?;
-        let mut set = of_directory(provider, dir, false, shared);
+        let mut set = of_directory(provider, dir, Reach::Bundle, shared);
         set.insert(var.clone(), Value::Secret(secret.clone()));
         return Ok(set);
     }
@@ -73,7 +71,8 @@ pub(crate) fn of_key(
         let value = |part: &str| Value::Secret(SecretString::from(part));
         set.extend(pair.vars.iter().cloned().zip(parts.into_iter().map(value)));
     }
-    set.extend(key.vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))));
+    let vars = key.variables_at(base_url.unwrap_or(&key.base_url));
+    set.extend(vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))));
     Ok(set)
 }
 

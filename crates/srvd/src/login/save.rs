@@ -28,14 +28,7 @@ impl Logins {
             .get(session.as_str())
             .cloned()
             .ok_or_else(|| storage("the login has no target"))?;
-        let renewal =
-            if target.renews { Some(self.prepare(&session, &provider, &target).await?) } else { None };
-        let provider_name = self
-            .0
-            .tools
-            .registry
-            .provider(provider.as_str())
-            .map_or_else(|| provider.to_string(), |known| known.display_name.clone());
+        let renewal = if target.renews { Some(self.prepare(&session, &target).await?) } else { None };
         let save = SaveLogin {
             session: Some(session.clone()),
             target: if target.is_new {
@@ -44,13 +37,14 @@ impl Logins {
                 StoreTarget::Existing(target.bundle)
             },
             provider,
-            provider_name,
+            provider_name: target.provider_name,
             credential: match &login.token {
                 Some(token) => LoginCredential::Token(token.secret().clone()),
                 None => LoginCredential::Directory(target.dir),
             },
             email: login.credential.email,
             subject: login.credential.subject,
+            base_url: target.base_url,
             expires_at: login.credential.expires_at,
             login_deadline_at: login.credential.login_deadline_at,
             evidence: match &login.token {
@@ -71,15 +65,8 @@ impl Logins {
         Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
     }
 
-    async fn prepare(
-        &self,
-        session: &SessionId,
-        provider: &ProviderId,
-        target: &Target,
-    ) -> Result<Renewal, SaveError> {
-        let known = self.0.tools.registry.provider(provider.as_str());
-        let cli =
-            known.and_then(|known| known.cli.clone()).ok_or_else(|| not_moved(session, &"it has no CLI"))?;
+    async fn prepare(&self, session: &SessionId, target: &Target) -> Result<Renewal, SaveError> {
+        let cli = target.provider.cli.clone().ok_or_else(|| not_moved(session, &"it has no CLI"))?;
         let (renewals, id, to) = (self.0.tools.renewals.clone(), session.clone(), target.dir.clone());
         let prepared = tokio::task::spawn_blocking(move || renewals.prepare(&id, cli, to)).await;
         match prepared {

@@ -40,7 +40,7 @@ fn overview(text: &mut String, registry: &Registry) {
     );
     for provider in registry.iter() {
         let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
-        let keys = provider.key.iter().flat_map(KeyService::variables);
+        let keys = provider.key.iter().flat_map(usual_variables);
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             text,
@@ -92,6 +92,22 @@ fn facts(text: &mut String, cli: &Cli) {
         row(text, "login in", &credential(file));
     }
     let set = cli.env.iter().chain(&dir.extra_vars).map(|(name, value)| format!("{name}={value}"));
+    for mark in &cli.elsewhere {
+        let when = mark.when.iter().map(|(pointer, texts)| match texts.as_slice() {
+            [] => code(pointer),
+            texts => format!("{} is {}", code(pointer), codes(texts.iter().map(String::as_str))),
+        });
+        let when = when.collect::<Vec<_>>().join(", ");
+        row(text, "in the keyring where", &format!("{} has {when} and no login is proven", code(&mark.path)));
+    }
+    let host = cli.host.as_ref().map(|choice| {
+        let var = code(&choice.var);
+        format!(
+            "{} unless told otherwise; another one is named by {var} at a launch",
+            code(choice.default.as_str())
+        )
+    });
+    row(text, "host", &host.unwrap_or_default());
     row(text, "variables set", &codes(set.collect::<Vec<_>>().iter().map(String::as_str)));
     row(text, "removed", &codes(cli.scrub.iter().map(String::as_str)));
     row(text, "removed, as keys", &codes(cli.key_vars.iter().map(String::as_str)));
@@ -111,6 +127,7 @@ fn facts(text: &mut String, cli: &Cli) {
     row(text, "logs out with", &logout.unwrap_or_default());
     let keychain = cli.keychain.iter().map(|system| system.as_str());
     row(text, "may use the keychain of", &codes(keychain));
+    row(text, "not tried", &cli.untested.iter().map(|words| escape(words)).collect::<Vec<_>>().join("; "));
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }
 
@@ -221,12 +238,24 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
     );
 }
 
+/// The variables that carry a key to the vendor's own service.
+fn usual_variables(key: &KeyService) -> impl Iterator<Item = &str> {
+    key.vars.iter().chain(key.pair.iter().flat_map(|pair| &pair.vars)).map(String::as_str)
+}
+
 fn key_facts(text: &mut String, key: &KeyService) {
     let carried = match &key.pair {
-        Some(pair) => format!("{}, with {} between the parts", codes(key.variables()), code(&pair.separator)),
-        None => codes(key.variables()),
+        Some(pair) => {
+            format!("{}, with {} between the parts", codes(usual_variables(key)), code(&pair.separator))
+        }
+        None => codes(usual_variables(key)),
     };
     row(text, "carried by", &carried);
+    let other = key.other_hosts.as_ref().map(|other| {
+        let usual = codes(other.usual.iter().map(String::as_str));
+        format!("{}, where the host is none of {usual}", codes(other.vars.iter().map(String::as_str)))
+    });
+    row(text, "carried elsewhere by", &other.unwrap_or_default());
     row(text, "service", &code(&key.base_url));
     let address = key.base_url_vars.iter().map(|(name, value)| format!("{name}={value}"));
     row(text, "another address goes to", &codes(address.collect::<Vec<_>>().iter().map(String::as_str)));

@@ -1,7 +1,7 @@
 //! Nothing resolves outside the daemon's root except an adopted account: every provider, and every way in which an
 //! account can come to be, rows included that nobody but a tamperer would write.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use auth_spawner::{Cli, KeyService, Registry};
@@ -20,6 +20,8 @@ enum Answer {
     Inside,
     /// No path is set at all.
     NoPath,
+    /// The one path that is set is the user's own directory, below this place.
+    Own(&'static str),
     /// The error of this kind.
     Refused(&'static str),
 }
@@ -82,9 +84,10 @@ async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Ca
 type Place = fn(&Home, &str, &Cli) -> PathBuf;
 
 /// The directories that an adopted row may name: the user's own one, and what only a tamperer would write.
-const ADOPTED: [(&str, Place); 3] = [
+const ADOPTED: [(&str, Place); 4] = [
     ("own", |home, _, cli| cli.config_dir.own(&home.dir("home"))),
     ("elsewhere", |home, provider, _| home.dir("elsewhere").join(provider)),
+    ("open", |home, provider, _| home.dir("open").join(provider)),
     ("inside", |home, _, cli| home.dir("data/identities/default").join(&cli.config_dir.name)),
 ];
 
@@ -97,9 +100,14 @@ async fn adopt(store: &Store, home: &Home, registry: &Registry, way: usize) -> V
         let dir = place(home, &provider.id, cli);
         let answer = match (name, planted::login(cli, &dir, "user@example.test")) {
             ("own", true) => Answer::NoPath,
-            ("own", false) => Answer::Refused("needs_reauth"),
+            ("elsewhere", true) => Answer::Own("elsewhere"),
+            ("own" | "elsewhere", false) => Answer::Refused("needs_reauth"),
             _ => Answer::Refused("ambient_directory"),
         };
+        if name == "open" {
+            std::fs::DirBuilder::new().recursive(true).create(&dir).unwrap();
+            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
         cases.push(Case { bundle: "default".parse().unwrap(), provider: provider.id.clone(), answer });
         logins.push(OwnLogin {
             provider: provider.id.parse().unwrap(),
@@ -163,6 +171,11 @@ async fn check(daemon: &Daemon, case: &Case) {
     let paths: Vec<&str> =
         set.values().filter_map(Value::as_str).filter(|value| value.starts_with('/')).collect();
     assert_eq!(paths.is_empty(), case.answer == Answer::NoPath, "{}: {launch}", case.bundle);
+    if let Answer::Own(below) = case.answer {
+        let own = daemon.home.dir(below).join(&case.provider);
+        assert_eq!(paths, [own.to_str().unwrap()], "{}: {launch}", case.provider);
+        return;
+    }
     for path in paths {
         let inside = Path::new(path).starts_with(&place) || Path::new(path).starts_with(&shared);
         assert!(inside && !path.contains(".."), "{}: {path}", case.bundle);

@@ -292,3 +292,49 @@ fn own_files_without_a_login_are_told_with_what_is_wrong() {
     let all = format!("{findings:?}");
     assert!(!all.contains("has no usable login") && !all.contains("planted"), "{all}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_login_is_told_apart_when_this_shell_names_another_directory() {
+    let home = fake::home(HAPPY);
+    let login = r#"{"access": "planted-a", "email": "ada@x", "id": "1"}"#;
+    let usual = home.dir("home/.fake");
+    let other = home.dir("home/work/fake");
+    for dir in [&usual, &other] {
+        std::fs::DirBuilder::new().recursive(true).create(dir).unwrap();
+        std::fs::write(dir.join("credentials.json"), login).unwrap();
+    }
+    let other_text = other.display().to_string();
+    let named = |home: &Home| {
+        find(&doctor_with(home, &[], &[("FAKE_HOME", &other_text)]).1, "own-login.fake").clone()
+    };
+    assert!(home.run(&["--migrate-only"]).status.success());
+    // Nothing is taken over yet, and a service would not see the variable.
+    let waiting = named(&home);
+    assert_eq!(waiting["severity"], "note");
+    assert_eq!(waiting["detail"], format!("{other_text}, which FAKE_HOME names"));
+    assert_eq!(waiting["fix"], "while the daemon is stopped, run here: srvd migrate");
+
+    let daemon = home.start();
+    let adopted = named(&daemon.home);
+    assert_eq!(adopted["severity"], "note");
+    let meaning = adopted["meaning"].as_str().unwrap();
+    assert!(meaning.contains(usual.to_str().unwrap()), "{adopted}");
+    let fix = adopted["fix"].as_str().unwrap();
+    assert!(fix.starts_with("unset FAKE_HOME") && fix.contains("srvd login fake"), "{adopted}");
+    // The shell that names nothing sees the one that was taken over.
+    assert_eq!(severity(&doctor(&daemon.home, &[]).1, "own-login.fake"), Some("ok"));
+}
+
+#[test]
+fn login_in_a_keyring_is_told_with_what_to_do() {
+    let home = Home::new();
+    std::fs::create_dir(home.dir("home/.codex")).unwrap();
+    let settings = "cli_auth_credentials_store = \"keyring\"\n";
+    std::fs::write(home.dir("home/.codex/config.toml"), settings).unwrap();
+    let (_, findings) = doctor(&home, &[]);
+    let found = find(&findings, "own-login.codex");
+    assert_eq!(found["severity"], "note");
+    assert_eq!(found["title"], "Your own login of Codex is where only Codex can look");
+    assert!(found["detail"].as_str().unwrap().contains("keyring"), "{found}");
+    assert!(found["fix"].as_str().unwrap().contains("cli_auth_credentials_store"), "{found}");
+}

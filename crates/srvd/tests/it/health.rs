@@ -307,6 +307,7 @@ async fn share(home: &Home, dir: &Path) -> String {
         credential: LoginCredential::Directory(dir.to_owned()),
         email: None,
         subject: None,
+        base_url: None,
         expires_at: None,
         login_deadline_at: None,
         evidence: identity_store::Evidence::File,

@@ -268,7 +268,17 @@ async fn a_child_sees_nothing_of_the_daemons_environment() {
         text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     assert_eq!(
         names,
-        ["BROWSER", "FAKE_HOME", "FAKE_SCRIPT", "HOME", "PATH", "SHELL", "SRVD_SESSION", "TERM"]
+        [
+            "BROWSER",
+            "DBUS_SESSION_BUS_ADDRESS",
+            "FAKE_HOME",
+            "FAKE_SCRIPT",
+            "HOME",
+            "PATH",
+            "SHELL",
+            "SRVD_SESSION",
+            "TERM"
+        ]
     );
     assert!(!text.contains("planted-stray-key"));
 }

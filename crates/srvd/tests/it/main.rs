@@ -16,6 +16,7 @@ mod export;
 mod fake;
 mod forge;
 mod frontend;
+mod gh;
 mod health;
 mod here;
 mod http;

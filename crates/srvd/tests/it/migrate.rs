@@ -163,3 +163,88 @@ async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
     becomes("valid").await;
     assert!(link.is_symlink());
 }
+
+/// A home whose owner has the fake CLI's directory in another place, which the variable names.
+fn elsewhere() -> (Home, String) {
+    let home = fake::home(fake::HAPPY);
+    let dir = home.dir("home/work/fake");
+    std::fs::DirBuilder::new().recursive(true).create(&dir).unwrap();
+    std::fs::write(dir.join("credentials.json"), LOGIN).unwrap();
+    (home, dir.display().to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directory_that_the_variable_names_is_taken_over_and_launched() {
+    let (home, dir) = elsewhere();
+    let daemon = home.start_with(|command| command.env("FAKE_HOME", &dir));
+    let found = accounts(&daemon).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["secretRef"], json!({"backend": "config_dir", "dir": dir, "adopted": true}));
+    assert_eq!((&found[0]["email"], &found[0]["status"]), (&json!("ada@x"), &json!("valid")));
+
+    // A service starts the next daemon, without the variable: the account says where its login is.
+    let daemon = daemon.stop().1.start();
+    let launch = daemon.call("launch.resolve", json!({"bundleId": "default"})).await;
+    let set = json!({"FAKE_SCRIPT": daemon.home.dir("script"), "FAKE_HOME": dir});
+    assert_eq!(launch["set"], set, "{launch}");
+    let refreshed = daemon.call("account.refreshstatus", json!({"accountId": found[0]["id"]})).await;
+    assert_eq!(refreshed["status"], "valid", "{refreshed}");
+
+    // A row is no reason to use a directory that others can write to.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&dir, open).unwrap();
+    let error = daemon.error("launch.resolve", json!({"bundleId": "default"})).await;
+    assert_eq!(error.data.unwrap()["kind"], "ambient_directory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variable_of_a_launch_is_not_the_users_own_directory() {
+    let home = home();
+    let inside = home.dir("data/identities/b1/fake");
+    srvd::private::directory(&inside).unwrap();
+    std::fs::write(inside.join("credentials.json"), LOGIN.replace("ada@x", "other@x")).unwrap();
+    for value in [inside.display().to_string(), "relative".to_owned(), String::new()] {
+        let output = home.command(&["migrate", "--dry-run"]).env("FAKE_HOME", &value).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.lines().find(|line| line.starts_with("fake")).unwrap();
+        let expected = format!("ada@x in {}", home.dir("home/.fake").display());
+        assert!(line.contains("would be taken over") && line.ends_with(&expected), "{value:?}: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_says_what_the_variable_leads_to() {
+    let (home, dir) = elsewhere();
+    let line = |dir: &str| {
+        let output = home.command(&["migrate", "--dry-run"]).env("FAKE_HOME", dir).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().find(|line| line.starts_with("fake")).unwrap().to_owned()
+    };
+    assert!(line(&dir).ends_with(&format!("ada@x in {dir}")), "{}", line(&dir));
+    let empty = home.dir("home/empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.display().to_string();
+    assert!(line(&empty).ends_with(&format!("there is no login in {empty}, which FAKE_HOME names")));
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&dir, open).unwrap();
+    assert!(line(&dir).ends_with(&format!("run: chmod go-w {dir}")), "{}", line(&dir));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn login_in_a_keyring_is_told_instead_of_none() {
+    let home = Home::new();
+    std::fs::create_dir(home.dir("home/.codex")).unwrap();
+    let settings = "cli_auth_credentials_store = \"keyring\"\n";
+    std::fs::write(home.dir("home/.codex/config.toml"), settings).unwrap();
+    std::fs::DirBuilder::new().recursive(true).create(home.dir("home/.config/gh")).unwrap();
+    let hosts = "github.com:\n    users:\n        octo:\n    user: octo\n";
+    std::fs::write(home.dir("home/.config/gh/hosts.yml"), hosts).unwrap();
+    let output = home.run(&["migrate", "--dry-run"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |provider: &str| text.lines().find(|line| line.starts_with(provider)).unwrap();
+    assert!(line("codex").contains("Codex keeps its login in the keyring"), "{text}");
+    assert!(line("github").contains("gh stored the token in your keyring"), "{text}");
+    for (provider, word) in [("codex", "out of reach"), ("github", "out of reach"), ("claude", "none")] {
+        assert!(line(provider).contains(word), "{text}");
+    }
+}

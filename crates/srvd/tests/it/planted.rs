@@ -58,6 +58,7 @@ pub(crate) fn row(bundle: &BundleId, provider: &str, credential: LoginCredential
         credential,
         email: None,
         subject: None,
+        base_url: None,
         expires_at: None,
         login_deadline_at: None,
         evidence: Evidence::File,

@@ -95,7 +95,10 @@ async fn an_account_is_revoked_by_its_clis_own_logout() {
     assert_eq!(accounts(&daemon).await, Vec::<Value>::new());
     let environment = std::fs::read_to_string(daemon.home.dir("environment")).unwrap();
     let names: Vec<&str> = environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
-    assert_eq!(names, ["FAKE_HOME", "FAKE_SCRIPT", "HOME", "PATH", "SRVD_SESSION", "TERM"]);
+    assert_eq!(
+        names,
+        ["DBUS_SESSION_BUS_ADDRESS", "FAKE_HOME", "FAKE_SCRIPT", "HOME", "PATH", "SRVD_SESSION", "TERM"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,11 +42,12 @@ use grants::Grant;
 pub(crate) const ADDRESS: &str = "44.0.0.1";
 
 /// The vendors' names. A name without answers is there so that a CLI which asks it gets a refusal at once.
-pub(crate) const VENDORS: [&str; 24] = [
+pub(crate) const VENDORS: [&str; 25] = [
     "accounts.google.com",
     "ampcode.com",
     "api.anthropic.com",
     "api.github.com",
+    "ghe.corp.example",
     "api.githubcopilot.com",
     "api.individual.githubcopilot.com",
     "api.kimi.com",

@@ -40,6 +40,9 @@ pub(super) struct LoginArgs {
     /// the code can be entered in a browser on any machine.
     #[arg(long, value_name = "ID")]
     recipe: Option<String>,
+    /// The host to log in to, such as a GitHub Enterprise Server
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
     /// Log in again although a login is there, and accept another person in its place
     #[arg(long)]
     force: bool,
@@ -104,6 +107,7 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: Target) -> Start {
         into_bundle_id: target.into_bundle_id,
         bundle_name: target.bundle_name,
         recipe,
+        host: args.host.clone(),
         force: args.force.then_some(true),
         ..Start::default()
     }
@@ -331,6 +335,7 @@ mod tests {
             bundle: Some("work".to_owned()),
             no_browser: false,
             recipe: None,
+            host: None,
             force: false,
         };
         let check = |data: Value, hint: &str| {

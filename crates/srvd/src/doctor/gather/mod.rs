@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::with_causes;
 use crate::key::{self, KeySourceError};
+use crate::own_dir::OwnDirs;
 
 /// How long the files of one kind may take: a home on a network that is gone must not hold the checkup.
 const FILES: Duration = Duration::from_secs(10);
@@ -70,8 +71,9 @@ pub(super) async fn gather(
         unseen.look("the directories of logins", Identities::default(), look).await
     };
     let own_logins = {
-        let (home, registry, contents) = (config.home.clone(), registry.clone(), contents.clone());
-        let look = move || surroundings::own_logins(&home, &registry, contents.as_ref());
+        let own = OwnDirs::new(environment, config, &registry);
+        let (registry, contents) = (registry.clone(), contents.clone());
+        let look = move || surroundings::own_logins(&own, &registry, contents.as_ref());
         unseen.look("your own logins", Vec::new(), look).await
     };
     let ports = {

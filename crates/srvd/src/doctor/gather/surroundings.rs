@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use auth_spawner::{Cli, KeyService, Proof, Provider, Registry, prove_own};
+use auth_spawner::{Cli, KeyService, Proof, Provider, Registry};
 use identity_store::{BundleId, Contents};
 
 use crate::api::Names;
 use crate::app::now;
-use crate::doctor::facts::{Fate, OwnLogin, Role, Service, Variable};
+use crate::doctor::facts::{Fate, LoginState, OwnLogin, Role, Service, Variable};
 use crate::environment::Environment;
 use crate::launch;
+use crate::own_dir::OwnDirs;
 
 /// The daemon's own; the checkup of the key speaks of them.
 const OURS: &str = "OAUTH_ENCRYPTION_KEY";
@@ -65,30 +66,39 @@ fn role(provider: &Provider, name: &str) -> Option<Role> {
     of_key.filter(|role| *role == Role::Credential).or(of_cli).or(of_key)
 }
 
-/// The logins that lie in the user's own directories.
-pub(super) fn own_logins(home: &Path, registry: &Registry, contents: Option<&Contents>) -> Vec<OwnLogin> {
+/// The logins that lie in the user's own directories, as the variables of this environment name them.
+pub(super) fn own_logins(own: &OwnDirs, registry: &Registry, contents: Option<&Contents>) -> Vec<OwnLogin> {
     let look = |provider: &Provider| {
         let cli = provider.cli.as_ref()?;
-        let trouble = match prove_own(cli, &cli.config_dir.own(home)).at(now()) {
+        let place = own.of(cli);
+        let state = match place.prove(cli).at(now()) {
             Proof::Absent => return None,
-            Proof::LoggedIn(_) => None,
-            Proof::Incomplete { reason } | Proof::Unreadable { reason } => Some(reason),
+            Proof::LoggedIn(_) => LoginState::Good,
+            Proof::Incomplete { reason } | Proof::Unreadable { reason } => LoginState::Unusable(reason),
+            Proof::Elsewhere { reason, hint } => LoginState::Elsewhere { reason, hint },
         };
         Some(OwnLogin {
             provider: provider.id.clone(),
             name: provider.display_name.clone(),
-            directory: cli.config_dir.ambient.clone(),
-            trouble,
-            fate: contents.map_or(Fate::Unknown, |contents| fate(contents, &provider.id)),
+            directory: match &place.variable {
+                None => cli.config_dir.ambient.clone(),
+                Some(_) => place.describe(),
+            },
+            state,
+            fate: contents.map_or(Fate::Unknown, |contents| fate(contents, &provider.id, &place.dir)),
+            variable: place.variable,
         })
     };
     registry.iter().filter_map(|provider| look(provider)).collect()
 }
 
-fn fate(contents: &Contents, provider: &str) -> Fate {
+fn fate(contents: &Contents, provider: &str, dir: &Path) -> Fate {
     let among = |ids: &[String]| ids.iter().any(|id| id == provider);
-    if among(&contents.adopted) {
+    let mut adopted = contents.adopted.iter().filter(|(id, _)| id == provider).map(|(_, dir)| dir);
+    if adopted.clone().any(|known| known == dir) {
         Fate::Adopted
+    } else if let Some(other) = adopted.next() {
+        Fate::AdoptedElsewhere(other.clone())
     } else if among(&contents.bound) {
         Fate::Bound
     } else if among(&contents.declined) {

@@ -1,6 +1,6 @@
 //! What the person has beside srvd: variables, logins of their own, a keychain.
 
-use crate::doctor::facts::{Fate, OwnLogin, Program, Role, System, Variable};
+use crate::doctor::facts::{Fate, LoginState, OwnLogin, Program, Role, System, Variable};
 use crate::doctor::finding::{Finding, Severity};
 
 pub(super) fn variables(variables: &[Variable]) -> Vec<Finding> {
@@ -41,19 +41,40 @@ pub(super) fn own_logins(logins: &[OwnLogin]) -> Vec<Finding> {
 fn own_login(login: &OwnLogin) -> Finding {
     let id = format!("own-login.{}", login.provider);
     let OwnLogin { name, directory, provider, .. } = login;
-    let title = format!("You have a login of {name} outside srvd");
-    if let Some(reason) = &login.trouble {
-        let detail = format!("{directory}: {reason}");
-        // What the CLI itself makes of such files is not known here.
-        let meaning =
-            format!("srvd leaves them as they are; {name} started without srvd may still use them.");
-        let title = format!("Your own files of {name} hold no login that srvd can take over");
-        return Finding::new(id, Severity::Note, title, detail, meaning);
+    match &login.state {
+        LoginState::Good => {}
+        LoginState::Unusable(reason) => {
+            let detail = format!("{directory}: {reason}");
+            // What the CLI itself makes of such files is not known here.
+            let meaning =
+                format!("srvd leaves them as they are; {name} started without srvd may still use them.");
+            let title = format!("Your own files of {name} hold no login that srvd can take over");
+            return Finding::new(id, Severity::Note, title, detail, meaning);
+        }
+        LoginState::Elsewhere { reason, hint } => {
+            let title = format!("Your own login of {name} is where only {name} can look");
+            let meaning = "srvd neither takes it over nor says whether it works.";
+            return Finding::new(id, Severity::Note, title, format!("{directory}: {reason}"), meaning)
+                .fix(hint);
+        }
     }
+    let title = format!("You have a login of {name} outside srvd");
     let note = |meaning: String| Finding::new(&id, Severity::Note, &title, directory, meaning);
-    match login.fate {
+    match &login.fate {
         Fate::Adopted => {
             Finding::well(id, format!("Your own login of {name} is an account of srvd"), directory)
+        }
+        Fate::AdoptedElsewhere(other) => {
+            let other = other.display();
+            let unset = match &login.variable {
+                Some(name) => format!("unset {name} to use {other} here as well, or "),
+                None => String::new(),
+            };
+            note(format!(
+                "srvd has taken over another directory of yours: {other}. {name} started without srvd uses this one, \
+                 and `srvd exec` that one."
+            ))
+            .fix(format!("{unset}log in for srvd: srvd login {provider} --bundle NAME"))
         }
         Fate::Bound => note(format!(
             "srvd has another account of {provider}. {name} started without srvd uses this one instead."
@@ -61,11 +82,18 @@ fn own_login(login: &OwnLogin) -> Finding {
         Fate::Declined => note(format!(
             "Its account was removed from srvd, so it is not taken over again. {name} started without srvd still uses it."
         )),
-        Fate::Waiting => note(
-            "The next start of the daemon takes it over into the bundle `default`, without copying it."
-                .to_owned(),
-        )
-        .fix("see what would happen: srvd migrate --dry-run"),
+        Fate::Waiting => match &login.variable {
+            None => note(
+                "The next start of the daemon takes it over into the bundle `default`, without copying it."
+                    .to_owned(),
+            )
+            .fix("see what would happen: srvd migrate --dry-run"),
+            Some(variable) => note(format!(
+                "A daemon that is started with {variable} takes it over into the bundle `default`, without copying it. \
+                 A daemon that a service starts does not see the variables of this shell."
+            ))
+            .fix("while the daemon is stopped, run here: srvd migrate"),
+        },
         Fate::Unknown => note(format!("{name} started without srvd uses it.")),
     }
 }

@@ -5,8 +5,8 @@ use identity_store::{Inspection, KeyFit};
 
 use super::*;
 use crate::doctor::facts::{
-    Daemon, Database, EndpointSeen, Fate, Identities, Key, KeyTrouble, LoadedKey, LockSeen, Node, NodeKind,
-    OwnLogin, Ports, Program, Role, Seen, Service, System, Unowned, Variable,
+    Daemon, Database, EndpointSeen, Fate, Identities, Key, KeyTrouble, LoadedKey, LockSeen, LoginState, Node,
+    NodeKind, OwnLogin, Ports, Program, Role, Seen, Service, System, Unowned, Variable,
 };
 
 /// A machine on which all is well.
@@ -274,21 +274,26 @@ fn what_the_person_has_beside_srvd() {
     check(variable(Role::Credential), &["environment.NAME warning"]);
     check(variable(Role::Directory), &["environment.NAME note"]);
     check(variable(Role::Override), &["environment.NAME note"]);
-    let own = |fate, trouble: Option<&str>| {
+    let own = |fate, state| {
         let login = OwnLogin {
             provider: "codex".to_owned(),
             name: "Codex".to_owned(),
             directory: "~/.codex".to_owned(),
-            trouble: trouble.map(str::to_owned),
+            variable: None,
+            state,
             fate,
         };
         move |facts: &mut Facts| facts.own_logins.push(login)
     };
-    check(own(Fate::Adopted, None), &[]);
-    for fate in [Fate::Bound, Fate::Declined, Fate::Waiting, Fate::Unknown] {
-        check(own(fate, None), &["own-login.codex note"]);
+    check(own(Fate::Adopted, LoginState::Good), &[]);
+    let other = Fate::AdoptedElsewhere("/home/u/.codex".into());
+    for fate in [Fate::Bound, Fate::Declined, Fate::Waiting, Fate::Unknown, other] {
+        check(own(fate, LoginState::Good), &["own-login.codex note"]);
     }
-    check(own(Fate::Adopted, Some("expired")), &["own-login.codex note"]);
+    let unusable = LoginState::Unusable("expired".to_owned());
+    check(own(Fate::Adopted, unusable), &["own-login.codex note"]);
+    let elsewhere = LoginState::Elsewhere { reason: "in the keyring".to_owned(), hint: "log in".to_owned() };
+    check(own(Fate::Waiting, elsewhere), &["own-login.codex note"]);
     check(|facts| facts.unseen.push("the disk"), &["doctor warning"]);
 }
 

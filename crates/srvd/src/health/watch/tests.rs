@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use auth_spawner::{Cli, Overlay, Registry};
+use auth_spawner::{Cli, Overlay, Reach, Registry};
 
 use super::*;
 
@@ -46,12 +46,12 @@ fn what_is_not_there_is_awaited_from_above() {
     let dir = root.path().join("work/nested");
     let (watches, cli) = (watches(10), cli());
     let concerned = |path: &str| watches.lock().unwrap().concerned(&root.path().join(path));
-    assert!(arm(&watches, &id("a"), || cli.login_files(&dir, false)));
+    assert!(arm(&watches, &id("a"), || cli.login_files(&dir, Reach::Bundle)));
     assert_eq!(concerned("work"), [id("a")]);
     assert_eq!(concerned("other"), []);
 
     std::fs::DirBuilder::new().recursive(true).create(dir.join("deep")).unwrap();
-    assert!(arm(&watches, &id("a"), || cli.login_files(&dir, false)));
+    assert!(arm(&watches, &id("a"), || cli.login_files(&dir, Reach::Bundle)));
     assert_eq!(watches.lock().unwrap().len(), 2);
     for (path, expected) in [
         ("work", 0),
@@ -72,7 +72,7 @@ fn a_shared_directory_is_watched_once_and_until_the_last_one_leaves() {
     std::fs::create_dir(root.path().join("deep")).unwrap();
     let (watches, cli) = (watches(10), cli());
     for name in ["a", "b"] {
-        assert!(arm(&watches, &id(name), || cli.login_files(root.path(), false)));
+        assert!(arm(&watches, &id(name), || cli.login_files(root.path(), Reach::Bundle)));
     }
     let mut watches = watches.into_inner().unwrap();
     assert_eq!(watches.len(), 2);
@@ -90,10 +90,10 @@ fn beyond_the_limit_changes_are_not_heard() {
     for root in [&first, &second] {
         std::fs::write(root.path().join("deep"), "a file in the way").unwrap();
     }
-    assert!(arm(&watches, &id("a"), || cli.login_files(first.path(), false)));
-    assert!(!arm(&watches, &id("b"), || cli.login_files(second.path(), false)));
+    assert!(arm(&watches, &id("a"), || cli.login_files(first.path(), Reach::Bundle)));
+    assert!(!arm(&watches, &id("b"), || cli.login_files(second.path(), Reach::Bundle)));
     watches.lock().unwrap().release(&id("a"));
-    assert!(arm(&watches, &id("b"), || cli.login_files(second.path(), false)));
+    assert!(arm(&watches, &id("b"), || cli.login_files(second.path(), Reach::Bundle)));
 }
 
 #[test]
@@ -103,11 +103,11 @@ fn a_directory_that_took_the_place_of_another_is_watched_anew() {
     let (watches, cli) = (watches(10), cli());
     std::fs::create_dir(&dir).unwrap();
     for name in ["a", "b"] {
-        assert!(arm(&watches, &id(name), || cli.login_files(&dir, false)));
+        assert!(arm(&watches, &id(name), || cli.login_files(&dir, Reach::Bundle)));
     }
     std::fs::rename(&dir, &aside).unwrap();
     std::fs::create_dir(&dir).unwrap();
-    assert!(arm(&watches, &id("a"), || cli.login_files(&dir, false)));
+    assert!(arm(&watches, &id("a"), || cli.login_files(&dir, Reach::Bundle)));
     let watches = watches.into_inner().unwrap();
     assert_eq!(watches.concerned(&dir.join("who.json")), [id("a")]);
     // The other one is told to look again.
@@ -122,7 +122,7 @@ fn a_file_of_the_users_own_directory_is_watched_where_it_lies() {
     let dir = cli.config_dir.own(home.path());
     std::fs::create_dir(&dir).unwrap();
     let watches = watches(10);
-    assert!(arm(&watches, &id("own"), || cli.login_files(&dir, true)));
+    assert!(arm(&watches, &id("own"), || cli.login_files(&dir, Reach::Usual)));
     let concerned = |path: &str| watches.lock().unwrap().concerned(&home.path().join(path)).len();
     for (path, expected) in
         [(".claude.json", 1), (".claude/.credentials.json", 1), (".claude/.claude.json", 0), (".bashrc", 0)]
@@ -148,7 +148,7 @@ fn file_behind_the_users_own_link_is_watched_until_the_link_leads_elsewhere() {
     {
         let _ = std::fs::remove_file(&link);
         std::os::unix::fs::symlink(root.path().join(target).join("a.json"), &link).unwrap();
-        assert!(arm(&watches, &id("own"), || cli.login_files(&dir, true)));
+        assert!(arm(&watches, &id("own"), || cli.login_files(&dir, Reach::Usual)));
         assert_eq!(
             (concerned("home/.codex/auth.json"), concerned(now), concerned(former)),
             (1, 1, 0),
@@ -156,6 +156,6 @@ fn file_behind_the_users_own_link_is_watched_until_the_link_leads_elsewhere() {
         );
     }
     // In a bundle the link is refused, and nothing behind it matters.
-    assert!(arm(&watches, &id("own"), || cli.login_files(&dir, false)));
+    assert!(arm(&watches, &id("own"), || cli.login_files(&dir, Reach::Bundle)));
     assert_eq!((concerned("home/.codex/auth.json"), concerned("other/a.json")), (1, 0));
 }

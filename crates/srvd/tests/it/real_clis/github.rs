@@ -1,4 +1,4 @@
-//! gh: device logins.
+//! gh: device logins, at github.com and at a GitHub Enterprise Server.
 
 use serde_json::{Value, json};
 
@@ -36,5 +36,37 @@ fn gh_is_refused_and_leaves_nothing() {
         let ended = daemon.ended(&id).await;
         assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("denied")), "{ended}");
         nothing_is_left(&daemon, &id).await;
+    });
+}
+
+/// A GitHub Enterprise Server, which answers the API on its own host.
+const ENTERPRISE: &str = "ghe.corp.example";
+
+#[test]
+fn gh_logs_in_at_an_enterprise_host_and_is_launched_there() {
+    let Some(gh) = optional("gh") else { return };
+    inside(async |vendors| {
+        let daemon = trusting(&vendors).search(&gh).start();
+        let id = start(&daemon, json!({"providerId": "github", "host": ENTERPRISE})).await;
+        let shown = daemon.session(&id, |session| !session["verificationUrl"].is_null()).await;
+        let page = format!("https://{ENTERPRISE}/login/device");
+        assert_eq!((&shown["verificationUrl"], &shown["openable"]), (&json!(page), &json!(true)), "{shown}");
+        vendors.approve();
+        let done = daemon.ended(&id).await;
+        let dir = is_stored(&daemon, &done, "github", &Value::Null).await;
+        let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
+        assert_eq!(account["baseUrl"], format!("https://{ENTERPRISE}"), "{account}");
+        let launch = daemon.call("launch.resolve", json!({"bundleId": done["bundleId"]})).await;
+        assert_eq!(launch["set"]["GH_HOST"], ENTERPRISE, "{launch}");
+        let bundle = done["bundleId"].as_str().unwrap();
+        let exec = ["exec", "--bundle", bundle, "--", "gh", "auth", "token", "-h", ENTERPRISE];
+        let token = String::from_utf8(daemon.home.run(&exec).stdout).unwrap();
+        let hosts = std::fs::read_to_string(dir.join("hosts.yml")).unwrap();
+        assert!(
+            !token.trim().is_empty() && hosts.contains(&format!("oauth_token: {}", token.trim())),
+            "{hosts}"
+        );
+        assert!(!hosts.contains("github.com"), "{hosts}");
+        stop(daemon, &[&id]);
     });
 }

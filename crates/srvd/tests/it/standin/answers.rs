@@ -26,7 +26,7 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
         "platform.claude.com" | "console.anthropic.com" | "api.anthropic.com" => {
             anthropic::answer(state, call)
         }
-        "github.com" | "api.github.com" => github::answer(state, call),
+        "github.com" | "api.github.com" | "ghe.corp.example" => github::answer(state, call),
         "oauth2.googleapis.com" | "www.googleapis.com" | "cloudcode-pa.googleapis.com" => {
             google::answer(state, call)
         }

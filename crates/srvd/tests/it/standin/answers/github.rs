@@ -8,9 +8,15 @@ use crate::standin::grants::redeem;
 use crate::standin::{Call, State};
 
 pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
-    match (call.host.as_str(), call.method.as_str(), call.path.as_str()) {
-        ("github.com", "POST", "/login/device/code") => user_code(state),
-        ("github.com", "POST", "/login/oauth/access_token") => token(state, call),
+    // An Enterprise Server has the API on its own host.
+    let enterprise = call.path.strip_prefix("/api/graphql").map(|_| "/graphql");
+    let (host, path) = match enterprise.or_else(|| call.path.strip_prefix("/api/v3")) {
+        Some(path) if call.host == "ghe.corp.example" => ("api.github.com", path),
+        _ => (call.host.as_str(), call.path.as_str()),
+    };
+    match (host, call.method.as_str(), path) {
+        ("github.com" | "ghe.corp.example", "POST", "/login/device/code") => user_code(state, call),
+        ("github.com" | "ghe.corp.example", "POST", "/login/oauth/access_token") => token(state, call),
         ("api.github.com", ..) if !has_token(state, call) => {
             refused(StatusCode::UNAUTHORIZED, "bad_credentials")
         }
@@ -41,14 +47,14 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
     }
 }
 
-fn user_code(state: &mut State) -> Answer {
+fn user_code(state: &mut State, call: &Call) -> Answer {
     let number = state.next();
     let device = format!("github-device-{number}");
     state.devices.insert(device.clone());
     let body = json!({
         "device_code": device,
         "user_code": format!("GHGH-{number:04}"),
-        "verification_uri": "https://github.com/login/device",
+        "verification_uri": format!("https://{}/login/device", call.host),
         "expires_in": state.code_lifetime_s,
         "interval": 1,
     });

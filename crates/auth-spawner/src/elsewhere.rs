@@ -1,0 +1,26 @@
+//! What shows that a CLI keeps its login where only the CLI can look.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::credential::Format;
+
+/// A file of the CLI that shows that the login itself is in the system's keyring.
+///
+/// It counts only where no credential file proves a login.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elsewhere {
+    /// Path below the CLI's directory.
+    pub path: String,
+    /// How the file is written; not [`Format::Sqlite`].
+    #[serde(default)]
+    pub format: Format,
+    /// JSON pointers and the texts that may stand there; an empty list accepts any text. All of them must hold.
+    pub when: BTreeMap<String, Vec<String>>,
+    /// Where the login is, as a sentence without a full stop.
+    pub reason: String,
+    /// What a person can do about it.
+    pub hint: String,
+}

@@ -1,0 +1,80 @@
+//! Which host a login is for.
+
+use std::sync::Arc;
+
+use auth_spawner::{Host, Provider};
+use identity_store::{Account, BundleId, SecretRef};
+
+use crate::app::App;
+use crate::error::{ApiError, Kind};
+use crate::host;
+
+/// A provider at the host that a login is for.
+pub(super) struct Chosen {
+    /// Its CLI is led to that host.
+    pub(super) provider: Arc<Provider>,
+    /// The address of the service, when it is not the usual one.
+    pub(super) base_url: Option<String>,
+    /// The name for people, with the host where it is not the usual one.
+    pub(super) name: String,
+}
+
+/// The host that the client names, else that of the login which the bundle has, else the usual one.
+///
+/// # Errors
+/// `invalid_input` for a text that is no host name, and for a CLI that has no choice of hosts. `conflict` where the
+/// bundle has a login at another host: its files would hold both, and a launch would use either.
+pub(super) async fn chosen(
+    app: &App,
+    provider: &Arc<Provider>,
+    target: Option<&BundleId>,
+    wanted: Option<&str>,
+) -> Result<Chosen, ApiError> {
+    let wanted = wanted.filter(|host| !host.is_empty());
+    let Some(usual) = provider.default_host() else {
+        if wanted.is_none() {
+            return Ok(at(provider, None));
+        }
+        let reason = format!("the CLI of {} logs in to one host only", provider.display_name);
+        return Err(ApiError::invalid_input("host", reason).hint("leave the host out"));
+    };
+    let wanted: Option<Host> = match wanted {
+        Some(text) => {
+            Some(text.parse().map_err(|error| ApiError::invalid_input("host", format!("{error}")))?)
+        }
+        None => None,
+    };
+    let bound = match target {
+        Some(bundle) => app.store.bound_account(bundle, &super::provider::stored_id(provider)?).await?,
+        None => None,
+    };
+    let bound = bound.filter(|account| matches!(account.secret_ref, SecretRef::ConfigDir { .. }));
+    let there = bound.as_ref().map(|account| host::of_account(account).unwrap_or_else(|| usual.clone()));
+    match (wanted, there) {
+        (Some(wanted), Some(there)) if wanted != there => Err(refused(bound.as_ref(), &there)),
+        (Some(host), _) | (None, Some(host)) => Ok(at(provider, Some(&host).filter(|host| *host != usual))),
+        (None, None) => Ok(at(provider, None)),
+    }
+}
+
+fn at(provider: &Arc<Provider>, other: Option<&Host>) -> Chosen {
+    let there = other.and_then(|host| Some((host, Arc::new(provider.at_host(host)?))));
+    match there {
+        Some((host, provider)) => Chosen {
+            base_url: Some(host::base_url(host)),
+            name: format!("{} at {host}", provider.display_name),
+            provider,
+        },
+        None => {
+            Chosen { provider: Arc::clone(provider), base_url: None, name: provider.display_name.clone() }
+        }
+    }
+}
+
+fn refused(bound: Option<&Account>, there: &Host) -> ApiError {
+    let account = bound.map(|account| account.id.to_string()).unwrap_or_default();
+    ApiError::new(Kind::Conflict, format!("this bundle has a login at {there}"))
+        .with("what", "host")
+        .with("host", there.as_str())
+        .hint(format!("log in to another bundle, or give that login up first: srvd account forget {account}"))
+}
