@@ -124,6 +124,11 @@ fn copilot_login_is_that_of_the_user_whom_it_used_last() {
 fn github_login_is_the_token_that_gh_would_use() {
     let octo = || login(Credential { subject: Some("octo".into()), ..Credential::default() });
     let missing = || no_login("hosts.yml holds no login: there is no text at /github.com/oauth_token");
+    // Without an active token in the file, gh asks the keyring.
+    let keyring = || Proof::Elsewhere {
+        reason: "gh stored the token in your keyring, where srvd does not look".to_owned(),
+        hint: "install gh 2.26 or newer, then log in again with srvd".to_owned(),
+    };
     for (hosts, expected) in [
         ("github.com: {user: octo, oauth_token: gho_x}", octo()),
         (
@@ -131,9 +136,9 @@ fn github_login_is_the_token_that_gh_would_use() {
             octo(),
         ),
         ("github.com: {oauth_token: gho_x}", login(Credential::default())),
-        ("github.com: {user: octo, users: {octo: {oauth_token: gho_x}}}", missing()),
-        ("github.com: {user: octo, oauth_token: '', users: {octo: {oauth_token: gho_x}}}", missing()),
-        ("github.com: {git_protocol: https, users: {octo: }, user: octo}", missing()),
+        ("github.com: {user: octo, users: {octo: {oauth_token: gho_x}}}", keyring()),
+        ("github.com: {user: octo, oauth_token: '', users: {octo: {oauth_token: gho_x}}}", keyring()),
+        ("github.com: {git_protocol: https, users: {octo: }, user: octo}", keyring()),
         ("ghe.test: {user: octo, oauth_token: gho_x}", missing()),
     ] {
         assert_eq!(look("github", &[("hosts.yml", hosts.to_owned())]), expected, "{hosts}");

@@ -403,7 +403,7 @@ async fn several_logins_are_one_bundle_and_one_announcement() {
 async fn login_that_is_no_login_is_left_out_with_a_reason_in_words() {
     let world = World::new().await;
     world.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "sk-planted", "tokens": null}"#);
-    world.write(".config/gh/hosts.yml", "github.com:\n  user: octo\n");
+    world.write(".config/gh/hosts.yml", "github.com:\n  git_protocol: https\n");
     world.write(".local/share/opencode/auth.json", r#"{"opencode": {"type": "api", "key": "sk-zen"}}"#);
     world.write(".gemini/oauth_creds.json", r#"{"access_token": "a", "refresh_token": "r"}"#);
     world.write(".gemini/settings.json", r#"{"security": {"auth": {"selectedType": "gemini-api-key"}}}"#);

@@ -261,7 +261,7 @@ fn own_files_without_a_login_are_told_with_what_is_wrong() {
     }
     let write = |path: &str, text: &str| std::fs::write(home.dir("home").join(path), text).unwrap();
     write(".codex/auth.json", r#"{"auth_mode": "apikey", "OPENAI_API_KEY": "sk-planted"}"#);
-    write(".config/gh/hosts.yml", "github.com:\n    user: octo\n");
+    write(".config/gh/hosts.yml", "github.com:\n    git_protocol: https\n");
     write(
         ".local/share/opencode/auth.json",
         r#"{"github-copilot": {"type": "oauth", "refresh": "ghu_planted", "access": "ghu_planted", "expires": 0}}"#,

@@ -149,7 +149,7 @@ async fn login_is_at_the_host_that_was_chosen() {
     let done = daemon.ended(&session).await;
     let account = account(&daemon, &done).await;
     assert_eq!(account["baseUrl"], format!("https://{GHES}"), "{account}");
-    assert_eq!(account["name"], format!("GitHub at {GHES}"), "{account}");
+    assert_eq!(account["name"], format!("GitHub at {GHES} (octo)"), "{account}");
     assert!(read(&daemon, "args").contains(&format!("--hostname {GHES} ")), "{}", read(&daemon, "args"));
 
     let bundle = json!({"bundleId": done["bundleId"]});
@@ -222,7 +222,7 @@ async fn command_logs_in_at_a_host() {
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(
-        output.status.success() && text.contains("Logged in to GitHub in bundle \"ent\""),
+        output.status.success() && text.contains("Logged in to GitHub as octo in bundle \"ent\""),
         "{text}{errors}"
     );
     assert!(errors.contains(&format!("https://{GHES}/login/device")), "{errors}");

@@ -193,15 +193,25 @@ async fn a_cli_is_not_kept_from_starting_by_what_it_does_not_need() {
     place.daemon.call("bundle.bind", bind).await;
     std::fs::write(home.dir("home/.second/credentials.json"), "{}").unwrap();
     let (code, _, errors) = exec("env");
-    assert!(code == 1 && errors.starts_with("srvd: second: /access is missing\n"), "{errors}");
+    assert!(
+        code == 1
+            && errors
+                .starts_with("srvd: second: credentials.json holds no login: there is no text at /access\n"),
+        "{errors}"
+    );
     let (code, _, errors) = exec("fakecli");
-    let said = "srvd: started without second: /access is missing (srvd login second --bundle ";
+    let said = "srvd: started without second: credentials.json holds no login: there is no text at /access (srvd login second --bundle ";
     assert!(code == 5 && errors.starts_with(said), "{errors}");
     let lines = place.started_with().unwrap();
     assert!(lines.contains(&place.login()), "{lines:?}");
     assert!(lines.contains(&"OPENAI_API_KEY=sk-proj-planted-secret-0123456789".to_owned()), "{lines:?}");
     let (code, _, errors) = exec("secondcli");
-    assert!(code == 1 && errors.starts_with("srvd: second: /access is missing\n"), "{errors}");
+    assert!(
+        code == 1
+            && errors
+                .starts_with("srvd: second: credentials.json holds no login: there is no text at /access\n"),
+        "{errors}"
+    );
 
     // Its own login is needed, whatever else there is.
     let dir = home.dir("data/identities").join(&place.bundle).join("fake");
@@ -209,7 +219,7 @@ async fn a_cli_is_not_kept_from_starting_by_what_it_does_not_need() {
     let (code, _, errors) = exec("fakecli");
     assert_eq!((code, place.started_with()), (1, None));
     assert!(
-        errors.starts_with("srvd: fake: /access is missing\nhint: srvd login fake --bundle "),
+        errors.starts_with("srvd: fake: credentials.json holds no login: there is no text at /access\nhint: srvd login fake --bundle "),
         "{errors}"
     );
 }

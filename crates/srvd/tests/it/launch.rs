@@ -69,7 +69,10 @@ async fn a_login_that_is_gone_refuses_with_the_next_step() {
     let file = daemon.home.dir("data/identities").join(&bundle).join("fake/credentials.json");
     std::fs::write(&file, "{}").unwrap();
     let error = daemon.error("launch.resolve", json!({"bundleId": bundle})).await;
-    assert_eq!((error.code, &*error.message), (1007, "fake: /access is missing"));
+    assert_eq!(
+        (error.code, &*error.message),
+        (1007, "fake: credentials.json holds no login: there is no text at /access")
+    );
     let data = error.data.unwrap();
     assert_eq!(data["hint"], json!(format!("srvd login fake --bundle {bundle}")));
     let reasons: Vec<&Value> =
