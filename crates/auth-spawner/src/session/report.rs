@@ -201,7 +201,11 @@ fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
             Some("start the login again; if that fails too, check the network of this machine"),
         ),
         FailureKind::CliRetired => ("the program is no longer the provider's CLI", None),
-        FailureKind::Expired => ("nobody finished the login in time", Some("start the login again")),
+        // Copilot, for one, goes on in silence when the person has refused.
+        FailureKind::Expired => (
+            "the login was not finished in time",
+            Some("start the login again and allow it; some CLIs do not report a refusal in the browser"),
+        ),
         FailureKind::Cancelled => ("the login was cancelled", None),
         FailureKind::PortInUse => (
             "a port that the CLI needs is in use",

@@ -1,6 +1,6 @@
 //! Symbolic links: the user's own are followed, those in a bundle are refused.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use auth_spawner::{Proof, Reach, prove, prove_own};
@@ -17,7 +17,7 @@ impl World {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let world = Self { root };
-        std::fs::create_dir_all(world.path("home/.codex")).unwrap();
+        make_dir(&world.path("home/.codex"));
         write(world.root.path(), "shared/auth.json", codex().as_bytes());
         world
     }
@@ -51,6 +51,10 @@ fn codex() -> String {
 
 fn is_login(proof: &Proof) -> bool {
     matches!(proof, Proof::LoggedIn(found) if found.email.as_deref() == Some("a@x"))
+}
+
+fn make_dir(dir: &Path) {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).unwrap();
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn folder_link_is_followed_in_the_own_directory_only() {
 fn own_database_is_read_with_its_log_when_it_is_a_link() {
     let root = tempfile::tempdir().unwrap();
     let (dir, real) = (root.path().join(".shape-openclaw"), root.path().join("real.sqlite"));
-    std::fs::create_dir_all(dir.join("state")).unwrap();
+    make_dir(&dir.join("state"));
     let database = rusqlite::Connection::open(&real).unwrap();
     let script = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
         CREATE TABLE config_machine_state (state_key TEXT, value_json TEXT);

@@ -86,7 +86,14 @@ async fn copilot_says_that_it_is_offline() {
     let daemon = home().start();
     let id = start(&daemon, json!({"providerId": "copilot"})).await;
     let ended = daemon.ended(&id).await;
-    assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("cli_exited")), "{ended}");
-    assert!(ended["error"].as_str().unwrap().contains("Login failed: Error: request failed"), "{ended}");
+    assert_eq!(
+        (&ended["status"], &ended["errorKind"]),
+        (&json!("failed"), &json!("login_failed")),
+        "{ended}"
+    );
+    assert!(
+        ended["error"].as_str().unwrap().contains("the CLI could not finish the login: request failed"),
+        "{ended}"
+    );
     nothing_is_left(&daemon, &id).await;
 }
