@@ -36,7 +36,11 @@ fn copilot_login_ends_with_its_code_when_it_is_refused() {
         let id = start(&daemon, json!({"providerId": "copilot"})).await;
         vendors.seen("POST github.com/login/oauth/access_token").await;
         let ended = daemon.ended(&id).await;
-        assert_eq!((&ended["status"], &ended["exitCode"]), (&json!("failed"), &json!(1)), "{ended}");
+        assert_eq!(
+            (&ended["status"], &ended["errorKind"]),
+            (&json!("failed"), &json!("login_failed")),
+            "{ended}"
+        );
         assert!(ended["error"].as_str().unwrap().contains("Device code expired"), "{ended}");
         let polls = vendors.requests();
         let polls = polls.iter().filter(|request| request.ends_with("/login/oauth/access_token")).count();

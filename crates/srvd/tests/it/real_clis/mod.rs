@@ -3,6 +3,7 @@
 //! not there as the only way to any other address.
 
 mod amp;
+mod checked;
 mod claude;
 mod codex;
 mod copilot;

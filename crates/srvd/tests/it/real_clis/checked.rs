@@ -1,0 +1,43 @@
+//! `srvd providers check` with every installed CLI, where the vendors answer.
+
+use serde_json::{Value, json};
+
+use super::trusting;
+use crate::namespace::inside;
+use crate::support::{clis, optional};
+
+/// The old Kimi CLI trusts its own certificates only, so its device login does not reach the stand-in.
+const UNREACHED: (&str, &str) = ("kimi", "login");
+
+#[test]
+fn every_installed_cli_matches_its_entry_when_the_vendors_answer() {
+    inside(async |vendors| {
+        let optional = ["gh", "kimi-cli"].into_iter().filter_map(optional);
+        let home = optional.fold(trusting(&vendors), |home, dir| home.search(dir)).search(clis());
+        let mut command = home.command(&["providers", "check", "--json"]);
+        // The stand-in answers on this thread.
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut checked = 0;
+        for provider in report["providers"].as_array().unwrap() {
+            let id = provider["id"].as_str().unwrap();
+            if provider["outcome"] == "not_installed" {
+                assert!(["github", "kimi"].contains(&id), "{provider}");
+                continue;
+            }
+            assert_eq!(
+                (&provider["outcome"], &provider["problems"]),
+                (&json!("ok"), &json!([])),
+                "{provider}"
+            );
+            assert_eq!(provider["version"], provider["tested"], "{provider}");
+            for recipe in provider["recipes"].as_array().unwrap() {
+                checked += 1;
+                let reached = (id, recipe["id"].as_str().unwrap()) != UNREACHED;
+                let expected = if reached { "ok" } else { "not_checked" };
+                assert_eq!(recipe["outcome"], expected, "{id}: {recipe}");
+            }
+        }
+        assert!(checked >= 16, "{report:#}");
+    });
+}
