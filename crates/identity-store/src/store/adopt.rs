@@ -1,7 +1,8 @@
 //! Taking over the user's own logins: the bundle `default`, its accounts and its bindings.
 
 use super::bundles::{free_name, insert, touch};
-use super::logins::{Bound, LoginTexts, SealedToken, finish, insert_login, renew_login};
+use super::login_texts::LoginTexts;
+use super::logins::{Bound, SealedToken, finish, insert_login, renew_login};
 use super::{Store, Work};
 use crate::db::sql;
 use crate::{

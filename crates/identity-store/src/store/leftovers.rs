@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::instances::tombstone;
-use super::logins::reference;
+use super::login_texts::reference;
 use super::{Store, links};
 use crate::db::{Tx, sql};
 use crate::{Account, AccountId, History, Leftover, ProviderId, SecretRef, StoreError};

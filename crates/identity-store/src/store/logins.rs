@@ -2,11 +2,12 @@
 
 use super::accounts::cell;
 use super::bundles::{bind_in, free_name, insert, touch, unprotected};
+use super::login_texts::{LoginTexts, reference};
 use super::{Store, Work, sessions};
 use crate::db::sql;
 use crate::{
-    AccountId, AccountKind, BundleId, Change, LoginCredential, Owner, ProviderId, SaveApiKey, SaveLogin,
-    Saved, SecretRef, Status, StoreError, Target, names, secret,
+    AccountId, AccountKind, BundleId, Change, Owner, ProviderId, SaveApiKey, SaveLogin, Saved, SecretRef,
+    StoreError, Target, names, secret,
 };
 
 /// What is read of an account that may be written over. It is little, so that a login repairs a row that is corrupt.
@@ -18,16 +19,6 @@ pub(super) struct Bound {
     subject: Option<String>,
     secret_ref: String,
     generation: i64,
-}
-
-/// The text of a [`SaveLogin`], checked.
-pub(super) struct LoginTexts {
-    provider_name: String,
-    email: Option<String>,
-    subject: Option<String>,
-    base_url: Option<String>,
-    pub(super) secret_ref: String,
-    status: Status,
 }
 
 /// A token, sealed for the row and generation that it stands in. Both columns are empty for a directory.
@@ -324,44 +315,6 @@ pub(super) async fn finish(
     bind_in(work, &saved.bundle, provider, &saved.account).await?;
     work.audit(action, &format!("{} {provider} {}", saved.bundle, saved.account));
     Ok(())
-}
-
-/// A secret reference as it is stored.
-pub(super) fn reference(reference: &SecretRef) -> Result<String, StoreError> {
-    serde_json::to_string(reference)
-        .map_err(|_| StoreError::InvalidName { field: "config_dir", reason: "it is not valid Unicode" })
-}
-
-impl LoginTexts {
-    /// What the person is known by: the email address, else the subject, which is the login name at some providers.
-    fn person(&self) -> Option<&str> {
-        self.email.as_deref().or(self.subject.as_deref())
-    }
-
-    pub(super) fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
-        let secret_ref = match &login.credential {
-            LoginCredential::Directory(dir) if !dir.is_absolute() => {
-                return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
-            }
-            LoginCredential::Directory(dir) => SecretRef::ConfigDir { dir: dir.clone(), adopted },
-            LoginCredential::Token(token) => {
-                names::secret("token", token)?;
-                SecretRef::Sealed
-            }
-        };
-        Ok(Self {
-            provider_name: names::name("provider_name", &login.provider_name)?,
-            email: names::optional("email", login.email.as_deref())?,
-            subject: names::optional("subject", login.subject.as_deref())?,
-            base_url: names::optional("base_url", login.base_url.as_deref())?,
-            secret_ref: reference(&secret_ref)?,
-            // A login that was just made is good. One that was found may have to be renewed first, which its CLI does.
-            status: match login.expires_at {
-                Some(end) if adopted && end <= login.now => Status::Expired,
-                _ => Status::Valid,
-            },
-        })
-    }
 }
 
 impl Bound {

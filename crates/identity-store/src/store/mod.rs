@@ -18,6 +18,7 @@ mod lease;
 mod ledger;
 mod leftovers;
 mod links;
+mod login_texts;
 mod logins;
 mod operators;
 mod pending;

@@ -91,7 +91,7 @@ impl Store {
         names::secret("secret", &account.secret)?;
         let id = free_account_id(work, account.id).await?;
         let sealed = secret::seal(self.keyring(), cell(&id, 1)?, &account.secret)?;
-        let reference = super::logins::reference(&SecretRef::Sealed)?;
+        let reference = super::login_texts::reference(&SecretRef::Sealed)?;
         sql!(
             run,
             &mut work.tx,

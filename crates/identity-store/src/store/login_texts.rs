@@ -1,0 +1,52 @@
+//! The texts of a login, checked before they are stored.
+
+use crate::{LoginCredential, SaveLogin, SecretRef, Status, StoreError, names};
+
+/// The texts of a [`SaveLogin`], checked.
+pub(super) struct LoginTexts {
+    pub(super) provider_name: String,
+    pub(super) email: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) base_url: Option<String>,
+    pub(super) secret_ref: String,
+    pub(super) status: Status,
+}
+
+/// A secret reference as it is stored.
+pub(super) fn reference(reference: &SecretRef) -> Result<String, StoreError> {
+    serde_json::to_string(reference)
+        .map_err(|_| StoreError::InvalidName { field: "config_dir", reason: "it is not valid Unicode" })
+}
+
+impl LoginTexts {
+    /// The name of the person: the email address, else the subject, which is the login name at some providers.
+    pub(super) fn person(&self) -> Option<&str> {
+        self.email.as_deref().or(self.subject.as_deref())
+    }
+
+    /// Checks the texts of a login; `adopted` for one in the user's own directory.
+    pub(super) fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
+        let secret_ref = match &login.credential {
+            LoginCredential::Directory(dir) if !dir.is_absolute() => {
+                return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
+            }
+            LoginCredential::Directory(dir) => SecretRef::ConfigDir { dir: dir.clone(), adopted },
+            LoginCredential::Token(token) => {
+                names::secret("token", token)?;
+                SecretRef::Sealed
+            }
+        };
+        Ok(Self {
+            provider_name: names::name("provider_name", &login.provider_name)?,
+            email: names::optional("email", login.email.as_deref())?,
+            subject: names::optional("subject", login.subject.as_deref())?,
+            base_url: names::optional("base_url", login.base_url.as_deref())?,
+            secret_ref: reference(&secret_ref)?,
+            // A login that was just made is good. One that was found may have to be renewed first, which its CLI does.
+            status: match login.expires_at {
+                Some(end) if adopted && end <= login.now => Status::Expired,
+                _ => Status::Valid,
+            },
+        })
+    }
+}
