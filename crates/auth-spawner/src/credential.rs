@@ -19,7 +19,7 @@ pub struct CredentialFile {
     /// JSON pointers that must all hold a non-empty string. A segment `*` stands for the member that `slot` names, or
     /// else for the first one, in order of name, for which all of them hold. The other pointers mean the same member.
     pub requires: Vec<String>,
-    /// Which member `*` stands for.
+    /// The member that `*` stands for.
     #[serde(default)]
     pub slot: Option<Slot>,
     /// The setting that makes the CLI use another credential in place of this login.

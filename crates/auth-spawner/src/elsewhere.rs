@@ -1,4 +1,4 @@
-//! What shows that a CLI keeps its login where only the CLI can look.
+//! Marks in a CLI's files of a login that only the CLI can read, such as one in the system's keyring.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ pub struct Elsewhere {
     pub format: Format,
     /// JSON pointers and the texts that may stand there; an empty list accepts any text. All of them must hold.
     pub when: BTreeMap<String, Vec<String>>,
-    /// Where the login is, as a sentence without a full stop.
+    /// The place of the login, as a sentence without a full stop.
     pub reason: String,
-    /// What a person can do about it.
+    /// The next step for the person.
     pub hint: String,
 }

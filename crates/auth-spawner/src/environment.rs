@@ -11,7 +11,7 @@ use crate::recipe::{Recipe, Terminal};
 /// Name of the variable that marks every process of a login with its session id.
 pub(crate) const SESSION_VAR: &str = "SRVD_SESSION";
 
-/// Where a program of a desktop finds the keyring. Several look for the bus of the session by themselves where the
+/// The variable by which a desktop program finds the keyring. Several programs look for the bus of the session by themselves where the
 /// variable is not set.
 const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
 /// An address that every D-Bus library refuses.

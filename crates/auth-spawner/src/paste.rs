@@ -1,7 +1,7 @@
 //! A pasted answer, checked against the address of its login and brought into the form that the CLI takes.
 //!
-//! Most CLIs do not check the `state` of a pasted answer, so a code that somebody else obtained would log the person in as
-//! somebody else. The check is done here. An address without a `state` gives nothing to check against; a recipe whose
+//! Most CLIs do not check the `state` of a pasted answer, so a code that another person obtained would log this person in as the
+//! other one. The check is done here. An address without a `state` gives nothing to check against; a recipe whose
 //! answers carry one then takes no answer at all, in any shape.
 
 use secrecy::{ExposeSecret, SecretString};

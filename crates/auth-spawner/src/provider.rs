@@ -119,7 +119,7 @@ pub struct Cli {
     /// separate so that an overlay can change the one table `credential`.
     #[serde(default)]
     pub(crate) other_credentials: Vec<CredentialFile>,
-    /// What shows that the login is in the system's keyring, where no credential file proves one.
+    /// Marks of a login in the system's keyring, read where no credential file proves one.
     #[serde(default)]
     pub elsewhere: Vec<Elsewhere>,
     /// The choice of hosts, for a CLI that can log in to others than the vendor's.
@@ -146,7 +146,7 @@ pub struct Cli {
     /// Systems on which it may keep its login in the system's keychain instead of a file.
     #[serde(default)]
     pub keychain: Vec<System>,
-    /// What of the entry was not run with the real program, in sentences for people.
+    /// Parts of the entry that were not run with the real program, in sentences for people.
     #[serde(default)]
     pub untested: Vec<String>,
 }

@@ -175,7 +175,7 @@ pub enum PasteForm {
     Code,
 }
 
-/// What a CLI prints. Patterns are byte regular expressions without Unicode classes; any one of a list is enough.
+/// The patterns of a CLI's output. They are byte regular expressions without Unicode classes; any one of a list is enough.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Patterns {

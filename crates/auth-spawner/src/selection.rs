@@ -8,12 +8,12 @@ use serde::Deserialize;
 pub struct Slot {
     /// Names of the member, preferred first. A name is skipped if one of its texts is not there.
     pub names: Vec<Template>,
-    /// What counts if the configuration names a member that is no login.
+    /// The login to take if the configuration names a member that is none.
     #[serde(default)]
     pub otherwise: Otherwise,
 }
 
-/// What counts if the CLI's configuration names a member that is no login.
+/// The login to take if the CLI's configuration names a member that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Otherwise {

@@ -18,7 +18,7 @@ impl VersionRange {
         parse(version).map(|version| self.0.matches(&version))
     }
 
-    /// Whether it applies to a CLI whose version may be unknown. What is not known to be outside is inside.
+    /// Whether the range applies to a CLI. An unknown version counts as inside.
     pub(crate) fn applies(range: Option<&Self>, version: Option<&str>) -> bool {
         range.zip(version).and_then(|(range, version)| range.holds(version)).unwrap_or(true)
     }

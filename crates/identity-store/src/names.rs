@@ -80,7 +80,7 @@ pub(crate) fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 
-/// What an account or a bundle of this person at this provider is called.
+/// The name of an account or a bundle of this person at this provider.
 pub(crate) fn of_person(provider_name: &str, person: Option<&str>) -> String {
     match person {
         // A line feed or a tab is allowed in a text but not in a name.

@@ -1,4 +1,4 @@
-//! Where the user's own CLIs keep their logins: the usual place, or the one that the user's variable names.
+//! The directories of the user's own CLIs: the usual place, or the one that the user's variable names.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -56,7 +56,7 @@ impl OwnDirs {
 }
 
 impl OwnDir {
-    /// What the directory's files say; end times are not judged. Blocking.
+    /// Reads what the directory's files say; end times are not judged. Blocking.
     pub fn prove(&self, cli: &Cli) -> Proof {
         let reach = if self.variable.is_some() { Reach::Variable } else { Reach::Usual };
         if reach == Reach::Variable
@@ -77,7 +77,7 @@ impl OwnDir {
         }
     }
 
-    /// Which directory is meant, for people.
+    /// The name of the directory, for people.
     pub fn describe(&self) -> String {
         match &self.variable {
             Some(name) => format!("{}, which {name} names", self.dir.display()),
@@ -86,8 +86,8 @@ impl OwnDir {
     }
 }
 
-/// Whether a directory outside the usual place may be taken for the user's own: nobody else may change it, and it is no
-/// part of the daemon's own directory `data`. One that is not there is nobody's. Blocking.
+/// Whether a directory outside the usual place may be taken for the user's own: no other user may change it, and it is no
+/// part of the daemon's own directory `data`. A directory that does not exist may not. Blocking.
 ///
 /// # Errors
 /// Why not, as words for people.

@@ -26,7 +26,7 @@ pub(super) struct Root<'a> {
     pub(super) trust: Trust,
 }
 
-/// Which files of a directory are the CLI's.
+/// The rule for which files of a directory are taken for the CLI's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     /// Files of this user. A symbolic link is refused, because the CLI would write through it.
@@ -50,7 +50,7 @@ impl<'a> Root<'a> {
         Self { dir: config.inside(dir), own: None, trust: Trust::Strict }
     }
 
-    /// Where the CLI finds `dir` in this way.
+    /// The files of a CLI that finds `dir` in this way.
     pub(super) fn reached(config: &'a ConfigDir, dir: &Path, reach: Reach) -> Self {
         match reach {
             Reach::Bundle => Self::named(config, dir),
@@ -132,7 +132,7 @@ fn locate(dir: &Path, below: &str, trust: Trust) -> Result<Option<PathBuf>, Trou
     Ok(newest.map(|(_, path)| path))
 }
 
-/// What stands at a path: a link itself, or in the user's own directory what it leads to.
+/// The metadata of a path: of a link itself, or in the user's own directory of the link's target.
 fn kind(path: &Path, trust: Trust) -> Option<Metadata> {
     match trust {
         Trust::Strict => std::fs::symlink_metadata(path),

@@ -42,9 +42,9 @@ pub enum Proof {
     },
     /// The CLI's files say that it keeps the login in the system's keyring, where only the CLI can look.
     Elsewhere {
-        /// Where it is, as a sentence without a full stop.
+        /// The place of the login, as a sentence without a full stop.
         reason: String,
-        /// What a person can do about it.
+        /// The next step for the person.
         hint: String,
     },
 }
@@ -98,16 +98,16 @@ pub fn prove_own(cli: &Cli, dir: &Path) -> Proof {
     cli.prove(dir, Reach::Usual)
 }
 
-/// Which login of a CLI a proof is about: its place in the registry's list, and the member of the file.
+/// The login of a CLI that a proof is about: its place in the registry's list, and the member of the file.
 pub(crate) type Slot = Option<(usize, Option<String>)>;
 
-/// What the files say, and which of the logins in them it is.
+/// Reads the files, and returns the proof with the login in them that it is about.
 pub(crate) fn prove_slot(cli: &Cli, dir: &Path, reach: Reach) -> (Proof, Slot) {
     prove_at(cli, &Root::reached(&cli.config_dir, dir, reach))
 }
 
 impl Cli {
-    /// What the files say of a login in `dir`; see [`prove`] and [`prove_own`]. Blocking.
+    /// Reads what the files say of a login in `dir`; see [`prove`] and [`prove_own`]. Blocking.
     #[must_use]
     pub fn prove(&self, dir: &Path, reach: Reach) -> Proof {
         prove_slot(self, dir, reach).0

@@ -35,7 +35,7 @@ pub(crate) struct Report {
     pub(crate) message: Option<String>,
     /// What a person can do, where it is not the same for every failure of this kind.
     pub(crate) hint: Option<String>,
-    /// Where the CLI has put the login instead of a file, and what a person can do about it.
+    /// The place where the CLI has put the login instead of a file, and the next step for the person.
     pub(crate) elsewhere: Option<(String, String)>,
 }
 

@@ -256,7 +256,7 @@ fn which_logins_can_be_moved() {
     assert_eq!(can("claude"), !cfg!(target_os = "macos"));
 }
 
-/// What makes the CLI use another credential gives way, and the rest of the settings stays.
+/// Removes the setting that makes the CLI use another credential; the other settings stay.
 #[test]
 fn settings_select_the_login_that_was_made() {
     let tokens = json!({"id_token": "x.e30.x", "access_token": "x.e30.x", "refresh_token": "r"});

@@ -1,4 +1,4 @@
-//! What shows that a login is in the system's keyring.
+//! Marks of a login in the system's keyring.
 
 use std::path::Path;
 

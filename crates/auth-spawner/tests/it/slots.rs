@@ -1,4 +1,4 @@
-//! Which of several credentials a CLI uses, and what a file says that holds another one.
+//! The rules by which a CLI chooses one of several credentials.
 
 use auth_spawner::{Credential, Proof};
 use serde_json::{Value, json};

@@ -158,7 +158,7 @@ pub struct Session {
     /// True while a pasted answer would be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<bool>,
-    /// What may be pasted then, in no order of preference; present together with `prompt`.
+    /// Shapes of an answer that may be pasted then, in no order of preference; present together with `prompt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paste_shapes: Option<Vec<PasteShape>>,
     /// The bundle that has the login now.

@@ -52,13 +52,13 @@ pub struct Provider {
 pub struct Login {
     /// The recipe's id, for `auth.start`.
     pub id: String,
-    /// What the person does.
+    /// The way in which the person logs in.
     pub kind: LoginKind,
     /// Whether `auth.submitcallback` takes an answer during this login.
     pub takes_paste: bool,
 }
 
-/// What a person does to log in.
+/// The way in which a person logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginKind {

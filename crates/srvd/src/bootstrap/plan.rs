@@ -39,7 +39,7 @@ pub enum Outcome {
     Elsewhere {
         /// Where it is.
         reason: String,
-        /// What a person can do about it.
+        /// The next step for the person.
         hint: String,
     },
     /// The user's own login is bound in the bundle `default`.

@@ -58,7 +58,7 @@ pub(super) struct EnvArgs {
     shell: Shell,
 }
 
-/// What is to be run, and how; nothing has been started.
+/// A program that is ready to be run; nothing has been started.
 pub(super) struct Prepared {
     program: Program,
     /// The daemon's answer and the bundle's id; `None` for a program that runs as it would without srvd.

@@ -259,7 +259,7 @@ pub(super) struct OwnLogin {
     pub(super) fate: Fate,
 }
 
-/// What the user's own files say of a login.
+/// The state of a login in the user's own files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LoginState {
     /// They are a login.

@@ -1,4 +1,4 @@
-//! Which host a login is for.
+//! The host that a login is for.
 
 use std::sync::Arc;
 

@@ -252,7 +252,7 @@ async fn the_users_own_login_is_told_with_what_becomes_of_it() {
     assert_eq!(std::fs::read_to_string(own).unwrap(), login);
 }
 
-/// What such files are to their CLI is not known, so nothing is said of it.
+/// Doctor makes no claim about how a CLI uses files that srvd cannot take over.
 #[test]
 fn own_files_without_a_login_are_told_with_what_is_wrong() {
     let home = Home::new();

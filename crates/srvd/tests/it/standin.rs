@@ -280,7 +280,7 @@ impl Call {
         serde_json::from_slice::<Value>(&self.body).ok()?[name].as_u64()
     }
 
-    /// Whether it asks for tokens.
+    /// True for a request for tokens.
     fn is_exchange(&self) -> bool {
         self.method == "POST" && self.path.ends_with("/token") && !self.field("grant_type").is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a shim asks of `srvd exec`: not to lead back to a shim for ever, and to run the program plainly when the person
+//! The part of `srvd exec` that a shim uses: it never leads back to a shim, and runs the program plainly when the person
 //! says so or when the program needs no identity.
 
 use std::ffi::OsString;

@@ -99,7 +99,7 @@ impl Opening {
         Self(None)
     }
 
-    /// What to tell the person, once, when it is known whether a browser was opened. Never ends when nothing is being
+    /// Waits until it is known whether a browser was opened, and returns the text for the person, once. Never ends when nothing is being
     /// opened. The wait can be given up and taken up again.
     pub(in super::super) async fn news(&mut self) -> &'static str {
         let Some(outcome) = &mut self.0 else { return std::future::pending().await };
@@ -139,7 +139,7 @@ fn split(command: &str) -> Vec<String> {
     shell_words::split(command).unwrap_or_else(|_| command.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Whether it is a web address, which no opener can take for a file or for a flag.
+/// Whether a text is a web address, which no opener can take for a file or for a flag.
 fn is_web_address(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }

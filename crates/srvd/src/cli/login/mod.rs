@@ -34,7 +34,7 @@ pub(super) struct LoginArgs {
     /// Only show the address, do not open a browser
     #[arg(long)]
     no_browser: bool,
-    /// Which of the provider's ways to log in, as `srvd providers` lists them
+    /// The way to log in, as `srvd providers` lists them
     ///
     /// The first one when absent. On a remote terminal (SSH) it is the one that shows a code, where the provider has one:
     /// the code can be entered in a browser on any machine.
@@ -132,7 +132,7 @@ fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
 /// One login, as the person sees it.
 struct Follower<'a> {
     session_id: String,
-    /// What opens a browser, unless the person does that.
+    /// The opener of a browser; none if the person opens the address.
     opener: Option<Opener>,
     opening: Opening,
     /// The offer to paste that is shown; empty before the first one.

@@ -85,7 +85,7 @@ impl Shown {
 const UNKNOWN_ADDRESS: &str =
     "This address is not one of the provider's known ones. Open it only if you trust it.";
 
-/// What to paste, for a login that takes it; the person need not, where the browser can reach the CLI.
+/// The offer to paste. The person need not take it where the browser can reach the CLI.
 pub(super) fn offer(session: &Session) -> &'static str {
     let shapes = session.paste_shapes.as_deref().unwrap_or_default();
     let takes = |shape| shapes.contains(&shape);

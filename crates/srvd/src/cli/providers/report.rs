@@ -173,7 +173,7 @@ pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -
     report(Outcome::Ok, right)
 }
 
-/// What the address lacks for a pasted answer to be checked against it.
+/// The parameters that the address lacks for checking a pasted answer, in words.
 fn unmatched(recipe: &Recipe, snapshot: &Snapshot) -> Option<String> {
     let missing = recipe.paste.as_ref()?.missing_parameters(snapshot.auth_url.as_deref()?);
     (!missing.is_empty())

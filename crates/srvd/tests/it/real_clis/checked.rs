@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::trusting;
 use crate::namespace::inside;
-use crate::support::{clis, optional};
+use crate::support::{Home, clis, optional};
 
 /// The old Kimi CLI trusts its own certificates only, so its device login does not reach the stand-in.
 const UNREACHED: (&str, &str) = ("kimi", "login");
@@ -13,7 +13,7 @@ const UNREACHED: (&str, &str) = ("kimi", "login");
 fn every_installed_cli_matches_its_entry_when_the_vendors_answer() {
     inside(async |vendors| {
         let optional = ["gh", "kimi-cli"].into_iter().filter_map(optional);
-        let home = optional.fold(trusting(&vendors), |home, dir| home.search(dir)).search(clis());
+        let home = optional.fold(trusting(&vendors), Home::search).search(clis());
         let mut command = home.command(&["providers", "check", "--json"]);
         // The stand-in answers on this thread.
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();

@@ -101,7 +101,7 @@ fn codex_logs_in_by_the_browser() {
     });
 }
 
-/// Over SSH the browser is on another machine and its callback reaches nobody, so the person pastes the address.
+/// Over SSH the browser is on another machine and its callback reaches no CLI, so the person pastes the address.
 #[test]
 fn codex_login_is_finished_by_a_paste_in_a_remote_terminal() {
     inside(async |vendors| {

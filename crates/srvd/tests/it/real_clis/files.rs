@@ -1,4 +1,4 @@
-//! What a planted credential file proves, beside what its own CLI makes of it. None of these commands needs a network.
+//! Planted credential files: the proof beside the CLI's own answer. None of these commands needs a network.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -24,7 +24,7 @@ async fn log_in(vendors: &Standin, home: Home, recipe: &str) {
     let dir = daemon.home.dir("data/identities").join(done["bundleId"].as_str().unwrap()).join("pi");
     assert_eq!(named(&daemon.home, |name| name == "auth.json"), [dir.join("auth.json")]);
     if recipe == "openai" {
-        // Anthropic's part of its file names nobody.
+        // Anthropic's part of its file names no person.
         assert_eq!(is_stored(&daemon, &done, "pi", &json!(null)).await, dir);
     }
     assert!(!daemon.log().contains("planted-code"));

@@ -1,4 +1,4 @@
-//! What a person allowed in the browser, until the CLI redeems it.
+//! Grants that a person gave in the browser and that the CLI has not redeemed.
 
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use url::Url;
@@ -26,7 +26,7 @@ pub(super) struct Grant {
     /// Absent for a device login, which asks for none.
     pub(super) redirect: Option<String>,
     pub(super) client: Option<String>,
-    /// What the tokens may do, where the CLI behaves accordingly.
+    /// The scopes of the tokens, for CLIs that behave accordingly.
     pub(super) scope: Option<&'static str>,
 }
 
