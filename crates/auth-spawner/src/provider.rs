@@ -83,7 +83,7 @@ pub struct Cli {
     pub version_args: Vec<String>,
     /// First arguments with which it only tells something about itself or updates itself. A shim runs it plainly then,
     /// because it needs no login.
-    #[serde(default)]
+    #[serde(default = "completion")]
     pub plain_commands: Vec<String>,
     /// A line of what this CLI prints for its version; an optional group `version`. A program of the same name that
     /// prints no such line is another program.
@@ -213,6 +213,10 @@ impl System {
             Self::Macos => cfg!(target_os = "macos"),
         }
     }
+}
+
+fn completion() -> Vec<String> {
+    vec!["completion".to_owned()]
 }
 
 fn version_args() -> Vec<String> {

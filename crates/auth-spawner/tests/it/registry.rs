@@ -245,6 +245,16 @@ fn a_pattern_that_is_too_big_names_its_place() {
     assert!(error.reason.contains("unclosed group"), "{error}");
 }
 
+/// The whole registry of srvd 0.1.0, as an operator may have copied it to change it.
+#[test]
+fn registry_of_the_first_format_loads_when_it_is_an_overlay() {
+    let registry = overlaid(include_str!("../fixtures/providers-0.1.0.toml")).unwrap();
+    let tested = |id: &str| registry.provider(id).unwrap().cli.as_ref().unwrap().tested.clone().unwrap();
+    assert_eq!((tested("claude"), tested("pi")), ("2.1.329".to_owned(), "0.73.1".to_owned()));
+    let recipe = registry.provider("pi").unwrap().recipe("openai", Some("1.6.0")).unwrap();
+    assert_eq!((recipe.versions, recipe.patterns.denied.len()), (None, 1));
+}
+
 #[test]
 fn overlay_of_the_first_format_loads_and_replaces_a_recipe() {
     // As an operator of 0.1.0 wrote it: no `schema`, single patterns, one recipe in place of all.

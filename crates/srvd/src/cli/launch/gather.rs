@@ -229,6 +229,13 @@ mod tests {
         check("gemini help", false);
         check("pi help", false);
         check("make update", false);
+        // An entry that lists none has the usual one.
+        let text = "[providers.new]\ndisplay-name = 'New'\nclass = 'oauth'\n[providers.new.cli]\nbinaries = ['new']\n\
+            install = 'x'\nconfig-dir = { var = 'NEW_HOME', name = 'new', ambient = '~/.new' }";
+        let overlay = auth_spawner::Overlay { source: "new.toml".to_owned(), text: text.to_owned() };
+        let registry = Registry::with_overlays(&[overlay]).unwrap();
+        let command = ["new", "completion"].map(OsString::from);
+        assert!(is_plain(&registry, &command) && !is_plain(&registry, &command[..1]));
     }
 
     #[test]
