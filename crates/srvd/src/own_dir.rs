@@ -87,7 +87,7 @@ impl OwnDir {
 }
 
 /// Whether a directory outside the usual place may be taken for the user's own: no other user may change it, and it is no
-/// part of the daemon's own directory `data`. A directory that does not exist may not. Blocking.
+/// part of the daemon's own directory `data`. A directory that does not exist is accepted. Blocking.
 ///
 /// # Errors
 /// Why not, as words for people.

@@ -127,7 +127,7 @@ fn github_login_is_the_token_that_gh_would_use() {
     // Without an active token in the file, gh asks the keyring.
     let keyring = || Proof::Elsewhere {
         reason: "gh stored the token in your keyring, where srvd does not look".to_owned(),
-        hint: "install gh 2.26 or newer, then log in again with srvd".to_owned(),
+        hint: "log in again with srvd and gh 2.26 or newer".to_owned(),
     };
     for (hosts, expected) in [
         ("github.com: {user: octo, oauth_token: gho_x}", octo()),

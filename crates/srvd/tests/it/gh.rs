@@ -113,7 +113,7 @@ async fn login_says_that_the_token_is_in_the_keyring_when_gh_is_older() {
     let failed = log_in(&daemon, json!({})).await;
     assert_eq!((&failed["status"], &failed["errorKind"]), (&json!("failed"), &json!("not_authenticated")));
     assert_eq!(failed["error"], "gh stored the token in your keyring, where srvd does not look", "{failed}");
-    assert_eq!(failed["hint"], "install gh 2.26 or newer, then log in again with srvd");
+    assert_eq!(failed["hint"], "log in again with srvd and gh 2.26 or newer");
     // The login that was there before is as it was.
     let accounts = daemon.call("account.list", json!({})).await;
     assert_eq!(accounts["accounts"].as_array().unwrap().len(), 1, "{accounts}");
