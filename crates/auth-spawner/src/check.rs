@@ -1,4 +1,4 @@
-//! Asking whether a login is there: the CLI's file first, then its check command.
+//! Checks that a login exists: the CLI's credential file first, then its check command.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,41 +12,42 @@ use crate::provider::{Check, Cli, Provider};
 use crate::spawner::Clock;
 use crate::token::Token;
 
-/// How long a file is waited for that is written just after the CLI has ended.
+/// Longest wait for a file that is written just after the CLI has ended.
 const LATE: Duration = Duration::from_secs(1);
-/// How long the account's name is waited for once the login itself is there.
+/// Longest wait for the account's name once the login exists.
 const NAME: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Everything that one confirmation needs; it runs beside the session.
+/// The data that one confirmation needs. It runs beside the session.
 #[derive(Clone)]
 pub(crate) struct Question {
     pub(crate) provider: std::sync::Arc<Provider>,
     pub(crate) program: PathBuf,
     pub(crate) env: ChildEnv,
     pub(crate) dir: PathBuf,
-    /// What the credential file was before the login.
+    /// Fingerprint of the credential file before the login.
     pub(crate) baseline: Fingerprint,
-    /// Whether it was a login. Then another process may refresh it at any time, and a change alone says nothing.
+    /// True if there was a login before. Another process may then refresh it at any time, so a change of the file alone
+    /// proves nothing.
     pub(crate) logged_in_before: bool,
-    /// Whether the CLI has ended with an error.
+    /// True if the CLI ended with an error.
     pub(crate) failed: bool,
-    /// For a recipe whose CLI shows its credential and stores nothing.
+    /// Present for a recipe whose CLI shows its credential and stores nothing.
     pub(crate) screen: Option<Screen>,
     pub(crate) check_timeout: Duration,
     pub(crate) clock: Clock,
 }
 
-/// What proves a login that leaves no file.
+/// The proof of a login that leaves no file.
 #[derive(Debug, Clone)]
 pub(crate) struct Screen {
-    /// How long such a credential lives, in milliseconds.
+    /// Lifetime of such a credential, in milliseconds.
     pub(crate) lifetime: i64,
     /// The credential, once the CLI has shown it.
     pub(crate) token: Option<Token>,
 }
 
-/// Its answer.
+/// The result of a [`Question`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Yes {
@@ -56,7 +57,7 @@ pub(crate) enum Verdict {
     No {
         reason: String,
     },
-    /// The CLI has put its login where only the CLI can look.
+    /// The CLI has stored its login in a place that only the CLI can read.
     Elsewhere {
         reason: String,
         hint: String,
@@ -64,7 +65,7 @@ pub(crate) enum Verdict {
 }
 
 impl Question {
-    /// Asks. `last` when the CLI has ended: then the file gets a moment to appear.
+    /// Checks for the login. `last` is true when the CLI has ended; the file then gets a moment to appear.
     pub(crate) async fn ask(self, last: bool) -> Verdict {
         if let Some(screen) = &self.screen {
             return screen.judge((self.clock)());
@@ -76,7 +77,7 @@ impl Question {
         let mut waited = Duration::ZERO;
         let credential = loop {
             let verdict = match self.look(&cli).await {
-                // The account's name may stand in a file that is written later than the tokens.
+                // The account's name may be in a file that is written later than the tokens.
                 Ok(credential) if credential.email.is_none() && names && waited < NAME => {
                     waited += AGAIN;
                     sleep(AGAIN).await;
@@ -98,7 +99,7 @@ impl Question {
         }
     }
 
-    /// What the files say now, off the runtime's threads.
+    /// Reads the login from the files, off the runtime's threads.
     async fn look(&self, cli: &Cli) -> Result<Credential, Verdict> {
         let no = |reason: String| Err(Verdict::No { reason });
         let (cli, dir) = (cli.clone(), self.dir.clone());
@@ -126,7 +127,8 @@ impl Question {
 }
 
 impl Screen {
-    /// No file and no check command knows of such a credential: that the CLI has shown it is all the proof there is.
+    /// Judges a credential that the CLI has shown. No file and no check command knows of it, so its appearance is the
+    /// only proof.
     fn judge(&self, now: i64) -> Verdict {
         if self.token.is_none() {
             return Verdict::No { reason: "the CLI has shown no credential".to_owned() };

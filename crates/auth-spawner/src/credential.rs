@@ -1,25 +1,26 @@
-//! What the registry can say about the file that proves a login.
+//! The registry's description of the file that proves a login.
 
 use serde::Deserialize;
 
 use crate::selection::{Mode, Slot, Template};
 
-/// The file that proves a login, and where in it the facts stand.
+/// The file that proves a login, and the places of the facts in it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CredentialFile {
-    /// Path below the CLI's directory; one `*` is allowed in the last segment, the newest match counts.
+    /// Path below the CLI's directory. One `*` is allowed in the last segment; the newest match is used.
     pub path: String,
-    /// How the file is written.
+    /// Format of the file.
     #[serde(default)]
     pub format: Format,
-    /// Where in a database the document stands; present exactly for [`Format::Sqlite`].
+    /// Place of the document in a database; present exactly for [`Format::Sqlite`].
     #[serde(default)]
     pub sqlite: Option<Cell>,
-    /// JSON pointers that must all hold a non-empty string. A segment `*` stands for the member that `slot` names, or
-    /// else for the first one, in order of name, for which all of them hold. The other pointers mean the same member.
+    /// JSON pointers that must all hold a non-empty string. A segment `*` matches the member that `slot` names. Without
+    /// `slot` it matches the first member, in order of name, for which all of them hold. The other pointers use the
+    /// same member.
     pub requires: Vec<String>,
-    /// The member that `*` stands for.
+    /// The member that `*` matches.
     #[serde(default)]
     pub slot: Option<Slot>,
     /// The setting that makes the CLI use another credential in place of this login.
@@ -37,13 +38,13 @@ pub struct CredentialFile {
     /// JSON pointer to the refresh token.
     #[serde(default)]
     pub refresh: Option<String>,
-    /// End of the refresh token: after it only a person can renew the login.
+    /// End of the refresh token. After it only a person can renew the login.
     #[serde(default)]
     pub refresh_expires: Option<Expiry>,
 }
 
 impl CredentialFile {
-    /// The other files of the CLI's directory that say whether this is a login, and whose.
+    /// Returns the other files of the CLI's directory that decide whether this is a login and name its account.
     pub(crate) fn other_files(&self) -> impl Iterator<Item = &str> {
         let named = self.slot.iter().flat_map(|slot| &slot.names);
         let slots = named.flat_map(Template::places).filter_map(|(file, _)| file);
@@ -53,7 +54,7 @@ impl CredentialFile {
     }
 }
 
-/// How a credential file is written. Whatever it is, pointers go into it as if it were JSON.
+/// Format of a credential file. Pointers are resolved in every format as if it were JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -62,16 +63,16 @@ pub enum Format {
     Json,
     /// JSON with comments and trailing commas.
     Jsonc,
-    /// YAML; one document.
+    /// YAML with one document.
     Yaml,
-    /// A value in a `SQLite` database; the value is JSON text.
+    /// A value in a `SQLite` database. The value is JSON text.
     Sqlite,
     /// TOML.
     Toml,
 }
 
 impl Format {
-    /// The word used in files.
+    /// Returns the word used in files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,7 +89,7 @@ impl Format {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cell {
-    /// The table; views are not read.
+    /// Name of the table; views are not read.
     pub table: String,
     /// The column that holds the key.
     pub key_column: String,
@@ -98,27 +99,27 @@ pub struct Cell {
     pub value_column: String,
 }
 
-/// Where a text stands: a JSON pointer, optionally in another file, optionally inside a JSON Web Token.
+/// Place of a text: a JSON pointer, optionally in another file, optionally inside a JSON Web Token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Another JSON file of the CLI's directory; the credential file when absent.
     #[serde(default)]
     pub file: Option<String>,
-    /// JSON pointer.
+    /// JSON pointer to the text.
     pub pointer: String,
-    /// When given, the pointed-at text is a JSON Web Token and this is a pointer into its claims.
+    /// Pointer into the claims of a JSON Web Token. When it is given, the text at `pointer` is that token.
     #[serde(default)]
     pub claim: Option<String>,
 }
 
-/// Where an end time stands, and in which unit.
+/// Place and unit of an end time.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expiry {
     /// JSON pointer into the credential file.
     pub pointer: String,
-    /// Its unit.
+    /// Unit of the value.
     pub unit: ExpiryUnit,
 }
 
@@ -134,6 +135,6 @@ pub enum ExpiryUnit {
     FloatS,
     /// A date and time as in RFC 3339, section 5.6.
     Rfc3339,
-    /// The value is a JSON Web Token; its `exp` claim (seconds) counts.
+    /// The value is a JSON Web Token. Its `exp` claim, in seconds, is used.
     JwtExp,
 }

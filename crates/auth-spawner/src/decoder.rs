@@ -1,45 +1,45 @@
-//! Bytes of a terminal to text and control functions, in bounded memory.
+//! Decodes the bytes of a terminal into text and control functions, in bounded memory.
 //!
-//! Plain text is read here, in runs; only escape sequences go through the state machine of `vte`, which would take
-//! text a character at a time. What is meant for others than a reader (titles, colours, clipboards, device control
-//! strings) ends here: a [`Page`] hears of text, moves and hyperlinks only.
+//! Plain text is read here, in runs. Only escape sequences go through the state machine of `vte`, which would take text
+//! one character at a time. Sequences that are not text (titles, colours, clipboards, device control strings) are
+//! dropped here: a [`Page`] receives only text, cursor moves and hyperlinks.
 
 use memchr::memchr3;
 use vte::{Params, Parser, Perform};
 
-/// Longest operating system command that is kept; an address longer than this is dropped, not cut.
+/// Longest operating system command that is kept. An address longer than this is dropped, not cut.
 pub(crate) const OSC_BYTES: usize = 8192;
-/// The most bytes of a character that can be cut off from its last one.
+/// Longest beginning of an unfinished character, in bytes.
 const CUT: usize = 3;
-/// Longest run of plain text that is handed on at once.
+/// Longest run of plain text that is passed on at once.
 const RUN: usize = 4096;
 
-/// What text is written on.
+/// The surface that text is written on.
 pub(crate) trait Page {
-    /// Printable ASCII.
+    /// Writes printable ASCII.
     fn ascii(&mut self, text: &[u8]);
-    /// A visible character outside of ASCII.
+    /// Writes a visible character outside of ASCII.
     fn character(&mut self, character: char);
-    /// A control character: line feed, carriage return and the like.
+    /// Applies a control character, such as a line feed or a carriage return.
     fn control(&mut self, byte: u8);
-    /// A control sequence without intermediate bytes; `private` is its marker such as `?`, or zero.
+    /// Applies a control sequence without intermediate bytes. `private` is its marker, such as `?`, or zero.
     fn sequence(&mut self, private: u8, action: char, params: &Params);
-    /// An escape sequence of one byte.
+    /// Applies an escape sequence of one byte.
     fn escape(&mut self, byte: u8);
-    /// A hyperlink begins, or, without a target, ends.
+    /// Begins a hyperlink, or ends it when there is no target.
     fn link(&mut self, target: Option<&str>);
-    /// Whether text is dropped here until the next control character.
+    /// Returns whether text is dropped until the next control character.
     fn is_full(&self) -> bool;
 }
 
-/// Reads a stream. Keeps its state over any cut of it.
+/// A reader of a byte stream. It keeps its state when the stream is cut at any place.
 #[derive(Default)]
 pub(crate) struct Decoder {
     parser: Parser<OSC_BYTES>,
-    /// An escape sequence has begun and its end has not been seen.
+    /// True after an escape sequence has begun, until its end.
     escaped: bool,
-    /// The beginning of a character that the last chunk has cut. The parser loses what follows such a character when
-    /// that is not UTF-8, so it is only ever given whole ones.
+    /// The beginning of a character that the last chunk has cut. The parser loses the bytes after a cut character when
+    /// they are not UTF-8, so it is only given whole characters.
     held: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ impl Decoder {
         self.held.extend_from_slice(&rest[whole..]);
     }
 
-    /// Whether neither a sequence nor a character has begun without its end.
+    /// Returns whether no sequence and no character is unfinished.
     pub(crate) fn is_plain(&self) -> bool {
         !self.escaped && self.held.is_empty()
     }
@@ -83,7 +83,7 @@ impl Decoder {
     }
 }
 
-/// Reads text up to the next escape character; says how many bytes that were.
+/// Reads text up to the next escape character. Returns the number of bytes read.
 fn plain(page: &mut impl Page, bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -111,7 +111,8 @@ fn plain(page: &mut impl Page, bytes: &[u8]) -> usize {
     at
 }
 
-/// How many bytes can be passed over where text is dropped: up to what moves the cursor or begins a sequence.
+/// Returns the number of bytes to skip while text is dropped: up to the next byte that moves the cursor or begins a
+/// sequence.
 fn unread(bytes: &[u8]) -> usize {
     let end = memchr3(0x1b, b'\n', b'\r', bytes).unwrap_or(bytes.len());
     memchr3(0x08, 0x0b, 0x0c, &bytes[..end]).unwrap_or(end)
@@ -128,11 +129,11 @@ fn beyond_ascii(page: &mut impl Page, bytes: &[u8]) {
     }
 }
 
-/// Passes on what an escape sequence means, and notes its end.
+/// Passes the meaning of an escape sequence to the page and records its end.
 struct Sequence<'a, P> {
     page: &'a mut P,
-    /// Only what the parser says at the very byte that ends a sequence counts. A broken sequence ends without a word;
-    /// then the parser reads the text behind it as well, until the next sequence.
+    /// True if the parser reported a result at the very byte that ends a sequence. A broken sequence ends without a
+    /// report; the parser then also reads the text after it, until the next sequence.
     ended: bool,
 }
 
@@ -167,12 +168,12 @@ impl<P: Page> Perform for Sequence<'_, P> {
     }
 
     fn osc_dispatch(&mut self, params: &[&[u8]], bell: bool) {
-        // Without a bell it is ended by an escape sequence of its own.
+        // Without a bell, an escape sequence of its own ends it.
         self.ended = bell;
         let [b"8", _, uri @ ..] = params else { return };
         let uri = uri.join(&b';');
         let head: usize = params[..2].iter().map(|part| part.len() + 1).sum();
-        // A full buffer may have lost the end, and sixteen is the most parts that the parser tells apart.
+        // A full buffer may have lost the end. The parser tells at most sixteen parts apart.
         let whole = head + uri.len() < OSC_BYTES - params.len() && params.len() < 16;
         let plain = !uri.is_empty() && uri.iter().all(u8::is_ascii_graphic);
         self.page.link(std::str::from_utf8(&uri).ok().filter(|_| whole && plain));
@@ -183,12 +184,12 @@ impl<P: Page> Perform for Sequence<'_, P> {
     }
 }
 
-/// The first number of a control sequence; zero when it has none.
+/// Returns the number at this position of a control sequence, or zero if there is none.
 pub(crate) fn number(params: &Params, position: usize) -> usize {
     params.iter().nth(position).and_then(|param| param.first()).map_or(0, |value| usize::from(*value))
 }
 
-/// How many bytes at the end are the beginning of a character whose rest is still to come.
+/// Returns the number of bytes at the end that begin a character whose rest has not been received.
 fn cut_character(bytes: &[u8]) -> usize {
     let is_cut = |count: &usize| {
         let tail = &bytes[bytes.len() - count..];
@@ -197,7 +198,8 @@ fn cut_character(bytes: &[u8]) -> usize {
     (1..=CUT.min(bytes.len())).find(is_cut).unwrap_or(0)
 }
 
-/// Control characters, and marks that are invisible or change or reorder the text around them.
+/// Returns whether a character is a control character or a mark that is invisible, or that changes or reorders the text
+/// around it.
 pub(crate) fn hidden(character: char) -> bool {
     character.is_control()
         || matches!(

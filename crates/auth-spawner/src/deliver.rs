@@ -14,30 +14,30 @@ use url::{Host, Url};
 
 use crate::error::SubmitError;
 
-/// A CLI that does not take its answer in this time will not take it at all.
+/// Longest wait for a CLI to take its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A TUI that reads the text and the Enter key apart from each other needs the time to do so.
+/// Pause between the text and the Enter key. A TUI that reads them separately needs this time.
 const ENTER_PAUSE: Duration = Duration::from_millis(300);
 
 type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// A line that is typed.
+/// A line to type.
 pub(crate) struct Typed {
-    /// What has to be written first.
+    /// Text to write first.
     pub(crate) before: String,
     pub(crate) text: SecretString,
-    /// What the Enter key sends there.
+    /// The byte that the Enter key sends to the CLI.
     pub(crate) enter: u8,
-    /// Whether the Enter key is sent by itself, a moment after the text.
+    /// True if the Enter key is sent separately, a moment after the text.
     pub(crate) apart: bool,
 }
 
-/// Writes one line and hands the stream back.
+/// Writes one line and returns the stream.
 pub(crate) async fn line(stdin: Stdin, typed: Typed) -> (Option<Stdin>, Result<(), SubmitError>) {
     let Typed { before, text, enter, apart } = typed;
     if !apart {
-        // One write, so that the line cannot arrive in two halves.
+        // The line is written in one piece, so that it cannot arrive in two halves.
         let line = SecretString::from(format!("{before}{}{}", text.expose_secret(), char::from(enter)));
         return write(stdin, line.expose_secret().as_bytes()).await;
     }
@@ -61,7 +61,7 @@ async fn write(mut stdin: Stdin, bytes: &[u8]) -> (Option<Stdin>, Result<(), Sub
     match tokio::time::timeout(PATIENCE, write).await {
         Ok(Ok(())) => (Some(stdin), Ok(())),
         Ok(Err(error)) => (None, Err(undeliverable(error.kind().to_string()))),
-        // Half of the line may be in the pipe: nothing may follow it.
+        // Half of the line may be in the pipe, so nothing may follow it.
         Err(_) => (None, Err(undeliverable("the CLI does not read its input"))),
     }
 }
@@ -70,8 +70,8 @@ fn undeliverable(reason: impl Into<String>) -> SubmitError {
     SubmitError::Undeliverable { reason: reason.into() }
 }
 
-/// Calls the CLI's own callback, as the browser would have. 2xx and 3xx mean that the CLI took the answer; where it sends
-/// the browser next does not matter.
+/// Calls the CLI's own callback, as the browser would have. A status of 2xx or 3xx means that the CLI took the answer;
+/// the target of a redirect does not matter.
 ///
 /// A name (`localhost`) is tried on both address families, because a CLI may listen on one of them only.
 pub(crate) async fn callback(url: SecretString) -> Result<(), SubmitError> {
@@ -97,9 +97,9 @@ pub(crate) async fn callback(url: SecretString) -> Result<(), SubmitError> {
 
 /// A call that got no HTTP answer.
 enum Unanswered {
-    /// No program listens there.
+    /// No program listens at the address.
     Unreachable,
-    /// A program listens there, and this went wrong.
+    /// A program listens at the address, and the call failed for this reason.
     Broken(&'static str),
 }
 
@@ -126,12 +126,12 @@ async fn get(url: &Url, address: IpAddr) -> Result<u16, Unanswered> {
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
         .map_err(|_| no_address())?;
-    // The connection is driven here rather than in a task of its own, so nothing outlives the answer.
+    // The connection is driven here rather than in a task of its own, so that it ends with the answer.
     let mut response = std::pin::pin!(sender.send_request(request));
     let response = tokio::select! {
         biased;
         response = &mut response => response,
-        // A connection that ended may have brought the answer just before.
+        // A connection that ended may have delivered the answer just before.
         _ = connection => response.await,
     };
     response.map(|response| response.status().as_u16()).map_err(failed)

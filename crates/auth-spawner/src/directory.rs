@@ -1,4 +1,4 @@
-//! Directories that are made for CLIs.
+//! Creates directories and files for CLIs.
 
 use std::io;
 use std::io::Write as _;
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::provider::{Cli, PreparedFile};
 
-/// Makes a directory and what is missing above it, 0700 each. One that is there stays as it is; a link or a file in its
-/// place is an error, because a link could lead anywhere.
+/// Creates a directory and its missing parents, each with mode 0700. An existing directory stays as it is. A link or a
+/// file in its place is an error, because a link could lead anywhere.
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     if std::fs::symlink_metadata(path)?.is_dir() {
@@ -17,11 +17,11 @@ pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("{} is not a directory", path.display())))
 }
 
-/// Writes the files that the CLI wants to find, without ever touching one that is there; `dir` is the one that the CLI's
-/// variable names. Blocking.
+/// Writes the files that the CLI expects, and never changes an existing one. `dir` is the directory that the CLI's
+/// variable names. Blocks.
 ///
 /// # Errors
-/// The I/O error.
+/// Returns an I/O error if a directory or a file cannot be written.
 pub fn prepare(cli: &Cli, dir: &Path) -> io::Result<()> {
     let dir = cli.config_dir.inside(dir);
     if !cli.config_dir.inner.is_empty() {

@@ -8,19 +8,19 @@ use crate::credential::Format;
 
 /// A file of the CLI that shows that the login itself is in the system's keyring.
 ///
-/// It counts only where no credential file proves a login.
+/// It is used only if no credential file proves a login.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Elsewhere {
     /// Path below the CLI's directory.
     pub path: String,
-    /// How the file is written; not [`Format::Sqlite`].
+    /// Format of the file; not [`Format::Sqlite`].
     #[serde(default)]
     pub format: Format,
-    /// JSON pointers and the texts that may stand there; an empty list accepts any text. All of them must hold.
+    /// JSON pointers with the texts accepted at each. An empty list accepts any text. All pointers must match.
     pub when: BTreeMap<String, Vec<String>>,
     /// The place of the login, as a sentence without a full stop.
     pub reason: String,
-    /// The next step for the person.
+    /// The next step for the user.
     pub hint: String,
 }

@@ -1,4 +1,4 @@
-//! The environment of a child: an explicit list, never what this process happens to have.
+//! The environment of a child: an explicit list, independent of this process's own environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,13 +11,13 @@ use crate::recipe::{Recipe, Terminal};
 /// Name of the variable that marks every process of a login with its session id.
 pub(crate) const SESSION_VAR: &str = "SRVD_SESSION";
 
-/// The variable by which a desktop program finds the keyring. Several programs look for the bus of the session by themselves where the
-/// variable is not set.
+/// The variable by which a desktop program finds the keyring. Several programs look for the session bus on their own
+/// when the variable is not set.
 const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
 /// An address that every D-Bus library refuses.
 const NO_BUS: &str = "disabled:";
 
-/// A child's whole environment, name to value.
+/// The whole environment of a child, from name to value.
 ///
 /// `Debug` shows names only, because values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl ChildEnv {
         self.0.insert(name.into(), value.into());
     }
 
-    /// Marks every process that gets this environment, and what it starts, as belonging to `session`.
+    /// Marks every process that gets this environment, and every process that it starts, as belonging to `session`.
     pub fn mark(&mut self, session: &str) {
         self.set(SESSION_VAR, session);
     }
@@ -39,12 +39,12 @@ impl ChildEnv {
         self.0.remove(name);
     }
 
-    /// The value of one variable.
+    /// Returns the value of one variable.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Names and values in order of name.
+    /// Returns names and values in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -62,14 +62,14 @@ impl std::fmt::Debug for ChildEnv {
     }
 }
 
-/// What a child's environment is made of, besides the base list.
+/// The parts of a child's environment besides the base list.
 pub(crate) struct ChildEnvParts<'a> {
     pub(crate) cli: &'a Cli,
     pub(crate) recipe: &'a Recipe,
     pub(crate) terminal: Terminal,
     pub(crate) extra: &'a [(String, String)],
     pub(crate) config_dir: &'a Path,
-    /// What all bundles share for this provider.
+    /// Directory that all bundles share for this provider.
     pub(crate) shared: &'a Path,
     pub(crate) browser: Option<&'a Path>,
     pub(crate) session: &'a str,
@@ -88,8 +88,8 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv 
     }
     env.set("TERM", if parts.terminal == Terminal::Pipe { "dumb" } else { "xterm-256color" });
     if env.value("SHELL").is_none() {
-        // The pseudo-terminal library sets SHELL from the user database whatever it is told; naming one keeps
-        // both kinds of child equal and independent of the machine.
+        // The pseudo-terminal library always sets SHELL from the user database. An explicit value keeps both kinds of
+        // child equal and independent of the machine.
         env.set("SHELL", "/bin/sh");
     }
     env.remove("BROWSER");
@@ -102,7 +102,7 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv 
     env
 }
 
-/// The environment in which a CLI is asked something that has nothing to do with a login, such as its version.
+/// Builds the environment for a question to a CLI that does not concern a login, such as its version.
 pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) -> ChildEnv {
     let mut env = base.clone();
     scrub(&mut env, cli);
@@ -116,7 +116,7 @@ pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) 
     env
 }
 
-/// The environment in which a CLI finds a directory of the user's own, with all that belongs to it.
+/// Builds the environment in which a CLI uses a directory of the user's own, with everything that belongs to it.
 pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, (dir, reach): (&Path, Reach)) -> ChildEnv {
     let mut env = asking_env(base, cli, Path::new(""), Path::new(""));
     for name in cli.config_dir.extra_vars.keys().chain([&cli.config_dir.var]) {
@@ -131,8 +131,8 @@ pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, (dir, reach): (&Path, Reach)) 
     env
 }
 
-/// Keeps a CLI that works for a bundle from the user's keyring: gh has one entry for each host there, whatever its
-/// directory, so its login and its logout would change the user's own. macOS has no variable for that.
+/// Keeps a CLI that runs for a bundle away from the user's keyring. gh has one entry per host there, whatever its
+/// directory, so its login and its logout would change the user's own. macOS has no variable for this.
 fn keep_from_keyring(env: &mut ChildEnv) {
     if env.value(SESSION_BUS).is_none() {
         env.set(SESSION_BUS, NO_BUS);
@@ -233,7 +233,7 @@ mod tests {
             assert_eq!(bus(&own_env(base, cli, (dir, Reach::Usual))).as_deref(), own);
         };
         check(&ChildEnv::default(), Some("disabled:"), None);
-        // The operator's own word, from `[spawn.environment]`.
+        // A value from the operator's `[spawn.environment]`.
         let told = [("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus")].into_iter().collect();
         check(&told, Some("unix:path=/run/bus"), Some("unix:path=/run/bus"));
         let named = own_env(&ChildEnv::default(), cli, (dir, Reach::Variable));

@@ -1,16 +1,17 @@
-//! The guard: a small process that ends the logins' processes when the daemon is gone, however it went.
+//! The guard: a small process that ends the logins' processes after the daemon has ended for any reason.
 //!
-//! It holds the reading end of a pipe whose writing end only the daemon has, and is told on it which sessions there
-//! are and which process groups lead them. When the pipe breaks, it ends what it knows of ([`watch_over`]). The
-//! daemon's side is [`Guard`]: it starts the process, keeps it told, and starts another one when it dies.
+//! The guard holds the reading end of a pipe whose writing end only the daemon has. On the pipe the daemon reports its
+//! sessions and the process groups that lead them. When the pipe breaks, the guard ends the processes that it knows of
+//! ([`watch_over`]). The daemon's side is [`Guard`]: it starts the guard process, keeps it informed, and replaces it
+//! when it dies.
 //!
 //! ```text
 //!   begin SESSION                 a process with this mark may appear from now on
 //!   group SESSION PID START       the session's CLI: leader of group PID, started at START (`-`: not known)
 //!   end SESSION                   all of it is gone
 //! ```
-//! Whatever else arrives is skipped. Sessions are announced before their CLI is started, so a daemon that is killed
-//! between fork and exec leaves nothing behind either: the mark is in the child's environment from its exec on.
+//! Any other line is skipped. Sessions are announced before their CLI is started, so a daemon that is killed between
+//! fork and exec leaves nothing behind either: the mark is in the child's environment from its exec on.
 
 mod keeper;
 mod notes;
@@ -28,36 +29,36 @@ pub use watch::watch_over;
 
 use notes::{Leader, Wanted, is_name};
 
-/// Longest wait for the guard to know of a session before its CLI is started all the same.
+/// Longest wait for the guard to learn of a session. After it the CLI is started anyway.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How the guard process is started. Its environment is empty, its standard input the pipe.
+/// The command of the guard process. Its environment is empty and its standard input is the pipe.
 #[derive(Debug, Clone)]
 pub struct GuardCommand {
-    /// The program, an absolute path.
+    /// Absolute path of the program.
     pub program: PathBuf,
-    /// What it calls itself.
+    /// Name of the process (its `argv[0]`).
     pub name: OsString,
-    /// Its arguments; with them it has to call [`watch_over`] and nothing else.
+    /// Arguments of the program. With them it must call [`watch_over`] and nothing else.
     pub args: Vec<OsString>,
 }
 
-/// The daemon's hold on its guard process. Cheap to clone; all clones are one. When the last one is dropped, the
-/// guard ends what it still knows of.
+/// The daemon's handle on its guard process. Clones are cheap and share one guard. When the last clone is dropped, the
+/// guard ends the processes that it still knows of.
 #[derive(Clone, Debug)]
 pub struct Guard(Arc<Hold>);
 
 #[derive(Debug)]
 struct Hold {
     wanted: channel::Sender<Wanted>,
-    /// The revision of `wanted` that the guard process has been told.
+    /// The revision of `wanted` that the guard process has received.
     told: channel::Receiver<u64>,
 }
 
 impl Guard {
-    /// Starts the guard process and waits until it is there, at most a second. `standing` are marks that it looks for
-    /// at the end besides those of the sessions. A guard that cannot be started is logged and tried again; logins go
-    /// on without it.
+    /// Starts the guard process and waits until it runs, at most a second. `standing` are marks that it looks for at
+    /// the end besides those of the sessions. A guard that cannot be started is logged and retried; logins go on
+    /// without it.
     pub async fn start(command: GuardCommand, standing: &[&str]) -> Self {
         let mut first = Wanted::default();
         for mark in standing {
@@ -72,7 +73,8 @@ impl Guard {
         Self(Arc::new(Hold { wanted, told }))
     }
 
-    /// Tells the guard of a session whose CLI is about to be started. Waits until it knows, at most a second.
+    /// Announces to the guard a session whose CLI is about to be started. Waits until the guard knows of it, at most a
+    /// second.
     pub(crate) async fn announce(&self, session: &str) {
         if !is_name(session) {
             tracing::warn!("the guard cannot be told of a session whose id is no name");
@@ -87,19 +89,19 @@ impl Guard {
         }
     }
 
-    /// Tells the guard which process leads a session.
+    /// Reports to the guard the process that leads a session.
     pub(crate) fn leads(&self, session: &str, pid: u32, start: Option<&str>) {
         let leader = Leader { pid, start: start.map(str::to_owned) };
         self.0.wanted.send_if_modified(|wanted| wanted.lead(session, leader));
     }
 
-    /// Tells the guard that nothing of a session is left.
+    /// Reports to the guard that no process of a session is left.
     pub(crate) fn forget(&self, session: &str) {
         self.0.wanted.send_if_modified(|wanted| wanted.end(session));
     }
 
-    /// Closes the pipe and waits for the guard's end, at most `patience`: sessions that are still there are ended by
-    /// it first.
+    /// Closes the pipe and waits for the guard's end, at most `patience`. The guard first ends the sessions that
+    /// remain.
     pub async fn close(&self, patience: Duration) {
         self.0.wanted.send_modify(Wanted::close);
         let mut told = self.0.told.clone();

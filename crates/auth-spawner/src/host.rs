@@ -1,4 +1,4 @@
-//! The host that a CLI logs in to, for CLIs whose vendor is not the only one to run the service.
+//! The host that a CLI logs in to, for services that are not run by the vendor alone.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use toml::Value;
 
 use crate::provider::{Cli, Provider};
 
-/// Stands for the host in a CLI's table.
+/// Placeholder for the host in a CLI's table.
 pub(crate) const HOST: &str = "{host}";
 
-/// How a CLI is led to another host than the vendor's.
+/// The way to point a CLI at another host than the vendor's.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostChoice {
     /// The vendor's own host.
     pub default: Host,
-    /// The variable that is set to the host where it is another one.
+    /// The variable that holds the host if it is not the default one.
     pub var: String,
 }
 
@@ -31,7 +31,7 @@ pub struct Host(String);
 pub struct InvalidHost;
 
 impl Host {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -53,7 +53,7 @@ impl std::str::FromStr for Host {
             let sound = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             matches!(label.len(), 1..=63) && sound && !label.starts_with('-') && !label.ends_with('-')
         };
-        // A name whose last label is a number is an address to every program that reads it.
+        // Programs read a name whose last label is a number as an address.
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_address = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
         if name.len() <= 253 && name.split('.').all(is_label) && !is_address {
@@ -72,13 +72,13 @@ impl TryFrom<String> for Host {
 }
 
 impl Provider {
-    /// The host that its CLI logs in to unless told otherwise; `None` where there is no choice.
+    /// Returns the default host of the provider's CLI; `None` if there is no choice of hosts.
     #[must_use]
     pub fn default_host(&self) -> Option<&Host> {
         Some(&self.cli.as_ref()?.host.as_ref()?.default)
     }
 
-    /// The provider as it is for logins at this host; `None` where its CLI has no choice of hosts.
+    /// Returns the provider for logins at this host; `None` if its CLI has no choice of hosts.
     #[must_use]
     pub fn at_host(&self, host: &Host) -> Option<Self> {
         let choice = self.cli.as_ref()?.host.clone()?;
@@ -90,7 +90,7 @@ impl Provider {
     }
 }
 
-/// The table of a CLI with the host in the place of [`HOST`], in names and in texts.
+/// Returns a CLI's table with the host in the place of [`HOST`], in names and in texts.
 pub(crate) fn filled(table: &Value, host: &Host) -> Value {
     let text = |text: &str| text.replace(HOST, host.as_str());
     match table {
@@ -104,7 +104,7 @@ pub(crate) fn filled(table: &Value, host: &Host) -> Value {
     }
 }
 
-/// Whether a table has the placeholder anywhere.
+/// Returns whether a table has the placeholder anywhere.
 pub(crate) fn has_placeholder(table: &Value) -> bool {
     match table {
         Value::String(text) => text.contains(HOST),

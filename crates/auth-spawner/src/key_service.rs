@@ -1,4 +1,4 @@
-//! What the registry can say about a service that takes an API key.
+//! The registry's description of a service that takes an API key.
 
 use std::collections::BTreeMap;
 
@@ -10,44 +10,45 @@ use crate::validate::is_loopback;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KeyService {
-    /// Variables that each carry the whole key to an agent at launch; empty where the key is a pair.
+    /// Variables that each carry the whole key to an agent at launch. Empty if the key is a pair.
     #[serde(default)]
     pub vars: Vec<String>,
-    /// Instead of `vars`: variables that each carry one part of the key.
+    /// Variables that each carry one part of the key, instead of `vars`.
     #[serde(default)]
     pub pair: Option<Pair>,
-    /// Where the service answers, without a trailing slash.
+    /// Base address of the service, without a trailing slash.
     pub base_url: String,
-    /// Variables that tell an agent where the service answers, for an account that has another address. In a value
-    /// `{base}` stands for the address and `{host}` for its host and port.
+    /// Variables that give an agent the base address, for an account that has another one. In a value `{base}` stands
+    /// for the address and `{host}` for its host and port.
     #[serde(default)]
     pub base_url_vars: BTreeMap<String, String>,
-    /// Other variables than `vars` for an account whose address is at a host that the vendor does not run.
+    /// Variables to use instead of `vars` for an account at a host that the vendor does not run.
     #[serde(default)]
     pub other_hosts: Option<OtherHosts>,
-    /// Variables removed at a launch, because they would put another credential or another server in the key's place.
+    /// Variables removed at a launch, because they would replace the key with another credential or the service with
+    /// another server.
     #[serde(default)]
     pub scrub: Vec<String>,
     /// A request that shows whether a key is accepted.
     #[serde(default)]
     pub probe: Option<Probe>,
-    /// Fewest characters of a key.
+    /// Smallest number of characters of a key.
     #[serde(default = "eight")]
     pub min_length: usize,
-    /// What every key begins with.
+    /// Text that every key begins with.
     #[serde(default)]
     pub prefix: Option<String>,
 }
 
 impl KeyService {
-    /// All variables that carry the key or a part of it.
+    /// Returns all variables that carry the key or a part of it.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         let other = self.other_hosts.iter().flat_map(|other| &other.vars);
         let pair = self.pair.iter().flat_map(|pair| &pair.vars);
         self.vars.iter().chain(pair).chain(other).map(String::as_str)
     }
 
-    /// The variables that each carry the whole key to an agent, for an account at this address.
+    /// Returns the variables that each carry the whole key to an agent, for an account at this address.
     #[must_use]
     pub fn variables_at(&self, base_url: &str) -> &[String] {
         match &self.other_hosts {
@@ -56,13 +57,13 @@ impl KeyService {
         }
     }
 
-    /// All variables through which an agent would take another key, or send this one elsewhere.
+    /// Returns all variables through which an agent would take another key, or send this one to another address.
     pub fn shadowing(&self) -> impl Iterator<Item = &str> {
         let others = self.base_url_vars.keys().chain(&self.scrub).map(String::as_str);
         self.variables().chain(others)
     }
 
-    /// The variables that lead an agent to this address; empty where the registry knows none.
+    /// Returns the variables that point an agent at this address; empty if the registry knows none.
     #[must_use]
     pub fn addressed(&self, base_url: &str) -> BTreeMap<String, String> {
         let host = url::Url::parse(base_url).map_or_else(|_| String::new(), |url| url.authority().to_owned());
@@ -70,7 +71,7 @@ impl KeyService {
         self.base_url_vars.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
     }
 
-    /// The same service at another address.
+    /// Returns the same service at another address.
     #[must_use]
     pub fn at(&self, base_url: Option<&str>) -> Self {
         let base_url = base_url.unwrap_or(&self.base_url).to_owned();
@@ -78,7 +79,7 @@ impl KeyService {
     }
 }
 
-/// How a key is carried that is for a host which the vendor does not run.
+/// The variables for a key at a host that the vendor does not run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtherHosts {
@@ -99,16 +100,16 @@ impl OtherHosts {
     }
 }
 
-/// Stands for an account's address.
+/// Placeholder for an account's address.
 pub(crate) const BASE: &str = "{base}";
-/// Stands for the host and port of it.
+/// Placeholder for the host and port of the address.
 pub(crate) const HOST: &str = "{host}";
 
-/// An address that a key may be sent to: https, or http on a loopback address; without a name, a password, a query or a
-/// fragment. It is given back without a slash at its end.
+/// Checks an address that a key may be sent to: https, or http on a loopback address; without a user name, a password,
+/// a query or a fragment. Returns it without a slash at its end.
 ///
 /// # Errors
-/// What is wrong with it, in a few words.
+/// Returns the problem with the address, in a few words.
 pub fn base_url(text: &str) -> Result<&str, &'static str> {
     let text = text.trim_end_matches('/');
     let url = url::Url::parse(text).map_err(|_| "is not an address")?;
@@ -125,18 +126,18 @@ pub fn base_url(text: &str) -> Result<&str, &'static str> {
     Ok(text)
 }
 
-/// A key that is several texts in one, such as an id and its secret.
+/// A key that consists of several texts, such as an id and its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// The variables, in the order of the parts.
     pub vars: Vec<String>,
-    /// What stands between the parts. The last part may hold it, too.
+    /// Text between the parts. The last part may contain it, too.
     pub separator: String,
 }
 
 impl Pair {
-    /// The parts in the order of the variables; `None` when one is missing or empty.
+    /// Returns the parts in the order of the variables; `None` when one is missing or empty.
     pub fn split<'a>(&self, key: &'a str) -> Option<Vec<&'a str>> {
         let parts: Vec<&str> = key.splitn(self.vars.len(), self.separator.as_str()).collect();
         (parts.len() == self.vars.len() && parts.iter().all(|part| !part.is_empty())).then_some(parts)
@@ -151,17 +152,17 @@ fn eight() -> usize {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// HTTP method.
+    /// HTTP method of the request.
     #[serde(default = "http_get")]
     pub method: String,
     /// Path below the base address, beginning with `/`.
     pub path: String,
-    /// Headers; `{key}` in a value stands for the key.
+    /// Headers of the request; `{key}` in a value stands for the key.
     pub headers: BTreeMap<String, String>,
     /// Statuses that mean the key works.
     #[serde(default = "accepted")]
     pub accepted: Vec<u16>,
-    /// Statuses that mean the key is refused; every other one means "cannot tell".
+    /// Statuses that mean the key is refused. Any other status means that the result is unknown.
     #[serde(default = "rejected")]
     pub rejected: Vec<u16>,
 }

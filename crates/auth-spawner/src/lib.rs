@@ -1,13 +1,12 @@
-//! Drives the official command-line tools' own logins.
+//! Drives the login commands of official command-line tools.
 //!
-//! A [`Registry`] (data, `config/providers`) says how each provider's CLI logs in. A [`Spawner`] runs
-//! one login as one actor: it opens the CLI on a pipe or a pseudo-terminal, reads what it prints, reports the
-//! address or the code that a person needs, takes a pasted answer back, and ends the whole process tree.
-//! A login counts only when the CLI's own credential file [proves](prove) it and the caller's [`Sink`] has
-//! committed it.
+//! A [`Registry`] (data, `config/providers`) describes how each provider's CLI logs in. A [`Spawner`] runs each login
+//! as one actor: it opens the CLI on a pipe or a pseudo-terminal, reads its output, reports the address or the code
+//! that a person needs, passes a pasted answer back, and ends the whole process tree. A login counts only when the
+//! CLI's own credential file [proves](prove) it and the caller's [`Sink`] has committed it.
 //!
-//! This crate knows no wire protocol and no database, and it reads neither the environment nor the clock:
-//! whoever builds a [`Spawner`] gives it both.
+//! This crate knows no wire protocol and no database. It reads neither the environment nor the clock: the owner of a
+//! [`Spawner`] supplies both.
 
 mod check;
 mod credential;

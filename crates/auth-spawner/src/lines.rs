@@ -1,12 +1,11 @@
-//! Bytes of a pipe to lines of text, in bounded memory.
+//! Splits the bytes of a pipe into lines of text, in bounded memory.
 //!
-//! Colours and cursor moves are removed; a carriage return and a backspace overwrite, as on a screen; the
-//! target of an OSC 8 hyperlink is kept, because it is whole where the visible text may be wrapped. This is
-//! no screen: a program on a pipe has no cursor to draw with. One on a terminal has, and is read by
-//! [`crate::screen`].
+//! Colours and cursor moves are removed. A carriage return and a backspace overwrite, as on a screen. The target of an
+//! OSC 8 hyperlink is kept, because it is whole where the visible text may be wrapped. This is not a screen: a program
+//! on a pipe has no cursor to draw with. The output of a program on a terminal is read by [`crate::screen`].
 //!
-//! Most lines say nothing to anybody. Whole [plain](crate::plain) lines are therefore gathered in a block, and one
-//! question is asked about all of them at once; every other line goes through the [`Decoder`].
+//! Most lines carry no information. Whole [plain](crate::plain) lines are therefore gathered in a block and searched
+//! together; every other line goes through the [`Decoder`].
 
 use memchr::memchr;
 use vte::Params;
@@ -16,28 +15,28 @@ use crate::plain::gather;
 use crate::row::{Line, Row};
 use crate::skim::Skim;
 
-/// Farthest column that a cursor move reaches. A line may be longer, but only by text: a few bytes must not make
-/// thousands of cells.
+/// Farthest column that a cursor move reaches. Only text makes a line longer: a few bytes must not create thousands of
+/// cells.
 const COLUMNS: usize = 1000;
 
-/// Splits a stream of bytes into lines. Keeps its state over any cut of the stream.
+/// A splitter of a byte stream into lines. It keeps its state when the stream is cut at any place.
 pub(crate) struct Lines {
     decoder: Decoder,
     sheet: Sheet,
     skim: Option<Skim>,
-    /// Plain lines that have not been handed on, each with its line feed. Kept for its memory.
+    /// Plain lines that have not been passed on, each with its line feed. The buffer is kept to reuse its memory.
     block: Vec<u8>,
 }
 
 impl Lines {
-    /// `limit` is the most characters kept of one line; what is beyond is dropped. `skim` knows the lines that matter;
-    /// without it all do. An empty line is handed on where it has passed lines over.
+    /// Creates a splitter. `limit` is the most characters kept of one line; the rest is dropped. `skim` selects the
+    /// lines that matter; without it all do. An empty line is passed on in the place of lines that `skim` has skipped.
     pub(crate) fn new(limit: usize, skim: Option<Skim>) -> Self {
         let sheet = Sheet { limit, ..Sheet::default() };
         Self { decoder: Decoder::default(), sheet, skim, block: Vec::new() }
     }
 
-    /// Takes a chunk and hands every line that it finishes and that matters to `done`. Empty lines are left out.
+    /// Takes a chunk and passes every line that it finishes and that matters to `done`. Empty lines are left out.
     pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
         let mut rest = chunk;
         while !rest.is_empty() {
@@ -67,24 +66,24 @@ impl Lines {
         self.block.clear();
     }
 
-    /// The unfinished line, if it has any text or link.
+    /// Returns the unfinished line, if it has any text or link.
     pub(crate) fn partial(&self) -> Option<Line> {
         let mut line = Line::default();
         self.sheet.row.read(0, &mut line);
         (!line.is_empty()).then_some(line)
     }
 
-    /// Whether there is an unfinished line, without building it.
+    /// Returns whether there is an unfinished line, without building it.
     pub(crate) fn has_partial(&self) -> bool {
         !self.sheet.row.is_empty()
     }
 
-    /// Whether the unfinished line has changed since this was asked last.
+    /// Returns whether the unfinished line has changed since the last call.
     pub(crate) fn touched(&mut self) -> bool {
         std::mem::take(&mut self.sheet.touched)
     }
 
-    /// Ends the stream, or the present line: it counts as finished.
+    /// Ends the stream or the current line, which then counts as finished.
     pub(crate) fn finish(&mut self, done: &mut dyn FnMut(&Line)) {
         Writing { sheet: &mut self.sheet, done }.end_line();
     }
@@ -97,12 +96,12 @@ struct Sheet {
     row: Row,
     cursor: usize,
     touched: bool,
-    /// Kept from line to line for its memory.
+    /// Buffer kept from line to line to reuse its memory.
     line: Line,
 }
 
 impl Sheet {
-    /// Whether nothing has been written since the last line ended.
+    /// Returns whether nothing has been written since the last line ended.
     fn is_fresh(&self) -> bool {
         self.cursor == 0 && self.row.is_empty()
     }
@@ -125,7 +124,7 @@ impl Writing<'_> {
         sheet.cursor = 0;
     }
 
-    /// Never back from a place that only text can have reached.
+    /// Moves the cursor to a column, but never back from a place that only text can have reached.
     fn right(&mut self, column: usize) {
         self.sheet.cursor = column.min(self.sheet.limit).min(COLUMNS.max(self.sheet.cursor));
     }
@@ -167,7 +166,7 @@ impl Page for Writing<'_> {
             'D' => self.sheet.cursor = self.sheet.cursor.saturating_sub(count),
             'K' if first == 0 => self.sheet.row.truncate(self.sheet.cursor),
             'K' if first == 2 => self.sheet.row.truncate(0),
-            // Another row begins: words of two rows must not run together.
+            // Another row begins. Words of two rows must not run together.
             'A' | 'B' | 'E' | 'F' | 'H' | 'J' | 'd' | 'f' => self.end_line(),
             _ => {}
         }
@@ -269,7 +268,7 @@ mod tests {
             prop_assert_eq!(read(&[&bytes]), read(&[&bytes[..cut], &bytes[cut..]]));
         }
 
-        /// Byte by byte no line with any text is gathered.
+        /// A stream of single bytes never gathers a line that has any text.
         #[test]
         fn plain_lines_read_as_all_others(bytes in stream(), limit in 1_usize..40) {
             let single: Vec<&[u8]> = bytes.chunks(1).collect();

@@ -1,4 +1,4 @@
-//! Finding a CLI and asking it for its version.
+//! Finds a CLI and reads its version.
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
@@ -12,13 +12,13 @@ use crate::environment::{ChildEnv, asking_env};
 use crate::process::bounded::Bounded;
 use crate::provider::{Cli, Provider};
 
-/// The first of the [`candidates`].
+/// Returns the first of the [`candidates`].
 pub fn locate(cli: &Cli, search_path: &[PathBuf]) -> Option<PathBuf> {
     candidates(cli, search_path).next()
 }
 
-/// Every executable regular file with one of the CLI's names, in the order of `search_path`, then of the names.
-/// Relative directories are skipped, because what they mean depends on where the daemon stands.
+/// Returns every executable regular file with one of the CLI's names, in the order of `search_path`, then of the names.
+/// Relative directories are skipped, because their meaning depends on the daemon's working directory.
 pub fn candidates(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
     search_path
         .iter()
@@ -27,13 +27,13 @@ pub fn candidates(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = Pa
         .filter(|path| is_program(path))
 }
 
-/// How a shim begins: a script of a CLI's name that looks for the CLI itself and starts it. It is no CLI to anything
-/// here, because whoever ran it would be led back to where they came from.
+/// First bytes of a shim: a script with a CLI's name that finds the CLI itself and starts it. A shim never counts as a
+/// CLI here, because running it would lead back to its caller.
 pub const SHIM_HEAD: &str = "#!/bin/sh\n# srvd shim: ";
 
-/// Whether a regular file stands there that begins as a shim does, whatever its name.
+/// Returns whether there is a regular file at the path that begins like a shim, whatever its name.
 pub fn is_shim(path: &Path) -> bool {
-    // Anything else, such as a FIFO, could block whoever opens it.
+    // Opening any other file, such as a FIFO, could block.
     if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
         return false;
     }
@@ -42,39 +42,39 @@ pub fn is_shim(path: &Path) -> bool {
         && head == *SHIM_HEAD.as_bytes()
 }
 
-/// Whether the path leads to a regular file that somebody may execute, and that is not a shim.
+/// Returns whether the path leads to an executable regular file that is not a shim.
 pub fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
         && !is_shim(path)
 }
 
-/// What a program says of itself when it is asked for its version.
+/// The answer of a program to the question for its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// It is the CLI; the version that it prints, or its first line where nothing in it looks like one.
+    /// The program is the CLI. Holds the version that it prints, or its first line if nothing in it looks like one.
     Is(String),
-    /// It answers, but not as this CLI does: another program of the same name. Its first line.
+    /// The program answers, but not as this CLI does: it is another program of the same name. Holds its first line.
     Other(String),
-    /// It cannot be run, fails, prints nothing, or takes too long.
+    /// The program cannot be run, fails, prints nothing, or takes too long.
     Silent,
 }
 
-/// Asks a program for its version.
+/// A question to a program for its version.
 pub struct VersionQuestion<'a> {
-    /// The provider whose CLI it should be.
+    /// The provider whose CLI the program should be.
     pub provider: &'a Provider,
-    /// The program.
+    /// Path of the program.
     pub program: &'a Path,
-    /// Everything that a child gets besides the provider's variables.
+    /// The child's environment, without the provider's variables.
     pub environment: &'a ChildEnv,
-    /// Where directories lie that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
+    /// Parent of the directories that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
     pub shared: &'a Path,
-    /// Longest time, after which its process group is ended.
+    /// Longest run time. After it the process group is ended.
     pub timeout: Duration,
 }
 
 impl VersionQuestion<'_> {
-    /// Runs the program. One that prints more than 16 KiB says nothing.
+    /// Runs the program. Output of more than 16 KiB counts as no answer.
     pub async fn ask(self) -> Version {
         let Some(cli) = &self.provider.cli else { return Version::Silent };
         let Some([out, err]) = self.run(cli).await else { return Version::Silent };
@@ -85,7 +85,7 @@ impl VersionQuestion<'_> {
 
     async fn run(&self, cli: &Cli) -> Option<[Zeroizing<Vec<u8>>; 2]> {
         let shared = self.shared.join(&self.provider.id);
-        // No login is at stake, and the user's own directory is none of our business.
+        // The question concerns no login, and must not touch the user's own directory.
         let dir = shared.join(NO_LOGIN);
         let made = dir.clone();
         tokio::task::spawn_blocking(move || private_directory(&made)).await.ok()?.ok()?;
@@ -99,15 +99,15 @@ impl VersionQuestion<'_> {
             out: MOST_BYTES,
             err: MOST_BYTES,
         };
-        // What a program says when it fails is no version.
+        // The output of a program that fails is not a version.
         let ended = command.run().await.ok().filter(|ended| ended.code == Some(0))?;
         Some([ended.out, ended.err])
     }
 }
 
-/// The most that a program may print of its version, in bytes.
+/// Most bytes that a program may print about its version.
 const MOST_BYTES: usize = 16 * 1024;
-/// Where a CLI is run that is not to see any login.
+/// Name of the directory in which a CLI runs that must not see any login.
 const NO_LOGIN: &str = "no-login";
 
 fn judge(cli: &Cli, texts: &[&str]) -> Version {

@@ -1,4 +1,4 @@
-//! Running a CLI's own logout, and proving from its files that it worked.
+//! Runs a CLI's own logout, and proves from its files that it worked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,29 +10,30 @@ use crate::proof::{Proof, Slot, prove_slot};
 use crate::provider::{Cli, Provider};
 use crate::reach::Reach;
 
-/// How long a file is waited for that is removed just after the CLI has ended, and how often it is looked at.
+/// Longest wait for a file that is removed just after the CLI has ended. The file is checked every [`AGAIN`].
 const LATE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// A login to end with its CLI's own logout, which may end it at the provider and for every copy of it as well.
+/// A login to end with its CLI's own logout, which may also end it at the provider and for every copy of it.
 pub struct Logout<'a> {
-    /// The provider whose login it is.
+    /// The provider of the login.
     pub provider: &'a Provider,
-    /// Its CLI.
+    /// Path of its CLI.
     pub program: &'a Path,
-    /// Everything that a child gets besides the provider's variables.
+    /// The child's environment, without the provider's variables.
     pub environment: &'a ChildEnv,
-    /// Where directories lie that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
+    /// Parent of the directories that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
     pub shared: &'a Path,
     /// The directory that holds the login: the one that the CLI's variable names, or would name.
     pub dir: PathBuf,
-    /// How the CLI finds it.
+    /// The way in which the CLI finds the directory.
     pub reach: Reach,
-    /// Longest time, after which its process group is ended.
+    /// Longest run time. After it the process group is ended.
     pub timeout: Duration,
 }
 
-/// Why a login is not known to have ended. Nothing was changed by srvd; what the CLI did, its files say.
+/// An error after which a login is not known to have ended. srvd has changed nothing; the CLI's files show any change
+/// of the CLI's own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogoutError {
     /// The registry names no logout for this CLI; nothing was run.
@@ -41,29 +42,30 @@ pub enum LogoutError {
     /// The files hold no login that could be ended; nothing was run.
     #[error("there is no login")]
     NoLogin,
-    /// It cannot be told whether there is a login; nothing was run.
+    /// The files do not show whether there is a login; nothing was run.
     #[error("the login cannot be read: {0}")]
     Unreadable(String),
     /// The command ended with this code; `None` when it could not be run, was ended by a signal or took too long.
     #[error("the CLI's logout failed")]
     Failed(Option<i32>),
-    /// The command ended well and the login is still there.
+    /// The command succeeded and the login still exists.
     #[error("the CLI's logout ended well, but the login is still there")]
     StillThere,
-    /// The command ended well, and what it left cannot be read.
+    /// The command succeeded, and the files that it left cannot be read.
     #[error("the CLI's logout ended well, but what it left cannot be read: {0}")]
     Doubtful(String),
 }
 
 impl Logout<'_> {
-    /// Runs the command. `Ok` means that it ended with 0 and that the files do not hold the login any more that they held before.
+    /// Runs the command. `Ok` means that it ended with code 0 and that the files no longer hold the login that they
+    /// held before.
     ///
     /// # Errors
-    /// [`LogoutError`].
+    /// Returns [`LogoutError`].
     pub async fn run(self) -> Result<(), LogoutError> {
         let cli = self.provider.cli.as_ref().ok_or(LogoutError::NoCommand)?;
         let args = cli.logout.as_ref().ok_or(LogoutError::NoCommand)?;
-        // An access token that has ended is a login all the same: its refresh token may live on.
+        // A login whose access token has ended still counts, because its refresh token may be valid.
         let slot = match self.look(cli).await {
             (Proof::LoggedIn(_), slot) => slot,
             (Proof::Absent | Proof::Incomplete { .. }, _) => return Err(LogoutError::NoLogin),
@@ -86,7 +88,7 @@ impl Logout<'_> {
         }
     }
 
-    /// Waits until the login is gone. Another login in the same file is not this one.
+    /// Waits until the login is gone. Another login in the same file does not count as this one.
     async fn gone(&self, cli: &Cli, slot: &Slot) -> Result<(), LogoutError> {
         let path =
             |slot: &Slot| slot.as_ref().and_then(|(number, _)| Some(&cli.credential.get(*number)?.path));
@@ -108,7 +110,7 @@ impl Logout<'_> {
         }
     }
 
-    /// What the files say, off the runtime's threads; end times are not judged.
+    /// Reads the login from the files, off the runtime's threads. End times are not checked.
     async fn look(&self, cli: &Cli) -> (Proof, Slot) {
         let (cli, dir, reach) = (cli.clone(), self.dir.clone(), self.reach);
         let read = tokio::task::spawn_blocking(move || prove_slot(&cli, &dir, reach)).await;

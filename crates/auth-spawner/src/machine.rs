@@ -12,14 +12,14 @@
 use crate::process::Exit;
 use crate::snapshot::{FailureKind, State};
 
-/// What happened.
+/// An input of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
     /// An address was printed.
     Url {
-        /// A code is to be entered there.
+        /// True if the user enters a code at the address.
         device: bool,
-        /// An answer to it can be pasted.
+        /// True if an answer from the address can be pasted.
         paste: bool,
     },
     /// A device code was printed.
@@ -32,49 +32,49 @@ pub(crate) enum Input {
     Denied,
     /// The CLI says that the login failed for another reason.
     Failed,
-    /// The CLI said one of these a while ago, has asked for nothing since, and still runs.
+    /// The CLI reported a refusal or a failure a while ago, has asked for nothing since, and still runs.
     GivenUp,
-    /// The program says that it is not the provider's CLI any more.
+    /// The program reports that it is no longer the provider's CLI.
     Retired,
-    /// A pasted answer is on its way to the CLI.
+    /// A pasted answer is being delivered to the CLI.
     Delivering,
     /// The answer did not reach the CLI.
     Undelivered {
-        /// Another try is possible.
+        /// True if the answer can be sent again.
         again: bool,
     },
-    /// The credential file is another one than before the login.
+    /// The credential file differs from the one before the login.
     FileChanged,
     /// The CLI ended and its output has been read.
     Exited(Exit),
-    /// The question found a login.
+    /// The check found a login.
     Yes,
-    /// The question found none.
+    /// The check found no login.
     No,
     /// The login was committed.
     Saved,
-    /// It was not.
+    /// The login was not committed.
     SaveFailed(FailureKind),
     /// The CLI could not be started.
     SpawnFailed(FailureKind),
-    /// Somebody does not want it any more.
+    /// The user cancelled the login.
     Cancel,
-    /// Its time is over.
+    /// The login's time is over.
     Deadline,
 }
 
-/// What is to be done about it, in this order.
+/// An effect of a step. Effects are applied in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Show the session as it stands.
+    /// Publish the current state of the session.
     Announce,
-    /// Ask whether the login is there; `last` when nothing more can come.
+    /// Check whether the login exists; `last` when nothing more can arrive.
     Ask { last: bool },
-    /// Commit the login that the question found.
+    /// Commit the login that the check found.
     Save,
-    /// End the process tree, then show the end.
+    /// End the process tree, then publish the end.
     Finish(Option<FailureKind>),
-    /// Show the success, give the CLI a moment to end, then end the process tree.
+    /// Publish the success, give the CLI a moment to end, then end the process tree.
     Linger,
 }
 
@@ -84,14 +84,14 @@ enum Question {
     Asked { last: bool, again: bool },
 }
 
-/// The course of one login.
+/// The state machine of one login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Machine {
     state: State,
-    /// The state to go back to when the CLI asks for another paste.
+    /// The state to return to when the CLI asks for another paste.
     shown: State,
     question: Question,
-    /// How the CLI ended, once it has.
+    /// The end of the CLI, once it has ended.
     exit: Option<Exit>,
     /// The failure that the CLI has reported.
     reported: Option<FailureKind>,
@@ -118,22 +118,23 @@ impl Machine {
         self.state
     }
 
-    /// Whether an answer would be taken now, as far as the course of the login decides it.
+    /// Returns whether the CLI has asked for an answer and one would be taken in this state.
     pub(crate) fn prompt(&self) -> bool {
         self.prompt && self.takes_paste()
     }
 
-    /// Whether a question is being asked.
+    /// Returns whether a check is running.
     pub(crate) fn asking(&self) -> bool {
         self.question != Question::Idle
     }
 
-    /// Exit code of the CLI, if it ended with one.
+    /// Returns the exit code of the CLI, if it ended with one.
     pub(crate) fn exit_code(&self) -> Option<i32> {
         self.exit.and_then(|exit| exit.code)
     }
 
-    /// Whether a pasted answer can be of use now: there is something to answer, and no answer is being tried.
+    /// Returns whether a pasted answer can be used now: there is a request to answer, and no other answer is being
+    /// tried.
     pub(crate) fn takes_paste(&self) -> bool {
         matches!(self.state, State::UrlAvailable | State::CodeEmitted) && self.exit.is_none()
     }
@@ -173,7 +174,7 @@ impl Machine {
                 self.reported.get_or_insert(FailureKind::LoginFailed);
                 Vec::new()
             }
-            // The question that is under way may still find a login.
+            // The check that is running may still find a login.
             Input::GivenUp if self.asking() => {
                 self.given_up = self.reported.is_some();
                 Vec::new()
@@ -203,12 +204,12 @@ impl Machine {
             Input::SpawnFailed(kind) => self.end(State::Failed, Some(kind)),
             Input::Cancel => self.end(State::Cancelled, Some(FailureKind::Cancelled)),
             Input::Deadline => self.end(State::Expired, Some(FailureKind::Expired)),
-            // An answer to a question that was not asked.
+            // The result of a check that was not started.
             Input::Yes | Input::Saved | Input::SaveFailed(_) | Input::GivenUp => Vec::new(),
         }
     }
 
-    /// The store decides now: neither a cancellation nor the deadline can take a commit back.
+    /// Handles an input while the sink commits the login. Neither a cancellation nor the deadline can undo a commit.
     fn step_saving(&mut self, input: Input) -> Vec<Effect> {
         match input {
             Input::Exited(exit) => {
@@ -225,7 +226,7 @@ impl Machine {
         }
     }
 
-    /// Something new to show. While the CLI runs it also means that an answer can be given (again).
+    /// Publishes a new address or code. While the CLI runs, an answer can then be given, also a second time.
     fn show(&mut self, state: State) -> Vec<Effect> {
         self.shown = state;
         if self.exit.is_none() && !self.asking() {
@@ -242,7 +243,7 @@ impl Machine {
         vec![Effect::Announce]
     }
 
-    /// Asks, or notes that it has to be asked again after the present question.
+    /// Starts a check, or records that another one must follow the current check.
     fn ask(&mut self) -> Option<Effect> {
         let last = self.exit.is_some();
         if let Question::Asked { again, .. } = &mut self.question {
@@ -315,7 +316,7 @@ mod tests {
         Input::SaveFailed(FailureKind::IdentityMismatch),
     ];
 
-    /// Every machine that any course can lead to, each met with every input.
+    /// Tests every reachable machine with every input.
     #[test]
     fn every_input_in_every_reachable_state() {
         let mut known = HashSet::from([Machine::default()]);
@@ -404,7 +405,7 @@ mod tests {
         check(&[Input::Failed, exit(Some(0)), Input::No], State::Failed, failed(FailureKind::LoginFailed));
         check(&[Input::Retired, exit(Some(0))], State::Failed, failed(FailureKind::CliRetired));
         check(&[Input::Denied, exit(Some(1)), Input::No], State::Failed, failed(FailureKind::Denied));
-        // A question that was under way when the CLI ended does not count as the last one.
+        // A check that was running when the CLI ended does not count as the last one.
         check(&[Input::LoggedIn, exit(Some(0)), Input::No], State::Confirming, Effect::Ask { last: true });
         check(&[url, Input::Delivering, Input::Prompt], State::UrlAvailable, Effect::Announce);
         check(

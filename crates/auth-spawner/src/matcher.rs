@@ -1,4 +1,4 @@
-//! Lines of text to what they mean for a login.
+//! Finds the meaning of lines of text for a login.
 
 use std::sync::LazyLock;
 
@@ -15,16 +15,16 @@ use crate::validate::is_loopback;
 /// Longest address that is reported.
 const URL_BYTES: usize = 8192;
 
-/// Any address.
+/// Pattern for any address.
 pub(crate) const URL: &str = r#"https?://[^\s"'<>`\\]+"#;
 
 static ANY_URL: LazyLock<Option<Regex>> =
     LazyLock::new(|| Pattern::try_from(URL.to_owned()).ok()?.regex().cloned());
 
-/// Something that a line says.
+/// A fact that a line reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// An address to open; `device` when a device code is to be entered there.
+    /// An address to open. `device` is true if a device code is entered there.
     Url { url: String, openable: bool, device: bool },
     /// A code to enter at an address.
     DeviceCode(String),
@@ -34,40 +34,40 @@ pub(crate) enum Seen {
     Refused,
     /// The CLI says that it is logged in.
     LoggedIn { email: Option<String> },
-    /// The CLI says that the login was refused; its words, without addresses.
+    /// The CLI says that the login was refused. Holds its text, without addresses.
     Denied(String),
-    /// The CLI says that the login failed for another reason; its words, without addresses.
+    /// The CLI says that the login failed for another reason. Holds its text, without addresses.
     Failed(String),
-    /// The credential itself.
+    /// The CLI has printed the credential itself.
     Token(Token),
-    /// The program says that it is not the provider's CLI any more; its words.
+    /// The program says that it is no longer the provider's CLI. Holds its text.
     Retired(String),
-    /// The line at which this step of the recipe is typed.
+    /// The CLI shows the line at which this step of the recipe is typed.
     Step(usize),
 }
 
-/// How far a line can be trusted to be whole.
+/// The degree to which a line is known to be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wholeness {
-    /// It ended with a line feed.
+    /// The line ended with a line feed.
     Whole,
-    /// It has been still so long that nothing more is expected in it.
+    /// The line has not changed for so long that no more of it is expected.
     Settled,
-    /// More may follow: only a prompt, and what does not touch the end, counts.
+    /// More of the line may follow. Only a prompt, and a match that does not touch the end, is used.
     Partial,
 }
 
-/// Finds meaning in the lines of one output stream.
+/// A search for meaning in the lines of one output stream.
 #[derive(Clone)]
 pub(crate) struct Matcher {
     patterns: Patterns,
     steps: Vec<Pattern>,
-    /// All of them in one: a line that this does not match says nothing. `None`: they are too big together.
+    /// All patterns in one set; a line that it does not match has no meaning. `None` if they are too big together.
     any: Option<RegexSet>,
     hosts: Vec<String>,
-    /// The line before, because a device code may stand below its announcement.
+    /// The previous line, because a device code may be below its announcement.
     before: String,
-    /// Both lines, kept for its memory.
+    /// Both lines; the buffer is kept to reuse its memory.
     joined: String,
     /// The last address that was reported.
     known: String,
@@ -86,17 +86,18 @@ impl Matcher {
         }
     }
 
-    /// Whether there is a prompt to look for.
+    /// Returns whether there is a prompt to look for.
     pub(crate) fn has_prompt(&self) -> bool {
         !self.patterns.prompt.is_empty()
     }
 
-    /// Whether this unfinished text is a prompt that need not be waited for any longer.
+    /// Returns whether this unfinished text is a prompt, so that the rest of its line need not be waited for.
     pub(crate) fn is_prompt(&self, text: &str) -> bool {
         self.patterns.prompt.iter().any(|pattern| pattern.is_match(text.as_bytes()))
     }
 
-    /// What a line says, in the order in which a session wants to hear it. An empty one stands for lines that say nothing.
+    /// Returns the facts of a line, in the order in which a session needs them. An empty line stands for lines without
+    /// meaning.
     pub(crate) fn read(&mut self, line: &Line, wholeness: Wholeness) -> Vec<Seen> {
         let text = line.text.as_bytes();
         let mut seen = Vec::new();
@@ -105,7 +106,7 @@ impl Matcher {
             return seen;
         }
         if line.links.is_empty() && self.any.as_ref().is_some_and(|any| !any.is_match(text)) {
-            // Only a code can still be meant, by what the line before says.
+            // Only a device code is still possible, announced by the previous line.
             seen.extend(self.device_code(line, wholeness).map(Seen::DeviceCode));
             self.remember(line, wholeness);
             return seen;
@@ -152,7 +153,7 @@ impl Matcher {
             let own = self.patterns.url.iter().any(|pattern| pattern.is_match(text));
             own || (!asked_for && ANY_URL.as_ref().is_some_and(|any| any.is_match(text)))
         };
-        // A hyperlink's target is whole even where the text that shows it is wrapped or cut.
+        // The target of a hyperlink is whole even if its visible text is wrapped or cut.
         let linked = line.links.iter().filter(|link| is_match(link.as_bytes()));
         let shown = ANY_URL.as_ref()?.find_iter(line.text.as_bytes()).filter_map(|found| {
             let whole = wholeness != Wholeness::Partial || found.end() < line.text.len();
@@ -161,8 +162,8 @@ impl Matcher {
         });
         let device = !self.patterns.device_code.is_empty();
         let seen = linked.map(String::as_str).chain(shown).find_map(|text| {
-            // The beginning of a known address is that address, cut: by a box around it, or by the program's own idea
-            // of the width.
+            // The beginning of a known address is that address, cut by a box around it or by the width that the program
+            // assumes.
             let cut = text.len() < self.known.len() && self.known.starts_with(text);
             let openable = openable(text, &self.hosts, asked_for).filter(|_| !cut)?;
             Some(Seen::Url { url: text.to_owned(), openable, device })
@@ -183,20 +184,20 @@ impl Matcher {
         let found = matches(&self.patterns.device_code, joined.as_bytes())?;
         let code = found.name("code")?;
         let whole = wholeness != Wholeness::Partial || code.end() < joined.len();
-        // One that ends in the line before has been reported with that line.
+        // A code that ends in the previous line has been reported with that line.
         let fresh = code.end() > self.before.len() + 1;
         (whole && fresh).then(|| group(&found, "code")).flatten()
     }
 }
 
-/// Every pattern, and any address, as one question.
+/// Builds one set of every pattern and any address.
 fn any_of(recipe: &Recipe) -> Option<RegexSet> {
     let all = recipe.expressions().map(Pattern::as_str);
     RegexSetBuilder::new(all.chain([URL])).unicode(false).size_limit(1 << 22).build().ok()
 }
 
-/// `None`: not an address for a person. Otherwise whether it may be opened without asking. `asked_for`: the recipe has
-/// a pattern for its address.
+/// Returns `None` if the text is not an address for a person; otherwise whether it may be opened without asking.
+/// `asked_for` is true if the recipe has a pattern for its address.
 fn openable(text: &str, hosts: &[String], asked_for: bool) -> Option<bool> {
     let url = Url::parse(text).ok().filter(|_| text.len() <= URL_BYTES)?;
     let host = url.host_str()?;
@@ -205,7 +206,7 @@ fn openable(text: &str, hosts: &[String], asked_for: bool) -> Option<bool> {
         None => host.eq_ignore_ascii_case(entry),
     });
     let loopback = is_loopback(&url);
-    // The CLI's own listener is nothing that a person opens, and a vendor that stands on this machine matches a pattern.
+    // A person does not open the CLI's own listener. A vendor's service on this machine matches a pattern.
     if loopback && !listed && !asked_for {
         return None;
     }
@@ -225,14 +226,14 @@ fn group(found: &Captures<'_>, name: &str) -> Option<String> {
     String::from_utf8(found.name(name)?.as_bytes().to_vec()).ok()
 }
 
-/// The reason that a pattern found: its group `reason`, or the whole line.
+/// Returns the reason in a pattern's match: its group `reason`, or the whole line.
 fn reason(found: &Captures<'_>, line: &str) -> String {
     let named = group(found, "reason").filter(|reason| !reason.trim().is_empty());
     public_words(named.as_deref().unwrap_or(line))
 }
 
-/// A CLI's words for a person: short, without addresses and without long words, either of which can carry a
-/// code or a token. Of a line that is JSON it is the text that explains the error.
+/// Shortens a CLI's text for display. Addresses and long words are removed, because either can carry a code or a token.
+/// From a line of JSON it takes the text that explains the error.
 pub(crate) fn public_words(text: &str) -> String {
     let document: Option<Value> = serde_json::from_str(text.trim()).ok().filter(Value::is_object);
     let explained =
@@ -247,7 +248,7 @@ pub(crate) fn public_words(text: &str) -> String {
     words.join(" ").chars().take(300).collect()
 }
 
-/// The text for people in a JSON object, in the names of RFC 6749 and those that CLIs use.
+/// Returns the error text in a JSON object, by the names of RFC 6749 and those that CLIs use.
 fn explanation(document: &Value) -> Option<&str> {
     let text = |name: &str| document.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let below = |name: &str| document.get(name).filter(|value| value.is_object()).and_then(explanation);

@@ -1,8 +1,8 @@
-//! A pasted answer, checked against the address of its login and brought into the form that the CLI takes.
+//! Checks a pasted answer against the address of its login and converts it into the form that the CLI takes.
 //!
-//! Most CLIs do not check the `state` of a pasted answer, so a code that another person obtained would log this person in as the
-//! other one. The check is done here. An address without a `state` gives nothing to check against; a recipe whose
-//! answers carry one then takes no answer at all, in any shape.
+//! Most CLIs do not check the `state` of a pasted answer, so a code that another person obtained would log this person
+//! in as the other one. The check is done here. An address without a `state` leaves nothing to check against; a recipe
+//! whose answers carry one then takes no answer at all, in any shape.
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -11,10 +11,10 @@ use crate::error::SubmitError;
 use crate::recipe::{Delivery, Paste, PasteForm, PasteShape};
 use crate::validate::is_loopback;
 
-/// A terminal cuts a line of more than 4095 bytes without a word.
+/// Longest answer. A terminal silently cuts a line of more than 4095 bytes.
 const MAX_BYTES: usize = 4000;
 
-/// How a pasted answer goes to the CLI.
+/// The form in which a pasted answer goes to the CLI.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// One line on standard input, without its line end.
@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Get(SecretString),
 }
 
-/// Whether a login that shows this address takes a pasted answer.
+/// Returns whether a login that shows this address takes a pasted answer.
 pub(crate) fn is_taken(paste: &Paste, auth_url: &str) -> bool {
     let expected = Expected::of(auth_url);
     expected.ties(paste).is_ok() && (paste.delivery != Delivery::CallbackGet || expected.callback().is_ok())
@@ -65,8 +65,8 @@ pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) ->
 }
 
 impl Paste {
-    /// The parameters that the login's address lacks and that an answer has to match: `state`, and `redirect_uri` where an
-    /// address may be pasted or the CLI's callback is called.
+    /// Returns the parameters that the login's address lacks and that an answer must match: `state`, and `redirect_uri`
+    /// if an address may be pasted or the CLI's callback is called.
     #[must_use]
     pub fn missing_parameters(&self, auth_url: &str) -> Vec<&'static str> {
         let expected = Expected::of(auth_url);
@@ -79,7 +79,8 @@ impl Paste {
     }
 }
 
-/// Whether an answer to this recipe carries the state of its login, in some shape or to the CLI.
+/// Returns whether an answer to this recipe carries the state of its login, in the pasted text or in the form that the
+/// CLI gets.
 fn carries_state(paste: &Paste) -> bool {
     paste.shapes.iter().any(|shape| *shape != PasteShape::Code)
         || paste.form == PasteForm::CodeState
@@ -90,7 +91,7 @@ fn invalid(reason: &'static str) -> SubmitError {
     SubmitError::Invalid { reason }
 }
 
-/// The parts of the login's address that its answer has to match.
+/// The parts of the login's address that its answer must match.
 struct Expected {
     redirect: Option<Url>,
     state: Option<String>,
@@ -106,7 +107,7 @@ impl Expected {
         }
     }
 
-    /// The state that ties an answer to this login; empty for a recipe whose answers carry none.
+    /// Returns the state that ties an answer to this login; empty for a recipe whose answers carry none.
     fn ties(&self, paste: &Paste) -> Result<&str, SubmitError> {
         match &self.state {
             Some(state) => Ok(state),
@@ -118,7 +119,7 @@ impl Expected {
         }
     }
 
-    /// The CLI's own listener.
+    /// Returns the address of the CLI's own listener.
     fn callback(&self) -> Result<&Url, SubmitError> {
         let redirect =
             self.redirect.as_ref().ok_or_else(|| invalid("the login's address names no callback"))?;
@@ -127,7 +128,8 @@ impl Expected {
     }
 }
 
-/// The value of a parameter. One that occurs twice has none: two readers could choose different ones.
+/// Returns the value of a parameter. A parameter that occurs twice has none, because two readers could choose different
+/// ones.
 fn parameter(url: &Url, name: &str) -> Option<String> {
     let mut values = url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value);
     match (values.next(), values.next()) {
@@ -160,7 +162,7 @@ fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitE
     }
 }
 
-/// Whether a text is an address, for a browser or a shell; `file:/x` is one without a host.
+/// Returns whether a text is an address for a browser or a shell. `file:/x` is one without a host.
 fn is_address(text: &str) -> bool {
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     let known = ["http", "https", "file", "data", "javascript"];
@@ -194,7 +196,7 @@ fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
         return Err(invalid("the address says that the login was refused"));
     }
     match (parameter(&url, "code"), parameter(&url, "state")) {
-        // What the address hides behind percent signs would be typed into a terminal.
+        // The decoded values are checked, because they would be typed into a terminal.
         (Some(code), Some(state)) if is_word(&code) && is_word(&state) => {
             Ok(Found { code, state: Some(state) })
         }
@@ -202,7 +204,8 @@ fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
     }
 }
 
-/// `localhost` and a loopback address are one host: browsers and CLIs mix them.
+/// Returns whether two addresses have the same host. `localhost` and a loopback address count as one host, because
+/// browsers and CLIs mix them.
 fn same_host(left: &Url, right: &Url) -> bool {
     left.host_str() == right.host_str() || (is_loopback(left) && is_loopback(right))
 }
@@ -279,7 +282,7 @@ mod tests {
         ] {
             check("codex", CODEX, url);
         }
-        // A CLI that names a callback elsewhere does not make the daemon call there.
+        // A CLI that names a callback on another machine does not make the daemon call it.
         let far = "https://auth.openai.com/oauth/authorize?redirect_uri=http%3A%2F%2F10.0.0.1%2Fcb&state=S";
         check("codex", far, "abc#S");
     }
@@ -294,7 +297,7 @@ mod tests {
         assert_eq!(answer("claude", CLAUDE, &text(4001)), Err(SubmitError::TooLong));
     }
 
-    /// Every recipe that ships and takes a paste, with the shapes that a person may paste and whether they carry a state.
+    /// Returns every shipped recipe that takes a paste, each with its name.
     fn recipes() -> Vec<(String, Paste)> {
         let registry = Registry::builtin().unwrap();
         let recipes = registry.iter().flat_map(|provider| {

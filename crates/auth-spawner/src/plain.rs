@@ -1,19 +1,19 @@
-//! Lines that can be read without cells and a cursor: plain ones, coloured ones, and the frames of a spinner.
+//! Reads lines that need no cells and no cursor: plain ones, coloured ones, and the frames of a spinner.
 //!
-//! In such a line the cursor is always behind the last character, so that its text is what its bytes are without the
-//! sequences between them.
+//! In such a line the cursor is always behind the last character, so its text is its bytes without the sequences
+//! between them.
 
 use unicode_width::UnicodeWidthChar;
 
 use crate::decoder::hidden;
 
-/// What takes the cursor to the beginning of an empty line.
+/// Sequences that move the cursor to the beginning of an empty line.
 const RESTARTS: [&[u8]; 6] =
     [b"\x1b[2K\r", b"\r\x1b[K", b"\r\x1b[2K", b"\x1b[2K\x1b[1G", b"\x1b[2K\x1b[G", b"\r\x1b[0K"];
 
-/// Takes the plain lines at the beginning of `bytes` into the block as a person would see them, each with its line feed
-/// and none empty; gives back what follows them. A line of more bytes than `limit` may have more characters, and is not
-/// plain.
+/// Copies the plain lines at the beginning of `bytes` into the block, as a person would see them. Each has its line
+/// feed and none is empty. Returns the bytes after them. A line of more bytes than `limit` may have more characters,
+/// and is not plain.
 pub(crate) fn gather<'a>(mut bytes: &'a [u8], limit: usize, block: &mut Vec<u8>) -> &'a [u8] {
     loop {
         let (bare, rest) = bytes.split_at(bare_lines(bytes, limit));
@@ -27,7 +27,7 @@ pub(crate) fn gather<'a>(mut bytes: &'a [u8], limit: usize, block: &mut Vec<u8>)
     }
 }
 
-/// The length of the lines at the beginning whose bytes are their text.
+/// Returns the length of the lines at the beginning that are their own text, without any sequence.
 fn bare_lines(bytes: &[u8], limit: usize) -> usize {
     let mut start = 0;
     loop {
@@ -41,8 +41,8 @@ fn bare_lines(bytes: &[u8], limit: usize) -> usize {
     }
 }
 
-/// Adds a line to the block, unless it is empty, and gives back its length. `None`: it is not plain or not whole; the
-/// block may then end with a part of it.
+/// Adds a line to the block, unless it is empty, and returns its length. Returns `None` if the line is not plain or not
+/// whole; the block may then end with a part of it.
 fn dressed_line(bytes: &[u8], limit: usize, block: &mut Vec<u8>) -> Option<usize> {
     let start = block.len();
     let mut at = 0;
@@ -78,14 +78,15 @@ fn dressed_line(bytes: &[u8], limit: usize, block: &mut Vec<u8>) -> Option<usize
     (at <= limit).then_some(at + 1)
 }
 
-/// The length of the printable ASCII at the beginning. Eight bytes at a time, because every byte is looked at.
+/// Returns the length of the printable ASCII at the beginning. It checks eight bytes at a time, because every byte of
+/// the output passes here.
 fn printable(bytes: &[u8]) -> usize {
     const EACH: u64 = u64::MAX / 0xff;
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        // The highest bit of each byte that is below the blank, above the tilde or beyond ASCII. A carry only reaches
-        // bytes behind the first of these.
+        // Sets the highest bit of each byte that is below the space, above the tilde or beyond ASCII. A carry only
+        // reaches bytes after the first of these.
         let others = (word.wrapping_sub(EACH * 0x20) | word.wrapping_add(EACH) | word) & (EACH * 0x80);
         if others != 0 {
             return index * 8 + others.trailing_zeros() as usize / 8;
@@ -94,8 +95,8 @@ fn printable(bytes: &[u8]) -> usize {
     bytes.len() - tail.len() + tail.iter().take_while(|byte| (0x20..0x7f).contains(*byte)).count()
 }
 
-/// Adds the characters beyond ASCII at the beginning; gives back their length, or `None` when one of them is not just
-/// written.
+/// Adds the characters beyond ASCII at the beginning and returns their length, or `None` if one of them is not a plain
+/// visible character.
 fn characters(bytes: &[u8], block: &mut Vec<u8>) -> Option<usize> {
     let count = bytes.iter().take_while(|byte| **byte >= 0x80).count();
     let text = str::from_utf8(&bytes[..count]).ok()?;
@@ -106,8 +107,8 @@ fn characters(bytes: &[u8], block: &mut Vec<u8>) -> Option<usize> {
     text.chars().all(written).then_some(count)
 }
 
-/// The length of a sequence that changes nothing while the cursor is behind the text: it sets the colour, empties the
-/// rest of the line, or is private.
+/// Returns the length of a sequence that changes nothing while the cursor is behind the text: it sets the colour,
+/// clears the rest of the line, or is private.
 fn sequence(bytes: &[u8]) -> Option<usize> {
     let rest = bytes.strip_prefix(b"\x1b[")?;
     let private = rest.first() == Some(&b'?');

@@ -1,4 +1,4 @@
-//! Whether the fixed callback ports of a CLI are free on this machine, and who holds one that is not.
+//! Checks whether the fixed callback ports of a CLI are free on this machine, and finds the process that holds one.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::process::inspect::pids;
 
-/// Where a browser looks for a callback. On Linux a listener on all addresses is in the way of both; elsewhere it is
-/// in the way of neither, because the more particular address wins.
+/// Addresses on which a browser looks for a callback. On Linux a listener on all addresses blocks both. On other
+/// systems it blocks neither, because the more specific address wins.
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-/// How often, and how long after each other, a port is looked at that somebody without a name holds.
+/// Number of checks of a port whose holder is unknown, and the pause between two.
 const LOOKS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(50);
 /// The state of a listening socket in `/proc/net/tcp`.
@@ -21,7 +21,7 @@ const LISTENS: &str = "0A";
 pub struct Taken {
     /// The port.
     pub port: u16,
-    /// Command name and process id, where they can be told.
+    /// Command name and process id, if they can be determined.
     pub holder: Option<(String, i32)>,
 }
 
@@ -34,21 +34,22 @@ impl fmt::Display for Taken {
     }
 }
 
-/// The first of these ports that another program holds on a loopback address. Blocks, for as long as it takes to look
-/// through the user's processes, and a second longer when nobody can be named.
+/// Returns the first of these ports that another program holds on a loopback address. Blocks while it looks through the
+/// user's processes, and a second longer if the holder cannot be named.
 ///
-/// A program may take the port between this look and the CLI's start; the CLI then says so itself.
+/// A program may take the port between this check and the CLI's start; the CLI then reports the error.
 pub(crate) fn first_taken(ports: &[u16]) -> Option<Taken> {
     ports.iter().find_map(|port| taken(*port))
 }
 
-/// Each of these ports that another program holds on a loopback address. Blocks for a second for each one whose holder
-/// cannot be named.
+/// Returns each of these ports that another program holds on a loopback address. Blocks for a second for each one whose
+/// holder cannot be named.
 pub fn all_taken(ports: &[u16]) -> Vec<Taken> {
     ports.iter().filter_map(|port| taken(*port)).collect()
 }
 
-/// Who has no name may be gone in a moment: a connection somewhere else that was given this very number as its own end.
+/// Checks one port, several times if the holder is unknown. Such a holder may be a short-lived outgoing connection that
+/// was given this port as its own end.
 fn taken(port: u16) -> Option<Taken> {
     for _ in 0..LOOKS {
         if !is_taken(port) {
@@ -63,13 +64,13 @@ fn taken(port: u16) -> Option<Taken> {
 }
 
 fn is_taken(port: u16) -> bool {
-    // A machine without one of the address families has nobody listening there.
+    // A machine without one of the address families has no listener there.
     let refused = |address| TcpListener::bind((address, port)).err();
     LOOPBACK.into_iter().filter_map(refused).any(|error| error.kind() == ErrorKind::AddrInUse)
 }
 
-/// Who listens on a port of this machine: a look from the socket table to the processes' descriptors. Only processes
-/// of the same user can be told.
+/// Returns the process that listens on a port of this machine. It is found from the socket table through the processes'
+/// descriptors, for processes of the same user only.
 fn holder(port: u16) -> Option<(String, i32)> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
     let sockets: Vec<String> = tables
@@ -94,7 +95,8 @@ fn holder(port: u16) -> Option<(String, i32)> {
     Some((plain(&name), pid))
 }
 
-/// The inode of the socket when this line of the table listens on the port, on an address that concerns a callback.
+/// Returns the inode of the socket if this line of the table listens on the port, on an address that matters for a
+/// callback.
 fn listener(line: &str, port: u16) -> Option<&str> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (address, found) = fields.get(1)?.split_once(':')?;
@@ -103,8 +105,8 @@ fn listener(line: &str, port: u16) -> Option<&str> {
     concerns.then(|| fields.get(9).copied()).flatten()
 }
 
-/// Whether an address of the socket table is a loopback one or all of them. It stands there in words of four bytes,
-/// each in the machine's own order.
+/// Returns whether an address of the socket table is a loopback one or the unspecified one. The table holds it in words
+/// of four bytes, each in the machine's own byte order.
 fn is_near(address: &str) -> bool {
     let words: Option<Vec<u32>> = (0..address.len() / 8)
         .map(|word| u32::from_str_radix(address.get(word * 8..word * 8 + 8)?, 16).ok())
@@ -120,7 +122,7 @@ fn is_near(address: &str) -> bool {
     address.is_loopback() || address.is_unspecified()
 }
 
-/// A command name for people; a process may give itself any bytes.
+/// Returns a command name that is safe to display; a process may give itself any bytes.
 fn plain(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name.trim_ascii());
     name.chars()
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn a_held_port_is_named_with_its_holder() {
         for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
-            // A machine without IPv6 has nobody there.
+            // A machine without IPv6 has no listener there.
             let Ok(socket) = TcpListener::bind(address) else { continue };
             let port = socket.local_addr().unwrap().port();
             let taken = first_taken(&[port]).unwrap();
@@ -165,7 +167,7 @@ mod tests {
             let line = line(address, state);
             assert_eq!(listener(&line, port), expect.then_some("43210"), "{line}");
         };
-        // As a little-endian machine writes them.
+        // The format of a little-endian machine.
         if cfg!(target_endian = "little") {
             check("0100007F:05AF", "0A", 1455, true);
             check("0500007F:05AF", "0A", 1455, true);

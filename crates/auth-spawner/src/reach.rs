@@ -1,11 +1,11 @@
-//! How a CLI finds the directory that holds a login.
+//! The ways in which a CLI finds the directory that holds a login.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::provider::ConfigDir;
 
-/// How a CLI finds the directory that holds a login.
+/// The way in which a CLI finds the directory that holds a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Through all variables of its entry: a directory that belongs to a bundle.
@@ -17,7 +17,8 @@ pub enum Reach {
 }
 
 impl ConfigDir {
-    /// How its CLI finds `dir`, which a bundle owns unless it is the user's own; `home` is the user's home.
+    /// Returns the way in which the CLI finds `dir`. A bundle owns `dir` unless `own` is true; `home` is the user's
+    /// home.
     #[must_use]
     pub fn reach(&self, dir: &Path, own: bool, home: &Path) -> Reach {
         match own {
@@ -27,12 +28,12 @@ impl ConfigDir {
         }
     }
 
-    /// The variables that lead the CLI to `dir`; `shared` is the directory that all bundles share.
+    /// Returns the variables that point the CLI at `dir`; `shared` is the directory that all bundles share.
     #[must_use]
     pub fn variables_for(&self, reach: Reach, dir: &Path, shared: &Path) -> BTreeMap<String, String> {
         match reach {
             Reach::Bundle => self.variables(dir, shared),
-            // What else lies in the user's directory is where the user's own programs have put it.
+            // The user's own programs decide where everything else of the user's directory is.
             Reach::Variable => BTreeMap::from([(self.var.clone(), dir.to_string_lossy().into_owned())]),
             Reach::Usual => BTreeMap::new(),
         }

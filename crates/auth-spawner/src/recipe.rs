@@ -1,4 +1,4 @@
-//! What the registry can say about one way to log in with a CLI.
+//! The registry's description of one way to log in with a CLI.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,14 +14,15 @@ use crate::versions::VersionRange;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// Id, such as `login` or `device-auth`. Recipes that share one are the same login for different versions of the CLI.
+    /// Id, such as `login` or `device-auth`. Recipes that share an id are the same login for different versions of the
+    /// CLI.
     pub id: String,
-    /// The versions of the CLI that it is for; all of them when absent.
+    /// The versions of the CLI that the recipe is for; all of them when absent.
     #[serde(default)]
     pub versions: Option<VersionRange>,
     /// Arguments of the CLI.
     pub args: Vec<String>,
-    /// What the CLI is attached to.
+    /// The kind of terminal or pipe that the CLI runs on.
     #[serde(default = "pipe")]
     pub terminal: Terminal,
     /// Variables for this recipe only.
@@ -30,33 +31,33 @@ pub struct Recipe {
     /// Fixed loopback ports that the CLI listens on; a login leases them.
     #[serde(default)]
     pub callback_ports: Vec<u16>,
-    /// Whether and how a pasted answer is taken back.
+    /// The rules for a pasted answer; absent if none is taken.
     #[serde(default)]
     pub paste: Option<Paste>,
-    /// What is typed for the person, in this order.
+    /// Keys that are typed for the person, in this order.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// What the CLI prints.
+    /// Patterns of the CLI's output.
     #[serde(default)]
     pub patterns: Patterns,
-    /// Longest time a login may take, in seconds.
+    /// Longest time that a login may take, in seconds.
     #[serde(default = "quarter_hour", rename = "deadline-s", deserialize_with = "seconds")]
     pub deadline: Duration,
-    /// Whether the child is given `BROWSER`; false where a set `BROWSER` changes the CLI's flow.
+    /// True if the child gets `BROWSER`; false if a set `BROWSER` changes the CLI's flow.
     #[serde(default = "yes")]
     pub browser: bool,
-    /// Whether it shows its address or code without any network.
+    /// True if the CLI shows its address or code without any network.
     #[serde(default = "yes")]
     pub offline: bool,
 }
 
 impl Recipe {
-    /// Everything that a line of output is compared with.
+    /// Returns every pattern that a line of output is compared with.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Pattern> {
         self.patterns.lists().into_iter().flatten().chain(self.steps.iter().map(|step| &step.when))
     }
 
-    /// The recipe as it is for one version of the CLI, which may be unknown: without patterns for other versions.
+    /// Returns the recipe for one version of the CLI, which may be unknown, without the patterns for other versions.
     #[must_use]
     pub(crate) fn at(&self, version: Option<&str>) -> Self {
         let mut recipe = self.clone();
@@ -83,13 +84,13 @@ fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration
     u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
-/// What a CLI is attached to.
+/// The kind of connection between a CLI and srvd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Terminal {
     /// Three pipes.
     Pipe,
-    /// A pseudo-terminal of this size. Wide, so that a long address is not wrapped.
+    /// A pseudo-terminal of this size. It is wide, so that a long address is not wrapped.
     #[serde(rename_all = "kebab-case")]
     Pty {
         /// Width in characters.
@@ -114,25 +115,25 @@ fn tall() -> u16 {
     24
 }
 
-/// Keys that are typed into a CLI's menu, so that the person need not see it. Never a secret.
+/// Keys that are typed into a CLI's menu, so that the person need not see it. They are never a secret.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The line at which they are typed; each step once, and only after the one before it.
+    /// The line at which the keys are typed. Each step is typed once, and only after the one before it.
     pub when: Pattern,
-    /// The keys. A carriage return stands for the Enter key, whatever the child is attached to.
+    /// The keys. A carriage return stands for the Enter key, on a pseudo-terminal and on pipes.
     pub send: String,
 }
 
-/// How a pasted answer is taken back.
+/// The rules for a pasted answer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paste {
-    /// What a person may paste.
+    /// Shapes of text that a person may paste.
     pub shapes: Vec<PasteShape>,
-    /// How it reaches the CLI.
+    /// The way in which the answer reaches the CLI.
     pub delivery: Delivery,
-    /// What a line on stdin holds.
+    /// The content of a line on standard input.
     #[serde(default)]
     pub form: PasteForm,
 }
@@ -149,37 +150,38 @@ pub enum PasteShape {
     Code,
 }
 
-/// How a pasted answer reaches the CLI.
+/// The way in which a pasted answer reaches the CLI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// One line on standard input.
     StdinLine,
-    /// The text on standard input, and after a pause the Enter key: some TUIs take what arrives in one piece for
-    /// pasted text, with the Enter key as a part of it.
+    /// The text on standard input, and after a pause the Enter key. Some TUIs treat text that arrives in one piece as
+    /// pasted, with the Enter key as a part of it.
     StdinTyped,
     /// A GET to the CLI's own loopback callback, as the browser would have sent it.
     CallbackGet,
 }
 
-/// What a line on standard input holds.
+/// The content of a line on standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PasteForm {
-    /// What was pasted, unchanged.
+    /// The pasted text, unchanged.
     #[default]
     AsPasted,
-    /// `code#state`, whatever was pasted.
+    /// `code#state`, for every pasted shape.
     CodeState,
-    /// The code alone, whatever was pasted.
+    /// The code alone, for every pasted shape.
     Code,
 }
 
-/// The patterns of a CLI's output. They are byte regular expressions without Unicode classes; any one of a list is enough.
+/// The patterns of a CLI's output. They are byte regular expressions without Unicode classes. A line matches a list if
+/// it matches any one of its patterns.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Patterns {
-    /// The address to open; every http(s) address counts when there is none. Group `url` or the whole match.
+    /// The address to open, in group `url` or the whole match. Without a pattern, every http(s) address is used.
     #[serde(deserialize_with = "one_or_many")]
     pub url: Vec<Pattern>,
     /// The device code in group `code`. It is looked for in two consecutive lines joined by a line feed.
@@ -188,7 +190,7 @@ pub struct Patterns {
     /// The CLI waits for a paste.
     #[serde(deserialize_with = "one_or_many")]
     pub prompt: Vec<Pattern>,
-    /// The CLI says that the login succeeded; an optional group `email`. Only a hint: the file proves it.
+    /// The CLI says that the login succeeded; an optional group `email`. This is only a hint: the file is the proof.
     #[serde(deserialize_with = "one_or_many")]
     pub logged_in: Vec<Pattern>,
     /// The provider or the person refused the login.
@@ -200,7 +202,8 @@ pub struct Patterns {
     /// The CLI refused a paste and waits for another one.
     #[serde(deserialize_with = "one_or_many")]
     pub refused: Vec<Pattern>,
-    /// The credential itself in group `token`, for a CLI that shows it and stores nothing. It is sealed and never shown.
+    /// The credential itself in group `token`, for a CLI that shows it and stores nothing. It is sealed in the store
+    /// and never shown.
     #[serde(deserialize_with = "one_or_many")]
     pub token: Vec<Pattern>,
     /// The program says that it is no longer the provider's CLI.
@@ -210,7 +213,7 @@ pub struct Patterns {
 
 impl Patterns {
     fn lists(&self) -> [&Vec<Pattern>; 9] {
-        // Without `..`, so that a new kind of pattern cannot be forgotten here.
+        // There is no `..`, so that a new kind of pattern cannot be forgotten here.
         let Self { url, device_code, prompt, logged_in, denied, failed, refused, token, retired } = self;
         [url, device_code, prompt, logged_in, denied, failed, refused, token, retired]
     }
@@ -221,9 +224,9 @@ impl Patterns {
     }
 }
 
-/// Reads one pattern as a list of one.
+/// Reads a list of patterns, or one pattern as a list of one.
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
-    // An untagged enum would lose what is wrong with a pattern.
+    // An untagged enum would lose the error in a pattern.
     let read = |value: toml::Value| value.try_into().map_err(serde::de::Error::custom);
     match toml::Value::deserialize(deserializer)? {
         toml::Value::Array(values) => values.into_iter().map(read).collect(),
@@ -231,8 +234,8 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     }
 }
 
-/// A regular expression over bytes, for some versions of the CLI or for all. Its syntax is checked when it is read; it is
-/// compiled at its first use, because a daemon at rest need not hold the compiled patterns of every provider.
+/// A regular expression over bytes, for some versions of the CLI or for all. Its syntax is checked when it is read. It
+/// is compiled at its first use, because an idle daemon need not hold the compiled patterns of every provider.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "toml::Value")]
 pub struct Pattern(Arc<Expression>);
@@ -243,7 +246,7 @@ struct Expression {
     compiled: OnceLock<Option<Regex>>,
 }
 
-/// A pattern in a file that names the versions it is for.
+/// A pattern in a file that names the versions that it is for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ranged {
@@ -252,19 +255,19 @@ struct Ranged {
 }
 
 impl Pattern {
-    /// The expression as it was written.
+    /// Returns the expression as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// The versions of the CLI that it is for; all of them when absent.
+    /// Returns the versions of the CLI that the pattern is for; `None` means all of them.
     #[must_use]
     pub fn versions(&self) -> Option<&VersionRange> {
         self.0.versions.as_ref()
     }
 
-    /// The compiled expression; `None` only for one that [`Pattern::check`] refuses.
+    /// Returns the compiled expression; `None` only for one that [`Pattern::check`] refuses.
     pub(crate) fn regex(&self) -> Option<&Regex> {
         let compile =
             || self.compile().inspect_err(|error| tracing::error!(%error, "a pattern is unusable")).ok();
@@ -279,12 +282,12 @@ impl Pattern {
         self.regex()?.captures(text)
     }
 
-    /// Whether it is small enough to be compiled; forgets the result.
+    /// Checks that the pattern is small enough to be compiled. The compiled expression is discarded.
     pub(crate) fn check(&self) -> Result<(), regex::Error> {
         self.compile().map(drop)
     }
 
-    /// Whether it has a group of this name.
+    /// Returns whether the pattern has a group of this name.
     pub(crate) fn names(&self, group: &str) -> bool {
         [format!("(?P<{group}>"), format!("(?<{group}>")].iter().any(|opening| self.0.text.contains(opening))
     }

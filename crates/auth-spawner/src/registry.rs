@@ -1,4 +1,4 @@
-//! The provider registry: the shipped entries, overlaid by the operator's files, validated as a whole.
+//! The provider registry: the shipped entries, overlaid by the operator's files, and validated as a whole.
 
 mod reserved;
 
@@ -17,45 +17,45 @@ use crate::validate::validate;
 
 /// The shipped entries, as pairs of file name and text.
 const SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
-/// How errors name the shipped entries as a whole.
+/// Name of the shipped entries as a whole in errors.
 const SHIPPED_NAME: &str = "config/providers";
-/// The format of registry files that this build writes. Files without `schema` are of format 1, that of srvd 0.1.0.
+/// The format of registry files that this build writes. Files without `schema` have format 1, that of srvd 0.1.0.
 const SCHEMA: i64 = 2;
 
-/// All known providers. Cheap to clone.
+/// All known providers. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct Registry(Arc<Index>);
 
 #[derive(Debug)]
 struct Index {
     providers: Vec<Arc<Provider>>,
-    /// Canonical ids and aliases, each folded, to a position in `providers`.
+    /// Positions in `providers` by canonical id and alias, each folded.
     names: HashMap<String, usize>,
 }
 
 /// An operator's file.
 #[derive(Debug, Clone)]
 pub struct Overlay {
-    /// How errors name it, usually its path.
+    /// Name of the file in errors, usually its path.
     pub source: String,
-    /// Its text, TOML.
+    /// TOML text of the file.
     pub text: String,
 }
 
 impl Registry {
-    /// The registry that this build ships.
+    /// Returns the registry that this build ships.
     pub fn builtin() -> Result<Self, RegistryError> {
         Self::with_overlays(&[])
     }
 
-    /// The shipped registry with operator files laid over it in order: tables are merged, arrays and single
+    /// Returns the shipped registry with the operator's files applied in order: tables are merged, arrays and single
     /// values are replaced. After each file the whole registry must be valid, so an error names its file.
     pub fn with_overlays(overlays: &[Overlay]) -> Result<Self, RegistryError> {
         let mut merged = Table::new();
         for (source, text) in SHIPPED {
             merge(&mut merged, parse(source, text)?);
         }
-        // The shipped patterns are compiled by a test, so that a start does not have to.
+        // A test compiles the shipped patterns, so that a start does not have to.
         let mut providers = read(SHIPPED_NAME, &merged)?;
         for Overlay { source, text } in overlays {
             let table = parse(source, text)?;
@@ -77,17 +77,17 @@ impl Registry {
         Ok(Self(Arc::new(Index { providers, names })))
     }
 
-    /// The provider with this id or alias; case and surrounding space do not matter.
+    /// Returns the provider with this id or alias. Case and surrounding space do not matter.
     pub fn provider(&self, id_or_alias: &str) -> Option<&Arc<Provider>> {
         self.0.names.get(&fold(id_or_alias)).map(|position| &self.0.providers[*position])
     }
 
-    /// All providers in order of id.
+    /// Returns all providers in order of id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.0.providers.iter()
     }
 
-    /// All canonical ids in order.
+    /// Returns all canonical ids in order.
     pub fn ids(&self) -> Vec<&str> {
         self.0.providers.iter().map(|provider| provider.id.as_str()).collect()
     }
@@ -112,13 +112,13 @@ fn parse(source: &str, text: &str) -> Result<Table, RegistryError> {
     }
 }
 
-/// The providers that a file names.
+/// Returns the ids of the providers that a file names.
 fn tables(file: &Table) -> Vec<String> {
     let providers = file.get("providers").and_then(Value::as_table);
     providers.into_iter().flat_map(Table::keys).cloned().collect()
 }
 
-/// Whether every pattern of a provider can be compiled; `Err` is (place, reason).
+/// Checks that every pattern of a provider can be compiled; `Err` is (place, reason).
 fn compile(provider: &Provider) -> Result<(), (String, String)> {
     let Some(cli) = &provider.cli else { return Ok(()) };
     let refused = |place: String, error: regex::Error| {
@@ -158,7 +158,7 @@ fn merge(under: &mut Table, over: Table) {
     }
 }
 
-/// The shape of one provider's table; its id is the table's name.
+/// The schema of one provider's table. Its id is the table's name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Entry {
@@ -226,7 +226,8 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
     Ok(providers)
 }
 
-/// An entry with its default host filled in, and the table of its CLI as it was, where there is a choice of hosts.
+/// Returns an entry with its default host filled in. If there is a choice of hosts, also returns the original table of
+/// its CLI.
 fn at_default_host(entry: &Value) -> Result<(Value, Option<Value>), String> {
     let mut entry = entry.clone();
     let Some(cli) = entry.get_mut("cli") else { return Ok((entry, None)) };

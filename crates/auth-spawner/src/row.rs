@@ -1,18 +1,18 @@
-//! One row of text that can be written over.
+//! One row of text that can be overwritten.
 
 use unicode_width::UnicodeWidthChar;
 
-/// Hyperlinks kept of one row.
+/// Most hyperlinks kept of one row.
 const LINKS: usize = 8;
-/// Stands in the second cell of a character that is two columns wide.
+/// Content of the second cell of a character that is two columns wide.
 const WIDE: char = '\0';
 
-/// One line of text, or what there is so far of an unfinished one.
+/// A line of text, or the part of an unfinished line that has been received.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub(crate) struct Line {
     /// Printable text, without control characters and without marks that change its direction.
     pub(crate) text: String,
-    /// Hyperlink targets that stood in it.
+    /// Targets of the hyperlinks in the line.
     pub(crate) links: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl Line {
     }
 }
 
-/// Cells up to the last one that was written, and the hyperlinks among them.
+/// The cells up to the last one that was written, and the hyperlinks among them.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     cells: Vec<char>,
@@ -39,7 +39,7 @@ impl Row {
         self.links.clear();
     }
 
-    /// Writes printable ASCII; says where the cursor is then. What is beyond `limit` is dropped.
+    /// Writes printable ASCII and returns the new column of the cursor. Text beyond `limit` is dropped.
     pub(crate) fn ascii(&mut self, column: usize, text: &[u8], limit: usize) -> usize {
         let text = &text[..text.len().min(limit.saturating_sub(column))];
         if text.is_empty() {
@@ -55,8 +55,8 @@ impl Row {
         end
     }
 
-    /// Writes one character; says where the cursor is then. What takes no room of its own is dropped: it would
-    /// push what stands behind it out of its column.
+    /// Writes one character and returns the new column of the cursor. A character without a width is dropped: it would
+    /// push the characters after it out of their columns.
     pub(crate) fn character(&mut self, column: usize, character: char, limit: usize) -> usize {
         let width = character.width().unwrap_or(0);
         if width == 0 || column + width > limit {
@@ -70,7 +70,7 @@ impl Row {
         end
     }
 
-    /// Makes room for what is written from `column` to `end`.
+    /// Makes room for text from `column` to `end`.
     fn open(&mut self, column: usize, end: usize) {
         self.split(column);
         self.split(end);
@@ -79,14 +79,14 @@ impl Row {
         }
     }
 
-    /// Half of a wide character is none.
+    /// Blanks both cells of a wide character that would be cut at `column`.
     fn split(&mut self, column: usize) {
         if column > 0 && self.cells.get(column) == Some(&WIDE) {
             self.cells[column - 1..=column].fill(' ');
         }
     }
 
-    /// Empties the cells from `column` on.
+    /// Clears the cells from `column` on.
     pub(crate) fn truncate(&mut self, column: usize) {
         self.split(column);
         self.cells.truncate(column);
@@ -95,7 +95,7 @@ impl Row {
         }
     }
 
-    /// Empties cells; what is behind them stays where it is.
+    /// Clears cells. The cells after them stay in place.
     pub(crate) fn erase(&mut self, column: usize, count: usize) {
         let end = column.saturating_add(count);
         if end >= self.cells.len() {
@@ -106,7 +106,7 @@ impl Row {
         self.cells[column..end].fill(' ');
     }
 
-    /// Takes cells out; what is behind them moves to the left.
+    /// Removes cells. The cells after them move to the left.
     pub(crate) fn delete(&mut self, column: usize, count: usize) {
         let end = column.saturating_add(count);
         if end >= self.cells.len() {
@@ -117,7 +117,7 @@ impl Row {
         self.cells.drain(column..end);
     }
 
-    /// Puts empty cells in; what was there moves to the right, and beyond `limit` it is lost.
+    /// Inserts empty cells. The cells after them move to the right, and are lost beyond `limit`.
     pub(crate) fn insert(&mut self, column: usize, count: usize, limit: usize) {
         if column < self.cells.len() {
             self.split(column);
@@ -128,7 +128,7 @@ impl Row {
         }
     }
 
-    /// Notes a hyperlink's target. The newest are kept: a row that is drawn again gets its links again.
+    /// Records a hyperlink's target. The newest ones are kept: a row that is drawn again gets its links again.
     pub(crate) fn link(&mut self, target: &str) {
         if self.links.iter().any(|known| known == target) {
             return;
@@ -139,7 +139,7 @@ impl Row {
         self.links.push(target.to_owned());
     }
 
-    /// Reads the row from a column on, without the blanks at its end.
+    /// Reads the row from a column on, without the spaces at its end.
     pub(crate) fn read(&self, from: usize, line: &mut Line) {
         let cells = self.cells.get(from..).unwrap_or_default();
         let end =
@@ -147,7 +147,7 @@ impl Row {
         let cells = &cells[..end];
         line.text.clear();
         if cells.iter().all(|cell| (' '..='~').contains(cell)) {
-            // Nearly every row. A byte a cell is several times as fast as a character a cell.
+            // Nearly every row takes this path. One byte per cell is several times as fast as one character per cell.
             let mut bytes = std::mem::take(&mut line.text).into_bytes();
             bytes.extend(cells.iter().map(|cell| *cell as u8));
             line.text = String::from_utf8(bytes).unwrap_or_default();

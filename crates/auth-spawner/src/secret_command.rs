@@ -1,4 +1,4 @@
-//! A command of the operator's that prints one secret: an external secret manager.
+//! Runs an operator's command that prints one secret, such as the client of an external secret manager.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,56 +8,56 @@ use secrecy::SecretString;
 use crate::environment::ChildEnv;
 use crate::process::bounded::{Bounded, Broken};
 
-/// Where such a command stands: a directory that is always there and says nothing.
+/// Working directory of the command. It always exists and holds no configuration.
 const DIR: &str = "/";
 
-/// What to ask. No shell is involved: the first of `argv` is the program, an absolute path.
+/// A command that prints a secret. No shell is involved: the first of `argv` is the program, an absolute path.
 ///
-/// The command gets exactly this environment, an empty standard input, and a process group of its own that is ended with
-/// it. What it prints on standard error goes nowhere. A process that leaves the group, such as the agent that many
-/// secret managers start once for their user, lives on.
+/// The command gets exactly this environment, an empty standard input, and a process group of its own that is ended
+/// with it. Its standard error is discarded. A process that leaves the group, such as the agent that many secret
+/// managers start once for their user, lives on.
 pub struct SecretCommand<'a> {
     /// The program and its arguments.
     pub argv: &'a [String],
-    /// Everything that it gets.
+    /// The whole environment of the command.
     pub environment: &'a ChildEnv,
-    /// Longest time, after which its process group is killed.
+    /// Longest run time. After it the process group is killed.
     pub timeout: Duration,
-    /// The most bytes that it may print; one more ends it.
+    /// Most bytes that the command may print; one more ends it.
     pub bytes: usize,
 }
 
-/// Why there is no secret. No text holds anything that the command printed.
+/// The reason why there is no secret. No text holds any output of the command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSecret {
-    /// There is no program, or its path is not absolute.
+    /// The program is missing, or its path is not absolute.
     #[error("the command names no program by its absolute path")]
     NoProgram,
     /// The program cannot be run.
     #[error("the command cannot be run")]
     NotRun,
-    /// It ended with another code than 0, or by a signal.
+    /// The command ended with another code than 0, or by a signal.
     #[error("the command failed ({})", .0.map_or_else(|| "ended by a signal".to_owned(), |code| format!("exit code {code}")))]
     Failed(Option<i32>),
-    /// It took too long.
+    /// The command took too long.
     #[error("the command did not end in time")]
     TimedOut,
-    /// It printed too much.
+    /// The command printed too much.
     #[error("the command printed more than a secret")]
     TooLong,
-    /// It printed nothing.
+    /// The command printed nothing.
     #[error("the command printed nothing")]
     Empty,
-    /// What it printed is no text of one line.
+    /// The output is not one line of text.
     #[error("the command printed something else than one line of text")]
     NotText,
 }
 
 impl SecretCommand<'_> {
-    /// Runs it. The secret is everything that it printed, without one line end behind it.
+    /// Runs the command. The secret is its whole output, without one line end at its end.
     ///
     /// # Errors
-    /// [`NoSecret`].
+    /// Returns [`NoSecret`].
     pub async fn ask(self) -> Result<SecretString, NoSecret> {
         let (program, args) = self.argv.split_first().ok_or(NoSecret::NoProgram)?;
         let program = Path::new(program);

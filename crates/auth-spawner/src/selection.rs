@@ -1,19 +1,19 @@
-//! How a CLI chooses among the credentials that its files hold.
+//! A CLI's choice among the credentials that its files hold.
 
 use serde::Deserialize;
 
-/// The member that the segment `*` stands for, where the CLI's own configuration names it.
+/// The member that the segment `*` matches, if the CLI's own configuration names it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Slot {
-    /// Names of the member, preferred first. A name is skipped if one of its texts is not there.
+    /// Names of the member, preferred first. A name is skipped if one of its texts is missing.
     pub names: Vec<Template>,
-    /// The login to take if the configuration names a member that is none.
+    /// The login to use if the configuration names a member that is none.
     #[serde(default)]
     pub otherwise: Otherwise,
 }
 
-/// The login to take if the CLI's configuration names a member that is none.
+/// The login to use if the CLI's configuration names a member that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Otherwise {
@@ -24,7 +24,7 @@ pub enum Otherwise {
     First,
 }
 
-/// A setting by which the CLI uses another credential in place of the login.
+/// A setting that makes the CLI use another credential instead of the login.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Mode {
@@ -33,10 +33,10 @@ pub struct Mode {
     pub file: Option<String>,
     /// JSON pointer to the setting.
     pub pointer: String,
-    /// Its values with which the CLI uses the login.
+    /// Values of the setting with which the CLI uses the login.
     pub accepts: Vec<String>,
-    /// JSON pointers into the credential file. If the setting is absent or null, the CLI uses one of these values, when
-    /// there is one that is not null, and the login otherwise.
+    /// JSON pointers into the credential file. If the setting is absent or null, the CLI uses one of these values that
+    /// is not null. If there is none, it uses the login.
     #[serde(default)]
     pub keys: Vec<String>,
 }
@@ -49,14 +49,14 @@ pub struct Template(pub(crate) Vec<Part>);
 /// A piece of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Itself.
+    /// A fixed text.
     Text(String),
-    /// The text at a JSON pointer, in the credential file or in another one of the CLI's directory.
+    /// The text at a JSON pointer, in the credential file or in another file of the CLI's directory.
     Place { file: Option<String>, pointer: String },
 }
 
 impl Template {
-    /// The places, as (another file, pointer).
+    /// Returns the places, as (another file, pointer).
     pub(crate) fn places(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
         self.0.iter().filter_map(|part| match part {
             Part::Text(_) => None,
@@ -64,7 +64,7 @@ impl Template {
         })
     }
 
-    /// The whole text; `None` if one of the places has none.
+    /// Returns the whole text; `None` if one of the places has no text.
     pub(crate) fn fill(&self, text: impl Fn(Option<&str>, &str) -> Option<String>) -> Option<String> {
         let part = |part: &Part| match part {
             Part::Text(own) => Some(own.clone()),

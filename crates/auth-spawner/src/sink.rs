@@ -1,4 +1,4 @@
-//! Whom a session reports to. The owner of the store implements this.
+//! The receiver of a session's reports. The owner of the store implements it.
 
 use std::path::PathBuf;
 
@@ -8,29 +8,30 @@ use crate::proof::Credential;
 use crate::snapshot::{FailureKind, Snapshot};
 use crate::token::Token;
 
-/// Takes what a login session reports.
+/// Receives the reports of login sessions.
 pub trait Sink: Send + Sync + 'static {
-    /// The session moved: record it. Called in order for one session and awaited, at most five seconds, before
-    /// anybody can see the new snapshot.
+    /// Records a change of the session. Calls for one session are made in order. Each is awaited, for at most five
+    /// seconds, before the new snapshot becomes visible.
     fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()>;
 
-    /// Whoever asks now sees this snapshot: the moment to announce it. Must not block.
+    /// Announces a snapshot that has just become visible. Must not block.
     fn shown(&self, snapshot: &Snapshot);
 
-    /// No process of the session is left and it does nothing more. Comes once, after its last move. Must not block.
+    /// Reports that no process of the session is left and that the session does nothing more. Called once, after its
+    /// last change. Must not block.
     fn gone(&self, session: &str) {
         let _ = session;
     }
 
-    /// The login is proven: commit it. Only `Ok` makes the session a success. Awaited at most thirty seconds;
-    /// an answer that takes longer counts as `storage`, so the implementation should end by itself before.
+    /// Commits a proven login. Only `Ok` makes the session a success. The call is awaited for at most thirty seconds. A
+    /// longer one counts as `storage`, so the implementation should return earlier.
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>>;
 }
 
 /// A login that the CLI's own files prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfirmedLogin {
-    /// The session.
+    /// Id of the session.
     pub session: String,
     /// Canonical provider id.
     pub provider: String,
@@ -38,16 +39,16 @@ pub struct ConfirmedLogin {
     pub scope: String,
     /// The directory that holds the login; the CLI owns its contents.
     pub config_dir: PathBuf,
-    /// What the file says. The email may come from the CLI's words when the file has none.
+    /// The facts of the credential file. The email may come from the CLI's output if the file has none.
     pub credential: Credential,
-    /// Whether a check command said yes as well.
+    /// True if a check command confirmed the login as well.
     pub evidence_check: bool,
-    /// The credential itself, where the CLI has shown it and stored nothing. The caller seals it; it proves the login
-    /// in place of a file.
+    /// The credential itself, if the CLI has shown it and stored nothing. The caller seals it. It proves the login
+    /// instead of a file.
     pub token: Option<Token>,
 }
 
-/// Where a login was committed.
+/// The place where a login was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
     /// Bundle id.
@@ -56,11 +57,11 @@ pub struct Saved {
     pub account: String,
 }
 
-/// Why a login was not committed.
+/// The reason why a login was not committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaveError {
-    /// Word for programs, such as [`FailureKind::Storage`] or [`FailureKind::IdentityMismatch`].
+    /// Machine-readable kind, such as [`FailureKind::Storage`] or [`FailureKind::IdentityMismatch`].
     pub kind: FailureKind,
-    /// Text for people, without secrets.
+    /// Text for display, without secrets.
     pub message: String,
 }

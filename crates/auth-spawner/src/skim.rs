@@ -1,4 +1,4 @@
-//! Passes over the many lines that say nothing, with one question about all of them.
+//! Skips the many lines without meaning, with one search in all of them.
 
 use std::sync::Arc;
 
@@ -8,17 +8,18 @@ use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::syntax;
 use regex_syntax::ParserBuilder;
 
-/// Most memory for the compiled patterns and for what is remembered while they are looked for.
+/// Most memory for the compiled patterns and for the cache of their search, in bytes.
 const BYTES: usize = 1 << 22;
 
-/// Finds the lines of a block that one of many patterns may match. Clones share what was remembered of the patterns.
+/// A search for the lines of a block that one of many patterns may match. Clones share the compiled patterns and their
+/// cache.
 #[derive(Clone)]
 pub(crate) struct Skim {
     any: Arc<Regex>,
     reach: Reach,
 }
 
-/// What a pattern may be about.
+/// The number of lines that a pattern may cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// One line.
@@ -28,8 +29,8 @@ pub(crate) enum Reach {
 }
 
 impl Skim {
-    /// `None` when there is no such question: together they are too big, or one is about the beginning or the end of
-    /// a whole text, which a block hides.
+    /// Creates the search. Returns `None` if the patterns are too big together, or if one matches the beginning or the
+    /// end of a whole text, which a block hides.
     pub(crate) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>, reach: Reach) -> Option<Self> {
         let patterns: Vec<&str> = patterns.into_iter().collect();
         let parse = |text: &&str| {
@@ -54,10 +55,11 @@ impl Skim {
             .map(|regex| Self { any: Arc::new(regex), reach })
     }
 
-    /// Tells, in order, each line of the block that may matter: where a pattern matches, and, when some are about two lines
-    /// together, the lines before and behind it. Then the first and the last line are always told, because they have their
-    /// other line in another block. Each line has its line feed, and none is empty: an empty one is told in the place of
-    /// lines that are passed over, so that those beside them are not taken for neighbours.
+    /// Passes on, in order, each line of the block that may matter: each line that a pattern matches and, if some
+    /// patterns cover two lines, the lines before and after it. In that case the first and the last line are always
+    /// passed on, because their neighbours are in other blocks. Each line of the block has its line feed, and none is
+    /// empty. An empty line is passed on in the place of skipped lines, so that the lines beside them do not count as
+    /// neighbours.
     pub(crate) fn read(&self, block: &[u8], tell: &mut dyn FnMut(&[u8])) {
         let (first, last) = match self.reach {
             Reach::Line => (0, block.len()),
@@ -82,7 +84,7 @@ impl Skim {
     }
 }
 
-/// Tells the lines from `start` to `end`, when those before `told` have been; gives back `end`.
+/// Passes on the lines from `start` to `end` that are not before `told`. Returns `end`.
 fn told_from(block: &[u8], told: usize, start: usize, end: usize, tell: &mut dyn FnMut(&[u8])) -> usize {
     if start > told {
         tell(b"");
@@ -92,12 +94,12 @@ fn told_from(block: &[u8], told: usize, start: usize, end: usize, tell: &mut dyn
     end
 }
 
-/// Where the line begins that holds this position. A position behind a line feed is on the next line.
+/// Returns the beginning of the line that holds this position. A position after a line feed is on the next line.
 fn line_start(block: &[u8], position: usize) -> usize {
     memrchr(b'\n', &block[..position.min(block.len())]).map_or(0, |at| at + 1)
 }
 
-/// Where the line after this position begins.
+/// Returns the beginning of the line after this position.
 fn line_end(block: &[u8], position: usize) -> usize {
     let rest = block.get(position..).unwrap_or_default();
     memchr(b'\n', rest).map_or(block.len(), |at| position + at + 1)

@@ -1,11 +1,11 @@
-//! What can be seen of a session from outside.
+//! The public state of a session.
 
 use std::fmt;
 
 use crate::recipe::PasteShape;
 use crate::sink::Saved;
 
-/// A session as it stands. `Debug` shows neither addresses nor codes.
+/// The current state of a session. `Debug` shows neither addresses nor codes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Session id, as given to `start`.
@@ -16,39 +16,39 @@ pub struct Snapshot {
     pub recipe: String,
     /// Scope, as given to `start`.
     pub scope: String,
-    /// Grows by one with every change.
+    /// Revision of the snapshot; it grows by one with every change.
     pub revision: u64,
-    /// Where the session stands.
+    /// State of the login.
     pub state: State,
     /// Address that a person opens to log in.
     pub auth_url: Option<String>,
-    /// Whether the address (either one) may be opened without asking: https and on the provider's host list.
+    /// True if the address (either one) may be opened without asking: https and on the provider's host list.
     pub url_openable: bool,
     /// Code to enter at the verification address.
     pub device_code: Option<String>,
     /// Address at which the device code is entered.
     pub verification_url: Option<String>,
-    /// A pasted answer would be taken now.
+    /// True if a pasted answer would be taken now.
     pub prompt: bool,
-    /// The CLI has asked for an answer in the words of the recipe's `prompt` pattern.
+    /// True if the CLI has asked for an answer in the words of the recipe's `prompt` pattern.
     pub prompted: bool,
-    /// The shapes of a pasted answer that this login takes; empty when it takes none.
+    /// The shapes of a pasted answer that this login takes; empty if it takes none.
     pub paste_shapes: Vec<PasteShape>,
-    /// Unix milliseconds.
+    /// Start of the session, in unix milliseconds.
     pub started_at: i64,
-    /// Unix milliseconds at which the session ends by itself.
+    /// Deadline of the session, in unix milliseconds.
     pub expires_at: i64,
-    /// Unix milliseconds, once ended.
+    /// End of the session, in unix milliseconds, once it has ended.
     pub ended_at: Option<i64>,
     /// Process id, which is also the process group's id, once spawned.
     pub pid: Option<u32>,
-    /// The process's start time as the kernel counts it; with `pid` it names one process for good.
+    /// The process's start time in the kernel's count. Together with `pid` it identifies one process for good.
     pub process_start: Option<String>,
-    /// Where the login was committed; present exactly on success.
+    /// The place where the login was committed; present exactly on success.
     pub saved: Option<Saved>,
-    /// Email address of the account, where known; only on success.
+    /// Email address of the account, if known; only on success.
     pub email: Option<String>,
-    /// Why it did not succeed; present exactly on failure, cancellation and expiry.
+    /// The reason why the session did not succeed; present exactly on failure, cancellation and expiry.
     pub failure: Option<Failure>,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// Where a session stands.
+/// The state of a session.
 ///
 /// ```text
 /// Pending -> UrlAvailable | CodeEmitted -> Confirming -> Saving -> Success
@@ -88,11 +88,11 @@ pub enum State {
     UrlAvailable,
     /// There is a code to enter.
     CodeEmitted,
-    /// The CLI was answered, says it is logged in, or ended; the proof is being looked for.
+    /// The CLI got an answer, says that it is logged in, or ended; the proof is being looked for.
     Confirming,
-    /// The proof is there and is being committed.
+    /// The login is proven and is being committed.
     Saving,
-    /// Committed.
+    /// The login was committed.
     Success,
     /// Ended without a login.
     Failed,
@@ -103,12 +103,12 @@ pub enum State {
 }
 
 impl State {
-    /// Whether nothing can follow.
+    /// Returns whether the state is final.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Success | Self::Failed | Self::Cancelled | Self::Expired)
     }
 
-    /// A stable word: `pending`, `url-available`, `code-emitted`, `confirming`, `saving`, `success`, `failed`,
+    /// Returns a stable word: `pending`, `url-available`, `code-emitted`, `confirming`, `saving`, `success`, `failed`,
     /// `cancelled` or `expired`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -125,62 +125,62 @@ impl State {
     }
 }
 
-/// Why a session did not succeed. Texts hold neither addresses nor pasted answers.
+/// The reason why a session did not succeed. Texts hold neither addresses nor pasted answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Word for programs.
+    /// Machine-readable kind.
     pub kind: FailureKind,
-    /// Text for people.
+    /// Text for display.
     pub message: String,
-    /// What a person can do.
+    /// The next step for the user.
     pub hint: Option<String>,
-    /// Exit code of the CLI, with [`FailureKind::CliExited`] and where one is known.
+    /// Exit code of the CLI, if it is known; only with [`FailureKind::CliExited`].
     pub exit_code: Option<i32>,
 }
 
-/// Why a session did not succeed, for programs.
+/// The machine-readable reason why a session did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
     /// The CLI could not be started.
     SpawnFailed,
-    /// No pseudo-terminal could be had.
+    /// No pseudo-terminal was available.
     TtyUnavailable,
     /// The CLI ended with an error.
     CliExited,
     /// The CLI ended without an error and without a login.
     NotAuthenticated,
-    /// The provider or the person refused.
+    /// The provider or the person refused the login.
     Denied,
-    /// The CLI reported a failure that is not a refusal, such as one of the network.
+    /// The CLI reported a failure that is not a refusal, such as a network error.
     LoginFailed,
     /// The program says that it is no longer the provider's CLI.
     CliRetired,
     /// The deadline passed.
     Expired,
-    /// Ended on request.
+    /// The login was cancelled.
     Cancelled,
     /// The login could not be committed.
     Storage,
     /// A callback port is in use.
     PortInUse,
-    /// The login came back as another person.
+    /// The login belongs to another person than expected.
     IdentityMismatch,
-    /// The bundle or account that it was meant for is gone.
+    /// The bundle or account of the login is gone.
     NotFound,
-    /// It collides with something that exists.
+    /// The login conflicts with existing data.
     Conflict,
     /// The directory belongs to the user's own CLI.
     AmbientDirectory,
-    /// The daemon was restarted meanwhile.
+    /// The daemon was restarted during the login.
     DaemonRestarted,
     /// The store cannot be reached.
     StoreUnavailable,
-    /// A fault of the daemon.
+    /// An internal error of the daemon.
     Internal,
 }
 
 impl FailureKind {
-    /// The word used in rows and on the wire.
+    /// Returns the word used in rows and on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SpawnFailed => "spawn_failed",

@@ -1,4 +1,4 @@
-//! The table of logins: starts them, finds them, ends them.
+//! The table of logins, with operations to start, find and end them.
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -24,47 +24,47 @@ use crate::sink::Sink;
 use crate::snapshot::{Failure, FailureKind, Snapshot, State};
 use crate::table::{Handle, Table};
 
-/// Starts logins and keeps what is known of them. Cheap to clone; all clones are one spawner.
+/// Starts logins and keeps their state. Clones are cheap and share one spawner.
 #[derive(Clone)]
 pub struct Spawner(Arc<Shared>);
 
-/// Unix milliseconds, from whoever owns the clock.
+/// A source of unix milliseconds, supplied by the owner of the clock.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// What a spawner is given once.
+/// The configuration of a spawner.
 #[derive(Clone)]
 pub struct SpawnerConfig {
-    /// Everything that a child gets besides the provider's variables.
+    /// The child's environment, without the provider's variables.
     pub environment: ChildEnv,
-    /// The program that children are told to open addresses with.
+    /// The program that children get for opening addresses.
     pub browser: Option<PathBuf>,
-    /// Where directories lie that all logins of a provider share, each named after its provider; they hold caches,
-    /// never credentials. Made when they are needed.
+    /// Parent of the directories that all logins of a provider share, each named after its provider. They hold caches,
+    /// never credentials. They are created when they are needed.
     pub shared: PathBuf,
-    /// Bounds.
+    /// Limits on all logins together and on each.
     pub limits: SpawnLimits,
-    /// The clock.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Who ends the logins' processes when this one cannot any more.
+    /// The guard that ends the logins' processes if this process no longer can.
     pub guard: Option<Guard>,
 }
 
-/// Bounds of all logins together and of each.
+/// Limits on all logins together and on each.
 #[derive(Debug, Clone)]
 pub struct SpawnLimits {
-    /// Logins that have processes at one time.
+    /// Most logins that have processes at the same time.
     pub live: usize,
-    /// Logins that wait for one of them to end; they are pending, and their deadline runs.
+    /// Most logins that wait for a running one to end. They are pending, and their deadline runs.
     pub queue: usize,
-    /// Characters kept of one line of output; the rest is dropped.
+    /// Most characters kept of one line of output; the rest is dropped.
     pub line_bytes: usize,
-    /// Longest run of a check command.
+    /// Longest time that a check command may take.
     pub check_timeout: Duration,
     /// Time between asking a process group to end and killing it.
     pub term_grace: Duration,
-    /// Time that a CLI gets to end by itself after a success.
+    /// Time that a CLI has to end without a signal after a success.
     pub linger: Duration,
-    /// Ended sessions that stay readable.
+    /// Most ended sessions that stay readable.
     pub ended_keep: usize,
 }
 
@@ -85,50 +85,50 @@ impl Default for SpawnLimits {
 /// One login to start.
 #[derive(Clone)]
 pub struct LoginRequest {
-    /// Session id, unique; it also marks the processes of this login.
+    /// Unique id of the session. It also marks the processes of this login.
     pub id: String,
-    /// The provider.
+    /// The provider to log in to.
     pub provider: Arc<Provider>,
     /// Recipe id; empty for the provider's default.
     pub recipe: String,
-    /// The CLI, an absolute path.
+    /// Absolute path of the CLI.
     pub program: PathBuf,
-    /// The version that the program tells; decides which variant of the recipe is followed.
+    /// The version that the program reports. It selects the variant of the recipe.
     pub version: Option<String>,
     /// Arguments instead of the recipe's, already checked by the caller's policy.
     pub args: Option<Vec<String>>,
     /// Further variables, already checked by the caller's policy.
     pub extra_env: Vec<(String, String)>,
-    /// The directory that receives the login. It exists, and belongs to this scope alone.
+    /// The directory that receives the login. It exists, and belongs to this scope only.
     pub config_dir: PathBuf,
-    /// The directory that the login is moved to when it is saved, where that is another one. Two logins for the same
-    /// directory never run at a time.
+    /// The directory that the login is moved to when it is saved, if it is not `config_dir`. Two logins for the same
+    /// directory never run at the same time.
     pub destination: Option<PathBuf>,
-    /// Whose login it is: one runs at a time for a scope and a provider.
+    /// The owner of the login. One login runs at a time for a scope and a provider.
     pub scope: String,
-    /// Unix milliseconds at which it ends by itself.
+    /// Deadline of the login, in unix milliseconds.
     pub expires_at: i64,
-    /// Terminal instead of the recipe's.
+    /// Terminal to use instead of the recipe's.
     pub terminal: Option<Terminal>,
 }
 
 impl LoginRequest {
-    /// The directory that the login is for.
+    /// Returns the directory that the login is for.
     pub(crate) fn directory(&self) -> &Path {
         self.destination.as_deref().unwrap_or(&self.config_dir)
     }
 }
 
 impl Spawner {
-    /// A spawner that reports to `sink`.
+    /// Creates a spawner that reports to `sink`.
     pub fn new(config: SpawnerConfig, sink: Arc<dyn Sink>) -> Self {
         let table = Mutex::new(Table::new(&config.limits));
         Self(Arc::new(Shared { config, sink, table, tracker: TaskTracker::new() }))
     }
 
-    /// Starts a login and returns before its process exists; a process that cannot be started is a session
-    /// that ends with `spawn_failed`. The scope and the callback ports are the login's from here on; its process may
-    /// have to wait for others to end, in the order of the starts. Has to be called inside a tokio runtime.
+    /// Starts a login and returns before its process exists. A process that cannot be started is a session that ends
+    /// with `spawn_failed`. The login holds the scope and the callback ports from here on. Its process may have to wait
+    /// for other logins to end, in the order of the starts. Must be called inside a tokio runtime.
     pub fn start(&self, request: LoginRequest) -> Result<(), StartError> {
         let recipe = request
             .provider
@@ -171,8 +171,8 @@ impl Spawner {
         Ok(())
     }
 
-    /// Waits for logins that have succeeded, but whose CLI is still ending, where they would be in the way of this
-    /// one: the same provider and scope, or the same callback port. Takes as long as such a CLI is left to itself.
+    /// Waits for logins that have succeeded, but whose CLI is still ending, if they block this one: the same provider
+    /// and scope, or the same callback port. The wait lasts at most as long as such a CLI may take to end.
     pub async fn settled(&self, provider: &Provider, recipe: &str, scope: &str) {
         let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes).filter(|known| known.id == recipe);
         let ports: Vec<u16> = recipes.flat_map(|recipe| recipe.callback_ports.clone()).collect();
@@ -190,17 +190,17 @@ impl Spawner {
         }
     }
 
-    /// A view of a session that follows it. Live and recently ended sessions are known.
+    /// Returns a receiver that follows a session, for live and recently ended sessions.
     pub fn watch(&self, id: &str) -> Option<watch::Receiver<Snapshot>> {
         self.0.table().find(id)
     }
 
-    /// A session as it stands.
+    /// Returns the current state of a session.
     pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
         self.watch(id).map(|receiver| receiver.borrow().clone())
     }
 
-    /// All live and recently ended sessions, oldest first.
+    /// Returns all live and recently ended sessions, oldest first.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let table = self.0.table();
         let receivers = table
@@ -213,8 +213,8 @@ impl Spawner {
         snapshots
     }
 
-    /// Ends a login. Returns when its whole process tree is gone and the session has ended. A login that is
-    /// being committed cannot be ended any more: when the commit wins, this is `NotLive`.
+    /// Ends a login. Returns when its whole process tree is gone and the session has ended. A login that is being
+    /// committed can no longer be ended: if the commit wins, the result is `NotLive`.
     pub async fn cancel(&self, id: &str) -> Result<(), NotLive> {
         let (cancel, mut receiver) = {
             let table = self.0.table();
@@ -229,20 +229,20 @@ impl Spawner {
         if ended.state == State::Cancelled { Ok(()) } else { Err(NotLive) }
     }
 
-    /// Takes a pasted answer to the CLI. `Ok` means that it was written to the CLI, or that the CLI's own
-    /// callback took it; whether the login then succeeds shows in the session.
+    /// Delivers a pasted answer to the CLI. `Ok` means that it was written to the CLI, or that the CLI's own callback
+    /// took it. The session then shows whether the login succeeds.
     pub async fn submit(&self, id: &str, pasted: SecretString) -> Result<(), SubmitError> {
         let commands = self.0.table().live.get(id).ok_or(SubmitError::NotLive)?.commands.clone();
         let (reply, answer) = oneshot::channel();
         match commands.try_send(Submit { pasted, reply }) {
             Ok(()) => answer.await.unwrap_or(Err(SubmitError::NotLive)),
-            // Answers are being tried already.
+            // Other answers are being tried.
             Err(mpsc::error::TrySendError::Full(_)) => Err(SubmitError::NotExpected),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::NotLive),
         }
     }
 
-    /// Starts nothing more, ends every login and waits for that, at most `grace`.
+    /// Accepts no more logins, ends every login and waits for that, at most `grace`.
     pub async fn shutdown(&self, grace: Duration) {
         {
             let mut table = self.0.table();
@@ -256,7 +256,7 @@ impl Spawner {
     }
 }
 
-/// What the sessions share with the spawner.
+/// The data that the sessions share with the spawner.
 pub(crate) struct Shared {
     pub(crate) config: SpawnerConfig,
     pub(crate) sink: Arc<dyn Sink>,
@@ -269,7 +269,7 @@ impl Shared {
         (self.config.clock)()
     }
 
-    /// Frees what the session held: its place, its ports and its scope. It stays readable.
+    /// Frees the session's resources: its place, its ports and its scope. The session stays readable.
     pub(crate) fn release(&self, id: &str) {
         if let Some(guard) = &self.config.guard {
             guard.forget(id);
@@ -277,20 +277,20 @@ impl Shared {
         self.table().release(id);
     }
 
-    /// Ends the processes of a session that can do so no longer.
+    /// Ends the processes of a session whose task is gone.
     async fn end_abandoned(&self, snapshot: &Snapshot) {
         let Some(pid) = snapshot.pid else { return };
         let tree = Tree { pid, start: snapshot.process_start.as_deref(), session: &snapshot.id };
         let reaped: Option<&mut std::future::Ready<()>> = None;
         tree::end(tree, reaped, self.config.limits.term_grace).await;
         if let Some(leader) = child_pid(pid) {
-            // Whoever would have waited for it is gone; it may have been reaped all the same.
+            // The task that waited for the child is gone. The child may have been reaped already.
             let _ = rustix::process::waitpid(Some(leader), WaitOptions::NOHANG);
         }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Every change of the table is one step, so it is whole even after a panic elsewhere.
+        // Every change of the table is one step, so it is consistent even after a panic elsewhere.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -320,7 +320,7 @@ impl Shared {
         }
     }
 
-    /// A panic in a session is a fault of ours; nobody may wait for it for ever.
+    /// Ends a session whose task panicked, so that no caller waits for it for ever. The panic is a bug of this crate.
     async fn report_fault(&self, sender: &watch::Sender<Snapshot>) {
         let mut snapshot = sender.borrow().clone();
         if snapshot.state.is_terminal() {

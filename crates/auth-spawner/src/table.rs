@@ -1,4 +1,4 @@
-//! Which logins there are, which of them may have processes, and who comes next.
+//! The existing logins, their permission to have processes, and the order of those that wait.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -12,19 +12,19 @@ use crate::session::Submit;
 use crate::snapshot::Snapshot;
 use crate::spawner::{LoginRequest, SpawnLimits};
 
-/// All logins that are live or have ended lately.
+/// All logins that are live or have ended recently.
 pub(crate) struct Table {
     pub(crate) live: HashMap<String, Handle>,
     pub(crate) ended: VecDeque<(String, watch::Receiver<Snapshot>)>,
     pub(crate) closed: bool,
-    /// Sessions whose turn has not come, the first one first.
+    /// Ids of the sessions that wait for their turn, the first one first.
     waiting: VecDeque<String>,
     most_running: usize,
     most_waiting: usize,
     ended_keep: usize,
 }
 
-/// A live login: what it holds, and how to reach it.
+/// A live login: its resources, and the channels to it.
 pub(crate) struct Handle {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) commands: mpsc::Sender<Submit>,
@@ -36,7 +36,7 @@ pub(crate) struct Handle {
     pub(crate) directory: PathBuf,
     /// Cancelled when the session's processes are gone.
     pub(crate) gone: CancellationToken,
-    /// Tells the session that it may have processes; taken once it has been told.
+    /// Channel that allows the session to have processes; taken once it has been used.
     pub(crate) turn: Option<oneshot::Sender<()>>,
 }
 
@@ -59,7 +59,7 @@ impl Table {
         live.or_else(ended).cloned()
     }
 
-    /// Whether this login may begin, or wait for its turn.
+    /// Checks that this login may begin, or wait for its turn.
     pub(crate) fn admit(&self, request: &LoginRequest, recipe: &Recipe) -> Result<(), StartError> {
         if self.closed {
             return Err(StartError::ShuttingDown);
@@ -83,14 +83,14 @@ impl Table {
         if full { Err(StartError::Capacity) } else { Ok(()) }
     }
 
-    /// Takes a login that was admitted. Its turn comes at once or when those before it have ended.
+    /// Adds a login that was admitted. It gets its turn at once, or when those before it have ended.
     pub(crate) fn insert(&mut self, id: String, handle: Handle) {
         self.waiting.push_back(id.clone());
         self.live.insert(id, handle);
         self.advance();
     }
 
-    /// Frees what a session held: its place, its ports and its scope. It stays readable for a while.
+    /// Frees a session's resources: its place, its ports and its scope. The session stays readable for a while.
     pub(crate) fn release(&mut self, id: &str) {
         if let Some(handle) = self.live.remove(id) {
             handle.gone.cancel();
@@ -110,7 +110,7 @@ impl Table {
             && let Some(next) = self.waiting.pop_front()
         {
             let turn = self.live.get_mut(&next).and_then(|handle| handle.turn.take());
-            // A session that has ended meanwhile does not listen; its place is freed when it is released.
+            // A session that has ended meanwhile does not receive the message. Its place is freed when it is released.
             let _ = turn.map(|turn| turn.send(()));
         }
     }

@@ -1,4 +1,4 @@
-//! The script language of the fake CLI (`examples/fake_cli.rs`), with which logins are tested.
+//! The script language of the fake CLI (`examples/fake_cli.rs`), which is used to test logins.
 //!
 //! The fake CLI takes its script from the variable `FAKE_SCRIPT`, else from its first argument, and runs it
 //! line by line. Empty lines and lines that begin with `#` are skipped. Relative paths, except for `write`,
@@ -9,27 +9,27 @@
 //! | `when ARGS` | the lines below run only when the arguments, joined by spaces, are ARGS; `when *`: otherwise |
 //! | `out TEXT`, `err TEXT` | prints a line |
 //! | `outn TEXT`, `errn TEXT` | prints without a line feed |
-//! | `raw TEXT` | prints bytes: `\n` `\r` `\t` `\e` `\\` and `\xHH` are understood |
-//! | `bytes TEXT` | the same, with a write for every byte |
-//! | `flood BYTES [TEXT]` | prints that many bytes as fast as it goes: `x`, or TEXT (as with `raw`) again and again |
+//! | `raw TEXT` | prints bytes, with the escapes `\n` `\r` `\t` `\e` `\\` and `\xHH` |
+//! | `bytes TEXT` | prints bytes as `raw` does, with a write for every byte |
+//! | `flood BYTES [TEXT]` | prints that many bytes as fast as possible: `x`, or TEXT (as with `raw`) repeatedly |
 //! | `repeat N LINE` | runs LINE that many times |
 //! | `sleep MS`, `hang` | waits; waits for ever |
-//! | `wait-file PATH`, `touch PATH` | waits until the file exists; makes it |
+//! | `wait-file PATH`, `touch PATH` | waits until the file exists; creates it |
 //! | `read PATH` | reads a line of standard input into the file |
-//! | `record PATH` | from here on every byte of standard input goes to the file as it comes, from a terminal unchanged; nothing can be `read` after it |
+//! | `record PATH` | from here on every byte of standard input goes to the file at once, from a terminal unchanged; `read` does not work after it |
 //! | `close STREAM` | closes `stdin`, `stdout` or `stderr` |
 //! | `dir-var NAME` | names the variable that holds the config directory for `write` |
 //! | `write PATH TEXT` | writes a file below the config directory, mode 0600, whole or not at all |
 //! | `remove PATH` | removes a file below the config directory |
 //! | `halves PATH GO TEXT` | writes half of a file below the config directory, and the rest once the file GO exists |
-//! | `later MS LINE` | starts a process in a group of its own that waits and then runs LINE; goes on at once |
+//! | `later MS LINE` | starts a process in a group of its own that waits and runs LINE; the script goes on at once |
 //! | `listen PORT PATH [STATUS]` | answers one HTTP request on 127.0.0.1 and records its target in the file |
-//! | `listen6 PORT PATH [STATUS]` | the same on `::1` |
+//! | `listen6 PORT PATH [STATUS]` | does the same on `::1` |
 //! | `dump-env PATH` | records its whole environment, sorted, `NAME=VALUE` a line |
-//! | `spawn-grandchild PATH [HOW..]` | starts a process that holds the output open and ignores TERM, INT and HUP; its process id goes to the file once it is as it should be. HOW: `detach` in a group of its own, `session` in a session of its own, `orphan` in a session of its own and its parent has ended, `wipe` with an empty environment, `polite` ends on TERM |
+//! | `spawn-grandchild PATH [HOW..]` | starts a process that holds the output open and ignores TERM, INT and HUP; its process id goes to the file once the process is ready. HOW: `detach` in a group of its own, `session` in a session of its own, `orphan` in a session of its own and its parent has ended, `wipe` with an empty environment, `polite` ends on TERM |
 //! | `fork-bomb N` | starts N processes that start each other, hold the output open and ignore TERM, half of them in groups of their own |
 //! | `ignore TERM`, `ignore INT`, `ignore HUP` | ignores the signal from here on |
-//! | `exit CODE` | ends |
+//! | `exit CODE` | ends with this code |
 //!
 //! In texts `{now_us}` stands for the time in unix microseconds and `{pid}` for the process id. A script that
 //! ends without `exit` exits with 0.
@@ -37,8 +37,8 @@
 use crate::{Provider, Recipe, session};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Reads what a CLI printed on a pipe as a login of `recipe` does, and says how many things it told the login. `limit` is
-/// the most characters of a line; see [`SpawnLimits::line_bytes`](crate::SpawnLimits::line_bytes).
+/// Reads a CLI's output on a pipe as a login of `recipe` does, and returns the number of facts that the login learns.
+/// `limit` is the most characters of a line; see [`SpawnLimits::line_bytes`](crate::SpawnLimits::line_bytes).
 pub fn hear<'a>(
     provider: &Provider,
     recipe: &Recipe,
@@ -48,7 +48,7 @@ pub fn hear<'a>(
     session::hear(provider, recipe, limit, chunks).seen.len()
 }
 
-/// The expressions that are looked for in the lines of a login.
+/// Returns the expressions that are searched for in the lines of a login.
 pub fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
     session::questions(recipe)
 }
@@ -58,33 +58,33 @@ pub fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
 pub enum Step {
     /// Prints text.
     Print {
-        /// What.
+        /// Text to print.
         text: String,
-        /// On standard error.
+        /// True to print on standard error.
         error: bool,
-        /// With a line feed.
+        /// True to add a line feed.
         line: bool,
     },
     /// Prints bytes on standard output.
     Raw(Vec<u8>),
     /// Prints bytes on standard output, one at a time.
     Bytes(Vec<u8>),
-    /// Prints a text again and again.
+    /// Prints a text repeatedly.
     Flood {
-        /// How much, in bytes.
+        /// Number of bytes to print.
         bytes: u64,
-        /// What; never empty.
+        /// Text to repeat; never empty.
         text: Vec<u8>,
     },
     /// Runs a step several times.
     Repeat(usize, Box<Step>),
-    /// Waits, in milliseconds.
+    /// Waits for this number of milliseconds.
     Sleep(u64),
     /// Waits for ever.
     Hang,
     /// Waits until a file exists.
     WaitFile(String),
-    /// Makes an empty file.
+    /// Creates an empty file.
     Touch(String),
     /// Reads a line of standard input into a file.
     Read(String),
@@ -114,7 +114,7 @@ pub enum Step {
     },
     /// Runs a line in another process after a while.
     Later {
-        /// How long that process waits, in milliseconds.
+        /// Wait of that process, in milliseconds.
         wait: u64,
         /// The line, for [`parse`].
         line: String,
@@ -123,7 +123,7 @@ pub enum Step {
     Listen {
         /// Loopback address and port.
         at: SocketAddr,
-        /// Where the request's target is recorded.
+        /// File in which the request's target is recorded.
         path: String,
         /// Status of the answer.
         status: u16,
@@ -132,36 +132,36 @@ pub enum Step {
     DumpEnv(String),
     /// Starts a process that holds the output open.
     Grandchild {
-        /// Where its process id is recorded.
+        /// File in which its process id is recorded.
         path: String,
-        /// How it differs from a plain child.
+        /// Differences from a plain child.
         how: Vec<How>,
     },
-    /// Starts that many processes that start each other.
+    /// Starts this number of processes that start each other.
     ForkBomb(usize),
     /// Ignores a signal, `TERM`, `INT` or `HUP`.
     Ignore(String),
-    /// Ends.
+    /// Ends with this exit code.
     Exit(i32),
 }
 
-/// How a grandchild differs from a plain child.
+/// A difference between a grandchild and a plain child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// In a process group of its own.
     Detach,
     /// In a session of its own, without a terminal.
     Session,
-    /// In a session of its own, and whoever started it has ended.
+    /// In a session of its own, and its parent has ended.
     Orphan,
     /// With an empty environment.
     Wipe,
-    /// TERM, INT and HUP end it.
+    /// Ends on TERM, INT and HUP.
     Polite,
 }
 
 impl How {
-    /// The word in a script.
+    /// Returns the word used in a script.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Detach => "detach",

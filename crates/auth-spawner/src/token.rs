@@ -1,10 +1,10 @@
-//! A credential that a CLI shows on its screen and nowhere else.
+//! A credential that a CLI shows on its screen only.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// The credential itself. `Debug` shows nothing of it.
+/// The credential itself. `Debug` shows none of it.
 #[derive(Clone)]
 pub struct Token(SecretString);
 
@@ -13,7 +13,7 @@ impl Token {
         Self(text.into())
     }
 
-    /// The credential, to be sealed.
+    /// Returns the credential, which the caller seals.
     pub fn secret(&self) -> &SecretString {
         &self.0
     }

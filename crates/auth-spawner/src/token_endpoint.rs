@@ -1,27 +1,27 @@
-//! What the registry can say about refreshing tokens that users bring.
+//! The registry's description of the endpoint that refreshes tokens that users supply.
 
 use serde::Deserialize;
 
-/// Where a provider's refresh tokens are exchanged, and by which public client.
+/// The endpoint that exchanges a provider's refresh tokens, and its public client.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenEndpoint {
-    /// The address: https, or http on a loopback address.
+    /// Address of the endpoint: https, or http on a loopback address.
     pub token_url: String,
-    /// The id of the client that the tokens were given to.
+    /// Id of the client that the tokens were issued to.
     pub client_id: String,
-    /// How a request is written.
+    /// Format of a request.
     #[serde(default)]
     pub body: TokenBody,
 }
 
-/// How a request to a token endpoint is written.
+/// The format of a request to a token endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenBody {
-    /// As a form, which the standard wants.
+    /// A form, as RFC 6749 requires.
     #[default]
     Form,
-    /// As JSON.
+    /// A JSON document.
     Json,
 }

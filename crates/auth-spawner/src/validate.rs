@@ -1,4 +1,4 @@
-//! What the registry's types cannot say: rules between fields, and the shapes of texts.
+//! Rules that the registry's types cannot express: rules between fields, and the formats of texts.
 
 use crate::credential::{CredentialFile, Format, Place};
 use crate::elsewhere::Elsewhere;
@@ -9,7 +9,7 @@ use crate::registry::fold;
 use crate::selection::{Mode, Slot, Template};
 use crate::token_endpoint::TokenEndpoint;
 
-/// Checks what the types cannot say; `Err` is (field below the provider, reason).
+/// Checks the rules that the types cannot express; `Err` is (field below the provider, reason).
 pub(crate) fn validate(provider: &Provider) -> Result<(), (String, String)> {
     ensure(is_id(&provider.id), "id", "must be lower case letters, digits, `-` and `_`, at most 64")?;
     for alias in &provider.aliases {
@@ -135,7 +135,7 @@ fn config_dir_holds(dir: &ConfigDir) -> Result<(), (String, String)> {
     Ok(())
 }
 
-/// The field is given with its leading dot, below the table.
+/// Checks a credential file. The field in an error has its leading dot and is below the table.
 fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)> {
     ensure(is_relative(&credential.path), ".path", RELATIVE)?;
     let (folders, _) = credential.path.rsplit_once('/').unwrap_or(("", ""));

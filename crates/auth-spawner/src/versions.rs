@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub struct VersionRange(VersionReq);
 
 impl VersionRange {
-    /// Whether a CLI that prints this version is in the range; `None` when the text is no version.
+    /// Returns whether a CLI that prints this version is in the range; `None` if the text is no version.
     ///
     /// Only the leading numbers count, at most three: `1.0`, `2026.09.6` and `0.0.1790142911-g7618fb` are versions. A
     /// pre-release counts as the release that it precedes, because it behaves like it.
@@ -18,7 +18,7 @@ impl VersionRange {
         parse(version).map(|version| self.0.matches(&version))
     }
 
-    /// Whether the range applies to a CLI. An unknown version counts as inside.
+    /// Returns whether the range applies to a CLI. An unknown version counts as inside.
     pub(crate) fn applies(range: Option<&Self>, version: Option<&str>) -> bool {
         range.zip(version).and_then(|(range, version)| range.holds(version)).unwrap_or(true)
     }

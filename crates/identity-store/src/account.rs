@@ -1,4 +1,4 @@
-//! Accounts: one credential of one provider, whatever its form.
+//! Accounts. An account is one credential of one provider, in any form.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, BundleId, ProviderId};
 
-/// One credential of one provider. It never holds the secret itself; [`crate::Store::open_secret`] opens that.
+/// One credential of one provider. It never holds the secret itself; [`crate::Store::open_secret`] opens the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The account's id; it stays when the account logs in again.
+    /// The account's id. A new login of the account keeps it.
     pub id: AccountId,
     /// The provider that accepts the credential.
     pub provider: ProviderId,
-    /// Whether this is a login or an API key.
+    /// The kind of the credential: a login or an API key.
     pub kind: AccountKind,
-    /// Who holds the account.
+    /// The owner of the account.
     pub owner: Owner,
-    /// The name that people see and may change; 1 to 100 characters, not unique.
+    /// The name to show, which users may change; 1 to 100 characters, not unique.
     pub name: String,
-    /// A second, free name.
+    /// A second name to show, free text.
     pub display_name: Option<String>,
     /// The e-mail address that the provider reported.
     pub email: Option<String>,
@@ -32,27 +32,27 @@ pub struct Account {
     pub client_id: Option<String>,
     /// The OAuth scopes, separated by spaces.
     pub scopes: Option<String>,
-    /// Where the secret is.
+    /// The place of the secret.
     pub secret_ref: SecretRef,
     /// The last four characters of an API key that is long enough to show them.
     pub masked_tail: Option<String>,
-    /// What is known about the credential.
+    /// The known status of the credential.
     pub status: Status,
-    /// Why the status is what it is, in words for people.
+    /// The reason for the status, as text for people.
     pub status_reason: Option<String>,
-    /// What the status rests on.
+    /// The source of the status.
     pub evidence: Evidence,
-    /// When the status was last looked at, in unix milliseconds.
+    /// Time of the last status check, in unix milliseconds.
     pub checked_at: Option<i64>,
-    /// When the credential in use runs out, in unix milliseconds.
+    /// Time when the credential in use expires, in unix milliseconds.
     pub expires_at: Option<i64>,
-    /// When only a new login by a person helps, in unix milliseconds.
+    /// Time from which only a new login by a person helps, in unix milliseconds.
     pub login_deadline_at: Option<i64>,
     /// The bundles that bind this account, in order of their ids.
     pub bound_to: Vec<BundleId>,
-    /// When the account was made, in unix milliseconds.
+    /// Time when the account was created, in unix milliseconds.
     pub created_at: i64,
-    /// When the account last changed, in unix milliseconds.
+    /// Time of the last change to the account, in unix milliseconds.
     pub updated_at: i64,
 }
 
@@ -73,7 +73,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The word that stands for this value in the database and in the protocol.
+            /// Returns the word for this value in the database and in the protocol.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -102,9 +102,9 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// Whether an account is a login or an API key.
+    /// The kind of an account: a login or an API key.
     AccountKind, "account kind" {
-        /// A login that a person went through.
+        /// A login that a person completed.
         OAuth = "oauth",
         /// A key that a person pasted.
         ApiKey = "api_key",
@@ -112,11 +112,11 @@ words! {
 }
 
 words! {
-    /// Who holds an account.
+    /// The owner of an account.
     Owner, "owner" {
-        /// The bundles that bind it; it goes when the last of them is deleted.
+        /// The bundles that bind the account. It is deleted with the last of them.
         Bundle = "bundle",
-        /// A user who brought it for one agent.
+        /// A user who provided it for one agent.
         User = "user",
         /// The daemon's operator.
         Operator = "operator",
@@ -124,55 +124,55 @@ words! {
 }
 
 words! {
-    /// What is known about a credential.
+    /// The known status of a credential.
     Status, "status" {
-        /// It works.
+        /// The credential works.
         Valid = "valid",
-        /// It ran out and can be renewed without a person.
+        /// The credential has expired and can be renewed without a person.
         Expired = "expired",
         /// Only a new login by a person helps.
         NeedsReauth = "needs_reauth",
-        /// The provider refused it.
+        /// The provider refused the credential.
         Invalid = "invalid",
-        /// Nobody could tell.
+        /// The status could not be determined.
         Unknown = "unknown",
     }
 }
 
 words! {
-    /// What a status rests on.
+    /// The source of a status.
     Evidence, "evidence" {
-        /// The provider's own credential file.
+        /// The credential file of the provider's CLI.
         File = "file",
         /// The provider's check command.
         Check = "check",
-        /// An answer of the provider's service.
+        /// An answer from the provider's service.
         Live = "live",
         /// A login that has just succeeded.
         Login = "login",
-        /// Nothing yet.
+        /// No source yet.
         None = "none",
     }
 }
 
-/// Where an account's secret is. Stored as JSON whose tags are part of the database format.
+/// The place of an account's secret. Stored as JSON whose tags are part of the database format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "backend", deny_unknown_fields)]
 pub enum SecretRef {
-    /// A directory that a CLI owns: the store has the pointer, the CLI its tokens.
+    /// A directory that a CLI owns. The store has only the path; the CLI has the tokens.
     #[serde(rename = "config_dir")]
     ConfigDir {
-        /// The directory, absolute.
+        /// The absolute path of the directory.
         #[serde(rename = "dir")]
         dir: PathBuf,
-        /// Whether it is the user's own directory, taken over by the default-bundle migration.
+        /// True if it is the user's own directory, adopted by the default-bundle migration.
         #[serde(rename = "adopted")]
         adopted: bool,
     },
-    /// The account's own row, sealed.
+    /// The account's own row, where the secret is sealed.
     #[serde(rename = "sealed")]
     Sealed,
-    /// The account's rows of tokens, sealed.
+    /// The account's rows of tokens, where the secrets are sealed.
     #[serde(rename = "tokens")]
     Tokens,
     /// An environment variable of the daemon.
@@ -199,7 +199,7 @@ impl FromStr for SecretRef {
     }
 }
 
-/// Which accounts a list shall hold; an empty filter means all.
+/// A filter for a list of accounts. An empty filter matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountFilter {
     /// Only accounts of this provider.
@@ -213,20 +213,20 @@ pub struct AccountFilter {
 pub struct AccountList {
     /// The accounts, oldest first.
     pub accounts: Vec<Account>,
-    /// The rows that were skipped. They stay in the database as they are.
+    /// The rows that were skipped. They stay unchanged in the database.
     pub corrupt: Vec<CorruptRow>,
 }
 
 /// A row that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorruptRow {
-    /// The row's id as it stands in the database.
+    /// The row's id as stored in the database.
     pub id: String,
-    /// What is wrong with it, without the row's content.
+    /// The fault, without the row's content.
     pub reason: String,
 }
 
-/// What to change in an account; `None` leaves a field as it is.
+/// The changes to an account. `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountEdit {
     /// The new name.
@@ -235,51 +235,51 @@ pub struct AccountEdit {
     pub display_name: Option<String>,
 }
 
-/// What a health check found. Every field replaces the stored one.
+/// The result of a health check. Every field replaces the stored one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusReport {
-    /// The status.
+    /// The status that the check found.
     pub status: Status,
-    /// Why, in words for people.
+    /// The reason for the status, as text for people.
     pub reason: Option<String>,
-    /// What the status rests on.
+    /// The source of the status.
     pub evidence: Evidence,
-    /// When it was looked at, in unix milliseconds.
+    /// Time of the check, in unix milliseconds.
     pub checked_at: Option<i64>,
-    /// When the credential in use runs out, in unix milliseconds.
+    /// Time when the credential in use expires, in unix milliseconds.
     pub expires_at: Option<i64>,
-    /// When only a new login by a person helps, in unix milliseconds.
+    /// Time from which only a new login by a person helps, in unix milliseconds.
     pub login_deadline_at: Option<i64>,
 }
 
-/// What becomes of the user's work in the directory of an account that is deleted.
+/// The handling of the user's work in the directory of a deleted account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// It stays.
+    /// The work stays.
     Keep,
-    /// It goes as well.
+    /// The work is removed as well.
     Remove,
 }
 
-/// A directory that an account has left.
+/// A directory left behind by an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// The provider whose CLI kept its login there.
+    /// The provider whose CLI kept its login in the directory.
     pub provider: ProviderId,
-    /// The directory.
+    /// The path of the directory.
     pub dir: PathBuf,
-    /// What becomes of the user's work in it.
+    /// The handling of the user's work in the directory.
     pub history: History,
 }
 
-/// What went with a deleted account.
+/// The result of deleting an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletedAccount {
-    /// The account as it was, with the bundles that bound it.
+    /// The account before the deletion, with the bundles that bound it.
     pub account: Account,
-    /// How many running instances are under those bundles; they have lost this provider.
+    /// The number of running instances under those bundles. They have lost this provider.
     pub instances: u64,
-    /// The directory that it has left, noted until it is said to be gone.
+    /// The directory that the account left behind. It is recorded until it is reported as removed.
     pub leftover: Option<Leftover>,
 }
 
@@ -287,7 +287,7 @@ pub struct DeletedAccount {
 mod tests {
     use super::*;
 
-    /// The words are in databases and on the wire; a renamed variant must not change them.
+    /// The words are in databases and on the wire. A renamed variant must not change them.
     #[test]
     fn words_are_pinned() {
         fn check<T: FromStr<Err = UnknownWord> + PartialEq + std::fmt::Debug + std::fmt::Display>(

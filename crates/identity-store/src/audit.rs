@@ -1,63 +1,63 @@
-//! The audit log's rows, and what checking their chain can find.
+//! The rows of the audit log, and the result of checking their chain.
 
 /// One row of the audit log. It holds ids and words, never a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// When, in unix milliseconds.
+    /// Time of the event, in unix milliseconds.
     pub at: i64,
-    /// Who: whom the store acts for ([`crate::Store::acting_as`]), or `srvd` for the daemon itself.
+    /// The actor: the one the store acts for ([`crate::Store::acting_as`]), or `srvd` for the daemon itself.
     pub actor: String,
-    /// What, such as `bundle.create`.
+    /// The action, such as `bundle.create`.
     pub action: String,
-    /// To what: ids, separated by spaces.
+    /// The ids that the action applied to, separated by spaces.
     pub subject: String,
-    /// What became of it: `ok`, or the word for a failure.
+    /// The outcome: `ok`, or the word for a failure.
     pub outcome: String,
-    /// More about it.
+    /// Further detail about the event.
     pub detail: Option<String>,
 }
 
 impl AuditEntry {
-    /// The outcome of what was done.
+    /// The outcome of an action that succeeded.
     pub const OK: &'static str = "ok";
 }
 
-/// A row of the audit log with its place.
+/// A row of the audit log with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
-    /// Its number. Numbers grow, and some are missing.
+    /// The row's number. Numbers increase and may have gaps.
     pub seq: i64,
-    /// What it says.
+    /// The content of the row.
     pub entry: AuditEntry,
 }
 
-/// Which rows of the audit log are wanted.
+/// A filter for the rows of the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Only rows of this time or later, in unix milliseconds.
+    /// The earliest time of a row, in unix milliseconds.
     pub since: i64,
-    /// At most so many; the newest are given.
+    /// The maximum number of rows. The newest are returned.
     pub limit: u32,
 }
 
-/// What checking the chain of the audit log found.
+/// The result of checking the chain of the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditCheck {
-    /// How many rows hold together, from the first that is kept.
+    /// The number of rows whose chain is intact, from the oldest that is kept.
     pub rows: u64,
-    /// How many older rows were let go by the limit of what is kept.
+    /// The number of older rows that were removed because of the limit on kept rows.
     pub let_go: u64,
-    /// Rows that say that the chain was begun or was found broken, the first beginning included.
+    /// The rows that record that a chain was begun or was found broken, including the first row of the chain.
     pub marks: Vec<AuditRow>,
-    /// Where the chain breaks, if it does.
+    /// The break in the chain, if there is one.
     pub fault: Option<AuditFault>,
 }
 
-/// Where the chain of the audit log breaks.
+/// A break in the chain of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFault {
-    /// The first row that does not fit; none when it is the beginning or the end of the log.
+    /// The number of the first row that does not match. `None` if the fault is at the beginning or the end of the log.
     pub seq: Option<i64>,
-    /// What is wrong.
+    /// A description of the fault.
     pub reason: &'static str,
 }

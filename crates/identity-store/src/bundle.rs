@@ -1,4 +1,4 @@
-//! Identity bundles: a named set of accounts, at most one bound account per provider.
+//! Identity bundles. A bundle is a named set of accounts with at most one bound account per provider.
 
 use crate::account::Leftover;
 use crate::{Account, AccountId, BundleId, ProviderId, Status};
@@ -6,45 +6,45 @@ use crate::{Account, AccountId, BundleId, ProviderId, Status};
 /// An identity bundle with its bindings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// The bundle's id, one safe path segment.
+    /// The bundle's id, which is one safe path segment.
     pub id: BundleId,
-    /// Its name; 1 to 100 characters, unique without regard to case.
+    /// The bundle's name; 1 to 100 characters, unique without regard to case.
     pub name: String,
     /// A free text, possibly empty.
     pub description: String,
-    /// Whether this is the bundle `blank`, which cannot be changed.
+    /// True if this is the bundle `blank`, which cannot be changed.
     pub is_blank: bool,
-    /// When it was made, in unix milliseconds.
+    /// Time when the bundle was created, in unix milliseconds.
     pub created_at: i64,
-    /// When it or one of its bindings last changed, in unix milliseconds.
+    /// Time of the last change to the bundle or to one of its bindings, in unix milliseconds.
     pub updated_at: i64,
-    /// Its bindings in order of their providers.
+    /// The bundle's bindings, in order of their providers.
     pub bindings: Vec<Binding>,
 }
 
-/// One provider of a bundle and the account that stands for it.
+/// One provider of a bundle, and the account that the bundle uses for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
-    /// The provider.
+    /// The provider that the binding is for.
     pub provider: ProviderId,
-    /// The account.
+    /// The account that the bundle uses for the provider.
     pub account: AccountId,
     /// The account's status.
     pub status: Status,
 }
 
-/// A bundle that shall be made.
+/// A bundle to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBundle {
-    /// Its id.
+    /// The id of the new bundle.
     pub id: BundleId,
-    /// Its name; 1 to 100 characters, unique without regard to case.
+    /// The name of the new bundle; 1 to 100 characters, unique without regard to case.
     pub name: String,
     /// A free text, possibly empty.
     pub description: String,
 }
 
-/// What to change in a bundle; `None` leaves a field as it is.
+/// The changes to a bundle. `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BundleEdit {
     /// The new name.
@@ -53,15 +53,16 @@ pub struct BundleEdit {
     pub description: Option<String>,
 }
 
-/// What went with a deleted bundle.
+/// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletedBundle {
-    /// The bundle as it was.
+    /// The bundle before the deletion.
     pub bundle: Bundle,
-    /// The accounts that were deleted with it, as they were: those that bundles hold and no other bundle binds.
+    /// The accounts that were deleted with the bundle, as they were before: those owned by bundles that no other bundle
+    /// binds.
     pub accounts: Vec<Account>,
-    /// How many running instances were under it; they are under none now.
+    /// The number of running instances that were under the bundle. They are now under no bundle.
     pub instances: u64,
-    /// The directories that the accounts have left, noted until they are said to be gone.
+    /// The directories that the accounts left behind. They are recorded until they are reported as removed.
     pub leftovers: Vec<Leftover>,
 }

@@ -1,4 +1,4 @@
-//! What a committed transaction changed, for those who want to know.
+//! The changes of a committed transaction, for listeners.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,30 +7,30 @@ use serde::Serialize;
 
 use crate::{AccountId, BundleId, SessionId, UserId};
 
-/// One thing that changed. It says "fetch again" and carries nothing but an id.
+/// One change. It tells the listener to fetch again and carries only an id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// A bundle was made, renamed or deleted.
+    /// A bundle was created, renamed or deleted.
     Bundles,
-    /// A binding of this bundle was made, moved or removed, or its account's status changed.
+    /// A binding of this bundle was created, moved or removed, or the status of its account changed.
     Bindings(BundleId),
-    /// An account was made, changed or deleted, or its status or its bundles changed.
+    /// An account was created, changed or deleted, or its status or its bundles changed.
     Account(AccountId),
-    /// A login session moved.
+    /// The state of a login session changed.
     Session(SessionId),
-    /// A profile of this user was made, changed or deleted, or its account's status changed.
+    /// A profile of this user was created, changed or deleted, or the status of its account changed.
     Profiles(UserId),
-    /// An operator token was made, changed or deleted, its status changed, or another one is in use.
+    /// An operator token was created, changed or deleted, its status changed, or another token became active.
     OperatorTokens,
 }
 
-/// Told of the changes of each transaction, after its commit, in the order of the commits.
+/// A listener for the changes of each transaction. It is called after the commit, in the order of the commits.
 ///
-/// It is called from one place, on a task of the async runtime, while the next writer waits: it must neither block nor
-/// wait.
+/// The call comes from one place, on a task of the async runtime, while the next writer waits. The listener must
+/// neither block nor wait.
 pub type Announce = Arc<dyn Fn(&[Change]) + Send + Sync>;
 
-/// [`Change`] as it stands in the `events` table; the tags are part of the database format.
+/// A [`Change`] as stored in the `events` table. The tags are part of the database format.
 #[derive(Serialize)]
 #[serde(tag = "type")]
 enum Stored<'a> {
@@ -61,7 +61,7 @@ enum Stored<'a> {
 }
 
 impl Change {
-    /// The change as JSON for the `events` table.
+    /// Returns the change as JSON for the `events` table.
     pub(crate) fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&match self {
             Self::Bundles => Stored::Bundles,
@@ -74,7 +74,7 @@ impl Change {
     }
 }
 
-/// The changes of a use case or of one transaction: in order, each once.
+/// The changes of a use case or of one transaction, in order and without duplicates.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     list: Vec<Change>,
@@ -82,15 +82,15 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Adds a change unless it is there already.
+    /// Adds a change unless it is already in the list.
     pub(crate) fn push(&mut self, change: Change) {
-        // A deletion may touch very many users, so the list is not searched.
+        // A deletion may affect very many users, so the list is not searched.
         if self.seen.insert(change.clone()) {
             self.list.push(change);
         }
     }
 
-    /// Adds those of another use case after these.
+    /// Appends the changes of another use case.
     pub(crate) fn extend(&mut self, other: Self) {
         if self.list.is_empty() {
             *self = other;
@@ -99,7 +99,7 @@ impl Changes {
         }
     }
 
-    /// The changes so far.
+    /// Returns the changes so far.
     pub(crate) fn as_slice(&self) -> &[Change] {
         &self.list
     }

@@ -1,4 +1,4 @@
-//! Where a key is kept, and what a bundle launches with.
+//! The place where a key is kept, and the credentials that a bundle launches with.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use secrecy::SecretString;
 
 use crate::{Account, CorruptRow, SecretRef, StoreError};
 
-/// Where an API key is that shall be kept.
+/// The place of an API key to keep.
 #[derive(Debug, Clone)]
 pub enum KeyPlace {
-    /// Here: it is sealed in its account's row.
+    /// The row of the account, where the key is sealed.
     Sealed(SecretString),
-    /// In this variable of the daemon's environment.
+    /// The variable of this name in the daemon's environment.
     Env(String),
-    /// In an external secret manager: the program and its arguments.
+    /// An external secret manager: the program and its arguments.
     Command(Vec<String>),
 }
 
 impl KeyPlace {
-    /// The key itself, where it is given.
+    /// Returns the key itself, if it is given.
     pub(crate) fn sealed(&self) -> Option<&SecretString> {
         match self {
             Self::Sealed(key) => Some(key),
@@ -26,7 +26,7 @@ impl KeyPlace {
         }
     }
 
-    /// What the account's row says of it.
+    /// Returns the secret reference for the account's row.
     pub fn reference(&self) -> SecretRef {
         match self {
             Self::Sealed(_) => SecretRef::Sealed,
@@ -36,8 +36,8 @@ impl KeyPlace {
     }
 }
 
-/// A bundle's accounts, and the rows that could not be read. Those who ask at the same time are given the same accounts,
-/// and copies of their secrets.
+/// A bundle's accounts, and the rows that could not be read. Callers who ask at the same time share the accounts and
+/// receive copies of the secrets.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// The accounts, oldest first.
@@ -46,11 +46,11 @@ pub struct Credentials {
     pub corrupt: Vec<CorruptRow>,
 }
 
-/// An account and what its row holds of its secret.
+/// An account, and the secret in its row.
 #[derive(Debug, Clone)]
 pub struct Held {
-    /// The account.
+    /// The account without its secret.
     pub account: Arc<Account>,
-    /// The secret that is sealed in the row, opened; `None` where it is somewhere else.
+    /// The opened secret of the row; `None` if the secret is kept elsewhere.
     pub secret: Option<Result<SecretString, Arc<StoreError>>>,
 }

@@ -1,4 +1,4 @@
-//! The two databases behind one face: how their connections behave, and how one SQL text runs on both.
+//! One interface to the two databases: the settings of their connections, and the macros that run one SQL text on both.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,26 +14,27 @@ use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Tra
 
 use crate::StoreError;
 
-/// The migrations of each database; a test compares their numbers and names.
+/// The migrations of each database. A test compares their numbers and names.
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
-/// Readers of a `SQLite` file. Each has a thread and a page cache, so there are few, and idle ones end.
+/// The number of readers of a `SQLite` file. Each has a thread and a page cache, so there are few, and idle ones are
+/// closed.
 const SQLITE_READERS: u32 = 4;
 
-/// Connections to `PostgreSQL`; one of them writes at a time.
+/// The number of connections to `PostgreSQL`. One of them writes at a time.
 const POSTGRES_CONNECTIONS: u32 = 8;
 
-/// How long an unused connection is kept.
+/// The time that an unused connection is kept.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// A `PostgreSQL` connection that was unused for this long is tried before it is used.
+/// The idle time after which a `PostgreSQL` connection is tested before it is used.
 const PING_AFTER: Duration = Duration::from_secs(5);
 
-/// Runs one SQL text on whichever database a [`Tx`] is in.
+/// Runs one SQL text on the database that a [`Tx`] belongs to.
 ///
-/// `all`, `optional` and `one` decode rows as the given type, `run` gives the number of rows that were changed, and
-/// `each` decodes row by row, so that a row which cannot be decoded does not hide the others.
+/// `all`, `optional` and `one` decode rows as the given type. `run` returns the number of changed rows. `each` decodes
+/// row by row, so that a row which cannot be decoded does not hide the others.
 macro_rules! sql {
     (run, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
         match $crate::db::sql!(@of $tx) {
@@ -63,7 +64,7 @@ macro_rules! sql {
         $crate::db::sql!(@fetch fetch_one, $row, $tx, $text $(, $value)*)
     };
     (@of $tx:expr) => {{
-        // A use case has its transaction behind a `DerefMut`.
+        // The transaction of a use case is behind a `DerefMut`.
         let tx: &mut $crate::db::Tx = $tx;
         tx
     }};
@@ -80,22 +81,22 @@ pub(crate) use sql;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Rows that one statement of [`bulk`] writes at most.
+/// The maximum number of rows that one statement of [`bulk`] writes.
 pub(crate) const BULK: usize = 1000;
 
-/// The text, for the database that a [`Tx`] is in, of a statement that writes or reads many rows at once.
+/// Builds the text of a statement that writes or reads many rows at once, for the database that a [`Tx`] belongs to.
 ///
-/// `$1` is what [`rows`] makes: a JSON array with an array for each row, whose parts the `SELECT` takes as `value ->> 0`
-/// and so on. `bytes` is a last column that stands there in hexadecimal, as [`hex`] makes it; `join` is what the rows are
-/// joined to. They are numbered, or given, in their order.
+/// `$1` is the result of [`rows`]: a JSON array that holds an array for each row. The `SELECT` reads the parts of a row
+/// as `value ->> 0` and so on. `bytes` names a last column whose value is encoded in hexadecimal by [`hex`]. `join` is
+/// the relation that the rows are joined to. The rows are numbered, or returned, in their order.
 ///
-/// With `first (..), last (..)` two of them make one trip; the rows of the first are `$2`. It gives none back. `then` is a
-/// statement of its own between them. None of them may read what another writes.
+/// With `first (..), last (..)` two statements make one round trip; the rows of the first are `$2`. The first returns
+/// no rows. `then` is a separate statement between them. No statement may read what another one writes.
 macro_rules! bulk {
     (@sqlite $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
         concat!(
             $select, $(", unhex(", $bytes, ")",)?
-            // With a limit the two are read once for a row, not once for each part.
+            // With a limit, the two columns are read once per row, not once per part.
             " FROM (SELECT key, value FROM jsonb_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
         )
     };
@@ -127,15 +128,15 @@ macro_rules! bulk {
 }
 pub(crate) use bulk;
 
-/// Rows for a statement of [`bulk`], each a tuple.
+/// Encodes rows, each a tuple, for a statement of [`bulk`].
 pub(crate) fn rows<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
     serde_json::to_string(rows).map_err(|error| StoreError::Database(error.into()))
 }
 
-/// What [`rows`] makes of none.
+/// The result of [`rows`] for no rows.
 pub(crate) const NO_ROWS: &str = "[]";
 
-/// Bytes for a statement of [`bulk`].
+/// Encodes bytes for a statement of [`bulk`].
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -144,7 +145,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Decodes one row, or says which row cannot be decoded and why.
+/// Decodes one row, or returns the id of the row and the reason why it cannot be decoded.
 pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, (String, sqlx::Error)>
 where
     R: sqlx::Row,
@@ -155,7 +156,7 @@ where
     T::from_row(row).map_err(|error| (row.try_get("id").unwrap_or_default(), error))
 }
 
-/// The pools of one database.
+/// The connection pools of one database.
 #[derive(Debug, Clone)]
 pub(crate) enum Pools {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
@@ -168,14 +169,14 @@ pub(crate) enum Tx {
     Postgres(Held<Postgres>),
 }
 
-/// What keeps a connection: a transaction, which is undone unless it is committed, or the mere loan of a reader.
+/// The holder of a connection: a transaction, which is rolled back unless it is committed, or a borrowed reader.
 pub(crate) enum Held<D: Database> {
     Transaction(Transaction<'static, D>),
     Reader(PoolConnection<D>),
 }
 
 impl<D: Database> Held<D> {
-    /// The connection to run a statement on.
+    /// Returns the connection to run a statement on.
     pub(crate) fn connection(&mut self) -> &mut D::Connection {
         match self {
             Self::Transaction(transaction) => transaction,
@@ -199,7 +200,7 @@ impl<D: Database> Held<D> {
 }
 
 impl Tx {
-    /// Runs statements that take no values, in one trip.
+    /// Runs statements that take no values, in one round trip.
     pub(crate) async fn batch(&mut self, text: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(held) => sqlx::raw_sql(text).execute(held.connection()).await.map(drop),
@@ -208,10 +209,11 @@ impl Tx {
         .map_err(StoreError::from)
     }
 
-    /// Undoes a transaction that may have failed. Its connection is good for others afterwards.
+    /// Rolls back a transaction that may have failed. Its connection can be used again afterwards.
     pub(crate) async fn abandon(mut self) {
-        // SQLite ends a transaction by itself when the disk is full. The library does not notice, and would refuse every
-        // later one on this connection; so there is one to undo again. Usually there is still one, and this is refused.
+        // SQLite ends the transaction automatically when the disk is full. The library does not notice, and would
+        // refuse every later transaction on this connection. So a transaction is begun here, to be rolled back. Usually
+        // the old one is still open, and this statement is refused.
         if let Self::Sqlite(_) = self {
             let _ = self.batch("BEGIN").await;
         }
@@ -224,7 +226,7 @@ impl Tx {
         }
     }
 
-    /// Commits a transaction; a reader is given back.
+    /// Commits a transaction. A reader is returned to its pool.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(held) => held.commit().await,
@@ -235,7 +237,7 @@ impl Tx {
 }
 
 impl Pools {
-    /// The pools of a `SQLite` file; nothing is opened yet.
+    /// Creates the pools of a `SQLite` file. Nothing is opened yet.
     pub(crate) fn sqlite(path: &Path, busy: Duration) -> Self {
         let options = sqlite_options(path).busy_timeout(busy);
         let writer = SqlitePoolOptions::new()
@@ -255,7 +257,7 @@ impl Pools {
         Self::Sqlite { writer, readers }
     }
 
-    /// The pool of a `PostgreSQL` database; nothing is connected yet.
+    /// Creates the pool of a `PostgreSQL` database. Nothing is connected yet.
     pub(crate) fn postgres(options: &PgConnectOptions, busy: Duration) -> Self {
         let millis = busy.as_millis().to_string();
         let options = options
@@ -272,7 +274,7 @@ impl Pools {
             .idle_timeout(IDLE * 5)
             .acquire_timeout(busy)
             .test_before_acquire(false)
-            // A busy connection needs no ping; one that a server restart may have cut does.
+            // A busy connection needs no ping. An idle one does, because a restart of the server may have closed it.
             .before_acquire(|connection, meta| {
                 Box::pin(async move { Ok(meta.idle_for < PING_AFTER || connection.ping().await.is_ok()) })
             })
@@ -280,7 +282,7 @@ impl Pools {
         Self::Postgres(pool)
     }
 
-    /// A connection for reading.
+    /// Acquires a connection for reading.
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Reader(readers.acquire().await?)),
@@ -288,7 +290,7 @@ impl Pools {
         })
     }
 
-    /// A transaction that sees one state of the database throughout.
+    /// Begins a transaction that sees one state of the database throughout.
     pub(crate) async fn snapshot(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Transaction(readers.begin().await?)),
@@ -298,10 +300,11 @@ impl Pools {
         })
     }
 
-    /// A transaction for writing, the only one of the whole database until it ends.
+    /// Begins a transaction for writing, the only one of the whole database until it ends.
     ///
-    /// `SQLite` has one writer by nature. `PostgreSQL` is given the same: identities change a few times an hour, and with
-    /// one writer every read-then-write is right without retries, and events are numbered in the order of commits.
+    /// `SQLite` allows one writer only. `PostgreSQL` is used in the same way: identities change a few times an hour,
+    /// and with one writer every read-then-write is correct without retries, and events are numbered in the order of
+    /// commits.
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => {
@@ -320,13 +323,13 @@ impl Pools {
             && let Self::Sqlite { writer, .. } = self
             && let Ok(connection) = writer.acquire().await
         {
-            // As in `Tx::abandon`, but the library has the transaction: a fresh connection has none.
+            // As in `Tx::abandon`, but here the library owns the transaction. A fresh connection has none.
             let _ = connection.close().await;
         }
         done
     }
 
-    /// Brings the schema up to date, in one transaction and before any other writer.
+    /// Migrates the schema to the newest version, in one transaction and before any other writer.
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         match &mut tx {
@@ -337,7 +340,7 @@ impl Pools {
         tx.commit().await
     }
 
-    /// Copies a `SQLite` database, as it is at one moment, into a file that is empty or not there.
+    /// Copies a `SQLite` database, as it is at one moment, into a file that is empty or missing.
     pub(crate) async fn copy_into(&self, path: &str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite { writer, .. } => {
@@ -351,8 +354,8 @@ impl Pools {
         }
     }
 
-    /// Takes what was written over out of the files of a `SQLite` database, the write-ahead log included. A server
-    /// does that by itself.
+    /// Removes overwritten data from the files of a `SQLite` database, including the write-ahead log. A server does
+    /// that on its own.
     pub(crate) async fn compact(&self) -> Result<(), StoreError> {
         if let Self::Sqlite { writer, .. } = self {
             sqlx::query("VACUUM").execute(writer).await?;
@@ -361,7 +364,7 @@ impl Pools {
         Ok(())
     }
 
-    /// The newest schema that this build knows.
+    /// Returns the newest schema version that this build knows.
     pub(crate) fn newest_schema(&self) -> i64 {
         let migrations = match self {
             Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
@@ -370,10 +373,10 @@ impl Pools {
         migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
     }
 
-    /// Ends every connection.
+    /// Closes every connection.
     pub(crate) async fn close(&self) {
         match self {
-            // The writer is last, so that it is the one to fold the write-ahead log into the file.
+            // The writer is closed last, so that it merges the write-ahead log into the file.
             Self::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -383,7 +386,7 @@ impl Pools {
     }
 }
 
-/// What every connection to a `SQLite` file has in common.
+/// Returns the options that every connection to a `SQLite` file shares.
 pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)

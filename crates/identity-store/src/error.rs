@@ -1,4 +1,4 @@
-//! Errors by what the caller can do about them. No text holds a secret.
+//! Errors, grouped by what the caller can do about them. No error text holds a secret.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,90 +7,90 @@ use sqlx::error::ErrorKind;
 
 use crate::{AccountId, KeyId, SecretError};
 
-/// The error of the database library, kept as the source of ours.
+/// The error of the database library, kept as the source of an error of this crate.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why the store could not do what it was asked to. After an error nothing of the request is in the database.
+/// An error of a store operation. After an error nothing of the request is in the database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no such thing.
+    /// The requested item does not exist.
     #[error("no {what} {id}")]
     NotFound {
-        /// `bundle`, `account`, `binding` or `session`.
+        /// The kind of item: `bundle`, `account`, `binding` or `session`.
         what: &'static str,
-        /// Its id.
+        /// The id that was asked for.
         id: String,
     },
-    /// It is in the way of something that exists.
+    /// The request conflicts with existing data.
     #[error("{what} {id}: {detail}")]
     Conflict {
-        /// `bundle`, `bundle name`, `session` or `row`.
+        /// The kind of item: `bundle`, `bundle name`, `session` or `row`.
         what: &'static str,
-        /// The id or name.
+        /// The id or name of the item.
         id: String,
-        /// What is in the way.
+        /// A description of the conflict.
         detail: &'static str,
     },
-    /// It must stay as it is: the bundle `blank`.
+    /// The item cannot be changed: the bundle `blank`.
     #[error("the {what} {id} cannot be changed")]
     Protected {
-        /// `bundle`.
+        /// The kind of item: `bundle`.
         what: &'static str,
-        /// Its id.
+        /// The id of the item.
         id: String,
     },
-    /// A text from outside is not usable.
+    /// A text from outside is not valid.
     #[error("invalid {field}: {reason}")]
     InvalidName {
         /// The field, such as `name` or `email`.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason for the refusal.
         reason: &'static str,
     },
-    /// A login came back as another person than the account's.
+    /// The login belongs to another person than the account.
     #[error("account {account} belongs to {expected}, the login to {found}")]
     IdentityMismatch {
-        /// The e-mail address or subject that the account has.
+        /// The e-mail address or subject of the account.
         expected: String,
-        /// The e-mail address or subject that the login has.
+        /// The e-mail address or subject of the login.
         found: String,
-        /// The account.
+        /// The id of the account.
         account: AccountId,
     },
-    /// Another writer held the database for too long; the same request may succeed later.
+    /// Another writer held the database for too long. The same request may succeed later.
     #[error("the database is busy")]
     Busy(#[source] Source),
-    /// A lock of the database could not be had; the same request may succeed later.
+    /// A database lock could not be acquired. The same request may succeed later.
     #[error("the database is locked")]
     Locked(#[source] Source),
-    /// A row cannot be read. It stays as it is.
+    /// A row cannot be read. It stays unchanged.
     #[error("{table} {row} is corrupt: {reason}")]
     Corrupt {
-        /// The table.
+        /// The table of the row.
         table: &'static str,
-        /// The row's id; empty when the file itself is damaged.
+        /// The row's id; empty if the file itself is damaged.
         row: String,
-        /// What is wrong, without the row's content.
+        /// A description of the fault, without the row's content.
         reason: String,
     },
-    /// The schema could not be brought up to date.
+    /// The schema could not be migrated to the newest version.
     #[error("the database could not be migrated")]
     Migration(#[source] Source),
-    /// The database is down, full or read-only; retry later.
+    /// The database is down, full or read-only. The caller may retry later.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
     /// The database refused a statement.
     #[error("the database refused a statement")]
     Database(#[source] Source),
-    /// A secret did not seal or open.
+    /// A secret could not be sealed or opened.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
 
-/// Why the store could not be opened. The database is as it was before.
+/// An error of opening the store. The database is as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A newer build made this schema.
+    /// The schema was created by a newer build.
     #[error("the database has schema {found}, this build knows {known}")]
     SchemaNewer {
         /// The schema's version.
@@ -98,7 +98,7 @@ pub enum OpenError {
         /// The newest version that this build knows.
         known: i64,
     },
-    /// An older build made this schema, and it is not to be changed now.
+    /// The schema was created by an older build, and this call must not change it.
     #[error(
         "the database has schema {found}, this build needs {known}; bring it up to date with: srvd --migrate-only"
     )]
@@ -111,41 +111,41 @@ pub enum OpenError {
     /// The database was sealed with another key.
     #[error("wrong key: the database has key {database_key_id}, the given key is {given_key_id}")]
     WrongKey {
-        /// The key of the database.
+        /// The id of the database's key.
         database_key_id: KeyId,
-        /// The key that was given.
+        /// The id of the given key.
         given_key_id: KeyId,
     },
     /// The database cannot be reached, or another process holds it.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
-    /// The file is no database of this program, or it is damaged. It is never overwritten.
+    /// The file is not a database of this program, or it is damaged. It is never overwritten.
     #[error("{path} is not a usable database: {reason}", path = path.display())]
     Corrupt {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// A description of the fault.
         reason: String,
     },
-    /// The file or its directory cannot be made.
+    /// The file or its directory cannot be created.
     #[error("cannot create {path}", path = path.display())]
     CannotCreate {
-        /// The file or directory.
+        /// The path of the file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The file or its directory may not be used.
+    /// The permissions of the file or its directory do not allow its use.
     #[error("no permission for {path}", path = path.display())]
     Permission {
-        /// The file or directory.
+        /// The path of the file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The database refused a statement, or the schema could not be brought up to date.
+    /// The database refused a statement, or the schema could not be migrated.
     #[error("the database refused a statement")]
     Database(#[source] Source),
 }
@@ -168,7 +168,7 @@ impl StoreError {
     }
 }
 
-/// A failure that several callers are told of: it gives each of them an error of the same kind and cause.
+/// A failure that several callers receive. Each of them receives an error of the same kind and cause.
 #[derive(Debug, Clone)]
 pub(crate) enum Shared {
     Caused(fn(Source) -> StoreError, Arc<dyn std::error::Error + Send + Sync>),
@@ -197,7 +197,7 @@ impl From<StoreError> for Shared {
     }
 }
 
-/// What a failure of the database means, whichever database it is.
+/// The meaning of a database failure, independent of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Busy,
@@ -255,7 +255,8 @@ fn meaning(error: &sqlx::Error) -> Meaning {
     }
 }
 
-/// The low byte of an extended result code is the primary one (sqlite.org/rescode.html).
+/// Returns the meaning of a result code. The low byte of an extended code is the primary code
+/// (sqlite.org/rescode.html).
 fn sqlite_meaning(code: u32) -> Meaning {
     match code & 0xff {
         5 => Meaning::Busy,
@@ -267,7 +268,7 @@ fn sqlite_meaning(code: u32) -> Meaning {
     }
 }
 
-/// The codes of `PostgreSQL`'s manual, appendix A.
+/// Returns the meaning of a code from `PostgreSQL`'s manual, appendix A.
 fn postgres_meaning(code: &str) -> Meaning {
     match code {
         // serialization_failure, deadlock_detected, query_canceled (by statement_timeout)

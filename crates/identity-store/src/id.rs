@@ -1,35 +1,35 @@
-//! Identifiers: text that was checked once and cannot be wrong afterwards.
+//! Identifiers. An identifier is a text that is checked once, when it is parsed.
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// The id of the bundle that exists always, holds no binding and cannot be changed.
+/// The id of the bundle that always exists, holds no binding and cannot be changed.
 const BLANK: &str = "blank";
 
-/// The id of the bundle that the default-bundle migration makes.
+/// The id of the bundle that the default-bundle migration creates.
 const DEFAULT: &str = "default";
 
-/// What stands for every agent.
+/// The id that means every agent.
 const ANY: &str = "*";
 
-/// What stands before the UUID of a login session.
+/// The prefix of the UUID of a login session.
 const SESSION_PREFIX: &str = "auth-";
 
-/// The longest id, in bytes.
+/// The maximum length of an id, in bytes.
 const MAX_LENGTH: usize = 64;
 
-/// The longest id that somebody else gave, in bytes.
+/// The maximum length of an id that another system issued, in bytes.
 const MAX_FOREIGN: usize = 200;
 
-/// A text that is not an id of the kind that was asked for.
+/// A text that is not a valid id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {what}: {reason}")]
 pub struct InvalidId {
     /// The kind of id, such as `bundle id`.
     pub what: &'static str,
-    /// What is wrong, without the refused text itself.
+    /// The reason for the refusal, without the refused text itself.
     pub reason: &'static str,
 }
 
@@ -40,7 +40,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -80,8 +80,8 @@ macro_rules! text_id {
 text_id! {
     /// The id of an identity bundle, `^[a-z0-9][a-z0-9_-]{0,63}$`.
     ///
-    /// It is one safe path segment on every system: no separator, no dot, and none of the names that Windows keeps
-    /// for devices (`con`, `nul`, `lpt1`, ...).
+    /// The id is one safe path segment on every system: no separator, no dot, and none of the names that Windows
+    /// reserves for devices (`con`, `nul`, `lpt1`, ...).
     BundleId, "bundle id", segment
 }
 
@@ -116,80 +116,81 @@ text_id! {
 }
 
 text_id! {
-    /// The id of a user, in the words of whoever names users: 1 to 200 bytes without a control character, such as
-    /// `slack:U1`. It is never taken apart.
+    /// The id of a user, as issued by the system that names users: 1 to 200 bytes without a control character, such as
+    /// `slack:U1`. It is never parsed.
     UserId, "user id", foreign
 }
 
 text_id! {
-    /// The id of an agent, in the words of whoever names agents; see [`UserId`]. `*` is none: it stands for every agent.
+    /// The id of an agent, as issued by the system that names agents; see [`UserId`]. `*` is not an agent's id: it
+    /// means every agent.
     AgentId, "agent id", foreign
 }
 
 impl AgentId {
-    /// What stands for every agent where a credential is for all of a user's: `*`.
+    /// Returns the id that means every agent: `*`. A credential with it is for all agents of a user.
     pub fn any() -> Self {
         Self(ANY.to_owned())
     }
 
-    /// Whether it stands for every agent.
+    /// Returns whether the id means every agent.
     pub fn is_any(&self) -> bool {
         self.0 == ANY
     }
 }
 
 impl BundleId {
-    /// The bundle `blank`, which exists always and can be neither bound nor deleted.
+    /// Returns the id of the bundle `blank`, which always exists and can be neither bound nor deleted.
     pub fn blank() -> Self {
         Self(BLANK.to_owned())
     }
 
-    /// The bundle `default`, which the default-bundle migration makes.
+    /// Returns the id of the bundle `default`, which the default-bundle migration creates.
     pub fn default_bundle() -> Self {
         Self(DEFAULT.to_owned())
     }
 
-    /// A new id, a UUID of version 7.
+    /// Returns a new id, a UUID of version 7.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())
     }
 
-    /// Whether this is the bundle `blank`. The id alone decides: a flag beside it could be forged.
+    /// Returns whether this is the bundle `blank`. Only the id decides, because a separate flag could be forged.
     pub fn is_blank(&self) -> bool {
         self.0 == BLANK
     }
 }
 
 impl AccountId {
-    /// A new id, a UUID of version 7.
+    /// Returns a new id, a UUID of version 7.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())
     }
 }
 
 impl InstanceId {
-    /// A new id, a UUID of version 7.
+    /// Returns a new id, a UUID of version 7.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())
     }
 }
 
 impl ProfileId {
-    /// A new id, a UUID of version 7.
+    /// Returns a new id, a UUID of version 7.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())
     }
 }
 
 impl From<&SessionId> for FlowId {
-    /// A session is a flow of its own.
+    /// Converts the id of a session, because a session is its own flow.
     fn from(session: &SessionId) -> Self {
         Self(session.0.clone())
     }
 }
 
 impl SessionId {
-    /// A new id, `auth-` and a UUID of version 4.
+    /// Returns a new id, `auth-` and a UUID of version 4.
     pub fn generate() -> Self {
         Self(format!("{SESSION_PREFIX}{}", Uuid::new_v4()))
     }
@@ -204,7 +205,7 @@ fn segment(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks an id that somebody else gave.
+/// Checks an id that another system issued.
 fn foreign(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("it is empty");
@@ -223,7 +224,7 @@ fn provider(text: &str) -> Result<(), &'static str> {
     alphabet(text, b"-")
 }
 
-/// Accepts `auth-<uuid>` in the one spelling that [`SessionId::generate`] writes.
+/// Accepts `auth-<uuid>` only in the spelling that [`SessionId::generate`] writes.
 fn session(text: &str) -> Result<(), &'static str> {
     let uuid = text.strip_prefix(SESSION_PREFIX).ok_or("it does not start with auth-")?;
     let parsed = Uuid::try_parse(uuid).map_err(|_| "it has no UUID after auth-")?;
@@ -248,7 +249,7 @@ fn alphabet(text: &str, punctuation: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether Windows would open a device instead of a directory of this name.
+/// Returns whether Windows would open a device instead of a directory of this name.
 fn is_device_name(text: &str) -> bool {
     let numbered =
         |prefix: &str| text.strip_prefix(prefix).is_some_and(|rest| matches!(rest.as_bytes(), [b'0'..=b'9']));
@@ -307,7 +308,7 @@ mod tests {
         check::<ProviderId>("", Err("it is empty"));
     }
 
-    /// case 7: what other programs write into ids is kept as it is.
+    /// case 7: the text that other programs write into ids is kept unchanged.
     #[test]
     fn foreign_ids() {
         let long = "é".repeat(100);

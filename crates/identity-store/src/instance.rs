@@ -7,36 +7,36 @@ use crate::{BundleId, InstanceId};
 pub struct Instance {
     /// The instance's id.
     pub id: InstanceId,
-    /// The id of what it was made from, in the words of whoever made it; 1 to 100 characters.
+    /// The id of the definition that the instance was created from, as given by its creator; 1 to 100 characters.
     pub definition: String,
-    /// Its name; 1 to 100 characters, not unique.
+    /// The instance's name; 1 to 100 characters, not unique.
     pub name: String,
-    /// The bundle that it runs under; `None` for none.
+    /// The bundle that the instance runs under; `None` for no bundle.
     pub bundle: Option<BundleId>,
-    /// When it was made, in unix milliseconds.
+    /// Time when the instance was created, in unix milliseconds.
     pub created_at: i64,
-    /// When it last changed, in unix milliseconds.
+    /// Time of the last change to the instance, in unix milliseconds.
     pub updated_at: i64,
-    /// When it ended, in unix milliseconds.
+    /// Time when the instance ended, in unix milliseconds.
     pub ended_at: Option<i64>,
 }
 
-/// An instance that shall be made.
+/// An instance to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewInstance {
-    /// What it is made from.
+    /// The id of the definition to create the instance from.
     pub definition: String,
-    /// Its name; that of its definition when absent.
+    /// The instance's name; `None` for the name of its definition.
     pub name: Option<String>,
-    /// The bundle that it runs under.
+    /// The bundle that the instance runs under.
     pub bundle: Option<BundleId>,
 }
 
-/// Which instances a list shall hold; an empty filter means all that have not ended.
+/// A filter for a list of instances. An empty filter matches all that have not ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InstanceFilter {
-    /// Only those that run under this bundle.
+    /// Only instances that run under this bundle.
     pub bundle: Option<BundleId>,
-    /// Also those that have ended.
+    /// True to include instances that have ended.
     pub ended: bool,
 }

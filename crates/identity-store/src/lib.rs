@@ -1,8 +1,8 @@
 //! Identity bundles, accounts, bindings and login sessions, in `SQLite` or `PostgreSQL`, with secrets sealed at rest.
 //!
-//! [`Store`] is the whole of it: each method is one use case, which happens as a whole or not at all, and what it changed
-//! is announced after the commit. Times are unix milliseconds that the caller gives; nothing here reads a clock, an environment variable or
-//! a home directory.
+//! [`Store`] is the entry point. Each method is one use case, which is applied as a whole or not at all. Its changes
+//! are announced after the commit. The caller gives all times, in unix milliseconds. Nothing in this crate reads a
+//! clock, an environment variable or a home directory.
 
 mod account;
 mod audit;
@@ -58,7 +58,7 @@ pub use token::{
     RefreshRequest, RefreshState, RefreshWhy, Refreshed, StoredTokens, Token, TokenSet, Unsaved,
     UnsavedLogin, back_off, lead,
 };
-/// The boxes by themselves, without a database. What is stored is sealed and opened by [`Store`].
+/// The sealed boxes alone, without a database. [`Store`] seals and opens the stored secrets.
 pub mod sealing {
     pub use crate::secret::{Cell, open, seal};
 }

@@ -1,23 +1,23 @@
-//! What people and providers write into text fields, checked before it reaches the database.
+//! Checks of the texts that people and providers write into fields, before they are stored.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::StoreError;
 
-/// The longest name, in characters.
+/// The maximum length of a name, in characters.
 pub(crate) const MAX_NAME: usize = 100;
 
-/// The longest description, reason or other free text, in characters.
+/// The maximum length of a description, reason or other free text, in characters.
 const MAX_TEXT: usize = 2000;
 
-/// The longest secret, in bytes.
+/// The maximum length of a secret, in bytes.
 const MAX_SECRET: usize = 64 * 1024;
 
-/// A key shorter than this shows nothing of itself.
+/// The minimum length of a key, in characters, whose last four characters may be shown.
 const MASKABLE: usize = 16;
 
-/// The name as it will be stored, for a caller that wants to refuse a bad one before it does anything: trimmed, 1 to
-/// 100 characters, none of them a control character.
+/// Checks a name and returns it as it will be stored: trimmed, 1 to 100 characters, without control characters. For
+/// callers that refuse a bad name before any other work.
 ///
 /// # Errors
 /// [`StoreError::InvalidName`] with the field that was given.
@@ -35,7 +35,7 @@ pub fn name(field: &'static str, text: &str) -> Result<String, StoreError> {
     Err(StoreError::InvalidName { field, reason })
 }
 
-/// A free text: trimmed, possibly empty, at most 2000 characters, no control character but line feed and tab.
+/// Checks a free text: trimmed, possibly empty, at most 2000 characters, no control character but line feed and tab.
 pub(crate) fn text(field: &'static str, text: &str) -> Result<String, StoreError> {
     let text = text.trim();
     let reason = if text.chars().count() > MAX_TEXT {
@@ -48,7 +48,7 @@ pub(crate) fn text(field: &'static str, text: &str) -> Result<String, StoreError
     Err(StoreError::InvalidName { field, reason })
 }
 
-/// An optional free text; an empty one counts as none.
+/// Checks an optional free text. An empty one counts as none.
 pub(crate) fn optional(field: &'static str, given: Option<&str>) -> Result<Option<String>, StoreError> {
     given.map(|given| text(field, given)).transpose().map(|text| text.filter(|text| !text.is_empty()))
 }
@@ -68,19 +68,19 @@ pub(crate) fn secret(field: &'static str, secret: &SecretString) -> Result<(), S
     Err(StoreError::InvalidName { field, reason })
 }
 
-/// The last four characters of a secret that is long enough to keep the rest secret.
+/// Returns the last four characters of a secret that is long enough to stay secret without them.
 pub(crate) fn masked_tail(secret: &SecretString) -> Option<String> {
     let secret = secret.expose_secret();
     let count = secret.chars().count();
     (count >= MASKABLE).then(|| secret.chars().skip(count - 4).collect())
 }
 
-/// What makes two bundle names the same.
+/// Returns the key by which bundle names are compared.
 pub(crate) fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 
-/// The name of an account or a bundle of this person at this provider.
+/// Returns the name for an account or a bundle of this person at this provider.
 pub(crate) fn of_person(provider_name: &str, person: Option<&str>) -> String {
     match person {
         // A line feed or a tab is allowed in a text but not in a name.
@@ -89,7 +89,7 @@ pub(crate) fn of_person(provider_name: &str, person: Option<&str>) -> String {
     }
 }
 
-/// The name of the `number`th bundle that would be called `base`, within the length of a name.
+/// Returns the name for the `number`th bundle with the base name `base`, within the maximum length of a name.
 pub(crate) fn numbered(base: &str, number: usize) -> String {
     let suffix = if number < 2 { String::new() } else { format!(" {number}") };
     let room = MAX_NAME - suffix.chars().count();

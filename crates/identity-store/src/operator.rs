@@ -1,61 +1,61 @@
-//! Operator tokens: accounts that the daemon's operator holds for a forge.
+//! Operator tokens: accounts of the daemon's operator at a forge.
 
 use crate::{AccountId, BaseUrl, Identity, Jitter, ProviderId, RefreshReason, RefreshState};
 
-/// An account that the operator holds for a forge.
+/// An account of the operator at a forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorToken {
-    /// The account.
+    /// The id of the account.
     pub account: AccountId,
     /// The kind of forge, such as `forgejo`.
     pub forge: ProviderId,
-    /// The forge's address in its one spelling.
+    /// The forge's address in its canonical spelling.
     pub base_url: BaseUrl,
-    /// The OAuth client.
+    /// The OAuth client that obtained the token.
     pub client_id: Option<String>,
-    /// The forge's own id of the person; with forge, address and client it tells the accounts apart.
+    /// The forge's own id of the person. Together with forge, address and client it identifies the account.
     pub subject: String,
     /// The person's name at the forge, which may change.
     pub login: String,
     /// The person's e-mail address.
     pub email: Option<String>,
-    /// Whether it is the one in use.
+    /// True if this account is the active one.
     pub active: bool,
-    /// When the token in use runs out, in unix milliseconds.
+    /// Time when the token in use expires, in unix milliseconds.
     pub expires_at: Option<i64>,
-    /// Where its refresh stands.
+    /// The state of its refresh.
     pub state: RefreshState,
-    /// Why, or why the last attempt failed.
+    /// The reason for the state, or for the failure of the last attempt.
     pub reason: Option<RefreshReason>,
-    /// When it was made, in unix milliseconds.
+    /// Time when the account was created, in unix milliseconds.
     pub created_at: i64,
-    /// When somebody last logged in to it, in unix milliseconds.
+    /// Time of the last login to the account, in unix milliseconds.
     pub updated_at: i64,
 }
 
-/// The forge account in use.
+/// The active forge account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveForge {
-    /// The account.
+    /// The id of the account.
     pub account: AccountId,
-    /// The kind of forge.
+    /// The kind of forge, such as `forgejo`.
     pub forge: ProviderId,
     /// The person's name at the forge.
     pub login: String,
     /// The forge's address.
     pub base_url: BaseUrl,
-    /// Since when it is in use, in unix milliseconds.
+    /// Time since when the account has been active, in unix milliseconds.
     pub since: i64,
 }
 
-/// Whose forge login it is.
+/// The owner of a forge login, and how to commit it.
 #[derive(Debug, Clone)]
 pub struct CommitOperator {
-    /// Whom it belongs to; the subject and the login are needed.
+    /// The identity of the owner; the subject and the login are required.
     pub identity: Identity,
-    /// Whether it becomes the one in use, in the same transaction.
+    /// True to make the account the active one, in the same transaction.
     pub activate: bool,
-    /// A share of the time until the first refresh.
+    /// The random share of the time until the first refresh.
     pub jitter: Jitter,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,

@@ -1,4 +1,4 @@
-//! Profiles: credentials that one user brought for one agent.
+//! Profiles: credentials that one user provided for one agent.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -8,102 +8,103 @@ use crate::{
     StoredTokens,
 };
 
-/// A credential that one user brought for one agent.
+/// A credential that one user provided for one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// The profile's id; it stays when its credential is replaced.
+    /// The profile's id. It stays when the credential is replaced.
     pub id: ProfileId,
-    /// Whose it is.
+    /// The user who owns the profile.
     pub user: UserId,
-    /// The agent that it is for.
+    /// The agent that the profile is for.
     pub agent: AgentId,
-    /// The provider that accepts it.
+    /// The provider that accepts the credential.
     pub provider: ProviderId,
-    /// The only model that it is for; `None` for all.
+    /// The only model that the profile is for; `None` for all models.
     pub model: Option<String>,
     /// The account that holds the credential. Profiles of one user may share one.
     pub account: AccountId,
-    /// Whether the account is a login or an API key.
+    /// The kind of the account: a login or an API key.
     pub kind: AccountKind,
-    /// Whether it is the first of its user, agent and provider.
+    /// True if the profile is the first of its user, agent and provider.
     pub primary: bool,
     /// A name to show.
     pub label: Option<String>,
-    /// Whom the account belongs to, as far as that is known.
+    /// The identity of the account's owner, as far as it is known.
     pub identity: Identity,
     /// The service's address, when it is not the provider's usual one.
     pub base_url: Option<String>,
     /// The last four characters of an API key that is long enough to show them.
     pub masked_tail: Option<String>,
-    /// What is known about the credential.
+    /// The known status of the credential.
     pub status: Status,
-    /// Why, in words for people.
+    /// The reason for the status, as text for people.
     pub status_reason: Option<String>,
-    /// When the credential runs out, in unix milliseconds.
+    /// Time when the credential expires, in unix milliseconds.
     pub expires_at: Option<i64>,
-    /// When the profile was made, in unix milliseconds.
+    /// Time when the profile was created, in unix milliseconds.
     pub created_at: i64,
-    /// When its credential was last replaced, or it was last moved or renamed, in unix milliseconds.
+    /// Time when the credential was last replaced, or the profile was last moved or renamed, in unix milliseconds.
     pub updated_at: i64,
 }
 
-/// What a profile is for.
+/// The scope of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileScope {
-    /// Whose it is.
+    /// The user who owns the profile.
     pub user: UserId,
-    /// The agent that it is for.
+    /// The agent that the profile is for.
     pub agent: AgentId,
-    /// The only model that it is for; `None` for all. 1 to 100 characters.
+    /// The only model that the profile is for; `None` for all models. 1 to 100 characters.
     pub model: Option<String>,
 }
 
-/// An API key that one user brings for one agent. It replaces the one of the same scope and address.
+/// An API key that one user provides for one agent. It replaces the key of the same scope and address.
 #[derive(Debug, Clone)]
 pub struct SaveProfileKey {
-    /// What it is for.
+    /// The scope of the profile.
     pub scope: ProfileScope,
-    /// The provider.
+    /// The provider that accepts the key.
     pub provider: ProviderId,
-    /// The key.
+    /// The key itself.
     pub key: SecretString,
     /// A name to show.
     pub label: Option<String>,
-    /// The address of the person it belongs to.
+    /// The e-mail address of the key's owner.
     pub email: Option<String>,
     /// The service's address, when it is not the provider's usual one.
     pub base_url: Option<String>,
-    /// What is known about the key.
+    /// The known status of the key.
     pub status: Status,
-    /// Why, in words for people.
+    /// The reason for the status, as text for people.
     pub status_reason: Option<String>,
-    /// What the status rests on.
+    /// The source of the status.
     pub evidence: Evidence,
-    /// Whether it goes to the front of its user, agent and provider, instead of to the end. A profile that is there
-    /// already and shall not go to the front stays where it is.
+    /// True to put the profile first among those of its user, agent and provider, instead of last. If false, an
+    /// existing profile keeps its position.
     pub make_primary: bool,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
 
-/// Whose login it is, and what it is for.
+/// The owner and the scope of a login to commit.
 #[derive(Debug, Clone)]
 pub struct CommitProfile {
-    /// What it is for.
+    /// The scope of the profile.
     pub scope: ProfileScope,
-    /// Whom it belongs to. Not every provider says; two logins of one scope that name nobody replace each other.
+    /// The identity of the login's owner. Not every provider reports it. Two logins of one scope without an identity
+    /// replace each other.
     pub identity: Identity,
     /// A name to show.
     pub label: Option<String>,
-    /// As in [`SaveProfileKey::make_primary`].
+    /// The position of the profile, as in [`SaveProfileKey::make_primary`].
     pub make_primary: bool,
-    /// A share of the time until the first refresh.
+    /// The random share of the time until the first refresh.
     pub jitter: Jitter,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
 
-/// Which profiles a list shall hold; an empty filter means all.
+/// A filter for a list of profiles. An empty filter matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProfileFilter {
     /// Only profiles of this user.
@@ -117,36 +118,37 @@ pub struct ProfileFilter {
 pub struct ProfileList {
     /// The profiles, in order of user, agent, provider and position.
     pub profiles: Vec<Profile>,
-    /// The rows that were skipped. They stay in the database as they are.
+    /// The rows that were skipped. They stay unchanged in the database.
     pub corrupt: Vec<CorruptRow>,
 }
 
 /// A profile together with its secret, for a resolution.
 #[derive(Debug)]
 pub struct Candidate {
-    /// The profile.
+    /// The profile without its secret.
     pub profile: Profile,
-    /// Its secret.
+    /// The secret of the profile.
     pub credential: Credential,
 }
 
-/// The secret of a candidate, or why there is none. A secret that does not open must not hide the other candidates.
+/// The secret of a candidate, or the reason why there is none. A secret that cannot be opened must not hide the other
+/// candidates.
 #[derive(Debug)]
 pub enum Credential {
     /// An API key.
     Key(SecretString),
-    /// Tokens.
+    /// A set of tokens.
     Tokens(Box<StoredTokens>),
-    /// A secret that is missing or does not open.
+    /// A secret that is missing or cannot be opened.
     Broken(SecretError),
-    /// A secret that the store does not hold: a directory, a variable or a command.
+    /// A secret that the store does not hold, but a directory, a variable or a command.
     Elsewhere,
     /// A row that cannot be read.
     Corrupt(String),
 }
 
 impl Candidate {
-    /// What the credential is good for at `now`, for somebody who needs it `min_ttl` milliseconds long.
+    /// Returns the state of the credential at `now`, for a caller who needs it for `min_ttl` milliseconds.
     pub fn life(&self, now: i64, min_ttl: i64) -> Life {
         match &self.credential {
             Credential::Tokens(tokens) => tokens.life(now, min_ttl),
@@ -161,7 +163,7 @@ impl Candidate {
         }
     }
 
-    /// The secret to use at the provider's service.
+    /// Returns the secret to use at the provider's service.
     pub fn secret(&self) -> Option<&str> {
         match &self.credential {
             Credential::Key(key) => Some(key.expose_secret()),
@@ -171,13 +173,13 @@ impl Candidate {
     }
 }
 
-/// What a deletion took with it.
+/// The result of deleting profiles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeletedProfiles {
-    /// How many profiles went.
+    /// The number of deleted profiles.
     pub profiles: u64,
-    /// The accounts that went because no other profile had them.
+    /// The accounts that were deleted because no other profile used them.
     pub accounts: Vec<AccountId>,
-    /// How many sealed secrets went with those accounts.
+    /// The number of sealed secrets that were deleted with those accounts.
     pub secrets: u64,
 }

@@ -1,4 +1,4 @@
-//! What a login or a key brings that shall be kept.
+//! Logins and keys to keep, and the results of keeping them.
 
 use std::path::PathBuf;
 
@@ -6,41 +6,43 @@ use secrecy::SecretString;
 
 use crate::{AccountId, BundleId, Evidence, KeyPlace, ProviderId, SessionId, Status};
 
-/// The bundle that a login or a key shall go into.
+/// The bundle that a login or a key is bound in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A bundle that exists.
     Existing(BundleId),
-    /// A bundle that is made in the same transaction.
+    /// A bundle to create in the same transaction.
     New {
-        /// Its id.
+        /// The id of the new bundle.
         id: BundleId,
-        /// Its name; without one it is `<Provider> (<email>)`, `<Provider> (<subject>)` or `<Provider>`, made unique.
+        /// The name of the new bundle. Without one it is `<Provider> (<email>)`, `<Provider> (<subject>)` or
+        /// `<Provider>`, made unique.
         name: Option<String>,
     },
 }
 
-/// What a login left behind. One account keeps to one form: a login of the other form is an account of its own.
+/// The credential that a login produced. An account keeps its form: a login of the other form becomes a separate
+/// account.
 #[derive(Debug, Clone)]
 pub enum LoginCredential {
-    /// The directory that the CLI wrote its credential into, absolute. The CLI owns the tokens.
+    /// The absolute path of the directory that the CLI wrote its credential into. The CLI owns the tokens.
     Directory(PathBuf),
-    /// The credential itself, which the CLI has shown and not stored. It is sealed.
+    /// The credential itself, which the CLI printed but did not store. It is sealed.
     Token(SecretString),
 }
 
-/// A confirmed login that shall be kept.
+/// A confirmed login to keep.
 #[derive(Debug, Clone)]
 pub struct SaveLogin {
-    /// The login session that obtained it; it becomes `success` in the same transaction.
+    /// The login session that obtained the credential. It becomes `success` in the same transaction.
     pub session: Option<SessionId>,
-    /// The bundle to bind it in.
+    /// The bundle to bind the account in.
     pub target: Target,
-    /// The provider.
+    /// The provider of the login.
     pub provider: ProviderId,
-    /// The provider's name for people, such as `Codex`; new bundles and accounts are named after it.
+    /// The provider's name for people, such as `Codex`. New bundles and accounts are named after it.
     pub provider_name: String,
-    /// What the login left behind.
+    /// The credential that the login produced.
     pub credential: LoginCredential,
     /// The e-mail address that the provider reported.
     pub email: Option<String>,
@@ -48,13 +50,13 @@ pub struct SaveLogin {
     pub subject: Option<String>,
     /// The address of the service that the login is for, when it is not the provider's usual one.
     pub base_url: Option<String>,
-    /// When the credential runs out, in unix milliseconds.
+    /// Time when the credential expires, in unix milliseconds.
     pub expires_at: Option<i64>,
-    /// When only a new login helps, in unix milliseconds.
+    /// Time from which only a new login helps, in unix milliseconds.
     pub login_deadline_at: Option<i64>,
-    /// What the login rests on.
+    /// The source of the login's status.
     pub evidence: Evidence,
-    /// Whether another person than before may take the account over.
+    /// True if the login of another person may replace the account's credential.
     pub replace_identity: bool,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
@@ -76,79 +78,79 @@ impl SaveLogin {
     }
 }
 
-/// An API key that shall be kept and bound.
+/// An API key to keep and bind.
 #[derive(Debug, Clone)]
 pub struct SaveApiKey {
-    /// The bundle to bind it in.
+    /// The bundle to bind the account in.
     pub target: Target,
-    /// The provider.
+    /// The provider that accepts the key.
     pub provider: ProviderId,
-    /// The provider's name for people; a new bundle is named after it.
+    /// The provider's name for people. A new bundle is named after it.
     pub provider_name: String,
     /// The account's name; 1 to 100 characters.
     pub account_name: String,
-    /// The key, or where it is.
+    /// The key, or its place.
     pub key: KeyPlace,
     /// The service's address, when it is not the provider's usual one.
     pub base_url: Option<String>,
     /// The e-mail address that the provider reported.
     pub email: Option<String>,
-    /// What is known about the key.
+    /// The known status of the key.
     pub status: Status,
-    /// Why, in words for people.
+    /// The reason for the status, as text for people.
     pub status_reason: Option<String>,
-    /// What the status rests on.
+    /// The source of the status.
     pub evidence: Evidence,
-    /// When the key was looked at, in unix milliseconds.
+    /// Time when the key was checked, in unix milliseconds.
     pub checked_at: Option<i64>,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
 
-/// What a saved login or key became. All of it is committed.
+/// The result of saving a login or a key. All of it is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
     /// The bundle that binds the account.
     pub bundle: BundleId,
-    /// The account.
+    /// The account that holds the credential.
     pub account: AccountId,
-    /// Whether the bundle was made by this call.
+    /// True if this call created the bundle.
     pub created_bundle: bool,
 }
 
-/// A login of the user's own, found where the user's CLI keeps it.
+/// A login of the user's own, found in the directory of the user's CLI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnLogin {
-    /// The provider.
+    /// The provider of the login.
     pub provider: ProviderId,
-    /// The provider's name for people; the account is named after it.
+    /// The provider's name for people. The account is named after it.
     pub provider_name: String,
-    /// The directory, absolute. It stays the user's.
+    /// The absolute path of the directory. The user still owns it.
     pub dir: PathBuf,
-    /// The e-mail address that the files name.
+    /// The e-mail address in the CLI's files.
     pub email: Option<String>,
     /// The provider's own id of the person.
     pub subject: Option<String>,
-    /// When the credential runs out, in unix milliseconds; one that has run out already is `expired`.
+    /// Time when the credential expires, in unix milliseconds. A credential whose time has passed is `expired`.
     pub expires_at: Option<i64>,
-    /// When only a new login helps, in unix milliseconds.
+    /// Time from which only a new login helps, in unix milliseconds.
     pub login_deadline_at: Option<i64>,
 }
 
-/// What became of the user's own logins.
+/// The result of adopting the user's own logins.
 #[derive(Debug)]
 pub struct AdoptedLogins {
-    /// Whether the bundle `default` was made for them.
+    /// True if this call created the bundle `default`.
     pub bundle_created: bool,
-    /// What became of each, in the order in which they were given.
+    /// The result for each login, in the order in which they were given.
     pub outcomes: Vec<Result<AdoptedLogin, crate::StoreError>>,
 }
 
-/// A login of the user's own that the bundle `default` binds now.
+/// A login of the user's own that the bundle `default` now binds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdoptedLogin {
-    /// Its account.
+    /// The account of the login.
     pub account: AccountId,
-    /// Whether that account was there before.
+    /// True if the account existed before.
     pub reused: bool,
 }

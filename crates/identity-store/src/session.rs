@@ -1,6 +1,6 @@
-//! Login sessions: rows that are written ahead of the CLI they stand for.
+//! Login sessions. The row of a session is written before its CLI starts.
 //!
-//! No row ever holds a URL, a code or what a person pasted.
+//! No row ever holds a URL, a code or the text that a person pasted.
 
 use crate::account::words;
 use crate::{AccountId, BundleId, ProviderId, SessionId};
@@ -14,17 +14,17 @@ pub struct LoginSession {
     pub provider: ProviderId,
     /// The provider's login recipe.
     pub recipe: String,
-    /// The bundle that the login shall go into; for a new one this is the id it will get, when that is known.
+    /// The bundle that the login will be bound in. For a new bundle this is its future id, if it is known.
     pub target_bundle: Option<BundleId>,
-    /// Whether a bundle shall be made on success.
+    /// True to create a bundle on success.
     pub new_bundle: bool,
-    /// Where the session stands.
+    /// The state of the session.
     pub state: SessionState,
-    /// A number that grows with each change.
+    /// A number that increases with each change.
     pub revision: u64,
     /// The process id of the CLI.
     pub pid: Option<u32>,
-    /// What tells that process from a later one with the same id.
+    /// The start time of that process, which distinguishes it from a later process with the same id.
     pub process_start: Option<String>,
     /// On success, the bundle that binds the account.
     pub bundle: Option<BundleId>,
@@ -32,68 +32,68 @@ pub struct LoginSession {
     pub account: Option<AccountId>,
     /// On success, the e-mail address that the provider reported.
     pub email: Option<String>,
-    /// On failure, what happened, in words for people.
+    /// On failure, a description of the error, as text for people.
     pub error: Option<String>,
-    /// On failure, the protocol's word for it.
+    /// On failure, the protocol's word for the error.
     pub error_kind: Option<String>,
-    /// On failure, what the person can do.
+    /// On failure, a hint about what the person can do.
     pub hint: Option<String>,
-    /// The CLI's exit code, when that is why the session failed.
+    /// The CLI's exit code, if it is the reason for the failure.
     pub exit_code: Option<i32>,
-    /// When the session began, in unix milliseconds.
+    /// Time when the session began, in unix milliseconds.
     pub started_at: i64,
-    /// When the session ends by itself, in unix milliseconds.
+    /// Time when the session expires, in unix milliseconds.
     pub expires_at: i64,
-    /// When the row last changed, in unix milliseconds.
+    /// Time of the last change to the row, in unix milliseconds.
     pub updated_at: i64,
-    /// When the session ended, in unix milliseconds; `None` while it is live.
+    /// Time when the session ended, in unix milliseconds; `None` while it is live.
     pub ended_at: Option<i64>,
 }
 
 words! {
-    /// Where a login session stands.
+    /// The state of a login session.
     SessionState, "session state" {
-        /// The CLI was started or is about to be.
+        /// The CLI was started or is about to start.
         Pending = "pending",
         /// The person has a URL to open.
         UrlAvailable = "url-available",
         /// The person has a code to type in.
         CodeEmitted = "code-emitted",
-        /// The CLI says it is done; the login is being checked.
+        /// The CLI has reported success, and the login is being checked.
         Confirming = "confirming",
         /// The login is being stored.
         Saving = "saving",
         /// The account is stored and bound.
         Success = "success",
-        /// It did not work.
+        /// The login failed.
         Failed = "failed",
-        /// A person called it off.
+        /// A person cancelled the login.
         Cancelled = "cancelled",
-        /// Its time ran out.
+        /// The session expired.
         Expired = "expired",
     }
 }
 
 impl SessionState {
-    /// Whether a session in this state never changes again.
+    /// Returns whether a session in this state never changes again.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Success | Self::Failed | Self::Cancelled | Self::Expired)
     }
 }
 
 words! {
-    /// How a login session ends without a credential. Success is written by [`crate::Store::save_login`] alone.
+    /// The end of a login session without a credential. Only [`crate::Store::save_login`] writes success.
     SessionEnding, "session ending" {
-        /// It did not work.
+        /// The login failed.
         Failed = "failed",
-        /// A person called it off.
+        /// A person cancelled the login.
         Cancelled = "cancelled",
-        /// Its time ran out.
+        /// The session expired.
         Expired = "expired",
     }
 }
 
-/// A login session that is about to begin; its state is `pending` and its revision 0.
+/// A login session that is about to begin. Its state is `pending` and its revision is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSession {
     /// The session's id.
@@ -102,26 +102,26 @@ pub struct NewSession {
     pub provider: ProviderId,
     /// The provider's login recipe.
     pub recipe: String,
-    /// The bundle that the login shall go into; for a new one the id it will get.
+    /// The bundle that the login will be bound in; for a new bundle, its future id.
     pub target_bundle: Option<BundleId>,
-    /// Whether a bundle shall be made on success.
+    /// True to create a bundle on success.
     pub new_bundle: bool,
-    /// When the session began, in unix milliseconds.
+    /// Time when the session began, in unix milliseconds.
     pub started_at: i64,
-    /// When the session ends by itself, in unix milliseconds.
+    /// Time when the session expires, in unix milliseconds.
     pub expires_at: i64,
 }
 
 /// A step of a live login session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionUpdate {
-    /// The new state, one that is not terminal.
+    /// The new state, which is not terminal.
     pub state: SessionState,
     /// The new revision, not below the stored one.
     pub revision: u64,
-    /// The process id of the CLI; `None` leaves it as it is.
+    /// The process id of the CLI; `None` leaves the stored one unchanged.
     pub pid: Option<u32>,
-    /// What tells that process from a later one; `None` leaves it as it is.
+    /// The start time of that process; `None` leaves the stored one unchanged.
     pub process_start: Option<String>,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
@@ -130,15 +130,15 @@ pub struct SessionUpdate {
 /// The end of a login session without a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionEnd {
-    /// How it ended.
+    /// The way in which the session ended.
     pub state: SessionEnding,
-    /// What happened, in words for people.
+    /// A description of the error, as text for people.
     pub error: Option<String>,
-    /// The protocol's word for it.
+    /// The protocol's word for the error.
     pub error_kind: Option<String>,
-    /// What the person can do.
+    /// A hint about what the person can do.
     pub hint: Option<String>,
-    /// The CLI's exit code, when that is why.
+    /// The CLI's exit code, if it is the reason for the failure.
     pub exit_code: Option<i32>,
     /// The new revision, not below the stored one.
     pub revision: u64,

@@ -1,34 +1,34 @@
-//! A bundle on its way from one database to another.
+//! A bundle in transfer from one database to another.
 
 use secrecy::SecretString;
 
 use crate::{AccountId, AccountKind, BundleId, ProviderId};
 
-/// A bundle with the secrets of its accounts in the open. `Debug` shows none of them.
+/// A bundle with the unsealed secrets of its accounts. `Debug` shows none of them.
 #[derive(Debug, Clone)]
 pub struct PortableBundle {
-    /// The id that it had. It is kept where it is free.
+    /// The id in the source database. It is kept if it is free.
     pub id: BundleId,
-    /// Its name, which is numbered where another bundle has it.
+    /// The bundle's name. A number is added if another bundle has the same name.
     pub name: String,
-    /// What it is for.
+    /// The bundle's description.
     pub description: String,
-    /// The accounts, at most one of a provider.
+    /// The accounts, at most one per provider.
     pub accounts: Vec<PortableAccount>,
 }
 
-/// An account whose secret lies in the database: an API key, or a token that does not change by being used.
+/// An account whose secret is in the database: an API key, or a token that does not change when it is used.
 #[derive(Debug, Clone)]
 pub struct PortableAccount {
-    /// The id that it had. It is kept where it is free.
+    /// The id in the source database. It is kept if it is free.
     pub id: AccountId,
-    /// The provider.
+    /// The provider that accepts the credential.
     pub provider: ProviderId,
-    /// Whether it is a login or an API key.
+    /// The kind of the account: a login or an API key.
     pub kind: AccountKind,
-    /// Its name.
+    /// The account's name.
     pub name: String,
-    /// Its second name.
+    /// The account's second name.
     pub display_name: Option<String>,
     /// The e-mail address that the provider reported.
     pub email: Option<String>,
@@ -36,32 +36,32 @@ pub struct PortableAccount {
     pub subject: Option<String>,
     /// The service's address, when it is not the provider's usual one.
     pub base_url: Option<String>,
-    /// When the credential runs out, in unix milliseconds.
+    /// Time when the credential expires, in unix milliseconds.
     pub expires_at: Option<i64>,
-    /// The secret itself.
+    /// The secret itself, unsealed.
     pub secret: SecretString,
 }
 
-/// An account that stays where it is.
+/// An account that is not transferred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The provider.
+    /// The provider of the account.
     pub provider: ProviderId,
-    /// Its name.
+    /// The account's name.
     pub name: String,
     /// The e-mail address that the provider reported.
     pub email: Option<String>,
-    /// Whether a new login is what the other side needs; otherwise it refers to a variable or a program of this machine.
+    /// True if the target needs a new login. Otherwise the account refers to a variable or a program of this machine.
     pub is_login: bool,
 }
 
-/// What an imported bundle became.
+/// The result of importing a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// Its id.
+    /// The id of the new bundle.
     pub bundle: BundleId,
-    /// Its name.
+    /// The name of the new bundle.
     pub name: String,
-    /// Its accounts, in the order in which they were given.
+    /// The new accounts, in the order in which they were given.
     pub accounts: Vec<AccountId>,
 }

@@ -1,4 +1,4 @@
-//! Which database a store is in, and where.
+//! The kind and the location of a store's database.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
-/// Which database a store is in.
+/// The kind of database that a store uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseKind {
-    /// A file of this machine.
+    /// A file on this machine.
     Sqlite,
     /// A server, possibly shared.
     Postgres,
 }
 
 impl DatabaseKind {
-    /// `sqlite` or `postgres`.
+    /// Returns `sqlite` or `postgres`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
@@ -25,7 +25,7 @@ impl DatabaseKind {
     }
 }
 
-/// Where the database is. `Debug` and `Display` leave out user, password and options of a `PostgreSQL` URL.
+/// The location of the database. `Debug` and `Display` leave out user, password and options of a `PostgreSQL` URL.
 #[derive(Clone)]
 pub struct DatabaseUrl(Place);
 
@@ -39,17 +39,17 @@ enum Place {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid database URL: {reason}")]
 pub struct InvalidUrl {
-    /// What is wrong, without the text, which may hold a password.
+    /// The reason for the refusal, without the text, which may hold a password.
     pub reason: &'static str,
 }
 
 impl DatabaseUrl {
-    /// The `SQLite` file at `path`.
+    /// Creates the URL of the `SQLite` file at `path`.
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
         Self(Place::Sqlite(path.into()))
     }
 
-    /// Which database this is.
+    /// Returns the kind of the database.
     pub fn kind(&self) -> DatabaseKind {
         match self.0 {
             Place::Sqlite(_) => DatabaseKind::Sqlite,
@@ -57,7 +57,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The `SQLite` file, if it is one.
+    /// Returns the path of the file, if this is a `SQLite` database.
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
             Place::Sqlite(path) => Some(path),
@@ -65,7 +65,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The options for a `PostgreSQL` connection, if it is one.
+    /// Returns the connection options, if this is a `PostgreSQL` database.
     pub(crate) fn postgres(&self) -> Option<&PgConnectOptions> {
         match &self.0 {
             Place::Sqlite(_) => None,
@@ -77,10 +77,10 @@ impl DatabaseUrl {
 impl FromStr for DatabaseUrl {
     type Err = InvalidUrl;
 
-    /// Reads `sqlite:<path>`, `postgres://...` or `postgresql://...`.
+    /// Parses `sqlite:<path>`, `postgres://...` or `postgresql://...`.
     fn from_str(text: &str) -> Result<Self, InvalidUrl> {
         if let Some(path) = text.strip_prefix("sqlite:") {
-            // `sqlite:///path` is how other programs write an absolute path.
+            // Other programs write an absolute path as `sqlite:///path`.
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path {
                 "" => Err(InvalidUrl { reason: "it names no file" }),

@@ -1,5 +1,6 @@
-//! Dispatches a small request so often, in process and without a socket, and prints the nanoseconds of processor time that
-//! it took: the router and the log are those of the daemon. `scripts/bench.sh` runs it beside its peer.
+//! Dispatches a small request many times, in process and without a socket, and prints the processor time in
+//! nanoseconds.
+//! The router and the log are those of the daemon. `scripts/bench.sh` runs it beside its peer.
 
 use std::future::Future as _;
 use std::io::Write as _;
@@ -42,7 +43,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds that this thread has had a processor. (Asking the C library's way ends a program under callgrind.)
+/// Returns the processor time of this thread in nanoseconds. The C library's call for this ends a program that runs
+/// under callgrind.
 fn processor_time() -> Result<i64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(stat.split(' ').next().unwrap_or_default().parse()?)

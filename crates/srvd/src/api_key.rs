@@ -1,15 +1,15 @@
-//! Whether a text can be an API key of a service at all.
+//! The check that a text can be an API key of a service.
 
 use auth_spawner::KeyService;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// The longest key that is taken, in bytes.
+/// The longest key that is accepted, in bytes.
 pub const LONGEST: usize = 8 * 1024;
 
-/// The key without the white space around it that a paste brings.
+/// Returns the key without the white space that a paste may have added around it.
 ///
 /// # Errors
-/// What is wrong with it, in words that follow "the key" and quote nothing of it.
+/// Describes the fault in words that follow "the key". The text quotes no part of the key.
 pub fn usable(key: &SecretString, service: &KeyService) -> Result<SecretString, String> {
     let min_length = service.min_length;
     let text = key.expose_secret().trim();

@@ -1,4 +1,4 @@
-//! What every handler is given.
+//! The state that every handler receives.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -27,78 +27,78 @@ use crate::refresh::Refresher;
 use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 
-/// The daemon's parts; a clone is a handle to the same ones.
+/// The parts of the daemon. A clone is a handle to the same ones.
 #[derive(Clone)]
 pub struct App {
     parts: Arc<Parts>,
     /// The identities, through a handle that names the caller in the audit log.
     pub store: Store,
-    /// Who that is.
+    /// The caller's name in the audit log.
     pub actor: Arc<str>,
 }
 
-/// The parts themselves.
+/// The shared parts of the daemon.
 pub struct Parts {
-    /// What is in force.
+    /// The configuration in force.
     pub config: Config,
     /// The identities.
     pub store: Store,
     /// Writes rows of the audit log.
     pub auditor: Auditor,
-    /// The providers.
+    /// The registry of providers.
     pub registry: Registry,
     /// The variables that a launch removes.
     pub shadows: Shadows,
     /// The running logins.
     pub spawner: Spawner,
-    /// What the running logins will become.
+    /// The targets of the running logins.
     pub logins: Logins,
-    /// The events.
+    /// The broker that delivers events to subscribers.
     pub broker: Broker,
-    /// What looks at accounts.
+    /// Examines the state of accounts.
     pub health: Examiner,
-    /// What files give to agents.
+    /// The credentials that files declare for agents.
     pub declared: Declared,
-    /// What clients lend to agents.
+    /// The credentials that clients lend to agents.
     pub ephemeral: Ephemeral,
     /// The operator's sign-ins at forges.
     pub flows: Flows,
-    /// What keeps their tokens.
+    /// Keeps the tokens of the operator's sign-ins.
     pub operators: Operators,
     /// The directories of the identities.
     pub identities: Identities,
-    /// Keys that are kept somewhere else.
+    /// The operator's keys that are kept outside the store.
     pub secrets: Secrets,
-    /// The logins that renew one that is there.
+    /// The logins that renew an existing one.
     pub renewals: Renewals,
     /// Refreshes tokens.
     pub refresher: Refresher,
-    /// What the log must not show.
+    /// The secrets that are removed from the log.
     pub redactor: Redactor,
-    /// What programs said when they were asked for their version, by provider and path.
+    /// The answers of programs to the request for their version, by provider and path.
     pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), Said>>,
-    /// Held while a CLI's logout runs; one does at a time.
+    /// A lock held while a CLI's logout runs; one runs at a time.
     pub logouts: tokio::sync::Mutex<()>,
-    /// Open WebSocket connections.
+    /// The number of open WebSocket connections.
     pub connections: Arc<AtomicUsize>,
-    /// When this run began.
+    /// The time at which this run began.
     pub started: Instant,
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Builds the state from its parts.
     pub fn new(parts: Parts) -> Self {
         Self { store: parts.store.clone(), parts: Arc::new(parts), actor: "srvd".into() }
     }
 
-    /// The handle for one call: what it writes is told in the audit log as its caller's doing.
+    /// Returns the handle for one call. The audit log attributes its writes to the caller.
     #[must_use]
     pub fn for_call(&self, call: &Call) -> Self {
         let actor = call.caller.clone();
         Self { store: self.store.acting_as(Arc::clone(&actor)), parts: Arc::clone(&self.parts), actor }
     }
 
-    /// Has a row of the audit log written soon for something that the caller did and that changed nothing.
+    /// Queues a row of the audit log for an action of the caller that changed nothing.
     pub fn note(&self, action: &str, subject: String, outcome: &str, detail: Option<String>) {
         self.auditor.note(AuditEntry {
             at: now(),
@@ -113,7 +113,7 @@ impl App {
     /// The provider with this id or alias.
     ///
     /// # Errors
-    /// `unknown_provider` with the ids that are known.
+    /// `unknown_provider` with the known ids.
     pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
         self.registry.provider(id).ok_or_else(|| {
             ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
@@ -121,10 +121,10 @@ impl App {
         })
     }
 
-    /// The bundle id in a request's field; `None` when it is absent or empty.
+    /// Returns the bundle id in a request's field; `None` when the field is absent or empty.
     ///
     /// # Errors
-    /// `invalid_input` for an id that no bundle can have, `not_found` for one that no bundle has.
+    /// `invalid_input` for an id that is not well formed, `not_found` for an id that no bundle has.
     pub async fn target(&self, field: &str, id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
         let id: BundleId = id.parse().map_err(|error| ApiError::bad_id(field, &error))?;

@@ -1,4 +1,4 @@
-//! The audit log of what is only read: a launch must not wait for a disk, so its row is queued and written by one task.
+//! The audit log of actions that only read. A launch must not wait for a disk, so one task writes the queued rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,26 +13,26 @@ use tokio_util::sync::CancellationToken;
 use crate::app::now;
 use crate::error::with_causes;
 
-/// Rows that wait for the database; more are counted and not kept.
+/// Largest number of rows that wait for the database. Further rows are counted and dropped.
 const QUEUE: usize = 4096;
 
-/// Rows that are written in one transaction.
+/// Largest number of rows that are written in one transaction.
 const BATCH: usize = 256;
 
-/// How long a row waits for others that can be written with it: a transaction costs the disk, whatever its size.
+/// Time that a row waits for others in the same transaction. Each transaction costs a disk write, whatever its size.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// The waits between two tries while the database refuses rows: the first, and the longest.
+/// First pause before rows are written again after the database refused them. It grows up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest wait at the end for rows that are still queued.
+/// Longest wait for queued rows when the daemon stops.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The action of the row that says that rows are missing.
+/// The action of the row that reports missing rows.
 const LOST: &str = "audit.lost";
 
-/// Takes rows without waiting. Cheap to clone.
+/// Accepts rows without waiting. A clone is a handle to the same queue.
 #[derive(Clone)]
 pub struct Auditor {
     queue: mpsc::Sender<AuditEntry>,
@@ -46,7 +46,7 @@ pub struct Recorder {
 }
 
 impl Auditor {
-    /// Starts the task that writes to the store; the other half ends it.
+    /// Starts the task that writes to the store. The returned [`Recorder`] ends it.
     pub fn start(store: Store) -> (Self, Recorder) {
         Self::with_room(store, QUEUE)
     }
@@ -59,7 +59,7 @@ impl Auditor {
         (Self { queue, lost }, Recorder { task: tokio::spawn(writer.run()), finish })
     }
 
-    /// Has the row written soon. One that finds no place is counted, and the log says how many there were.
+    /// Queues a row. A row that finds no room is counted, and the log reports how many there were.
     pub fn note(&self, entry: AuditEntry) {
         if self.queue.try_send(entry).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +68,7 @@ impl Auditor {
 }
 
 impl Recorder {
-    /// Writes what is queued and ends. Rows that come later are lost.
+    /// Writes the queued rows and ends the task. Rows that arrive later are lost.
     pub async fn finish(mut self) {
         self.finish.cancel();
         if tokio::time::timeout(PATIENCE, &mut self.task).await.is_err() {
@@ -96,7 +96,7 @@ impl Writer {
                         return;
                     }
                 }
-                // What is queued is still given out; after that there is nothing.
+                // Queued rows are still received after the close.
                 () = self.finish.cancelled(), if !self.rows.is_closed() => {
                     self.rows.close();
                     continue;
@@ -107,7 +107,7 @@ impl Writer {
         }
     }
 
-    /// Takes the rows that come within a moment, up to a whole batch.
+    /// Collects the rows that arrive within a moment, up to a whole batch.
     async fn gather(&mut self, batch: &mut Vec<AuditEntry>) {
         let until = Instant::now() + GATHER;
         while batch.len() < BATCH {
@@ -119,7 +119,7 @@ impl Writer {
         }
     }
 
-    /// Writes a batch, as often as it takes; at the end once more.
+    /// Writes a batch and retries until it succeeds. When the task is to end, it is tried once more.
     async fn write(&self, batch: &mut Vec<AuditEntry>) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -144,7 +144,7 @@ impl Writer {
             if self.finish.is_cancelled() {
                 return batch.clear();
             }
-            // Whatever ends the wait, the rows get one more try.
+            // The rows are tried once more, whether the pause is over or the task is to end.
             let _ = tokio::time::timeout(pause, self.finish.cancelled()).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

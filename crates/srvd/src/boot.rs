@@ -1,4 +1,4 @@
-//! From a configuration to a running daemon, and back down again.
+//! The boot of the daemon, from a configuration to a running daemon.
 
 mod changes;
 mod children;
@@ -57,7 +57,7 @@ use crate::renewal::Renewals;
 use crate::secrets::Secrets;
 use crate::{bootstrap, key, private, routes};
 
-/// What `--migrate-only` does: everything up to the migrated store.
+/// Runs `--migrate-only`: everything up to the migrated store. Returns the schema version.
 ///
 /// # Errors
 /// [`BootError`], with the exit code that scripts rely on.
@@ -69,10 +69,10 @@ pub async fn migrate(config: &Config, environment: &Environment) -> Result<i64, 
     Ok(version)
 }
 
-/// What `srvd migrate` does: takes over the user's own logins, or says what it would do.
+/// Runs `srvd migrate`: takes over the user's own logins, or reports what it would do.
 ///
 /// # Errors
-/// [`BootError`], with the exit code that scripts rely on; what fails afterwards stands in the report.
+/// [`BootError`], with the exit code that scripts rely on. Later failures are part of the report.
 pub async fn take_over(
     config: &Config,
     environment: &Environment,
@@ -91,7 +91,7 @@ pub async fn take_over(
     Ok(report)
 }
 
-/// Starts the daemon; when this is over, clients can connect. What it has started ends when `stop` is cancelled.
+/// Starts the daemon. When this returns, clients can connect. All that it started ends when `stop` is cancelled.
 ///
 /// # Errors
 /// [`BootError`], with the exit code that scripts rely on.
@@ -109,7 +109,7 @@ pub async fn start(
     let (inbox, wake) = (health::Inbox::default(), Wake::default());
     let (probes, standing) = (probes(&config), probe_mark(&config, broker.epoch()));
     let (guard_command, standing) = (guard_command().map_err(BootError::cannot_create)?, [&*standing]);
-    // The database waits for the disk; the other two need nothing of it.
+    // The database waits for the disk; the other two do not depend on it.
     let (store, guard, ()) = tokio::join!(
         open(&config, keyring, announce(&broker, &inbox, &wake)),
         Guard::start(guard_command, &standing),
@@ -119,7 +119,7 @@ pub async fn start(
     let identities = Identities::new(config.identities(), config.home.clone());
     let broom = Broom { store: &store, registry: &registry, identities: &identities };
     let renewals = recover::recover(broom, Renewals::new(&config.identities())).await?;
-    // Whatever becomes of it, the daemon comes up; what is left is done at the next start.
+    // The daemon starts regardless of the result. The next start does the rest.
     let own = OwnDirs::new(environment, &config, &registry);
     bootstrap::run(&store, &registry, &own, now()).await;
     let examiner = Examiner::new(store.clone(), registry.clone(), &config.home, inbox.clone());
@@ -204,7 +204,7 @@ pub async fn start(
     })
 }
 
-/// Where the daemon is.
+/// Returns the addresses of the daemon.
 fn served_at(listeners: &Listeners, socket: PathBuf, runtime: &Path, epoch: &str) -> Endpoint {
     Endpoint {
         version: 1,
@@ -216,7 +216,7 @@ fn served_at(listeners: &Listeners, socket: PathBuf, runtime: &Path, epoch: &str
     }
 }
 
-/// Tells local clients where the daemon is.
+/// Announces the addresses of the daemon to local clients.
 fn tell(endpoint: &Endpoint, token: &SecretString, runtime: &Path, started: Instant) -> io::Result<()> {
     endpoint::write_token(&endpoint.token_file, token)?;
     endpoint.write(runtime)?;
@@ -230,7 +230,7 @@ fn tell(endpoint: &Endpoint, token: &SecretString, runtime: &Path, started: Inst
     Ok(())
 }
 
-/// What runs CLIs.
+/// Creates the spawner, which runs CLIs.
 fn spawner(config: &Config, guard: &Guard, logins: &Logins) -> Result<Spawner, BootError> {
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
     let config = SpawnerConfig {
@@ -244,10 +244,10 @@ fn spawner(config: &Config, guard: &Guard, logins: &Logins) -> Result<Spawner, B
     Ok(Spawner::new(config, Arc::new(logins.clone())))
 }
 
-/// The logins at forges, and what keeps their tokens.
+/// Creates the logins at forges, and the operators, which keep their tokens.
 ///
 /// # Errors
-/// [`BootError`] naming the key of a forge that cannot be used.
+/// [`BootError`], which names the key of a forge that cannot be used.
 fn flows(
     config: &Config,
     environment: &Environment,
@@ -263,13 +263,13 @@ fn flows(
     let (keep, moved) = (operators.keeper(), changes::moved(broker));
     let flows =
         Flows::new(FlowsConfig { forges, keep, moved, returns, redactor: redactor.clone(), clock: now });
-    // Whose earlier sign-in a forge could not say may be known by now.
+    // A forge may not have stated the account of an earlier sign-in. It may be known now.
     let completing = operators.clone();
     flows.aside(async move { completing.complete_pending().await });
     Ok((flows, operators))
 }
 
-/// What refreshes tokens; it begins nothing by itself.
+/// Creates the refresher of tokens. It does nothing until it is run.
 fn refresher(
     store: &Store,
     flows: &Flows,
@@ -288,7 +288,7 @@ fn refresher(
     })
 }
 
-/// What agents are given by files and by clients; nothing is lent yet.
+/// Creates the sources of the agents' credentials: files and clients. Clients have lent none yet.
 async fn agents(
     config: &Config,
     environment: &Environment,
@@ -308,7 +308,7 @@ async fn agents(
     (declared, ephemeral, keeper)
 }
 
-/// Private directories, the lock, the key: all that comes before the database.
+/// Does the work that precedes the database: the key, the private directories and the lock.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
     for dir in [&config.data_dir, &config.runtime_dir] {

@@ -1,4 +1,4 @@
-//! Configuration: defaults < `srvd.toml` < `SRVD_*` < flags. An unknown key is refused, wherever it stands.
+//! Configuration, in rising precedence: defaults, `srvd.toml`, `SRVD_*` variables, flags. Unknown keys are errors.
 
 mod file;
 mod secrets;
@@ -16,76 +16,76 @@ use crate::environment::Environment;
 use crate::key;
 use crate::oauth::settings::{self, ForgeSettings};
 
-/// The configuration that is in force.
+/// The effective configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `srvd.toml`, `providers.d/`, `encryption.key`.
+    /// Directory of `srvd.toml`, `providers.d/` and `encryption.key`.
     pub config_dir: PathBuf,
-    /// The database, the lock and the identities.
+    /// Directory of the database, the lock and the identities.
     pub data_dir: PathBuf,
-    /// The socket, the token and `endpoint.json`.
+    /// Directory of the socket, the token and `endpoint.json`.
     pub runtime_dir: PathBuf,
-    /// The user's home, which children are given and whose own CLI directories are never used.
+    /// The user's home. Children receive it as `HOME`. Only adopted accounts use the CLI directories in it.
     pub home: PathBuf,
-    /// Whether the encryption key is in the OS keychain.
+    /// True if the encryption key is in the OS keychain.
     pub keychain: bool,
-    /// Where identities are kept.
+    /// The database of identities.
     pub database: DatabaseUrl,
     /// The TCP listener; `None` when it is off.
     pub listen: Option<SocketAddr>,
-    /// Values of `Host` that are served beside the loopback names, `name:port`.
+    /// Values of `Host` that are served in addition to the loopback names, as `name:port`.
     pub hosts: Vec<String>,
     /// Values of `Origin` that are served.
     pub origins: Vec<String>,
-    /// The log filter.
+    /// Filter of log messages, such as `info` or `srvd=debug`.
     pub log: String,
-    /// How log lines look.
+    /// Format of log lines.
     pub log_format: LogFormat,
-    /// What a client may say about the command of a login.
+    /// Restrictions on the login command that a client may choose.
     pub spawn_policy: SpawnPolicy,
-    /// Where CLIs are looked for, in this order; also the children's `PATH`.
+    /// Directories that are searched for CLIs, in this order; also the `PATH` of children.
     pub search_path: Vec<PathBuf>,
-    /// The variables of the daemon's own environment that children are given as they are.
+    /// Variables of the daemon's own environment that are passed to children unchanged.
     pub base_env: Vec<(String, String)>,
-    /// Variables that every child gets beside the base list: proxies, certificate files.
+    /// Variables that every child receives in addition to `base_env`, such as proxies and certificate files.
     pub child_env: Vec<(String, String)>,
-    /// Keys that are kept somewhere else, by the operator's name for each.
+    /// Keys that are stored elsewhere, by the name that the operator gave them.
     pub secrets: std::collections::BTreeMap<String, ExternalSecret>,
-    /// How many CLIs may run at once.
+    /// Maximum number of CLIs that run at once.
     pub live_logins: usize,
-    /// How long a login may take, in seconds, where its provider does not say.
+    /// Longest time that a login may take, in seconds, if its provider sets none.
     pub login_seconds: u64,
-    /// How many connections are served at once.
+    /// Maximum number of connections that each listener serves at once.
     pub connections: usize,
-    /// How many rows of the audit log are kept.
+    /// Maximum number of rows that the audit log keeps.
     pub audit_rows: u32,
-    /// How long a shutdown waits for what is running, in seconds.
+    /// Longest time that a shutdown waits for running work, in seconds.
     pub shutdown_seconds: u64,
-    /// The forges that the daemon is a client of.
+    /// The forges at which the daemon is registered as an OAuth client.
     pub forges: Vec<ForgeSettings>,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
-/// What a client may say about the command of a login.
+/// Restrictions on the login command that a client may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpawnPolicy {
-    /// Nothing that the registry does not say as well.
+    /// Only the command that the registry lists.
     Registered,
-    /// Any program in a place that only root or the user can write, with any arguments.
+    /// Any program in a directory that only root or the user can write, with any arguments.
     Checked,
 }
 
-/// What the command line says; the last word.
+/// Command-line flags. They take precedence over all other settings.
 #[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
@@ -112,10 +112,10 @@ pub struct Flags {
     pub log_format: Option<LogFormat>,
 }
 
-/// Why the configuration cannot be used; each ends the program with exit code 78.
+/// Errors that make the configuration unusable. Each ends the program with exit code 78.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Neither `HOME` nor the directories are given.
+    /// `HOME` is not set and the directories are not given.
     #[error(
         "HOME is not set, so there is no place for srvd's files; set HOME or SRVD_CONFIG_DIR, SRVD_DATA_DIR and SRVD_RUNTIME_DIR"
     )]
@@ -123,28 +123,28 @@ pub enum ConfigError {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// A file is not what it should be.
+    /// A file cannot be parsed.
     #[error("{path}: {message}")]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and what.
+        /// The parser's message, with the position.
         message: String,
     },
     /// A value cannot be used.
     #[error("{name}: {reason}")]
     Invalid {
-        /// The key, variable or flag.
+        /// The key, variable or flag that holds the value.
         name: String,
-        /// What is wrong with it.
+        /// The problem with the value.
         reason: String,
     },
-    /// A variable that starts with `SRVD_` and means nothing.
+    /// A variable that starts with `SRVD_` but is not a setting.
     #[error("{0} is not a setting of srvd (known: {known})", known = VARIABLES.join(", "))]
     UnknownVariable(String),
 }
@@ -159,15 +159,15 @@ const VARIABLES: &[&str] = &[
     "SRVD_LOG_FORMAT",
 ];
 
-/// Variables that are no settings: the mark of the CLIs that a daemon started, and what launches and shims say to each
-/// other (`cli/here.rs`, `cli/launch/shim.rs`).
+/// `SRVD_*` variables that are not settings: the mark of CLIs that a daemon started, and the variables that launches
+/// and shims pass to each other (`cli/here.rs`, `cli/launch/shim.rs`).
 const MARKS: &[&str] = &["SRVD_SESSION", "SRVD_BUNDLE", "SRVD_SHIM", "SRVD_DEPTH"];
 
 impl Config {
-    /// Puts the layers on top of each other.
+    /// Combines the layers into one configuration.
     ///
     /// # Errors
-    /// [`ConfigError`]: a value, key or variable that cannot be used, named.
+    /// [`ConfigError`], which names the value, key or variable that cannot be used.
     pub fn load(environment: &Environment, flags: &Flags) -> Result<Self, ConfigError> {
         refuse_unknown_variables(environment)?;
         let dirs = environment.directories();
@@ -224,27 +224,27 @@ impl Config {
         })
     }
 
-    /// Where the encryption key is looked for.
+    /// Returns the places that may hold the encryption key.
     pub fn key_sources(&self) -> key::Sources {
         key::Sources { config_dir: self.config_dir.clone(), keychain: self.keychain }
     }
 
-    /// The Unix socket.
+    /// Path of the Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.runtime_dir.join("srvd.sock")
     }
 
-    /// Where bundles keep the CLIs' own directories.
+    /// The directory in which bundles keep their CLI directories.
     pub fn identities(&self) -> PathBuf {
         self.data_dir.join("identities")
     }
 
-    /// Where CLIs keep what all bundles share: caches, never credentials.
+    /// The directory of CLI data that all bundles share: caches, never credentials.
     pub fn shared(&self) -> PathBuf {
         self.data_dir.join("shared")
     }
 
-    /// The configuration in the form of `srvd.toml`, without secrets, for `--print-config`.
+    /// Returns the configuration in the format of `srvd.toml`, without secrets, for `--print-config`.
     pub fn print(&self) -> String {
         let mut text = String::new();
         let quoted = |value: &str| toml::Value::from(value).to_string();
@@ -290,7 +290,7 @@ impl Config {
 }
 
 fn refuse_unknown_variables(environment: &Environment) -> Result<(), ConfigError> {
-    // SRVD_TEST_* belongs to the test scripts.
+    // Variables of the form SRVD_TEST_* are reserved for test scripts.
     let means_something = |name: &String| {
         VARIABLES.contains(&name.as_str()) || MARKS.contains(&name.as_str()) || name.starts_with("SRVD_TEST_")
     };
@@ -334,7 +334,8 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
     Err(invalid(name, format!("{value} is outside {}..={}", range.start(), range.end())))
 }
 
-/// The places where CLIs are installed. A service manager's `PATH` is short, so the usual ones are added.
+/// Returns the directories in which CLIs are installed. The `PATH` of a service manager is short, so usual ones are
+/// added.
 fn search_path(
     configured: &[PathBuf],
     environment: &Environment,
@@ -355,7 +356,7 @@ fn search_path(
     Ok(path)
 }
 
-/// What a program needs to run at all; no credential, no proxy, nothing that loads code.
+/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code.
 fn base_env(environment: &Environment) -> Vec<(String, String)> {
     let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
     let locale = environment.names_with("LC_");

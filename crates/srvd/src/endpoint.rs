@@ -1,4 +1,4 @@
-//! `endpoint.json`: how local clients find a running daemon.
+//! The file `endpoint.json`, with which local clients find a running daemon.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,37 +13,37 @@ use crate::private;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
-    /// The format of this file.
+    /// The version of the file format.
     pub version: u32,
-    /// The daemon's process.
+    /// The process id of the daemon.
     pub pid: u32,
-    /// `ws://127.0.0.1:<port>/rpc`; absent when TCP is off.
+    /// The address `ws://127.0.0.1:<port>/rpc`; absent when TCP is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The Unix socket.
+    /// The path of the Unix socket.
     pub socket: PathBuf,
-    /// The file with the bearer token for TCP.
+    /// The path of the file with the bearer token for TCP.
     pub token_file: PathBuf,
-    /// This run of the daemon.
+    /// The id of this run of the daemon.
     pub epoch: String,
 }
 
 impl Endpoint {
-    /// Where it stands.
+    /// The path of the file in the runtime directory.
     pub fn path(runtime: &Path) -> PathBuf {
         runtime.join("endpoint.json")
     }
 
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
-    /// `NotFound` when no daemon has written it, `InvalidData` when it is not an endpoint.
+    /// `NotFound` when no daemon has written the file, `InvalidData` when its content is not an endpoint.
     pub fn read(runtime: &Path) -> io::Result<Self> {
         let content = private::read_file(&Self::path(runtime), 64 * 1024)?;
         serde_json::from_slice(&content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// Writes it, in one step.
+    /// Writes the file in one atomic step.
     ///
     /// # Errors
     /// The I/O error.
@@ -54,7 +54,7 @@ impl Endpoint {
     }
 }
 
-/// A bearer token: 256 random bits, new at each boot, so that a stolen old one is worth nothing.
+/// Creates a bearer token of 256 random bits. It is new at each start, so that a stolen old one is worthless.
 ///
 /// # Errors
 /// The operating system gave no random bytes.
@@ -67,7 +67,7 @@ pub fn fresh_token() -> io::Result<SecretString> {
     )))
 }
 
-/// Writes the token where [`Endpoint::token_file`] says, 0600.
+/// Writes the token with mode 0600 to the path that [`Endpoint::token_file`] names.
 ///
 /// # Errors
 /// The I/O error.

@@ -1,24 +1,24 @@
-//! The process's environment, read once. Everything else is given values.
+//! The process's environment, read once. All other code receives it as a value.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-/// A copy of the environment, so that tests can hand one in.
+/// A copy of the environment, so that tests can pass their own.
 #[derive(Clone, Default)]
 pub struct Environment {
     vars: BTreeMap<OsString, OsString>,
 }
 
-/// Where the daemon keeps things, before flags have a say.
+/// The default directories of the daemon, before command line flags are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directories {
-    /// `srvd.toml`, `providers.d/`, `encryption.key`.
+    /// The directory of `srvd.toml`, `providers.d/` and `encryption.key`.
     pub config: PathBuf,
-    /// The database and the identities.
+    /// The directory of the database and the identities.
     pub data: PathBuf,
-    /// The socket and `endpoint.json`.
+    /// The directory of the socket and `endpoint.json`.
     pub runtime: PathBuf,
 }
 
@@ -33,7 +33,7 @@ impl Environment {
         Self { vars: vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
     }
 
-    /// The variable as text; one that is empty or not UTF-8 counts as unset.
+    /// The variable as text. An empty variable, or one that is not UTF-8, counts as unset.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.vars
             .get(std::ffi::OsStr::new(name))
@@ -41,7 +41,7 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// The variable's bytes, as they are; only an unset one is `None`.
+    /// The variable's bytes, unchanged; `None` only when it is unset.
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.vars.get(std::ffi::OsStr::new(name)).map(|value| value.as_bytes())
     }
@@ -61,12 +61,13 @@ impl Environment {
         self.path("HOME")
     }
 
-    /// The variable as an absolute path; the XDG rules ignore a relative one.
+    /// The variable as an absolute path. A relative path is ignored, as the XDG rules require.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
-    /// The three directories: `SRVD_*_DIR`, else XDG's, or Application Support on macOS. `None` without a home.
+    /// The three directories: from `SRVD_*_DIR`, else from XDG, or in Application Support on macOS. `None` without a
+    /// home.
     pub fn directories(&self) -> Option<Directories> {
         let home = self.home();
         let under_home = |rest: &str| home.as_ref().map(|home| home.join(rest));

@@ -1,47 +1,49 @@
-//! Credentials that a client lends the daemon: in memory only, until they are cleared, dropped by a reload, or the daemon ends.
+//! Credentials that clients lend to the daemon. They are held in memory until they are cleared, dropped by a reload, or
+//! the daemon ends.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use secrecy::SecretString;
 
-/// How many are held.
+/// Largest number of credentials that are held.
 const MOST: usize = 10_000;
 
-/// The credentials; a clone is a handle to the same ones.
+/// The lent credentials. A clone is a handle to the same ones.
 #[derive(Clone, Default)]
 pub struct Ephemeral(Arc<Mutex<BTreeMap<Slot, SecretString>>>);
 
-/// What a credential is for. Ordered by agent first, so that an agent's are found together.
+/// The agent, provider and user that a credential is for. Ordered by agent first, so that those of an agent are
+/// adjacent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
-    /// The agent.
+    /// The id of the agent.
     pub agent: String,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider: String,
-    /// The user; `None` is any, also none.
+    /// The user; `None` matches every user, and requests without one.
     pub user: Option<String>,
 }
 
-/// There is no room for another one.
+/// The error when there is no room for another credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// A credential that suits an agent and a user.
+/// A credential that is usable for an agent and a user.
 pub struct Lent {
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider: String,
-    /// Whether it is this user's alone, which makes it stronger than one for any.
+    /// True if it is for this user alone. It then has priority over one for every user.
     pub own: bool,
     /// The secret.
     pub secret: SecretString,
 }
 
 impl Ephemeral {
-    /// Puts a credential in the place of the one that was there; says whether one was.
+    /// Stores a credential, and replaces the one in the same slot. Returns whether there was one.
     ///
     /// # Errors
-    /// [`Full`], and nothing is kept.
+    /// [`Full`]; the credential is then not stored.
     pub fn put(&self, slot: Slot, secret: SecretString) -> Result<bool, Full> {
         let mut held = self.held();
         if held.len() >= MOST && !held.contains_key(&slot) {
@@ -50,17 +52,17 @@ impl Ephemeral {
         Ok(held.insert(slot, secret).is_some())
     }
 
-    /// Lets go of an agent's credentials, of all providers or of one; says how many there were.
+    /// Drops the credentials of an agent, for one provider or for all. Returns how many there were.
     pub fn clear(&self, agent: &str, provider: Option<&str>) -> usize {
         self.forget(|slot| slot.agent == agent && provider.is_none_or(|provider| slot.provider == provider))
     }
 
-    /// Lets go of what was lent for one user alone, whatever the agent; says how many there were.
+    /// Drops the credentials that were lent for one user alone, for every agent. Returns how many there were.
     pub fn clear_user(&self, user: &str) -> usize {
         self.forget(|slot| slot.user.as_deref() == Some(user))
     }
 
-    /// What was lent to an agent for this user or for any, in order of provider.
+    /// Returns the credentials lent to an agent for this user or for every user, in order of provider.
     pub fn of(&self, agent: &str, user: Option<&str>) -> Vec<Lent> {
         let first = Slot { agent: agent.to_owned(), provider: String::new(), user: None };
         self.held()

@@ -1,4 +1,4 @@
-//! The errors of the wire: one enum of kinds, one error type, and the one conversion from each library's error.
+//! The errors of the wire: one enum of kinds, one error type, and one conversion from each library's error.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use identity_store::{InvalidId, StoreError};
 use rpc_engine::RpcError;
 use serde_json::{Map, Value};
 
-/// An error that a handler answers with: a kind, words for people, and the data that the kind promises.
+/// An error that a handler returns: a kind, a text for people, and the data that the kind defines.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     kind: Kind,
@@ -15,51 +15,51 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error of `kind`; `message` is for people and must hold no secret.
+    /// Creates an error of `kind`. `message` is for people and must contain no secret.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), data: Map::new() }
     }
 
-    /// The same error with `data.<name>`.
+    /// Adds `data.<name>` to the error.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.data.insert(name.to_owned(), value.into());
         self
     }
 
-    /// The same error with what the person can do next, in `data.hint`.
+    /// Adds the next step for the person, as `data.hint`.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         let hint: String = hint.into();
         self.with("hint", hint)
     }
 
-    /// `not_found` of a `what` (bundle, account, session, ...) with this id.
+    /// Creates a `not_found` error for a `what` (bundle, account, session, ...) with this id.
     pub fn not_found(what: &str, id: &str) -> Self {
         Self::new(Kind::NotFound, format!("no such {what}")).with("what", what).with("id", id)
     }
 
-    /// `invalid_input` for the named field.
+    /// Creates an `invalid_input` error for the named field.
     pub fn invalid_input(field: &str, reason: impl fmt::Display) -> Self {
         Self::new(Kind::InvalidInput, format!("{field}: {reason}")).with("field", field)
     }
 
-    /// Which kind of error this is.
+    /// The kind of this error.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The words for people.
+    /// The text for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What the person can do next, as [`Self::hint`] was told.
+    /// The next step for the person, as set with [`Self::hint`].
     pub fn next_step(&self) -> Option<String> {
         self.data.get("hint").and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// An id that is not well formed, named by the field it came in.
+    /// Creates the error for an id that is not well formed, with the name of its field.
     pub fn bad_id(field: &str, error: &InvalidId) -> Self {
         Self::invalid_input(field, error)
     }
@@ -104,13 +104,14 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// An error with everything behind it, for the log and the terminal: "the database is unavailable: connection refused".
+/// Formats an error with all its causes, for the log and the terminal: "the database is unavailable: connection
+/// refused".
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut inner = error.source();
     while let Some(cause) = inner {
         let words = cause.to_string();
-        // Some errors repeat the words of what is behind them.
+        // Some errors repeat the text of their cause.
         if !text.ends_with(&words) {
             text.push_str(": ");
             text.push_str(&words);
@@ -122,7 +123,7 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 
 macro_rules! kinds {
     ($( $(#[doc = $doc:literal])* $variant:ident = $code:literal $word:literal $when:literal; )*) => {
-        /// The kind of an application error: the contract of the wire, while the text is for people.
+        /// The kind of an application error. The kind is part of the protocol; the text is for people.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Kind { $( #[doc = $when] $variant, )* }
 
@@ -136,7 +137,7 @@ macro_rules! kinds {
             /// The word in `data.kind`.
             pub const fn as_str(self) -> &'static str { match self { $( Kind::$variant => $word, )* } }
 
-            /// When a client meets it, for the protocol's documentation.
+            /// The situation in which a client receives it, for the protocol's documentation.
             pub const fn when(self) -> &'static str { match self { $( Kind::$variant => $when, )* } }
         }
     };

@@ -1,5 +1,5 @@
-//! The client for requests to vendors and issuers: HTTP/1.1 by this machine's certificate authorities, no redirects,
-//! no proxy.
+//! HTTP client for requests to vendors and issuers: HTTP/1.1, this machine's certificate authorities, no redirects, no
+//! proxy.
 
 use std::io;
 
@@ -9,8 +9,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// A client. Loading the certificates reads files. Every request has a connection of its own: one that was kept may be
-/// closed by the other side at the same moment, and then nobody knows whether a token was spent.
+/// Creates a client. Loading the certificates reads files. Every request has its own connection. The other side could
+/// close a reused connection at the same moment, and then it would be unknown whether a token was spent.
 ///
 /// # Errors
 /// The I/O error when this machine has no certificate authorities.
@@ -27,7 +27,7 @@ where
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
 }
 
-/// The innermost cause, which names what happened ("Connection refused") without the request.
+/// Returns the text of the innermost cause, which names what happened ("Connection refused") without the request.
 pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,4 +1,4 @@
-//! The directories inside a bundle that CLIs own: `<data>/identities/<bundle id>/<auth dir name>`.
+//! The directories of CLIs inside a bundle: `<data>/identities/<bundle id>/<auth dir name>`.
 
 mod clean;
 
@@ -13,10 +13,10 @@ use crate::api::bundle::Cleanup;
 use crate::own_dir;
 use crate::private::{self, PrivateError};
 
-/// The word for a directory that is not removed because it is somebody else's.
+/// The outcome of a cleanup for a directory that does not belong to srvd and is not removed.
 pub const NOT_OURS: &str = "not_ours";
 
-/// The root under which every directory of an identity lies.
+/// The root directory of all identities.
 #[derive(Debug, Clone)]
 pub struct Identities {
     root: PathBuf,
@@ -24,35 +24,35 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Identities below `root`; `home` holds the user's own CLI directories, which are never used.
+    /// Creates the identities below `root`. `home` holds the user's own CLI directories, which are never used.
     pub fn new(root: PathBuf, home: PathBuf) -> Self {
         Self { root, home }
     }
 
-    /// Where a bundle keeps everything.
+    /// The directory of a bundle.
     pub fn bundle(&self, bundle: &BundleId) -> PathBuf {
         self.root.join(bundle.as_str())
     }
 
-    /// Where a bundle keeps what a provider's CLI owns.
+    /// The directory of a provider's CLI inside a bundle.
     pub fn place(&self, bundle: &BundleId, name: &str) -> PathBuf {
         self.bundle(bundle).join(name)
     }
 
-    /// Makes the directory of a provider inside a bundle, 0700, following no link on the way.
+    /// Creates the directory of a provider inside a bundle with mode 0700. Links on the path are not followed.
     ///
     /// # Errors
-    /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
+    /// [`PrivateError`] when a part of the path is a link, is open to others, or cannot be created.
     pub fn make(&self, bundle: &BundleId, name: &str) -> Result<PathBuf, PrivateError> {
         let path = self.place(bundle, name);
         self.make_dir(&path)?;
         Ok(path)
     }
 
-    /// Makes a directory that is [ours](Self::owns), 0700, following no link below the root.
+    /// Creates a directory that is [ours](Self::owns) with mode 0700. Links below the root are not followed.
     ///
     /// # Errors
-    /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
+    /// [`PrivateError`] when a part of the path is a link, is open to others, or cannot be created.
     pub fn make_dir(&self, dir: &Path) -> Result<(), PrivateError> {
         let above = dir.ancestors().filter(|part| part.starts_with(&self.root));
         for part in above.collect::<Vec<_>>().into_iter().rev() {
@@ -61,7 +61,7 @@ impl Identities {
         Ok(())
     }
 
-    /// Whether a directory is ours: below the root, without detours.
+    /// Returns whether a directory is ours: at least two levels below the root, with no `..` in its path.
     pub fn owns(&self, dir: &Path) -> bool {
         dir.strip_prefix(&self.root).is_ok_and(|rest| {
             rest.components().count() >= 2
@@ -69,7 +69,7 @@ impl Identities {
         })
     }
 
-    /// Whether a directory is, holds or lies in a CLI's own directory under the user's home.
+    /// Returns whether a directory is, contains or is inside a CLI's own directory under the user's home.
     pub fn is_ambient(&self, registry: &Registry, dir: &Path) -> bool {
         registry.iter().filter_map(|provider| provider.cli.as_ref()).any(|cli| {
             let ambient = match cli.config_dir.ambient.strip_prefix("~/") {
@@ -80,9 +80,9 @@ impl Identities {
         })
     }
 
-    /// Whether an account may point at `dir`: its CLI's own directory below the root, with no link on the way to any place
-    /// that a launch would name; or, when it is adopted, the user's own directory of that CLI, in its usual place or in one
-    /// that only the user can change. Blocking.
+    /// Returns whether an account may point at `dir`. Without `adopted`, `dir` must be the CLI's own directory below
+    /// the root, with no link on the way to any path that a launch would name. With `adopted`, it must be the user's
+    /// own directory of that CLI, in its usual place or in one that only the user can change. Blocking.
     pub fn allows(&self, registry: &Registry, cli: &Cli, dir: &Path, adopted: bool) -> bool {
         if adopted {
             let data = self.root.parent().unwrap_or(&self.root);
@@ -97,7 +97,7 @@ impl Identities {
                 .all(|place| self.leads_to(place))
     }
 
-    /// Whether no link stands in the way from the root to a place below it. What does not exist is none.
+    /// Returns whether no part of the path from the root to `place` is a link. A part that does not exist is accepted.
     fn leads_to(&self, place: &Path) -> bool {
         let Ok(below) = place.strip_prefix(&self.root) else { return false };
         let mut path = self.root.clone();
@@ -106,20 +106,21 @@ impl Identities {
             match std::fs::symlink_metadata(&path) {
                 Ok(found) if found.is_dir() => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
-                // What cannot be looked at cannot be trusted either.
+                // A path that cannot be inspected is not trusted.
                 Ok(_) | Err(_) => return false,
             }
         }
         true
     }
 
-    /// How the CLI of an account finds its directory.
+    /// Returns how the CLI of an account finds its directory.
     pub fn reach(&self, cli: &Cli, dir: &Path, adopted: bool) -> Reach {
         cli.config_dir.reach(dir, adopted, &self.home)
     }
 
-    /// Removes what a CLI kept in `dir`, except the paths below it that are named in `keep`, and then the empty directories above it
-    /// up to the root. Links are removed, never followed; one on the way to `dir` is a failure. Blocking.
+    /// Removes the files that a CLI kept in `dir`, except the paths below it that are named in `keep`. Then removes the
+    /// empty directories above it up to the root. Links are removed but never followed. A link on the way to `dir` is a
+    /// failure. Blocking.
     pub fn clean(&self, dir: &Path, keep: &[PathBuf]) -> Cleanup {
         let below = dir.strip_prefix(&self.root).ok().filter(|_| self.owns(dir));
         let outcome = match below.map(|below| clean::clean(&self.root, below, keep)) {
@@ -132,10 +133,10 @@ impl Identities {
         Cleanup { path: dir.display().to_string(), outcome }
     }
 
-    /// Removes the directory of a bundle that never came to be, because its login failed.
+    /// Removes the directory of a bundle that was not created because its login failed.
     ///
     /// # Errors
-    /// The I/O error; a directory that is not there is none.
+    /// The I/O error. A missing directory is not an error.
     pub fn discard(&self, bundle: &BundleId) -> io::Result<()> {
         match std::fs::remove_dir_all(self.bundle(bundle)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(clean(&[]), "absent");
         assert!(!identities.bundle(&bundle).exists());
         assert!(outside.join("precious").exists());
-        // A link in the place of the directory goes, one on the way to it does not.
+        // A link in place of the directory is removed; a link on the way to it is an error.
         symlink(&outside, identities.bundle(&bundle)).unwrap();
         std::fs::create_dir(outside.join("codex")).unwrap();
         assert_eq!(clean(&[]), "failed: a part of its path is not a directory");
@@ -223,7 +224,7 @@ mod tests {
             allows("gemini", &dir, false) && allows("gemini", &identities.place(&bundle, "absent"), false)
         );
         let home = root.path().join("home");
-        // The daemon's own directory is the one above the root, so these are outside it.
+        // The daemon's own directory is the parent of the root, so these are outside it.
         let elsewhere = tempfile::tempdir().unwrap();
         let place = |name: &str, mode: u32| {
             let dir = elsewhere.path().join(name);
@@ -248,7 +249,8 @@ mod tests {
         ] {
             assert_eq!(allows("gemini", &place, adopted), expected, "{place:?} {adopted}");
         }
-        // The CLI's own directory below it, a place that a variable names, the directory itself, and the bundle.
+        // Each part is replaced by a link in turn: the CLI's own directory, the place of a variable, the directory, the
+        // bundle.
         symlink(&outside, dir.join(".gemini")).unwrap();
         assert!(!allows("gemini", &dir, false));
         let copilot = identities.make(&bundle, "copilot").unwrap();

@@ -1,4 +1,4 @@
-//! Where the encryption key comes from.
+//! The loading of the encryption key from its sources.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use crate::environment::Environment;
 use crate::keychain::{self, KeychainError};
 use crate::private;
 
-/// The longest key that is read.
+/// Longest key that is read, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// Why there is no key; each ends the program with exit code 78. No text holds a byte of a key.
+/// The reason why there is no key. Each ends the program with exit code 78. No text holds a byte of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySourceError {
-    /// No source has one.
+    /// No source has a key.
     #[error(
         "there is no encryption key: OAUTH_ENCRYPTION_KEY, OAUTH_ENCRYPTION_KEY_FILE and {0} are all missing. Make one with: srvd key generate"
     )]
@@ -26,18 +26,18 @@ pub enum KeySourceError {
     Unreadable {
         /// The source.
         place: String,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A source holds no key.
+    /// A source holds no usable key.
     #[error("the encryption key in {place} cannot be used: {source}")]
     Unusable {
         /// The source.
         place: String,
-        /// Why.
+        /// The reason why the key is refused.
         source: KeyError,
     },
-    /// The keychain is a source, and has none to give.
+    /// The keychain is a source but gives no key.
     #[error(transparent)]
     Keychain(KeychainError),
     /// Two sources hold different keys.
@@ -45,52 +45,53 @@ pub enum KeySourceError {
     Differ {
         /// One source.
         first: String,
-        /// The other.
+        /// The other source.
         second: String,
     },
 }
 
-/// Where keys are looked for beside the environment.
+/// The sources of keys besides the environment.
 #[derive(Debug, Clone)]
 pub struct Sources {
     /// The directory of the key files.
     pub config_dir: PathBuf,
-    /// Whether the OS keychain must have the key.
+    /// True if the OS keychain must have the key.
     pub keychain: bool,
 }
 
 /// The keys that the sources hold.
 #[derive(Debug)]
 pub struct Keys {
-    /// The key that seals.
+    /// The key that seals new secrets.
     pub key: Key,
-    /// Where it comes from: every source that holds it, the strongest first.
+    /// The sources that hold the key, the one with the highest priority first.
     pub places: Vec<String>,
-    /// Other keys, which only open.
+    /// Old keys, which only open secrets.
     pub old: Vec<Key>,
 }
 
 impl Keys {
-    /// All of them as the store wants them.
+    /// All keys in the form that the store needs.
     pub fn keyring(&self) -> Keyring {
         Keyring::with_old(self.key.clone(), self.old.clone())
     }
 }
 
-/// `<config>/encryption.key`.
+/// The path `<config>/encryption.key`.
 pub fn default_file(config_dir: &Path) -> PathBuf {
     config_dir.join("encryption.key")
 }
 
-/// `<config>/encryption.keys.old`: keys that only open, one a line.
+/// The path `<config>/encryption.keys.old`: keys that only open, one per line.
 pub fn old_file(config_dir: &Path) -> PathBuf {
     config_dir.join("encryption.keys.old")
 }
 
-/// Reads every source that is there: systemd's credential, the file that `OAUTH_ENCRYPTION_KEY_FILE` names,
-/// `<config>/encryption.key`, `OAUTH_ENCRYPTION_KEY`, and the OS keychain where `srvd.toml` asks for it. They must agree,
-/// and what was asked for must be there: no other source takes its place. Keys that only open come from
-/// `OAUTH_ENCRYPTION_KEYS_OLD`, the file that `OAUTH_ENCRYPTION_KEYS_OLD_FILE` names, and `<config>/encryption.keys.old`.
+/// Reads every source that exists: systemd's credential, the file that `OAUTH_ENCRYPTION_KEY_FILE` names,
+/// `<config>/encryption.key`, `OAUTH_ENCRYPTION_KEY`, and the OS keychain if `srvd.toml` asks for it. The sources must
+/// agree. A source that was asked for must exist; no other source replaces it. Keys that only open come from
+/// `OAUTH_ENCRYPTION_KEYS_OLD`, the file that `OAUTH_ENCRYPTION_KEYS_OLD_FILE` names, and
+/// `<config>/encryption.keys.old`.
 ///
 /// # Errors
 /// [`KeySourceError`].
@@ -124,7 +125,7 @@ fn given(environment: &Environment, sources: &Sources) -> Result<Vec<Source>, Ke
         Ok(())
     };
     if let Some(dir) = environment.path("CREDENTIALS_DIRECTORY") {
-        // The service manager made this file and decides who may read it.
+        // The service manager creates this file and controls who may read it.
         file(dir.join("oauth_encryption_key"), false, |path| std::fs::read(path))?;
     }
     if let Some(path) = environment.text("OAUTH_ENCRYPTION_KEY_FILE") {
@@ -143,7 +144,7 @@ fn given(environment: &Environment, sources: &Sources) -> Result<Vec<Source>, Ke
     Ok(found)
 }
 
-/// The keys that only open. One that holds a comma or a line feed itself can be given as `hex:` or `base64:`.
+/// Reads the keys that only open. A key that contains a comma or a line feed can be given as `hex:` or `base64:`.
 fn old_keys(environment: &Environment, config_dir: &Path) -> Result<Vec<Key>, KeySourceError> {
     let mut keys = Vec::new();
     let mut add = |place: &str, text: &[u8], ends: fn(&u8) -> bool| {
@@ -170,7 +171,7 @@ fn private_file(path: &Path) -> io::Result<Vec<u8>> {
     private::read_file(path, LONGEST)
 }
 
-/// Reads a file that may be missing unless somebody named it.
+/// Reads a file that may be missing unless the operator named it.
 fn read_source(
     path: &Path,
     required: bool,

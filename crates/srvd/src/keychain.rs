@@ -1,44 +1,44 @@
-//! The keychain of the operating system, which holds the encryption key where `srvd.toml` says so.
+//! The keychain of the operating system, which holds the encryption key when `srvd.toml` says so.
 //!
-//! A keychain that is locked asks its user for a password and may wait for ever, so every call runs on a thread of its own
-//! and is given up after a few seconds.
+//! A locked keychain asks its user for a password and may wait forever. Every call therefore runs on its own thread and
+//! is abandoned after a few seconds.
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-/// The keychain among the places that hold a key.
+/// The name of the keychain among the sources of the key.
 pub const PLACE: &str = "the OS keychain";
-/// How long a call may take. Less than what a checkup gives the key.
+/// Longest time that a call may take. It is shorter than the time that a checkup allows for the key.
 const WAIT: Duration = Duration::from_secs(8);
 
-/// Why the keychain gives or takes no key. No text holds a byte of a key.
+/// The reason why the keychain does not return or accept a key. No text holds a byte of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeychainError {
-    /// This program was built without it.
+    /// This program was built without keychain support.
     #[error(
         "this srvd was built without the OS keychain; keep the encryption key in a file, or build srvd with: cargo build --release --features keychain"
     )]
     NotBuilt,
-    /// There is no key in it.
+    /// The keychain holds no key.
     #[error("the OS keychain holds no encryption key of srvd. Make one with: srvd key generate --keychain")]
     Missing,
-    /// There is a key in it already.
+    /// The keychain holds a key already.
     #[error("the OS keychain holds an encryption key of srvd already, which is not overwritten")]
     Taken,
-    /// It did not answer.
+    /// The keychain did not answer in time.
     #[error(
         "the OS keychain did not answer within {} s: it may be locked and asking for its password. Unlock it, and try again",
         WAIT.as_secs()
     )]
     Late,
-    /// It cannot be used.
+    /// The keychain cannot be used.
     #[error("the OS keychain cannot be used: {0}. Is a keychain running and unlocked in this session?")]
     Failed(String),
 }
 
-/// The key's text, as it was put there.
+/// Reads the key's text as it was stored.
 ///
 /// # Errors
 /// [`KeychainError`].
@@ -46,10 +46,10 @@ pub fn read() -> Result<Zeroizing<Vec<u8>>, KeychainError> {
     bounded(entry::read)
 }
 
-/// Puts the first key there.
+/// Stores the first key.
 ///
 /// # Errors
-/// [`KeychainError`]; [`KeychainError::Taken`] when there is one.
+/// [`KeychainError`]; [`KeychainError::Taken`] when a key exists already.
 pub fn put(text: &SecretString) -> Result<(), KeychainError> {
     let text = text.clone();
     bounded(move || match entry::read() {
@@ -59,23 +59,23 @@ pub fn put(text: &SecretString) -> Result<(), KeychainError> {
     })
 }
 
-/// Puts another key in the place of the one that is there.
+/// Replaces the existing key.
 ///
 /// # Errors
-/// [`KeychainError`]. After [`KeychainError::Late`] either key may be there.
+/// [`KeychainError`]. After [`KeychainError::Late`] the keychain may hold either key.
 pub fn replace(text: &SecretString) -> Result<(), KeychainError> {
     let text = text.clone();
     bounded(move || entry::write(text.expose_secret()))
 }
 
-/// A call that is given up leaves its thread waiting; the program that asked has no use for the answer and ends.
+/// Runs a call with a time limit. An abandoned call leaves its thread waiting until the program ends.
 fn bounded<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, KeychainError> + Send + 'static,
 ) -> Result<T, KeychainError> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new()
         .name("keychain".to_owned())
-        // When nobody waits any more, nobody has to be told.
+        // The receiver may have stopped waiting; the answer is then dropped.
         .spawn(move || tell.send(call()).unwrap_or(()))
         .map_err(|error| KeychainError::Failed(error.to_string()))?;
     told.recv_timeout(WAIT).unwrap_or(Err(KeychainError::Late))
@@ -96,10 +96,10 @@ mod entry {
     #[cfg(target_os = "linux")]
     use zbus_secret_service_keyring_store::Store;
 
-    /// What a person sees in a list of the keychain's entries.
+    /// The attributes that a person sees in a list of the keychain's entries.
     #[cfg(target_os = "linux")]
     const SHOWN: [(&str, &str); 1] = [("label", "srvd encryption key")];
-    /// The Mac's keychain lists an entry by its service.
+    /// The attributes that a person sees. The Mac's keychain lists an entry by its service.
     #[cfg(target_os = "macos")]
     const SHOWN: [(&str, &str); 0] = [];
 
@@ -121,7 +121,7 @@ mod entry {
             Error::Ambiguous(entries) => {
                 KeychainError::Failed(format!("it holds {} encryption keys of srvd", entries.len()))
             }
-            // These hold what was read.
+            // These errors contain the text that was read.
             Error::BadEncoding(_) | Error::BadDataFormat(..) => {
                 KeychainError::Failed("its entry cannot be read".to_owned())
             }

@@ -1,4 +1,4 @@
-//! Removing the directories that deleted accounts leave: right after the deletion, or at the next start.
+//! The removal of directories that deleted accounts leave: right after the deletion, or at the next start.
 
 use auth_spawner::{Cli, Registry};
 use identity_store::{History, Leftover, Store};
@@ -8,20 +8,20 @@ use crate::app::now;
 use crate::error::with_causes;
 use crate::identity_dir::{self, Identities};
 
-/// What a directory is removed with.
+/// The parts that the removal of a directory uses.
 #[derive(Clone, Copy)]
 pub struct Broom<'a> {
-    /// Says whether another account uses it, and is told when it is gone.
+    /// Knows whether another account uses the directory, and records its removal.
     pub store: &'a Store,
-    /// Says what in it is the user's work.
+    /// Knows which files in the directory are the user's work.
     pub registry: &'a Registry,
-    /// Says whether it is the daemon's own.
+    /// Knows whether the directory belongs to the daemon.
     pub identities: &'a Identities,
 }
 
 impl Broom<'_> {
-    /// Removes what a deleted account has left, except what is to be kept, and says what became of it. What failed is
-    /// tried again at the next start.
+    /// Removes the directory of a deleted account, except the files to keep, and returns the outcome. A failed removal
+    /// is retried at the next start.
     pub async fn clear(self, leftover: &Leftover) -> Cleanup {
         let outcome =
             |outcome: &str| Cleanup { path: leftover.dir.display().to_string(), outcome: outcome.to_owned() };
@@ -36,13 +36,13 @@ impl Broom<'_> {
         if done.outcome.starts_with("failed") {
             tracing::warn!(path = done.path, outcome = done.outcome, "a deleted account left files behind");
         } else if let Err(error) = self.store.forget_leftover(leftover, now()).await {
-            // It is looked for once more, and is not there.
+            // The next start looks for the directory once more and does not find it.
             tracing::warn!(error = with_causes(&error), "that a directory is gone could not be written down");
         }
         done
     }
 
-    /// Removes what accounts have left that were deleted before a daemon ended.
+    /// Removes the directories of accounts that were deleted before the daemon last stopped.
     pub async fn clear_all(self) {
         let leftovers = match self.store.leftovers().await {
             Ok(leftovers) => leftovers,

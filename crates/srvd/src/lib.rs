@@ -1,7 +1,7 @@
 //! `srvd`, the identity daemon for AI coding agents.
 //!
-//! This crate is the only one that sees the three libraries, the shapes of the wire, the command line and the
-//! environment. Start reading at [`boot::start`]: it is the daemon in one screen.
+//! This crate is the only one that uses the three libraries, the wire types, the command line and the environment. A
+//! good place to start reading is [`boot::start`], which shows the whole daemon at a glance.
 
 pub mod api;
 pub mod api_key;

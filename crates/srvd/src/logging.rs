@@ -14,17 +14,17 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::{Config, LogFormat};
 use crate::redact::Redactor;
 
-/// Crates that print whole messages or statements below `info`, however the filter is set: keys would be among them.
+/// Crates that print whole messages or statements below `info`, which may contain keys. The filter cannot enable them.
 const CAPPED: &[&str] = &["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "sqlx", "rustls", "h2"];
 
-/// Starts the log. Called once in a process; a second call changes nothing.
+/// Starts the log. It is called once per process; a second call changes nothing.
 ///
 /// # Errors
-/// The filter's own words when it cannot be read.
+/// The parser's error when the filter is not valid.
 pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter(&config.log)?).with_writer(redactor.stderr());
-    // A subscriber that is there already, as in tests that run in one process, keeps its place.
+    // An existing subscriber is kept, as in tests that share a process.
     let _ = match config.log_format {
         LogFormat::Text => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -32,7 +32,7 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
         }
         LogFormat::Json => builder.fmt_fields(JsonFields::new()).event_format(json_lines()).try_init(),
     };
-    // A panic's message may quote what it was working on, so only its place is logged.
+    // The message of a panic may quote secret data, so only its location is logged.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a task panicked");
@@ -40,7 +40,7 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Puts the call that a line belongs to where a span would stand.
+/// Writes the call that a line belongs to in the position of a span.
 struct NamingCall<F>(F);
 
 fn text_fields() -> NamingCall<DefaultFields> {
@@ -112,7 +112,7 @@ mod tests {
         Ok(Pong { text })
     }
 
-    /// The two lines that are logged, one of them by a call.
+    /// Logs two lines, one of them from a call, and returns them.
     fn logged<S>(log: impl FnOnce(Arc<File>) -> S) -> (String, String)
     where
         S: Subscriber + Send + Sync + 'static,

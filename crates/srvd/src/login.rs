@@ -1,4 +1,4 @@
-//! Where a finished login goes: the store, in one transaction. This is the spawner's [`Sink`].
+//! The storing of finished logins, in one transaction each. This is the spawner's [`Sink`].
 
 mod save;
 
@@ -24,70 +24,70 @@ use crate::identity_dir::Identities;
 use crate::redact::Redactor;
 use crate::renewal::{self, Renewals};
 
-/// What a running login will become: kept here, because the spawner knows nothing of bundles.
+/// The bundle and account that a running login is for. They are kept here because the spawner does not know bundles.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The bundle, made already or to be made with this id.
+    /// The bundle. It exists already, or will be created with this id.
     pub bundle: BundleId,
-    /// Whether success makes the bundle.
+    /// True if success creates the bundle.
     pub is_new: bool,
     /// The name of a new bundle.
     pub name: Option<String>,
-    /// The provider, led to the host that the login is for.
+    /// The provider, adapted to the host that the login is for.
     pub provider: Arc<Provider>,
-    /// The provider's name for people, which a new bundle and a new account get.
+    /// The provider's display name, which a new bundle and a new account receive.
     pub provider_name: String,
     /// The address of the service that the login is for, when it is not the usual one.
     pub base_url: Option<String>,
-    /// Whether another person may take the place of the one who was logged in.
+    /// True if the login may replace that of another person.
     pub force: bool,
     /// The directory that the login is for.
     pub dir: PathBuf,
-    /// Whether the CLI logs in elsewhere, because a login is there already.
+    /// True if the CLI logs in elsewhere because a login exists already.
     pub renews: bool,
 }
 
-/// Stores what the spawner reports and tells the subscribers. A clone is a handle to the same one.
+/// Stores the spawner's reports and notifies the subscribers. A clone is a handle to the same one.
 #[derive(Clone)]
 pub struct Logins(Arc<Parts>);
 
-/// What the sink works with.
+/// The parts that the sink uses.
 pub struct Tools {
-    /// Where logins are kept.
+    /// The store of the logins.
     pub store: Store,
-    /// Where sessions are announced.
+    /// The broker that announces sessions.
     pub broker: Broker,
-    /// What is known of the providers.
+    /// The registry of providers.
     pub registry: Registry,
     /// The directories of the bundles.
     pub identities: Identities,
-    /// The logins that renew one that is there.
+    /// The logins that renew an existing one.
     pub renewals: Renewals,
-    /// What keeps a credential out of the log.
+    /// Keeps credentials out of the log.
     pub redactor: Redactor,
-    /// What looks again at the account of a login that failed.
+    /// Examines the account again after a failed login.
     pub health: Examiner,
 }
 
 struct Parts {
     tools: Tools,
     targets: Mutex<HashMap<String, Target>>,
-    /// Writes that are under way, by session; each is awaited before the session's next write.
+    /// Writes under way, by session. Each is awaited before the next write of its session.
     recording: Mutex<HashMap<String, JoinHandle<()>>>,
 }
 
 impl Logins {
-    /// A sink that stores in the store and publishes through the broker that it is given.
+    /// Creates a sink from its parts.
     pub fn new(tools: Tools) -> Self {
         Self(Arc::new(Parts { tools, targets: Mutex::default(), recording: Mutex::default() }))
     }
 
-    /// Notes what this session is for, before it is started.
+    /// Records the target of a session before the session is started.
     pub fn expect(&self, session: &SessionId, target: Target) {
         self.targets().insert(session.to_string(), target);
     }
 
-    /// Drops that note for a session that was not started.
+    /// Drops the target of a session that was not started.
     pub async fn forget(&self, session: &SessionId) {
         let target = self.targets().remove(session.as_str());
         if let Some(target) = target {
@@ -99,12 +99,12 @@ impl Logins {
         self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a session has been started and has not ended.
+    /// Returns whether a session has been started and has not ended.
     pub fn is_live(&self, session: &SessionId) -> bool {
         self.targets().contains_key(session.as_str())
     }
 
-    /// Removes what a login that failed leaves in a directory of its own.
+    /// Removes the files that a failed login leaves in its own directory.
     async fn discard(&self, session: &SessionId, target: &Target) {
         let tools = &self.0.tools;
         if target.is_new {
@@ -115,8 +115,8 @@ impl Logins {
         }
     }
 
-    /// After a login that failed in a bundle that was there: the CLI may have changed the directory all the same, so
-    /// the account is looked at again; and when the bundle was deleted meanwhile, nothing of the login stays.
+    /// Examines the account again after a failed login in an existing bundle, because the CLI may have changed the
+    /// directory. When the bundle was deleted in the meantime, the login's files are removed.
     async fn look_again(&self, provider: &str, target: &Target) {
         let known = self.0.tools.registry.provider(provider).and_then(|provider| provider.cli.clone());
         let (Some(cli), Ok(id)) = (known, provider.parse::<ProviderId>()) else { return };
@@ -139,7 +139,7 @@ impl Logins {
         }
     }
 
-    /// Says of a bound login what its directory holds now.
+    /// Records the current state of a bound login's directory.
     async fn examine(&self, bundle: &BundleId, provider: &ProviderId) -> Result<(), StoreError> {
         match self.0.tools.store.bound_account(bundle, provider).await? {
             Some(account) if matches!(account.secret_ref, SecretRef::ConfigDir { .. }) => {
@@ -158,7 +158,7 @@ impl Logins {
             tracing::info!(session = %id, provider = snapshot.provider, state, reason, "a login ended");
             let target = self.targets().remove(id.as_str());
             if snapshot.state != State::Success {
-                // The row comes last: while it is live, a crash leaves the rest to the next boot.
+                // The row is written last. While the row is live, the next start cleans up after a crash.
                 if let Some(target) = target {
                     self.discard(&id, &target).await;
                     if !target.is_new {
@@ -172,8 +172,8 @@ impl Logins {
         }
     }
 
-    /// The one write of a running login: with it, a daemon that comes after a crash can end what is left over. The
-    /// CLI's first words do not wait for the disk; the end of the login waits for this.
+    /// Records the process of a running login, so that a daemon that starts after a crash can end it. The CLI's first
+    /// output does not wait for this write; the end of the login does.
     fn record_process(&self, id: SessionId, snapshot: &Snapshot) {
         let update = SessionUpdate {
             state: SessionState::Pending,
@@ -192,7 +192,7 @@ impl Logins {
         self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).insert(name, task);
     }
 
-    /// Waits until the process of this login has been recorded, so that no later write meets an earlier one.
+    /// Waits until the process of this login has been recorded, so that no later write overtakes this one.
     async fn recorded(&self, id: &SessionId) {
         let task = self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).remove(id.as_str());
         if let Some(task) = task
@@ -223,8 +223,8 @@ impl Logins {
     }
 }
 
-/// Removes the directory that was made for a bundle, when that bundle did not come to be. A store that cannot tell, or
-/// a commit that came late, leaves it alone.
+/// Removes the directory that was made for a bundle, when the bundle was not created. The directory stays when the
+/// store fails, or when the bundle was committed late.
 pub async fn discard_unmade(store: &Store, identities: &Identities, bundle: &BundleId) {
     if matches!(store.bundle(bundle).await, Err(StoreError::NotFound { .. }))
         && let Err(error) = identities.discard(bundle)
@@ -235,7 +235,7 @@ pub async fn discard_unmade(store: &Store, identities: &Identities, bundle: &Bun
 
 impl Sink for Logins {
     fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()> {
-        // On a task of its own: what has begun is finished, also when the session's patience ends before.
+        // The write runs on its own task, so that it finishes even when the session stops waiting for it.
         let recorded = tokio::spawn(self.clone().moved(snapshot));
         let finished = async {
             if let Err(error) = recorded.await {
@@ -266,7 +266,7 @@ impl Sink for Logins {
     }
 }
 
-/// A session that only its row remembers, as the wire shows it.
+/// Converts the row of a session that is no longer in memory to its form on the wire.
 pub fn from_row(row: LoginSession) -> Session {
     let status = match row.state {
         SessionState::Success => SessionStatus::Success,

@@ -1,4 +1,4 @@
-//! The directories of the user's own CLIs: the usual place, or the one that the user's variable names.
+//! The directories of the user's own CLIs: the usual ones, or those that the user's variables name.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,21 +10,21 @@ use auth_spawner::{Cli, Proof, Reach, Registry};
 use crate::config::Config;
 use crate::environment::Environment;
 
-/// The user's own directories, as one environment names them.
+/// The user's own directories as the variables of one environment name them.
 #[derive(Debug, Clone)]
 pub struct OwnDirs {
     home: PathBuf,
-    /// The daemon's own directory. A variable that leads below it was set by a launch.
+    /// The daemon's own directory. A variable that names a directory below it was set by a launch.
     data: PathBuf,
     named: BTreeMap<String, PathBuf>,
 }
 
-/// The user's own directory of one CLI: what its variable names, or would name.
+/// The user's own directory of one CLI, in the form in which its variable names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnDir {
-    /// The directory.
+    /// The path of the directory.
     pub dir: PathBuf,
-    /// The variable that names it, where it is not the usual one.
+    /// The variable that names the directory; `None` for the usual directory.
     pub variable: Option<String>,
     data: PathBuf,
 }
@@ -37,7 +37,7 @@ impl OwnDirs {
         Self { home: config.home.clone(), data: config.data_dir.clone(), named }
     }
 
-    /// The usual directories below a home; `data` is the daemon's own directory.
+    /// The usual directories below a home. `data` is the daemon's own directory.
     pub fn usual(home: &Path, data: &Path) -> Self {
         Self { home: home.to_owned(), data: data.to_owned(), named: BTreeMap::new() }
     }
@@ -56,7 +56,7 @@ impl OwnDirs {
 }
 
 impl OwnDir {
-    /// Reads what the directory's files say; end times are not judged. Blocking.
+    /// Reads the login from the directory's files. Expiry times are not checked. Blocking.
     pub fn prove(&self, cli: &Cli) -> Proof {
         let reach = if self.variable.is_some() { Reach::Variable } else { Reach::Usual };
         if reach == Reach::Variable
@@ -65,7 +65,7 @@ impl OwnDir {
             return Proof::Unreadable { reason };
         }
         match cli.prove(&self.dir, reach) {
-            // A CLI that was never run has no directory, and no login anywhere.
+            // A CLI that was never run has no directory, and therefore no login in the keychain either.
             Proof::Absent if cli.keeps_in_keychain() && cli.config_dir.inside(&self.dir).is_dir() => {
                 Proof::Elsewhere {
                     reason: "its CLI may keep the login in this system's keychain, where srvd cannot look"
@@ -86,11 +86,12 @@ impl OwnDir {
     }
 }
 
-/// Whether a directory outside the usual place may be taken for the user's own: no other user may change it, and it is no
-/// part of the daemon's own directory `data`. A directory that does not exist is accepted. Blocking.
+/// Checks that a directory outside the usual place may be used as the user's own. No other user may be able to change
+/// it, and it must not be part of the daemon's own directory `data`. A directory that does not exist is accepted.
+/// Blocking.
 ///
 /// # Errors
-/// Why not, as words for people.
+/// The reason, as text for people.
 pub fn usable(dir: &Path, data: &Path) -> Result<(), String> {
     let plain = dir.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if !dir.is_absolute() || !plain {

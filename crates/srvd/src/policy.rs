@@ -1,7 +1,7 @@
-//! The spawn policy: what a client may say about the command of a login.
+//! The spawn policy: the parts of a login's command that a client may set.
 //!
 //! A client names a provider; the daemon knows the command. Fields that older clients send must agree with the
-//! registry, or the operator must have widened the policy to `checked`.
+//! registry, unless the operator has widened the policy to `checked`.
 
 mod program;
 
@@ -14,23 +14,23 @@ use crate::api::auth::Start;
 use crate::config::SpawnPolicy;
 use crate::error::{ApiError, Kind};
 
-/// What will be run for a login.
+/// The command of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The program.
+    /// The path of the program.
     pub program: PathBuf,
-    /// The recipe that is followed.
+    /// The id of the recipe.
     pub recipe: String,
-    /// Arguments in place of the recipe's, under the `checked` policy only.
+    /// Arguments that replace the recipe's; under the `checked` policy only.
     pub args: Option<Vec<String>>,
-    /// Variables beside the registry's, under the `checked` policy only.
+    /// Variables that are added to the registry's; under the `checked` policy only.
     pub env: Vec<(String, String)>,
 }
 
-/// Decides what a request may run.
+/// Decides which command a request may run.
 ///
 /// # Errors
-/// `not_allowed` with the field that disagrees, `not_found` for a CLI that is not installed, `invalid_input` for a
+/// `not_allowed` with the field that does not agree, `not_found` for a CLI that is not installed, `invalid_input` for a
 /// provider without a login or an unknown recipe.
 pub fn plan(
     policy: SpawnPolicy,
@@ -43,7 +43,7 @@ pub fn plan(
             .hint("use auth.submitapikey")
     })?;
     let recipe = recipe(policy, cli, request)?;
-    // Which of them is followed depends on the program's version.
+    // The variant of the recipe that is used depends on the program's version.
     let variants = || cli.recipes.iter().filter(|variant| variant.id == recipe.id);
     let args = match &request.auth_login_args {
         Some(args) if variants().all(|variant| *args != variant.args) => {
@@ -66,7 +66,7 @@ pub fn plan(
     Ok(Plan { program, recipe: recipe.id.clone(), args, env })
 }
 
-/// The refusal of a login whose CLI is not on this machine.
+/// The error for a login whose CLI is not installed on this machine.
 pub fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
     ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
         .with("what", "cli")
@@ -142,14 +142,14 @@ fn environment(
 ) -> Result<Vec<(String, String)>, ApiError> {
     let mut env = Vec::new();
     for (name, value) in asked.into_iter().flatten() {
-        // The bundle's directory is set last and wins, so this one is accepted and means nothing.
+        // The bundle's directory is set last and overrides this variable, so it is accepted and ignored.
         if *name == cli.config_dir.var {
             continue;
         }
         let field = format!("authEnv.{name}");
         let widened = policy == SpawnPolicy::Checked && is_variable_name(name) && !is_denied(name);
         if !widened || value.len() > 4096 || value.contains('\0') {
-            // The value may be a secret; only the name is told.
+            // The value may be a secret, so the error contains only the name.
             return Err(ApiError::new(
                 Kind::NotAllowed,
                 format!("{field} is not a variable that a client may set"),
@@ -161,7 +161,7 @@ fn environment(
     Ok(env)
 }
 
-/// `^[A-Z_][A-Z0-9_]{0,63}$`, the names that children may be given.
+/// Returns whether a name matches `^[A-Z_][A-Z0-9_]{0,63}$`, the names that a child's variables may have.
 pub fn is_variable_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_uppercase() || byte == b'_');
@@ -170,9 +170,9 @@ pub fn is_variable_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// Names that make a program load code, trust other certificates, talk to other hosts, or see the daemon's own
-/// secrets. `*` stands for any text.
-#[rustfmt::skip] // one list, read as such
+/// Names that make a program load code, trust other certificates, connect to other hosts, or see the daemon's own
+/// secrets. `*` matches any text.
+#[rustfmt::skip] // one compact list
 const DENIED: &[&str] = &[
     "LD_*", "DYLD_*", "GLIBC_TUNABLES", "GCONV_PATH", "NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS",
     "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_V8_COVERAGE", "ELECTRON_*", "BUN_*", "DENO_*", "PYTHON*", "PERL5*",

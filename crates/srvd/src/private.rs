@@ -1,51 +1,51 @@
-//! Directories and files that only this user may touch.
+//! Directories and files that only this user can access.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Why a private place cannot be had; the text names the path.
+/// The reason why a private directory cannot be used. The text names the path.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateError {
-    /// It could not be made or looked at.
+    /// The directory could not be created or inspected.
     #[error("cannot create {path}: {source}")]
     Io {
-        /// The path.
+        /// The path of the directory.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A symbolic link stands there, which could lead anywhere.
+    /// The path is a symbolic link, which could lead anywhere.
     #[error("{0} is a symbolic link; srvd does not follow links to its own directories")]
     Link(PathBuf),
-    /// Something else stands there.
+    /// The path is not a directory.
     #[error("{0} is not a directory")]
     NotDirectory(PathBuf),
-    /// It belongs to somebody else.
+    /// The directory belongs to another user.
     #[error("{path} belongs to uid {owner}, not to uid {wanted}")]
     Owner {
-        /// The path.
+        /// The path of the directory.
         path: PathBuf,
-        /// Who owns it.
+        /// The uid of the owner.
         owner: u32,
-        /// Who should.
+        /// The uid of this user.
         wanted: u32,
     },
-    /// Others may read or write it.
+    /// Other users may read or write the directory.
     #[error("{path} has mode {mode:04o}; others may use it. Run: chmod 700 {path}")]
     Mode {
-        /// The path.
+        /// The path of the directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
 }
 
-/// Makes `path` and what is missing above it, 0700 each, or checks that the directory which is there is ours alone.
+/// Creates `path` and its missing parents, 0700 each, or checks that an existing directory belongs to this user alone.
 ///
 /// # Errors
-/// [`PrivateError`]: a link, another owner, a mode that lets others in, or an I/O error.
+/// [`PrivateError`]: a link, another owner, a mode that gives others access, or an I/O error.
 pub fn directory(path: &Path) -> Result<(), PrivateError> {
     let io = |source| PrivateError::Io { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
@@ -70,10 +70,11 @@ pub fn directory(path: &Path) -> Result<(), PrivateError> {
     }
 }
 
-/// Writes a file 0600 so that a reader sees the old content or the whole new one: a new file beside it, then a rename.
+/// Writes a file with mode 0600 through a new file and a rename. A reader sees either the old content or all of the
+/// new.
 ///
 /// # Errors
-/// The I/O error; the file that was there is untouched then.
+/// The I/O error. The existing file is then unchanged.
 pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
@@ -83,12 +84,12 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
         file.sync_all()
     });
     written.and_then(|()| std::fs::rename(&fresh, path)).inspect_err(|_| {
-        // The error that counts is the first one; the half-made file is of no use to anybody.
+        // The first error is the one to report. The incomplete file is useless.
         let _ = std::fs::remove_file(&fresh);
     })
 }
 
-/// Makes sure that a file's name lasts: what was renamed or made in a directory is there when the directory was written.
+/// Makes a rename or creation of this file durable by syncing its directory.
 ///
 /// # Errors
 /// The I/O error.
@@ -99,22 +100,22 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a file that must not exist yet, with this mode from its first moment.
+/// Creates a file that must not exist yet. It has this mode from the start.
 ///
 /// # Errors
-/// The I/O error; `AlreadyExists` when something stands there, a link included.
+/// The I/O error; `AlreadyExists` when the path exists, including as a link.
 pub fn new_file(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Reads a small file that must be ours and closed to others, such as the key.
+/// Reads a small file, such as the key, that must belong to this user and be closed to others.
 ///
 /// # Errors
-/// An I/O error; `PermissionDenied` with the reason when others may read it or own it.
+/// An I/O error; `PermissionDenied` with the reason when others may read the file or another user owns it.
 pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let denied = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
-    // O_NONBLOCK keeps a FIFO that stands there from blocking the start for ever.
+    // O_NONBLOCK keeps a FIFO at this path from blocking the start forever.
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
     let found = file.metadata()?;

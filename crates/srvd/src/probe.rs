@@ -1,4 +1,4 @@
-//! Asks a provider whether it takes an API key, by the small HTTP request that the registry describes.
+//! The check of an API key with a provider, by the small HTTP request that the registry describes.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::https;
 
-/// How long a provider may take to answer.
+/// Longest time that a provider may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// How much of an answer is read, so that its connection can be closed in order.
+/// Largest part of an answer that is read, in bytes. It is read so that the connection can be closed properly.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
-/// What the provider said.
+/// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It takes the key.
+    /// The provider accepts the key.
     Accepted,
-    /// It refuses the key.
+    /// The provider refuses the key.
     Rejected {
         /// The HTTP status.
         status: u16,
     },
-    /// It could not be asked, or said neither; the reason is for people.
+    /// The provider could not be asked, or its answer was not clear.
     Unknown {
-        /// What happened.
+        /// The reason, as text for people.
         reason: String,
     },
 }
 
-/// Sends the probe once and judges the answer's status. Redirects are not followed, so that a key goes to the
-/// provider's own host only.
+/// Sends the probe once and judges the status of the answer. Redirects are not followed, so that a key is sent only to
+/// the provider's own host.
 pub async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> Verdict {
     let request = match request(service, probe, key) {
         Ok(request) => request,
@@ -73,11 +73,11 @@ fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Re
 }
 
 async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
-    // The certificates are loaded for each probe: it is rare, and an idle daemon need not hold them.
+    // The certificates are loaded for each probe. Probes are rare, and an idle daemon need not keep the certificates.
     let client = https::client().map_err(|error| format!("no certificate authorities: {error}"))?;
     let answer = client.request(request).await.map_err(|error| https::innermost(&error))?;
     let status = answer.status().as_u16();
-    // The status is the answer; a body that breaks off does not change it.
+    // The status decides. A body that is cut off does not change it.
     let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
     Ok(status)
 }

@@ -1,4 +1,4 @@
-//! Keeps live secrets out of the log, whatever a library prints.
+//! The removal of live secrets from the log, even when a library prints them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -9,39 +9,39 @@ use base64::Engine as _;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// The secrets that are in use. Every clone is the same list.
+/// The secrets that are in use. All clones share the same list.
 #[derive(Clone, Default)]
 pub struct Redactor {
     known: Arc<RwLock<Known>>,
 }
 
-/// A way in which a secret may be written.
+/// A form in which a secret may be written.
 type Form = Arc<Zeroizing<Vec<u8>>>;
 
-/// Tokens come many in a second when many are refreshed, and lines are short and few: so nothing is built for searching
-/// but a table of how each form begins.
+/// The known forms. When many tokens are refreshed, many are added per second, while log lines are short and few. The
+/// only search structure is therefore a table by first bytes.
 #[derive(Default)]
 struct Known {
-    /// By their first bytes.
+    /// The forms by their first bytes.
     forms: HashMap<[u8; SHORTEST], Vec<Form>>,
-    /// Those that are pushed out some day, the oldest first.
+    /// The forms that are dropped when newer ones arrive, the oldest first.
     passing: VecDeque<Form>,
 }
 
-/// What is shorter would blank out ordinary words.
+/// Shortest secret that is removed, in bytes. A shorter one would also remove ordinary words.
 const SHORTEST: usize = 8;
-/// The newest secrets that are kept; a key that has been sealed is not printed by anybody later.
+/// Largest number of passing forms that are kept. A key is not printed any more once it has been sealed.
 const MOST: usize = 256;
 const BLANK: &[u8] = b"[REDACTED]";
 
 impl Redactor {
-    /// Blanks out this secret from now on, plain, in base64 and percent-encoded. Clients' secrets push each other out
-    /// after a while; the caller bounds their length.
+    /// Removes this secret from the log from now on: plain, in base64 and percent-encoded. Older secrets are dropped
+    /// when many newer ones arrive. The caller bounds their length.
     pub fn hide(&self, secret: &SecretString) {
         self.add(secret, Known::pass);
     }
 
-    /// The same for a secret of the daemon itself, for as long as it runs.
+    /// Removes a secret of the daemon from the log for as long as the daemon runs.
     pub fn pin(&self, secret: &SecretString) {
         self.add(secret, Known::stay);
     }
@@ -66,7 +66,7 @@ impl Redactor {
         }
     }
 
-    /// The line with every secret replaced.
+    /// Returns the line with every secret replaced.
     pub fn clean<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut cleaned = Vec::new();
@@ -89,7 +89,7 @@ impl Redactor {
         cleaned.into()
     }
 
-    /// A maker of writers to standard error, for the log.
+    /// Returns a maker of writers to standard error, for the log.
     pub fn stderr(&self) -> impl Fn() -> RedactingWriter<io::Stderr> + Send + Sync + 'static {
         let redactor = self.clone();
         move || RedactingWriter { redactor: redactor.clone(), inner: io::stderr() }
@@ -97,7 +97,7 @@ impl Redactor {
 }
 
 impl Known {
-    /// Keeps a form until newer ones have pushed it out.
+    /// Keeps a form until newer ones replace it.
     fn pass(&mut self, form: Zeroizing<Vec<u8>>) {
         let (form, is_new) = self.insert(form);
         if is_new {
@@ -109,15 +109,15 @@ impl Known {
         }
     }
 
-    /// Keeps a form for good.
+    /// Keeps a form permanently.
     fn stay(&mut self, form: Zeroizing<Vec<u8>>) {
         let (form, _) = self.insert(form);
         self.passing.retain(|passing| !Arc::ptr_eq(passing, &form));
     }
 
-    /// The form as it is kept, and whether it is new.
+    /// Returns the stored form, and `true` if it is new.
     fn insert(&mut self, form: Zeroizing<Vec<u8>>) -> (Form, bool) {
-        // It is at least as long as its secret, so it has a start.
+        // A form is at least as long as its secret, so it has a start.
         let same_start = self.forms.entry(start(&form).unwrap_or_default()).or_default();
         if let Some(known) = same_start.iter().find(|known| ***known == form) {
             return (Arc::clone(known), false);
@@ -137,7 +137,7 @@ impl Known {
         }
     }
 
-    /// The length of the longest form that the text begins with; 0 when there is none.
+    /// Returns the length of the longest form that the text begins with; 0 when there is none.
     fn at_the_start(&self, text: &[u8]) -> usize {
         let same_start = start(text).and_then(|start| self.forms.get(&start)).into_iter().flatten();
         same_start.filter(|form| text.starts_with(form)).map(|form| form.len()).max().unwrap_or_default()
@@ -154,7 +154,7 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
-/// Cleans each line on its way. The log's formatter hands over one whole line a call.
+/// A writer that removes secrets from each line. The log's formatter writes one whole line per call.
 pub struct RedactingWriter<W> {
     redactor: Redactor,
     inner: W,

@@ -1,4 +1,5 @@
-//! `docs/protocol.md`, made from the types, the error list and the topics, so that it cannot say anything else.
+//! The generator of `docs/protocol.md`, from the types, the error list and the topics, so that the document matches the
+//! code.
 
 mod providers;
 
@@ -13,7 +14,7 @@ use crate::routes;
 
 pub use providers::providers_markdown;
 
-/// The whole document. A test compares it with `docs/protocol.md`.
+/// Returns the whole document. A test compares it with `docs/protocol.md`.
 pub fn protocol_markdown() -> String {
     let document: Value =
         serde_json::from_slice(&routes::router().openrpc(routes::info())).unwrap_or_default();
@@ -98,7 +99,7 @@ fn row(text: &mut String, name: &str, schema: &Value) {
     let _ = writeln!(text, "| `{name}` | {} | {} |", kind(schema), sentence(schema));
 }
 
-/// The doc comment as one line of a table.
+/// Returns the doc comment as one line of a table.
 fn sentence(schema: &Value) -> String {
     schema["description"]
         .as_str()
@@ -109,7 +110,7 @@ fn sentence(schema: &Value) -> String {
         .replace('|', "\\|")
 }
 
-/// A schema as a person writes a type.
+/// Returns a schema in the notation of a type.
 fn kind(schema: &Value) -> String {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Logins that renew one that is there: the CLI runs in a directory of its own, and what it leaves is moved into place in
-//! the step that commits the account. A login that fails, is cancelled or is cut off by a crash leaves the old one whole.
+//! Logins that renew an existing one. The CLI runs in a separate directory. Its files are moved into place in the step
+//! that commits the account. A login that fails, is cancelled or is cut off by a crash leaves the old one intact.
 //!
-//! `<identities>/.renewals/<session id>/` holds it: `home` is what the CLI's variable names, the rest is the
-//! [`Transfer`]'s. No bundle can have that name.
+//! The directory is `<identities>/.renewals/<session id>/`. The CLI's variable names `home` in it; the rest belongs to
+//! [`Transfer`]. No bundle can have the name `.renewals`.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use identity_store::{SessionId, SessionState, Store, StoreError};
 use crate::error::with_causes;
 use crate::private::{self, PrivateError};
 
-/// The place of all renewals below the identities' root.
+/// The directory of all renewals, below the root of the identities.
 const PLACE: &str = ".renewals";
-/// What the CLI's variable names, inside a renewal.
+/// The directory that the CLI's variable names, inside a renewal.
 const HOME: &str = "home";
 
 /// The renewals on disk.
@@ -34,12 +34,12 @@ pub struct Renewal {
 }
 
 impl Renewals {
-    /// Those below the root of all identities.
+    /// The renewals below the root of all identities.
     pub fn new(identities: &Path) -> Self {
         Self { place: identities.join(PLACE) }
     }
 
-    /// Where the CLI of a session runs. Nothing is made yet.
+    /// The directory in which the CLI of a session runs. It is not created yet.
     pub fn home(&self, session: &SessionId) -> PathBuf {
         self.work(session).join(HOME)
     }
@@ -55,26 +55,26 @@ impl Renewals {
         Ok(())
     }
 
-    /// Whether a session has left anything.
+    /// Returns whether a session has left files.
     pub fn has(&self, session: &SessionId) -> bool {
         self.work(session).exists()
     }
 
-    /// Works out how a session's login is to be put into `to`. Nothing there changes. Blocking.
+    /// Prepares the transfer of a session's login to `to`. Nothing in `to` changes. Blocking.
     ///
     /// # Errors
-    /// Those of [`Transfer::prepare`].
+    /// The errors of [`Transfer::prepare`].
     pub fn prepare(&self, session: &SessionId, cli: Cli, to: PathBuf) -> Result<Renewal, TransferError> {
         let from = self.home(session);
         let transfer = Transfer::prepare(&cli, &from, &to, &self.work(session))?;
         Ok(Renewal { cli, from, to, transfer })
     }
 
-    /// Ends what is left of a session: undoes what was put into place, unless it was committed, and removes the rest. It
-    /// can be repeated. Blocking.
+    /// Cleans up after a session: undoes the transfer unless it was committed, and removes the rest. The call can be
+    /// repeated. Blocking.
     ///
     /// # Errors
-    /// What could not be undone or removed; then it is there for another attempt.
+    /// The error of the undo or the removal. The files then stay for another attempt.
     pub fn end(&self, session: &SessionId, committed: bool) -> Result<(), TransferError> {
         let work = self.work(session);
         let io = |source| TransferError::Io { path: work.clone(), source };
@@ -91,10 +91,10 @@ impl Renewals {
         }
     }
 
-    /// The sessions that have left something, and the CLI's own directory that each was being put into. Blocking.
+    /// Lists the sessions that have left files, each with the CLI's own directory that it was transferred to. Blocking.
     ///
     /// # Errors
-    /// The place cannot be read; that there is none is no error.
+    /// The directory of the renewals cannot be read. A missing directory is not an error.
     pub fn left(&self) -> io::Result<Vec<(SessionId, Option<PathBuf>)>> {
         let entries = match std::fs::read_dir(&self.place) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -117,21 +117,21 @@ impl Renewals {
 }
 
 impl Renewal {
-    /// Puts the login into place. Blocking.
+    /// Moves the login into place. Blocking.
     ///
     /// # Errors
-    /// Those of [`Transfer::place`]; then the caller ends the renewal as one that was not committed.
+    /// The errors of [`Transfer::place`]. The caller then ends the renewal as not committed.
     pub fn place(&self) -> Result<(), TransferError> {
         self.transfer.place(&self.cli, &self.from, &self.to)
     }
 }
 
-/// Ends what a session has left, by what its row says; says whether nothing of it is left. A store that cannot tell
-/// leaves it for another attempt.
+/// Cleans up after a session according to its row. Returns whether nothing of it is left. When the store fails, the
+/// files stay for another attempt.
 pub async fn settle(store: &Store, renewals: &Renewals, session: &SessionId) -> bool {
     let committed = match store.session(session).await {
         Ok(row) => row.state == SessionState::Success,
-        // Its row is older than rows are kept, so it has long been decided.
+        // The row was pruned because of its age, so its outcome was decided long ago.
         Err(StoreError::NotFound { .. }) => true,
         Err(error) => {
             tracing::error!(error = with_causes(&error), %session, "what became of a login cannot be read");
@@ -152,7 +152,7 @@ pub async fn settle(store: &Store, renewals: &Renewals, session: &SessionId) -> 
     }
 }
 
-/// Ends what all sessions have left that are not among the live ones; says which directories could not be settled.
+/// Cleans up after all sessions that are not live. Returns the directories that could not be settled.
 pub async fn settle_all(
     store: &Store,
     renewals: &Renewals,

@@ -1,4 +1,4 @@
-//! The dispatch table: one line a method.
+//! The dispatch table: one line per method.
 
 use rpc_engine::{ApiInfo, Router};
 
@@ -65,7 +65,7 @@ pub fn router() -> Router<App> {
         .on(daemon::ping)
 }
 
-/// What the `OpenRPC` document says about the service.
+/// The description of the service in the `OpenRPC` document.
 pub fn info() -> ApiInfo {
     ApiInfo {
         title: "srvd".to_owned(),

@@ -1,4 +1,4 @@
-//! A temporary directory of a command's own.
+//! Temporary directories of single commands.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -6,34 +6,34 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 
-/// A directory that is new and the user's alone, and goes with this.
+/// A new directory that only the user can access. It is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes it where temporary files go, with this beginning of its name.
+    /// Creates the directory where temporary files go. Its name begins with `name`.
     ///
     /// # Errors
     /// The I/O error.
     pub(crate) fn make(environment: &Environment, name: &str) -> io::Result<Self> {
         let parent = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
         let path = parent.join(format!("{name}-{}", uuid::Uuid::new_v4().simple()));
-        // It must be new: what somebody else put there is not used.
+        // The directory must be new, so that a directory of another user is never used.
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub(crate) fn root(&self) -> &Path {
         &self.0
     }
 
-    /// A place in it.
+    /// The path of an entry in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Makes a directory in it.
+    /// Creates a directory in it.
     ///
     /// # Errors
     /// The I/O error.
@@ -46,7 +46,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is in the temporary directory, where it may stay.
+        // A directory that cannot be removed stays among the temporary files, which is acceptable.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,7 +1,8 @@
-//! Keys that the operator keeps somewhere else: in a variable of the daemon, or in an external secret manager.
+//! Keys that the operator keeps outside the store: in a variable of the daemon, or in an external secret manager.
 //!
-//! What is read and run is what `srvd.toml` names, and nothing else: an account's row only says which of these it means, so
-//! whoever can write to the database, or speak to the daemon, can make it run no command and read no variable.
+//! Only the variables and commands that `srvd.toml` names are read and run. An account's row only refers to one of
+//! these. A person who can write to the database, or connect to the daemon, can therefore not make it run another
+//! command or read another variable.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Config, ConfigError, Source};
 
-/// Longest time for a command, with the wait for its turn.
+/// Longest time that a command may take, including the wait for its turn.
 const LONGEST: Duration = Duration::from_secs(10);
-/// The most that a command may print, in bytes.
+/// Largest output of a command, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
-/// Commands that run at one time.
+/// Largest number of commands that run at the same time.
 const AT_ONCE: usize = 8;
 
 /// The operator's external keys. A clone is a handle to the same ones.
@@ -30,30 +31,30 @@ struct Parts {
     turns: Semaphore,
 }
 
-/// One of them.
+/// One external key.
 struct Known {
     provider: String,
     base_url: Option<String>,
     source: Source,
 }
 
-/// Why a secret cannot be had.
+/// The reason why a secret is not available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unavailable {
-    /// For programs.
+    /// The reason for programs.
     pub why: Why,
-    /// For people, without anything of the secret.
+    /// The reason for people, without any part of the secret.
     pub text: String,
 }
 
-/// Why a secret cannot be had, in one word.
+/// The kind of reason why a secret is not available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// There is none in its place.
+    /// The secret does not exist in its place.
     Missing,
-    /// It is sealed, and does not open.
+    /// The secret is sealed and cannot be opened.
     Undecryptable,
-    /// What keeps it has failed.
+    /// The program or store that holds the secret has failed.
     BackendFailed,
 }
 
@@ -69,17 +70,17 @@ impl Why {
 }
 
 impl Unavailable {
-    /// For this reason.
+    /// Creates an error with this reason.
     pub fn new(why: Why, text: impl Into<String>) -> Self {
         Self { why, text: text.into() }
     }
 }
 
 impl Secrets {
-    /// The keys that the configuration names; `environment` is what every child gets.
+    /// The keys that the configuration names. `environment` is the environment of every child.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] when the registry knows no such provider, or one that takes no key.
+    /// [`ConfigError::Invalid`] when the registry does not know the provider, or the provider accepts no key.
     pub fn new(config: &Config, registry: &Registry, environment: &ChildEnv) -> Result<Self, ConfigError> {
         let known = config.secrets.iter().map(|(name, secret)| {
             let provider = registry.provider(&secret.provider).filter(|provider| provider.key.is_some());
@@ -89,7 +90,7 @@ impl Secrets {
             })?;
             let mut source = secret.source.clone();
             if let Source::Command { inherited, .. } = &mut source {
-                // What the operator sets for every child stands above what the daemon was given.
+                // Variables that the operator sets for every child override those that the daemon inherited.
                 let both = inherited.iter().chain(environment.iter());
                 *inherited = both.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             }
@@ -106,7 +107,7 @@ impl Secrets {
         its.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Where a provider's key of this name is, and the address that goes with it.
+    /// Returns the place of a provider's key of this name, and the address that belongs to it.
     pub fn named(&self, provider: &str, name: &str) -> Option<(KeyPlace, Option<&str>)> {
         let known = self.0.known.get(name).filter(|known| known.provider == provider)?;
         let place = match &known.source {
@@ -116,10 +117,10 @@ impl Secrets {
         Some((place, known.base_url.as_deref()))
     }
 
-    /// Reads the key that an account of this provider means.
+    /// Reads the key that an account of this provider refers to.
     ///
     /// # Errors
-    /// [`Unavailable`]; also for one that `srvd.toml` does not name, or no longer.
+    /// [`Unavailable`], also for a key that `srvd.toml` does not name, or no longer names.
     pub async fn read(&self, provider: &str, reference: &SecretRef) -> Result<SecretString, Unavailable> {
         let meant = |known: &&Known| known.provider == provider && is_meant(&known.source, reference);
         match self.0.known.values().find(meant).map(|known| &known.source) {
@@ -131,7 +132,7 @@ impl Secrets {
             }
             Some(Source::Command { argv, inherited }) => {
                 let run = async {
-                    // It is never closed.
+                    // The semaphore is never closed.
                     let _turn = self.0.turns.acquire().await;
                     let timeout = LONGEST;
                     SecretCommand { argv, environment: inherited, timeout, bytes: MOST_BYTES }.ask().await

@@ -1,4 +1,4 @@
-//! The daemon's side of the pipe: one task that owns the guard process, keeps it told and replaces it when it dies.
+//! The daemon's side of the pipe: one task that owns the guard process, keeps it informed and replaces it when it dies.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -13,15 +13,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::GuardCommand;
 use super::notes::{Sessions, Wanted, difference};
 
-/// Longest write; a guard that does not read is no guard.
+/// Longest time that a write to the guard may take. A guard that does not read is of no use.
 const WRITE: Duration = Duration::from_secs(1);
-/// Pause before another guard is started; it doubles up to the longest one.
+/// Pause before another guard is started. It doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A guard that has lived as long as this was a good one.
+/// Lifetime after which a guard counts as good.
 const PROVEN: Duration = Duration::from_mins(1);
 
-/// Keeps a guard until it is not wanted any more.
+/// Keeps a guard running until it is no longer wanted.
 pub(super) async fn keep(
     command: GuardCommand,
     mut wanted: watch::Receiver<Wanted>,
@@ -72,7 +72,7 @@ impl Post {
         Ok(Self { child, pipe })
     }
 
-    /// Tells the guard everything, then what changes. `Err` says why there is no guard any more.
+    /// Sends the guard all sessions, then each change. `Err` holds the reason why there is no guard any more.
     async fn serve(
         mut self,
         wanted: &mut watch::Receiver<Wanted>,
@@ -91,12 +91,12 @@ impl Post {
             told.send_replace(now.revision);
             if now.closing {
                 drop(self.pipe);
-                // It ends what is left of the sessions, which has a bound of its own.
+                // The guard ends the remaining sessions, which has a time limit of its own.
                 let _ = self.child.wait().await;
                 return Ok(());
             }
             tokio::select! {
-                // Nobody can want anything any more: the pipe closes with this.
+                // The last sender is gone, so no further change can arrive. The pipe closes with this return.
                 changed = wanted.changed() => if changed.is_err() { return Ok(()) },
                 status = self.child.wait() => {
                     return Err(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
@@ -105,17 +105,17 @@ impl Post {
         }
     }
 
-    /// Ends a guard that is of no use. It must not see the pipe break, or it would end the logins.
+    /// Kills a guard that is of no use. It must not see the pipe break, or it would end the logins.
     async fn dismiss(mut self, why: String) -> String {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
         why
     }
 }
 
-/// The time until the next attempt: logins go on, and are only told that nobody else is. Says whether there is to be
-/// a next attempt.
+/// Waits for the next attempt to start a guard. Logins go on meanwhile; their announcements are acknowledged without a
+/// guard. Returns whether to make another attempt.
 async fn unguarded(wanted: &mut watch::Receiver<Wanted>, told: &watch::Sender<u64>, until: Instant) -> bool {
     loop {
         let (revision, closing) = {

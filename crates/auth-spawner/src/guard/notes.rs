@@ -1,13 +1,14 @@
-//! What the guard is told, as both sides know it: pure, bounded, and indifferent to nonsense.
+//! The state that the guard receives, for both sides of the pipe. The code has no side effects, uses bounded memory,
+//! and skips invalid input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// Longest line; what is longer is skipped whole.
+/// Longest line. A longer line is skipped as a whole.
 const LINE: usize = 512;
 /// Longest session id.
 const NAME: usize = 128;
-/// Sessions that are remembered; more than a daemon can have.
+/// Most sessions that are remembered; a daemon cannot have as many.
 const SESSIONS: usize = 4096;
 
 /// The process that leads a session.
@@ -17,18 +18,18 @@ pub(super) struct Leader {
     pub(super) start: Option<String>,
 }
 
-/// Sessions by id, each with its leader once there is one.
+/// Sessions by id, each with its leader once it is known.
 pub(super) type Sessions = BTreeMap<String, Option<Leader>>;
 
-/// Whether a session id can be told: visible ASCII only.
+/// Returns whether a session id can be sent: it must be visible ASCII only.
 pub(super) fn is_name(text: &str) -> bool {
     (1..=NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What the daemon wants its guard to know.
+/// The state that the daemon wants its guard to have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wanted {
-    /// Grows with every change.
+    /// Revision of the state; it grows with every change.
     pub(super) revision: u64,
     pub(super) sessions: Sessions,
     standing: BTreeSet<String>,
@@ -36,7 +37,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// A mark that is looked for as long as the daemon runs.
+    /// Adds a mark that is looked for as long as the daemon runs.
     pub(super) fn stand(&mut self, mark: &str) {
         self.standing.insert(mark.to_owned());
         self.begin(mark);
@@ -61,7 +62,7 @@ impl Wanted {
         known
     }
 
-    /// An orderly end: what stands by itself need not be looked for any more.
+    /// Begins an orderly shutdown. The standing marks are removed, because they need no more watching.
     pub(super) fn close(&mut self) {
         for mark in std::mem::take(&mut self.standing) {
             self.sessions.remove(&mark);
@@ -71,7 +72,7 @@ impl Wanted {
     }
 }
 
-/// The lines that lead from what was told to what is so now.
+/// Returns the lines that lead from the state already sent to the current one.
 pub(super) fn difference(told: &Sessions, now: &Sessions) -> String {
     let mut lines = String::new();
     for session in told.keys().filter(|session| !now.contains_key(*session)) {
@@ -91,18 +92,18 @@ pub(super) fn difference(told: &Sessions, now: &Sessions) -> String {
     lines
 }
 
-/// What the guard has been told so far.
+/// The state that the guard has received so far.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) sessions: Sessions,
-    /// The line that has begun.
+    /// The unfinished line.
     line: Vec<u8>,
-    /// It is longer than any that means something.
+    /// True if the unfinished line is longer than any valid line.
     overlong: bool,
 }
 
 impl Told {
-    /// Takes what arrived, in pieces of any size.
+    /// Takes received bytes, in pieces of any size.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, whole) = match piece.split_last() {
@@ -191,7 +192,7 @@ mod tests {
         check(&format!("begin {}\n", "x".repeat(NAME + 1)));
         check(&format!("{}\n", "begin ".repeat(LINE)));
         check("begin a\u{e9}\nbegin a\tb\n");
-        // A group that cannot be read leaves the session as it was.
+        // A group line that cannot be read leaves the session as it was.
         let kept = told("begin a\ngroup a x 1\ngroup a -7 1\ngroup a 7\ngroup a 99999999999 1\n");
         assert_eq!(kept, Sessions::from([("a".to_owned(), None)]));
         let kept = told("nonsense\nbegin a\ngroup a 7 1\n\u{7f}\n");

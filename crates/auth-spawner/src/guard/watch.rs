@@ -1,4 +1,4 @@
-//! The guard process itself: it reads until the pipe breaks, and then ends what it was told of.
+//! The guard process itself: it reads until the pipe breaks, and then ends the processes that it knows of.
 
 use std::io::{ErrorKind, Read};
 use std::thread::sleep;
@@ -12,19 +12,19 @@ use crate::process::tree::{LOOK, ask, exists, is_ours, kill, kill_each, sweep};
 
 /// Time between asking the groups to end and killing them.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long no marked process may have been found before the work counts as done: one that was forked in the
-/// daemon's last moment shows its mark only after its exec.
+/// Time without any marked process after which the work counts as done. A process that was forked in the daemon's last
+/// moment shows its mark only after its exec.
 const QUIET: Duration = Duration::from_millis(500);
-/// How often it is looked for.
+/// Pause between two searches for marked processes.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Longest time that all this may take.
+/// Longest time that the whole work may take.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Reads what the daemon tells until `pipe` ends, then ends every session that was announced and not ended: TERM to
-/// its process group, KILL after half a second, and KILL to whatever descends from it or carries its mark. Returns
-/// when nothing of them is left, after 30 seconds at the latest. Blocks.
+/// Reads the daemon's reports until `pipe` ends, then ends every session that was announced and has not ended. It sends
+/// TERM to its process group, KILL after half a second, and KILL to every process that descends from it or carries its
+/// mark. Returns when none of them is left, after 30 seconds at the latest. Blocks.
 ///
-/// The caller sees to it that signals for the daemon's group or terminal do not end this process.
+/// The caller ensures that signals for the daemon's group or terminal do not end this process.
 pub fn watch_over(mut pipe: impl Read) {
     let mut told = Told::default();
     let mut bytes = [0; 4096];
@@ -33,7 +33,7 @@ pub fn watch_over(mut pipe: impl Read) {
             Ok(0) => break,
             Ok(count) => told.feed(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // A pipe that cannot be read says nothing more, which is what its end means.
+            // A pipe that cannot be read is treated like one that has ended.
             Err(_) => break,
         }
     }
@@ -58,7 +58,7 @@ fn end_all(sessions: &Sessions) {
         sleep(LOOK);
     }
     let stubborn = left();
-    // Whoever was asked to end may have started something instead.
+    // A process that received TERM may have started others before its end.
     family.extend(families(&stubborn));
     stubborn.into_iter().for_each(kill);
     kill_each(&family);
@@ -73,9 +73,9 @@ fn end_all(sessions: &Sessions) {
     }
 }
 
-/// A group that is provably the one that the daemon meant: its leader is there and started when it should have. Where
-/// the system tells no start times, the daemon's word has to do; where it does, a group whose leader is gone is left
-/// to the marks of its members.
+/// Returns the group if it is provably the one that the daemon meant: its leader exists and has the expected start
+/// time. Where the system has no start times, the daemon's report is trusted. Where it has them, a group whose leader
+/// is gone is left to the search for its members' marks.
 fn provable(leader: &Leader) -> Option<(Pid, &Leader)> {
     let group = child_pid(leader.pid).filter(|group| *group != rustix::process::getpgrp())?;
     let proven = match &leader.start {

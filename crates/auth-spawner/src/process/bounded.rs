@@ -1,4 +1,4 @@
-//! A command that is run to its end, with bounds on its time and on its output.
+//! Runs a command to its end, with limits on its time and on its output.
 
 use std::io;
 use std::path::Path;
@@ -14,45 +14,45 @@ use tokio::time::timeout;
 use super::Leash;
 use crate::environment::ChildEnv;
 
-/// How long output is waited for after the command has ended, when something that left its group holds it open. What
-/// the command itself wrote is there by then.
+/// Longest wait for output after the command has ended, if a process that left its group holds it open. The command's
+/// own output has been written by then.
 const LATE: Duration = Duration::from_millis(200);
 
-/// What to run. Its standard input is empty, and it leads a process group of its own, which ends with it.
+/// A command to run. Its standard input is empty. It leads a process group of its own, which ends with it.
 pub(crate) struct Bounded<'a> {
     pub(crate) program: &'a Path,
     pub(crate) args: &'a [String],
     pub(crate) env: &'a ChildEnv,
     pub(crate) dir: &'a Path,
-    /// Longest time, after which the group is killed.
+    /// Longest run time. After it the group is killed.
     pub(crate) limit: Duration,
-    /// The most bytes of standard output; 0 sends it nowhere.
+    /// Most bytes of standard output; 0 discards it.
     pub(crate) out: usize,
-    /// The same for standard error.
+    /// Most bytes of standard error; 0 discards it.
     pub(crate) err: usize,
 }
 
-/// A command that has ended by itself.
+/// The result of a command that was not killed for a limit.
 pub(crate) struct Ended {
-    /// Its exit code; `None` when a signal ended it.
+    /// Exit code of the command; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) out: Zeroizing<Vec<u8>>,
     pub(crate) err: Zeroizing<Vec<u8>>,
 }
 
-/// Why a command has no end of its own.
+/// The reason why a command has no result.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// It cannot be started, or its output cannot be read.
+    /// The command cannot be started, or its output cannot be read.
     Io(io::Error),
-    /// It printed more than it may, and was killed.
+    /// The command printed more than its limit, and was killed.
     TooLong,
-    /// It took longer than it may, and was killed.
+    /// The command ran longer than its limit, and was killed.
     TimedOut,
 }
 
 impl<'a> Bounded<'a> {
-    /// A command whose output does not matter.
+    /// Describes a command whose output is discarded.
     pub(crate) fn silent(
         program: &'a Path,
         args: &'a [String],
@@ -63,12 +63,12 @@ impl<'a> Bounded<'a> {
         Self { program, args, env, dir, limit, out: 0, err: 0 }
     }
 
-    /// Runs it for its exit code; `None` when it cannot be run, is ended by a signal or takes too long.
+    /// Runs the command for its exit code; `None` if it cannot be run, is ended by a signal or takes too long.
     pub(crate) async fn code(self) -> Option<i32> {
         self.run().await.ok()?.code
     }
 
-    /// Runs it.
+    /// Runs the command to its end.
     pub(crate) async fn run(self) -> Result<Ended, Broken> {
         let piped = |most: usize| if most == 0 { Stdio::null() } else { Stdio::piped() };
         let mut child = Command::new(self.program)
@@ -85,7 +85,7 @@ impl<'a> Bounded<'a> {
             .map_err(Broken::Io)?;
         let leash = Leash::new(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        // As large as they may become, so that growing leaves no copies behind.
+        // The buffers get their full size at once, so that growing leaves no copies of secrets behind.
         let [mut out, mut err] = [self.out, self.err].map(|most| Zeroizing::new(Vec::with_capacity(most)));
         let work = async {
             let mut reading = pin!(async {
@@ -98,7 +98,7 @@ impl<'a> Bounded<'a> {
                     status = child.wait() => break status.map_err(Broken::Io)?,
                 }
             };
-            // What it started goes with it, and lets go of the output.
+            // The processes that the command started end with it, and close the output.
             drop(leash);
             if !read && let Ok(done) = timeout(LATE, &mut reading).await {
                 done?;

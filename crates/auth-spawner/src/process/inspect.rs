@@ -1,10 +1,10 @@
-//! What the system tells about processes, through `/proc`. Where there is none, nothing is known of any.
+//! Information about processes from `/proc`. On a system without it, no process is known.
 
 use std::collections::{HashMap, HashSet};
 
 use rustix::process::Pid;
 
-/// One process for good: its number together with the time at which it started.
+/// The unique identity of a process: its number together with its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     pub(crate) pid: Pid,
@@ -12,29 +12,29 @@ pub(crate) struct Identity {
     pub(crate) start: u64,
 }
 
-/// What is known of a process.
+/// The known facts of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) parent: i32,
     pub(crate) group: i32,
     pub(crate) start: u64,
-    /// Whether it has ended and only waits to be reaped.
+    /// True if the process has ended and only waits to be reaped.
     pub(crate) ended: bool,
 }
 
-/// A process number, when it can be one that a child has. 1 is refused: as a group it would mean everybody.
+/// Converts a process number that a child can have. 1 is refused: as a group it would mean every process.
 pub(crate) fn child_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
 }
 
-/// The process with this number, if there is one and it can be told.
+/// Returns the facts of the process with this number, if it exists and can be read.
 pub(crate) fn stat(pid: Pid) -> Option<Stat> {
     parse(&std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
 }
 
 /// Reads `/proc/<pid>/stat` (proc(5)).
 fn parse(text: &str) -> Option<Stat> {
-    // The command name may hold spaces and parentheses; the last one ends it, and field 3 follows.
+    // The command name may contain spaces and parentheses. The last parenthesis ends it, and field 3 follows.
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let ended = matches!(fields.next()?, "Z" | "X");
@@ -44,19 +44,19 @@ fn parse(text: &str) -> Option<Stat> {
     Some(Stat { parent, group, start, ended })
 }
 
-/// The numbers of all processes that can be seen.
+/// Returns the numbers of all visible processes.
 pub(crate) fn pids() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }
 
-/// Whether the system tells anything about processes.
+/// Returns whether the system has information about processes.
 pub(crate) fn available() -> bool {
     stat(rustix::process::getpid()).is_some()
 }
 
-/// The members of these groups and everything that descends from them, in whatever group it is by now. What has
-/// left a group is found only while its parents live; afterwards only its mark tells whose it was.
+/// Returns the members of these groups and all their descendants, in any group. A process that has left a group is
+/// found only while its parents live; after that only its mark shows its session.
 pub(crate) fn families(groups: &[Pid]) -> Vec<Identity> {
     if groups.is_empty() {
         return Vec::new();
@@ -65,7 +65,7 @@ pub(crate) fn families(groups: &[Pid]) -> Vec<Identity> {
     descend(&everybody(), |_, stat| wanted.contains(&stat.group))
 }
 
-/// These processes, as far as they live, and everything that descends from them.
+/// Returns those of these processes that live, and all their descendants.
 pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
     if !processes.iter().any(|process| lives(*process)) {
         return Vec::new();
@@ -74,13 +74,13 @@ pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
     descend(&everybody(), |pid, stat| wanted.contains(&Identity { pid, start: stat.start }))
 }
 
-/// Whether a member of the group is more than a zombie; yes where it cannot be told.
+/// Returns whether a member of the group is more than a zombie; true if that cannot be determined.
 pub(crate) fn anybody_runs(group: Pid) -> bool {
     let member = |stat: Stat| stat.group == number(group) && !stat.ended;
     !available() || pids().filter_map(stat).any(member)
 }
 
-/// Whether this very process is still there.
+/// Returns whether this same process still exists.
 pub(crate) fn lives(process: Identity) -> bool {
     stat(process.pid).is_some_and(|stat| stat.start == process.start)
 }
@@ -93,7 +93,7 @@ fn number(pid: Pid) -> i32 {
     pid.as_raw_nonzero().get()
 }
 
-/// All that are wanted, and all below them.
+/// Returns all wanted processes and all their descendants.
 fn descend(all: &[(Pid, Stat)], wanted: impl Fn(Pid, &Stat) -> bool) -> Vec<Identity> {
     let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
     for (index, (_, stat)) in all.iter().enumerate() {
@@ -138,10 +138,10 @@ mod tests {
             process(1, 0, 1),
             process(10, 1, 10),
             process(11, 10, 10),
-            // Left the group, and so did its child.
+            // This process left the group, and so did its child.
             process(12, 11, 12),
             process(13, 12, 13),
-            // An orphan of the group, with a child elsewhere.
+            // An orphan of the group, with a child in another group.
             process(14, 1, 10),
             process(15, 14, 15),
             process(20, 1, 20),

@@ -1,15 +1,15 @@
-//! Recognising and ending processes of an earlier daemon.
+//! Recognises and ends processes of an earlier daemon.
 
 use rustix::process::Signal;
 
 use super::inspect::{child_pid, families, stat};
 use super::tree::{kill_each, sweep};
 
-/// Ends what a session of an earlier daemon left running: the process group of its CLI and what descends from it,
-/// when process id AND start time match, and every process that carries the session's mark, which also finds a CLI
-/// whose process id was not recorded yet. The mark `a` covers `a.b` as well. Returns whether anything was ended. Blocks for as long as the processes
-/// take to go, a few seconds at most; always `false` where there is no `/proc`. Something else may be ending the same
-/// processes at the same time.
+/// Ends the processes that a session of an earlier daemon left running. These are the process group of its CLI and its
+/// descendants, when process id AND start time match, and every process that carries the session's mark. The mark also
+/// finds a CLI whose process id was not recorded yet. The mark `a` covers `a.b` as well. Returns whether any process
+/// was ended; always `false` without `/proc`. Blocks until the processes are gone, a few seconds at most. Another
+/// program may be ending the same processes at the same time.
 pub fn end_leftover(session: &str, process: Option<(u32, &str)>) -> bool {
     let group = process
         .filter(|(pid, start)| start_ticks(*pid).as_deref() == Some(*start))
@@ -23,8 +23,8 @@ pub fn end_leftover(session: &str, process: Option<(u32, &str)>) -> bool {
     sweep(&[session]) || ended
 }
 
-/// Start time of a process in kernel clock ticks since boot, field 22 of `/proc/<pid>/stat`. `None` when there
-/// is no such process or no such file.
+/// Returns the start time of a process in kernel clock ticks since boot, field 22 of `/proc/<pid>/stat`. Returns `None`
+/// if there is no such process or no such file.
 pub fn start_ticks(pid: u32) -> Option<String> {
     child_pid(pid).and_then(stat).map(|stat| stat.start.to_string())
 }

@@ -1,4 +1,4 @@
-//! Child processes: opened on pipes or on a pseudo-terminal, seen the same way, ended as a whole tree.
+//! Child processes: opened on pipes or on a pseudo-terminal, with one interface for both, and ended as a whole tree.
 
 pub(crate) mod bounded;
 pub(crate) mod inspect;
@@ -16,26 +16,26 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::environment::ChildEnv;
 use crate::recipe::Terminal;
 
-/// A started child, whatever it is attached to.
+/// A started child, on a pseudo-terminal or on pipes.
 pub(crate) struct Parts {
     /// One stream for a pseudo-terminal, two (standard output, standard error) for pipes.
     pub(crate) streams: Vec<Box<dyn AsyncRead + Send + Unpin>>,
     pub(crate) stdin: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Ends when the child itself has ended and has been reaped.
+    /// Resolves when the child itself has ended and has been reaped.
     pub(crate) exit: BoxFuture<'static, Exit>,
-    /// Process id and, because every child leads a group of its own, the group's id.
+    /// Process id. It is also the group's id, because every child leads a group of its own.
     pub(crate) pid: u32,
     pub(crate) leash: Leash,
 }
 
-/// How a child ended.
+/// The end of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Exit {
-    /// `None` when a signal ended it.
+    /// Exit code; `None` if a signal ended the child.
     pub(crate) code: Option<i32>,
 }
 
-/// What to start.
+/// The description of a child to start.
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
@@ -44,14 +44,14 @@ pub(crate) struct Launch {
     pub(crate) terminal: Terminal,
 }
 
-/// Why nothing was started.
+/// The reason why no child was started.
 #[derive(Debug)]
 pub(crate) enum OpenError {
     Program(String),
     Terminal(String),
 }
 
-/// Starts a child.
+/// Starts a child on pipes or on a pseudo-terminal.
 pub(crate) async fn open(launch: Launch) -> Result<Parts, OpenError> {
     if !crate::locate::is_program(&launch.program) {
         return Err(OpenError::Program("the program is not an executable file".to_owned()));
@@ -62,7 +62,8 @@ pub(crate) async fn open(launch: Launch) -> Result<Parts, OpenError> {
     }
 }
 
-/// Kills a process group when dropped, so that no way out of the code that holds it leaves a child behind.
+/// A handle that kills a process group when it is dropped, so that no exit from the code that holds it leaves a child
+/// behind.
 pub(crate) struct Leash(Option<Pid>);
 
 impl Leash {
@@ -70,7 +71,7 @@ impl Leash {
         Self(pid.and_then(inspect::child_pid))
     }
 
-    /// The group is known to be gone: its number may belong to somebody else from now on.
+    /// Releases the group, which is known to be gone. Its number may belong to another group from now on.
     pub(crate) fn release(&mut self) {
         self.0 = None;
     }
@@ -79,7 +80,7 @@ impl Leash {
 impl Drop for Leash {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // The group may be gone already, which is what is wanted.
+            // The group may be gone already, which is fine.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
     }

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::{Exit, Launch, Leash, OpenError, Parts};
 
-/// Starts the child in a process group of its own. No `pre_exec`, so that the cheap way to spawn is used.
+/// Starts the child in a process group of its own. There is no `pre_exec`, so that the cheap way to spawn is used.
 pub(super) fn open(launch: &Launch) -> Result<Parts, OpenError> {
     let mut child = Command::new(&launch.program)
         .args(&launch.args)

@@ -15,10 +15,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Exit, Launch, Leash, OpenError, Parts};
 
-/// Starts the child as leader of a session on a new terminal. The library forks, so this happens off the
-/// runtime's own threads.
+/// Starts the child as the leader of a session on a new terminal. The library forks, so this runs off the runtime's own
+/// threads.
 pub(super) async fn open(launch: Launch, columns: u16, rows: u16) -> Result<Parts, OpenError> {
-    // Listening begins before the child can end, so its end cannot be missed.
+    // The signal handler is installed before the child can end, so its end cannot be missed.
     let ended =
         signal(SignalKind::child()).map_err(|error| OpenError::Terminal(format!("SIGCHLD: {error}")))?;
     let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
@@ -53,7 +53,7 @@ fn spawn(launch: &Launch, size: PtySize) -> Result<Spawned, OpenError> {
     silence(&writer).map_err(|error| terminal(&error))?;
     let mut command = CommandBuilder::new(&launch.program);
     command.args(&launch.args);
-    // The builder starts with this process's environment, the daemon's key included.
+    // The builder starts with this process's environment, which includes the daemon's key.
     command.env_clear();
     for (name, value) in launch.env.iter() {
         command.env(name, value);
@@ -63,7 +63,7 @@ fn spawn(launch: &Launch, size: PtySize) -> Result<Spawned, OpenError> {
     Ok((child, reader, writer))
 }
 
-/// The library lends its descriptor only as a number; this lets it be duplicated without `unsafe`.
+/// A descriptor that the library lends only as a number. The wrapper lets it be duplicated without `unsafe`.
 struct Lent(RawFd);
 
 impl AsRawFd for Lent {
@@ -79,7 +79,7 @@ fn duplicate(master: &dyn MasterPty) -> io::Result<File> {
     descriptor.as_file().map_err(io::Error::other)
 }
 
-/// Turns the terminal's echo off, so that a pasted answer does not come back as output.
+/// Turns off the terminal's echo, so that a pasted answer does not come back as output.
 fn silence(terminal: &File) -> io::Result<()> {
     let mut modes = rustix::termios::tcgetattr(terminal)?;
     let echo = LocalModes::ECHO | LocalModes::ECHONL;
@@ -119,7 +119,7 @@ impl AsyncRead for Terminal {
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
                 }
-                // Nobody has the other side open any more: the end, not a fault.
+                // No process has the other side open any more. This is the end of the output, not an error.
                 Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
                     return Poll::Ready(Ok(()));
                 }
@@ -133,7 +133,7 @@ impl AsyncRead for Terminal {
 
 impl AsyncWrite for Terminal {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        // A CLI may have turned the echo on again since it started.
+        // A CLI may have turned the echo on again since its start.
         silence(self.0.get_ref())?;
         loop {
             let mut ready = ready!(self.0.poll_write_ready(context))?;
@@ -174,7 +174,7 @@ mod tests {
             terminal: crate::recipe::Terminal::WIDE,
         };
         let mut parts = open(launch, 1000, 24).await.unwrap();
-        // The last byte ends the input, as Control-D does at the begin of a line.
+        // The last byte ends the input, like Control-D at the beginning of a line.
         parts.stdin.write_all(b"secret\rend\r\x04").await.unwrap();
         let mut output = Vec::new();
         let patience = Duration::from_secs(30);

@@ -1,10 +1,9 @@
-//! Ending a child with everything it started.
+//! Ends a child with everything that it started.
 //!
-//! Three nets, one behind the other: the process group; what descends from it when the end begins, in whatever group
-//! or session it is by then; and every process that carries the session's mark in its environment, whoever its
-//! parents were. What escapes all three is a process that has left the group, whose parents have ended before the
-//! login does, AND that has wiped its environment: nothing connects it with the login any more. Where there is no
-//! `/proc`, there is only the first net.
+//! Processes are found in three ways: by the process group; as descendants of it when the end begins, in any group or
+//! session; and by the session's mark in their environment, whatever their parents were. A process escapes all three
+//! only if it has left the group, its parents have ended before the login does, AND it has wiped its environment:
+//! nothing connects it with the login any more. Without `/proc`, only the process group is used.
 
 use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
@@ -25,38 +24,38 @@ use tokio::time::{sleep, timeout};
 use super::inspect::{self, Identity, child_pid, families, with_descendants};
 use crate::environment::SESSION_VAR;
 
-/// How often a group that was asked to end is looked at.
+/// Pause between two checks of a group that was asked to end.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
-/// Looks for what is made while the descendants of a login are being stopped.
+/// Most searches for new processes while the descendants of a login are being stopped.
 const STOPS: u32 = 8;
-/// How long one sweep goes on while it finds new processes.
+/// Longest time that one sweep goes on while it finds new processes.
 const SWEEP: Duration = Duration::from_secs(3);
-/// Longest wait for what was killed to be gone.
+/// Longest wait for the end of killed processes.
 #[cfg(target_os = "linux")]
 const GONE: Duration = Duration::from_secs(1);
-/// Most looks at a process that shows no environment, and the time between two.
+/// Most checks of a process that shows no environment, and the pause between two.
 #[cfg(target_os = "linux")]
 const LOOKS: (u32, Duration) = (500, Duration::from_micros(200));
-/// Those after which a process that has a program has no environment indeed.
+/// Number of checks after which a process that has a program is known to have an empty environment.
 #[cfg(target_os = "linux")]
 const EMPTY: u32 = 10;
-/// Processes that are held at one time; each costs a descriptor.
+/// Most processes that are held at the same time; each needs a descriptor.
 #[cfg(target_os = "linux")]
 const HELD: usize = 64;
 
-/// A session's processes.
+/// The processes of a session.
 pub(crate) struct Tree<'a> {
-    /// The leader's process id, which is the group's as well.
+    /// The leader's process id, which is the group's id as well.
     pub(crate) pid: u32,
-    /// The leader's start time, where it is known.
+    /// The leader's start time, if it is known.
     pub(crate) start: Option<&'a str>,
-    /// Session id.
+    /// Id of the session.
     pub(crate) session: &'a str,
 }
 
-/// Asks a process group to end, and after `grace` kills what is left of it; then kills what descends from it and
-/// every process that carries this session's mark. `leader` resolves when the child is reaped; `None` when it has
-/// been already.
+/// Asks a process group to end, and after `grace` kills the rest of it. Then kills its descendants and every process
+/// that carries this session's mark. `leader` resolves when the child is reaped; it is `None` if the child has been
+/// reaped already.
 pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F>, grace: Duration) {
     let group = child_pid(tree.pid).filter(|group| exists(*group) && is_ours(*group, tree.start));
     let mut family = Vec::new();
@@ -76,13 +75,13 @@ pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F
             sleep(LOOK).await;
         }
         if exists(group) {
-            // Whoever was asked to end may have started something instead.
+            // A process that received TERM may have started others before its end.
             family.extend(relatives(group).await);
             kill(group);
         }
     }
     if let Some(exit) = leader {
-        // Only a process stuck in the kernel outlives KILL; it is not worth an endless wait.
+        // Only a process stuck in the kernel survives KILL; it is not worth an endless wait.
         let _ = timeout(grace, exit).await;
     }
     let session = tree.session.to_owned();
@@ -97,8 +96,8 @@ async fn relatives(group: Pid) -> Vec<Identity> {
     tokio::task::spawn_blocking(move || families(&[group])).await.unwrap_or_default()
 }
 
-/// Whether a group's number still means the group that it meant when its leader was started. A number is not given
-/// to another process while the group has members, so a leader that is gone says nothing against it.
+/// Returns whether a group's number still means the group of the leader that was started. The system does not reuse a
+/// number while its group has members, so a missing leader does not disprove it.
 pub(crate) fn is_ours(group: Pid, start: Option<&str>) -> bool {
     match (inspect::stat(group), start) {
         (Some(found), Some(start)) => found.start.to_string() == start,
@@ -106,29 +105,29 @@ pub(crate) fn is_ours(group: Pid, start: Option<&str>) -> bool {
     }
 }
 
-/// Asks a group to end.
+/// Asks a group to end with TERM.
 pub(crate) fn ask(group: Pid) {
-    // The group may be gone already, which is what is wanted.
+    // The group may be gone already, which is fine.
     let _ = rustix::process::kill_process_group(group, Signal::TERM);
-    // A stopped process would sit on the signal.
+    // A stopped process would not handle the signal.
     let _ = rustix::process::kill_process_group(group, Signal::CONT);
 }
 
-/// Kills a group.
+/// Sends KILL to a group.
 pub(crate) fn kill(group: Pid) {
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
 }
 
-/// Whether the group has a member that has not ended. A group's number is not given to another one while it has
+/// Returns whether the group has a member that has not ended. The system does not reuse a group's number while it has
 /// members.
 pub(crate) fn exists(group: Pid) -> bool {
-    // Orphans are reaped by the system's first process, and in a container that one may take seconds, or never look; a
-    // login's end does not wait for it.
+    // Orphans are reaped by the system's first process. In a container it may take seconds, or never do so; the end of
+    // a login does not wait for it.
     rustix::process::test_kill_process_group(group).is_ok() && inspect::anybody_runs(group)
 }
 
-/// Kills these processes, those of them that are still there, and all that descends from them. They are stopped first,
-/// until there are no new ones: a child that is made while its parent is killed would belong to nobody.
+/// Kills those of these processes that still exist, and all their descendants. They are first stopped, until there are
+/// no new ones: a child that is created while its parent is killed would no longer be a descendant.
 pub(crate) fn kill_each(processes: &[Identity]) {
     let mut stopped: Vec<Identity> = Vec::new();
     for _ in 0..STOPS {
@@ -147,14 +146,14 @@ pub(crate) fn kill_each(processes: &[Identity]) {
     }
 }
 
-/// Kills every process of this user whose environment carries one of these session ids as its mark: children that
-/// left their group. `a` covers `a.b` as well. Each is held by a descriptor while it is examined, so its number cannot pass to another process
-/// in between. Says whether there was one.
+/// Kills every process of this user whose environment carries one of these session ids as its mark: children that left
+/// their group. `a` covers `a.b` as well. Each is held by a descriptor while it is examined, so its number cannot pass
+/// to another process in between. Returns whether there was one.
 pub(crate) fn sweep(sessions: &[&str]) -> bool {
     let marks: Vec<String> = sessions.iter().map(|session| format!("{SESSION_VAR}={session}")).collect();
     let until = Instant::now() + SWEEP;
     let mut any = false;
-    // A process may be forking while the list is read; a pass that finds nobody ends the sweep.
+    // A process may be forking while the list is read; a pass that finds no process ends the sweep.
     while kill_marked(&marks) {
         any = true;
         if Instant::now() >= until {
@@ -165,7 +164,7 @@ pub(crate) fn sweep(sessions: &[&str]) -> bool {
     any
 }
 
-/// One pass over all processes: kills those with a mark, then waits until they are gone.
+/// Makes one pass over all processes: kills those with a mark, then waits until they are gone.
 #[cfg(target_os = "linux")]
 fn kill_marked(marks: &[String]) -> bool {
     let mut any = false;
@@ -184,7 +183,7 @@ fn kill_marked(marks: &[String]) -> bool {
     any
 }
 
-/// Whether a variable of a process is this mark, or one below it.
+/// Returns whether a variable of a process is this mark, or one below it.
 #[cfg(target_os = "linux")]
 fn covers(mark: &str, variable: &[u8]) -> bool {
     variable.strip_prefix(mark.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
@@ -198,10 +197,10 @@ fn kill_if_marked(pid: Pid, marks: &[String]) -> Option<OwnedFd> {
     (marked && rustix::process::pidfd_send_signal(&held, Signal::KILL).is_ok()).then_some(held)
 }
 
-/// The environment of a process. Unreadable for another user's processes and empty for zombies, which are both none
-/// of ours.
+/// Returns the environment of a process. It cannot be read for another user's processes and is empty for zombies;
+/// neither belongs to a session.
 ///
-/// While a process replaces its program it shows none for a moment, so an empty one is looked at again.
+/// While a process replaces its program it shows none for a moment, so an empty one is read again.
 #[cfg(target_os = "linux")]
 fn environ(pid: Pid) -> Option<Vec<u8>> {
     let path = |name| format!("/proc/{}/{name}", pid.as_raw_nonzero());
@@ -209,19 +208,19 @@ fn environ(pid: Pid) -> Option<Vec<u8>> {
     let (looks, pause) = LOOKS;
     for _ in 0..looks {
         let environ = read_at_once(&path("environ")).ok()?;
-        // What never has a program, a zombie or a thread of the kernel, has no `exe` either.
+        // A zombie or a kernel thread, which has no program, has no `exe` either.
         if !environ.is_empty() || empty == EMPTY || std::fs::read_link(path("exe")).is_err() {
             return Some(environ);
         }
-        // Without arguments, it is in the middle of it.
+        // A process without arguments is still replacing its program.
         empty += u32::from(std::fs::read(path("cmdline")).is_ok_and(|arguments| !arguments.is_empty()));
         std::thread::sleep(pause);
     }
     None
 }
 
-/// Reads what nearly always fits into the buffer, and so in one call: when the process replaces its program between two,
-/// the second finds nothing more.
+/// Reads a file, nearly always in one call because it fits into the buffer. If the process replaces its program between
+/// two calls, the second finds nothing more.
 #[cfg(target_os = "linux")]
 fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
@@ -240,7 +239,8 @@ fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The signal only begins the end; a descriptor becomes readable when it is complete.
+/// Waits until the killed processes have ended. KILL only begins the end; a descriptor becomes readable when it is
+/// complete.
 #[cfg(target_os = "linux")]
 fn wait_gone(processes: &[OwnedFd]) {
     let until = Instant::now() + GONE;
@@ -251,7 +251,7 @@ fn wait_gone(processes: &[OwnedFd]) {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
                 tv_nsec: i64::from(left.subsec_nanos()),
             };
-            // The end of a child is a signal to us, and a signal ends the waiting.
+            // The end of a child sends a signal to this process, and a signal interrupts the wait.
             let interrupted = Err(rustix::io::Errno::INTR);
             if rustix::event::poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) != interrupted {
                 break;
@@ -260,7 +260,7 @@ fn wait_gone(processes: &[OwnedFd]) {
     }
 }
 
-/// Signals this very process: it is held by a descriptor while it is recognised.
+/// Signals this same process. It is held by a descriptor while it is identified.
 #[cfg(target_os = "linux")]
 fn signal(process: Identity, signal: Signal) {
     let Ok(held) = rustix::process::pidfd_open(process.pid, PidfdFlags::empty()) else { return };

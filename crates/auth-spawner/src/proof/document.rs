@@ -1,4 +1,4 @@
-//! A credential file as a document, whatever its format.
+//! Reads a credential file as a document, in any format.
 
 use std::fmt;
 use std::io::{BufReader, Read as _};
@@ -11,27 +11,28 @@ use super::files::{self, MAX_BYTES, Root, Trouble};
 use super::{jsonc, sqlite};
 use crate::credential::{CredentialFile, Format};
 
-/// Largest file of settings in which a name is looked for.
+/// Largest settings file in which a name is looked for, in bytes.
 const MAX_SETTINGS: u64 = 64 * 1024 * 1024;
 
-/// A credential file that is there.
+/// A credential file that exists.
 pub(super) struct Found<V> {
     pub(super) path: PathBuf,
-    /// Its name, for people.
+    /// Name of the file, for display.
     pub(super) name: String,
-    /// What it says, before it is understood; of a database only the one value.
+    /// The unparsed content. Of a database it is only the one value.
     pub(super) bytes: Vec<u8>,
     pub(super) value: V,
 }
 
-/// Reads the document; `Ok(None)` when there is none.
+/// Reads the document; `Ok(None)` if there is no file.
 pub(super) fn read(file: &CredentialFile, root: &Root<'_>) -> Result<Option<Found<Value>>, Trouble> {
     let Some(Found { path, name, bytes, value }) = read_any(file, root)? else { return Ok(None) };
     let value = value.map_err(|reason| cannot_be_read(&name, &reason))?;
     Ok(Some(Found { path, name, bytes, value }))
 }
 
-/// The same, where bytes that are no document count as well; the value is then what is wrong with them.
+/// Reads the document like [`read`], but also accepts bytes that are no document. The value is then the problem with
+/// them.
 pub(super) fn read_any(
     file: &CredentialFile,
     root: &Root<'_>,
@@ -52,15 +53,16 @@ fn cannot_be_read(name: &str, reason: &str) -> Trouble {
     Trouble::Unreadable(format!("{name} cannot be read: {reason}"))
 }
 
-/// Another file of the directory, JSON with or without comments; `None` also when it cannot be read.
+/// Reads another file of the directory, JSON with or without comments; `None` also if it cannot be read.
 pub(super) fn read_other(root: &Root<'_>, below: &str) -> Option<Value> {
     let path = root.find(below).ok()??;
     let bytes = files::read_trusted(&path, MAX_BYTES, root.trust).ok()??;
     parse(Format::Jsonc, &bytes).ok()
 }
 
-/// Another file of the directory, always JSON: an object with the one member that the pointer goes into. The file may be
-/// large, because CLIs keep their settings in it; it is read as it comes and the rest of it is passed over.
+/// Reads one member of another file of the directory, always JSON: an object with the member that the pointer goes
+/// into. The file may be large, because CLIs keep their settings in it. It is read as a stream and its other members
+/// are skipped.
 pub(super) fn read_member(root: &Root<'_>, below: &str, pointer: &str) -> Option<Value> {
     let name = pointer.strip_prefix('/')?.split('/').next()?.replace("~1", "/").replace("~0", "~");
     let file = files::open(&root.find(below).ok()??, root.trust).ok()??;
@@ -72,7 +74,7 @@ pub(super) fn read_member(root: &Root<'_>, below: &str, pointer: &str) -> Option
     Some(Value::Object(Map::from_iter([(name, value)])))
 }
 
-/// Takes one member of an object and passes over the others.
+/// A visitor that takes one member of an object and skips the others.
 struct Member<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {
@@ -103,7 +105,7 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
-/// The parsers' own words could quote the file, so they are not passed on.
+/// Parses a document. The parsers' own messages could quote the file, so they are not passed on.
 pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Value, String> {
     let json = |bytes: &[u8], what: &str| {
         serde_json::from_slice(bytes).map_err(|error| format!("not {what} at line {}", error.line()))

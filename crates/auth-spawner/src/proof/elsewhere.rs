@@ -1,4 +1,4 @@
-//! Whether a CLI's own files say that its login is in the system's keyring.
+//! Checks whether a CLI's own files show that its login is in the system's keyring.
 
 use super::document::parse;
 use super::files::{MAX_BYTES, Root, read_trusted};
@@ -6,7 +6,7 @@ use super::{Proof, facts};
 use crate::elsewhere::Elsewhere;
 use crate::provider::Cli;
 
-/// The proof, or [`Proof::Elsewhere`] in the place of "there is none".
+/// Returns the proof, or [`Proof::Elsewhere`] instead of a missing login.
 pub(super) fn or_elsewhere(proof: Proof, cli: &Cli, root: &Root<'_>) -> Proof {
     if !matches!(proof, Proof::Absent | Proof::Incomplete { .. }) {
         return proof;
@@ -17,7 +17,7 @@ pub(super) fn or_elsewhere(proof: Proof, cli: &Cli, root: &Root<'_>) -> Proof {
     }
 }
 
-/// A file that cannot be read or understood shows nothing.
+/// Returns whether the file has the mark. A file that cannot be read or parsed has none.
 fn is_set(mark: &Elsewhere, root: &Root<'_>) -> bool {
     let path = root.find(&mark.path).ok().flatten();
     let bytes = path.and_then(|path| read_trusted(&path, MAX_BYTES, root.trust).ok().flatten());

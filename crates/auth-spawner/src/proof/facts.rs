@@ -1,4 +1,4 @@
-//! What a credential document says: whether it is a login, whose, and until when.
+//! Reads the facts of a credential document: whether it is a login, its account, and its end.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -11,25 +11,25 @@ use super::time::{self, claims};
 use crate::credential::{CredentialFile, Expiry, Place};
 use crate::selection::{Mode, Otherwise, Template};
 
-/// A login, and a mark that changes with it.
+/// A login, and a hash that changes with it.
 pub(super) struct Facts {
     pub(super) credential: Credential,
     pub(super) mark: u64,
-    /// The member that it stands in, where the file has room for several.
+    /// The member that holds the login, if the file has room for several.
     pub(super) member: Option<String>,
 }
 
-/// A document that may be a login, and what is needed to judge it.
+/// A document that may be a login, with the data needed to judge it.
 pub(super) struct Source<'a> {
     pub(super) file: &'a CredentialFile,
-    /// The name of the file, for people.
+    /// The name of the file, for display.
     pub(super) name: &'a str,
     pub(super) document: &'a Value,
     pub(super) root: &'a Root<'a>,
 }
 
 impl Source<'_> {
-    /// Reads the login; `Err` says in words why there is none.
+    /// Reads the login; `Err` holds the reason why there is none.
     pub(super) fn read(&self) -> Result<Facts, String> {
         let Self { file, root, .. } = *self;
         if let Some(mode) = &file.mode {
@@ -50,7 +50,7 @@ impl Source<'_> {
         Ok(Facts { mark: seen.mark(file), credential, member: seen.member })
     }
 
-    /// Whether the CLI uses the login and not another credential; `Err` says which.
+    /// Checks that the CLI uses the login and not another credential; `Err` names the other one.
     fn uses_the_login(&self, mode: &Mode) -> Result<(), String> {
         let Self { name, document, .. } = self;
         let other = mode.file.as_deref().map(|file| read_other(self.root, file));
@@ -72,7 +72,7 @@ impl Source<'_> {
         }
     }
 
-    /// The name of the member that `*` stands for, escaped as in a pointer; `Ok(None)` where no pointer leaves it open.
+    /// Returns the name of the member that `*` matches, escaped as in a pointer; `Ok(None)` if no pointer has a `*`.
     fn member(&self) -> Result<Option<String>, String> {
         let Self { file, document, .. } = *self;
         let open = file.requires.iter().find_map(|pointer| Some((pointer, split(pointer)?.0)));
@@ -97,7 +97,7 @@ impl Source<'_> {
             .ok_or_else(|| self.incomplete(pointer))
     }
 
-    /// A name of a member, as the CLI's configuration gives it.
+    /// Returns the name of a member, as given by the CLI's configuration.
     fn fill(&self, name: &Template) -> Option<String> {
         name.fill(|file, pointer| match file {
             None => self.document.pointer(pointer).and_then(text).map(str::to_owned),
@@ -110,7 +110,7 @@ impl Source<'_> {
     }
 }
 
-/// The names of the members, escaped as in a pointer and in order.
+/// Returns the names of the members, in order and escaped as in a pointer.
 fn names(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Object(members)) => {
@@ -123,7 +123,7 @@ fn names(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// What stands above and below the segment `*`.
+/// Returns the parts of a pointer before and after the segment `*`.
 fn split(pointer: &str) -> Option<(&str, &str)> {
     let at = pointer.find("/*/").or_else(|| pointer.ends_with("/*").then(|| pointer.len() - 2))?;
     Some((&pointer[..at], &pointer[at + 2..]))
@@ -133,15 +133,15 @@ fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// A text that may be shown to people: a CLI's file could hold anything.
+/// Returns the text if it is safe to display, because a CLI's file could hold any text.
 fn printable(text: &str) -> Option<&str> {
     (text.len() <= 100 && !text.chars().any(char::is_control)).then_some(text)
 }
 
-/// A document in which `*` has a meaning.
+/// A document with a fixed member for `*`.
 struct View<'a> {
     document: &'a Value,
-    /// The member that `*` stands for, escaped as in a pointer.
+    /// The member that `*` matches, escaped as in a pointer.
     member: Option<String>,
 }
 
@@ -159,7 +159,7 @@ impl View<'_> {
         text(self.at(pointer)?)
     }
 
-    /// The first required text that is not there.
+    /// Returns the first required text that is missing.
     fn missing<'b>(&self, file: &'b CredentialFile) -> Option<&'b String> {
         file.requires.iter().find(|pointer| self.text(pointer).is_none())
     }
@@ -177,16 +177,16 @@ impl View<'_> {
             Some(claim) => text(claims(found)?.pointer(claim)?)?.to_owned(),
             None => found.to_owned(),
         };
-        // It is shown to people and stored; a CLI's file could hold anything.
+        // The text is displayed and stored, and a CLI's file could hold any text.
         (found.len() <= 320 && !found.chars().any(char::is_control)).then_some(found)
     }
 
-    /// `None` where nothing says when it ends.
+    /// Returns the end time; `None` if the document has none.
     fn time(&self, expiry: &Expiry) -> Option<i64> {
         time::read(self.at(&expiry.pointer)?, expiry.unit)
     }
 
-    /// Changes when one of the values does that make the login.
+    /// Returns a hash that changes when one of the login's values changes.
     fn mark(&self, file: &CredentialFile) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.member.hash(&mut hasher);

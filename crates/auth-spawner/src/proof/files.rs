@@ -1,4 +1,4 @@
-//! Finding and reading a CLI's files. The directory is the CLI's: what stands in it may be anything.
+//! Finds and reads a CLI's files. The directory is the CLI's, so its contents are not trusted.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -12,45 +12,45 @@ use rustix::io::Errno;
 use crate::provider::ConfigDir;
 use crate::reach::Reach;
 
-/// Largest credential file that is read.
+/// Largest credential file that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Most links that one file may lead through, as on Linux.
 const MAX_LINKS: usize = 40;
 
-/// Where a CLI's files are looked for.
+/// The place in which a CLI's files are looked for.
 pub(super) struct Root<'a> {
     dir: PathBuf,
-    /// The user's home, and the files that lie elsewhere in it while the CLI's variable is not set.
+    /// The user's home, and the files that are elsewhere in it while the CLI's variable is not set.
     own: Option<(PathBuf, &'a BTreeMap<String, String>)>,
     pub(super) trust: Trust,
 }
 
-/// The rule for which files of a directory are taken for the CLI's.
+/// The rule that decides which files of a directory count as the CLI's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     /// Files of this user. A symbolic link is refused, because the CLI would write through it.
     Strict,
-    /// The user's own directory: a symbolic link there is the user's will, and it may lead to a file of root.
+    /// The user's own directory. A symbolic link there was made by the user, and may lead to a file of root.
     Own,
 }
 
-/// Why a file gives no document.
+/// The reason why a file gives no document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// It is surely no login.
+    /// The file is certainly no login.
     NoLogin(String),
-    /// It cannot be told.
+    /// The file cannot be judged.
     Unreadable(String),
 }
 
 impl<'a> Root<'a> {
-    /// Where the variable names `dir`.
+    /// Returns the root for a CLI whose variable names `dir`.
     pub(super) fn named(config: &ConfigDir, dir: &Path) -> Self {
         Self { dir: config.inside(dir), own: None, trust: Trust::Strict }
     }
 
-    /// The files of a CLI that finds `dir` in this way.
+    /// Returns the root for a CLI that finds `dir` in this way.
     pub(super) fn reached(config: &'a ConfigDir, dir: &Path, reach: Reach) -> Self {
         match reach {
             Reach::Bundle => Self::named(config, dir),
@@ -59,7 +59,7 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Where no variable is set. The home is what stands before the CLI's own path.
+    /// Returns the root for a CLI whose variable is not set. The home is the part of `dir` before the CLI's own path.
     fn unnamed(config: &'a ConfigDir, dir: &Path) -> Self {
         let dir = config.inside(dir);
         let below = config.ambient_below();
@@ -68,14 +68,14 @@ impl<'a> Root<'a> {
         Self { dir, own, trust: Trust::Own }
     }
 
-    /// The file that the registry calls `below`, behind its links; `Ok(None)` when there is none.
+    /// Returns the file that the registry calls `below`, with its links resolved; `Ok(None)` if there is none.
     pub(super) fn find(&self, below: &str) -> Result<Option<PathBuf>, Trouble> {
         let (dir, below) = self.split(below);
         let Some(path) = locate(dir, below, self.trust)? else { return Ok(None) };
         if self.trust == Trust::Strict { Ok(Some(path)) } else { behind_links(&path) }
     }
 
-    /// The name of a file that was found, for people. A link is named with what it leads to.
+    /// Returns the name of a found file, for display. A link is named together with its target.
     pub(super) fn shown(&self, below: &str, found: &Path) -> String {
         let place = self.place(below);
         match self.trust {
@@ -84,7 +84,7 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Where it would be; its name may be a pattern.
+    /// Returns the path that the file would have; its name may be a pattern.
     pub(super) fn place(&self, below: &str) -> PathBuf {
         let (dir, below) = self.split(below);
         dir.join(below)
@@ -99,12 +99,12 @@ impl<'a> Root<'a> {
     }
 }
 
-/// A file below `dir`, with no link on the way to it; `None` as well when there is a link.
+/// Returns a file below `dir` with no link on the way to it; `None` also if there is a link.
 pub(crate) fn find(dir: &Path, below: &str) -> Option<PathBuf> {
     locate(dir, below, Trust::Strict).ok().flatten()
 }
 
-/// A file below `dir`: the path itself, or the newest match of the one `*` in its last segment.
+/// Returns a file below `dir`: the path itself, or the newest match of the one `*` in its last segment.
 fn locate(dir: &Path, below: &str, trust: Trust) -> Result<Option<PathBuf>, Trouble> {
     let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
     let mut folder = dir.to_owned();
@@ -132,7 +132,7 @@ fn locate(dir: &Path, below: &str, trust: Trust) -> Result<Option<PathBuf>, Trou
     Ok(newest.map(|(_, path)| path))
 }
 
-/// The metadata of a path: of a link itself, or in the user's own directory of the link's target.
+/// Returns the metadata of a path: of a link itself, or in the user's own directory of the link's target.
 fn kind(path: &Path, trust: Trust) -> Option<Metadata> {
     match trust {
         Trust::Strict => std::fs::symlink_metadata(path),
@@ -141,14 +141,14 @@ fn kind(path: &Path, trust: Trust) -> Option<Metadata> {
     .ok()
 }
 
-/// The refusal of a link in a directory of a bundle.
+/// Returns the error for a link in a bundle's directory.
 pub(super) fn linked(name: &str) -> Trouble {
     Trouble::Unreadable(format!(
         "{name} is a symbolic link, through which the CLI would write into another login; remove it and log in again"
     ))
 }
 
-/// The file that a path leads to; `Ok(None)` when there is nothing at the path itself.
+/// Returns the file that a path leads to; `Ok(None)` if the path itself does not exist.
 fn behind_links(path: &Path) -> Result<Option<PathBuf>, Trouble> {
     let name = name(path);
     match (std::fs::symlink_metadata(path), std::fs::canonicalize(path)) {
@@ -164,8 +164,8 @@ fn behind_links(path: &Path) -> Result<Option<PathBuf>, Trouble> {
     }
 }
 
-/// The links that a path leads through and the file at their end, the path itself first. Of a path without a link it is
-/// the path alone.
+/// Returns the links that a path leads through and the file at their end, beginning with the path itself. Without a
+/// link it is the path alone.
 pub(super) fn hops(path: PathBuf) -> Vec<PathBuf> {
     let mut hops = vec![path];
     while hops.len() <= MAX_LINKS {
@@ -185,14 +185,14 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Whether the path itself is a symbolic link.
+/// Returns whether the path itself is a symbolic link.
 pub(super) fn is_link(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
-/// Opens a regular file without following a link; `Ok(None)` when there is none.
+/// Opens a regular file without following a link; `Ok(None)` if there is none.
 pub(super) fn open(path: &Path, trust: Trust) -> Result<Option<File>, String> {
-    // NONBLOCK so that a FIFO in this place cannot hold the reader.
+    // NONBLOCK prevents a FIFO at this path from blocking the reader.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(descriptor) => File::from(descriptor),
@@ -204,7 +204,7 @@ pub(super) fn open(path: &Path, trust: Trust) -> Result<Option<File>, String> {
     if !meta.is_file() {
         return Err("it is not a regular file".to_owned());
     }
-    // The owner of a file can put any login there; the CLI's own files belong to the user that it runs as.
+    // The owner of a file can put any login there. The CLI's own files belong to the user that it runs as.
     let owned = meta.uid() == rustix::process::geteuid().as_raw();
     if !(owned || (trust == Trust::Own && meta.uid() == 0)) {
         return Err(format!("it belongs to another user (uid {})", meta.uid()));
@@ -212,16 +212,16 @@ pub(super) fn open(path: &Path, trust: Trust) -> Result<Option<File>, String> {
     Ok(Some(file))
 }
 
-/// Everything in a regular file of at most `limit` bytes; `Ok(None)` when there is none.
+/// Reads a regular file of at most `limit` bytes; `Ok(None)` if there is none.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     read_trusted(path, limit, Trust::Strict)
 }
 
-/// The same, of a file whose owner is judged by `trust`.
+/// Reads a file like [`read`], with its owner judged by `trust`.
 pub(super) fn read_trusted(path: &Path, limit: u64, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let Some(file) = open(path, trust)? else { return Ok(None) };
     let too_large = || format!("it is larger than {} MiB", limit / 1024 / 1024);
-    // Its size first, so that a huge file is not read at all; it may still grow.
+    // The size is checked first, so that a huge file is not read at all. The file may still grow.
     if file.metadata().map_err(|error| error.to_string())?.len() > limit {
         return Err(too_large());
     }

@@ -1,4 +1,4 @@
-//! Whether a CLI's own files prove a login. They are only ever read, never written.
+//! Checks whether a CLI's own files prove a login. They are only read, never written.
 
 mod document;
 mod elsewhere;
@@ -23,35 +23,35 @@ use crate::credential::Format;
 use crate::provider::Cli;
 use crate::reach::Reach;
 
-/// What a config directory's files say.
+/// The state of a login, as shown by a config directory's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// The least that the registry asks of a login is there.
+    /// The files hold everything that the registry requires of a login.
     LoggedIn(Credential),
     /// There is no credential file.
     Absent,
-    /// There is one, but it is no login.
+    /// There is a credential file, but it is no login.
     Incomplete {
-        /// What is missing.
+        /// The part that is missing.
         reason: String,
     },
-    /// It cannot be told: not a regular file, too large, no permission, not what its format says.
+    /// The state cannot be determined: not a regular file, too large, no permission, or not valid in its format.
     Unreadable {
-        /// Why not.
+        /// The reason of the problem.
         reason: String,
     },
-    /// The CLI's files say that it keeps the login in the system's keyring, where only the CLI can look.
+    /// The CLI's files show that it keeps the login in the system's keyring, where only the CLI can read it.
     Elsewhere {
         /// The place of the login, as a sentence without a full stop.
         reason: String,
-        /// The next step for the person.
+        /// The next step for the user.
         hint: String,
     },
 }
 
 impl Proof {
-    /// The proof as it counts at a moment (unix milliseconds): an access token that has ended and cannot be
-    /// refreshed, or whose refresh token has ended too, is no login any more.
+    /// Returns the proof as it is at a moment (unix milliseconds). An access token that has ended is no longer a login
+    /// if it cannot be refreshed, or if its refresh token has ended too.
     #[must_use]
     pub fn at(self, now: i64) -> Self {
         let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
@@ -67,7 +67,7 @@ impl Proof {
     }
 }
 
-/// What a credential file says, without any of its secrets.
+/// The facts of a credential file, without any of its secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Credential {
     /// Email address of the account.
@@ -76,46 +76,47 @@ pub struct Credential {
     pub subject: Option<String>,
     /// End of the access token, unix milliseconds.
     pub expires_at: Option<i64>,
-    /// End of the refresh token, unix milliseconds: after it only a person can renew the login.
+    /// End of the refresh token, unix milliseconds. After it only a person can renew the login.
     pub login_deadline_at: Option<i64>,
-    /// Whether the CLI can renew the access token by itself.
+    /// True if the CLI can renew the access token without the user.
     pub refreshable: bool,
 }
 
-/// Reads what the directory's files say; `dir` is the one that the CLI's variable names. It blocks, but not for long:
-/// files have at most 1 MiB (a database, and a file of settings that names the account, 64 MiB). A symbolic link is not
-/// followed. End times are not judged; see [`Proof::at`].
+/// Reads the state of a login from the directory's files. `dir` is the directory that the CLI's variable names. Blocks,
+/// but not for long: files have at most 1 MiB (a database, and a settings file that names the account, 64 MiB).
+/// Symbolic links are not followed. End times are not checked; see [`Proof::at`].
 ///
-/// Of several credential files the first that proves a login counts; when none does, the first that is there says why.
+/// Of several credential files the first that proves a login is used. If none does, the first existing one gives the
+/// reason.
 pub fn prove(cli: &Cli, dir: &Path) -> Proof {
     cli.prove(dir, Reach::Bundle)
 }
 
-/// The same for the user's own directory, which the CLI finds without its variable and where some of its files lie
-/// elsewhere. Symbolic links are followed there, to files of the user or of root. `dir` is what the variable would
-/// name, as in [`ConfigDir::own`](crate::ConfigDir::own).
+/// Reads the state of a login like [`prove`], but in the user's own directory, which the CLI finds without its variable
+/// and which keeps some of its files elsewhere. Symbolic links are followed there, to files of the user or of root.
+/// `dir` is the directory that the variable would name, as in [`ConfigDir::own`](crate::ConfigDir::own).
 pub fn prove_own(cli: &Cli, dir: &Path) -> Proof {
     cli.prove(dir, Reach::Usual)
 }
 
-/// The login of a CLI that a proof is about: its place in the registry's list, and the member of the file.
+/// The login that a proof is about: its place in the registry's list, and the member of the file.
 pub(crate) type Slot = Option<(usize, Option<String>)>;
 
-/// Reads the files, and returns the proof with the login in them that it is about.
+/// Reads the files, and returns the proof with the login that it is about.
 pub(crate) fn prove_slot(cli: &Cli, dir: &Path, reach: Reach) -> (Proof, Slot) {
     prove_at(cli, &Root::reached(&cli.config_dir, dir, reach))
 }
 
 impl Cli {
-    /// Reads what the files say of a login in `dir`; see [`prove`] and [`prove_own`]. Blocking.
+    /// Reads the state of a login in `dir`; see [`prove`] and [`prove_own`]. Blocks.
     #[must_use]
     pub fn prove(&self, dir: &Path, reach: Reach) -> Proof {
         prove_slot(self, dir, reach).0
     }
 
-    /// The files that say whether there is a login, and whose; the last segment may have a `*`. `dir` is the directory
-    /// that the CLI's variable names, or would name. In the user's own directory a file that is a symbolic link is
-    /// followed by the files that it leads to. Blocking.
+    /// Returns the files that decide whether there is a login and name its account. The last segment may have a `*`.
+    /// `dir` is the directory that the CLI's variable names, or would name. In the user's own directory, a file that is
+    /// a symbolic link is followed by the files that it leads to. Blocks.
     #[must_use]
     pub fn login_files(&self, dir: &Path, reach: Reach) -> Vec<(PathBuf, Format)> {
         let root = Root::reached(&self.config_dir, dir, reach);
@@ -154,15 +155,15 @@ fn prove_at(cli: &Cli, root: &Root<'_>) -> (Proof, Slot) {
     (elsewhere::or_elsewhere(why, cli, root), None)
 }
 
-/// What a directory's credentials were at one moment. Two are equal when nothing of them changed, so a login that was
-/// there before never confirms a new one.
+/// The state of a directory's credentials at one moment. Two fingerprints are equal when no credential changed, so a
+/// login that existed before never confirms a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fingerprint(Vec<(PathBuf, u64)>);
 
-/// Takes the fingerprint of the directory's credentials; `dir` is the one that the CLI's variable names.
+/// Takes the fingerprint of the directory's credentials. `dir` is the directory that the CLI's variable names.
 ///
-/// Where a file proves a login it is the login's own: CLIs keep counters and settings in the same file, and a change of
-/// those is no new login. Where none does, it is that of every file that is there, each as a whole.
+/// If a file proves a login, the fingerprint covers that login only: CLIs keep counters and settings in the same file,
+/// and a change of those is no new login. Otherwise it covers every existing file as a whole.
 pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
     let root = Root::named(&cli.config_dir, dir);
     let mut whole = Vec::new();

@@ -1,9 +1,9 @@
-//! One value of a `SQLite` database that another program owns and may be writing to.
+//! Reads one value of a `SQLite` database that another program owns and may be writing to.
 //!
-//! The database is never opened in its place. `SQLite` would make a shared-memory file beside it and map it, and a program
-//! that shortens a mapped file ends every process that reads it; it would take locks, and open whatever stands at the
-//! path by then. So the bytes are read once, bounded, the write-ahead log is laid over them, and `SQLite` is given the
-//! result in memory, read-only.
+//! The database is never opened in place. `SQLite` would create a shared-memory file beside it and map it, and a
+//! program that shortens a mapped file crashes every process that reads it. It would also take locks, and open any file
+//! that is at the path by then. So the bytes are read once, up to a limit, the write-ahead log is applied to them, and
+//! `SQLite` opens the result in memory, read-only.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,22 +16,23 @@ use super::files::{self, MAX_BYTES, Trust};
 use super::wal;
 use crate::credential::Cell;
 
-/// Largest database that is read, and largest log.
+/// Largest database that is read, and largest log, in bytes.
 const MAX_DATABASE: u64 = 64 * 1024 * 1024;
-/// How often a database is read again that changed meanwhile.
+/// Most attempts to read a database that changes during the read.
 const ATTEMPTS: usize = 3;
-/// Steps of `SQLite`'s machine between two looks at the budget, and the budget in such looks.
+/// Steps of `SQLite`'s virtual machine between two checks of the budget, and the budget as a number of checks.
 const STEPS: i32 = 10_000;
 const LOOKS: u32 = 200;
-/// Where the two bytes stand that say how a database is written to; one means without a log.
+/// Position of the two bytes that say how a database is written to. One means without a log.
 const FORMAT_VERSIONS: std::ops::Range<usize> = 18..20;
 /// First bytes of a rollback journal that has not been played back.
 const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// Databases are large, and many logins may look at theirs at once: one at a time bounds what they cost together.
+/// Lock that allows one read at a time. Databases are large, and many logins may read theirs at once; the lock limits
+/// their total cost.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The value's bytes; `Ok(None)` when there is no database, no such table, or no such row.
+/// Returns the value's bytes; `Ok(None)` if there is no database, no such table, or no such row.
 pub(super) fn read(path: &Path, cell: &Cell, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     match snapshot(path, trust)? {
@@ -45,7 +46,7 @@ pub(super) fn read(path: &Path, cell: &Cell, trust: Trust) -> Result<Option<Vec<
     }
 }
 
-/// The database as of one moment, with the transactions that are only in its log.
+/// Returns the database as of one moment, with the transactions that are only in its log.
 fn snapshot(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let (log, journal) = (beside(path, "-wal"), beside(path, "-journal"));
     for _ in 0..ATTEMPTS {
@@ -53,7 +54,7 @@ fn snapshot(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, String> {
         let Some(mut bytes) = files::read_trusted(path, MAX_DATABASE, trust)? else { return Ok(None) };
         let frames = files::read_trusted(&log, MAX_DATABASE, trust)?.unwrap_or_default();
         let torn = head(&journal, trust)?.starts_with(&JOURNAL);
-        // While the log is the same one, it holds every page that a checkpoint may have been writing meanwhile.
+        // As long as the log is the same one, it holds every page that a checkpoint may have been writing.
         if torn || head(&log, trust)? != before.1 || (before.1.is_empty() && stamp(path, trust)? != before.0)
         {
             continue;
@@ -74,7 +75,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The beginning of a file, which is new for each new log; empty when there is none.
+/// Returns the beginning of a file, which is new for each new log; empty if there is none.
 fn head(path: &Path, trust: Trust) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
@@ -84,7 +85,7 @@ fn head(path: &Path, trust: Trust) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Size and time of change.
+/// Returns the size and the modification time of a file.
 fn stamp(path: &Path, trust: Trust) -> Result<Option<(u64, Option<std::time::SystemTime>)>, String> {
     let Some(file) = files::open(path, trust)? else { return Ok(None) };
     let meta = file.metadata().map_err(|error| error.to_string())?;
@@ -113,7 +114,7 @@ fn look_up(bytes: &[u8], cell: &Cell) -> Result<Option<Vec<u8>>, Trouble> {
         .optional()?;
     match kind {
         None => return Ok(None),
-        // A virtual table has no page of its own; it and a view are programs of whoever wrote the file.
+        // A virtual table has no page of its own. Virtual tables and views run code chosen by the file's author.
         Some((kind, page)) if kind != "table" || page <= 0 => {
             return Err(Trouble::Named(format!("{} is not a plain table", cell.table)));
         }
@@ -149,7 +150,7 @@ fn look_up(bytes: &[u8], cell: &Cell) -> Result<Option<Vec<u8>>, Trouble> {
     }
 }
 
-/// Bounds what a hostile file can make `SQLite` do.
+/// Limits the work that a hostile file can make `SQLite` do.
 fn restrain(database: &Connection) -> rusqlite::Result<()> {
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -170,7 +171,7 @@ fn restrain(database: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// `SQLite`'s own words could quote the file.
+/// Returns an error text of our own, because `SQLite`'s messages could quote the file.
 fn wording(error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {

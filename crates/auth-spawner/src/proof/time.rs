@@ -1,15 +1,15 @@
-//! End times as CLIs write them.
+//! Reads end times as CLIs write them.
 
 use base64::Engine;
 use serde_json::Value;
 
 use crate::credential::ExpiryUnit;
 
-/// The largest distance from 1970 that counts as a time, in milliseconds; a double holds every whole number up to it.
+/// The largest distance from 1970 that counts as a time, in milliseconds. A double holds every whole number up to it.
 const FURTHEST: f64 = 9e15;
 
-/// The end in unix milliseconds. `None` for zero, by which several CLIs mean "never", and for a value that is no time:
-/// such a login has an end that is not known.
+/// Returns the end in unix milliseconds. Returns `None` (an unknown end) for a value that is no time, and for zero, by
+/// which several CLIs mean "never".
 pub(super) fn read(value: &Value, unit: ExpiryUnit) -> Option<i64> {
     let time = match unit {
         ExpiryUnit::Ms => number(value, 1),
@@ -22,7 +22,7 @@ pub(super) fn read(value: &Value, unit: ExpiryUnit) -> Option<i64> {
     time.filter(|time| *time != 0)
 }
 
-/// A number, or the same written as text, times `scale`.
+/// Returns a number, or a number written as text, times `scale`.
 fn number(value: &Value, scale: i32) -> Option<i64> {
     let whole = value.as_i64().or_else(|| value.as_str()?.parse().ok());
     if let Some(whole) = whole {
@@ -37,7 +37,7 @@ fn rounded(milliseconds: f64) -> Option<i64> {
     (milliseconds.abs() <= FURTHEST).then(|| milliseconds.round() as i64)
 }
 
-/// The claims of a JSON Web Token. Checking its signature is left to the provider.
+/// Returns the claims of a JSON Web Token. Its signature is not checked; that is left to the provider.
 pub(super) fn claims(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);

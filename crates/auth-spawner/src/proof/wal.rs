@@ -1,15 +1,15 @@
-//! The write-ahead log of a `SQLite` database, laid over the database's pages.
+//! Applies the write-ahead log of a `SQLite` database to the database's pages.
 //!
 //! The format is documented at <https://www.sqlite.org/fileformat2.html#walformat> and has been the same since 2010.
 
-/// Length of the log's header.
+/// Length of the log's header, in bytes.
 pub(super) const HEADER: usize = 32;
-/// Length of the header in front of each page.
+/// Length of the header before each page, in bytes.
 const FRAME: usize = 24;
 
 /// Writes the pages of every whole transaction in the log over the database. A log that is damaged or belongs to
-/// another checkpoint ends where it stops making sense, as it does for `SQLite`. `Err` when the database would grow over
-/// `limit`.
+/// another checkpoint is used up to its first invalid frame, as `SQLite` does. Returns `Err` if the database would grow
+/// over `limit`.
 pub(super) fn replay(database: &mut Vec<u8>, log: &[u8], limit: usize) -> Result<(), String> {
     let Some(frames) = Frames::of(log) else { return Ok(()) };
     let size = frames.page;
@@ -22,7 +22,7 @@ pub(super) fn replay(database: &mut Vec<u8>, log: &[u8], limit: usize) -> Result
         database.resize(length, 0);
         for (number, page) in waiting.drain(..) {
             let place = number.checked_sub(1).and_then(|before| before.checked_mul(size));
-            // A page behind the end was cut off by the same transaction.
+            // A page after the end was cut off by the same transaction.
             if let Some(place) = place.and_then(|from| database.get_mut(from..from.checked_add(size)?)) {
                 place.copy_from_slice(page);
             }
@@ -34,7 +34,7 @@ pub(super) fn replay(database: &mut Vec<u8>, log: &[u8], limit: usize) -> Result
 struct Frame<'a> {
     number: usize,
     page: &'a [u8],
-    /// The database's length in pages, when this frame ends a transaction.
+    /// The database's length in pages, if this frame ends a transaction.
     commit: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// The running checksum, which goes over everything from the log's beginning.
+/// The running checksum over everything from the log's beginning.
 struct Sum {
     big_endian: bool,
     parts: (u32, u32),

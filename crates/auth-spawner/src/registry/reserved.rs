@@ -1,22 +1,22 @@
-//! Keys that the registry's format sets aside for later versions, so that no file uses their names for anything else.
+//! Keys that the registry's format reserves for later versions, so that no file uses their names for another purpose.
 
 use toml::{Table, Value};
 
-/// Below `[providers.<id>]`.
+/// Reserved keys below `[providers.<id>]`.
 const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share", "tool"];
-/// Below `[providers.<id>.cli]`.
+/// Reserved keys below `[providers.<id>.cli]`.
 const CLI: &[&str] =
     &["environment-prefixes", "help", "locks", "packages", "shadows", "share", "variables", "who-am-i"];
-/// Below one `[[providers.<id>.cli.recipes]]`.
+/// Reserved keys below one `[[providers.<id>.cli.recipes]]`.
 const RECIPE: &[&str] = &["args-aliases"];
-/// Below `[providers.<id>.key]`.
+/// Reserved keys below `[providers.<id>.key]`.
 const KEY: &[&str] = &["home", "variables"];
-/// Below `[providers.<id>.oauth]`.
+/// Reserved keys below `[providers.<id>.oauth]`.
 const OAUTH: &[&str] = &["authorization-url", "device-authorization-url", "revocation-url", "scopes"];
-/// Beside `[providers]`.
+/// Reserved keys beside `[providers]`.
 const FILE: &[&str] = &["credential-words", "shared-prefixes"];
 
-/// The path of the first reserved key in a file, if there is one.
+/// Returns the path of the first reserved key in a file, if there is one.
 pub(super) fn find(file: &Table) -> Option<String> {
     if let Some(key) = first(file, FILE) {
         return Some(key.to_owned());

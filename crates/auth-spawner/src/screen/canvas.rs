@@ -1,13 +1,13 @@
-//! The rows of a screen, its cursor, and what has been read of it.
+//! The rows of a screen, its cursor, and the record of what has been read of it.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::row::{Line, Row};
 
-/// The most rows of a screen, whatever the registry asks for.
+/// Most rows of a screen, whatever the registry requests.
 const ROWS: u16 = 500;
-/// Answers that wait for somebody to take them; a program that asks faster does not read them.
+/// Most answers that wait to be taken. A program that asks faster does not read them.
 const REPLIES: usize = 16;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,20 +16,20 @@ pub(super) struct Position {
     pub(super) column: usize,
 }
 
-/// A row, and what has been read of it.
+/// A row, and the record of what has been read of it.
 #[derive(Debug, Default)]
 pub(super) struct Track {
     row: Row,
-    /// It has changed since it was read.
+    /// True if the row has changed since it was read.
     fresh: bool,
-    /// What stands before this column was there before an answer was given, and is not read again.
+    /// First column to read. The text before it is from before an answer was given, and is not read again.
     from: usize,
-    /// Hash of what was read last.
+    /// Hash of the text that was read last.
     pub(super) shown: Option<u64>,
 }
 
 impl Track {
-    /// The row, to be written on from this column on.
+    /// Returns the row for writing from this column on.
     pub(super) fn edit(&mut self, column: usize) -> &mut Row {
         self.fresh = true;
         if column < self.from {
@@ -74,12 +74,12 @@ pub(super) struct Canvas {
     pub(super) main: Option<(VecDeque<Track>, Position)>,
     pub(super) cursor: Position,
     pub(super) saved: Position,
-    /// First and last row that scroll.
+    /// First and last row of the scrolling region.
     pub(super) margins: (usize, usize),
     pub(super) link: Option<String>,
     pub(super) touched: bool,
     replies: VecDeque<String>,
-    /// Kept from row to row for its memory.
+    /// Buffer kept from row to row to reuse its memory.
     pub(super) line: Line,
 }
 

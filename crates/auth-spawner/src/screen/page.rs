@@ -1,4 +1,4 @@
-//! What control functions do to a screen (ECMA-48, and xterm's private modes).
+//! The effects of control functions on a screen (ECMA-48, and xterm's private modes).
 
 use vte::Params;
 
@@ -13,7 +13,7 @@ pub(super) struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// The cursor's row, to be written on from the cursor on.
+    /// Returns the cursor's row for writing from the cursor on.
     fn track(&mut self) -> &mut Track {
         self.canvas.touched = true;
         &mut self.canvas.rows[self.canvas.cursor.row]
@@ -57,17 +57,17 @@ impl Drawing<'_> {
         }
     }
 
-    /// Takes rows out at `top`; those below, as far as rows scroll, move up.
+    /// Removes rows at `top`. The rows below, down to the end of the scrolling region, move up.
     fn scroll_up(&mut self, top: usize, count: usize) {
         self.shift(top, self.canvas.margins.1, count);
     }
 
-    /// Puts empty rows in at `top`; the last ones that scroll are lost.
+    /// Inserts empty rows at `top`. The last rows of the scrolling region are lost.
     fn scroll_down(&mut self, top: usize, count: usize) {
         self.shift(self.canvas.margins.1, top, count);
     }
 
-    /// Takes rows from one place and puts empty ones in at the other.
+    /// Removes rows from one place and inserts empty ones at the other.
     fn shift(&mut self, from: usize, to: usize, count: usize) {
         for _ in 0..count.min(from.abs_diff(to) + 1) {
             self.read(from);
@@ -83,7 +83,7 @@ impl Drawing<'_> {
         let (others, own) = match how {
             0 => (row + 1..self.canvas.rows.len(), (column, usize::MAX)),
             1 => (0..row, (0, column + 1)),
-            // The rows that have scrolled off are not kept.
+            // Rows that have scrolled off are not kept.
             3 => return,
             _ => (0..self.canvas.rows.len(), (0, usize::MAX)),
         };
@@ -188,7 +188,7 @@ impl Page for Drawing<'_> {
         let Position { row, column } = self.canvas.cursor;
         match (private, action) {
             (b'?', _) => self.private(action, params),
-            // Device attributes: a VT102, which is less than any program asks for.
+            // Device attributes of a VT102, a smaller terminal than any program needs.
             (b'>', 'c') if first == 0 => self.canvas.answer("\x1b[>0;1;1c".to_owned()),
             (0, 'c') if first == 0 => self.canvas.answer("\x1b[?6c".to_owned()),
             (0, 'n') if first == 5 => self.canvas.answer("\x1b[0n".to_owned()),

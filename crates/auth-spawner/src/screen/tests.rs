@@ -8,7 +8,7 @@ use crate::registry::Overlay;
 
 const LIMIT: usize = 8192;
 
-/// All that is read of chunks between which the screen is still.
+/// Returns all lines read from chunks, with a still screen between them.
 fn lines(screen: &mut Screen, chunks: &[&[u8]]) -> Vec<Line> {
     let mut seen = Vec::new();
     for (position, chunk) in chunks.iter().enumerate() {
@@ -20,7 +20,7 @@ fn lines(screen: &mut Screen, chunks: &[&[u8]]) -> Vec<Line> {
     seen
 }
 
-/// What is read at once, and what is read at the end.
+/// Returns the lines read at once, and the lines read at the end.
 fn read(columns: u16, rows: u16, chunks: &[&[u8]]) -> (Vec<String>, Vec<String>) {
     let mut screen = Screen::new(columns, rows, LIMIT);
     let text = |line: Line| line.text;
@@ -46,9 +46,9 @@ fn rows_are_read_as_they_stand_on_the_screen() {
     // Rows drawn in any order.
     check("\x1b[3;1Hthird\x1b[1;1Hfirst\x1b[2;3Hsecond", &[], &["first", "  second", "third"]);
     check("a\x1b[1Bb\x1b[1Ac\x1b[2Ed\x1b[1Fe\x1b[4df", &[], &["a c", "eb", "d", " f"]);
-    // Saved and restored.
+    // Saved and restored cursor.
     check("ab\x1b7\x1b[4;4Hx\x1b8cd\x1b[s\x1b[H.\x1b[ue", &[], &[".bcde", "   x"]);
-    // A redraw that leaves out what has not changed.
+    // A redraw that leaves out unchanged text.
     check("Claude max account\r\x1b[7Cpro\x1b[13Gc\r\n", &["Claude pro account"], &[]);
     // Erasing, inserting, deleting.
     check("hello\x1b[3D\x1b[K\r\n", &["he"], &[]);
@@ -58,7 +58,7 @@ fn rows_are_read_as_they_stand_on_the_screen() {
     check("hello\x1b[4D\x1b[2@\r\n", &["h  ello"], &[]);
     check("\x1b[2;1Hb\x1b[1;1Ha\x1b[2;1H\x1b[Lx", &[], &["a", "x", "b"]);
     check("\x1b[2;1Hb\x1b[3;1Hc\x1b[2;1H\x1b[M", &["b"], &["c"]);
-    // What is lost with its screen has been read before.
+    // Rows that are lost with their screen have been read before.
     check("\x1b[2;1Hlow\x1b[1;1Hup\x1b[2J\x1b[Hnew", &["up", "low"], &["new"]);
     check("\x1b[3;1Hlow\x1b[1;1Hup\x1b[Jnew", &["low"], &["upnew"]);
     check("old\x1b[?1049h\x1b[Hmenu\x1b[?1049l+", &["old", "menu"], &["old+"]);
@@ -73,7 +73,7 @@ fn rows_are_read_as_they_stand_on_the_screen() {
     // Characters of two columns and of none.
     check("\u{4f60}\u{597d}\x1b[5Gx\x1b[2Gy\r\n", &["\u{20}y\u{597d}x"], &[]);
     check("e\u{301}\u{fe0f}x\x1b[3G!\r\n", &["ex!"], &[]);
-    // What is not meant for a reader, and what is broken.
+    // Sequences that are not text, and broken ones.
     check("\x1b]0;title\x07\x1b]52;c;c2VjcmV0\x07\x1bPq\x1b\\text\x1b[?25l\x1b(B\r\n", &["text"], &[]);
     check("a\u{202e}b\u{2066}c\u{9b}d\x7f\r\n", &["abcd"], &[]);
     check("\x1b[1;2<3mx\x1b[31y\r\n", &["x"], &[]);
@@ -91,12 +91,12 @@ fn drawn_rows_are_read_when_the_screen_is_still() {
         let found = read(80, 5, &chunks);
         assert_eq!((found.0, found.1), (to_owned(settled), to_owned(last)), "{chunks:?}");
     };
-    // Not where the cursor is.
+    // The cursor's row is not read.
     check(&["\x1b[2;1Hwhole\x1b[1;1Hha", "lf"], &["whole"], &["half"]);
     // A row that was read is not read again when it is drawn again, or erased first.
     check(&["one\r\ntwo\r\n", "\x1b[2A\x1b[2Kone\r\n\x1b[2Ktwo\r\n", ""], &["one", "two"], &[]);
     check(&["one\r\ntwo\r\n", "\x1b[2A\x1b[2K\x1b[1Bspin", "\rtwo", ""], &["one", "two"], &["twon"]);
-    // Changed rows are, but not before they are done.
+    // Changed rows are read again, but not before they are finished.
     check(&["one\r\ntwo\r\n", "\x1b[2Auno\r\n", ""], &["one", "two", "uno"], &[]);
     check(&["one\r\n", "\x1b[1A\x1b[2Ku\r\n\x1b[1A\x1b[1Cno\r\n", ""], &["one", "uno"], &[]);
 }
@@ -112,7 +112,7 @@ fn the_unfinished_line_is_the_cursors_row() {
     assert_eq!(text(&screen), None, "it was answered");
     lines(&mut screen, &[b"Bad code"]);
     assert_eq!(text(&screen).as_deref(), Some("Bad code"));
-    // The program's own idea of where the cursor is still holds, and what it draws again is read again.
+    // The program's assumed cursor position still holds, and a row that it draws again is read again.
     lines(&mut screen, &[b"\r\x1b[2Kagain > "]);
     assert_eq!(text(&screen).as_deref(), Some("again >"));
     assert_eq!(lines(&mut screen, &[b"\r\n"]), [Line { text: "again >".into(), links: Vec::new() }]);
@@ -126,7 +126,7 @@ fn links_belong_to_the_rows_that_show_them() {
     let bytes = b"\x1b]8;id=1;https://a.test/x;y\x07https://\r\n  a.test\x1b]8;;\x07/\r\nplain\r\n";
     let plain = Line { text: "plain".into(), links: Vec::new() };
     assert_eq!(lines(&mut screen, &[bytes]), [link("https://"), link("  a.test/"), plain]);
-    // Whole or not at all.
+    // A link is kept whole or not at all.
     let long = format!("\x1b]8;;https://a.test/{}\x07here\r\n", "x".repeat(LIMIT));
     assert_eq!(lines(&mut screen, &[long.as_bytes()])[0].links, Vec::<String>::new());
 }
@@ -141,11 +141,11 @@ fn questions_to_the_terminal_are_answered_a_few_at_a_time() {
     };
     check(b"\x1b[6n", &["\x1b[1;1R"]);
     check(b"ab\r\nc\x1b[6n\x1b[5n", &["\x1b[2;2R", "\x1b[0n"]);
-    // How programs measure a terminal.
+    // The way in which programs measure a terminal.
     check(b"\x1b[999;999H\x1b[6n", &["\x1b[24;80R"]);
     check(&[&[b'x'; 300][..], b"\x1b[6n"].concat(), &["\x1b[1;80R"]);
     check(b"\x1b[c\x1b[0c\x1b[>c", &["\x1b[?6c", "\x1b[?6c", "\x1b[>0;1;1c"]);
-    // What other terminals answer is no question.
+    // Answers of other terminals are not questions.
     check(b"\x1b[?6c\x1b[1;1R\x1b[0n\x1b]11;?\x07\x1b[>q\x1b[?u\x1b[?6n", &[]);
     let mut screen = Screen::new(80, 24, LIMIT);
     lines(&mut screen, &[&b"\x1b[6n".repeat(100_000)]);
@@ -223,7 +223,7 @@ fn matcher() -> Matcher {
     Matcher::new(provider, &provider.recipe("login", None).unwrap())
 }
 
-/// What the lines mean, first mentions only.
+/// Returns the meaning of the lines, each fact once.
 fn meaning(matcher: &mut Matcher, lines: &[Line]) -> Vec<Seen> {
     let mut heard = Vec::new();
     for seen in lines.iter().flat_map(|line| matcher.read(line, Wholeness::Whole)) {
@@ -234,7 +234,8 @@ fn meaning(matcher: &mut Matcher, lines: &[Line]) -> Vec<Seen> {
     heard
 }
 
-/// Read in one piece, cut everywhere at once, and cut at each place with the screen read in between.
+/// Checks a recording that is read in one piece, cut at every byte, and cut at each place with the screen read in
+/// between.
 fn check_recording(name: &str, columns: u16, rows: &[&str], expected: &[Seen]) {
     let bytes = recorded(name);
     let all = |chunks: &[&[u8]], still: bool| {
@@ -286,7 +287,7 @@ fn claude_setup_token_wraps_its_address_and_places_its_words() {
     check_recording("claude-setup-token-pty", 80, &rows, &[url(CLAUDE), Seen::Prompt, Seen::Refused]);
 }
 
-/// As it prints on a wide terminal without hyperlinks.
+/// Output on a wide terminal without hyperlinks.
 #[test]
 fn a_wide_terminal_shows_an_address_on_one_row() {
     let mut screen = Screen::new(1000, 24, LIMIT);
@@ -347,7 +348,7 @@ proptest! {
         }
     }
 
-    /// Where nothing is drawn, a screen is read as a pipe is.
+    /// If no row is drawn by cursor moves, a screen gives the same lines as a pipe.
     #[test]
     fn plain_lines_are_what_a_pipe_gives(words in prop::collection::vec("[ -~\u{e9}]{0,30}", 0..40)) {
         let text = words.join("\r\n");

@@ -28,7 +28,7 @@ use crate::snapshot::Snapshot;
 use crate::spawner::{LoginRequest, Shared};
 use crate::token::Token;
 
-/// Ticks after which an unchanged new file is asked about again.
+/// Ticks after which an unchanged new file is checked again.
 const ASK_AGAIN: u32 = 5;
 
 pub(super) type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
@@ -81,18 +81,18 @@ pub(crate) async fn run(
     session.live().await;
 }
 
-/// Waits until the login may have a process. `Err` is what ends it before.
+/// Waits until the login may have a process. `Err` is the input that ends it before.
 async fn its_turn(inbox: &mut Inbox, left: Duration) -> Result<(), Input> {
     let deadline = Instant::now() + left;
     loop {
         tokio::select! {
             biased;
             () = inbox.cancel.cancelled() => return Err(Input::Cancel),
-            // The other end goes only with the table, and nobody is in the way then.
+            // The sender is dropped only together with the table. No other login runs then.
             _ = &mut inbox.turn => return Ok(()),
             () = sleep_until(deadline) => return Err(Input::Deadline),
             Some(submit) = inbox.commands.recv() => {
-                // Whoever asked may have gone.
+                // The caller may have gone.
                 let _ = submit.reply.send(Err(SubmitError::NotExpected));
             }
         }
@@ -115,7 +115,7 @@ pub(super) struct Session {
     pub(super) work: Work,
 }
 
-/// The child, and everything that is under way for it. Each part is there at most once.
+/// The child, and all work that is running for it. Each kind of work exists at most once.
 pub(super) struct Work {
     pub(super) question: Question,
     pub(super) stdin: Option<Stdin>,
@@ -129,7 +129,7 @@ pub(super) struct Work {
     pub(super) reply: Option<oneshot::Sender<Result<(), SubmitError>>>,
     pub(super) glancing: Option<BoxFuture<'static, Option<Fingerprint>>>,
     pub(super) found: Option<(Credential, bool)>,
-    /// How many of the recipe's steps have been reached, and how many of those were typed.
+    /// Number of the recipe's steps that have been reached, and of those that have been typed.
     pub(super) steps_reached: usize,
     pub(super) steps_typed: usize,
     pub(super) glanced: Option<Fingerprint>,
@@ -159,7 +159,7 @@ impl Work {
     }
 }
 
-/// What woke the session.
+/// An event that wakes the session.
 enum Event {
     Output(News),
     Exit(Exit),
@@ -177,7 +177,7 @@ enum Event {
     Deadline,
 }
 
-/// Pends for ever without a moment.
+/// Waits until the moment; never ends when there is none.
 async fn moment(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -185,7 +185,7 @@ async fn moment(at: Option<Instant>) {
     }
 }
 
-/// Takes the result of a piece of work that may not exist; pends for ever when it does not.
+/// Waits for the result of a piece of work and takes it; never ends if there is no work.
 pub(super) async fn done<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     match slot {
         Some(work) => {
@@ -234,7 +234,7 @@ impl Session {
                 }
                 event => self.react(event),
             };
-            // Output that was still to come has been read when both streams have ended.
+            // When both streams have ended, no more output can arrive.
             if timers.drain.is_some() && self.output.ended() {
                 timers.drain = Some(Instant::now());
             }
@@ -265,13 +265,13 @@ impl Session {
             verdict = done(&mut work.asking) => Event::Verdict(verdict),
             saved = done(&mut work.saving) => Event::Saved(saved),
             delivered = done(&mut work.delivering) => Event::Delivered(delivered),
-            // A failure needs no word: the CLI has closed its input, and what that means shows elsewhere.
+            // An error needs no handling: the CLI has closed its input, and the result shows in its output or its end.
             _ = work.replies.write(&mut work.stdin) => Event::Replied,
             Some(submit) = self.inbox.commands.recv() => Event::Submit(submit),
         }
     }
 
-    /// What the CLI's output means to the machine.
+    /// Converts the meaning of the CLI's output into inputs of the machine.
     fn hear(&mut self, news: News) -> Vec<Input> {
         if let Some(words) = news.words {
             self.report.explain(&words);
@@ -307,7 +307,7 @@ impl Session {
         inputs
     }
 
-    /// Keeps the credential that the CLI has shown; says whether it is another one than before.
+    /// Keeps the credential that the CLI has shown. Returns whether it differs from the one before.
     fn take_token(&mut self, token: &Token) -> bool {
         let Some(screen) = &mut self.work.question.screen else { return false };
         let new = screen.token.as_ref() != Some(token);
@@ -354,7 +354,7 @@ impl Session {
         }
     }
 
-    /// Looks at the credential file, off the runtime's threads, unless it is being asked about anyway.
+    /// Starts a look at the credential file, off the runtime's threads, unless a check is running.
     fn glance(&mut self) {
         self.work.ticks = self.work.ticks.saturating_add(1);
         if self.work.glancing.is_some() || self.machine.asking() {
@@ -367,7 +367,7 @@ impl Session {
     }
 
     fn compare(&mut self, found: Option<Fingerprint>) -> Option<Input> {
-        // Somebody who works under the old login may refresh it at any time; only the CLI's own word or end counts.
+        // Another process may refresh the old login at any time, so only the CLI's own message or its end counts.
         if self.work.question.logged_in_before {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Pasted answers on their way to the CLI.
+//! Delivery of pasted answers to the CLI.
 
 use futures_util::FutureExt;
 
@@ -11,7 +11,7 @@ use crate::paste::{self, Answer};
 use crate::recipe::{Delivery, Terminal};
 
 impl Session {
-    /// Checks a pasted answer and sends it on its way.
+    /// Checks a pasted answer and starts its delivery.
     pub(super) fn submit(&mut self, Submit { pasted, reply }: Submit) -> Option<Input> {
         let answer = match (&self.recipe.paste, &self.report.snapshot.auth_url) {
             (Some(paste), Some(url)) if self.machine.takes_paste() && self.work.delivering.is_none() => {
@@ -45,14 +45,14 @@ impl Session {
                 Some(Input::Delivering)
             }
             Err(error) => {
-                // Whoever asked may have gone.
+                // The caller may have gone.
                 let _ = reply.send(Err(error));
                 None
             }
         }
     }
 
-    /// Notes that the CLI shows the line at which this step is typed. Steps come in order, each once.
+    /// Records that the CLI shows the line at which this step is typed. Steps come in order, each once.
     pub(super) fn reach_step(&mut self, position: usize) {
         if position == self.work.steps_reached && self.work.steps_typed == self.work.steps_reached {
             self.work.steps_reached += 1;
@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    /// Types the step that has been reached, unless something else is on its way to the CLI.
+    /// Types the step that has been reached, unless another delivery to the CLI is running.
     fn type_step(&mut self) {
         let Some(step) = self.recipe.steps.get(self.work.steps_typed) else { return };
         if self.work.steps_typed == self.work.steps_reached || self.work.delivering.is_some() {
@@ -73,12 +73,12 @@ impl Session {
         self.work.delivering = Some(deliver::keys(stdin, keys).boxed());
     }
 
-    /// Whether the CLI wants the Enter key by itself.
+    /// Returns whether the CLI needs the Enter key separately from the text.
     fn apart(&self) -> bool {
         self.recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::StdinTyped)
     }
 
-    /// What the Enter key sends to the child.
+    /// Returns the byte that the Enter key sends to the child.
     fn enter(&self) -> u8 {
         match self.request.terminal.unwrap_or(self.recipe.terminal) {
             Terminal::Pipe => b'\n',
@@ -94,11 +94,11 @@ impl Session {
         if stdin.is_some() {
             self.work.stdin = stdin;
         }
-        // A callback can always be called again; a line only while the CLI's input is open.
+        // A callback can always be called again. A line can be sent again only while the CLI's input is open.
         let by_callback =
             self.recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::CallbackGet);
         let again = by_callback || self.work.stdin.is_some();
-        // Only an answer has a caller that waits; a step that failed shows in the CLI's next output.
+        // Only an answer has a caller that waits. A failed step shows in the CLI's next output.
         let input = self.work.reply.take().and_then(|reply| {
             let input = result.is_err().then_some(Input::Undelivered { again });
             // The caller may have gone.

@@ -1,4 +1,4 @@
-//! What a session does: the machine's effects.
+//! Execution of the machine's effects.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::snapshot::FailureKind;
 /// Longest wait for the sink to commit a login.
 const SAVE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Time between TERM and KILL for what a CLI leaves behind that has ended by itself: its work is done, and somebody
-/// waits for the session's end.
+/// Time between TERM and KILL for processes that remain after the CLI has ended. It is short, because the CLI's work is
+/// done and a user waits for the session's end.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
 impl Session {
-    /// Does what the machine wants; says whether the session is over.
+    /// Executes an effect. Returns whether the session is over.
     pub(super) async fn apply(&mut self, effect: Effect) -> bool {
         match effect {
             Effect::Announce => self.report.announce(&self.machine).await,
@@ -73,14 +73,15 @@ impl Session {
             Some(kind) => self.report.fail(kind, &self.machine),
             None => self.succeed(),
         }
-        // Whoever sees the end can start the next login at once.
+        // A user who sees the end can start the next login at once.
         self.shared.release(&self.request.id);
         self.report.announce(&self.machine).await;
-        // Only now: a failed delivery is the consequence of an end that can already be seen.
+        // The reply is dropped last. Its caller then gets an error, and must already be able to see the end that caused
+        // it.
         self.work.reply = None;
     }
 
-    /// Gives the CLI a moment to end by itself, still reading what it has to say.
+    /// Gives the CLI a moment to end without a signal, and keeps reading its output.
     async fn linger(&mut self) {
         let ended = async {
             loop {
@@ -90,7 +91,7 @@ impl Session {
                 }
             }
         };
-        // Longer than that it will not end by itself; the tree is ended next.
+        // After this time the CLI will not end without a signal; its tree is ended next.
         let _ = timeout(self.shared.config.limits.linger, ended).await;
     }
 

@@ -1,4 +1,4 @@
-//! One login as one task: it owns the child, the machine that decides, and what is seen of it.
+//! One login as one task, which owns the child, the machine that decides, and the snapshot that others see.
 
 mod actor;
 mod answers;
@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::SubmitError;
 
-/// Longest wait for the sink to take note of a move.
+/// Longest wait for the sink to record a change of the session.
 pub(crate) const SINK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What reaches a session from outside.
+/// Messages to a session from outside.
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<Submit>,
     pub(crate) cancel: CancellationToken,
@@ -34,7 +34,7 @@ pub(crate) struct Inbox {
     pub(crate) turn: oneshot::Receiver<()>,
 }
 
-/// A pasted answer, and where to say what became of it.
+/// A pasted answer, and the channel for its result.
 pub(crate) struct Submit {
     pub(crate) pasted: SecretString,
     pub(crate) reply: oneshot::Sender<Result<(), SubmitError>>,

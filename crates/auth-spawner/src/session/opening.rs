@@ -1,4 +1,4 @@
-//! The beginning of a login: files, baseline, process.
+//! The start of a login: files, baseline, process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::recipe::Recipe;
 use crate::snapshot::FailureKind;
 use crate::spawner::{LoginRequest, Shared};
 
-/// A started child, and the question whether its login is there.
+/// A started child, and the check for its login.
 type Opened = (Parts, Question);
 
-/// Why there is no child: what that means to the machine, and the reason for people.
+/// The reason why there is no child: the input for the machine, and the text for display.
 type Unopened = (Input, Option<String>);
 
-/// Writes what the CLI wants to find, notes what was there before, and starts it.
+/// Writes the files that the CLI expects, records the state before the login, and starts the CLI.
 pub(crate) async fn open(
     shared: &Shared,
     request: &LoginRequest,
@@ -37,7 +37,7 @@ pub(crate) async fn open(
     let dir = request.config_dir.clone();
     let callback_ports = recipe.callback_ports.clone();
     let before = move || {
-        // The lease keeps other logins away; a stranger may have come at any time.
+        // The lease keeps other logins away, but another program may have taken the port at any time.
         if let Some(taken) = ports::first_taken(&callback_ports) {
             return Err(failed(FailureKind::PortInUse, &taken));
         }
@@ -55,7 +55,7 @@ pub(crate) async fn open(
         program: request.program.clone(),
         args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
         env: env.clone(),
-        // A neutral place: CLIs read configuration from where they stand.
+        // A neutral directory: CLIs read configuration from their working directory.
         dir: request.config_dir.clone(),
         terminal,
     };
@@ -85,7 +85,7 @@ fn failed(kind: FailureKind, reason: &dyn std::fmt::Display) -> Unopened {
     (Input::SpawnFailed(kind), Some(reason.to_string()))
 }
 
-/// Where the recipe's CLI shows its credential and stores nothing, the place for it.
+/// Returns the place for the credential, if the recipe's CLI shows its credential and stores nothing.
 fn screen(token: Option<&ScreenToken>, recipe: &Recipe) -> Option<Screen> {
     let token = token.filter(|_| !recipe.patterns.token.is_empty())?;
     let lifetime = token.lifetime_s.checked_mul(1000)?;

@@ -1,4 +1,4 @@
-//! The output streams of a child, read as they come and never left unread.
+//! The output streams of a child. They are read as data arrives and are never left unread.
 
 use std::pin::Pin;
 use std::sync::LazyLock;
@@ -16,11 +16,11 @@ use crate::recipe::{Pattern, Recipe, Terminal};
 use crate::row::Line;
 use crate::skim::{Reach, Skim};
 
-/// Size of a reading buffer at first, and again when little is printed.
+/// Size of a read buffer at first, and again when little is printed.
 const SMALL: usize = 4 * 1024;
-/// Size up to which it grows while reads fill it.
+/// Size up to which the buffer grows while reads fill it.
 const LARGE: usize = 64 * 1024;
-/// Unfinished text that has not changed for this long is taken for whole, even while something else is drawn.
+/// Time after which unchanged unfinished text counts as whole, even while other rows are drawn.
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -28,9 +28,9 @@ pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 /// All output streams of one child.
 pub(crate) struct Output {
     streams: Vec<Stream>,
-    /// Which stream is looked at first, so that a flood on one cannot silence the other.
+    /// Counter that selects the stream to poll first, so that a flood on one cannot block the other.
     turn: usize,
-    /// Bytes read since others had their turn.
+    /// Bytes read since the last yield to other tasks.
     unbroken: usize,
 }
 
@@ -42,21 +42,21 @@ struct Stream {
     glimpse: Option<Glimpse>,
 }
 
-/// What the lines of a stream mean.
+/// A search for the meaning of a stream's lines.
 struct Sense {
     matcher: Matcher,
-    /// The prompt of the present line has been reported.
+    /// True once the prompt of the current line has been reported.
     prompted: bool,
 }
 
-/// The unfinished text as it was when it was looked at.
+/// The unfinished text at the last look.
 struct Glimpse {
     line: Line,
     since: Instant,
     settled: bool,
 }
 
-/// What a look at the output found.
+/// The result of a look at the output.
 #[derive(Default)]
 pub(crate) struct News {
     pub(crate) seen: Vec<Seen>,
@@ -65,7 +65,7 @@ pub(crate) struct News {
 }
 
 impl Output {
-    /// Each stream is read by a view of its own, and understood by a matcher of its own.
+    /// Creates the output. Each stream has its own view and its own matcher.
     pub(crate) fn new(readers: Vec<Reader>, view: impl Fn() -> View, matcher: impl Fn() -> Matcher) -> Self {
         let stream = |reader| Stream {
             reader: Some(reader),
@@ -77,20 +77,20 @@ impl Output {
         Self { streams: readers.into_iter().map(stream).collect(), turn: 0, unbroken: 0 }
     }
 
-    /// Whether every stream has ended.
+    /// Returns whether every stream has ended.
     pub(crate) fn ended(&self) -> bool {
         self.streams.iter().all(|stream| stream.reader.is_none())
     }
 
-    /// Whether there is text that was not read for good: an unfinished line, or rows that may still be drawn.
+    /// Returns whether there is text without a final reading: an unfinished line, or rows that may still be drawn.
     pub(crate) fn has_partial(&self) -> bool {
         self.streams.iter().any(|stream| stream.view.has_unread())
     }
 
-    /// Waits for the next chunk of any stream and says what it means. Pends for ever once all have ended.
-    /// Nothing is lost when the wait is given up.
+    /// Waits for the next chunk of any stream and returns its meaning. Never ends once all streams have ended.
+    /// Cancelling the wait loses nothing.
     pub(crate) async fn next(&mut self) -> News {
-        // Reading a flood takes time, and the runtime would allow many reads before it turns to others.
+        // Reading a flood takes time, and the runtime would allow many reads before it runs other tasks.
         if self.unbroken >= LARGE {
             tokio::task::yield_now().await;
             self.unbroken = 0;
@@ -107,7 +107,7 @@ impl Output {
                 let mut buffer = ReadBuf::new(&mut stream.buffer);
                 match Pin::new(reader).poll_read(context, &mut buffer) {
                     Poll::Ready(Ok(())) => return Poll::Ready((position, buffer.filled().len())),
-                    // A stream that cannot be read any more has nothing more to say.
+                    // A stream that can no longer be read has no more data.
                     Poll::Ready(Err(_)) => return Poll::Ready((position, 0)),
                     Poll::Pending => {}
                 }
@@ -119,8 +119,8 @@ impl Output {
         self.streams[position].take(length)
     }
 
-    /// What the unfinished lines mean, and what has been drawn, now that it has been still for a while or has waited
-    /// for long enough.
+    /// Returns the meaning of the unfinished lines and of drawn rows, after they have been still for a while or have
+    /// waited for long enough.
     pub(crate) fn still(&mut self, wholeness: Wholeness) -> News {
         let mut news = News::default();
         for stream in &mut self.streams {
@@ -129,7 +129,7 @@ impl Output {
         news
     }
 
-    /// Ends the present lines, as the Enter key does on a screen: what follows an answer is a new line, and a
+    /// Ends the current lines, as the Enter key does on a screen. The output after an answer is a new line, and a
     /// prompt in it is a new prompt.
     pub(crate) fn break_lines(&mut self) {
         for stream in &mut self.streams {
@@ -139,24 +139,25 @@ impl Output {
         }
     }
 
-    /// The next answer to a question that the child has asked its terminal.
+    /// Takes the next answer to a question that the child has asked its terminal.
     pub(crate) fn reply(&mut self) -> Option<String> {
         self.streams.iter_mut().find_map(|stream| stream.view.reply())
     }
 }
 
-/// The question about many lines of a pipe at once: whether a matcher or the explanation of a failure wants them.
+/// Builds the search that selects, from many lines of a pipe at once, those that a matcher or the explanation of a
+/// failure needs.
 pub(crate) fn skim(recipe: &Recipe) -> Option<Skim> {
     let reach = if recipe.patterns.device_code.is_empty() { Reach::Line } else { Reach::Neighbours };
     Skim::new(questions(recipe), reach)
 }
 
-/// All that is looked for in the lines of a login.
+/// Returns all expressions that are searched for in the lines of a login.
 pub(crate) fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
     recipe.expressions().map(Pattern::as_str).chain([URL, EXPLAINING])
 }
 
-/// What a login of `recipe` hears when its CLI prints this on a pipe, however the bytes are cut.
+/// Returns everything that a login of `recipe` learns when its CLI prints this on a pipe, however the bytes are cut.
 pub(crate) fn hear<'a>(
     provider: &Provider,
     recipe: &Recipe,
@@ -207,7 +208,7 @@ impl Stream {
     }
 
     fn still(&mut self, wholeness: Wholeness, news: &mut News) {
-        // The prompt of the present line stays reported: these are other rows.
+        // The prompt of the current line stays reported, because these are other rows.
         self.view.settle(&mut |line| self.sense.understand(line, Wholeness::Whole, news));
         let Some(line) = self.view.partial() else {
             self.glimpse = None;
@@ -224,7 +225,7 @@ impl Stream {
     }
 }
 
-/// A buffer that a read has filled grows; one that is mostly empty shrinks.
+/// Grows a buffer that a read has filled, and shrinks one that is mostly empty.
 fn resize(buffer: &mut Vec<u8>, length: usize) {
     let size = buffer.len();
     if length == size && size < LARGE {
@@ -249,14 +250,14 @@ impl Sense {
     }
 }
 
-// Each case by itself: so many words are found several times as fast as letters of any case.
+// Each case is listed separately: these words are found several times as fast as letters of any case.
 const EXPLAINING: &str = "error|Error|ERROR|fail|Fail|FAIL|couldn't|Couldn't|could not|Could not|cannot|Cannot|unable|\
                           Unable|denied|Denied|refused|Refused|invalid|Invalid|not |Not |NOT ";
 
 static EXPLAINS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Pattern::try_from(EXPLAINING.to_owned()).ok()?.regex().cloned());
 
-/// Whether a line may explain why a login did not come about. Others are not kept: some CLIs print tokens.
+/// Returns whether a line may explain a failed login. Other lines are not kept, because some CLIs print tokens.
 fn explains(text: &str) -> bool {
     EXPLAINS.as_ref().is_some_and(|words| words.is_match(text.as_bytes()))
 }
@@ -289,7 +290,7 @@ mod tests {
         assert_eq!(sizes, [1, 2, 4, 8, 16, 16, 8, 16, 8, 4, 2, 1]);
     }
 
-    /// The cursor rests on an address without a line feed, and something else moves all the time.
+    /// The cursor stays on an address without a line feed, and another row changes all the time.
     #[tokio::test(start_paused = true)]
     async fn an_unfinished_row_settles_beside_a_spinner() {
         const ADDRESS: &str = "https://claude.com/cai/oauth/authorize?state=s";
@@ -303,12 +304,13 @@ mod tests {
             tokio::time::advance(Duration::from_millis(400)).await;
             heard.push(output.still(Wholeness::Partial).seen.len());
         }
-        // Once, when it has been the same for a second: first seen at 400 ms, so not yet at 1200 but at 1600.
+        // The address is reported once, when it has been the same for a second: first seen at 400 ms, so not yet at
+        // 1200 but at 1600.
         let expected: Vec<usize> = (0..20).map(|look| usize::from(look == 7)).collect();
         assert_eq!(heard, expected);
     }
 
-    /// A session hears the same whether each line is read by itself or many are passed over at once.
+    /// A session gets the same meaning whether each line is read separately or many are skipped at once.
     #[test]
     fn what_is_passed_over_says_nothing() {
         let registry = Registry::builtin().unwrap();
@@ -333,13 +335,13 @@ mod tests {
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
             let live = |skim: Option<Skim>| live(skim, recipes[index], &pieces);
             prop_assert_eq!(live(passing.clone()), live(None));
-            // Byte by byte there is no line to pass over.
+            // In a stream of single bytes there is no line to skip.
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             prop_assert_eq!(hear(index, &[first, second], passing), hear(index, &single, None));
         });
     }
 
-    /// Lines that are passed over end a prompt like those that are read.
+    /// Skipped lines end a prompt like those that are read.
     #[test]
     fn a_prompt_is_heard_again_behind_lines_that_say_nothing() {
         const PROMPT: &[u8] = b"Paste code here if prompted > ";
@@ -364,7 +366,7 @@ mod tests {
         assert_eq!(seen, [Seen::DeviceCode("ABCD-12345".to_owned())]);
     }
 
-    /// What a session hears at each chunk, and at the end.
+    /// Returns the meaning that a session gets at each chunk, and at the end.
     fn live(
         skim: Option<Skim>,
         (provider, recipe): (&Provider, &Recipe),
@@ -386,7 +388,7 @@ mod tests {
         chunks.map(take).collect()
     }
 
-    /// What real CLIs print, whole and in parts.
+    /// Output of real CLIs, whole and in parts.
     fn piece() -> impl Strategy<Value = Vec<u8>> {
         prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec())
     }

@@ -1,5 +1,5 @@
-//! Recordings of real CLIs, read as a session reads them. What each of them says stands in
-//! `tests/fixtures/recordings.toml`; the bytes stand beside it, one `[seconds, stream, text]` a line.
+//! Recordings of real CLIs, read as a session reads them. `tests/fixtures/recordings.toml` holds the expected meaning
+//! of each. The bytes are in files beside it, one `[seconds, stream, text]` a line.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +20,7 @@ use crate::skim::Skim;
 use crate::versions::VersionRange;
 use crate::{Recipe, Registry, Terminal};
 
-/// A pause after which a session looks at what is unfinished, and how long it looks at nothing at the most.
+/// Pause after which a session looks at unfinished output, and longest time between two looks.
 const STILL: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_millis(500);
 
@@ -38,12 +38,12 @@ struct Recording {
     recipe: String,
     version: String,
     on: Terminal,
-    /// What a session hears of it, in this order, first mentions only.
+    /// The facts that a session reads in it, in this order, each once.
     heard: Vec<String>,
-    /// The same where it is read as lines, if that differs: a screen's rows are written over and moved about.
+    /// The facts if the recording is read as lines, when they differ: a screen's rows are overwritten and moved.
     #[serde(default)]
     heard_as_lines: Option<Vec<String>>,
-    /// What follows is for the replay through a process, elsewhere.
+    /// The fields from here on are for the replay through a process, in another test.
     #[serde(rename = "ends")]
     _ends: toml::Value,
     #[serde(default, rename = "exit")]
@@ -57,7 +57,7 @@ fn recordings() -> Vec<Recording> {
     toml::from_str::<Fixtures>(text).unwrap().recording
 }
 
-/// What came at once on one stream, and how long nothing had come before it.
+/// The bytes that arrived together on one stream, and the pause before them.
 #[derive(Clone)]
 struct Chunk {
     pause: Duration,
@@ -70,7 +70,7 @@ fn recorded(name: &str) -> Vec<Chunk> {
     let mut before = 0.0;
     let chunk = |line: &str| {
         let (at, stream, text): (f64, String, String) = serde_json::from_str(line).unwrap();
-        // What was typed, and what was looked at meanwhile, is none of its output.
+        // Typed text and checks meanwhile are not part of the output.
         if !matches!(stream.as_str(), "out" | "err" | "tty") || text == "EOF" {
             return None;
         }
@@ -80,7 +80,7 @@ fn recorded(name: &str) -> Vec<Chunk> {
     std::fs::read_to_string(path).unwrap().lines().filter_map(chunk).collect()
 }
 
-/// One stream of a child that prints what it is told to, when it is told to.
+/// One stream of a child, filled by the test.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<(VecDeque<u8>, bool)>>);
 
@@ -92,7 +92,7 @@ impl AsyncRead for Told {
     ) -> Poll<io::Result<()>> {
         let (bytes, ended) = &mut *self.0.lock().unwrap();
         if bytes.is_empty() && !*ended {
-            // Nobody is woken: the test asks again after it has told more.
+            // No waker is needed: the test polls again after it has added bytes.
             return Poll::Pending;
         }
         let length = bytes.len().min(buffer.remaining());
@@ -101,13 +101,13 @@ impl AsyncRead for Told {
     }
 }
 
-/// What is listened for.
+/// The search for meaning in a recording.
 struct Meaning {
     matcher: Matcher,
     skim: Option<Skim>,
 }
 
-/// A session's ears, with what they have heard.
+/// The output side of a session, with the facts that it has read.
 struct Ears {
     output: Output,
     streams: [Told; 2],
@@ -132,7 +132,7 @@ impl Ears {
         }
     }
 
-    /// Time passes in which nothing is printed, and a session looks at what it has.
+    /// Lets time pass without output, in which a session looks at unread text.
     async fn pause(&mut self, length: Duration) {
         tokio::time::advance(length).await;
         self.unread += length;
@@ -153,7 +153,7 @@ impl Ears {
     fn read(&mut self) {
         while let Some(news) = self.output.next().now_or_never() {
             self.hear(news.seen);
-            // Nobody reads the answers, but they must not pile up.
+            // The answers are not used, but they must not pile up.
             while self.output.reply().is_some() {}
         }
     }
@@ -193,7 +193,7 @@ fn word(seen: &Seen) -> String {
     }
 }
 
-/// The recording with one more place at which a read ends.
+/// Reads the recording with one more place at which a read ends.
 async fn cut(meaning: &Meaning, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
     let mut ears = Ears::new(meaning, view);
     let mut left = at;
@@ -210,7 +210,7 @@ async fn cut(meaning: &Meaning, chunks: &[Chunk], view: Terminal, at: usize) -> 
     ears.end().await
 }
 
-/// The recording a byte at a time: every cut at once.
+/// Reads the recording one byte at a time: every cut at once.
 async fn crumbs(meaning: &Meaning, chunks: &[Chunk], view: Terminal) -> Vec<String> {
     let mut ears = Ears::new(meaning, view);
     for chunk in chunks {
@@ -222,7 +222,7 @@ async fn crumbs(meaning: &Meaning, chunks: &[Chunk], view: Terminal) -> Vec<Stri
     ears.end().await
 }
 
-/// A prompt has no place among the others: the cursor can be on it before the rows above it have been looked at.
+/// Compares facts without the order of prompts: the cursor can be on a prompt before the rows above it have been read.
 fn same(heard: &[String], expected: &[String]) -> bool {
     let prompts = |all: &[String]| all.iter().any(|word| word == "prompt");
     let others = |all: &[String]| all.iter().filter(|word| *word != "prompt").cloned().collect::<Vec<_>>();
@@ -286,7 +286,7 @@ fn every_way_to_log_in_was_recorded() {
             recordings.iter().filter(meant).any(|recording| recording.on == recipe.terminal)
         };
         for recipe in recipes() {
-            // A variant that differs in its arguments only is listened to with the same patterns.
+            // A variant that differs in its arguments only has the same patterns.
             let dialogue = |recipe: &Recipe| format!("{:?} {:?}", recipe.terminal, recipe.patterns);
             let mut twins =
                 recipes().filter(|twin| twin.id == recipe.id && dialogue(twin) == dialogue(recipe));

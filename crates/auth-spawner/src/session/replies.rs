@@ -1,4 +1,4 @@
-//! Answers to what a CLI asks its terminal, on their way to it.
+//! Answers to a CLI's questions to its terminal, until they are written.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -10,14 +10,14 @@ use tokio::io::AsyncWrite;
 
 use super::actor::Stdin;
 
-/// The most answers that wait. A CLI that asks for more does not read them, and they are dropped.
+/// Most answers that wait. A CLI that asks for more does not read them, and they are dropped.
 const WAITING: usize = 16;
 
-/// Answers that were not written yet.
+/// Answers that have not been written yet.
 #[derive(Default)]
 pub(super) struct Replies {
     waiting: VecDeque<String>,
-    /// How much of the first one is written.
+    /// Number of bytes of the first answer that have been written.
     written: usize,
 }
 
@@ -28,8 +28,8 @@ impl Replies {
         }
     }
 
-    /// Writes what the input takes; pends for ever when there is nothing to write, or while something else is being
-    /// delivered. Nothing is lost or written twice when the wait is given up.
+    /// Writes as much as the input takes. Never ends if there is nothing to write, or while another delivery is
+    /// running. Cancelling the wait loses nothing and writes nothing twice.
     pub(super) async fn write(&mut self, stdin: &mut Option<Stdin>) -> io::Result<()> {
         let (Some(stdin), false) = (stdin, self.waiting.is_empty()) else {
             return std::future::pending().await;
@@ -40,7 +40,7 @@ impl Replies {
                 let count = match ready!(Pin::new(&mut *stdin).poll_write(context, rest)) {
                     Ok(count) => count,
                     Err(error) => {
-                        // An input that is closed stays closed.
+                        // A closed input stays closed.
                         self.clear();
                         return Err(error).into();
                     }
@@ -56,8 +56,8 @@ impl Replies {
         .await
     }
 
-    /// Takes the rest of an answer of which the input has taken a part only. Whoever writes next has to write it
-    /// first, or what follows would become a part of the answer.
+    /// Takes the rest of an answer that the input has taken in part. The next writer must write it first, or its own
+    /// text would become a part of the answer.
     pub(super) fn take_begun(&mut self) -> String {
         match std::mem::take(&mut self.written) {
             0 => String::new(),
@@ -86,7 +86,7 @@ mod tests {
             replies.push("\x1b[1;1R".to_owned());
         }
         assert_eq!(replies.waiting.len(), WAITING, "the rest is dropped");
-        // The input takes a part of the first answer and no more: giving up leaves the rest.
+        // The input takes a part of the first answer and no more; cancelling the write leaves the rest.
         tokio::select! {
             biased;
             _ = replies.write(&mut stdin) => panic!("the input is too small for all of it"),

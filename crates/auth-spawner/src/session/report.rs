@@ -15,27 +15,27 @@ use crate::recipe::Paste;
 use crate::snapshot::{Failure, FailureKind, Snapshot};
 use crate::spawner::Shared;
 
-/// Longest email address that is taken from the CLI's words, as from its file.
+/// Longest email address that is taken from the CLI's output, in bytes; the same as from its file.
 const EMAIL_BYTES: usize = 320;
 
-/// The snapshot and everything that goes into it.
+/// The snapshot and all data that goes into it.
 pub(crate) struct Report {
     pub(crate) snapshot: Snapshot,
     shared: Arc<Shared>,
     sender: watch::Sender<Snapshot>,
-    /// How the recipe takes a pasted answer.
+    /// The recipe's rules for a pasted answer.
     paste: Option<Paste>,
-    /// The CLI's own words about a failure; the clearest so far.
+    /// The line of output that explains the failure best so far.
     words: Option<String>,
-    /// What was pasted; the CLI's words are not repeated when they hold it.
+    /// The pasted texts. Output of the CLI that contains one is not repeated.
     pasted: Vec<SecretString>,
-    /// Email address from the CLI's words.
+    /// Email address from the CLI's output.
     pub(crate) email: Option<String>,
-    /// Set when something other than the CLI's exit explains the failure.
+    /// Explanation of the failure, if it is not the CLI's exit.
     pub(crate) message: Option<String>,
-    /// What a person can do, where it is not the same for every failure of this kind.
+    /// The next step for the user, if it is not the same for every failure of this kind.
     pub(crate) hint: Option<String>,
-    /// The place where the CLI has put the login instead of a file, and the next step for the person.
+    /// The place where the CLI has stored the login instead of a file, and the next step for the user.
     pub(crate) elsewhere: Option<(String, String)>,
 }
 
@@ -56,7 +56,7 @@ impl Report {
         }
     }
 
-    /// Whether a pasted answer to the address that is shown would be taken.
+    /// Returns whether a pasted answer to the shown address would be taken.
     pub(crate) fn takes_paste(&self) -> bool {
         self.paste
             .as_ref()
@@ -64,7 +64,7 @@ impl Report {
             .is_some_and(|(paste, url)| is_taken(paste, url))
     }
 
-    /// Notes what the CLI printed; says whether that is anything new.
+    /// Records a fact of the CLI's output. Returns whether it is new.
     pub(crate) fn note(&mut self, seen: &Seen) -> bool {
         match seen {
             Seen::Url { url, openable, device } => self.note_url(url, *openable, *device),
@@ -97,7 +97,7 @@ impl Report {
     fn note_url(&mut self, url: &str, openable: bool, device: bool) -> bool {
         let snapshot = &mut self.snapshot;
         let place = if device { &mut snapshot.verification_url } else { &mut snapshot.auth_url };
-        // An address that nobody vouches for never takes the place of one on the provider's list.
+        // An address that is not on the provider's list never replaces one that is.
         let worse = snapshot.url_openable && !openable;
         if worse || place.as_deref() == Some(url) {
             return false;
@@ -126,8 +126,8 @@ impl Report {
         self.pasted.push(pasted);
     }
 
-    /// Shows the session as the machine has it. The sink hears it first, so that whoever sees the end can
-    /// rely on the record of it.
+    /// Publishes the state of the machine. The sink receives it first, so that a caller who sees the end can rely on
+    /// its record.
     pub(crate) async fn announce(&mut self, machine: &Machine) {
         self.snapshot.revision += 1;
         self.snapshot.state = machine.state();
@@ -143,12 +143,12 @@ impl Report {
         self.shared.sink.shown(&self.snapshot);
     }
 
-    /// Puts a failure into words.
+    /// Sets the failure of the snapshot, with its text.
     pub(crate) fn fail(&mut self, kind: FailureKind, machine: &Machine) {
         if kind == FailureKind::NotAuthenticated
             && let Some((message, hint)) = self.elsewhere.take()
         {
-            // Finishing it in the browser once more would come to the same.
+            // Finishing the login in the browser once more would have the same result.
             self.snapshot.failure = Some(Failure { kind, message, hint: Some(hint), exit_code: None });
             return;
         }
@@ -165,7 +165,7 @@ impl Report {
             )
         });
         let message = match explained.or(words) {
-            // The explanation names the port and its holder, which says it all.
+            // The explanation names the port and its holder, so no further text is needed.
             Some(words) if kind == FailureKind::PortInUse => words,
             Some(words) => format!("{message}: {words}"),
             None => message.to_owned(),
@@ -175,8 +175,8 @@ impl Report {
     }
 }
 
-/// The parts of a pasted answer that are secrets: a code and a state, or the values of an address's parameters, as they
-/// stand and decoded. The address itself and the names of its parameters are not.
+/// Returns the secret parts of a pasted answer: a code and a state, or the values of an address's parameters, both as
+/// written and decoded. The address itself and the names of its parameters are not secret.
 fn secret_parts(pasted: &str) -> Vec<Cow<'_, str>> {
     let Some((_, address)) = pasted.split_once("://") else {
         return pasted.trim().split('#').map(Cow::Borrowed).collect();
@@ -201,7 +201,7 @@ fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
             Some("start the login again; if that fails too, check the network of this machine"),
         ),
         FailureKind::CliRetired => ("the program is no longer the provider's CLI", None),
-        // Copilot, for one, goes on in silence when the person has refused.
+        // Copilot, for example, goes on silently when the person has refused.
         FailureKind::Expired => (
             "the login was not finished in time",
             Some("start the login again and allow it; some CLIs do not report a refusal in the browser"),

@@ -8,21 +8,22 @@ use super::output::SETTLED;
 use crate::machine::Input;
 use crate::matcher::Wholeness;
 
-/// A line that has been still this long is looked at for a prompt.
+/// Time without change after which a line is searched for a prompt.
 const STILL: Duration = Duration::from_millis(100);
-/// Under output that never stops, what is unread is looked at in the first pause of this length ...
+/// Shortest pause of the output in which unread text is read, once it has waited for [`PATIENT`].
 const PAUSE: Duration = Duration::from_millis(20);
-/// ... after this long ...
+/// Wait of unread text after which the next pause of [`PAUSE`] is enough to read it.
 const PATIENT: Duration = Duration::from_millis(400);
-/// ... or, when there is no pause either, after this long.
+/// Longest wait of unread text. After it the text is read even without a pause.
 const LATE: Duration = Duration::from_millis(500);
-/// A CLI that reported a failure may offer another try. One that does not within this time is ended.
+/// Time that a CLI has to offer another attempt after it has reported a failure. After it the CLI is ended.
 const GIVE_UP: Duration = Duration::from_secs(5);
-/// How long output is still read after the child has ended and nothing has come: a grandchild may hold it open for ever.
+/// Longest silence after the child's end before reading stops. A grandchild may hold the output open for ever.
 const DRAIN: Duration = Duration::from_millis(100);
-/// The same while there still comes something: the child's last words may be many, and a grandchild's have no end.
+/// Longest time that output is read after the child's end. The child's last output may be long, and a grandchild's may
+/// never end.
 const DRAIN_MOST: Duration = Duration::from_secs(2);
-/// How often the credential file is looked at.
+/// Time between two looks at the credential file.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The moments that a session waits for.
@@ -30,11 +31,11 @@ pub(super) struct Timers {
     pub(super) deadline: Instant,
     pub(super) tick: Interval,
     pub(super) still: Option<(Instant, Wholeness)>,
-    /// Since when something has been unread.
+    /// The moment since which there has been unread text.
     unread: Option<Instant>,
     pub(super) drain: Option<Instant>,
     drain_most: Option<Instant>,
-    /// When a CLI that reported a failure is ended.
+    /// The moment at which a CLI that reported a failure is ended.
     pub(super) give_up: Option<Instant>,
 }
 
@@ -45,7 +46,7 @@ impl Timers {
         Self { deadline, tick, still: None, unread: None, drain: None, drain_most: None, give_up: None }
     }
 
-    /// Notes an input of the machine: a reported failure starts the time that the CLI has left, and anything that a person
+    /// Records an input of the machine. A reported failure starts the CLI's remaining time; any request that a person
     /// can answer stops it.
     pub(super) fn told(&mut self, input: Input) {
         match input {
@@ -57,28 +58,28 @@ impl Timers {
         }
     }
 
-    /// The child has ended; its last words are still to be read.
+    /// Records the end of the child. Its last output is still to be read.
     pub(super) fn exited(&mut self) {
         let now = Instant::now();
         self.drain = Some(now + DRAIN);
         self.drain_most = Some(now + DRAIN_MOST);
     }
 
-    /// Some of a child's last words came just now.
+    /// Records that some of a child's last output has just arrived.
     pub(super) fn drains(&mut self) {
         if let (Some(_), Some(most)) = (self.drain, self.drain_most) {
             self.drain = Some((Instant::now() + DRAIN).min(most));
         }
     }
 
-    /// Output came just now, and something of it may be unread.
+    /// Records that output has just arrived, and whether some text is unread.
     pub(super) fn heard(&mut self, unread: bool) {
         let now = Instant::now();
         self.unread = unread.then(|| self.unread.unwrap_or(now));
         self.still = self.unread.map(|since| (next_look(since, now), Wholeness::Partial));
     }
 
-    /// What is unread has been looked at; says what is to be looked at next, if nothing more comes.
+    /// Records that the unread text has been read. Schedules the next look if no more output arrives.
     pub(super) fn looked(&mut self, wholeness: Wholeness) {
         self.unread = None;
         self.still =
@@ -86,7 +87,7 @@ impl Timers {
     }
 }
 
-/// When to look at what has been unread `since` then, if nothing more comes after `last`.
+/// Returns the moment to read text that has been unread since `since`, if no more output arrives after `last`.
 fn next_look(since: Instant, last: Instant) -> Instant {
     (last + STILL).min((since + PATIENT).max(last + PAUSE)).min(since + LATE)
 }

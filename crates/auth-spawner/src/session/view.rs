@@ -1,4 +1,4 @@
-//! How the output of a child is read: as lines from a pipe, as a screen from a terminal.
+//! The two ways to read the output of a child: as lines from a pipe, as a screen from a terminal.
 
 use crate::lines::Lines;
 use crate::recipe::Terminal;
@@ -12,7 +12,7 @@ pub(super) enum View {
 }
 
 impl View {
-    /// `limit` is the most characters of a line. `skim` knows the lines that matter.
+    /// Creates a view. `limit` is the most characters of a line. `skim` selects the lines that matter.
     pub(super) fn new(terminal: Terminal, limit: usize, skim: Option<Skim>) -> Self {
         match terminal {
             Terminal::Pipe => Self::Lines(Box::new(Lines::new(limit, skim))),
@@ -20,7 +20,7 @@ impl View {
         }
     }
 
-    /// Takes a chunk and hands what is whole with it, and may matter, to `done`.
+    /// Takes a chunk and passes to `done` the lines that it finishes and that may matter.
     pub(super) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
         match self {
             Self::Lines(lines) => lines.feed(chunk, done),
@@ -28,7 +28,7 @@ impl View {
         }
     }
 
-    /// The end of the stream: all that is unread is whole.
+    /// Ends the stream. All unread text counts as whole.
     pub(super) fn finish(&mut self, done: &mut dyn FnMut(&Line)) {
         match self {
             Self::Lines(lines) => lines.finish(done),
@@ -36,7 +36,7 @@ impl View {
         }
     }
 
-    /// Reads what was drawn, except where the cursor is.
+    /// Reads drawn rows, except the cursor's.
     pub(super) fn settle(&mut self, done: &mut dyn FnMut(&Line)) {
         if let Self::Screen(screen) = self {
             screen.settle(done);
@@ -50,7 +50,7 @@ impl View {
         }
     }
 
-    /// Whether the unfinished line has changed since this was asked last.
+    /// Returns whether the unfinished line has changed since the last call.
     pub(super) fn touched(&mut self) -> bool {
         match self {
             Self::Lines(lines) => lines.touched(),
@@ -65,7 +65,7 @@ impl View {
         }
     }
 
-    /// What follows is a line of its own.
+    /// Makes the text that follows a line of its own.
     pub(super) fn break_line(&mut self) {
         match self {
             Self::Lines(lines) => lines.finish(&mut |_| {}),
@@ -73,7 +73,7 @@ impl View {
         }
     }
 
-    /// An answer to what the child has asked its terminal. A pipe is asked nothing.
+    /// Takes the next answer to a question of the child to its terminal. A pipe gets no questions.
     pub(super) fn reply(&mut self) -> Option<String> {
         match self {
             Self::Lines(_) => None,

@@ -1,4 +1,4 @@
-//! Single steps on files, each of which is there after a crash or is not.
+//! Single steps on files. After a crash each is either complete or not done.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
@@ -10,15 +10,16 @@ use rustix::io::Errno;
 
 use crate::proof;
 
-/// The largest file that is moved or merged. Claude Code keeps its settings and the list of its projects in one.
+/// The largest file that is moved or merged, in bytes. Claude Code keeps its settings and the list of its projects in
+/// one file.
 const MOST: u64 = 64 * 1024 * 1024;
 
-/// Everything in a regular file; `Ok(None)` when there is none.
+/// Reads a regular file; `Ok(None)` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     proof::read(path, MOST)
 }
 
-/// Writes a new file, 0600, through to the disk. One of an earlier attempt is replaced.
+/// Writes a new file with mode 0600, through to the disk. A file of an earlier attempt is replaced.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -29,7 +30,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Keeps what stands at `place` under a second name, whatever it is; says whether anything does.
+/// Keeps any file at `place` under a second name. Returns whether there is one.
 pub(super) fn keep(place: &Path, second: &Path) -> io::Result<bool> {
     match std::fs::remove_file(second) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -39,7 +40,7 @@ pub(super) fn keep(place: &Path, second: &Path) -> io::Result<bool> {
     match linkat(CWD, place, CWD, second, AtFlags::empty()) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-        // Not every file system knows second names.
+        // Some file systems have no hard links.
         Err(_) if std::fs::symlink_metadata(place)?.is_file() => {
             std::fs::copy(place, second)?;
             File::open(second)?.sync_all()?;
@@ -49,7 +50,7 @@ pub(super) fn keep(place: &Path, second: &Path) -> io::Result<bool> {
     }
 }
 
-/// Renames a file over whatever file stands there, through to the disk.
+/// Renames a file over any existing file, through to the disk.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)?;
     to.parent().map_or(Ok(()), sync)

@@ -1,4 +1,4 @@
-//! What the files of a login shall be once it is moved. Files are read, nothing is written.
+//! Computes the contents of a login's files after its move. Files are only read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::credential::{CredentialFile, Format};
 use crate::proof;
 use crate::provider::Cli;
 
-/// A file that the registry names, and what of it is the login's.
+/// A file that the registry names, and the parts of it that belong to the login.
 struct LoginFile {
     path: String,
     format: Format,
-    /// The members at the top that the registry points into.
+    /// The top-level members that the registry points into.
     members: BTreeSet<String>,
-    /// Whether only those are the login's: the CLI keeps its settings in the same file.
+    /// True if only those members belong to the login, because the CLI keeps its settings in the same file.
     settings: bool,
 }
 
-/// The files that change, by their path below the CLI's own directory, and what they shall hold.
+/// Returns the files that change, by their path below the CLI's own directory, and their new contents.
 pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String, Vec<u8>)>, TransferError> {
     let mut found = Vec::new();
     for file in files(cli) {
@@ -33,7 +33,7 @@ pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String,
             continue;
         };
         if file.path.contains('*') {
-            // The name says which service it is for, so there is nothing else in it.
+            // The name identifies the service, so the file holds no other data.
             let name = source.as_deref().and_then(|path| path.strip_prefix(from).ok()).and_then(Path::to_str);
             found.extend(name.map(|name| (name.to_owned(), bytes)));
             continue;
@@ -52,7 +52,7 @@ pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String,
     Ok(found)
 }
 
-/// The file of settings that makes the CLI use another credential, changed so that it uses the login.
+/// Returns the settings file that makes the CLI use another credential, changed so that it uses the login.
 fn chosen(file: &CredentialFile, to: &Path) -> Option<(String, Vec<u8>)> {
     let mode = file.mode.as_ref()?;
     let path = mode.file.as_ref()?;
@@ -66,7 +66,7 @@ fn chosen(file: &CredentialFile, to: &Path) -> Option<(String, Vec<u8>)> {
     Some((path.clone(), format!("{settings:#}\n").into_bytes()))
 }
 
-/// What stays of a file that the new login does not have; `None` when nothing in it is the old login's.
+/// Returns the rest of a file that the new login does not have; `None` if nothing in it belongs to the old login.
 fn without(file: &LoginFile, to: &Path) -> Result<Option<Vec<u8>>, TransferError> {
     if file.path.contains('*') {
         return Ok(None);
@@ -76,8 +76,8 @@ fn without(file: &LoginFile, to: &Path) -> Result<Option<Vec<u8>>, TransferError
     Ok((shall != former).then(|| text(shall)))
 }
 
-/// The login's members are those of the new login alone; the others stay, and those that only the new one has are taken
-/// where the file holds no settings.
+/// Merges the members of a file. The login's members are taken from the new login only. Other members stay. Other
+/// members of the new login's file are added if the file holds no settings.
 fn merge(file: &LoginFile, former: Map<String, Value>, made: &Map<String, Value>) -> Map<String, Value> {
     let mut shall = former;
     for member in &file.members {
@@ -88,7 +88,7 @@ fn merge(file: &LoginFile, former: Map<String, Value>, made: &Map<String, Value>
     shall
 }
 
-/// The registry's files, each once.
+/// Returns the registry's files, each once.
 fn files(cli: &Cli) -> Vec<LoginFile> {
     let mut files: Vec<LoginFile> = Vec::new();
     for credential in &cli.credential {
@@ -127,13 +127,14 @@ fn add<'a>(
     }
 }
 
-/// The member at the top that a pointer goes into; `None` where it stands for any.
+/// Returns the top-level member that a pointer goes into; `None` if it is `*`.
 fn first(pointer: &str) -> Option<String> {
     let segment = pointer.strip_prefix('/')?.split('/').next()?;
     (segment != "*").then(|| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// What stands there now, as far as it can be merged with. What is no document, or not the CLI's own, is replaced.
+/// Returns the current content, if it can be merged with. A file that is no document, or not the CLI's own, is
+/// replaced.
 fn former(file: &LoginFile, to: &Path) -> Result<Option<Map<String, Value>>, TransferError> {
     let path = to.join(&file.path);
     match std::fs::symlink_metadata(&path) {
@@ -156,7 +157,7 @@ fn read_at(path: &Path) -> Result<Option<Vec<u8>>, TransferError> {
     read(path).map_err(|reason| TransferError::Unusable { path: path.to_owned(), reason })
 }
 
-/// JSON, which is JSON with comments and YAML as well.
+/// Writes JSON, which is valid JSON with comments and valid YAML as well.
 fn text(members: Map<String, Value>) -> Vec<u8> {
     format!("{:#}\n", Value::Object(members)).into_bytes()
 }

@@ -1,9 +1,9 @@
-//! Moving a login from the directory that it was made in to the one that it is for, so that a login which fails never
-//! touches the one that is there.
+//! Moves a login from the directory that it was made in to the one that it is for, so that a failed login never changes
+//! the existing one.
 //!
-//! [`Transfer::prepare`] works out what each of the login's files shall be and keeps what stands there; nothing changes.
-//! [`Transfer::place`] renames the files into place, one by one; [`Transfer::undo`] puts the old ones back. Between the
-//! two a plan on disk says which files are concerned, so that a later process can undo what an earlier one began.
+//! [`Transfer::prepare`] computes the new content of each of the login's files and keeps the existing files; nothing
+//! changes. [`Transfer::place`] renames the files into place, one by one; [`Transfer::undo`] restores the old ones.
+//! Between the two a plan on disk names the files, so that a later process can undo an unfinished transfer.
 
 mod files;
 mod merge;
@@ -19,37 +19,37 @@ use crate::proof::{Proof, prove};
 use crate::provider::Cli;
 use files::{keep, read, rename, sync, write};
 
-/// The file that says what is to be moved.
+/// Name of the file that holds the plan.
 const PLAN: &str = "plan.json";
-/// Where what shall stand there waits, by number, and where what stood there is kept.
+/// Directories of the new files and of the old ones. Each file is named by its number.
 const NEW: &str = "new";
 const OLD: &str = "old";
 
-/// Why a login could not be moved; the text is for people and holds no secret.
+/// An error of a move. The text is for display and holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    /// The file system said no.
+    /// The file system returned an error.
     #[error("{path}: {source}")]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A file cannot be understood, or is too large to be kept.
+    /// A file cannot be parsed, or is too large to be kept.
     #[error("{path}: {reason}")]
     Unusable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The problem with the file.
         reason: String,
     },
-    /// What was moved does not say in its new place what it said in the old one.
+    /// The moved files do not prove the same login in their new place.
     #[error("the login does not hold in {0}")]
     Unproven(PathBuf),
 }
 
-/// A login on its way. Its work directory holds all that is needed to finish or to undo it.
+/// A login that is being moved. Its work directory holds all data needed to finish or to undo the move.
 #[derive(Debug)]
 pub struct Transfer {
     work: PathBuf,
@@ -63,18 +63,19 @@ struct Plan {
     files: Vec<Step>,
 }
 
-/// One file. Its number is its place in the plan.
+/// One file. Its number is its position in the plan.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Step {
     /// Path below the CLI's own directory.
     path: String,
-    /// Whether something stood there before.
+    /// True if there was a file before.
     was: bool,
 }
 
 impl Cli {
-    /// Whether a login of this CLI can be made in another directory and moved: it is made of files, none of them a
-    /// database that holds more than the login, and not of this system's keychain, which goes by the directory's name.
+    /// Returns whether a login of this CLI can be made in another directory and moved. It must consist of files, none
+    /// of them a database that holds more than the login. It must not be in this system's keychain, where the entry
+    /// depends on the directory's name.
     #[must_use]
     pub fn can_move(&self) -> bool {
         let files =
@@ -84,11 +85,11 @@ impl Cli {
 }
 
 impl Transfer {
-    /// Works out how the login in `from` is to be put into `to`; both are what the CLI's variable names. Members of `to`'s
-    /// files that are not the login's stay: settings, and logins at other services. Blocking.
+    /// Prepares the move of the login in `from` to `to`; both are directories that the CLI's variable names. Members of
+    /// `to`'s files that do not belong to the login stay: settings, and logins at other services. Blocks.
     ///
     /// # Errors
-    /// A file that cannot be read, understood or written; `to` is as it was.
+    /// Returns an error if a file cannot be read, parsed or written. `to` is unchanged then.
     pub fn prepare(cli: &Cli, from: &Path, to: &Path, work: &Path) -> Result<Self, TransferError> {
         let (from, to) = (cli.config_dir.inside(from), cli.config_dir.inside(to));
         for part in [NEW, OLD] {
@@ -108,10 +109,11 @@ impl Transfer {
         Ok(transfer)
     }
 
-    /// The one that was prepared in this work directory; `Ok(None)` when none was, or it is over. Blocking.
+    /// Returns the transfer that was prepared in this work directory; `Ok(None)` if there was none, or it is over.
+    /// Blocks.
     ///
     /// # Errors
-    /// A plan that cannot be read.
+    /// Returns an error if the plan cannot be read.
     pub fn open(work: &Path) -> Result<Option<Self>, TransferError> {
         let path = work.join(PLAN);
         let unusable = |reason| TransferError::Unusable { path: path.clone(), reason };
@@ -120,16 +122,17 @@ impl Transfer {
         Ok(Some(Self { work: work.to_owned(), plan }))
     }
 
-    /// The directory that it goes to: the CLI's own.
+    /// Returns the directory that the login goes to: the CLI's own.
     #[must_use]
     pub fn destination(&self) -> &Path {
         &self.plan.to
     }
 
-    /// Puts the files into place and asks whether they prove there what they proved in `from`. Blocking.
+    /// Puts the files into place and checks that they prove the same there as in `from`. Blocks.
     ///
     /// # Errors
-    /// A file that cannot be put there, or another login than the one that was made; then the caller undoes it.
+    /// Returns an error if a file cannot be placed, or if it is another login than the one that was made. The caller
+    /// must then undo the transfer.
     pub fn place(&self, cli: &Cli, from: &Path, to: &Path) -> Result<(), TransferError> {
         for (number, step) in self.plan.files.iter().enumerate() {
             let place = self.plan.to.join(&step.path);
@@ -142,10 +145,10 @@ impl Transfer {
         }
     }
 
-    /// Puts back what stood there before, the last one first. It can be repeated. Blocking.
+    /// Restores the previous files, in reverse order. It can be repeated. Blocks.
     ///
     /// # Errors
-    /// The first file that could not be put back; the others are.
+    /// Returns the first file that could not be restored; the others are restored.
     pub fn undo(&self) -> Result<(), TransferError> {
         let mut done = Ok(());
         for (number, step) in self.plan.files.iter().enumerate().rev() {
@@ -156,10 +159,10 @@ impl Transfer {
         done
     }
 
-    /// It is over, whatever became of it: a later process finds nothing to undo. Blocking.
+    /// Closes the transfer, whatever its result: a later process finds nothing to undo. Blocks.
     ///
     /// # Errors
-    /// The plan cannot be removed.
+    /// Returns an error if the plan cannot be removed.
     pub fn close(work: &Path) -> io::Result<()> {
         match std::fs::remove_file(work.join(PLAN)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -171,7 +174,7 @@ impl Transfer {
         let (new, old) = (self.work.join(NEW).join(number), self.work.join(OLD).join(number));
         if step.was {
             return match rename(&old, place) {
-                // It is back already.
+                // The file has been restored already.
                 Err(error) if error.kind() == ErrorKind::NotFound && !old.exists() => Ok(()),
                 done => done,
             };
@@ -185,7 +188,7 @@ impl Transfer {
         }
     }
 
-    /// Makes the folders on the way to a file; a link among them is an error, because it could lead anywhere.
+    /// Creates the folders on the way to a file. A link among them is an error, because it could lead anywhere.
     fn folder_of(&self, step: &Step) -> io::Result<()> {
         private_directory(&self.plan.to)?;
         let mut folder = self.plan.to.clone();

@@ -47,8 +47,8 @@ impl Two {
     }
 }
 
-/// What stands in the directory, what the login has left behind, and what the directory is to hold then. All files of
-/// which nothing is said are absent.
+/// The contents of the directory, the files of the new login, and the expected contents after the move. All other files
+/// must be absent.
 struct Case<'a> {
     provider: &'a str,
     old: &'a [(&'a str, &'a str)],
@@ -74,7 +74,7 @@ fn check(case: &Case<'_>) {
         let found = proof_of(&two, path, &text);
         assert_eq!(found, *value, "{} {path}", case.provider);
     }
-    // Another process that finds the plan undoes the same.
+    // Another process that finds the plan has the same result.
     Transfer::open(&two.dir("work")).unwrap().unwrap().undo().unwrap();
     assert_eq!(now(), before, "{}: undone", case.provider);
     for (path, _) in case.shall.iter().filter(|(path, _)| !case.old.iter().any(|(old, _)| old == path)) {
@@ -118,7 +118,7 @@ fn each_files_own_members_survive_and_the_logins_are_replaced() {
             ),
         ],
     });
-    // The other kind of login: the old one must not be left to be found first.
+    // A login of the other kind. The old one must not be left, because it would be found first.
     check(&Case {
         provider: "claude",
         old: &[(".credentials.json", claude)],
@@ -213,7 +213,7 @@ fn what_cannot_be_placed_is_undone_and_follows_no_link() {
     transfer.undo().unwrap();
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
 
-    // A login that does not hold in its new place: an older one of another name is found first there.
+    // A login that does not hold in its new place, because an older one of another name is found first there.
     let two = Two::new("codex");
     two.write("from", "auth.json", "{}");
     two.write("to", "auth.json", "{\"keep\":1}");
@@ -256,7 +256,7 @@ fn which_logins_can_be_moved() {
     assert_eq!(can("claude"), !cfg!(target_os = "macos"));
 }
 
-/// Removes the setting that makes the CLI use another credential; the other settings stay.
+/// The setting that makes the CLI use another credential is removed; the other settings stay.
 #[test]
 fn settings_select_the_login_that_was_made() {
     let tokens = json!({"id_token": "x.e30.x", "access_token": "x.e30.x", "refresh_token": "r"});

@@ -1,4 +1,4 @@
-//! One encryption key: how it is read, and how it is named without being shown.
+//! One encryption key: how it is read, and its id, which does not reveal it.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) const KEY_LENGTH: usize = 32;
 /// The personalisation of the hash that shortens a long key.
 const DERIVE: &[u8] = b"srvd.key.v1";
 
-/// The personalisation of the hash that names a key.
+/// The personalisation of the hash that produces a key id.
 const NAME: &[u8] = b"srvd.keyid.v1";
 
 /// The message whose keyed hash proves a key.
@@ -25,35 +25,35 @@ const CHECK: &[u8] = b"srvd.kcv.v1";
 #[derive(Clone)]
 pub struct Key(Zeroizing<[u8; KEY_LENGTH]>);
 
-/// The name of a key: the first 8 bytes of its BLAKE2b-512, personalised `srvd.keyid.v1`. `Display` is 16 hex digits.
+/// The id of a key: the first 8 bytes of its BLAKE2b-512, personalised `srvd.keyid.v1`. `Display` is 16 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub(crate) [u8; 8]);
 
-/// Proof of a key that does not show it: 16 bytes of BLAKE2b-512, keyed with it, of `srvd.kcv.v1`.
+/// A proof of a key that does not reveal the key: 16 bytes of BLAKE2b-512, keyed with it, of `srvd.kcv.v1`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CheckValue(pub(crate) [u8; 16]);
 
-/// Why a text is not a key. No variant holds a byte of it.
+/// The reason why a text is not a key. No variant holds a byte of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Fewer than 32 bytes.
+    /// The text has fewer than 32 bytes.
     #[error("the key has {length} bytes, at least {KEY_LENGTH} are needed")]
     TooShort {
-        /// How many bytes there are.
+        /// The number of bytes found.
         length: usize,
     },
-    /// What follows `hex:` or `base64:` is not in that encoding.
+    /// The text after `hex:` or `base64:` is not in that encoding.
     #[error("the key is not valid {encoding}")]
     Encoding {
-        /// `hex` or `base64`.
+        /// The encoding: `hex` or `base64`.
         encoding: &'static str,
     },
-    /// What follows `hex:` or `base64:` is not 32 bytes.
+    /// The text after `hex:` or `base64:` does not decode to 32 bytes.
     #[error("the {encoding} key decodes to {length} bytes, exactly {KEY_LENGTH} are needed")]
     DecodedLength {
-        /// `hex` or `base64`.
+        /// The encoding: `hex` or `base64`.
         encoding: &'static str,
-        /// How many bytes there are.
+        /// The number of bytes found.
         length: usize,
     },
     /// All bytes are the same.
@@ -70,10 +70,11 @@ pub enum KeyError {
 pub struct InvalidKeyId;
 
 impl Key {
-    /// Reads a key as an environment variable holds it.
+    /// Reads a key in the form that an environment variable holds.
     ///
-    /// 32 bytes are the key itself; more are hashed to 32, never cut, so that keys with a common beginning differ.
-    /// `hex:` and `base64:` are followed by exactly 32 encoded bytes. Bytes count, not characters.
+    /// A text of 32 bytes is the key itself. A longer text is hashed to 32 bytes and never cut, so that keys with a
+    /// common beginning differ. `hex:` and `base64:` are followed by exactly 32 encoded bytes. The length is counted in
+    /// bytes, not in characters.
     pub fn parse(text: &[u8]) -> Result<Self, KeyError> {
         let key = if let Some(hex) = text.strip_prefix(b"hex:") {
             exact("hex", &decode_hex(hex)?)?
@@ -89,13 +90,13 @@ impl Key {
         Ok(key)
     }
 
-    /// Reads a key as a file holds it: as [`Key::parse`], after one newline at the end.
+    /// Reads a key in the form that a file holds: as [`Key::parse`], without one newline at the end.
     pub fn parse_file_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         Self::parse(bytes.strip_suffix(b"\r").unwrap_or(bytes))
     }
 
-    /// Makes a new random key, and the text `base64:...` that [`Key::parse`] reads back.
+    /// Generates a new random key, and the text `base64:...` that [`Key::parse`] reads back.
     pub fn generate() -> Result<(Self, secrecy::SecretString), KeyError> {
         let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|_| KeyError::Random)?;
@@ -104,19 +105,19 @@ impl Key {
         Ok((key, text))
     }
 
-    /// The text `base64:...` that [`Key::parse`] reads back as this key.
+    /// Returns the text `base64:...` that [`Key::parse`] reads back as this key.
     pub fn text(&self) -> secrecy::SecretString {
         format!("base64:{}", STANDARD.encode(*self.0)).into()
     }
 
-    /// The key's name.
+    /// Returns the key's id.
     pub fn id(&self) -> KeyId {
         let mut hash = Blake2b512::new_customized(NAME);
         hash.update(self.0.as_slice());
         KeyId(first(&hash.finalize_fixed()))
     }
 
-    /// The key's check value.
+    /// Returns the key's check value.
     pub(crate) fn check_value(&self) -> CheckValue {
         let mut mac = <Blake2bMac512 as KeyInit>::new_from_slice(self.0.as_slice())
             .unwrap_or_else(|_| unreachable!("BLAKE2b takes keys of up to 64 bytes"));
@@ -124,7 +125,7 @@ impl Key {
         CheckValue(first(&mac.finalize_fixed()))
     }
 
-    /// The key's bytes, for the box alone.
+    /// Returns the key's bytes, for sealing and keyed hashing only.
     pub(crate) fn bytes(&self) -> &[u8; KEY_LENGTH] {
         &self.0
     }
@@ -145,7 +146,7 @@ impl fmt::Display for KeyId {
 impl std::str::FromStr for KeyId {
     type Err = InvalidKeyId;
 
-    /// Reads what `Display` writes.
+    /// Reads the text that `Display` writes.
     fn from_str(text: &str) -> Result<Self, InvalidKeyId> {
         let bytes = decode_hex(text.as_bytes()).map_err(|_| InvalidKeyId)?;
         <[u8; 8]>::try_from(bytes.as_slice()).map(Self).map_err(|_| InvalidKeyId)
@@ -159,7 +160,7 @@ impl fmt::Debug for KeyId {
 }
 
 impl CheckValue {
-    /// Whether the stored value is this one, in constant time.
+    /// Returns whether the stored value equals this one, in constant time.
     pub(crate) fn matches(&self, stored: &[u8]) -> bool {
         self.0.as_slice().ct_eq(stored).into()
     }
@@ -206,7 +207,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// The first `N` bytes of a hash that is longer.
+/// Returns the first `N` bytes of a longer hash.
 fn first<const N: usize>(hash: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&hash[..N]);
@@ -246,7 +247,7 @@ mod tests {
         check(&[b'x'; 40], Err(KeyError::Weak));
     }
 
-    /// Bytes count, not characters, and a long key is never cut.
+    /// The length is counted in bytes, not in characters, and a long key is never cut.
     #[test]
     fn long_keys_are_hashed_whole() {
         assert!(Key::parse("🦀🦐🦀🦀🦀🦀🦀🦀🦀🦀".as_bytes()).is_ok());
@@ -255,7 +256,7 @@ mod tests {
         assert_ne!(Key::parse(one).unwrap().id(), Key::parse(two).unwrap().id());
     }
 
-    /// The values are those of Python's `hashlib.blake2b` with `person=` and `key=`.
+    /// The values were computed with Python's `hashlib.blake2b` with `person=` and `key=`.
     #[test]
     fn hashes_are_those_of_other_implementations() {
         let key = Key(Zeroizing::new(*SAMPLE));

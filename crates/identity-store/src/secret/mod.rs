@@ -1,4 +1,4 @@
-//! Secrets at rest: the keys, and the boxes they seal.
+//! Secrets at rest: the keys, and the boxes that they seal.
 
 mod key;
 mod keyring;

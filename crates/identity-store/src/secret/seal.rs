@@ -2,7 +2,7 @@
 //!
 //! `P = 0x01 | lp(table) | lp(column) | lp(row id) | generation (u64) | lp(secret) | zeros to a multiple of 64`, where
 //! `lp` is a `u32` length and the bytes; numbers are big-endian. libsodium's secretbox (XSalsa20-Poly1305) has no
-//! associated data, so what binds a box to its row stands inside, and the zeros hide the secret's length.
+//! associated data, so the data that binds a box to its row is inside. The zeros hide the secret's length.
 
 use crypto_secretbox::aead::Aead as _;
 use crypto_secretbox::{KeyInit as _, Nonce, XSalsa20Poly1305};
@@ -11,59 +11,59 @@ use zeroize::Zeroizing;
 
 use super::{KeyId, Keyring};
 
-/// The version of the box and of what is in it.
+/// The version of the box and of its content.
 const VERSION: u8 = 1;
 
 /// The bytes before the secretbox.
 const HEADER: usize = 1 + 8 + 24;
 
-/// The bytes that secretbox adds.
+/// The number of bytes that secretbox adds.
 const TAG: usize = 16;
 
-/// What is in the box is a multiple of this.
+/// The length of the content is a multiple of this.
 const BLOCK: usize = 64;
 
-/// Where a secret stands. A box opens in the place it was sealed for, and nowhere else.
+/// The place of a secret. A box opens only in the place that it was sealed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell<'a> {
-    /// The table.
+    /// The name of the table.
     pub table: &'a str,
-    /// The column.
+    /// The name of the column.
     pub column: &'a str,
     /// The row's id.
     pub row: &'a str,
-    /// How often the secret in this place was written.
+    /// The number of times that the secret in this place was written.
     pub generation: u64,
 }
 
-/// Why a secret did not seal or open. No variant holds a byte of it.
+/// The reason why a secret could not be sealed or opened. No variant holds a byte of the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// There is no secret in this account's row.
+    /// The account's row holds no secret.
     #[error("the account has no sealed secret")]
     Absent,
-    /// No key of the keyring sealed it.
+    /// The key that sealed the secret is not in the keyring.
     #[error("the secret was sealed with key {key_id}, which is not in the keyring")]
     WrongKeyId {
-        /// The key that sealed it.
+        /// The id of the key that sealed the secret.
         key_id: KeyId,
     },
-    /// It was sealed for another row, column or generation.
+    /// The secret was sealed for another row, column or generation.
     #[error("the secret was sealed for another place")]
     Mismatch,
-    /// It is too short to be a box.
+    /// The data is too short to be a box.
     #[error("the sealed secret is truncated")]
     Truncated,
-    /// Its first byte names no version that this build knows.
+    /// The first byte is not a version that this build knows.
     #[error("the sealed secret has the unknown version {version}")]
     UnknownVersion {
-        /// That byte.
+        /// The value of the first byte.
         version: u8,
     },
-    /// It was changed after it was sealed.
+    /// The box was changed after it was sealed.
     #[error("the sealed secret was changed")]
     Tampered,
-    /// It is longer than a box can say.
+    /// The secret is longer than the box format allows.
     #[error("the secret is too long")]
     TooLong,
     /// The operating system gave no random bytes.
@@ -97,7 +97,7 @@ fn seal_with_nonce(
     Ok(sealed)
 }
 
-/// Opens what [`seal`] made, if it stands where it was sealed for.
+/// Opens a box that [`seal`] made, if it is in the place that it was sealed for.
 pub fn open(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<SecretString, SecretError> {
     let version = *sealed.first().ok_or(SecretError::Truncated)?;
     if version != VERSION {
@@ -115,7 +115,7 @@ pub fn open(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<SecretSt
     take_out(cell, &Zeroizing::new(plain))
 }
 
-/// Seals anew, with the keyring's current key, what stands in its place under any of its keys.
+/// Seals again, with the keyring's current key, a secret that any of its keys sealed for the same place.
 pub(crate) fn reseal(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<Vec<u8>, SecretError> {
     seal(keyring, cell, &open(keyring, cell, sealed)?)
 }
@@ -125,7 +125,7 @@ fn inside(cell: Cell<'_>, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretErr
     let bound = bound_part(cell)?;
     let length = u32::try_from(secret.len()).map_err(|_| SecretError::TooLong)?;
     let total = (bound.len() + 4 + secret.len()).next_multiple_of(BLOCK);
-    // The buffer has its final size at once: a growing one would leave copies of the secret behind.
+    // The buffer has its final size from the start. A growing buffer would leave copies of the secret behind.
     let mut plain = Zeroizing::new(Vec::with_capacity(total));
     plain.extend(bound);
     plain.extend(length.to_be_bytes());
@@ -134,10 +134,10 @@ fn inside(cell: Cell<'_>, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretErr
     Ok(plain)
 }
 
-/// Compares what binds the box to its place, and takes the secret out of `P`.
+/// Checks the place that the box is bound to, and extracts the secret from `P`.
 fn take_out(cell: Cell<'_>, plain: &[u8]) -> Result<SecretString, SecretError> {
     let rest = plain.strip_prefix(bound_part(cell)?.as_slice()).ok_or(SecretError::Mismatch)?;
-    // The box is authentic, so what is malformed from here on was sealed by another program.
+    // The box is authentic, so malformed content means that another program sealed it.
     let (length, rest) = rest.split_first_chunk::<4>().ok_or(SecretError::Mismatch)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| SecretError::Mismatch)?;
     let (secret, padding) = rest.split_at_checked(length).ok_or(SecretError::Mismatch)?;
@@ -147,7 +147,7 @@ fn take_out(cell: Cell<'_>, plain: &[u8]) -> Result<SecretString, SecretError> {
     std::str::from_utf8(secret).map(SecretString::from).map_err(|_| SecretError::Mismatch)
 }
 
-/// The part of `P` before the secret.
+/// Returns the part of `P` before the secret.
 fn bound_part(cell: Cell<'_>) -> Result<Vec<u8>, SecretError> {
     let mut bytes = vec![VERSION];
     for text in [cell.table, cell.column, cell.row] {
@@ -247,7 +247,7 @@ mod tests {
             check(&ring("one"), CELL, &sealed(&secret), Ok(&secret));
         }
 
-        /// A box of which any bit was flipped never opens, and names why.
+        /// A box with any flipped bit never opens, and the error gives the reason.
         #[test]
         fn a_flipped_bit_is_noticed(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
             let mut boxed = sealed("sk-secret");
@@ -262,7 +262,7 @@ mod tests {
             prop_assert!(expected, "byte {at}: {error:?}");
         }
 
-        /// A box that was cut anywhere never opens.
+        /// A truncated box never opens.
         #[test]
         fn a_cut_is_noticed(at in any::<prop::sample::Index>()) {
             let boxed = sealed(&"x".repeat(100));
@@ -270,7 +270,7 @@ mod tests {
             prop_assert!(matches!(error, SecretError::Truncated | SecretError::Tampered), "{error:?}");
         }
 
-        /// Bytes from anywhere never make it panic.
+        /// Arbitrary bytes never cause a panic.
         #[test]
         fn noise_is_refused(noise in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(open(&ring("one"), CELL, &noise).is_err());

@@ -1,4 +1,4 @@
-//! Accounts: reading, editing, deleting, their status and their secret.
+//! Accounts: reading, editing and deleting them, their status and their secret.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Whether the status of an account can change by itself.
+/// The condition for accounts whose status can change without a write.
 macro_rules! perishable {
     () => {
         "(expires_at IS NOT NULL OR login_deadline_at IS NOT NULL OR secret_ref LIKE '%\"config_dir\"%')"
@@ -57,7 +57,7 @@ pub(super) struct AccountRow {
 }
 
 impl Store {
-    /// The accounts that pass the filter, oldest first. A row that cannot be read is reported beside them.
+    /// Returns the accounts that match the filter, oldest first. Rows that cannot be read are reported separately.
     pub async fn accounts(&self, filter: AccountFilter) -> Result<AccountList, StoreError> {
         let mut tx = self.snapshot().await?;
         let provider = filter.provider.as_ref().map(ProviderId::as_str);
@@ -67,7 +67,7 @@ impl Store {
                 concat!("SELECT ", columns!(), " FROM accounts", $condition, " ORDER BY created_at, id")
             };
         }
-        // Texts of their own: beside a condition that may not be there, what is wanted would be looked for among all.
+        // Each case has its own text. With an optional condition in one text, the database would search all rows.
         let rows = match (bundle, provider) {
             (Some(bundle), _) => sql!(
                 each,
@@ -103,7 +103,7 @@ impl Store {
         Ok(list)
     }
 
-    /// One account.
+    /// Returns one account.
     pub async fn account(&self, id: &AccountId) -> Result<Account, StoreError> {
         let mut tx = self.snapshot().await?;
         let account = account_in(&mut tx, id).await?;
@@ -111,7 +111,7 @@ impl Store {
         Ok(account)
     }
 
-    /// The account that stands for a provider in a bundle; `None` when the bundle is not there or binds none.
+    /// Returns the account that a bundle binds for a provider; `None` if the bundle does not exist or binds none.
     pub async fn bound_account(
         &self,
         bundle: &BundleId,
@@ -168,8 +168,8 @@ impl Store {
         Ok(account)
     }
 
-    /// Deletes an account and every binding to it. A login of this provider is not adopted any more, and its directory is
-    /// noted until [`Store::forget_leftover`].
+    /// Deletes an account and every binding to it. A login of this provider is no longer adopted. The account's
+    /// directory is recorded until [`Store::forget_leftover`].
     pub async fn delete_account(&self, id: &AccountId, now: i64) -> Result<DeletedAccount, StoreError> {
         let mut work = self.write(now).await?;
         let account = account_in(&mut work.tx, id).await?;
@@ -189,7 +189,7 @@ impl Store {
         Ok(DeletedAccount { account, instances, leftover })
     }
 
-    /// Deletes an account's row that cannot be read, so that a person can start over; a row that can be read is a
+    /// Deletes an account's row that cannot be read, so that a person can start over. A row that can be read is a
     /// conflict.
     pub async fn discard_corrupt_account(&self, id: &AccountId, now: i64) -> Result<(), StoreError> {
         let mut work = self.write(now).await?;
@@ -212,8 +212,8 @@ impl Store {
         work.commit().await
     }
 
-    /// The accounts whose status can change by itself: those with a directory of files, and those with an end. Only
-    /// their ids, because there can be many.
+    /// Returns the accounts whose status can change without a write: those with a directory of files, and those that
+    /// expire. Only ids are returned, because there can be many.
     pub async fn perishable_accounts(&self) -> Result<Vec<AccountId>, StoreError> {
         let mut tx = self.read().await?;
         let text = concat!("SELECT id FROM accounts WHERE ", perishable!(), " ORDER BY created_at, id");
@@ -221,7 +221,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(id,)| id.parse().ok()).collect())
     }
 
-    /// Those of these accounts whose status can change by itself.
+    /// Returns those of the given accounts whose status can change without a write.
     pub async fn perishable_among(&self, accounts: &[AccountId]) -> Result<Vec<AccountId>, StoreError> {
         let mut tx = self.read().await?;
         let mut found = Vec::new();
@@ -244,7 +244,7 @@ impl Store {
         self.open_in(&mut self.read().await?, id).await
     }
 
-    /// The same in a transaction that is under way.
+    /// Opens the sealed secret within an open transaction.
     pub(crate) async fn open_in(&self, tx: &mut Tx, id: &AccountId) -> Result<SecretString, StoreError> {
         let row = sql!(
             optional,
@@ -263,14 +263,14 @@ impl Store {
     }
 }
 
-/// Where an account's sealed secret stands.
+/// Returns the place of an account's sealed secret.
 pub(crate) fn cell(id: &AccountId, generation: i64) -> Result<Cell<'_>, StoreError> {
     let generation = u64::try_from(generation)
         .map_err(|_| StoreError::corrupt(TABLE, id, "its generation is negative"))?;
     Ok(Cell { table: TABLE, column: "sealed_secret", row: id.as_str(), generation })
 }
 
-/// One account, in a transaction that is under way.
+/// Reads one account within an open transaction.
 pub(crate) async fn account_in(tx: &mut Tx, id: &AccountId) -> Result<Account, StoreError> {
     let row = sql!(
         optional,
@@ -282,7 +282,7 @@ pub(crate) async fn account_in(tx: &mut Tx, id: &AccountId) -> Result<Account, S
     complete(tx, row.ok_or_else(|| StoreError::not_found("account", id))?).await
 }
 
-/// Announces an account, and the bundles that show its status.
+/// Announces an account and the bundles that show its status.
 pub(crate) fn account_changed(work: &mut Work, account: &Account) {
     for bundle in &account.bound_to {
         work.changed(Change::Bindings(bundle.clone()));
@@ -290,7 +290,7 @@ pub(crate) fn account_changed(work: &mut Work, account: &Account) {
     work.changed(Change::Account(account.id.clone()));
 }
 
-/// Deletes an account's row; its bindings go with it.
+/// Deletes an account's row. Its bindings are deleted with it.
 pub(crate) async fn delete_row(work: &mut Work, id: &AccountId) -> Result<(), StoreError> {
     sql!(run, &mut work.tx, "DELETE FROM accounts WHERE id = $1", id.as_str())?;
     work.audit("account.delete", id.as_str());
@@ -298,7 +298,7 @@ pub(crate) async fn delete_row(work: &mut Work, id: &AccountId) -> Result<(), St
     Ok(())
 }
 
-/// Adds the bundles that bind the account, and parses it.
+/// Adds the bundles that bind the account, and parses the row.
 async fn complete(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
     let bundles = sql!(
         all,
@@ -312,7 +312,8 @@ async fn complete(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
         .map_err(|reason| StoreError::corrupt(TABLE, &id, &reason))
 }
 
-/// The bundles of the accounts that a bundle binds, or of all; in any case of one provider, if one is given.
+/// Returns, by account, the bundles that bind it: for the accounts that one bundle binds or for all, limited to one
+/// provider if one is given.
 async fn bindings_by_account(
     tx: &mut Tx,
     bundle: Option<&str>,
@@ -348,7 +349,7 @@ async fn bindings_by_account(
 }
 
 impl AccountRow {
-    /// Turns text into types; the error says what is wrong without showing the row.
+    /// Converts text into types. The error describes the fault without showing the row.
     pub(super) fn parse(self, bound_to: Vec<String>) -> Result<Account, String> {
         let word = |error: crate::UnknownWord| error.to_string();
         let bundle = |id: String| id.parse().map_err(|error: crate::InvalidId| error.to_string());
@@ -379,7 +380,7 @@ impl AccountRow {
     }
 }
 
-/// What is wrong with a JSON text, without a piece of it: serde quotes what it did not expect.
+/// Describes a fault in a JSON text without quoting the text. The errors of serde quote the unexpected part.
 fn json_reason(error: &serde_json::Error) -> String {
     format!("its secret reference is not valid (line {}, column {})", error.line(), error.column())
 }

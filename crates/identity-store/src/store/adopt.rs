@@ -1,4 +1,4 @@
-//! Taking over the user's own logins: the bundle `default`, its accounts and its bindings.
+//! Adoption of the user's own logins: the bundle `default`, its accounts and its bindings.
 
 use super::bundles::{free_name, insert, touch};
 use super::login_texts::LoginTexts;
@@ -10,11 +10,11 @@ use crate::{
     ProviderId, SaveLogin, Saved, StoreError, Target,
 };
 
-/// The name of the bundle `default`, made unique.
+/// The base of the name for the bundle `default`. The name is made unique.
 const NAME: &str = "Default";
 
 impl Store {
-    /// The providers that some bundle binds, in order of id.
+    /// Returns the providers that any bundle binds, in order of id.
     pub async fn bound_providers(&self) -> Result<Vec<ProviderId>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -26,7 +26,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(provider,)| provider.parse().ok()).collect())
     }
 
-    /// Whether there is a bundle of this id.
+    /// Returns whether a bundle with this id exists.
     pub async fn has_bundle(&self, id: &BundleId) -> Result<bool, StoreError> {
         let mut tx = self.read().await?;
         let found = sql!(
@@ -39,12 +39,13 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Binds the user's own logins in the bundle `default`, which is made when there is none: all in one transaction,
-    /// so that the bundle is announced once. The accounts point at the user's directories; nothing is copied.
+    /// Binds the user's own logins in the bundle `default`, which is created if it is missing. All of it is one
+    /// transaction, so that the bundle is announced once. The accounts point at the user's directories; nothing is
+    /// copied.
     ///
-    /// An account that points at the same directory already is bound again and keeps its id. A provider that some
-    /// bundle binds, another person than the account's and a text that cannot be stored leave that provider out; when
-    /// all are left out, nothing is written. Any other error undoes the whole of it.
+    /// An account that already points at the same directory is bound again and keeps its id. A login is left out if a
+    /// bundle already binds its provider, if the account belongs to another person, or if a text cannot be stored. If
+    /// all logins are left out, nothing is written. Any other error undoes the whole transaction.
     pub async fn adopt_logins(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError> {
         let mut work = self.write(now).await?;
         let created = make_default(&mut work).await?;
@@ -63,7 +64,7 @@ impl Store {
     }
 }
 
-/// Whether an error is about one login only. Each of these arises before the login has written anything.
+/// Returns whether an error concerns one login only. Each of these errors occurs before the login has written anything.
 fn left_out(error: &StoreError) -> bool {
     matches!(
         error,
@@ -74,7 +75,7 @@ fn left_out(error: &StoreError) -> bool {
     )
 }
 
-/// Says whether the bundle had to be made.
+/// Creates the bundle `default` if it is missing. Returns whether it was created.
 async fn make_default(work: &mut Work) -> Result<bool, StoreError> {
     let bundle = BundleId::default_bundle();
     match touch(work, &bundle).await {

@@ -1,4 +1,4 @@
-//! The audit log: writing what happened outside the store, reading, checking the chain, letting old rows go.
+//! The audit log: recording events from outside the store, reading, checking the chain and removing old rows.
 
 use super::Store;
 use super::chain::{self, End, Link};
@@ -9,7 +9,7 @@ const ALTERED: &str =
     "it does not follow from the row before it: it was changed, or a row was removed or put in";
 
 impl Store {
-    /// Writes a row of the audit log for something that happened outside the store.
+    /// Writes a row of the audit log for an event outside the store.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
         self.audit_all(&[entry]).await
     }
@@ -24,13 +24,13 @@ impl Store {
         work.commit().await
     }
 
-    /// The newest rows of the audit log, newest first, at most `limit`.
+    /// Returns the newest rows of the audit log, newest first, at most `limit`.
     pub async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = self.audit_rows(AuditFilter { since: i64::MIN, limit }).await?;
         Ok(rows.into_iter().rev().map(|row| row.entry).collect())
     }
 
-    /// The newest rows that pass the filter, in the order in which they were written.
+    /// Returns the newest rows that match the filter, in the order in which they were written.
     pub async fn audit_rows(&self, filter: AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -45,7 +45,7 @@ impl Store {
         Ok(rows.into_iter().rev().map(|row| AuditRow { seq: row.0, entry: chain::entry(row).0 }).collect())
     }
 
-    /// Follows the chain of the audit log from the first row that is kept to the last.
+    /// Checks the chain of the audit log from the first kept row to the last.
     pub async fn check_audit(&self) -> Result<AuditCheck, StoreError> {
         let mut tx = self.snapshot().await?;
         let check = self.follow(&mut tx).await?;
@@ -53,8 +53,8 @@ impl Store {
         Ok(check)
     }
 
-    /// Lets the oldest rows go when there are a tenth more than `keep`, so that `keep` remain, and signs where the chain
-    /// begins from then on. Gives how many went. What was wrong with them stays in the log as a row.
+    /// Removes the oldest rows if there are more than `keep` plus a tenth, so that `keep` rows remain, and signs the
+    /// new beginning of the chain. Returns the number of removed rows. A fault in them is recorded in the log as a row.
     pub async fn prune_audit(&self, keep: u32, now: i64) -> Result<u64, StoreError> {
         let mut tx = self.read().await?;
         let (held,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM audit_log")?;
@@ -66,7 +66,7 @@ impl Store {
         let (start, signed) = chain::end(&mut work.tx, self.chain(), End::Start).await?;
         let (end, _) = chain::end(&mut work.tx, self.chain(), End::Head).await?;
         let (last, mut link, fitting) = self.walk(&mut work.tx, start, held - i64::from(keep)).await?;
-        // Where rows are missing, counting on would miss them for ever.
+        // Where rows are missing, a count from the old start would report them as missing for ever.
         link.count = end.count - i64::from(keep);
         if !(signed && fitting) {
             let broken = AuditEntry {
@@ -86,7 +86,8 @@ impl Store {
         Ok(gone)
     }
 
-    /// Follows the oldest `rows` rows: the number of the last of them, the place after it, and whether all fit.
+    /// Checks the oldest `rows` rows. Returns the number of the last of them, the place after it, and whether all
+    /// match.
     async fn walk(&self, tx: &mut Tx, start: Link, rows: i64) -> Result<(i64, Link, bool), StoreError> {
         let (mut last, mut link, mut fitting) = (i64::MIN, start, true);
         let mut left = usize::try_from(rows).unwrap_or_default();
@@ -102,7 +103,7 @@ impl Store {
                 link = self.chain().after(&link, &entry);
                 if hash.as_ref() != Some(&link.hash) {
                     fitting = false;
-                    // The row after it was chained to what stands there, whatever that is.
+                    // The next row was chained to the stored hash, even if that hash is wrong.
                     link.hash = hash.unwrap_or_default();
                 }
             }

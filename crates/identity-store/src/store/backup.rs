@@ -1,4 +1,4 @@
-//! Copies of a `SQLite` database: making one beside a running daemon, and looking at one before it is used.
+//! Copies of a `SQLite` database: making one beside a running daemon, and checking one before it is used.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::StoreError;
 use crate::db::{Tx, sql, sqlite_options};
 
 impl Store {
-    /// Copies the database, as it is at one moment, into a file that is empty or not there. Writers go on meanwhile.
-    /// What is sealed stays sealed. For `PostgreSQL` there is the server's own `pg_dump`.
+    /// Copies the database, as it is at one moment, into a file that is empty or missing. Writers are not blocked.
+    /// Sealed secrets stay sealed. For `PostgreSQL` there is the server's own `pg_dump`.
     pub async fn copy_into(&self, path: &Path) -> Result<(), StoreError> {
         let path = path
             .to_str()
@@ -19,7 +19,8 @@ impl Store {
         self.inner.pools.copy_into(path).await
     }
 
-    /// Looks at every page and every row of a `SQLite` file. For `PostgreSQL`, which does that by itself, nothing is done.
+    /// Checks every page and every row of a `SQLite` file. For `PostgreSQL`, which does that on its own, nothing is
+    /// done.
     pub async fn check_integrity(&self) -> Result<(), StoreError> {
         let mut tx = self.read().await?;
         if matches!(tx, Tx::Postgres(_)) {
@@ -41,7 +42,7 @@ impl Store {
     }
 }
 
-/// Folds the write-ahead log of a `SQLite` file that nobody uses into the file, whatever its schema and its keys are.
+/// Merges the write-ahead log of an unused `SQLite` file into the file, for any schema and any keys.
 pub async fn fold_log(path: &Path) -> Result<(), StoreError> {
     let options = sqlite_options(path).busy_timeout(Duration::from_secs(1));
     let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);

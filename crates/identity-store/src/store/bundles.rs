@@ -22,7 +22,7 @@ struct BundleRow {
 type BindingRow = (String, String, String, String);
 
 impl Store {
-    /// All bundles, oldest first.
+    /// Returns all bundles, oldest first.
     pub async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
         let mut tx = self.snapshot().await?;
         let rows = sql!(
@@ -42,14 +42,14 @@ impl Store {
             let bindings = by_bundle.remove(&row.id).unwrap_or_default();
             match row.parse(bindings) {
                 Ok(bundle) => bundles.push(bundle),
-                // One bad row must not hide the others; asked for by its id, it is an error.
+                // One bad row must not hide the others. A request for that bundle by its id is an error.
                 Err(error) => tracing::error!(%error, "a bundle was skipped"),
             }
         }
         Ok(bundles)
     }
 
-    /// One bundle.
+    /// Returns one bundle.
     pub async fn bundle(&self, id: &BundleId) -> Result<Bundle, StoreError> {
         let mut tx = self.snapshot().await?;
         let bundle = bundle_in(&mut tx, id).await?;
@@ -57,7 +57,7 @@ impl Store {
         Ok(bundle)
     }
 
-    /// The bundle of that name, without regard to case.
+    /// Returns the bundle of that name, without regard to case.
     pub async fn bundle_named(&self, name: &str) -> Result<Option<Bundle>, StoreError> {
         let mut tx = self.snapshot().await?;
         let row = sql!(
@@ -73,7 +73,7 @@ impl Store {
         Ok(Some(bundle))
     }
 
-    /// Makes a bundle.
+    /// Creates a bundle.
     pub async fn create_bundle(&self, new: NewBundle, now: i64) -> Result<Bundle, StoreError> {
         let name = names::name("name", &new.name)?;
         let description = names::text("description", &new.description)?;
@@ -127,8 +127,8 @@ impl Store {
         Ok(bundle)
     }
 
-    /// Deletes a bundle, and with it the accounts that bundles hold and no other bundle binds. Logins of their providers
-    /// are not adopted any more, and their directories are noted until [`Store::forget_leftover`].
+    /// Deletes a bundle together with the accounts owned by bundles that no other bundle binds. Logins of their
+    /// providers are no longer adopted. Their directories are recorded until [`Store::forget_leftover`].
     pub async fn delete_bundle(
         &self,
         id: &BundleId,
@@ -147,7 +147,8 @@ impl Store {
                 Ok(account) if account.owner == Owner::Bundle && account.bound_to == [id.clone()] => {
                     accounts.push(account);
                 }
-                // A row that cannot be read stays, unbound and reported; it must not keep the bundle alive.
+                // A row that cannot be read stays, unbound and reported. It must not prevent the deletion of the
+                // bundle.
                 Ok(_) | Err(StoreError::Corrupt { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -170,7 +171,7 @@ impl Store {
         Ok(DeletedBundle { bundle, accounts, instances, leftovers: left })
     }
 
-    /// Makes an account stand for its provider in a bundle, in place of the one that did before.
+    /// Binds an account for its provider in a bundle, in place of the account bound before.
     pub async fn bind(&self, bundle: &BundleId, account: &AccountId, now: i64) -> Result<Bundle, StoreError> {
         unprotected(bundle)?;
         let mut work = self.write(now).await?;
@@ -190,7 +191,7 @@ impl Store {
         Ok(after)
     }
 
-    /// Removes a provider from a bundle; the account stays.
+    /// Removes a provider from a bundle. The account stays.
     pub async fn unbind(
         &self,
         bundle: &BundleId,
@@ -224,7 +225,7 @@ impl Store {
     }
 }
 
-/// Refuses the bundle `blank`. Its id decides, whatever the row says.
+/// Refuses the bundle `blank`. Only its id decides, not its row.
 pub(crate) fn unprotected(id: &BundleId) -> Result<(), StoreError> {
     if id.is_blank() {
         return Err(StoreError::Protected { what: "bundle", id: id.to_string() });
@@ -232,7 +233,7 @@ pub(crate) fn unprotected(id: &BundleId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes a bundle's row; its id and its name must be free.
+/// Inserts a bundle's row. Its id and its name must be free.
 pub(crate) async fn insert(
     work: &mut Work,
     id: &BundleId,
@@ -270,7 +271,7 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// The first of `base`, `base 2`, `base 3`, ... that no bundle has.
+/// Returns the first of `base`, `base 2`, `base 3`, ... that no bundle uses.
 pub(crate) async fn free_name(work: &mut Work, base: &str) -> Result<String, StoreError> {
     let mut number = 1;
     loop {
@@ -289,7 +290,7 @@ pub(crate) async fn free_name(work: &mut Work, base: &str) -> Result<String, Sto
     }
 }
 
-/// Notes that a bundle changed; it must exist.
+/// Records that a bundle changed. The bundle must exist.
 pub(crate) async fn touch(work: &mut Work, id: &BundleId) -> Result<(), StoreError> {
     let touched = sql!(
         run,
@@ -304,7 +305,7 @@ pub(crate) async fn touch(work: &mut Work, id: &BundleId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Makes or moves a binding.
+/// Creates or moves a binding.
 pub(crate) async fn bind_in(
     work: &mut Work,
     bundle: &BundleId,
@@ -332,7 +333,7 @@ fn name_taken(name: &str) -> StoreError {
     StoreError::conflict("bundle name", name, "another bundle has it")
 }
 
-/// One bundle, in a transaction that is under way.
+/// Reads one bundle within an open transaction.
 pub(crate) async fn bundle_in(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
     let row = sql!(
         optional,
@@ -349,7 +350,7 @@ async fn complete(tx: &mut Tx, row: BundleRow) -> Result<Bundle, StoreError> {
     row.parse(bindings.into_iter().map(|(_, binding)| binding).collect())
 }
 
-/// The bindings of one bundle, or of all, in order of their providers.
+/// Returns the bindings of one bundle, or of all, in order of their providers.
 async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, Binding)>, StoreError> {
     macro_rules! select {
         ($condition:literal) => {
@@ -361,7 +362,8 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
             )
         };
     }
-    // Two texts: beside a condition that may not be there, those of one bundle would be looked for among all.
+    // There are two texts. With an optional condition in one text, the database would search all rows for those of one
+    // bundle.
     let rows = match bundle {
         Some(bundle) => sql!(all, BindingRow, tx, select!(" WHERE identity_bindings.bundle_id = $1"), bundle),
         None => sql!(all, BindingRow, tx, select!("")),
@@ -370,7 +372,7 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
     for (bundle, provider, account, status) in rows {
         match (provider.parse(), account.parse()) {
             (Ok(provider), Ok(account)) => {
-                // The list of accounts reports the row; here it only means that nobody can tell.
+                // The list of accounts reports the bad row. Here the status is only unknown.
                 let status = status.parse().unwrap_or(Status::Unknown);
                 found.push((bundle, Binding { provider, account, status }));
             }

@@ -1,9 +1,10 @@
-//! The chain that holds the rows of the audit log together.
+//! The hash chain over the rows of the audit log.
 //!
-//! A row's hash is BLAKE2b-512, cut to 32 bytes and keyed with the chain's own random key, of the hash before it and the
-//! row's fields. The key lies sealed in the database: whoever can write the file and has not the encryption key cannot
-//! make a row that fits. Where the kept rows begin and end is signed in the same way, so that rows cannot be cut off at
-//! either end. A whole older copy of the database still fits: nothing inside it can tell.
+//! A row's hash is BLAKE2b-512, cut to 32 bytes and keyed with the chain's own random key, of the previous hash and the
+//! row's fields. The key is sealed in the database: an attacker who can write the file but does not have the encryption
+//! key cannot create a matching row. The beginning and the end of the kept rows are signed in the same way, so that
+//! rows cannot be cut off at either end. An older copy of the whole database still matches, because nothing inside the
+//! database can reveal it.
 
 use blake2::Blake2bMac512;
 use blake2::digest::{FixedOutput as _, KeyInit, Update as _};
@@ -16,48 +17,48 @@ use crate::{AuditEntry, Keyring, StoreError};
 
 const TABLE: &str = "audit_chain";
 
-/// The actor of what the store writes by itself.
+/// The actor of the rows that the store itself writes.
 pub(crate) const STORE: &str = "srvd";
 
-/// The action of the row that a chain begins with.
+/// The action of the first row of a chain.
 pub(crate) const BEGIN: &str = "audit.begin";
 
-/// The action of a row that was written although what stood before it was not signed.
+/// The action of a row that records that the state before it was not signed.
 pub(crate) const BROKEN: &str = "audit.broken";
 
-/// Rows that are read by one statement.
+/// The number of rows that one statement reads.
 const PAGE: i64 = 1000;
 
-/// The key of a chain.
+/// The key of a chain, which signs its rows and its ends.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainKey(Key);
 
-/// A place in the chain: how many rows stand before it, and the hash of the last of them.
+/// A place in the chain: the number of rows before it, and the hash of the last of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) count: i64,
     pub(crate) hash: Vec<u8>,
 }
 
-/// Which end of the kept rows a signature is for.
+/// The end of the kept rows that a signature is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Start,
     Head,
 }
 
-/// The columns of a row of the log, as the database gives them.
+/// The columns of a row of the log, in the order in which the database returns them.
 pub(crate) type LogRow = (i64, i64, String, String, String, String, Option<String>, Option<Vec<u8>>);
 
 impl Link {
-    /// Where a chain begins.
+    /// Returns the place where a chain begins.
     pub(crate) fn origin() -> Self {
         Self { count: 0, hash: vec![0; 32] }
     }
 }
 
 impl ChainKey {
-    /// The place after one more row.
+    /// Returns the place after one more row.
     pub(crate) fn after(&self, link: &Link, entry: &AuditEntry) -> Link {
         let mut mac = self.mac(1);
         mac.update(&link.hash);
@@ -75,7 +76,7 @@ impl ChainKey {
         Link { count: link.count + 1, hash: cut(mac) }
     }
 
-    /// The signature of a place as an end of what is kept.
+    /// Returns the signature of a place as an end of the kept rows.
     pub(crate) fn proof(&self, end: End, link: &Link) -> Vec<u8> {
         let mut mac = self.mac(match end {
             End::Start => 2,
@@ -86,7 +87,7 @@ impl ChainKey {
         cut(mac)
     }
 
-    /// Whether the signature is this key's, in constant time.
+    /// Returns whether the signature was made with this key, in constant time.
     pub(crate) fn proves(&self, end: End, link: &Link, proof: &[u8]) -> bool {
         self.proof(end, link).as_slice().ct_eq(proof).into()
     }
@@ -108,7 +109,7 @@ fn cut(mac: Blake2bMac512) -> Vec<u8> {
     mac.finalize_fixed()[..32].to_vec()
 }
 
-/// The key of the database's chain; none when there is no chain, or its key does not open.
+/// Reads the key of the database's chain; `None` if there is no chain or its key cannot be opened.
 pub(crate) async fn load(tx: &mut Tx, keyring: &Keyring) -> Result<Option<ChainKey>, StoreError> {
     let row = sql!(optional, (Vec<u8>, i64), tx, "SELECT sealed_key, generation FROM audit_chain")?;
     let Some((sealed, generation)) = row else { return Ok(None) };
@@ -122,7 +123,7 @@ pub(crate) async fn load(tx: &mut Tx, keyring: &Keyring) -> Result<Option<ChainK
     }
 }
 
-/// Begins a chain over the rows that are there, for which it cannot vouch: it says how many they are.
+/// Begins a chain over the existing rows, which it cannot vouch for. Its first row records how many they are.
 pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<ChainKey, StoreError> {
     let (key, text) = Key::generate().map_err(|_| crate::SecretError::Random)?;
     let key = ChainKey(key);
@@ -174,7 +175,7 @@ pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<Ch
     Ok(key)
 }
 
-/// One end of the kept rows, and whether it is signed.
+/// Reads one end of the kept rows, and whether it is signed.
 pub(crate) async fn end(tx: &mut Tx, key: &ChainKey, end: End) -> Result<(Link, bool), StoreError> {
     let text = match end {
         End::Start => "SELECT start_count, start_hash, start_proof FROM audit_chain",
@@ -187,14 +188,14 @@ pub(crate) async fn end(tx: &mut Tx, key: &ChainKey, end: End) -> Result<(Link, 
     Ok((link, signed))
 }
 
-/// Puts down where the kept rows begin. Where they end is put down with the last of them.
+/// Records the beginning of the kept rows. Their end is recorded when the last of them is written.
 pub(crate) async fn sign_start(tx: &mut Tx, key: &ChainKey, link: &Link) -> Result<(), StoreError> {
     let text = "UPDATE audit_chain SET start_count = $1, start_hash = $2, start_proof = $3";
     sql!(run, tx, text, link.count, link.hash.as_slice(), key.proof(End::Start, link))?;
     Ok(())
 }
 
-/// A statement that puts down where the kept rows end, if the count is given.
+/// The statement that records the end of the kept rows, if the count is given.
 macro_rules! sign_head {
     () => {
         "UPDATE audit_chain SET head_count = $4, head_hash = $5, head_proof = $6 WHERE $4 IS NOT NULL"
@@ -202,7 +203,7 @@ macro_rules! sign_head {
 }
 pub(crate) use sign_head;
 
-/// Begins a statement of [`bulk`] that writes what [`linked`] makes; the last part is the hash.
+/// The beginning of a statement of [`bulk`] that writes the result of [`linked`]. The last part of a row is the hash.
 macro_rules! insert_linked {
     () => {
         "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
@@ -211,7 +212,7 @@ macro_rules! insert_linked {
 }
 pub(crate) use insert_linked;
 
-/// Rows that come after the given place, which moves on; at most [`BULK`](crate::db::BULK).
+/// Encodes the rows that follow the given place, and moves the place on. At most [`BULK`](crate::db::BULK) rows.
 pub(crate) fn linked(key: &ChainKey, place: &mut Link, entries: &[AuditEntry]) -> Result<String, StoreError> {
     let mut linked = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -222,7 +223,7 @@ pub(crate) fn linked(key: &ChainKey, place: &mut Link, entries: &[AuditEntry]) -
     rows(&linked)
 }
 
-/// Writes a row after the given place; gives the place after it, which is yet to be signed.
+/// Writes a row after the given place. Returns the place after it, which is not signed yet.
 pub(crate) async fn append(
     tx: &mut Tx,
     key: &ChainKey,
@@ -235,7 +236,7 @@ pub(crate) async fn append(
     Ok(place)
 }
 
-/// The rows after a number, in their order.
+/// Returns the rows after a number, in order.
 pub(crate) async fn page(tx: &mut Tx, after: i64) -> Result<Vec<LogRow>, StoreError> {
     sql!(
         all,
@@ -248,7 +249,7 @@ pub(crate) async fn page(tx: &mut Tx, after: i64) -> Result<Vec<LogRow>, StoreEr
     )
 }
 
-/// A row in words, and its hash.
+/// Splits a row into its entry and its hash.
 pub(crate) fn entry(row: LogRow) -> (AuditEntry, Option<Vec<u8>>) {
     let (_, at, actor, action, subject, outcome, detail, hash) = row;
     (AuditEntry { at, actor, action, subject, outcome, detail }, hash)
@@ -269,7 +270,7 @@ mod tests {
         AuditEntry { at: 1, actor, action, subject, outcome, detail: detail.map(Into::into) }
     }
 
-    /// Each field counts, and so does where one ends and the next begins.
+    /// The hash depends on each field, and on the boundary between one field and the next.
     #[test]
     fn no_two_rows_have_one_hash() {
         let key = ChainKey(Key::parse(b"a-key-of-the-chain-with-enough-bytes-").unwrap());
@@ -295,7 +296,7 @@ mod tests {
         let all = seen.len();
         seen.sort();
         seen.dedup();
-        // The row that stands in the list twice is the only one that does.
+        // Only the row that is in the list twice produces a duplicate.
         assert_eq!(seen.len(), all - 1);
         assert!(key.proves(End::Head, &first, &key.proof(End::Head, &first)));
         assert!(!key.proves(End::Head, &first, &key.proof(End::Start, &first)));

@@ -1,11 +1,11 @@
-//! What is looked at before anything is written, and what is written first.
+//! The checks before anything is written to a database, and the first rows that are written.
 
 use super::chain::{self, ChainKey};
 use crate::db::{Pools, Tx, sql};
 use crate::secret::{Key, KeyId};
 use crate::{BundleId, Keyring, OpenError, StoreError};
 
-/// Checks schema and key without writing. A database without a schema passes: it is new.
+/// Checks schema and key without writing. A database without a schema passes, because it is new.
 pub(crate) async fn verify(tx: &mut Tx, known: i64, keyring: &Keyring) -> Result<(), OpenError> {
     let Some(found) = schema_version(tx).await? else { return Ok(()) };
     if found > known {
@@ -17,7 +17,7 @@ pub(crate) async fn verify(tx: &mut Tx, known: i64, keyring: &Keyring) -> Result
     Ok(())
 }
 
-/// Brings the schema up to date, and makes sure of the key's row, of the bundle `blank` and of the audit log's chain.
+/// Migrates the schema, and ensures that the key's row, the bundle `blank` and the audit log's chain exist.
 pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Result<ChainKey, OpenError> {
     let mut tx = pools.read().await?;
     let found = schema_version(&mut tx).await?;
@@ -33,7 +33,7 @@ pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Resul
     }
     drop(tx);
     let mut tx = pools.write().await?;
-    // Another process may have come first, with another key.
+    // Another process may have been first, with another key.
     verify_keys(&mut tx, keyring).await?;
     insert_key(&mut tx, keyring.current(), now).await?;
     insert_blank(&mut tx, now).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Resul
     Ok(chain)
 }
 
-/// Checks schema, key and chain of a database that must be ready as it is.
+/// Checks schema, key and chain of a database that must be ready for use.
 pub(crate) async fn attach(pools: &Pools, keyring: &Keyring) -> Result<ChainKey, OpenError> {
     let mut tx = pools.read().await?;
     let known = pools.newest_schema();
@@ -58,9 +58,9 @@ pub(crate) async fn attach(pools: &Pools, keyring: &Keyring) -> Result<ChainKey,
     chain.ok_or_else(|| StoreError::corrupt("audit_chain", "chain", "it has no key that opens").into())
 }
 
-/// The schema's version: `None` when there is none yet, 0 when its first migration has not run.
+/// Returns the schema's version: `None` if there is no schema yet, 0 if its first migration has not run.
 pub(crate) async fn schema_version(tx: &mut Tx) -> Result<Option<i64>, StoreError> {
-    // The two databases keep their list of tables in different places.
+    // The two databases keep their lists of tables in different places.
     let (exists,) = match tx {
         Tx::Sqlite(_) => sql!(
             one,
@@ -77,7 +77,7 @@ pub(crate) async fn schema_version(tx: &mut Tx) -> Result<Option<i64>, StoreErro
     Ok(Some(version.unwrap_or_default()))
 }
 
-/// Every key of the database that may still have sealed rows must be in the keyring.
+/// Checks that the keyring has every key of the database that may still have sealed rows.
 async fn verify_keys(tx: &mut Tx, keyring: &Keyring) -> Result<(), OpenError> {
     let rows = sql!(
         all,
@@ -98,7 +98,7 @@ async fn verify_keys(tx: &mut Tx, keyring: &Keyring) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether both rows that [`prepare`] writes are there, so that the usual boot writes nothing.
+/// Returns whether both rows that [`prepare`] writes exist, so that the usual boot writes nothing.
 async fn is_ready(tx: &mut Tx, keyring: &Keyring) -> Result<bool, StoreError> {
     let (rows,) = sql!(
         one,

@@ -1,8 +1,9 @@
-//! What a bundle launches with, in one statement, because every start of an agent asks for it.
+//! The credentials that a bundle launches with. They are read in one statement, because every start of an agent asks
+//! for them.
 //!
-//! Those who ask at the same time are answered by one statement: a trip to the database costs far more than a row. Whoever
-//! finds nobody waiting sends a reader for a connection, and when it has one it takes along all who have come until then.
-//! So nobody is told of a database that is older than the question.
+//! Callers who ask at the same time are answered by one statement, because a round trip to the database costs far more
+//! than a row. The first caller in an empty queue sends a reader for a connection. When the reader has one, it answers
+//! all callers queued until then. So no answer is older than its question.
 
 use std::sync::Arc;
 
@@ -17,25 +18,25 @@ use crate::{
     Account, BundleId, CorruptRow, Credentials, Held, ProviderId, SecretError, SecretRef, StoreError, secret,
 };
 
-/// The most who are answered by one statement.
+/// The maximum number of callers that one statement answers.
 const TOGETHER: usize = 64;
 
 pub(super) type CredentialQueue = Queue<Question, Credentials>;
 
-/// A bundle, and the provider whose account is wanted when not all are.
+/// A bundle, and optionally the one provider whose account is wanted.
 #[derive(PartialEq, Eq)]
 pub(super) struct Question {
     bundle: BundleId,
     provider: Option<ProviderId>,
 }
 
-/// A row that answers the question with this number, or says why it cannot be read.
+/// A row that answers the question with this number, or the reason why it cannot be read.
 struct AnswerRow {
     question: i64,
     row: Result<CredentialRow, (String, sqlx::Error)>,
 }
 
-/// An account's row, once for each bundle that binds it.
+/// An account's row. It is returned once for each bundle that binds the account.
 #[derive(sqlx::FromRow)]
 struct CredentialRow {
     #[sqlx(flatten)]
@@ -59,8 +60,8 @@ where
 }
 
 impl Store {
-    /// The accounts that a bundle binds, or the one of a provider, with what is sealed in their rows. A bundle that does
-    /// not exist binds none.
+    /// Returns the accounts that a bundle binds, or only the one for a provider, with the sealed secrets of their rows.
+    /// A bundle that does not exist binds none.
     pub async fn credentials(
         &self,
         bundle: &BundleId,
@@ -70,7 +71,7 @@ impl Store {
         self.inner.credentials.ask(question, || self.send_credential_reader()).await
     }
 
-    /// The reader is a task of its own, so that one who goes away takes nothing from the others.
+    /// The reader is a task of its own, so that a cancelled caller does not affect the others.
     fn send_credential_reader(&self) {
         let store = self.clone();
         tokio::spawn(async move {
@@ -96,7 +97,7 @@ impl Store {
         });
     }
 
-    /// One answer for each question.
+    /// Returns one answer for each question.
     async fn answers(&self, tx: &mut Tx, questions: &[&Question]) -> Result<Vec<Credentials>, StoreError> {
         let asked: Vec<_> = (0_i64..)
             .zip(questions)
@@ -125,7 +126,7 @@ impl Store {
         Ok(asked.iter().map(answer).collect())
     }
 
-    /// The accounts of one question's rows.
+    /// Builds the answer from the rows of one question.
     fn answer(
         &self,
         rows: impl Iterator<Item = Result<CredentialRow, (String, sqlx::Error)>>,
@@ -136,7 +137,7 @@ impl Store {
             let row = match row {
                 Ok(row) => row,
                 Err((id, error)) => {
-                    // It comes once for each bundle that binds it.
+                    // The row occurs once for each bundle that binds the account.
                     if found.corrupt.last().is_none_or(|last| last.id != id) {
                         found.corrupt.push(CorruptRow { id, reason: error.to_string() });
                     }
@@ -175,7 +176,7 @@ impl Store {
     }
 }
 
-/// What is asked, each question once, and for each who waits the number of the question.
+/// Returns the distinct questions, and for each caller the number of its question.
 fn numbered(batch: &[Waiting<Question, Credentials>]) -> (Vec<&Question>, Vec<usize>) {
     let mut questions: Vec<&Question> = Vec::new();
     let numbers = batch.iter().map(|Waiting { asked: question, .. }| {

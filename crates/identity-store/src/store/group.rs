@@ -1,8 +1,10 @@
-//! Who writes: one use case at a time, and those that come close together in one transaction.
+//! The gate for writers: one use case at a time, with several use cases in one transaction if they arrive close
+//! together.
 //!
-//! A commit costs the disk, whatever is in it. A use case that is done therefore hands its transaction on to the next at
-//! the gate, and behind those that wait there comes one that commits for all. Nobody is told that a use case is done
-//! before that commit is. A savepoint keeps them apart: whoever fails or goes away undoes nothing but its own part.
+//! A commit costs a disk write, however much is in it. A use case that is done therefore hands its transaction on to
+//! the next one at the gate. A task queued behind those that wait commits for all of them. A caller learns that its use
+//! case is done only after that commit. A savepoint separates the use cases: one that fails or is cancelled undoes only
+//! its own part.
 //!
 //! ```text
 //!            alone, or the first                    the next one joins: SAVEPOINT
@@ -14,8 +16,9 @@
 //!                                                       +------------------------+
 //! ```
 //!
-//! A use case that joins sees rows of others that are not committed yet. All of them are committed or none, so what it
-//! writes is right; what it refuses because of them is told only after the commit ([`super::work::Work::end`]).
+//! A use case that joins sees rows of others that are not committed yet. All of them are committed or none, so its
+//! writes are correct. A refusal that rests on such rows is returned only after the commit
+//! ([`super::work::Work::end`]).
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,39 +35,39 @@ use crate::db::{Pools, Tx};
 use crate::error::Shared;
 use crate::{Announce, StoreError};
 
-/// The most use cases of one transaction.
+/// The maximum number of use cases in one transaction.
 const MEMBERS: usize = 64;
 
-/// How old a transaction may be when another use case joins it: the first one waits for its commit all that time.
+/// The maximum age of a transaction that another use case may join. The first use case waits for its commit that long.
 const AGE: Duration = Duration::from_millis(50);
 
-/// Where writers pass, one at a time, and the transaction that is open between two of them.
+/// The gate that writers pass one at a time, and the transaction that is open between two of them.
 pub(crate) struct Gate {
     seat: Arc<Mutex<Option<Group>>>,
     pools: Pools,
     announce: Announce,
     chain: ChainKey,
-    /// How long a writer waits here.
+    /// The longest time that a writer waits at the gate.
     patience: Duration,
 }
 
 /// The right to write, and the transaction that others left open.
 type Seat = OwnedMutexGuard<Option<Group>>;
 
-/// A transaction and the use cases in it that are done. Dropped, it is undone and all of them failed.
+/// A transaction and its finished use cases. If it is dropped, it is rolled back and all of them have failed.
 struct Group {
     tx: Tx,
     ledger: Ledger,
-    /// The latest of the use cases' times.
+    /// The latest time of the use cases.
     now: i64,
     done: usize,
     since: Instant,
-    /// Whether the transaction has a savepoint: where the use case under way began.
+    /// True if the transaction has a savepoint at the beginning of the current use case.
     marked: bool,
     outcome: watch::Sender<Option<Result<(), Shared>>>,
 }
 
-/// What becomes of a transaction whose use case is done.
+/// The next step of a transaction whose use case is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     HandOver,
@@ -75,20 +78,20 @@ fn next(done: usize, age: Duration) -> Next {
     if done < MEMBERS && age < AGE { Next::HandOver } else { Next::Commit }
 }
 
-/// One use case's turn at the transaction. Dropped, what it did is undone.
+/// One use case's turn in the transaction. If it is dropped, the work of the use case is undone.
 pub(crate) struct Turn {
     gate: Arc<Gate>,
-    // None only when it is over.
+    // `None` only after the end of the turn.
     under_way: Option<UnderWay>,
 }
 
 struct UnderWay {
     group: Group,
-    // Declared after the transaction, so that the next writer is let in after this one has ended.
+    // Declared after the transaction, so that the next writer is admitted after this one has ended.
     seat: Seat,
 }
 
-/// How a transaction ends.
+/// The pending outcome of a transaction.
 pub(crate) struct Fate(watch::Receiver<Option<Result<(), Shared>>>);
 
 impl Gate {
@@ -96,7 +99,7 @@ impl Gate {
         Self { seat: Arc::default(), pools, announce, chain, patience }
     }
 
-    /// A turn in a transaction of one's own: nothing in it is uncommitted work of others.
+    /// Returns a turn in a new transaction, which holds no uncommitted work of others.
     pub(crate) async fn alone(self: &Arc<Self>) -> Result<Turn, StoreError> {
         let (gate, mut seat) = (Arc::clone(self), self.enter().await?);
         uncancelled(async move {
@@ -108,7 +111,7 @@ impl Gate {
         .await
     }
 
-    /// A turn in the transaction that is open, or in a new one.
+    /// Returns a turn in the open transaction, or in a new one.
     pub(crate) async fn join(self: &Arc<Self>) -> Result<Turn, StoreError> {
         let (gate, mut seat) = (Arc::clone(self), self.enter().await?);
         uncancelled(async move {
@@ -124,8 +127,8 @@ impl Gate {
         .await
     }
 
-    /// Waits for the writer that is there, and commits what it left. Nobody writes until the guard is dropped.
-    /// It is not to be dropped half-way.
+    /// Waits for the current writer, and commits the work that it left. No writer enters until the guard is dropped.
+    /// The future must not be dropped before it ends.
     pub(crate) async fn shut(self: Arc<Self>) -> impl Send + 'static {
         let mut seat = Arc::clone(&self.seat).lock_owned().await;
         if let Some(group) = seat.take() {
@@ -152,7 +155,8 @@ impl Gate {
         Ok(Turn { gate: self, under_way: Some(UnderWay { group, seat }) })
     }
 
-    /// Writes what the use cases leave, commits, announces, and tells them: all or none of it.
+    /// Writes what the use cases leave in the ledger, commits, announces the changes and notifies the callers: all or
+    /// none of it.
     async fn commit(&self, group: Group) {
         let Group { mut tx, ledger, now, outcome, .. } = group;
         let done = match ledger.write(&mut tx, &self.chain, now).await {
@@ -163,7 +167,7 @@ impl Gate {
             }
         };
         if done.is_ok() && !ledger.changes().is_empty() {
-            // The commit stands whatever the listener does, so its panic must not look like a failed write.
+            // The commit stands even if the listener panics, so the panic must not look like a failed write.
             let told = catch_unwind(AssertUnwindSafe(|| (self.announce)(ledger.changes())));
             if told.is_err() {
                 tracing::error!("the listener for changes panicked");
@@ -174,7 +178,7 @@ impl Gate {
 }
 
 impl Group {
-    /// Remembers where the next use case begins.
+    /// Sets a savepoint where the next use case begins.
     async fn mark(&mut self) -> Result<(), StoreError> {
         let text =
             if self.marked { "RELEASE SAVEPOINT member; SAVEPOINT member" } else { "SAVEPOINT member" };
@@ -183,7 +187,7 @@ impl Group {
         Ok(())
     }
 
-    /// Undoes everything and says why to those who wait.
+    /// Rolls back the transaction and reports the error to the waiting callers.
     async fn fail(self, error: StoreError) {
         self.outcome.send_replace(Some(Err(error.into())));
         self.tx.abandon().await;
@@ -191,11 +195,11 @@ impl Group {
 }
 
 impl Turn {
-    /// Ends the turn of a use case that went well. It is in the database when the fate is settled.
+    /// Ends the turn of a use case that succeeded. Its work is in the database when the fate is settled.
     ///
-    /// A caller may be dropped at any moment, such as when its client hangs up. The commit therefore runs on a task of
-    /// its own: it cannot happen without its announcement. The task ends with the database's timeouts, and
-    /// [`crate::Store::close`] commits what it finds and waits for what is under way.
+    /// A caller may be dropped at any moment, for example when its client disconnects. The commit therefore runs on a
+    /// task of its own, so that it cannot happen without its announcement. The task ends with the database's timeouts.
+    /// [`crate::Store::close`] commits an open transaction and waits for the running commit.
     pub(crate) fn finish(mut self, ledger: Ledger, now: i64) -> Fate {
         let Some(UnderWay { mut group, mut seat }) = self.under_way.take() else {
             unreachable!("a turn ends once")
@@ -216,7 +220,7 @@ impl Turn {
                 let first = group.done == 1;
                 *seat = Some(group);
                 drop(seat);
-                // It queues behind those who wait now; they are the ones to join.
+                // This task queues behind the current waiters, which can join the transaction.
                 if first {
                     tokio::spawn(async move { drop(gate.shut().await) });
                 }
@@ -225,7 +229,7 @@ impl Turn {
         fate
     }
 
-    /// What becomes of the others whose work this one sees, if there are any.
+    /// Returns the fate of the other use cases whose work this one sees, if there are any.
     pub(crate) fn others(&self) -> Option<Fate> {
         let group = &self.under_way.as_ref()?.group;
         (group.done > 0).then(|| Fate(group.outcome.subscribe()))
@@ -233,7 +237,7 @@ impl Turn {
 }
 
 impl Fate {
-    /// Waits for the end.
+    /// Waits until the transaction has ended.
     pub(crate) async fn settled(mut self) -> Result<(), StoreError> {
         match self.0.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Err(error))) => Err(error.to_error()),
@@ -246,7 +250,7 @@ impl Fate {
 impl Drop for Turn {
     fn drop(&mut self) {
         let Some(UnderWay { mut group, mut seat }) = self.under_way.take() else { return };
-        // Without a runtime there is nobody to write: the whole group is undone.
+        // Without a runtime the rollback of this part cannot run, so the whole group is undone.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
             if group.done == 0 {

@@ -1,4 +1,4 @@
-//! Looking at a database that nobody may change: what it is, whose key it has, and what it holds.
+//! Read-only inspection of a database: its kind, its key and its contents.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,54 +10,54 @@ use super::instances::DEFAULT_PROVIDER;
 use crate::db::{Held, Pools, Tx, sql, sqlite_options};
 use crate::{DatabaseUrl, KeyId, Keyring, OpenError, SecretRef, StoreError};
 
-/// What a database says of itself.
+/// The result of an inspection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// The newest migration that was applied; `None` when there is no schema yet.
+    /// The newest applied migration; `None` if there is no schema yet.
     pub schema: Option<i64>,
     /// The newest migration that this build knows.
     pub known: i64,
-    /// Whether the given key is the database's.
+    /// The match between the given key and the database.
     pub key: KeyFit,
-    /// What it holds, where its schema is the one of this build.
+    /// The contents of the database, if its schema is the one of this build.
     pub contents: Option<Contents>,
 }
 
-/// Whether a key is a database's.
+/// The match between a key and a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFit {
     /// No key was given, or the schema is not one that this build can read keys from.
     Unasked,
-    /// It opens everything that is sealed.
+    /// The key opens all sealed secrets.
     Fits,
-    /// It is another one.
+    /// The database has another key.
     Wrong {
-        /// The key of the database.
+        /// The id of the database's key.
         database: KeyId,
-        /// The key that was given.
+        /// The id of the given key.
         given: KeyId,
     },
 }
 
-/// What a database holds, as far as directories on this machine belong to it.
+/// The contents of a database, as far as directories on this machine belong to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Ids of all bundles, in order.
+    /// The ids of all bundles, in order.
     pub bundles: Vec<String>,
-    /// Ids of bundles that logins are under way for.
+    /// The ids of bundles that have logins in progress.
     pub expected: Vec<String>,
-    /// Providers that some bundle binds, in order.
+    /// The providers that any bundle binds, in order.
     pub bound: Vec<String>,
-    /// Providers whose own login was adopted, in order, with the user's directory that holds it.
+    /// The providers whose own login was adopted, in order, with the user's directory that holds the login.
     pub adopted: Vec<(String, PathBuf)>,
-    /// Providers whose own login is not to be adopted again, in order.
+    /// The providers whose own login must not be adopted again, in order.
     pub declined: Vec<String>,
 }
 
-/// Looks at a database through a connection that cannot write. `None` when there is no database yet.
+/// Inspects a database through a connection that cannot write. Returns `None` if there is no database yet.
 ///
 /// # Errors
-/// [`OpenError::Corrupt`] when it is not one of this program, else as for [`Store::open`](super::Store::open).
+/// [`OpenError::Corrupt`] if the database is not one of this program, else as for [`Store::open`](super::Store::open).
 pub async fn inspect(
     url: &DatabaseUrl,
     keyring: Option<&Keyring>,
@@ -96,7 +96,7 @@ async fn inspect_file(
     }
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    // Without a log nobody has the file open, and then not even the files beside it need to be made for reading it.
+    // Without a log no other process has the file open. Then it can be read without even creating the files beside it.
     let alone = !Path::new(&log).exists();
     let options = sqlite_options(path).busy_timeout(patience).read_only(true).immutable(alone);
     let pool =
@@ -166,7 +166,7 @@ async fn contents(tx: &mut Tx) -> Result<Contents, StoreError> {
     })
 }
 
-/// The directory of an adopted account. A reference that cannot be read is none of an adopted account.
+/// Returns the directory of an adopted account. An unreadable reference is not that of an adopted account.
 fn adopted_directory(reference: &str) -> Option<PathBuf> {
     match reference.parse() {
         Ok(SecretRef::ConfigDir { dir, adopted: true }) => Some(dir),

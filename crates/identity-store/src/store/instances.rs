@@ -1,4 +1,4 @@
-//! Agent instances, and what may not come back.
+//! Agent instances, and the tombstones of items that must not come back.
 
 use super::Store;
 use crate::db::{Tx, sql};
@@ -11,7 +11,7 @@ const TABLE: &str = "agent_instances";
 /// The kind of tombstone that keeps the default-bundle migration from adopting a provider's login again.
 pub(super) const DEFAULT_PROVIDER: &str = "default_provider";
 
-/// How many ended instances are kept.
+/// The number of ended instances that are kept.
 const ENDED_KEPT: i64 = 1000;
 
 #[derive(sqlx::FromRow)]
@@ -32,7 +32,7 @@ macro_rules! columns {
 }
 
 impl Store {
-    /// Makes an instance. Its bundle must exist.
+    /// Creates an instance. Its bundle must exist.
     pub async fn create_instance(&self, new: NewInstance, now: i64) -> Result<Instance, StoreError> {
         let definition = names::name("definition_id", &new.definition)?;
         let name = names::name("name", new.name.as_deref().unwrap_or(&definition))?;
@@ -56,7 +56,7 @@ impl Store {
         Ok(instance)
     }
 
-    /// The instances, oldest first. A row that cannot be read is logged and left out.
+    /// Returns the instances, oldest first. A row that cannot be read is logged and left out.
     pub async fn instances(&self, filter: InstanceFilter) -> Result<Vec<Instance>, StoreError> {
         let mut tx = self.read().await?;
         macro_rules! select {
@@ -70,7 +70,7 @@ impl Store {
                 )
             };
         }
-        // Texts of their own: beside a condition that may not be there, what is wanted would be looked for among all.
+        // Each case has its own text. With an optional condition in one text, the database would search all rows.
         let rows = match (&filter.bundle, filter.ended) {
             (Some(bundle), ended) => sql!(
                 all,
@@ -93,12 +93,12 @@ impl Store {
         Ok(instances)
     }
 
-    /// One instance.
+    /// Returns one instance.
     pub async fn instance(&self, id: &InstanceId) -> Result<Instance, StoreError> {
         instance_in(&mut self.read().await?, id).await
     }
 
-    /// Moves an instance to another bundle, or to none. One that has ended stays as it is: `Conflict`.
+    /// Moves an instance to another bundle, or to none. An instance that has ended stays unchanged: `Conflict`.
     pub async fn move_instance(
         &self,
         id: &InstanceId,
@@ -124,7 +124,7 @@ impl Store {
         Ok(instance)
     }
 
-    /// Ends an instance; says whether it was running. The newest ended ones stay readable.
+    /// Ends an instance and returns whether it was running. The newest ended instances stay readable.
     pub async fn end_instance(&self, id: &InstanceId, now: i64) -> Result<bool, StoreError> {
         let mut work = self.write(now).await?;
         if instance_in(&mut work.tx, id).await?.ended_at.is_some() {
@@ -149,8 +149,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Moves every running instance that is under no bundle, or under `blank`, to `bundle`; says how many. A second run
-    /// moves none.
+    /// Moves every running instance that is under no bundle, or under `blank`, to `bundle`. Returns the number moved. A
+    /// second run moves none.
     pub async fn backfill_instances(&self, bundle: &BundleId, now: i64) -> Result<u64, StoreError> {
         let mut work = self.write(now).await?;
         expect_bundle(&mut work.tx, Some(bundle)).await?;
@@ -169,7 +169,7 @@ impl Store {
         Ok(moved)
     }
 
-    /// The providers whose own login the user does not want to be adopted any more.
+    /// Returns the providers whose own login must not be adopted any more, at the user's request.
     pub async fn declined_providers(&self) -> Result<Vec<ProviderId>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -183,12 +183,12 @@ impl Store {
     }
 }
 
-/// Notes that the user has removed a provider's account, so that its own login is not adopted again.
+/// Records that the user has removed a provider's account, so that the provider's own login is not adopted again.
 pub(super) async fn decline(tx: &mut Tx, provider: &ProviderId, now: i64) -> Result<(), StoreError> {
     tombstone(tx, DEFAULT_PROVIDER, provider.as_str(), now).await
 }
 
-/// Writes a tombstone, or makes the one that is there younger.
+/// Writes a tombstone, or updates the time of an existing one.
 pub(super) async fn tombstone(tx: &mut Tx, kind: &str, subject: &str, now: i64) -> Result<(), StoreError> {
     sql!(
         run,
@@ -202,7 +202,7 @@ pub(super) async fn tombstone(tx: &mut Tx, kind: &str, subject: &str, now: i64) 
     Ok(())
 }
 
-/// How many running instances are under the bundles that bind an account.
+/// Returns the number of running instances under the bundles that bind an account.
 pub(super) async fn under(tx: &mut Tx, account: &AccountId) -> Result<u64, StoreError> {
     let (count,) = sql!(
         one,
@@ -215,7 +215,7 @@ pub(super) async fn under(tx: &mut Tx, account: &AccountId) -> Result<u64, Store
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Takes a bundle that is about to go from the instances that run under it; says how many there were.
+/// Removes a bundle that is about to be deleted from its running instances. Returns their number.
 pub(super) async fn release(tx: &mut Tx, bundle: &BundleId, now: i64) -> Result<u64, StoreError> {
     sql!(
         run,

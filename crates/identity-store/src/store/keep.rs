@@ -1,4 +1,4 @@
-//! Keeping the tokens of a login: a new account, or the one that the same person had before.
+//! Storage of the tokens of a login, in a new account or in the account that the same person had before.
 
 use super::token_row::{open_in, row_in};
 use super::tokens::{Plan, next_refresh, write_set, write_status};
@@ -9,20 +9,20 @@ use crate::{
     RefreshReason, RefreshState, Status, StoreError, StoredTokens, TokenSet, UnsavedLogin, names,
 };
 
-/// The secret reference of an account with tokens, as it is stored; the words are pinned by a test of theirs.
+/// The secret reference of an account with tokens, as it is stored. A test pins its words.
 pub(super) const TOKENS: &str = r#"{"backend":"tokens"}"#;
 
-/// Tokens on their way into an account: those of a login, or those that were parked.
+/// Tokens to put into an account: those of a login, or those that were parked.
 pub(super) struct Arrival<'a> {
     pub(super) authority: &'a Authority,
     pub(super) endpoint: &'a Endpoint,
     pub(super) flow: &'a FlowId,
     pub(super) tokens: &'a TokenSet,
-    /// The account that they are parked in, and where its refresh stands.
+    /// The account that the tokens are parked in, and the state of its refresh.
     pub(super) parked: Option<(&'a AccountId, RefreshState)>,
 }
 
-/// Whose tokens they are.
+/// The future owner of the tokens.
 pub(super) struct Holder<'a> {
     pub(super) identity: &'a Identity,
     pub(super) owner: Owner,
@@ -55,9 +55,8 @@ impl<'a> From<&'a Parked> for Arrival<'a> {
 }
 
 impl Store {
-    /// Puts tokens where they belong: into `account`, in place of those that are there; or into the account that they are
-    /// parked in, which is pending no more; or into a new one. What is parked for the same authority and flow goes, and
-    /// nothing of any other.
+    /// Stores tokens in `account`, replacing its tokens; or in the account that they are parked in, which is then no
+    /// longer pending; or in a new account. The parked login of the same authority and flow is removed, and no other.
     pub(super) async fn settle(
         &self,
         work: &mut Work,
@@ -67,7 +66,7 @@ impl Store {
     ) -> Result<Kept, StoreError> {
         match (account, arrival.parked) {
             (None, Some((parked, _))) => promote(work, parked, holder).await,
-            // An answer that comes after the tokens were moved would belong to nobody.
+            // The answer to the refresh would have no owner after the tokens were moved.
             (Some(_), Some((parked, RefreshState::Refreshing))) => {
                 Err(StoreError::conflict("pending login", parked, "it is being refreshed"))
             }
@@ -81,7 +80,7 @@ impl Store {
         }
     }
 
-    /// Puts tokens into an account, in place of those that are there, or into an account that is made.
+    /// Stores tokens in an account, replacing its tokens, or in a new account.
     pub(super) async fn keep(
         &self,
         work: &mut Work,
@@ -98,7 +97,7 @@ impl Store {
         let before = row_in(&mut work.tx, &account).await?;
         let generation = before.as_ref().map_or(0, |row| row.generation) + 1;
         let refresh = arrival.tokens.refresh.as_ref();
-        // A refresh token that was refused stays refused, whoever brings it again.
+        // A refresh token that was refused stays refused, even if a new login brings it again.
         let dead = before.as_ref().zip(refresh).is_some_and(|(row, token)| row.is_dead(&token.secret));
         let plan = Plan {
             state: if dead { RefreshState::NeedsReauth } else { RefreshState::Active },
@@ -136,7 +135,7 @@ impl Store {
     }
 }
 
-/// The account that is parked for an authority and a flow.
+/// Returns the account that is parked for an authority and a flow.
 pub(super) async fn parked(
     work: &mut Work,
     authority: &Authority,
@@ -156,17 +155,17 @@ pub(super) async fn parked(
     row.map(|(id,)| links::parse("pending_logins", &id)).transpose()
 }
 
-/// A base URL as it stands in a key; empty for the provider's own.
+/// Returns a base URL as it is stored in a key; empty for the provider's own.
 pub(super) fn base_url(authority: &Authority) -> &str {
     authority.base_url.as_ref().map_or("", BaseUrl::as_str)
 }
 
-/// A client as it stands in a key; empty for the provider's own.
+/// Returns a client as it is stored in a key; empty for the provider's own.
 pub(super) fn client_id(authority: &Authority) -> &str {
     authority.client_id.as_deref().unwrap_or_default()
 }
 
-/// The identity with its texts checked; an empty one counts as none.
+/// Returns the identity with its texts checked. An empty text counts as none.
 pub(super) fn checked(identity: &Identity) -> Result<Identity, StoreError> {
     Ok(Identity {
         subject: names::optional("subject", identity.subject.as_deref())?,
@@ -175,7 +174,7 @@ pub(super) fn checked(identity: &Identity) -> Result<Identity, StoreError> {
     })
 }
 
-/// Makes a parked account that of a person. Its tokens stay as they are, even while they are being refreshed.
+/// Makes a person the owner of a parked account. Its tokens stay unchanged, even while they are being refreshed.
 async fn promote(work: &mut Work, parked: &AccountId, holder: &Holder<'_>) -> Result<Kept, StoreError> {
     sql!(run, &mut work.tx, "DELETE FROM pending_logins WHERE account_id = $1", parked.as_str())?;
     sql!(
@@ -192,7 +191,7 @@ async fn promote(work: &mut Work, parked: &AccountId, holder: &Holder<'_>) -> Re
     Ok(Kept { account: parked.clone(), created: false, replaced: None })
 }
 
-/// The name of a person's account.
+/// Returns the name for a person's account.
 fn name(identity: &Identity) -> Option<&str> {
     identity.login.as_deref().or(identity.email.as_deref()).or(identity.subject.as_deref())
 }
@@ -224,7 +223,8 @@ async fn insert(
     Ok(id)
 }
 
-/// Writes whose account it is. What the login does not say is still known: it is the same person's.
+/// Writes the identity of the account's owner. Fields that the login does not report keep their values, because the
+/// person is the same.
 async fn identify(work: &mut Work, account: &AccountId, holder: &Holder<'_>) -> Result<(), StoreError> {
     sql!(
         run,

@@ -1,8 +1,9 @@
-//! Keys that come at the same time: they wait together, are written by the same statements, and have outcomes of their own.
+//! A queue for keys that arrive at the same time. They are written by the same statements, and each has an outcome of
+//! its own.
 //!
-//! Whoever finds nobody waiting sends a writer to the gate. When it has its turn it takes along all who have come until
-//! then. The writer is a task of its own, so a caller that goes away takes nothing from the others; its key is left out
-//! if it has not been taken yet.
+//! The first caller in an empty queue sends a writer to the gate. When the writer has its turn, it takes all keys
+//! queued until then. The writer is a task of its own, so a cancelled caller does not affect the others. The key of a
+//! cancelled caller is left out if it has not been taken yet.
 
 use super::Store;
 use super::key_saves::KeySave;
@@ -10,14 +11,14 @@ use super::queue::{Queue, Waiting};
 use crate::error::Shared;
 use crate::{Profile, StoreError};
 
-/// The most keys of one turn.
+/// The maximum number of keys in one turn.
 const KEYS: usize = 64;
 
 pub(super) type KeyQueue = Queue<KeySave, Profile>;
 type Key = Waiting<KeySave, Profile>;
 
 impl Store {
-    /// Has a key written with those that come at the same time.
+    /// Queues a key, to be written together with those that arrive at the same time.
     pub(super) async fn queue_key(&self, save: KeySave) -> Result<Profile, StoreError> {
         self.inner.keys.ask(save, || self.send_key_writer()).await
     }
@@ -26,7 +27,7 @@ impl Store {
         let store = self.clone();
         tokio::spawn(async move {
             let turn = store.inner.gate.join().await;
-            // Keys beside each other have an order, and the later one must see the earlier.
+            // Keys of one user, agent and provider have an order, and the later one must see the earlier.
             let (batch, more) = store.inner.keys.take(KEYS, KeySave::is_beside);
             if more {
                 store.send_key_writer();
@@ -57,7 +58,7 @@ impl Store {
                     one.tell(Err(error.to_error()));
                 }
             }
-            // It may be the fault of one of them: each is written for itself.
+            // One of the keys may be the cause, so each is written in a turn of its own.
             Err(_) => batch.into_iter().for_each(|one| self.send_key_alone(one)),
         }
     }

@@ -1,4 +1,4 @@
-//! API keys that users bring for agents: checked one by one, written together.
+//! API keys that users provide for agents. They are checked one by one and written together.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     secret,
 };
 
-/// A key whose texts were checked, and for whom it is saved.
+/// A key whose texts were checked, and the actor that saves it.
 pub(super) struct KeySave {
     save: SaveProfileKey,
     actor: Arc<str>,
@@ -25,12 +25,12 @@ pub(super) struct KeySave {
     reason: Option<String>,
 }
 
-/// Where a key goes.
+/// The account and the sealed value for a key.
 struct Cell {
     account: AccountId,
     generation: i64,
     sealed: Vec<u8>,
-    /// Whether the account was this profile's alone before.
+    /// True if this profile was the only user of the account before.
     own: bool,
 }
 
@@ -53,14 +53,14 @@ impl KeySave {
         })
     }
 
-    /// Whether the two are of one user, agent and provider: they have an order.
+    /// Returns whether both keys are of one user, agent and provider. Such keys have an order.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         let (Self { save: one, .. }, Self { save: other, .. }) = (self, other);
         (&one.scope.user, &one.scope.agent, &one.provider)
             == (&other.scope.user, &other.scope.agent, &other.provider)
     }
 
-    /// The profile as it was written: what stays as it was, and what is new.
+    /// Returns the profile as it was written, with its old and its new values.
     fn profile(&self, (id, primary): (ProfileId, bool), before: Option<&Present>, cell: &Cell) -> Profile {
         let Self { save, actor: _, model, base_url, identity, person: _, label, reason } = self;
         let own = before.filter(|_| cell.own);
@@ -104,10 +104,10 @@ impl KeySave {
 }
 
 impl Store {
-    /// Seals an API key that a user brings for an agent and makes or replaces the profile. What is replaced is gone with
-    /// this transaction; the profile keeps its id, its place and when it was made.
+    /// Seals an API key that a user provides for an agent, and creates or replaces the profile. The replaced secret is
+    /// deleted in the same transaction. The profile keeps its id, its position and its time of creation.
     ///
-    /// Keys that come at the same time are written together. None of them can fail because of another.
+    /// Keys that arrive at the same time are written together. None of them can fail because of another.
     pub async fn save_profile_key(&self, save: SaveProfileKey) -> Result<Profile, StoreError> {
         self.queue_key(KeySave::checked(save, Arc::clone(&self.actor))?).await
     }
@@ -145,7 +145,7 @@ impl Store {
             work.acting_for(&save.actor, save.save.now);
             drop_replaced(work, before, &cell.account).await?;
             work.audit("profile.save", &format!("{id} {}", cell.account));
-            // Nothing but this profile points at a new account.
+            // A new account has no other links than this profile.
             let linked = cell.own && before.is_some_and(|before| before.links > 0);
             links::announce(work, &cell.account, linked).await?;
             profiles.push(save.profile((id, primary), before, cell));
@@ -153,7 +153,8 @@ impl Store {
         Ok(profiles)
     }
 
-    /// A key that only this profile has is written over; a login, and what others have too, stays theirs.
+    /// Chooses the account for a key. A key that only this profile uses is overwritten. A login, or a key with other
+    /// users, is left unchanged.
     fn cell(&self, save: &KeySave, present: Option<&Present>) -> Result<Cell, StoreError> {
         let own = present.filter(|row| row.kind == AccountKind::ApiKey.as_str() && row.sharers == 1);
         let (account, generation) = match own {
@@ -165,7 +166,7 @@ impl Store {
     }
 }
 
-/// The rows of the accounts, for [`put`].
+/// Encodes the rows of the accounts for [`put`].
 fn account_rows(saves: &[&KeySave], cells: &[Cell]) -> Result<String, StoreError> {
     let parts =
         saves.iter().zip(cells).map(|(KeySave { save, identity, label, reason, base_url, .. }, cell)| {

@@ -1,6 +1,6 @@
-//! Who may ask the issuer: the queue of accounts whose turn has come, and the lease on one of them.
+//! The right to ask the issuer: the queue of accounts that are due, and the lease on one of them.
 //!
-//! A lease is a mark in the row, made before the issuer is asked. Whoever holds it asks once.
+//! A lease is a mark in the row, written before the issuer is asked. Its holder asks once.
 
 use super::refresh::lose;
 use super::token_row::{Opened, authority, open_in, row_in};
@@ -12,12 +12,12 @@ use crate::{
     names,
 };
 
-/// How long the queue leaves a row alone that cannot be read, in milliseconds.
+/// The time that the queue skips a row that cannot be read, in milliseconds.
 const QUARANTINE: i64 = 15 * 60 * 1000;
 
 impl Store {
-    /// The accounts whose turn has come at `now`, the longest waiting first, at most `limit`. An account that is being
-    /// refreshed comes up again when its lease is over.
+    /// Returns the accounts that are due at `now`, the longest overdue first, at most `limit`. An account that is being
+    /// refreshed is due again when its lease is over.
     pub async fn due_refreshes(&self, now: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -41,7 +41,7 @@ impl Store {
         )| {
             let authority = authority(&provider, base_url.as_deref(), client_id.as_deref());
             let Some((account, authority)) = id.parse().ok().zip(authority.ok()) else {
-                // One bad row must not stop the scan; asked for by its id, it is an error.
+                // One bad row must not stop the scan. A request for that account by its id is an error.
                 tracing::error!(id, "an account whose tokens are due was skipped: its row is corrupt");
                 return None;
             };
@@ -50,7 +50,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(due).collect())
     }
 
-    /// When the next account's turn comes, in unix milliseconds; `None` when none is waiting.
+    /// Returns the time when the next account is due, in unix milliseconds; `None` if none is queued.
     pub async fn next_refresh_at(&self) -> Result<Option<i64>, StoreError> {
         let mut tx = self.read().await?;
         let (at,) = sql!(
@@ -62,8 +62,7 @@ impl Store {
         Ok(at)
     }
 
-    /// Moves accounts in the queue whose turn has come and whom the caller cannot refresh, to `until`. It changes nothing
-    /// that anybody is told of.
+    /// Moves due accounts that the caller cannot refresh to `until` in the queue. It changes nothing that is announced.
     pub async fn postpone_refreshes(
         &self,
         accounts: &[AccountId],
@@ -84,18 +83,18 @@ impl Store {
         work.commit().await
     }
 
-    /// Asks for the right to refresh an account's tokens. Of all who ask at a time, in this process and in others, one
-    /// gets it; the row then says `refreshing` before the issuer is asked.
+    /// Asks for the right to refresh an account's tokens. Of all callers at a time, in this process and in others, one
+    /// receives it. The row then says `refreshing` before the issuer is asked.
     ///
-    /// A lease that ran out is an attempt that was cut off. It is taken over once; when the second attempt is cut off
-    /// too, nobody can tell whether the refresh token is used up, and only a new login helps.
+    /// A lease that expired is an attempt that was interrupted. It is taken over once. If the second attempt is
+    /// interrupted too, it is unknown whether the refresh token is used up, and only a new login helps.
     pub async fn begin_refresh(&self, request: RefreshRequest) -> Result<Begun, StoreError> {
         let holder = names::name("holder", &request.holder)?;
         if request.lease <= 0 {
             return Err(StoreError::InvalidName { field: "lease", reason: "it is not positive" });
         }
         let (account, now) = (&request.account, request.now);
-        // Most who ask find the tokens good, and need no place among the writers for it.
+        // Most callers find that the tokens are good. They need no turn at the gate for that.
         if request.why != RefreshWhy::Due {
             let opened = open_in(&mut self.read().await?, self.keyring(), account).await?;
             if let Verdict::No(answer) = verdict(&opened.stored, opened.flight, request.why, now) {
@@ -107,7 +106,7 @@ impl Store {
         work.end(done).await?
     }
 
-    /// Answers who asks to refresh. A row that does not open is an error that is written down.
+    /// Answers a request to refresh. A row whose secret cannot be opened is an error that is recorded.
     async fn ask(
         &self,
         work: &mut Work,
@@ -139,7 +138,7 @@ impl Store {
                 Begun::Stuck { reason, tokens }
             }
             Verdict::No(answer) => {
-                // The queue shall not bring it up again before something can be done.
+                // The queue must not return the account again before something can be done.
                 let again = match answer {
                     Answer::Fresh => stored.next_refresh_at,
                     Answer::Busy(until) | Answer::Waiting(until) => Some(until),
@@ -154,7 +153,7 @@ impl Store {
     }
 }
 
-/// The answer to a caller who may not ask, or need not.
+/// Builds the answer for a caller who may not ask, or need not ask.
 fn begun(answer: Answer, stored: StoredTokens) -> Begun {
     let tokens = Box::new(stored);
     match answer {
@@ -165,7 +164,8 @@ fn begun(answer: Answer, stored: StoredTokens) -> Begun {
     }
 }
 
-/// Marks a row as being refreshed; gives the fence of the lease. The queue brings it up again when the lease is over.
+/// Marks a row as being refreshed, and returns the fence of the lease. The queue returns the account again when the
+/// lease is over.
 async fn take(
     work: &mut Work,
     account: &AccountId,
@@ -189,7 +189,7 @@ async fn take(
     Ok(fence)
 }
 
-/// Moves a row in the queue, or out of it.
+/// Moves a row within the queue, or out of it.
 async fn postpone(work: &mut Work, account: &AccountId, until: Option<i64>) -> Result<(), StoreError> {
     sql!(
         run,

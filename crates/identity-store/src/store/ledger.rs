@@ -1,20 +1,20 @@
-//! What a transaction leaves beside the rows of its own: rows of the audit log, and events.
+//! The rows that a transaction writes besides its own: rows of the audit log, and events.
 //!
-//! They are gathered in memory and written in bulk just before the commit: a row more costs little then, however many a
-//! use case has.
+//! They are collected in memory and written in bulk just before the commit. So an additional row costs little, however
+//! many a use case has.
 
 use super::chain::{self, ChainKey, End, Link};
 use crate::changes::Changes;
 use crate::db::{BULK, NO_ROWS, Tx, bulk, rows, sql};
 use crate::{AuditEntry, Change, StoreError};
 
-/// How many rows the `events` table keeps; older ones go.
+/// The number of rows that the `events` table keeps. Older ones are deleted.
 const EVENTS_KEPT: i64 = 10_000;
 
-/// Old events are looked for once in so many.
+/// The number of events after which old ones are deleted.
 const PRUNE_EVERY: i64 = 256;
 
-/// Rows of the audit log and changes, in their order.
+/// Rows of the audit log and changes, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     entries: Vec<AuditEntry>,
@@ -22,9 +22,9 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Remembers a row of the audit log.
+    /// Adds a row of the audit log.
     pub(crate) fn record(&mut self, mut entry: AuditEntry) {
-        // PostgreSQL has no place for a zero byte, and a row that is refused once would be refused for ever.
+        // PostgreSQL cannot store a zero byte. A row with one would be refused on every attempt.
         let AuditEntry { at: _, actor, action, subject, outcome, detail } = &mut entry;
         for text in [actor, action, subject, outcome].into_iter().chain(detail) {
             if text.contains('\0') {
@@ -34,23 +34,23 @@ impl Ledger {
         self.entries.push(entry);
     }
 
-    /// Remembers a change.
+    /// Adds a change.
     pub(crate) fn changed(&mut self, change: Change) {
         self.changes.push(change);
     }
 
-    /// Adds what another use case of the same transaction leaves.
+    /// Appends the rows and changes of another use case of the same transaction.
     pub(crate) fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
         self.changes.extend(other.changes);
     }
 
-    /// The changes so far.
+    /// Returns the changes so far.
     pub(crate) fn changes(&self) -> &[Change] {
         self.changes.as_slice()
     }
 
-    /// Writes everything; `now` is the time of the events.
+    /// Writes all rows and changes. `now` is the time of the events.
     pub(crate) async fn write(&self, tx: &mut Tx, key: &ChainKey, now: i64) -> Result<(), StoreError> {
         let mut head = match self.entries.first() {
             Some(first) => Some(signed_head(tx, key, first).await?),
@@ -73,8 +73,8 @@ impl Ledger {
     }
 }
 
-/// Where the next row goes. Whatever somebody did to the end is not covered up by signing what comes after it: a row
-/// says so first.
+/// Returns the place for the next row. Signing a new row must not hide a manipulated end of the log, so a row that
+/// reports it is written first.
 async fn signed_head(tx: &mut Tx, key: &ChainKey, next: &AuditEntry) -> Result<Link, StoreError> {
     let (head, signed) = chain::end(tx, key, End::Head).await?;
     if signed {
@@ -91,8 +91,8 @@ async fn signed_head(tx: &mut Tx, key: &ChainKey, next: &AuditEntry) -> Result<L
     chain::append(tx, key, head, broken).await
 }
 
-/// Writes rows of the audit log and signs the last of them, and changes into the `events` table, which numbers them for
-/// readers in other processes.
+/// Writes rows of the audit log and signs the last of them, and writes changes into the `events` table, which numbers
+/// them for readers in other processes.
 async fn write_page(
     tx: &mut Tx,
     (linked, signed): (String, Option<(&Link, Vec<u8>)>),
@@ -111,7 +111,7 @@ async fn write_page(
             )
         };
     }
-    // A row that is given back costs about as much as one that is written, and the last number says enough.
+    // A returned row costs about as much as a written one, and the last number is sufficient.
     let text = match tx {
         Tx::Sqlite(_) => insert!("; SELECT max(seq) FROM events"),
         Tx::Postgres(_) => insert!("RETURNING seq"),

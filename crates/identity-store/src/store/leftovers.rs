@@ -1,5 +1,6 @@
-//! Whose a login's directory is, and the directories of accounts that are gone: noted in the transaction that deletes the
-//! account, and forgotten once the directory is gone as well, so that a crash in between leaves no login on the disk.
+//! The owner of a login's directory, and the directories of deleted accounts. A directory is recorded in the
+//! transaction that deletes the account, and forgotten once it is removed. So a crash in between leaves no login on the
+//! disk.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,12 @@ use super::{Store, links};
 use crate::db::{Tx, sql};
 use crate::{Account, AccountId, History, Leftover, ProviderId, SecretRef, StoreError};
 
-/// The kinds of tombstone, by what becomes of the user's history.
+/// The kinds of tombstone, by the handling of the user's history.
 const KEEPING: &str = "directory";
 const WHOLE: &str = "directory_with_history";
 
 impl Store {
-    /// The directories of deleted accounts that nobody has said to be gone, in order of path.
+    /// Returns the directories of deleted accounts that were not reported as removed, in order of path.
     pub async fn leftovers(&self) -> Result<Vec<Leftover>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -33,7 +34,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(parse).collect())
     }
 
-    /// The account of a provider that keeps its login in this directory, the oldest when there are several.
+    /// Returns the account of a provider that keeps its login in this directory; the oldest if there are several.
     pub async fn directory_owner(
         &self,
         provider: &ProviderId,
@@ -53,7 +54,7 @@ impl Store {
         row.map(|(id,)| links::parse("accounts", &id)).transpose()
     }
 
-    /// Notes that a directory is gone, or is another account's.
+    /// Records that a directory was removed, or belongs to another account.
     pub async fn forget_leftover(&self, leftover: &Leftover, now: i64) -> Result<(), StoreError> {
         let mut work = self.write(now).await?;
         let subject = subject(leftover);
@@ -72,8 +73,8 @@ impl Store {
     }
 }
 
-/// What a deleted account leaves on the disk; nothing for one whose secret was in its row, or whose directory is the
-/// user's own.
+/// Returns the directory that a deleted account leaves behind; `None` if its secret was in its row or the directory is
+/// the user's own.
 pub(super) fn of(account: &Account, history: History) -> Option<Leftover> {
     match &account.secret_ref {
         SecretRef::ConfigDir { dir, adopted: false } => {
@@ -83,7 +84,7 @@ pub(super) fn of(account: &Account, history: History) -> Option<Leftover> {
     }
 }
 
-/// Notes it.
+/// Records a leftover directory.
 pub(super) async fn note(tx: &mut Tx, leftover: &Leftover, now: i64) -> Result<(), StoreError> {
     let kind = match leftover.history {
         History::Keep => KEEPING,
@@ -92,7 +93,7 @@ pub(super) async fn note(tx: &mut Tx, leftover: &Leftover, now: i64) -> Result<(
     tombstone(tx, kind, &subject(leftover), now).await
 }
 
-/// An id has no space. The path is valid Unicode, because it was stored as JSON.
+/// Returns the subject of the tombstone. An id has no space. The path is valid Unicode, because it was stored as JSON.
 fn subject(leftover: &Leftover) -> String {
     format!("{} {}", leftover.provider, leftover.dir.display())
 }

@@ -1,10 +1,10 @@
-//! What points at an account, and who is told when it changes.
+//! The links to an account, and the announcement of its changes.
 
 use super::Work;
 use crate::db::sql;
 use crate::{AccountId, BundleId, Change, StoreError, UserId};
 
-/// Announces an account; with `linked`, also the bundles, the users and the operator who see its status.
+/// Announces an account. With `linked`, also announces the bundles, the users and the operator that see its status.
 pub(super) async fn announce(work: &mut Work, account: &AccountId, linked: bool) -> Result<(), StoreError> {
     if linked {
         let links = sql!(
@@ -29,7 +29,7 @@ pub(super) async fn announce(work: &mut Work, account: &AccountId, linked: bool)
     Ok(())
 }
 
-/// Reads an id of a row.
+/// Parses an id from a row.
 pub(super) fn parse<T: std::str::FromStr<Err = crate::InvalidId>>(
     table: &'static str,
     id: &str,

@@ -12,19 +12,19 @@ pub(super) struct LoginTexts {
     pub(super) status: Status,
 }
 
-/// A secret reference as it is stored.
+/// Returns a secret reference as it is stored.
 pub(super) fn reference(reference: &SecretRef) -> Result<String, StoreError> {
     serde_json::to_string(reference)
         .map_err(|_| StoreError::InvalidName { field: "config_dir", reason: "it is not valid Unicode" })
 }
 
 impl LoginTexts {
-    /// The name of the person: the email address, else the subject, which is the login name at some providers.
+    /// Returns the name of the person: the e-mail address, else the subject, which is the login name at some providers.
     pub(super) fn person(&self) -> Option<&str> {
         self.email.as_deref().or(self.subject.as_deref())
     }
 
-    /// Checks the texts of a login; `adopted` for one in the user's own directory.
+    /// Checks the texts of a login. `adopted` is true for a login in the user's own directory.
     pub(super) fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
         let secret_ref = match &login.credential {
             LoginCredential::Directory(dir) if !dir.is_absolute() => {
@@ -42,7 +42,7 @@ impl LoginTexts {
             subject: names::optional("subject", login.subject.as_deref())?,
             base_url: names::optional("base_url", login.base_url.as_deref())?,
             secret_ref: reference(&secret_ref)?,
-            // A login that was just made is good. One that was found may have to be renewed first, which its CLI does.
+            // A login that was just made is valid. One that was found may have expired, and then its CLI renews it.
             status: match login.expires_at {
                 Some(end) if adopted && end <= login.now => Status::Expired,
                 _ => Status::Valid,

@@ -1,4 +1,4 @@
-//! Saving a credential: bundle, account, binding and login session in one transaction, or nothing of it.
+//! Saving of a credential: bundle, account, binding and login session in one transaction, all or nothing.
 
 use super::accounts::cell;
 use super::bundles::{bind_in, free_name, insert, touch, unprotected};
@@ -10,7 +10,7 @@ use crate::{
     StoreError, Target, names, secret,
 };
 
-/// What is read of an account that may be written over. It is little, so that a login repairs a row that is corrupt.
+/// The columns of an account that may be overwritten. They are few, so that a login can repair a corrupt row.
 #[derive(sqlx::FromRow)]
 pub(super) struct Bound {
     id: String,
@@ -21,14 +21,14 @@ pub(super) struct Bound {
     generation: i64,
 }
 
-/// A token, sealed for the row and generation that it stands in. Both columns are empty for a directory.
+/// A token, sealed for the row and generation that it is stored in. Both columns are empty for a directory.
 #[derive(Default)]
 pub(super) struct SealedToken {
     secret: Option<Vec<u8>>,
     generation: Option<i64>,
 }
 
-/// A login that is written and not committed. Dropped, it never was.
+/// A login that is written but not committed. If it is dropped, it is undone.
 #[must_use]
 pub struct PendingLogin {
     work: Work,
@@ -36,7 +36,7 @@ pub struct PendingLogin {
 }
 
 impl PendingLogin {
-    /// Commits it, and announces what it changed.
+    /// Commits the login and announces its changes.
     pub async fn commit(self) -> Result<Saved, StoreError> {
         self.work.commit().await?;
         Ok(self.saved)
@@ -50,19 +50,20 @@ impl std::fmt::Debug for PendingLogin {
 }
 
 impl Store {
-    /// Keeps a confirmed login: makes or finds the bundle, makes or renews the account, binds it, and ends the session
-    /// with `success`.
+    /// Saves a confirmed login: creates or finds the bundle, creates or renews the account, binds it, and ends the
+    /// session with `success`.
     ///
-    /// A login into a binding renews the account that is bound, which keeps its id, name and time of making. An API
-    /// key that is bound, or a login of the other [`LoginCredential`] form, stays as an account of its own; the binding
-    /// moves to the new one. Another person than the account's is refused with `IdentityMismatch` unless
+    /// A login into a binding renews the bound account, which keeps its id, name and time of creation. A bound API key,
+    /// or a bound login of the other [`LoginCredential`](crate::LoginCredential) form, stays as a separate account, and the binding moves to
+    /// the new one. A login of another person than the account's is refused with `IdentityMismatch` unless
     /// `replace_identity` is set.
     pub async fn save_login(&self, login: SaveLogin) -> Result<Saved, StoreError> {
         self.begin_login(login).await?.commit().await
     }
 
-    /// As [`Store::save_login`], up to the commit: everything that could refuse the login has been asked, and nobody else
-    /// writes until it is committed or dropped. For a caller that has files to put into place in between.
+    /// Does the work of [`Store::save_login`] up to the commit. All checks that could refuse the login have passed, and
+    /// no other writer runs until it is committed or dropped. It is for a caller that has to move files into place in
+    /// between.
     pub async fn begin_login(&self, login: SaveLogin) -> Result<PendingLogin, StoreError> {
         let texts = LoginTexts::check(&login, false)?;
         let mut work = self.write(login.now).await?;
@@ -100,7 +101,8 @@ impl Store {
         Ok(SealedToken { secret: Some(secret), generation: Some(generation) })
     }
 
-    /// Keeps an API key, sealed or as a pointer to its place, and binds it. A key that is bound for the provider already is replaced in its row.
+    /// Saves an API key, sealed or as a reference to its place, and binds it. A key that is already bound for the
+    /// provider is replaced in its row.
     pub async fn save_api_key(&self, save: SaveApiKey) -> Result<Saved, StoreError> {
         let name = names::name("account_name", &save.account_name)?;
         let provider_name = names::name("provider_name", &save.provider_name)?;
@@ -160,7 +162,7 @@ impl Store {
     }
 }
 
-/// Finds the bundle, or makes it. A new bundle without a name is called after the provider and the person.
+/// Finds or creates the bundle. A new bundle without a name is named after the provider and the person.
 async fn reach(
     work: &mut Work,
     target: &Target,
@@ -185,7 +187,7 @@ async fn reach(
     }
 }
 
-/// The account that the bundle binds for the provider, if it is of that kind and fits.
+/// Returns the account that the bundle binds for the provider, if it is of that kind and fits.
 async fn bound_in(
     work: &mut Work,
     bundle: &BundleId,
@@ -207,7 +209,7 @@ async fn bound_in(
     if bound.kind == kind.as_str() && fits(&bound) {
         return Ok(Some(bound));
     }
-    // The binding moves away from it, which its own page shows too.
+    // The binding moves away from this account, so the account's own view changes too.
     work.changed(Change::Account(bound.id()?));
     Ok(None)
 }
@@ -227,7 +229,7 @@ pub(super) async fn renew_login(
         let (expected, found) = (expected.clone(), found.clone());
         return Err(StoreError::IdentityMismatch { expected, found, account: id });
     }
-    // What the same person's login does not say is still known; what a stranger's does not say is not.
+    // Fields that a login of the same person does not report keep their values. With another person they are cleared.
     let (email, subject) = match stranger {
         Some(_) => (texts.email.as_deref(), texts.subject.as_deref()),
         None => (
@@ -255,7 +257,7 @@ pub(super) async fn renew_login(
         sealed.generation,
         texts.base_url.as_deref(),
     )?;
-    // A shared account shows in every bundle that binds it.
+    // A shared account is shown in every bundle that binds it.
     let bundles = sql!(
         all,
         (String,),
@@ -305,7 +307,7 @@ pub(super) async fn insert_login(
     Ok(id)
 }
 
-/// Binds the account and writes down who did what.
+/// Binds the account and records the action in the audit log.
 pub(super) async fn finish(
     work: &mut Work,
     saved: &Saved,
@@ -322,10 +324,10 @@ impl Bound {
         self.id.parse().map_err(|error| StoreError::corrupt("accounts", &self.id, &error))
     }
 
-    /// Whom the account belongs to and whom the login names, if they are known to be different people.
+    /// Returns the account's person and the login's person, if they are known to be different.
     ///
-    /// Both the address and the subject count: a subject may name a team that several people share, and a person who
-    /// changed the address can say so with `replace_identity`.
+    /// Both the address and the subject are compared: a subject may be a team that several people share. A person whose
+    /// address changed can confirm that with `replace_identity`.
     fn stranger(&self, email: Option<&str>, subject: Option<&str>) -> Option<(String, String)> {
         let differ = |ours: Option<&str>, theirs: Option<&str>| match (ours, theirs) {
             (Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase() => {
@@ -336,7 +338,8 @@ impl Bound {
         differ(self.email.as_deref(), email).or_else(|| differ(self.subject.as_deref(), subject))
     }
 
-    /// A directory that was adopted stays adopted while a login renews it in place.
+    /// Returns the secret reference to store. A directory that was adopted stays adopted when a login renews it in
+    /// place.
     fn keep_adopted(&self, login: &SaveLogin, secret_ref: &str) -> Result<String, StoreError> {
         match self.secret_ref.parse() {
             Ok(SecretRef::ConfigDir { dir, adopted: true }) if login.directory() == Some(&dir) => {
@@ -346,7 +349,7 @@ impl Bound {
         }
     }
 
-    /// Whether the login is a token in its own row. A reference that cannot be read is repaired by any other login.
+    /// Returns whether the login is a token in its own row. Any other login repairs a reference that cannot be read.
     fn holds_token(&self) -> bool {
         self.secret_ref.parse::<SecretRef>().is_ok_and(|found| found == SecretRef::Sealed)
     }

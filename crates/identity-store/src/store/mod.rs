@@ -1,4 +1,4 @@
-//! The store: opening it, reading from it, and the one way to write to it.
+//! The store: opening it, reading from it, and writing to it through one gate.
 
 mod accounts;
 mod adopt;
@@ -55,21 +55,21 @@ use self::work::Work;
 use crate::db::{Pools, Tx};
 use crate::{Announce, DatabaseKind, DatabaseUrl, Keyring, OpenError, StoreError};
 
-/// What a store needs to open.
+/// The options for opening a store.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// Where the database is.
+    /// The URL of the database.
     pub url: DatabaseUrl,
-    /// Told what each transaction changed.
+    /// The listener for the changes of each transaction.
     pub announce: Announce,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
-    /// How long a writer waits for another process that holds the database; 5 seconds unless set.
+    /// The longest time that a writer waits for another process that holds the database; 5 seconds by default.
     pub busy_timeout: Duration,
 }
 
 impl StoreOptions {
-    /// Options with the usual busy timeout of 5 seconds.
+    /// Creates options with the default busy timeout of 5 seconds.
     pub fn new(url: DatabaseUrl, announce: Announce, now: i64) -> Self {
         Self { url, announce, now, busy_timeout: Duration::from_secs(5) }
     }
@@ -79,7 +79,7 @@ impl StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
-    /// For whom this handle works; it stands in the audit log.
+    /// The actor of this handle, for the audit log.
     actor: Arc<str>,
 }
 
@@ -88,19 +88,19 @@ struct Inner {
     kind: DatabaseKind,
     keyring: Keyring,
     chain: ChainKey,
-    /// Held from the beginning of a write until its changes were announced, so that they are announced in order.
+    /// Held from the beginning of a write until its changes are announced, so that they are announced in order.
     gate: Arc<Gate>,
     keys: KeyQueue,
     credentials: CredentialQueue,
-    /// How long a writer waits at the gate, and the end for a writer.
+    /// The longest time that a writer waits at the gate, and that closing waits for a writer.
     patience: Duration,
 }
 
 impl Store {
-    /// Opens the database, makes it when it is missing, and brings its schema up to date.
+    /// Opens the database, creates it if it is missing, and migrates its schema to the newest version.
     ///
-    /// Nothing is written before the schema is known to be ours and the key to be the database's: a file that is no
-    /// database, a newer schema and a wrong key leave everything as it was.
+    /// Nothing is written before the schema and the key are checked. A file that is not a database, a newer schema and
+    /// a wrong key leave everything as it was.
     pub async fn open(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
         let (pools, chain) = match options.url.path() {
             Some(path) => sqlite_file::open(path, &options, &keyring).await?,
@@ -109,7 +109,7 @@ impl Store {
         Ok(Self::over(options, keyring, pools, chain))
     }
 
-    /// Opens a database that is there and up to date, such as one that a daemon is serving: opening writes nothing.
+    /// Opens a database that exists and is up to date, such as one that a daemon is serving. Opening writes nothing.
     pub async fn attach(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
         let pools = match (options.url.path(), options.url.postgres()) {
             (Some(path), _) => sqlite_file::attach(path, &options, &keyring).await?,
@@ -141,55 +141,57 @@ impl Store {
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
 
-    /// A handle to the same store that works for somebody else than the daemon itself: one or two words that stand
-    /// in the audit log beside what is written through it.
+    /// Returns a handle to the same store for another actor than the daemon itself. The actor is one or two words,
+    /// which the audit log records with each write through the handle.
     #[must_use]
     pub fn acting_as(&self, actor: impl Into<Arc<str>>) -> Self {
         Self { inner: Arc::clone(&self.inner), actor: actor.into() }
     }
 
-    /// Which database this is.
+    /// Returns the kind of the database.
     pub fn kind(&self) -> DatabaseKind {
         self.inner.kind
     }
 
-    /// Finishes the writes that are under way, then ends every connection. Later calls fail with `Unavailable`.
+    /// Finishes the running writes, then closes every connection. Later calls fail with `Unavailable`.
     pub async fn close(&self) {
-        // A holder of the gate ends by the timeouts of its statements; a stuck one must not keep the daemon from ending.
+        // A holder of the gate ends with the timeouts of its statements. A stuck holder must not prevent the daemon
+        // from ending.
         let gate = tokio::spawn(Arc::clone(&self.inner.gate).shut());
         let gate = tokio::time::timeout(self.inner.patience, gate).await;
         self.inner.pools.close().await;
         drop(gate);
     }
 
-    /// A connection for one read.
+    /// Acquires a connection for one read.
     async fn read(&self) -> Result<Tx, StoreError> {
         self.inner.pools.read().await
     }
 
-    /// A transaction for several reads that must agree.
+    /// Begins a transaction for several reads that must agree.
     async fn snapshot(&self) -> Result<Tx, StoreError> {
         let inner = Arc::clone(&self.inner);
         uncancelled(async move { inner.pools.snapshot().await }).await
     }
 
-    /// Begins a use case that writes, in a transaction of its own; dropped without [`Work::commit`], it changes nothing.
+    /// Begins a use case that writes, in a transaction of its own. If it is dropped without [`Work::commit`], it
+    /// changes nothing.
     async fn write(&self, now: i64) -> Result<Work, StoreError> {
         Ok(Work::new(self.inner.gate.alone().await?, now, Arc::clone(&self.actor)))
     }
 
-    /// Begins a use case that may share its transaction with those before it. It sees what they wrote although that is
-    /// not committed yet, so nothing that it answers may leave before [`Work::end`] or [`Work::commit`].
+    /// Begins a use case that may share its transaction with earlier ones. It sees their uncommitted writes, so no
+    /// answer of it may be returned before [`Work::end`] or [`Work::commit`].
     async fn join(&self, now: i64) -> Result<Work, StoreError> {
         Ok(Work::new(self.inner.gate.join().await?, now, Arc::clone(&self.actor)))
     }
 
-    /// What chains the audit log.
+    /// Returns the key of the audit log's chain.
     fn chain(&self) -> &ChainKey {
         &self.inner.chain
     }
 
-    /// The keys that seal and open secrets.
+    /// Returns the keys that seal and open secrets.
     fn keyring(&self) -> &Keyring {
         &self.inner.keyring
     }
@@ -207,10 +209,11 @@ impl std::fmt::Debug for StoreOptions {
     }
 }
 
-/// Begins a transaction on a task of its own, which ends with the pool's and the statement's timeouts.
+/// Begins a transaction on a task of its own, which ends with the timeouts of the pool and of the statement.
 ///
-/// The database library forgets a transaction whose `BEGIN` was sent when its caller was dropped: the connection would go
-/// back to the pool inside that transaction, with its locks. Finished here, an unwanted one is undone like any other.
+/// The database library forgets a transaction if its caller is dropped after `BEGIN` was sent. The connection would
+/// return to the pool inside that transaction, with its locks. Here the `BEGIN` is completed, and an unwanted
+/// transaction is rolled back like any other.
 async fn uncancelled<T: Send + 'static>(
     begin: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {

@@ -1,7 +1,7 @@
-//! Operator tokens: accounts that the operator holds for forges, and the one in use.
+//! Operator tokens: accounts of the operator at forges, and the active one.
 //!
-//! The one in use is a setting, whose `updated_at` is since when. A setting that names an account which is gone counts as
-//! none.
+//! The active account is a setting whose `updated_at` is the time of its activation. A setting that names a deleted
+//! account counts as none.
 
 use super::keep::{Arrival, Holder, base_url, checked, client_id};
 use super::{Store, Work, accounts, links};
@@ -13,10 +13,10 @@ use crate::{
 
 const TABLE: &str = "operator_tokens";
 
-/// The setting that names the account in use.
+/// The setting that names the active account.
 const ACTIVE: &str = "active_forge";
 
-/// The columns of [`OperatorRow`] and where they come from.
+/// The columns of [`OperatorRow`] and the tables that they are from.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -54,8 +54,8 @@ struct OperatorRow {
 }
 
 impl Store {
-    /// Keeps a forge login of the operator, and makes it the one in use if that is asked for, in one transaction. The same
-    /// person's earlier tokens at the same forge, address and client are replaced as a whole; no other row is touched.
+    /// Saves a forge login of the operator, and makes it the active one if requested, in one transaction. It replaces
+    /// all earlier tokens of the same person at the same forge, address and client. No other row is changed.
     pub async fn commit_operator(
         &self,
         login: UnsavedLogin,
@@ -74,7 +74,7 @@ impl Store {
         Ok(kept)
     }
 
-    /// Completes a parked login, now that its person is known.
+    /// Completes a parked login whose person is now known.
     pub async fn promote_operator(
         &self,
         pending: &AccountId,
@@ -141,7 +141,7 @@ impl Store {
         Ok(kept)
     }
 
-    /// The operator's forge accounts, in order of forge, address and login.
+    /// Returns the operator's forge accounts, in order of forge, address and login.
     pub async fn operator_tokens(&self) -> Result<Vec<OperatorToken>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -152,7 +152,7 @@ impl Store {
         )?;
         let readable = |row: Result<OperatorRow, (String, sqlx::Error)>| {
             let row = row.map_err(|(id, error)| StoreError::corrupt(TABLE, &id, &error));
-            // One bad row must not hide the others; asked for by its id, it is an error.
+            // One bad row must not hide the others. A request for that account by its id is an error.
             row.and_then(OperatorRow::parse)
                 .inspect_err(|error| tracing::error!(%error, "an operator token was skipped"))
                 .ok()
@@ -160,12 +160,12 @@ impl Store {
         Ok(rows.into_iter().filter_map(readable).collect())
     }
 
-    /// One of the operator's forge accounts.
+    /// Returns one of the operator's forge accounts.
     pub async fn operator_token(&self, account: &AccountId) -> Result<OperatorToken, StoreError> {
         row_in(&mut self.read().await?, account).await?.parse()
     }
 
-    /// The forge account in use; `None` when there is none.
+    /// Returns the active forge account; `None` if there is none.
     pub async fn active_forge(&self) -> Result<Option<ActiveForge>, StoreError> {
         let mut tx = self.read().await?;
         let row = sql!(optional, OperatorRow, &mut tx, select!("WHERE service_settings.value IS NOT NULL"))?;
@@ -175,7 +175,7 @@ impl Store {
         Ok(Some(ActiveForge { account, forge, login, base_url, since }))
     }
 
-    /// Makes an account of the operator the one in use.
+    /// Makes an account of the operator the active one.
     pub async fn set_active_forge(&self, account: &AccountId, now: i64) -> Result<(), StoreError> {
         let mut work = self.write(now).await?;
         row_in(&mut work.tx, account).await?;
@@ -183,7 +183,7 @@ impl Store {
         work.commit().await
     }
 
-    /// Leaves no account in use; `false` when none was.
+    /// Clears the active account. Returns `false` if there was none.
     pub async fn clear_active_forge(&self, now: i64) -> Result<bool, StoreError> {
         let mut work = self.write(now).await?;
         let cleared = sql!(run, &mut work.tx, "DELETE FROM service_settings WHERE key = $1", ACTIVE)? > 0;
@@ -195,8 +195,8 @@ impl Store {
         Ok(cleared)
     }
 
-    /// Deletes an account of the operator with its tokens; when it is the one in use, none is afterwards. Gives it as it
-    /// was.
+    /// Deletes an account of the operator with its tokens, and returns it as it was. If it was the active one, none is
+    /// active afterwards.
     pub async fn delete_operator(&self, account: &AccountId, now: i64) -> Result<OperatorToken, StoreError> {
         let mut work = self.write(now).await?;
         let token = row_in(&mut work.tx, account).await?.parse()?;
@@ -214,7 +214,7 @@ impl Store {
     }
 }
 
-/// Writes which account is in use. One that is in use already stays so since then.
+/// Records the active account. An account that is already active keeps its time of activation.
 async fn activate(work: &mut Work, account: &AccountId) -> Result<(), StoreError> {
     let written = sql!(
         run,

@@ -1,4 +1,4 @@
-//! Logins whose person is not known yet.
+//! Parked logins: logins whose person is not known yet.
 
 use super::keep::{Arrival, Holder, base_url, client_id, parked};
 use super::token_row::authority;
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Store {
-    /// Keeps a login whose person nobody can name at the moment, so that it is refreshed and can be completed later. One
-    /// that is parked for the same authority and flow is replaced.
+    /// Saves a login whose person cannot be determined at the moment, so that it is refreshed and can be completed
+    /// later. It replaces a login that is parked for the same authority and flow.
     pub async fn park(&self, login: UnsavedLogin, park: Park) -> Result<AccountId, Unsaved> {
         match self.try_park(&login, &park).await {
             Ok(account) => Ok(account),
@@ -47,7 +47,7 @@ impl Store {
         Ok(account)
     }
 
-    /// The logins that are parked for a user, or for the operator, oldest first.
+    /// Returns the logins that are parked for a user, or for the operator, oldest first.
     pub async fn pending_logins(&self, user: Option<&UserId>) -> Result<Vec<Pending>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -70,8 +70,9 @@ impl Store {
         work.commit().await
     }
 
-    /// The operator's account at an authority: that of `subject`, or the only one. A login whose person is not known
-    /// counts when nobody at this authority is known. Several are a conflict: none of them is the first.
+    /// Returns the operator's account at an authority: the one of `subject`, or the only one. A login without a known
+    /// person counts only if no person is known at this authority. Several matching accounts are a conflict, because
+    /// none of them takes precedence.
     pub async fn operator_account(
         &self,
         authority: &Authority,

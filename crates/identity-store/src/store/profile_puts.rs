@@ -1,10 +1,10 @@
-//! Writing profiles: many in one statement, because every statement costs a trip to the database.
+//! Writing of profiles. One statement writes many, because every statement costs a round trip to the database.
 
 use super::{Work, links};
 use crate::db::{bulk, rows, sql};
 use crate::{AccountId, Change, ProfileId, ProfileScope, ProviderId, StoreError};
 
-/// What tells profiles apart.
+/// The key of a profile.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'a> {
     pub(super) scope: &'a ProfileScope,
@@ -14,9 +14,9 @@ pub(super) struct Key<'a> {
     pub(super) identity: &'a str,
 }
 
-/// What a profile points at, how it is shown and where it goes.
+/// The account, label and position to write for a profile.
 pub(super) struct Place<'a> {
-    /// The profile, if it is there already.
+    /// The id of the profile, if it exists.
     pub(super) profile: Option<&'a ProfileId>,
     pub(super) account: &'a AccountId,
     pub(super) label: Option<&'a str>,
@@ -24,14 +24,15 @@ pub(super) struct Place<'a> {
     pub(super) now: i64,
 }
 
-/// What is there for a key.
+/// The existing data for a key.
 pub(super) struct Found {
-    /// How many profiles of its user, agent and provider come before its own; all there are, when it has none.
+    /// The number of profiles of the same user, agent and provider that come before this one. If this one does not
+    /// exist, all of them count.
     pub(super) ahead: i64,
     pub(super) profile: Option<Present>,
 }
 
-/// A profile that is there, and what its account is.
+/// An existing profile, with data of its account.
 pub(super) struct Present {
     pub(super) id: ProfileId,
     pub(super) label: Option<String>,
@@ -43,13 +44,13 @@ pub(super) struct Present {
     pub(super) secret_ref: String,
     pub(super) client_id: Option<String>,
     pub(super) generation: i64,
-    /// The profiles that have the account, this one among them.
+    /// The number of profiles that use the account, including this one.
     pub(super) sharers: i64,
-    /// What else points at the account.
+    /// The number of other links to the account.
     pub(super) links: i64,
 }
 
-/// The same, or nothing but nulls for the profile.
+/// The columns of a [`Found`]. Those of the profile are null if there is none.
 #[derive(sqlx::FromRow)]
 struct PresentRow {
     ahead: i64,
@@ -67,7 +68,7 @@ struct PresentRow {
     links: i64,
 }
 
-/// Whether a profile is the one whose key begins a row of [`bulk`].
+/// The condition that a profile has the key at the beginning of a row of [`bulk`].
 macro_rules! keyed {
     ($profile:literal) => {
         concat!(
@@ -88,7 +89,7 @@ macro_rules! keyed {
 }
 
 impl<'a> Key<'a> {
-    /// The beginning of a row.
+    /// Returns the first parts of a row.
     fn parts(self) -> [&'a str; 6] {
         let ProfileScope { user, agent, model: _ } = self.scope;
         [user.as_str(), agent.as_str(), self.provider.as_str(), self.model, self.base_url, self.identity]
@@ -121,7 +122,7 @@ impl PresentRow {
     }
 }
 
-/// The profiles that are there already, one for each key.
+/// Returns the existing profiles, one result for each key.
 pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Found>, StoreError> {
     let parts: Vec<_> = keys.iter().map(|key| key.parts()).collect();
     let text = bulk!(
@@ -148,13 +149,14 @@ pub(super) async fn present(work: &mut Work, keys: &[Key<'_>]) -> Result<Vec<Fou
     found.into_iter().map(PresentRow::parse).collect()
 }
 
-/// Makes the profiles or points them at other accounts; gives the id of each. Order and time of making stay, unless one
-/// goes to the front. No row is given back, because each costs about as much as one that is written.
+/// Creates profiles, or points existing ones at other accounts, and returns the id of each. Order and time of creation
+/// stay, unless a profile is moved to the front. The statement returns no rows, because each costs about as much as a
+/// written one.
 ///
-/// `accounts` are rows of accounts with API keys, to be made or written over first: id, provider, kind, owner, name,
-/// e-mail, base URL, generation, masked tail, status and its reason, evidence, time, sealed key.
+/// `accounts` are rows of accounts with API keys, which are created or overwritten first: id, provider, kind, owner,
+/// name, e-mail, base URL, generation, masked tail, status and its reason, evidence, time, sealed key.
 ///
-/// No two profiles may be of one user, agent and provider: they would get one place.
+/// No two profiles may be of one user, agent and provider, because they would receive the same position.
 pub(super) async fn put(
     work: &mut Work,
     accounts: &str,

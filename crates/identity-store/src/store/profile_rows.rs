@@ -1,4 +1,4 @@
-//! Profiles: reading them.
+//! Reading of profiles.
 
 use super::Store;
 use super::profiles::ANY_MODEL;
@@ -12,7 +12,7 @@ use crate::{
 
 const TABLE: &str = "user_profiles";
 
-/// The columns of [`ProfileRow`]. One that no other of its user, agent and provider stands before is the primary.
+/// The columns of [`ProfileRow`]. The primary is the profile with no other of its user, agent and provider before it.
 macro_rules! columns {
     () => {
         "profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, profiles.account_id AS account_id,
@@ -26,7 +26,7 @@ macro_rules! columns {
     };
 }
 
-/// The columns of [`ProfileRow`] from where `$rest` says.
+/// Selects the columns of [`ProfileRow`] with the conditions in `$rest`.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -38,8 +38,8 @@ macro_rules! select {
     };
 }
 
-/// The columns of [`CandidateRow`] from where `$rest` says, in order of position. It is one statement, so that an agent's
-/// start waits for the database once, and sees one state of it.
+/// Selects the columns of [`CandidateRow`] with the conditions in `$rest`, in order of position. It is one statement,
+/// so that the start of an agent waits for the database once and sees one state of it.
 macro_rules! select_candidates {
     ($rest:literal) => {
         concat!(
@@ -85,11 +85,11 @@ struct HolderRow {
     secret_ref: String,
     sealed_secret: Option<Vec<u8>>,
     generation: i64,
-    /// The account once more, where it has tokens.
+    /// The account's id again, if the account has tokens.
     token_account: Option<String>,
 }
 
-/// A profile with its account, and the account's tokens where it has any that can be read.
+/// A profile with its account, and the account's tokens if there are any that can be read.
 struct CandidateRow {
     holder: HolderRow,
     tokens: Option<TokenRow>,
@@ -102,7 +102,7 @@ where
 {
     fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
         let holder = HolderRow::from_row(row)?;
-        // Without tokens every column of theirs is null, which SQLite would also give as a text.
+        // Without tokens all of their columns are null, which SQLite would also return as text.
         let tokens = match holder.token_account {
             Some(_) => TokenRow::from_row(row).ok(),
             None => None,
@@ -112,12 +112,12 @@ where
 }
 
 impl Store {
-    /// One profile.
+    /// Returns one profile.
     pub async fn profile(&self, id: &ProfileId) -> Result<Profile, StoreError> {
         profile_in(&mut self.read().await?, id).await
     }
 
-    /// The profiles that pass the filter. A row that cannot be read is reported beside them.
+    /// Returns the profiles that match the filter. Rows that cannot be read are reported separately.
     pub async fn profiles(&self, filter: ProfileFilter) -> Result<ProfileList, StoreError> {
         let mut tx = self.read().await?;
         let user = filter.user.as_ref().map(UserId::as_str);
@@ -168,11 +168,11 @@ impl Store {
         Ok(list)
     }
 
-    /// The credentials that a user brought for an agent and a provider, or for all providers, with their secrets opened:
-    /// in order of provider, the primary first. Nothing is chosen here.
+    /// Returns the credentials that a user provided for an agent and a provider, or for all providers, with their
+    /// secrets opened. They are in order of provider, with the primary first. The caller chooses among them.
     ///
-    /// A secret that does not open is reported with its profile and hides no other. A profile whose own row cannot be read
-    /// is left out.
+    /// A secret that cannot be opened is reported with its profile and hides no other. A profile whose own row cannot
+    /// be read is left out.
     pub async fn candidates(
         &self,
         user: &UserId,
@@ -207,14 +207,14 @@ impl Store {
     }
 }
 
-/// One profile, in a transaction that is under way.
+/// Reads one profile within an open transaction.
 pub(super) async fn profile_in(tx: &mut Tx, id: &ProfileId) -> Result<Profile, StoreError> {
     let row = sql!(optional, ProfileRow, tx, select!("WHERE profiles.id = $1"), id.as_str())?;
     let row = row.ok_or_else(|| StoreError::not_found("profile", id))?;
     row.parse().map_err(|reason| StoreError::corrupt(TABLE, id, &reason))
 }
 
-/// Fails unless the profile is there, whatever its row looks like.
+/// Fails unless the profile exists. Its row need not be readable.
 pub(super) async fn expect(tx: &mut Tx, id: &ProfileId) -> Result<(), StoreError> {
     let row = sql!(optional, (String,), tx, "SELECT id FROM user_profiles WHERE id = $1", id.as_str())?;
     row.map(|_| ()).ok_or_else(|| StoreError::not_found("profile", id))
@@ -247,7 +247,7 @@ impl ProfileRow {
 }
 
 impl CandidateRow {
-    /// Opens the secret. The error is about the profile's own row.
+    /// Opens the secret. An error concerns the profile's own row.
     fn open(self, keyring: &Keyring) -> Result<Candidate, String> {
         let Self { holder, tokens } = self;
         let profile = holder.profile.parse()?;

@@ -1,4 +1,5 @@
-//! Profiles: writing them. One row a credential, so that writers at the same time lose nothing of each other's.
+//! Writing of profiles. Each credential has a row of its own, so that concurrent writers do not lose each other's
+//! changes.
 
 use super::keep::{Arrival, Holder, TOKENS, base_url, checked, client_id};
 use super::profile_puts::{Key, Place, Present, present, put};
@@ -10,12 +11,13 @@ use crate::{
     StoreError, Unsaved, UnsavedLogin, UserId, names,
 };
 
-/// The model of a profile that is for all.
+/// The stored model of a profile that is for all models.
 pub(super) const ANY_MODEL: &str = "*";
 
 impl Store {
-    /// Keeps a login that a user made for an agent, and makes or replaces the profile. The tokens of the same user's same
-    /// account at the same authority are replaced wherever that account is used: one grant has one place.
+    /// Saves a login that a user made for an agent, and creates or replaces the profile. If the same user has the same
+    /// account at the same authority, its tokens are replaced wherever the account is used, because one grant is stored
+    /// once.
     pub async fn commit_profile(
         &self,
         login: UnsavedLogin,
@@ -37,7 +39,7 @@ impl Store {
         work.end(done).await
     }
 
-    /// Completes a parked login, now that its person is known.
+    /// Completes a parked login whose person is now known.
     pub async fn promote_profile(
         &self,
         pending: &AccountId,
@@ -92,7 +94,7 @@ impl Store {
         Ok((profile, kept))
     }
 
-    /// Puts the profiles of a user, an agent and a provider into an order; the first is the primary. The list names each
+    /// Sets the order of the profiles of a user, an agent and a provider; the first is the primary. The list names each
     /// of them once.
     pub async fn reorder_profiles(
         &self,
@@ -135,7 +137,7 @@ impl Store {
     }
 }
 
-/// Deletes the account that a profile had before, if nothing else points at it.
+/// Deletes the previous account of a profile, unless something else links to it.
 pub(super) async fn drop_replaced(
     work: &mut Work,
     before: Option<&Present>,
@@ -147,7 +149,7 @@ pub(super) async fn drop_replaced(
     }
 }
 
-/// The model as it is stored.
+/// Returns the model as it is stored.
 pub(super) fn model(scope: &ProfileScope) -> Result<String, StoreError> {
     scope.model.as_deref().map_or_else(|| Ok(ANY_MODEL.to_owned()), |model| names::name("model", model))
 }
@@ -156,7 +158,7 @@ pub(super) fn label(label: Option<&str>) -> Result<Option<String>, StoreError> {
     label.map(|label| names::name("label", label)).transpose()
 }
 
-/// The same user's account of the same person at the same authority, that another profile has.
+/// Returns the account of the same user and person at the same authority that another profile uses.
 async fn elsewhere(work: &mut Work, key: &Key<'_>, client_id: &str) -> Result<Option<AccountId>, StoreError> {
     if key.identity.is_empty() {
         return Ok(None);

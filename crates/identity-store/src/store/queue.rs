@@ -1,4 +1,4 @@
-//! Those who come at the same time, and are served together.
+//! A queue of requests that arrive at the same time and are answered together.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,11 +6,11 @@ use tokio::sync::oneshot;
 
 use crate::StoreError;
 
-/// Those whom nobody has taken yet, in the order in which they came. While there are any, one who serves them is on its
-/// way.
+/// The requests that were not taken yet, in the order of their arrival. While there are any, a task that serves them is
+/// on its way.
 pub(super) struct Queue<Q, A>(Mutex<Vec<Waiting<Q, A>>>);
 
-/// One who waits for an answer.
+/// A request that waits for an answer.
 pub(super) struct Waiting<Q, A> {
     pub(super) asked: Q,
     answer: oneshot::Sender<Result<A, StoreError>>,
@@ -18,7 +18,7 @@ pub(super) struct Waiting<Q, A> {
 
 impl<Q, A> Waiting<Q, A> {
     pub(super) fn tell(self, answer: Result<A, StoreError>) {
-        // Nobody may be there any more.
+        // The caller may have gone.
         let _ = self.answer.send(answer);
     }
 }
@@ -34,7 +34,7 @@ impl<Q, A> Queue<Q, A> {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for an answer; who finds nobody waiting has somebody sent to serve.
+    /// Queues a request and waits for the answer. If the queue was empty, calls `send` to start a task that serves it.
     pub(super) async fn ask(&self, asked: Q, send: impl FnOnce()) -> Result<A, StoreError> {
         let (answer, told) = oneshot::channel();
         let is_first = self.with(|queue| {
@@ -47,8 +47,8 @@ impl<Q, A> Queue<Q, A> {
         told.await.map_err(|gone| StoreError::Unavailable(gone.into()))?
     }
 
-    /// Takes those who are served together, `most` of them and no two that are to be `apart`; `true` when somebody is to be
-    /// sent for the others. Who has gone away is left out.
+    /// Takes requests to serve together: at most `most` of them, and no two for which `apart` is true. Also returns
+    /// whether another task must be sent for the rest. Requests whose caller has gone are dropped.
     pub(super) fn take(&self, most: usize, apart: impl Fn(&Q, &Q) -> bool) -> (Vec<Waiting<Q, A>>, bool) {
         self.with(|queue| {
             let (mut taken, mut left): (Vec<Waiting<Q, A>>, _) = (Vec::new(), Vec::new());

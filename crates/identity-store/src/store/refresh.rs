@@ -1,7 +1,7 @@
-//! What becomes of the issuer's answer to a refresh.
+//! The handling of the issuer's answer to a refresh.
 //!
-//! An answer is kept when the row's generation is still the one that was asked for, even when the lease ran out meanwhile:
-//! new tokens are worth more than the order of things. A failure counts only while the lease is still its own.
+//! An answer is kept if the row still has the generation that was asked for, even if the lease has expired, because
+//! losing new tokens would be worse. A failure counts only while its lease is still current.
 
 use super::token_row::{TokenRow, fingerprint, row_in};
 use super::tokens::{Plan, next_refresh, write_set, write_status};
@@ -14,11 +14,12 @@ use crate::{
 };
 
 impl Store {
-    /// Keeps an issuer's answer: the whole set in one transaction, if the row is still of the generation that was asked
-    /// for. May be called again after an error that is not about the answer itself.
+    /// Saves an issuer's answer: the whole set in one transaction, if the row still has the generation that was asked
+    /// for. It may be called again after an error that does not concern the answer itself.
     ///
     /// # Errors
-    /// `IdentityMismatch` when the answer names another person; no token is written then, and only a new login helps.
+    /// `IdentityMismatch` if the answer belongs to another person. Then no token is written, and only a new login
+    /// helps.
     pub async fn complete_refresh(
         &self,
         refreshed: &Refreshed,
@@ -31,7 +32,7 @@ impl Store {
         work.end(done).await?
     }
 
-    /// Keeps an answer. One of another person's is an error that is written down.
+    /// Saves an answer. An answer that belongs to another person is an error that is recorded.
     async fn complete(
         &self,
         work: &mut Work,
@@ -61,14 +62,14 @@ impl Store {
         let status = (Status::Valid, None, Evidence::Live);
         let moved = write_status(work, account, status, &stored.tokens).await?;
         work.audit("tokens.refresh", account.as_str());
-        // The operator's list shows when each token ends; only the operator's tokens name their forge's address.
+        // The operator's list shows the expiry of each token. Only the operator's tokens have the address of a forge.
         let listed = stored.authority.base_url.is_some();
         links::announce(work, account, moved || troubled || listed).await?;
         Ok(Ok(Completed::Committed(Box::new(stored))))
     }
 
-    /// Writes down that the issuer gave no tokens. A transient failure changes nothing but the time of the next attempt;
-    /// after a permanent one this refresh token is never offered to anybody again.
+    /// Records that the issuer returned no tokens. A transient failure changes only the time of the next attempt. After
+    /// a permanent failure this refresh token is never used again.
     pub async fn fail_refresh(
         &self,
         lease: &RefreshLease,
@@ -110,8 +111,8 @@ impl Store {
         })
     }
 
-    /// Writes down that the provider's service refuses the tokens of this generation although they were just refreshed,
-    /// so that only a new login helps. `false` when the set is another one already.
+    /// Records that the provider's service refuses the tokens of this generation although they were just refreshed, so
+    /// that only a new login helps. Returns `false` if the set was already replaced.
     pub async fn refuse_tokens(
         &self,
         account: &AccountId,
@@ -130,8 +131,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives an account's grant up for good: its tokens are never used or refreshed again, and an answer that is on its
-    /// way is not kept. A login makes the account good again.
+    /// Gives up an account's grant for good: its tokens are never used or refreshed again, and a pending answer is not
+    /// kept. Only a new login makes the account usable again.
     pub async fn give_up_tokens(&self, account: &AccountId, now: i64) -> Result<(), StoreError> {
         let mut work = self.write(now).await?;
         let done = sql!(
@@ -154,13 +155,13 @@ impl Store {
     }
 }
 
-/// The row of an account's tokens, unless its grant was given up.
+/// Returns the row of an account's tokens, unless its grant was given up.
 async fn live_row(work: &mut Work, account: &AccountId) -> Result<Option<TokenRow>, StoreError> {
     let row = row_in(&mut work.tx, account).await?;
     Ok(row.filter(|row| row.state != RefreshState::Revoked.as_str()))
 }
 
-/// Writes that only a new login helps, and what its refresh token is remembered by.
+/// Records that only a new login helps, and the fingerprint of the refresh token.
 pub(super) async fn lose(
     work: &mut Work,
     stored: StoredTokens,
@@ -193,7 +194,7 @@ pub(super) async fn lose(
     })
 }
 
-/// Writes a transient failure.
+/// Records a transient failure.
 async fn wait_until(
     work: &mut Work,
     stored: StoredTokens,
@@ -219,7 +220,7 @@ async fn wait_until(
         set_status(work, account, Status::Expired, reason).await?;
     }
     work.audit("tokens.refresh_failed", &format!("{account} {reason}"));
-    // The first failure is news, and so is another reason; each further attempt is not.
+    // The first failure is announced, and so is a change of the reason. Further attempts are not.
     if stored.failures == 0 || stored.reason != Some(reason) {
         links::announce(work, account, true).await?;
     }
@@ -234,7 +235,7 @@ async fn wait_until(
     })
 }
 
-/// Writes an account's status and nothing else.
+/// Updates only an account's status.
 async fn set_status(
     work: &mut Work,
     account: &AccountId,
@@ -255,12 +256,12 @@ async fn set_status(
     Ok(())
 }
 
-/// The set after an answer, and its generation.
+/// Returns the set after an answer, and its generation.
 fn merged(stored: StoredTokens, refreshed: &Refreshed, jitter: Jitter, now: i64) -> (i64, StoredTokens) {
     let before = stored.tokens.expiry().at();
     let tokens = stored.tokens.refreshed(refreshed.received.clone());
     let after = tokens.expiry().at();
-    // An issuer that does not renew the token in use would be asked again at once, and for ever.
+    // Without a delay, an issuer that does not renew the token in use would be asked again at once, without end.
     let stalled = before.zip(after).is_some_and(|(before, after)| after <= before)
         && tokens.expiry().is_over(now, LEAD);
     let failures = if stalled { stored.failures.saturating_add(1) } else { 0 };

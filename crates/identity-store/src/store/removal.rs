@@ -1,10 +1,11 @@
-//! Deleting profiles, agents and users: the rows and the secrets that only they had, in one transaction.
+//! Deletion of profiles, agents and users: the rows and the secrets that only they used, in one transaction.
 
 use super::{Store, Work, accounts, links, profile_rows};
 use crate::db::sql;
 use crate::{AccountId, AgentId, Change, DeletedProfiles, ProfileId, StoreError, UserId};
 
-/// The accounts that go with the profiles that `$column` = `$1` picks: a user's own, that nothing else points at.
+/// The accounts that are deleted with the profiles that `$column` = `$1` selects: those owned by a user and without
+/// other links.
 macro_rules! owned {
     ($column:literal) => {
         concat!(
@@ -53,7 +54,7 @@ macro_rules! deletion {
 }
 
 impl Store {
-    /// Deletes a profile, and its account and secrets unless something else points at them.
+    /// Deletes a profile. Deletes its account and secrets too, unless something else links to them.
     pub async fn delete_profile(&self, id: &ProfileId, now: i64) -> Result<DeletedProfiles, StoreError> {
         let mut work = self.write(now).await?;
         profile_rows::expect(&mut work.tx, id).await?;
@@ -63,8 +64,8 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Deletes every profile of every user for an agent, with their secrets. An agent that is given the same id later has
-    /// none of them.
+    /// Deletes every profile of every user for an agent, with their secrets. An agent that later receives the same id
+    /// has none of them.
     pub async fn delete_agent(&self, agent: &AgentId, now: i64) -> Result<DeletedProfiles, StoreError> {
         let mut work = self.write(now).await?;
         let deleted = delete(&mut work, &deletion!("agent_id"), agent.as_str()).await?;
@@ -73,7 +74,8 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Deletes every profile of a user for every agent, with their secrets, and the logins that are parked for the user.
+    /// Deletes every profile of a user for every agent, with their secrets, and the logins that are parked for the
+    /// user.
     pub async fn delete_user(&self, user: &UserId, now: i64) -> Result<DeletedProfiles, StoreError> {
         let mut work = self.write(now).await?;
         let mut deleted = delete(&mut work, &deletion!("user_id"), user.as_str()).await?;
@@ -103,7 +105,7 @@ async fn delete(work: &mut Work, deletion: &Deletion, value: &str) -> Result<Del
     let users = sql!(all, (String, i64), &mut work.tx, deletion.users, value)?;
     let (secrets,) = sql!(one, (i64,), &mut work.tx, deletion.secrets, value)?;
     let gone = sql!(all, (String,), &mut work.tx, deletion.accounts, value)?;
-    // Those whose account went are gone already; these are the ones whose account has other users.
+    // Profiles whose account was deleted are already deleted. These are the profiles whose account has other users.
     sql!(run, &mut work.tx, deletion.profiles, value)?;
     let mut deleted = DeletedProfiles { secrets: secrets.unsigned_abs(), ..DeletedProfiles::default() };
     for (user, count) in users {
@@ -119,7 +121,7 @@ async fn delete(work: &mut Work, deletion: &Deletion, value: &str) -> Result<Del
     Ok(deleted)
 }
 
-/// Deletes a user's account that nothing points at any more.
+/// Deletes a user's account that has no links any more.
 pub(super) async fn orphan(work: &mut Work, account: &str) -> Result<(), StoreError> {
     let gone = sql!(
         all,

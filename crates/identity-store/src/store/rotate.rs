@@ -1,4 +1,5 @@
-//! Changing the key: every secret is sealed anew with the key that seals, and a key that sealed nothing is retired.
+//! Rotation of the key: every secret is sealed again with the current key, and a key that no secret needs any more is
+//! retired.
 
 use super::sealed::{SEALED, SealedColumn};
 use super::{Store, Work};
@@ -6,49 +7,51 @@ use crate::db::sql;
 use crate::secret::{self, Cell};
 use crate::{KeyId, SecretError, StoreError};
 
-/// Secrets that are sealed anew in one transaction.
+/// The number of secrets that one transaction seals again.
 const BATCH: i64 = 100;
 
-/// What became of a rotation.
+/// The result of a rotation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotation {
-    /// How many secrets were sealed anew.
+    /// The number of secrets that were sealed again.
     pub resealed: u64,
-    /// Those that did not open with any key of the keyring. They stay as they are.
+    /// The secrets that no key of the keyring opens. They stay unchanged.
     pub unopened: Vec<Unopened>,
-    /// Keys that no secret needs any more; they were retired by this run.
+    /// The keys that no secret needs any more. This run retired them.
     pub retired: Vec<KeyId>,
     /// Old keys that a secret still needs.
     pub needed: Vec<KeyId>,
 }
 
-/// A secret that did not open.
+/// A secret that could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unopened {
-    /// Its table.
+    /// The table of the secret.
     pub table: &'static str,
-    /// Its row's id.
+    /// The id of the secret's row.
     pub row: String,
-    /// Why it did not open.
+    /// The reason why it could not be opened.
     pub reason: SecretError,
 }
 
-/// A key that the database knows by its name.
+/// A key that the database knows by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Its name.
+    /// The id of the key.
     pub id: KeyId,
-    /// `active` for the one that seals, `old` for one that a secret may still need, `retired`.
+    /// The state: `active` for the key that seals, `old` for a key that a secret may still need, or `retired`.
     pub state: String,
-    /// When the database first met it, in unix milliseconds.
+    /// Time when the key was first used with the database, in unix milliseconds.
     pub created_at: i64,
 }
 
 impl Store {
-    /// Seals every secret anew that another key than the current one sealed, and retires the keys that are left over.
+    /// Seals again every secret that another key than the current one sealed, and retires the keys that are no longer
+    /// needed.
     ///
-    /// A secret is replaced in a transaction that compares what it replaces, a hundred at a time, so that it may be
-    /// interrupted at any moment and run again, beside other writers too. `progress` is told how many are done.
+    /// Secrets are replaced a hundred at a time, in a transaction that compares the old value. So the rotation may be
+    /// interrupted at any moment, run again, and run beside other writers. `progress` receives the number of secrets
+    /// done so far.
     pub async fn rotate(&self, now: i64, mut progress: impl FnMut(u64)) -> Result<Rotation, StoreError> {
         let mut rotation = Rotation::default();
         for column in SEALED {
@@ -62,12 +65,13 @@ impl Store {
         Ok(rotation)
     }
 
-    /// Takes what was written over or deleted out of the database's files. Nobody else may be using a `SQLite` file.
+    /// Removes overwritten and deleted data from the database's files. A `SQLite` file must have no other user
+    /// meanwhile.
     pub async fn compact(&self) -> Result<(), StoreError> {
         self.inner.pools.compact().await
     }
 
-    /// The keys that the database has met, oldest first.
+    /// Returns the keys that the database was used with, oldest first.
     pub async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -83,7 +87,7 @@ impl Store {
         rows.into_iter().map(parse).collect()
     }
 
-    /// Seals one batch anew; gives the last row that was looked at, or nothing when there is none left.
+    /// Seals one batch again. Returns the last row that was examined, or `None` if there is none left.
     async fn reseal_batch(
         &self,
         column: &'static SealedColumn,
@@ -124,7 +128,7 @@ impl Store {
         Ok(last)
     }
 
-    /// Retires the keys that no secret names.
+    /// Retires the keys that no secret uses.
     async fn retire(&self, now: i64, rotation: &mut Rotation) -> Result<(), StoreError> {
         let mut work = self.write(now).await?;
         let old = sql!(
@@ -148,7 +152,7 @@ impl Store {
     }
 }
 
-/// How many secrets name the key.
+/// Returns the number of secrets that use the key.
 async fn uses(work: &mut Work, key: KeyId) -> Result<i64, StoreError> {
     let mut uses = 0;
     for column in SEALED {

@@ -1,20 +1,21 @@
-//! Every column that holds sealed secrets. What has to look at all secrets goes through this list.
+//! The list of columns that hold sealed secrets. Code that processes all secrets uses this list.
 
-/// A column of boxes, each bound to its table, its column, its row's id and its row's generation.
+/// A column of boxes. Each box is bound to its table, its column, its row's id and its row's generation.
 pub(crate) struct SealedColumn {
-    /// The table.
+    /// The name of the table.
     pub(crate) table: &'static str,
-    /// The column.
+    /// The name of the column.
     pub(crate) column: &'static str,
-    /// Rows after the id `$2` whose box names another key than `$1`: id, box and generation, at most `$3`, by id.
+    /// The statement for rows after the id `$2` whose box uses another key than `$1`: id, box and generation, at most
+    /// `$3`, by id.
     pub(crate) foreign: &'static str,
-    /// Puts the box `$2` in place of the box `$3`, in the row `$1` of generation `$4`.
+    /// The statement that replaces the box `$3` by the box `$2`, in the row `$1` of generation `$4`.
     pub(crate) replace: &'static str,
-    /// How many boxes name the key `$1`.
+    /// The statement that counts the boxes that use the key `$1`.
     pub(crate) count: &'static str,
 }
 
-/// Makes the statements for one column. Bytes 2 to 9 of a box are its key's id.
+/// Builds the statements for one column. Bytes 2 to 9 of a box are the id of its key.
 macro_rules! sealed {
     (table $table:literal, id $id:literal, column $column:literal, generation $generation:literal) => {
         SealedColumn {
@@ -57,7 +58,7 @@ macro_rules! sealed {
     };
 }
 
-/// The columns, one line each.
+/// The columns, one per line.
 pub(crate) const SEALED: &[SealedColumn] = &[
     sealed!(table "accounts", id "id", column "sealed_secret", generation "generation"),
     sealed!(table "account_tokens", id "account_id", column "sealed_access", generation "generation"),
@@ -72,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// A sealed column's name begins with `sealed_` and its line in a migration with that name.
+    /// The name of a sealed column begins with `sealed_`. Its line in a migration begins with that name.
     #[test]
     fn every_sealed_column_is_listed() {
         let mut found = BTreeSet::new();

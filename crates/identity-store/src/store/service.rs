@@ -1,30 +1,30 @@
-//! The service's own rows: settings, and what it says about itself.
+//! The service's own rows: settings, and information about the database.
 
 use super::{Store, check};
 use crate::db::sql;
 use crate::{StoreError, names};
 
-/// How much is stored.
+/// The numbers of stored items.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Bundles, `blank` among them.
+    /// The number of bundles, including `blank`.
     pub bundles: u64,
-    /// Accounts.
+    /// The number of accounts.
     pub accounts: u64,
-    /// Bindings.
+    /// The number of bindings.
     pub bindings: u64,
-    /// Login sessions that have not ended.
+    /// The number of login sessions that have not ended.
     pub live_sessions: u64,
 }
 
 impl Store {
-    /// The version of the database's schema: the number of the newest migration that ran.
+    /// Returns the version of the database's schema: the number of the newest migration that ran.
     pub async fn schema_version(&self) -> Result<i64, StoreError> {
         let version = check::schema_version(&mut self.read().await?).await?;
         version.ok_or_else(|| StoreError::corrupt("_sqlx_migrations", "", "the table is gone"))
     }
 
-    /// How much is stored.
+    /// Returns the numbers of stored items.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         let mut tx = self.read().await?;
         let (bundles, accounts, bindings, live) = sql!(
@@ -43,14 +43,14 @@ impl Store {
         })
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut tx = self.read().await?;
         sql!(one, (i64,), &mut tx, "SELECT count(*) FROM crypto_keys")?;
         Ok(())
     }
 
-    /// A setting; `None` when it was never put.
+    /// Returns a setting; `None` if it was never set.
     pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
         let mut tx = self.read().await?;
         let row =
@@ -58,7 +58,7 @@ impl Store {
         Ok(row.map(|(value,)| value))
     }
 
-    /// Puts a setting, in place of what it was.
+    /// Sets a setting, replacing its old value.
     pub async fn put_setting(&self, key: &str, value: &str, now: i64) -> Result<(), StoreError> {
         let key = names::name("key", key)?;
         let mut work = self.write(now).await?;

@@ -1,4 +1,4 @@
-//! Login sessions: written ahead of the CLI, ended once.
+//! Login sessions. Their rows are written before the CLI starts and are ended once.
 
 use super::{Store, Work};
 use crate::db::{Tx, sql};
@@ -69,7 +69,7 @@ impl Store {
         work.commit().await
     }
 
-    /// Writes a step of a live session. A terminal state is written by `finish_session` and `save_login` alone.
+    /// Records a step of a live session. Only `finish_session` and `save_login` write a terminal state.
     pub async fn update_session(&self, id: &SessionId, update: SessionUpdate) -> Result<(), StoreError> {
         if update.state.is_terminal() {
             return Err(StoreError::conflict("session", id, "this state ends it"));
@@ -96,7 +96,7 @@ impl Store {
         work.commit().await
     }
 
-    /// Ends a session without a credential. A session that has ended never changes again: that is a conflict.
+    /// Ends a session without a credential. A session that has ended never changes again; a second end is a conflict.
     pub async fn finish_session(&self, id: &SessionId, end: SessionEnd) -> Result<(), StoreError> {
         let revision = revision(end.revision)?;
         let error = names::optional("error", end.error.as_deref())?;
@@ -125,12 +125,12 @@ impl Store {
         work.commit().await
     }
 
-    /// One session.
+    /// Returns one session.
     pub async fn session(&self, id: &SessionId) -> Result<LoginSession, StoreError> {
         session_in(&mut self.read().await?, id).await
     }
 
-    /// The sessions that are live or ended at `since` or later, newest first, at most `limit`.
+    /// Returns the sessions that are live or ended at `since` or later, newest first, at most `limit`.
     pub async fn recent_sessions(&self, since: i64, limit: u32) -> Result<Vec<LoginSession>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
@@ -149,13 +149,13 @@ impl Store {
         Ok(readable(rows))
     }
 
-    /// The sessions that have not ended, oldest first.
+    /// Returns the sessions that have not ended, oldest first.
     pub async fn live_sessions(&self) -> Result<Vec<LoginSession>, StoreError> {
         live_in(&mut self.read().await?).await
     }
 
-    /// Ends every live session as `failed` (`daemon_restarted`); gives them as they were, so that left-over processes
-    /// can be told from strangers.
+    /// Ends every live session as `failed` (`daemon_restarted`). Returns them as they were, so that their remaining
+    /// processes can be told from unrelated ones.
     pub async fn fail_orphaned_sessions(&self, now: i64) -> Result<Vec<LoginSession>, StoreError> {
         let mut work = self.write(now).await?;
         let orphans = live_in(&mut work.tx).await?;
@@ -181,7 +181,7 @@ impl Store {
         Ok(orphans)
     }
 
-    /// Deletes sessions that ended before `before`, and all but the `keep` that ended last; gives how many went.
+    /// Deletes sessions that ended before `before`, and all but the `keep` that ended last. Returns the number deleted.
     pub async fn prune_sessions(&self, before: i64, keep: u32) -> Result<u64, StoreError> {
         let mut work = self.write(before).await?;
         let pruned = sql!(
@@ -197,7 +197,7 @@ impl Store {
     }
 }
 
-/// Fails unless the session is there and has not ended.
+/// Fails unless the session exists and has not ended.
 pub(crate) async fn expect_live(work: &mut Work, id: &SessionId) -> Result<(), StoreError> {
     match session_in(&mut work.tx, id).await?.ended_at {
         None => Ok(()),
@@ -205,7 +205,7 @@ pub(crate) async fn expect_live(work: &mut Work, id: &SessionId) -> Result<(), S
     }
 }
 
-/// Ends a live session with what it obtained.
+/// Ends a live session with the result of its login.
 pub(crate) async fn succeed(
     work: &mut Work,
     id: &SessionId,
@@ -252,7 +252,7 @@ async fn live_in(tx: &mut Tx) -> Result<Vec<LoginSession>, StoreError> {
     Ok(readable(rows))
 }
 
-/// The sessions that can be read; a bad row must not hide the others.
+/// Returns the sessions that can be read. A bad row must not hide the others.
 fn readable(rows: Vec<SessionRow>) -> Vec<LoginSession> {
     rows.into_iter()
         .filter_map(|row| {
@@ -262,7 +262,7 @@ fn readable(rows: Vec<SessionRow>) -> Vec<LoginSession> {
         .collect()
 }
 
-/// Why an update met no row.
+/// Returns the reason why an update matched no row.
 async fn why_not(tx: &mut Tx, id: &SessionId) -> Result<StoreError, StoreError> {
     Ok(match session_in(tx, id).await?.ended_at {
         Some(_) => ended(id),

@@ -1,4 +1,5 @@
-//! Opening a `SQLite` file: who may read it, that it is ours, and that only one process makes it.
+//! Opening of a `SQLite` file. It restricts the file's permissions, checks that the file is one of this program, and
+//! lets only one process create it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -12,17 +13,17 @@ use super::{StoreOptions, check};
 use crate::db::{Held, Pools, Tx, sql, sqlite_options};
 use crate::{Keyring, OpenError, StoreError};
 
-/// How often a lock that another process holds is tried.
+/// The interval between attempts to take a lock that another process holds.
 const LOCK_EVERY: Duration = Duration::from_millis(10);
 
-/// Opens the file, or makes it: 0600, in a directory that is made 0700 when it is missing.
+/// Opens or creates the file. The mode of the file is 0600; a missing directory is created with 0700.
 pub(crate) async fn open(
     path: &Path,
     options: &StoreOptions,
     keyring: &Keyring,
 ) -> Result<(Pools, ChainKey), OpenError> {
     make_directory(path)?;
-    // SQLite cannot wait while a file turns to write-ahead logging, so one process at a time opens it.
+    // SQLite cannot wait while a file is switched to write-ahead logging, so one process at a time opens it.
     let lock = lock(path, options.busy_timeout).await?;
     let pools = Pools::sqlite(path, options.busy_timeout);
     let opened = async {
@@ -42,7 +43,7 @@ pub(crate) async fn open(
     result.map(|chain| (pools, chain))
 }
 
-/// The pools of a file that must be there and ours.
+/// Returns the pools of a file that must exist and be one of this program.
 pub(crate) async fn attach(
     path: &Path,
     options: &StoreOptions,
@@ -56,7 +57,7 @@ pub(crate) async fn attach(
     looked.map(|()| pools).map_err(|error| with_path(error, path))
 }
 
-/// Looks at an existing file through a connection that cannot write.
+/// Checks an existing file through a connection that cannot write.
 async fn look(path: &Path, options: &StoreOptions, keyring: &Keyring, known: i64) -> Result<(), OpenError> {
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
@@ -90,7 +91,7 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
     builder.create(directory).map_err(|source| file_error(directory, source))
 }
 
-/// Whether there is no file yet, or one that was made and never written.
+/// Returns whether there is no file yet, or one that was created but never written.
 fn is_new(path: &Path) -> Result<bool, OpenError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len() == 0),
@@ -100,9 +101,9 @@ fn is_new(path: &Path) -> Result<bool, OpenError> {
     }
 }
 
-/// Makes an empty file that only its owner may read; `SQLite` gives the files beside it the same mode.
+/// Creates an empty file that only its owner may read. `SQLite` gives the files beside it the same mode.
 ///
-/// An existing file is never opened here: closing it again would drop the locks that `SQLite` holds on it.
+/// An existing file is never opened here, because closing it would drop the locks that `SQLite` holds on it.
 fn make_file(path: &Path) -> Result<(), OpenError> {
     match private().create_new(true).open(path) {
         Ok(_) => Ok(()),
@@ -111,7 +112,7 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Takes the file away from everybody but its owner, if an earlier program had left it open.
+/// Removes the permissions of group and others, in case an earlier program left the file accessible.
 #[cfg(unix)]
 fn tighten(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -138,7 +139,8 @@ fn private() -> OpenOptions {
     options
 }
 
-/// Takes the lock file beside the database, within `patience`. It ends with the returned handle.
+/// Takes the lock file beside the database, within `patience`. The lock is released when the returned handle is
+/// dropped.
 async fn lock(path: &Path, patience: Duration) -> Result<File, OpenError> {
     let path = lock_path(path);
     let file = private().create(true).truncate(false).open(&path).map_err(|e| file_error(&path, e))?;
@@ -177,7 +179,7 @@ fn corrupt(path: &Path, reason: &str) -> OpenError {
     OpenError::Corrupt { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-/// An error of the database does not know the file's name.
+/// Adds the path to an error, because the database does not know the file's name.
 fn with_path(error: OpenError, path: &Path) -> OpenError {
     match error {
         OpenError::Corrupt { reason, .. } => OpenError::Corrupt { path: path.to_owned(), reason },

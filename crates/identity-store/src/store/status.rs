@@ -1,4 +1,4 @@
-//! What checks say of accounts.
+//! The status of accounts, as reported by health checks.
 
 use super::accounts::{account_changed, account_in};
 use super::{Store, Work};
@@ -6,7 +6,7 @@ use crate::db::sql;
 use crate::{Account, AccountId, Change, StatusReport, StoreError, names};
 
 impl Store {
-    /// Writes down what a health check found. It is announced when it says something else than before.
+    /// Records the result of a health check. It is announced if it differs from the stored status.
     pub async fn set_status(
         &self,
         id: &AccountId,
@@ -21,8 +21,8 @@ impl Store {
         work.end(done).await
     }
 
-    /// The same, if the account still is what was `seen` when the check began; `None` when somebody wrote it meanwhile,
-    /// such as a login or a refresh, who knows better.
+    /// Records the result only if the account still equals `seen`, its state when the check began. Returns `None` if
+    /// the account was written in the meantime, for example by a login or a refresh, whose data is newer.
     pub async fn confirm_status(
         &self,
         seen: &Account,
@@ -39,7 +39,7 @@ impl Store {
     }
 }
 
-/// Writes a report about an account, and who is to be told of it.
+/// Writes a report about an account, and registers the changes to announce.
 async fn write_report(
     work: &mut Work,
     before: Account,
@@ -75,7 +75,7 @@ async fn write_report(
         work.audit("account.status", id.as_str());
         account_changed(work, &after);
     }
-    // A check that only confirms what is known must not wake every client.
+    // A check that only confirms the known status must not wake every client.
     let unchanged = Account { checked_at: after.checked_at, updated_at: after.updated_at, ..before };
     if unchanged != after {
         work.changed(Change::Account(id.clone()));

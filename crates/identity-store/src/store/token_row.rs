@@ -1,4 +1,4 @@
-//! A set of tokens as a row, and what opening it gives.
+//! The database row of a set of tokens, and its opened form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +16,8 @@ use crate::{
 
 const TABLE: &str = "account_tokens";
 
-/// The columns of [`TokenRow`] from `account_tokens` joined with `accounts`, but for those of the account that every
-/// statement about it selects under their own names: `provider`, `base_url`, `subject` and `email`.
+/// The columns of [`TokenRow`] from `account_tokens` joined with `accounts`. It leaves out those of the account that
+/// every statement selects under their own names: `provider`, `base_url`, `subject` and `email`.
 macro_rules! own_columns {
     () => {
         "account_tokens.account_id AS token_account, client_id, account_tokens.generation AS token_generation, \
@@ -69,15 +69,15 @@ pub(super) struct TokenRow {
     last_refreshed_at: Option<i64>,
 }
 
-/// A row that was opened.
+/// A row whose secrets were opened.
 pub(super) struct Opened {
     pub(super) stored: StoredTokens,
     pub(super) flight: Flight,
-    /// Whether an expiry of the row is bad and shall be written anew.
+    /// True if an expiry of the row is invalid and must be rewritten.
     pub(super) repaired: bool,
 }
 
-/// The tokens of an account, in a transaction that is under way.
+/// Reads and opens the tokens of an account within an open transaction.
 pub(super) async fn open_in(
     tx: &mut Tx,
     keyring: &Keyring,
@@ -87,7 +87,7 @@ pub(super) async fn open_in(
     row.open(keyring)
 }
 
-/// The row of an account's tokens.
+/// Reads the row of an account's tokens.
 pub(super) async fn row_in(tx: &mut Tx, account: &AccountId) -> Result<Option<TokenRow>, StoreError> {
     sql!(
         optional,
@@ -103,7 +103,8 @@ pub(super) async fn row_in(tx: &mut Tx, account: &AccountId) -> Result<Option<To
     )
 }
 
-/// What a refresh token that is refused is remembered by. The token has far too many bits to be guessed from it.
+/// Returns the fingerprint that identifies a refused refresh token. The token has far too many bits to be guessed from
+/// it.
 pub(super) fn fingerprint(token: &SecretString) -> String {
     let mut hash = Blake2b256::default();
     hash.update(b"srvd refresh token");
@@ -111,7 +112,7 @@ pub(super) fn fingerprint(token: &SecretString) -> String {
     URL_SAFE_NO_PAD.encode(hash.finalize_fixed())
 }
 
-/// Where a token is sealed.
+/// Returns the place where a token is sealed.
 pub(super) fn cell<'a>(row: &'a str, column: &'a str, generation: i64) -> Result<Cell<'a>, StoreError> {
     let generation = u64::try_from(generation)
         .map_err(|_| StoreError::corrupt(TABLE, row, "its generation is negative"))?;
@@ -119,12 +120,12 @@ pub(super) fn cell<'a>(row: &'a str, column: &'a str, generation: i64) -> Result
 }
 
 impl TokenRow {
-    /// Whether this is the refresh token that was refused.
+    /// Returns whether this is the refresh token that was refused.
     pub(super) fn is_dead(&self, refresh: &SecretString) -> bool {
         self.dead_refresh.as_ref().is_some_and(|dead| *dead == fingerprint(refresh))
     }
 
-    /// Opens the boxes and turns text into types. Only the token in use has to open.
+    /// Opens the boxes and converts text into types. Only the token in use has to open.
     pub(super) fn open(&self, keyring: &Keyring) -> Result<Opened, StoreError> {
         let corrupt = |reason: &str| StoreError::corrupt(TABLE, &self.id, reason);
         let word = |error: crate::UnknownWord| corrupt(&error.to_string());
@@ -198,7 +199,7 @@ impl TokenRow {
     }
 }
 
-/// An authority from its columns.
+/// Builds an authority from its columns.
 pub(super) fn authority(
     provider: &str,
     base_url: Option<&str>,

@@ -1,4 +1,4 @@
-//! Sets of tokens: one row an account, sealed as a whole and written as a whole.
+//! Sets of tokens. Each account has one row, which is sealed and written as a whole.
 
 use super::token_row::{cell, open_in};
 use super::{Store, Work, links};
@@ -10,7 +10,7 @@ use crate::{
     StoredTokens, Token, TokenSet,
 };
 
-/// What is written beside the tokens themselves.
+/// The columns that are written together with the tokens.
 pub(super) struct Plan {
     pub(super) state: RefreshState,
     pub(super) reason: Option<RefreshReason>,
@@ -21,13 +21,13 @@ pub(super) struct Plan {
 }
 
 impl Store {
-    /// The tokens of an account, opened. An expiry that makes no sense is repaired first, once and for all.
+    /// Returns the tokens of an account, opened. An invalid expiry is first repaired in the row.
     pub async fn tokens(&self, account: &AccountId, now: i64) -> Result<StoredTokens, StoreError> {
         let opened = open_in(&mut self.read().await?, self.keyring(), account).await?;
         if opened.repaired { self.repair_tokens(account, now).await } else { Ok(opened.stored) }
     }
 
-    /// Repairs every expiry that makes no sense, so that the queue misses none; gives how many accounts that were.
+    /// Repairs every invalid expiry, so that the queue misses none. Returns the number of repaired accounts.
     pub async fn repair_expiries(&self, now: i64) -> Result<u64, StoreError> {
         let mut tx = self.read().await?;
         let bad = sql!(
@@ -59,7 +59,7 @@ impl Store {
         Ok(repaired)
     }
 
-    /// Writes the expiries of one account as they are read.
+    /// Rewrites the expiries of one account with the values that are read.
     async fn repair_tokens(&self, account: &AccountId, now: i64) -> Result<StoredTokens, StoreError> {
         let mut work = self.write(now).await?;
         let mut opened = open_in(&mut work.tx, self.keyring(), account).await?;
@@ -106,7 +106,8 @@ impl Store {
     }
 }
 
-/// Writes a whole set: makes the row, or replaces everything in it but the fence and the fingerprint of a dead token.
+/// Writes a whole set: creates the row, or replaces everything in it except the fence and the fingerprint of a refused
+/// token.
 pub(super) async fn write_set(
     work: &mut Work,
     keyring: &Keyring,
@@ -172,7 +173,7 @@ pub(super) async fn write_set(
     Ok(())
 }
 
-/// Writes what an account's tokens say about it; `true` when its status is another one than before.
+/// Writes the account's status as derived from its tokens. Returns `true` if the status changed.
 pub(super) async fn write_status(
     work: &mut Work,
     account: &AccountId,
@@ -203,7 +204,8 @@ pub(super) async fn write_status(
     Ok(before.is_none_or(|(before,)| before != status.as_str()))
 }
 
-/// When only a new login helps: at the end of the refresh token, or of the token in use when there is none.
+/// Returns the time from which only a new login helps: the end of the refresh token, or of the token in use if there is
+/// none.
 fn deadline(set: &TokenSet) -> Option<i64> {
     match &set.refresh {
         Some(refresh) => refresh.expiry.known(),
@@ -211,7 +213,8 @@ fn deadline(set: &TokenSet) -> Option<i64> {
     }
 }
 
-/// When the refresher looks at a set that was just received: never at one that does not end or cannot be refreshed.
+/// Returns the time of the next refresh for a set that was just received; `None` if the set does not expire or cannot
+/// be refreshed.
 pub(super) fn next_refresh(set: &TokenSet, jitter: Jitter) -> Option<i64> {
     set.refresh.as_ref()?;
     Some(refresh_at(set.received_at, set.expiry().at()?, jitter))

@@ -1,4 +1,4 @@
-//! Bundles leaving for another database and coming from one.
+//! Export of bundles to another database, and import from one.
 
 use std::collections::HashSet;
 
@@ -11,14 +11,14 @@ use crate::{
     SecretRef, Status, StoreError, names, secret,
 };
 
-/// What an imported account's status says about itself.
+/// The status reason of an imported account.
 const NOT_CHECKED: &str = "it was imported and not yet checked";
 
 impl Store {
-    /// Opens the secrets of a bundle for another database, and writes that down before it gives them.
+    /// Opens the secrets of a bundle for another database. The export is recorded before the secrets are returned.
     ///
-    /// What changes by being used is left out: a login in a CLI's directory and a token that is renewed would stop
-    /// working in one of the two places. So is what refers to this machine.
+    /// Credentials that change when they are used are left out: a login in a CLI's directory and a token that is
+    /// renewed would stop working in one of the two places. References to this machine are left out as well.
     pub async fn export_bundle(
         &self,
         id: &BundleId,
@@ -56,7 +56,7 @@ impl Store {
         Ok((portable, left_out))
     }
 
-    /// Makes a bundle of one that comes from another database: all of it or nothing, and nothing that is there changes.
+    /// Creates a bundle from one of another database: all of it or nothing. Existing data does not change.
     pub async fn import_bundle(&self, bundle: PortableBundle, now: i64) -> Result<Imported, StoreError> {
         let description = names::text("description", &bundle.description)?;
         let wanted = names::name("name", &bundle.name)?;
@@ -124,7 +124,7 @@ impl Store {
     }
 }
 
-/// The bundle's own id, or a new one where it is taken or means something.
+/// Returns the bundle's own id, or a new one if it is taken or reserved.
 async fn free_bundle_id(work: &mut Work, id: BundleId) -> Result<BundleId, StoreError> {
     let text = "SELECT created_at FROM identity_bundles WHERE id = $1";
     let taken = sql!(optional, (i64,), &mut work.tx, text, id.as_str())?.is_some();

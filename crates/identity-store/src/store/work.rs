@@ -1,4 +1,4 @@
-//! One use case that writes: its turn at the transaction, and what it leaves beside its rows.
+//! One use case that writes: its turn in the transaction, and its audit rows and changes.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::group::Turn;
 use super::ledger::Ledger;
 use crate::{AuditEntry, Change, StoreError};
 
-/// A use case under way. Dropped, it is undone.
+/// A use case in progress. If it is dropped, it is undone.
 pub(crate) struct Work {
     pub(crate) tx: Turn,
     pub(crate) now: i64,
     pub(crate) ledger: Ledger,
-    /// Stands in the audit log.
+    /// The actor for the audit log.
     actor: Arc<str>,
 }
 
@@ -20,23 +20,23 @@ impl Work {
         Self { tx, now, ledger: Ledger::default(), actor }
     }
 
-    /// What comes next is done for this actor, at this time: the use case does the work of several.
+    /// Sets the actor and the time of the following work, for a use case that does the work of several callers.
     pub(crate) fn acting_for(&mut self, actor: &Arc<str>, now: i64) {
         self.actor = Arc::clone(actor);
         self.now = now;
     }
 
-    /// Remembers a change for after the commit.
+    /// Registers a change to announce after the commit.
     pub(crate) fn changed(&mut self, change: Change) {
         self.ledger.changed(change);
     }
 
-    /// Adds a row to the audit log for what this use case does: ids and words, never a secret.
+    /// Adds a row to the audit log for an action of this use case. It holds ids and words, never a secret.
     pub(crate) fn audit(&mut self, action: &str, subject: &str) {
         self.audit_outcome(action, subject, AuditEntry::OK);
     }
 
-    /// The same for something that did not end well: the outcome is a word.
+    /// Adds a row for an action that did not succeed. The outcome is a word.
     pub(crate) fn audit_outcome(&mut self, action: &str, subject: &str, outcome: &str) {
         self.ledger.record(AuditEntry {
             at: self.now,
@@ -48,15 +48,15 @@ impl Work {
         });
     }
 
-    /// Commits; everybody was told of the changes when it returns.
+    /// Commits. The changes have been announced when it returns.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         self.tx.finish(self.ledger, self.now).settled().await
     }
 
-    /// Ends a use case that [joined](super::Store::join) others: commits what went well and undoes what did not.
+    /// Ends a use case that [joined](super::Store::join) others: commits if it succeeded and undoes it otherwise.
     ///
-    /// A refusal may rest on rows of others that are not committed yet, so it is given only when they are. If they never
-    /// are, this is an error like theirs, and the caller may try again.
+    /// A refusal may rest on uncommitted rows of others, so it is returned only after their commit. If that commit
+    /// fails, its error is returned instead, and the caller may try again.
     pub(crate) async fn end<T, E: From<StoreError>>(self, done: Result<T, E>) -> Result<T, E> {
         if done.is_ok() {
             self.commit().await?;

@@ -1,4 +1,4 @@
-//! Who issued a token, and to whom.
+//! The issuer of a token, and the person it was issued to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,44 +7,45 @@ use url::Url;
 
 use crate::ProviderId;
 
-/// Who issued a token. It is part of the key: a token is never moved to another authority.
+/// The issuer of a token. It is part of the key: a token is never moved to another authority.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Authority {
     /// The provider.
     pub provider: ProviderId,
-    /// The service's address; the provider's usual one when absent.
+    /// The service's address; `None` for the provider's usual one.
     pub base_url: Option<BaseUrl>,
-    /// The OAuth client; the provider's usual one when absent.
+    /// The OAuth client; `None` for the provider's usual one.
     pub client_id: Option<String>,
 }
 
-/// Where and how tokens are refreshed, as it was when they were issued.
+/// The endpoint for refreshing tokens, as it was when they were issued.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The issuer's identifier.
+    /// The issuer's identifier, a URL.
     pub issuer: Option<String>,
-    /// The token endpoint.
+    /// The URL of the token endpoint.
     pub token_url: Option<String>,
-    /// How the client proves itself there, such as `none`, `client_secret_basic` or `client_secret_post`.
+    /// The authentication method of the client at the token endpoint, such as `none`, `client_secret_basic` or
+    /// `client_secret_post`.
     pub auth_method: String,
 }
 
-/// Whom a login belongs to. Whoever commits one knows the subject, the address, or both.
+/// The person that a login belongs to. A login that is committed has the subject, the address, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The provider's own id of the person.
     pub subject: Option<String>,
     /// The e-mail address.
     pub email: Option<String>,
-    /// The name to show, which its owner may change.
+    /// The name to show, which the person may change.
     pub login: Option<String>,
 }
 
 impl Identity {
-    /// Who was expected and who was found, if `found` cannot be taken for the same person.
+    /// Returns the expected and the found person, if `found` cannot be the same person.
     ///
-    /// The subjects decide; without both, the addresses do; without those, an answer that names somebody is refused. An
-    /// answer that names nobody says nothing.
+    /// The subjects are compared. If one is missing, the addresses are compared. If an address is missing too, an
+    /// answer that names a person is refused. An answer that names no person is not a mismatch.
     pub(crate) fn stranger(&self, found: &Self) -> Option<(String, String)> {
         let pairs = [(&self.subject, &found.subject), (&self.email, &found.email)];
         let both = pairs.into_iter().find_map(|(ours, theirs)| ours.as_ref().zip(theirs.as_ref()));
@@ -59,7 +60,8 @@ impl Identity {
         self.subject.as_deref().or(self.email.as_deref())
     }
 
-    /// What tells accounts of one scope apart: the subject, else the address; empty when nobody is named.
+    /// Returns the text that distinguishes the accounts of one scope: the subject, else the address; empty if there is
+    /// neither.
     pub(crate) fn key(&self) -> String {
         match (&self.subject, &self.email) {
             (Some(subject), _) => subject.clone(),
@@ -69,8 +71,8 @@ impl Identity {
     }
 }
 
-/// The address of a service in its one spelling: scheme and host in lower case, no default port, no slash at the end, a
-/// path kept.
+/// The address of a service in its canonical spelling: scheme and host in lower case, no default port, no slash at the
+/// end, a path kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl(String);
 
@@ -78,17 +80,17 @@ pub struct BaseUrl(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid base URL: {reason}")]
 pub struct InvalidBaseUrl {
-    /// What is wrong with it, without the text.
+    /// The reason for the refusal, without the text.
     pub reason: &'static str,
 }
 
 impl BaseUrl {
-    /// The address as text.
+    /// Returns the address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether what goes there is encrypted on the way.
+    /// Returns whether the connection to the address is encrypted.
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https:")
     }
@@ -126,7 +128,7 @@ impl FromStr for BaseUrl {
 mod tests {
     use super::*;
 
-    /// case 78: a slash at the end and the case of the host make no second address; a path is kept.
+    /// case 78: a trailing slash and the case of the host make no second address; a path is kept.
     #[test]
     fn base_urls() {
         for (text, expected) in [
@@ -148,7 +150,7 @@ mod tests {
         }
     }
 
-    /// case 54: who counts as another person.
+    /// case 54: the rules for another person.
     #[test]
     fn strangers() {
         let who = |subject: &str, email: &str| Identity {

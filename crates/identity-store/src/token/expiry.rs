@@ -1,31 +1,31 @@
-//! Until when a token is good, and how that is known.
+//! The expiry of a token, and its source.
 
 use crate::account::words;
 
-/// How long a token is taken to live whose issuer did not say, in milliseconds.
+/// The assumed life of a token whose issuer gave none, in milliseconds.
 pub(crate) const ASSUMED_LIFE: i64 = 60 * 60 * 1000;
 
-/// The end of the year 9999, in unix milliseconds. Nothing beyond it is a time that an issuer meant.
+/// The end of the year 9999, in unix milliseconds. A later time cannot be one that an issuer meant.
 const LATEST: i64 = 253_402_300_799_999;
 
-/// A number below this is a time in seconds: in milliseconds it would lie before 1973-03-03.
+/// The limit below which a number is a time in seconds. In milliseconds it would be before 1973-03-03.
 const SECONDS_BELOW: i64 = 100_000_000_000;
 
 words! {
-    /// How an expiry is known.
+    /// The source of an expiry.
     ExpirySource, "expiry source" {
-        /// The issuer said it beside the token.
+        /// The issuer gave it together with the token.
         Issuer = "issuer",
-        /// The token's own `exp` says it.
+        /// The token's own `exp` gives it.
         Jwt = "jwt",
-        /// Nobody said it: an hour after the token was received.
+        /// The expiry is assumed: an hour after the token was received.
         Assumed = "assumed",
         /// The token does not expire.
         None = "none",
     }
 }
 
-/// Until when a token is good. It has a time exactly when its source is not `none`.
+/// The expiry of a token. It has a time exactly if its source is not `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
     at: Option<i64>,
@@ -33,20 +33,20 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    /// The token does not expire.
+    /// The expiry of a token that does not expire.
     pub const NEVER: Self = Self { at: None, source: ExpirySource::None };
 
-    /// The issuer said so; a time that cannot be one is [`Expiry::assumed`].
+    /// Creates an expiry that the issuer gave. An implausible time becomes [`Expiry::assumed`].
     pub fn issuer(at: i64, received_at: i64) -> Self {
         Self::said(at, ExpirySource::Issuer, received_at)
     }
 
-    /// The token says so itself; a time that cannot be one is [`Expiry::assumed`].
+    /// Creates an expiry that the token itself gives. An implausible time becomes [`Expiry::assumed`].
     pub fn jwt(at: i64, received_at: i64) -> Self {
         Self::said(at, ExpirySource::Jwt, received_at)
     }
 
-    /// Nobody said it. It follows from when the token was received, so it never moves.
+    /// Creates an assumed expiry. It is computed from the time when the token was received, so it never changes.
     pub fn assumed(received_at: i64) -> Self {
         let at = received_at.saturating_add(ASSUMED_LIFE).clamp(1, LATEST);
         Self { at: Some(at), source: ExpirySource::Assumed }
@@ -56,8 +56,9 @@ impl Expiry {
         if is_time(at) { Self { at: Some(at), source } } else { Self::assumed(received_at) }
     }
 
-    /// Reads what a record from elsewhere says: RFC 3339 with any offset, or a number of seconds or milliseconds.
-    /// Nothing, and what is no time, is [`Expiry::assumed`]: an unknown end is not the same as none.
+    /// Reads the expiry from a record of another program: RFC 3339 with any offset, or a number of seconds or
+    /// milliseconds. A missing or unreadable text becomes [`Expiry::assumed`], because an unknown expiry is not the
+    /// same as none.
     pub fn read(text: Option<&str>, received_at: i64) -> Self {
         let text = text.unwrap_or_default().trim();
         let number = || text.parse::<i64>().ok().map(from_number);
@@ -67,7 +68,7 @@ impl Expiry {
         }
     }
 
-    /// Reads a row's columns; `true` when they were bad and this is what shall stand there instead.
+    /// Reads a row's columns. Returns `true` if they were invalid, with the value to store instead.
     pub(crate) fn stored(at: Option<i64>, source: &str, received_at: i64) -> (Self, bool) {
         match (at, source.parse()) {
             (None, Ok(ExpirySource::None)) => (Self::NEVER, false),
@@ -78,22 +79,22 @@ impl Expiry {
         }
     }
 
-    /// When, in unix milliseconds; `None` when it never ends.
+    /// Returns the time, in unix milliseconds; `None` if the token does not expire.
     pub fn at(self) -> Option<i64> {
         self.at
     }
 
-    /// When, if somebody said it. Nobody gives a token up because of an end that was assumed.
+    /// Returns the time, unless it was assumed. No token is given up because of an assumed expiry.
     pub fn known(self) -> Option<i64> {
         self.at.filter(|_| self.source != ExpirySource::Assumed)
     }
 
-    /// How that is known.
+    /// Returns the source of the expiry.
     pub fn source(self) -> ExpirySource {
         self.source
     }
 
-    /// Whether less than `margin` milliseconds are left at `now`.
+    /// Returns whether less than `margin` milliseconds are left at `now`.
     pub fn is_over(self, now: i64, margin: i64) -> bool {
         self.at.is_some_and(|at| at <= now.saturating_add(margin))
     }
@@ -103,7 +104,7 @@ fn is_time(at: i64) -> bool {
     (1..=LATEST).contains(&at)
 }
 
-/// A number as unix milliseconds.
+/// Converts a number of seconds or milliseconds to unix milliseconds.
 fn from_number(number: i64) -> i64 {
     if number.abs() < SECONDS_BELOW { number * 1000 } else { number }
 }
@@ -114,7 +115,7 @@ mod tests {
 
     const T: i64 = 1_800_000_000_000;
 
-    /// case 63: what is no time becomes assumed and stays constant; an offset is understood.
+    /// case 63: a text that is no time becomes assumed and stays constant; an offset is understood.
     #[test]
     fn what_a_record_says() {
         let assumed = Expiry { at: Some(T + ASSUMED_LIFE), source: ExpirySource::Assumed };

@@ -1,11 +1,11 @@
-//! Times in texts: the `exp` of a JWT, and RFC 3339.
+//! Parsing of times: the `exp` of a JWT, and RFC 3339.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-/// The longest payload that is looked at, in bytes of base64.
+/// The longest payload that is parsed, in bytes of base64.
 const MAX_PAYLOAD: usize = 64 * 1024;
 
 #[derive(Deserialize)]
@@ -13,8 +13,8 @@ struct Claims {
     exp: Option<f64>,
 }
 
-/// The `exp` of a JWT in unix milliseconds, if it has a usable one. The signature is not looked at: the token came from
-/// its issuer over TLS, and the time decides nothing but when to ask for another one.
+/// Returns the `exp` of a JWT in unix milliseconds, if it has a usable one. The signature is not checked: the token
+/// came from its issuer over TLS, and the time only decides when to ask for another token.
 pub(super) fn exp(token: &SecretString) -> Option<i64> {
     let mut parts = token.expose_secret().split('.');
     let (_, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
@@ -25,7 +25,7 @@ pub(super) fn exp(token: &SecretString) -> Option<i64> {
     }
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     let millis = serde_json::from_slice::<Claims>(&payload).ok()?.exp? * 1000.0;
-    // The largest number that every whole number below can be told from.
+    // Below this limit every whole number is exact.
     let exact = (0.0..9_007_199_254_740_992.0).contains(&millis);
     #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within bounds once it is cut")]
     exact.then_some(millis as i64)
@@ -41,7 +41,7 @@ pub(super) fn rfc3339(text: &str) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let days_in_month = *days.get(usize::try_from(month - 1).ok()?)?;
-    // A leap second is the second before it.
+    // A leap second is read as the second before it.
     if !(1..=days_in_month).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -49,7 +49,7 @@ pub(super) fn rfc3339(text: &str) -> Option<i64> {
     Some((seconds - offset(zone)?) * 1000 + millis)
 }
 
-/// Numbers of fixed width with one character between them.
+/// Parses numbers of fixed width with one character between them.
 fn numbers<const N: usize>(text: &str, between: char, widths: [usize; N]) -> Option<[i64; N]> {
     let mut found = [0; N];
     let mut parts = text.split(between);
@@ -63,7 +63,7 @@ fn numbers<const N: usize>(text: &str, between: char, widths: [usize; N]) -> Opt
     parts.next().is_none().then_some(found)
 }
 
-/// The milliseconds of a fraction, if there is one, and what follows it.
+/// Returns the milliseconds of an optional fraction, and the text after it.
 fn fraction(text: &str) -> Option<(i64, &str)> {
     let Some(rest) = text.strip_prefix('.') else { return Some((0, text)) };
     let end = rest.find(|c: char| !c.is_ascii_digit())?;
@@ -73,7 +73,7 @@ fn fraction(text: &str) -> Option<(i64, &str)> {
     Some((millis.parse().ok()?, zone))
 }
 
-/// The seconds that a zone is ahead of UTC.
+/// Returns the number of seconds that a zone is ahead of UTC.
 fn offset(zone: &str) -> Option<i64> {
     let (sign, rest) = match zone.chars().next()? {
         'Z' | 'z' if zone.len() == 1 => return Some(0),
@@ -85,7 +85,8 @@ fn offset(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar: years begin in March, so that the leap day is the last one.
+/// Returns the days since 1970-01-01 in the Gregorian calendar. Years begin in March here, so that the leap day is the
+/// last one.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

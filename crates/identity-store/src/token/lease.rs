@@ -1,4 +1,4 @@
-//! One refresh: who may ask the issuer, what came of it, and what that meant.
+//! One refresh: the decision who may ask the issuer, the issuer's answer, and its result.
 
 use secrecy::SecretString;
 
@@ -8,20 +8,20 @@ use super::set::Received;
 use super::state::{RefreshReason, RefreshState, StoredTokens};
 use crate::AccountId;
 
-/// Why a refresh is asked for.
+/// The reason for a request to refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshWhy {
-    /// The queue says so: only a set within its lead is refreshed.
+    /// The account is due in the queue. A set is refreshed only when its expiry is near.
     Due,
-    /// Somebody needs the token this many milliseconds long.
+    /// A caller needs the token for a certain time.
     Use {
-        /// The least life that will do, in milliseconds.
+        /// The minimum remaining life, in milliseconds.
         min_ttl: i64,
     },
-    /// The set of this generation has to be replaced whatever its expiry says, because the service refused it or a
+    /// The set of this generation has to be replaced regardless of its expiry, because the service refused it or a
     /// person asked.
     Forced {
-        /// The generation that is not good enough; a newer one is.
+        /// The generation to replace. A newer one is accepted.
         generation: u64,
     },
 }
@@ -31,47 +31,48 @@ pub enum RefreshWhy {
 pub struct RefreshRequest {
     /// The account.
     pub account: AccountId,
-    /// Who asks: one name a process, different in each.
+    /// The process that asks; each process has a different name.
     pub holder: String,
-    /// Why.
+    /// The reason for the request.
     pub why: RefreshWhy,
-    /// How long the asker has for the issuer's answer and the commit, in milliseconds.
+    /// The longest time for the issuer's answer and the commit, in milliseconds.
     pub lease: i64,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
 
-/// What a request to refresh came to.
+/// The result of a request to refresh.
 #[derive(Debug)]
 pub enum Begun {
-    /// The issuer has to be asked, by this caller and nobody else.
+    /// The caller has to ask the issuer, and is the only one to do so.
     Lease(RefreshLease),
-    /// The set is good enough; another caller may have refreshed it meanwhile.
+    /// The set is good enough. Another caller may have refreshed it in the meantime.
     Fresh(Box<StoredTokens>),
-    /// Another caller is asking.
+    /// Another caller is asking the issuer.
     Busy {
-        /// When its lease is over, in unix milliseconds.
+        /// Time when the other caller's lease ends, in unix milliseconds.
         until: i64,
-        /// The set as it is, which may still be good.
+        /// The stored set, which may still be valid.
         tokens: Box<StoredTokens>,
     },
-    /// The last attempt failed a moment ago.
+    /// The last attempt failed a short time ago.
     Waiting {
-        /// When the next attempt may be made, in unix milliseconds.
+        /// Earliest time of the next attempt, in unix milliseconds.
         until: i64,
-        /// The set as it is, which may still be good.
+        /// The stored set, which may still be valid.
         tokens: Box<StoredTokens>,
     },
-    /// Asking the issuer cannot help.
+    /// A request to the issuer cannot help.
     Stuck {
-        /// Why.
+        /// The reason why it cannot help.
         reason: RefreshReason,
-        /// The set as it is, which may still be good.
+        /// The stored set, which may still be valid.
         tokens: Box<StoredTokens>,
     },
 }
 
-/// The right to ask the issuer once for new tokens of one account. The row says `refreshing` until it is used up.
+/// The right to ask the issuer once for new tokens of one account. The row says `refreshing` until the lease is
+/// completed or failed.
 #[derive(Debug)]
 #[must_use = "a lease that is neither completed nor failed holds the account until it runs out"]
 pub struct RefreshLease {
@@ -81,29 +82,30 @@ pub struct RefreshLease {
 }
 
 impl RefreshLease {
-    /// The set that shall be refreshed, with the endpoint to ask.
+    /// Returns the set to refresh, with the endpoint to ask.
     pub fn stored(&self) -> &StoredTokens {
         &self.stored
     }
 
-    /// The refresh token to send.
+    /// Returns the refresh token to send.
     pub fn refresh_token(&self) -> Option<&SecretString> {
         self.stored.tokens.refresh.as_ref().map(|token| &token.secret)
     }
 
-    /// When another caller may take over, in unix milliseconds.
+    /// Returns the time when another caller may take over, in unix milliseconds.
     pub fn until(&self) -> i64 {
         self.until
     }
 
-    /// The issuer has answered with tokens. `identity` is whom it says they belong to, if it says so.
+    /// Records that the issuer has answered with tokens. `identity` is the person they belong to, if the issuer names
+    /// one.
     pub fn answered(self, received: Received, identity: Option<Identity>) -> Refreshed {
         Refreshed { lease: self, received, identity }
     }
 }
 
-/// An issuer's answer that is not kept yet. [`crate::Store::complete_refresh`] may be called again after a failure: what
-/// is kept already is not kept twice.
+/// An issuer's answer that is not saved yet. [`crate::Store::complete_refresh`] may be called again after a failure; an
+/// answer is never saved twice.
 #[derive(Debug)]
 #[must_use = "the old refresh token may be used up, so what is not kept is lost"]
 pub struct Refreshed {
@@ -113,113 +115,113 @@ pub struct Refreshed {
 }
 
 impl Refreshed {
-    /// Gives up on the answer, so that the lease can be failed.
+    /// Discards the answer, so that the lease can be failed.
     pub fn into_lease(self) -> RefreshLease {
         self.lease
     }
 }
 
-/// What became of an issuer's answer.
+/// The result of saving an issuer's answer.
 #[derive(Debug)]
 pub enum Completed {
-    /// It is kept.
+    /// The answer was saved.
     Committed(Box<StoredTokens>),
-    /// The set was replaced meanwhile; this is what it is.
+    /// The set was replaced in the meantime; this is the current set.
     Adopted(Box<StoredTokens>),
-    /// The account is gone, or its grant was given up.
+    /// The account was deleted, or its grant was given up.
     Gone,
 }
 
-/// Why the issuer gave no tokens.
+/// The reason why the issuer returned no tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshFailure {
-    /// It may work later; everything stays as it is.
+    /// A later attempt may succeed. Everything stays unchanged.
     Transient {
-        /// Why.
+        /// The reason for the failure.
         reason: RefreshReason,
         /// The wait that the issuer asked for, in milliseconds.
         retry_after: Option<i64>,
-        /// A share of the wait.
+        /// The random share of the wait.
         jitter: Jitter,
     },
-    /// It will never work with this refresh token.
+    /// No attempt with this refresh token can succeed.
     Permanent {
-        /// Why.
+        /// The reason for the failure.
         reason: RefreshReason,
     },
 }
 
-/// What became of a failure.
+/// The result of recording a failure.
 #[derive(Debug)]
 pub enum Failed {
-    /// The set was replaced meanwhile; this is what it is, and the failure means nothing.
+    /// The set was replaced in the meantime; this is the current set. The failure is ignored.
     Adopted(Box<StoredTokens>),
-    /// There will be another attempt.
+    /// The refresh will be retried.
     RetryAt {
-        /// When, in unix milliseconds.
+        /// Time of the next attempt, in unix milliseconds.
         at: i64,
-        /// The set as it is, which may still be good.
+        /// The stored set, which may still be valid.
         tokens: Box<StoredTokens>,
     },
     /// Only a new login by a person helps.
     NeedsReauth {
-        /// Why.
+        /// The reason for the failure.
         reason: RefreshReason,
-        /// The set as it is, which may still be good.
+        /// The stored set, which may still be valid.
         tokens: Box<StoredTokens>,
     },
-    /// Another caller has taken over since the lease ran out; its attempt counts.
+    /// Another caller took over after the lease expired. The result of its attempt counts.
     Superseded,
-    /// The account is gone, or its grant was given up.
+    /// The account was deleted, or its grant was given up.
     Gone,
 }
 
-/// An account whose turn in the queue has come.
+/// An account that is due in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// The account.
     pub account: AccountId,
-    /// Who issued its tokens, so that one authority is not asked too often at a time.
+    /// The issuer of its tokens, so that requests to one authority can be limited.
     pub authority: Authority,
-    /// When its turn came, in unix milliseconds.
+    /// Time when the account became due, in unix milliseconds.
     pub at: i64,
 }
 
-/// What a row says about attempts to refresh it.
+/// The columns of a row about attempts to refresh it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flight {
-    /// Until when somebody may be asking, in unix milliseconds.
+    /// Time until which a caller may be asking the issuer, in unix milliseconds.
     pub(crate) lease_until: Option<i64>,
-    /// How many attempts since the last success were cut off.
+    /// The number of interrupted attempts since the last success.
     pub(crate) cut_off: i64,
-    /// Whether the refresh token is known to be refused.
+    /// True if the refresh token is known to be refused.
     pub(crate) dead: bool,
 }
 
-/// What a request to refresh comes to.
+/// The decision about a request to refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The caller may ask.
+    /// The caller may ask the issuer.
     Take {
-        /// Whether it takes over from an attempt that was cut off.
+        /// True if the caller takes over from an attempt that was interrupted.
         cut_off: bool,
     },
-    /// Asking cannot help, which the row does not say yet.
+    /// A request to the issuer cannot help, which is not recorded in the row yet.
     Lost(RefreshReason),
-    /// The caller may not ask, or need not.
+    /// The caller may not ask, or need not ask.
     No(Answer),
 }
 
-/// Why a caller may not ask the issuer, or need not.
+/// The reason why a caller may not ask the issuer, or need not ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The set is good enough.
     Fresh,
-    /// Another caller is asking until then.
+    /// Another caller is asking until this time, in unix milliseconds.
     Busy(i64),
-    /// No attempt before then.
+    /// No attempt is allowed before this time, in unix milliseconds.
     Waiting(i64),
-    /// Asking cannot help.
+    /// A request to the issuer cannot help.
     Stuck(RefreshReason),
 }
 

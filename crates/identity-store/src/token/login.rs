@@ -1,4 +1,4 @@
-//! A login that is not kept yet.
+//! A login that is not saved yet.
 
 use super::authority::{Authority, Endpoint};
 use super::schedule::Jitter;
@@ -6,11 +6,11 @@ use super::set::{Consumer, Received, TokenSet};
 use crate::id::FlowId;
 use crate::{AccountId, StoreError, UserId, names};
 
-/// The tokens of a login that stand nowhere yet.
+/// The tokens of a login that are not stored yet.
 ///
-/// There are three ways on, and each takes the value: it is committed with the person it belongs to
-/// ([`crate::Store::commit_operator`], [`crate::Store::commit_profile`]), parked while nobody can say who that is
-/// ([`crate::Store::park`]), or discarded, which gives back what has to be revoked.
+/// There are three ways to continue, and each consumes the value. A login is committed with the person it belongs to
+/// ([`crate::Store::commit_operator`], [`crate::Store::commit_profile`]), parked while the person is unknown
+/// ([`crate::Store::park`]), or discarded, which returns the tokens to revoke.
 #[derive(Debug)]
 #[must_use = "tokens that are neither committed nor parked nor revoked stay good and belong to nobody"]
 pub struct UnsavedLogin {
@@ -20,20 +20,20 @@ pub struct UnsavedLogin {
     pub(crate) tokens: TokenSet,
 }
 
-/// A login that could not be kept. It is given back, so that it can be tried again or revoked.
+/// A login that could not be saved. It is returned, so that the caller can retry or revoke it.
 #[derive(Debug, thiserror::Error)]
 #[error("the login could not be kept")]
 pub struct Unsaved {
-    /// Why.
+    /// The reason why it could not be saved.
     #[source]
     pub error: StoreError,
-    /// The login.
+    /// The login, unchanged.
     pub login: Box<UnsavedLogin>,
 }
 
 impl UnsavedLogin {
-    /// What a flow received. `flow` tells apart the logins that may be under way at one authority: one user's from
-    /// another's.
+    /// Creates a login from the answer that a flow received. `flow` distinguishes the logins that may be in progress at
+    /// one authority, such as those of different users.
     pub fn new(
         authority: Authority,
         endpoint: Endpoint,
@@ -49,59 +49,59 @@ impl UnsavedLogin {
         Ok(Self { authority, endpoint, flow, tokens: TokenSet::login(received, consumer) })
     }
 
-    /// Who issued the tokens.
+    /// Returns the issuer of the tokens.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The tokens, to ask the provider whom they belong to.
+    /// Returns the tokens, for a request to the provider about the person they belong to.
     pub fn tokens(&self) -> &TokenSet {
         &self.tokens
     }
 
-    /// Gives up; the tokens shall be revoked where that is possible.
+    /// Discards the login. The caller should revoke the returned tokens where possible.
     pub fn discard(self) -> TokenSet {
         self.tokens
     }
 }
 
-/// A login that is kept.
+/// A login that was saved.
 #[derive(Debug)]
 pub struct Kept {
-    /// The account.
+    /// The account that holds the tokens.
     pub account: AccountId,
-    /// Whether the account was made by this call.
+    /// True if this call created the account.
     pub created: bool,
-    /// The tokens that the login replaced, to be revoked where that does not harm the new ones.
+    /// The tokens that the login replaced. The caller should revoke them where that does not harm the new ones.
     pub replaced: Option<Box<TokenSet>>,
 }
 
-/// A login whose person is not known and that shall be kept all the same.
+/// The parameters for parking a login whose person is not known.
 #[derive(Debug, Clone)]
 pub struct Park {
-    /// The user it is for; `None` for the operator.
+    /// The user that the login is for; `None` for the operator.
     pub user: Option<UserId>,
-    /// The address that was typed before the login.
+    /// The e-mail address that was typed before the login.
     pub hint_email: Option<String>,
-    /// A share of the time until the first refresh.
+    /// The random share of the time until the first refresh.
     pub jitter: Jitter,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
 
-/// A login whose person is not known yet.
+/// A parked login, whose person is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
-    /// Its account, whose tokens are refreshed like any other's.
+    /// The account of the login. Its tokens are refreshed like those of other accounts.
     pub account: AccountId,
-    /// Who issued the tokens.
+    /// The issuer of the tokens.
     pub authority: Authority,
-    /// The flow that it came from.
+    /// The flow that obtained the login.
     pub flow: FlowId,
-    /// The user it is for; `None` for the operator.
+    /// The user that the login is for; `None` for the operator.
     pub user: Option<UserId>,
-    /// The address that was typed before the login.
+    /// The e-mail address that was typed before the login.
     pub hint_email: Option<String>,
-    /// When it was parked, in unix milliseconds.
+    /// Time when the login was parked, in unix milliseconds.
     pub created_at: i64,
 }

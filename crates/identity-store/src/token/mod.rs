@@ -1,6 +1,6 @@
-//! The tokens that the store holds itself: what an issuer gave, until when it is good, and what may be done with it.
+//! The tokens that the store itself holds: their content, their expiry and the rules for their use.
 //!
-//! Pure: no clock, no HTTP, no SQL. [`crate::Store`] keeps what is decided here.
+//! Everything here is pure: no clock, no HTTP, no SQL. [`crate::Store`] saves the results.
 
 mod authority;
 mod expiry;

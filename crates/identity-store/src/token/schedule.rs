@@ -1,51 +1,51 @@
-//! When to ask for new tokens.
+//! The times at which new tokens are requested.
 
-/// The earliest that a refresh comes before the end, in milliseconds.
+/// The longest time before its expiry at which a token is refreshed, in milliseconds.
 pub(crate) const LEAD: i64 = 5 * 60 * 1000;
 
-/// The first wait after a failure, in milliseconds; it doubles.
+/// The wait after the first failure, in milliseconds. It doubles with each further failure.
 const BACK_OFF: i64 = 30 * 1000;
 
-/// The longest wait that doubling comes to, in milliseconds.
+/// The maximum wait that doubling can reach, in milliseconds.
 const BACK_OFF_MOST: i64 = 15 * 60 * 1000;
 
-/// The longest wait that an issuer may ask for, in milliseconds: a day.
+/// The maximum wait that an issuer may ask for, in milliseconds: a day.
 const RETRY_AFTER_MOST: i64 = 24 * 60 * 60 * 1000;
 
-/// A share of a wait, drawn by the caller, so that many clients do not ask at the same moment.
+/// A random share of a wait, so that many clients do not ask at the same moment. The caller provides the random number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jitter(u32);
 
 impl Jitter {
-    /// No share.
+    /// A share of zero.
     pub const NONE: Self = Self(0);
 
-    /// A share between nothing and a tenth, from a random number.
+    /// Creates a share between zero and a tenth from a random number.
     pub fn new(random: u32) -> Self {
         Self(random)
     }
 
-    /// That share of a span.
+    /// Returns the share of a time span.
     fn of(self, span: i64) -> i64 {
         let share = i128::from(span.max(0)) * i128::from(self.0) / i128::from(u32::MAX) / 10;
         i64::try_from(share).unwrap_or(0)
     }
 }
 
-/// How long before its end a token is refreshed that lives `lifetime` milliseconds: five minutes, or a quarter of a short
-/// life.
+/// Returns how long before its expiry a token is refreshed that lives `lifetime` milliseconds: five minutes, or a
+/// quarter of a short life.
 pub fn lead(lifetime: i64) -> i64 {
     LEAD.min(lifetime.max(0) / 4)
 }
 
-/// When a token is refreshed that was received at `received_at` and ends at `expires_at`.
+/// Returns the time to refresh a token that was received at `received_at` and expires at `expires_at`.
 pub(crate) fn refresh_at(received_at: i64, expires_at: i64, jitter: Jitter) -> i64 {
     let lead = lead(expires_at.saturating_sub(received_at));
     expires_at.saturating_sub(lead).saturating_sub(jitter.of(lead))
 }
 
-/// How long to wait after the `failures`th failure in a row, in milliseconds: 30 s doubled to 15 minutes, and never less
-/// than the issuer asked for, up to a day.
+/// Returns the wait after the `failures`th failure in a row, in milliseconds: 30 s doubled up to 15 minutes, and never
+/// less than the issuer asked for, up to a day.
 pub fn back_off(failures: u32, retry_after: Option<i64>, jitter: Jitter) -> i64 {
     let doublings = failures.saturating_sub(1).min(16);
     let wait = (BACK_OFF << doublings).min(BACK_OFF_MOST);
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(refresh_at(i64::MIN, i64::MAX, most), i64::MAX - 330_000);
     }
 
-    /// case 50: an issuer that asks for 120 s is not asked before.
+    /// case 50: an issuer that asks for 120 s is not asked again earlier.
     #[test]
     fn back_offs() {
         for (failures, retry_after, expected) in [

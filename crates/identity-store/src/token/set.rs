@@ -1,4 +1,4 @@
-//! A set of tokens: what a login replaces and a refresh merges.
+//! A set of tokens, which a login replaces and a refresh merges.
 
 use secrecy::SecretString;
 
@@ -7,48 +7,48 @@ use super::jwt;
 use crate::account::words;
 use crate::{StoreError, names};
 
-/// The shortest life that an ID token's `exp` may leave, in milliseconds.
+/// The minimum life that an ID token's `exp` must leave, in milliseconds.
 const ID_TOKEN_LEAST: i64 = 30 * 1000;
 
-/// The longest life that an ID token may have, in milliseconds.
+/// The maximum life of an ID token, in milliseconds.
 const ID_TOKEN_MOST: i64 = 7 * 24 * 60 * 60 * 1000;
 
-/// The longest life that is believed of any token, in seconds: ten years.
+/// The maximum plausible life of any token, in seconds: ten years.
 const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
 
 words! {
-    /// Which token of a set is used at the provider's service. Its expiry is the one that counts.
+    /// The token of a set that is used at the provider's service. Its expiry is the relevant one.
     Consumer, "consumer" {
         /// The access token.
         Access = "access",
-        /// The ID token; the access token while there is none.
+        /// The ID token; the access token if there is none.
         Id = "id",
     }
 }
 
-/// What an issuer's token endpoint answered.
+/// The answer of an issuer's token endpoint.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// The access token.
     pub access: SecretString,
-    /// The refresh token.
+    /// The refresh token, if the issuer sent one.
     pub refresh: Option<SecretString>,
-    /// The ID token.
+    /// The ID token, if the issuer sent one.
     pub id: Option<SecretString>,
-    /// The access token's life in seconds.
+    /// The access token's life, in seconds.
     pub expires_in: Option<i64>,
-    /// The refresh token's life in seconds.
+    /// The refresh token's life, in seconds.
     pub refresh_expires_in: Option<i64>,
     /// The scopes that were granted, separated by spaces.
     pub scopes: Option<String>,
-    /// Such as `bearer`.
+    /// The type of the access token, such as `bearer`.
     pub token_type: Option<String>,
-    /// When the answer arrived, in unix milliseconds.
+    /// Time when the answer was received, in unix milliseconds.
     pub received_at: i64,
 }
 
 impl Received {
-    /// An access token and nothing else.
+    /// Creates an answer with only an access token.
     pub fn access_only(access: SecretString, received_at: i64) -> Self {
         Self {
             access,
@@ -62,7 +62,7 @@ impl Received {
         }
     }
 
-    /// Refuses what cannot be kept: a secret that is empty, over-long or has control characters.
+    /// Refuses an answer that cannot be stored: a secret that is empty, too long or contains control characters.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         names::secret("access_token", &self.access)?;
         self.refresh.iter().try_for_each(|token| names::secret("refresh_token", token))?;
@@ -72,7 +72,7 @@ impl Received {
         Ok(())
     }
 
-    /// When a token ends that was given this life; `None` when the life is none.
+    /// Returns the expiry of a token with the given life; `None` if the life is not plausible.
     fn end(&self, seconds: i64) -> Option<Expiry> {
         let at = self.received_at.checked_add(seconds.checked_mul(1000)?)?;
         (1..=LONGEST).contains(&seconds).then(|| Expiry::issuer(at, self.received_at))
@@ -81,7 +81,7 @@ impl Received {
     fn access_expiry(&self) -> Expiry {
         match self.expires_in {
             Some(seconds) => self.end(seconds).unwrap_or_else(|| Expiry::assumed(self.received_at)),
-            // A token that can be refreshed has an end; one that cannot is good until it is revoked.
+            // A token that can be refreshed expires. One that cannot is valid until it is revoked.
             None if self.refresh.is_some() => Expiry::assumed(self.received_at),
             None => Expiry::NEVER,
         }
@@ -91,7 +91,7 @@ impl Received {
         self.refresh_expires_in.and_then(|seconds| self.end(seconds)).unwrap_or(Expiry::NEVER)
     }
 
-    /// An ID token's own end, when it is a plausible one; else that of the access token; else an assumed one.
+    /// Returns an ID token's own expiry if it is plausible; else that of the access token; else an assumed one.
     fn id_expiry(&self, id: &SecretString) -> Expiry {
         let life = |at: i64| at.saturating_sub(self.received_at);
         if let Some(at) = jwt::exp(id)
@@ -108,16 +108,16 @@ impl Received {
     }
 }
 
-/// A token and its end.
+/// A token and its expiry.
 #[derive(Debug)]
 pub struct Token {
-    /// The token.
+    /// The token's text.
     pub secret: SecretString,
-    /// Until when it is good.
+    /// The expiry of the token.
     pub expiry: Expiry,
 }
 
-/// The tokens of one account. All of it changes together.
+/// The tokens of one account. They are always replaced together.
 #[derive(Debug)]
 pub struct TokenSet {
     /// The access token.
@@ -126,18 +126,18 @@ pub struct TokenSet {
     pub refresh: Option<Token>,
     /// The ID token.
     pub id: Option<Token>,
-    /// Which of them is used.
+    /// The token that is used at the provider's service.
     pub consumer: Consumer,
     /// The scopes that were granted, separated by spaces.
     pub scopes: Option<String>,
-    /// Such as `bearer`.
+    /// The type of the access token, such as `bearer`.
     pub token_type: Option<String>,
-    /// When the newest token arrived, in unix milliseconds.
+    /// Time when the newest token was received, in unix milliseconds.
     pub received_at: i64,
 }
 
 impl TokenSet {
-    /// The set of a login: exactly what was received, whatever was there before.
+    /// Creates the set of a login: only the received tokens, nothing of an earlier set.
     pub fn login(received: Received, consumer: Consumer) -> Self {
         let access_expiry = received.access_expiry();
         let refresh_expiry = received.refresh_expiry();
@@ -153,10 +153,10 @@ impl TokenSet {
         }
     }
 
-    /// The set after a refresh: what was received replaces, what was not stays.
+    /// Returns the set after a refresh. Received values replace the old ones; the others stay.
     #[must_use]
     pub fn refreshed(self, received: Received) -> Self {
-        // The old refresh token is still there, so a life that is not said is not an endless one.
+        // The old refresh token is still present, so a missing life does not mean an endless one.
         let said = received.expires_in.is_some() || received.refresh.is_some() || self.refresh.is_none();
         let assumed = Expiry::assumed(received.received_at);
         let mut new = Self::login(received, self.consumer);
@@ -174,7 +174,7 @@ impl TokenSet {
         }
     }
 
-    /// The token that is used.
+    /// Returns the token that is used at the provider's service.
     pub fn used(&self) -> &Token {
         match (self.consumer, &self.id) {
             (Consumer::Id, Some(id)) => id,
@@ -182,7 +182,7 @@ impl TokenSet {
         }
     }
 
-    /// Until when the token that is used is good.
+    /// Returns the expiry of the token that is used.
     pub fn expiry(&self) -> Expiry {
         self.used().expiry
     }
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(set.expiry(), expected);
     }
 
-    /// case 42 to case 45: the end of the ID token counts, else that of the access token, else an hour.
+    /// case 42 to case 45: the expiry of the ID token counts, else that of the access token, else an hour.
     #[test]
     fn the_end_of_the_token_that_is_used_counts() {
         let day = Some(24 * 3600);
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(Expiry::assumed(T).at(), Some(T + HOUR));
     }
 
-    /// case 42: beside the ID token's, the access token keeps its own end.
+    /// case 42: the access token keeps its own expiry beside that of the ID token.
     #[test]
     fn each_token_has_its_own_end() {
         let id = Some(id_token(T + HOUR));
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(ends, expected);
     }
 
-    /// A missing `expires_in`: an hour with a refresh token, no end without one.
+    /// A missing `expires_in` means an hour with a refresh token, and no expiry without one.
     #[test]
     fn an_end_that_is_not_said() {
         let refresh = Some("refresh".into());
@@ -283,7 +283,7 @@ mod tests {
         TokenSet::login(received, Consumer::Access)
     }
 
-    /// case 36: what a refresh does not say stays, what it says replaces.
+    /// case 36: values missing in a refresh stay, the others are replaced.
     #[test]
     fn a_refresh_merges() {
         let bare = Received::access_only("a1".into(), T + HOUR);
@@ -301,18 +301,18 @@ mod tests {
         };
         let set = old().refreshed(full);
         assert_eq!(texts(&set), [Some("a1"), Some("r1"), Some("i1"), Some("s1"), Some("Bearer")]);
-        // A new refresh token whose life is not said does not inherit that of the old one.
+        // A new refresh token without a given life does not inherit the life of the old one.
         assert_eq!(set.refresh.unwrap().expiry, Expiry::NEVER);
     }
 
-    /// case 76: what a login does not say is gone.
+    /// case 76: values missing in a login are removed.
     #[test]
     fn a_login_replaces() {
         let set = TokenSet::login(Received::access_only("a1".into(), T), Consumer::Access);
         assert_eq!(texts(&set), [Some("a1"), None, None, None, None]);
     }
 
-    /// case 81: nothing of a token is shown.
+    /// case 81: no part of a token is shown.
     #[test]
     fn tokens_are_not_shown() {
         let text = format!("{:?} {:?}", old(), Received::access_only("planted".into(), T));

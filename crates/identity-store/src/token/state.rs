@@ -1,4 +1,4 @@
-//! What may be done with a stored set of tokens.
+//! The state of a stored set of tokens, and its allowed uses.
 
 use super::authority::{Authority, Endpoint, Identity};
 use super::schedule::lead;
@@ -7,115 +7,116 @@ use crate::AccountId;
 use crate::account::words;
 
 words! {
-    /// Where the refresh of a set stands.
+    /// The state of the refresh of a set.
     RefreshState, "refresh state" {
-        /// Nothing is under way.
+        /// No refresh is in progress.
         Active = "active",
-        /// The issuer is being asked, or was when somebody died.
+        /// A refresh is in progress, or the process died during one.
         Refreshing = "refreshing",
         /// Only a new login by a person helps.
         NeedsReauth = "needs_reauth",
-        /// The grant was given up; it is never used again.
+        /// The grant was given up and is never used again.
         Revoked = "revoked",
     }
 }
 
 words! {
-    /// Why a refresh failed, for programs. Each says what to do next.
+    /// The reason for a failed refresh, for programs. Each reason implies what to do next.
     RefreshReason, "refresh reason" {
-        /// The issuer does not know the refresh token any more.
+        /// The issuer no longer knows the refresh token.
         InvalidGrant = "invalid_grant",
         /// The refresh token was used before.
         TokenReused = "refresh_token_reused",
-        /// The refresh token is over.
+        /// The refresh token has expired.
         TokenExpired = "refresh_token_expired",
         /// There is no refresh token.
         NoRefreshToken = "no_refresh_token",
-        /// A crash came between the issuer's answer and the commit, and the old refresh token is used up.
+        /// The process crashed between the issuer's answer and the commit, and the old refresh token is used up.
         CrashedRotation = "crashed_rotation",
         /// The answer belongs to another person.
         IdentityMismatch = "identity_mismatch",
         /// The service refuses a token that was just refreshed.
         Refused = "refused",
-        /// The grant was given up on purpose.
+        /// The grant was given up deliberately.
         GivenUp = "given_up",
-        /// The refresh token's box does not open.
+        /// The sealed refresh token cannot be opened.
         Unreadable = "unreadable",
         /// The issuer could not be reached.
         Network = "network",
         /// The issuer did not answer in time.
         Timeout = "timeout",
-        /// The issuer asked for patience.
+        /// The issuer asked the client to wait.
         RateLimited = "rate_limited",
-        /// The issuer failed.
+        /// The issuer reported an error of its own.
         Server = "server_error",
-        /// The answer makes no sense.
+        /// The answer could not be parsed.
         Malformed = "malformed_answer",
-        /// The issuer refuses the client: its configuration is wrong.
+        /// The issuer refused the client, whose configuration is wrong.
         InvalidClient = "invalid_client",
-        /// The tokens of the answer end no later than those before.
+        /// The tokens of the answer expire no later than the previous ones.
         NoProgress = "no_progress",
     }
 }
 
 words! {
-    /// What a credential is good for.
+    /// The usability of a credential.
     Life, "life" {
-        /// It works.
+        /// The credential works.
         Live = "live",
-        /// It works and will be refreshed shortly.
+        /// The credential works and will be refreshed shortly.
         Soon = "soon",
-        /// It is over and can be refreshed.
+        /// The credential has expired and can be refreshed.
         StaleRefreshable = "stale_refreshable",
-        /// It is over for good.
+        /// The credential is no longer usable and cannot be refreshed.
         Dead = "dead",
-        /// Its secret is missing or does not open.
+        /// The secret is missing or cannot be opened.
         Broken = "broken",
     }
 }
 
-/// A set of tokens as it stands in the database.
+/// A set of tokens as stored in the database.
 #[derive(Debug)]
 pub struct StoredTokens {
-    /// The account.
+    /// The account that holds the tokens.
     pub account: AccountId,
-    /// Who issued the tokens.
+    /// The issuer of the tokens.
     pub authority: Authority,
-    /// Whom they belong to, as far as that is known.
+    /// The identity of the tokens' owner, as far as it is known.
     pub identity: Identity,
-    /// Where they are refreshed.
+    /// The endpoint for refreshing the tokens.
     pub endpoint: Endpoint,
-    /// The tokens.
+    /// The tokens themselves.
     pub tokens: TokenSet,
-    /// Whether a token beside the one in use does not open. The set is usable as long as it lasts and is not refreshed.
+    /// True if a token other than the one in use cannot be opened. The set can be used until it expires but is not
+    /// refreshed.
     pub unreadable: bool,
-    /// How often the set was written.
+    /// The number of times that the set was written.
     pub generation: u64,
-    /// Where its refresh stands.
+    /// The state of the refresh.
     pub state: RefreshState,
-    /// Since when, in unix milliseconds.
+    /// Time since when the state has applied, in unix milliseconds.
     pub state_since: i64,
-    /// Why, or why the last attempt failed.
+    /// The reason for the state, or for the failure of the last attempt.
     pub reason: Option<RefreshReason>,
-    /// How many attempts in a row have failed.
+    /// The number of consecutive failed attempts.
     pub failures: u32,
-    /// Before this no attempt is made, in unix milliseconds.
+    /// Earliest time of the next attempt, in unix milliseconds.
     pub next_attempt_at: Option<i64>,
-    /// When the refresher looks at it next, in unix milliseconds.
+    /// Time when the set is next due in the queue, in unix milliseconds.
     pub next_refresh_at: Option<i64>,
-    /// When the last refresh succeeded, in unix milliseconds.
+    /// Time of the last successful refresh, in unix milliseconds.
     pub last_refreshed_at: Option<i64>,
 }
 
 impl StoredTokens {
-    /// Whether asking the issuer may help.
+    /// Returns whether a request to the issuer may help.
     pub fn is_refreshable(&self) -> bool {
         matches!(self.state, RefreshState::Active | RefreshState::Refreshing)
             && self.tokens.refresh.is_some()
             && !self.unreadable
     }
 
-    /// What the set is good for at `now`, for somebody who needs it `min_ttl` milliseconds long.
+    /// Returns the usability of the set at `now`, for a caller who needs it for `min_ttl` milliseconds.
     pub fn life(&self, now: i64, min_ttl: i64) -> Life {
         let expiry = self.tokens.expiry();
         let known_bad = matches!(self.reason, Some(RefreshReason::Refused | RefreshReason::GivenUp))
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
     use crate::Consumer;
 
-    /// The words are in databases and on the wire; a renamed variant must not change them.
+    /// The words are in databases and on the wire. A renamed variant must not change them.
     #[test]
     fn words_are_pinned() {
         fn check<T: std::str::FromStr + ToString + PartialEq>(words: &[(T, &str)]) {

@@ -195,7 +195,7 @@ async fn status_is_announced_when_it_says_something_new(f: Fixture) {
     let reworded = StatusReport { reason: None, ..report.clone() };
     f.store.set_status(&before.id, reworded, NOW + 21).await.unwrap();
     assert_eq!(f.heard(), [Change::Account(before.id)]);
-    // A report about an account that was written meanwhile is not taken.
+    // A report about an account that was written in the meantime is discarded.
     let seen = f.store.account(&after.id).await.unwrap();
     let news = StatusReport { reason: Some("news".into()), ..report.clone() };
     let written = f.store.confirm_status(&seen, news, NOW + 22).await.unwrap().unwrap();
@@ -219,7 +219,7 @@ async fn a_corrupt_row_is_reported_and_hides_nothing(f: Fixture) {
     assert_eq!(refusal(f.store.account(&bad.id).await), expected);
     assert_eq!(f.store.bundles().await.unwrap().len(), 3);
 
-    // A new login into the binding repairs the row and keeps its id.
+    // A new login into the binding repairs the row, which keeps its id.
     assert_eq!(f.login("two", "b@x").await, bad);
 }
 

@@ -126,7 +126,7 @@ async fn an_account_that_points_there_keeps_its_id(f: Fixture) {
     assert!(!elsewhere.reused && elsewhere.account != first.account);
 }
 
-/// The database refuses one table after another: nothing of the run stays, and the next one does it all.
+/// The database refuses writes to one table after another. Nothing of the failed run stays, and the next run succeeds.
 async fn a_write_that_fails_undoes_all(f: Fixture) {
     let new = NewInstance { definition: "agent".into(), name: None, bundle: None };
     f.store.create_instance(new, NOW).await.unwrap();

@@ -41,7 +41,7 @@ async fn rows_are_written_and_read(f: Fixture) {
     assert!(rows.is_sorted_by_key(|row| row.seq));
 }
 
-/// Rows travel to the database as JSON; nothing of them is lost on the way.
+/// Rows are sent to the database as JSON. No part of their texts is lost.
 async fn any_text_is_kept(f: Fixture) {
     let odd = "\"a\" 'b' \\ \n\t\u{1} é 🔑 {} null \u{2028}";
     let rows = [
@@ -50,7 +50,7 @@ async fn any_text_is_kept(f: Fixture) {
         AuditEntry { subject: "7".into(), outcome: "true".into(), ..entry("1e3", Some("")) },
     ];
     f.store.audit_all(&rows).await.unwrap();
-    // PostgreSQL keeps no zero byte; the row is written all the same.
+    // PostgreSQL cannot store a zero byte. The row is still written.
     f.store.audit(AuditEntry { subject: "a\0b".into(), ..entry("zero", Some("\0")) }).await.unwrap();
     let mut log = f.store.audit_log(4).await.unwrap();
     log.reverse();
@@ -68,7 +68,7 @@ async fn who_did_it_is_said(f: Fixture) {
     assert_eq!(said, [("client 7", "bundle.delete"), ("srvd", "bundle.create")]);
 }
 
-/// The number of rows that hold together, and what is wrong.
+/// Returns the number of rows whose chain is intact, the number of removed rows, and the fault.
 async fn checked(store: &Store) -> (u64, u64, Option<AuditFault>) {
     let check = store.check_audit().await.unwrap();
     (check.rows, check.let_go, check.fault)
@@ -139,7 +139,7 @@ async fn whatever_is_done_to_a_row_is_found(f: Fixture) {
             2,
         ),
     ] {
-        // A number that the server gives can be put in, not changed.
+        // A number that the server generates can be inserted but not updated.
         let done = match f.place.kind {
             identity_store::DatabaseKind::Postgres if done.contains("SET seq") => format!(
                 "DELETE FROM audit_log WHERE seq IN ({0}, {1});
@@ -165,7 +165,7 @@ async fn cutting_the_end_off_is_found_and_not_covered_up(f: Fixture) {
     let fault = |seq, reason| Some(AuditFault { seq, reason });
     assert_eq!(checked(&f.store).await, (5, 0, fault(None, "the newest rows are missing")));
 
-    // Put right by hand: the end fits, but nobody without the key can sign it.
+    // The end is corrected by hand: it matches, but it cannot be signed without the key.
     f.place
         .execute(
             "UPDATE audit_chain SET head_count = head_count - 1,
@@ -179,13 +179,13 @@ async fn cutting_the_end_off_is_found_and_not_covered_up(f: Fixture) {
     assert_eq!((check.rows, check.fault), (7, None));
     assert_eq!(marks, ["audit.begin", "audit.broken"]);
 
-    // Left as it is, what is written next does not fit.
+    // With the end unchanged, the next row does not match.
     f.place.execute(last).await;
     fill(&f.store, 1).await;
     let (rows, _, found) = checked(&f.store).await;
     assert!(rows == 6 && found.is_some_and(|fault| fault.seq.is_some()));
 
-    // Letting the place go does not make it good.
+    // Removing the faulty rows does not clear the fault.
     fill(&f.store, 1).await;
     f.store.prune_audit(1, NOW).await.unwrap();
     let check = f.store.check_audit().await.unwrap();
@@ -204,7 +204,7 @@ async fn old_rows_go_and_the_rest_holds(f: Fixture) {
     fill(&f.store, 3).await;
     assert_eq!(f.store.prune_audit(5, NOW).await.unwrap(), 7);
     assert_eq!(checked(&f.store).await, (6, 20, None));
-    // A row that is let go by hand is missed.
+    // A row that is deleted by hand is detected as missing.
     f.place.execute("DELETE FROM audit_log WHERE seq = (SELECT min(seq) FROM audit_log)").await;
     assert!(checked(&f.store).await.2.is_some_and(|fault| fault.seq.is_some()));
     f.place.execute("UPDATE audit_chain SET start_count = start_count + 1").await;
@@ -253,7 +253,7 @@ async fn it_holds_across_a_change_of_the_key(f: Fixture) {
     store.close().await;
     let store = f.place.open(Keyring::from_key(new)).await.unwrap();
     let check = store.check_audit().await.unwrap();
-    // The beginning, three rows, and the retired key's.
+    // The first row of the chain, three rows, and the row of the retired key.
     assert_eq!((check.rows, check.marks.len(), check.fault), (5, 1, None));
     store.close().await;
 }

@@ -132,7 +132,7 @@ async fn bind_move_and_unbind(f: Fixture) {
     assert_eq!(f.store.account(&second.id).await.unwrap().bound_to, [bundle_id("one"), bundle_id("two")]);
     assert_eq!(f.store.account(&first.id).await.unwrap().bound_to, []);
 
-    // What is so already is neither written nor announced.
+    // A binding that already exists is neither written nor announced.
     let before = f.state().await;
     f.store.bind(&bundle_id("one"), &second.id, NOW + 6).await.unwrap();
     assert_eq!((f.state().await, f.heard()), (before, vec![]));

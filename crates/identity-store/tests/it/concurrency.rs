@@ -89,15 +89,15 @@ async fn announcements_come_in_the_order_of_the_commits(f: Fixture) {
     assert_eq!(f.place.texts("SELECT change FROM events ORDER BY seq").await, heard);
 }
 
-/// Callers are dropped at every step; what is in the database was announced, and the reverse.
+/// Callers are dropped at every step. All that is in the database was announced, and all that was announced is there.
 async fn a_caller_that_goes_away_leaves_no_silent_commit(f: Fixture) {
     for step in 0..60 {
         let id = bundle_id(&format!("b{step}"));
         let new = NewBundle { id: id.clone(), name: id.to_string(), description: String::new() };
-        // Whether the call is done by then does not matter: the steps together meet it in every state.
+        // The call may or may not be done by then. Together, the steps interrupt it in every state.
         let _ = tokio::time::timeout(Duration::from_micros(step * 50), f.store.create_bundle(new, NOW)).await;
     }
-    // The next writer passes the gate after every commit that is under way.
+    // The next writer passes the gate after every commit in progress.
     f.store.put_setting("last", "", NOW).await.unwrap();
     let events = f.place.texts("SELECT change FROM events ORDER BY seq").await;
     assert_eq!(f.heard().len(), events.len());

@@ -15,7 +15,7 @@ on_both![
     what_cannot_be_read_or_opened_is_said,
 ];
 
-/// Each account's provider with the secret in its row.
+/// Returns each account's provider with the secret in its row.
 async fn secrets(f: &Fixture, bundle: &str, of: Option<&str>) -> Vec<(String, Option<String>)> {
     let of = of.map(provider);
     let found = f.store.credentials(&bundle_id(bundle), of.as_ref()).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_bundle_has_its_accounts_with_their_secrets(f: Fixture) {
     assert_eq!(secrets(&f, "two", Some("openai")).await, [openai("sk-two")]);
     assert_eq!(secrets(&f, "two", Some("claude")).await, []);
     assert_eq!(secrets(&f, "none", None).await, []);
-    // The accounts are the ones that a list shows.
+    // The accounts are the same as those of a list.
     let filter = AccountFilter { provider: None, bundle: Some(bundle_id("one")) };
     let listed = f.store.accounts(filter).await.unwrap().accounts;
     let found = f.store.credentials(&bundle_id("one"), None).await.unwrap().held;
@@ -77,7 +77,7 @@ async fn a_key_elsewhere_leaves_nothing_sealed(f: Fixture) {
     }
 }
 
-/// More than one statement answers, two who ask the same, and one whose account cannot be read.
+/// There are more callers than one statement answers, two with the same question, and one whose account cannot be read.
 async fn those_who_ask_together_get_their_own(f: Fixture) {
     for name in ["One", "Two", "Three"] {
         let bundle = f.bundle(name).await.id;
@@ -113,7 +113,7 @@ async fn who_goes_away_harms_nobody(f: Fixture) {
     f.bundle("One").await;
     f.store.save_api_key(api_key(Target::Existing(bundle_id("one")), "sk-one")).await.unwrap();
     let one = bundle_id("one");
-    // The first one sends the reader; nobody has run since.
+    // The first caller sends the reader. No task has run since then.
     let mut first = Box::pin(f.store.credentials(&one, None));
     assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     drop(first);

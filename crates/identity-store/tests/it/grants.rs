@@ -1,4 +1,4 @@
-//! What the cases about tokens have in common.
+//! Helpers shared by the cases about tokens.
 
 use identity_store::{
     AccountId, Authority, Begun, CommitOperator, CommitProfile, Completed, Consumer, Endpoint, Failed,
@@ -13,7 +13,7 @@ use crate::harness::{Fixture, NOW, provider};
 pub(crate) const MINUTE: i64 = 60 * 1000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 
-/// What an issuer answers: tokens of that number, good for an hour.
+/// Returns an issuer's answer with tokens of that number, valid for an hour.
 pub(crate) fn received(number: u32, at: i64) -> Received {
     Received {
         access: format!("access-{number}").into(),
@@ -27,7 +27,7 @@ pub(crate) fn received(number: u32, at: i64) -> Received {
     }
 }
 
-/// Forgejo at that host.
+/// Returns the authority of Forgejo at that host.
 pub(crate) fn authority(host: &str) -> Authority {
     Authority {
         provider: provider("forgejo"),
@@ -44,7 +44,7 @@ pub(crate) fn endpoint() -> Endpoint {
     }
 }
 
-/// A login of that flow.
+/// Returns a login of that flow.
 pub(crate) fn login(host: &str, flow: &str, received: Received) -> UnsavedLogin {
     let flow = flow.parse().unwrap();
     UnsavedLogin::new(authority(host), endpoint(), flow, received, Consumer::Access).unwrap()
@@ -102,7 +102,7 @@ pub(crate) fn key(user: &str, agent: &str, key: &str) -> SaveProfileKey {
     }
 }
 
-/// Access, refresh and ID token.
+/// Returns the texts of the access, refresh and ID token.
 pub(crate) fn texts(stored: &StoredTokens) -> [Option<String>; 3] {
     let tokens = &stored.tokens;
     [
@@ -112,19 +112,19 @@ pub(crate) fn texts(stored: &StoredTokens) -> [Option<String>; 3] {
     ]
 }
 
-/// The texts of tokens of these numbers.
+/// Returns the expected texts of tokens of these numbers.
 pub(crate) fn numbered(access: u32, refresh: u32) -> [Option<String>; 3] {
     [Some(format!("access-{access}")), Some(format!("refresh-{refresh}")), None]
 }
 
 impl Fixture {
-    /// A forge login of the operator.
+    /// Commits a forge login of the operator.
     pub(crate) async fn operator(&self, host: &str, subject: &str, tokens: Received) -> AccountId {
         let login = login(host, "flow", tokens);
         self.store.commit_operator(login, operator(subject, false)).await.unwrap().account
     }
 
-    /// A login of a user for an agent.
+    /// Commits a login of a user for an agent.
     pub(crate) async fn profile(
         &self,
         user: &str,
@@ -136,7 +136,7 @@ impl Fixture {
         self.store.commit_profile(login, of_user(user, agent, who)).await.unwrap()
     }
 
-    /// What the tokens are, and where their refresh stands.
+    /// Returns the tokens of an account and the state of their refresh.
     pub(crate) async fn standing(&self, account: &AccountId) -> Standing {
         let stored = self.store.tokens(account, NOW).await.unwrap();
         Standing {
@@ -154,7 +154,7 @@ impl Fixture {
         begin(&self.store, account, why, now).await
     }
 
-    /// The lease that must be had.
+    /// Takes the lease, which must be available.
     pub(crate) async fn lease(&self, account: &AccountId, now: i64) -> RefreshLease {
         match self.begin(account, RefreshWhy::Use { min_ttl: 2 * HOUR }, now).await {
             Begun::Lease(lease) => lease,
@@ -162,7 +162,7 @@ impl Fixture {
         }
     }
 
-    /// A refresh that brings tokens of that number.
+    /// Performs a refresh that returns tokens of that number.
     pub(crate) async fn refresh(&self, account: &AccountId, number: u32, now: i64) -> StoredTokens {
         let refreshed = self.lease(account, now).await.answered(received(number, now), None);
         match self.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap() {
@@ -172,7 +172,7 @@ impl Fixture {
     }
 }
 
-/// What a row says, but for its times.
+/// The content of a row, without its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) texts: [Option<String>; 3],
@@ -184,7 +184,7 @@ pub(crate) struct Standing {
     pub(crate) next_refresh_at: Option<i64>,
 }
 
-/// Tokens of that number that were received at `at`, untroubled.
+/// Returns the state of tokens of that number that were received at `at` without a failure.
 pub(crate) fn good(number: u32, generation: u64, at: i64) -> Standing {
     Standing {
         texts: numbered(number, number),
@@ -210,7 +210,7 @@ pub(crate) fn permanent(reason: RefreshReason) -> RefreshFailure {
     RefreshFailure::Permanent { reason }
 }
 
-/// The kind of an answer with what it says beside the tokens.
+/// Returns the kind of an answer with its data other than the tokens.
 pub(crate) fn kind(begun: &Begun) -> String {
     match begun {
         Begun::Lease(lease) => format!("lease until {}", lease.until() - NOW),
@@ -221,7 +221,7 @@ pub(crate) fn kind(begun: &Begun) -> String {
     }
 }
 
-/// The kind of what became of a failure.
+/// Returns the kind of the result of a failure, with its data.
 pub(crate) fn outcome(failed: &Failed) -> String {
     match failed {
         Failed::Adopted(tokens) => format!("adopted {}", tokens.generation),
@@ -232,7 +232,7 @@ pub(crate) fn outcome(failed: &Failed) -> String {
     }
 }
 
-/// What tokens are good for at `now`.
+/// Returns the usability of tokens at `now`.
 pub(crate) async fn life(f: &Fixture, account: &AccountId, now: i64) -> Life {
     f.store.tokens(account, now).await.unwrap().life(now, 0)
 }

@@ -1,4 +1,4 @@
-//! One database per test, and what the cases have in common.
+//! One database per test, and the helpers shared by the cases.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -32,26 +32,26 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-/// The clock of the tests.
+/// The time of the tests' clock, in unix milliseconds.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
 
-/// An open store, its database, and what it announced.
+/// An open store, its database, and the changes that it announced.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) place: Place,
     heard: Arc<Mutex<Vec<Change>>>,
 }
 
-/// One database of its own.
+/// One database for one test.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) kind: DatabaseKind,
-    /// The URL as text.
+    /// The database URL as text.
     pub(crate) url: String,
     directory: Arc<TempDir>,
 }
 
-/// Gives a case its database and takes it away again, whether the case passed or not.
+/// Gives a case its database and removes it afterwards, whether the case passed or not.
 pub(crate) async fn run<F>(kind: DatabaseKind, case: impl FnOnce(Fixture) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// Runs one case on a `SQLite` file alone, on the test's own task.
+/// Runs one case on a `SQLite` file only, on the test's own task.
 pub(crate) async fn run_local(case: impl AsyncFnOnce(Fixture)) {
     let fixture = Fixture::open(Place::create(DatabaseKind::Sqlite).await).await;
     let store = fixture.store.clone();
@@ -101,17 +101,17 @@ impl Place {
         }
     }
 
-    /// The directory of a `SQLite` file.
+    /// Returns the directory of a `SQLite` file.
     pub(crate) fn directory(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    /// The `SQLite` file.
+    /// Returns the path of the `SQLite` file.
     pub(crate) fn file(&self) -> PathBuf {
         self.directory().join("srvd.db")
     }
 
-    /// Opens a store here, with no listener.
+    /// Opens a store on this database, with no listener.
     pub(crate) async fn open(&self, keyring: Keyring) -> Result<Store, OpenError> {
         Store::open(self.options(Arc::new(|_| {})), keyring).await
     }
@@ -120,7 +120,7 @@ impl Place {
         StoreOptions::new(DatabaseUrl::from_str(&self.url).unwrap(), announce, NOW)
     }
 
-    /// Runs SQL behind the store's back.
+    /// Runs SQL directly on the database, without the store.
     pub(crate) async fn execute(&self, text: &str) {
         let text = AssertSqlSafe(text.to_owned());
         match self.kind {
@@ -136,14 +136,14 @@ impl Place {
         }
     }
 
-    /// The first column of each row, behind the store's back.
+    /// Returns the first column of each row, read directly from the database.
     pub(crate) async fn texts(&self, text: &str) -> Vec<String> {
         let text = AssertSqlSafe(text.to_owned());
         match self.kind {
             DatabaseKind::Sqlite => {
                 let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
                 let texts = sqlx::query_scalar(text).fetch_all(&mut connection).await.unwrap();
-                // Dropped instead, it would fold the log into the file at some later moment.
+                // A dropped connection would merge the log into the file at some later moment.
                 connection.close().await.unwrap();
                 texts
             }
@@ -164,24 +164,24 @@ impl Fixture {
         Self { store, place, heard }
     }
 
-    /// What was announced since the last call.
+    /// Returns the changes announced since the last call.
     pub(crate) fn heard(&self) -> Vec<Change> {
         std::mem::take(&mut *self.heard.lock().unwrap())
     }
 
-    /// Makes a bundle of that id and name.
+    /// Creates a bundle with that id and name.
     pub(crate) async fn bundle(&self, name: &str) -> Bundle {
         let new = NewBundle { id: bundle_id(name), name: name.into(), description: String::new() };
         self.store.create_bundle(new, NOW).await.unwrap()
     }
 
-    /// Saves a login of that person into the bundle; gives the account.
+    /// Saves a login of that person into the bundle, and returns the account.
     pub(crate) async fn login(&self, bundle: &str, email: &str) -> Account {
         let saved = self.store.save_login(login(Target::Existing(bundle_id(bundle)), email)).await.unwrap();
         self.store.account(&saved.account).await.unwrap()
     }
 
-    /// Everything that a refused request must leave as it was.
+    /// Returns all state that a refused request must leave unchanged.
     pub(crate) async fn state(&self) -> (Vec<Bundle>, identity_store::AccountList, usize, Vec<String>) {
         let store = &self.store;
         (
@@ -193,7 +193,7 @@ impl Fixture {
     }
 }
 
-/// A keyring that differs by name.
+/// Returns a keyring that depends on the name.
 pub(crate) fn keyring(name: &str) -> Keyring {
     Keyring::from_key(key(name))
 }
@@ -214,7 +214,7 @@ pub(crate) fn account_id(id: &str) -> AccountId {
     id.parse().unwrap()
 }
 
-/// The directory that an account keeps its login in.
+/// Returns the directory that an account keeps its login in.
 pub(crate) fn account_dir(account: &Account) -> PathBuf {
     match &account.secret_ref {
         SecretRef::ConfigDir { dir, .. } => dir.clone(),
@@ -226,7 +226,7 @@ pub(crate) fn new_target(id: &str, name: Option<&str>) -> Target {
     Target::New { id: bundle_id(id), name: name.map(Into::into) }
 }
 
-/// A login of that person with Codex.
+/// Returns a login of that person with Codex.
 pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
     SaveLogin {
         session: None,
@@ -245,7 +245,7 @@ pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
     }
 }
 
-/// An API key of `OpenAI`.
+/// Returns an API key of `OpenAI`.
 pub(crate) fn api_key(target: Target, key: &str) -> SaveApiKey {
     SaveApiKey {
         target,
@@ -263,7 +263,7 @@ pub(crate) fn api_key(target: Target, key: &str) -> SaveApiKey {
     }
 }
 
-/// A session that is about to begin.
+/// Returns a session that is about to begin.
 pub(crate) fn new_session(target: Option<&str>) -> NewSession {
     NewSession {
         id: SessionId::generate(),
@@ -276,11 +276,12 @@ pub(crate) fn new_session(target: Option<&str>) -> NewSession {
     }
 }
 
-/// Two ways in which a commit that writes a row of the audit log is made to fail, and how each ends.
+/// Returns two ways to make a commit that writes a row of the audit log fail. Each is a pair of the statement that sets
+/// it up and the statement that removes it.
 pub(crate) fn obstacles(kind: DatabaseKind) -> [(&'static str, &'static str); 2] {
     match kind {
         DatabaseKind::Sqlite => [
-            // As when the disk is full: the transaction ends by itself.
+            // As with a full disk, the database ends the transaction.
             (
                 "CREATE TRIGGER stop BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
                 "DROP TRIGGER stop",
@@ -307,7 +308,7 @@ pub(crate) fn obstacles(kind: DatabaseKind) -> [(&'static str, &'static str); 2]
     }
 }
 
-/// The error's kind and its text, to compare as a whole.
+/// Returns the error's kind and text, for comparison as a whole.
 pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'static str, String) {
     let error = result.unwrap_err();
     let kind = match &error {
@@ -325,7 +326,7 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'s
     (kind, error.to_string())
 }
 
-/// The server on which databases may be made: its URL without the database, and that database.
+/// Returns the server for test databases: its URL without the database, and that database.
 fn server_parts() -> (String, String) {
     #[expect(
         clippy::disallowed_methods,

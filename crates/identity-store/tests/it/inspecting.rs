@@ -46,7 +46,7 @@ async fn what_it_holds_is_told(f: Fixture) {
         };
     let mut bundles = vec!["blank", "default", bundle.as_str()];
     bundles.sort_unstable();
-    // While it is open, and after it was closed.
+    // The database is inspected while the store is open, and again after it was closed.
     let before = expect(KeyFit::Fits, &[], &[("claude", "/home/u/.claude")], &["claude", "openai"], &bundles);
     assert_eq!(look(&f, Some("one")).await, before);
     let adopted = outcomes.into_iter().next().unwrap().unwrap();

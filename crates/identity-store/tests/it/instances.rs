@@ -1,4 +1,4 @@
-//! Agent instances, and what may not come back.
+//! Agent instances, and the tombstones of items that must not come back.
 
 use identity_store::{BundleId, History, Instance, InstanceFilter, InstanceId, NewInstance, Target};
 

@@ -101,7 +101,7 @@ async fn a_new_login_renews_the_same_account(f: Fixture) {
     f.store.set_status(&first.id, expired, NOW).await.unwrap();
     f.heard();
 
-    // The same person: the address only differs in case, and the subject becomes known.
+    // The person is the same: the address differs only in case, and the subject becomes known.
     let again = SaveLogin {
         subject: Some("user-1".into()),
         base_url: Some("https://ghe.example".into()),
@@ -141,7 +141,7 @@ async fn a_new_login_renews_the_same_account(f: Fixture) {
     );
     assert_eq!(f.store.counts().await.unwrap().accounts, 1);
 
-    // A login that says less leaves what is known.
+    // A login with fewer fields leaves the known values.
     f.store.save_login(login(Target::Existing(bundle_id("one")), "")).await.unwrap();
     let kept = f.store.account(&first.id).await.unwrap();
     assert_eq!((kept.email.as_deref(), kept.subject.as_deref()), (Some("A@x"), Some("user-1")));
@@ -199,7 +199,7 @@ async fn the_session_ends_with_the_login(f: Fixture) {
         ]
     );
 
-    // The same request again, after a crash of its sender: nothing is saved twice.
+    // The same request is sent again after its sender crashed. Nothing is saved twice.
     let before = f.state().await;
     let again = SaveLogin { target: new_target("b2", None), ..save };
     assert_eq!(
@@ -324,10 +324,10 @@ async fn a_token_is_an_account_of_its_own(f: Fixture) {
         (&first, AccountKind::OAuth, &SecretRef::Sealed, None, Evidence::Login)
     );
     assert!(!format!("{:?}", token("tok-first")).contains("tok-first"));
-    // The next token renews the account, and the row of the first one opens no more with the second's.
+    // The next token renews the account. Its row then opens with the second token.
     assert_eq!(f.store.save_login(token("tok-second")).await.unwrap().account, first);
     assert_eq!(f.store.open_secret(&first).await.unwrap().expose_secret(), "tok-second");
-    // A login in the directory is another account again; both others are as they were.
+    // A login in the directory becomes another account again. The other two are unchanged.
     let third = f.login("one", "a@x").await;
     assert_ne!((&third.id, &third.id), (&first, &directory));
     assert_eq!(bound().await.id, third.id);
@@ -366,13 +366,13 @@ async fn refused_input_changes_nothing(f: Fixture) {
     }
     assert_eq!((f.state().await, f.heard()), (before, vec![]));
 
-    // A long address still makes a name that fits.
+    // A long address still produces a name that fits.
     let long = format!("{}@x", "a".repeat(300));
     let saved = f.store.save_login(login(target(), &long)).await.unwrap();
     assert_eq!(f.store.bundle(&saved.bundle).await.unwrap().name.chars().count(), 100);
 }
 
-/// A session whose login makes a bundle.
+/// A session whose login creates a bundle.
 struct NewTarget;
 
 impl NewTarget {

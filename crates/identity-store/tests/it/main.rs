@@ -1,4 +1,4 @@
-//! The store, on real databases: each case runs on a `SQLite` file and on a `PostgreSQL` server.
+//! Tests of the store on real databases. Each case runs on a `SQLite` file and on a `PostgreSQL` server.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

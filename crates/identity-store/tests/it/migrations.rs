@@ -1,4 +1,4 @@
-//! The migrations of both databases have the same numbers and names, and make the same tables and columns.
+//! Tests that the migrations of both databases have the same numbers and names, and create the same tables and columns.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn both_databases_have_the_same_migrations() {
 
 on_both![the_schema_is_the_expected_one];
 
-/// One list for both databases: a column that one of them lacks is found here.
+/// There is one list for both databases, so that a column missing in one of them is detected.
 async fn the_schema_is_the_expected_one(f: Fixture) {
     let query = match f.place.kind {
         identity_store::DatabaseKind::Sqlite => {
@@ -64,7 +64,7 @@ async fn the_schema_is_the_expected_one(f: Fixture) {
     assert_eq!(columns.into_iter().collect::<BTreeSet<_>>(), expected);
 }
 
-/// `table.column` of each column of a migration that is written one column a line.
+/// Returns `table.column` for each column of a migration that is written one column per line.
 fn columns_of(text: &str) -> impl Iterator<Item = String> {
     let mut table = "";
     text.lines().filter_map(move |line| {

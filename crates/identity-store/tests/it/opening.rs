@@ -57,11 +57,11 @@ async fn a_newer_schema_changes_nothing(f: Fixture) {
     let error = f.place.open(keyring("one")).await.unwrap_err();
     assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 4 }), "{error:?}");
     assert_eq!(snapshot(&f), files);
-    // The schema is looked at before the key.
+    // The schema is checked before the key.
     assert!(matches!(f.place.open(keyring("two")).await, Err(OpenError::SchemaNewer { .. })));
 }
 
-/// The later migrations only add, so without what they made the database is as the first one left it.
+/// The later migrations only add, so without their additions the database is as the first one left it.
 async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
@@ -84,7 +84,7 @@ async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
     assert_eq!(store.schema_version().await.unwrap(), 4);
     assert_eq!(store.account(&account.id).await.unwrap(), account);
     assert_eq!(store.declined_providers().await.unwrap(), []);
-    // The rows that were there are chained, and the chain says that it cannot vouch for them.
+    // The existing rows are chained, and the chain records that it cannot vouch for them.
     let check = store.check_audit().await.unwrap();
     let details: Vec<_> = check.marks.iter().map(|row| row.entry.detail.clone()).collect();
     assert_eq!(details, [Some("0 earlier rows".into()), Some(format!("{} earlier rows", check.rows - 1))]);
@@ -94,7 +94,7 @@ async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
 
 async fn it_is_made_once_by_many(f: Fixture) {
     f.store.close().await;
-    // Start over from nothing.
+    // The database is created again from nothing.
     match f.place.kind {
         DatabaseKind::Sqlite => std::fs::remove_dir_all(f.place.directory()).unwrap(),
         DatabaseKind::Postgres => f.place.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await,
@@ -117,7 +117,7 @@ async fn it_is_made_once_by_many(f: Fixture) {
     }
 }
 
-/// Name, bytes, time of change and inode of the `SQLite` file; nothing for a server.
+/// Returns content, time of change (seconds and nanoseconds) and inode of the `SQLite` file; `None` for a server.
 fn snapshot(f: &Fixture) -> Option<(Vec<u8>, i64, i64, u64)> {
     (f.place.kind == DatabaseKind::Sqlite).then(|| {
         let path = f.place.file();
@@ -144,7 +144,7 @@ async fn only_the_owner_may_read_the_files() {
         names.sort();
         assert_eq!(names, ["srvd.db", "srvd.db-lock", "srvd.db-shm", "srvd.db-wal"]);
 
-        // A file that was left open to others is taken back.
+        // The permissions of a file that others can access are removed.
         f.store.close().await;
         std::fs::set_permissions(f.place.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
         f.place.open(keyring("one")).await.unwrap().close().await;
@@ -211,7 +211,7 @@ async fn a_place_that_cannot_be_made_is_named() {
     .await;
 }
 
-/// Another process that holds the database: what is short is waited for, what is long is `Busy`, and nothing is lost.
+/// Another process holds the database. A short hold is waited for, a long one is `Busy`, and nothing is lost.
 #[tokio::test]
 async fn a_database_that_another_process_holds_is_busy() {
     run_local(async |f: Fixture| {

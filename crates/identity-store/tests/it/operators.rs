@@ -1,4 +1,4 @@
-//! Operator tokens and the forge in use. Numbered as the acceptance cases.
+//! Operator tokens and the active forge. The numbers are those of the acceptance cases.
 
 use identity_store::{
     AccountId, ActiveForge, Authority, Change, CommitOperator, Consumer, Identity, OperatorToken, Received,
@@ -33,9 +33,9 @@ async fn row(f: &Fixture, account: &AccountId) -> Vec<String> {
     f.place.texts(&query).await
 }
 
-/// case 72: the row and the pointer are there together, or neither is.
+/// case 72: the row and the pointer are both written, or neither is.
 async fn a_callback_commits_the_row_and_the_pointer(f: Fixture) {
-    // A fault in the last statement of the transaction.
+    // The last statement of the transaction fails.
     let fault = match f.place.kind {
         identity_store::DatabaseKind::Sqlite => {
             "CREATE TRIGGER fault BEFORE INSERT ON service_settings BEGIN SELECT RAISE(ABORT, 'fault'); END"
@@ -58,7 +58,7 @@ async fn a_callback_commits_the_row_and_the_pointer(f: Fixture) {
         })
         .await;
 
-    // The login was given back, and can be kept now.
+    // The login was returned and can be saved now.
     let kept = f.store.commit_operator(*unsaved.login, operator("1", true)).await.unwrap();
     assert!(kept.created && kept.replaced.is_none());
     let account = kept.account;
@@ -90,7 +90,8 @@ async fn a_callback_commits_the_row_and_the_pointer(f: Fixture) {
     assert_eq!(f.heard(), [Change::Account(account), Change::OperatorTokens]);
 }
 
-/// case 73: a login to another forge moves the pointer and touches no byte of the other row; back needs no login.
+/// case 73: a login to another forge moves the pointer and leaves the other row unchanged; switching back needs no
+/// login.
 async fn another_forge_leaves_the_row_as_it_is(f: Fixture) {
     let a = f.store.commit_operator(login("a", "f", received(0, NOW)), operator("1", true)).await.unwrap();
     let before = row(&f, &a.account).await;
@@ -102,14 +103,14 @@ async fn another_forge_leaves_the_row_as_it_is(f: Fixture) {
     f.heard();
     f.store.set_active_forge(&a.account, NOW + 9).await.unwrap();
     assert_eq!(f.heard(), [Change::OperatorTokens]);
-    // What is in use already is in use since then.
+    // An account that is already active keeps its time of activation.
     f.store.set_active_forge(&a.account, NOW + 10).await.unwrap();
     let active = f.store.active_forge().await.unwrap().unwrap();
     assert_eq!((active.account, active.since, f.heard()), (a.account.clone(), NOW + 9, vec![]));
     assert_eq!((row(&f, &a.account).await, f.standing(&a.account).await), (before, good(0, 1, NOW)));
 }
 
-/// case 74 and 75: without a row there is none in use; deleting the one in use leaves none.
+/// case 74 and 75: without a row no account is active; deleting the active one leaves none.
 async fn a_deleted_account_is_not_in_use(f: Fixture) {
     assert_eq!(f.store.active_forge().await.unwrap(), None);
     let missing = AccountId::generate();
@@ -128,7 +129,7 @@ async fn a_deleted_account_is_not_in_use(f: Fixture) {
     assert_eq!(f.store.active_forge().await.unwrap(), None);
     assert_eq!(f.store.setting("active_forge").await.unwrap(), None);
     assert_eq!(f.store.operator_tokens().await.unwrap(), []);
-    // An account that is deleted in another way is not in use either.
+    // An account that is deleted in another way is not active either.
     let three = f.operator("git", "3", received(0, NOW)).await;
     f.store.set_active_forge(&three, NOW).await.unwrap();
     f.store.delete_account(&three, NOW).await.unwrap();
@@ -140,7 +141,7 @@ async fn a_deleted_account_is_not_in_use(f: Fixture) {
     assert_eq!(f.store.active_forge().await.unwrap(), None);
 }
 
-/// case 57 and 76: a login replaces every field, the end among them; what it does not say is gone.
+/// case 57 and 76: a login replaces every field, including the expiry; fields that it does not have are cleared.
 async fn a_login_replaces_the_whole_set(f: Fixture) {
     let full = Received {
         id: Some("id-0".into()),
@@ -155,7 +156,7 @@ async fn a_login_replaces_the_whole_set(f: Fixture) {
     let bare = Received::access_only("access-1".into(), NOW);
     let kept = f.store.commit_operator(login("git", "f", bare), operator("1", false)).await.unwrap();
     assert_eq!((&kept.account, kept.created), (&account, false));
-    // What was replaced is given back, so that it can be revoked.
+    // The replaced tokens are returned, so that they can be revoked.
     let replaced = kept.replaced.unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&replaced.access.secret), "access-0");
     let stored = f.store.tokens(&account, NOW).await.unwrap();
@@ -164,14 +165,14 @@ async fn a_login_replaces_the_whole_set(f: Fixture) {
     assert_eq!((stored.tokens.scopes, stored.tokens.token_type, stored.generation), (None, None, 2));
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.expires_at, row.login_deadline_at, row.scopes), (None, None, None));
-    // Without a refresh token, its end is when only a new login helps.
+    // Without a refresh token, only a new login helps after the access token's expiry.
     let short = Received { refresh: None, ..received(2, NOW) };
     f.operator("git", "1", short).await;
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.expires_at, row.login_deadline_at), (Some(NOW + HOUR), Some(NOW + HOUR)));
 }
 
-/// case 77: a renamed person keeps the row; another person of the same name gets one.
+/// case 77: a renamed person keeps the row; another person of the same name receives a new one.
 async fn the_id_is_the_person_and_the_login_a_name(f: Fixture) {
     let one = f.operator("git", "1", received(0, NOW)).await;
     let named = |subject: &str, login: &str| CommitOperator {
@@ -199,7 +200,7 @@ async fn the_id_is_the_person_and_the_login_a_name(f: Fixture) {
     assert_eq!(rows, expected);
 }
 
-/// case 62 and 78: two hosts are two rows; a slash and capitals make none; each authority has its own account.
+/// case 62 and 78: two hosts are two rows; a slash and capitals make no other row; each authority has its own account.
 async fn addresses_have_one_spelling(f: Fixture) {
     let one = f.operator("Git.Example/", "1", received(0, NOW)).await;
     assert_eq!(f.operator("git.example", "1", received(1, NOW)).await, one);
@@ -220,13 +221,13 @@ async fn addresses_have_one_spelling(f: Fixture) {
     }
     let client = Authority { client_id: None, ..authority("git.example") };
     assert_eq!(f.store.operator_account(&client, None).await.unwrap(), None);
-    // Several are not decided by which comes first.
+    // Several accounts are a conflict; the order does not decide.
     f.operator("git.example", "2", received(4, NOW)).await;
     let several = f.store.operator_account(&authority("git.example"), None).await;
     assert_eq!(refusal(several), ("conflict", "operator account forgejo: there are several".to_owned()));
 }
 
-/// case 65 and 66: what cannot be kept writes nothing and comes back; the earlier login still works.
+/// case 65 and 66: a login that cannot be saved writes nothing and is returned; the earlier login still works.
 async fn what_is_missing_is_refused_and_given_back(f: Fixture) {
     let earlier = f.operator("git", "1", received(9, NOW)).await;
     f.heard();

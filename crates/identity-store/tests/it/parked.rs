@@ -1,4 +1,4 @@
-//! Logins whose person is not known yet, and expiries that make no sense. Numbered as the acceptance cases.
+//! Logins whose person is not known yet, and invalid expiries. The numbers are those of the acceptance cases.
 
 use identity_store::{Change, ExpirySource, Pending, Received, Status};
 
@@ -17,7 +17,7 @@ on_both![
     bad_expiries_are_repaired_once,
 ];
 
-/// case 58: nothing of the login is lost until its person is known; then there is one account.
+/// case 58: no part of the login is lost until its person is known; then there is one account.
 async fn a_parked_login_becomes_the_persons(f: Fixture) {
     let account = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     let expected = Pending {
@@ -45,7 +45,7 @@ async fn a_parked_login_becomes_the_persons(f: Fixture) {
     assert_eq!(refusal(again), ("not found", format!("no pending login {account}")));
 }
 
-/// case 58: when the person has an account already, that one gets the tokens, and the parked one goes.
+/// case 58: if the person already has an account, it receives the tokens, and the parked one is deleted.
 async fn a_promotion_into_an_account_that_is_there(f: Fixture) {
     let known = f.operator("git", "1", received(0, NOW)).await;
     let pending = f.store.park(login("git", "later", received(1, NOW)), parked(None)).await.unwrap();
@@ -62,7 +62,7 @@ async fn a_promotion_into_an_account_that_is_there(f: Fixture) {
     assert_eq!(f.store.counts().await.unwrap().accounts, 1);
 }
 
-/// case 59: what is parked for another authority, another flow or another user stays.
+/// case 59: logins parked for another authority, another flow or another user stay.
 async fn only_the_sibling_of_the_same_flow_goes(f: Fixture) {
     let park = async |host: &str, flow: &str, user: Option<&str>| {
         f.store.park(login(host, flow, received(0, NOW)), parked(user)).await.unwrap()
@@ -89,7 +89,7 @@ async fn only_the_sibling_of_the_same_flow_goes(f: Fixture) {
     assert_eq!((&profile.account, profile.primary), (&other_user, true));
 }
 
-/// case 60: the rotated token of a parked login is kept.
+/// case 60: the rotated token of a parked login is saved.
 async fn parked_tokens_are_refreshed(f: Fixture) {
     let account = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     assert_eq!(f.store.due_refreshes(NOW + HOUR, 10).await.unwrap().len(), 1);
@@ -99,12 +99,12 @@ async fn parked_tokens_are_refreshed(f: Fixture) {
     assert_eq!(f.standing(&account).await, good(1, 2, NOW + HOUR));
 }
 
-/// case 61: a known person comes first whatever the order; a parked login counts when it is alone.
+/// case 61: a known person takes precedence in any order; a parked login counts only if it is alone.
 async fn a_known_person_comes_before_a_parked_login(f: Fixture) {
     let found = async || f.store.operator_account(&authority("git"), None).await.unwrap();
     let first = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     assert_eq!(found().await, Some(first));
-    // A user's is nobody else's.
+    // A user's login does not count for the operator.
     f.store.park(login("git", "h", received(0, NOW)), parked(Some("u1"))).await.unwrap();
     assert!(found().await.is_some());
     let known = f.operator("git", "1", received(1, NOW)).await;
@@ -113,7 +113,7 @@ async fn a_known_person_comes_before_a_parked_login(f: Fixture) {
     assert_eq!(found().await, Some(known));
 }
 
-/// case 67: a second login of one flow takes the place of the first.
+/// case 67: a second login of one flow replaces the first.
 async fn a_login_is_parked_once_a_flow(f: Fixture) {
     let first = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     let second = f.store.park(login("git", "f", received(1, NOW)), parked(None)).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_login_is_parked_once_a_flow(f: Fixture) {
     assert_eq!(refusal(known_one), ("not found", format!("no pending login {known}")));
 }
 
-/// case 63: a bad expiry becomes an assumed one, once, and is the same an hour later.
+/// case 63: an invalid expiry becomes an assumed one, once, and is the same an hour later.
 async fn bad_expiries_are_repaired_once(f: Fixture) {
     let mut accounts = Vec::new();
     for (number, bad) in [
@@ -165,13 +165,13 @@ async fn bad_expiries_are_repaired_once(f: Fixture) {
     assert_eq!(read(NOW).await[..7], [assumed; 7]);
     assert_eq!(f.heard(), accounts.iter().cloned().map(Change::Account).collect::<Vec<_>>());
     assert_eq!(read(NOW + HOUR).await, [assumed; 8]);
-    // It was written down, once.
+    // The repair was recorded once.
     assert_eq!((f.heard(), f.store.audit_log(1000).await.unwrap().len()), (vec![], log + 8));
     let ends = f.place.texts("SELECT DISTINCT access_expiry_source FROM account_tokens ORDER BY 1").await;
     assert_eq!(ends, ["assumed", "issuer"]);
-    // An end that was assumed takes no refresh token away.
+    // An assumed expiry does not invalidate a refresh token.
     f.refresh(&accounts[7], 1, NOW + 2 * HOUR).await;
-    // All at once, as at a start.
+    // All rows are repaired at once, as at a start.
     f.place.execute("UPDATE account_tokens SET id_expires_at = 5").await;
     assert_eq!(f.store.repair_expiries(NOW).await.unwrap(), 9);
     assert_eq!(f.store.repair_expiries(NOW).await.unwrap(), 0);

@@ -1,4 +1,4 @@
-//! Profiles: whose they are, what replaces them and what goes with them. Numbered as the acceptance cases.
+//! Profiles: their owners, their replacement and their deletion. The numbers are those of the acceptance cases.
 
 use identity_store::{
     AccountKind, Candidate, Change, Credential, DatabaseKind, DeletedProfiles, Identity, Life, Profile,
@@ -40,13 +40,13 @@ async fn candidates(f: &Fixture, user: &str, agent: &str) -> Vec<Candidate> {
     f.store.candidates(&user.parse().unwrap(), &agent.parse().unwrap(), None).await.unwrap()
 }
 
-/// The secrets that a user has for an agent, in order.
+/// Returns the secrets that a user has for an agent, in order.
 async fn secrets(f: &Fixture, user: &str, agent: &str) -> Vec<String> {
     let found = candidates(f, user, agent).await;
     found.iter().map(|candidate| candidate.secret().unwrap_or("none").to_owned()).collect()
 }
 
-/// How many rows hold something.
+/// Returns the number of rows in each of the tables.
 async fn rows(f: &Fixture) -> [usize; 3] {
     let mut counts = [0; 3];
     for (count, table) in counts.iter_mut().zip(["user_profiles", "accounts", "account_tokens"]) {
@@ -55,7 +55,7 @@ async fn rows(f: &Fixture) -> [usize; 3] {
     counts
 }
 
-/// case 1: the key is sealed, and opens.
+/// case 1: the key is sealed and can be opened.
 async fn a_key_is_sealed(f: Fixture) {
     let save = SaveProfileKey {
         label: Some("Mine".into()),
@@ -92,7 +92,7 @@ async fn a_key_is_sealed(f: Fixture) {
     assert_eq!(f.heard(), [Change::Profiles(user), Change::Account(profile.account)]);
 }
 
-/// case 2: access and refresh token are sealed, and open.
+/// case 2: access and refresh token are sealed and can be opened.
 async fn tokens_are_sealed(f: Fixture) {
     let (profile, kept) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     assert_eq!((&profile.account, kept.created, profile.kind), (&kept.account, true, AccountKind::OAuth));
@@ -105,7 +105,7 @@ async fn tokens_are_sealed(f: Fixture) {
     assert_eq!(f.standing(&kept.account).await, good(0, 1, NOW));
 }
 
-/// case 3: one profile is left, with the new key; the old box is gone, the time of making stays.
+/// case 3: one profile remains, with the new key; the old box is deleted, the time of creation stays.
 async fn a_second_key_replaces_the_first(f: Fixture) {
     let first = f.store.save_profile_key(key("u1", "a1", "sk-old")).await.unwrap();
     let later = SaveProfileKey { now: NOW + 5, label: Some("new".into()), ..key("u1", "a1", "sk-new") };
@@ -113,7 +113,7 @@ async fn a_second_key_replaces_the_first(f: Fixture) {
     let expected = Profile { label: Some("new".into()), updated_at: NOW + 5, ..first };
     assert_eq!((second, list(&f).await), (expected.clone(), vec![expected.clone()]));
     assert_eq!((secrets(&f, "u1", "a1").await, rows(&f).await), (vec!["sk-new".to_owned()], [1, 1, 0]));
-    // Another model, another address and another person are other scopes.
+    // Another model, another address and another person are separate scopes.
     let model = ProfileScope { model: Some("m".into()), ..scope("u1", "a1") };
     f.store.save_profile_key(SaveProfileKey { scope: model, ..key("u1", "a1", "sk-m") }).await.unwrap();
     let base_url = Some("https://other".into());
@@ -123,14 +123,14 @@ async fn a_second_key_replaces_the_first(f: Fixture) {
     assert_eq!(secrets(&f, "u1", "a1").await, ["sk-a", "sk-o", "sk-m", "sk-new"]);
 }
 
-/// case 3: a login that takes the place of another one leaves nothing of it, whatever its form.
+/// case 3: a login that replaces another one leaves nothing of it, whatever its form.
 async fn a_second_login_replaces_the_first(f: Fixture) {
     let nobody = Identity::default;
     let (first, _) = f.profile("u1", "a1", nobody(), received(0, NOW)).await;
     let (second, kept) = f.profile("u1", "a1", nobody(), received(1, NOW)).await;
     assert_eq!((&second, kept.created), (&first, false));
     assert_eq!((f.standing(&first.account).await, rows(&f).await), (good(1, 2, NOW), [1, 1, 1]));
-    // A key of the same scope takes the login's place: its account goes with all its tokens.
+    // A key of the same scope replaces the login. The login's account is deleted with all its tokens.
     let base_url = Some("https://git".into());
     let save = SaveProfileKey { provider: provider("forgejo"), base_url, ..key("u1", "a1", "sk-1") };
     f.heard();
@@ -141,12 +141,12 @@ async fn a_second_login_replaces_the_first(f: Fixture) {
     let expected =
         [Change::Profiles(user), Change::Account(first.account), Change::Account(third.account.clone())];
     assert_eq!(f.heard(), expected);
-    // And the reverse.
+    // A login replaces a key in the same way.
     let (fourth, kept) = f.profile("u1", "a1", nobody(), received(2, NOW)).await;
     assert_eq!((&fourth.id, kept.created, rows(&f).await), (&first.id, true, [1, 1, 1]));
 }
 
-/// case 4: each user has an own list, and who brought nothing an empty one.
+/// case 4: each user has a separate list; it is empty for a user without credentials.
 async fn users_see_their_own(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.store.save_profile_key(key("u2", "a1", "sk-2")).await.unwrap();
@@ -177,7 +177,7 @@ async fn users_see_their_own(f: Fixture) {
     assert!(of.is_empty());
 }
 
-/// case 5: the row and the secrets go, and are counted.
+/// case 5: the row and the secrets are deleted and counted.
 async fn a_profile_goes_with_its_secrets(f: Fixture) {
     let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     let (login, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
@@ -194,7 +194,7 @@ async fn a_profile_goes_with_its_secrets(f: Fixture) {
     assert_eq!(refusal(gone), ("not found", format!("no profile {}", key.id)));
 }
 
-/// case 6: every user's profiles for the agent go; an agent of the same id has none of them.
+/// case 6: every user's profiles for the agent are deleted; an agent of the same id has none of them.
 async fn an_agent_goes_with_everybodys_profiles(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.profile("u2", "a1", person("1"), received(0, NOW)).await;
@@ -212,12 +212,12 @@ async fn an_agent_goes_with_everybodys_profiles(f: Fixture) {
     for user in ["u1", "u2", "u3"] {
         assert_eq!(secrets(&f, user, "a1").await, Vec::<String>::new());
     }
-    // What another agent has too stays.
+    // The account that another agent also uses stays.
     assert_eq!(secrets(&f, "u3", "a2").await, ["access-1"]);
     assert_eq!(f.store.delete_agent(&"a1".parse().unwrap(), NOW).await.unwrap(), DeletedProfiles::default());
 }
 
-/// case 6: a user goes with every profile and every parked login.
+/// case 6: a user is deleted with every profile and every parked login.
 async fn a_user_goes_with_everything(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.profile("u1", "a1", person("1"), received(0, NOW)).await;
@@ -232,7 +232,7 @@ async fn a_user_goes_with_everything(f: Fixture) {
     assert_eq!((rows(&f).await, secrets(&f, "u2", "a1").await), ([1, 2, 1], vec!["sk-2".to_owned()]));
 }
 
-/// case 7: what other programs write into ids reaches nobody else.
+/// case 7: special characters in ids of other programs do not match other users.
 async fn ids_are_never_taken_apart(f: Fixture) {
     let users = ["a", "a:b", "a/b", "%", "a%", "_", "a\\", "A", " a"];
     for user in users {
@@ -252,7 +252,7 @@ async fn ids_are_never_taken_apart(f: Fixture) {
     assert_eq!(rows(&f).await, [48, 48, 0]);
 }
 
-/// case 10: writers at the same time, in two processes, lose nothing and leave one profile a scope.
+/// case 10: concurrent writers in two processes lose nothing and leave one profile per scope.
 async fn writers_lose_nothing(f: Fixture) {
     let other = f.place.open(keyring("one")).await.unwrap();
     let mut tasks = JoinSet::new();
@@ -271,7 +271,7 @@ async fn writers_lose_nothing(f: Fixture) {
     other.close().await;
 }
 
-/// case 11: a row that cannot be read is reported, hides no other, and the next write leaves it as it is.
+/// case 11: a row that cannot be read is reported, hides no other, and is left unchanged by the next write.
 async fn a_corrupt_row_is_reported_and_kept(f: Fixture) {
     let bad = f.store.save_profile_key(key("u1", "a1", "sk-bad")).await.unwrap();
     let email = Some("a@x".into());
@@ -285,7 +285,7 @@ async fn a_corrupt_row_is_reported_and_kept(f: Fixture) {
     assert_eq!(secrets(&f, "u1", "a1").await, ["sk-good"]);
     f.store.save_profile_key(key("u1", "a2", "sk-2")).await.unwrap();
     assert_eq!(f.place.texts("SELECT status FROM accounts WHERE status = 'odd'").await, ["odd"]);
-    // Its owner can replace it, or delete it.
+    // The owner of the row can replace it or delete it.
     f.store.save_profile_key(key("u1", "a1", "sk-new")).await.unwrap();
     assert_eq!(secrets(&f, "u1", "a1").await, ["sk-new", "sk-good"]);
     f.place.execute(&format!("UPDATE accounts SET status = 'odd' WHERE id = '{}'", bad.account)).await;
@@ -308,7 +308,7 @@ async fn a_box_opens_in_its_place_only(f: Fixture) {
     f.place.execute(&swap("sealed_access", "sealed_access", two.account.as_str())).await;
     let broken = refusal(f.store.tokens(&one.account, NOW).await);
     assert_eq!(broken, ("secret", "the secret was sealed for another place".to_owned()));
-    // A login makes it good again.
+    // A new login makes the account usable again.
     f.profile("u1", "a1", person("1"), received(2, NOW)).await;
     f.place.execute(&swap("sealed_refresh", "sealed_access", one.account.as_str())).await;
     let stored = f.store.tokens(&one.account, NOW).await.unwrap();
@@ -316,14 +316,14 @@ async fn a_box_opens_in_its_place_only(f: Fixture) {
     assert_eq!((stored.life(NOW, 0), stored.life(NOW + HOUR, 0)), (Life::Live, Life::Dead));
 }
 
-/// Several accounts of one provider stand beside each other, and one of them is the primary.
+/// Several accounts of one provider coexist, and one of them is the primary.
 async fn accounts_of_one_scope_stand_beside_each_other(f: Fixture) {
     f.profile("u1", "a1", person("1"), received(1, NOW)).await;
     f.profile("u1", "a1", person("2"), received(2, NOW)).await;
     let last = identity_store::CommitProfile { make_primary: false, ..of_user("u1", "a1", person("3")) };
     f.store.commit_profile(crate::grants::login("git", "f", received(3, NOW)), last.clone()).await.unwrap();
     assert_eq!(secrets(&f, "u1", "a1").await, ["access-2", "access-1", "access-3"]);
-    // A login that does not ask for the front leaves the order as it is.
+    // A login that does not ask for the first position leaves the order unchanged.
     let again = identity_store::CommitProfile { make_primary: false, ..of_user("u1", "a1", person("2")) };
     f.store.commit_profile(crate::grants::login("git", "f", received(4, NOW)), again).await.unwrap();
     assert_eq!(secrets(&f, "u1", "a1").await, ["access-4", "access-1", "access-3"]);
@@ -340,13 +340,13 @@ async fn one_grant_has_one_place(f: Fixture) {
     let (two, kept) = f.profile("u1", "a2", person("1"), received(2, NOW)).await;
     assert_eq!((&one.account, kept.created), (&two.account, false));
     assert_eq!(secrets(&f, "u1", "a1").await, ["access-2"]);
-    // Another user's is another grant, and so is another authority's.
+    // The login of another user is a separate grant, and so is one at another authority.
     let (three, _) = f.profile("u2", "a1", person("1"), received(3, NOW)).await;
     let elsewhere = crate::grants::login("eu", "f", received(4, NOW));
     let (four, _) = f.store.commit_profile(elsewhere, of_user("u1", "a1", person("1"))).await.unwrap();
     assert_eq!(rows(&f).await, [4, 3, 3]);
     assert!(three.account != one.account && four.account != one.account);
-    // A status is announced to whoever has the account.
+    // A change of status is announced to all users of the account.
     f.heard();
     assert!(f.store.refuse_tokens(&one.account, 2, NOW).await.unwrap());
     assert_eq!(f.heard(), [Change::Profiles("u1".parse().unwrap()), Change::Account(one.account)]);
@@ -377,7 +377,7 @@ async fn order_is_what_it_is_put_into(f: Fixture) {
     assert_eq!(f.heard(), []);
 }
 
-/// case 21: a secret that does not open is said with its profile, and the others are there.
+/// case 21: a secret that cannot be opened is reported with its profile, and the others are returned.
 async fn a_broken_secret_hides_no_other(f: Fixture) {
     let (tokens, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
     f.profile("u1", "a1", person("2"), Received { refresh: None, ..received(2, NOW) }).await;
@@ -395,7 +395,7 @@ async fn a_broken_secret_hides_no_other(f: Fixture) {
     assert_eq!(said, ["live access-2", "broken Absent", "broken Absent"]);
 }
 
-/// case 81: a planted secret is in no file, no log of the store, no text.
+/// case 81: a planted secret appears in no file, no log of the store and no text.
 async fn a_planted_secret_is_nowhere(f: Fixture) {
     let planted = |name: &str| format!("planted-{name}-7f3a");
     let tokens = Received {
@@ -430,7 +430,8 @@ async fn a_planted_secret_is_nowhere(f: Fixture) {
     }
 }
 
-/// Why nothing has to be cleaned when a file declares an agent: no row belongs to an agent, only to a user's use of one.
+/// No row belongs to an agent alone, only to a user's use of one. So nothing has to be cleaned when a file declares an
+/// agent.
 async fn nothing_is_stored_of_an_agent_alone(f: Fixture) {
     let (agents, owned) = match f.place.kind {
         DatabaseKind::Sqlite => (

@@ -1,4 +1,5 @@
-//! Refreshing: the queue, the lease, and what becomes of the issuer's answer. Numbered as the acceptance cases.
+//! Refreshing: the queue, the lease, and the handling of the issuer's answer. The numbers are those of the acceptance
+//! cases.
 
 use std::collections::BTreeSet;
 
@@ -39,8 +40,8 @@ on_both![
     who_cannot_be_refreshed_goes_back_in_the_queue,
 ];
 
-/// The database fails between the answer and the commit: the row keeps its mark and its old tokens, and the answer can be
-/// written once the database is back.
+/// The database fails between the answer and the commit. The row keeps its mark and its old tokens, and the answer can
+/// be written once the database works again.
 async fn an_answer_survives_a_commit_that_fails(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     for (number, (obstacle, end)) in (1..).zip(obstacles(f.place.kind)) {
@@ -61,7 +62,7 @@ async fn an_answer_survives_a_commit_that_fails(f: Fixture) {
     }
 }
 
-/// case 31: far from the end nobody gets a lease, and nothing is written.
+/// case 31: long before the expiry no caller receives a lease, and nothing is written.
 async fn far_from_the_end_there_is_no_lease(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
@@ -83,7 +84,7 @@ async fn far_from_the_end_there_is_no_lease(f: Fixture) {
     assert_eq!(f.heard(), []);
 }
 
-/// case 32: within the lead there is one lease, one commit, and the next turn.
+/// case 32: near the expiry there is one lease, one commit, and the next due time.
 async fn within_the_lead_there_is_one_refresh(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
@@ -93,7 +94,7 @@ async fn within_the_lead_there_is_one_refresh(f: Fixture) {
     assert_eq!(due[0].authority, crate::grants::authority("git"));
     let Begun::Lease(lease) = f.begin(&account, RefreshWhy::Due, now).await else { panic!("no lease") };
     assert_eq!(texts(lease.stored()), numbered(0, 0));
-    // It comes up again when the lease is over, not before.
+    // The account is due again when the lease is over, not earlier.
     assert_eq!(f.store.due_refreshes(now, 10).await.unwrap(), []);
     assert_eq!(kind(&f.begin(&account, RefreshWhy::Due, now).await), "fresh");
     assert_eq!(f.heard(), []);
@@ -104,16 +105,16 @@ async fn within_the_lead_there_is_one_refresh(f: Fixture) {
     };
     assert_eq!((texts(&tokens), tokens.last_refreshed_at), (numbered(1, 1), Some(now)));
     assert_eq!(f.standing(&account).await, good(1, 2, now));
-    // The operator's list shows when the token ends, so that is news too.
+    // The operator's list shows the token's expiry, so that change is announced too.
     assert_eq!(f.heard(), [Change::OperatorTokens, Change::Account(account.clone())]);
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.status, row.expires_at), (Status::Valid, Some(now + HOUR)));
-    // What is kept already is not kept twice: the caller may not know whether its commit came through.
+    // An answer is never saved twice, because the caller may not know whether its commit succeeded.
     let again = f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap();
     assert!(matches!(again, Completed::Adopted(tokens) if tokens.generation == 2));
 }
 
-/// case 34: of ten who ask in two processes, one gets the lease; the others are told who has it.
+/// case 34: of ten callers in two processes, one receives the lease; the others are informed about it.
 async fn one_lease_of_two_stores(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let other = f.place.open(keyring("one")).await.unwrap();
@@ -128,14 +129,15 @@ async fn one_lease_of_two_stores(f: Fixture) {
     let answers = tasks.join_all().await;
     let leases: Vec<_> = answers.iter().filter(|answer| matches!(answer, Begun::Lease(_))).collect();
     assert_eq!(leases.len(), 1);
-    // Who asked for the queue finds its turn moved; who needs the token learns until when it is worth waiting.
+    // A caller for the queue finds its account moved to a later time. A caller that needs the token receives the time
+    // until which to wait.
     let kinds: BTreeSet<_> = answers.iter().map(kind).filter(|kind| !kind.starts_with("lease")).collect();
     let until = 2 * HOUR + 30_000;
     assert!(kinds.is_subset(&BTreeSet::from([format!("busy until {until}"), "fresh".into()])), "{kinds:?}");
     other.close().await;
 }
 
-/// case 33: who waited finds the new token, asks nobody and writes nothing.
+/// case 33: a caller that waited finds the new token, asks no issuer and writes nothing.
 async fn who_comes_later_adopts(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let now = NOW + 2 * HOUR;
@@ -148,7 +150,7 @@ async fn who_comes_later_adopts(f: Fixture) {
     assert_eq!((f.standing(&account).await, f.heard()), (good(1, 2, now), vec![]));
 }
 
-/// case 35: a failure changes nobody's token; what is good is still served.
+/// case 35: a failure changes no token; a valid token is still returned.
 async fn a_transient_failure_changes_no_token(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
@@ -168,21 +170,21 @@ async fn a_transient_failure_changes_no_token(f: Fixture) {
     assert_eq!(f.store.account(&account).await.unwrap().status, Status::Valid);
     let soon = RefreshWhy::Use { min_ttl: 2 * HOUR };
     assert_eq!(kind(&f.begin(&account, soon, NOW + 30_009).await), "waiting until 30010");
-    // The same failure again is no news; the wait doubles.
+    // The same failure again is not announced; the wait doubles.
     let lease = f.lease(&account, NOW + 30_010).await;
     let failed = f.store.fail_refresh(&lease, transient(RefreshReason::Network, None), NOW + 30_010).await;
     assert_eq!(outcome(&failed.unwrap()), "retry at 90010");
     assert_eq!(f.heard(), []);
-    // A failure that is told twice counts once.
+    // A failure that is reported twice counts once.
     let failed = f.store.fail_refresh(&lease, transient(RefreshReason::Network, None), NOW + 30_010).await;
     assert_eq!(outcome(&failed.unwrap()), "superseded");
-    // Recovery is news.
+    // Recovery is announced.
     f.refresh(&account, 1, NOW + 90_010).await;
     assert_eq!(f.standing(&account).await, good(1, 2, NOW + 90_010));
     assert_eq!(f.heard(), [Change::OperatorTokens, Change::Account(account)]);
 }
 
-/// case 50: an issuer that asks for patience gets it.
+/// case 50: the wait that an issuer asks for is respected.
 async fn retry_after_is_obeyed(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let lease = f.lease(&account, NOW).await;
@@ -193,7 +195,7 @@ async fn retry_after_is_obeyed(f: Fixture) {
     assert_eq!(life(&f, &account, NOW).await, Life::Live);
 }
 
-/// case 36: what the answer does not say stays as it was.
+/// case 36: values missing in the answer stay as they were.
 async fn a_refresh_keeps_what_the_answer_does_not_say(f: Fixture) {
     let tokens = Received { id: Some("id-0".into()), ..received(0, NOW) };
     let account = f.operator("git", "1", tokens).await;
@@ -205,7 +207,8 @@ async fn a_refresh_keeps_what_the_answer_does_not_say(f: Fixture) {
     assert_eq!((texts(&stored), stored.tokens.scopes.as_deref()), (expected, Some("repo")));
 }
 
-/// case 37, 39 and 40: no refresh token, no end, no API key: nothing is asked for, and the queue holds none.
+/// case 37, 39 and 40: without a refresh token, without an expiry, or for an API key, no issuer is asked and nothing is
+/// queued.
 async fn what_cannot_be_refreshed_is_not_asked_for(f: Fixture) {
     let without = f.operator("git", "1", Received { refresh: None, ..received(0, NOW) }).await;
     let endless =
@@ -221,18 +224,19 @@ async fn what_cannot_be_refreshed_is_not_asked_for(f: Fixture) {
     assert_eq!(refusal(f.store.tokens(&key, NOW).await), ("not found", format!("no tokens {key}")));
 }
 
-/// case 46: a forced refresh is done although the token is good for a while.
+/// case 46: a forced refresh is made even if the token is still valid for a while.
 async fn a_forced_refresh_is_done(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let why = RefreshWhy::Forced { generation: 1 };
     let Begun::Lease(lease) = f.begin(&account, why, NOW + 40 * MINUTE).await else { panic!("no lease") };
     let refreshed = lease.answered(received(1, NOW + 40 * MINUTE), None);
     f.store.complete_refresh(&refreshed, Jitter::NONE, NOW + 40 * MINUTE).await.unwrap();
-    // Others who were refused the same token find the new one.
+    // Other callers whose same token was refused find the new one.
     assert_eq!(kind(&f.begin(&account, why, NOW + 40 * MINUTE).await), "fresh");
 }
 
-/// case 47 and 49: after one refusal the token is never offered again, by no request and after no login that brings it.
+/// case 47 and 49: after one refusal the token is never used again, neither by a request nor after a login that brings
+/// it again.
 async fn a_dead_token_is_never_offered_again(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
@@ -254,10 +258,10 @@ async fn a_dead_token_is_never_offered_again(f: Fixture) {
         }
     }
     other.close().await;
-    // What is still good is served until it ends.
+    // A token that is still valid is returned until it expires.
     assert_eq!(life(&f, &account, NOW).await, Life::Live);
     assert_eq!(life(&f, &account, NOW + HOUR).await, Life::Dead);
-    // The same refresh token stays refused; another one makes the account good.
+    // The same refresh token stays refused. Another one makes the account usable.
     assert_eq!(f.operator("git", "1", received(0, NOW)).await, account);
     let standing = f.standing(&account).await;
     assert_eq!((standing.state, standing.next_refresh_at), (RefreshState::NeedsReauth, None));
@@ -266,7 +270,7 @@ async fn a_dead_token_is_never_offered_again(f: Fixture) {
     assert_eq!(f.store.account(&account).await.unwrap().status, Status::Valid);
 }
 
-/// case 48: a refusal of a token that was replaced meanwhile changes nothing; the newer one is adopted.
+/// case 48: a refusal of a token that was replaced in the meantime changes nothing; the newer one is adopted.
 async fn a_late_failure_means_nothing(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let lease = f.lease(&account, NOW).await;
@@ -276,7 +280,7 @@ async fn a_late_failure_means_nothing(f: Fixture) {
     assert_eq!(f.standing(&account).await, good(1, 2, NOW));
 }
 
-/// case 53: a refresh that was cut off is tried once more, by whoever comes first; after that a person is needed.
+/// case 53: an interrupted refresh is retried once, by the first caller; after that a person is needed.
 async fn a_cut_off_refresh_is_tried_once_more(f: Fixture) {
     let [first, second, third] = [
         f.operator("git", "1", received(0, NOW)).await,
@@ -296,10 +300,10 @@ async fn a_cut_off_refresh_is_tried_once_more(f: Fixture) {
     let refreshed = one.answered(received(1, after), None);
     f.store.complete_refresh(&refreshed, Jitter::NONE, after).await.unwrap();
     assert_eq!(f.standing(&first).await, good(1, 2, after));
-    // The second attempt is refused: the first one used the token up.
+    // The second attempt is refused: the first one used up the token.
     let failed = f.store.fail_refresh(&two, permanent(RefreshReason::InvalidGrant), after).await.unwrap();
     assert_eq!(outcome(&failed), "needs_reauth: crashed_rotation");
-    // The second attempt is cut off as well: nobody can tell, and nobody asks again.
+    // The second attempt is interrupted as well. The state of the token is unknown, and no caller asks again.
     let last = f.begin(&third, RefreshWhy::Due, after + 30_000).await;
     assert_eq!(kind(&last), "stuck: crashed_rotation");
     let standing = f.standing(&third).await;
@@ -307,7 +311,7 @@ async fn a_cut_off_refresh_is_tried_once_more(f: Fixture) {
     assert_eq!(f.store.due_refreshes(NOW + 1000 * HOUR, 10).await.unwrap().len(), 1);
 }
 
-/// case 53: tokens that arrive after the lease ran out are worth more than the order of things.
+/// case 53: tokens that arrive after the lease has expired are saved.
 async fn a_late_answer_is_kept(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let late = f.lease(&account, NOW).await;
@@ -342,7 +346,7 @@ async fn another_persons_tokens_are_not_written(f: Fixture) {
     assert_eq!(f.store.account(&same).await.unwrap().email.as_deref(), Some("3@x"));
 }
 
-/// case 55: the answer for a grant that is gone or replaced is discarded.
+/// case 55: the answer for a deleted or replaced grant is discarded.
 async fn a_grant_that_was_deleted_or_replaced_stays_so(f: Fixture) {
     let [gone, replaced] =
         [f.operator("git", "1", received(0, NOW)).await, f.operator("git", "2", received(0, NOW)).await];
@@ -362,7 +366,7 @@ async fn a_grant_that_was_deleted_or_replaced_stays_so(f: Fixture) {
     assert_eq!(f.place.texts("SELECT account_id FROM account_tokens").await, [replaced.as_str()]);
 }
 
-/// case 52: a row that cannot be read is left alone for a while, and the others have their turn.
+/// case 52: a row that cannot be read is skipped for a while, and the others are processed.
 async fn one_bad_row_does_not_stop_the_queue(f: Fixture) {
     let bad = f.operator("git", "1", received(0, NOW - MINUTE)).await;
     let sound = f.operator("git", "2", received(0, NOW)).await;
@@ -384,7 +388,7 @@ async fn one_bad_row_does_not_stop_the_queue(f: Fixture) {
     assert_eq!(due(f.store.due_refreshes(now + 15 * MINUTE, 10).await.unwrap()), [bad]);
 }
 
-/// An answer whose token in use ends no later than before is kept, and the next attempt waits.
+/// An answer whose token in use expires no later than the previous one is saved, and the next attempt waits.
 async fn an_issuer_that_renews_nothing_is_not_asked_for_ever(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let now = NOW + 59 * MINUTE;
@@ -412,7 +416,7 @@ async fn a_refused_token_needs_a_person(f: Fixture) {
     assert_eq!(f.store.account(&account).await.unwrap().status, Status::NeedsReauth);
 }
 
-/// A grant that was given up is dead, and what was on its way to the issuer is not kept.
+/// A grant that was given up is no longer usable, and a pending answer of the issuer is not saved.
 async fn a_grant_that_was_given_up_is_dead(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let late = f.lease(&account, NOW).await.answered(received(1, NOW), None);
@@ -428,7 +432,7 @@ async fn a_grant_that_was_given_up_is_dead(f: Fixture) {
     ));
 }
 
-/// case 38: a refresh moves no profile: the primary stays the primary.
+/// case 38: a refresh moves no profile; the primary stays the primary.
 async fn siblings_keep_their_order(f: Fixture) {
     let (first, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     let (second, kept) = f.profile("u1", "a1", person("2"), received(0, NOW)).await;
@@ -443,7 +447,8 @@ async fn siblings_keep_their_order(f: Fixture) {
     assert_eq!(order().await, before);
 }
 
-/// Whoever nobody can refresh is moved in the queue; nobody is told, and who is not due stays.
+/// An account that the caller cannot refresh is moved in the queue. Nothing is announced, and accounts that are not due
+/// stay.
 async fn who_cannot_be_refreshed_goes_back_in_the_queue(f: Fixture) {
     let one = f.operator("git", "1", received(0, NOW)).await;
     let other = f.operator("git", "2", received(0, NOW + HOUR)).await;

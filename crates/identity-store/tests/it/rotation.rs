@@ -9,7 +9,7 @@ on_both![
     others_write_meanwhile
 ];
 
-/// More than two batches.
+/// The number of secrets, which is more than two batches.
 const SECRETS: usize = 230;
 
 async fn fill(f: &Fixture, secrets: usize) -> Vec<AccountId> {
@@ -40,7 +40,7 @@ async fn every_secret_moves_to_the_new_key(f: Fixture) {
     let store = f.place.open(both).await.unwrap();
     let mut steps = Vec::new();
     let rotation = store.rotate(NOW, |done| steps.push(done)).await.unwrap();
-    // The last one is the key of the audit log's chain.
+    // The last secret is the key of the audit log's chain.
     assert_eq!(steps, [100, 200, 230, 231]);
     let expected = Rotation { resealed: 231, retired: vec![keyring("one").key_id()], ..Rotation::default() };
     assert_eq!(rotation, expected);
@@ -69,7 +69,7 @@ async fn a_secret_that_does_not_open_keeps_its_key(f: Fixture) {
         vec![Unopened { table: "accounts", row: accounts[1].to_string(), reason: SecretError::Mismatch }];
     let expected = Rotation { resealed: 2, unopened: unopened.clone(), retired: vec![], needed: vec![one] };
     assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), expected);
-    // Once more finds the same and changes nothing; without the account the key goes.
+    // A second run finds the same and changes nothing. Without the account the key is retired.
     let again = Rotation { resealed: 0, ..expected };
     assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), again);
     store.delete_account(&accounts[1], NOW).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_secret_that_does_not_open_keeps_its_key(f: Fixture) {
     store.close().await;
 }
 
-/// A key that is replaced while it is being sealed anew keeps its newer value.
+/// A key that is replaced while it is being sealed again keeps its newer value.
 async fn others_write_meanwhile(f: Fixture) {
     let accounts = fill(&f, 120).await;
     f.store.close().await;

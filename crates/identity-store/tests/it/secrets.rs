@@ -10,7 +10,7 @@ on_both![
     there_may_be_no_secret,
 ];
 
-/// The secret that must not be found.
+/// The secret that must not appear anywhere.
 const PLANTED: &str = "sk-planted-5b1f0c6e-not-to-be-found";
 
 async fn a_sealed_row_opens_only_in_its_place(f: Fixture) {
@@ -32,7 +32,7 @@ async fn a_sealed_row_opens_only_in_its_place(f: Fixture) {
     };
     assert_eq!(why().await, SecretError::Mismatch);
 
-    // An older box of the same row is refused too: the generation has moved on.
+    // An older box of the same row is refused too, because the generation has increased.
     f.store.save_api_key(api_key(Target::Existing(one), "sk-newer")).await.unwrap();
     assert_eq!(f.store.open_secret(&first).await.unwrap().expose_secret(), "sk-newer");
     f.place
@@ -97,7 +97,7 @@ async fn a_new_key_opens_what_the_old_one_sealed(f: Fixture) {
     let states = f.place.texts("SELECT key_id || ' ' || state FROM crypto_keys ORDER BY state").await;
     let (one, two) = (keyring("one").key_id(), keyring("two").key_id());
     assert_eq!(states, [format!("{two} active"), format!("{one} old")]);
-    // The old key may still be needed, so neither key alone is enough.
+    // The old key may still be needed, so neither key alone is sufficient.
     assert!(f.place.open(keyring("two")).await.is_err());
     assert!(f.place.open(keyring("one")).await.is_err());
     f.place.open(Keyring::with_old(key("two"), vec![key("one")])).await.unwrap().close().await;

@@ -42,7 +42,7 @@ async fn settings(f: Fixture) {
     assert_eq!(refusal(f.store.put_setting("", "x", NOW).await).0, "invalid name");
 }
 
-/// At the moment of the announcement, a reader of its own sees what is announced; a refused write is silent.
+/// When a change is announced, a separate reader already sees it. A refused write is not announced.
 async fn a_listener_hears_only_what_is_committed(f: Fixture) {
     f.store.close().await;
     let reader = f.place.open(keyring("one")).await.unwrap();
@@ -84,7 +84,7 @@ async fn old_events_go(f: Fixture) {
     )
     .await;
     f.bundle("One").await;
-    // The 10496th event is the 41st at which old ones are looked for.
+    // The 10496th event is the 41st at which old ones are deleted.
     let rest = f.place.texts("SELECT CAST(count(*) AS TEXT) FROM events").await;
     assert_eq!(rest, ["10000"]);
     let ends = f.place.texts("SELECT min(seq) || ' ' || max(seq) FROM events").await;

@@ -28,7 +28,7 @@ fn end(state: SessionEnding, revision: u64, now: i64) -> SessionEnd {
     }
 }
 
-/// The row of a session that has just been inserted.
+/// Returns the row of a session that has just been inserted.
 fn fresh(new: &NewSession) -> LoginSession {
     LoginSession {
         id: new.id.clone(),
@@ -83,7 +83,7 @@ async fn a_session_is_written_ahead_and_moves(f: Fixture) {
     assert_eq!(f.store.session(&new.id).await.unwrap(), expected);
     assert_eq!(f.heard(), [Change::Session(new.id.clone()), Change::Session(new.id.clone())]);
 
-    // What is late, unknown or not a step is refused.
+    // Updates that are late, for an unknown session or not a step are refused.
     assert_eq!(
         refusal(f.store.update_session(&new.id, update(SessionState::Confirming, 1)).await),
         ("conflict", format!("session {}: its revision is newer", new.id))
@@ -186,7 +186,7 @@ async fn recent_and_pruned(f: Fixture) {
     assert_eq!(recent(&f.store, 0, 100).await, pick(&[0]));
 }
 
-/// The ids of the recent sessions.
+/// Returns the ids of the recent sessions.
 async fn recent(store: &Store, since: i64, limit: u32) -> Vec<SessionId> {
     store.recent_sessions(since, limit).await.unwrap().into_iter().map(|session| session.id).collect()
 }

@@ -1,4 +1,4 @@
-//! Writers that come at the same time: they share transactions, and no fate but that of the commit.
+//! Writers that arrive at the same time. They share transactions, but only the commit can fail for all of them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ on_both![
 
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Has the calls wait at the gate, in their order, and lets them go at once.
+/// Makes the calls wait at the gate, in order, and releases them at once.
 async fn together<T: Send + 'static>(f: &Fixture, mut calls: Vec<Call<T>>) -> Vec<T> {
     let holder = f.store.begin_login(login(new_target("holder", None), "h@x")).await.unwrap();
     for call in &mut calls {
@@ -47,7 +47,7 @@ async fn users(f: &Fixture) -> Vec<String> {
     list.profiles.into_iter().map(|profile| profile.user.to_string()).collect()
 }
 
-/// Nothing is there in part, everything was announced in its order, and the log holds.
+/// Checks that nothing was written in part, all changes were announced in order, and the chain of the log is intact.
 async fn is_whole(f: &Fixture, profiles: usize) {
     for table in ["user_profiles", "accounts"] {
         let rows = f.place.texts(&format!("SELECT 'x' FROM {table}")).await;
@@ -78,7 +78,7 @@ async fn all_are_durable(f: Fixture) {
     store.close().await;
 }
 
-/// Each is told what is there now: those that are new, those that replace, and those that have an order among them.
+/// Each caller receives the current profile: new keys, replacing keys, and keys that have an order among them.
 async fn each_gets_its_own(f: Fixture) {
     let first = SaveProfileKey { label: Some("old".into()), ..key("u1", "a1", "sk-first") };
     let before = f.store.save_profile_key(first).await.unwrap();
@@ -107,7 +107,7 @@ async fn each_gets_its_own(f: Fixture) {
     assert_eq!(saved[1].id, saved[6].id);
     for (number, profile) in saved.iter().enumerate() {
         let mut now = f.store.profile(&profile.id).await.unwrap();
-        // Later ones moved it, or replaced it.
+        // Later keys moved or replaced the profile.
         match number {
             1 => now.masked_tail.clone_from(&profile.masked_tail),
             2 => now.primary = true,
@@ -123,7 +123,7 @@ async fn each_gets_its_own(f: Fixture) {
     assert_eq!(actors, ["srvd", "u1", "u1", "u2", "u2", "u3", "u3", "u3"]);
 }
 
-/// One that fails has written a row by then, which goes.
+/// The key that fails has already written a row, which is rolled back.
 async fn who_fails_harms_nobody(f: Fixture) {
     f.place
         .execute(match f.place.kind {
@@ -145,7 +145,7 @@ async fn who_fails_harms_nobody(f: Fixture) {
     is_whole(&f, 3).await;
 }
 
-/// Every second one is dropped, at each step of its way.
+/// Every second call is dropped, at each of its steps.
 async fn who_goes_away_harms_nobody(f: Fixture) {
     for round in 0..10 {
         let calls = (0..12).map(|number| {
@@ -166,7 +166,7 @@ async fn who_goes_away_harms_nobody(f: Fixture) {
         let saved = together(&f, calls.collect()).await;
         assert!(saved.iter().step_by(2).all(Result::is_ok), "{saved:?}");
     }
-    // The next writer that is alone passes the gate after every commit that is under way.
+    // The next writer that runs alone passes the gate after every commit in progress.
     f.store.prune_sessions(0, 10).await.unwrap();
     let made = users(&f).await.len();
     assert!(made >= 60);
@@ -190,7 +190,7 @@ async fn a_commit_that_fails_fails_for_all(f: Fixture) {
     is_whole(&f, 8).await;
 }
 
-/// What is refused while others are not committed is refused for good only when they are.
+/// A refusal that rests on uncommitted rows is final only when those rows are committed.
 async fn a_refusal_waits_for_the_commit(f: Fixture) {
     let account = save(&f, "u1").await.unwrap().account;
     let [(obstacle, _), _] = obstacles(f.place.kind);
@@ -208,7 +208,7 @@ async fn a_refusal_waits_for_the_commit(f: Fixture) {
         Box::pin(async move { store.set_status(&id, report, NOW).await.map(drop) })
     };
     let mut kinds = Vec::new();
-    // One that comes after the others' commit has failed is alone, and right.
+    // A call that arrives after the others' commit has failed runs alone, and its answer is correct.
     while !kinds.contains(&"other") {
         assert!(kinds.len() < 100);
         let calls = vec![check(account.clone()), check(account_id("none"))];

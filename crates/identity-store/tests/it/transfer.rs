@@ -44,7 +44,7 @@ async fn a_bundle_leaves_and_comes_back_beside_itself(f: Fixture) {
     }
     assert_eq!(f.store.account(&imported.accounts[0]).await.unwrap().masked_tail.as_deref(), Some("6789"));
 
-    // Where the ids are free they are kept.
+    // Ids that are free are kept.
     f.store.delete_bundle(&bundle_id("one"), History::Keep, NOW).await.unwrap();
     let back = f.store.import_bundle(portable.clone(), NOW).await.unwrap();
     assert_eq!(back.bundle, bundle_id("one"));
@@ -82,7 +82,7 @@ async fn what_cannot_be_imported_changes_nothing(f: Fixture) {
         assert_eq!(refusal(f.store.import_bundle(bad, NOW).await).0, "invalid name");
         assert_eq!(f.state().await, before);
     }
-    // A box that does not open lets nothing out.
+    // No secret is exported if one box cannot be opened.
     f.store.close().await;
     f.place.execute("UPDATE accounts SET generation = 7").await;
     let store = f.place.open(keyring("one")).await.unwrap();

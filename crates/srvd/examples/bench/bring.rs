@@ -1,4 +1,4 @@
-//! A database with what many users have brought for their agents.
+//! A database with the stored profiles of many users and agents.
 
 use std::ops::Range;
 
@@ -20,15 +20,15 @@ const PROVIDERS: usize = 5;
 const PEOPLE: usize = 2;
 /// Agents of one user.
 const AGENTS: usize = 2;
-/// Writes under way at a time: those that wait can be committed together.
+/// Writes in progress at a time. Waiting writes can be committed together.
 const AT_A_TIME: usize = 64;
 /// An hour in milliseconds.
 const HOUR: i64 = 60 * 60 * 1000;
-/// What is left of a token in milliseconds when its turn has come: less than the five minutes before its end, and more
-/// than it takes until all are refreshed, because a token that ends is news and written down.
+/// Remaining life of a due token in milliseconds. It is less than the five minutes before the end, so that the token is
+/// due. It is more than the time until all tokens are refreshed, because the end of a token is an event and is stored.
 const LEFT: i64 = 290 * 1000;
 
-/// Whose the profile of this number is.
+/// Returns the user and the agent that own the profile with this number.
 pub(crate) fn owner(number: usize) -> (String, String) {
     let pair = number / EACH;
     (format!("user-{}", pair / AGENTS), format!("agent-{}", pair % AGENTS))
@@ -37,7 +37,7 @@ pub(crate) fn owner(number: usize) -> (String, String) {
 /// The providers of every user, in the registry's order.
 pub(crate) fn providers() -> Result<Vec<ProviderId>> {
     let registry = auth_spawner::Registry::builtin()?;
-    // One that takes a key of one part.
+    // Only key services whose key has one part.
     let takes_key = |key: &auth_spawner::KeyService| key.pair.is_none();
     let keys =
         registry.iter().filter(|provider| provider.key.as_ref().is_some_and(takes_key)).take(PROVIDERS);
@@ -79,8 +79,8 @@ pub(crate) async fn profiles(home: &Home, numbers: Range<usize>) -> Result<()> {
     Ok(())
 }
 
-/// Stores as many sets of tokens that are about to end, so that it is time to refresh them, each of a user of its own, one
-/// provider after the other.
+/// Stores `count` sets of tokens that are about to end, so that they are due for a refresh. Each belongs to its own
+/// user. The providers take turns.
 pub(crate) async fn due(home: &Home, providers: &[ProviderId], count: usize) -> Result<()> {
     let store = fill::store(home).await?;
     let saves = (0..count).zip(providers.iter().cycle()).map(|(number, provider)| {

@@ -1,24 +1,24 @@
-//! What a process has used, as the kernel counts it.
+//! The resources that a process has used, as counted by the kernel.
 
 use std::time::Duration;
 
-/// The kernel counts a process's time in hundredths of a second, on every architecture that the daemon is built for.
+/// Unit of a process's time. The kernel counts hundredths of a second on every architecture that the daemon supports.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process has used since it was started.
+/// Resources that a process has used since its start.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     /// User and system time of all its threads.
     pub(crate) cpu: Duration,
-    /// Bytes that it had written to a disk.
+    /// Bytes that the process caused to be written to a disk.
     pub(crate) written: u64,
 }
 
 impl Cost {
-    /// What the process has used until now; `None` on a system that does not say.
+    /// Returns the use of the process until now; `None` on a system that does not report it.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // After the name, which may hold anything, the state comes first; user and system time are the 12th and 13th.
+        // The name may hold any character, so the fields after it are read: user and system time are the 12th and 13th.
         let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut ticks = || times.next()?.parse::<u32>().ok();
         let cpu = TICK * (ticks()? + ticks()?);
@@ -27,7 +27,7 @@ impl Cost {
         Some(Self { cpu, written })
     }
 
-    /// What was used since `before`.
+    /// Returns the use since `before`.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(before.cpu),
@@ -44,8 +44,8 @@ pub(crate) fn peak(pid: u32) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// How many transactions have changed the `SQLite` database whose index of the write-ahead log this is: `iChange` in the
-/// description of the format, <https://sqlite.org/walformat.html>.
+/// Returns the number of transactions that have changed a `SQLite` database. `index` is the index of its write-ahead
+/// log. The number is `iChange` in the description of the format, <https://sqlite.org/walformat.html>.
 pub(crate) fn transactions(index: &std::path::Path) -> Option<u32> {
     use std::io::Read as _;
     let mut header = [0; 12];

@@ -1,4 +1,4 @@
-//! Logins from their start to their end, as a client sees them: many at once, and one by one.
+//! Logins from start to end, as seen by a client: many at once, and one after the other.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,22 @@ use srvd::api::auth::{Cancel, Poll, Session, SessionStatus, Start};
 use crate::daemon::{Daemon, Home, PATIENCE, Usage};
 use crate::logins::{now, since, written};
 
-/// Logins of one connection: each has at most one call under way, and a connection may have 32.
+/// Logins of one connection. Each has at most one call in progress, and a connection may have 32.
 const SHARE: usize = 25;
-/// How often the daemon is looked at.
+/// Interval between two looks at the daemon's use.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What many logins at once took.
+/// Times and resources of many logins at once.
 pub(crate) struct Crowd {
-    /// From the first request until every login has shown its address.
+    /// Time from the first request until every login has shown its address.
     pub(crate) shown: Duration,
-    /// From the moment at which the CLIs went on until every login has succeeded.
+    /// Time from the moment at which the CLIs continued until every login has succeeded.
     pub(crate) saved: Duration,
     pub(crate) idle: Usage,
     pub(crate) peak: Usage,
 }
 
-/// Runs that many whole logins at the same time.
+/// Runs `count` complete logins at the same time.
 pub(crate) async fn crowd(home: &Home, daemon: &Daemon, recipe: &str, count: usize) -> Result<Crowd> {
     let go = home.root.join("go");
     let _ = std::fs::remove_file(&go);
@@ -47,7 +47,7 @@ pub(crate) async fn crowd(home: &Home, daemon: &Daemon, recipe: &str, count: usi
     Ok(Crowd { shown, saved: released.elapsed(), idle, peak: rising.peak(falling) })
 }
 
-/// Looks at the daemon while something is done.
+/// Samples the daemon's use while `work` runs, and returns the peak.
 async fn watched<T>(daemon: &Daemon, work: impl Future<Output = T>) -> (T, Usage) {
     let mut work = std::pin::pin!(work);
     let mut look = tokio::time::interval(LOOK);
@@ -60,7 +60,7 @@ async fn watched<T>(daemon: &Daemon, work: impl Future<Output = T>) -> (T, Usage
     }
 }
 
-/// How long the daemon takes to read a flood that comes as fast as it can.
+/// Measures how long the daemon takes to read a flood of output that is written as fast as possible.
 pub(crate) async fn scanning(client: &Client, recipe: &str) -> Result<Duration> {
     let shown = begin(client, recipe).await?;
     let begun = written(shown.auth_url.as_deref().context("no address")?)?;
@@ -70,7 +70,7 @@ pub(crate) async fn scanning(client: &Client, recipe: &str) -> Result<Duration> 
     Ok(since(begun, over))
 }
 
-/// How long a login takes from its request to its CLI's first words.
+/// Measures the time from the request of a login to the first output of its CLI.
 pub(crate) async fn spawning(client: &Client, recipe: &str) -> Result<Duration> {
     let asked = now();
     let session = begin(client, recipe).await?;
@@ -79,8 +79,8 @@ pub(crate) async fn spawning(client: &Client, recipe: &str) -> Result<Duration> 
     Ok(since(asked, spoke))
 }
 
-/// How long a login's success takes from the CLI's last words, after which it ends. `None` when the daemon came across
-/// the login before, as it does once a second.
+/// Measures the time from the CLI's last output, after which it ends, to the login's success. Returns `None` when the
+/// daemon noticed the end before, in its check once a second.
 pub(crate) async fn ending(client: &Client, recipe: &str) -> Result<Option<Duration>> {
     let session = begin(client, recipe).await?;
     let Some(url) = &session.auth_url else { return Ok(None) };
@@ -97,7 +97,7 @@ async fn begin(client: &Client, recipe: &str) -> Result<Session> {
     Ok(until(client, session, |session| session.auth_url.is_some() || session.status.is_terminal()).await?.0)
 }
 
-/// Waits for the success of a login; the moment at which it was heard of.
+/// Waits for the success of a login and returns the moment at which the client received it.
 async fn end(client: &Client, session: &Session) -> Result<u128> {
     let (session, heard) = until(client, session.clone(), |session| session.status.is_terminal()).await?;
     ensure!(session.status == SessionStatus::Success, "a login failed: {:?}", session.error);

@@ -1,4 +1,4 @@
-//! A daemon in directories of its own.
+//! A daemon with its own directories.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,11 +15,11 @@ use tokio::net::UnixStream;
 use crate::courses;
 use crate::table::{megabytes, milliseconds};
 
-/// The key of every daemon here.
+/// The key of every daemon of the benchmark.
 pub(crate) const KEY: &str = "bench-key-0123456789abcdef-0123456789";
-/// How long anything may take.
+/// Longest time that any step may take.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-/// How often a daemon that starts is tried.
+/// Interval between two attempts to connect to a starting daemon.
 const LOOK: Duration = Duration::from_micros(200);
 
 const CONFIG: &str = "[listen]\nconnections = 10000\n\n[spawn]\nlive_logins = 200\n";
@@ -52,21 +52,21 @@ args = ["@ID@"]
 terminal = @TERMINAL@
 "#;
 
-/// What a login is attached to, as a registry file says it.
+/// The terminals of a login: name and value in a registry file.
 pub(crate) const TERMINALS: [(&str, &str); 2] = [("pipe", "\"pipe\""), ("pty", "{ pty = {} }")];
 
-/// Directories in which daemons are started one after the other.
+/// Directories in which daemons are started, one after the other.
 pub(crate) struct Home {
     pub(crate) root: PathBuf,
     program: PathBuf,
     database: DatabaseUrl,
-    /// The database's URL as the daemon is given it, when it is not the usual file.
+    /// The database's URL as passed to the daemon; `None` for the usual file.
     server: Option<String>,
 }
 
 impl Home {
-    /// Makes the directories, with a key and the scripted CLI as a provider. Each of its courses is a recipe on each
-    /// terminal: `url-pipe`, `url-pty`, and so on.
+    /// Creates the directories, with a key and the scripted CLI as a provider. Each course of the CLI is a recipe for
+    /// each terminal: `url-pipe`, `url-pty`, and so on.
     pub(crate) fn new(root: &Path, program: &Path, fake_cli: &Path) -> Result<Self> {
         for dir in ["", "home", "config", "config/providers.d", "data", "bin"] {
             srvd::private::directory(&root.join(dir))?;
@@ -90,17 +90,17 @@ impl Home {
         Ok(Self { root: root.to_owned(), program: program.to_owned(), database, server: None })
     }
 
-    /// The same with a database of a server in place of a file.
+    /// Returns this home with a database on a server instead of a file.
     pub(crate) fn with_server(self, url: &str) -> Result<Self> {
         Ok(Self { database: url.parse()?, server: Some(url.to_owned()), ..self })
     }
 
-    /// Where the database is.
+    /// Returns the address of the database.
     pub(crate) fn database(&self) -> &DatabaseUrl {
         &self.database
     }
 
-    /// Starts the daemon and measures how long that takes.
+    /// Starts the daemon and measures the time until a client is connected.
     pub(crate) async fn start(&self) -> Result<(Daemon, Boot)> {
         let (daemon, started) = self.spawn()?;
         let connect = async {
@@ -119,13 +119,13 @@ impl Home {
         Ok((daemon, Boot { until_connected, by_its_log }))
     }
 
-    /// Starts the daemon without ever connecting to it.
+    /// Starts the daemon and waits until it is ready, without a connection to it.
     pub(crate) async fn start_unseen(&self) -> Result<Daemon> {
         self.spawn()?.0.ready().await
     }
 
     fn spawn(&self) -> Result<(Daemon, Instant)> {
-        // A file of an earlier daemon must not be taken for this one's.
+        // The file of an earlier daemon must not be mistaken for the one of this daemon.
         let _ = std::fs::remove_file(Endpoint::path(&self.root.join("run")));
         let log = std::fs::File::create(self.root.join("log"))?;
         let mut path = self.root.join("bin").into_os_string();
@@ -151,12 +151,12 @@ impl Home {
     }
 }
 
-/// How long a start took.
+/// Durations of a start.
 #[derive(Clone, Copy)]
 pub(crate) struct Boot {
-    /// From the call that starts the program to a client whose handshake is done.
+    /// Time from the call that starts the program until a client has finished its handshake.
     pub(crate) until_connected: Duration,
-    /// What the daemon says, in whole milliseconds.
+    /// Duration that the daemon reports, in whole milliseconds.
     pub(crate) by_its_log: Duration,
 }
 
@@ -166,32 +166,32 @@ impl fmt::Display for Boot {
     }
 }
 
-/// A running daemon; ended when dropped.
+/// A running daemon, which is ended on drop.
 pub(crate) struct Daemon {
     child: Child,
     root: PathBuf,
 }
 
 impl Daemon {
-    /// A client on the Unix socket.
+    /// Connects a client to the Unix socket.
     pub(crate) async fn client(&self) -> Result<Client> {
         let stream = UnixStream::connect(crate::socket(&self.root)).await?;
         let options = ClientOptions::new("srvd.sock", "/rpc", srvd::cli::EVENT_NAMES);
         Ok(Client::connect(stream, options).await?)
     }
 
-    /// The process.
+    /// Returns the process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The daemon alone, as it is now.
+    /// Returns the present use of the daemon's process, without its children.
     pub(crate) fn usage(&self) -> Usage {
         let pid = self.child.id();
         Usage { memory: resident(pid).unwrap_or_default(), threads: threads(pid) }
     }
 
-    /// Resident memory of the daemon and of every process it started.
+    /// Describes the resident memory of the daemon and of every process that it started.
     pub(crate) fn memory(&self) -> String {
         let pid = self.child.id();
         let Some(own) = resident(pid) else { return "not known on this system".to_owned() };
@@ -201,7 +201,7 @@ impl Daemon {
         format!("{} ({threads} threads, {} child processes)", megabytes(total), children.len())
     }
 
-    /// Waits until the daemon has said that it is ready.
+    /// Waits until the daemon has reported that it is ready.
     async fn ready(mut self) -> Result<Self> {
         let until = Instant::now() + PATIENCE;
         while self.boot_by_its_log().is_err() {
@@ -231,7 +231,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Asked first, so that it ends its own children; one that does not listen is killed.
+        // SIGTERM comes first, so that the daemon ends its own children. A daemon that does not end is killed.
         if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
@@ -247,7 +247,7 @@ impl Drop for Daemon {
     }
 }
 
-/// What a process takes.
+/// Resources that a process holds.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// Resident memory in bytes.
@@ -256,7 +256,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// The larger of each.
+    /// Returns the larger value of each field.
     pub(crate) fn peak(self, other: Self) -> Self {
         Self { memory: self.memory.max(other.memory), threads: self.threads.max(other.threads) }
     }
@@ -272,7 +272,7 @@ fn threads(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
-/// `VmRSS` of a process, in bytes.
+/// Returns the `VmRSS` of a process in bytes.
 fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -280,7 +280,7 @@ fn resident(pid: u32) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// The processes whose parent is `parent`.
+/// Returns the processes whose parent is `parent`.
 fn children(parent: u32) -> Vec<u32> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let number = |name: std::ffi::OsString| std::str::from_utf8(name.as_bytes()).ok()?.parse().ok();
@@ -289,7 +289,7 @@ fn children(parent: u32) -> Vec<u32> {
         .filter_map(|entry| number(entry.file_name()))
         .filter(|pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // After the name, which may hold anything, come the state and the parent.
+            // The name may hold any character, so the fields after it are read: the state, then the parent.
             let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
             fields.split_whitespace().nth(1) == Some(parent.to_string().as_str())
         })

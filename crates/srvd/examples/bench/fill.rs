@@ -11,7 +11,7 @@ use identity_store::{
 use crate::daemon::{Home, KEY};
 
 /// Fills the database of a home with API keys: one of each provider that takes keys in every bundle.
-/// Gives the bundles.
+/// Returns the bundles.
 pub(crate) async fn accounts(home: &Home, count: usize) -> Result<Vec<BundleId>> {
     let registry = auth_spawner::Registry::builtin()?;
     let providers: Vec<_> = registry.iter().filter(|provider| provider.key.is_some()).cloned().collect();
@@ -28,7 +28,7 @@ pub(crate) async fn accounts(home: &Home, count: usize) -> Result<Vec<BundleId>>
         } else {
             Target::Existing(bundle.clone())
         };
-        // One key is one use case and so one transaction; the store has no way to save several at once.
+        // One key is one use case and so one transaction. The store has no way to save several at once.
         store.save_api_key(key(provider, target, number)?).await?;
         if number % 1000 == 999 {
             crate::table::progress(&format!("{} of {count} accounts saved", number + 1));
@@ -38,7 +38,7 @@ pub(crate) async fn accounts(home: &Home, count: usize) -> Result<Vec<BundleId>>
     Ok(bundles)
 }
 
-/// Adds bundles with one login of Claude each, in files as that CLI writes them.
+/// Adds bundles with one Claude login each, in files of that CLI's format. Returns the bundles.
 pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
     let store = store(home).await?;
     let mut bundles = Vec::new();
@@ -76,7 +76,7 @@ pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
     Ok(bundles)
 }
 
-/// The store of a home whose daemon does not run.
+/// Opens the store of a home whose daemon is not running.
 pub(crate) async fn store(home: &Home) -> Result<Store> {
     let url = home.database().clone();
     let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), srvd::app::now());

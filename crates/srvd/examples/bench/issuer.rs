@@ -1,4 +1,4 @@
-//! A token endpoint on loopback that grants whatever it is asked, at several addresses so that it is several authorities.
+//! A token endpoint on loopback that grants every request. It has several addresses, to act as several authorities.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 
 use crate::daemon::PATIENCE;
 
-/// The life of a token in seconds: none is due again while it is measured.
+/// The life of a token in seconds. No token is due again during the measurement.
 const LIFE: u32 = 24 * 60 * 60;
-/// What a token is filled up with, to about the length of a small JWT.
+/// Length of the filler in a token, which makes it about as long as a small JWT.
 const FILL: usize = 600;
 
-/// The issuer. Requests wait until [`Issuer::open`].
+/// The issuer. Requests wait until [`Issuer::open`] is called.
 pub(crate) struct Issuer {
     pub(crate) urls: Vec<String>,
     state: Arc<State>,
@@ -30,14 +30,14 @@ pub(crate) struct Issuer {
 }
 
 struct State {
-    /// How long an answer takes.
+    /// Delay before each answer.
     pause: Duration,
     open: watch::Sender<bool>,
     seen: watch::Sender<Seen>,
     answers: Mutex<Answers>,
 }
 
-/// What was asked.
+/// Counts of requests.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     waiting: usize,
@@ -45,33 +45,33 @@ struct Seen {
     answered: usize,
 }
 
-/// When answers were given.
+/// Times of the first and the last answer.
 #[derive(Default)]
 struct Answers {
     first: Option<Instant>,
     last: Option<Instant>,
 }
 
-/// How the issuer was used.
+/// Measured use of the issuer.
 pub(crate) struct Usage {
-    /// From the first answer to the last.
+    /// Time from the first answer to the last.
     pub(crate) time: Duration,
-    /// Requests that were with it at the same time.
+    /// Largest number of requests that were pending at the same time.
     pub(crate) most: usize,
 }
 
-/// The access token of an account.
+/// Returns the access token of an account.
 pub(crate) fn access(number: usize) -> String {
     format!("access-{number:08}-{}", "0123456789abcdef".repeat(FILL / 16))
 }
 
-/// The refresh token of an account.
+/// Returns the refresh token of an account.
 pub(crate) fn refresh(number: usize) -> String {
     format!("refresh-{number:08}-{}", "0123456789abcdef".repeat(4))
 }
 
 impl Issuer {
-    /// Starts it at so many addresses.
+    /// Starts the issuer at `addresses` addresses.
     pub(crate) async fn start(addresses: usize, pause: Duration) -> Result<Self> {
         let state = State {
             pause,
@@ -89,12 +89,12 @@ impl Issuer {
         Ok(Self { urls, state, _servers: servers })
     }
 
-    /// Waits until so many requests wait for an answer.
+    /// Waits until `count` requests wait for an answer.
     pub(crate) async fn waiting(&self, count: usize) -> Result<()> {
         self.until(PATIENCE, |seen| seen.waiting >= count).await
     }
 
-    /// Answers from now on, and waits until so many answers were given.
+    /// Answers requests from now on, and waits until `count` answers were given.
     pub(crate) async fn open(&self, count: usize, patience: Duration) -> Result<Usage> {
         self.state.open.send_replace(true);
         self.until(patience, |seen| seen.answered >= count).await?;
@@ -116,7 +116,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         let state = state.clone();
         connections.spawn(async move {
             let service = service_fn(|request| respond(request, &state));
-            // A daemon that ends closes its connections.
+            // A daemon that ends closes its connections, which is no failure.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -133,7 +133,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> Result<Response<F
         seen.waiting += 1;
         seen.most = seen.most.max(seen.waiting);
     });
-    // It only fails when the issuer is gone.
+    // The wait fails only when the issuer is gone.
     let _ = state.open.subscribe().wait_for(|open| *open).await;
     if !state.pause.is_zero() {
         tokio::time::sleep(state.pause).await;

@@ -1,4 +1,4 @@
-//! How fast a launch is resolved, as a client on the Unix socket sees it.
+//! The time to resolve a launch, as seen by a client on the Unix socket.
 
 use std::time::Instant;
 
@@ -12,12 +12,12 @@ use crate::fill;
 use crate::table::{Spread, Table};
 
 const TARGET: &str = "p99 < 1 ms";
-/// Bundles with a login in a directory, each beside its keys.
+/// Bundles that have a login in a directory beside their keys.
 const LOGINS: usize = 200;
-/// Launches before the first that counts.
+/// Launches before the first one that is measured.
 const WARM: usize = 200;
 
-/// Measures launches by keys alone, by a CLI's login alone, and what `launch.ready` takes, one after the other.
+/// Measures, one after the other, launches by keys alone, launches by a CLI's login alone, and `launch.ready`.
 pub(crate) async fn launches(table: &mut Table, home: &Home, accounts: usize, runs: usize) -> Result<()> {
     let keys = fill::accounts(home, accounts).await?;
     let logins = fill::logins(home, LOGINS).await?;
@@ -35,7 +35,7 @@ pub(crate) async fn launches(table: &mut Table, home: &Home, accounts: usize, ru
 async fn spread(client: &Client, bundles: &[BundleId], runs: usize) -> Result<Spread> {
     let mut times = Vec::with_capacity(runs);
     for run in 0..WARM + runs {
-        // Far from the one before, so that no page is warm for it alone.
+        // The bundle is far from the previous one, so that its pages are not warm because of that one.
         let bundle = bundles.get(run * 37 % bundles.len()).context("no bundle")?;
         let params = launch::Resolve { bundle_id: Some(bundle.to_string()), ..launch::Resolve::default() };
         let begun = Instant::now();

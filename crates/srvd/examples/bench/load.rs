@@ -1,4 +1,4 @@
-//! What logins cost that are many, loud, begun among many connections, or leave something behind.
+//! The cost of logins under load: many at once, much output, many connections, or processes left behind.
 
 use anyhow::Result;
 
@@ -6,16 +6,16 @@ use crate::daemon::{Daemon, Home, TERMINALS};
 use crate::table::{Spread, Table, megabytes, milliseconds, progress};
 use crate::{REST, courses, crowd};
 
-/// Whole logins that run at the same time.
+/// Complete logins that run at the same time.
 const CROWD: usize = 100;
 const THREADS_TARGET: &str = "at most 8 threads more";
 /// Connections that are open while a CLI is started.
 const CONNECTIONS: usize = 5000;
-/// Descriptors that this program and the daemon need beside those.
+/// Descriptors that this program and the daemon need in addition to those.
 const DESCRIPTORS: usize = 500;
 const END_TARGET: &str = "p99 < 300 ms";
 
-/// Many whole logins at once, each terminal with a daemon of its own.
+/// Measures many complete logins at once. Each terminal has its own daemon.
 pub(crate) async fn crowds(table: &mut Table, home: &Home) -> Result<()> {
     for (terminal, _) in TERMINALS {
         let daemon = home.start_unseen().await?;
@@ -32,7 +32,7 @@ pub(crate) async fn crowds(table: &mut Table, home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// How fast output is read, and what that costs.
+/// Measures how fast output is read, and the resources that this takes.
 pub(crate) async fn reading(table: &mut Table, home: &Home) -> Result<()> {
     let daemon = home.start_unseen().await?;
     let client = daemon.client().await?;
@@ -48,7 +48,7 @@ pub(crate) async fn reading(table: &mut Table, home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// From a request to the CLI's first words, with nobody else connected and with many.
+/// Measures the time from a request to the CLI's first output, with no other connection and with many.
 pub(crate) async fn starts(table: &mut Table, home: &Home, count: usize) -> Result<()> {
     let most = descriptors().saturating_sub(DESCRIPTORS).min(CONNECTIONS);
     for connections in [0, most] {
@@ -61,7 +61,7 @@ pub(crate) async fn starts(table: &mut Table, home: &Home, count: usize) -> Resu
             for _ in 0..=count {
                 times.push(crowd::spawning(&client, &recipe).await?);
             }
-            // The first login finds everything cold.
+            // The first login runs with cold caches and is not counted.
             let spread = Spread::of(times.into_iter().skip(1));
             let name = format!("start to the CLI's first words, {terminal}, {connections} other connections");
             table.row(&name, spread.to_string(), "");
@@ -71,7 +71,7 @@ pub(crate) async fn starts(table: &mut Table, home: &Home, count: usize) -> Resu
     Ok(())
 }
 
-/// As many descriptors as this program may have, which the daemon inherits.
+/// Raises the limit of descriptors, which the daemon inherits, as far as possible and returns it.
 fn descriptors() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -91,14 +91,14 @@ async fn connected(daemon: &Daemon, count: usize) -> Result<Vec<rpc_engine::Clie
     Ok(clients)
 }
 
-/// From the CLI's end to the session's, while something that it left behind holds its output open.
+/// Measures the time from the CLI's end to the session's end while a remaining process holds the output open.
 pub(crate) async fn ends(table: &mut Table, home: &Home, count: usize) -> Result<()> {
     let daemon = home.start_unseen().await?;
     let client = daemon.client().await?;
     let left = [
         ("polite", "ends when asked to", count),
         ("session", "is in a session of its own", count),
-        // Each takes as long as the grace that such a process is given.
+        // Each takes as long as the grace period for such a process.
         ("stubborn", "does not end when asked to", count / 10),
     ];
     for (course, what, count) in left {

@@ -1,4 +1,4 @@
-//! How long a login's URL takes from the CLI's write to the client.
+//! The time that a login's URL takes from the CLI's write to the client.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,40 +12,40 @@ use tokio::task::JoinSet;
 
 use crate::daemon::PATIENCE;
 
-/// One login, counted from the moment that stands in its URL.
+/// Times of one login, from the moment that its URL contains.
 pub(crate) struct Sample {
-    /// Until the event of the state with the URL was with the client.
+    /// Time until the client received the event of the state with the URL.
     pub(crate) event: Duration,
-    /// Until the client had the URL, which it asks for with each event.
+    /// Time until the client had the URL, which it asks for after each event.
     pub(crate) answer: Duration,
 }
 
-/// A frontend: one connection that subscribes to every login and asks how each stands when it hears of it.
+/// A frontend with one connection. It subscribes to every login and asks for the login's state after each event.
 pub(crate) struct Watcher {
     client: Client,
     arrivals: mpsc::Receiver<Arrival>,
-    /// Logins that were measured; of these there is still news of their end.
+    /// Logins that were measured. Events about their end still arrive.
     finished: HashSet<String>,
 }
 
-/// An event, stamped when it came.
+/// An event with the time of its arrival.
 struct Arrival {
     session: String,
     revision: u64,
     at: u128,
 }
 
-/// A poll's answer, stamped when it came.
+/// The answer to a poll with the time of its arrival.
 type Answer = Result<(Session, u128), CallError>;
 
-/// What is known of one login.
+/// Data that was received about one login.
 #[derive(Default)]
 struct Seen {
     arrivals: HashMap<u64, u128>,
     url: Option<Url>,
 }
 
-/// The first answer that had the URL.
+/// The first answer that contained the URL.
 struct Url {
     revision: u64,
     written: u128,
@@ -53,11 +53,11 @@ struct Url {
 }
 
 impl Watcher {
-    /// Subscribes.
+    /// Subscribes to every login.
     pub(crate) async fn new(client: Client) -> Result<Self> {
         let events = client.subscribe(["authsession:changed:*"]).await?;
         let (sender, arrivals) = mpsc::channel(4096);
-        // It ends with the connection, or with this watcher.
+        // The task ends with the connection, or with this watcher.
         tokio::spawn(stamp(events, sender));
         Ok(Self { client, arrivals, finished: HashSet::new() })
     }
@@ -145,14 +145,14 @@ async fn stamp(mut events: Subscription, sender: mpsc::Sender<Arrival>) {
     }
 }
 
-/// Asks for the state that an event announced: it may be published a moment before it can be read.
+/// Asks for the state that an event announced. The event may be published a moment before the state can be read.
 async fn poll(client: Client, session_id: String, revision: u64) -> Answer {
     let params = Poll { session_id, after_revision: Some(revision.saturating_sub(1)), wait_ms: Some(10_000) };
     let session = client.call(&params).await?;
     Ok((session, now()))
 }
 
-/// Unix microseconds, from the clock that the CLI reads as well.
+/// Returns the Unix time in microseconds, from the clock that the CLI also reads.
 pub(crate) fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
 }

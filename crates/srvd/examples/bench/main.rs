@@ -1,8 +1,8 @@
-//! The benchmark: what the daemon costs at rest, how fast it starts, how fast a login's URL reaches a client, and what
-//! logins cost that are many, loud or do not end.
+//! The benchmark: the daemon's cost at rest, the time of its start, the time until a login's URL reaches a client, and
+//! the cost of logins that are many, print much or do not end.
 //!
-//! `scripts/bench.sh` builds and runs it. It measures a real daemon as a client sees it and asserts no time: the figures
-//! are printed beside their targets, and a machine that is busy shows in them.
+//! `scripts/bench.sh` builds and runs it. It measures a real daemon from the client's side. It asserts no time: the
+//! figures are printed beside their targets, and a busy machine makes them worse.
 
 mod bring;
 mod cost;
@@ -36,9 +36,9 @@ use table::{Spread, Table, megabytes};
 const MEMORY_TARGET: &str = "< 15 MB";
 const BOOT_TARGET: &str = "< 50 ms";
 const URL_TARGET: &str = "p99 < 5 ms";
-/// How long a daemon is left alone before its memory is read.
+/// The time that a daemon is left alone before its memory is read.
 const REST: Duration = Duration::from_secs(2);
-/// Logins that run at the same time, for information.
+/// Logins that run at the same time. The result is for information.
 const AT_ONCE: usize = 20;
 
 /// Measures a built daemon.
@@ -53,56 +53,56 @@ struct Args {
     /// An existing directory for everything that is written; the caller removes it
     #[arg(long, value_name = "DIR")]
     work: PathBuf,
-    /// An empty database on a server, on which profiles are measured, too
+    /// An empty database on a server, on which profiles are measured as well
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
     /// Fewer accounts, starts and logins
     #[arg(long)]
     quick: bool,
-    /// Only this part of it
+    /// Only this part of the benchmark
     #[arg(long, value_enum)]
     only: Option<Part>,
 }
 
-/// What is measured.
+/// A part of the benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Size, start and memory
     Rest,
-    /// How fast a URL reaches a client
+    /// Time until a URL reaches a client
     Urls,
     /// Many logins at once
     Crowds,
-    /// How fast output is read
+    /// Speed at which output is read
     Reading,
-    /// How fast a CLI is started
+    /// Time to start a CLI
     Starts,
-    /// How fast a login ends
+    /// Time to end a login
     Ends,
-    /// How fast a launch is resolved
+    /// Time to resolve a launch
     Launches,
-    /// How fast a change of a CLI's file reaches a client
+    /// Time until a change of a CLI's file reaches a client
     Watching,
-    /// How fast a credential is found among very many profiles
+    /// Time to find a credential among very many profiles
     Profiles,
-    /// What refreshing many tokens costs
+    /// Cost of refreshing many tokens
     Refresh,
-    /// What sealing and opening a secret costs
+    /// Cost of sealing and opening a secret
     Sealing,
 }
 
-/// How much is done.
+/// Numbers of items and repetitions.
 struct Amount {
     accounts: usize,
     boots: usize,
     logins: usize,
-    /// Starts of a CLI, and ends.
+    /// Starts and ends of a CLI.
     runs: usize,
-    /// Logins that are watched, and changes of their files.
+    /// Watched logins.
     watched: usize,
     changes: usize,
     profiles: usize,
-    /// Tokens that are due.
+    /// Tokens that are due for a refresh.
     tokens: usize,
 }
 
@@ -132,7 +132,7 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     let amount = if args.quick { QUICK } else { WHOLE };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    // A daemon that is dropped is ended, so leaving early leaves nothing behind.
+    // A dropped daemon is ended, so an early return leaves no process behind.
     tokio::select! {
         table = measure(&args, &amount) => std::io::stdout().write_all(table?.to_string().as_bytes())?,
         _ = interrupt.recv() => anyhow::bail!("interrupted"),
@@ -186,7 +186,7 @@ async fn measure(args: &Args, amount: &Amount) -> Result<Table> {
     Ok(table)
 }
 
-/// The same on both databases.
+/// Measures profiles on both databases.
 async fn profiles(table: &mut Table, args: &Args, amount: &Amount) -> Result<()> {
     let (sizes, runs) = ([amount.profiles / 100, amount.profiles], amount.runs * 50);
     let home = |place: &str| Home::new(&args.work.join(place), &args.srvd, &args.fake_cli);
@@ -197,7 +197,7 @@ async fn profiles(table: &mut Table, args: &Args, amount: &Amount) -> Result<()>
     Ok(())
 }
 
-/// What the daemon costs when nobody logs in.
+/// Measures the cost of the daemon without a login.
 async fn rest(table: &mut Table, args: &Args, amount: &Amount, empty: &Home) -> Result<()> {
     let size = std::fs::metadata(&args.srvd).with_context(|| args.srvd.display().to_string())?.len();
     table.row("release binary", megabytes(size), "");
@@ -227,9 +227,9 @@ async fn boots(table: &mut Table, home: &Home, name: &str, count: usize) -> Resu
     Ok(())
 }
 
-/// What one daemon holds, from its start on.
+/// Measures the memory of one daemon from its start on.
 async fn memory(table: &mut Table, home: &Home, name: &str) -> Result<()> {
-    // `start` measures with a client, and this is about a daemon that nobody has spoken to yet.
+    // `start` measures with a client, but this measures a daemon before its first connection.
     let daemon = home.start_unseen().await?;
     tokio::time::sleep(REST).await;
     table.row(&format!("memory at rest, {name}: after the start"), daemon.memory(), MEMORY_TARGET);
@@ -249,7 +249,7 @@ async fn memory(table: &mut Table, home: &Home, name: &str) -> Result<()> {
 async fn urls(table: &mut Table, home: &Home, count: usize) -> Result<()> {
     let daemon = home.start_unseen().await?;
     let mut watcher = logins::Watcher::new(daemon.client().await?).await?;
-    // The first login finds everything cold, and is not counted.
+    // The first login runs with cold caches and is not counted.
     watcher.measure(&["url-pipe"]).await?;
     for (terminal, _) in TERMINALS {
         let mut samples = Vec::new();
@@ -282,7 +282,7 @@ fn report(table: &mut Table, name: &str, samples: &[logins::Sample], target: &st
     table.row(&format!("{name}: auth.poll answered"), answer.to_string(), "");
 }
 
-/// The socket's place in a home.
+/// Returns the path of the socket in a home.
 fn socket(home: &Path) -> PathBuf {
     home.join("run/srvd.sock")
 }

@@ -1,4 +1,4 @@
-//! How fast an agent's credential is found among those of very many users.
+//! The time to find an agent's credential among those of very many users.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::cost::Cost;
 use crate::daemon::{Daemon, Home};
 use crate::table::{Spread, Table};
 
-/// Calls before the first that counts.
+/// Calls before the first one that is measured.
 const WARM: usize = 500;
 
-/// Calls of one kind, one after the other.
+/// Calls of one kind, made one after the other.
 struct Calls<'a> {
     daemon: &'a Daemon,
     client: Client,
@@ -22,7 +22,7 @@ struct Calls<'a> {
     runs: usize,
 }
 
-/// Measures with few profiles and then with many, so that one can see whether the table's size matters.
+/// Measures with few profiles and then with many, to show whether the size of the table matters.
 pub(crate) async fn profiles(table: &mut Table, home: &Home, sizes: [usize; 2], runs: usize) -> Result<()> {
     let mut stored = 0;
     for size in sizes {
@@ -83,7 +83,7 @@ impl Calls<'_> {
         .await
     }
 
-    /// Calls with numbers far from each other, so that no page is warm for the one before alone.
+    /// Measures calls with numbers far from each other, so that no page is warm because of the previous call alone.
     async fn figure(&self, call: impl AsyncFn(usize) -> Result<Duration>) -> Result<String> {
         let number = |run: usize| run * 7919 % self.profiles;
         for run in 0..WARM {

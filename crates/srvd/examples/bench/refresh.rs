@@ -1,4 +1,4 @@
-//! What it costs to refresh many tokens that are due at the same time, with the limits that the daemon is shipped with.
+//! The cost of refreshing many tokens that are due at the same time, with the daemon's default limits.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::daemon::Home;
 use crate::issuer::Issuer;
 use crate::table::{Table, megabytes};
 
-/// Issuers that the daemon asks at a time, and of one address one: `AT_A_TIME` of the refresher.
+/// Requests to issuers that the daemon sends at a time, one for each address. The value is the refresher's `AT_A_TIME`.
 const PLACES: usize = 4;
-/// How long an issuer of the real world takes.
+/// Delay of an issuer on a real network.
 const FAR: Duration = Duration::from_millis(50);
-/// How long all of it may take.
+/// Longest time that all refreshes may take.
 const PATIENCE: Duration = Duration::from_mins(20);
-/// How long the daemon is left alone before it is looked at.
+/// The time that the daemon is left alone before it is measured.
 const QUIET: Duration = Duration::from_secs(1);
 
 const ENTRY: &str = r#"
@@ -36,7 +36,7 @@ client-id = "srvd"
 body = "form"
 "#;
 
-/// Tokens that are due, and who is asked for new ones.
+/// Tokens that are due, and the authorities that renew them.
 pub(crate) struct Load {
     name: &'static str,
     pub(crate) tokens: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Load {
     pause: Duration,
 }
 
-/// The loads that are measured: many at many, what one authority bounds, and what distance does.
+/// Returns the loads to measure: many tokens at many authorities, the limit of one authority, the effect of distance.
 pub(crate) fn loads(tokens: usize) -> [Load; 3] {
     [
         Load { name: "at once", tokens, authorities: 8, pause: Duration::ZERO },
@@ -54,13 +54,13 @@ pub(crate) fn loads(tokens: usize) -> [Load; 3] {
 }
 
 impl Load {
-    /// A name for a directory.
+    /// Returns a name for a directory.
     pub(crate) fn place(&self) -> String {
         format!("refresh-{}-{}", self.authorities, self.pause.as_millis())
     }
 }
 
-/// Stores the tokens, starts a daemon, and looks at it until the last one is refreshed.
+/// Stores the tokens, starts a daemon, and measures it until the last token is refreshed.
 pub(crate) async fn refresh(table: &mut Table, home: &Home, load: &Load) -> Result<()> {
     let issuer = Issuer::start(load.authorities, load.pause).await?;
     let mut providers: Vec<ProviderId> = Vec::new();
@@ -76,7 +76,7 @@ pub(crate) async fn refresh(table: &mut Table, home: &Home, load: &Load) -> Resu
     tokio::time::sleep(QUIET).await;
     let before = Counters::of(&home.root, daemon.pid())?;
     let usage = issuer.open(load.tokens, PATIENCE).await?;
-    // The last answers are on their way into the database.
+    // The last answers are still being written to the database.
     tokio::time::sleep(QUIET).await;
     let after = Counters::of(&home.root, daemon.pid())?;
     let peak = cost::peak(daemon.pid()).context("the daemon is gone")?;

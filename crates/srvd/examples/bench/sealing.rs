@@ -1,4 +1,4 @@
-//! What it costs to seal a secret and to open it again.
+//! The cost of sealing a secret and opening it again.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use crate::daemon::KEY;
 use crate::table::Table;
 
-/// Lengths of secrets in bytes: an API key's, and a token's that is a JWT.
+/// Lengths of secrets in bytes: that of an API key, and that of a token that is a JWT.
 const LENGTHS: [usize; 2] = [100, 2000];
 
 /// Seals and opens `runs` secrets of each length.

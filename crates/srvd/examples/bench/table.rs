@@ -1,15 +1,15 @@
-//! The figures, for people.
+//! A table of the figures for readers.
 
 use std::fmt;
 use std::io::Write as _;
 use std::time::Duration;
 
-/// What was measured, in the order in which it was.
+/// Measured figures in the order of measurement: name, figure and target.
 #[derive(Default)]
 pub(crate) struct Table(Vec<[String; 3]>);
 
 impl Table {
-    /// Adds a figure; a target may be empty.
+    /// Adds a figure. The target may be empty.
     pub(crate) fn row(&mut self, name: &str, figure: String, target: &str) {
         progress(&format!("{name}: {figure}"));
         self.0.push([name.to_owned(), figure, target.to_owned()]);
@@ -27,7 +27,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// How a set of durations is spread.
+/// A distribution of durations.
 pub(crate) struct Spread(Vec<Duration>);
 
 impl Spread {
@@ -52,17 +52,17 @@ impl fmt::Display for Spread {
     }
 }
 
-/// `1.23 ms`.
+/// Formats a duration as `1.23 ms`.
 pub(crate) fn milliseconds(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
 }
 
-/// `12.3 MB`, of 10^6 bytes.
+/// Formats a size as `12.3 MB`, in units of 10^6 bytes.
 pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
-/// Tells on standard error how far it has come.
+/// Reports progress on standard error.
 pub(crate) fn progress(text: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {text}");
 }

@@ -1,4 +1,4 @@
-//! How fast a change of a CLI's file reaches a client, and what watching many of them costs.
+//! The time until a change of a CLI's file reaches a client, and the cost of watching many of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::daemon::{Home, KEY, PATIENCE};
 use crate::table::{Spread, Table};
 
 const TARGET: &str = "p99 < 100 ms";
-/// How long the first looks at all accounts are waited for.
+/// The time allowed for the first checks of all accounts.
 const SETTLE: Duration = Duration::from_secs(3);
 const GOOD: &str = r#"{"access":"bench"}"#;
 
-/// A login that is watched.
+/// A watched login.
 struct Watched {
     topic: String,
     file: PathBuf,
 }
 
-/// Changes the files of `logins` accounts `changes` times, one by one.
+/// Changes the files of `logins` accounts, `changes` times in total, one after the other.
 pub(crate) async fn watching(table: &mut Table, home: &Home, logins: usize, changes: usize) -> Result<()> {
     let watched = fill(home, logins).await?;
     let (daemon, boot) = home.start().await?;
@@ -34,7 +34,7 @@ pub(crate) async fn watching(table: &mut Table, home: &Home, logins: usize, chan
     tokio::time::sleep(SETTLE).await;
     table.row(&format!("memory at rest, {logins} watched logins"), daemon.memory(), "");
     let client = daemon.client().await?;
-    // A look at each account of which a change is awaited has set its watch.
+    // A check of each account that will change has set its watch.
     for login in watched.iter().take(changes) {
         let id = login.topic.rsplit(':').next().unwrap_or_default().to_owned();
         client.call(&account::RefreshStatus { account_id: id }).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn watching(table: &mut Table, home: &Home, logins: usize, chan
         gone.push(change(login, "{}", &mut events).await?);
         back.push(change(login, GOOD, &mut events).await?);
     }
-    // What takes a good status away is read once more, 30 ms later, before it is believed.
+    // A file that ends a good status is read again 30 ms later, before the status changes.
     table.row("file to event, a login that goes", Spread::of(gone).to_string(), TARGET);
     table.row("file to event, a login that comes back", Spread::of(back).to_string(), TARGET);
     Ok(())
@@ -68,7 +68,7 @@ async fn change(login: &Watched, text: &str, events: &mut Subscription) -> Resul
     tokio::time::timeout(PATIENCE, wait).await.with_context(|| login.file.display().to_string())?
 }
 
-/// Stores logins with a directory each.
+/// Stores logins, each with its own directory.
 async fn fill(home: &Home, count: usize) -> Result<Vec<Watched>> {
     let now = srvd::app::now();
     let url = DatabaseUrl::sqlite(home.root.join("data/srvd.db"));

@@ -1,4 +1,4 @@
-//! `account.*`: accounts, one credential each.
+//! `account.*`: accounts, which hold one credential each.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bundle::Cleanup;
 use super::{Evidence, Status, method};
 
-/// One credential of one provider; never the secret itself.
+/// An account of a provider. It holds one credential; the secret itself is never shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -18,15 +18,15 @@ pub struct Account {
     pub kind: String,
     /// `bundle`, `user` or `operator`.
     pub owner: String,
-    /// Its name.
+    /// The name that people see; 1 to 100 characters, not unique.
     pub name: String,
-    /// What a person calls it, or `null`: then the name.
+    /// The name to show to people, or `null` to show `name`.
     pub display_name: Option<String>,
-    /// As the provider's files give it, or `null`.
+    /// The email address from the provider's files, or `null`.
     pub email: Option<String>,
     /// The provider's own account id, or `null`.
     pub subject: Option<String>,
-    /// Where the credential is kept.
+    /// The place where the credential is kept.
     pub secret_ref: SecretRef,
     /// The address of the service, when it is not the provider's usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,33 +34,33 @@ pub struct Account {
     /// The last characters of an API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked_tail: Option<String>,
-    /// What is known of it.
+    /// The state of the credential.
     pub status: Status,
-    /// Why the status is what it is.
+    /// The reason for the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
-    /// What the status rests on.
+    /// The source of the status.
     pub evidence: Evidence,
-    /// When that was looked at, or `null`.
+    /// Time of the last check in unix milliseconds, or `null`.
     pub checked_at: Option<i64>,
-    /// When the credential expires.
+    /// Time when the credential expires, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// When the login dies, whatever is refreshed.
+    /// Time when the login ends even if it is refreshed, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_deadline_at: Option<i64>,
-    /// What the person can do about the status.
+    /// An action for the person, such as a command to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
-    /// The bundles that bind it.
+    /// The ids of the bundles that bind the account.
     pub bound_to: Vec<String>,
-    /// Unix milliseconds.
+    /// Time of creation, in unix milliseconds.
     pub created_at: i64,
-    /// Unix milliseconds.
+    /// Time of the last change, in unix milliseconds.
     pub updated_at: i64,
 }
 
-/// Where a credential is kept.
+/// The place where a credential is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
@@ -72,7 +72,7 @@ pub struct SecretRef {
     /// The environment variable's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub var: Option<String>,
-    /// Whether the directory is the user's own, adopted.
+    /// True if the directory is the user's own and was adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<bool>,
 }
@@ -81,22 +81,22 @@ pub struct SecretRef {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct List {
-    /// Only this provider's.
+    /// The provider whose accounts are listed, by id or alias; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
-    /// Only those bound in this bundle.
+    /// The bundle whose accounts are listed; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
 }
 method!(List, "account.list", Accounts, "Lists accounts; rows that cannot be read are named beside them.");
 
-/// Accounts, and the rows that could not be read.
+/// The accounts, and the rows that could not be read.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Accounts {
-    /// The accounts.
+    /// The accounts that could be read.
     pub accounts: Vec<Account>,
-    /// Rows that could not be read; the others are not hidden by them.
+    /// The rows that could not be read. They do not hide the others.
     pub corrupt: Vec<Corrupt>,
 }
 
@@ -106,7 +106,7 @@ pub struct Accounts {
 pub struct Corrupt {
     /// The row's id.
     pub id: String,
-    /// What is wrong with it.
+    /// The error that was found in the row.
     pub reason: String,
 }
 
@@ -114,7 +114,7 @@ pub struct Corrupt {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Get {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
 }
 method!(Get, "account.get", Account, "Reads one account.");
@@ -123,12 +123,12 @@ method!(Get, "account.get", Account, "Reads one account.");
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Update {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
-    /// The new name.
+    /// The new name; unchanged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The new display name.
+    /// The new display name; unchanged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }
@@ -138,7 +138,7 @@ method!(Update, "account.update", Account, "Renames an account.");
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Delete {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
 }
 method!(
@@ -148,28 +148,28 @@ method!(
     "Deletes an account with its bindings and its credential on this machine; the provider is not told."
 );
 
-/// What deleting an account did.
+/// The result of deleting an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedAccount")]
 pub struct Deleted {
-    /// The account is gone.
+    /// True when the account was deleted.
     pub deleted: bool,
-    /// The bundles that bound it; each is without this provider now.
+    /// The ids of the bundles that bound it. They now have no account of this provider.
     #[serde(default)]
     pub unbound_from: Vec<String>,
-    /// How many running agent instances are under those bundles.
+    /// The number of running agent instances under those bundles.
     #[serde(default)]
     pub instances_affected: u64,
-    /// What became of its directory.
+    /// The result for each directory or file of the account.
     pub cleanup: Vec<Cleanup>,
 }
 
-/// Looks at an account's credential now.
+/// Checks an account's credential now.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshStatus {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
 }
 method!(
@@ -179,11 +179,11 @@ method!(
     "Looks at an account's credential now: reads its file, or asks the provider about a key, and answers with what was found."
 );
 
-/// Ends a login with its CLI's own logout, and then deletes the account as `account.delete` does.
+/// Ends a login with the CLI's own logout, then deletes the account as `account.delete` does.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revoke {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
 }
 method!(
@@ -193,51 +193,51 @@ method!(
     "Ends a login with its CLI's own logout, for every copy of it where the CLI tells its provider, and then deletes the account."
 );
 
-/// What became of a login that was to be ended.
+/// The result of ending a login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "RevokedAccount")]
 pub struct Revoked {
-    /// The CLI's logout ended well, its files hold no login any more, and the account is deleted. Else the account is as
-    /// it was.
+    /// True if the CLI's logout succeeded, its files hold no login any more and the account was deleted. When false,
+    /// the account is unchanged.
     pub revoked: bool,
-    /// What is known.
+    /// The result of the CLI's logout.
     pub outcome: Outcome,
     /// The exit code of a logout that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What became of the account's directory; empty unless it was deleted.
+    /// The result for each directory or file of the account; empty unless it was deleted.
     pub cleanup: Vec<Cleanup>,
 }
 
-/// What is known after a CLI's logout.
+/// The result of a CLI's logout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "RevokeOutcome")]
 pub enum Outcome {
-    /// The CLI has logged out, and is known to withdraw the login at its provider when it does.
+    /// The CLI logged out. This CLI is known to withdraw the login at its provider.
     Revoked,
-    /// The CLI has logged out; whether it tells its provider is not known.
+    /// The CLI logged out. It is not known whether it withdraws the login at its provider.
     LoggedOut,
-    /// The logout failed, or took too long.
+    /// The logout failed or timed out.
     CliFailed,
-    /// The logout ended well, and the login is still there.
+    /// The logout succeeded, but the login is still present.
     StillLoggedIn,
-    /// The logout ended well, and what it left cannot be read.
+    /// The logout succeeded, but the files that it left cannot be read.
     Unknown,
 }
 
-/// Says that a provider's service refused an account's token although it has not run out.
+/// Reports that a provider's service refused an account's token that had not expired.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
-    /// The account, as a launch or `profile.best` named it.
+    /// The account's id from the answer to a launch or to `profile.best`.
     pub account_id: String,
-    /// Which set of its tokens was refused, as it was given with the account.
+    /// The generation of the refused tokens, from the same answer as the account.
     pub generation: u64,
     /// The HTTP status of the service's answer.
     pub status: u16,
-    /// Whether the token was fetched after an earlier report of the same call.
+    /// True if the token was fetched after an earlier report for the same call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<bool>,
 }
@@ -248,24 +248,24 @@ method!(
     "Says that a provider's service refused an account's token: 401 has it refreshed once, whatever its time; 403 never does."
 );
 
-/// What to do after a refusal.
+/// The answer to a report of a refused token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AfterRefusal {
-    /// What to do.
+    /// The next step for the caller.
     pub next: NextStep,
 }
 
-/// What to do after a service has refused a token.
+/// A step to take after a service refused a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NextStep {
-    /// There is a newer token: resolve again, and repeat the call once, with `retried` if it is refused again.
+    /// A newer token is available. Resolve again and repeat the call once; set `retried` if it is refused again.
     Retry,
-    /// Only a person can log in again.
+    /// A person has to log in again.
     SignIn,
-    /// The token is good and does not reach so far: no refresh helps.
+    /// The token is valid but lacks the scope for this call. A refresh does not help.
     MissingScope,
-    /// The answer says nothing about the token.
+    /// The answer says nothing about the token. No step is needed.
     Nothing,
 }

@@ -1,4 +1,4 @@
-//! `auth.*`: the login surface.
+//! `auth.*`: logins through the providers' CLIs, and API keys.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,14 @@ use super::{SecretInput, Status, method};
 pub struct Start {
     /// Provider id or alias.
     pub provider_id: String,
-    /// The bundle to log in to; absent or `""` makes a new one on success.
+    /// The id of the bundle to log in to. When absent or `""`, a new bundle is created on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into_bundle_id: Option<String>,
-    /// The name of a new bundle; without it `<Provider> (<email>)`, with the subject in place of an unknown email.
+    /// The name of a new bundle. When absent, the name is `<Provider> (<email>)`, with the subject in place of an
+    /// unknown email.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
-    /// Accepted for compatibility; must be one of the provider's binaries in an allowed place.
+    /// Accepted for compatibility; must be one of the provider's binaries in an allowed directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cli_path: Option<String>,
     /// Accepted for compatibility; must be the arguments of one of the provider's recipes.
@@ -28,20 +29,20 @@ pub struct Start {
     /// Accepted for compatibility; must be the provider's check arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_check_args: Option<Vec<String>>,
-    /// Accepted for compatibility; only the provider's own config-dir variable, which is always overridden.
+    /// Accepted for compatibility; may contain only the provider's own config-dir variable, which is always overridden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_env: Option<BTreeMap<String, String>>,
     /// Accepted for compatibility; must agree with the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_tty: Option<bool>,
-    /// Which of the provider's login recipes; the first one when absent.
+    /// The id of one of the provider's login recipes; the first recipe when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
-    /// The host to log in to, such as `github.example.com`, for a provider whose CLI has a choice of hosts. When absent, that
-    /// of the login which the bundle has, else the provider's usual one.
+    /// The host to log in to, such as `github.example.com`, for a provider whose CLI supports several hosts. When
+    /// absent, it is the host of the bundle's present login, or the provider's default host if the bundle has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Log in again although a login is there, and accept another person in its place.
+    /// True to log in again even if a login exists, and to accept a different person in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
 }
@@ -53,59 +54,59 @@ method!(Start, "auth.start", Started, "Starts a login by driving the provider's 
 pub struct Started {
     /// `auth-<uuid>`.
     pub session_id: String,
-    /// The URL, if it is known already; `null` otherwise.
+    /// The URL to open, or `null` if it is not known yet.
     pub auth_url: Option<String>,
     /// Always `pending`.
     pub status: SessionStatus,
-    /// When the session ends by itself.
+    /// Time when the session expires, in unix milliseconds.
     pub expires_at: i64,
 }
 
-/// Asks how a login session stands, waiting for news when `waitMs` is given.
+/// Returns the state of a login session. With `waitMs` it waits for a change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Poll {
-    /// The session.
+    /// The session's id.
     pub session_id: String,
-    /// Answer as soon as the session's revision exceeds this one.
+    /// The last revision that the client has. The answer is sent as soon as the session has a newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_revision: Option<u64>,
-    /// How long to wait for that, in milliseconds; at most 30000.
+    /// Longest time to wait for a newer revision, in milliseconds; at most 30000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
 method!(Poll, "auth.poll", Session, "Asks how a login session stands; with waitMs it waits for news.");
 
-/// Where a login session stands on the wire.
+/// The state of a login session on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionStatus {
-    /// The CLI has been asked to start.
+    /// The CLI is starting.
     Pending,
-    /// `authUrl` is to be opened.
+    /// `authUrl` is ready to be opened.
     UrlAvailable,
-    /// `deviceCode` is to be entered at `verificationUrl`.
+    /// `deviceCode` is ready to be entered at `verificationUrl`.
     CodeEmitted,
-    /// The login is proven, stored and bound.
+    /// The login was verified, stored and bound.
     Success,
     /// The login ended without a result; `errorKind` says why.
     Failed,
 }
 
 impl SessionStatus {
-    /// Whether the session has ended.
+    /// Returns whether the session has ended.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Success | Self::Failed)
     }
 }
 
-/// What the daemon is doing with a session that has not ended, beyond its status.
+/// The work that the daemon does for a session that has not ended; finer than the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Proving the login.
+    /// The daemon verifies the login.
     Confirming,
-    /// Storing it.
+    /// The daemon stores the login.
     Saving,
 }
 
@@ -113,9 +114,9 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PasteShape {
-    /// The whole address that the browser ended on.
+    /// The whole address of the page where the browser ended.
     Url,
-    /// `code#state`.
+    /// The code and the state, as `code#state`.
     CodeState,
     /// The code alone.
     Code,
@@ -129,63 +130,63 @@ pub struct Session {
     pub session_id: String,
     /// Canonical provider id.
     pub provider_id: String,
-    /// Grows with every change.
+    /// A number that grows with every change.
     pub revision: u64,
-    /// Where it stands.
+    /// The state of the session.
     pub status: SessionStatus,
-    /// What the daemon is doing with it, while it is more than waiting.
+    /// The work that the daemon does for the session; absent while the session only waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Unix milliseconds.
+    /// Time of the start, in unix milliseconds.
     pub started_at: i64,
-    /// When it ends by itself.
+    /// Time when the session expires, in unix milliseconds.
     pub expires_at: i64,
-    /// When it ended.
+    /// Time when the session ended, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<i64>,
     /// The URL that the CLI printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_url: Option<String>,
-    /// Whether the URL's host is one of the provider's, so that a frontend may open it.
+    /// True if the URL's host belongs to the provider. A frontend may then open the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openable: Option<bool>,
     /// The one-time code to enter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_code: Option<String>,
-    /// Where to enter it.
+    /// The address at which to enter the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification_url: Option<String>,
-    /// True while a pasted answer would be taken.
+    /// True while the session accepts a pasted answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<bool>,
-    /// Shapes of an answer that may be pasted then, in no order of preference; present together with `prompt`.
+    /// The shapes of an answer that may be pasted, in no particular order. Present together with `prompt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paste_shapes: Option<Vec<PasteShape>>,
-    /// The bundle that has the login now.
+    /// The id of the bundle that now has the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
-    /// The account that is the login.
+    /// The id of the account that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// On success the account's email, or `null` when the provider's files hold none.
+    /// The account's email on success, or `null` when the provider's files contain none.
     #[serde(default, with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub email: Option<Option<String>>,
-    /// What went wrong, for people.
+    /// The error text, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What went wrong, as a word of the protocol.
+    /// The error kind, a word of the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<String>,
-    /// What to do about it.
+    /// An action that may resolve the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The exit code of a CLI that ended on its own.
+    /// The exit code of the CLI, if it exited before the daemon ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
 }
 
-/// `Some(None)` is `null` on the wire and `None` is absent.
+/// Serde functions for a nullable field: `Some(None)` is `null` on the wire, and `None` is absent.
 mod nullable {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -207,18 +208,18 @@ mod nullable {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cancel {
-    /// The session.
+    /// The session's id.
     pub session_id: String,
 }
 method!(Cancel, "auth.cancel", Outcome, "Cancels a login and ends its CLI with everything it started.");
 
-/// Hands the text that the person pasted to the CLI.
+/// Delivers the text that the person pasted to the CLI.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubmitCallback {
-    /// The session.
+    /// The session's id.
     pub session_id: String,
-    /// The full callback URL, `code#state`, or the code: whichever the provider takes.
+    /// The full callback URL, `code#state` or the code, depending on what the provider accepts.
     pub callback_url: SecretInput,
 }
 method!(
@@ -228,16 +229,16 @@ method!(
     "Hands a pasted callback to the CLI; success means written to the CLI, not merely queued."
 );
 
-/// Whether something was done, and why not.
+/// The result of a request: success, or the error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// It was done.
+    /// True if the request succeeded.
     pub success: bool,
-    /// Why it was not.
+    /// The error text; absent on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The same as a word of the protocol.
+    /// The error kind, a word of the protocol; absent on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<String>,
 }
@@ -248,24 +249,24 @@ pub struct Outcome {
 pub struct SubmitApiKey {
     /// Provider id or alias.
     pub provider_id: String,
-    /// The bundle to bind it in; absent or `""` makes a new one.
+    /// The id of the bundle to bind the key in. When absent or `""`, a new bundle is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into_bundle_id: Option<String>,
-    /// The name of a new bundle.
+    /// The name of the new bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
-    /// The key. Either this or `secretName`.
+    /// The key. Give either this or `secretName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretInput>,
-    /// In place of the key: the name that the operator gave in `srvd.toml` to a key that is kept somewhere else.
+    /// The name that the operator gave in `srvd.toml` to a key that is kept elsewhere. Give it instead of `apiKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
-    /// Where the service answers, when it is not the provider's usual address; not with `secretName`.
+    /// The address of the service, when it is not the provider's default; not allowed with `secretName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The account's name.
     pub account_name: String,
-    /// `false` stores the key without asking the provider; its status is then `unknown`.
+    /// `false` stores the key without a check at the provider. Its status is then `unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<bool>,
 }
@@ -276,30 +277,30 @@ method!(
     "Validates an API key with its provider, seals it (or notes where the operator keeps it) and binds it; a rejected key is stored nowhere."
 );
 
-/// What became of an API key.
+/// The result of storing an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyOutcome {
-    /// It is stored and bound.
+    /// True if the key was stored and bound.
     pub success: bool,
-    /// The bundle that has it now.
+    /// The id of the bundle that now has the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
-    /// The account that it is.
+    /// The id of the account that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// `valid` when the provider accepted it, `unknown` when it was not or could not be asked.
+    /// `valid` when the provider accepted the key; `unknown` when the provider was not asked or could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// Why it was not stored, or why its status is unknown.
+    /// The reason why the key was not stored, or why its status is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The same as a word of the protocol.
+    /// The same reason as an error kind, a word of the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<String>,
 }
 
-/// Lists the login sessions that run or ended recently.
+/// Lists the login sessions that are running or ended recently.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct List {}
@@ -309,6 +310,6 @@ method!(List, "auth.list", Sessions, "Lists the login sessions that run or ended
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sessions {
-    /// The sessions.
+    /// The sessions, newest first.
     pub sessions: Vec<Session>,
 }

@@ -9,29 +9,29 @@ use super::{Status, method};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bundle {
-    /// A safe path segment.
+    /// The bundle's id, a safe path segment.
     pub id: String,
-    /// Unique, whatever its case.
+    /// The bundle's name, unique without regard to case.
     pub name: String,
-    /// Free text.
+    /// A description in free text.
     pub description: String,
-    /// Whether this is the bundle without any identity.
+    /// True for the `blank` bundle, which has no identity.
     pub is_blank: bool,
-    /// Unix milliseconds.
+    /// Time of creation, in unix milliseconds.
     pub created_at: i64,
-    /// Unix milliseconds.
+    /// Time of the last change, in unix milliseconds.
     pub updated_at: i64,
-    /// What it binds, by provider.
+    /// The bound accounts, by provider.
     pub bindings: Vec<Binding>,
 }
 
-/// One account in a bundle.
+/// The binding of an account in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
     /// Canonical provider id.
     pub provider_id: String,
-    /// The account.
+    /// The account's id.
     pub account_id: String,
     /// The account's status.
     pub status: Status,
@@ -43,7 +43,7 @@ pub struct Binding {
 pub struct List {}
 method!(List, "bundle.list", Bundles, "Lists all bundles.");
 
-/// All bundles, by name; `blank` is among them.
+/// All bundles, ordered by name. The list includes `blank`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bundles {
@@ -55,81 +55,81 @@ pub struct Bundles {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Get {
-    /// The bundle.
+    /// The bundle's id.
     pub bundle_id: String,
 }
 method!(Get, "bundle.get", Bundle, "Reads one bundle.");
 
-/// Makes an empty bundle.
+/// Creates an empty bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Create {
-    /// 1 to 100 characters.
+    /// The name; 1 to 100 characters.
     pub name: String,
-    /// Free text.
+    /// A description in free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 method!(Create, "bundle.create", Bundle, "Makes an empty bundle.");
 
-/// Renames or describes a bundle.
+/// Changes the name or the description of a bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Update {
-    /// The bundle.
+    /// The bundle's id.
     pub bundle_id: String,
-    /// The new name.
+    /// The new name; unchanged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The new description.
+    /// The new description; unchanged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 method!(Update, "bundle.update", Bundle, "Renames or describes a bundle.");
 
-/// Deletes a bundle with the accounts that only it binds.
+/// Deletes a bundle and the accounts that only it binds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Delete {
-    /// The bundle.
+    /// The bundle's id.
     pub bundle_id: String,
-    /// Keeps the conversation history inside the CLIs' directories; true unless told otherwise.
+    /// True keeps the conversation history in the CLIs' directories. The default is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_history: Option<bool>,
 }
 method!(Delete, "bundle.delete", Deleted, "Deletes a bundle with the accounts that only it binds.");
 
-/// What deleting a bundle did.
+/// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Deleted {
-    /// The bundle is gone.
+    /// True when the bundle was deleted.
     pub deleted: bool,
-    /// How many accounts went with it.
+    /// The number of accounts that were deleted with it.
     pub accounts_deleted: u64,
-    /// How many agent instances lost their identity.
+    /// The number of agent instances that lost their identity.
     pub instances_affected: u64,
-    /// What became of each directory.
+    /// The result for each directory or file.
     pub cleanup: Vec<Cleanup>,
 }
 
-/// What became of one directory or file.
+/// The result of the clean-up of one directory or file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cleanup {
-    /// Absolute path.
+    /// The absolute path.
     pub path: String,
     /// `removed`, `kept_history`, `absent`, `not_ours` or `failed: <reason>`.
     pub outcome: String,
 }
 
-/// Binds an account in a bundle, in place of the provider's account that was there.
+/// Binds an account in a bundle. It replaces the provider's account that was bound before.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bind {
-    /// The bundle.
+    /// The bundle's id.
     pub bundle_id: String,
-    /// The account.
+    /// The account's id.
     pub account_id: String,
 }
 method!(Bind, "bundle.bind", Bundle, "Binds an account in a bundle, in place of its provider's former one.");
@@ -138,7 +138,7 @@ method!(Bind, "bundle.bind", Bundle, "Binds an account in a bundle, in place of 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unbind {
-    /// The bundle.
+    /// The bundle's id.
     pub bundle_id: String,
     /// Provider id or alias.
     pub provider_id: String,

@@ -5,62 +5,62 @@ use serde::{Deserialize, Serialize};
 
 use super::method;
 
-/// Tells what this daemon is and holds.
+/// Returns information about this daemon.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Info {}
 method!(Info, "srvd.info", Daemon, "Tells what this daemon is and holds.");
 
-/// The daemon.
+/// Information about the daemon.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Daemon {
     /// The program's version.
     pub version: String,
-    /// This run.
+    /// The id of this run of the daemon.
     pub epoch: String,
-    /// How long it has been up.
+    /// Time since the start, in milliseconds.
     pub uptime_ms: u64,
     /// `sqlite` or `postgres`.
     pub database_kind: String,
-    /// The newest migration that was applied.
+    /// The version of the newest database migration that was applied.
     pub schema_version: i64,
-    /// What it holds.
+    /// The numbers of stored records and open connections.
     pub counts: Counts,
 }
 
-/// What the daemon holds.
+/// Numbers of stored records and open connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// Bundles, `blank` among them.
+    /// Number of bundles, including `blank`.
     pub bundles: u64,
-    /// Accounts.
+    /// Number of accounts.
     pub accounts: u64,
-    /// Bindings.
+    /// Number of bindings.
     pub bindings: u64,
-    /// Logins that run.
+    /// Number of logins that are running.
     pub live_sessions: u64,
-    /// Open WebSocket connections.
+    /// Number of open WebSocket connections.
     pub connections: u64,
 }
 
-/// Answers at once with what it was given. A client that has to know whether the daemon still listens may send it; the
-/// connection itself is kept open by WebSocket pings, and needs none of these.
+/// Answers at once with the text of the request. A client may use it to check that the daemon still answers. It is not
+/// needed to keep the connection open: WebSocket pings do that.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ping {
-    /// Anything, up to the size of a message.
+    /// Any text, up to the size limit of a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 method!(Ping, "srvd.ping", Pong, "Answers at once with the text that it was given: a sign of life.");
 
-/// The daemon is there.
+/// The answer to a ping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pong {
-    /// What was sent.
+    /// The text of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `declared.*`: what files give to agents.
+//! `declared.*`: agents and their credentials that files declare.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::method;
 pub struct List {}
 method!(List, "declared.list", DeclaredAgents, "Lists the agents that files declare; never their keys.");
 
-/// Reads the files now.
+/// Reads the files again now.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ReloadDeclared")]
@@ -28,9 +28,9 @@ method!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeclaredAgents {
-    /// In order of id.
+    /// The agents, ordered by id.
     pub agents: Vec<DeclaredAgent>,
-    /// What is wrong with the files as they are; while there is something, the agents are those of the last good files.
+    /// The errors in the present files. While there are errors, the agents are those of the last valid files.
     pub errors: Vec<DeclaredError>,
 }
 
@@ -38,23 +38,23 @@ pub struct DeclaredAgents {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeclaredAgent {
-    /// The agent.
+    /// The agent's id.
     pub agent_id: String,
-    /// The file.
+    /// The path of the file.
     pub source: String,
-    /// Canonical ids of the providers that it has a credential of.
+    /// Canonical ids of the providers for which the agent has a credential.
     pub providers: Vec<String>,
 }
 
-/// Something wrong with a file.
+/// An error in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeclaredError {
-    /// The file.
+    /// The path of the file.
     pub file: String,
-    /// The line, from 1.
+    /// The line number, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// What is wrong.
+    /// The error text.
     pub message: String,
 }

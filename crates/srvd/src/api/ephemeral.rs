@@ -1,21 +1,21 @@
-//! `ephemeral.*`: credentials that are held in memory only.
+//! `ephemeral.*`: credentials that are kept only in memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{SecretInput, method};
 
-/// Lends an agent an API key.
+/// Lends an API key to an agent.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PutEphemeral")]
 pub struct Put {
-    /// The agent.
+    /// The agent's id.
     pub agent_id: String,
-    /// Only for this user; for any, also for none, without it.
+    /// The user for whom the key is valid. When absent, it is valid for every user and without a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The provider, by id or alias.
+    /// The provider's id or alias.
     pub provider_id: String,
     /// The key.
     pub api_key: SecretInput,
@@ -27,35 +27,35 @@ method!(
     "Lends an agent an API key until it is cleared or the daemon ends; it is never written to a disk."
 );
 
-/// A credential that is held.
+/// The answer after a credential was stored in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StoredEphemeral")]
 pub struct Stored {
-    /// The credential is held.
+    /// True when the credential was stored in memory.
     pub stored: bool,
-    /// Whether it took the place of another one.
+    /// True if it replaced another credential.
     pub replaced: bool,
 }
 
-/// Lets go of what was lent to an agent.
+/// Removes the credentials that were lent to an agent.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearEphemeral")]
 pub struct Clear {
-    /// The agent.
+    /// The agent's id.
     pub agent_id: String,
-    /// Only this provider's, by id or alias.
+    /// The provider whose credential is removed, by id or alias; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
 }
 method!(Clear, "ephemeral.clear", Cleared, "Lets go of what was lent to an agent, whoever the user.");
 
-/// What was let go of.
+/// The result of removing lent credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearedEphemeral")]
 pub struct Cleared {
-    /// How many credentials.
+    /// The number of credentials that were removed.
     pub cleared: usize,
 }

@@ -1,4 +1,4 @@
-//! `events.*`: subscriptions, and the topics that are published.
+//! `events.*`: subscriptions, and the topics of the published events.
 
 use rpc_engine::EventMethods;
 use schemars::JsonSchema;
@@ -9,36 +9,36 @@ use super::method;
 /// The notification names of the wire.
 pub const METHODS: EventMethods = EventMethods { event: "event", lagged: "events.lagged" };
 
-/// `identitybundlebindings:changed:<bundleId>`.
+/// Returns the topic `identitybundlebindings:changed:<bundleId>`.
 pub fn bindings_changed(bundle: &str) -> String {
     format!("identitybundlebindings:changed:{bundle}")
 }
 
-/// A bundle was made, renamed or deleted.
+/// The topic of events about a bundle that was created, renamed or deleted.
 pub const BUNDLES_CHANGED: &str = "identitybundles:changed";
 
-/// `identityaccounts:changed:<accountId>`.
+/// Returns the topic `identityaccounts:changed:<accountId>`.
 pub fn account_changed(account: &str) -> String {
     format!("identityaccounts:changed:{account}")
 }
 
-/// `authsession:changed:<sessionId>`.
+/// Returns the topic `authsession:changed:<sessionId>`.
 pub fn session_changed(session: &str) -> String {
     format!("authsession:changed:{session}")
 }
 
-/// The declared registry was reloaded, and something in it changed.
+/// The topic of events about a reload of the declared registry that changed it.
 pub const DECLARED_CHANGED: &str = "declaredagents:changed";
 
-/// `userprofiles:changed:<userId>`.
+/// Returns the topic `userprofiles:changed:<userId>`.
 pub fn profiles_changed(user: &str) -> String {
     format!("userprofiles:changed:{user}")
 }
 
-/// An operator token or the active forge changed.
+/// The topic of events about a change of an operator token or of the active forge.
 pub const OPERATOR_TOKENS_CHANGED: &str = "operatortokens:changed";
 
-/// Every topic with when it is published, for the protocol's documentation.
+/// Every topic with the reason for its events, for the protocol's documentation.
 pub const TOPICS: &[(&str, &str)] = &[
     (
         "identitybundlebindings:changed:<bundleId>",
@@ -58,19 +58,19 @@ pub const TOPICS: &[(&str, &str)] = &[
 pub struct Subscribe {
     /// Exact topics, or prefixes that end in `*`.
     pub topics: Vec<String>,
-    /// Where an earlier subscription had come to: what was missed since is sent first.
+    /// The position that an earlier subscription reached. Events after it are sent first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Since>,
 }
 method!(Subscribe, "events.subscribe", Subscribed, "Subscribes this connection to topics.");
 
-/// A place in the stream of events.
+/// A position in the stream of events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Since {
-    /// The daemon's run.
+    /// The id of the daemon's run.
     pub epoch: String,
-    /// The last event that was seen.
+    /// The sequence number of the last event that was received.
     pub seq: u64,
 }
 
@@ -78,13 +78,13 @@ pub struct Since {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subscribed {
-    /// Names it in `event` notifications.
+    /// The id of the subscription in `event` notifications.
     pub subscription_id: String,
-    /// The daemon's run.
+    /// The id of the daemon's run.
     pub epoch: String,
-    /// The newest event at this moment.
+    /// The sequence number of the newest event.
     pub seq: u64,
-    /// Whether events since `since` are lost: fetch again.
+    /// True if events after `since` were lost. The client has to fetch the state again.
     pub lagged: bool,
 }
 
@@ -92,15 +92,15 @@ pub struct Subscribed {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unsubscribe {
-    /// The subscription.
+    /// The subscription's id.
     pub subscription_id: String,
 }
 method!(Unsubscribe, "events.unsubscribe", Unsubscribed, "Ends a subscription.");
 
-/// Whether there was such a subscription.
+/// The result of ending a subscription.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unsubscribed {
-    /// It was there and is gone.
+    /// True if the subscription existed and was removed.
     pub removed: bool,
 }

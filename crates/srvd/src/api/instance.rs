@@ -9,34 +9,34 @@ use super::method;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
-    /// The instance.
+    /// The instance's id.
     pub id: String,
-    /// What it was made from, in its maker's words.
+    /// The id of the definition from which the instance was created; chosen by the creator.
     pub definition_id: String,
-    /// For people.
+    /// The name to show to people.
     pub name: String,
-    /// The bundle that it runs under; `null` for none.
+    /// The id of the bundle of the instance; `null` for none.
     pub bundle_id: Option<String>,
-    /// When it was made.
+    /// Time of creation, in unix milliseconds.
     pub created_at: i64,
-    /// When it last changed.
+    /// Time of the last change, in unix milliseconds.
     pub updated_at: i64,
-    /// When it ended.
+    /// Time of the end, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<i64>,
 }
 
-/// Makes an instance.
+/// Creates an instance.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "CreateInstance")]
 pub struct Create {
-    /// What it is made from, in the caller's words; 1 to 100 characters.
+    /// The id of the definition from which the instance is created, chosen by the caller; 1 to 100 characters.
     pub definition_id: String,
-    /// For people; the definition's id when absent.
+    /// The name to show to people; the definition's id when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The bundle to run under; absent or empty for none.
+    /// The id of the bundle to run under. Absent or empty means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
 }
@@ -47,16 +47,16 @@ method!(Create, "instance.create", Instance, "Makes an agent instance, under a b
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListInstances")]
 pub struct List {
-    /// Only those that run under this bundle.
+    /// The bundle whose instances are listed; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
-    /// Whether to list those that have ended as well.
+    /// True to include instances that have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_ended: Option<bool>,
 }
 method!(List, "instance.list", Instances, "Lists the agent instances that run, oldest first.");
 
-/// Instances.
+/// A list of instances.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Instances {
@@ -69,9 +69,9 @@ pub struct Instances {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpdateInstance")]
 pub struct Update {
-    /// The instance.
+    /// The instance's id.
     pub instance_id: String,
-    /// The bundle to run under from now on; empty for none.
+    /// The id of the bundle to run under from now on. Empty means none.
     pub bundle_id: String,
 }
 method!(
@@ -86,16 +86,16 @@ method!(
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "EndInstance")]
 pub struct End {
-    /// The instance.
+    /// The instance's id.
     pub instance_id: String,
 }
 method!(End, "instance.end", Ended, "Ends an agent instance. Its process is its maker's business.");
 
-/// What ending an instance did.
+/// The result of ending an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "EndedInstance")]
 pub struct Ended {
-    /// Whether it was running.
+    /// True if the instance was running.
     pub ended: bool,
 }

@@ -1,4 +1,4 @@
-//! `launch.*`: the environment that makes an agent be an identity.
+//! `launch.*`: the environment that lets an agent run with an identity.
 
 use std::collections::BTreeMap;
 
@@ -8,36 +8,36 @@ use serde::{Deserialize, Serialize};
 use super::profile::Degraded;
 use super::{Names, SecretOutput, Status, method};
 
-/// Says which variables to set and to remove, so that an agent runs as this identity and as nobody else.
+/// Returns the variables to set and to remove so that an agent runs with this identity only.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ResolveLaunch")]
 pub struct Resolve {
-    /// The bundle.
+    /// The id of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
-    /// In place of the bundle: the instance whose bundle is meant.
+    /// The id of an instance; its bundle is used. Give it instead of `bundleId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// In place of the bundle: the agent whose credentials are meant, with those of `userId`.
+    /// The id of an agent; its credentials are used, with those of `userId`. Give it instead of `bundleId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
-    /// With `agentId`: the user whose own credentials come first. Nobody without it.
+    /// The user whose own credentials come first; only with `agentId`. No user's credentials are used when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Only this provider's account; without it all that the bundle binds or the agent has.
+    /// The provider whose account is used. When absent, all accounts of the bundle or the agent are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
-    /// With `agentId`: the model. Its prefix names the provider where `providerId` does not.
+    /// The model; only with `agentId`. Its prefix selects the provider when `providerId` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How long a credential that cannot renew itself has to last, in milliseconds.
+    /// Shortest remaining lifetime of a credential that cannot renew itself, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ttl_ms: Option<u32>,
-    /// Whether to say what was found of each account.
+    /// True to include the result for each account as `trace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<bool>,
-    /// Whether to leave the credentials themselves out; their variables are then empty.
+    /// True to leave out the credentials. Their variables are then empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
 }
@@ -48,86 +48,88 @@ method!(
     "Says which variables make an agent this identity: the one method that returns credentials."
 );
 
-/// The change of an environment.
+/// The changes to make to an environment.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Launch {
     /// Variables to set.
     pub set: BTreeMap<String, SecretOutput>,
-    /// Variables to remove; none of them is set.
+    /// Variables to remove. None of them is in `set`.
     pub unset: Names,
-    /// The accounts, one a provider.
+    /// The accounts, one for each provider.
     pub accounts: Vec<Used>,
-    /// What was found of each account, with `explain`.
+    /// The result for each account, if `explain` was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Trace>>,
 }
 
-/// An account of a launch.
+/// An account that is used in a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LaunchAccount")]
 pub struct Used {
     /// Canonical provider id.
     pub provider_id: String,
-    /// The account; `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` where there is none.
+    /// The account's id, or `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` for a credential without an
+    /// account.
     pub account_id: String,
-    /// What named it: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
+    /// The source of the account: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
     pub source: String,
-    /// What is known of its credential now.
+    /// The present status of its credential.
     pub status: Status,
-    /// Which set of the account's tokens it is, for `account.refused`; absent for what is no token.
+    /// The generation of the account's tokens, for `account.refused`; absent for a credential that is no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// Why a key was left out.
+    /// The reason why a key was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The credential in whose place this one is used.
+    /// The preferred credential, which could not be used and is replaced by this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded_from: Option<Degraded>,
 }
 
-/// One candidate of a launch and why it won or lost.
+/// A candidate of a launch, with the reason why it was chosen or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LaunchTrace")]
 pub struct Trace {
     /// Canonical provider id.
     pub provider_id: String,
-    /// The account; `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` where there is none.
+    /// The account's id, or `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` for a credential without an
+    /// account.
     pub account_id: String,
-    /// What named it: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
+    /// The source of the account: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
     pub source: String,
-    /// Whether the agent gets it.
+    /// True if the agent receives this credential.
     pub chosen: bool,
-    /// Why not, or what it sets.
+    /// The variables that it sets, or the reason why it was not chosen.
     pub reason: String,
 }
 
-/// Says whether an agent could be launched, without returning a credential.
+/// Returns whether an agent could be launched. It returns no credential.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LaunchReady")]
 pub struct Ready {
-    /// The bundle.
+    /// The id of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
-    /// In place of the bundle: the instance whose bundle is meant.
+    /// The id of an instance; its bundle is used. Give it instead of `bundleId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// In place of the bundle: the agent whose credentials are meant, with those of `userId`.
+    /// The id of an agent; its credentials are used, with those of `userId`. Give it instead of `bundleId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
-    /// With `agentId`: the user whose own credentials come first. Nobody without it.
+    /// The user whose own credentials come first; only with `agentId`. No user's credentials are used when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Only this provider's account.
+    /// The provider whose account is checked; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
-    /// With `agentId`: the model. Its prefix names the provider where `providerId` does not.
+    /// The model; only with `agentId`. Its prefix selects the provider when `providerId` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How long a credential that cannot renew itself has to last, in milliseconds.
+    /// Shortest remaining lifetime of a credential that cannot renew itself, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ttl_ms: Option<u32>,
 }
@@ -138,28 +140,28 @@ method!(
     "Says whether a launch would succeed, and what to do where it would not."
 );
 
-/// Whether a launch would succeed.
+/// The readiness of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Readiness {
-    /// Whether every login of the launch is fit.
+    /// True if every login of the launch can be used.
     pub ready: bool,
-    /// Each provider by itself.
+    /// The readiness of each provider.
     pub providers: Vec<ProviderReadiness>,
 }
 
-/// Whether one provider is fit to launch.
+/// The readiness of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderReadiness {
     /// Canonical provider id.
     pub provider_id: String,
-    /// Whether its account is fit.
+    /// True if its account can be used.
     pub ready: bool,
-    /// Why not.
+    /// The reason why the account cannot be used, or why another one is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What a person can do.
+    /// An action for the person, such as a command to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
 }

@@ -1,7 +1,8 @@
-//! The shapes of the wire, version 1: every method's parameters and result, and nothing else.
+//! The types of wire protocol version 1: the parameters and the result of every method.
 //!
-//! Wire shapes live here only; domain structs of the libraries carry no wire serde. All JSON is camelCase, all times
-//! are unix milliseconds, all ids are strings. A result field that has no value is left out, unless its doc says `null`.
+//! Wire types are defined only here. Domain types of the libraries have no serde for the wire. All JSON is camelCase,
+//! all times are unix milliseconds, and all ids are strings. A result field without a value is left out, unless its doc
+//! says `null`.
 
 pub mod account;
 pub mod auth;
@@ -33,23 +34,23 @@ macro_rules! method {
 }
 pub(crate) use method;
 
-/// The status of an account: what is known of its credential.
+/// The status of an account's credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Usable, as far as the evidence says.
+    /// Usable, according to the evidence.
     Valid,
-    /// Past its expiry.
+    /// The credential has expired.
     Expired,
-    /// Only a person can renew it.
+    /// A person has to log in again.
     NeedsReauth,
-    /// Refused by its provider, or not what it should be.
+    /// The provider refused the credential, or it is not the expected one.
     Invalid,
-    /// Cannot tell.
+    /// The state is not known.
     Unknown,
 }
 
-/// What an account's status rests on.
+/// The source of an account's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
@@ -57,10 +58,10 @@ pub enum Evidence {
     File,
     /// The CLI's check command, beside the file.
     Check,
-    /// An answer of the provider itself.
+    /// An answer of the provider.
     Live,
-    /// A login that has just ended.
+    /// A login that has just finished.
     Login,
-    /// Nothing.
+    /// There is no evidence.
     None,
 }

@@ -1,4 +1,4 @@
-//! A list that many answers share.
+//! A list of names that many answers share.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -8,8 +8,8 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Names of variables: on the wire a list of texts. Clones share the names, and the JSON that is made of them once:
-/// there are more than a hundred of them in each launch, and mostly the same.
+/// Names of variables; on the wire a list of strings. Clones share the names and their JSON, which is made only once. A
+/// launch contains more than a hundred names, and most launches contain the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Names(Arc<List>);
 

@@ -1,4 +1,4 @@
-//! `operator.*`: what the daemon's operator holds at forges, and which of it is in use.
+//! `operator.*`: the operator's accounts at forges, and the one that is in use.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,58 +7,58 @@ use super::auth::Outcome;
 use super::method;
 use super::profile::Tokens;
 
-/// An account of the operator at a forge; never a token.
+/// An account of the operator at a forge. It never contains a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperatorAccount {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
     /// `github`, `gitlab`, `forgejo` or `gitea`.
     pub forge_type: String,
-    /// The forge's address in its one spelling.
+    /// The address of the forge, in canonical form.
     pub base_url: String,
-    /// The OAuth client that the tokens were issued to; absent for a token that was brought.
+    /// The id of the OAuth client to which the tokens were issued; absent for a token that the operator supplied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The person's name at the forge, which may change.
+    /// The person's login name at the forge. It may change.
     pub account_login: String,
-    /// The forge's own id of the person, which does not.
+    /// The forge's own id of the person. It does not change.
     pub subject: String,
-    /// The person's address, where the forge tells it.
+    /// The person's email address, if the forge returns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether it is the one in use.
+    /// True if the account is in use.
     pub active: bool,
-    /// Where the refresh of its tokens stands: `active`, `refreshing`, `needs_reauth` or `revoked`.
+    /// The state of the tokens: `active`, `refreshing`, `needs_reauth` or `revoked`.
     pub state: String,
-    /// Why, or why the last refresh failed.
+    /// The reason for the state, or the reason why the last refresh failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_reason: Option<String>,
-    /// When the access token runs out, in unix milliseconds; absent for one that does not.
+    /// Time when the access token expires, in unix milliseconds; absent for one that does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Unix milliseconds.
+    /// Time of creation, in unix milliseconds.
     pub created_at: i64,
-    /// When somebody last signed in to it, in unix milliseconds.
+    /// Time of the last sign-in, in unix milliseconds.
     pub updated_at: i64,
 }
 
-/// A sign-in whose person the forge has not named yet. Its tokens are kept; the next sign-in at the forge, or the next
-/// start of the daemon, asks again.
+/// A sign-in whose person is not known yet, because the forge has not returned the name. Its tokens are kept. The next
+/// sign-in at the forge, or the next start of the daemon, asks again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingAccount {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
-    /// As in an operator's account.
+    /// `github`, `gitlab`, `forgejo` or `gitea`.
     pub forge_type: String,
-    /// As in an operator's account.
+    /// The address of the forge, in canonical form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// As in an operator's account.
+    /// The id of the OAuth client to which the tokens were issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// Unix milliseconds.
+    /// Time of creation, in unix milliseconds.
     pub created_at: i64,
 }
 
@@ -66,19 +66,19 @@ pub struct PendingAccount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfiguredForge {
-    /// Its name there, as in `GET /login/<name>`.
+    /// The name of the forge in `srvd.toml`, as in `GET /login/<name>`.
     pub name: String,
     /// `github`, `gitlab`, `forgejo` or `gitea`.
     pub forge_type: String,
-    /// Its address in its one spelling.
+    /// The address of the forge, in canonical form.
     pub base_url: String,
-    /// The OAuth client.
+    /// The id of the OAuth client.
     pub client_id: String,
-    /// Which flows it has: `code`, and `device` where the forge has it.
+    /// The flows of the forge: `code`, and `device` if the forge supports it.
     pub flows: Vec<String>,
 }
 
-/// Lists what the operator holds and where one can sign in.
+/// Lists the operator's accounts and the forges at which the operator can sign in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListOperator")]
@@ -90,51 +90,52 @@ method!(
     "Lists the operator's accounts at forges, and the configured forges."
 );
 
-/// What the operator holds and where one can sign in.
+/// The operator's accounts and the forges at which the operator can sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Operators {
-    /// The accounts, in order of forge, address and login.
+    /// The accounts, ordered by forge, address and login.
     pub tokens: Vec<OperatorAccount>,
     /// The sign-ins whose person is not known yet, oldest first.
     pub pending: Vec<PendingAccount>,
-    /// The forges, in order of their names.
+    /// The configured forges, ordered by name.
     pub forges: Vec<ConfiguredForge>,
 }
 
-/// Stores a token that the operator brings, in the place of the same person's at the same forge and client.
+/// Stores a token that the operator supplies. It replaces the token of the same person at the same forge and client.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpsertOperator")]
 pub struct Upsert {
     /// `github`, `gitlab`, `forgejo` or `gitea`.
     pub forge_type: String,
-    /// The forge's address; the type's usual one, or that of the only configured forge of the type, without it.
+    /// The forge's address. When absent, it is the address of the only configured forge of the type, or the type's
+    /// default address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The configured client that the tokens belong to; needed for tokens that shall be refreshed.
+    /// The id of the configured client to which the tokens belong. It is required for tokens that are to be refreshed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The tokens. `subject` and `accountLogin` together spare the forge the question whose they are.
+    /// The tokens. With both `subject` and `accountLogin`, the forge is not asked for the owner of the tokens.
     pub tokens: Tokens,
-    /// The person's name at the forge.
+    /// The person's login name at the forge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_login: Option<String>,
-    /// The person's address.
+    /// The person's email address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether it becomes the one in use; it does not without it.
+    /// True to make it the account in use. The default is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activate: Option<bool>,
 }
 method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token that the operator brings.");
 
-/// Forgets an account of the operator.
+/// Deletes an account of the operator.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeleteOperator")]
 pub struct Delete {
-    /// The account, or a sign-in whose person is not known.
+    /// The id of the account, or of a sign-in whose person is not known.
     pub account_id: String,
 }
 method!(
@@ -144,73 +145,73 @@ method!(
     "Forgets an account of the operator with its tokens; when it was in use, none is afterwards."
 );
 
-/// What was forgotten.
+/// The result of deleting an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedOperator")]
 pub struct Deleted {
-    /// It is gone.
+    /// True when the account was deleted.
     pub deleted: bool,
-    /// Whether it was the one in use.
+    /// True if the account was in use.
     pub was_active: bool,
 }
 
-/// Begins a sign-in at a configured forge.
+/// Starts a sign-in at a configured forge.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartOperator")]
 pub struct Start {
     /// `github`, `gitlab`, `forgejo` or `gitea`.
     pub forge_type: String,
-    /// Which one of that type, when there are several.
+    /// The address of the forge, when several of the type are configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// Which client of it, when there are several.
+    /// The id of the client, when several are configured for the forge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// By the browser on this machine (`code`) unless it says `device`.
+    /// The flow; `code` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
 }
 method!(Start, "operator.start", Started, "Begins a sign-in of the operator at a configured forge.");
 
-/// How somebody signs in.
+/// A flow of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "OperatorFlow")]
 pub enum Flow {
-    /// With a browser on this machine.
+    /// The person uses a browser on this machine.
     Code,
-    /// With a code that is typed on any device; GitHub and GitLab have it.
+    /// The person types a code on any device. GitHub and GitLab support it.
     Device,
 }
 
-/// A sign-in that has begun.
+/// A sign-in that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartedOperator")]
 pub struct Started {
     /// `operator-<uuid>`.
     pub session_id: String,
-    /// What the browser is to open.
+    /// The URL to open in the browser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_url: Option<String>,
-    /// What is to be typed.
+    /// The code to type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_code: Option<String>,
-    /// Where.
+    /// The address at which to type the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification_url: Option<String>,
 }
 
-/// Asks how a sign-in stands.
+/// Returns the state of a sign-in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PollOperator")]
 pub struct Poll {
-    /// The sign-in.
+    /// The sign-in's session id.
     pub session_id: String,
-    /// How long to wait for its end, in milliseconds; at most 30000.
+    /// Longest time to wait for the end, in milliseconds; at most 30000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
@@ -222,34 +223,34 @@ method!(Poll, "operator.poll", SignIn, "Asks how a sign-in stands; with waitMs i
 pub struct SignIn {
     /// `operator-<uuid>`.
     pub session_id: String,
-    /// Where it stands.
+    /// The state of the sign-in.
     pub status: SignInStatus,
-    /// On success the account that holds the tokens.
+    /// The id of the account that holds the tokens, on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// On success the person's name at the forge; absent while the forge has not told it, and the account is then not the
-    /// one in use.
+    /// The person's login name at the forge, on success. It is absent while the forge has not returned it; the account
+    /// is then not the one in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_login: Option<String>,
-    /// What went wrong, for people.
+    /// The error text, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The same as a word.
+    /// The error kind, a word of the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<String>,
 }
 
-/// Where a sign-in of the operator stands.
+/// The state of a sign-in of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignInStatus {
-    /// A person is awaited.
+    /// The sign-in waits for the person.
     Pending,
     /// The tokens are being fetched or saved.
     Saving,
-    /// The tokens are committed.
+    /// The tokens were stored.
     Success,
-    /// It ended without a result; `errorKind` says why.
+    /// The sign-in ended without a result; `errorKind` says why.
     Failed,
 }
 
@@ -258,12 +259,12 @@ pub enum SignInStatus {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "CancelOperator")]
 pub struct Cancel {
-    /// The sign-in.
+    /// The sign-in's session id.
     pub session_id: String,
 }
 method!(Cancel, "operator.cancel", Outcome, "Cancels a sign-in before its tokens are saved.");
 
-/// Asks for the account in use.
+/// Returns the account in use.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "GetActiveForge")]
@@ -280,15 +281,15 @@ method!(
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ActiveForge")]
 pub struct Active {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
     /// `github`, `gitlab`, `forgejo` or `gitea`.
     pub forge_type: String,
-    /// The person's name at the forge.
+    /// The person's login name at the forge.
     pub account_login: String,
     /// The forge's address.
     pub base_url: String,
-    /// Since when it is in use, in unix milliseconds.
+    /// Time when the account became the one in use, in unix milliseconds.
     pub since: i64,
 }
 
@@ -297,23 +298,23 @@ pub struct Active {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SetActiveForge")]
 pub struct SetActive {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
 }
 method!(SetActive, "operator.setactive", Active, "Makes an account of the operator the one in use.");
 
-/// Leaves no account in use.
+/// Clears the account in use.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearActiveForge")]
 pub struct ClearActive {}
 method!(ClearActive, "operator.clearactive", Cleared, "Leaves no account of the operator in use.");
 
-/// Whether one was in use.
+/// The result of clearing the account in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearedActiveForge")]
 pub struct Cleared {
-    /// One was.
+    /// True if an account was in use.
     pub cleared: bool,
 }

@@ -1,4 +1,4 @@
-//! `profile.*`, `agent.delete`, `user.delete`: credentials that users bring for agents.
+//! `profile.*`, `agent.delete`, `user.delete`: credentials that users supply for agents.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,83 +6,83 @@ use serde::{Deserialize, Serialize};
 use super::account::Corrupt;
 use super::{SecretInput, Status, method};
 
-/// A credential of an agent; never the secret itself.
+/// A credential of an agent. It never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    /// The profile's id; `declared:<agent>:<provider>` for what a file declares.
+    /// The profile's id, or `declared:<agent>:<provider>` for a declared credential.
     pub id: String,
-    /// The user who brought it; absent for what a file declares.
+    /// The user who supplied the credential; absent for a declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The agent.
+    /// The agent's id.
     pub agent_id: String,
     /// Canonical provider id.
     pub provider_id: String,
-    /// The account that holds the credential; absent for what a file declares.
+    /// The id of the account that holds the credential; absent for a declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// The model that it is for, without its provider's prefix; `*` for every one.
+    /// The model of the credential, without its provider's prefix; `*` for every model.
     pub model: String,
     /// `user` or `declared`.
     pub source: String,
     /// `api_key` or `oauth`.
     pub kind: String,
-    /// What a person calls it, or `null`.
+    /// The label that the user gave it, or `null`.
     pub label: Option<String>,
-    /// Whose it is at the provider, or `null`.
+    /// The email address of the credential's owner at the provider, or `null`.
     pub email: Option<String>,
-    /// Whether it comes first among its user's of the same provider.
+    /// True if it comes first among the user's credentials of the same provider.
     pub primary: bool,
-    /// What is known of it.
+    /// The state of the credential.
     pub status: Status,
-    /// Why the status is what it is.
+    /// The reason for the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
-    /// When it expires, in unix milliseconds.
+    /// Time when the credential expires, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Unix milliseconds; absent for what a file declares.
+    /// Time of creation, in unix milliseconds; absent for a declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
-    /// Unix milliseconds; absent for what a file declares.
+    /// Time of the last change, in unix milliseconds; absent for a declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<i64>,
 }
 
-/// Stores a user's credential for an agent, in the place of the one for the same provider, model and person.
+/// Stores a user's credential for an agent. It replaces the credential for the same provider, model and person.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpsertProfile")]
 pub struct Upsert {
-    /// The user.
+    /// The user's id.
     pub user_id: String,
-    /// The agent, or `*` for every agent of the user's; one agent's own come before.
+    /// The agent's id, or `*` for every agent of the user. Credentials for one agent come before those for `*`.
     pub agent_id: String,
-    /// The provider, by id or alias.
+    /// The provider's id or alias.
     pub provider_id: String,
-    /// The model that it is for; every one without it.
+    /// The model of the credential; every model when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// An API key; either this or `tokens`.
+    /// An API key. Give either this or `tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretInput>,
-    /// What a login gave; either this or `apiKey`.
+    /// The tokens of a login. Give either this or `apiKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
-    /// What a person calls it.
+    /// A label to show to people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Whose it is at the provider.
+    /// The email address of the credential's owner at the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether it comes first among the user's of this provider (the default) or last.
+    /// True to put it first among the user's credentials of this provider, false to put it last. The default is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub make_primary: Option<bool>,
 }
 method!(Upsert, "profile.upsert", Profile, "Stores a user's credential for an agent.");
 
-/// What a login gave, whole: what is absent is absent from now on.
+/// All tokens of a login. A field that is absent is removed from the stored login.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
@@ -94,13 +94,13 @@ pub struct Tokens {
     /// The id token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_token: Option<SecretInput>,
-    /// When the access token expires, in unix milliseconds.
+    /// Time when the access token expires, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// When the refresh token expires, in unix milliseconds.
+    /// Time when the refresh token expires, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_expires_at: Option<i64>,
-    /// What it may be used for.
+    /// The scopes of the access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
     /// The provider's own id of the person.
@@ -113,10 +113,10 @@ pub struct Tokens {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListProfiles")]
 pub struct List {
-    /// Only this user's.
+    /// The user whose profiles are listed; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Only for this agent.
+    /// The agent whose profiles are listed; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
 }
@@ -127,62 +127,62 @@ method!(
     "Lists profiles, the primary of each provider first; then what files declare for the agent."
 );
 
-/// Profiles, and the rows that could not be read.
+/// The profiles, and the rows that could not be read.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profiles {
-    /// The profiles.
+    /// The profiles that could be read.
     pub profiles: Vec<Profile>,
-    /// Rows that could not be read; the others are not hidden by them.
+    /// The rows that could not be read. They do not hide the others.
     pub corrupt: Vec<Corrupt>,
 }
 
-/// Deletes a profile with its secrets.
+/// Deletes a profile and its secrets.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeleteProfile")]
 pub struct Delete {
-    /// The profile.
+    /// The profile's id.
     pub profile_id: String,
 }
 method!(Delete, "profile.delete", Deleted, "Deletes a profile with its secrets.");
 
-/// What a deletion took away.
+/// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedProfiles")]
 pub struct Deleted {
-    /// How many profiles.
+    /// Number of deleted profiles.
     pub profiles_deleted: u64,
-    /// How many sealed secrets: a key is one, an access, refresh and id token one each.
+    /// Number of deleted sealed secrets. A key counts as one; an access, a refresh and an id token count as one each.
     pub secrets_deleted: u64,
 }
 
-/// Says which credential an agent would get.
+/// Returns the credential that an agent would receive.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "BestProfile")]
 pub struct Best {
-    /// The user; nobody without it, and nobody is ever guessed.
+    /// The user's id. No user's credentials are considered when absent; the user is never guessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The agent.
+    /// The agent's id.
     pub agent_id: String,
-    /// The provider, by id or alias.
+    /// The provider's id or alias.
     pub provider_id: String,
     /// The model, with or without its provider's prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How long the credential has to last, in milliseconds.
+    /// Shortest remaining lifetime of the credential, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ttl_ms: Option<u32>,
-    /// Whether a credential for another model is better than none.
+    /// True to accept a credential for another model if there is no better one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any_model: Option<bool>,
-    /// Whether to say what was thought of each credential.
+    /// True to include the result for each credential as `trace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<bool>,
-    /// Whether to look only: nothing is refreshed.
+    /// True to refresh nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
 }
@@ -193,94 +193,94 @@ method!(
     "Says which credential an agent would get: the user's before an ephemeral before a declared one."
 );
 
-/// The credential that an agent would get; never the secret itself.
+/// The credential that an agent would receive. It never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolution {
-    /// A profile's id, or `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>`.
+    /// The profile's id, or `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>`.
     pub profile_id: String,
-    /// The account that holds the credential; only a user's has one.
+    /// The id of the account that holds the credential; present only for `user`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// Canonical provider id.
     pub provider_id: String,
     /// `user`, `ephemeral` or `declared`.
     pub source: String,
-    /// The declared agent's owner, where it is the owner's credential and not the asking user's.
+    /// The owner of the declared agent, if the credential is the owner's and not the requesting user's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_id: Option<String>,
-    /// Which set of the account's tokens it is, for `account.refused`; absent for what is no token.
+    /// The generation of the account's tokens, for `account.refused`; absent for a credential that is no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// The model that it is for; `*` for every one.
+    /// The model of the credential; `*` for every model.
     pub model: String,
-    /// What is known of it now.
+    /// The present status of the credential.
     pub status: Status,
-    /// When it expires, in unix milliseconds.
+    /// Time when the credential expires, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// With `dryRun`: it would be refreshed first.
+    /// True if the credential would be refreshed first; only with `dryRun`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_first: Option<bool>,
-    /// The credential that should have been used and could not be.
+    /// The preferred credential that could not be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded_from: Option<Degraded>,
-    /// What was thought of each credential, with `explain`.
+    /// The result for each credential, if `explain` was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Considered>>,
 }
 
-/// The credential in whose place another one is used.
+/// A preferred credential that could not be used and was replaced by another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Degraded {
-    /// A profile's id, or `declared:...` or `ephemeral:...`.
+    /// The profile's id, or `declared:...` or `ephemeral:...`.
     pub profile_id: String,
     /// `user`, `ephemeral` or `declared`.
     pub source: String,
-    /// Why it could not be used.
+    /// The reason why it could not be used.
     pub reason: String,
 }
 
-/// One credential and what was thought of it.
+/// The result for one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Considered {
-    /// A profile's id, or `declared:...` or `ephemeral:...`.
+    /// The profile's id, or `declared:...` or `ephemeral:...`.
     pub profile_id: String,
     /// Canonical provider id.
     pub provider_id: String,
     /// `user`, `ephemeral` or `declared`.
     pub source: String,
-    /// The model that it is for; `*` for every one.
+    /// The model of the credential; `*` for every model.
     pub model: String,
-    /// Whether it is the one.
+    /// True if it was chosen.
     pub chosen: bool,
-    /// Why, or why not.
+    /// The reason why it was chosen or not.
     pub reason: String,
 }
 
-/// Orders a user's profiles of one provider.
+/// Sets the order of a user's profiles of one provider.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ReorderProfiles")]
 pub struct Reorder {
-    /// The user.
+    /// The user's id.
     pub user_id: String,
-    /// The agent.
+    /// The agent's id.
     pub agent_id: String,
-    /// The provider, by id or alias.
+    /// The provider's id or alias.
     pub provider_id: String,
-    /// All profiles of these three, the primary first.
+    /// The ids of all profiles of this user, agent and provider, the primary first.
     pub profile_ids: Vec<String>,
 }
 method!(Reorder, "profile.reorder", Profiles, "Orders a user's profiles of one provider, the primary first.");
 
-/// Deletes all profiles and secrets that any user brought for an agent, and what was lent to it.
+/// Deletes all profiles and secrets that users supplied for an agent, and the credentials that were lent to it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeleteAgent {
-    /// The agent.
+    /// The agent's id.
     pub agent_id: String,
 }
 method!(
@@ -290,11 +290,11 @@ method!(
     "Deletes all profiles and secrets that any user brought for an agent; an agent that takes the id later finds nothing."
 );
 
-/// Deletes all profiles and secrets of a user, and what was lent for the user.
+/// Deletes all profiles and secrets of a user, and the credentials that were lent for the user.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeleteUser {
-    /// The user.
+    /// The user's id.
     pub user_id: String,
 }
 method!(DeleteUser, "user.delete", Deleted, "Deletes all profiles and secrets of a user, for every agent.");

@@ -1,21 +1,21 @@
-//! `provider.*`: the registry as clients see it.
+//! `provider.*`: the registry of providers as clients see it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::method;
 
-/// Lists the providers of the registry and which of their CLIs are installed.
+/// Lists the providers of the registry and their installed CLIs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct List {
-    /// Only this provider, by id or alias.
+    /// The provider to list, by id or alias; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
 }
 method!(List, "provider.list", Providers, "Lists the providers and which of their CLIs are installed.");
 
-/// The providers, by id.
+/// The providers, ordered by id.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Providers {
@@ -23,48 +23,48 @@ pub struct Providers {
     pub providers: Vec<Provider>,
 }
 
-/// One provider.
+/// A provider of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Provider {
     /// Canonical id.
     pub id: String,
-    /// Other names that mean the same.
+    /// Other accepted names of the provider.
     pub aliases: Vec<String>,
-    /// For people.
+    /// The name to show to people.
     pub display_name: String,
     /// `oauth` or `api_key`.
     pub class: String,
-    /// Its CLI; never found for a service that has none.
+    /// The provider's CLI. `found` is false for a service that has no CLI.
     pub cli: Cli,
-    /// Whether its first login recipe needs a terminal.
+    /// True if the first login recipe needs a terminal.
     pub requires_tty: bool,
-    /// The recipes that `auth.start` takes, first one first; `api_key` for `auth.submitapikey`.
+    /// The ids of the recipes for `auth.start`, the default first, and `api_key` if `auth.submitapikey` accepts a key.
     pub login_kinds: Vec<String>,
-    /// The same recipes, without `api_key`, with what each of them asks of the person.
+    /// The same recipes without `api_key`, with details of each.
     #[serde(default)]
     pub logins: Vec<Login>,
 }
 
-/// One way to log in, as it is for the installed version of the CLI.
+/// A way to log in with the installed version of the CLI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Login {
-    /// The recipe's id, for `auth.start`.
+    /// The id of the recipe, for `auth.start`.
     pub id: String,
-    /// The way in which the person logs in.
+    /// The action of the person during the login.
     pub kind: LoginKind,
-    /// Whether `auth.submitcallback` takes an answer during this login.
+    /// True if `auth.submitcallback` accepts an answer during this login.
     pub takes_paste: bool,
 }
 
-/// The way in which a person logs in.
+/// The action of the person during a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginKind {
-    /// Enters a one-time code at an address, in a browser on any machine.
+    /// The person enters a one-time code at an address, in a browser on any machine.
     DeviceCode,
-    /// Opens an address in a browser, which may have to be on the daemon's machine.
+    /// The person opens an address in a browser, which may have to run on the daemon's machine.
     Browser,
 }
 
@@ -72,15 +72,15 @@ pub enum LoginKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cli {
-    /// Whether it was found.
+    /// True if the CLI was found.
     pub found: bool,
-    /// Where.
+    /// The path of the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// What it says its version is.
+    /// The version that the CLI reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// How to install it; absent for a service that has no CLI.
+    /// A line that tells a person how to install the CLI; absent for a service that has no CLI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<String>,
 }

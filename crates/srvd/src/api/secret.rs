@@ -1,4 +1,4 @@
-//! A secret that a client sends.
+//! Secrets in the requests and answers of the wire.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A secret on its way in: an API key or a pasted callback. Redacted in `Debug`, wiped when dropped.
+/// A secret in a request: an API key or a pasted callback. `Debug` redacts it, and it is wiped when dropped.
 ///
-/// It can be serialised, because the command line sends it to the daemon over the daemon's own socket; no result
-/// type of the wire contains it, so the daemon never does.
+/// It can be serialised because the command line sends it to the daemon over the daemon's own socket. The daemon never
+/// serialises it, because no result type of the wire contains it.
 #[derive(Clone)]
 pub struct SecretInput(SecretString);
 
 impl SecretInput {
-    /// Takes the text over.
+    /// Creates the secret from a text.
     pub fn new(text: String) -> Self {
         Self(SecretString::from(text))
     }
 
-    /// The secret for the code that has to use it.
+    /// Returns the secret to the code that has to use it.
     pub fn into_secret(self) -> SecretString {
         self.0
     }
@@ -53,13 +53,13 @@ impl JsonSchema for SecretInput {
     }
 }
 
-/// A value on its way out that may be a credential: only `launch.resolve` answers with it. Redacted in `Debug`, wiped
+/// A value in an answer that may be a credential. Only `launch.resolve` returns it. `Debug` redacts it, and it is wiped
 /// when dropped.
 #[derive(Clone)]
 pub struct SecretOutput(SecretString);
 
 impl SecretOutput {
-    /// The value for the code that has to use it.
+    /// Returns the value to the code that has to use it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

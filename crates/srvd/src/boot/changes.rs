@@ -1,4 +1,4 @@
-//! The broker, and what committed changes are called on it.
+//! The broker, and the events that it publishes for committed changes.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::health;
 use crate::oauth::flows::Moved;
 use crate::refresh::Wake;
 
-/// How many events are kept for clients that come back.
+/// Maximum number of events that are kept for clients that reconnect.
 const EVENTS_KEPT: usize = 4096;
 
-/// A broker in an epoch of its own.
+/// Creates a broker with a new epoch.
 pub(super) fn fresh_broker() -> Broker {
     let epoch = uuid::Uuid::new_v4().to_string();
     Broker::new(BrokerConfig { epoch, keep: EVENTS_KEPT, methods: events::METHODS })
 }
 
-/// What a committed change is called on the wire. A changed account is looked at as well, and so is the queue of
-/// refreshes.
+/// Returns the callback that publishes committed changes as events. A changed account is also checked, and the
+/// refresher is woken.
 pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> Announce {
     let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
     Arc::new(move |changes| {
@@ -35,7 +35,7 @@ pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> A
     })
 }
 
-/// The topic and the data of a change, if clients are told of it here.
+/// Returns the topic and the data of a change, or `None` if it is announced elsewhere.
 fn event(change: &Change) -> Option<(String, Option<serde_json::Value>)> {
     Some(match change {
         Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
@@ -49,12 +49,12 @@ fn event(change: &Change) -> Option<(String, Option<serde_json::Value>)> {
             (events::profiles_changed(user.as_str()), Some(serde_json::json!({"userId": user.as_str()})))
         }
         Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
-        // The spawner announces sessions, at the moment when a poll shows the new state.
+        // The spawner announces sessions as soon as a poll shows the new state.
         Change::Session(_) => return None,
     })
 }
 
-/// What a step of a sign-in at a forge is called on the wire.
+/// Returns the callback that publishes each step of a sign-in at a forge.
 pub(super) fn moved(broker: &Broker) -> Moved {
     let broker = broker.clone();
     Arc::new(move |session| {

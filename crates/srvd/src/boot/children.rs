@@ -1,4 +1,4 @@
-//! What every child of the daemon is given, and how it is known again.
+//! The environment of the daemon's children, and the marks by which they are recognized.
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -6,8 +6,8 @@ use auth_spawner::{ChildEnv, GuardCommand};
 
 use crate::config::Config;
 
-/// How the guard process is started. On Linux it is this very program, whatever lies at its path by now, and it is not
-/// called `srvd`, so that a `pkill -9 srvd` leaves it to do its work.
+/// Returns the command that starts the guard process. On Linux it runs this program itself, even if its file was
+/// replaced. The guard is not called `srvd`, so that a `pkill -9 srvd` does not end it.
 pub(super) fn guard_command() -> std::io::Result<GuardCommand> {
     let own = std::path::PathBuf::from("/proc/self/exe");
     Ok(GuardCommand {
@@ -17,27 +17,28 @@ pub(super) fn guard_command() -> std::io::Result<GuardCommand> {
     })
 }
 
-/// The mark of whatever asks a CLI for its version: the same for every daemon of a data directory, so that a later one
-/// knows what an earlier one left behind.
+/// Returns the mark of processes that ask a CLI for its version. It is the same for every daemon of a data directory,
+/// so that a later daemon recognizes the processes that an earlier one left behind.
 pub(super) fn probes(config: &Config) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     config.data_dir.hash(&mut hasher);
     format!("probe-{:016x}", hasher.finish())
 }
 
-/// The mark of this daemon's: the guard of the one before may still be looking for its own.
+/// Returns the mark of this daemon's own probes. The guard of the previous daemon may still be searching for its
+/// probes.
 pub(super) fn probe_mark(config: &Config, epoch: &str) -> String {
     format!("{}.{epoch}", probes(config))
 }
 
-/// What a CLI gets that is asked for its version.
+/// Returns the environment of a CLI that is asked for its version.
 pub fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
     let mut env = child_env(config);
     env.mark(&probe_mark(config, epoch));
     env
 }
 
-/// The variables that every child gets, from an empty environment: nothing of the daemon's own.
+/// Returns the variables of every child. They start from an empty environment, without the daemon's own variables.
 pub fn child_env(config: &Config) -> ChildEnv {
     let mut env = config.base_env.clone();
     let path = std::env::join_paths(&config.search_path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Why a daemon does not come up, and the exit code that says so to a script.
+//! Errors that prevent the daemon from starting, and their exit codes for scripts.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use crate::config::ConfigError;
 use crate::key::KeySourceError;
 use crate::private::PrivateError;
 
-/// Why a daemon does not come up.
+/// An error that prevents the daemon from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The log filter cannot be read.
+    /// The log filter cannot be parsed.
     #[error("log.filter: {0}")]
     LogFilter(#[from] tracing_subscriber::filter::ParseError),
     /// There is no usable encryption key.
@@ -28,15 +28,15 @@ pub enum BootError {
     /// A directory cannot be used.
     #[error(transparent)]
     Private(#[from] PrivateError),
-    /// A file or socket cannot be made.
+    /// A file or socket cannot be created.
     #[error("{0}")]
     CannotCreate(io::Error),
-    /// Another daemon has the data directory.
+    /// Another daemon uses the data directory.
     #[error("srvd is already running for {data_dir}{}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), data_dir = data_dir.display())]
     AlreadyRunning {
-        /// The other daemon.
+        /// Pid of the other daemon, if it is known.
         pid: Option<u32>,
-        /// What it holds.
+        /// The data directory that it holds.
         data_dir: PathBuf,
     },
     /// The database cannot be opened.
@@ -52,8 +52,8 @@ impl BootError {
         Self::CannotCreate(error)
     }
 
-    /// The exit code, after `sysexits.h`: 69 database unavailable, 73 cannot create, 74 I/O or corrupt, 75 already
-    /// running, 77 permission, 78 configuration or key.
+    /// Returns the exit code, as in `sysexits.h`: 69 database unavailable, 73 cannot create, 74 I/O or corrupt, 75
+    /// already running, 77 permission, 78 configuration or key.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::LogFilter(_) | Self::Key(_) | Self::Registry(_) => 78,

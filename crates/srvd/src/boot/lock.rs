@@ -1,4 +1,4 @@
-//! One daemon a data directory.
+//! The lock that allows one daemon for each data directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -10,19 +10,19 @@ use rustix::process::Pid;
 
 use super::BootError;
 
-/// The data directory is ours until this is dropped, or the process ends in any way.
+/// Exclusive ownership of the data directory until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Looks at a lock whose daemon is gone, and the time between two.
+/// Number of retries while the daemon that held the lock is gone, and the pause between two.
 const LOOKS: (u32, Duration) = (200, Duration::from_millis(10));
 
 impl Lock {
-    /// Takes `<data>/srvd.lock` and writes the pid into it for whoever comes second. A daemon that was killed while it
-    /// started a CLI can leave the lock for a moment to the process that was to become the CLI, so the lock of a daemon
-    /// that is gone is waited for, two seconds at most; nothing else is.
+    /// Takes `<data>/srvd.lock` and writes the pid into it, for the error message of a second daemon. A daemon that was
+    /// killed while it started a CLI can leave the lock for a moment to the process that was to become the CLI. The
+    /// lock of a daemon that is gone is therefore waited for, at most two seconds. In all other cases there is no wait.
     ///
     /// # Errors
     /// [`BootError::AlreadyRunning`] with the other daemon's pid, or the I/O error.
@@ -66,7 +66,7 @@ impl Lock {
     }
 }
 
-/// The pid in the file. It is a courtesy; without it the answer is still true.
+/// Returns the pid in the file. The pid is optional: without it the error is still correct.
 fn holder(file: &mut File) -> Option<u32> {
     let mut pid = String::new();
     file.rewind().ok()?;
@@ -74,7 +74,7 @@ fn holder(file: &mut File) -> Option<u32> {
     pid.trim().parse().ok()
 }
 
-/// Whether there is such a process; yes where it cannot be told.
+/// Returns whether the process exists; true if that is unknown.
 fn is_there(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))

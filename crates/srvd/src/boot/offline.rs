@@ -1,4 +1,4 @@
-//! The store for a command that works while no daemon does.
+//! Access to the store for commands that run while no daemon does.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::private::PrivateError;
 use crate::{key, private};
 
-/// The data directory of a daemon that is not running. None can start until this is dropped.
+/// The data directory of a daemon that is not running. No daemon can start until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Offline<'a> {
     config: &'a Config,
@@ -19,19 +19,19 @@ pub(crate) struct Offline<'a> {
 }
 
 impl<'a> Offline<'a> {
-    /// Makes sure of the directories and takes the daemon's lock.
+    /// Ensures that the directories exist and takes the daemon's lock.
     pub(crate) fn enter(config: &'a Config) -> Result<Self, BootError> {
         directories(config)?;
         Ok(Self { config, _lock: Lock::acquire(&config.data_dir)? })
     }
 
-    /// Opens the store, and brings its schema up to date as a start would.
+    /// Opens the store and migrates its schema as a start would.
     pub(crate) async fn open(&self, keyring: Keyring) -> Result<Store, BootError> {
         super::open(self.config, keyring, Arc::new(|_: &[Change]| {})).await
     }
 }
 
-/// Opens the store of a daemon that may be running: nothing is made and no schema is changed.
+/// Opens the store of a daemon that may be running. Nothing is created, and no schema is changed.
 pub(crate) async fn beside(config: &Config, environment: &Environment) -> Result<Store, BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
     let options = StoreOptions::new(config.database.clone(), Arc::new(|_: &[Change]| {}), now());

@@ -1,4 +1,4 @@
-//! What a daemon that crashed left behind, and what the next one makes of it.
+//! Recovery from a crash of an earlier daemon.
 
 use super::BootError;
 use crate::app::now;
@@ -6,12 +6,11 @@ use crate::leftovers::Broom;
 use crate::login;
 use crate::renewal::{self, Renewals};
 
-/// Ends what a daemon that crashed left behind: rows of logins, their processes, the directories they were
-/// given, files that were being put into place, directories of accounts that were deleted. Gives back the
-/// renewals, which are settled.
+/// Cleans up after a daemon that crashed: rows of logins, their processes and the directories they were given, files
+/// that were being put into place, and directories of deleted accounts. Returns the renewals after they are settled.
 pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Renewals, BootError> {
     let Broom { store, identities, .. } = broom;
-    // The rows stay live until the processes are gone: a crash in between is understood by the next boot.
+    // The rows stay live until the processes are gone, so that the next boot can recover from a crash in between.
     for session in store.live_sessions().await? {
         let process = session.pid.zip(session.process_start);
         let ended = ended_leftover(session.id.as_str(), process).await;
@@ -22,19 +21,19 @@ pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Rene
             login::discard_unmade(store, identities, bundle).await;
         }
     }
-    // Before new logins can begin: what is undone later would spoil them.
+    // This runs before new logins can begin, because undoing a renewal later would damage them.
     renewal::settle_all(store, &renewals, |_| false).await;
     store.fail_orphaned_sessions(now()).await?;
     broom.clear_all().await;
     Ok(renewals)
 }
 
-/// Ends what asked a CLI for its version when a daemon crashed; `probes` is their mark.
+/// Ends the version probes that a crashed daemon left; `probes` is their mark.
 pub(super) async fn end_probes(probes: &str) {
     ended_leftover(probes, None).await;
 }
 
-/// Ends what is left of a session, off the runtime's threads; says whether there was anything.
+/// Ends the processes that are left of a session, outside the runtime's threads. Returns whether there were any.
 async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
     let session = session.to_owned();
     let end = move || {

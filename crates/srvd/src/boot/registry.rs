@@ -5,10 +5,10 @@ use auth_spawner::{Overlay, Registry};
 use super::BootError;
 use crate::config::{Config, ConfigError};
 
-/// The provider registry with the operator's entries.
+/// Loads the provider registry with the operator's entries.
 ///
 /// # Errors
-/// [`BootError`] naming the file that cannot be used.
+/// [`BootError`], which names the file that cannot be used.
 pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
     let dir = config.config_dir.join("providers.d");
     let unreadable = |source| BootError::Config(ConfigError::Unreadable { path: dir.clone(), source });

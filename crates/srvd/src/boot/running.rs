@@ -1,4 +1,4 @@
-//! A daemon that runs: what goes on beside its connections, and how all of it ends.
+//! A running daemon: its background tasks, and its shutdown.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use crate::http::Front;
 use crate::oauth::Flows;
 use crate::refresh::{self, Refresher};
 
-/// Longest wait for the guard process to end what is left of the logins.
+/// Longest wait for the guard process to end the remaining processes of logins.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
-/// Longest wait for the background tasks beyond the grace.
+/// Longest wait for the background tasks after the grace period.
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(3);
-/// How long ended login sessions stay readable, in milliseconds, and how many.
+/// Longest time that ended login sessions stay readable, in milliseconds, and their maximum number.
 const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const SESSIONS_KEPT: u32 = 10_000;
 
-/// A daemon that serves: what has to end, and how long what is under way may take for it.
+/// A running daemon: the parts that have to end, and the time that running work may take for it.
 pub struct Running {
     pub(super) front: Arc<Front>,
-    /// Those that accept connections, and those beside them.
+    /// The task that accepts connections, and the background tasks.
     pub(super) tasks: (JoinHandle<()>, JoinHandle<()>),
     pub(super) engine: Engine,
     pub(super) spawner: Spawner,
@@ -41,29 +41,29 @@ pub struct Running {
     pub(super) recorder: Recorder,
     pub(super) store: Store,
     pub(super) grace: Duration,
-    /// The files that tell clients where the daemon is.
+    /// The files that announce the daemon's addresses to clients.
     pub(super) announced: [PathBuf; 2],
     pub(super) _lock: Lock,
 }
 
 impl Running {
-    /// Runs until `stopped`, then ends everything, the database last.
+    /// Runs until `stopped` completes, then ends everything, the database last.
     pub async fn run(self, stopped: impl Future<Output = ()>) {
         stopped.await;
         tracing::info!("shutting down");
         let (served, background) = self.tasks;
         self.front.ready.store(false, Ordering::Relaxed);
         for path in self.announced {
-            // A file that is left over is overwritten by the next boot; clients see by its pid that it is stale.
+            // A leftover file is overwritten by the next boot; clients detect by its pid that it is stale.
             let _ = std::fs::remove_file(path);
         }
-        // The logins end first, while their watchers can still be told.
+        // The logins end first, while their watchers can still be notified.
         tokio::join!(self.spawner.shutdown(self.grace), self.flows.shutdown());
         self.engine.drain(self.grace).await;
         if tokio::time::timeout(self.grace + Duration::from_secs(1), served).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
-        // Whatever did not end in the time given is ended now.
+        // Work that did not end in the given time is ended now.
         let background = tokio::time::timeout(self.grace + BACKGROUND_PATIENCE, background);
         let (background, ..) =
             tokio::join!(background, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
@@ -75,8 +75,8 @@ impl Running {
     }
 }
 
-/// What goes on beside the connections. It waits for nothing but the same signal, and for at most two seconds more; for
-/// refreshes that are under way, as long as the `grace`.
+/// Starts the background tasks. They end within two seconds of `stop`. Refreshes in progress may take as long as
+/// `grace`.
 pub(super) fn background(
     store: &Store,
     audit_rows: u32,
@@ -98,7 +98,7 @@ pub(super) fn background(
     })
 }
 
-/// Lets go of login sessions that ended long ago and of the oldest rows of the audit log, now and every hour.
+/// Removes login sessions that ended long ago and the oldest rows of the audit log, now and every hour.
 async fn prune(store: Store, audit_rows: u32, stop: CancellationToken) {
     let mut hourly = tokio::time::interval(Duration::from_hours(1));
     loop {

@@ -1,4 +1,4 @@
-//! Programs that keep a CLI from opening a browser of its own: the client opens it, once, where the person is.
+//! Programs that prevent a CLI from opening a browser. The client opens it instead, once, on the user's machine.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,18 +7,18 @@ use auth_spawner::ChildEnv;
 
 use crate::private;
 
-/// The names under which CLIs look for a browser.
+/// The names of browser launchers that CLIs run.
 const NAMES: &[&str] = &["xdg-open", "x-www-browser", "www-browser", "sensible-browser", "open", "wslview"];
 
-/// A directory of do-nothing programs that comes first on the children's `PATH`.
+/// A directory of programs without effect that comes first on the children's `PATH`.
 pub(crate) struct Shims {
     dir: PathBuf,
 }
 
-/// Writes the programs below the runtime directory.
+/// Writes the programs to the directory `browser` in the runtime directory.
 ///
 /// # Errors
-/// The I/O error.
+/// The I/O error of the first file that cannot be written.
 pub(crate) fn install(runtime_dir: &Path) -> io::Result<Shims> {
     let dir = runtime_dir.join("browser");
     private::directory(&dir).map_err(io::Error::other)?;
@@ -36,12 +36,12 @@ pub(crate) fn install(runtime_dir: &Path) -> io::Result<Shims> {
 }
 
 impl Shims {
-    /// The value of `BROWSER`.
+    /// Returns the value of `BROWSER`.
     pub(crate) fn browser(&self) -> PathBuf {
         self.dir.join("x-www-browser")
     }
 
-    /// The environment with the directory first on its `PATH`.
+    /// Returns the environment with the directory first on its `PATH`.
     pub(crate) fn apply(&self, env: ChildEnv) -> ChildEnv {
         let mut env = env;
         let path = env.value("PATH").unwrap_or_default();

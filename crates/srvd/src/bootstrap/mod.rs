@@ -1,8 +1,9 @@
-//! The default-bundle migration: the logins that the user's own CLIs have already are bound in the bundle `default`, so
-//! that nobody has to log in again for having begun to use srvd.
+//! The default-bundle migration: it binds the existing logins of the user's own CLIs in the bundle `default`, so that
+//! users need not log in again when they start to use srvd.
 //!
-//! An account made here points at the user's own directory. The login is never copied, because the copies would share
-//! one refresh token, and using one kills the other. What is done is decided in `plan`; this is the loop around it.
+//! An account that is created here points at the user's own directory. The login is never copied, because the copies
+//! would share one refresh token, and using one invalidates the other. The decisions are made in `plan`; this module
+//! carries them out.
 
 mod plan;
 
@@ -21,23 +22,23 @@ use plan::{Known, Step, candidates, judge};
 use crate::error::with_causes;
 use crate::own_dir::OwnDirs;
 
-/// How long all of the files together may take to be read: a home on a network that is gone must not hold the boot.
+/// Longest time for reading all files together. A home on an unreachable network must not block the boot.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a run did, or would do.
+/// The results of a run, or of a preview.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How often what happened.
+    /// The number of providers for each outcome.
     pub counts: Counts,
-    /// What became of each provider, in order of id.
+    /// The outcome of each provider, in order of id.
     pub providers: Vec<(String, Outcome)>,
-    /// What ended the run early. The next run does the rest.
+    /// The error that ended the run early. The next run does the rest.
     pub error: Option<StoreError>,
 }
 
-/// The store, as far as a run uses it.
+/// The operations of the store that a run uses.
 trait Books {
-    /// The providers that are bound, and whether the bundle `default` exists.
+    /// Returns the bound providers, and whether the bundle `default` exists.
     async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError>;
     async fn declined(&self) -> Result<Vec<ProviderId>, StoreError>;
     async fn adopt(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError>;
@@ -62,10 +63,10 @@ impl Books for Store {
     }
 }
 
-/// A store that is read, and whose writes only say what they would do.
+/// A store whose writes only report what they would do.
 struct Preview<'a> {
     store: &'a Store,
-    /// What the store holds of accounts and of running instances without an identity.
+    /// The accounts of the store, and the number of its running instances without an identity.
     accounts: Vec<Account>,
     idle: u64,
     default_exists: bool,
@@ -100,10 +101,10 @@ impl Books for Preview<'_> {
     }
 }
 
-/// Takes over the logins in the user's own directories. A second run over the same ones changes and announces nothing.
+/// Takes over the logins in the user's own directories. A second run over the same logins changes and announces
+/// nothing.
 ///
-/// It always comes to an end and never fails the boot: what goes wrong is logged, stands in the report, and is tried
-/// again by the next run.
+/// The run always ends and never fails the boot. Errors are logged and reported, and the next run retries.
 pub async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
     let report = migrate(store, registry, own, now).await;
     let Counts {
@@ -132,7 +133,7 @@ pub async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) ->
     report
 }
 
-/// What [`run`] would do, without doing it.
+/// Returns the report that [`run`] would give, without changing anything.
 pub async fn preview(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
     match Preview::of(store).await {
         Ok(preview) => migrate(&preview, registry, own, now).await,
@@ -188,7 +189,7 @@ async fn migrate(books: &impl Books, registry: &Registry, own: &OwnDirs, now: i6
     report
 }
 
-/// Binds the logins; says whether the bundle was made for them.
+/// Binds the logins. Returns whether the bundle was created for them.
 async fn adopt(
     books: &impl Books,
     logins: Vec<OwnLogin>,
@@ -222,13 +223,13 @@ async fn adopt(
     Ok(adopted.bundle_created)
 }
 
-/// Looks at each provider. Files are read only where the store leaves the question open.
+/// Decides on each provider. Files are read only if the store does not settle the question.
 async fn steps(known: &Known, registry: &Registry, own: &OwnDirs, now: i64) -> Vec<(String, Step)> {
     let deadline = Instant::now() + PATIENCE;
     let mut steps = Vec::new();
     for provider in candidates(registry) {
         let step = match provider.id.parse::<ProviderId>() {
-            // Operators may name providers more freely than the store does.
+            // Operators may choose provider names that the store does not accept.
             Err(error) => Step::Settled(Outcome::Failed(error.to_string())),
             Ok(id) => match known.settled(&id) {
                 Some(outcome) => Step::Settled(outcome),
@@ -261,7 +262,7 @@ async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, (now, deadline
     let Some(cli) = provider.cli.clone() else { return Step::Settled(Outcome::NoLogin(None)) };
     let own = own.of(&cli);
     let proof = if Instant::now() >= deadline {
-        // A thread hangs in an earlier provider's files already.
+        // A thread is already blocked on the files of an earlier provider.
         Err("there was no time left")
     } else {
         let here = own.clone();

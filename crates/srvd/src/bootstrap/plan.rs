@@ -1,4 +1,4 @@
-//! What becomes of each provider, decided from values.
+//! The decision on each provider, as pure functions of values.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,71 +8,71 @@ use identity_store::{OwnLogin, ProviderId};
 
 use crate::own_dir::OwnDir;
 
-/// What the store says before a run.
+/// The relevant content of the store before a run.
 #[derive(Debug)]
 pub(super) struct Known {
     bound: BTreeSet<ProviderId>,
     declined: BTreeSet<ProviderId>,
-    /// Whether the bundle `default` exists.
+    /// True if the bundle `default` exists.
     pub(super) default_exists: bool,
 }
 
-/// What is to be done about a provider.
+/// The action for a provider.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing.
+    /// No action; the outcome is known.
     Settled(Outcome),
-    /// Its login is to be bound in the bundle `default`.
+    /// The login is to be bound in the bundle `default`.
     Adopt(OwnLogin),
 }
 
-/// What became of a provider.
+/// The outcome of a run for one provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A bundle binds it, so it is left alone.
+    /// A bundle binds the provider, so nothing is done.
     Bound,
-    /// The user removed its account, so its login is not taken over again.
+    /// The user removed the provider's account, so its login is not taken over again.
     Declined,
-    /// The user's own directory holds no login that could be used; the reason, when it holds something.
+    /// The user's own directory holds no usable login. The reason is given if the directory holds something.
     NoLogin(Option<String>),
-    /// The CLI keeps the login where only the CLI can look.
+    /// The CLI keeps the login in a place that only the CLI can read.
     Elsewhere {
-        /// Where it is.
+        /// The place of the login.
         reason: String,
         /// The next step for the person.
         hint: String,
     },
     /// The user's own login is bound in the bundle `default`.
     Adopted {
-        /// Whose login it is, when the files say so.
+        /// Email address of the login, if the files state it.
         email: Option<String>,
         /// The user's own directory.
         dir: PathBuf,
-        /// Whether the account was there already.
+        /// True if the account already existed.
         reused: bool,
     },
-    /// It was left out; the reason.
+    /// The provider was left out for this reason.
     Failed(String),
 }
 
-/// How many providers each outcome had, and what else a run did.
+/// The number of providers with each outcome, and the other effects of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Providers whose login is one of a CLI.
+    /// Providers whose credential is a login of a CLI.
     pub examined: usize,
-    /// Some bundle binds them.
+    /// Providers that a bundle already binds.
     pub skipped_bound: usize,
-    /// The user's own directory holds no login.
+    /// Providers without a login in the user's own directory.
     pub no_ambient: usize,
-    /// The user removed them.
+    /// Providers whose account the user removed.
     pub tombstoned: usize,
-    /// Bound with a new account.
+    /// Providers that were bound with a new account.
     pub seeded: usize,
-    /// Bound with an account that was there.
+    /// Providers that were bound with an existing account.
     pub reused: usize,
-    /// Left out because something failed.
+    /// Providers that were left out because of an error.
     pub failed: usize,
-    /// Whether the bundle `default` was made.
+    /// True if the bundle `default` was created.
     pub default_created: bool,
     /// Agent instances that were moved to the bundle `default`.
     pub instances_backfilled: u64,
@@ -83,7 +83,7 @@ impl Known {
         Self { bound: bound.into_iter().collect(), declined: declined.into_iter().collect(), default_exists }
     }
 
-    /// What is settled before any file is looked at.
+    /// Returns the outcome if the store settles it without reading files.
     pub(super) fn settled(&self, provider: &ProviderId) -> Option<Outcome> {
         if self.bound.contains(provider) {
             Some(Outcome::Bound)
@@ -95,14 +95,14 @@ impl Known {
     }
 }
 
-/// The providers whose usual credential is a login that a file proves.
+/// Returns the providers whose usual credential is a login that a file proves.
 pub(super) fn candidates(registry: &Registry) -> impl Iterator<Item = &Provider> {
     let proves = |provider: &&Provider| provider.cli.as_ref().is_some_and(|cli| !cli.credential.is_empty());
     let oauth = |provider: &&Provider| provider.class == auth_spawner::Class::OAuth;
     registry.iter().map(AsRef::as_ref).filter(oauth).filter(proves)
 }
 
-/// What the files of the user's own directory mean; `proof` with its end times judged.
+/// Decides from the files of the user's own directory. The end times in `proof` have been judged.
 pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Proof) -> Step {
     match proof {
         Proof::LoggedIn(Credential { email, subject, expires_at, login_deadline_at, .. }) => {
@@ -117,11 +117,11 @@ pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Pr
             })
         }
         Proof::Elsewhere { reason, hint } => Step::Settled(Outcome::Elsewhere { reason, hint }),
-        // A person who sets the variable expects that its directory is looked at.
+        // A user who sets the variable expects its directory to be searched.
         Proof::Absent => Step::Settled(Outcome::NoLogin(
             own.variable.is_some().then(|| format!("there is no login in {}", own.describe())),
         )),
-        // Half a login cannot be launched with, and the next start looks again.
+        // An incomplete login cannot be used for a launch, and the next start checks again.
         Proof::Incomplete { reason } | Proof::Unreadable { reason } => {
             let named = own.variable.is_some().then(|| format!("{}: {reason}", own.describe()));
             Step::Settled(Outcome::NoLogin(Some(named.unwrap_or(reason))))
@@ -130,7 +130,7 @@ pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Pr
 }
 
 impl Counts {
-    /// The counts of these outcomes; the rest is nothing yet.
+    /// Returns the counts of these outcomes; the other fields are zero.
     pub(super) fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Self {
         let mut counts = Self::default();
         for outcome in outcomes {

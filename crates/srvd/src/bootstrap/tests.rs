@@ -13,7 +13,7 @@ use super::*;
 
 const NOW: i64 = 1_800_000_000_000;
 
-/// A store and a home of one's own.
+/// A store and a home for one test.
 struct World {
     root: tempfile::TempDir,
     store: Store,
@@ -21,7 +21,7 @@ struct World {
     heard: Arc<Mutex<Vec<Change>>>,
 }
 
-/// Everything that a run could change.
+/// All state that a run could change.
 type State = (Vec<Bundle>, AccountList, Vec<Instance>, Vec<ProviderId>, usize, BTreeMap<PathBuf, Vec<u8>>);
 
 impl World {
@@ -81,7 +81,7 @@ impl World {
         self.store.create_bundle(new, NOW).await.unwrap();
     }
 
-    /// Binds a login of Codex that is the daemon's own.
+    /// Binds a Codex login that the daemon owns.
     async fn log_in(&self, bundle: &str) {
         let login = SaveLogin {
             session: None,
@@ -112,7 +112,7 @@ impl World {
     }
 }
 
-/// Every path below a directory with what it holds, a link with its target.
+/// Returns every path below a directory with its content; for a link, the content is its target.
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -159,7 +159,7 @@ fn codex_file(email: &str, expires_at: i64, refresh: bool) -> String {
     json!({"auth_mode": "chatgpt", "tokens": tokens}).to_string()
 }
 
-/// What stands in the user's own directory.
+/// The content of the user's own directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ambient {
     Absent,
@@ -209,7 +209,7 @@ impl Ambient {
                 std::os::unix::fs::symlink("nothing.json", world.home().join(place)).unwrap();
             }
             Self::Directory => directory(&world.home().join(place)),
-            // Codex uses this key and not the tokens beside it.
+            // Codex uses this key and ignores the tokens next to it.
             Self::Key => world.write(place, &good.replace("\"chatgpt\"", "\"apikey\"")),
         }
     }
@@ -223,13 +223,13 @@ impl Ambient {
     }
 }
 
-/// One home: what it holds, and what the store held before.
+/// A test case: the content of the home, and the content of the store before the run.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     ambient: Ambient,
     bound: bool,
     declined: bool,
-    /// Running instances under no identity: 0 or 2.
+    /// Number of running instances under no identity: 0 or 2.
     idle: u64,
     default_exists: bool,
 }
@@ -347,7 +347,7 @@ async fn several_logins_are_one_bundle_and_one_announcement() {
     let claude = json!({"claudeAiOauth": {"accessToken": "sk-ant-oat01-planted", "refreshToken": "r", "expiresAt": NOW + 1,
         "refreshTokenExpiresAt": NOW + 9}});
     world.write(".claude/.credentials.json", &claude.to_string());
-    // Claude Code keeps this one beside its directory, not inside, as long as no variable names the directory.
+    // Claude Code keeps this file next to its directory, not inside, unless a variable names the directory.
     let person = json!({"oauthAccount": {"emailAddress": "claude@x", "accountUuid": "u-u"}});
     world.write(".claude.json", &person.to_string());
     let gemini = json!({"access_token": "a", "refresh_token": "r", "expiry_date": NOW - 1});
@@ -358,7 +358,7 @@ async fn several_logins_are_one_bundle_and_one_announcement() {
         json!({"openai": {"access": "a", "refresh": "r", "expires": NOW + 5, "accountId": "acct"}});
     world.write(".local/share/opencode/auth.json", &opencode.to_string());
     world.write(".local/share/amp/secrets.json", r#"{"apiKey@https://ampcode.com/": "sgamp_planted"}"#);
-    // One that cannot be read hides none of the others.
+    // An unreadable login does not hide the others.
     world.write(".copilot/config.json", "{ // half");
 
     let report = world.run().await;
@@ -384,7 +384,7 @@ async fn several_logins_are_one_bundle_and_one_announcement() {
             ("amp", ".local/share", None, valid),
             ("claude", ".claude", Some("claude@x"), valid),
             ("codex", ".codex", Some("codex@x"), valid),
-            // The variable of this one names the directory above its own.
+            // The variable of this CLI names the parent of its directory.
             ("gemini", "", Some("gemini@x"), Status::Expired),
             ("github", ".config/gh", None, valid),
             ("opencode", ".local/share", None, valid),
@@ -420,7 +420,7 @@ async fn login_that_is_no_login_is_left_out_with_a_reason_in_words() {
             "settings.json selects gemini-api-key (/security/auth/selectedType), so the CLI would not use this login",
         ]
     );
-    // opencode uses logins of other providers than the one that srvd logs in to.
+    // opencode uses logins of providers other than the one that srvd logs in to.
     assert_eq!((report.counts.seeded, world.accounts().await[0].provider.as_str()), (1, "opencode"));
 }
 
@@ -442,7 +442,7 @@ async fn an_account_that_points_there_already_is_used_again() {
     let after = world.store.bound_account(&default(), &codex()).await.unwrap().unwrap();
     assert_eq!((after.id, after.created_at), (before.id, before.created_at));
 
-    // Another person in the same directory does not become that account.
+    // Another person's login in the same directory does not replace that account.
     world.bundle("third", "Third").await;
     let third = "third".parse().unwrap();
     world.store.bind(&third, &world.accounts().await[0].id, NOW).await.unwrap();
@@ -456,7 +456,7 @@ async fn an_account_that_points_there_already_is_used_again() {
     assert_eq!((world.state().await, world.heard()), (state, vec![]));
 }
 
-/// A store of which one operation fails.
+/// A store in which one operation fails.
 struct Faulty<'a> {
     store: &'a Store,
     broken: &'static str,

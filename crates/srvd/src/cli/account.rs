@@ -1,4 +1,4 @@
-//! `srvd account`: forgetting an account on this machine, and ending its login everywhere.
+//! `srvd account`: removes an account from this machine, or ends its login everywhere.
 
 use super::client::Connection;
 use super::failure::{self, Failure, code};
@@ -7,22 +7,22 @@ use super::ui::{Ui, plain_line};
 use super::{prompt, removal, resolve};
 use crate::api::account::{Account, Delete, Outcome, Revoke, Revoked};
 
-/// `srvd account`.
+/// Subcommands of `srvd account`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum AccountCommand {
-    /// Forget an account on this machine; its login or key lives on at the provider
+    /// Forget an account on this machine; its login or key stays valid at the provider
     ///
-    /// The account goes from every bundle, and its credential from this machine. What the CLI keeps of your conversations
-    /// stays. A login that was taken over from your own CLI is only let go: your own directory is not touched.
+    /// The account is removed from every bundle, and its credential from this machine. The conversations that the CLI
+    /// keeps stay. A login that was taken over from your own CLI is only forgotten: your own directory is not touched.
     Forget(AccountArgs),
-    /// End a login with its CLI's own logout, everywhere, and forget the account
+    /// End a login everywhere with its CLI's own logout, and forget the account
     ///
-    /// Most CLIs tell their provider when they log out, so that every copy of the login dies with it, on other machines
-    /// as well. When the logout fails, the account stays as it is. An API key is revoked where it was made.
+    /// Most CLIs tell their provider when they log out, so that every copy of the login becomes invalid, on other
+    /// machines as well. If the logout fails, the account stays as it is. An API key has to be revoked at its provider.
     Revoke(AccountArgs),
 }
 
-/// What both take.
+/// Arguments of `srvd account forget` and `srvd account revoke`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AccountArgs {
     /// The account, by id, or by an address or name that no other account has
@@ -65,7 +65,7 @@ async fn revoke(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), 
     removal::report(&done.cleanup, ui)
 }
 
-/// A provider and how a person knows the account.
+/// Returns the provider's id and the name by which a user knows the account.
 fn title(account: &Account) -> String {
     format!("{} {}", account.provider_id, plain_line(&who(account)))
 }
@@ -88,7 +88,7 @@ fn revoke_question(account: &Account) -> String {
     format!("{whose}Log it out?")
 }
 
-/// What is to be said; a login that is not known to have ended is a failure.
+/// Returns the message for the user. A login that is not known to have ended is a failure.
 fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
     let name = title(account);
     let failed = |reason: String| {

@@ -1,4 +1,4 @@
-//! `srvd audit`: who did what, and whether the log still is what was written.
+//! `srvd audit`: shows the audit log, and checks that it was not changed.
 
 use identity_store::{AuditCheck, AuditFilter, AuditRow};
 use serde_json::{Value, json};
@@ -11,16 +11,16 @@ use crate::boot::{self, BootError};
 use crate::config::Config;
 use crate::environment::Environment;
 
-/// `srvd audit`.
+/// Arguments of `srvd audit`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
     /// Only rows of this time or later: a span such as 90m, 24h or 7d, or a date such as 2026-11-21 (UTC)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// At most so many rows, the newest
+    /// At most this many rows, the newest ones
     #[arg(long, value_name = "ROWS", default_value_t = 100)]
     limit: u32,
-    /// Follow the chain that holds the rows together, from the first that is kept to the last
+    /// Check the chain that links the rows, from the first one that is kept to the last one
     #[arg(long)]
     verify: bool,
     /// Print JSON
@@ -28,7 +28,8 @@ pub(super) struct AuditArgs {
     json: bool,
 }
 
-/// Reads the database beside a daemon that may be running: the log is evidence about the daemon too.
+/// Reads the database directly, even while a daemon runs. The log is evidence about the daemon too, so the daemon is
+/// not asked for it.
 pub(super) async fn run(
     args: &AuditArgs,
     config: &Config,
@@ -91,7 +92,7 @@ fn as_json(rows: &[AuditRow], check: Option<&AuditCheck>) -> Value {
     document
 }
 
-/// Says what the check found. A log that does not hold is a failure of the command.
+/// Prints the result of the check. A log that was changed is a failure of the command.
 fn verdict(check: &AuditCheck, ui: &Ui) -> Result<(), Failure> {
     for mark in &check.marks {
         let (what, at) = (&mark.entry.action, utc(mark.entry.at));
@@ -114,7 +115,7 @@ fn verdict(check: &AuditCheck, ui: &Ui) -> Result<(), Failure> {
     }
 }
 
-/// The time that a person means, in unix milliseconds.
+/// Parses a time from the command line into unix milliseconds.
 fn instant(text: &str, now: i64) -> Option<i64> {
     if let Some((year, rest)) = text.split_once('-') {
         let (month, day) = rest.split_once('-')?;
@@ -134,7 +135,7 @@ fn instant(text: &str, now: i64) -> Option<i64> {
     now.checked_sub(number.checked_mul(seconds * 1000)?)
 }
 
-/// A time as `2026-11-21T16:20:55Z`.
+/// Formats a time as `2026-11-21T16:20:55Z`.
 fn utc(at: i64) -> String {
     let seconds = at.div_euclid(1000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -143,7 +144,7 @@ fn utc(at: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// The date so many days after 1970-01-01, in the Gregorian calendar: Howard Hinnant's `civil_from_days`.
+/// Returns the Gregorian date of a number of days since 1970-01-01. This is Howard Hinnant's `civil_from_days`.
 fn date_of(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -156,7 +157,7 @@ fn date_of(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// The days from 1970-01-01 to a date: its `days_from_civil`.
+/// Returns the number of days from 1970-01-01 to a date. This is Howard Hinnant's `days_from_civil`.
 fn days_of(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year.saturating_sub(1) } else { year };
     let year = year.clamp(-9999, 9999);

@@ -1,4 +1,4 @@
-//! `srvd backup`: a copy of the database in one file, with a last line that says what it is.
+//! `srvd backup`: a copy of the database in one file. The last line of the file is a manifest.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -17,13 +17,13 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::private;
 
-/// The longest last line.
+/// The longest last line that is read, in bytes.
 const LONGEST_LINE: u64 = 16 * 1024;
 
-/// `srvd backup`.
+/// Arguments of `srvd backup`.
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
-    /// The file to make; one that is there is never overwritten
+    /// The file to make; an existing file is never overwritten
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -32,21 +32,21 @@ pub(super) struct BackupArgs {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Manifest {
-    /// The version of this line.
+    /// The version of the manifest's format.
     pub(super) srvd_backup: u32,
-    /// When it was made, in unix milliseconds.
+    /// The time at which the backup was made, in unix milliseconds.
     pub(super) created_at: i64,
-    /// The schema of the database.
+    /// The schema version of the database.
     pub(super) schema: i64,
-    /// The names of the keys that its secrets may need.
+    /// The ids of the keys that the secrets of the database may need.
     pub(super) key_ids: Vec<String>,
-    /// The length of the database.
+    /// The length of the database in bytes.
     pub(super) bytes: u64,
     /// The BLAKE2b-256 of the database, in hex digits.
     pub(super) blake2b: String,
 }
 
-/// Copies beside a daemon that may be running.
+/// Makes a backup. A daemon may be running meanwhile.
 pub(super) async fn run(
     args: &BackupArgs,
     config: &Config,
@@ -63,7 +63,7 @@ pub(super) async fn run(
     let made = make(&store, &part, &args.file).await;
     store.close().await;
     let manifest = made.inspect_err(|_| {
-        // The error that counts is the first one; half a backup is of no use to anybody.
+        // Only the first error is reported. An incomplete backup is of no use.
         let _ = std::fs::remove_file(&part);
     })?;
     ui.result(&args.file.display().to_string())?;
@@ -75,7 +75,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The server's own tools copy a server's database.
+/// Refuses a server's database, which the server's own tools copy.
 pub(super) fn local_only(config: &Config, tool: &str) -> Result<(), Failure> {
     match config.database.kind() {
         DatabaseKind::Sqlite => Ok(()),
@@ -90,7 +90,7 @@ async fn make(store: &Store, part: &Path, file: &Path) -> Result<Manifest, Failu
     let cannot = |error: io::Error| {
         Failure::new(code::CANNOT_CREATE, format!("cannot create {}: {error}", file.display()))
     };
-    // Made here, so that it is closed to others from its first moment; the database fills it.
+    // The file is made here, so that other users can never open it. The database then fills it.
     drop(private::new_file(part, 0o600).map_err(cannot)?);
     store.copy_into(part).await.map_err(BootError::from)?;
     let schema = store.schema_version().await.map_err(BootError::from)?;
@@ -133,7 +133,7 @@ fn part_of(file: &Path) -> PathBuf {
     file.with_file_name(name)
 }
 
-/// Reads to the end, hands on what it reads, and gives its length and BLAKE2b-256.
+/// Copies `from` to `to`, and returns the length and the BLAKE2b-256 of the bytes.
 pub(super) fn digest(from: &mut impl io::Read, to: &mut impl io::Write) -> io::Result<(u64, String)> {
     let mut hash = Blake2b256::new();
     let mut buffer = vec![0; 64 * 1024];
@@ -164,19 +164,19 @@ fn append(copy: &mut File, manifest: &Manifest) -> io::Result<()> {
     copy.sync_all()
 }
 
-/// Gives the finished file its name, unless something has taken it meanwhile.
+/// Gives the finished file its name, unless another file has taken that name meanwhile.
 fn publish(part: &Path, file: &Path) -> io::Result<()> {
     match std::fs::hard_link(part, file) {
         Ok(()) => std::fs::remove_file(part)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-        // Not every file system has second names, such as that of a memory stick.
+        // Some file systems have no hard links, such as that of a memory stick.
         Err(_) if file.symlink_metadata().is_ok() => return Err(io::ErrorKind::AlreadyExists.into()),
         Err(_) => std::fs::rename(part, file)?,
     }
     private::sync_directory(file)
 }
 
-/// Reads a backup's last line. `None` when it is no backup, or one that was cut off.
+/// Reads the last line of a backup. Returns `None` if the file is no backup, or was cut off.
 pub(super) fn manifest_of(file: &mut File) -> io::Result<Option<Manifest>> {
     let length = file.metadata()?.len();
     let start = length.saturating_sub(LONGEST_LINE);

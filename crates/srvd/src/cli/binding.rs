@@ -1,8 +1,9 @@
-//! `.srvd`: a file that binds a directory, and what lies below it, to a bundle.
+//! The file `.srvd`, which binds a directory and all directories below it to a bundle.
 //!
-//! It holds one line, a bundle's name or id, and can say nothing else. It is looked for from the current directory
-//! upward. Because it decides whose credentials a program gets, nobody else may put one in the way: only directories of
-//! this user and of root are looked into, none that everybody can write to, and the search ends at the first other one.
+//! The file holds one line: the name or the id of a bundle. It is searched for from the current directory upward. It
+//! decides whose credentials a program gets, so other users must not be able to place one in the way. The search only
+//! reads directories of this user and of root that not everybody can write to, and it ends at the first other
+//! directory.
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -10,40 +11,40 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// The file's name.
+/// The name of the file.
 pub(super) const FILE: &str = ".srvd";
-/// The longest file, in bytes: a name of 100 characters is at most 400, and a line feed.
+/// The longest file, in bytes. A name of 100 characters takes at most 400 bytes, plus a line feed.
 const LONGEST: u64 = 512;
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Search {
-    /// A file.
+    /// A file was found.
     Bound(Bound),
-    /// None, up to where the search ended.
+    /// No file was found before the search ended.
     Unbound(End),
 }
 
-/// A file, and what it says.
+/// A binding file and its content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bound {
-    /// A bundle's name or id.
+    /// The name or the id of a bundle.
     pub(super) bundle: String,
-    /// The file.
+    /// The path of the file.
     pub(super) file: PathBuf,
 }
 
-/// Where a search ended.
+/// The place at which a search ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// At the root of the file system.
+    /// The root of the file system.
     Root,
-    /// Below this directory, which is not looked into.
+    /// The first directory that was not read, and the reason.
     Before(PathBuf, &'static str),
 }
 
-/// A file that stands where a binding would and cannot be one. What lies above it is not asked: that is not what whoever
-/// put it there meant.
+/// A file named `.srvd` that cannot be used. The search does not go on above it, because the user who made the file
+/// wanted it to apply.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path} cannot be used: {reason}")]
 pub(super) struct Unusable {
@@ -51,7 +52,7 @@ pub(super) struct Unusable {
     pub(super) reason: String,
 }
 
-/// Looks from an absolute directory upward, for the user with this id.
+/// Searches from an absolute directory upward, on behalf of the user with the id `me`.
 pub(super) fn search(from: &Path, me: u32) -> Result<Search, Unusable> {
     for dir in from.ancestors() {
         if let Err(reason) = trusted(dir, me) {
@@ -67,11 +68,11 @@ pub(super) fn search(from: &Path, me: u32) -> Result<Search, Unusable> {
     Ok(Search::Unbound(End::Root))
 }
 
-/// Whether only this user, root and those whom they let in can put files into a directory.
+/// Checks that only this user, root and the users that they allow can write to a directory.
 pub(super) fn trusted(dir: &Path, me: u32) -> Result<(), &'static str> {
     let found = std::fs::metadata(dir).map_err(|_| "it cannot be looked into")?;
     directory_holds(found.uid(), found.permissions().mode(), me)?;
-    // A directory that may not be searched would look like one without the file.
+    // A directory without search permission would look like one without the file.
     match std::fs::symlink_metadata(dir.join(FILE)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err("it cannot be looked into"),
         _ => Ok(()),
@@ -88,9 +89,9 @@ fn directory_holds(owner: u32, mode: u32, me: u32) -> Result<(), &'static str> {
     }
 }
 
-/// What a file says; `Err(None)` when there is none, else the reason.
+/// Reads a binding file. Returns `Err(None)` if there is none, and `Err(Some(reason))` if it cannot be used.
 pub(super) fn read(path: &Path, me: u32) -> Result<String, Option<String>> {
-    // A FIFO would block, and a link could lead to a file that was made for something else.
+    // Opening a FIFO would block, and a link could lead to a file that was made for another purpose.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
@@ -125,13 +126,13 @@ fn file_holds(owner: u32, mode: u32, length: u64, me: u32) -> Result<(), String>
 
 const TOO_LONG: &str = "it is longer than a bundle's name can be";
 
-/// The name or id in a file's bytes: exactly one line.
+/// Returns the name or the id in a file's bytes, which must be exactly one line.
 fn parse(bytes: &[u8]) -> Result<String, &'static str> {
     if bytes.len() as u64 > LONGEST {
         return Err(TOO_LONG);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
-    // An editor or a checkout may end the line in either way.
+    // Editors and checkouts end lines with LF or with CRLF.
     let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
     if line.trim().is_empty() {
         return Err("it is empty; it has to hold the name of a bundle");
@@ -145,7 +146,7 @@ fn parse(bytes: &[u8]) -> Result<String, &'static str> {
     Ok(line.to_owned())
 }
 
-/// What a binding to a bundle of this name is written as.
+/// Returns the content of a file that binds to the bundle of this name.
 pub(super) fn text(name: &str) -> String {
     format!("{name}\n")
 }

@@ -1,4 +1,4 @@
-//! `srvd bundle`: making, renaming and deleting bundles.
+//! `srvd bundle`: creates, renames and deletes bundles.
 
 use super::client::Connection;
 use super::failure::Failure;
@@ -8,14 +8,14 @@ use super::{prompt, removal, resolve};
 use crate::api::account::Account;
 use crate::api::{account, bundle};
 
-/// `srvd bundle`.
+/// Subcommands of `srvd bundle`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BundleCommand {
     /// Make an empty bundle
     Create {
-        /// Its name
+        /// The name of the bundle
         name: String,
-        /// What it is for
+        /// A text that says what the bundle is for
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
     },
@@ -25,22 +25,22 @@ pub(super) enum BundleCommand {
     Rename {
         /// The bundle, by name or id
         bundle: String,
-        /// Its new name
+        /// The new name
         name: String,
     },
-    /// Delete a bundle with the accounts that only it binds
+    /// Delete a bundle with the accounts that are in no other bundle
     ///
-    /// The logins are removed from this machine and live on at their providers; to end one there as well, run srvd account
-    /// revoke first. What the agents remember of your conversations is kept unless told otherwise.
+    /// The logins are removed from this machine and stay valid at their providers; to end one there as well, run srvd
+    /// account revoke first. The conversations that the CLIs keep stay, unless --delete-history is given.
     Delete(DeleteArgs),
 }
 
-/// `srvd bundle delete`.
+/// Arguments of `srvd bundle delete`.
 #[derive(Debug, clap::Args)]
 pub(super) struct DeleteArgs {
     /// The bundle, by name or id
     bundle: String,
-    /// Delete the conversations that the CLIs keep in their directories as well
+    /// Also delete the conversations that the CLIs keep in their directories
     #[arg(long)]
     delete_history: bool,
     /// Do not ask

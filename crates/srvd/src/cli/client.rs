@@ -1,4 +1,4 @@
-//! The connection of a command to the daemon of the same user, over its Unix socket.
+//! The connection of a command to the daemon of the same user, over the daemon's Unix socket.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -15,10 +15,11 @@ use crate::api::events;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 
-/// How long a call may take. The daemon asks a provider about a key, or CLIs about their versions, within this.
+/// The longest time that a call may take. It includes the daemon's own requests to a provider about a key, or to CLIs
+/// about their versions.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The wire's names for the event methods, as a client has to be told them.
+/// The method names of the events on the wire, for the client library.
 pub const EVENT_NAMES: EventNames = EventNames {
     event: events::METHODS.event,
     lagged: events::METHODS.lagged,
@@ -28,9 +29,9 @@ pub const EVENT_NAMES: EventNames = EventNames {
 
 /// A connection to a running daemon.
 pub(super) struct Connection {
-    /// For calls whose errors a command has words of its own for.
+    /// The client, for callers that handle the daemon's errors themselves.
     pub(super) client: Client,
-    /// What the daemon wrote about itself.
+    /// The content of the daemon's `endpoint.json`.
     pub(super) endpoint: Endpoint,
 }
 
@@ -74,7 +75,8 @@ fn find(runtime: &Path, socket: &Path) -> Result<Endpoint, Failure> {
     })
 }
 
-/// Whoever could put a socket of their own in this place would be handed the keys that are added, so it has to be ours.
+/// Checks that the socket belongs to this user. API keys are sent over it, so a socket of another user must not receive
+/// them.
 fn check_socket(socket: &Path) -> Result<(), Failure> {
     let found = std::fs::symlink_metadata(socket).map_err(|error| unreachable(socket, &error))?;
     let owner = found.uid();
@@ -90,7 +92,7 @@ fn check_socket(socket: &Path) -> Result<(), Failure> {
 
 fn unreachable(socket: &Path, error: &io::Error) -> Failure {
     match error.kind() {
-        // A daemon that was killed leaves its files behind.
+        // A daemon that was killed leaves its socket behind.
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::no_daemon(socket),
         io::ErrorKind::PermissionDenied => {
             Failure::new(code::PERMISSION, format!("{}: {error}", socket.display()))

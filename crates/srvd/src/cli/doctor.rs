@@ -1,4 +1,4 @@
-//! `srvd doctor`: the checkup, for people and for programs.
+//! `srvd doctor`: prints the findings of a checkup, for people or as JSON.
 
 use std::time::Duration;
 
@@ -14,32 +14,33 @@ use crate::doctor::{self, Answer, Finding, Severity};
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 
-/// How long a daemon may take to say who it is.
+/// The longest time that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How wide a text is where no terminal says.
+/// The width of the text, in characters, if there is no terminal.
 const WIDTH: usize = 100;
 
-/// `srvd doctor`.
+/// Arguments of `srvd doctor`.
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
     /// Print JSON: {"findings": [...]}
     #[arg(long)]
     json: bool,
-    /// Repair what is safe to repair, and say what was done
+    /// Repair what is safe to repair, and print what was done
     ///
-    /// Modes of srvd's own files and directories, missing directories of its own, and what a daemon that is gone told
-    /// its clients. It deletes no credential, touches none of your own CLIs' directories and ends no process.
+    /// It sets the modes of srvd's own files and directories, makes missing ones of these directories, and removes the
+    /// endpoint files of a daemon that has ended. It deletes no credential, changes nothing in your own CLIs'
+    /// directories and ends no process.
     #[arg(long)]
     fix: bool,
 }
 
-/// Everything that was found, the gravest first.
+/// All findings, the most severe first, for `--json`.
 #[derive(Serialize)]
 struct Findings<'a> {
     findings: &'a [Finding],
 }
 
-/// Looks, repairs when asked to and looks again, and prints what there is to say.
+/// Runs the checkup and prints the findings. With `--fix` it repairs first, and then runs the checkup again.
 pub(super) async fn run(
     args: &DoctorArgs,
     config: Result<Config, ConfigError>,
@@ -80,7 +81,7 @@ async fn look(
     findings
 }
 
-/// Asks the daemon who it is.
+/// Asks the daemon for its version and its state.
 async fn ask(config: &Config) -> Answer {
     let asked = async { Connection::open(config).await?.call(&Info {}).await };
     let named = Endpoint::read(&config.runtime_dir).map(|endpoint| endpoint.socket);
@@ -102,7 +103,7 @@ async fn ask(config: &Config) -> Answer {
     }
 }
 
-/// What needs somebody as blocks, what is well as lines, and a sum at the end.
+/// Renders the findings: problems as blocks, good ones as lines, and a summary at the end.
 fn render(findings: &[Finding], fixing: bool, ui: &Ui) -> String {
     let width = ui.stdout.map_or(WIDTH, |screen| usize::from(screen.columns));
     let is_well = |finding: &&Finding| finding.severity == Severity::Ok && finding.fixed.is_none();
@@ -183,8 +184,8 @@ fn sum(findings: &[Finding], fixing: bool) -> String {
     }
 }
 
-/// A text after its head, in lines of at most `width` characters; those after the first stand under the text. A word
-/// that is longer, such as a path, stays whole.
+/// Folds a text after its head into lines of at most `width` characters. Later lines are indented to the start of the
+/// text. A word that is longer, such as a path, is not split.
 fn folded(head: &str, text: &str, width: usize) -> String {
     let indent = head.chars().count();
     let (mut lines, mut column) = (head.to_owned(), indent);
@@ -212,7 +213,7 @@ mod tests {
         Finding::new(title, severity, title, "the detail", "What it means.").fix("do this")
     }
 
-    /// The same finding after a change.
+    /// Returns the finding after a change.
     fn but(mut finding: Finding, change: impl FnOnce(&mut Finding)) -> Finding {
         change(&mut finding);
         finding

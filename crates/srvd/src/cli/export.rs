@@ -1,7 +1,7 @@
-//! `srvd export`: a bundle in a file that a passphrase opens.
+//! `srvd export`: writes a bundle into a file that is encrypted with a passphrase.
 //!
-//! It reads the database itself, because no method of the daemon gives a secret out. Nothing but a row of the audit log
-//! is written, so it runs beside a daemon too.
+//! It reads the database directly, because no method of the daemon returns secrets. It writes only a row of the audit
+//! log, so a daemon may be running.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,20 +18,20 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::private;
 
-/// `srvd export`.
+/// Arguments of `srvd export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     /// The bundle, by name or id
     #[arg(long, value_name = "BUNDLE")]
     bundle: String,
-    /// The file to make; one that is there is never overwritten [default: standard output]
+    /// The file to make; an existing file is never overwritten [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
-/// Asks for the passphrase before it opens anything.
+/// Asks for the passphrase before it opens the database.
 pub(super) async fn run(
     args: &ExportArgs,
     config: &Config,
@@ -81,7 +81,8 @@ async fn export(
     Ok(store.export_bundle(&found.id, now()).await.map_err(BootError::from)?)
 }
 
-/// A grant that is renewed by being used cannot live in two places, and what refers to this machine means nothing there.
+/// Prints the accounts that are not in the export. A login that is renewed by use cannot exist in two places, and a
+/// reference to a resource of this machine has no meaning elsewhere.
 pub(super) fn say_left_out(left_out: &[LeftOut], ui: &Ui) {
     for account in left_out {
         let whose = account.email.as_deref().unwrap_or(&account.name);
@@ -102,7 +103,7 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let written = private::new_file(path, 0o600).and_then(|mut file| {
         let written = file.write_all(content).and_then(|()| file.sync_all());
         written.inspect_err(|_| {
-            // The error that counts is the first one; half a file is of no use to anybody.
+            // Only the first error is reported. An incomplete file is of no use.
             let _ = std::fs::remove_file(path);
         })
     });

@@ -1,4 +1,4 @@
-//! Why a command failed: words for a person, what to do next, and an exit code for a script.
+//! The failure of a command: a message for the user, hints, and an exit code for scripts.
 
 use std::io;
 use std::path::Path;
@@ -16,27 +16,27 @@ use crate::error::with_causes;
 
 /// Exit codes, after `sysexits.h`.
 pub(super) mod code {
-    /// The thing that was asked for failed.
+    /// The requested action failed.
     pub(crate) const FAILED: u8 = 1;
-    /// The command line cannot be understood.
+    /// The command line is not valid.
     pub(crate) const USAGE: u8 = 64;
-    /// No daemon, or a daemon that cannot answer now.
+    /// No daemon is running, or it cannot answer now.
     pub(crate) const UNAVAILABLE: u8 = 69;
-    /// A bug of srvd.
+    /// A bug in srvd.
     pub(crate) const BUG: u8 = 70;
-    /// A file cannot be made.
+    /// A file cannot be created.
     pub(crate) const CANNOT_CREATE: u8 = 73;
-    /// Reading or writing failed.
+    /// A read or a write failed.
     pub(crate) const IO: u8 = 74;
-    /// A file or a socket belongs to somebody else.
+    /// A file or a socket belongs to another user.
     pub(crate) const PERMISSION: u8 = 77;
     /// The configuration or the key cannot be used.
     pub(crate) const CONFIG: u8 = 78;
-    /// Ended by Ctrl-C; other signals are 128 and their number as well.
+    /// The command was ended by Ctrl-C. For other signals the code is 128 plus the signal's number too.
     pub(crate) const INTERRUPTED: u8 = 130;
 }
 
-/// A command that did not succeed.
+/// The failure of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     code: u8,
@@ -45,24 +45,25 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// A failure with words for a person.
+    /// Returns a failure with a message for the user.
     pub(super) fn new(code: u8, message: impl Into<String>) -> Self {
         Self { code, message: Some(message.into()), hints: Vec::new() }
     }
 
-    /// A failure about which everything has been said.
+    /// Returns a failure whose message has been printed already.
     pub(super) fn silent(code: u8) -> Self {
         Self { code, message: None, hints: Vec::new() }
     }
 
-    /// The same failure with one more thing to do about it.
+    /// Adds a hint.
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Reading or writing failed. A reader that went away, as in `srvd status | head`, is not worth a word.
+    /// Returns the failure for an error of a read or a write. A closed pipe, as in `srvd status | head`, prints no
+    /// message.
     #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
     pub(super) fn io(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
@@ -71,30 +72,30 @@ impl Failure {
         Self::new(code::IO, error.to_string())
     }
 
-    /// Nobody listens where a daemon would.
+    /// Returns the failure for a socket on which no daemon listens.
     pub(super) fn no_daemon(socket: &Path) -> Self {
         Self::new(code::UNAVAILABLE, format!("no daemon is running (looked at {})", socket.display()))
             .hint("start one with: srvd serve   (or: systemctl --user start srvd)")
     }
 
-    /// What went wrong, in words; empty when everything has been said.
+    /// The message; empty if it has been printed already.
     pub(super) fn message(&self) -> &str {
         self.message.as_deref().unwrap_or_default()
     }
 
-    /// The exit code.
+    /// The exit code of the process.
     pub(super) fn code(&self) -> u8 {
         self.code
     }
 
-    /// The lines for standard error; empty when everything has been said.
+    /// Returns the lines for standard error; empty if the message has been printed already.
     pub(super) fn render(&self) -> String {
         let message = self.message.iter().map(|message| format!("srvd: {}", plain(message)));
         let hints = self.hints.iter().map(|hint| format!("hint: {}", plain(hint)));
         message.chain(hints).collect::<Vec<_>>().join("\n")
     }
 
-    /// With the bundle's name in the hints, where the daemon gave its id: that is what a person types.
+    /// Replaces the bundle's id in the hints with its name, which is easier to type.
     pub(super) fn naming(mut self, bundle: &Bundle) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
         let name = if bundle.name.bytes().all(plain) { bundle.name.clone() } else { quoted(&bundle.name) };
@@ -104,7 +105,7 @@ impl Failure {
         self
     }
 
-    /// What the daemon answered, with its own hint unless the caller has a better one.
+    /// Returns the failure for the daemon's error. Its hint is `better` if there is one, else the daemon's own hint.
     fn answered(error: &RpcError, better: Option<String>) -> Self {
         let failure = Self::new(exit_code(error), error.message.clone());
         let hint = better.or_else(|| match error.kind() {
@@ -118,7 +119,8 @@ impl Failure {
     }
 }
 
-/// A failed call, where `better` may know what to do about the daemon's answer in the words of the command line.
+/// Returns the failure for a failed call. `better` may return a hint in terms of the command line for an error of the
+/// daemon.
 pub(super) fn of_call(error: &CallError, better: impl FnOnce(&RpcError) -> Option<String>) -> Failure {
     match error {
         CallError::Rpc(error) => Failure::answered(error, better(error)),
@@ -133,7 +135,7 @@ pub(super) fn of_call(error: &CallError, better: impl FnOnce(&RpcError) -> Optio
     }
 }
 
-/// A text field of an error's data.
+/// Returns a text field of an error's data.
 pub(super) fn field<'a>(error: &'a RpcError, name: &str) -> Option<&'a str> {
     error.data.as_ref()?.get(name)?.as_str()
 }

@@ -1,4 +1,4 @@
-//! Which bundle a command means, and `srvd use` and `srvd which`: the binding of a directory.
+//! The choice of the bundle of a command, and `srvd use` and `srvd which`, which bind a directory and show its bundle.
 
 use std::path::{Path, PathBuf};
 
@@ -15,13 +15,13 @@ use crate::api::launch::{ProviderReadiness, Ready};
 use crate::environment::Environment;
 use crate::private;
 
-/// The bundle that a program was launched under; what it starts is launched under the same.
+/// The variable with the bundle that a program was launched under. The programs that it starts use the same bundle.
 pub(super) const BUNDLE_VAR: &str = "SRVD_BUNDLE";
 
-/// `srvd use`.
+/// Arguments of `srvd use`.
 #[derive(Debug, clap::Args)]
 pub(super) struct UseArgs {
-    /// The bundle, by name or id; without it, what is in force is shown
+    /// The bundle, by name or id; without it, the bundle in force is shown
     #[arg(value_name = "BUNDLE", conflicts_with = "remove")]
     pub(super) bundle: Option<String>,
     /// Remove the binding of this directory
@@ -29,35 +29,35 @@ pub(super) struct UseArgs {
     pub(super) remove: bool,
 }
 
-/// `srvd which`.
+/// Arguments of `srvd which`.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct WhichArgs {
     #[command(flatten)]
     pub(super) format: Format,
 }
 
-/// A bundle that somebody named, and where.
+/// The choice of a bundle, and its source.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Choice {
-    /// Its name or id.
+    /// The name or the id of the bundle.
     pub(super) wanted: String,
-    /// Who named it.
+    /// The source of the choice.
     pub(super) source: Source,
 }
 
-/// Who named a bundle, the strongest first.
+/// The sources of a choice, in descending order of precedence.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The command line.
+    /// An option of the command line.
     Flag,
-    /// The launch that this program is a part of.
+    /// The variable of the launch that this program is a part of.
     Variable,
-    /// A file in this directory or above it.
+    /// A `.srvd` file in the current directory or above it.
     File(PathBuf),
 }
 
-/// The bundle that is meant: the one on the command line, else the one that this program was launched under, else that of
-/// the directory.
+/// Returns the bundle to use: the one on the command line, else the one that this program was launched under, else the
+/// one of the directory.
 pub(super) fn choose(flag: Option<&str>, environment: &Environment) -> Result<Choice, Failure> {
     let named = |wanted: &str, source| Ok(Choice { wanted: wanted.to_owned(), source });
     if let Some(wanted) = flag {
@@ -74,7 +74,7 @@ pub(super) fn choose(flag: Option<&str>, environment: &Environment) -> Result<Ch
 }
 
 impl Choice {
-    /// Looks the bundle up among the daemon's.
+    /// Finds the bundle in the daemon's list.
     pub(super) async fn find(&self, daemon: &Connection) -> Result<Bundle, Failure> {
         resolve::bundle(daemon, &self.wanted).await.map_err(|failure| match &self.source {
             Source::Flag => failure,
@@ -112,7 +112,7 @@ impl From<binding::Unusable> for Failure {
     }
 }
 
-/// Removes the binding of the current directory; needs no daemon.
+/// Removes the binding of the current directory. It needs no daemon.
 pub(super) fn remove(ui: &Ui) -> Result<(), Failure> {
     let here = here()?;
     let file = here.join(FILE);
@@ -147,7 +147,7 @@ pub(super) async fn bind(wanted: &str, daemon: &Connection, ui: &Ui) -> Result<(
     }
     match binding::read(&file, me()) {
         Ok(_) | Err(None) => {}
-        // What is there may be unfit only because of what it says; then it is written anew.
+        // A file of this user that only has invalid content is overwritten.
         Err(Some(_)) if is_own_file(&file) => {}
         Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),
     }
@@ -167,20 +167,20 @@ fn is_own_file(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.uid() == me())
 }
 
-/// What `srvd which` says.
+/// The output of `srvd which --json`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     bundle_id: String,
     bundle_name: String,
-    /// The file that names it, unless the variable does.
+    /// The path of the binding file, unless the bundle was chosen by the variable.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
     ready: bool,
     providers: Vec<ProviderReadiness>,
 }
 
-/// Shows the bundle that is in force here, where it is named, and whether it could be launched.
+/// Shows the bundle in force, the source of the choice, and whether the bundle could be launched.
 pub(super) async fn which(
     args: &WhichArgs,
     daemon: &Connection,

@@ -1,6 +1,6 @@
-//! `srvd import`: a bundle from another database.
+//! `srvd import`: adds a bundle from an export to the database.
 //!
-//! It takes the daemon's lock: a daemon would not know of what another process wrote into its database.
+//! It takes the daemon's lock, because a running daemon would not notice what another process writes into its database.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -23,7 +23,7 @@ use crate::key;
 use crate::logging;
 use crate::redact::Redactor;
 
-/// `srvd import`.
+/// Arguments of `srvd import`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
     /// A file that `srvd export` made
@@ -33,7 +33,7 @@ pub(super) struct ImportArgs {
     passphrase: PassphraseArgs,
 }
 
-/// Decrypts before it touches the database.
+/// Decrypts the file, and then changes the database.
 pub(super) async fn run(
     args: &ImportArgs,
     config: &Config,

@@ -4,7 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::{Failure, code};
 
-/// Listens from its making on, so that a signal between two waits is not lost.
+/// A listener for these signals. It listens from its creation on, so that a signal between two waits is not lost.
 pub(super) struct Interrupt {
     ctrl_c: Signal,
     terminate: Signal,
@@ -12,7 +12,7 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Starts to listen; must be called inside a runtime.
+    /// Starts to listen. Must be called inside a runtime.
     pub(super) fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(Failure::io);
         Ok(Self {
@@ -22,7 +22,7 @@ impl Interrupt {
         })
     }
 
-    /// Waits for the next one; the answer is the exit code of a program that it ended.
+    /// Waits for the next signal, and returns the exit code of a program that the signal ended.
     pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.ctrl_c.recv() => code::INTERRUPTED,

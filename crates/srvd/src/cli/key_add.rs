@@ -1,4 +1,4 @@
-//! `srvd add-key`: an API key, never on the command line, where every user of the machine could read it.
+//! `srvd add-key`: stores an API key. The key is never on the command line, which every user of the machine can read.
 
 use secrecy::ExposeSecret as _;
 
@@ -9,29 +9,29 @@ use super::{prompt, resolve};
 use crate::api::auth::{KeyOutcome, SubmitApiKey};
 use crate::api::{SecretInput, Status, bundle};
 
-/// `srvd add-key`.
+/// Arguments of `srvd add-key`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AddKeyArgs {
     /// The provider, as `srvd providers` lists it
     provider: String,
-    /// The bundle to put it in, by name or id; one that does not exist is made
+    /// The bundle to put the key in, by name or id; it is created if it does not exist
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
-    /// What to call the account
+    /// The name of the account
     #[arg(long, value_name = "NAME", default_value = "API key")]
     name: String,
-    /// In place of a key: the name of one that srvd.toml says where it is kept
+    /// The name of a secret in srvd.toml, to use in place of a key
     #[arg(long, value_name = "SECRET", conflicts_with = "base_url")]
     from: Option<String>,
-    /// Where the service answers, when that is not the provider's usual address
+    /// The address of the service, if it is not the provider's usual address
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
-    /// Store the key without asking the provider whether it is good
+    /// Store the key without checking it with the provider
     #[arg(long)]
     no_validate: bool,
 }
 
-/// Asks for the key, hands it to the daemon and tells what became of it.
+/// Asks for the key, sends it to the daemon and prints the result.
 pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     let target = resolve::target(daemon, args.bundle.as_deref()).await?;
     let api_key = match &args.from {
@@ -77,7 +77,7 @@ async fn ask(provider: &str, ui: &Ui) -> Result<SecretInput, Failure> {
     Ok(SecretInput::new(key.expose_secret().to_owned()))
 }
 
-/// The account's id, or why there is none.
+/// Returns the account's id, or the failure that explains why there is none.
 fn stored(outcome: &KeyOutcome) -> Result<&str, Failure> {
     outcome.account_id.as_deref().filter(|_| outcome.success).ok_or_else(|| {
         let reason = outcome.error.as_deref().unwrap_or("the daemon did not store the key");

@@ -1,4 +1,4 @@
-//! `srvd key generate`: the encryption key, made once.
+//! `srvd key generate`: makes the encryption key.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use crate::config::Config;
 use crate::keychain::{self, KeychainError};
 use crate::{key, private};
 
-/// `srvd key generate`.
+/// Arguments of `srvd key generate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct GenerateArgs {
     /// The file to make [default: encryption.key in the configuration directory]
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// Put it into the OS keychain instead, which takes an srvd that was built with it
+    /// Put it into the OS keychain instead; this needs an srvd that was built with keychain support
     #[arg(long, conflicts_with = "output")]
     keychain: bool,
 }
 
-/// Makes the key and prints where it is, never the key.
+/// Makes the key and prints its location. The key itself is never printed.
 pub(super) fn run(args: &GenerateArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
     if args.keychain {
         return into_keychain(config, ui);
@@ -80,7 +80,7 @@ fn write_new(path: &Path, text: &SecretString) -> io::Result<()> {
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all());
     written.inspect_err(|_| {
-        // Half a key is worse than none, and the error that counts is the first one.
+        // Only the first error is reported. An incomplete key must not stay.
         let _ = std::fs::remove_file(path);
     })
 }

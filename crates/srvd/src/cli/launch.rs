@@ -1,4 +1,4 @@
-//! `srvd exec` and `srvd env`: an identity's environment, for a program and for a shell.
+//! `srvd exec` and `srvd env`: the environment of an identity, for a program or for a shell.
 
 mod gather;
 mod program;
@@ -24,13 +24,13 @@ use render::Shell;
 pub(super) use program::{Program, find, search_path};
 pub(super) use shim::OPT_OUT_VAR;
 
-/// Whose environment.
+/// The identity to use.
 #[derive(Debug, clap::Args)]
 pub(super) struct Identity {
-    /// The bundle, by id or name; without it the one that this directory is bound to (see: srvd use)
+    /// The bundle, by id or name; without it, the one that this directory is bound to (see: srvd use)
     #[arg(long, short)]
     bundle: Option<String>,
-    /// Only this provider's account; without it all that the bundle binds
+    /// Only the account of this provider; without it, all accounts of the bundle
     #[arg(long)]
     provider: Option<String>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Identity {
 pub(super) struct ExecArgs {
     #[command(flatten)]
     identity: Identity,
-    /// How a shim calls
+    /// Set when a shim calls
     #[arg(long, hide = true)]
     shim: bool,
     /// The program and its arguments, after --
@@ -53,20 +53,20 @@ pub(super) struct ExecArgs {
 pub(super) struct EnvArgs {
     #[command(flatten)]
     identity: Identity,
-    /// How the lines are written
+    /// The syntax of the output
     #[arg(long, value_enum, default_value_t = Shell::Sh)]
     shell: Shell,
 }
 
-/// A program that is ready to be run; nothing has been started.
+/// A program that is ready to run. No process has been started.
 pub(super) struct Prepared {
     program: Program,
-    /// The daemon's answer and the bundle's id; `None` for a program that runs as it would without srvd.
+    /// The daemon's answer and the bundle's id; `None` for a program that runs without an identity.
     identity: Option<(Launch, String)>,
 }
 
-/// Becomes the program of a shim that runs without an identity, because the person said so or because any program only
-/// tells something about itself then; `Ok` for other calls. Needs neither a daemon nor a configuration.
+/// Replaces this process with the program of a shim that needs no identity: the user asked for that, or the program
+/// only prints its version or help. Returns `Ok` for other calls. It needs neither a daemon nor a configuration.
 pub(super) fn step_aside(args: &ExecArgs, environment: &Environment, mask: Mode) -> Result<(), Failure> {
     if !args.shim || !(shim::opted_out(environment)? || shim::asks_about_itself(&args.command)) {
         return Ok(());
@@ -74,7 +74,7 @@ pub(super) fn step_aside(args: &ExecArgs, environment: &Environment, mask: Mode)
     Err(Program::find(args.command.clone(), environment)?.become_plain(mask))
 }
 
-/// Asks the daemon, unless the program needs no identity. A refusal starts nothing.
+/// Asks the daemon for the launch, unless the program needs no identity. An error means that no program is started.
 pub(super) async fn prepare(
     args: ExecArgs,
     config: &Config,
@@ -119,7 +119,8 @@ async fn launched(
     Ok(Prepared { program, identity: Some((launch, bundle.id)) })
 }
 
-/// Becomes the program, with the file mode mask that this process was given. Only returns when that failed.
+/// Replaces this process with the program, with the file mode mask that this process was given. Returns only if that
+/// failed.
 pub(super) fn become_program(prepared: &Prepared, mask: Mode) -> Failure {
     match &prepared.identity {
         Some((launch, bundle)) => prepared.program.become_launched(launch, bundle, mask),
@@ -127,7 +128,7 @@ pub(super) fn become_program(prepared: &Prepared, mask: Mode) -> Failure {
     }
 }
 
-/// `srvd env`.
+/// Runs `srvd env`.
 pub(super) async fn env(
     args: EnvArgs,
     daemon: &Connection,

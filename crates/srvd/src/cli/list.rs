@@ -1,4 +1,4 @@
-//! `srvd bundles`, `srvd accounts`.
+//! `srvd bundles` and `srvd accounts`: the lists of the daemon's bundles and accounts.
 
 use super::client::Connection;
 use super::failure::Failure;
@@ -7,7 +7,7 @@ use super::{resolve, table};
 use crate::api::{account, bundle};
 use crate::app::now;
 
-/// What every list takes.
+/// The arguments of every command that prints a list.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Format {
     /// Print JSON, as the daemon answers it
@@ -15,14 +15,14 @@ pub(super) struct Format {
     pub(super) json: bool,
 }
 
-/// `srvd bundles`.
+/// Arguments of `srvd bundles`.
 #[derive(Debug, clap::Args)]
 pub(super) struct BundlesArgs {
     #[command(flatten)]
     format: Format,
 }
 
-/// `srvd accounts`.
+/// Arguments of `srvd accounts`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AccountsArgs {
     /// Only the accounts of this bundle, by name or id
@@ -93,8 +93,8 @@ fn account_row(account: &account::Account, bundles: &[bundle::Bundle], now: i64)
     ]
 }
 
-/// How a person knows an account: the name that they gave it, else its email address, else its subject, which is the
-/// login name at some providers, else its own name. The end of an API key follows.
+/// Returns the name by which a user knows an account: the display name, else the email address, else the subject, which
+/// is the login name at some providers, else the account's own name. The end of an API key is added.
 pub(super) fn who(account: &account::Account) -> String {
     let known = [&account.display_name, &account.email, &account.subject];
     let name = known.into_iter().flatten().next().unwrap_or(&account.name);
@@ -104,7 +104,7 @@ pub(super) fn who(account: &account::Account) -> String {
     }
 }
 
-/// A row that cannot be read does not hide the others, and is not hidden by them.
+/// Prints the rows that cannot be read, in addition to the list of the others.
 pub(super) fn report_corrupt(corrupt: &[account::Corrupt], ui: &Ui) {
     for row in corrupt {
         ui.note(&format!("account {} cannot be read: {}", plain_line(&row.id), plain_line(&row.reason)));
@@ -116,7 +116,7 @@ pub(super) mod tests {
     use super::*;
     use crate::api::{Evidence, Status};
 
-    /// An account with an address and a status.
+    /// Returns an account with an address and a status.
     pub(crate) fn account(provider: &str, email: Option<&str>, status: Status) -> account::Account {
         account::Account {
             id: "a1".to_owned(),
@@ -148,7 +148,7 @@ pub(super) mod tests {
         }
     }
 
-    /// A bundle that binds one account.
+    /// Returns a bundle that binds one account.
     pub(crate) fn bundle(name: &str, provider: &str, status: Status) -> bundle::Bundle {
         let binding =
             bundle::Binding { provider_id: provider.to_owned(), account_id: "a1".to_owned(), status };

@@ -1,4 +1,4 @@
-//! `srvd migrate`: takes over the user's own logins, or says what that would do.
+//! `srvd migrate`: takes over the user's own logins, or prints what that would do.
 
 use super::failure::{Failure, code};
 use super::serve;
@@ -10,18 +10,18 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::with_causes;
 
-/// `srvd migrate`.
+/// Arguments of `srvd migrate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct MigrateArgs {
     /// Only print what a run would do
     ///
-    /// No bundle, account or instance is changed. The database itself is made, or brought to the newest schema, as at
+    /// No bundle, account or instance is changed. The database itself is created or updated to the newest schema, as at
     /// every start.
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Does it with the daemon's own lock, so that the two never do it at once.
+/// Takes over the logins while it holds the daemon's lock, so that a daemon cannot do so at the same time.
 pub(super) fn run(
     args: &MigrateArgs,
     config: &Config,

@@ -1,7 +1,7 @@
-//! The command line: the daemon itself, and its first client.
+//! The command line: the daemon, and its first client.
 //!
-//! Results go to standard output; progress, prompts, hints and errors go to standard error. What decides how something
-//! looks is pure and given a `Ui`; only `ui` and `prompt` touch the process's own streams.
+//! Results go to standard output. Progress, prompts, hints and errors go to standard error. Code that decides how
+//! output looks has no side effects and is given a `Ui`. Only `ui` and `prompt` use the process's own streams.
 
 mod account;
 mod audit;
@@ -81,7 +81,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// What running the daemon takes.
+/// Arguments of `srvd serve`.
 #[derive(Debug, Default, Clone, clap::Args)]
 struct ServeArgs {
     #[command(flatten, next_help_heading = "Settings")]
@@ -108,32 +108,34 @@ enum Command {
     /// On a terminal the key is asked for and not shown. Without one it is the first line of standard input, as in:
     /// srvd add-key openai < key.txt
     AddKey(key_add::AddKeyArgs),
-    /// Start a program as an identity: exactly its accounts, and nobody else's
+    /// Start a program with the accounts of one bundle, and with no others
     ///
-    /// srvd becomes the program, with the variables of the bundle's accounts set and every variable removed that would
-    /// put another credential in their place. When a login is not fit, nothing is started and the reason is said.
+    /// srvd becomes the program. It sets the variables of the bundle's accounts, and removes every variable that would
+    /// put another credential in their place. If a login cannot be used, no program is started and the reason is
+    /// printed.
     ///
-    /// A provider's own CLI, such as codex, needs that provider's login only: another one that is not fit, or that needs a
-    /// variable of this one, is left out and named. What the program starts through a shim belongs to the same bundle.
+    /// A provider's own CLI, such as codex, needs only that provider's login: another one that cannot be used, or that
+    /// needs a variable of this one, is left out and named. Programs that it starts through a shim use the same bundle.
     Exec(launch::ExecArgs),
     /// Print an identity's environment for a shell
     ///
-    /// It holds the credentials themselves: use it as eval "$(srvd env --bundle work)", not on a screen.
+    /// The output contains the credentials: use it as eval "$(srvd env --bundle work)", and do not print it on a
+    /// screen.
     Env(launch::EnvArgs),
-    /// Bind this directory, and what lies below it, to a bundle
+    /// Bind this directory, and all directories below it, to a bundle
     ///
-    /// The file .srvd is written here; it holds the bundle's name and nothing else, so that it may be shared. It is looked
-    /// for from the current directory upward, in your own and in root's directories, as long as not everybody can write to
-    /// them. Programs that are started by srvd exec or through a shim are then that identity.
+    /// The file .srvd is written here. It holds only the bundle's name, so it may be shared. It is searched for from
+    /// the current directory upward, in your own and in root's directories, as long as not everybody can write to them.
+    /// Programs that srvd exec or a shim starts there use that bundle.
     Use(here::UseArgs),
     /// Show the bundle that is in force here, and whether it could be launched
     Which(here::WhichArgs),
-    /// Let the CLIs on your PATH be started as the bundle of the directory
+    /// Manage the shims, which start the CLIs on your PATH with the bundle of the directory
     #[command(subcommand)]
     Shims(shims::ShimsCommand),
-    /// List the identity bundles
+    /// List the bundles
     Bundles(list::BundlesArgs),
-    /// Make, rename or delete a bundle
+    /// Create, rename or delete a bundle
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     /// List the accounts
@@ -148,41 +150,42 @@ enum Command {
     Providers(ProvidersArgs),
     /// Show the daemon and who is logged in where
     Status(status::StatusArgs),
-    /// Look for what keeps srvd from working, and say what to do about it
+    /// Check for problems that keep srvd from working, and say what to do about them
     ///
-    /// It looks at the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
-    /// nothing unless --fix is given. It needs no daemon. Ends with 0 when nothing is an error, else with 1.
+    /// It checks the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
+    /// nothing unless --fix is given. It needs no daemon. It ends with 0 if there is no error, else with 1.
     Doctor(doctor::DoctorArgs),
     /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
     ///
-    /// The daemon does this at every start, so this is for looking first and for installers: the daemon must not be
-    /// running. The accounts point at your own directories; nothing is copied and nothing of yours is changed.
+    /// The daemon does this at every start, so this command is for installers and for a look in advance. The daemon
+    /// must not be running. The accounts point at your own directories; nothing is copied and nothing of yours is
+    /// changed.
     Migrate(migrate::MigrateArgs),
-    /// Show who did what, and check that nobody has changed the record of it
+    /// Show the audit log, and check that it was not changed
     ///
     /// It reads the database, whether the daemon runs or not, and needs the encryption key.
     Audit(audit::AuditArgs),
     /// Copy the database into a file, while the daemon runs or not
     ///
-    /// The copy holds the secrets as the database does, sealed, and never a key: keep the key elsewhere. What the CLIs
-    /// keep in their own directories is not in it.
+    /// The copy holds the secrets encrypted, as in the database, and never a key: keep the key elsewhere. The CLIs' own
+    /// directories are not in it.
     Backup(backup::BackupArgs),
-    /// Put a backup in the place of the database; the daemon must not be running
+    /// Replace the database with a backup; the daemon must not be running
     ///
-    /// The backup is checked whole before anything changes, and the database that was there is kept beside it.
+    /// The whole backup is checked before anything changes, and the old database is kept beside the new one.
     Restore(restore::RestoreArgs),
-    /// Write a bundle's API keys and tokens into a file that a passphrase opens
+    /// Write a bundle's API keys and tokens into a file that is encrypted with a passphrase
     ///
-    /// The file is in the age format. Logins that a CLI keeps and renews in its own directory cannot live in two places:
-    /// they are listed, and have to be made again on the other side.
+    /// The file is in the age format. Logins that a CLI keeps and renews in its own directory cannot exist in two
+    /// places: they are listed, and have to be made again on the other machine.
     Export(export::ExportArgs),
-    /// Make a bundle of a file of srvd export; the daemon must not be running
+    /// Create a bundle from a file of srvd export; the daemon must not be running
     ///
-    /// Nothing that is there changes: a name or an id that is taken is replaced by a new one.
+    /// Existing bundles and accounts do not change: a name or an id that is taken is replaced by a new one.
     Import(import::ImportArgs),
     /// Wait until the daemon answers
     ///
-    /// For scripts: ends with 0 as soon as the daemon answers, with 69 when it does not in time.
+    /// For scripts: ends with 0 as soon as the daemon answers, and with 69 if it does not answer in time.
     Wait(wait::WaitArgs),
     /// Manage the encryption key
     #[command(subcommand)]
@@ -195,7 +198,7 @@ enum Command {
     /// Print the protocol's reference in Markdown
     #[command(hide = true)]
     Protocol,
-    /// End the logins' processes when the daemon that holds the other end of standard input is gone
+    /// End the logins' processes when the daemon that holds the other end of standard input has ended
     #[command(name = GUARD, hide = true)]
     Guard,
 }
@@ -204,17 +207,17 @@ enum Command {
 enum KeyCommand {
     /// Make a new encryption key, in a file that only you can read or in the OS keychain
     ///
-    /// It seals every API key and token in the database. A key that is there is never overwritten.
+    /// It encrypts every API key and token in the database. An existing key is never overwritten.
     Generate(key_generate::GenerateArgs),
-    /// Put a new encryption key in the place of the one in use, and seal every secret anew with it
+    /// Replace the encryption key with a new one, and encrypt every secret again with it
     ///
-    /// The daemon must not be running. A run that is cut off, at any moment, is finished by running it again.
+    /// The daemon must not be running. If a run is interrupted, run the command again to finish it.
     Rotate(rotate::RotateArgs),
 }
 
-/// Runs the command line of this process and tells how it went, as an exit code after `sysexits.h`.
+/// Runs the command line of this process, and returns an exit code after `sysexits.h`.
 pub fn main() -> ExitCode {
-    // Whatever is made from here on, in any command, is closed to others from its first moment.
+    // Files that any command creates from here on are never open to other users.
     let inherited = rustix::process::umask(Mode::from_raw_mode(0o077));
     match std::panic::catch_unwind(|| run(inherited)) {
         Ok(exit) => exit,
@@ -238,9 +241,10 @@ fn run(mask: Mode) -> ExitCode {
     }
 }
 
-/// `--help` and `--version` arrive here as well; clap knows which stream they belong to.
+/// Prints an error of clap. `--help` and `--version` arrive here as well, and clap knows which stream each text belongs
+/// to.
 fn refuse(error: &clap::Error) -> ExitCode {
-    // When the stream is gone there is nobody left to tell.
+    // If the stream is closed, the error cannot be reported.
     let _ = error.print();
     ExitCode::from(usage_code(error))
 }
@@ -305,7 +309,8 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
 fn converse(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
     block_on(async || {
         let mut interrupt = Interrupt::listen()?;
-        // These two tell the daemon when they are interrupted, so they listen for signals themselves.
+        // These two commands cancel their session in the daemon when they are interrupted, so they handle signals
+        // themselves.
         let opener = || Opener::of(environment, ui.seat);
         if let Command::Login(args) = command {
             let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
@@ -363,7 +368,7 @@ fn completions(shell: clap_complete::Shell, ui: &Ui) -> Result<(), Failure> {
 }
 
 impl ServeArgs {
-    /// Flags may stand before and after `serve`; those after it have the last word.
+    /// Merges the flags after `serve` with those before it. The ones after it take precedence.
     fn overlaid(self, own: Self) -> Self {
         Self {
             flags: Flags {

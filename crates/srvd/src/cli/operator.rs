@@ -1,4 +1,4 @@
-//! `srvd operator`: the operator's accounts at forges, and which of them is in use.
+//! `srvd operator`: the operator's accounts at forges, and the choice of the one in use.
 
 use super::client::Connection;
 use super::failure::{Failure, code};
@@ -13,18 +13,18 @@ use crate::api::operator::{
 };
 use crate::app::now;
 
-/// How long one poll waits for the end of a sign-in.
+/// The longest time that one poll waits for the end of a sign-in, in milliseconds.
 const POLL_WAIT_MS: u64 = 20_000;
 
-/// `srvd operator`.
+/// Subcommands of `srvd operator`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OperatorCommand {
     /// Sign in at a forge, and use that account from then on
     ///
-    /// The forge must be configured in srvd.toml, below [forges.NAME]. The address has to be opened on this machine; with
-    /// --device a code is shown that can be typed anywhere.
+    /// The forge must be configured in srvd.toml, below [forges.NAME]. The address has to be opened on this machine;
+    /// with --device a code is shown that can be entered on any machine.
     Login(LoginArgs),
-    /// List the accounts, and the forges where one can sign in
+    /// List the accounts, and the configured forges
     List(Format),
     /// Use another account, without signing in again
     Use {
@@ -41,12 +41,12 @@ pub(super) enum OperatorCommand {
     },
 }
 
-/// `srvd operator login`.
+/// Arguments of `srvd operator login`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArgs {
     /// The forge: its name in srvd.toml, or its type if there is only one of that
     name: String,
-    /// With a code that is typed on any device, where the forge has it
+    /// Use a code that is entered on any device, if the forge supports it
     #[arg(long)]
     device: bool,
     /// Only show the address, do not open a browser
@@ -54,7 +54,7 @@ pub(super) struct LoginArgs {
     no_browser: bool,
 }
 
-/// Runs a command about the operator's accounts, other than a sign-in.
+/// Runs a command about the operator's accounts, except a sign-in.
 pub(super) async fn run(command: OperatorCommand, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     match command {
         OperatorCommand::List(format) => list(&format, daemon, ui).await,
@@ -91,7 +91,7 @@ pub(super) async fn login(args: LoginArgs, daemon: &Connection, person: Person<'
             ended = &mut ended => return report(&ended?, forge, ui),
             opened = opening.news() => ui.note(opened),
             code = interrupt.next() => {
-                // When the daemon cannot be told, the sign-in ends at its deadline.
+                // If the daemon cannot be reached, the sign-in ends at its deadline.
                 let _ = daemon.call(&Cancel { session_id: session_id.clone() }).await;
                 return Err(Failure::new(code, "the sign-in was cancelled"));
             }
@@ -109,7 +109,7 @@ async fn ended(session_id: &str, daemon: &Connection) -> Result<SignIn, Failure>
     }
 }
 
-/// The forge of this name, or the only one of this type.
+/// Returns the forge of this name, or the only one of this type.
 fn forge<'a>(forges: &'a [ConfiguredForge], wanted: &str) -> Result<&'a ConfiguredForge, Failure> {
     if let Some(forge) = forges.iter().find(|forge| forge.name == wanted) {
         return Ok(forge);
@@ -226,7 +226,7 @@ async fn forget(wanted: &str, yes: bool, daemon: &Connection, ui: &Ui) -> Result
     Ok(())
 }
 
-/// The account of this id, or the only one of this login.
+/// Returns the account with this id, or the only one with this login.
 fn chosen<'a>(tokens: &'a [OperatorAccount], wanted: &str) -> Result<&'a OperatorAccount, Failure> {
     if let Some(token) = tokens.iter().find(|token| token.account_id == wanted) {
         return Ok(token);

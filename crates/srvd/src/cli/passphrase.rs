@@ -1,5 +1,5 @@
-//! Where the passphrase of an export comes from: a hidden prompt, a private file, or standard input. Never the command
-//! line, where every user of the machine could read it.
+//! The sources of an export's passphrase: a hidden prompt, a private file, or standard input. It is never on the
+//! command line, which every user of the machine can read.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use super::prompt;
 use super::ui::Ui;
 use crate::private;
 
-/// The shortest passphrase that an export is encrypted with, in characters.
+/// The shortest passphrase for a new export, in characters.
 const SHORTEST: usize = 12;
 
-/// The longest file that is read for one.
+/// The longest passphrase file that is read, in bytes.
 const LONGEST: u64 = 4096;
 
-/// Where it comes from when there is no terminal to ask on.
+/// The source of the passphrase, if not a prompt on the terminal.
 #[derive(Debug, clap::Args)]
 pub(super) struct PassphraseArgs {
     /// Read the passphrase from the first line of this file, which only you may read
@@ -28,7 +28,7 @@ pub(super) struct PassphraseArgs {
     passphrase_stdin: bool,
 }
 
-/// The passphrase for a new file; on a terminal it is asked for twice.
+/// Returns the passphrase for a new file. On a terminal it is asked for twice.
 pub(super) async fn chosen(args: &PassphraseArgs, ui: &Ui) -> Result<SecretString, Failure> {
     let passphrase = given(args, ui).await?;
     if passphrase.expose_secret().chars().count() < SHORTEST {
@@ -47,7 +47,7 @@ pub(super) async fn chosen(args: &PassphraseArgs, ui: &Ui) -> Result<SecretStrin
     Ok(passphrase)
 }
 
-/// The passphrase of a file that there is.
+/// Returns the passphrase for an existing file.
 pub(super) async fn given(args: &PassphraseArgs, ui: &Ui) -> Result<SecretString, Failure> {
     if let Some(path) = &args.passphrase_file {
         let unusable = |reason: &dyn std::fmt::Display| {

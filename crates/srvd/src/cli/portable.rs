@@ -1,5 +1,5 @@
-//! The file of an export: JSON, encrypted to a passphrase in the age format (age-encryption.org/v1, scrypt), so that the
-//! program `age` opens it as well.
+//! The file format of an export: JSON in the age format, encrypted with a passphrase (age-encryption.org/v1, scrypt).
+//! The program `age` can open it as well.
 
 use std::io::Read as _;
 
@@ -15,22 +15,22 @@ use super::failure::{Failure, code};
 /// The longest file, in bytes.
 pub(super) const LONGEST: u64 = 16 * 1024 * 1024;
 
-/// The work that a passphrase costs whoever tries it, as a power of two: about a second and 256 MiB.
+/// The scrypt work factor of a new file, as a power of two. One try of a passphrase takes about a second and 256 MiB.
 const WORK: u8 = 18;
 
-/// The most work that a file may ask for: about 1 GiB of memory.
+/// The largest scrypt work factor that a file may have: about 1 GiB of memory.
 const MOST_WORK: u8 = 20;
 
-/// The version of what is in the file.
+/// The version of the JSON document.
 const VERSION: u32 = 1;
 
-/// What a file held.
+/// The content of a file.
 pub(super) struct Opened {
     pub(super) bundle: PortableBundle,
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Why a file cannot be opened. No text holds a piece of it.
+/// The reason why a file cannot be opened. No text holds a part of the file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unopened {
     #[error("it is no file of srvd export")]
@@ -86,7 +86,7 @@ struct Left {
     is_login: bool,
 }
 
-/// A secret on its way into or out of an encrypted file, which is the only place where it is written.
+/// A secret that is serialized as plain text. It is only written into an encrypted file.
 struct InTheOpen(SecretString);
 
 impl Serialize for InTheOpen {
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for InTheOpen {
     }
 }
 
-/// Encrypts a bundle and the list of what is not with it.
+/// Encrypts a bundle and the list of the accounts that are left out.
 pub(super) fn seal(
     bundle: &PortableBundle,
     left_out: &[LeftOut],
@@ -123,7 +123,7 @@ pub(super) fn seal(
     age::encrypt(&recipient, &text)
 }
 
-/// Decrypts and reads a file.
+/// Decrypts and parses a file.
 pub(super) fn open(sealed: &[u8], passphrase: SecretString) -> Result<Opened, Unopened> {
     let mut identity = scrypt::Identity::new(passphrase);
     identity.set_max_work_factor(MOST_WORK);
@@ -166,7 +166,8 @@ fn read(text: &[u8]) -> Result<Opened, Unopened> {
     })
 }
 
-/// Puts the ids of this daemon's registry in; a provider that it does not know is nothing that could be used.
+/// Replaces the provider names with the ids of this daemon's registry. Fails for an unknown provider, whose account
+/// could not be used.
 pub(super) fn with_known_providers(
     mut bundle: PortableBundle,
     registry: &Registry,
@@ -229,7 +230,7 @@ fn left_account(left: Left) -> Result<LeftOut, Unopened> {
 mod tests {
     use super::*;
 
-    /// With little work, which is all that a test needs.
+    /// Encrypts a text with the given work factor. A test needs only a low one.
     fn sealed(text: &str, work: u8) -> Vec<u8> {
         let mut recipient = scrypt::Recipient::new("a passphrase".into());
         recipient.set_work_factor(work);
@@ -267,7 +268,7 @@ mod tests {
         check(&sealed("{}", 2), "a passphrase", Err("no file of srvd export"));
         check(&sealed(&DOCUMENT.replace(":1,", ":2,"), 2), "a passphrase", Err("a newer srvd"));
         check(&sealed(&DOCUMENT.replace("api_key", "other"), 2), "a passphrase", Err("damaged"));
-        // The header alone says how much work it wants; nobody does it.
+        // The header states the work factor. A file that asks for too much is refused without the work.
         let text = String::from_utf8_lossy(&good).into_owned();
         let line = text.lines().find(|line| line.starts_with("-> scrypt")).unwrap();
         let greedy = format!("{} 30", line.rsplit_once(' ').unwrap().0);

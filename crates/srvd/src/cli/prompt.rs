@@ -1,4 +1,5 @@
-//! Reading from the person: secrets, hidden on a terminal, a line from standard input without one; and a yes or a no.
+//! Input from the user: a secret, which is hidden on a terminal and is a line of standard input without one, and a
+//! confirmation.
 
 use std::io::{self, BufRead as _, Read as _};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,23 +16,23 @@ use super::ui::Ui;
 /// The longest line that is read, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// A reader of lines that the rest of the program does not wait for.
+/// A reader of lines that runs in the background.
 pub(super) struct Prompt {
     ask: SyncSender<()>,
     lines: mpsc::Receiver<Answer>,
     state: State,
-    /// The terminal without echo.
+    /// The terminal with its echo switched off; `None` if the echo was not switched off.
     quiet: Option<Quiet>,
-    /// A question was printed whose line has not been ended.
+    /// True if a question was printed and its line has not been ended.
     line_open: bool,
     ui: Ui,
 }
 
-/// What came of asking.
+/// The result of a question.
 pub(super) enum Answer {
-    /// A line, without its end.
+    /// A line, without its line ending.
     Line(SecretString),
-    /// There is nothing to read and never will be.
+    /// Standard input has ended.
     Closed,
 }
 
@@ -43,19 +44,19 @@ enum State {
 }
 
 impl Prompt {
-    /// A prompt for secrets: the terminal shows nothing that is typed, from now until the prompt is dropped. Nothing is
+    /// Returns a prompt for secrets. The terminal does not show typed input until the prompt is dropped. Nothing is
     /// read before the first [`Prompt::listen`].
     pub(super) fn hidden(ui: &Ui) -> Self {
         Self::reading(ui, ui.types.then(Quiet::begin).flatten())
     }
 
-    /// As [`Prompt::hidden`], for a line that need not be typed: where the program is in the background, which may not use
-    /// the terminal, nothing is hidden and the prompt is never ready.
+    /// Returns a prompt like [`Prompt::hidden`], for optional input. A program in the background may not use the
+    /// terminal, so nothing is hidden there and the prompt is never ready.
     pub(super) fn offered(ui: &Ui) -> Self {
         Self::reading(ui, (ui.types && in_foreground()).then(Quiet::begin).flatten())
     }
 
-    /// A prompt for what anybody may see.
+    /// Returns a prompt whose input is shown.
     fn shown(ui: &Ui) -> Self {
         Self::reading(ui, None)
     }
@@ -63,8 +64,8 @@ impl Prompt {
     fn reading(ui: &Ui, quiet: Option<Quiet>) -> Self {
         let (ask, asked) = sync_channel::<()>(1);
         let (answer, lines) = mpsc::channel(1);
-        // A read from a terminal cannot be called off, so the thread has no owner that joins it: it ends with its
-        // channels, or with the program.
+        // A read from a terminal cannot be cancelled, so the thread is not joined. It ends with its channels, or with
+        // the program.
         std::thread::spawn(move || {
             while asked.recv().is_ok() {
                 let line = match read_line() {
@@ -80,12 +81,12 @@ impl Prompt {
         Self { ask, lines, state: State::Idle, quiet, line_open: false, ui: *ui }
     }
 
-    /// Whether a line can be read without showing it.
+    /// Returns whether a line can be read without showing it.
     fn hides(&self) -> bool {
         !self.ui.types || self.quiet.is_some()
     }
 
-    /// Asks for a line with this question, and waits for it in the background.
+    /// Prints a question, and waits for a line in the background.
     pub(super) fn ask(&mut self, question: &str) {
         if self.state != State::Idle {
             return;
@@ -94,25 +95,25 @@ impl Prompt {
             self.ui.ask(question);
             self.line_open = true;
         } else {
-            // No typed Enter key will end this line.
+            // Without a terminal, no typed Enter key ends this line.
             self.ui.note(question.trim_end());
         }
         self.listen();
     }
 
-    /// Waits for a line in the background, unless that is being done or there is nothing to read from.
+    /// Waits for a line in the background, unless a wait is running or standard input has ended.
     pub(super) fn listen(&mut self) {
         if self.state == State::Idle {
             self.state = if self.ask.try_send(()).is_ok() { State::Asked } else { State::Closed };
         }
     }
 
-    /// Whether a line could be asked for without showing it, and is not being waited for.
+    /// Returns whether the prompt is idle and can hide the input.
     pub(super) fn is_ready(&self) -> bool {
         self.state == State::Idle && self.hides()
     }
 
-    /// The line that was asked for; pending for ever when none was.
+    /// Waits for the requested line. Never ends if none was requested.
     pub(super) async fn answer(&mut self) -> Answer {
         if self.state != State::Asked {
             return std::future::pending().await;
@@ -123,7 +124,7 @@ impl Prompt {
         answer
     }
 
-    /// The typed line feed was hidden with the rest, so the line is ended here.
+    /// Ends the line of the question, because the typed line feed was not shown.
     fn end_line(&mut self) {
         if std::mem::take(&mut self.line_open) && self.quiet.is_some() {
             self.ui.ask("\n");
@@ -134,17 +135,17 @@ impl Prompt {
 impl Drop for Prompt {
     fn drop(&mut self) {
         if let Some(quiet) = self.quiet.as_mut() {
-            // Half of a secret line must not become the shell's input.
+            // A part of a secret must not become input of the shell.
             quiet.discards = self.state == State::Asked;
         }
         self.end_line();
     }
 }
 
-/// The terminal on standard input without echo; with it again when dropped.
+/// A terminal on standard input whose echo is off. Dropping it restores the echo.
 struct Quiet {
     before: Termios,
-    /// Whether what was typed and not read is thrown away at the end.
+    /// True if typed input that was not read is discarded on drop.
     discards: bool,
 }
 
@@ -162,18 +163,19 @@ impl Drop for Quiet {
     fn drop(&mut self) {
         let when = if self.discards { OptionalActions::Flush } else { OptionalActions::Now };
         if in_foreground() {
-            // There is no other way to restore the terminal.
+            // An error is ignored, because there is no other way to restore the terminal.
             let _ = tcsetattr(io::stdin(), when, &self.before);
         }
     }
 }
 
-/// Whether this program may use its terminal. The system stops a background job that changes the terminal's modes.
+/// Returns whether this program is in the foreground of its terminal. The system stops a background job that changes
+/// the terminal's modes.
 fn in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
 }
 
-/// A line of standard input; none at its end.
+/// Reads a line of standard input; `None` at its end.
 fn read_line() -> io::Result<Option<String>> {
     let mut line = Zeroizing::new(String::new());
     io::stdin().lock().take(LONGEST).read_line(&mut line)?;
@@ -181,7 +183,8 @@ fn read_line() -> io::Result<Option<String>> {
     Ok((!line.is_empty()).then(|| text.to_owned()))
 }
 
-/// Asks on a terminal whether to go on; only a clear yes is one. Where nobody can be asked it takes `--yes`.
+/// Asks on a terminal for a confirmation. Any answer other than yes is a failure. Without a terminal, `yes` has to be
+/// true.
 pub(super) async fn confirm(ui: &Ui, question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
@@ -207,7 +210,7 @@ fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
-/// Asks once and waits for the answer; `None` when there is nothing to read.
+/// Asks once and waits for the answer. Returns `None` if there is nothing to read.
 pub(super) async fn hidden(ui: &Ui, question: &str) -> Option<SecretString> {
     let mut prompt = Prompt::hidden(ui);
     if !prompt.is_ready() {

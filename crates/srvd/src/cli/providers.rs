@@ -1,4 +1,4 @@
-//! `srvd providers`: what the registry knows, what of it is installed, and whether it still holds.
+//! `srvd providers`: the known providers, their installed CLIs, and a check of these CLIs.
 
 mod check;
 mod report;
@@ -12,7 +12,7 @@ use crate::api::provider;
 
 pub(super) use check::run as check;
 
-/// `srvd providers`.
+/// Arguments of `srvd providers`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct ProvidersArgs {
@@ -22,7 +22,7 @@ pub(super) struct ProvidersArgs {
     format: Format,
 }
 
-/// What can be done about providers.
+/// Subcommands of `srvd providers`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// List the providers, and which of their CLIs are installed (the default)
@@ -45,13 +45,13 @@ Exit codes:
     Doc,
 }
 
-/// `srvd providers check`.
+/// Arguments of `srvd providers check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
     /// Only this provider, by id or alias
     #[arg(value_name = "ID")]
     pub(super) provider: Option<String>,
-    /// How long a login may take to show its address or its code
+    /// Longest time that a login may take to show its address or its code
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(super) wait: u64,
     /// Print JSON
@@ -60,7 +60,7 @@ pub(super) struct CheckArgs {
 }
 
 impl ProvidersArgs {
-    /// How a list is printed.
+    /// Returns the format of the list.
     pub(super) fn format(&self) -> &Format {
         match &self.action {
             Some(Action::List { format }) => format,

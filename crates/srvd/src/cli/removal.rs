@@ -1,4 +1,4 @@
-//! What is told about things that are gone: what became of each directory.
+//! The report about directories that were removed or kept.
 
 use super::failure::Failure;
 use super::ui::{Ui, plain_line};

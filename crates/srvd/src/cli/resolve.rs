@@ -1,20 +1,20 @@
-//! Which bundle a person means.
+//! Finds the bundle or the account that a user names.
 
 use super::client::Connection;
 use super::failure::{Failure, code};
 use crate::api::account::{self, Account};
 use crate::api::bundle::{Bundle, List};
 
-/// Where a login or a key goes; both empty for a bundle that the daemon makes and names.
+/// The destination of a login or a key. Both fields are empty for a bundle that the daemon creates and names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
-    /// A bundle that exists.
+    /// The id of an existing bundle.
     pub(super) into_bundle_id: Option<String>,
-    /// The name of a new one.
+    /// The name of a new bundle.
     pub(super) bundle_name: Option<String>,
 }
 
-/// Looks `wanted` up among the daemon's bundles; what is not there becomes a new bundle's name.
+/// Finds `wanted` among the daemon's bundles. If there is no such bundle, `wanted` is the name of a new one.
 pub(super) async fn target(daemon: &Connection, wanted: Option<&str>) -> Result<Target, Failure> {
     match wanted {
         None => Ok(Target::default()),
@@ -22,12 +22,12 @@ pub(super) async fn target(daemon: &Connection, wanted: Option<&str>) -> Result<
     }
 }
 
-/// The id of a bundle that has to exist.
+/// Returns the id of an existing bundle.
 pub(super) async fn existing(daemon: &Connection, wanted: &str) -> Result<String, Failure> {
     bundle(daemon, wanted).await.map(|bundle| bundle.id)
 }
 
-/// A bundle that has to exist.
+/// Returns an existing bundle.
 pub(super) async fn bundle(daemon: &Connection, wanted: &str) -> Result<Bundle, Failure> {
     let bundles = daemon.call(&List {}).await?.bundles;
     let missing = || {
@@ -37,7 +37,7 @@ pub(super) async fn bundle(daemon: &Connection, wanted: &str) -> Result<Bundle, 
     find(&bundles, wanted).cloned().ok_or_else(missing)
 }
 
-/// An account that has to exist, by its id or by what a person knows it by, where that is only one account's.
+/// Returns an existing account, by its id or by a name that no other account has.
 pub(super) async fn account(daemon: &Connection, wanted: &str) -> Result<Account, Failure> {
     let mut accounts = daemon.call(&account::List::default()).await?.accounts;
     let meant = meant(&accounts, wanted)?;
@@ -77,7 +77,7 @@ impl Target {
     }
 }
 
-/// An id goes before a name, so that no name can hide another bundle.
+/// Finds a bundle. An id takes precedence over a name, so that no name can hide another bundle.
 fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
     let wanted = wanted.trim().to_lowercase();
     let by =

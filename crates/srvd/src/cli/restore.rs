@@ -1,7 +1,8 @@
-//! `srvd restore`: a backup takes the place of the database.
+//! `srvd restore`: replaces the database with a backup.
 //!
-//! The backup is copied beside the database, checked, opened and brought up to date there, and only then given the
-//! database's name, in one step. Until that step the database is as it was; after it, the old one lies beside it.
+//! The backup is copied beside the database, and there it is checked, opened and updated to the newest schema. Then it
+//! is given the database's name in one step. The database does not change before that step. Afterwards the old one lies
+//! beside the new one.
 
 use std::fs::File;
 use std::io;
@@ -21,21 +22,21 @@ use crate::environment::Environment;
 use crate::error::with_causes;
 use crate::{key, private};
 
-/// What `SQLite` and the store call the files beside a database.
+/// The suffixes of the files that `SQLite` and the store keep beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];
 
-/// `srvd restore`.
+/// Arguments of `srvd restore`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
     /// A file that `srvd backup` made
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replace the database that is there; it is kept beside the new one
+    /// Replace an existing database; it is kept beside the new one
     #[arg(long)]
     force: bool,
 }
 
-/// Does it with the daemon's own lock.
+/// Restores while it holds the daemon's lock.
 pub(super) fn run(
     args: &RestoreArgs,
     config: &Config,
@@ -52,7 +53,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Refuses what can be refused before anything is made.
+/// Checks everything that can be checked before a file is made, and then restores.
 async fn in_place(
     args: &RestoreArgs,
     config: &Config,
@@ -73,7 +74,7 @@ async fn in_place(
     restore(&args.file, database, keyring).await
 }
 
-/// Leaves nothing behind but what it has done.
+/// Restores a backup through a copy, which is removed if it has not become the database.
 async fn restore(
     file: &Path,
     database: &Path,
@@ -91,7 +92,7 @@ async fn restore(
     result
 }
 
-/// Copies the database out of the backup and compares it with what the last line says.
+/// Copies the database out of the backup and compares it with the manifest.
 fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
     let unreadable =
         |error: io::Error| Failure::new(code::IO, format!("cannot read {}: {error}", file.display()));
@@ -115,7 +116,8 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
     Ok(manifest)
 }
 
-/// Opens the copy as a start would: its schema, its keys, its pages, and the newest schema for it.
+/// Opens the copy as a start of the daemon would: checks its schema, keys and pages, and updates it to the newest
+/// schema.
 async fn check(staged: &Path, keyring: Keyring) -> Result<(), Failure> {
     let announce = Arc::new(|_: &[Change]| {});
     let options = StoreOptions::new(DatabaseUrl::sqlite(staged), announce, now());
@@ -137,7 +139,7 @@ async fn check(staged: &Path, keyring: Keyring) -> Result<(), Failure> {
     Ok(checked.map_err(BootError::from)?)
 }
 
-/// Gives the copy the database's name, and the database another one.
+/// Gives the copy the database's name, and the old database another one.
 async fn replace(database: &Path, staged: &Path) -> Result<Option<PathBuf>, Failure> {
     let cannot = |error: io::Error| {
         Failure::new(code::CANNOT_CREATE, format!("cannot replace {}: {error}", database.display()))
@@ -146,7 +148,7 @@ async fn replace(database: &Path, staged: &Path) -> Result<Option<PathBuf>, Fail
         return Err(Failure::new(code::IO, "the restored database could not be closed"));
     }
     let aside = if is_there(database) { Some(keep(database).await.map_err(cannot)?) } else { None };
-    // A log that does not belong to the new file would destroy it.
+    // A write-ahead log of the old database would destroy the new one.
     for beside in ["-wal", "-shm"] {
         absent(std::fs::remove_file(with_suffix(database, beside))).map_err(cannot)?;
     }
@@ -158,7 +160,7 @@ fn is_there(database: &Path) -> bool {
     database.metadata().is_ok_and(|found| found.len() > 0)
 }
 
-/// Gives the database a second name. One that cannot be opened any more keeps its log beside it.
+/// Gives the database a second name. A database that cannot be opened any more keeps its log beside it.
 async fn keep(database: &Path) -> io::Result<PathBuf> {
     if let Err(error) = identity_store::fold_log(database).await {
         tracing::warn!(error = with_causes(&error), "the database that is replaced is kept as it is");
@@ -184,13 +186,13 @@ fn second_name(file: &Path, name: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes what runs that were cut off have left; the lock is held, so none of it is in use.
+/// Removes the files of runs that were interrupted. The lock is held, so none of them is in use.
 fn remove_leftovers(database: &Path) {
     let Some((dir, name)) = database.parent().zip(database.file_name().and_then(|name| name.to_str())) else {
         return;
     };
     let prefix = format!("{name}.restore-");
-    // What cannot be removed is in nobody's way.
+    // A file that cannot be removed does no harm.
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
             let _ = std::fs::remove_file(entry.path());
@@ -198,7 +200,7 @@ fn remove_leftovers(database: &Path) {
     }
 }
 
-/// Removes the copy, unless it has become the database, and what was beside it.
+/// Removes the copy, unless it has become the database, and the files beside the copy.
 fn remove(staged: &Path) {
     for path in std::iter::once(staged.to_owned()).chain(BESIDE.map(|beside| with_suffix(staged, beside))) {
         let _ = std::fs::remove_file(path);

@@ -1,7 +1,8 @@
-//! `srvd key rotate`: a new encryption key, and every secret sealed anew with it.
+//! `srvd key rotate`: makes a new encryption key and seals every secret again with it.
 //!
-//! The order keeps every moment openable: the old key is written beside the key's file before the key is replaced, and is
-//! put away only when no secret needs it any more. Whatever is cut off is finished by running the command again.
+//! The database can be opened at every moment of a rotation. The old key is written to the file of old keys before the
+//! new key replaces it, and it is put away only when no secret needs it any more. A run that was interrupted is
+//! finished by running the command again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,10 +23,10 @@ use crate::key::{self, Keys};
 use crate::keychain;
 use crate::private;
 
-/// The longest key file that is read.
+/// The longest key file that is read, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// `srvd key rotate`.
+/// Arguments of `srvd key rotate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
     /// Take the new key from this file instead of making one
@@ -33,16 +34,16 @@ pub(super) struct RotateArgs {
     new_key: Option<PathBuf>,
 }
 
-/// What a run begins with.
+/// The first step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Put a new key in the place of the one that is there.
+    /// Replace the current key with a new one.
     Begin(Own),
-    /// Old keys are given: finish what they are there for.
+    /// Finish a rotation that was interrupted, for which there are old keys.
     Finish,
 }
 
-/// A place of the key in which srvd may put another one.
+/// A place of the key that srvd can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Own {
     /// `<config>/encryption.key`.
@@ -51,7 +52,7 @@ enum Own {
     Keychain,
 }
 
-/// Does it with the daemon's own lock, so that no daemon seals with the old key meanwhile.
+/// Rotates the key while it holds the daemon's lock, so that no daemon seals with the old key meanwhile.
 pub(super) fn run(
     args: &RotateArgs,
     config: &Config,
@@ -72,7 +73,7 @@ async fn rotate(
     let step = first_step(&keys, args.new_key.is_some(), &config.config_dir)?;
     let offline = Offline::enter(config)?;
     if let Step::Begin(own) = step {
-        // A key that is not the database's must not be put away as its old one.
+        // A key that does not belong to the database must not be put away as its old one.
         offline.open(keys.keyring()).await?.close().await;
         begin(&keys, own, args.new_key.as_deref(), &config.config_dir)?;
         keys = load()?;
@@ -90,7 +91,8 @@ async fn rotate(
     report(&rotation, &keys, config, ui)
 }
 
-/// What srvd made can be replaced by it, where it is the only place of the key; what comes from elsewhere is changed there.
+/// Returns the first step. Only a key that srvd made can be replaced, and only if it is in one place. A key from
+/// another source has to be changed there.
 fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Failure> {
     if !keys.old.is_empty() {
         if new_key {
@@ -111,7 +113,7 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
     });
     match own.collect::<Result<Vec<Own>, Failure>>()?.as_slice() {
         [own] => Ok(Step::Begin(*own)),
-        // Two places cannot be changed in one moment, and between the two the daemon would not start.
+        // Two places cannot be changed in one step. If they differed, the daemon would not start.
         _ => Err(Failure::new(
             code::CONFIG,
             format!("the encryption key is in {}", keys.places.join(" and in ")),
@@ -120,7 +122,7 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
     }
 }
 
-/// Puts the old key into the file of old keys, then the new one into its place.
+/// Writes the old key into the file of old keys, and then the new one into its place.
 fn begin(keys: &Keys, own: Own, new_key: Option<&Path>, config_dir: &Path) -> Result<(), Failure> {
     let new = match new_key {
         Some(path) => read_key(path)?,
@@ -179,7 +181,8 @@ fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<
     }
 }
 
-/// Takes the file of old keys out of the daemon's sight. It is kept: backups that were made before need it.
+/// Renames the file of old keys, so that the daemon does not read it any more. The file is kept, because older backups
+/// need it.
 fn put_away(keys: &Keys, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
     let old = key::old_file(config_dir);
     let aside = config_dir.join(format!("encryption.keys.retired-by-{}", keys.key.id()));

@@ -17,18 +17,20 @@ use crate::environment::Environment;
 use crate::logging;
 use crate::redact::Redactor;
 
-/// The daemon waits more than it computes. On one processor it has one worker: two would leave it to the system whose turn
-/// it is, and a client would wait for the time slice of another's flood.
+/// The number of worker threads on more than one processor. The daemon waits more than it computes. On one processor it
+/// has one worker: with two, the system would schedule them, and a client would wait for the time slice of another
+/// client's flood.
 const WORKERS: usize = 2;
-/// Threads for what blocks: files, forks, looks at processes. All of it is short, so few are enough, and a crowd of
-/// logins does not become a crowd of threads.
+/// The number of threads for blocking work: files, forks and queries about processes. All of it is short, so a few
+/// threads are enough. The limit keeps many logins from starting many threads.
 const BLOCKING: usize = 6;
-/// Half of tokio's default, twice of what the deepest of our futures has been seen to need in a debug build.
+/// The size of a thread's stack. It is half of tokio's default, and twice the need that was measured for the deepest
+/// future in a debug build.
 const STACK_BYTES: usize = 1024 * 1024;
-/// How long the end waits for threads that are in the middle of something.
+/// The longest time that the end of the program waits for threads that still work.
 const ABANDON: Duration = Duration::from_millis(500);
 
-/// Runs the daemon, or what a flag asks for in its place.
+/// Runs the daemon, or the action that a flag asks for instead.
 pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
     let config = Config::load(environment, &args.flags)?;
     if args.print_config {
@@ -63,7 +65,7 @@ async fn until_stopped(config: Config, environment: &Environment, redactor: Reda
     }
 }
 
-/// The first signal asks the daemon to stop; the future is over with the second one.
+/// Cancels `stop` at the first signal. The returned future ends at the second one.
 fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::io)?;
@@ -81,7 +83,7 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure>
     })
 }
 
-/// Does a piece of the daemon's own work while none runs: as private, with the same log, on the same kind of runtime.
+/// Does a part of the daemon's work while no daemon runs. It uses the same memory protection, log and kind of runtime.
 pub(super) fn in_its_place<T>(config: &Config, work: impl AsyncFnOnce() -> T) -> Result<T, Failure> {
     keep_memory_private()?;
     logging::start(config, &Redactor::default()).map_err(BootError::from)?;
@@ -110,7 +112,8 @@ fn kind(config: &Config) -> &'static str {
     }
 }
 
-/// The process holds keys, so it leaves no core file, and on Linux no other process of the user may look into it.
+/// Keeps the keys in the process's memory private. The process leaves no core file, and on Linux other processes of the
+/// user cannot read its memory.
 pub(super) fn keep_memory_private() -> Result<(), Failure> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let failed = |error: rustix::io::Errno| Failure::io(error.into());
@@ -126,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// The handlers are in place before the first signal is sent, so it does not end the tests.
+    /// The signal handlers are installed before the first signal is sent, so the signal does not end the tests.
     #[tokio::test]
     async fn the_first_signal_asks_and_the_second_insists() {
         let deadline = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! `srvd shims`: small scripts of the CLIs' names, first on the `PATH`, that start the CLIs through `srvd exec`.
+//! `srvd shims`: scripts with the names of the CLIs, first on the `PATH`, that start the CLIs through `srvd exec`.
 
 mod file;
 
@@ -20,19 +20,20 @@ use crate::private;
 pub(super) use file::quoted;
 use file::{Place, Written};
 
-/// `srvd shims`.
+/// Subcommands of `srvd shims`.
 #[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ShimsCommand {
-    /// Make shims for the CLIs that are installed, or for those that are named
+    /// Make shims for the named CLIs, or for all installed ones
     ///
-    /// A shim starts its CLI as the bundle that the directory is bound to (see: srvd use). Where none is bound it starts
-    /// nothing, except what needs no identity, such as --version, --help and updates of the CLI. SRVD_SHIM=off codex ...
-    /// starts it as it would be without srvd, this once. A file that is not a shim of srvd is never overwritten.
+    /// A shim starts its CLI with the bundle that the directory is bound to (see: srvd use). In a directory that is not
+    /// bound it starts nothing, except commands that need no identity, such as --version, --help and updates of the
+    /// CLI. SRVD_SHIM=off codex ... starts the CLI once without srvd. A file that is not a shim of srvd is never
+    /// overwritten.
     Install(ShimsArgs),
-    /// Remove shims; without names all that are there
+    /// Remove the named shims, or all of them
     Remove(ShimsArgs),
-    /// List the shims, and what they lead to
+    /// List the shims, and the programs that they start
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -41,7 +42,7 @@ pub(super) enum ShimsCommand {
     },
 }
 
-/// What installing and removing take.
+/// Arguments of `srvd shims install` and `srvd shims remove`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ShimsArgs {
     #[command(flatten)]
@@ -51,7 +52,7 @@ pub(super) struct ShimsArgs {
     programs: Vec<String>,
 }
 
-/// Where the shims are.
+/// The directory of the shims.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArgs {
     /// The directory of the shims; without it, `shims` in the data directory
@@ -68,7 +69,7 @@ impl PlaceArgs {
     }
 }
 
-/// Runs a command about shims; needs no daemon.
+/// Runs a command about shims. It needs no daemon.
 pub(super) fn run(
     command: &ShimsCommand,
     config: &Config,
@@ -117,7 +118,7 @@ fn install(args: &ShimsArgs, config: &Config, environment: &Environment, ui: &Ui
         .hint("move it away, or choose another directory with --dir"))
 }
 
-/// The programs to make shims for: those that are named, else every CLI of the registry that is there.
+/// Returns the programs to make shims for: the named ones, else every installed CLI of the registry.
 fn wanted(registry: &Registry, named: &[String], environment: &Environment) -> Result<Vec<String>, Failure> {
     let clis = || registry.iter().filter_map(|provider| provider.cli.as_ref());
     let mut known: Vec<&String> = clis().flat_map(|cli| &cli.binaries).collect();
@@ -143,7 +144,8 @@ fn wanted(registry: &Registry, named: &[String], environment: &Environment) -> R
     Ok(named.to_vec())
 }
 
-/// Whoever can write to the directory decides what runs under a CLI's name.
+/// Creates the directory, or checks an existing one. A user who can write to it decides which program runs under a
+/// CLI's name.
 fn prepare(dir: &Path, is_default: bool) -> Result<(), Failure> {
     let refuse = |reason: &str| Failure::new(code::PERMISSION, format!("{}: {reason}", dir.display()));
     if is_default || !dir.exists() {
@@ -163,8 +165,8 @@ fn prepare(dir: &Path, is_default: bool) -> Result<(), Failure> {
     }
 }
 
-/// The path of this program, by the name that it was called by where that leads to it: a package manager keeps that name
-/// when it puts a newer version elsewhere.
+/// Returns the path of this program. The name that it was called by is used if it leads to the program, because a
+/// package manager keeps that name when it installs a newer version elsewhere.
 fn own_path(environment: &Environment) -> Result<PathBuf, Failure> {
     let running = std::env::current_exe().map_err(Failure::io)?;
     let real = running.canonicalize().map_err(Failure::io)?;
@@ -175,7 +177,7 @@ fn own_path(environment: &Environment) -> Result<PathBuf, Failure> {
     Ok(called.filter(|path| path.canonicalize().is_ok_and(|path| path == real)).unwrap_or(running))
 }
 
-/// What a name on the `PATH` leads to, shims included.
+/// Returns the file that a name on the `PATH` leads to. It may be a shim.
 fn first(name: &str, environment: &Environment) -> Option<PathBuf> {
     std::env::split_paths(search_path(environment))
         .map(|dir| dir.join(name))
@@ -206,7 +208,7 @@ fn remove(args: &ShimsArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
     }
     let mut left = Vec::new();
     for name in names {
-        // A name, not a path that leads elsewhere.
+        // Only the file name is used, so that a path cannot lead out of the directory.
         let path = dir.join(Path::new(&name).file_name().unwrap_or_default());
         match file::place(&path) {
             Place::Ours => {
@@ -220,24 +222,24 @@ fn remove(args: &ShimsArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
         }
     }
     if args.place.dir.is_none() {
-        // Something else may lie there, and then this fails, as it should.
+        // The directory is only removed if it is empty. Otherwise this fails, as intended.
         let _ = std::fs::remove_dir(&dir);
     }
     if left.is_empty() { Ok(()) } else { Err(Failure::new(code::FAILED, left.join("; "))) }
 }
 
-/// A shim as `srvd shims list` shows it.
+/// A shim in the output of `srvd shims list`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shim {
     program: String,
     path: PathBuf,
-    /// Whether typing the name reaches it.
+    /// True if the shell runs this shim for its name.
     first: bool,
-    /// What typing the name reaches.
+    /// The file that the shell runs for the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     reaches: Option<PathBuf>,
-    /// The CLI that it starts.
+    /// The program that the shim starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     leads_to: Option<PathBuf>,
 }

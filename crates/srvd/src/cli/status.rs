@@ -1,4 +1,4 @@
-//! `srvd status`: the daemon, who is logged in where, and what a person has to do, on one page.
+//! `srvd status`: one page about the daemon, the logins, and the next steps for the user.
 
 mod matrix;
 
@@ -20,17 +20,17 @@ use crate::app::now;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 
-/// `srvd status`.
+/// Arguments of `srvd status`.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     format: Format,
-    /// How long the daemon may take to answer
+    /// Longest time that the daemon may take to answer
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }
 
-/// Everything on the page, each part as the daemon gave it.
+/// The whole page. Each part is an answer of the daemon.
 #[derive(Serialize)]
 struct Page {
     daemon: Daemon,
@@ -68,7 +68,7 @@ async fn ask(config: &Config) -> Result<Page, Failure> {
     })
 }
 
-/// The daemon took the connection, or its process is there, and then nothing came.
+/// Returns the failure for a daemon that accepted the connection, or whose process exists, but that did not answer.
 fn silent(pid: Option<u32>, seconds: u64) -> Failure {
     let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     Failure::new(code::UNAVAILABLE, format!("the daemon{who} does not answer: nothing came in {seconds} s"))
@@ -101,7 +101,7 @@ impl Page {
         parts.join("\n\n")
     }
 
-    /// The daemon in one line.
+    /// Returns a line about the daemon.
     fn facts(&self) -> String {
         let Daemon { version, uptime_ms, database_kind, schema_version, .. } = &self.daemon;
         let up = table::span(i64::try_from(*uptime_ms).unwrap_or(i64::MAX));
@@ -112,7 +112,8 @@ impl Page {
         )
     }
 
-    /// Why an account is not fit, and what a person can do; nothing for one that is or will be by itself.
+    /// Returns the reason why an account cannot be used, and the next step. Returns `None` for an account that is
+    /// valid, or that is renewed without the user.
     fn next_step(&self, account: &Account, ui: &Ui) -> Option<String> {
         if matches!(account.status, Status::Valid | Status::Expired) || account.bound_to.is_empty() {
             return None;
@@ -137,7 +138,7 @@ impl Page {
         ))
     }
 
-    /// Accounts that no bundle binds, which nothing can be launched with.
+    /// Returns a line about the accounts that are in no bundle and so cannot be used for a launch.
     fn unbound(&self) -> Option<String> {
         let accounts = self.accounts.accounts.iter().filter(|account| account.bound_to.is_empty());
         let names: Vec<String> = accounts
@@ -147,7 +148,8 @@ impl Page {
     }
 }
 
-/// A login that waits for a person, without its URL and code: those are for whoever started it.
+/// Returns the row of a login that waits for a user. Its URL and code are left out, because they are only for the user
+/// who started it.
 fn session_row(session: &Session, now: i64) -> Vec<String> {
     let state = match session.status {
         SessionStatus::Pending => "starting",

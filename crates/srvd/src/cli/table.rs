@@ -1,11 +1,11 @@
-//! Tables without lines, and the words for statuses and times.
+//! Tables without borders, and texts for statuses and times.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::ui::{Ui, plain_line};
 use crate::api::Status;
 
-/// Draws a table for standard output: as wide as the terminal, or as wide as it wants to be when a program reads it.
+/// Draws a table for standard output. It is as wide as the terminal. Without a terminal it has its natural width.
 pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());
@@ -22,7 +22,7 @@ pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<
     lines.join("\n")
 }
 
-/// A mark for a status alone, and what it means.
+/// Returns the mark of a status, and its meaning.
 pub(super) fn mark(status: Status, ui: &Ui) -> (&'static str, &'static str) {
     let (mark, ascii, meaning) = match status {
         Status::Valid => ("✓", "+", "valid"),
@@ -34,7 +34,7 @@ pub(super) fn mark(status: Status, ui: &Ui) -> (&'static str, &'static str) {
     (if ui.unicode { mark } else { ascii }, meaning)
 }
 
-/// A mark and a word for a status.
+/// Returns a mark and a word for a status.
 pub(super) fn status(status: Status) -> &'static str {
     match status {
         Status::Valid => "✓ valid",
@@ -45,7 +45,7 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
-/// A time as seen from `now`, both unix milliseconds: `in 3 h`, `2 d ago`; nothing for no time.
+/// Formats a time relative to `now`, both in unix milliseconds: `in 3 h`, `2 d ago`; empty if there is no time.
 pub(super) fn when(at: Option<i64>, now: i64) -> String {
     match at {
         None => String::new(),
@@ -54,7 +54,7 @@ pub(super) fn when(at: Option<i64>, now: i64) -> String {
     }
 }
 
-/// A span of milliseconds in its largest whole unit.
+/// Formats a span of milliseconds in its largest whole unit.
 pub(super) fn span(milliseconds: i64) -> String {
     let seconds = milliseconds.max(0) / 1000;
     match seconds {
@@ -70,7 +70,7 @@ pub(super) mod tests {
     use super::super::ui::{Screen, Seat};
     use super::*;
 
-    /// A person's terminal of this width, or none.
+    /// Returns the `Ui` of a terminal with this width, or of no terminal.
     pub(crate) fn ui(columns: Option<u16>) -> Ui {
         let screen = columns.map(|columns| Screen { columns, rows: 50, styled: false });
         Ui { types: columns.is_some(), stdout: screen, stderr: screen, seat: Seat::Console, unicode: true }

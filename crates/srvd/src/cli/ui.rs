@@ -1,4 +1,4 @@
-//! The person's side: which of the streams is a terminal, how wide it is, and the only writers to them.
+//! The terminal: which of the streams is one, its size, and the only functions that write to the streams.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
@@ -6,33 +6,33 @@ use std::os::fd::AsFd;
 use super::failure::Failure;
 use crate::environment::Environment;
 
-/// What is known about the terminal. A test makes one by hand.
+/// The properties of the terminal. Tests make their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ui {
-    /// Whether a person types on standard input.
+    /// True if standard input is a terminal.
     pub(super) types: bool,
     /// The terminal on standard output, if it is one.
     pub(super) stdout: Option<Screen>,
     /// The terminal on standard error, if it is one.
     pub(super) stderr: Option<Screen>,
-    /// Where the person sits.
+    /// The place of the user.
     pub(super) seat: Seat,
-    /// Whether more than ASCII can be shown.
+    /// True if the terminal can show more than ASCII.
     pub(super) unicode: bool,
 }
 
 /// A terminal's size and abilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Screen {
-    /// Characters in a line.
+    /// The number of characters in a line.
     pub(super) columns: u16,
-    /// Lines.
+    /// The number of lines.
     pub(super) rows: u16,
-    /// Whether escape sequences are welcome: bold, colours, links.
+    /// True if escape sequences may be used: bold, colours, links.
     pub(super) styled: bool,
 }
 
-/// Where the person sits, as far as opening a browser goes.
+/// The place of the user, which decides how a browser can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seat {
     /// At this machine's desktop.
@@ -44,7 +44,7 @@ pub(super) enum Seat {
 }
 
 impl Ui {
-    /// Looks at this process's streams.
+    /// Examines the streams of this process.
     pub(super) fn of_process(environment: &Environment) -> Self {
         let styled = environment.text("NO_COLOR").is_none()
             && environment.text("TERM").is_some_and(|term| term != "dumb");
@@ -63,24 +63,24 @@ impl Ui {
         self.print(format!("{text}\n").as_bytes())
     }
 
-    /// Prints a result as it is on standard output.
+    /// Prints bytes on standard output without a change.
     #[expect(clippy::unused_self, reason = "only a holder of the Ui may write")]
     pub(super) fn print(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Failure::io)
     }
 
-    /// Prints a value of the wire, for scripts.
+    /// Prints a value of the protocol as JSON on standard output.
     pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(|error| Failure::io(error.into()))?;
         self.result(&text)
     }
 
-    /// Prints a line on standard error; nothing for an empty text.
+    /// Prints a line on standard error. Prints nothing for an empty text.
     #[expect(clippy::unused_self, reason = "only a holder of the Ui may write")]
     pub(super) fn note(&self, text: &str) {
         if !text.is_empty() {
-            // When nobody reads standard error any more, there is nobody to tell.
+            // If standard error is closed, the error cannot be reported.
             let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
         }
     }
@@ -89,14 +89,14 @@ impl Ui {
     #[expect(clippy::unused_self, reason = "only a holder of the Ui may write")]
     pub(super) fn ask(&self, text: &str) {
         let mut stderr = io::stderr().lock();
-        // As for a note.
+        // Errors are ignored, as in `note`.
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
     }
 }
 
 impl Screen {
     fn of(stream: &dyn AsFd, styled: bool) -> Self {
-        // A terminal that does not know its size, such as a serial line, is taken for the classic one.
+        // A terminal that does not report its size, such as a serial line, is assumed to be 80 by 24.
         let size =
             rustix::termios::tcgetwinsize(stream).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
         let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
@@ -117,8 +117,8 @@ impl Seat {
     }
 }
 
-/// By the locale's variables, in the order of their strength (locale(7)). Without any, a terminal is taken for an old
-/// one, and a file for UTF-8.
+/// Returns whether the locale's variables, in their order of precedence (locale(7)), select UTF-8. Without any, a
+/// terminal is assumed not to support UTF-8, and a file is assumed to be UTF-8.
 fn speaks_unicode(environment: &Environment, terminal: bool) -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.text(name));
     locale.map_or(!terminal, |locale| {
@@ -127,8 +127,8 @@ fn speaks_unicode(environment: &Environment, terminal: bool) -> bool {
     })
 }
 
-/// The text without anything that would move the cursor, change colours or turn the direction of writing around:
-/// names, addresses and error texts come from other programs and from the network.
+/// Replaces the characters of a text that would move the cursor, change colours or reverse the direction of writing.
+/// Names, addresses and error texts come from other programs and from the network.
 pub(super) fn plain(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() && c != '\n'
@@ -137,7 +137,7 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// As [`plain`], on one line.
+/// Returns the text as [`plain`] does, on one line.
 pub(super) fn plain_line(text: &str) -> String {
     plain(text).replace('\n', " ")
 }

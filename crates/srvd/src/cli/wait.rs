@@ -1,4 +1,4 @@
-//! `srvd wait`: for scripts that start the daemon and go on when it answers.
+//! `srvd wait`: waits until the daemon answers, for scripts that start it.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use super::failure::{Failure, code};
 use crate::api::daemon::Info;
 use crate::config::Config;
 
-/// Between two looks; a daemon is up within a few of these.
+/// The time between two tries. A daemon starts within a few of these.
 const INTERVAL: Duration = Duration::from_millis(25);
 
-/// `srvd wait`.
+/// Arguments of `srvd wait`.
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitArgs {
-    /// How long to wait
+    /// Longest time to wait
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     timeout: u64,
 }
 
-/// Looks again and again, and says why the last look failed when the time is over.
+/// Tries to connect until the time is over, and then returns the failure of the last try.
 pub(super) async fn run(args: &WaitArgs, config: &Config) -> Result<(), Failure> {
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     loop {

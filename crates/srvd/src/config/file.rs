@@ -1,4 +1,4 @@
-//! `srvd.toml`.
+//! The format of `srvd.toml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::secrets::Secret;
 use super::{ConfigError, LogFormat, SpawnPolicy};
 use crate::oauth::settings::ForgeTable;
 
-/// The whole file; every key may be left out, none may be unknown.
+/// The whole file. Every key is optional, and unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FileConfig {
@@ -69,7 +69,7 @@ pub(super) struct Spawn {
 }
 
 impl FileConfig {
-    /// Reads the file; one that does not exist says nothing.
+    /// Reads the file. A missing file counts as empty.
     ///
     /// # Errors
     /// [`ConfigError::Unreadable`], or [`ConfigError::Malformed`] with the line and the key.
@@ -86,7 +86,7 @@ impl FileConfig {
     /// Parses the text of the file.
     ///
     /// # Errors
-    /// The parser's own words, with the line.
+    /// The parser's error, with the line.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }

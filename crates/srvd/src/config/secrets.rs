@@ -1,5 +1,5 @@
-//! `[secrets.<name>]`: keys that the operator keeps somewhere else. A client may name one of them; a variable or a command
-//! it can never name.
+//! `[secrets.<name>]` tables: keys that the operator stores elsewhere. A client may refer to one by its name, but it
+//! can never name a variable or a command.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{ConfigError, invalid};
 use crate::environment::Environment;
 use crate::policy::is_variable_name;
 
-/// What secret managers need beside the list that every child gets: their sockets, their buses, their stores.
+/// Variables that secret managers need in addition to those of every child: for sockets, buses and stores.
 const MANAGERS: [&str; 6] = [
     "XDG_RUNTIME_DIR",
     "XDG_CONFIG_HOME",
@@ -21,37 +21,37 @@ const MANAGERS: [&str; 6] = [
     "PASSWORD_STORE_DIR",
 ];
 
-/// A key that is kept somewhere else.
+/// A key that is stored elsewhere.
 #[derive(Debug, Clone)]
 pub struct ExternalSecret {
-    /// The provider that takes it, as the file names it.
+    /// The provider that accepts the key, as named in the file.
     pub provider: String,
-    /// Where the service answers, when it is not the provider's usual address.
+    /// The address of the service, if it is not the provider's usual one.
     pub base_url: Option<String>,
-    /// Where it is.
+    /// The place from which the key is read.
     pub source: Source,
 }
 
-/// Where such a key is.
+/// The place of an external key.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A variable of the daemon's environment, as it was at the start.
+    /// A variable of the daemon's environment, with its value at the start.
     Env {
-        /// Its name.
+        /// Name of the variable.
         var: String,
-        /// Its value; `None` when it is unset or empty.
+        /// Value of the variable; `None` if it is unset or empty.
         value: Option<SecretString>,
     },
-    /// What a command prints.
+    /// The output of a command.
     Command {
-        /// The program, by its absolute path, and its arguments.
+        /// The absolute path of the program, and its arguments.
         argv: Vec<String>,
-        /// Variables of the daemon's environment that it gets beside every child's.
+        /// Variables of the daemon's environment that the command receives in addition to those of every child.
         inherited: ChildEnv,
     },
 }
 
-/// One table of the file.
+/// One table of the file, before it is checked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Secret {
@@ -63,10 +63,10 @@ pub(super) struct Secret {
     base_url: Option<String>,
 }
 
-/// Reads what the file names.
+/// Checks the tables and reads the variables that they name.
 ///
 /// # Errors
-/// [`ConfigError::Invalid`], naming the key.
+/// [`ConfigError::Invalid`], which names the key.
 pub(super) fn read(
     tables: BTreeMap<String, Secret>,
     environment: &Environment,
@@ -88,7 +88,7 @@ pub(super) fn read(
         .collect()
 }
 
-/// The error is the field, with its dot, and the reason.
+/// Checks one table. The error is the field, with its dot, and the reason.
 fn external(table: Secret, environment: &Environment) -> Result<ExternalSecret, (&'static str, String)> {
     let passed = |field, name: &str| {
         if !is_variable_name(name) {
@@ -129,13 +129,13 @@ fn external(table: Secret, environment: &Environment) -> Result<ExternalSecret, 
     Ok(ExternalSecret { provider: table.provider, base_url, source })
 }
 
-/// The daemon's own key, and its settings.
+/// Returns whether a variable is the daemon's encryption key or one of its settings.
 fn is_ours(name: &str) -> bool {
     name.starts_with("OAUTH_ENCRYPTION_KEY") || name.starts_with("SRVD_") || name == "CREDENTIALS_DIRECTORY"
 }
 
 impl ExternalSecret {
-    /// The table as `--print-config` shows it: an argument may be a credential, so only the program is named.
+    /// Returns the table as `--print-config` shows it. Arguments are hidden, because they may be credentials.
     pub(super) fn print(&self, name: &str) -> String {
         let quoted = |value: &str| toml::Value::from(value).to_string();
         let source = match &self.source {

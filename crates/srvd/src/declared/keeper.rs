@@ -1,4 +1,4 @@
-//! The one task that reads the files: when they change, from time to time, and when it is asked to.
+//! The task that reads the files: after changes, at regular intervals, and on request.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -22,43 +22,43 @@ use crate::environment::Environment;
 use crate::ephemeral::Ephemeral;
 use crate::redact::Redactor;
 
-/// How long a burst of changes is waited out.
+/// The wait for the end of a burst of changes.
 const BURST: Duration = Duration::from_millis(50);
-/// How often the files are read whose changes are not heard: behind a link, or where nothing can be watched.
+/// Interval of the reads that find unreported changes, such as those behind a link or in a folder that is not watched.
 const POLL: Duration = Duration::from_secs(30);
-/// How many requests to read may wait.
+/// Maximum number of queued requests to read.
 const WAITING: usize = 64;
 
-/// What is in force, and what is wrong with the files that would have replaced it.
+/// The agents in force, and the faults of the files that would have replaced them.
 #[derive(Debug, Clone, Default)]
 pub struct InForce {
-    /// The last good set.
+    /// The last good set of agents.
     pub agents: Arc<Agents>,
-    /// Of the last reading; empty when it was good.
+    /// Faults of the last read; empty if it succeeded.
     pub faults: Arc<[Fault]>,
 }
 
-/// The declared agents; a clone is a handle to the same ones.
+/// The declared agents. A clone is a handle to the same agents.
 #[derive(Clone)]
 pub struct Declared {
     current: watch::Receiver<InForce>,
     requests: mpsc::Sender<oneshot::Sender<InForce>>,
 }
 
-/// The daemon has stopped reading files.
+/// The error after the daemon has stopped reading files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
 
 impl Declared {
-    /// What is in force.
+    /// Returns the agents in force.
     pub fn now(&self) -> InForce {
         self.current.borrow().clone()
     }
 
-    /// Reads the files, and gives what is in force after that.
+    /// Reads the files and returns the agents in force afterwards.
     ///
     /// # Errors
-    /// When the daemon ends.
+    /// [`Stopped`] when the daemon ends.
     pub async fn reload(&self) -> Result<InForce, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(answer).await.map_err(|_| Stopped)?;
@@ -66,19 +66,19 @@ impl Declared {
     }
 }
 
-/// What the files are read with, and who is told.
+/// The inputs of the reads, and the receivers of their results.
 pub struct Surroundings {
-    /// Where the files are.
+    /// Directory of the files.
     pub config_dir: PathBuf,
-    /// The providers.
+    /// The providers that credentials may name.
     pub registry: Registry,
     /// The daemon's own environment, for credentials in variables.
     pub environment: Environment,
-    /// Loses what is no longer declared.
+    /// Ephemeral credentials. Those of removed declarations are cleared.
     pub ephemeral: Ephemeral,
-    /// Told of changes.
+    /// Receives an event when the agents change.
     pub broker: Broker,
-    /// Told of keys.
+    /// Hides declared keys in logs.
     pub redactor: Redactor,
 }
 
@@ -89,12 +89,12 @@ pub struct Keeper {
     requests: mpsc::Receiver<oneshot::Sender<InForce>>,
     heard: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    /// The watched folders with their device and number: another one may take their place.
+    /// The watched folders with their device and inode number, which reveal that a folder was replaced.
     watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl Keeper {
-    /// Reads the files for the first time. A fault leaves no agent declared, and the daemon comes up.
+    /// Reads the files for the first time. If they have a fault, no agent is declared, and the daemon still starts.
     pub async fn new(around: Surroundings) -> (Declared, Self) {
         let (current, receiver) = watch::channel(InForce::default());
         let (sender, requests) = mpsc::channel(WAITING);
@@ -125,7 +125,7 @@ impl Keeper {
                 () = self.heard.notified() => {
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        // Whoever asks is not kept waiting for the end of a burst.
+                        // A request need not wait for the end of a burst.
                         asked = self.requests.recv() => asked,
                         () = tokio::time::sleep(BURST) => None,
                     }
@@ -133,15 +133,15 @@ impl Keeper {
             };
             self.read().await;
             if let Some(answer) = asked {
-                // Whoever asked may have gone away.
+                // The caller may have gone.
                 let _ = answer.send(self.current.borrow().clone());
             }
         }
     }
 
-    /// Reads all files, and puts a good set in force.
+    /// Reads all files. A good set replaces the one in force.
     async fn read(&mut self) {
-        // Before the reading, so that nothing falls in between.
+        // The watch starts before the read, so that no change in between is missed.
         self.watch();
         let around = self.around.clone();
         let work = move || load(&around.config_dir, &around.registry, &around.environment);
@@ -181,7 +181,7 @@ impl Keeper {
 
     fn refuse(&self, faults: Vec<Fault>) {
         let before = self.current.borrow().clone();
-        // The slow poll meets the same faults again and again.
+        // The regular reads find the same faults repeatedly.
         if *before.faults != *faults {
             for fault in &faults {
                 tracing::warn!(%fault, "the declared agents stay as they were");
@@ -190,7 +190,7 @@ impl Keeper {
         }
     }
 
-    /// Watches the folders that are there.
+    /// Watches the folders that exist.
     fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let folders = [self.around.config_dir.clone(), self.around.config_dir.join(FOLDER)];
@@ -201,7 +201,7 @@ impl Keeper {
                 continue;
             }
             if self.watched.remove(&folder).is_some() {
-                // The watch of a folder that is gone has ended by itself.
+                // The watch of a removed folder has already ended.
                 let _ = watcher.unwatch(&folder);
             }
             let Some(inode) = found else { continue };
@@ -213,23 +213,23 @@ impl Keeper {
     }
 }
 
-/// Whether something happened to one of our files, or it cannot be told.
+/// Returns whether an event concerns one of the files, or may concern one.
 fn concerns(event: notify::Result<notify::Event>) -> bool {
     let Ok(event) = event else { return true };
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
-        // Our own reads are heard as well.
+        // Reads by this task are reported as well.
         EventKind::Access(_) => return false,
         _ => {}
     }
     event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|path| is_ours(path))
 }
 
-/// By names alone: elsewhere the paths of changed files come in another spelling.
+/// Compares names only, because some systems report the paths of changed files in another spelling.
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let below = path.parent().and_then(Path::file_name).is_some_and(|folder| folder == FOLDER);
-    // A folder whose links are swapped together has them lead through one of its own, whose name begins so.
+    // If the links of a folder are replaced all at once, they lead through an entry whose name begins with two dots.
     below || name == FILE || name == FOLDER || name.as_encoded_bytes().starts_with(b"..")
 }
 

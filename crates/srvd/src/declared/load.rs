@@ -1,4 +1,4 @@
-//! All files together.
+//! Loading of all files into one set of agents.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,23 +10,23 @@ use super::parse::{Parsed, Reader};
 use super::{Agent, Agents, Fault, read};
 use crate::environment::Environment;
 
-/// The operator's own file, below the configuration directory.
+/// The operator's own file, in the configuration directory.
 pub(super) const FILE: &str = "agents.toml";
-/// The folder beside it, for files that others put there.
+/// The folder next to it, for files from other sources.
 pub(super) const FOLDER: &str = "declared.d";
-/// How many files the folder may have, and how many agents there may be.
+/// Maximum number of files in the folder, and of agents in total.
 const MOST_FILES: usize = 256;
 const MOST_AGENTS: usize = 10_000;
-/// How many faults are told.
+/// Maximum number of faults that are reported.
 const MOST_FAULTS: usize = 32;
 
-/// Reads `agents.toml` and `declared.d/*.toml` of the configuration directory; none of them has to be there.
+/// Reads `agents.toml` and `declared.d/*.toml` in the configuration directory. All of them are optional.
 ///
-/// An agent of `agents.toml` stands in the place of one with its id in the folder, whole. Twice in one file, or in two
-/// files of the folder, is a fault.
+/// An agent in `agents.toml` replaces the whole agent with the same id in the folder. The same id twice in one file, or
+/// in two files of the folder, is a fault.
 ///
 /// # Errors
-/// All that is wrong with the files, in their order; nothing is taken of any of them then.
+/// All faults of the files, in order of the files. No agent is loaded from any of them.
 pub fn load(config_dir: &Path, registry: &Registry, environment: &Environment) -> Result<Agents, Vec<Fault>> {
     let mut loader = Loader { registry, environment, seen: BTreeMap::new(), faults: Vec::new() };
     let own = loader.file(&config_dir.join(FILE), BTreeMap::new());
@@ -47,13 +47,13 @@ pub fn load(config_dir: &Path, registry: &Registry, environment: &Environment) -
     Err(loader.faults)
 }
 
-/// Agents by id, with the line in which each is declared.
+/// Agents by id, with the line that declares each.
 type Lined = BTreeMap<String, (usize, Agent)>;
 
 struct Loader<'a> {
     registry: &'a Registry,
     environment: &'a Environment,
-    /// The files that were read, by device and number.
+    /// Paths of the files that were read, by device and inode number.
     seen: BTreeMap<(u64, u64), PathBuf>,
     faults: Vec<Fault>,
 }
@@ -63,7 +63,7 @@ impl Loader<'_> {
         self.faults.push(Fault { file: file.to_owned(), line, reason: reason.into() });
     }
 
-    /// The files of the folder, in order of name.
+    /// Returns the files of the folder in order of name.
     fn folder(&mut self, folder: &Path) -> Vec<PathBuf> {
         let listed = std::fs::metadata(folder).and_then(|found| {
             let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
@@ -82,7 +82,7 @@ impl Loader<'_> {
                 return Vec::new();
             }
         };
-        // An editor's copies begin with a dot or end in something else.
+        // Backup files of editors begin with a dot or have another extension.
         let hidden =
             |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
@@ -94,7 +94,7 @@ impl Loader<'_> {
         paths
     }
 
-    /// The agents so far and those of one more file.
+    /// Returns the agents so far together with those of one more file.
     fn file(&mut self, path: &Path, mut agents: Lined) -> Lined {
         let read = match read::file(path) {
             Ok(Some(read)) => read,

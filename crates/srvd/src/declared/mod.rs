@@ -1,7 +1,7 @@
-//! Credentials that files give to agents: `agents.toml` and `declared.d/*.toml`.
+//! Credentials that files declare for agents: `agents.toml` and `declared.d/*.toml`.
 //!
-//! They live in memory only and are never written to the database, so what is no longer declared is gone with the next
-//! reload and leaves nothing behind. A set of files with a fault changes nothing: the last good one stays in force.
+//! Declared credentials are kept in memory only and never written to the database. The next reload drops those that are
+//! no longer declared. A set of files with a fault changes nothing: the last good set stays in force.
 
 mod keeper;
 mod load;
@@ -20,65 +20,66 @@ pub use load::load;
 
 use crate::error::{ApiError, Kind};
 
-/// What the id of every declared credential begins with.
+/// Prefix of the id of every declared credential.
 const PREFIX: &str = "declared:";
 
-/// All declared agents, by id.
+/// All declared agents by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Agents(BTreeMap<String, Agent>);
 
 /// A declared agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
-    /// The file that declares it.
+    /// Path of the file that declares it.
     pub source: PathBuf,
-    /// Its credentials, by canonical provider id.
+    /// Its credentials by canonical provider id.
     pub credentials: BTreeMap<String, Credential>,
-    /// The user whose agent it is.
+    /// The user who owns the agent.
     pub owner: Option<UserId>,
-    /// Whether whoever runs it may use what its owner has brought for it.
+    /// True if every user who runs the agent may use the credentials that its owner stored for it.
     pub run_as_owner: bool,
 }
 
 impl Agent {
-    /// The user whose credentials everybody who runs it may use, after their own. Nobody's, unless the file says so.
+    /// Returns the user whose credentials every user of the agent may use, after their own. `None` unless the file
+    /// allows it.
     pub fn lender(&self) -> Option<&UserId> {
         self.owner.as_ref().filter(|_| self.run_as_owner)
     }
 }
 
-/// Where a declared credential's key is.
+/// The source of a declared credential's key.
 #[derive(Clone)]
 pub enum Credential {
-    /// In the file.
+    /// The key itself, written in the file.
     Key(SecretString),
-    /// In a variable of the daemon's own environment.
+    /// A variable of the daemon's own environment.
     Env {
-        /// Its name.
+        /// Name of the variable.
         var: String,
-        /// Its value, when it is set.
+        /// Value of the variable, if it is set.
         value: Option<SecretString>,
-        /// What says when it ends, where the file asks for that.
+        /// The variable that states when the key ends, if the file names one.
         ends: Option<EndVariable>,
     },
-    /// What a program prints: an absolute path and its arguments.
+    /// The output of a program: its absolute path and its arguments.
     Command(Vec<String>),
 }
 
-/// A variable of the daemon's own environment that says when a key ends.
+/// A variable of the daemon's own environment that states when a key ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndVariable {
-    /// Its name.
+    /// Name of the variable.
     pub var: String,
-    /// Unix milliseconds; `None` when it is not set or no time.
+    /// Time in unix milliseconds; `None` if the variable is not set or holds no time.
     pub at: Option<i64>,
 }
 
 impl Credential {
-    /// When it ends, in unix milliseconds; `None` when nothing is said about an end.
+    /// Returns the time when the key ends, in unix milliseconds; `None` if the file states no end.
     ///
     /// # Errors
-    /// The file says where its end stands, and there is none: nobody guesses one.
+    /// The file names a variable for the end, but the variable is not set or holds no time. No end is assumed.
     pub fn ends(&self) -> Result<Option<i64>, String> {
         match self {
             Self::Env { ends: Some(EndVariable { at: None, var }), .. } => {
@@ -111,20 +112,20 @@ impl fmt::Debug for Credential {
         match self {
             Self::Key(_) => f.write_str("Key([REDACTED])"),
             Self::Env { var, .. } => f.debug_tuple("Env").field(var).finish(),
-            // Somebody may have written a secret among the arguments.
+            // The arguments may include a secret.
             Self::Command(argv) => f.debug_tuple("Command").field(&argv.first()).finish(),
         }
     }
 }
 
-/// What is wrong with a file. No text quotes a value of the file.
+/// A fault of a file. The text never quotes a value of the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The file, or the folder that cannot be read.
     pub file: PathBuf,
-    /// The line, from 1, where there is one to name.
+    /// The line, counted from 1, if the fault has one.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// Description of the fault.
     pub reason: String,
 }
 
@@ -138,17 +139,18 @@ impl fmt::Display for Fault {
 }
 
 impl Agents {
-    /// The agent, when it is declared.
+    /// Returns the agent if it is declared.
     pub fn agent(&self, id: &str) -> Option<&Agent> {
         self.0.get(id)
     }
 
-    /// All of them, in order of id.
+    /// Iterates over all agents in order of id.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Agent)> {
         self.0.iter().map(|(id, agent)| (id.as_str(), agent))
     }
 
-    /// The credentials that these have and `later` has not: each an agent and a provider, or an agent that is gone whole.
+    /// Returns the credentials that are in this set but not in `later`: an agent and a provider, or an agent and `None`
+    /// if the whole agent is gone.
     pub fn missing_in<'a>(&'a self, later: &Agents) -> Vec<(&'a str, Option<&'a str>)> {
         let gone = |(id, agent): (&'a str, &'a Agent)| -> Vec<(&'a str, Option<&'a str>)> {
             let Some(kept) = later.agent(id) else { return vec![(id, None)] };
@@ -159,10 +161,10 @@ impl Agents {
         self.iter().flat_map(gone).collect()
     }
 
-    /// Refuses to change what a file declares: an agent as a whole.
+    /// Refuses to change an agent that a file declares.
     ///
     /// # Errors
-    /// `declared_immutable`, naming the file and the agent.
+    /// `declared_immutable`, which names the file and the agent.
     pub fn refuse_agent(&self, id: &str) -> Result<(), ApiError> {
         match self.agent(id) {
             Some(agent) => Err(immutable(id, Some(agent))),
@@ -170,12 +172,12 @@ impl Agents {
         }
     }
 
-    /// Refuses to change what a file declares: a credential, by the id that it is listed under. Other ids pass.
+    /// Refuses to change a credential that a file declares, by the id under which it is listed. Other ids pass.
     ///
     /// # Errors
-    /// `declared_immutable`, naming the file and the agent.
+    /// `declared_immutable`, which names the file and the agent.
     pub fn refuse_credential(&self, id: &str) -> Result<(), ApiError> {
-        // A provider's id has no colon, an agent's may have some.
+        // The id of a provider contains no colon; the id of an agent may contain some.
         match id.strip_prefix(PREFIX).map(|rest| rest.rsplit_once(':').map_or(rest, |(agent, _)| agent)) {
             Some(agent) => Err(immutable(agent, self.agent(agent))),
             None => Ok(()),
@@ -191,7 +193,7 @@ fn immutable(id: &str, agent: Option<&Agent>) -> ApiError {
     }
 }
 
-/// The id that a declared credential is listed under: `declared:{agent}:{provider}`.
+/// Returns the id under which a declared credential is listed: `declared:{agent}:{provider}`.
 pub fn credential_id(agent: &str, provider: &str) -> String {
     format!("{PREFIX}{agent}:{provider}")
 }

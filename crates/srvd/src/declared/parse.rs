@@ -1,4 +1,4 @@
-//! One file's text. Every fault is found, not the first one only, and none quotes a value: it may be a key.
+//! Parser of one file. It reports all faults, not only the first. No fault quotes a value, because it may be a key.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,22 +14,22 @@ use crate::api_key;
 use crate::environment::Environment;
 use crate::policy::is_variable_name;
 
-/// How many arguments a command may have.
+/// Maximum number of arguments of a command.
 const MOST_ARGUMENTS: usize = 64;
-/// Variables that are the daemon's own business and nobody's credential.
+/// Prefixes of variables that are reserved for the daemon and hold no credential of an agent.
 const OURS: [&str; 3] = ["OAUTH_ENCRYPTION_", "SRVD_", "CREDENTIALS_DIRECTORY"];
 
-/// What a file declares.
+/// The content of one file.
 pub(super) struct Parsed {
-    /// Its agents, and the line of each; a name may come twice.
+    /// Each agent with its id and line. An id may occur twice.
     pub(super) agents: Vec<(String, usize, Agent)>,
-    /// The line of the first key that stands in the file itself.
+    /// The line of the first key that is written in the file.
     pub(super) first_key: Option<usize>,
-    /// What is wrong.
+    /// All faults of the file.
     pub(super) faults: Vec<Fault>,
 }
 
-/// What a text is read against.
+/// The text of a file and the context in which it is parsed.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
@@ -46,7 +46,7 @@ impl Reader<'_> {
         let mut parsed = Parsed { agents: Vec::new(), first_key: None, faults: Vec::new() };
         let (document, errors) = DeTable::parse_recoverable(self.text);
         if !errors.is_empty() {
-            // What the rest would mean is a guess then.
+            // The rest of the document cannot be interpreted reliably.
             parsed.faults = errors
                 .iter()
                 .map(|error| self.fault(error.span().map_or(0, |span| span.start), error.message()))
@@ -175,7 +175,7 @@ impl Reader<'_> {
                 let var = self.variable((key, value))?;
                 let end = |(key, value)| {
                     let var = self.variable((key, value))?;
-                    // The end of a key is known or it is not: the time of reading is no part of it.
+                    // Only a known end is used, so the time of reading (0) does not matter.
                     let at = Expiry::read(self.environment.text(var), 0).known();
                     Ok(EndVariable { var: var.to_owned(), at })
                 };
@@ -188,7 +188,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The name of a variable of the daemon's environment.
+    /// Returns the name of a variable of the daemon's environment.
     fn variable<'v>(self, (key, value): (&Key<'_>, &'v Value<'_>)) -> Result<&'v str, Fault> {
         let fault = |reason: &str| self.fault(at(key), reason);
         let var = value.get_ref().as_str().filter(|var| is_variable_name(var));
@@ -199,7 +199,7 @@ impl Reader<'_> {
         Ok(var)
     }
 
-    /// A key where none of this name belongs; the name may be a key in the wrong place, so it is not quoted.
+    /// Returns the fault for an unknown key. The name may be a misplaced secret, so it is not quoted.
     fn unknown(self, key: &Key<'_>, known: &str) -> Fault {
         self.fault(at(key), format!("unknown key; known here: {known}"))
     }

@@ -1,4 +1,4 @@
-//! The text of a file that may hold keys and name programs.
+//! Reading of a file that may hold keys and name programs.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read as _;
@@ -7,30 +7,30 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// The longest file that is read, in bytes.
+/// The longest file that is accepted, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
-/// A file as it was read.
+/// The content of a file, with the metadata from the time of reading.
 pub(super) struct Content {
-    /// What stands in it.
+    /// The whole text of the file.
     pub(super) text: Zeroizing<String>,
-    /// Device and number, by which a file is known under another name.
+    /// Device and inode number, which identify the same file under another name.
     pub(super) inode: (u64, u64),
-    /// Whether other users may read it.
+    /// True if other users may read the file.
     pub(super) open: bool,
 }
 
-/// Reads a file of root or this user that nobody else can change. A link is followed: what counts is the file.
-/// `Ok(None)` when there is none.
+/// Reads a file of root or this user that no other user can change. A link is followed, and its target is checked.
+/// Returns `Ok(None)` if there is no file.
 ///
 /// # Errors
-/// Why it is not read.
+/// The reason that the file is not read.
 pub(super) fn file(path: &Path) -> Result<Option<Content>, String> {
-    // O_NONBLOCK keeps a FIFO that stands there from blocking for ever.
+    // O_NONBLOCK prevents a FIFO at this path from blocking forever.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
-        // A link that leads nowhere is not an absent file.
+        // A dangling link is an error, not an absent file.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
@@ -43,7 +43,7 @@ pub(super) fn file(path: &Path) -> Result<Option<Content>, String> {
     Ok(Some(Content { text, inode: (found.dev(), found.ino()), open: found.mode() & 0o007 != 0 }))
 }
 
-/// Whether only root and this user decide what is in it.
+/// Checks that only root and this user can change a file or folder.
 pub(super) fn trusted(found: &Metadata) -> Result<(), String> {
     let ours = rustix::process::geteuid().as_raw();
     if found.uid() != 0 && found.uid() != ours {

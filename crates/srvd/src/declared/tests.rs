@@ -14,7 +14,7 @@ fn environment() -> Environment {
     Environment::of([("TEAM_TOKEN", format!("{PLANT}-env"))])
 }
 
-/// A configuration directory with these files, 0600.
+/// Creates a configuration directory with these files, mode 0600.
 fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -36,7 +36,8 @@ fn read(dir: &Path) -> Result<Agents, Vec<Fault>> {
     load(dir, &REGISTRY, &environment())
 }
 
-/// `agent from file: provider provider`, a line each; or the faults, paths cut down to what is below the directory.
+/// Returns a line `agent from file: provider provider` for each agent, or the faults. Paths are relative to the
+/// directory.
 fn told(dir: &Path) -> Result<Vec<String>, Vec<String>> {
     let short = |path: &Path| path.strip_prefix(dir).unwrap_or(path).display().to_string();
     let cut = |text: String| text.replace(&format!("{}/", dir.display()), "");
@@ -72,7 +73,7 @@ fn what_files_declare() {
         )],
         &["slack:U1/x %_ from agents.toml: anthropic openai"],
     );
-    // Case 15: the operator's own entry stands in the place of another, whole.
+    // Case 15: the operator's own entry replaces the whole entry of the folder.
     check(
         &[("agents.toml", &one("shared", "anthropic")), ("declared.d/b.toml", &one("shared", "openai"))],
         &["shared from agents.toml: anthropic"],
@@ -224,7 +225,7 @@ fn files_that_others_could_have_written_are_not_read() {
     }
 }
 
-/// A file that was listed and is gone when its turn comes was removed: that is no fault, and the others are read.
+/// A listed file that is gone when it is read was removed. That is no fault, and the others are still read.
 #[test]
 fn a_file_may_vanish_while_the_files_are_read() {
     let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", &one("b", "openai"))]);
@@ -260,7 +261,7 @@ fn a_link_is_followed_to_a_file_that_can_be_trusted() {
     let dir = home(&[("kept/real.toml", &one("a", "anthropic"))]);
     symlink("kept/real.toml", dir.path().join("agents.toml")).unwrap();
     assert_eq!(told(dir.path()), Ok(vec!["a from agents.toml: anthropic".to_owned()]));
-    // One without a key may be read by everybody.
+    // A file without a key may be readable by everyone.
     std::fs::write(dir.path().join("kept/real.toml"), "[[agents]]\nid = 'a'").unwrap();
     mode(&dir.path().join("kept/real.toml"), 0o644);
     assert_eq!(told(dir.path()), Ok(vec!["a from agents.toml: ".to_owned()]));
@@ -316,7 +317,7 @@ fn the_shipped_example_declares_nothing_until_it_is_changed() {
     let example = std::fs::read_to_string(path).unwrap();
     let dir = home(&[("agents.toml", &example)]);
     assert_eq!(told(dir.path()), Ok(vec![]));
-    // What is commented out is what the documentation says.
+    // The commented-out lines are the entries that the documentation shows.
     let entries =
         example.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| !line.starts_with(' '));
     let dir = home(&[("agents.toml", &entries.collect::<Vec<_>>().join("\n"))]);
@@ -328,7 +329,7 @@ proptest! {
     #[test]
     fn no_text_breaks_the_reader(text in ".{0,200}") {
         let dir = home(&[("agents.toml", &text)]);
-        // Whatever it says: it ends, without a panic.
+        // Every text is handled without a panic.
         let _ = read(dir.path());
     }
 }

@@ -1,24 +1,24 @@
-//! What was seen, before anybody says what it means. No value of a variable and no byte of a secret is among it.
+//! The facts about the machine, before they are judged. They hold no value of a variable and no byte of a secret.
 
 use std::path::PathBuf;
 
 use auth_spawner::{HeldPort, Version};
 use identity_store::Inspection;
 
-/// Everything that was seen.
+/// All facts of a checkup.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) system: System,
-    /// Whose checkup this is.
+    /// The id of the user who runs the checkup.
     pub(super) uid: u32,
-    /// Why the operator's provider entries cannot be used, if so.
+    /// The reason why the operator's provider entries cannot be used; `None` if they can.
     pub(super) registry: Option<String>,
-    /// Whether clients may name programs of their own.
+    /// True if the configuration lets clients name programs of their own.
     pub(super) checked_policy: bool,
     pub(super) key: Key,
     pub(super) places: Vec<Place>,
     pub(super) database: Database,
-    /// Bytes that are free where the data directory is, or would be.
+    /// The number of free bytes on the file system of the data directory.
     pub(super) space: Option<u64>,
     pub(super) identities: Identities,
     pub(super) daemon: Daemon,
@@ -27,23 +27,23 @@ pub(super) struct Facts {
     pub(super) variables: Vec<Variable>,
     pub(super) own_logins: Vec<OwnLogin>,
     pub(super) service: Service,
-    /// What could not be looked at in the time there is.
+    /// The names of the examinations that took too long.
     pub(super) unseen: Vec<&'static str>,
 }
 
-/// The kind of system, where advice differs.
+/// The kind of system. Advice differs between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum System {
     Linux,
     MacOs,
 }
 
-/// The encryption key, as far as one can speak of it.
+/// The encryption key, without any of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
-    /// Whether it stands in a variable.
+    /// True if a variable holds the key.
     pub(super) in_variable: bool,
-    /// `<config>/encryption.key`.
+    /// The path `<config>/encryption.key`.
     pub(super) file: PathBuf,
     pub(super) file_seen: Seen,
     pub(super) loaded: Result<LoadedKey, KeyTrouble>,
@@ -53,16 +53,16 @@ pub(super) struct Key {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LoadedKey {
     pub(super) id: String,
-    /// Every source that holds it, in words.
+    /// A description of every source that holds the key.
     pub(super) places: Vec<String>,
 }
 
-/// Why there is no key.
+/// The reason why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyTrouble {
-    /// No source has one.
+    /// No source has a key.
     Missing,
-    /// A source cannot be read or holds no key, or two differ; in words.
+    /// A source cannot be read, a source holds no key, or two sources differ. The text is the reason.
     Unusable(String),
 }
 
@@ -70,41 +70,41 @@ pub(super) enum KeyTrouble {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) id: &'static str,
-    /// What it is, as the beginning of a sentence.
+    /// A description of the place, as the beginning of a sentence.
     pub(super) what: &'static str,
     pub(super) path: PathBuf,
     pub(super) seen: Seen,
     pub(super) wanted: Wanted,
 }
 
-/// How a place should be.
+/// The required kind and permissions of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// A directory that the daemon refuses unless it is the user's alone.
+    /// A directory that only the user may read. The daemon refuses any other.
     PrivateDirectory,
-    /// A directory that others must not write to.
+    /// A directory that other users must not write to.
     GuardedDirectory,
-    /// A file that only the user reads.
+    /// A file that only the user may read.
     PrivateFile,
-    /// A file that only the user writes.
+    /// A file that only the user may write.
     GuardedFile,
 }
 
-/// What stands at a path.
+/// The state of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
     Nothing,
-    /// It cannot be looked at; why.
+    /// The path cannot be examined. The text is the reason.
     Hidden(String),
     Is(Node),
 }
 
-/// Something in the file system.
+/// A file, a directory or another entry of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) kind: NodeKind,
     pub(super) uid: u32,
-    /// Permission bits.
+    /// The permission bits.
     pub(super) mode: u32,
 }
 
@@ -116,14 +116,14 @@ pub(super) enum NodeKind {
     Other,
 }
 
-/// The database.
+/// The state of the database.
 #[derive(Debug)]
 pub(super) enum Database {
-    /// There is none yet; where it will be.
+    /// There is no database yet. The text is its future location.
     Absent(String),
-    /// What it says of itself; where it is.
+    /// The location of the database, and the result of its inspection.
     Is(String, Inspection),
-    /// It cannot be looked at; where it is, and why.
+    /// The database cannot be inspected. The texts are its location and the reason.
     Failed(String, String),
 }
 
@@ -131,29 +131,29 @@ pub(super) enum Database {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Identities {
     pub(super) root: PathBuf,
-    /// Directories that srvd makes.
+    /// The directories that srvd makes.
     pub(super) directories: Vec<(PathBuf, Node)>,
     /// The CLIs' credential files.
     pub(super) credentials: Vec<(PathBuf, Node)>,
-    /// What belongs to somebody else, and to whom; the first few.
+    /// The first few entries of other users, with their owners' ids.
     pub(super) foreign: Vec<(PathBuf, u32)>,
-    /// What cannot be read, and why.
+    /// The paths that cannot be read, with the reasons.
     pub(super) hidden: Vec<(PathBuf, String)>,
-    /// Directories of bundles that the database does not know.
+    /// The directories of bundles that the database does not know.
     pub(super) unowned: Vec<Unowned>,
-    /// Whether there was more than is looked at.
+    /// True if there were more entries than are examined.
     pub(super) truncated: bool,
 }
 
-/// The directory of a bundle that is not, or not any more.
+/// The directory of a bundle that does not exist, or exists no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unowned {
     pub(super) path: PathBuf,
-    /// The providers that a login lies there of.
+    /// The providers whose logins are in the directory.
     pub(super) logins: Vec<String>,
 }
 
-/// The daemon, from outside.
+/// The daemon, as seen from outside.
 #[derive(Debug)]
 pub(super) struct Daemon {
     pub(super) endpoint: EndpointSeen,
@@ -164,85 +164,85 @@ pub(super) struct Daemon {
     pub(super) data: PathBuf,
 }
 
-/// What `endpoint.json` says.
+/// The state of `endpoint.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EndpointSeen {
     Absent,
-    /// It cannot be read; why.
+    /// The file cannot be read. The text is the reason.
     Broken(String),
     Of {
         pid: u32,
-        /// Whether there is such a process.
+        /// True if the process exists.
         alive: bool,
     },
 }
 
-/// The lock of the data directory.
+/// The state of the lock of the data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LockSeen {
     Free,
-    /// A daemon has it, and its number if that can be told.
+    /// A daemon holds the lock. The process id is present if it can be read.
     Held(Option<u32>),
-    /// It cannot be told; why.
+    /// The state cannot be determined. The text is the reason.
     Unknown(String),
 }
 
-/// What the daemon says when it is asked who it is.
+/// The result of a request to the daemon for its version and state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Nobody listens.
+    /// No process listens on the socket.
     Nobody,
-    /// It took the connection, and then nothing came in time.
+    /// The daemon accepted the connection, but did not answer in time.
     Silent,
-    /// It could not be asked; why.
+    /// The request failed. The text is the reason.
     Failed(String),
-    /// It runs.
+    /// The daemon runs.
     Runs {
-        /// Its version.
+        /// The version of the daemon.
         version: String,
-        /// The newest migration that it has applied.
+        /// The newest migration that the daemon has applied.
         schema: i64,
-        /// Logins under way.
+        /// The number of logins in progress.
         live_sessions: u64,
     },
 }
 
-/// The loopback ports that CLIs insist on.
+/// The fixed loopback ports that CLIs need.
 #[derive(Debug)]
 pub(super) struct Ports {
-    /// Each port with the providers that need it.
+    /// Each port, with the providers that need it.
     pub(super) fixed: Vec<(u16, Vec<String>)>,
     pub(super) held: Vec<HeldPort>,
 }
 
-/// What was found of a provider's CLI.
+/// The programs that were found for a provider's CLI.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub(super) provider: String,
     pub(super) name: String,
-    /// The version that the registry's entry was proven with.
+    /// The version for which the registry's entry was tested.
     pub(super) tested: Option<String>,
-    /// Each different program with one of its names, in the order in which they are found.
+    /// Each different program with one of the CLI's names, in the order of the search path.
     pub(super) found: Vec<(PathBuf, Version)>,
 }
 
-/// A variable in the caller's environment that a launch would remove; never its value.
+/// A variable of the caller's environment that a launch would remove, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Variable {
     pub(super) name: String,
     pub(super) role: Role,
-    /// Names of the providers whose programs heed it.
+    /// The names of the providers whose programs read the variable.
     pub(super) heeded_by: Vec<String>,
 }
 
-/// What a variable does to a program that is started without srvd.
+/// The effect of a variable on a program that is started without srvd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
-    /// It is another credential.
+    /// The variable holds another credential.
     Credential,
-    /// It names another directory.
+    /// The variable names another directory.
     Directory,
-    /// It names another server, or changes where the login is looked for.
+    /// The variable names another server, or changes the place of the login.
     Override,
 }
 
@@ -251,7 +251,7 @@ pub(super) enum Role {
 pub(super) struct OwnLogin {
     pub(super) provider: String,
     pub(super) name: String,
-    /// `~/...`, or the directory that a variable names.
+    /// The directory as `~/...`, or the one that a variable names.
     pub(super) directory: String,
     /// The variable of this environment that names the directory.
     pub(super) variable: Option<String>,
@@ -262,40 +262,40 @@ pub(super) struct OwnLogin {
 /// The state of a login in the user's own files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LoginState {
-    /// They are a login.
+    /// The files hold a login.
     Good,
-    /// They are none; why.
+    /// The files hold no login. The text is the reason.
     Unusable(String),
-    /// The CLI keeps it where only the CLI can look.
+    /// The CLI keeps the login in a place that only the CLI can read.
     Elsewhere { reason: String, hint: String },
 }
 
-/// What srvd does with a login of the user's own.
+/// The treatment of one of the user's own logins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is an account.
+    /// The login is an account of srvd.
     Adopted,
-    /// An account holds the login in another of the user's directories.
+    /// The login is an account of srvd, in another of the user's directories.
     AdoptedElsewhere(PathBuf),
     /// Another account of that provider is bound.
     Bound,
-    /// Its account was removed, so it is left alone.
+    /// The account of the login was removed, so the login is not taken over again.
     Declined,
-    /// The next start takes it over.
+    /// The next start of the daemon takes the login over.
     Waiting,
-    /// The database cannot be asked.
+    /// The database cannot be queried.
     Unknown,
 }
 
-/// Who starts the daemon.
+/// The service that starts the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Service {
-    /// Whether systemd or launchd is there to do it.
+    /// True if systemd or launchd manages services here.
     pub(super) managed: bool,
-    /// The service file.
+    /// The path of the service file.
     pub(super) unit: Option<PathBuf>,
-    /// Whether it is a service of the whole machine.
+    /// True if the service is one of the whole machine.
     pub(super) system_wide: bool,
-    /// Whether the user's services outlive the user's sessions; `None` where that is no question.
+    /// True if the user's services go on after the user has logged out; `None` where this does not apply.
     pub(super) lingers: Option<bool>,
 }

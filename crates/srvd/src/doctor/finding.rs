@@ -1,49 +1,49 @@
-//! One thing that a checkup has to say.
+//! A finding of a checkup.
 
 use serde::Serialize;
 
 use super::repair::Repair;
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// Nothing is wrong.
     Ok,
-    /// Worth knowing.
+    /// Useful to know.
     Note,
-    /// Something will not go as the person expects.
+    /// Something will not work as the user expects.
     Warning,
     /// Something does not work.
     Error,
 }
 
-/// One thing that was found. No text holds a secret or the value of a variable.
+/// A finding of a checkup. No text holds a secret or the value of a variable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// What was looked at, for programs: `key`, `data.dir`, `cli.codex`. No two findings of a checkup have the same.
+    /// The subject of the finding, for programs: `key`, `data.dir`, `cli.codex`. It is unique in a checkup.
     pub id: String,
-    /// How much it matters.
+    /// The severity of the finding.
     pub severity: Severity,
-    /// What was found, in one line.
+    /// The finding in one line.
     pub title: String,
-    /// The particulars; may be empty.
+    /// Details; may be empty.
     pub detail: String,
-    /// What that means for the person; may be empty where all is well.
+    /// The consequence for the user; may be empty if nothing is wrong.
     pub meaning: String,
-    /// What to do, where something can be done.
+    /// The next step for the user, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
-    /// Whether `srvd doctor --fix` does it.
+    /// True if `srvd doctor --fix` can repair it.
     pub fixable: bool,
-    /// Whether it was repaired; only where that was tried.
+    /// True if it was repaired; `None` if no repair was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fixed: Option<bool>,
-    /// Why it could not be repaired.
+    /// The reason why the repair failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix_error: Option<String>,
-    /// What can be done about it without asking.
+    /// The repairs that `srvd doctor --fix` makes.
     #[serde(skip)]
     pub(super) repairs: Vec<Repair>,
 }
@@ -70,19 +70,19 @@ impl Finding {
         }
     }
 
-    /// Something that is as it should be.
+    /// Returns a finding about something that is as it should be.
     pub(super) fn well(id: impl Into<String>, title: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(id, Severity::Ok, title, detail, "")
     }
 
-    /// What a person can do.
+    /// Sets the next step for the user.
     #[must_use]
     pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
         self
     }
 
-    /// What can be done without asking; without any, nothing changes.
+    /// Adds repairs. An empty list changes nothing.
     #[must_use]
     pub(super) fn repair(mut self, repairs: impl IntoIterator<Item = Repair>) -> Self {
         self.repairs.extend(repairs);
@@ -98,7 +98,7 @@ impl Finding {
         self
     }
 
-    /// Whether it still stands in the way.
+    /// Returns whether this is an error that was not repaired.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error && self.fixed != Some(true)

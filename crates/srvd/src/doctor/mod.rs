@@ -1,8 +1,8 @@
-//! The checkup: what on this machine keeps srvd, or the CLIs that it starts, from working, and what to do about it.
+//! The checkup: problems on this machine that keep srvd or the CLIs from working, and the next steps.
 //!
-//! `gather` looks, `judge` decides in pure code what the facts mean, and `repair` does what is safe to do. Nothing here
-//! needs a daemon, a key or a directory: what is missing is a finding. Nothing is changed without being asked for, no
-//! credential is opened for writing, and no secret reaches a finding.
+//! `gather` collects the facts, `judge` decides in pure code what they mean, and `repair` makes safe changes. The
+//! checkup needs no daemon, no key and no directory: a missing one is a finding. Nothing is changed unless the caller
+//! asks for it. No credential is opened for writing, and no secret reaches a finding.
 
 mod facts;
 mod finding;
@@ -19,7 +19,7 @@ use crate::boot;
 use crate::config::{Config, ConfigError};
 use crate::environment::Environment;
 
-/// Looks at everything once. `answer` is what the daemon said to whoever talks to it. Ends within half a minute.
+/// Runs the whole checkup once. `answer` is the daemon's answer to the caller. Ends within half a minute.
 pub async fn examine(config: &Config, environment: &Environment, answer: Answer) -> Vec<Finding> {
     let (registry, trouble) = match boot::registry(config) {
         Ok(registry) => (registry, None),
@@ -31,12 +31,13 @@ pub async fn examine(config: &Config, environment: &Environment, answer: Answer)
     judge::judge(&gather::gather(config, environment, (registry, trouble), answer).await)
 }
 
-/// What can be said when the configuration cannot be used: nothing else is looked at, because nobody knows where it is.
+/// Returns the findings for a configuration that cannot be used. Nothing else is examined, because its location is not
+/// known.
 pub fn without_configuration(error: &ConfigError) -> Vec<Finding> {
     vec![judge::unusable_configuration(&error.to_string())]
 }
 
-/// Repairs what can be repaired safely, and notes at each finding whether that worked. Says whether anything was done.
+/// Makes the safe repairs, and records in each finding whether they succeeded. Returns whether anything was repaired.
 pub fn repair(findings: &mut [Finding]) -> bool {
     let mut any = false;
     for finding in findings.iter_mut().filter(|finding| !finding.repairs.is_empty()) {
@@ -48,14 +49,14 @@ pub fn repair(findings: &mut [Finding]) -> bool {
     any
 }
 
-/// What a second look found, with what was repaired in between: each thing once.
+/// Merges the findings of a checkup before the repairs and of one after them. Each id occurs once.
 pub fn after_repair(first: Vec<Finding>, second: Vec<Finding>) -> Vec<Finding> {
     let (mut tried, _): (Vec<Finding>, Vec<Finding>) =
         first.into_iter().partition(|finding| finding.fixed.is_some());
     let mut left = Vec::new();
     for mut finding in second {
         match tried.iter_mut().find(|earlier| earlier.id == finding.id) {
-            // What is well because it was repaired is told as a repair.
+            // A finding that is good because of a repair is shown as the repair.
             Some(earlier) if earlier.fixed == Some(true) && finding.severity <= Severity::Note => {}
             Some(earlier) => {
                 finding.fixed = Some(false);

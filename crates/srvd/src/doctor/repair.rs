@@ -1,4 +1,5 @@
-//! What a checkup may do by itself: our own files and directories, and never a credential's content.
+//! Repairs that need no confirmation. They change srvd's own files and directories, and never the content of a
+//! credential.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -11,32 +12,32 @@ use crate::boot::Lock;
 use crate::endpoint::Endpoint;
 use crate::private;
 
-/// One thing to do.
+/// A single repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Repair {
-    /// Gives a file or directory of ours this mode.
+    /// Sets the mode of a file or directory of srvd.
     Mode {
-        /// Which; a link is refused.
+        /// The path of the file or directory; a link is refused.
         path: PathBuf,
-        /// Permission bits.
+        /// The permission bits.
         mode: u32,
     },
-    /// Makes a directory of ours, 0700.
+    /// Makes a directory of srvd with mode 0700.
     MakeDirectory {
-        /// Which.
+        /// The path of the directory.
         path: PathBuf,
     },
-    /// Removes what a daemon that is gone told its clients.
+    /// Removes the endpoint file and the token of a daemon that has ended.
     RemoveEndpoint {
-        /// Where it told them.
+        /// The runtime directory, which holds these files.
         runtime: PathBuf,
-        /// What a daemon that runs would hold.
+        /// The data directory, whose lock a running daemon holds.
         data: PathBuf,
     },
 }
 
 impl Repair {
-    /// As a person would do it.
+    /// Returns the shell command for the same change.
     pub(super) fn words(&self) -> String {
         match self {
             Self::Mode { path, mode } => format!("chmod {mode:o} {}", path.display()),
@@ -47,10 +48,10 @@ impl Repair {
         }
     }
 
-    /// Does it.
+    /// Makes the repair.
     ///
     /// # Errors
-    /// Why not, with the path.
+    /// Returns the reason, with the path.
     pub(super) fn apply(&self) -> Result<(), String> {
         match self {
             Self::Mode { path, mode } => {
@@ -69,7 +70,7 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) if ours(&file.metadata()?) => file.set_permissions(std::fs::Permissions::from_mode(mode)),
         Ok(_) => Err(refused("it belongs to another user")),
-        // Its mode keeps even its owner out, so that there is nothing to hold on to.
+        // The mode keeps even the owner from opening it, so that it can only be changed by its path.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let found = std::fs::symlink_metadata(path)?;
             if found.is_symlink() || !ours(&found) {
@@ -81,7 +82,8 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// The data directory's lock is held meanwhile, so that no daemon that starts just now loses its own.
+/// Removes the endpoint file and the token. The lock is held meanwhile, so that a daemon that starts now does not lose
+/// its own files.
 fn remove_endpoint(runtime: &Path, data: &Path) -> Result<(), String> {
     let _lock = Lock::acquire(data).map_err(|error| error.to_string())?;
     if let Ok(endpoint) = Endpoint::read(runtime)

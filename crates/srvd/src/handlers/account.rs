@@ -59,7 +59,7 @@ pub async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> Result<
     Ok(convert::account(account))
 }
 
-/// What the provider says about a key; `None` for what no provider can be asked about.
+/// Asks the provider about an API key. Returns `None` for a credential that cannot be checked at a provider.
 async fn probed(app: &App, account: &identity_store::Account) -> Option<StatusReport> {
     let provider = app.registry.provider(account.provider.as_str())?;
     let asked = account.kind == AccountKind::ApiKey;
@@ -95,7 +95,7 @@ pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiErr
         super::bundle::end_logins(&app, bundle, Some(found.provider.as_str())).await;
     }
     let gone = app.store.delete_account(&id, now()).await?;
-    // One that began in between would go on in a directory that is removed.
+    // A login that started in the meantime would run in a directory that is about to be removed.
     for bundle in &gone.account.bound_to {
         super::bundle::end_logins(&app, bundle, Some(gone.account.provider.as_str())).await;
     }
@@ -107,8 +107,8 @@ pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiErr
     })
 }
 
-/// Removes the credential of an account that is gone from this machine's disk. A sealed key went with its row, and the
-/// user's own directory stays the user's.
+/// Removes the credential of a deleted account from this machine's disk. A sealed key was deleted with its row. A
+/// directory that belongs to the user is not changed.
 pub(super) async fn clean(
     app: &App,
     account: &identity_store::Account,

@@ -1,5 +1,5 @@
-//! The credentials of an agent from every layer, and the one of them that is used. `profile.best` and the launches by
-//! agent ask here, so that their answers are one.
+//! The credentials of an agent from every layer, and the choice of the one to use. `profile.best` and the launches by
+//! agent both use this module, so that their answers agree.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -22,19 +22,19 @@ use crate::resolution::{
     Asked, Candidate, Decision, Model, Outcome, Renewal, Secret, Source, Verdict, decide, settle,
 };
 
-/// How long the refreshes of one answer may take together.
+/// Longest time that the refreshes for one answer may take together.
 const REFRESHING: Duration = Duration::from_secs(10);
 
-/// Whose credentials are looked at.
+/// The user and the agent whose credentials are considered.
 pub(super) struct Subject {
-    /// The user; nobody without one.
+    /// The user, if one was named.
     pub(super) user: Option<UserId>,
     /// The agent.
     pub(super) agent: AgentId,
 }
 
 impl Subject {
-    /// As a request names it. An empty user is nobody.
+    /// Returns the subject that a request names. An empty user counts as no user.
     ///
     /// # Errors
     /// `invalid_input` for an id that no agent or user can have.
@@ -44,7 +44,7 @@ impl Subject {
     }
 }
 
-/// The one agent in a request; not `*`.
+/// Returns the id of the one agent in a request; `*` is not allowed.
 ///
 /// # Errors
 /// `invalid_input`.
@@ -56,7 +56,7 @@ pub(super) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
     Ok(agent)
 }
 
-/// The agent in a request, or `*` for all.
+/// Returns the id of the agent in a request, or `*` for every agent.
 ///
 /// # Errors
 /// `invalid_input`.
@@ -64,7 +64,7 @@ pub(super) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("agentId", &error))
 }
 
-/// The user in a request.
+/// Returns the id of the user in a request.
 ///
 /// # Errors
 /// `invalid_input`.
@@ -72,34 +72,34 @@ pub(super) fn user_id(id: &str) -> Result<UserId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("userId", &error))
 }
 
-/// Whether anything may happen outside the daemon for an answer.
+/// The choice between refreshing credentials and only reading them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
-    /// What has to be refreshed first is refreshed.
+    /// Credentials that need a refresh are refreshed.
     Refresh,
     /// Nothing is refreshed.
     Look,
 }
 
-/// An agent's credentials; the two lists go together.
+/// An agent's credentials. The two lists have the same order.
 pub(super) struct Layers {
     pub(super) candidates: Vec<Candidate>,
     pub(super) held: Vec<Held>,
-    /// How long refreshes may still take.
+    /// Time that is left for refreshes.
     left: Duration,
 }
 
-/// What belongs to a candidate and has no part in the decision.
+/// The data of a candidate that the decision does not need.
 pub(super) struct Held {
-    /// The account that holds it; only a user's has one.
+    /// The id of the account that holds the credential; only a user's credential has an account.
     pub(super) account: Option<String>,
-    /// What is known of it, apart from its time.
+    /// The state of the credential, not counting its expiry.
     pub(super) status: Status,
-    /// Which set of the account's tokens it is; a key has none.
+    /// The generation of the account's tokens; `None` for a key.
     pub(super) generation: Option<u64>,
-    /// The agent's owner, whose it is; `None` for the subject's own.
+    /// The owner of the agent, if the credential is the owner's; `None` if it is the subject's own.
     pub(super) owner: Option<String>,
-    /// What is refreshed when it is over.
+    /// The grant to refresh when the credential has expired.
     grant: Option<Grant>,
     material: Material,
 }
@@ -108,16 +108,17 @@ enum Material {
     Secret(SecretString),
     /// The access token of a login.
     Token(SecretString),
-    /// What prints it. It is run when its turn has come, because that may cost a person's attention.
+    /// A command that prints the secret. It is run only when it is chosen, because it may ask a person for
+    /// confirmation.
     Command(Vec<String>),
     None,
 }
 
 impl Layers {
-    /// Everything that the subject has, of one provider or of all, with every secret looked for.
+    /// Collects all credentials of the subject, of one provider or of all, and looks up every secret.
     ///
     /// # Errors
-    /// What the store says; a failed reading is not an empty layer.
+    /// An error of the store. A failed read is not treated as an empty layer.
     pub(super) async fn gather(
         app: &App,
         subject: &Subject,
@@ -128,7 +129,8 @@ impl Layers {
         let current = app.declared.now();
         let agent = current.agents.agent(subject.agent.as_str());
         let owner = agent.and_then(Agent::lender).filter(|owner| subject.user.as_ref() != Some(owner));
-        // What is for this agent alone comes first, and what is the user's own before what the owner lends.
+        // Credentials for this agent come before those for every agent. The user's own come before those that the owner
+        // lends.
         let (own, lent) = (subject.user.as_ref().map(|user| (user, false)), owner.map(|owner| (owner, true)));
         for (user, lent) in own.into_iter().chain(lent) {
             for agent in [&subject.agent, &AgentId::any()] {
@@ -150,7 +152,7 @@ impl Layers {
         (self.candidates, self.held) = all.filter(|(one, _)| one.provider == provider).unzip();
     }
 
-    /// A profile, after those that are there already.
+    /// Adds a profile after the existing candidates.
     fn own(&mut self, app: &App, one: identity_store::Candidate, owner: Option<&UserId>) {
         let (secret, expires_at, renewal) = profile::standing(&one);
         let grant = grant(app, &one);
@@ -186,7 +188,7 @@ impl Layers {
     fn lent(&mut self, app: &App, subject: &Subject) {
         for one in app.ephemeral.of(subject.agent.as_str(), subject.user.as_ref().map(UserId::as_str)) {
             let id = format!("ephemeral:{}:{}", subject.agent, one.provider);
-            // One for this user is stronger than one for any.
+            // A credential for this user comes before one for any user.
             let position = i64::from(!one.own);
             let candidate = key(id, Source::Ephemeral, one.provider, Secret::Found);
             self.push(Candidate { position, ..candidate }, Material::Secret(one.secret));
@@ -223,7 +225,7 @@ impl Layers {
         self.held.push(Held { account: None, status, generation, owner: None, grant: None, material });
     }
 
-    /// Chooses. A command is run when the choice has fallen on it; one that fails is as if its secret were missing.
+    /// Chooses a credential. A command is run when it is chosen. If it fails, its secret counts as missing.
     pub(super) async fn choose(&mut self, app: &App, asked: &Asked, effort: Effort) -> Decision {
         loop {
             let decision = match effort {
@@ -239,7 +241,7 @@ impl Layers {
         }
     }
 
-    /// Decides, and refreshes first what has to be.
+    /// Decides, and refreshes credentials first if the decision requires it.
     async fn refreshed(&mut self, app: &App, asked: &Asked) -> Decision {
         let (begun, budget) = (Instant::now(), self.left);
         let renewed = Mutex::new(Vec::new());
@@ -263,12 +265,13 @@ impl Layers {
         decision
     }
 
-    /// What a launch calls a candidate: its account, or its own id where it has none.
+    /// Returns the name of a candidate in a launch: its account, or its own id if it has no account.
     pub(super) fn account(&self, at: usize) -> String {
         self.held[at].account.clone().unwrap_or_else(|| self.candidates[at].id.clone())
     }
 
-    /// The variables that carry a candidate's secret to a program of its provider. `Err` is why there are none.
+    /// Returns the variables that pass a candidate's secret to a program of its provider. `Err` is the reason why there
+    /// are none.
     pub(super) fn variables(
         &self,
         at: usize,
@@ -281,7 +284,7 @@ impl Layers {
         }
     }
 
-    /// What is known of a candidate after a decision.
+    /// Returns the status of a candidate after a decision.
     pub(super) fn status(&self, at: usize, decision: &Decision) -> Status {
         match decision.trace[at] {
             Verdict::Expired
@@ -294,7 +297,7 @@ impl Layers {
         }
     }
 
-    /// In whose place the choice is used.
+    /// Returns the preferred credential that could not be used, if the chosen one replaces it.
     pub(super) fn degraded(&self, decision: &Decision) -> Option<Degraded> {
         let Outcome::Use { degraded_from: Some(from), .. } = decision.outcome else { return None };
         Some(Degraded {
@@ -304,10 +307,10 @@ impl Layers {
         })
     }
 
-    /// The position of the one that is used, perhaps after a refresh.
+    /// Returns the position of the candidate that is used, possibly after a refresh.
     ///
     /// # Errors
-    /// Why nothing can be used, with `data.candidates`.
+    /// The reason why no credential can be used, with `data.candidates`.
     pub(super) fn chosen(&self, decision: &Decision, provider: &str) -> Result<usize, ApiError> {
         let named = |at: usize, error: ApiError| {
             let error = error.with("profileId", self.candidates[at].id.as_str());
@@ -365,14 +368,14 @@ impl Layers {
     }
 }
 
-/// What is refreshed of a profile, where somebody can.
+/// Returns the grant of a profile, if the daemon can refresh it.
 fn grant(app: &App, one: &identity_store::Candidate) -> Option<Grant> {
     let identity_store::Credential::Tokens(tokens) = &one.credential else { return None };
     let supported = app.refresher.supports(&tokens.authority);
     supported.then(|| Grant { account: tokens.account.clone(), authority: tokens.authority.clone() })
 }
 
-/// A key without an end, for every model.
+/// A key that does not expire and is for every model.
 fn key(id: String, source: Source, provider: String, secret: Secret) -> Candidate {
     Candidate {
         id,

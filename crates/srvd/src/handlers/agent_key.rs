@@ -1,4 +1,5 @@
-//! The keys that a file gives an agent without holding them: those of a variable and those that a program prints.
+//! The keys of a declared agent that are not in its file: keys from an environment variable and keys that a command
+//! prints.
 
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use secrecy::SecretString;
 use crate::api_key;
 use crate::app::App;
 
-/// How long a command may take that prints a secret: some ask a person first.
+/// Longest time that a command may take to print a secret. Some commands ask a person first.
 const PRINTING: Duration = Duration::from_secs(30);
 
-/// What a variable of the daemon's environment holds, or why that is no key.
+/// Returns the key in a variable of the daemon's environment, or the reason why there is none.
 pub(super) fn of_variable(
     app: &App,
     provider: &str,
@@ -26,7 +27,7 @@ pub(super) fn of_variable(
     }
 }
 
-/// What a program prints.
+/// Returns the key that a command prints.
 pub(super) async fn printed(app: &App, provider: &str, argv: &[String]) -> Result<SecretString, String> {
     let environment = crate::boot::child_env(&app.config);
     let (timeout, bytes) = (PRINTING, api_key::LONGEST);

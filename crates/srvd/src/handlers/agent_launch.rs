@@ -1,4 +1,4 @@
-//! `launch.*` by agent: the layers of its credentials instead of a bundle.
+//! `launch.*` with `agentId`: a launch with an agent's credentials instead of a bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,9 +63,9 @@ fn shown(value: Value, dry: bool) -> SecretOutput {
     }
 }
 
-/// What is to be launched.
+/// The parameters of a launch by agent.
 struct Query {
-    /// Something else that was named beside the agent.
+    /// The id of a bundle or an instance that was named as well, which is an error.
     other: Option<String>,
     subject: Subject,
     provider: Option<String>,
@@ -74,15 +74,15 @@ struct Query {
     effort: Effort,
 }
 
-/// What an agent gets of each provider.
+/// The credentials that an agent receives, for each provider.
 struct Plan {
     layers: Layers,
     parts: Vec<Part>,
-    /// Whether one provider was meant, so that it has to be there.
+    /// True if one provider was selected. A credential of it is then required.
     one: bool,
 }
 
-/// What an agent gets of one provider.
+/// The credential that an agent receives from one provider.
 struct Part {
     provider: Arc<Provider>,
     decision: Decision,
@@ -120,8 +120,8 @@ impl Plan {
         Ok(Self { layers, parts, one })
     }
 
-    /// The variables of all parts. A login that is not fit refuses the launch; a key that is not fit only leaves its
-    /// variables unset, as long as there is another one.
+    /// Returns the variables of all parts. A login that cannot be used fails the launch. A key that cannot be used only
+    /// leaves its variables unset, as long as another part can be used.
     fn together(&self) -> Result<BTreeMap<String, Value>, ApiError> {
         let refused = |part: &&Part| part.outcome.is_err() && (self.one || part.provider.key.is_none());
         let fit = self.parts.iter().filter_map(|part| part.outcome.as_ref().ok());
@@ -162,7 +162,7 @@ impl Plan {
 }
 
 impl Part {
-    /// For the one that is used, what it sets.
+    /// Returns the reason of a verdict. For the candidate that is used, it lists the variables that are set.
     fn reason(&self, verdict: &Verdict) -> String {
         match (&self.outcome, verdict) {
             (Ok(set), Verdict::Chosen) => {
@@ -173,7 +173,7 @@ impl Part {
         }
     }
 
-    /// The candidate that the launch speaks of: the chosen one, else the strongest that could have been.
+    /// Returns the candidate to report for this part: the chosen one, or else the first one of the provider.
     fn speaks_of(&self) -> Option<usize> {
         let trace = &self.decision.trace;
         let chosen = |verdict: &Verdict| matches!(verdict, Verdict::Chosen | Verdict::RefreshedFirst);
@@ -207,14 +207,15 @@ impl Part {
     }
 }
 
-/// The provider that a model belongs to: one with a credential for exactly this model, else the one its prefix names.
+/// Returns the provider of a model: one with a credential for exactly this model, or else the one that its prefix
+/// names.
 fn of_model(app: &App, layers: &Layers, model: &str) -> Option<Arc<Provider>> {
     let exact = layers.candidates.iter().find(|one| one.model == Model::Only(model.trim().to_owned()));
     let exact = exact.and_then(|one| app.registry.provider(&one.provider));
     exact.or_else(|| Model::provider(model, &app.registry)).cloned()
 }
 
-/// The providers that the agent has something of, in order of id.
+/// Returns the providers for which the agent has a credential, ordered by id.
 fn present(app: &App, layers: &Layers) -> Vec<Arc<Provider>> {
     let ids: BTreeSet<&str> = layers.candidates.iter().map(|one| one.provider.as_str()).collect();
     ids.into_iter().filter_map(|id| app.registry.provider(id).cloned()).collect()

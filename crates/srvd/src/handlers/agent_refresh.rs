@@ -1,4 +1,4 @@
-//! The refresh of a user's credential before a choice falls on it or on another one.
+//! The refresh of a user's credential before a choice is made.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::error::with_causes;
 use crate::refresh::{Grant, Outcome};
 use crate::resolution::{Candidate, Renewal, Secret};
 
-/// Has a candidate's tokens refreshed, and gives it as it is then, with its secret read anew: another daemon may have
-/// been faster, and a login may have come in between. Beside the secret stands its generation.
+/// Refreshes a candidate's tokens. Returns the candidate in its new state, and the secret with its generation. The
+/// secret is read again, because another daemon may have refreshed it or a new login may have replaced it.
 pub(super) async fn renew(
     app: &App,
     grant: &Grant,
@@ -34,7 +34,7 @@ pub(super) async fn renew(
     (Candidate { secret, expires_at, renewal, ..before }, Some((used, tokens.generation)))
 }
 
-/// What a refresh says about the next one. What the row says of a dead grant is the last word.
+/// Returns the renewal state after a refresh. A grant that the row marks as dead stays dead.
 fn after(outcome: Outcome, stored: Renewal) -> Renewal {
     let tried = |reason: &str, retry_at| Renewal::Tried { failed: Some(reason.to_owned()), retry_at };
     match (outcome, stored) {

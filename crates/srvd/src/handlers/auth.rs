@@ -1,4 +1,4 @@
-//! `auth.*`, except keys: logins by the providers' own CLIs.
+//! `auth.*` except keys: logins through the providers' own CLIs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,15 +22,15 @@ use crate::policy;
 use crate::private::PrivateError;
 use crate::renewal;
 
-/// The longest that `auth.poll` waits.
+/// The longest wait of `auth.poll`, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 30_000;
-/// The longest paste that any CLI takes, in bytes: a terminal's line.
+/// The longest paste that any CLI accepts, in bytes: one line of a terminal.
 const LONGEST_PASTE: usize = 4096;
-/// How many ended sessions `auth.list` shows, and how far back, in milliseconds.
+/// The number of ended sessions that `auth.list` shows, and the longest time since their end in milliseconds.
 const LISTED: u32 = 200;
 const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// `auth.start`: everything that can be refused is refused before anything starts.
+/// `auth.start`. Every check is made before anything is started.
 pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
     let provider = app.provider(&params.provider_id)?;
     let target = app.target("intoBundleId", params.into_bundle_id.as_deref()).await?;
@@ -59,7 +59,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
         refuse_logged_in(&app, cli, bound)?;
     }
     let recipe = provider.recipe(&plan.recipe, version.as_deref());
-    // A credential that the CLI only shows is sealed as an account of its own: nobody's directory is at stake.
+    // A credential that the CLI only prints is sealed as an account of its own. No directory is at risk.
     let shown_only = recipe.as_ref().is_some_and(|recipe| !recipe.patterns.token.is_empty());
     let dir = if shown_only {
         app.identities.place(&bundle, &cli.config_dir.name)
@@ -101,7 +101,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
             renews,
         },
     );
-    // Only now, so that whoever comes after a crash knows what the directory was for.
+    // The directory is made after the row, so that the row explains its purpose after a crash.
     let made =
         if renews { own_renewal(&app, &id, &dir) } else { own_directory(&app, &bundle, &provider).map(drop) };
     if let Err(refusal) = made {
@@ -134,7 +134,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     Ok(Started { session_id: id.to_string(), auth_url: None, status: SessionStatus::Pending, expires_at })
 }
 
-/// Ends the row of a session that the spawner did not take.
+/// Ends the row of a session that the spawner did not start.
 async fn not_started(app: &App, id: &SessionId, error: &str, kind: &str) -> Result<(), ApiError> {
     app.logins.forget(id).await;
     let end = SessionEnd {
@@ -152,7 +152,7 @@ async fn not_started(app: &App, id: &SessionId, error: &str, kind: &str) -> Resu
     Ok(())
 }
 
-/// Refuses a name for a new bundle that cannot be one, or is another bundle's.
+/// Refuses a name for a new bundle that is not valid or is already used by another bundle.
 pub(super) async fn refuse_taken(app: &App, name: &str) -> Result<(), ApiError> {
     identity_store::check_name("bundleName", name)?;
     match app.store.bundle_named(name).await? {
@@ -174,7 +174,7 @@ fn refuse_running(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(
     }
 }
 
-/// Refuses a bundle whose account is a login that works.
+/// Refuses a bundle whose account is a valid login.
 fn refuse_logged_in(app: &App, cli: &Cli, bound: &Account) -> Result<(), ApiError> {
     let now = now();
     let logged_in = match &bound.secret_ref {
@@ -194,7 +194,7 @@ fn refuse_logged_in(app: &App, cli: &Cli, bound: &Account) -> Result<(), ApiErro
         .hint("log in again with force"))
 }
 
-/// The directory that the CLI will log in to: the bound login's own, else the bundle's. Nothing is made yet.
+/// Returns the directory for the login: that of the bound login, or else the bundle's. It creates nothing.
 async fn directory(
     app: &App,
     bundle: &BundleId,
@@ -225,18 +225,19 @@ async fn directory(
     Ok(dir)
 }
 
-/// Makes the bundle's directory for this provider.
+/// Creates the bundle's directory for this provider.
 pub(super) fn own_directory(app: &App, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
     let name = &login_cli(provider)?.config_dir.name;
     app.identities.make(bundle, name).map_err(|error| unusable(&error))
 }
 
-/// Whether an account keeps a login in a directory, which a new login must not spoil.
+/// Returns whether an account keeps a login in a directory, which a new login must not damage.
 fn keeps_login(bound: Option<&Account>) -> bool {
     bound.is_some_and(|account| matches!(account.secret_ref, SecretRef::ConfigDir { .. }))
 }
 
-/// Ends what an earlier renewal of the same directory has left: undone later, it would spoil the new login.
+/// Finishes what an earlier renewal of the same directory left behind. If it were undone later, it would damage the new
+/// login.
 async fn settle_earlier(app: &App, inside: &Path) -> Result<(), ApiError> {
     let live = |session: &SessionId| app.logins.is_live(session);
     let unsettled = renewal::settle_all(&app.store, &app.renewals, live).await;
@@ -289,13 +290,13 @@ pub async fn poll(app: App, _: Call, params: Poll) -> Result<Session, ApiError> 
     };
     let after = params.after_revision.unwrap_or(0);
     let news = watch.wait_for(|snapshot| snapshot.revision > after || snapshot.state.is_terminal());
-    // No news within the time is an answer as well, and so is the end of the session's actor.
+    // A timeout without news is a valid answer, and so is the end of the session's actor.
     let _ = tokio::time::timeout(Duration::from_millis(wait_ms), news).await;
     let snapshot = watch.borrow().clone();
     Ok(convert::session(snapshot))
 }
 
-/// A session that only its row remembers.
+/// Returns a session that is no longer in memory, from its row.
 async fn stored(app: &App, id: &str) -> Result<Session, ApiError> {
     let unknown = || ApiError::not_found("session", id);
     let id: SessionId = id.parse().map_err(|_| unknown())?;
@@ -322,7 +323,7 @@ fn not_live() -> Outcome {
 pub async fn submit_callback(app: App, _: Call, params: SubmitCallback) -> Result<Outcome, ApiError> {
     use auth_spawner::SubmitError;
     let text = params.callback_url.into_secret();
-    // What is longer is refused by the spawner, whole.
+    // The spawner refuses a longer text as a whole.
     if text.expose_secret().len() <= LONGEST_PASTE {
         app.redactor.hide(&text);
     }

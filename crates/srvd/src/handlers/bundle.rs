@@ -49,7 +49,7 @@ pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiErr
     end_logins(&app, &id, None).await;
     let history = if params.keep_history.unwrap_or(true) { History::Keep } else { History::Remove };
     let gone = app.store.delete_bundle(&id, history, now()).await?;
-    // One that began in between finds no bundle to be saved in; its end removes its directory.
+    // A login that started in the meantime finds no bundle to be saved in. Its end removes its directory.
     end_logins(&app, &id, None).await;
     let mut cleanup = Vec::new();
     for account in &gone.accounts {
@@ -64,14 +64,14 @@ pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiErr
     })
 }
 
-/// Ends the logins of a bundle, or of one provider in it, those included whose CLI is still ending.
+/// Ends the logins of a bundle, or of one provider in it. This includes logins whose CLI is still ending.
 pub(super) async fn end_logins(app: &App, bundle: &BundleId, provider: Option<&str>) {
     let ours = |login: &Snapshot| {
         login.scope == bundle.as_str() && provider.is_none_or(|provider| login.provider == provider)
     };
     let logins = app.spawner.snapshots().into_iter().filter(ours);
     for login in logins {
-        // A login that has ended by itself is as good as cancelled.
+        // A login that has already ended needs no cancellation.
         let _ = app.spawner.cancel(&login.id).await;
         if let Some(provider) = app.registry.provider(&login.provider) {
             app.spawner.settled(provider, &login.recipe, bundle.as_str()).await;

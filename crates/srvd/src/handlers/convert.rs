@@ -1,4 +1,4 @@
-//! From the libraries' types to the wire's, once each.
+//! Conversions from the types of the libraries to the types of the wire.
 
 use auth_spawner::{Snapshot, State};
 use identity_store as store;
@@ -8,7 +8,7 @@ use crate::api::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::api::bundle::{Binding, Bundle};
 use crate::api::{Evidence, Status};
 
-/// A status.
+/// Converts a status.
 pub fn status(status: store::Status) -> Status {
     match status {
         store::Status::Valid => Status::Valid,
@@ -29,7 +29,7 @@ fn evidence(evidence: store::Evidence) -> Evidence {
     }
 }
 
-/// A bundle.
+/// Converts a bundle.
 pub fn bundle(bundle: store::Bundle) -> Bundle {
     let bindings = bundle.bindings.into_iter().map(|binding| Binding {
         provider_id: binding.provider.to_string(),
@@ -47,7 +47,7 @@ pub fn bundle(bundle: store::Bundle) -> Bundle {
     }
 }
 
-/// An account.
+/// Converts an account.
 pub fn account(account: store::Account) -> Account {
     let next_step = next_step(&account);
     Account {
@@ -75,7 +75,8 @@ pub fn account(account: store::Account) -> Account {
     }
 }
 
-/// What a person can do. What renews itself needs nobody, and where nobody can tell, the reason says why.
+/// Returns the command that a person can run for an account. It is `None` if no person is needed, or if the status is
+/// unknown; `status_reason` then says why.
 fn next_step(account: &store::Account) -> Option<String> {
     let bundle = account.bound_to.first()?;
     let provider = &account.provider;
@@ -87,7 +88,7 @@ fn next_step(account: &store::Account) -> Option<String> {
         (store::Status::NeedsReauth, store::AccountKind::OAuth) => {
             Some(format!("srvd login {provider} --bundle {bundle}"))
         }
-        // Its directory holds a login, and only of another person: without force it would count as logged in.
+        // The directory holds a login of another person. Without `--force` it would count as logged in.
         (store::Status::Invalid, store::AccountKind::OAuth) => {
             Some(format!("srvd login {provider} --bundle {bundle} --force"))
         }
@@ -118,7 +119,7 @@ fn paste_shape(shape: auth_spawner::PasteShape) -> PasteShape {
     }
 }
 
-/// A session that runs or ended a moment ago.
+/// Converts a session that is running or ended a moment ago.
 pub fn session(snapshot: Snapshot) -> Session {
     let waiting = if snapshot.device_code.is_some() {
         SessionStatus::CodeEmitted

@@ -27,7 +27,7 @@ pub async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
     })
 }
 
-/// `srvd.ping`: asks nobody and changes nothing.
+/// `srvd.ping`. It reads and changes nothing.
 pub async fn ping(_: App, _: Call, Ping { text }: Ping) -> Result<Pong, ApiError> {
     Ok(Pong { text })
 }

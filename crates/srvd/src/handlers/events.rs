@@ -1,4 +1,4 @@
-//! `events.*`: the broker's subscriptions under the wire's names.
+//! `events.*`: subscriptions of the event broker, with the names of the wire.
 
 use rpc_engine::{Call, Cursor, RpcError};
 

@@ -1,4 +1,4 @@
-//! The host that a login is for.
+//! The choice of the host for a login.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use crate::app::App;
 use crate::error::{ApiError, Kind};
 use crate::host;
 
-/// A provider at the host that a login is for.
+/// A provider at the host of a login.
 pub(super) struct Chosen {
-    /// Its CLI is led to that host.
+    /// The provider; its CLI uses that host.
     pub(super) provider: Arc<Provider>,
-    /// The address of the service, when it is not the usual one.
+    /// The address of the service, when it is not the default one.
     pub(super) base_url: Option<String>,
-    /// The name for people, with the host where it is not the usual one.
+    /// The name to show to people. It includes the host when that is not the default one.
     pub(super) name: String,
 }
 
-/// The host that the client names, else that of the login which the bundle has, else the usual one.
+/// Chooses the host: the one that the client names, or else that of the bundle's login, or else the default one.
 ///
 /// # Errors
-/// `invalid_input` for a text that is no host name, and for a CLI that has no choice of hosts. `conflict` where the
-/// bundle has a login at another host: its files would hold both, and a launch would use either.
+/// `invalid_input` for a text that is not a host name, and for a CLI that supports only one host. `conflict` if the
+/// bundle has a login at another host: its files would hold both logins, and a launch could use either.
 pub(super) async fn chosen(
     app: &App,
     provider: &Arc<Provider>,

@@ -7,7 +7,7 @@ use crate::api::instance::{Create, End, Ended, Instance, Instances, List, Update
 use crate::app::{App, now};
 use crate::error::ApiError;
 
-/// The instance id in a request.
+/// Returns the instance id in a request.
 pub(super) fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("instanceId", &error))
 }

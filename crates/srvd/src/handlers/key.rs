@@ -1,4 +1,4 @@
-//! `auth.submitapikey`: an API key becomes an account of a bundle.
+//! `auth.submitapikey`: storing an API key as an account of a bundle.
 
 use auth_spawner::Provider;
 use identity_store::{BundleId, Evidence, KeyPlace, SaveApiKey, Status, Target};
@@ -13,7 +13,7 @@ use crate::app::{App, now};
 use crate::error::{ApiError, Kind};
 use crate::probe::{self, Verdict};
 
-/// `auth.submitapikey`: validated, sealed, bound and announced; a rejected key is stored nowhere.
+/// `auth.submitapikey`. The key is validated, sealed, bound and announced. A rejected key is not stored.
 pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
     let provider = app.provider(&params.provider_id)?.clone();
     let service = provider.key.as_ref().ok_or_else(|| {
@@ -62,7 +62,7 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
             provider: super::provider::stored_id(&provider)?,
             provider_name: provider.display_name.clone(),
             account_name: params.account_name,
-            // What the paste brought around it is left out.
+            // The white space that a paste added around the key is not stored.
             key: submitted.place.unwrap_or(KeyPlace::Sealed(key)),
             base_url: submitted.base_url,
             email: None,
@@ -84,12 +84,12 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
     })
 }
 
-/// A key that came in, or that the operator keeps.
+/// A key that was submitted, or that the operator keeps elsewhere.
 struct Submitted {
     key: SecretString,
-    /// Where it stays; `None` when it is to be sealed.
+    /// The place of a key that is kept elsewhere; `None` for a key that is to be sealed.
     place: Option<KeyPlace>,
-    /// The service's address, when it is not the usual one.
+    /// The service's address, when it is not the default one.
     base_url: Option<String>,
 }
 
@@ -107,7 +107,7 @@ async fn submitted(
             Submitted { key: key.into_secret(), place: None, base_url: base_url.map(str::to_owned) }
         }
         (None, Some(name)) => {
-            // A client that could choose the address could have the operator's key sent anywhere.
+            // With a free choice of the address, a client could have the operator's key sent anywhere.
             if base_url.is_some() {
                 return Err(ApiError::invalid_input(
                     "baseUrl",

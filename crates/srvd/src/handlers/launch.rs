@@ -1,4 +1,4 @@
-//! `launch.*`: finds the accounts and their credentials; `crate::launch` decides.
+//! `launch.*`: finds the accounts and their credentials for `crate::launch`, which decides.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::host;
 use crate::launch::{self, Candidate, Found, Request, Value, Verdict};
 use crate::secrets::{Unavailable, Why};
 
-/// What names an account that a bundle binds.
+/// The `source` of an account that a bundle binds.
 const SOURCE: &str = "bundle";
 
-/// `launch.resolve`. Whatever comes of it is told in the audit log.
+/// `launch.resolve`. The audit log records the result, whether it succeeds or fails.
 pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
     let dry = params.dry_run.unwrap_or(false).then(|| "dry run".to_owned());
     let asked = asked(&params);
@@ -33,7 +33,7 @@ pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiEr
     resolved
 }
 
-/// What was asked for, in words of the audit log: nothing that is no id is written down.
+/// Returns the subject of the request for the audit log. Only texts that are valid ids are logged.
 fn asked(params: &Resolve) -> String {
     let bundle = || Some(params.bundle_id.as_deref()?.parse::<BundleId>().ok()?.to_string());
     let instance =
@@ -44,7 +44,7 @@ fn asked(params: &Resolve) -> String {
 
 async fn resolved(app: &App, params: Resolve) -> Result<Launch, ApiError> {
     if params.agent_id.is_some() {
-        // The rare ways are boxed: every call would have room for the largest of them.
+        // The rare paths are boxed. Otherwise the future of every call would be as large as the largest of them.
         return Box::pin(agent_launch::resolve(app, params)).await;
     }
     let bundle = subject(app, params.bundle_id.as_deref(), params.instance_id.as_deref()).await?;
@@ -97,7 +97,7 @@ pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiErr
     Ok(Readiness { ready, providers: verdicts.into_iter().map(one).chain(missing).collect() })
 }
 
-/// The bundle that is meant; an instance under none runs as `blank`, as nobody.
+/// Returns the bundle of the request. An instance without a bundle uses `blank`, which has no identity.
 async fn subject(app: &App, bundle: Option<&str>, instance: Option<&str>) -> Result<BundleId, ApiError> {
     match (bundle.filter(|id| !id.is_empty()), instance) {
         (Some(id), None) => id.parse().map_err(|error| ApiError::bad_id("bundleId", &error)),
@@ -132,7 +132,7 @@ async fn verdicts(
 ) -> Result<Vec<Verdict>, ApiError> {
     let wanted = provider.map(|provider| super::provider::stored_id(provider)).transpose()?;
     let found = app.store.credentials(request.bundle, wanted.as_ref()).await?;
-    // An account that cannot be read must not turn into a launch without it.
+    // An account that cannot be read must not lead to a launch without it.
     if let Some(row) = found.corrupt.first() {
         tracing::error!(account = row.id, reason = row.reason, "an account of a launch cannot be read");
         return Err(ApiError::new(Kind::SecretUnavailable, "an account of it cannot be read")
@@ -140,10 +140,10 @@ async fn verdicts(
             .with("reason", "corrupt"));
     }
     if found.held.is_empty() {
-        // An unknown bundle is an error of its own.
+        // An unknown bundle has an error of its own.
         Box::pin(app.store.bundle(request.bundle)).await?;
     }
-    // At once, because the secret managers of several accounts may each take their time.
+    // The candidates are read concurrently, because the secret manager of each account may take time.
     let candidates = found.held.into_iter().map(|held| candidate(app, request, held));
     let candidates = futures_util::future::try_join_all(candidates).await?;
     Ok(launch::judge(candidates, request))
@@ -180,7 +180,7 @@ fn unavailable(why: Why, text: &str) -> Found {
     Found::Unavailable(Unavailable::new(why, text))
 }
 
-/// What a CLI's directory holds. One that an account may not point at is not looked into.
+/// Returns the contents of a CLI's directory. A directory that an account may not use is not read.
 async fn directory(app: &App, provider: &Arc<Provider>, (dir, adopted): (&Path, bool), now: i64) -> Found {
     let (app, provider, dir) = (app.clone(), provider.clone(), dir.to_owned());
     let look = move || {
@@ -196,7 +196,8 @@ async fn directory(app: &App, provider: &Arc<Provider>, (dir, adopted): (&Path, 
     tokio::task::spawn_blocking(look).await.unwrap_or_else(failed)
 }
 
-/// A CLI that is given a token still needs a directory that is not the user's own, with what the CLI wants to find.
+/// Prepares the directory for a CLI that receives a token. It must not be the user's own, and it must contain the files
+/// that the CLI expects.
 async fn own_dir(
     app: &App,
     request: &Request<'_>,

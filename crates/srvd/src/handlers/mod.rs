@@ -1,4 +1,5 @@
-//! One file per method family; each method is one function that the router finds by its parameters' type.
+//! The methods of the protocol, one file for each family. The router finds a method's function by the type of its
+//! parameters.
 
 pub mod account;
 mod agent;

@@ -23,7 +23,7 @@ use crate::oauth::table::{Ending, Status};
 use crate::oauth::{Failure, Forge};
 use crate::operator::{self, OWNER};
 
-/// The longest that a poll waits.
+/// The longest wait of a poll, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 30_000;
 
 /// `operator.list`.
@@ -73,7 +73,7 @@ pub async fn upsert(app: App, _: Call, params: Upsert) -> Result<OperatorAccount
     match app.store.commit_operator(login, commit).await {
         Ok(kept) => Ok(shown(app.store.operator_token(&kept.account).await?)),
         Err(unsaved) => {
-            // The client has them still, and nobody else can revoke them.
+            // The client still has the tokens, and only the client can revoke them.
             drop(unsaved.login.discard());
             Err(unsaved.error.into())
         }
@@ -103,7 +103,7 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
     let kind = kind(&params.forge_type)?;
     let forge = app.flows.forges().select(kind, params.base_url.as_deref(), params.client_id.as_deref());
     let forge = forge.map_err(unselected)?.clone();
-    // Whose earlier sign-in nobody could say may be known by now.
+    // The forge may now be able to name the person of an earlier sign-in.
     let operators = app.operators.clone();
     app.flows.aside(async move { operators.complete_pending().await });
     let begin = flows::Start { owner: OWNER.to_owned(), forge, session: None };
@@ -179,7 +179,7 @@ fn kind(word: &str) -> Result<ForgeKind, ApiError> {
     })
 }
 
-/// A forge that a token is brought for without a client of it.
+/// Returns a forge without an OAuth client, for a token whose forge is not configured.
 fn unconfigured(kind: ForgeKind, base_url: Option<&str>) -> Result<Arc<Forge>, ApiError> {
     let address = base_url.or(kind.default_base());
     let address =

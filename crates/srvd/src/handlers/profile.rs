@@ -1,4 +1,4 @@
-//! `profile.*`, `agent.delete` and `user.delete`, apart from the choice among profiles.
+//! `profile.*`, `agent.delete` and `user.delete`, except the choice among profiles.
 
 use auth_spawner::Provider;
 use identity_store::{
@@ -41,7 +41,7 @@ pub async fn upsert(app: App, _: Call, params: Upsert) -> Result<Profile, ApiErr
     Ok(shown(stored))
 }
 
-/// What a credential is for, and how it is shown.
+/// The purpose of a credential, and how it is shown.
 struct Place {
     scope: ProfileScope,
     label: Option<String>,
@@ -100,14 +100,14 @@ async fn keep_tokens(
     match app.store.commit_profile(login, commit).await {
         Ok((profile, _)) => Ok(profile),
         Err(unsaved) => {
-            // They are the client's still: nobody but the client can revoke what it obtained.
+            // The tokens still belong to the client. Only the client can revoke them.
             drop(unsaved.login.discard());
             Err(unsaved.error.into())
         }
     }
 }
 
-/// A flow of its own: these tokens came from no login of the daemon's.
+/// Returns a new flow id, because these tokens come from no login of the daemon.
 fn flow() -> Result<FlowId, ApiError> {
     let id = format!("upsert-{}", uuid::Uuid::new_v4().simple());
     id.parse().map_err(|error| ApiError::bad_id("tokens", &error))
@@ -119,7 +119,8 @@ pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> Received {
         app.redactor.hide(&secret);
         secret
     };
-    // The end is a whole number of seconds after the arrival, so that it stays what it is; also one that is over.
+    // The arrival is set so that the end is a whole number of seconds later, which keeps the end exact. This also holds
+    // for an end in the past.
     let arrival = |end: i64| match end.saturating_sub(now) {
         left if left > 0 => now - (1000 - left % 1000) % 1000,
         _ => end.saturating_sub(1000),
@@ -251,7 +252,7 @@ fn declared(id: &str, agent: &Agent) -> Vec<Profile> {
     agent.credentials.keys().map(one).collect()
 }
 
-/// What a stored profile is worth: whether its secret is there, when it ends, and whether it can be renewed.
+/// Returns the state of a stored profile: whether its secret is present, when it expires and whether it can be renewed.
 pub(super) fn standing(one: &identity_store::Candidate) -> (Secret, Option<i64>, Renewal) {
     let unavailable = |reason: &str| (Secret::Unavailable(reason.to_owned()), None, Renewal::None);
     match &one.credential {
@@ -273,9 +274,9 @@ pub(super) fn standing(one: &identity_store::Candidate) -> (Secret, Option<i64>,
     }
 }
 
-/// What a stored set of tokens is worth.
+/// Returns the state of a stored set of tokens.
 pub(super) fn of_tokens(tokens: &StoredTokens) -> (Secret, Option<i64>, Renewal) {
-    // A set that the service refuses, or that was given up, is dead whatever its times say.
+    // A set that the service refused or that was given up is dead, regardless of its expiry times.
     let alive = tokens.life(i64::MIN, 0) != identity_store::Life::Dead;
     let secret = if alive { Secret::Found } else { Secret::Refused };
     let renewal = match (tokens.is_refreshable(), tokens.next_attempt_at) {

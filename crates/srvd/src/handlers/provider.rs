@@ -12,21 +12,21 @@ use crate::api::provider::{Cli as WireCli, List, Login, LoginKind, Provider, Pro
 use crate::app::App;
 use crate::error::{ApiError, Kind};
 
-/// How long a CLI may take to tell its version.
+/// Longest time that a CLI may take to report its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a CLI that told none is not asked again: it may only have been slow.
+/// Time before a CLI that reported no version is asked again. The CLI may only have been slow.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// What a program said of itself, and when.
+/// The answer of a program to the question for its version, with its time.
 pub struct Said {
-    /// When the program was last changed.
+    /// Time when the program was last modified.
     changed: SystemTime,
     at: Instant,
     version: Version,
 }
 
 impl Said {
-    /// Whether the program would say the same now.
+    /// Returns whether the answer is still valid.
     fn holds(&self, changed: SystemTime, now: Instant) -> bool {
         self.changed == changed && (self.version != Version::Silent || now < self.at + SILENCE)
     }
@@ -60,7 +60,7 @@ pub async fn list(app: App, _: Call, params: List) -> Result<Providers, ApiError
     Ok(Providers { providers: join_all(providers).await })
 }
 
-/// The ways to log in with this version of the CLI, which may be unknown.
+/// Returns the ways to log in with this version of the CLI. The version may be unknown.
 fn logins(provider: &Registered, version: Option<&str>) -> Vec<Login> {
     let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
     let recipes = recipes.filter_map(|id| provider.recipe(id, version));
@@ -85,8 +85,8 @@ async fn installed(app: &App, provider: &Registered, cli: &Cli) -> WireCli {
     }
 }
 
-/// The provider's CLI and its version: the first program on the search path that says it is this CLI, else the first
-/// that says nothing at all. A program that says it is another one is none.
+/// Finds the provider's CLI and its version. It is the first program on the search path that identifies as this CLI, or
+/// else the first that reports nothing. A program that identifies as another one is skipped.
 pub(super) async fn find(app: &App, provider: &Registered, cli: &Cli) -> Option<(PathBuf, Option<String>)> {
     let mut silent = None;
     for path in auth_spawner::candidates(cli, &app.config.search_path) {
@@ -99,10 +99,11 @@ pub(super) async fn find(app: &App, provider: &Registered, cli: &Cli) -> Option<
     silent
 }
 
-/// The program to log in with. Where another provider's CLI has the same name, the program is asked which one it is.
+/// Returns the program to log in with. If another provider's CLI has the same name, the program is asked to identify
+/// itself.
 ///
 /// # Errors
-/// `not_found` when there are only others.
+/// `not_found` if only other programs were found.
 pub(super) async fn genuine(app: &App, provider: &Registered, located: PathBuf) -> Result<PathBuf, ApiError> {
     let shared_name = |cli: &Cli| {
         let others = app.registry.iter().filter(|other| other.id != provider.id);
@@ -121,7 +122,7 @@ pub(super) async fn genuine(app: &App, provider: &Registered, located: PathBuf) 
     }
 }
 
-/// The version that a program tells; `None` when it tells none, or is not the provider's CLI.
+/// Returns the version that a program reports. It is `None` when the program reports none or is not the provider's CLI.
 pub(super) async fn told_version(app: &App, provider: &Registered, path: &Path) -> Option<String> {
     match version(app, provider, path).await {
         Version::Is(version) => Some(version),
@@ -129,12 +130,13 @@ pub(super) async fn told_version(app: &App, provider: &Registered, path: &Path) 
     }
 }
 
-/// Asks a program for its version once, until the program changes. One that told none is asked again after a while.
+/// Returns a program's version. The program is asked once until it changes; one that reported no version is asked again
+/// later.
 async fn version(app: &App, provider: &Registered, path: &Path) -> Version {
     let Ok(changed) = std::fs::metadata(path).and_then(|found| found.modified()) else {
         return Version::Silent;
     };
-    // Two providers may know the same program by different names.
+    // Two providers may use different names for the same program.
     let key = (provider.id.clone(), path.to_owned());
     if let Some(said) = app.versions.lock().await.get(&key)
         && said.holds(changed, Instant::now())
@@ -154,10 +156,10 @@ async fn version(app: &App, provider: &Registered, path: &Path) -> Version {
     version
 }
 
-/// The provider's id as the store writes it.
+/// Returns the provider's id in the type of the store.
 ///
 /// # Errors
-/// `internal` words under `invalid_input` when the registry holds an id that the store cannot write.
+/// `invalid_input` if the registry contains an id that the store cannot hold.
 pub(super) fn stored_id(provider: &Registered) -> Result<ProviderId, ApiError> {
     provider
         .id

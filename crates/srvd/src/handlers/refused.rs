@@ -1,4 +1,4 @@
-//! `account.refused`: what becomes of a token that a provider's service does not take before its time.
+//! `account.refused`: the handling of a token that a provider's service refused before its expiry.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::error::{ApiError, Kind};
 use crate::oauth::identity::{Next, after_api_answer};
 use crate::refresh::{Grant, Outcome};
 
-/// How long the refresh may take.
+/// Longest time that the refresh may take.
 const REFRESHING: Duration = Duration::from_secs(10);
 
 /// `account.refused`.
@@ -38,7 +38,7 @@ pub async fn refused(app: App, _: Call, params: Refused) -> Result<AfterRefusal,
     Ok(AfterRefusal { next })
 }
 
-/// Has the set replaced that was refused, unless a newer one is there.
+/// Refreshes the set of tokens that was refused, unless a newer set exists.
 async fn refresh(app: &App, stored: StoredTokens, generation: u64) -> Result<NextStep, ApiError> {
     let grant = Grant { account: stored.account, authority: stored.authority };
     let why = RefreshWhy::Forced { generation };
@@ -60,7 +60,7 @@ async fn refresh(app: &App, stored: StoredTokens, generation: u64) -> Result<Nex
     }
 }
 
-/// Writes down that nothing but a login helps, unless a newer set is there.
+/// Records that a new login is required, unless a newer set of tokens exists.
 async fn give_up(app: &App, account: &AccountId, generation: u64) -> Result<NextStep, ApiError> {
     app.store.refuse_tokens(account, generation, now()).await?;
     let stored = app.store.tokens(account, now()).await?;

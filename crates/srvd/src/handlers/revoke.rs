@@ -1,4 +1,5 @@
-//! `account.revoke`: a login is ended by its CLI's own logout, proven gone, and only then deleted.
+//! `account.revoke`: ends a login with its CLI's own logout, verifies that it is gone, and only then deletes the
+//! account.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,13 +14,14 @@ use crate::app::App;
 use crate::error::{ApiError, Kind};
 use crate::host;
 
-/// How long a CLI may take to log out; its provider is asked within this.
+/// Longest time that a CLI may take to log out, including its request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `account.revoke`.
 pub async fn revoke(app: App, call: Call, params: Revoke) -> Result<Revoked, ApiError> {
     let id = account_id(&params.account_id)?;
-    // Held from before the account is read: the second of two that revoke the same one finds it gone.
+    // The lock is taken before the account is read. Of two calls that revoke the same account, the second finds it
+    // deleted.
     let _turn = app.logouts.lock().await;
     let account = app.store.account(&id).await?;
     let provider = host::provider_of(app.provider(account.provider.as_str())?, &account);
@@ -70,7 +72,7 @@ pub async fn revoke(app: App, call: Call, params: Revoke) -> Result<Revoked, Api
     Ok(Revoked { revoked: true, outcome, exit_code: None, cleanup: deleted.cleanup })
 }
 
-/// Where the login lies, and whether that is the user's own directory.
+/// Returns the directory of the login, and whether it is the user's own.
 fn directory<'a>(account: &'a Account, provider: &Provider) -> Result<(&'a Path, bool), ApiError> {
     match &account.secret_ref {
         SecretRef::ConfigDir { dir, adopted } => {
@@ -104,7 +106,8 @@ fn refused(kind: Kind, reason: &str) -> ApiError {
     ApiError::new(kind, format!("nothing was run: {reason}")).hint(FORGET)
 }
 
-/// A login that runs would be cut off, or would come just after the logout and be deleted.
+/// Refuses an account with a running login. The login would be interrupted, or it would finish after the logout and be
+/// deleted.
 fn refuse_running(app: &App, account: &Account) -> Result<(), ApiError> {
     let here = |bundle: &str| account.bound_to.iter().any(|bound| bound.as_str() == bundle);
     let running = app.spawner.snapshots().into_iter().find(|login| {
@@ -119,7 +122,7 @@ fn refuse_running(app: &App, account: &Account) -> Result<(), ApiError> {
     }
 }
 
-/// The provider's CLI, as for a login.
+/// Returns the provider's CLI, found as for a login.
 async fn program(app: &App, provider: &Provider) -> Result<PathBuf, ApiError> {
     let found = match &provider.cli {
         Some(cli) => auth_spawner::locate(cli, &app.config.search_path)

@@ -1,4 +1,4 @@
-//! The one task that decides when an account is looked at.
+//! The task that decides when an account is checked.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -14,24 +14,24 @@ use super::{Examined, Examiner, Write};
 use crate::app::now;
 use crate::error::with_causes;
 
-/// How long the rest of a change is waited for, such as the rename after a write.
+/// The wait for the rest of a change, such as the rename after a write.
 const REST: Duration = Duration::from_millis(3);
-/// How often changes are taken in at most: while they come all the time, so many are one.
+/// Shortest time between two deliveries of changes. Changes in quick succession are delivered together.
 const BURST: Duration = Duration::from_millis(20);
-/// How many looks are under way at a time; most of their time they wait for each other.
+/// Maximum number of concurrent checks, which mostly wait for each other.
 const LOOKS: usize = 32;
-/// How often accounts are looked at whose changes are not heard, at least, and how many of them at a time.
+/// Longest interval between checks of accounts whose changes are not reported, and the number of accounts in each poll.
 const POLL: Duration = Duration::from_secs(30);
 const POLLED: usize = 256;
-/// What the wall clock may differ from the monotonic one before it counts as a jump.
+/// Largest difference between the wall clock and the monotonic clock that is not a jump, in milliseconds.
 const JUMP: i64 = 2000;
-/// After which pause, in milliseconds, an account is looked at again that the store could not read or write, or at which
-/// a look broke off.
+/// The pause, in milliseconds, before an account is checked again after the store failed to read or write it or after
+/// the check panicked.
 const PAUSE: i64 = 30_000;
-/// How long the looks under way may take at the end.
+/// Longest time that running checks may take at the shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Looks at every account when there is a reason to, until `stop` is cancelled. Nothing but that ends it.
+/// Checks accounts whenever there is a reason, until `stop` is cancelled. Only that ends the task.
 pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToken) {
     let mut actor = Actor {
         examiner,
@@ -59,7 +59,7 @@ pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToke
                 (ripe, taken) = (None, Instant::now());
                 if actor.take(inbox.take()).await.is_err() {
                     inbox.missed();
-                    // The store may be away for long; what was missed waits for it.
+                    // The store may be unavailable for a long time. The inbox keeps its mark until the retry.
                     ripe = Some(Instant::now() + POLL);
                 }
             }
@@ -77,7 +77,8 @@ pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToke
     }
 }
 
-/// One look; `None` when it broke off by a fault of ours. Then the account is said to be unknown, and it is not forgotten.
+/// Checks an account. Returns `None` if the check panicked. The status is then stored as unknown, and the account stays
+/// on the agenda.
 async fn look(examiner: &Examiner, id: &AccountId) -> Option<Result<Examined, StoreError>> {
     let found = whole(examiner.examine(id, Write::News)).await;
     if found.is_none() {
@@ -93,7 +94,7 @@ async fn look(examiner: &Examiner, id: &AccountId) -> Option<Result<Examined, St
     found
 }
 
-/// What a piece of work gives, unless it panics.
+/// Returns the result of a piece of work, or `None` if it panicked.
 async fn whole<T>(work: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(work).catch_unwind().await.ok()
 }
@@ -109,14 +110,15 @@ struct Actor {
     examiner: Examiner,
     agenda: Agenda,
     looks: JoinSet<(Option<Result<Examined, StoreError>>, AccountId)>,
-    /// The wall clock and the monotonic one, at the same moment.
+    /// The wall clock and the monotonic clock at the same moment.
     clocks: (i64, Instant),
-    /// When the slow poll was due last.
+    /// The time of the last slow poll.
     polled: Instant,
 }
 
 impl Actor {
-    /// Until the next reason that is a matter of time. Never longer than the slow poll, so that a clock that was set is noticed.
+    /// Returns the time until the next check that time alone requires. It is at most the interval of the slow poll, so
+    /// that a change of the clock is noticed.
     fn pause(&self) -> Duration {
         let poll = POLL.saturating_sub(self.polled.elapsed());
         let timer = self.agenda.next().map(|at| at.saturating_sub(now()).max(1));
@@ -124,7 +126,7 @@ impl Actor {
         poll.min(timer).max(Duration::from_millis(1))
     }
 
-    /// What time alone is a reason for, at this moment of the wall clock and of the monotonic one.
+    /// Requests the checks that time alone requires at this moment of the wall clock and the monotonic clock.
     fn tick(&mut self, (wall, steady): (i64, Instant)) {
         let passed = i64::try_from(steady.duration_since(self.clocks.1).as_millis()).unwrap_or(i64::MAX);
         let drift = wall.saturating_sub(self.clocks.0).saturating_sub(passed);
@@ -158,7 +160,7 @@ impl Actor {
         for id in &concerned {
             self.agenda.want(id);
         }
-        // A key that is saved has nothing to look at, so it costs no look of its own.
+        // A new account whose status cannot change without a write needs no check, so it is left out.
         let (known, new): (Vec<_>, Vec<_>) = marks.accounts.into_iter().partition(|id| self.agenda.knows(id));
         let new = if new.is_empty() { new } else { self.examiner.store().perishable_among(&new).await? };
         for id in known.iter().chain(&new) {
@@ -167,7 +169,7 @@ impl Actor {
         Ok(())
     }
 
-    /// Begins anew with all that the store has.
+    /// Starts again with all accounts of the store.
     async fn reload(&mut self) -> Result<(), StoreError> {
         let all = self.examiner.store().perishable_accounts().await;
         let all = all.inspect_err(|error| {
@@ -206,7 +208,7 @@ impl Actor {
     }
 }
 
-/// Up to ten seconds, so that daemons that were started together do not poll together.
+/// Returns up to ten seconds, so that daemons that were started together do not poll together.
 fn jitter() -> Duration {
     Duration::from_millis(getrandom::u32().map_or(0, |number| u64::from(number % 10_000)))
 }
@@ -270,7 +272,7 @@ mod tests {
         }
     }
 
-    /// Thousands of keys may be saved in a second, and what their rows say is all there is.
+    /// Thousands of keys may be saved in a second. Their rows hold all that is known, so they are not checked.
     #[tokio::test]
     async fn what_changed_is_looked_at_only_if_it_can_change_by_itself() {
         let root = tempfile::tempdir().unwrap();

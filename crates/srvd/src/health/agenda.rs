@@ -1,20 +1,20 @@
-//! Which accounts are looked at next. Pure: it knows neither clock nor store.
+//! The order in which accounts are checked. Pure: it uses neither a clock nor the store.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 
 use identity_store::AccountId;
 
-/// The accounts that are known, and what waits.
+/// The known accounts, and the checks that are pending.
 #[derive(Default)]
 pub(super) struct Agenda {
     entries: HashMap<AccountId, Entry>,
-    /// Each account at most once.
+    /// Accounts that wait for a check; each occurs at most once.
     queue: VecDeque<AccountId>,
     timers: BTreeSet<(i64, AccountId)>,
-    /// Accounts whose changes are not heard.
+    /// Accounts whose changes are not reported.
     unheard: BTreeSet<AccountId>,
-    /// The last one of those that was looked at for that reason.
+    /// The last account of `unheard` that a poll requested.
     cursor: Option<AccountId>,
 }
 
@@ -30,12 +30,12 @@ enum State {
     Idle,
     Queued,
     Looking,
-    /// Something happened during the look.
+    /// A new reason arose during the check.
     Again,
 }
 
 impl Agenda {
-    /// There is a reason to look at an account.
+    /// Requests a check of an account.
     pub(super) fn want(&mut self, id: &AccountId) {
         let entry = self.entries.entry(id.clone()).or_default();
         match entry.state {
@@ -48,12 +48,12 @@ impl Agenda {
         }
     }
 
-    /// Whether an account is looked at, or may be for a reason of its own.
+    /// Returns whether an account is on the agenda.
     pub(super) fn knows(&self, id: &AccountId) -> bool {
         self.entries.contains_key(id)
     }
 
-    /// There is a reason to look at all of them.
+    /// Requests a check of all known accounts.
     pub(super) fn want_all(&mut self) {
         let all: Vec<AccountId> = self.entries.keys().cloned().collect();
         for id in &all {
@@ -61,7 +61,7 @@ impl Agenda {
         }
     }
 
-    /// The next account to look at.
+    /// Takes the next account to check.
     pub(super) fn start(&mut self) -> Option<AccountId> {
         let id = self.queue.pop_front()?;
         if let Some(entry) = self.entries.get_mut(&id) {
@@ -70,7 +70,7 @@ impl Agenda {
         Some(id)
     }
 
-    /// A look ended; time or a slow poll may be the next reason.
+    /// Records that a check ended. The time `next` or a slow poll may be the next reason.
     pub(super) fn looked(&mut self, id: &AccountId, next: Option<i64>, heard: bool) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         if let Some(old) = std::mem::replace(&mut entry.next, next) {
@@ -88,7 +88,7 @@ impl Agenda {
         }
     }
 
-    /// Nothing but a change of its row is a reason to look at this account again.
+    /// Forgets an account. Only a change of its row is a reason to check it again.
     pub(super) fn drop_one(&mut self, id: &AccountId) {
         let Some(entry) = self.entries.remove(id) else { return };
         if let Some(at) = entry.next {
@@ -100,7 +100,7 @@ impl Agenda {
         }
     }
 
-    /// Wants every account whose time has come.
+    /// Requests a check of every account whose time was reached.
     pub(super) fn due(&mut self, now: i64) {
         while let Some((at, id)) = self.timers.first().cloned() {
             if at > now {
@@ -114,12 +114,12 @@ impl Agenda {
         }
     }
 
-    /// The next time that comes.
+    /// Returns the earliest time at which an account has to be checked.
     pub(super) fn next(&self) -> Option<i64> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Wants some of the accounts whose changes are not heard, each in its turn.
+    /// Requests a check of up to `most` accounts whose changes are not reported, in turn.
     pub(super) fn poll(&mut self, most: usize) {
         let after = self.cursor.take().map_or(Bound::Unbounded, Bound::Excluded);
         let some: Vec<AccountId> =
@@ -127,7 +127,7 @@ impl Agenda {
         for id in &some {
             self.want(id);
         }
-        // At the end it begins anew.
+        // After the last account the poll starts again with the first.
         self.cursor = some.last().filter(|_| some.len() == most).cloned();
     }
 }
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(started(&mut agenda), ["a"]);
         agenda.looked(&id("a"), None, true);
         assert_eq!(started(&mut agenda), [""; 0]);
-        // Also when the account was found to be gone meanwhile: its row may have come back.
+        // A reason is also kept if the account was found to be gone: its row may exist again.
         agenda.want(&id("a"));
         agenda.start();
         agenda.want(&id("a"));

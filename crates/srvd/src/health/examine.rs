@@ -1,4 +1,4 @@
-//! One look at one account: read, judged, and written down when it says something new.
+//! Check of one account: its credential is read and judged, and a new result is stored.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,57 +14,58 @@ use super::watch::{self, Watches};
 use crate::app::now;
 use crate::host;
 
-/// How many files are read at a time: the runtime has few threads that may block, and others need them as well.
+/// Maximum number of files that are read at once. The runtime has few threads for blocking work, and others need them
+/// too.
 const READERS: usize = 2;
 
-/// The pauses before a file is read again that could not be understood: somebody may be writing it.
+/// Pauses before a file that could not be parsed is read again. Another process may be writing it.
 const UNREADABLE: [Duration; 4] = [
     Duration::from_millis(30),
     Duration::from_millis(70),
     Duration::from_millis(200),
     Duration::from_millis(400),
 ];
-/// The same for one that is not there, or holds no login: it may be about to be replaced.
+/// Pauses before a file that is missing or holds no login is read again. It may be about to be replaced.
 const GONE: [Duration; 1] = [Duration::from_millis(30)];
 
-/// Looks at accounts. A clone is a handle to the same one.
+/// Checks accounts. A clone is a handle to the same examiner.
 #[derive(Clone)]
 pub struct Examiner(Arc<Parts>);
 
 struct Parts {
     store: Store,
     registry: Registry,
-    /// The user's home, whose CLI directories are found without variables.
+    /// The user's home, whose CLI directories are used without variables.
     home: PathBuf,
     watches: Mutex<Watches>,
     readers: Semaphore,
 }
 
-/// How often an account is looked at again at once that is written while it is looked at.
+/// Maximum number of attempts to check an account that is written during the check.
 const ATTEMPTS: u32 = 4;
 
-/// Whether a look is written down that found nothing new.
+/// The rule for storing a result that is not new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    /// Somebody asked, so that it was looked at is news.
+    /// Stores every result. A caller asked for the check, so the time of the check is news.
     Always,
-    /// Only what changed.
+    /// Stores changes only.
     News,
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Examined {
-    /// The account with its status of now.
+    /// The account with its current status.
     pub account: Account,
-    /// When time alone makes that another one, in unix milliseconds.
+    /// The time at which the status changes without any other event, in unix milliseconds.
     pub next: Option<i64>,
-    /// Whether changes of its files will be heard.
+    /// True if changes of its files will be reported.
     pub heard: bool,
 }
 
 impl Examiner {
-    /// One that reports to this inbox what the file system says about the accounts it has looked at.
+    /// Creates an examiner. File system events about the accounts that it has checked are reported to this inbox.
     pub fn new(store: Store, registry: Registry, home: &Path, inbox: Inbox) -> Self {
         Self(Arc::new(Parts {
             store,
@@ -75,10 +76,10 @@ impl Examiner {
         }))
     }
 
-    /// Looks at an account.
+    /// Checks an account.
     ///
     /// # Errors
-    /// Those of the store.
+    /// The errors of the store.
     pub async fn examine(&self, id: &AccountId, write: Write) -> Result<Examined, StoreError> {
         let mut attempts = ATTEMPTS;
         loop {
@@ -90,7 +91,7 @@ impl Examiner {
             }
             match self.0.store.confirm_status(&account, judged.report, now()).await? {
                 Some(account) => return Ok(Examined { account, next: judged.next, heard }),
-                // What was written meanwhile is the newer word, and is looked at itself.
+                // The account was written during the check. The newer row takes precedence and is checked in turn.
                 None if attempts > 1 => attempts -= 1,
                 None => {
                     let account = self.0.store.account(id).await?;
@@ -100,21 +101,21 @@ impl Examiner {
         }
     }
 
-    /// Says of an account that nobody can tell, because looking at it failed by a fault of ours.
+    /// Stores an unknown status for an account whose check failed because of a bug in the daemon.
     ///
     /// # Errors
-    /// Those of the store.
+    /// The errors of the store.
     pub(super) async fn give_up(&self, id: &AccountId) -> Result<Account, StoreError> {
         let account = self.0.store.account(id).await?;
         self.0.store.set_status(id, judge::not_looked_at(&account, now()), now()).await
     }
 
-    /// The accounts.
+    /// The store of the accounts.
     pub(super) fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// The directories that are watched.
+    /// Locks the set of watched directories.
     pub(super) fn watches(&self) -> MutexGuard<'_, Watches> {
         self.0.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,14 +136,14 @@ impl Examiner {
         }
     }
 
-    /// Watched first and read after, so that no change comes in between.
+    /// Reads the files of an account. They are watched before they are read, so that no change in between is missed.
     async fn prove(
         &self,
         id: &AccountId,
         provider: &Arc<Provider>,
         (dir, adopted): (&Path, bool),
     ) -> (Proof, bool) {
-        // It is never closed.
+        // The semaphore is never closed.
         let _reader = self.0.readers.acquire().await;
         let (parts, id, provider, dir) = (self.0.clone(), id.clone(), provider.clone(), dir.to_owned());
         let read = move || {
@@ -156,7 +157,8 @@ impl Examiner {
     }
 }
 
-/// How often, and after which pauses, a doubtful reading is repeated. One that is no worse than what is known is not.
+/// Returns the pauses before a doubtful read is repeated. A read that is no worse than the known status is not
+/// repeated.
 fn pauses(known: Status, proof: &Proof) -> &'static [Duration] {
     let good = matches!(known, Status::Valid | Status::Expired);
     match proof {

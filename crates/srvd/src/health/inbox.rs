@@ -1,4 +1,4 @@
-//! What waits to be looked at. Whoever reports neither blocks nor makes it grow: it is a set with a bound.
+//! Reports that wait for the health task. Reporting never blocks. The set is bounded.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use identity_store::AccountId;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use tokio::sync::Notify;
 
-/// How many marks are kept apart; beyond it everything is looked at.
+/// Maximum number of separate marks. Beyond it, every account is checked.
 const MOST: usize = 4096;
 
-/// The set; a clone is a handle to the same one.
+/// The set of reports. A clone is a handle to the same set.
 #[derive(Clone, Default)]
 pub struct Inbox(Arc<Shared>);
 
@@ -21,21 +21,21 @@ struct Shared {
     wake: Notify,
 }
 
-/// What was reported since it was taken last.
+/// The reports since the last call of `take`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Marks {
     /// Accounts whose row changed.
     pub(super) accounts: HashSet<AccountId>,
-    /// Files and directories in which something happened.
+    /// Files and directories that changed.
     pub(super) paths: HashSet<PathBuf>,
-    /// Paths that may be watched directories and that are gone, or elsewhere.
+    /// Paths that may be watched directories and that were removed or moved.
     pub(super) lost: HashSet<PathBuf>,
-    /// Something was missed.
+    /// True if a report was missed.
     pub(super) everything: bool,
 }
 
 impl Inbox {
-    /// An account's row was written.
+    /// Records that an account's row was written.
     pub fn changed(&self, account: &AccountId) {
         let known = account.clone();
         self.mark(|marks| {
@@ -43,7 +43,7 @@ impl Inbox {
         });
     }
 
-    /// The file system's word.
+    /// Records an event of the file system.
     pub(super) fn heard(&self, event: notify::Result<notify::Event>) {
         let event = match event {
             Ok(event) if event.need_rescan() => None,
@@ -55,7 +55,7 @@ impl Inbox {
         };
         let Some(event) = event else { return self.missed() };
         let gone = match event.kind {
-            // Our own reads are heard as well.
+            // Reads by the daemon are reported as well.
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
             EventKind::Access(_) => return,
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => true,
@@ -66,12 +66,12 @@ impl Inbox {
         );
     }
 
-    /// Everything is looked at.
+    /// Requests a check of every account.
     pub(super) fn missed(&self) {
         self.mark(|marks| marks.everything = true);
     }
 
-    /// Waits until there is something.
+    /// Waits until there is a report.
     pub(super) async fn wait(&self) {
         self.0.wake.notified().await;
     }

@@ -1,32 +1,32 @@
-//! What is said of an account, by what was read of it. Pure: the same answers for the same facts.
+//! Judgement of an account's status from the facts that were read. Pure: equal facts give equal results.
 
 use auth_spawner::{Credential, Proof};
 use identity_store::{Account, Evidence, SecretRef, Status, StatusReport};
 
 use crate::probe::Verdict;
 
-/// What was read of an account's credential.
+/// The facts that were read about an account's credential.
 #[derive(Debug, Clone)]
 pub enum Found {
-    /// What the directory's files say.
+    /// The content of the directory's files.
     Directory {
-        /// As they were read, whatever the time is.
+        /// The proof as it was read, regardless of the time.
         proof: Proof,
-        /// Whether the CLI may keep its login in this system's keychain, which only the CLI itself may ask.
+        /// True if the CLI may keep its login in this system's keychain, which only the CLI itself may query.
         keychain: bool,
     },
-    /// The registry knows no CLI that could use the directory.
+    /// The registry lists no CLI that could use the directory.
     NoCli,
-    /// There is nothing to read: the row has all that is known.
+    /// The account has no files; its row holds all that is known.
     Row,
 }
 
-/// A status, and when it ends by itself.
+/// A status, and the time at which it changes without any other event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// What is to be stored.
+    /// The report to store.
     pub report: StatusReport,
-    /// When time alone makes it another one, in unix milliseconds.
+    /// The time at which the status changes, in unix milliseconds; `None` if time does not change it.
     pub next: Option<i64>,
 }
 
@@ -43,7 +43,7 @@ pub fn judge(account: &Account, found: Found, now: i64) -> Judgement {
         }
         Found::Directory { proof, keychain } => {
             let judged = by_files(account, proof, keychain, now);
-            // What only confirms a stronger word does not weaken it.
+            // A result that only confirms the stored status keeps its stronger evidence.
             let evidence =
                 if same_answer(account, &judged.report) { account.evidence } else { Evidence::File };
             Judgement { report: StatusReport { evidence, ..judged.report }, next: judged.next }
@@ -51,7 +51,7 @@ pub fn judge(account: &Account, found: Found, now: i64) -> Judgement {
     }
 }
 
-/// What the provider's own answer about a key says. One that could not be asked takes nothing away.
+/// Returns the report after a provider was asked about a key. If it could not be asked, the known status stays.
 pub fn probed(account: &Account, verdict: Verdict, now: i64) -> StatusReport {
     let judged = by_row(account, now).report;
     if judged.status == Status::NeedsReauth {
@@ -74,17 +74,17 @@ pub fn probed(account: &Account, verdict: Verdict, now: i64) -> StatusReport {
     }
 }
 
-/// Says that nobody can tell, and keeps what was known of the times.
+/// Returns a report with an unknown status. The known times are kept.
 pub fn unopened(account: &Account, reason: &str, now: i64) -> StatusReport {
     unknown(&last_known(account, now), reason)
 }
 
-/// The same, because a look at it broke off.
+/// Returns a report with an unknown status for an account whose check failed.
 pub fn not_looked_at(account: &Account, now: i64) -> StatusReport {
     unknown(&last_known(account, now), "looking at it failed; it is tried again")
 }
 
-/// Whether a report says anything else than the stored account, its age left aside.
+/// Returns whether a report differs from the stored account, apart from the time of the check.
 pub fn differs(account: &Account, report: &StatusReport) -> bool {
     !same_answer(account, report) || account.evidence != report.evidence
 }
@@ -94,14 +94,14 @@ fn same_answer(account: &Account, report: &StatusReport) -> bool {
         == (report.status, &report.reason, report.expires_at, report.login_deadline_at)
 }
 
-/// A sealed key or token: what it was when it was last asked about, until its own end.
+/// Judges a sealed key or token: its last known status holds until its own end.
 fn by_row(account: &Account, now: i64) -> Judgement {
     let report = last_known(account, now);
     match account.expires_at {
         Some(end) if end <= now => {
             lasting(StatusReport { status: Status::NeedsReauth, reason: Some(RAN_OUT.to_owned()), ..report })
         }
-        // The clock was wrong when it was called expired.
+        // The clock was wrong when the account was marked as expired.
         next if account.status_reason.as_deref() == Some(RAN_OUT) => {
             let status = if account.evidence == Evidence::None { Status::Unknown } else { Status::Valid };
             Judgement { report: StatusReport { status, reason: None, ..report }, next }
@@ -110,7 +110,7 @@ fn by_row(account: &Account, now: i64) -> Judgement {
     }
 }
 
-/// Tokens that the daemon refreshes itself. Its refresher says what becomes of them; only time is looked at here.
+/// Judges tokens that the daemon refreshes. The refresher stores its own results, so only the times are judged here.
 fn by_tokens(account: &Account, now: i64) -> Judgement {
     let report = last_known(account, now);
     let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
@@ -145,12 +145,12 @@ fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgem
         Proof::Absent => lasting(needs_reauth(&forgotten, "its directory holds no login any more")),
         Proof::Incomplete { reason } => lasting(needs_reauth(&forgotten, &reason)),
         Proof::Elsewhere { reason, hint } => lasting(unknown(&report, &format!("{reason}; {hint}"))),
-        // Whatever was known of it may still be so.
+        // The known facts may still be true.
         Proof::Unreadable { reason } => lasting(unknown(&report, &reason)),
     }
 }
 
-/// The rule of [`Proof::at`], with a name for each of its ends.
+/// Applies the rule of [`Proof::at`] and gives a reason for each result.
 fn by_login(found: &Credential, known: &StatusReport, now: i64) -> Judgement {
     let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
     let report = StatusReport {
@@ -180,7 +180,7 @@ fn is_another(account: &Account, found: &Credential) -> bool {
     differs(&account.email, &found.email) || differs(&account.subject, &found.subject)
 }
 
-/// The stored status as a report of now.
+/// Returns the stored status as a report with the current time.
 fn last_known(account: &Account, now: i64) -> StatusReport {
     StatusReport {
         status: account.status,
@@ -200,7 +200,7 @@ fn needs_reauth(report: &StatusReport, reason: &str) -> StatusReport {
     StatusReport { status: Status::NeedsReauth, reason: Some(reason.to_owned()), ..report.clone() }
 }
 
-/// Time alone does not change it.
+/// Returns a judgement that time alone does not change.
 fn lasting(report: StatusReport) -> Judgement {
     Judgement { report, next: None }
 }

@@ -1,7 +1,8 @@
-//! Whether accounts are fit: read from the providers' own files, which are watched, and from the times in them.
+//! Status of accounts, judged from the providers' own files, which are watched, and from the times in them.
 //!
-//! [`judge`] decides, [`Examiner`] looks once and writes down what is new, [`watch_over`] looks whenever there is a reason: a
-//! file changed, a row changed, a time has come, or the clock jumped. The files are only read.
+//! [`judge`] decides on a status. [`Examiner`] checks an account once and stores what is new. [`watch_over`] checks
+//! accounts whenever there is a reason: a change of a file or a row, a time that was reached, or a jump of the clock.
+//! The files are only read.
 
 mod actor;
 mod agenda;

@@ -1,4 +1,4 @@
-//! Which directories are watched, and for whom.
+//! The watched directories, and the accounts that each is watched for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -11,17 +11,17 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::inbox::Inbox;
 
-/// How many directories are watched; the accounts of others are looked at from time to time.
+/// Maximum number of watched directories. Accounts in other directories are polled.
 pub(super) const MOST: usize = 4096;
 
-/// How often a directory is looked for that comes and goes meanwhile.
+/// Maximum number of attempts to watch directories that change in the meantime.
 const ATTEMPTS: usize = 3;
 
-/// Which entry of a directory matters to an account.
+/// A name in a directory that matters to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Interest {
     Exact(OsString),
-    /// Names that begin so: those of a pattern, or of a database and its log.
+    /// Names with this prefix: those of a pattern, or of a database and its log.
     Prefix(OsString),
 }
 
@@ -34,19 +34,20 @@ impl Interest {
     }
 }
 
-/// Where an account's login would change: the directories that are there, and what matters in each.
+/// The existing directories in which an account's login may change, and the names that matter in each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Places(BTreeMap<PathBuf, Place>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
-    /// Device and number, by which a directory is told from another one at the same path.
+    /// Device and inode number, which distinguish a directory from another one at the same path.
     inode: (u64, u64),
     interests: Vec<Interest>,
 }
 
 impl Places {
-    /// Of a login's files. Where a directory is not there, the nearest one above it is watched for its coming.
+    /// Returns the places of a login's files. For a missing directory, its nearest existing ancestor is watched
+    /// instead.
     fn of(files: &[(PathBuf, Format)]) -> Self {
         let mut places = Self::default();
         for (path, format) in files {
@@ -94,7 +95,8 @@ struct Folder {
 }
 
 impl Watches {
-    /// Watches at most so many directories, and reports to the inbox; none before the first [`Self::reset`].
+    /// Creates a set of at most `most` watches that report to the inbox. Nothing is watched before the first
+    /// [`Self::reset`].
     pub(super) fn new(inbox: Inbox, most: usize) -> Self {
         Self {
             inbox,
@@ -106,7 +108,7 @@ impl Watches {
         }
     }
 
-    /// Begins anew, when something was missed.
+    /// Starts again without watches, after an event was missed.
     pub(super) fn reset(&mut self) {
         let inbox = self.inbox.clone();
         self.folders.clear();
@@ -120,7 +122,7 @@ impl Watches {
         };
     }
 
-    /// Watches exactly these places for an account; says whether their changes will be heard.
+    /// Watches exactly these places for an account. Returns whether their changes will be reported.
     fn place(&mut self, account: &AccountId, places: &Places) -> bool {
         for path in self.accounts.remove(account).unwrap_or_default() {
             if !places.0.contains_key(&path) {
@@ -132,13 +134,13 @@ impl Watches {
             heard &= self.join(path, place, account);
         }
         self.accounts.insert(account.clone(), places.0.keys().cloned().collect());
-        // Elsewhere the names of changed files may come in another spelling.
+        // Other systems may report the names of changed files in another spelling.
         heard && cfg!(target_os = "linux")
     }
 
     fn join(&mut self, path: &Path, place: &Place, account: &AccountId) -> bool {
         if self.folders.get(path).is_some_and(|folder| folder.inode != place.inode) {
-            // Another directory has taken its place; the others that watch it are told.
+            // The directory was replaced; the other accounts that watch it are notified.
             for other in self.lost(path) {
                 self.inbox.changed(&other);
             }
@@ -169,14 +171,14 @@ impl Watches {
         }
     }
 
-    /// Nobody looks at this account any more.
+    /// Ends the watches of an account that is no longer checked.
     pub(super) fn release(&mut self, account: &AccountId) {
         for path in self.accounts.remove(account).unwrap_or_default() {
             self.leave(&path, account);
         }
     }
 
-    /// Whom a change at this path concerns.
+    /// Returns the accounts that a change at this path concerns.
     pub(super) fn concerned(&self, path: &Path) -> Vec<AccountId> {
         let here = self.folders.get(path).map(|folder| folder.accounts.keys().cloned());
         let above = path.parent().zip(path.file_name()).and_then(|(parent, name)| {
@@ -189,23 +191,23 @@ impl Watches {
         here.into_iter().flatten().chain(above.into_iter().flatten()).collect()
     }
 
-    /// A directory is gone, or elsewhere: it is no longer watched. Gives those who watched it.
+    /// Stops watching a directory that was removed or moved. Returns the accounts that watched it.
     pub(super) fn lost(&mut self, path: &Path) -> Vec<AccountId> {
         let Some(folder) = self.folders.remove(path) else { return Vec::new() };
         if let Some(watcher) = &mut self.watcher {
-            // The kernel ends the watch of a directory that is gone, and then there is none to end.
+            // The kernel ends the watch of a removed directory, so there may be none to end.
             let _ = watcher.unwatch(path);
         }
         folder.accounts.into_keys().collect()
     }
 
-    /// How many directories are watched.
+    /// Returns the number of watched directories.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.folders.len()
     }
 
-    /// Once, because the same would be said for each account.
+    /// Logs the error once, because it would be the same for each account.
     fn complain(&mut self, error: &notify::Error) {
         if !self.complained {
             self.complained = true;
@@ -214,8 +216,9 @@ impl Watches {
     }
 }
 
-/// Watches the directories of an account's files, before they are read; says whether their changes will be heard. The
-/// files are asked for again after they are watched, because a link among them may lead elsewhere by then. Blocking.
+/// Watches the directories of an account's files before the files are read. Returns whether their changes will be
+/// reported. The files are listed again after the watch starts, because a link among them may lead elsewhere by then.
+/// Blocking.
 pub(super) fn arm(
     watches: &std::sync::Mutex<Watches>,
     account: &AccountId,
@@ -224,7 +227,7 @@ pub(super) fn arm(
     let mut places = Places::of(&files());
     for _ in 0..ATTEMPTS {
         let heard = watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).place(account, &places);
-        // What came between the look and the watch was not heard.
+        // Changes between the listing and the start of the watch were not reported.
         let again = Places::of(&files());
         if again == places {
             return heard;

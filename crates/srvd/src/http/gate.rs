@@ -1,6 +1,7 @@
-//! The checks before anything is served, in their order: Host, Origin, path, version, token. Pure: head in, verdict out.
+//! Checks on a request head before anything is served, in this order: HTTP version, Host, Origin, path, WebSocket
+//! version, token. The checks are pure functions of the head.
 //!
-//! The quota and the size of the head are checked before there is a head (`listen`, and the HTTP library's limits).
+//! The limits on connections and on the size of the head apply earlier (`listen` and the HTTP library).
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -19,34 +20,34 @@ use crate::operator::session;
 const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
-/// What a browser says that the answer is for (Fetch Metadata).
+/// The browser's statement of how the response will be used (Fetch Metadata).
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-/// Which page a browser's request comes from (Fetch Metadata).
+/// The browser's statement of which site made the request (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// The path of the operator's sign-ins, before the forge's name.
+/// The path of the operator's sign-ins, without the name of the forge.
 const LOGIN: &str = "/login/";
-/// The longest name of a forge.
+/// The longest name of a forge, in bytes.
 const FORGE_NAME: usize = 64;
 const SUBPROTOCOL: &str = "srvd.v1";
 const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 
-/// How a request came in.
+/// The listener through which a request was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// The Unix socket, from a process of this user by the kernel's word.
+    /// The Unix socket. The kernel confirms that the peer is this user or root.
     Unix {
-        /// The user: the daemon's own, or root.
+        /// The uid of the peer: the daemon's own user, or root.
         uid: u32,
     },
-    /// TCP on this port of a loopback address.
+    /// A TCP port of a loopback address.
     Tcp {
-        /// The port that is listened on, which a `Host` must name.
+        /// The port of the listener, which a `Host` header must name.
         port: u16,
     },
 }
 
 impl std::fmt::Display for Door {
-    /// As the audit log names who came through it: there is one token, so all who bring it are one caller.
+    /// Writes the caller's name for the audit log. There is one token, so all TCP callers share one name.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix { uid } => write!(f, "unix:{uid}"),
@@ -55,14 +56,14 @@ impl std::fmt::Display for Door {
     }
 }
 
-/// What a request that passed is for.
+/// The purpose of a request that passed the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// `GET /rpc`, to become a WebSocket.
+    /// `GET /rpc`, to be upgraded to a WebSocket.
     Socket {
-        /// What to answer the handshake with.
+        /// The value of the `Sec-WebSocket-Accept` header.
         accept: String,
-        /// Whether the client offered `srvd.v1`, which is then chosen.
+        /// True if the client offered the subprotocol `srvd.v1`, which is then selected.
         subprotocol: bool,
     },
     /// `POST /rpc`.
@@ -73,39 +74,39 @@ pub enum Route {
     Ready,
     /// `GET /openrpc.json`.
     OpenRpc,
-    /// `GET /oauth/callback`, from a browser that a forge sent back. It carries no token: what its query holds is
-    /// judged by the logins.
+    /// `GET /oauth/callback`, from a browser that was redirected by a forge. It carries no token: its query is checked
+    /// by the login flows.
     Callback,
     /// `GET /me`.
     Me(Caller),
-    /// `GET /login/<name>`, from a browser that the operator uses.
+    /// `GET /login/<name>`, from the operator's browser.
     Login {
-        /// The forge's name in `srvd.toml`, in its alphabet.
+        /// The forge's name in `srvd.toml`; its characters have been checked.
         forge: String,
-        /// Who asks.
+        /// The proof that the request carries.
         caller: Caller,
     },
 }
 
-/// On what word a request is the operator's.
+/// The proof that a request is the operator's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// It came through the socket or brought the token.
+    /// The request was received through the Unix socket or carries the token.
     Trusted,
-    /// It carries a session's cookie, which has still to be looked up.
+    /// The request carries a session cookie, which has not been looked up yet.
     Browser,
 }
 
-/// Why a request is not served. The body is a fixed text; why exactly is told to the log only.
+/// The reason that a request is refused. The response body is a fixed text; the exact reason is only logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
-    /// For the log.
+    /// The failed check, for the log.
     pub reason: &'static str,
 }
 
-/// What is served to whom.
+/// The checks on a request head, with the configured token, hosts and origins.
 pub struct Gate {
     token: SecretString,
     hosts: Vec<String>,
@@ -113,22 +114,22 @@ pub struct Gate {
     failures: Mutex<Failures>,
 }
 
-/// Wrong tokens within the minute that began at `since`.
+/// The number of wrong tokens in the minute that began at `since`.
 struct Failures {
     since: Instant,
     count: u32,
 }
 
-/// How many wrong tokens a minute are answered 401; the others are answered 429.
+/// Wrong tokens that are answered with 401 in each minute; further ones are answered with 429.
 const FAILURES_A_MINUTE: u32 = 10;
 
 impl Gate {
-    /// A gate for this token, which serves these `Host`s and `Origin`s beside the loopback names.
+    /// Creates a gate for this token. It serves these `Host`s and `Origin`s in addition to the loopback names.
     pub fn new(token: SecretString, hosts: Vec<String>, origins: Vec<String>) -> Self {
         Self { token, hosts, origins, failures: Mutex::new(Failures { since: Instant::now(), count: 0 }) }
     }
 
-    /// Judges the head of a request.
+    /// Checks the head of a request.
     ///
     /// # Errors
     /// The [`Refusal`] of the first check that fails.
@@ -167,8 +168,9 @@ impl Gate {
         Ok(route)
     }
 
-    /// What a session's cookie opens as well. A cookie goes along with whatever makes the browser ask, so that a request
-    /// that another site caused is refused, and a sign-in begins by the person's own navigation only.
+    /// Checks a request to a path that also accepts a session cookie. A browser attaches the cookie to every request,
+    /// including those that another site triggers. Such requests are refused. A sign-in must be a navigation by the
+    /// user.
     fn check_operator(&self, door: Door, head: &Parts) -> Result<Route, Refusal> {
         let forge = head.uri.path().strip_prefix(LOGIN);
         let in_alphabet =
@@ -182,7 +184,7 @@ impl Gate {
         }
         let own = match head.headers.get(FETCH_SITE) {
             Some(site) if site == "none" || site == "same-origin" => true,
-            // A configured Origin has been compared already.
+            // A configured Origin has already been checked.
             Some(_) if forge.is_some() || !head.headers.contains_key(&ORIGIN) => {
                 return refuse(StatusCode::FORBIDDEN, "asked by another site");
             }
@@ -194,7 +196,7 @@ impl Gate {
         let caller = match door {
             Door::Tcp { port } if !head.headers.contains_key(AUTHORIZATION) => {
                 check_session(port, &head.headers)?;
-                // A browser says where its navigation comes from; without that word the cookie may be abused.
+                // A browser states which site started the navigation. Without that statement the cookie may be misused.
                 if forge.is_some() && !own {
                     return refuse(StatusCode::FORBIDDEN, "no word on which site asks");
                 }
@@ -226,7 +228,7 @@ impl Gate {
     }
 
     fn check_origin(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
-        // No program that dials a Unix socket sends these; a browser that was tricked into it would.
+        // A client of a Unix socket never sends these headers; a browser that was tricked into connecting would.
         if matches!(door, Door::Unix { .. })
             && (headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER))
         {
@@ -270,7 +272,7 @@ fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, Refusal> {
     Err(Refusal { status, reason })
 }
 
-/// The header's value when it is there exactly once, as text.
+/// Returns the header's value as text if the header is present exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
@@ -280,7 +282,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     value.to_str().ok()
 }
 
-/// The parts of a header that is a list.
+/// Returns the elements of a comma-separated header.
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
     headers
         .get_all(name)
@@ -294,15 +296,15 @@ fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     list(headers, &PROTOCOL)
 }
 
-/// A `Host` that names this machine and the listener's port.
+/// Returns whether a `Host` names this machine and the listener's port.
 fn is_loopback(host: &str, port: u16) -> bool {
     host.rsplit_once(':').is_some_and(|(name, digits)| {
         matches!(name, "127.0.0.1" | "localhost" | "[::1]") && digits == port.to_string()
     })
 }
 
-/// Only the person's browser comes here, by a navigation to the redirect address, which is a loopback one: not through
-/// a configured `Host`, not on the socket, and not as an image or a frame of some page.
+/// Checks a request to the redirect address. Only a navigation of the user's browser to the loopback address is
+/// allowed. Requests through a configured `Host`, on the socket, or for an image or a frame of a page are refused.
 fn check_callback(door: Door, head: &Parts) -> Result<Route, Refusal> {
     let Door::Tcp { port } = door else { return refuse(StatusCode::NOT_FOUND, "path") };
     if !only(&head.headers, &HOST).is_some_and(|host| is_loopback(host, port)) {
@@ -317,7 +319,7 @@ fn check_callback(door: Door, head: &Parts) -> Result<Route, Refusal> {
     }
 }
 
-/// The cookie belongs to the loopback address that the forges send browsers back to.
+/// Checks for a session cookie. The cookie belongs to the loopback address to which forges redirect browsers.
 fn check_session(port: u16, headers: &HeaderMap) -> Result<(), Refusal> {
     if session::presented(headers).is_none() {
         return refuse(StatusCode::UNAUTHORIZED, "no session");
@@ -328,7 +330,7 @@ fn check_session(port: u16, headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 6455, 4.2.1.
+/// Checks a WebSocket handshake (RFC 6455, section 4.2.1).
 fn handshake(headers: &HeaderMap) -> Result<Route, Refusal> {
     let upgrades = list(headers, &UPGRADE).any(|value| value.eq_ignore_ascii_case("websocket"))
         && list(headers, &CONNECTION).any(|value| value.eq_ignore_ascii_case("upgrade"));
@@ -342,14 +344,14 @@ fn handshake(headers: &HeaderMap) -> Result<Route, Refusal> {
     Ok(Route::Socket { accept: rpc_engine::accept_key(key.as_bytes()), subprotocol })
 }
 
-/// Sixteen bytes in base64.
+/// Returns whether the key is 16 bytes in base64.
 fn is_nonce(key: &str) -> bool {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
 fn post(headers: &HeaderMap) -> Result<Route, Refusal> {
-    // A page can make a browser send text/plain without asking; this type it cannot.
+    // A page can make a browser send text/plain without a preflight request, but not this type.
     let is_json = only(headers, &hyper::header::CONTENT_TYPE).is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });

@@ -1,4 +1,4 @@
-//! The listeners: a Unix socket by the peer's uid, and TCP on a loopback address by the bearer token.
+//! Listeners: a Unix socket, which checks the peer's uid, and TCP on a loopback address, which checks the bearer token.
 
 use std::convert::Infallible;
 use std::io;
@@ -29,15 +29,15 @@ use super::respond::{self, Answer};
 use crate::oauth::Flows;
 use crate::operator::session::Sessions;
 
-/// The request head: bytes, headers, and the time that a client may take for it.
+/// Limits of the request head: bytes, headers, and the time that a client may take to send it.
 const HEAD_BYTES: usize = 8 * 1024;
 const HEAD_HEADERS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// The longest body of a POST.
+/// The longest body of a POST, in bytes.
 const BODY_BYTES: usize = 1024 * 1024;
-/// How long a client may take for that body.
+/// Longest time that a client may take to send the body.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// The pause after a failed accept: when descriptors run out, trying again at once only burns the processor.
+/// The pause after a failed accept. An immediate retry would only waste CPU time when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The sockets, bound but not served yet.
@@ -48,12 +48,12 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds both. The socket file is made in a directory that only this user may enter, under a umask that keeps
-    /// others out of the file itself; a socket that a crashed daemon left is replaced, which is safe because the
-    /// caller holds the data directory's lock.
+    /// Binds both sockets. The socket file is created in a directory that only this user may enter, under a umask that
+    /// denies other users access to the file. A socket that a crashed daemon left is replaced. That is safe because the
+    /// caller holds the lock of the data directory.
     ///
     /// # Errors
-    /// The I/O error with the address in its text.
+    /// The I/O error, with the address in its text.
     pub async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
         let named =
             |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
@@ -82,31 +82,32 @@ impl Listeners {
     }
 }
 
-/// Everything that a connection needs.
+/// The state that connections share.
 pub struct Front {
-    /// Who may connect.
+    /// Checks the head of each request.
     pub gate: Gate,
-    /// What answers calls.
+    /// Answers the calls.
     pub engine: Engine,
-    /// What a browser's callback belongs to.
+    /// The sign-ins in progress, to which callbacks of browsers belong.
     pub flows: Flows,
-    /// The browsers that the operator has signed in with.
+    /// The browser sessions in which the operator has signed in.
     pub sessions: Sessions,
-    /// Asked by `/readyz`.
+    /// The store, which `/readyz` checks.
     pub store: Store,
-    /// False until the boot is over, and again while shutting down.
+    /// False until the boot is complete, and again during the shutdown.
     pub ready: AtomicBool,
-    /// How many connections are served at once.
+    /// Maximum number of connections that each listener serves at once.
     pub connections: usize,
-    /// How many `WebSocket`s are open.
+    /// Number of open `WebSocket`s.
     pub open: Arc<AtomicUsize>,
 }
 
 impl Front {
-    /// Accepts until `stop` is cancelled, then waits until the connections have ended; the caller drains the engine.
+    /// Accepts connections until `stop` is cancelled, then waits for them to end. The caller drains the engine.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        // One for each door, so that strangers who can reach the port cannot keep the owner from the socket.
+        // Each listener has its own quota, so that strangers who can reach the port cannot keep the owner off the
+        // socket.
         let [unix_quota, tcp_quota] = [(); 2].map(|()| Arc::new(Semaphore::new(self.connections)));
         let port = listeners.tcp_address().map(|address| address.port()).unwrap_or_default();
         loop {
@@ -136,7 +137,7 @@ impl Front {
                         front.connection(stream, Door::Unix { uid }, permit, shared).await;
                     }
                     Accepted::Tcp(stream) => {
-                        // Replies are small and each one is a whole answer, so waiting for more would only delay it.
+                        // Replies are small and complete, so waiting for more data would only delay them.
                         let _ = stream.set_nodelay(true);
                         front.connection(stream, Door::Tcp { port }, permit, shared).await;
                     }
@@ -145,7 +146,7 @@ impl Front {
         }
         drop(listeners.tcp);
         drop(listeners.unix);
-        // A socket file that is left is replaced by the next boot, so failing to remove it harms nobody.
+        // A leftover socket file is replaced by the next boot, so a failure to remove it does no harm.
         let _ = std::fs::remove_file(&listeners.socket);
         tasks.close();
         tasks.wait().await;
@@ -163,7 +164,7 @@ impl Front {
         let Some(permit) = permit else {
             tracing::warn!(limit = self.connections, "a connection was refused: too many are open");
             let busy = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            // The client may be gone already; it is refused either way.
+            // The client may have disconnected; the connection is refused in any case.
             let _ = tokio::time::timeout(HEAD_TIME, stream.write_all(busy)).await;
             return;
         };
@@ -257,7 +258,7 @@ impl Front {
         }
     }
 
-    /// Serves a WebSocket until it ends, holding its place in the quota.
+    /// Serves a WebSocket until it ends. It counts against the quota for that time.
     async fn socket<S>(self: Arc<Self>, door: Door, upgrade: OnUpgrade, permit: Option<OwnedSemaphorePermit>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -279,7 +280,7 @@ impl Front {
     }
 }
 
-/// The engine's own error for a message that is too large; there is no id, because nothing was read.
+/// Returns the engine's error for a message that is too large. Its id is null, because the message was not read.
 fn too_large() -> String {
     serde_json::json!({"jsonrpc": "2.0", "error": RpcError::message_too_large(), "id": null}).to_string()
 }
@@ -296,7 +297,7 @@ async fn accept_tcp(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
     }
 }
 
-/// The peer's uid, if it is this user or root.
+/// Returns the peer's uid if it is this user or root.
 fn our_uid(stream: &UnixStream) -> Option<u32> {
     let ours = rustix::process::geteuid().as_raw();
     let uid = stream.peer_cred().ok()?.uid();

@@ -1,4 +1,4 @@
-//! The HTTP face of the daemon: who may connect, and what each path answers.
+//! HTTP interface of the daemon: the access checks and the answer for each path.
 
 pub mod gate;
 mod listen;

@@ -1,4 +1,4 @@
-//! The operator's browser: `GET /oauth/callback`, `GET /me` and `GET /login/<name>`, once the gate has let them in.
+//! Answers to the operator's browser: `GET /oauth/callback`, `GET /me` and `GET /login/<name>`, after the checks.
 
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
@@ -16,7 +16,7 @@ use crate::oauth::flows::{Start, StartError};
 use crate::operator::OWNER;
 use crate::operator::session::{self, Sessions};
 
-/// A refusal of the gate; at the operator's own paths a missing session is answered with what to do.
+/// Returns the answer to a refused request. On the operator's own paths, a missing session is answered with a hint.
 pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {
     let path = head.uri.path();
     match path.strip_prefix("/login/") {
@@ -27,7 +27,7 @@ pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {
     }
 }
 
-/// Whether the request is the operator's, now that its cookie is looked up.
+/// Returns whether the request is the operator's. A session cookie is looked up.
 pub(super) fn is_signed_in(sessions: &Sessions, caller: Caller, headers: &HeaderMap) -> bool {
     match caller {
         Caller::Trusted => true,
@@ -35,7 +35,7 @@ pub(super) fn is_signed_in(sessions: &Sessions, caller: Caller, headers: &Header
     }
 }
 
-/// Takes what a forge sent. A sign-in that succeeds begins a session of this browser and ends the one that it had.
+/// Handles a redirect from a forge. A successful sign-in starts a session of this browser and ends its previous one.
 pub(super) async fn callback(flows: &Flows, sessions: &Sessions, query: &str, headers: &HeaderMap) -> Answer {
     let former = session::presented(headers);
     let page = flows.callback(query, former.as_ref()).await;
@@ -52,7 +52,7 @@ pub(super) async fn callback(flows: &Flows, sessions: &Sessions, query: &str, he
     }
 }
 
-/// The account in use.
+/// Returns the account in use.
 pub(super) async fn me(store: &Store) -> Answer {
     match store.active_forge().await {
         Ok(Some(active)) => {
@@ -77,7 +77,7 @@ pub(super) async fn me(store: &Store) -> Answer {
     }
 }
 
-/// Sends the browser to a forge. One that came by its session has to come back with it.
+/// Redirects the browser to a forge. A browser that was accepted by its session must return with the same session.
 pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> Answer {
     let Some(forge) = flows.forges().named(forge).cloned() else {
         let hint = "see the forges of srvd.toml: srvd operator list";

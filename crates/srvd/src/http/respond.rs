@@ -1,4 +1,4 @@
-//! The answers: fixed texts, and the engine's own bytes.
+//! Construction of HTTP answers.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,10 +15,10 @@ use super::gate::Refusal;
 use crate::oauth::callback::Page;
 use crate::operator::session;
 
-/// Any answer.
+/// The type of all answers.
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// A JSON body.
+/// Returns an answer with a JSON body.
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
@@ -27,13 +27,13 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     last(answer)
 }
 
-/// One request a connection: what a client keeps open is a WebSocket, and everything else gives its place back.
+/// Closes the connection after this answer. Only WebSocket connections stay open, so that others free their place.
 fn last(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
-/// `{"status":"..."}`.
+/// Returns the answer `{"status":"..."}`.
 pub(super) fn status(ok: bool) -> Answer {
     if ok {
         json(StatusCode::OK, r#"{"status":"ok"}"#)
@@ -42,7 +42,7 @@ pub(super) fn status(ok: bool) -> Answer {
     }
 }
 
-/// A page for a person. It may be kept nowhere, shown in no frame, and tells no other site where it came from: its
+/// Returns a page for a person. It must not be cached or shown in a frame, and it sends no referrer, because its
 /// address holds a code.
 pub(super) fn page(page: &Page) -> Answer {
     let mut answer = json(page.status(), page.html());
@@ -62,9 +62,9 @@ pub(super) fn page(page: &Page) -> Answer {
     answer
 }
 
-/// The same answer, which begins a session in the browser that asked.
+/// Adds a cookie to the answer that begins a session in the browser.
 pub(super) fn beginning(mut answer: Answer, fresh: &SecretString) -> Answer {
-    // The secret is letters of base64url, so that this cannot fail.
+    // The secret is in base64url, so this cannot fail.
     if let Ok(mut cookie) = HeaderValue::from_str(&session::set_cookie(fresh)) {
         cookie.set_sensitive(true);
         answer.headers_mut().insert(SET_COOKIE, cookie);
@@ -72,10 +72,10 @@ pub(super) fn beginning(mut answer: Answer, fresh: &SecretString) -> Answer {
     answer
 }
 
-/// Sends a browser to a forge. Nothing keeps the address, which holds the `state` of the sign-in.
+/// Redirects a browser to a forge. The address must not be cached, because it holds the `state` of the sign-in.
 pub(super) fn away(to: &url::Url) -> Answer {
     let mut answer = json(StatusCode::FOUND, r#"{"status":"sign in at the forge"}"#);
-    // An URL is printable ASCII.
+    // A URL is printable ASCII.
     if let Ok(location) = HeaderValue::from_str(to.as_str()) {
         answer.headers_mut().insert(LOCATION, location);
     }
@@ -83,13 +83,14 @@ pub(super) fn away(to: &url::Url) -> Answer {
     answer
 }
 
-/// A failure with its kind, as the methods of the wire name it, and what to do about it.
+/// Returns a failure with its kind, as the RPC methods name it, and a hint about what to do.
 pub(super) fn failure(status: StatusCode, kind: &str, hint: &str) -> Answer {
     let error = status.canonical_reason().unwrap_or("failed");
     json(status, serde_json::json!({"error": error, "kind": kind, "hint": hint}).to_string())
 }
 
-/// Nobody is signed in here: a browser cannot send the token, but the command line can begin the sign-in for it.
+/// Returns the answer when no user is signed in. A browser cannot send the token, but the command line can start a
+/// sign-in for it.
 pub(super) fn signed_out(forge: Option<&str>) -> Answer {
     let hint = format!("sign in with: srvd operator login {}", forge.unwrap_or("NAME"));
     let mut answer = failure(StatusCode::UNAUTHORIZED, "unauthenticated", &hint);
@@ -97,14 +98,15 @@ pub(super) fn signed_out(forge: Option<&str>) -> Answer {
     answer
 }
 
-/// No body; for a POST of notifications only.
+/// Returns an answer without a body, for a POST that holds notifications only.
 pub(super) fn nothing() -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     last(answer)
 }
 
-/// A refusal: the status, its own words, and what RFC 6455 and RFC 9110 ask to stand beside it.
+/// Returns the answer to a refused request: the status, its standard text, and the headers that RFC 6455 and RFC 9110
+/// require.
 pub(super) fn refusal(refusal: Refusal) -> Answer {
     let reason = refusal.status.canonical_reason().unwrap_or("refused");
     let mut answer = json(refusal.status, format!(r#"{{"error":"{reason}"}}"#));
@@ -123,7 +125,7 @@ pub(super) fn refusal(refusal: Refusal) -> Answer {
     answer
 }
 
-/// The answer to a WebSocket handshake.
+/// Returns the answer to a WebSocket handshake.
 pub(super) fn switching(accept: &str, subprotocol: bool) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

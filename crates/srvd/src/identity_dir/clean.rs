@@ -1,5 +1,5 @@
-//! Removing what a CLI kept in a directory. Every step goes by an open directory and follows no link, so nothing that is
-//! moved or linked meanwhile leads out of it.
+//! The removal of a CLI's files from a directory. Every step uses an open directory handle and follows no link. Files
+//! that are moved or linked in the meantime therefore cannot lead outside.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,22 +10,22 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-/// How many directories may lie inside each other. A CLI's own never come near it.
+/// Largest depth of nested directories. A CLI's own directories never reach it.
 const DEEPEST: usize = 128;
 
-/// What became of a directory.
+/// The result of a cleanup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cleaned {
-    /// It is gone.
+    /// The directory was removed.
     Removed,
-    /// Only what was to be kept is in it.
+    /// The directory holds only the files to keep.
     KeptHistory,
-    /// There was none.
+    /// The directory did not exist.
     Absent,
 }
 
-/// Removes `below`, which is relative to `root`, except what `keep` names inside it, and then the directories between the
-/// two as far as they are empty. A link in the place of a directory is removed, one on the way is an error.
+/// Removes `below`, which is relative to `root`, except the paths inside it that `keep` names. Then removes the empty
+/// directories between the two. A link in place of the directory is removed; a link on the way to it is an error.
 pub(super) fn clean(root: &Path, below: &Path, keep: &[PathBuf]) -> io::Result<Cleaned> {
     let parts: Vec<&OsStr> = below
         .components()
@@ -52,7 +52,7 @@ pub(super) fn clean(root: &Path, below: &Path, keep: &[PathBuf]) -> io::Result<C
     let Some(folder) = folders.last() else { return Err(io::Error::other("it is the root")) };
     let cleaned = remove(folder.as_fd(), last, keep, 0)?;
     if cleaned == Cleaned::Removed {
-        // Another provider of the same bundle may still live there, and then this fails, as it should.
+        // Another provider of the same bundle may still have files there. The removal then fails, as intended.
         for (folder, name) in folders.iter().zip(above).rev() {
             if unlinkat(folder, *name, AtFlags::REMOVEDIR).is_err() {
                 break;
@@ -98,7 +98,7 @@ fn remove(folder: BorrowedFd<'_>, name: &OsStr, keep: &[PathBuf], depth: usize) 
     Ok(Cleaned::Removed)
 }
 
-/// The names in a directory, read before anything is removed.
+/// Lists the names in a directory before anything is removed.
 fn entries(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {

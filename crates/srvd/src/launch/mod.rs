@@ -1,7 +1,7 @@
-//! What an agent is started with: which account of each provider, and the exact change of its environment.
+//! The account of each provider that an agent is started with, and the exact change of its environment.
 //!
-//! Everything here is decided from values. Whoever calls has read the files and opened the secrets before, so that
-//! `launch.resolve` and `launch.ready` are one function that differs in what is shown of its result.
+//! All decisions are made from values. The caller reads the files and opens the secrets first. `launch.resolve` and
+//! `launch.ready` use the same function and differ only in what they show of its result.
 
 mod variables;
 
@@ -20,113 +20,113 @@ use crate::api::Names;
 use crate::error::{ApiError, Kind};
 use crate::secrets::Unavailable;
 
-/// An account that a launch may use, and what was found where its credential should be.
+/// An account that a launch may use, with the credential that was found for it.
 pub struct Candidate {
-    /// Its provider.
+    /// The provider of the account.
     pub provider: Arc<Provider>,
     /// The account.
     pub account: Arc<Account>,
-    /// Its credential.
+    /// The credential of the account.
     pub found: Found,
-    /// The directory of this provider inside the bundle, for a CLI that is given its credential in a variable.
+    /// The provider's directory in the bundle, for a CLI that receives its credential in a variable.
     pub own_dir: Option<PathBuf>,
 }
 
-/// What was found where a credential should be.
+/// The result of looking for a credential.
 pub enum Found {
     /// The CLI's own directory.
     Directory {
-        /// Where.
+        /// The path of the directory.
         dir: PathBuf,
-        /// How the CLI finds it.
+        /// The way in which the CLI finds the directory.
         reach: Reach,
-        /// Whether it is one that an account may point at: below the daemon's root, or adopted.
+        /// True if an account may use the directory: it is below the daemon's root, or adopted.
         allowed: bool,
-        /// What its files say, end times judged.
+        /// The proof from its files, judged at the present time.
         proof: Proof,
     },
-    /// The secret itself.
+    /// The secret.
     Secret(SecretString),
-    /// It cannot be had.
+    /// The credential is not available.
     Unavailable(Unavailable),
 }
 
-/// What to launch, and when.
+/// The parameters of a launch.
 pub struct Request<'a> {
     /// The bundle.
     pub bundle: &'a BundleId,
-    /// The one provider that is wanted; all of the bundle's when absent.
+    /// The id of the provider to launch; all providers of the bundle when absent.
     pub provider: Option<&'a str>,
-    /// How long a credential that only a person can renew has to last, in milliseconds.
+    /// Shortest remaining lifetime of a credential that only a person can renew, in milliseconds.
     pub min_ttl: i64,
-    /// Where the bundles' common caches are.
+    /// The directory of the caches that the bundles share.
     pub shared: &'a Path,
-    /// Unix milliseconds.
+    /// The present time, in unix milliseconds.
     pub now: i64,
 }
 
-/// The outcome for one account.
+/// The result for one account.
 pub struct Verdict {
     /// Canonical provider id.
     pub provider: String,
     /// Account id.
     pub account: String,
-    /// Whether the provider's own CLI holds this login; then it is a refusal when it is not fit.
+    /// True if the provider's own CLI holds this login. A login that cannot be used fails the launch.
     pub login: bool,
-    /// What is known of the credential now.
+    /// The present status of the credential.
     pub status: Status,
-    /// The variables to set, or why there are none.
+    /// The variables to set, or the reason why there are none.
     pub outcome: Result<BTreeMap<String, Value>, Unfit>,
 }
 
 /// The value of a variable.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// Such as a directory.
+    /// A value that is no credential, such as a directory.
     Plain(String),
     /// A credential.
     Secret(SecretString),
 }
 
 impl Value {
-    /// Whether both are the same text and no credential.
+    /// Returns whether both values are the same text and neither is a credential.
     fn is_same(&self, other: &Self) -> bool {
         matches!((self, other), (Self::Plain(one), Self::Plain(two)) if one == two)
     }
 }
 
-/// Why an account cannot be launched with.
+/// The reason why an account cannot be used in a launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
-    /// For programs.
+    /// The error kind, for programs.
     pub kind: Kind,
-    /// For people.
+    /// The text, for people.
     pub reason: String,
-    /// Why a secret cannot be had, in a word for programs.
+    /// The reason why a secret is not available, as a word for programs.
     pub word: Option<&'static str>,
-    /// What a person can do.
+    /// An action for the person, such as a command to run.
     pub next_step: Option<String>,
 }
 
-/// The change of the environment that makes an agent be this identity.
+/// The change of the environment that gives an agent this identity.
 #[derive(Debug)]
 pub struct Launch {
     /// Variables to set.
     pub set: BTreeMap<String, Value>,
-    /// Variables to remove, in order of name; none of them is set.
+    /// Variables to remove, ordered by name. None of them is in `set`.
     pub unset: Names,
 }
 
-/// Judges each candidate by itself.
+/// Judges each candidate separately.
 pub fn judge(candidates: Vec<Candidate>, request: &Request<'_>) -> Vec<Verdict> {
     candidates.into_iter().map(|candidate| candidate.judge(request)).collect()
 }
 
-/// Puts the verdicts together.
+/// Combines the verdicts into one launch.
 ///
 /// # Errors
-/// A login that is not fit refuses the launch, with `data.candidates` naming the reason of each account. A key that is
-/// not fit only leaves its variables unset, which the caller reports. `no_credential` when nothing is bound.
+/// A login that cannot be used fails the launch; `data.candidates` names the reason of each account. A key that cannot
+/// be used only leaves its variables unset, and the caller reports it. `no_credential` when nothing is bound.
 pub fn resolve(
     verdicts: &[Verdict],
     (registry, shadows): (&Registry, &Shadows),
@@ -154,9 +154,8 @@ pub fn resolve(
     Ok(Launch { set, unset })
 }
 
-/// The variables of all accounts. The variable that names a CLI's own directory is that CLI's, whatever another one
-/// would like it to be; two CLIs that need different values of the same one
-/// cannot be launched together.
+/// Combines the variables of all accounts. The variable for a CLI's own directory has that CLI's value, even if another
+/// CLI sets it as well. Two CLIs that need different values of the same variable cannot be launched together.
 fn together(verdicts: &[Verdict], registry: &Registry) -> Result<BTreeMap<String, Value>, ApiError> {
     let mut set = BTreeMap::new();
     let mut owners: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
@@ -221,7 +220,8 @@ impl Candidate {
         }
     }
 
-    /// A key that nobody could try is not valid for being launched; a login that its file proves is.
+    /// Returns the status of an account that can be used. A login is valid, because its files prove it. A key keeps its
+    /// status, because a launch does not test it.
     fn known(&self) -> Status {
         match self.account.kind {
             AccountKind::OAuth => Status::Valid,
@@ -229,7 +229,7 @@ impl Candidate {
         }
     }
 
-    /// What a person can do about an account that is not fit.
+    /// Returns the action for a person when the account cannot be used.
     fn next_step(&self, bundle: &BundleId) -> String {
         match (&self.account.secret_ref, self.account.kind) {
             (SecretRef::Env { var }, _) => {

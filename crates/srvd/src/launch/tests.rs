@@ -144,7 +144,7 @@ fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
         for name in cli.scrub.iter().chain(&cli.key_vars) {
             assert!(has(&found, name) || found.set.contains_key(name), "{}: {name}", provider.id);
         }
-        // Nothing that is set leads out of the identity's own directory.
+        // Every variable with a path stays inside the identity's own directory.
         for (name, value) in shown(&found) {
             let inside =
                 ["/data/identities/work/", "/data/shared/"].iter().any(|place| value.starts_with(place));
@@ -154,7 +154,7 @@ fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
     }
 }
 
-/// Names that the real CLIs and the common libraries read a credential, a directory or a server from.
+/// Names of the variables from which the real CLIs and the common libraries read a credential, a directory or a server.
 const SHADOWING: &str = "
     CODEX_HOME CODEX_API_KEY CODEX_ACCESS_TOKEN CODEX_REFRESH_TOKEN_URL_OVERRIDE CODEX_REVOKE_TOKEN_URL_OVERRIDE
     CODEX_SQLITE_HOME CLAUDE_CONFIG_DIR CLAUDE_SECURESTORAGE_CONFIG_DIR ANTHROPIC_CONFIG_DIR ANTHROPIC_PROFILE
@@ -203,7 +203,7 @@ fn a_key_for_another_address_goes_there_or_nowhere() {
     assert!(has(&found, "ANTHROPIC_BASE_URL"));
     let found = launch(vec![at("github", "https://ghe.test/api/v3")], None).unwrap();
     assert_eq!(text(&found.set["GH_HOST"]), "ghe.test");
-    // The usual one is what agents do by themselves.
+    // Agents use the default address without a variable.
     let found = launch(vec![at("openai", "https://api.openai.com")], None).unwrap();
     assert_eq!(shown(&found), [("OPENAI_API_KEY", "sk-planted")]);
     assert!(has(&found, "OPENAI_BASE_URL"));
@@ -304,7 +304,7 @@ fn named_directory_of_the_users_own_is_launched_by_its_variable_only() {
     let found = launch(vec![own("copilot", "/work/copilot")], None).unwrap();
     assert_eq!(shown(&found), [("COPILOT_HOME", "/work/copilot")]);
     assert!(has(&found, "GH_CONFIG_DIR"));
-    // Two CLIs below one XDG_DATA_HOME agree; below two they do not.
+    // Two CLIs with the same XDG_DATA_HOME can be launched together. With two different values they cannot.
     let found = launch(vec![own("amp", "/work/share"), own("opencode", "/work/share")], None).unwrap();
     assert!(shown(&found).contains(&("XDG_DATA_HOME", "/work/share")));
     let error = launch(vec![own("amp", "/work/share"), own("opencode", "/other/share")], None).unwrap_err();

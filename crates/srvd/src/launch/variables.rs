@@ -1,4 +1,4 @@
-//! Which variables carry a credential, and which would get in its way.
+//! The variables that carry a credential, and those that would interfere with it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -11,19 +11,20 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{Candidate, Value};
 use crate::api::Names;
 
-/// The daemon's own secrets, which no agent is ever given.
+/// Variables with the daemon's own secrets. They are never passed to an agent.
 const OURS: [&str; 4] = [
     "OAUTH_ENCRYPTION_KEY",
     "OAUTH_ENCRYPTION_KEY_FILE",
     "OAUTH_ENCRYPTION_KEYS_OLD",
     "OAUTH_ENCRYPTION_KEYS_OLD_FILE",
 ];
-/// Directories of everybody: another program's may be meant, so they are left alone unless the launch sets them.
+/// Prefix of the variables that all programs share. Other programs may use them, so they are kept unless the launch
+/// sets them.
 const SHARED_PREFIX: &str = "XDG_";
-/// How many lists of names are kept; there are few, because few accounts differ in what they set.
+/// The number of lists of names that are cached. Few are needed, because few accounts differ in the variables they set.
 const KNOWN: usize = 64;
 
-/// Variables of a login that lies in a directory; `shared` is where the bundles' common caches are.
+/// Returns the variables of a login in a directory. `shared` is the directory of the caches that the bundles share.
 pub(super) fn of_directory(
     provider: &Provider,
     dir: &Path,
@@ -32,13 +33,14 @@ pub(super) fn of_directory(
 ) -> BTreeMap<String, Value> {
     let Some(cli) = &provider.cli else { return BTreeMap::new() };
     let mut set = cli.env.clone();
-    // Several CLIs look elsewhere for a part of their files once the variable is set, so the user's own directory is
-    // found as the user's own programs find it.
+    // Once the variable is set, several CLIs read a part of their files from another place. The user's own directory is
+    // therefore reached in the same way as by the user's own programs.
     set.extend(cli.config_dir.variables_for(reach, dir, &shared.join(&provider.id)));
     set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect()
 }
 
-/// Variables of a secret: a key in all of its service's, a CLI's token in the CLI's own. `Err` is why there are none.
+/// Returns the variables of a secret: those of the service for a key, or the CLI's own variable for a token. `Err` is
+/// the reason why there are none.
 pub(super) fn of_secret(
     candidate: &Candidate,
     secret: &SecretString,
@@ -56,8 +58,8 @@ pub(super) fn of_secret(
     of_key(provider, candidate.account.base_url.as_deref(), secret)
 }
 
-/// Variables of an API key: all of its service's, at `base_url` when that is not the usual address. `Err` is why there are
-/// none.
+/// Returns the variables of an API key: all those of its service, with `base_url` if it is not the default address.
+/// `Err` is the reason why there are none.
 pub(crate) fn of_key(
     provider: &Provider,
     base_url: Option<&str>,
@@ -76,8 +78,8 @@ pub(crate) fn of_key(
     Ok(set)
 }
 
-/// Variables of an access token that a user brought: the one of its provider's CLI, or those of its service, which takes it
-/// as it takes a key. `Err` is why there are none.
+/// Returns the variables of an access token that a user supplied: the variable of the provider's CLI, or those of its
+/// service, which accepts the token like a key. `Err` is the reason why there are none.
 pub(crate) fn of_token(
     provider: &Provider,
     secret: &SecretString,
@@ -89,7 +91,7 @@ pub(crate) fn of_token(
             None => Err("its CLI takes only logins that it has made itself"),
         };
     };
-    // The agent has no directory here, so it would be the user's own entry that the CLI writes or removes.
+    // The agent has no directory of its own here. The CLI would overwrite or remove the user's own keychain entry.
     if cli.keeps_in_keychain() {
         return Err(
             "on this system its CLI keeps your own login in the keychain, which a token could cost you",
@@ -99,8 +101,8 @@ pub(crate) fn of_token(
     Ok(plain.chain([(var.clone(), Value::Secret(secret.clone()))]).collect())
 }
 
-/// What leads an agent to the service, where that is not at its usual address. A key for another address is never
-/// launched without it: it would be sent to the usual one.
+/// Returns the variables that direct an agent to the service, if it is not at its default address. A key for another
+/// address is never launched without them, because it would be sent to the default address.
 fn address(base_url: Option<&str>, key: &KeyService) -> Result<BTreeMap<String, Value>, &'static str> {
     let other = base_url.filter(|base_url| *base_url != key.base_url);
     let Some(base_url) = other else { return Ok(BTreeMap::new()) };
@@ -111,18 +113,18 @@ fn address(base_url: Option<&str>, key: &KeyService) -> Result<BTreeMap<String, 
     Ok(set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect())
 }
 
-/// Every variable through which some provider's program would take another credential, another directory or another
-/// server than the launch's. It is put together once, because each launch is told all of them.
+/// Every variable through which a provider's program would use another credential, directory or server than the
+/// launch's. The set is built once, because every launch needs all of it.
 pub struct Shadows {
     always: BTreeSet<String>,
-    /// Those that another program may be meant by, by the provider that is launched.
+    /// Variables that other programs may use as well, by the launched provider.
     launched: BTreeMap<String, BTreeSet<String>>,
-    /// What was put together before, by the variables that were set and the providers that were launched.
+    /// Cached lists of names, by the variables that are set and the providers that are launched.
     known: Mutex<HashMap<String, Names>>,
 }
 
 impl Shadows {
-    /// Those of all providers.
+    /// Collects the variables of all providers.
     pub fn new(registry: &Registry) -> Self {
         let mut always = BTreeSet::from(OURS.map(str::to_owned));
         let mut launched = BTreeMap::new();
@@ -144,7 +146,7 @@ impl Shadows {
         Self { always, launched, known: Mutex::default() }
     }
 
-    /// What a launch of these providers removes, in order of name: all but what it sets.
+    /// Returns the variables that a launch of these providers removes, ordered by name: all except those that it sets.
     pub(crate) fn beside<V>(&self, set: &BTreeMap<String, V>, launched: &[&str]) -> Names {
         let names = set.keys().map(String::as_str);
         let key: String =

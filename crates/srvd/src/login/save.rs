@@ -1,4 +1,4 @@
-//! A proven login becomes rows of the store and, where one was there already, takes its place.
+//! The storing of a proven login: its rows in the store and, for a renewal, the replacement of the old files.
 
 use std::sync::PoisonError;
 
@@ -76,8 +76,8 @@ impl Logins {
         }
     }
 
-    /// Writes the row, puts the files into place, and commits. It goes on to its end when nobody waits for it any more;
-    /// the session's next write waits for it.
+    /// Writes the row, moves the files into place, and commits. It runs to its end even when its caller stops waiting.
+    /// The session's next write waits for it.
     async fn save_renewed(
         &self,
         session: SessionId,
@@ -87,7 +87,7 @@ impl Logins {
         let (report, answer) = oneshot::channel();
         let (logins, name) = (self.clone(), session.to_string());
         let task = tokio::spawn(async move {
-            // Whoever waited may have lost patience.
+            // The caller may have stopped waiting.
             let _ = report.send(logins.commit_renewed(&session, save, renewal).await);
         });
         self.0.recording.lock().unwrap_or_else(PoisonError::into_inner).insert(name, task);
@@ -110,7 +110,7 @@ impl Logins {
             Err(error) => return Err(not_moved(session, &error)),
         }
         let saved = pending.commit().await.map_err(|error| save_error(session, &error));
-        // Its files are where they belong; what the CLI goes on writing until it has ended is removed after it.
+        // The login's files are in place. Files that the CLI writes until it ends are removed after it.
         if saved.is_ok() {
             renewal::settle(&tools.store, &tools.renewals, session).await;
         }

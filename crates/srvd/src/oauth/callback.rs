@@ -1,4 +1,4 @@
-//! What a browser brings back to `GET /oauth/callback`, and the page that it is shown. The page holds nothing of the
+//! The request of a browser to `GET /oauth/callback`, and the page that answers it. The page contains no part of the
 //! request: no code, no state, no text of the forge.
 
 use hyper::StatusCode;
@@ -8,24 +8,24 @@ use super::table::StateInvalid;
 
 /// The path of the redirect address.
 pub const PATH: &str = "/oauth/callback";
-/// The length of a `state`: 32 bytes in base64url.
+/// Length of a `state`: 32 bytes in base64url.
 const STATE: usize = 43;
-/// The longest code.
+/// Longest code, in bytes.
 const CODE: usize = 2048;
 
-/// A callback that is well-formed.
+/// A well-formed callback.
 #[derive(Debug)]
 pub struct Brought {
-    /// Whose login this claims to be.
+    /// The `state`, which identifies the login.
     pub state: SecretString,
     /// The code, or the forge's error and its text.
     pub answer: Result<SecretString, (String, String)>,
-    /// The issuer that the callback says it comes from (RFC 9207).
+    /// The issuer that the callback names as its own (RFC 9207).
     pub issuer: Option<String>,
 }
 
 impl Brought {
-    /// Reads the query: one `state`, and one `code` or one `error`. What else it holds is ignored (RFC 6749, 4.1.2).
+    /// Parses the query: one `state`, and one `code` or one `error`. Other parameters are ignored (RFC 6749, 4.1.2).
     pub fn parse(query: &str) -> Option<Self> {
         let only = |name: &str| {
             let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
@@ -53,20 +53,20 @@ impl Brought {
     }
 }
 
-/// What the browser is told.
+/// The page that the browser shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Page {
     /// The tokens are committed.
     SignedIn,
-    /// The tokens are committed, but the forge has not said whose they are.
+    /// The tokens are committed, but the forge has not named their owner.
     Unnamed,
-    /// The request is no callback.
+    /// The request is not a callback.
     Malformed,
-    /// No login waits for it in this browser.
+    /// No login in this browser waits for the callback.
     NotAwaited(StateInvalid),
-    /// The person, or the forge, said no.
+    /// The person or the forge refused.
     Denied,
-    /// The forge's answer could not be turned into a saved login; the daemon's client knows why.
+    /// The forge's answer did not lead to a saved login. The daemon's client shows the reason.
     Failed,
 }
 
@@ -80,7 +80,7 @@ impl Page {
         }
     }
 
-    /// The whole document: fixed text.
+    /// The whole HTML document, which is fixed text.
     pub fn html(&self) -> String {
         let (title, text) = match self {
             Self::SignedIn => ("You are signed in", "You can close this window."),

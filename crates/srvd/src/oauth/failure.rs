@@ -1,21 +1,21 @@
-//! Why a request for tokens failed, by what the caller can do about it.
+//! The reasons why a request for tokens failed, grouped by what the caller can do.
 
 use std::time::Duration;
 
 use super::http::HttpFailure;
 
-/// Why there are no tokens.
+/// The reason why there are no tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// For good: what was presented must never be presented again, and only a person can go on.
+    /// The failure is permanent. The code or token must never be sent again, and a person must sign in.
     #[error("{}", .0.text())]
     Dead(Dead),
-    /// For now: keep the tokens and try again later.
+    /// The failure is temporary. The tokens are kept and the request is retried later.
     #[error("{reason}")]
     Transient {
-        /// What happened.
+        /// The cause of the failure.
         reason: Trouble,
-        /// How long to wait at least, when the issuer says so.
+        /// The shortest wait before the next attempt, when the issuer names one.
         retry_after: Option<Duration>,
     },
     /// The operator's configuration of this client is wrong; the tokens are kept.
@@ -23,26 +23,26 @@ pub enum Failure {
     Misconfigured(Misconfigured),
 }
 
-/// What is over for good.
+/// The cause of a permanent failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dead {
-    /// The issuer does not take the code or token: it was revoked, has expired, or was never given.
+    /// The issuer refuses the code or token: it was revoked, has expired, or was never issued.
     InvalidGrant,
-    /// The refresh token was used before; issuers then often end the whole family.
+    /// The refresh token was used before. Issuers then often revoke all tokens of the same login.
     Reused,
-    /// The person said no.
+    /// The person refused.
     Denied,
-    /// The person did not come in time.
+    /// The person did not approve in time.
     Expired,
 }
 
-/// What may be better next time.
+/// The cause of a temporary failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// No usable answer.
+    /// There was no usable answer.
     #[error(transparent)]
     Http(#[from] HttpFailure),
-    /// An error of the protocol that says nothing about the tokens; its code, cut to letters.
+    /// A protocol error that says nothing about the tokens; its code, reduced to letters.
     #[error("the issuer answered with the error {0}")]
     Answered(String),
     /// An answer without the fields of a grant.
@@ -50,12 +50,12 @@ pub enum Trouble {
     NotAGrant,
 }
 
-/// What the operator has to change.
+/// The setting that the operator has to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misconfigured {
-    /// Client id or secret are not the issuer's.
+    /// The client id or the secret is wrong.
     Client,
-    /// The issuer does not let this client use this grant or endpoint, such as a device flow that is not enabled.
+    /// The issuer does not allow this client to use this grant or endpoint, such as a device flow that is not enabled.
     Grant,
     /// A scope that the issuer does not know.
     Scope,
@@ -70,7 +70,7 @@ pub enum Misconfigured {
 }
 
 impl Dead {
-    /// The stable word for rows, events and logs.
+    /// The stable code for rows, events and logs.
     pub fn code(self) -> &'static str {
         match self {
             Self::InvalidGrant => "invalid_grant",
@@ -91,7 +91,7 @@ impl Dead {
 }
 
 impl Misconfigured {
-    /// The stable word for rows, events and logs.
+    /// The stable code for rows, events and logs.
     pub fn code(self) -> &'static str {
         match self {
             Self::Client => "invalid_client",
@@ -118,7 +118,7 @@ impl Misconfigured {
 }
 
 impl Failure {
-    /// The stable word for rows, events and logs.
+    /// The stable code for rows, events and logs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Dead(dead) => dead.code(),
@@ -127,7 +127,7 @@ impl Failure {
         }
     }
 
-    /// An answer without the fields of a grant.
+    /// The failure for an answer without the fields of a grant.
     pub(super) fn not_a_grant() -> Self {
         Self::Transient { reason: Trouble::NotAGrant, retry_after: None }
     }
@@ -144,7 +144,7 @@ impl From<HttpFailure> for Failure {
     }
 }
 
-/// What an error of the protocol means: RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5, and the forges' own words.
+/// Classifies a protocol error: RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5, and the forges' own codes.
 pub fn classify(code: &str, text: &str) -> Failure {
     match code {
         // Gitea and Forgejo: 400 `unauthorized_client`, "token was already used".

@@ -1,5 +1,5 @@
-//! The owner of the live logins: it starts them, takes their callbacks, polls for their devices, and hands what they
-//! obtained to the one place that keeps tokens.
+//! The owner of the live logins at forges. It starts them, receives their callbacks, polls for device logins, and
+//! passes the tokens to the [`Keep`] function that commits them.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,11 +22,11 @@ use super::revoke::{Returns, Spent};
 use super::table::{CodeFlow, Ending, Full, NewFlow, Status, Table};
 use crate::redact::Redactor;
 
-/// How long a person has in the browser.
+/// Longest time that a person has to finish a login in the browser.
 const CODE_LIFETIME_MS: i64 = 10 * 60 * 1000;
 const CODE_LIFETIME: Duration = Duration::from_millis(CODE_LIFETIME_MS.unsigned_abs());
 
-/// The live logins; a clone is a handle to the same ones.
+/// The live logins. A clone is a handle to the same ones.
 #[derive(Clone)]
 pub struct Flows(Arc<Inner>);
 
@@ -39,104 +39,105 @@ struct Inner {
     clock: fn() -> i64,
     redirect: OnceLock<Url>,
     table: Mutex<Table>,
-    /// Rises with each change of the table.
+    /// A counter that rises with each change of the table.
     changes: watch::Sender<u64>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// What [`Flows`] is given.
+/// The parts that [`Flows`] is built from.
 pub struct FlowsConfig {
-    /// Where one can log in.
+    /// The forges at which a person can log in.
     pub forges: Forges,
-    /// What keeps the tokens.
+    /// Commits the tokens of a login.
     pub keep: Keep,
-    /// Is told of each step of a login.
+    /// Receives the id of a login at each of its steps.
     pub moved: Moved,
-    /// Takes what a login obtained and nobody keeps.
+    /// Revokes the tokens that a login obtained but that were not kept.
     pub returns: Returns,
-    /// Is told every secret before anything else is.
+    /// Receives every secret before any other part does.
     pub redactor: Redactor,
     /// The wall clock in unix milliseconds.
     pub clock: fn() -> i64,
 }
 
-/// Commits what a login obtained, or refuses it. It is called once a login, and not cancelled.
+/// Commits the tokens of a login, or refuses them. It is called once for each login and is never cancelled.
 pub type Keep =
     Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<KeptLogin, KeepError>> + Send>> + Send + Sync>;
 
-/// Is told the id of a login that began, moved or ended, when [`Flows::status`] says so already.
+/// Receives the id of a login that began, moved or ended. [`Flows::status`] reports the change already at that time.
 pub type Moved = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Tokens that are not committed yet.
+/// Tokens that were obtained but are not committed yet.
 #[must_use = "tokens that are dropped are lost"]
 pub struct Obtained {
-    /// The login.
+    /// The id of the login.
     pub session_id: String,
-    /// Whose login.
+    /// The owner of the login.
     pub owner: String,
-    /// From which forge: the authority, and what can refresh.
+    /// The forge that issued the tokens. It determines the authority and the client that can refresh.
     pub forge: Arc<Forge>,
-    /// The tokens.
+    /// The tokens as the forge issued them.
     pub granted: Granted,
-    /// Whose tokens; where the forge did not say, the tokens are good all the same and the reason stands here.
+    /// The person that the tokens belong to. An error is the reason why the forge did not name the person; the tokens
+    /// are usable even so.
     pub identity: Result<Identity, Failure>,
 }
 
-/// Tokens that are committed.
+/// A login whose tokens are committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptLogin {
-    /// The account that holds them.
+    /// The account that holds the tokens.
     pub account: String,
-    /// The person's name at the forge; `None` while the forge has not told it.
+    /// The person's name at the forge; `None` until the forge reports it.
     pub login: Option<String>,
 }
 
-/// Why tokens were not kept.
+/// The reason why tokens were not kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct KeepError {
-    /// The stable word.
+    /// The stable code of the error.
     pub code: &'static str,
-    /// For people.
+    /// The error text for people.
     pub text: String,
 }
 
-/// What a client asks for.
+/// A request to begin a login.
 pub struct Start {
-    /// Who logs in.
+    /// The owner of the login.
     pub owner: String,
-    /// Where.
+    /// The forge to log in at.
     pub forge: Arc<Forge>,
-    /// The browser session that asks; `None` for a local client.
+    /// The browser session that sent the request; `None` for a local client.
     pub session: Option<SecretString>,
 }
 
-/// A login by the browser that has begun.
+/// A browser login that has begun.
 pub struct StartedCode {
-    /// The login.
+    /// The id of the login.
     pub session_id: String,
-    /// What the browser opens.
+    /// The address that the browser opens.
     pub auth_url: Url,
 }
 
 /// A device login that has begun.
 pub struct StartedDevice {
-    /// The login.
+    /// The id of the login.
     pub session_id: String,
-    /// What the person types.
+    /// The code that the person types.
     pub user_code: String,
-    /// Where.
+    /// The page where the person types the code.
     pub verification_url: String,
 }
 
-/// Why a login did not begin.
+/// The reason why a login did not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The TCP listener is off, so no browser can come back.
+    /// The TCP listener is off, so no browser can be sent back.
     #[error("sign-in by the browser needs the TCP listener; turn it on or use the device flow")]
     NoRedirect,
-    /// Too many are live.
+    /// Too many logins are live.
     #[error(transparent)]
     Full(#[from] Full),
     /// The forge did not begin a device login.
@@ -145,7 +146,7 @@ pub enum StartError {
 }
 
 impl Flows {
-    /// No logins yet.
+    /// Creates an empty set of logins.
     pub fn new(config: FlowsConfig) -> Self {
         let FlowsConfig { forges, keep, moved, returns, redactor, clock } = config;
         Self(Arc::new(Inner {
@@ -163,22 +164,22 @@ impl Flows {
         }))
     }
 
-    /// The forges that one can log in at.
+    /// The forges at which a person can log in.
     pub fn forges(&self) -> &Forges {
         &self.0.forges
     }
 
-    /// Says where the daemon's HTTP front listens, once; browsers are sent back to there. Without it there is no login by
-    /// the browser.
+    /// Sets the address of the daemon's HTTP listener, once. Browsers are sent back to it. Without an address, no
+    /// browser login is possible.
     pub fn listens_at(&self, address: Option<std::net::SocketAddr>) {
         let url = address.map(|address| Url::parse(&format!("http://{address}{}", super::callback::PATH)));
         if let Some(Ok(url)) = url {
-            // A second address would be a mistake of the caller's, and the first one is right.
+            // A second address would be a mistake of the caller. The first one is kept.
             let _ = self.0.redirect.set(url);
         }
     }
 
-    /// Begins a login by the browser.
+    /// Begins a browser login.
     ///
     /// # Errors
     /// [`StartError`].
@@ -194,7 +195,7 @@ impl Flows {
         Ok(StartedCode { session_id, auth_url: request.url })
     }
 
-    /// Begins a device login, which polls by itself until it has ended.
+    /// Begins a device login. A background task polls until the login has ended.
     ///
     /// # Errors
     /// [`StartError`].
@@ -211,24 +212,25 @@ impl Flows {
         Ok(started)
     }
 
-    /// How a login stands; `None` when nothing is known of it.
+    /// Returns the status of a login; `None` when the login is not known.
     pub fn status(&self, session_id: &str) -> Option<Status> {
         self.table().status(session_id, (self.0.clock)())
     }
 
-    /// Waits until a login has ended, or `patience` is over, and says how it stands.
+    /// Waits until a login has ended, at most for `patience`, and returns its status.
     pub async fn ended(&self, session_id: &str, patience: Duration) -> Option<Status> {
-        // Whether it has ended or not is read below.
+        // The status below shows whether the login has ended.
         let _ = tokio::time::timeout(patience, self.over(session_id)).await;
         self.status(session_id)
     }
 
-    /// Cancels a login before its tokens are saved; `false` when that is too late, or nothing is known of it.
+    /// Cancels a login before its tokens are saved. Returns `false` when it is too late or the login is not known.
     pub fn cancel(&self, session_id: &str) -> bool {
         self.change(|table, now| table.cancel(session_id, now))
     }
 
-    /// Takes what a browser brought back. Once the `state` is spent the exchange goes on even if the browser leaves.
+    /// Handles the callback of a browser. Once the `state` is consumed, the exchange goes on even if the browser
+    /// leaves.
     pub async fn callback(&self, query: &str, session: Option<&SecretString>) -> Page {
         let Some(brought) = Brought::parse(query) else { return Page::Malformed };
         self.0.redactor.hide(&brought.state);
@@ -263,7 +265,7 @@ impl Flows {
         }
     }
 
-    /// Does work that belongs to no login. It is dropped where it stands when the daemon stops.
+    /// Runs a task that belongs to no login. The task is dropped at its next await point when the daemon stops.
     pub fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.0.stop.clone();
         self.0.tasks.spawn(async move {
@@ -274,7 +276,7 @@ impl Flows {
         });
     }
 
-    /// Ends the logins that wait for their person, and waits for exchanges that have begun, which are bounded in time.
+    /// Ends the logins that wait for a person. Then waits for the exchanges that have begun; these are bounded in time.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -296,7 +298,7 @@ impl Flows {
         Ok(id)
     }
 
-    /// Ends a login by the browser when its time is over, so that its end is told when it comes.
+    /// Ends a browser login when its time is over, so that its end is reported at that moment.
     async fn expire(self, session_id: String) {
         let ending = tokio::select! {
             () = self.0.stop.cancelled() => Ending::Cancelled,
@@ -325,7 +327,7 @@ impl Flows {
         }
     }
 
-    /// Names the tokens' owner and keeps them, unless the login was cancelled meanwhile.
+    /// Asks the forge who owns the tokens, and keeps the tokens unless the login was cancelled in the meantime.
     async fn finish(&self, session_id: &str, forge: &Arc<Forge>, granted: Result<Granted, Failure>) -> Page {
         let granted = match granted {
             Ok(granted) => granted,

@@ -1,6 +1,7 @@
-//! The forges as data: where each kind keeps its endpoints, and which of them the operator has configured.
+//! The forges as data: the endpoints of each kind, and the forges that the operator has configured.
 //!
-//! What the daemon's redirect address `http://127.0.0.1:<port>/oauth/callback` needs at the registration of the client:
+//! The daemon's redirect address is `http://127.0.0.1:<port>/oauth/callback`. Each forge needs this at the registration
+//! of the client:
 //!
 //! | forge | registered | port |
 //! |---|---|---|
@@ -23,16 +24,16 @@ use super::settings::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace
 use crate::environment::Environment;
 use crate::private;
 
-/// The longest client secret file.
+/// Longest client secret file, in bytes.
 const SECRET_BYTES: u64 = 4096;
 
 /// A forge that the daemon is a client of.
 pub struct Forge {
-    /// Its configuration.
+    /// The configuration of this forge.
     pub settings: ForgeSettings,
-    /// Its token endpoints.
+    /// The client at its authorization, token and device endpoints.
     pub issuer: Issuer,
-    /// Where its tokens are exchanged.
+    /// The address of the token endpoint.
     pub token_url: String,
     identity: String,
     revocation: Option<Revocation>,
@@ -43,19 +44,19 @@ pub struct Forge {
 #[derive(Clone, Default)]
 pub struct Forges(Vec<Arc<Forge>>);
 
-/// Why a request names no forge.
+/// The reason why a request names no single forge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// None of that type, address and client is configured.
+    /// No forge of that type, address and client is configured.
     #[error("no such forge is configured in srvd.toml")]
     Unknown,
-    /// Several are.
+    /// Several forges match.
     #[error("several forges fit; name its base URL or client id")]
     Ambiguous,
 }
 
 impl Forge {
-    /// A forge by its configuration and its client's secret.
+    /// Creates a forge from its configuration and the secret of its client.
     ///
     /// # Errors
     /// An address that is not a URL.
@@ -89,10 +90,10 @@ impl Forge {
         Ok(Self { issuer, token_url, identity: places.identity, revocation, settings, http })
     }
 
-    /// A forge at this address that the daemon has no client of, to ask whose token somebody brings.
+    /// Creates a forge at this address without a client. It is used only to ask who owns a token that a caller brings.
     ///
     /// # Errors
-    /// What is wrong with the address.
+    /// The reason why the address is refused.
     pub fn bare(kind: ForgeKind, address: &str, clock: fn() -> i64) -> Result<Self, &'static str> {
         let base = BaseUrl::parse(address, false)?;
         let settings = ForgeSettings {
@@ -109,23 +110,23 @@ impl Forge {
         Self::new(settings, None, Http::default(), clock).map_err(|_| "is not a URL")
     }
 
-    /// Whose token this is.
+    /// Asks the forge who owns this token.
     ///
     /// # Errors
-    /// As [`identify`].
+    /// The same errors as [`identify`].
     pub async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
         identify(&self.http, &self.identity, self.settings.allow_http, access).await
     }
 
-    /// Whether tokens can be given back to it.
+    /// Returns whether this forge can revoke tokens.
     pub fn takes_back(&self) -> bool {
         self.revocation.is_some()
     }
 
-    /// Gives tokens back. A forge that takes none back is not asked.
+    /// Revokes tokens. A forge that cannot revoke tokens receives no request.
     ///
     /// # Errors
-    /// [`Failure`] of the first token that was not taken.
+    /// [`Failure`] of the first token that could not be revoked.
     pub async fn revoke(&self, spent: &Spent) -> Result<(), Failure> {
         match &self.revocation {
             Some(revocation) => revocation.revoke(&self.http, self.settings.allow_http, spent).await,
@@ -133,12 +134,13 @@ impl Forge {
         }
     }
 
-    /// Whether people can sign in with a code that they type on another device.
+    /// Returns whether a person can sign in with a code typed on another device.
     pub fn has_device_flow(&self) -> bool {
         Places::of(self.settings.kind, &self.settings.base).device.is_some()
     }
 
-    /// Whether an answer that calls itself from this issuer can be (RFC 9207): the origin is one of the forge's two.
+    /// Returns whether `issuer`, as an answer names it (RFC 9207), can be this forge: the origin must be one of the
+    /// forge's two.
     pub fn is_issuer(&self, issuer: &str) -> bool {
         let origin = Url::parse(issuer).ok().map(|url| url.origin());
         origin.is_some() && (origin == self.settings.base.origin() || origin == self.settings.public.origin())
@@ -146,10 +148,10 @@ impl Forge {
 }
 
 impl Forges {
-    /// The configured forges, with their secrets read. Relative secret files begin at `config_dir`.
+    /// Loads the configured forges and reads their secrets. Relative paths of secret files begin at `config_dir`.
     ///
     /// # Errors
-    /// The key below `forges`, and why its value cannot be used.
+    /// The key below `forges`, and the reason why its value cannot be used.
     pub fn load(
         settings: &[ForgeSettings],
         environment: &Environment,
@@ -171,7 +173,7 @@ impl Forges {
         self.0.iter().find(|forge| forge.settings.name == name)
     }
 
-    /// The one forge of this kind; an address and a client id, where they are given, must be its own.
+    /// The only forge of this kind that has the given address and client id. An absent value matches every forge.
     ///
     /// # Errors
     /// [`SelectError`].
@@ -181,7 +183,7 @@ impl Forges {
         base_url: Option<&str>,
         client_id: Option<&str>,
     ) -> Result<&Arc<Forge>, SelectError> {
-        // Plain http is no question here: the address is only compared with configured ones.
+        // Plain http is accepted here because the address is only compared with configured ones.
         let base =
             base_url.map(|text| BaseUrl::parse(text, true).map_err(|_| SelectError::Unknown)).transpose()?;
         let mut fitting = self.0.iter().filter(|forge| {
@@ -197,13 +199,13 @@ impl Forges {
         }
     }
 
-    /// All of them.
+    /// Iterates over all configured forges.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Forge>> {
         self.0.iter()
     }
 }
 
-/// Where a kind of forge keeps things: paths below its address, and the whole address of the identity.
+/// The endpoints of a kind of forge: paths below its address, and the full address of the identity endpoint.
 struct Places {
     authorize: &'static str,
     token: &'static str,
@@ -226,7 +228,8 @@ impl Places {
                 device: Some("/oauth/authorize_device"),
                 identity: base.join("/api/v4/user"),
             },
-            // No device grant: go-gitea/gitea#27309; Forgejo's documentation lists the authorization code only.
+            // Neither has a device grant: see go-gitea/gitea#27309; Forgejo's documentation lists the authorization
+            // code only.
             ForgeKind::Forgejo | ForgeKind::Gitea => Self {
                 authorize: "/login/oauth/authorize",
                 token: "/login/oauth/access_token",
@@ -245,14 +248,14 @@ impl Way {
                 Some(Self::GitHub(github_api(base, &format!("/applications/{client}/token"))))
             }
             ForgeKind::GitLab => Some(Self::Standard(base.join("/oauth/revoke"))),
-            // go-gitea/gitea has no revocation endpoint, nor does Forgejo's documentation name one.
+            // go-gitea/gitea has no revocation endpoint, and Forgejo's documentation does not name one.
             ForgeKind::Forgejo | ForgeKind::Gitea => None,
         }
     }
 }
 
-/// A place of GitHub's API. github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a host of their own for it;
-/// a GitHub Enterprise Server has a path.
+/// The address of a path in GitHub's API. github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a separate
+/// API host; a GitHub Enterprise Server has an API path.
 fn github_api(base: &BaseUrl, path: &str) -> String {
     match base.as_str().strip_prefix("https://") {
         Some(host) if host == "github.com" || (host.ends_with(".ghe.com") && !host.contains('/')) => {
@@ -283,7 +286,7 @@ fn secret(
             String::from_utf8(bytes).map_err(|_| unusable("is not text".to_owned()))?
         }
     };
-    // An editor's line break at the end is not part of it.
+    // A line break that an editor added at the end is not part of the secret.
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() || text.chars().any(char::is_control) {
         let key = match settings.secret {

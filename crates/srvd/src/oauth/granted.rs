@@ -1,4 +1,4 @@
-//! What an issuer gave, read leniently: an odd field costs itself, not the login.
+//! The tokens that an issuer grants. They are read leniently: an unusable field is dropped, and the login goes on.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use serde_json::Value;
 
 use super::tidy::whole;
 
-/// One whole answer of an issuer, as it was given. When the tokens end follows from the lifetimes and the receipt, and is
-/// decided once, where they are kept.
+/// One whole answer of an issuer, unchanged. The store computes the expiry of the tokens from the lifetimes and the
+/// time of receipt when it keeps them.
 #[derive(Debug)]
 pub struct Granted {
     /// The access token, which is not empty.
     pub access: SecretString,
-    /// The refresh token. A login without one has none; a refresh without one keeps the old one.
+    /// The refresh token. After a login without one there is none; after a refresh without one the old one stays.
     pub refresh: Option<SecretString>,
     /// The id token, under the same rule as the refresh token.
     pub id_token: Option<SecretString>,
-    /// The access token's life in seconds; `None` where the issuer says nothing, 0 where what it says is no lifetime.
+    /// The access token's lifetime in seconds; `None` when the issuer names none, 0 when its value is not a lifetime.
     pub expires_in: Option<i64>,
-    /// The refresh token's life, in the same way.
+    /// The refresh token's lifetime, by the same rule.
     pub refresh_expires_in: Option<i64>,
-    /// The scopes that were given, separated by spaces; `None` when the answer does not name them.
+    /// The granted scopes, separated by spaces; `None` when the answer does not name them.
     pub scopes: Option<String>,
-    /// When the answer came, in unix milliseconds.
+    /// The time at which the answer arrived, in unix milliseconds.
     pub received_at: i64,
 }
 
 impl Granted {
-    /// Reads an answer that came at `received_at`; `None` without an access token.
+    /// Converts an answer that arrived at `received_at`; `None` when it has no access token.
     pub(super) fn of(answer: Answer, received_at: i64) -> Option<Self> {
         let secret = |text: String| Some(text).filter(|text| !text.is_empty()).map(SecretString::from);
         Some(Self {
@@ -47,7 +47,7 @@ impl Granted {
     }
 }
 
-/// As the store takes it.
+/// The form that the store accepts.
 impl From<Granted> for Received {
     fn from(granted: Granted) -> Self {
         Self {
@@ -63,12 +63,12 @@ impl From<Granted> for Received {
     }
 }
 
-/// A lifetime in whole seconds: a number, or a number as text.
+/// Reads a lifetime in whole seconds: a number, or a number as text.
 fn seconds(value: &Value) -> i64 {
     whole(value).and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or_default()
 }
 
-/// Separated by spaces as the standard has it, by commas as GitHub has it, or a list.
+/// Reads scopes: separated by spaces as in the standard, by commas as from GitHub, or a list.
 fn scopes(value: &Value) -> Option<String> {
     let texts: Vec<&str> = match value {
         Value::String(text) => vec![text],
@@ -79,7 +79,7 @@ fn scopes(value: &Value) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(" "))
 }
 
-/// The fields of an answer, with everything in them that issuers get wrong left open.
+/// The fields of an answer. Fields that issuers often get wrong accept any value.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Answer {
     access_token: AccessToken,
@@ -106,7 +106,7 @@ fn bearer() -> BasicTokenType {
     BasicTokenType::Bearer
 }
 
-/// What the `oauth2` crate asks of an answer. It reads none of these itself; [`Granted`] is made from the fields.
+/// The trait that the `oauth2` crate requires of an answer. The crate does not read these fields; [`Granted`] does.
 impl TokenResponse for Answer {
     type TokenType = BasicTokenType;
 

@@ -1,4 +1,5 @@
-//! One bounded exchange with an issuer: it ends in time, reads little, and follows nothing. Bodies are never logged.
+//! One bounded HTTP exchange with an issuer. Time and answer size are limited, and redirects are not followed. Bodies
+//! are never logged.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,48 +17,48 @@ use tokio::sync::OnceCell;
 use super::settings::is_loopback_host;
 use crate::https;
 
-/// How long an exchange may take, from the connection to the last byte.
+/// Longest time that an exchange may take, from the connection to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest answer. A token response has a few kilobytes.
+/// Longest answer, in bytes. A token response has a few kilobytes.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// The longest pause that an issuer can ask for.
+/// Longest pause that an issuer can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
-/// The way to issuers. The certificates are loaded at the first exchange, and clones share them.
+/// The HTTP client for issuers. The certificates are loaded at the first exchange, and clones share them.
 #[derive(Clone)]
 pub struct Http {
     client: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
     timeout: Duration,
 }
 
-/// What came back.
+/// The answer of an issuer.
 pub struct Received {
     /// The HTTP status.
     pub status: StatusCode,
     /// The media type without its parameters, in lower case; empty when there is none.
     pub media: String,
-    /// How long to wait before the next attempt, when the issuer says so.
+    /// The wait before the next attempt, when the issuer names one.
     pub retry_after: Option<Duration>,
     /// The body, at most 64 KiB.
     pub body: Bytes,
 }
 
-/// Why there is no usable answer. No text holds anything of a request or an answer.
+/// The reason why there is no usable answer. No text holds any part of a request or an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HttpFailure {
-    /// Plain HTTP to another machine was not allowed, so nothing was sent.
+    /// Plain HTTP to another machine is not allowed, so nothing was sent.
     #[error("plain http is not allowed for this address")]
     Insecure,
-    /// No connection, or it broke off; the text names the cause.
+    /// The connection failed or was interrupted. The text names the cause.
     #[error("could not ask: {0}")]
     Unreachable(String),
-    /// No whole answer within the time.
+    /// The answer was not complete in time.
     #[error("no answer in time")]
     TimedOut,
     /// The answer is longer than any token response.
     #[error("the answer is too long")]
     TooLong,
-    /// The answer is not what the protocol asks for: HTML, a redirect, broken JSON.
+    /// The answer is not what the protocol requires: HTML, a redirect, broken JSON.
     #[error("an answer that is not understood, with HTTP status {0}")]
     Malformed(u16),
     /// The issuer cannot answer at the moment (408, 429, 5xx).
@@ -65,7 +66,7 @@ pub enum HttpFailure {
     Unavailable {
         /// The HTTP status.
         status: u16,
-        /// How long to wait, when the issuer says so.
+        /// The wait before the next attempt, when the issuer names one.
         retry_after: Option<Duration>,
     },
 }
@@ -77,13 +78,13 @@ impl Default for Http {
 }
 
 impl Http {
-    /// A way to issuers on which an exchange may take this long.
+    /// Creates a client whose exchanges take at most this long.
     pub fn new(timeout: Duration) -> Self {
         Self { client: Arc::default(), timeout }
     }
 
-    /// Sends once, and reads the whole answer whatever its status. Plain `http` goes to loopback addresses only, unless
-    /// `plain` allows it.
+    /// Sends a request once and reads the whole answer, whatever its status. Plain `http` goes to loopback addresses
+    /// only, unless `plain` allows it.
     ///
     /// # Errors
     /// [`HttpFailure`]: insecure, unreachable, timed out or too long.
@@ -135,7 +136,7 @@ fn media(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// RFC 9110, 10.2.3: seconds, or a date.
+/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = match value.parse() {

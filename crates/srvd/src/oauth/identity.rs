@@ -1,4 +1,4 @@
-//! Who a token belongs to, from each forge's own endpoint.
+//! The owner of a token, as each forge's own endpoint reports it.
 
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, HeaderValue};
@@ -11,19 +11,19 @@ use super::http::{Http, HttpFailure};
 /// A person at a forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The forge's own number of the account, as text; it stays when the person is renamed.
+    /// The forge's own number of the account, as text. It stays the same when the person is renamed.
     pub account_id: String,
-    /// The name that is shown; it can change.
+    /// The name that the forge shows. It can change.
     pub login: String,
-    /// The address, where the forge tells it.
+    /// The email address; `None` when the forge does not report it.
     pub email: Option<String>,
 }
 
-/// The longest name or address that is kept.
+/// Longest name or address that is kept, in bytes.
 const TEXT: usize = 320;
 
 impl Identity {
-    /// Reads a forge's answer: `id` as a number or a text, `login` (GitHub, Forgejo, Gitea) or `username` (GitLab).
+    /// Parses a forge's answer: `id` as a number or a text, `login` (GitHub, Forgejo, Gitea) or `username` (GitLab).
     pub fn parse(body: &[u8]) -> Option<Self> {
         let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
         let text = |name: &str| {
@@ -39,10 +39,10 @@ impl Identity {
     }
 }
 
-/// Asks the forge whose token this is.
+/// Asks the forge who owns this token.
 ///
 /// # Errors
-/// [`Failure`]: a refused token is dead, a forbidden one lacks a scope, and everything else may be better next time.
+/// [`Failure`]: a refused token is dead, a forbidden one lacks a scope, and every other failure is temporary.
 pub async fn identify(
     http: &Http,
     url: &str,
@@ -70,20 +70,20 @@ pub async fn identify(
     }
 }
 
-/// What to do after an API has answered a token that should be good.
+/// The next step after an API has answered a request with a token that should be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// The token was taken, or the answer says nothing about it.
+    /// The token was accepted, or the answer says nothing about it.
     Nothing,
-    /// Refresh once, whatever the expiry says, and ask once more.
+    /// The token is refreshed once, whatever its expiry, and the request is repeated once.
     RefreshAndRetry,
-    /// Only a person can go on.
+    /// A person must sign in again.
     NeedsReauth,
-    /// The token is good and does not reach so far; no refresh helps.
+    /// The token is valid but lacks a scope. A refresh does not help.
     MissingScope,
 }
 
-/// Decides by the status, and by whether the token was refreshed for this very call.
+/// Decides by the status, and by whether the token was already refreshed for this call.
 pub fn after_api_answer(status: u16, refreshed: bool) -> Next {
     match (status, refreshed) {
         (401, false) => Next::RefreshAndRetry,

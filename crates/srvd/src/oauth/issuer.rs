@@ -1,8 +1,8 @@
-//! One client at one issuer: what it asks, and what it makes of the answers.
+//! One client at one issuer: its requests, and the reading of the answers.
 //!
-//! The `oauth2` crate builds the requests (authorization URL, PKCE, code, refresh, RFC 8628) and drives the polling;
-//! `tidy` stands between it and the wire, because forges answer what it would refuse. Its answer type is our
-//! own, so that an odd `expires_in` costs the expiry and not the login.
+//! The `oauth2` crate builds the requests (authorization URL, PKCE, code, refresh, RFC 8628) and drives the polling.
+//! `tidy` corrects each answer before the crate reads it, because the crate would refuse what forges really answer. The
+//! answer type is this crate's own, so that an unusual `expires_in` loses only the expiry and not the login.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -27,36 +27,36 @@ use super::http::{Http, HttpFailure};
 use super::settings::{ClientAuth, is_loopback_host};
 use super::tidy::{self, Tidy, tidy};
 
-/// The bytes of a `state`.
+/// Number of random bytes in a `state`.
 const STATE_BYTES: u32 = 32;
-/// How long a device login may wait for its person, whatever the issuer says.
+/// Longest time that a device login may wait for its person, even if the issuer allows more.
 const DEVICE_LIFETIME: Duration = Duration::from_hours(1);
-/// The longest pause between two polls.
+/// Longest pause between two polls.
 const LONGEST_INTERVAL: Duration = Duration::from_mins(5);
-/// The longest user code that is shown.
+/// Longest user code that is shown, in bytes.
 const USER_CODE: usize = 64;
 
-/// What an issuer is asked with.
+/// The configuration of a client at an issuer.
 pub struct IssuerConfig {
-    /// Where the browser is sent.
+    /// The authorization endpoint, to which the browser is sent.
     pub authorize: String,
-    /// Where codes and refresh tokens are exchanged.
+    /// The token endpoint, where codes and refresh tokens are exchanged.
     pub token: String,
-    /// Where a device grant begins, where the issuer has it.
+    /// The device authorization endpoint; `None` when the issuer has none.
     pub device: Option<String>,
     /// The client's id.
     pub client_id: String,
     /// The client's secret; `None` for a public client.
     pub secret: Option<SecretString>,
-    /// How the client proves itself.
+    /// The way in which the client authenticates.
     pub client_auth: ClientAuth,
-    /// What a login asks for.
+    /// The scopes that a login asks for.
     pub scopes: Vec<String>,
-    /// Whether bodies are JSON; the standard wants forms.
+    /// True if request bodies are JSON. The standard requires forms.
     pub json: bool,
-    /// Whether plain HTTP to another machine is allowed.
+    /// True if plain HTTP to another machine is allowed.
     pub allow_http: bool,
-    /// The wall clock in unix milliseconds, read when an answer has come.
+    /// The wall clock in unix milliseconds, read when an answer has arrived.
     pub clock: fn() -> i64,
 }
 
@@ -83,13 +83,13 @@ type Inner = Client<
     EndpointSet,
 >;
 
-/// The beginning of a login by the browser. The three belong together and are used once.
+/// The beginning of a browser login. The three values belong together and are used once.
 pub struct CodeRequest {
-    /// What the browser opens.
+    /// The address that the browser opens.
     pub url: Url,
-    /// What the browser must bring back: 32 random bytes in base64url.
+    /// The `state` that the browser must bring back: 32 random bytes in base64url.
     pub state: SecretString,
-    /// What proves at the exchange that the code is ours.
+    /// The PKCE verifier. At the exchange it proves that this daemon began the login.
     pub verifier: SecretString,
 }
 
@@ -97,24 +97,24 @@ pub struct CodeRequest {
 pub struct Device(StandardDeviceAuthorizationResponse);
 
 impl Device {
-    /// What the person types: printable, at most 64 characters.
+    /// The code that the person types: printable, at most 64 characters.
     pub fn user_code(&self) -> &str {
         self.0.user_code().secret()
     }
 
-    /// Where the person types it.
+    /// The page where the person types the code.
     pub fn verification_url(&self) -> &str {
         self.0.verification_uri()
     }
 
-    /// How long the person has, at most an hour.
+    /// The time that the person has, at most one hour.
     pub fn lifetime(&self) -> Duration {
         self.0.expires_in().min(DEVICE_LIFETIME)
     }
 }
 
 impl Issuer {
-    /// A client, which asks nothing yet.
+    /// Creates a client. No request is sent.
     ///
     /// # Errors
     /// An endpoint that is not a URL.
@@ -141,7 +141,7 @@ impl Issuer {
         })
     }
 
-    /// Begins a login by the browser, which will come back to `redirect`.
+    /// Begins a browser login whose browser is sent back to `redirect`.
     pub fn begin(&self, redirect: &Url) -> CodeRequest {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (url, state) = self
@@ -154,10 +154,10 @@ impl Issuer {
         CodeRequest { url, state: state.into_secret().into(), verifier: verifier.into_secret().into() }
     }
 
-    /// Exchanges the code of a login that began with this verifier and this very `redirect`.
+    /// Exchanges the code of a login that began with this verifier and exactly this `redirect`.
     ///
     /// # Errors
-    /// [`Failure`]. The code is spent, whatever comes back.
+    /// [`Failure`]. The code is used up in every case.
     pub async fn redeem(
         &self,
         code: &SecretString,
@@ -175,10 +175,10 @@ impl Issuer {
         self.granted(answer.map_err(failure)?)
     }
 
-    /// Exchanges a refresh token, whether or not the access token still has time.
+    /// Exchanges a refresh token, even if the access token is still valid.
     ///
     /// # Errors
-    /// [`Failure`]; after a dead one the token must not be sent again.
+    /// [`Failure`]. After [`Failure::Dead`] the token must not be sent again.
     pub async fn refresh(&self, token: &SecretString) -> Result<Granted, Failure> {
         let wire = Wire::to(self);
         let token = RefreshToken::new(token.expose_secret().to_owned());
@@ -189,7 +189,7 @@ impl Issuer {
     /// Begins a device login.
     ///
     /// # Errors
-    /// [`Failure`]; [`Misconfigured::NoDeviceFlow`] where the issuer has none.
+    /// [`Failure`]; [`Misconfigured::NoDeviceFlow`] when the issuer has no device flow.
     pub async fn device(&self) -> Result<Device, Failure> {
         let wire = Wire { completed: true, ..Wire::to(self) };
         let none = |_: ConfigurationError| Failure::Misconfigured(Misconfigured::NoDeviceFlow);
@@ -204,10 +204,11 @@ impl Issuer {
     }
 
     /// Polls until the person has decided or the time is over. `pause` waits between two polls: as long as the issuer
-    /// wants, five seconds more after each `slow_down` (RFC 8628, 3.5), and never less than a second. Drop it to cancel.
+    /// asks, five seconds more after each `slow_down` (RFC 8628, 3.5), and at least one second. Dropping the future
+    /// cancels.
     ///
     /// # Errors
-    /// [`Failure`]; `Denied` and `Expired` are the person's.
+    /// [`Failure`]; `Denied` and `Expired` are caused by the person.
     pub async fn approved<S, F>(&self, device: &Device, pause: S) -> Result<Granted, Failure>
     where
         S: Fn(Duration) -> F,
@@ -229,7 +230,7 @@ impl Issuer {
         if self.json {
             let fields: std::collections::BTreeMap<_, _> =
                 url::form_urlencoded::parse(request.body()).collect();
-            // A map of texts is always JSON.
+            // A map of strings always serializes to JSON.
             *request.body_mut() = serde_json::to_vec(&fields).unwrap_or_default();
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -240,17 +241,17 @@ impl Issuer {
         Granted::of(answer, (self.clock)()).ok_or_else(Failure::not_a_grant)
     }
 
-    /// A page that a person can be sent to.
+    /// Returns whether the daemon may send a person to this page.
     fn may_open(&self, url: &Url) -> bool {
         let loopback = url.host_str().is_some_and(is_loopback_host);
         url.scheme() == "https" || (url.scheme() == "http" && (loopback || self.allow_http))
     }
 }
 
-/// The way from the `oauth2` crate to an issuer, for one question.
+/// The HTTP client that the `oauth2` crate uses for one request.
 struct Wire<'i> {
     issuer: &'i Issuer,
-    /// Whether the answer is to the start of a device grant, in which fields may be missing.
+    /// True if this answer starts a device grant. Fields that are missing in it are added.
     completed: bool,
     pace: Pace,
 }
@@ -274,12 +275,12 @@ impl<'c> AsyncHttpClient<'c> for Wire<'_> {
     }
 }
 
-/// How fast an issuer wants to be polled, in seconds.
+/// The polling interval that an issuer asks for, in seconds.
 #[derive(Default)]
 struct Pace {
-    /// The least interval from now on.
+    /// The shortest interval from now on.
     least: AtomicU64,
-    /// The least pause before the next poll only.
+    /// The shortest pause before the next poll only.
     once: AtomicU64,
 }
 
@@ -300,7 +301,7 @@ impl Pace {
     }
 }
 
-/// An unreadable answer is kept out of the error: it may hold tokens.
+/// Converts an error of the `oauth2` crate. An unreadable answer is left out of the error because it may hold tokens.
 fn failure<T>(error: RequestTokenError<HttpFailure, StandardErrorResponse<T>>) -> Failure
 where
     T: ErrorResponseType + AsRef<str> + std::fmt::Display + 'static,

@@ -1,11 +1,11 @@
-//! The client side of OAuth: logins at forges, and the refresh of what they gave.
+//! The client side of OAuth: logins at forges, and the refresh of their tokens.
 //!
 //! - [`settings`] and [`forge`]: the forges as data, from `srvd.toml`.
-//! - [`http`] does one bounded exchange; `tidy` makes what forges really answer into what RFC 6749 asks for, so that
-//!   the `oauth2` crate can read it; [`granted`] and [`failure`] say what the answer means.
-//! - [`issuer`] asks: authorization URL, code, refresh, device grant.
-//! - [`revoke`] gives tokens back that nobody uses any more.
-//! - [`table`] holds the live logins, [`flows`] moves them, [`callback`] reads what a browser brings back.
+//! - [`http`] does one bounded exchange. `tidy` converts the forges' real answers to the form of RFC 6749, so that the
+//!   `oauth2` crate can read them. [`granted`] and [`failure`] hold the meaning of an answer.
+//! - [`issuer`] sends the requests: authorization URL, code, refresh, device grant.
+//! - [`revoke`] revokes tokens that are no longer used.
+//! - [`table`] holds the live logins, [`flows`] runs them, [`callback`] reads the request that a browser brings back.
 
 pub mod callback;
 pub mod failure;

@@ -1,4 +1,5 @@
-//! Giving tokens back that nobody uses any more: those that a login replaced, and those of a login that came to nothing.
+//! Revocation of tokens that are no longer used: those that a login replaced, and those of a login that did not
+//! succeed.
 //!
 //! | forge | how |
 //! |---|---|
@@ -6,7 +7,7 @@
 //! | GitHub | `DELETE /applications/<client id>/token` of its API, with the client's secret |
 //! | Forgejo, Gitea | not at all |
 //!
-//! It is a courtesy: nobody waits for it, it is tried once, and a failure is told to the log only.
+//! Revocation is a courtesy: no caller waits for it, it is tried once, and a failure is only logged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +26,12 @@ use super::granted::Granted;
 use super::http::{Http, HttpFailure, Received};
 use super::settings::ClientAuth;
 
-/// How many sets may be on their way back at a time. More are left to end by themselves.
+/// Largest number of token sets that are revoked at the same time. Further sets are left to expire.
 const AT_A_TIME: usize = 32;
-/// How long the end of the daemon waits for those that are on their way.
+/// Longest time that the daemon waits for revocations when it stops.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Tokens of one set that nobody uses any more.
+/// The tokens of one set that are no longer used.
 #[derive(Debug, Clone)]
 pub struct Spent {
     access: Option<SecretString>,
@@ -38,7 +39,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// The same tokens without those that `kept` has too.
+    /// Returns these tokens without those that are also in `kept`.
     #[must_use]
     pub fn except(self, kept: &Self) -> Self {
         let other = |token: SecretString, kept: &Option<SecretString>| {
@@ -69,7 +70,7 @@ impl From<&Granted> for Spent {
     }
 }
 
-/// What brings tokens back; a clone is a handle to the same one.
+/// Revokes tokens at their forges. A clone is a handle to the same one.
 #[derive(Clone)]
 pub struct Returns(Arc<Inner>);
 
@@ -86,7 +87,7 @@ impl Default for Returns {
 }
 
 impl Returns {
-    /// Gives tokens back to the forge that issued them, in the background, where it takes any.
+    /// Revokes tokens in the background at the forge that issued them, if that forge can revoke tokens.
     pub fn give_back(&self, forge: &Arc<Forge>, spent: Spent) {
         if !forge.takes_back() || spent.is_empty() {
             return;
@@ -115,7 +116,7 @@ impl Returns {
         });
     }
 
-    /// Waits a moment for those that are on their way.
+    /// Waits a short time for the revocations under way.
     pub async fn settle(&self) {
         self.0.tasks.close();
         if tokio::time::timeout(LAST, self.0.tasks.wait()).await.is_err() {
@@ -124,7 +125,7 @@ impl Returns {
     }
 }
 
-/// How a forge takes tokens back.
+/// The way in which a forge revokes tokens.
 pub(super) struct Revocation {
     pub(super) way: Way,
     pub(super) client_id: String,
@@ -132,18 +133,18 @@ pub(super) struct Revocation {
     pub(super) client_auth: ClientAuth,
 }
 
-/// The two ways, each with its address.
+/// The two kinds of revocation request, each with its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
-    /// RFC 7009.
+    /// The standard request of RFC 7009.
     Standard(String),
-    /// GitHub's.
+    /// GitHub's own request.
     GitHub(String),
 }
 
 impl Revocation {
-    /// Gives tokens back, the refresh token first: with it ends whatever was issued for it. All are tried; the first
-    /// failure is told.
+    /// Revokes tokens, the refresh token first, because the tokens that were issued for it end with it. All tokens are
+    /// tried. The first failure is returned.
     pub(super) async fn revoke(&self, http: &Http, plain: bool, spent: &Spent) -> Result<(), Failure> {
         let mut outcome = Ok(());
         for request in self.requests(spent) {
@@ -163,7 +164,8 @@ impl Revocation {
             (Way::Standard(address), _) => {
                 tokens.map(|(kind, token)| self.standard(address, kind, token)).collect()
             }
-            // It takes the access token only, from a client with a secret; the refresh token ends with it.
+            // GitHub revokes only the access token, and only for a client with a secret. The refresh token ends with
+            // it.
             (Way::GitHub(address), Some(secret)) => tokens
                 .filter(|(kind, _)| *kind == "access_token")
                 .map(|(kind, token)| {
@@ -205,7 +207,7 @@ impl Revocation {
         request.body(form.finish().into_bytes())
     }
 
-    /// Id and secret in HTTP's Basic scheme, each encoded as RFC 6749, 2.3.1 asks for.
+    /// Encodes id and secret for HTTP's Basic scheme, each encoded as RFC 6749, 2.3.1 requires.
     fn basic(&self, secret: &SecretString) -> Result<HeaderValue, hyper::http::Error> {
         let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let pair = format!("{}:{}", encoded(&self.client_id), encoded(secret.expose_secret()));
@@ -216,7 +218,7 @@ impl Revocation {
     }
 }
 
-/// Whether a forge has taken a token back. One that it does not know is as good as revoked.
+/// Checks that a forge has revoked a token. A token that the forge does not know counts as revoked.
 fn taken(answer: &Received) -> Result<(), Failure> {
     let status = answer.status.as_u16();
     match status {

@@ -1,4 +1,4 @@
-//! `[forges.<name>]` in `srvd.toml`: which client of which forge the daemon is.
+//! The tables `[forges.<name>]` of `srvd.toml`: the forges and the daemon's client at each.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ pub enum ForgeKind {
     GitHub,
     /// gitlab.com and self-managed GitLab.
     GitLab,
-    /// Codeberg and other Forgejos.
+    /// Codeberg and other Forgejo servers.
     Forgejo,
     /// Gitea.
     Gitea,
 }
 
-/// One table of the file, as it is written.
+/// One table of the file, not checked yet.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForgeTable {
@@ -37,40 +37,41 @@ pub struct ForgeTable {
     allow_http: bool,
 }
 
-/// How the client proves itself at the token endpoint.
+/// The ways in which the client authenticates at the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
-    /// Id and secret in the body, which every forge takes.
+    /// Id and secret in the body, which every forge accepts.
     Body,
-    /// The header of HTTP's Basic scheme.
+    /// The `Authorization` header of HTTP's Basic scheme.
     Basic,
 }
 
-/// One forge, checked. It holds no secret, only the place of one.
+/// The checked settings of one forge. They hold no secret, only the place of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeSettings {
     /// The name of the table.
     pub name: String,
-    /// What it is.
+    /// The kind of forge.
     pub kind: ForgeKind,
-    /// Where the daemon reaches it; together with the client id the authority of its tokens.
+    /// The address at which the daemon reaches the forge. With the client id it forms the authority of the forge's
+    /// tokens.
     pub base: BaseUrl,
-    /// Where the person's browser reaches it.
+    /// The address at which the person's browser reaches the forge.
     pub public: BaseUrl,
     /// The id of the registered client.
     pub client_id: String,
-    /// Where the client's secret lies; `None` for a public client.
+    /// The place of the client's secret; `None` for a public client.
     pub secret: Option<SecretPlace>,
-    /// How the client proves itself.
+    /// The way in which the client authenticates.
     pub client_auth: ClientAuth,
-    /// What a login asks for.
+    /// The scopes that a login asks for.
     pub scopes: Vec<String>,
-    /// Whether plain HTTP to another machine is allowed.
+    /// True if plain HTTP to another machine is allowed.
     pub allow_http: bool,
 }
 
-/// Where a client secret lies. A secret never stands in the file itself.
+/// The place of a client secret. The configuration file itself never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretPlace {
     /// A file that only this user may read; a relative path begins at the configuration directory.
@@ -79,16 +80,16 @@ pub enum SecretPlace {
     Variable(String),
 }
 
-/// The address of a forge in one spelling: host in lower case, no default port, no slash at the end, with its
-/// sub-path.
+/// The address of a forge in one spelling: host in lower case, no default port, no slash at the end. A sub-path is
+/// kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    /// Reads an address. Plain `http` is for loopback addresses, unless `allow_http`.
+    /// Parses an address. Plain `http` is accepted for loopback addresses only, unless `allow_http` is set.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why the address is refused.
     pub fn parse(text: &str, allow_http: bool) -> Result<Self, &'static str> {
         let url = Url::parse(text).map_err(|_| "is not a URL")?;
         let host = url.host_str().ok_or("names no host")?;
@@ -107,7 +108,7 @@ impl BaseUrl {
         Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
     }
 
-    /// The address with this path below it, which begins with a slash.
+    /// The address followed by `path`, which begins with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
@@ -117,7 +118,7 @@ impl BaseUrl {
         &self.0
     }
 
-    /// Scheme, host and port.
+    /// The scheme, host and port.
     pub(super) fn origin(&self) -> Option<url::Origin> {
         Url::parse(&self.0).ok().map(|url| url.origin())
     }
@@ -144,7 +145,7 @@ impl ForgeKind {
             .find(|kind| kind.as_str() == word)
     }
 
-    /// Where this kind lives when nothing else is said.
+    /// The address of this kind when the file names none.
     pub(crate) fn default_base(self) -> Option<&'static str> {
         match self {
             Self::GitHub => Some("https://github.com"),
@@ -153,7 +154,8 @@ impl ForgeKind {
         }
     }
 
-    /// Forgejo gives every token the user's whole rights, and Gitea does so unless scopes are asked for.
+    /// The scopes of this kind when the file names none. Forgejo gives every token the user's full rights. Gitea does
+    /// so unless scopes are requested.
     fn default_scopes(self) -> Vec<String> {
         match self {
             Self::GitHub => vec!["repo".to_owned()],
@@ -163,7 +165,7 @@ impl ForgeKind {
     }
 }
 
-/// Checks the tables. `Err` is the key below `forges`, and what is wrong with its value.
+/// Checks the tables. `Err` is the key below `forges`, and the reason why its value is refused.
 pub fn check(
     tables: impl IntoIterator<Item = (String, ForgeTable)>,
 ) -> Result<Vec<ForgeSettings>, (String, &'static str)> {
@@ -173,7 +175,7 @@ pub fn check(
         let same = |other: &&ForgeSettings| {
             (other.kind, &other.base, &other.client_id) == (forge.kind, &forge.base, &forge.client_id)
         };
-        // They would break each other's tokens: a forge counts refreshes by user and client.
+        // Such forges would invalidate each other's tokens: a forge counts refreshes by user and client.
         if forges.iter().find(same).is_some() {
             return Err((
                 format!("{name}.client_id"),
@@ -186,7 +188,7 @@ pub fn check(
 }
 
 impl ForgeSettings {
-    /// The table in the form of the file. It names the place of the secret, which is no secret itself.
+    /// Prints the table in the form of the file. It includes the place of the secret, which is not secret.
     pub fn print(&self) -> String {
         let quoted = |value: &str| toml::Value::from(value).to_string();
         let auth = if self.client_auth == ClientAuth::Basic { "basic" } else { "body" };
@@ -261,7 +263,7 @@ impl ForgeTable {
     }
 }
 
-/// Whether a host, as it stands in a URL, is this very machine.
+/// Returns whether a host, as written in a URL, is this machine.
 pub(super) fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

@@ -1,23 +1,25 @@
-//! The live logins: which `state` belongs to whom, and how far each has come. Pure; the caller gives the time.
+//! The table of live logins: the owner of each `state` and the stage of each login. It does no I/O; the caller passes
+//! the time.
 //!
 //! ```text
 //! waiting -> working -> saving -> ended
 //!    |          |                   ^
 //!    +----------+-- cancelled, expired, superseded, failed
 //! ```
-//! A `state` is looked up and verified before it is consumed, so that a callback in the wrong hands spends nothing.
+//! A `state` is looked up and verified before it is consumed, so that a callback from the wrong browser consumes
+//! nothing.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-/// How many logins may be live at once.
+/// Largest number of live logins.
 const LIVE: usize = 64;
-/// How many ended logins are remembered, and for how long, in milliseconds.
+/// Largest number of ended logins that are remembered; `ENDED_MS` is the longest time, in milliseconds.
 const ENDED: usize = 64;
 const ENDED_MS: i64 = 10 * 60 * 1000;
 
-/// All logins that somebody may still ask about.
+/// All logins that a client may still ask about.
 #[derive(Debug, Default)]
 pub struct Table {
     flows: Vec<Flow>,
@@ -26,74 +28,74 @@ pub struct Table {
 /// A login that begins.
 #[derive(Debug)]
 pub struct NewFlow {
-    /// Its id, which is no secret.
+    /// The id of the login, which is not secret.
     pub id: String,
-    /// Who logs in: the operator, or a user.
+    /// The owner of the login: the operator, or a user.
     pub owner: String,
-    /// The name of the forge, which stands for the whole authority.
+    /// The name of the forge, which identifies the whole authority.
     pub forge: String,
-    /// The browser session that began it; `None` when a local client did, whose person uses any browser.
+    /// The browser session that began the login; `None` when a local client began it. Any browser may then finish it.
     pub session: Option<SecretString>,
-    /// What a browser must bring back; `None` for a device login.
+    /// The values that a browser must bring back; `None` for a device login.
     pub code: Option<CodeFlow>,
-    /// When it is over, in unix milliseconds.
+    /// The end of the login's time, in unix milliseconds.
     pub deadline: i64,
 }
 
-/// What belongs to one login by the browser.
+/// The secrets and the address of one browser login.
 #[derive(Debug)]
 pub struct CodeFlow {
-    /// What the browser must bring back.
+    /// The `state` that the browser must bring back.
     pub state: SecretString,
-    /// What proves at the exchange that the code is ours.
+    /// The PKCE verifier. At the exchange it proves that this daemon began the login.
     pub verifier: SecretString,
-    /// Where the browser was told to come back to, byte for byte.
+    /// The redirect address that was sent to the forge, byte for byte.
     pub redirect: Url,
 }
 
-/// How a login stands.
+/// The status of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// A person is awaited.
+    /// The login waits for a person.
     Waiting,
     /// The grant is being fetched or saved.
     Working,
-    /// It is over.
+    /// The login has ended.
     Ended(Ending),
 }
 
-/// How a login ended.
+/// The result of a login that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The tokens are committed.
     Success {
-        /// The account that holds them.
+        /// The account that holds the tokens.
         account: String,
-        /// The person's name at the forge; `None` while the forge has not told it.
+        /// The person's name at the forge; `None` until the forge reports it.
         login: Option<String>,
     },
-    /// It failed; the word is stable, the text is for people.
+    /// The login failed.
     Failed {
-        /// The word.
+        /// The stable code of the error.
         code: &'static str,
-        /// The text.
+        /// The error text for people.
         text: String,
     },
-    /// Somebody cancelled it.
+    /// A client cancelled the login, or the daemon stopped.
     Cancelled,
-    /// The same owner began another one at the same forge.
+    /// The same owner began another login at the same forge.
     Superseded,
-    /// Nobody came in time.
+    /// The login was not finished in time.
     Expired,
 }
 
-/// Why a `state` is not taken.
+/// The reason why a `state` is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StateInvalid {
-    /// No login waits for it: never given, used, cancelled or superseded.
+    /// No login waits for this `state`: it was never given out, or its login was used, cancelled or superseded.
     #[error("unknown")]
     Unknown,
-    /// The login's time is over.
+    /// The time of the login is over.
     #[error("expired")]
     Expired,
     /// Another browser session began the login.
@@ -114,7 +116,7 @@ struct Flow {
     session: Option<SecretString>,
     deadline: i64,
     stage: Stage,
-    /// Nobody was told of the stage yet.
+    /// True until the current stage has been reported.
     moved: bool,
 }
 
@@ -142,7 +144,7 @@ impl Flow {
 }
 
 impl Table {
-    /// Takes a login in. The owner's other one at the same forge is superseded if it still waits for its person.
+    /// Adds a login. Another login of the same owner at the same forge is superseded if it still waits for its person.
     ///
     /// # Errors
     /// [`Full`].
@@ -170,7 +172,7 @@ impl Table {
         Ok(())
     }
 
-    /// The id and the forge of the login that this `state` belongs to; nothing is spent.
+    /// Returns the id and the forge of the login that this `state` belongs to. The `state` is not consumed.
     ///
     /// # Errors
     /// [`StateInvalid`].
@@ -194,7 +196,8 @@ impl Table {
         Ok((&flow.id, &flow.forge))
     }
 
-    /// Spends the `state` of a login by the browser, which is working from here on. `None` when it does not wait.
+    /// Consumes the `state` of a browser login, which is working from then on. Returns `None` when the login does not
+    /// wait.
     pub fn consume(&mut self, id: &str) -> Option<CodeFlow> {
         let flow = self.find(id)?;
         let Stage::Waiting(code) = &mut flow.stage else { return None };
@@ -203,7 +206,7 @@ impl Table {
         Some(code)
     }
 
-    /// The person of a device login has approved. `false` when it does not wait any more.
+    /// Records that the person approved a device login. Returns `false` when the login does not wait any more.
     pub fn approve(&mut self, id: &str) -> bool {
         match self.find(id) {
             Some(flow) if matches!(flow.stage, Stage::Waiting(None)) => {
@@ -214,22 +217,22 @@ impl Table {
         }
     }
 
-    /// The tokens are about to be committed, for this owner; from here on nothing cancels. `None` when it was cancelled
-    /// before.
+    /// Marks a login as saving and returns its owner. From then on the login cannot be cancelled. Returns `None` when
+    /// the login was cancelled before.
     pub fn save(&mut self, id: &str) -> Option<String> {
         let flow = self.find(id).filter(|flow| matches!(flow.stage, Stage::Working))?;
         flow.enter(Stage::Saving);
         Some(flow.owner.clone())
     }
 
-    /// Ends a login; one that has ended stays as it is.
+    /// Ends a login. A login that has ended is not changed.
     pub fn end(&mut self, id: &str, ending: Ending, now: i64) {
         if let Some(flow) = self.find(id).filter(|flow| flow.is_live()) {
             flow.end(ending, now);
         }
     }
 
-    /// Cancels a login before its tokens are saved; `false` when that is too late, or nothing is known of it.
+    /// Cancels a login before its tokens are saved. Returns `false` when it is too late or the login is not known.
     pub fn cancel(&mut self, id: &str, now: i64) -> bool {
         match self.find(id) {
             Some(flow) if matches!(flow.stage, Stage::Waiting(_) | Stage::Working) => {
@@ -247,7 +250,7 @@ impl Table {
         }
     }
 
-    /// The logins that began, moved or ended since this was asked last.
+    /// Takes the ids of the logins that began, moved or ended since the last call.
     pub fn take_moved(&mut self) -> Vec<String> {
         let moved = self.flows.iter_mut().filter(|flow| flow.moved);
         let taken = |flow: &mut Flow| {
@@ -257,7 +260,7 @@ impl Table {
         moved.map(taken).collect()
     }
 
-    /// How a login stands; `None` when nothing is known of it.
+    /// Returns the status of a login; `None` when the login is not known.
     pub fn status(&self, id: &str, now: i64) -> Option<Status> {
         let flow = self.flows.iter().find(|flow| flow.id == id)?;
         Some(match &flow.stage {
@@ -268,7 +271,7 @@ impl Table {
         })
     }
 
-    /// Ends what nobody came for, and forgets what ended long ago.
+    /// Ends the logins whose time is over, and forgets those that ended long ago.
     fn sweep(&mut self, now: i64) {
         for flow in &mut self.flows {
             if matches!(flow.stage, Stage::Waiting(_)) && now >= flow.deadline {

@@ -1,7 +1,7 @@
-//! What issuers really answer, made into what RFC 6749 asks for, so that one reader is enough for all of them.
+//! The conversion of issuers' real answers to the form of RFC 6749, so that one reader can read all of them.
 //!
-//! GitHub answers errors with status 200 and forms unless it is asked for JSON; `OpenAI` wraps the error in an object;
-//! proxies answer HTML with any status. Pure: an answer in, an answer or a failure out.
+//! GitHub answers errors with status 200, and sends forms unless it is asked for JSON. `OpenAI` wraps the error in an
+//! object. Proxies answer HTML with any status. The conversion does no I/O.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use serde_json::{Map, Value};
 
 use super::http::{HttpFailure, Received};
 
-/// The longest text of an issuer that is kept to be classified.
+/// Longest error text of an issuer that is kept for classification, in characters.
 const TEXT: usize = 512;
 
-/// An answer of the protocol.
+/// An answer in the form of the protocol.
 pub(super) struct Tidy {
     /// Status 200 with the fields of a grant, or 400 with `error` and `error_description`; always JSON.
     pub(super) response: Response<Vec<u8>>,
-    /// What the issuer asks to wait between two polls of a device grant.
+    /// The pause that the issuer asks for between two polls of a device grant.
     pub(super) interval: Option<Duration>,
 }
 
-/// Judges status and body together.
+/// Converts an answer by its status and body together.
 ///
 /// # Errors
-/// [`HttpFailure::Unavailable`] for 408, 429 and 5xx, [`HttpFailure::Malformed`] for what the protocol does not know.
+/// [`HttpFailure::Unavailable`] for 408, 429 and 5xx, [`HttpFailure::Malformed`] for an answer outside the protocol.
 pub(super) fn tidy(received: &Received) -> Result<Tidy, HttpFailure> {
     let status = received.status.as_u16();
     if matches!(status, 408 | 429 | 500..) {
@@ -49,7 +49,7 @@ pub(super) fn tidy(received: &Received) -> Result<Tidy, HttpFailure> {
     Ok(Tidy { response, interval })
 }
 
-/// A JSON object whatever it is called; a form only where it is called one.
+/// Reads a JSON object under any media type, or a form under its own media type only.
 fn fields(received: &Received) -> Option<Map<String, Value>> {
     if let Ok(fields) = serde_json::from_slice(&received.body) {
         return Some(fields);
@@ -61,7 +61,7 @@ fn fields(received: &Received) -> Option<Map<String, Value>> {
     form.then(|| url::form_urlencoded::parse(&received.body).map(pair).collect())
 }
 
-/// The error in an answer: `{"error": "code", ...}`, or an object with `code` and `message` in its place.
+/// The error in an answer: `{"error": "code", ...}`, or an object with `code` and `message` as `error`.
 fn error(fields: &Map<String, Value>) -> Option<Map<String, Value>> {
     let (code, text) = match fields.get("error")? {
         Value::String(code) => (code.as_str(), fields.get("error_description")),
@@ -71,7 +71,7 @@ fn error(fields: &Map<String, Value>) -> Option<Map<String, Value>> {
         }
         _ => return None,
     };
-    // An empty error is none: some issuers send the field always.
+    // An empty error is no error: some issuers always send the field.
     if code.is_empty() && fields.contains_key("access_token") {
         return None;
     }
@@ -80,7 +80,7 @@ fn error(fields: &Map<String, Value>) -> Option<Map<String, Value>> {
     Some(pairs.map(|(name, value): (&str, String)| (name.to_owned(), value.into())).into_iter().collect())
 }
 
-/// A whole number that is not negative: as a number, with a zero fraction, or as text.
+/// Reads a whole number that is not negative: a number, also with a zero fraction, or a text.
 pub(super) fn whole(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => {
@@ -91,8 +91,8 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
     }
 }
 
-/// The answer to the start of a device grant, completed: a missing or unusable lifetime is an hour, as long as any
-/// forge gives, and numbers are numbers.
+/// Completes the answer to the start of a device grant. A missing or unusable lifetime becomes one hour, as long as any
+/// forge allows. Numbers written as text become numbers.
 pub(super) fn device(mut tidy: Tidy) -> Result<Response<Vec<u8>>, HttpFailure> {
     if tidy.response.status() != StatusCode::OK {
         return Ok(tidy.response);

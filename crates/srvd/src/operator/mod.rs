@@ -1,10 +1,11 @@
-//! The operator at the forges: what becomes of the tokens of a sign-in, and which browsers are the operator's.
+//! The operator at the forges: the storing of a sign-in's tokens, and the browsers that the operator has signed in
+//! with.
 //!
-//! Tokens whose person is known are committed, and their account becomes the one in use in the same transaction. Tokens
-//! whose person the forge does not name are parked at once, and completed when it does: within the sign-in, at the next
-//! one at the same forge, or at the next start.
+//! Tokens whose owner is known are committed. Their account becomes the active one in the same transaction. Tokens
+//! whose owner the forge does not name are parked at once. They are completed when the forge names the owner: within
+//! the sign-in, at the next one at the same forge, or at the next start.
 //!
-//! What a sign-in replaced, and what it obtained and nobody keeps, is given back to its forge.
+//! Tokens that a sign-in replaced, and tokens that it obtained but that were not kept, are revoked at their forge.
 
 mod pending;
 pub mod session;
@@ -26,13 +27,13 @@ use crate::oauth::revoke::Spent;
 use crate::oauth::settings::ClientAuth;
 use crate::oauth::{Failure, Forge, Forges, Returns, identity};
 
-/// Who the operator's sign-ins belong to; there is one operator.
+/// The owner of the operator's sign-ins. There is one operator.
 pub const OWNER: &str = "operator";
 
-/// The pauses before a forge is asked again whose tokens these are, and before a commit is tried again.
+/// The pauses before a forge is asked again for the owner of tokens, and before a commit is retried.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
-/// The one place that keeps the operator's tokens; a clone is a handle to the same one.
+/// Keeps the operator's tokens. A clone is a handle to the same one.
 #[derive(Clone)]
 pub struct Operators {
     store: Store,
@@ -40,12 +41,13 @@ pub struct Operators {
     returns: Returns,
     clock: fn() -> i64,
     stop: CancellationToken,
-    /// The sign-ins that ask their forge themselves whose tokens they have.
+    /// The sign-ins that are still asking their forge who owns their tokens.
     asking: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Operators {
-    /// Keeps tokens of these forges in this store, and gives back what is not kept. Waits end when `stop` is cancelled.
+    /// Creates a keeper of these forges' tokens in this store. It revokes tokens that are not kept. Its waits end when
+    /// `stop` is cancelled.
     pub fn new(
         store: &Store,
         (forges, returns): (Forges, Returns),
@@ -56,7 +58,7 @@ impl Operators {
         Self { store, forges, returns, clock, stop, asking: Arc::default() }
     }
 
-    /// What [`crate::oauth::Flows`] hands the tokens of its sign-ins to.
+    /// Returns the function to which [`crate::oauth::Flows`] passes the tokens of its sign-ins.
     pub fn keeper(&self) -> Keep {
         let operators = self.clone();
         Arc::new(move |obtained| {
@@ -83,7 +85,7 @@ impl Operators {
                 self.replaced(&forge, &kept, &fresh);
                 Ok(KeptLogin { account: kept.account.to_string(), login: Some(name) })
             }
-            // The forge does not take the token that it has just given, so there is nothing to keep.
+            // The forge refuses the token that it has just issued, so there is nothing to keep.
             Err(failure @ Failure::Dead(_)) => {
                 self.returns.give_back(&forge, Spent::from(&login.discard()));
                 Err(KeepError { code: failure.code(), text: failure.to_string() })
@@ -101,7 +103,7 @@ impl Operators {
         }
     }
 
-    /// Commits, and once more after a pause as long as the database is only busy.
+    /// Commits a login, and retries after a pause as long as the database is only busy.
     async fn commit(
         &self,
         login: UnsavedLogin,
@@ -118,7 +120,7 @@ impl Operators {
         store.commit_operator(login, self.request(&person, true)).await
     }
 
-    /// Parks first, so that nothing is lost meanwhile, and then asks the forge a few times more.
+    /// Parks the login first, so that nothing is lost, and then asks the forge a few more times for the owner.
     async fn keep_unnamed(
         &self,
         login: UnsavedLogin,
@@ -148,7 +150,7 @@ impl Operators {
         Ok(kept)
     }
 
-    /// The store for what a person does by signing in.
+    /// Returns the store under the name of the person who signs in.
     fn acting_as(&self, forge: &Forge, person: &identity::Identity) -> Store {
         self.store.acting_as(format!("operator:{}/{}", forge.settings.name, person.login))
     }
@@ -174,14 +176,14 @@ impl Operators {
         CommitOperator { identity, activate, jitter: jitter(), now: (self.clock)() }
     }
 
-    /// After a commit: gives back what `fresh` took the place of.
+    /// Revokes the tokens that a commit replaced with `fresh`.
     fn replaced(&self, forge: &Arc<Forge>, kept: &Kept, fresh: &Spent) {
         if let Some(old) = &kept.replaced {
             self.returns.give_back(forge, Spent::from(&**old).except(fresh));
         }
     }
 
-    /// Nothing was written and nothing will be: the person is told, and signs in again.
+    /// Revokes tokens that could not be written and returns the error for the person, who must sign in again.
     fn lost(&self, forge: &Arc<Forge>, error: &StoreError, obtained: Spent) -> KeepError {
         self.returns.give_back(forge, obtained);
         KeepError { code: "storage", text: with_causes(error) }
@@ -196,7 +198,7 @@ impl Operators {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `false` when the daemon stops.
+    /// Waits, and returns `false` when the daemon stops.
     async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
             () = self.stop.cancelled() => false,
@@ -205,10 +207,10 @@ impl Operators {
     }
 }
 
-/// Tokens of a forge that are kept nowhere yet; `flow` tells sign-ins at the same forge apart.
+/// Prepares the tokens of a forge for storing. `flow` distinguishes sign-ins at the same forge.
 ///
 /// # Errors
-/// What cannot be stored of them.
+/// The value that cannot be stored.
 pub fn unsaved(forge: &Forge, flow: &str, received: Received) -> Result<UnsavedLogin, StoreError> {
     let endpoint = Endpoint {
         issuer: None,
@@ -224,10 +226,10 @@ pub fn unsaved(forge: &Forge, flow: &str, received: Received) -> Result<UnsavedL
     UnsavedLogin::new(authority(forge)?, endpoint, flow, received, Consumer::Access)
 }
 
-/// Who issues a forge's tokens, and to which client.
+/// The issuer of a forge's tokens and the client that they are issued to.
 ///
 /// # Errors
-/// An address that the store does not take.
+/// An address that the store does not accept.
 pub fn authority(forge: &Forge) -> Result<Authority, StoreError> {
     let settings = &forge.settings;
     Ok(Authority {
@@ -237,9 +239,9 @@ pub fn authority(forge: &Forge) -> Result<Authority, StoreError> {
     })
 }
 
-/// A share of the time until the first refresh.
+/// A random share of the time until the first refresh.
 pub fn jitter() -> Jitter {
-    // Without random numbers all refreshes keep their exact time, which harms nobody.
+    // Without random numbers all refreshes keep their exact time, which does no harm.
     Jitter::new(getrandom::u32().unwrap_or_default())
 }
 
@@ -247,7 +249,8 @@ fn unusable(field: &'static str) -> StoreError {
     StoreError::InvalidName { field, reason: "it cannot be stored" }
 }
 
-/// Whether the same request may succeed a moment later. What the tokens or the person's name are refused for stays.
+/// Returns whether the same request may succeed a moment later. A refusal of the tokens or of the person's name is
+/// final.
 fn may_pass(error: &StoreError) -> bool {
     !matches!(
         error,

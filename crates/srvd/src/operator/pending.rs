@@ -1,4 +1,4 @@
-//! Completing sign-ins whose person was not known when they were parked.
+//! The completion of sign-ins whose person was not known when they were parked.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::oauth::revoke::Spent;
 use crate::oauth::{Forge, identity};
 
 impl Operators {
-    /// Asks the forges whose parked tokens are, once each. What fails is told to the log and stays parked.
+    /// Asks the forges once for the owner of each parked login. A login whose request fails is logged and stays parked.
     pub async fn complete_pending(&self) {
         let mut pending = match self.store.pending_logins(None).await {
             Ok(pending) => pending,
@@ -18,9 +18,9 @@ impl Operators {
                 return tracing::error!(error = with_causes(&error), "parked sign-ins could not be read");
             }
         };
-        // The newest first, so that an older one of the same person does not take its place.
+        // The newest is completed first, so that an older login of the same person does not replace it.
         pending.reverse();
-        // A sign-in that still goes on completes its own.
+        // A sign-in that is still running completes its own login.
         pending.retain(|parked| !self.asking().contains(parked.flow.as_str()));
         for parked in pending {
             self.complete(&parked).await;
@@ -46,7 +46,7 @@ impl Operators {
         }
     }
 
-    /// Gives parked tokens to their person, unless that person has signed in again since: then they go back.
+    /// Assigns parked tokens to their person. If that person has signed in again since, the tokens are revoked instead.
     async fn name(&self, (forge, parked): (&Arc<Forge>, &Pending), person: &identity::Identity, own: Spent) {
         let account = &parked.account;
         let done = match self.newer(parked, person).await {
@@ -54,7 +54,7 @@ impl Operators {
                 let gone = self.store.discard_pending(account, (self.clock)()).await;
                 gone.map(|()| self.returns.give_back(forge, own))
             }
-            // Whatever is in use was chosen later than this.
+            // An account that is active already was chosen later than this login.
             Ok(false) => match self.store.active_forge().await {
                 Ok(active) => {
                     let request = self.request(person, active.is_none());

@@ -1,5 +1,5 @@
-//! The browsers in which the operator has signed in. A session is a cookie with a random secret; it is kept in memory
-//! only, ends after twelve hours or with the daemon, and gives nothing but `GET /me` and `GET /login/<name>`.
+//! The browsers in which the operator has signed in. A session is a cookie with a random secret. It is kept in memory
+//! only, ends after twelve hours or with the daemon, and gives access to `GET /me` and `GET /login/<name>` only.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,14 +12,14 @@ use crate::redact::Redactor;
 
 /// The cookie's name.
 pub const COOKIE_NAME: &str = "srvd_session";
-/// How long a session lasts, in seconds.
+/// Time that a session lasts, in seconds.
 const LIFETIME_S: i64 = 12 * 60 * 60;
-/// How many there are at once; the oldest one gives way.
+/// Largest number of sessions. A new session beyond it ends the oldest one.
 const MOST: usize = 64;
-/// The length of the secret: 32 bytes in base64url.
+/// Length of the secret: 32 bytes in base64url.
 const LENGTH: usize = 43;
 
-/// The sessions; a clone is a handle to the same ones.
+/// The sessions. A clone is a handle to the same ones.
 #[derive(Clone)]
 pub struct Sessions {
     live: Arc<Mutex<Live>>,
@@ -27,12 +27,13 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// No sessions yet. `redactor` is told each secret before anything else is.
+    /// Creates an empty set of sessions. `redactor` receives each secret before any other part does.
     pub fn new(redactor: Redactor) -> Self {
         Self { live: Arc::default(), redactor }
     }
 
-    /// Begins a session at `now` (unix milliseconds) and ends the one that the browser had. Gives its secret.
+    /// Begins a session at `now` (unix milliseconds) and ends the browser's former one. Returns the secret of the new
+    /// session.
     ///
     /// # Errors
     /// The system has no random numbers.
@@ -45,7 +46,7 @@ impl Sessions {
         Ok(fresh)
     }
 
-    /// Whether this is the secret of a session that has not ended at `now`.
+    /// Returns whether this is the secret of a session that has not ended at `now`.
     pub fn knows(&self, cookie: &SecretString, now: i64) -> bool {
         self.live().knows(cookie, now)
     }
@@ -55,7 +56,7 @@ impl Sessions {
     }
 }
 
-/// The secrets and when they end, oldest first.
+/// The secrets and their end times, the oldest first.
 #[derive(Default)]
 struct Live(Vec<(SecretString, i64)>);
 
@@ -76,8 +77,8 @@ fn same(one: &SecretString, other: &SecretString) -> bool {
     one.expose_secret().as_bytes().ct_eq(other.expose_secret().as_bytes()).into()
 }
 
-/// The session that a request carries: the one cookie of that name, if it is well-formed. Several are none: a page of
-/// another port of this machine can add cookies of its own.
+/// Returns the session that a request carries: the only cookie of that name, if it is well-formed. Several such cookies
+/// count as none, because a page on another port of this machine can add cookies.
 pub fn presented(headers: &HeaderMap) -> Option<SecretString> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut values = pairs
@@ -91,8 +92,8 @@ pub fn presented(headers: &HeaderMap) -> Option<SecretString> {
     usable.then(|| SecretString::from(value))
 }
 
-/// The `Set-Cookie` of a session. `Lax`, because the forge's redirect back to this machine has to carry it; not `Secure`,
-/// because that redirect is plain http on a loopback address.
+/// Formats the `Set-Cookie` header of a session. It is `Lax`, because the forge's redirect back to this machine must
+/// carry it. It is not `Secure`, because that redirect is plain http on a loopback address.
 pub fn set_cookie(session: &SecretString) -> String {
     let secret = session.expose_secret();
     format!("{COOKIE_NAME}={secret}; Path=/; Max-Age={LIFETIME_S}; HttpOnly; SameSite=Lax")

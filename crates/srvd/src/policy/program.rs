@@ -1,11 +1,11 @@
-//! Whether a program that a client named stands in a place that only root or this user can write.
+//! The check that a program named by a client is in a place that only root or this user can write to.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The canonical path of a program that may be run, by the rule that OpenSSH calls `StrictModes`: a regular executable
-/// file of root or this user, in directories that nobody else can change. A sticky directory such as `/tmp` counts as
-/// safe only above a directory of ours.
+/// Returns the canonical path of a program that may be run, by the rule that OpenSSH calls `StrictModes`. The program
+/// must be a regular executable file of root or this user, in directories that no other user can change. A sticky
+/// directory such as `/tmp` counts as safe only above a directory of this user.
 ///
 /// # Errors
 /// The reason, in a few words.
@@ -29,7 +29,7 @@ pub(super) fn trusted(path: &Path) -> Result<PathBuf, &'static str> {
     if !owned(file.uid()) || file.permissions().mode() & 0o022 != 0 {
         return Err("others can change the file");
     }
-    // Both the path as named (its links can be swapped) and where it leads.
+    // Both paths are checked: the one as named, because its links can be replaced, and the one that it resolves to.
     for place in [path, canonical.as_path()] {
         for dir in place.ancestors().skip(1) {
             let found = std::fs::metadata(dir).map_err(|_| "cannot be found")?;

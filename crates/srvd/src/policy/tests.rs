@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-/// `codex` in a directory of ours that is on the search path.
+/// A program `codex` in a directory of this user that is on the search path.
 fn fixture() -> (tempfile::TempDir, Registry, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let program = root.path().join("codex");

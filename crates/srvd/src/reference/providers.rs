@@ -1,4 +1,4 @@
-//! `docs/providers.md`, made from the registry that this build ships.
+//! The generator of `docs/providers.md`, from the registry that this build ships.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use auth_spawner::{
     Provider, Recipe, Registry, RegistryError, Terminal, TokenBody, TokenEndpoint,
 };
 
-/// The whole document. A test compares it with `docs/providers.md`.
+/// Returns the whole document. A test compares it with `docs/providers.md`.
 ///
 /// # Errors
-/// [`RegistryError`] for a build that ships an invalid registry; a test sees to it that none does.
+/// [`RegistryError`] if this build ships an invalid registry. A test ensures that it does not.
 pub fn providers_markdown() -> Result<String, RegistryError> {
     let registry = Registry::builtin()?;
     let mut text = String::from(INTRODUCTION);
@@ -238,7 +238,7 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
     );
 }
 
-/// The variables that carry a key to the vendor's own service.
+/// The variables that carry a key for the vendor's own service.
 fn usual_variables(key: &KeyService) -> impl Iterator<Item = &str> {
     key.vars.iter().chain(key.pair.iter().flat_map(|pair| &pair.vars)).map(String::as_str)
 }
@@ -278,7 +278,7 @@ fn endpoint_facts(text: &mut String, endpoint: &TokenEndpoint) {
     row(text, "as the client", &code(&endpoint.client_id));
 }
 
-/// A row, unless there is nothing to say.
+/// Writes a row of the table, unless its text is empty.
 fn row(text: &mut String, what: &str, words: &str) {
     if !words.is_empty() {
         let _ = writeln!(text, "| {what} | {words} |");
@@ -293,7 +293,7 @@ fn code(text: &str) -> String {
     format!("`{}`", escape(text))
 }
 
-/// A bar would end the cell, in code as well.
+/// Escapes bars, which would end the cell even inside code.
 fn escape(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,5 +1,5 @@
-//! The owner of the due-queue. The queue itself is in the store: each pass looks at its head, so that a pass after a
-//! crash, a changed clock or a missed report finds everything that the one before would have.
+//! The task that owns the queue of due refreshes. The queue itself is in the store, and each pass reads its head. A
+//! pass after a crash, a changed clock or a missed report therefore finds all that is due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use super::flight::{Grant, Refresher};
 use super::plan::Backlog;
 use crate::error::with_causes;
 
-/// The longest time between two passes. A clock that was set, or a machine that slept, is noticed by then.
+/// Longest time between two passes. A changed clock, or a machine that slept, is noticed within it.
 const POLL: Duration = Duration::from_secs(30);
-/// How long reports are gathered before a pass: while they come all the time, so many are one.
+/// Time for which reports are collected before a pass, so that a burst of reports causes one pass.
 const BURST: Duration = Duration::from_millis(20);
 /// The pause after the store has failed.
 const REST: Duration = Duration::from_secs(5);
-/// How much of the queue is looked at first, and at most while places are free.
+/// Number of rows that are read from the head of the queue first. More are read while there is room, at most `MOST`.
 const HEAD: u32 = 64;
 const MOST: u32 = 16_384;
-/// How long flights are begun from what was read of the queue, before it is read again.
+/// Longest time for which rows that were read are used to begin flights before the queue is read again.
 const YOUNG: Duration = Duration::from_secs(1);
-/// How long a row is left alone whose tokens nobody can refresh, in milliseconds: a day.
+/// Time for which a row is put off when no client can refresh its tokens, in milliseconds: one day.
 const HOPELESS: i64 = 24 * 60 * 60 * 1000;
 
-/// Says that the queue may have changed; a clone is a handle to the same one. Reports are not counted.
+/// Reports that the queue may have changed. A clone is a handle to the same one. Several reports may count as one.
 #[derive(Debug, Clone, Default)]
 pub struct Wake(Arc<Notify>);
 
 impl Wake {
-    /// Has the queue looked at soon.
+    /// Asks for a pass soon.
     pub fn wake(&self) {
         self.0.notify_one();
     }
 }
 
-/// Refreshes whatever is due until `stop` is cancelled, and then waits up to `grace` for the flights under way.
+/// Refreshes all due accounts until `stop` is cancelled. Then waits up to `grace` for the flights under way.
 pub async fn watch_over(refresher: Refresher, stop: CancellationToken, grace: Duration) {
     let mut queue = Queue::default();
     loop {
@@ -61,7 +61,7 @@ pub async fn watch_over(refresher: Refresher, stop: CancellationToken, grace: Du
     }
 }
 
-/// Lets the store alone for a while. Gives the pause that is left, which is none.
+/// Pauses after a store failure. Returns the time to wait before the next pass, which is zero.
 async fn rest(stop: &CancellationToken) -> Duration {
     tokio::select! {
         () = stop.cancelled() => {}
@@ -70,19 +70,19 @@ async fn rest(stop: &CancellationToken) -> Duration {
     Duration::ZERO
 }
 
-/// What the owner knows of the queue.
+/// The task's knowledge of the queue.
 #[derive(Default)]
 struct Queue {
-    /// Whether bad expiries were looked for.
+    /// True if rows with bad expiries have been repaired.
     repaired: bool,
-    /// What was read, and when.
+    /// The rows that were read, and the time of the reading.
     read: Option<(Backlog, Instant)>,
-    /// Whether that was all of it that is looked at.
+    /// True if the rows that were read are all that a pass considers.
     whole: bool,
 }
 
-/// Looks at the head of the queue and begins what there is room for. Gives the time until something else is due; what is
-/// due already waits for a flight to end, which is reported.
+/// Reads the head of the queue and begins the flights that there is room for. Returns the time until another account is
+/// due. Accounts that are due already wait until the end of a flight is reported.
 async fn pass(refresher: &Refresher, queue: &mut Queue) -> Result<Duration, StoreError> {
     let store = refresher.store();
     if !queue.repaired {
@@ -93,7 +93,7 @@ async fn pass(refresher: &Refresher, queue: &mut Queue) -> Result<Duration, Stor
         queue.repaired = true;
     }
     if begin_known(refresher, queue).await? {
-        // What has come since then waits no longer than this.
+        // Rows that became due since the queue was read wait no longer than this.
         return Ok(YOUNG);
     }
     read(refresher, queue).await?;
@@ -103,7 +103,7 @@ async fn pass(refresher: &Refresher, queue: &mut Queue) -> Result<Duration, Stor
     Ok(wait.map_or(POLL, |wait| Duration::from_millis(wait).min(POLL)))
 }
 
-/// Begins what there is room for from what was read a moment ago. `false` when the queue has to be read.
+/// Begins flights from rows that were read a moment ago. Returns `false` when the queue has to be read.
 async fn begin_known(refresher: &Refresher, queue: &mut Queue) -> Result<bool, StoreError> {
     let read = queue.read.as_mut();
     let young = read.filter(|(backlog, at)| !backlog.is_empty() && at.elapsed() < YOUNG);
@@ -112,7 +112,7 @@ async fn begin_known(refresher: &Refresher, queue: &mut Queue) -> Result<bool, S
     Ok(!room || queue.whole)
 }
 
-/// Reads the queue as deep as there is room for, and begins what there is room for.
+/// Reads the queue as far as there is room for, and begins the flights that there is room for.
 async fn read(refresher: &Refresher, queue: &mut Queue) -> Result<(), StoreError> {
     let mut head = HEAD;
     loop {
@@ -128,7 +128,8 @@ async fn read(refresher: &Refresher, queue: &mut Queue) -> Result<(), StoreError
     }
 }
 
-/// Begins what there is room for, and puts off what nobody can refresh. Gives whether there is still room.
+/// Begins the flights that there is room for, and puts off rows that no client can refresh. Returns whether room is
+/// left.
 async fn begin(refresher: &Refresher, backlog: &mut Backlog) -> Result<bool, StoreError> {
     let taken = backlog.take(&refresher.under_way());
     for due in taken.start {

@@ -1,5 +1,5 @@
-//! Who may refresh the tokens of an authority: the client of a configured forge, or the one that the registry names for
-//! a provider. A token goes nowhere but to the authority that it came from.
+//! The clients that may refresh an authority's tokens: the client of a configured forge, or the one that the registry
+//! names for a provider. A token is sent only to the authority that issued it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::oauth::issuer::IssuerConfig;
 use crate::oauth::settings::{ClientAuth, ForgeKind};
 use crate::oauth::{Failure, Forge, Forges, Granted, Http, Issuer};
 
-/// How long a forge may take to say whose a new token is. The tokens wait for it, so it is short.
+/// Longest time for a forge to name the owner of a new token. The tokens wait for it, so it is short.
 const IDENTIFYING: Duration = Duration::from_secs(5);
 
-/// All clients.
+/// The clients of all authorities.
 pub(super) struct Clients {
     forges: Forges,
     providers: BTreeMap<String, Client>,
@@ -28,7 +28,7 @@ pub(super) struct Clients {
 #[derive(Clone)]
 pub(super) struct Client {
     issuer: At,
-    /// Host and port of the token endpoint.
+    /// The host and port of the token endpoint.
     host: Arc<str>,
 }
 
@@ -54,7 +54,8 @@ impl Clients {
         Self { forges, providers: registry.iter().filter_map(of).collect() }
     }
 
-    /// The client of an authority. An operator's token names its forge's address and client; a user's names neither.
+    /// Returns the client of an authority. An operator's token names its forge's address and client; a user's names
+    /// neither.
     pub(super) fn of(&self, authority: &Authority) -> Option<Client> {
         match (&authority.base_url, authority.client_id.as_deref()) {
             (None, None) => self.providers.get(authority.provider.as_str()).cloned(),
@@ -87,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Whose the new tokens are, as far as that can be told. What cannot be told costs no tokens.
+    /// Returns the owner of the new tokens, as far as it can be determined. An unknown owner does not lose the tokens.
     pub(super) async fn identity(&self, stored: &StoredTokens, new: &Received) -> Option<Identity> {
         match &self.issuer {
             At::Forge(forge) => {
@@ -113,7 +114,7 @@ fn of_forge(forge: &Arc<Forge>) -> Client {
 
 fn of_provider(endpoint: &TokenEndpoint, http: Http, clock: fn() -> i64) -> Result<Client, url::ParseError> {
     let config = IssuerConfig {
-        // Nobody logs in here, so no browser is ever sent there.
+        // This client begins no login, so no browser is sent to this address.
         authorize: endpoint.token_url.clone(),
         token: endpoint.token_url.clone(),
         device: None,
@@ -136,8 +137,8 @@ fn host(address: &str) -> Arc<str> {
     }
 }
 
-/// The person of a new id token, in those words only in which the old one named the account's person: an account's
-/// subject can be an id of another kind, which says nothing about `sub`.
+/// Returns the person of a new id token, with only those fields in which the old id token matches the account's person.
+/// An account's subject can be an id of another kind, which cannot be compared with `sub`.
 fn comparable(known: &Identity, old: Option<&SecretString>, new: Option<&SecretString>) -> Option<Identity> {
     let (old, new) = (claims(old?)?, claims(new?)?);
     let same = |known: &Option<String>, old: Option<String>| known.is_some() && *known == old;
@@ -152,7 +153,7 @@ struct Claims {
     email: Option<String>,
 }
 
-/// What a JWT says of its person. Its signature is no question: it came from the issuer itself.
+/// Reads the claims about the person from a JWT. The signature is not checked because the issuer itself sent the token.
 fn claims(token: &SecretString) -> Option<Claims> {
     let payload = token.expose_secret().split('.').nth(1)?;
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;

@@ -1,5 +1,5 @@
-//! One refresh at a time of each account: whoever needs it joins the flight that is under way, and a flight goes on when
-//! all who waited have left. Across daemons the lease in the row decides.
+//! One refresh at a time for each account. A caller that needs a refresh joins the flight under way. A flight goes on
+//! even when all its callers have left. Across daemons, the lease in the account's row decides which one refreshes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +23,13 @@ use crate::error::with_causes;
 use crate::oauth::Forges;
 use crate::redact::Redactor;
 
-/// How many issuers are asked at a time; of one host, one.
+/// Largest number of issuers that are asked at the same time. Each host is asked once at a time.
 const AT_A_TIME: usize = 4;
-/// How long a refresh has for the answer, the identity and the commit, in milliseconds: more than both exchanges take.
+/// Longest time for the answer, the identity and the commit of a refresh, in milliseconds. It exceeds both exchanges.
 const LEASE: i64 = 30_000;
-/// How often the row is looked at again while another daemon is asking.
+/// Interval at which the row is read again while another daemon refreshes.
 const LOOK: Duration = Duration::from_millis(250);
-/// The pauses between attempts to write what an issuer said. They end before the lease does.
+/// The pauses between attempts to write an issuer's answer to the store. They end before the lease does.
 const PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
     Duration::from_millis(200),
@@ -39,7 +39,7 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(6),
 ];
 
-/// Refreshes accounts; a clone is a handle to the same flights.
+/// Refreshes accounts. A clone is a handle to the same flights.
 #[derive(Clone)]
 pub struct Refresher(Arc<Inner>);
 
@@ -55,36 +55,36 @@ struct Inner {
     overall: Semaphore,
     hosts: BTreeMap<Arc<str>, Semaphore>,
     tasks: TaskTracker,
-    /// The store failed a flight since this was asked last.
+    /// True if the store failed a flight since the last call of `take_trouble`.
     troubled: AtomicBool,
 }
 
-/// What a refresher is given.
+/// The parts that a [`Refresher`] is built from.
 pub struct RefresherConfig {
-    /// The tokens.
+    /// The store of the tokens.
     pub store: Store,
-    /// Where operators' tokens are refreshed.
+    /// The clients that refresh operators' tokens.
     pub forges: Forges,
-    /// Says where users' tokens are refreshed.
+    /// The providers, which name the endpoints that refresh users' tokens.
     pub registry: Registry,
-    /// Is told every new token before anything else is.
+    /// Receives every new token before any other part does.
     pub redactor: Redactor,
-    /// This process among all that use the database, with a name of its own.
+    /// The name of this process, unique among all processes that use the database.
     pub holder: String,
     /// The wall clock in unix milliseconds.
     pub clock: fn() -> i64,
-    /// What is told of changes of the queue, such as the end of a flight.
+    /// Receives notice when the queue changes, such as at the end of a flight.
     pub wake: Wake,
-    /// Once it is cancelled, no issuer is asked any more.
+    /// The token whose cancellation stops further requests to issuers.
     pub stop: CancellationToken,
 }
 
 /// The tokens of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The account.
+    /// The account that holds the tokens.
     pub account: AccountId,
-    /// Who issued them.
+    /// The issuer of the tokens.
     pub authority: Authority,
 }
 
@@ -95,7 +95,7 @@ struct Flight {
 }
 
 impl Refresher {
-    /// A refresher that does nothing by itself.
+    /// Creates a refresher. It starts no refresh until it is called.
     pub fn new(config: RefresherConfig) -> Self {
         let clients = Clients::new(config.forges, &config.registry, config.clock);
         let hosts = clients.hosts().into_iter().map(|host| (host, Semaphore::new(1))).collect();
@@ -115,13 +115,13 @@ impl Refresher {
         }))
     }
 
-    /// Whether something says where the tokens of this authority are refreshed.
+    /// Returns whether an endpoint is known that refreshes the tokens of this authority.
     pub fn supports(&self, authority: &Authority) -> bool {
         self.0.clients.of(authority).is_some()
     }
 
-    /// Sees to it that an account's tokens are good for `why`, within `budget`. Whoever stops waiting stops nothing; the
-    /// tokens are read from the store afterwards.
+    /// Ensures, within `budget`, that an account's tokens are good for `why`. A caller that stops waiting does not stop
+    /// the refresh. The caller reads the tokens from the store afterwards.
     pub async fn refresh(&self, grant: &Grant, why: RefreshWhy, budget: Duration) -> Outcome {
         let deadline = Instant::now() + budget;
         loop {
@@ -134,22 +134,23 @@ impl Refresher {
             match landed {
                 Err(_) => return Outcome::TooLong,
                 Ok(Some(outcome @ Outcome::Busy { .. })) => {
-                    // Its answer is good for everybody. A caller that gives up takes what there is.
+                    // The result of the other daemon's refresh serves all callers. A caller out of time uses the tokens
+                    // as they are.
                     sleep_until(deadline.min(Instant::now() + LOOK)).await;
                     if Instant::now() >= deadline {
                         return outcome;
                     }
                 }
-                // Good enough for whoever began it, which need not be good enough here.
+                // The tokens were good enough for the caller that began the flight, but may not be for this one.
                 Ok(Some(Outcome::Unneeded)) if !own => {}
                 Ok(outcome) => return outcome.unwrap_or(Outcome::Unavailable),
             }
         }
     }
 
-    /// Begins a flight for the queue, unless one is under way. Nobody waits for it.
+    /// Begins a flight for the queue, unless one is under way. No caller waits for it.
     pub(super) fn launch(&self, grant: &Grant) {
-        // What cannot begin is due still.
+        // An account whose flight cannot begin stays due.
         let _ = self.join(grant, RefreshWhy::Due);
     }
 
@@ -158,7 +159,7 @@ impl Refresher {
         self.flights().iter().map(|(account, flight)| (account.clone(), flight.host.clone())).collect()
     }
 
-    /// The host that is asked for this authority's tokens.
+    /// The host that is asked to refresh this authority's tokens.
     pub(super) fn host(&self, authority: &Authority) -> Option<Arc<str>> {
         self.0.clients.of(authority).map(|client| client.host().clone())
     }
@@ -175,19 +176,19 @@ impl Refresher {
         (self.0.clock)()
     }
 
-    /// Whether the store failed a flight since this was asked last.
+    /// Returns whether the store failed a flight since the last call.
     pub(super) fn take_trouble(&self) -> bool {
         self.0.troubled.swap(false, Ordering::Relaxed)
     }
 
-    /// Waits until the flights under way have ended. A row whose flight does not get that far keeps its mark, and is
-    /// taken over when the lease is over.
+    /// Waits until the flights under way have ended. If the wait is dropped first, the row of a flight keeps its lease
+    /// mark, and another process takes it over when the lease has ended.
     pub(super) async fn settle(&self) {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
 
-    /// The flight of this account, begun if there is none; and whether it was.
+    /// Returns the flight of this account, and `true` if this call began it.
     fn join(&self, grant: &Grant, why: RefreshWhy) -> Result<(Flight, bool), Outcome> {
         let Some(client) = self.0.clients.of(&grant.authority) else { return Err(Outcome::Unsupported) };
         let mut flights = self.flights();
@@ -204,7 +205,7 @@ impl Refresher {
         self.0.tasks.spawn(async move {
             let outcome = landing.refresher.0.fly(&landing.account, &client, why).await;
             tracing::debug!(account = %landing.account, ?outcome, "a refresh ended");
-            // Whoever asks from here on begins another flight, which reads what this one wrote.
+            // A caller from here on begins another flight, which reads what this one wrote.
             drop(landing);
             sender.send_replace(Some(outcome));
         });
@@ -216,7 +217,7 @@ impl Refresher {
     }
 }
 
-/// Takes a flight off the list when it ends, however it does.
+/// Removes a flight from the list when the flight ends, including by panic.
 struct Landing {
     refresher: Refresher,
     account: AccountId,
@@ -230,10 +231,10 @@ impl Drop for Landing {
 }
 
 impl Inner {
-    /// The whole way from the lease to the commit.
+    /// Runs the whole refresh, from the lease to the commit.
     async fn fly(&self, account: &AccountId, client: &Client, why: RefreshWhy) -> Outcome {
-        // The lease begins when the issuer can be asked at once. The host comes first, so that those who wait for a slow
-        // one hold no place that another one could use.
+        // The lease begins only when the issuer can be asked at once. The host's place is acquired first, so that
+        // flights that wait for a slow host hold no place that another host could use.
         let turn = async {
             let host = self.hosts.get(client.host())?.acquire().await.ok()?;
             Some((host, self.overall.acquire().await.ok()?))
@@ -272,7 +273,8 @@ impl Inner {
         }
     }
 
-    /// Commits what the issuer gave. The old refresh token may be used up, so this is tried until the lease is nearly over.
+    /// Commits the new tokens. The old refresh token may be used up, so the commit is retried until the lease is nearly
+    /// over.
     async fn keep(&self, lease: RefreshLease, client: &Client, received: Received) -> Outcome {
         for secret in
             [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()].into_iter().flatten()
@@ -302,7 +304,7 @@ impl Inner {
         }
     }
 
-    /// Writes a failure down.
+    /// Records a failure in the store.
     async fn fail(&self, lease: &RefreshLease, failure: RefreshFailure) -> Outcome {
         let mut pauses = PAUSES.into_iter();
         loop {
@@ -324,7 +326,7 @@ impl Inner {
     }
 }
 
-/// Whether the same request may succeed later.
+/// Returns whether the same request may succeed later.
 fn passes(error: &StoreError) -> bool {
     matches!(
         error,

@@ -1,12 +1,12 @@
-//! The refresh of tokens that no CLI holds: an operator's at forges, and those that users bring.
+//! The refresh of tokens that no CLI holds: an operator's tokens at forges, and tokens that users bring.
 //!
-//! - `outcome` is pure: what an issuer's answer means to the store, and what the store's answer means to the caller.
-//! - `clients` knows where the tokens of an authority are refreshed.
-//! - `flight` refreshes one account: one flight an account in this process, one lease an account among all daemons.
-//! - `plan` is pure: which due accounts are refreshed next. `actor` owns the queue and does it.
+//! - `outcome` converts an issuer's answer for the store, and the store's answer for the caller. It does no I/O.
+//! - `clients` knows the endpoints that refresh an authority's tokens.
+//! - `flight` refreshes one account: one flight per account in this process, one lease per account among all daemons.
+//! - `plan` chooses the due accounts that are refreshed next, without I/O. `actor` owns the queue and begins flights.
 //!
-//! Everything reads the stored row of one account, never what a resolution has chosen: an account whose place another
-//! credential takes is refreshed all the same.
+//! All parts read the stored row of one account and not the result of a resolution. An account is therefore refreshed
+//! even when another credential takes precedence over it.
 
 mod actor;
 mod clients;

@@ -1,4 +1,4 @@
-//! What an issuer's answer means to the store, and what the store's answer means to whoever needs the token. Pure.
+//! The conversion of an issuer's answer for the store, and of the store's answer for the caller. It does no I/O.
 
 use std::time::Duration;
 
@@ -7,47 +7,47 @@ use identity_store::{Begun, Completed, Failed, Jitter, RefreshFailure, RefreshLe
 use crate::oauth::http::HttpFailure;
 use crate::oauth::{Dead, Failure, Trouble};
 
-/// What became of a refresh. The tokens are in the store, for everybody to read.
+/// The result of a refresh. The tokens are in the store, where every caller reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The set was good enough; nobody was asked.
+    /// The tokens were good enough, and no issuer was asked.
     Unneeded,
-    /// There is a new set, from this refresh or from another one.
+    /// There are new tokens, from this refresh or from another one.
     Renewed,
-    /// Another daemon is asking until then, in unix milliseconds. The set as it is may still be good.
+    /// Another daemon is refreshing. The tokens as they are may still be good.
     Busy {
-        /// When its lease is over.
+        /// The end of the other daemon's lease, in unix milliseconds.
         until: i64,
     },
-    /// It did not work, for a reason that passes.
+    /// The refresh failed for a temporary reason.
     Later {
-        /// Why, where that is known.
+        /// The reason, where it is known.
         reason: Option<RefreshReason>,
-        /// When it is tried again, in unix milliseconds.
+        /// The time of the next attempt, in unix milliseconds.
         at: i64,
     },
-    /// It cannot work without a person.
+    /// The refresh cannot succeed until a person signs in again.
     Stuck(RefreshReason),
-    /// Nothing says where the tokens of this authority are refreshed.
+    /// No endpoint is known that refreshes the tokens of this authority.
     Unsupported,
-    /// The account is gone, or its grant was given up.
+    /// The account was deleted, or its grant was given up.
     Gone,
     /// The store could not be read or written, or the daemon is ending.
     Unavailable,
-    /// It takes longer than the caller can wait; it goes on.
+    /// The refresh takes longer than the caller can wait. It goes on.
     TooLong,
 }
 
-/// What to do after the store has answered.
+/// The next step after the store has answered.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Ask the issuer, once.
+    /// The issuer is asked once.
     Ask(RefreshLease),
-    /// Nothing.
+    /// Nothing is left to do.
     Done(Outcome),
 }
 
-/// After the request for a lease.
+/// Converts the answer to the request for a lease.
 pub(super) fn begun(begun: Begun) -> Step {
     Step::Done(match begun {
         Begun::Lease(lease) => return Step::Ask(lease),
@@ -58,7 +58,7 @@ pub(super) fn begun(begun: Begun) -> Step {
     })
 }
 
-/// After new tokens were kept.
+/// Converts the answer to the commit of new tokens.
 pub(super) fn completed(completed: &Completed) -> Outcome {
     match completed {
         Completed::Committed(_) | Completed::Adopted(_) => Outcome::Renewed,
@@ -66,19 +66,20 @@ pub(super) fn completed(completed: &Completed) -> Outcome {
     }
 }
 
-/// After a failure was written down at `now`.
+/// Converts the answer to the record of a failure at `now`.
 pub(super) fn failed(failed: &Failed, now: i64) -> Outcome {
     match failed {
         Failed::Adopted(_) => Outcome::Renewed,
         Failed::RetryAt { at, tokens } => Outcome::Later { reason: tokens.reason, at: *at },
         Failed::NeedsReauth { reason, .. } => Outcome::Stuck(*reason),
-        // Whoever took over is asking at this moment; the store knows until when.
+        // The process that took over is refreshing at this moment. The store knows the end of its lease.
         Failed::Superseded => Outcome::Busy { until: now },
         Failed::Gone => Outcome::Gone,
     }
 }
 
-/// An issuer's refusal, as the store takes it. A wrong configuration is the operator's to change: the tokens stay.
+/// Converts an issuer's failure for the store. After a wrong configuration the tokens stay, because the operator can
+/// fix it.
 pub(super) fn failure(failure: &Failure, jitter: Jitter) -> RefreshFailure {
     let transient = |reason, retry_after: Option<Duration>| RefreshFailure::Transient {
         reason,
@@ -98,7 +99,7 @@ pub(super) fn failure(failure: &Failure, jitter: Jitter) -> RefreshFailure {
     }
 }
 
-/// An answer that cannot be kept.
+/// The failure for an answer that cannot be stored.
 pub(super) fn malformed(jitter: Jitter) -> RefreshFailure {
     RefreshFailure::Transient { reason: RefreshReason::Malformed, retry_after: None, jitter }
 }
@@ -125,7 +126,7 @@ mod tests {
     use crate::oauth::Misconfigured;
     use crate::oauth::failure::classify;
 
-    /// 47, 49, 50 and the bad answers of a token endpoint.
+    /// Cases 47, 49, 50 and the bad answers of a token endpoint.
     #[test]
     fn refusals_are_permanent_or_pass() {
         let check = |given: Failure, expect: RefreshFailure| {

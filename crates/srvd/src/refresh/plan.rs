@@ -1,59 +1,59 @@
-//! Which due accounts are refreshed next. Pure.
+//! The choice of the due accounts that are refreshed next. It does no I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use identity_store::{AccountId, Due};
 
-/// How many flights the queue has under way at most, and how many at one host. The hosts are asked one at a time all the
-/// same: the second one waits, so that a host need not wait for the queue.
+/// Largest number of flights that the queue has under way, in all and at one host. Each host is still asked once at a
+/// time. A second flight waits at the host, so that the host is not idle until the next pass.
 const FLIGHTS: usize = 8;
 const AT_A_HOST: usize = 2;
 
-/// What to do with the head of the queue.
+/// The plan for the head of the queue.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
-    /// The positions of those that are refreshed at once.
+    /// The positions of the accounts that are refreshed at once.
     start: Vec<usize>,
-    /// The positions of those that nobody can refresh.
+    /// The positions of the accounts that no client can refresh.
     hopeless: Vec<usize>,
-    /// Whether there is room for more than the head of the queue has.
+    /// True if there is room for more than the head of the queue holds.
     room: bool,
 }
 
-/// The part of the queue that was read and is not begun. Where very much is due at one host, most of it waits, and what
-/// comes behind it shall be found without reading all of it again for each flight that ends.
+/// The part of the queue that was read and has not begun. When many accounts are due at one host, most of them wait.
+/// The backlog finds the accounts behind them without reading the queue again each time a flight ends.
 #[derive(Default)]
 pub(super) struct Backlog {
     due: Vec<Due>,
     hosts: Vec<Option<Arc<str>>>,
 }
 
-/// What is taken out of the backlog.
+/// The accounts that are taken out of the backlog.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
-    /// Those that are refreshed at once.
+    /// The accounts that are refreshed at once.
     pub(super) start: Vec<Due>,
-    /// Those that nobody can refresh.
+    /// The accounts that no client can refresh.
     pub(super) hopeless: Vec<AccountId>,
-    /// Whether there is room for more than the backlog has.
+    /// True if there is room for more than the backlog holds.
     pub(super) room: bool,
 }
 
 impl Backlog {
-    /// What was read just now, each with the host that is asked for it.
+    /// Creates a backlog from rows that were just read, each with the host that is asked to refresh it.
     pub(super) fn new(due: Vec<Due>, host: impl Fn(&Due) -> Option<Arc<str>>) -> Self {
         let hosts = due.iter().map(host).collect();
         Self { due, hosts }
     }
 
-    /// Whether nothing is left.
+    /// Returns whether the backlog is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
 
-    /// Takes out what is next while these flights are under way. What is under way already is forgotten: when it has
-    /// landed, its place in the queue is another one.
+    /// Takes out the accounts that are next while these flights are under way. Accounts that are under way already are
+    /// dropped, because their place in the queue changes when their flight ends.
     pub(super) fn take(&mut self, under_way: &HashMap<AccountId, Arc<str>>) -> Taken {
         let Plan { start, hopeless, room } = plan(&self.due, &self.hosts, under_way);
         let (start, hopeless): (HashSet<usize>, HashSet<usize>) =
@@ -74,8 +74,8 @@ impl Backlog {
     }
 }
 
-/// Plans for the head of the queue, the longest waiting first, while these flights are under way. `hosts` are those of
-/// the due accounts; one without is hopeless.
+/// Plans for the head of the queue, the longest waiting first, while these flights are under way. `hosts` holds the
+/// host of each due account; an account without a host is hopeless.
 fn plan(due: &[Due], hosts: &[Option<Arc<str>>], under_way: &HashMap<AccountId, Arc<str>>) -> Plan {
     let mut busy: HashMap<&str, usize> = HashMap::new();
     for host in under_way.values() {
@@ -139,7 +139,7 @@ mod tests {
     fn a_backlog_gives_each_account_once_and_in_its_order() {
         let authority = Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
         let due = |id: &str| Due { account: id.parse().unwrap(), authority: authority.clone(), at: 0 };
-        // The first letter is the host; nobody knows `n`.
+        // The first letter is the host; `n` has none.
         let host = |due: &Due| {
             let host = &due.account.as_str()[..1];
             (host != "n").then(|| Arc::from(host))

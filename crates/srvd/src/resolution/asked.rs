@@ -1,26 +1,26 @@
-//! What is asked for, with every name in its one form.
+//! The request for a credential, with every name in canonical form.
 
 use auth_spawner::{Provider, Registry};
 
 use super::{Candidate, Model};
 
-/// What a credential is wanted for.
+/// A request for a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Canonical provider id.
     pub provider: String,
-    /// The model, without its provider's prefix; any credential will do without one.
+    /// The model, without its provider's prefix. When absent, a credential for any model can be used.
     pub model: Option<String>,
-    /// Whether a credential for another model is better than none.
+    /// True if a credential for another model may be used when there is no better one.
     pub any_model: bool,
-    /// How long the credential has to last, in milliseconds.
+    /// Shortest remaining lifetime of the credential, in milliseconds.
     pub min_ttl: i64,
-    /// Unix milliseconds.
+    /// The present time, in unix milliseconds.
     pub now: i64,
 }
 
 impl Asked {
-    /// A credential of this provider at this time.
+    /// Requests a credential of this provider at this time.
     pub fn of(provider: &Provider, model: Option<&str>, registry: &Registry, now: i64) -> Self {
         let model = match model.map(|model| Model::of(Some(model), provider, registry)) {
             Some(Model::Only(model)) => Some(model),
@@ -29,7 +29,7 @@ impl Asked {
         Self { provider: provider.id.clone(), model, any_model: false, min_ttl: 0, now }
     }
 
-    /// How well a candidate suits, the smaller the better; `None` not at all.
+    /// Returns the rank of a candidate; smaller is better. `None` means that it does not match.
     pub(super) fn rank(&self, candidate: &Candidate) -> Option<u8> {
         if candidate.provider != self.provider {
             return None;
@@ -44,8 +44,9 @@ impl Asked {
 }
 
 impl Model {
-    /// A model as a request or a row names it: nothing or `*` is any. The prefix of the provider itself, under whatever
-    /// name, is taken off; another provider's belongs to the name, as in `openrouter`'s `anthropic/...`.
+    /// Parses a model from a request or a row. An absent or empty text, or `*`, means any model. The provider's own
+    /// prefix, its id or an alias, is removed. The prefix of another provider is part of the name, as in `openrouter`'s
+    /// `anthropic/...`.
     pub fn of(text: Option<&str>, provider: &Provider, registry: &Registry) -> Self {
         let text = text.map_or("*", str::trim);
         let own = text.split_once('/').filter(|(prefix, rest)| {
@@ -57,12 +58,12 @@ impl Model {
         }
     }
 
-    /// The provider that a model's prefix names, where no provider is asked for by name.
+    /// Returns the provider that a model's prefix names, for a request without a provider.
     pub fn provider<'a>(text: &str, registry: &'a Registry) -> Option<&'a std::sync::Arc<Provider>> {
         registry.provider(text.trim().split_once('/')?.0)
     }
 
-    /// The model as text, `*` for any.
+    /// Returns the model as text; `*` for any model.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Any => "*",

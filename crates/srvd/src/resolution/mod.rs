@@ -1,8 +1,8 @@
-//! Which of several credentials an agent gets: user over ephemeral over declared, and why not another one.
+//! The choice among several credentials for an agent: user before ephemeral before declared, with the reasons.
 //!
-//! [`decide`] is total and pure: it knows neither clock nor store. Whoever calls has looked for every secret before, so
-//! that a credential whose secret cannot be had hides nothing below it. `profile.best`, `launch.resolve` and
-//! `launch.ready` all ask this function, so that readiness and the launch cannot differ.
+//! [`decide`] is total and pure: it uses neither a clock nor the store. The caller looks up every secret first, so that
+//! a credential without an available secret does not hide those below it. `profile.best`, `launch.resolve` and
+//! `launch.ready` all use this function, so that readiness and launch agree.
 
 mod asked;
 mod settle;
@@ -12,19 +12,19 @@ use std::fmt;
 pub use asked::Asked;
 pub use settle::settle;
 
-/// Where a credential comes from, the strongest first.
+/// The source of a credential, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// A profile: what the user brought for the agent.
+    /// A profile, which the user supplied for the agent.
     User,
-    /// What a client lent the daemon until it ends.
+    /// A credential that a client lent to the daemon until the daemon ends.
     Ephemeral,
-    /// What a file gives the agent.
+    /// A credential that a file declares for the agent.
     Declared,
 }
 
 impl Source {
-    /// The word of the wire.
+    /// Returns the word of the wire protocol.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -34,145 +34,146 @@ impl Source {
     }
 }
 
-/// Which models a credential is for.
+/// The models that a credential is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Model {
-    /// Every one, `*`.
+    /// Every model, `*`.
     Any,
-    /// This one, without its provider's prefix.
+    /// One model, without its provider's prefix.
     Only(String),
 }
 
-/// A credential that an agent may be given, without the secret itself.
+/// A credential that an agent may receive, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The profile's id, or `declared:{agent}:{provider}`, or `ephemeral:{agent}:{provider}`.
+    /// The profile's id, or `declared:{agent}:{provider}` or `ephemeral:{agent}:{provider}`.
     pub id: String,
-    /// Which layer it stands in.
+    /// The layer of the credential.
     pub source: Source,
     /// Canonical provider id.
     pub provider: String,
-    /// Which models it is for.
+    /// The models that the credential is for.
     pub model: Model,
-    /// Its place among its provider's in the same layer; the lowest is the primary.
+    /// The position among the provider's credentials in the same layer. The lowest is the primary.
     pub position: i64,
-    /// Whether its secret was found.
+    /// The result of looking for the secret.
     pub secret: Secret,
-    /// When it ends, in unix milliseconds; `None` never does.
+    /// Time when the credential expires, in unix milliseconds; `None` if it never expires.
     pub expires_at: Option<i64>,
-    /// Whether it can be renewed without a person.
+    /// The possibility of renewing the credential without a person.
     pub renewal: Renewal,
 }
 
-/// What was found where a secret should be.
+/// The result of looking for a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
-    /// The secret.
+    /// The secret was found.
     Found,
-    /// The secret, which its provider has refused.
+    /// The secret was found, but its provider has refused it.
     Refused,
-    /// Nothing that could be used; the reason, for people and without any of it.
+    /// The secret cannot be used. The reason is for people and contains no part of the secret.
     Unavailable(String),
 }
 
-/// Whether a credential can be renewed without a person.
+/// The possibility of renewing a credential without a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Renewal {
-    /// It has no refresh token.
+    /// There is no refresh token.
     None,
     /// A refresh may be tried.
     Possible,
-    /// The last attempts failed; the next one is due at this time, in unix milliseconds.
+    /// The last attempts failed. The next one is due later.
     Waiting {
-        /// When.
+        /// Time of the next attempt, in unix milliseconds.
         until: i64,
     },
-    /// It was tried for this very decision and is not tried again.
+    /// A refresh was tried for this decision and is not repeated.
     Tried {
-        /// Why it did not work, when it did not.
+        /// The reason of the failure, if it failed.
         failed: Option<String>,
-        /// When it may be tried again, in unix milliseconds.
+        /// Time of the next possible attempt, in unix milliseconds.
         retry_at: Option<i64>,
     },
-    /// Its refresh token is dead: only a person can log in again. The reason, for people.
+    /// The refresh token is dead, and a person has to log in again. The reason is for people.
     Dead(String),
 }
 
-/// The answer, and what was thought of each candidate.
+/// The answer, and the verdict on each candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The answer. Numbers are positions in the list of candidates.
     pub outcome: Outcome,
-    /// One verdict a candidate, in the order of the candidates.
+    /// One verdict for each candidate, in the order of the candidates.
     pub trace: Vec<Verdict>,
 }
 
-/// What an agent gets, or why nothing. A number is the position of a candidate.
+/// The credential that an agent receives, or the reason why there is none. A number is the position of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// This one.
+    /// A credential can be used.
     Use {
-        /// Which.
+        /// The position of the credential to use.
         chosen: usize,
-        /// The strongest one that should have been used and could not be.
+        /// The strongest credential that was preferred but could not be used.
         degraded_from: Option<usize>,
     },
-    /// This one, once it is refreshed; whoever may not refresh stops here. Otherwise decide again after the attempt.
+    /// This credential can be used after a refresh. A caller that may not refresh stops here; others decide again after
+    /// the attempt.
     RefreshFirst(usize),
-    /// The refresh that was tried did not work, for a reason that passes; nothing else is left.
+    /// The refresh that was tried failed for a temporary reason, and no other credential can be used.
     RefreshFailed {
-        /// Whose.
+        /// The position of the credential whose refresh failed.
         candidate: usize,
-        /// When it may be tried again.
+        /// Time of the next possible attempt, in unix milliseconds.
         retry_at: Option<i64>,
     },
-    /// All have expired.
+    /// All credentials have expired.
     AllExpired {
-        /// When one of them may be refreshed; `None` when none can be.
+        /// Time when one of them may be refreshed, in unix milliseconds; `None` when none can be.
         retry_at: Option<i64>,
     },
-    /// Only a person can help with this one, and nothing else is left.
+    /// This credential needs a new login by a person, and no other credential can be used.
     NeedsReauth(usize),
-    /// The secret of this one cannot be had, and nothing else is left.
+    /// The secret of this credential is not available, and no other credential can be used.
     SecretUnavailable(usize),
-    /// There are credentials of the provider, each for another model.
+    /// The provider has credentials, but each is for another model.
     NoProfileForModel,
-    /// There is none of the provider.
+    /// There is no credential of the provider.
     NoCredential,
 }
 
-/// What was thought of one candidate.
+/// The verdict on one candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is used.
+    /// The credential is used.
     Chosen,
-    /// It is used once it is refreshed.
+    /// The credential is used after a refresh.
     RefreshedFirst,
-    /// It is fit, and a stronger one is used.
+    /// The credential could be used, but a stronger one is used.
     Outranked,
-    /// Another provider's.
+    /// The credential is for another provider.
     OtherProvider,
-    /// For another model.
+    /// The credential is for another model.
     OtherModel,
-    /// It has expired and cannot be renewed.
+    /// The credential has expired and cannot be renewed.
     Expired,
-    /// It lives, but not for as long as is asked, and cannot be renewed.
+    /// The credential is valid, but not for the requested time, and it cannot be renewed.
     TooShort,
-    /// It has expired and may be refreshed from this time on.
+    /// The credential has expired and may be refreshed later.
     Waiting {
-        /// When, in unix milliseconds.
+        /// Earliest time of the refresh, in unix milliseconds.
         until: i64,
     },
-    /// It has expired and the refresh did not work.
+    /// The credential has expired and its refresh failed.
     RefreshFailed {
-        /// Why.
+        /// The reason of the failure.
         reason: String,
-        /// When it may be tried again, in unix milliseconds.
+        /// Time of the next possible attempt, in unix milliseconds.
         retry_at: Option<i64>,
     },
-    /// Only a person can renew it.
+    /// A person has to log in again.
     NeedsReauth(String),
-    /// Its secret cannot be had.
+    /// The secret of the credential is not available.
     Unavailable(String),
 }
 
@@ -193,10 +194,11 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Chooses among the candidates, whatever their order.
+/// Chooses among the candidates. Their order in the list does not matter.
 ///
-/// The strongest is the one for exactly the asked model, then the one for any; among these by source, then by position.
-/// It is used when it lives, and is refreshed first when it does not but can be; only then the next one has its turn.
+/// A candidate for exactly the requested model comes before one for any model. Candidates of the same rank are ordered
+/// by source, then by position. The first candidate is used if it is valid. If it is not valid but can be refreshed, it
+/// is refreshed first. Only if neither is possible, the next candidate is considered.
 pub fn decide(candidates: &[Candidate], asked: &Asked) -> Decision {
     let mut trace: Vec<Verdict> = candidates
         .iter()
@@ -241,7 +243,7 @@ enum Fit {
     Refreshable,
 }
 
-/// Whether a candidate could be used by itself.
+/// Returns whether a candidate could be used if it were the only one.
 fn fitness(candidate: &Candidate, asked: &Asked) -> Result<Fit, Verdict> {
     match &candidate.secret {
         Secret::Found => {}
@@ -266,7 +268,8 @@ fn fitness(candidate: &Candidate, asked: &Asked) -> Result<Fit, Verdict> {
     }
 }
 
-/// Why nothing is left: what passes by itself first, then what a person can do. `order` is not empty.
+/// Returns the reason why no candidate can be used: temporary failures first, then those that need a person. `order` is
+/// not empty.
 fn refusal(order: &[(u8, usize)], trace: &[Verdict]) -> Outcome {
     let verdicts = || order.iter().map(|&(_, at)| (at, &trace[at]));
     for (candidate, verdict) in verdicts() {

@@ -1,4 +1,4 @@
-//! Decides, refreshes, and decides again.
+//! The loop that decides, refreshes and decides again.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Asked, Candidate, Decision, Outcome, Renewal, decide};
 
-/// Follows [`decide`] to its end: every credential that has to be refreshed first is given to `refresh`, each at most
-/// once and all within `budget`. `refresh` gives back the candidate as it is then; it goes on by itself when it is let go
-/// of because the time is over.
+/// Repeats [`decide`] until no refresh is left to do. Every credential that has to be refreshed first is passed to
+/// `refresh`, at most once each and all within `budget`. `refresh` returns the candidate in its new state. When the
+/// budget ends, the future of `refresh` is dropped; the refresh that it started must continue without it.
 ///
-/// The candidates are changed in place, and [`Outcome::RefreshFirst`] is never the answer.
+/// The candidates are changed in place. The answer is never [`Outcome::RefreshFirst`].
 pub async fn settle<F, R>(
     candidates: &mut [Candidate],
     asked: &Asked,
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// A credential that was refreshed is not refreshed once more, even if it still does not last as long as is asked.
+/// Marks a credential as tried. It is not refreshed again, even if it still does not last for the requested time.
 fn tried(candidate: Candidate) -> Candidate {
     let renewal = match candidate.renewal {
         Renewal::Possible => Renewal::Tried { failed: None, retry_at: None },

@@ -8,7 +8,7 @@ use super::*;
 
 const NOW: i64 = 1_000_000;
 
-/// A live credential of any model of `claude`.
+/// A valid credential of `claude` for any model.
 fn live(source: Source, id: &str) -> Candidate {
     Candidate {
         id: id.to_owned(),
@@ -202,7 +202,7 @@ async fn each_is_refreshed_once_and_in_turn() {
     .await;
     assert_eq!((decision.outcome, order), (degraded(1, 2), vec![2, 1]));
 
-    // Whoever gives it back as it was is not asked again.
+    // A credential that `refresh` returns unchanged is not refreshed again.
     let mut calls = 0;
     let decision = settle(&mut start.clone(), &asked(None), budget, |_, before| {
         calls += 1;
@@ -259,7 +259,7 @@ fn question() -> impl Strategy<Value = Asked> {
     })
 }
 
-/// The candidate that an answer speaks of as the one to be used.
+/// The candidate that an outcome names as the one to use.
 fn pick(outcome: &Outcome) -> Option<usize> {
     match outcome {
         Outcome::Use { chosen, .. } => Some(*chosen),

@@ -1,9 +1,9 @@
-//! The acceptance cases of the credential model are all there, and each has tests that exist.
+//! The list of the credential model's acceptance cases is complete, and each case has tests that exist.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// How many there are.
+/// Number of acceptance cases.
 const CASES: u32 = 81;
 
 #[derive(serde::Deserialize)]
@@ -14,8 +14,8 @@ struct Case {
     tests: Vec<String>,
 }
 
-/// Whether a source has a test of this name: with the attribute above it, or in the list of a module whose cases run on
-/// each database.
+/// Returns whether a source has a test of this name. The test has the attribute above it, or it is in the list of a
+/// module whose cases run on each database.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let begins = |line: &&str| {

@@ -1,4 +1,4 @@
-//! `srvd audit`, beside a daemon that runs and after one that has stopped.
+//! `srvd audit` beside a running daemon and after a daemon has stopped.
 
 use std::io::{Read as _, Write as _};
 use std::process::Output;
@@ -25,13 +25,13 @@ pub(crate) fn rows(home: &Home) -> Vec<Value> {
     rows
 }
 
-/// Actor, action and outcome of each row since the first of the client's.
+/// Returns actor, action and outcome of each row from the client's first row on.
 fn told(rows: &[Value]) -> Vec<[&str; 3]> {
     let told = rows.iter().map(|row| ["actor", "action", "outcome"].map(|name| row[name].as_str().unwrap()));
     told.skip_while(|[actor, ..]| *actor == "srvd").collect()
 }
 
-/// How the log names this test on the Unix socket.
+/// Returns the actor name that the log gives this test on the Unix socket.
 fn unix() -> String {
     format!("unix:{}", rustix::process::geteuid().as_raw())
 }
@@ -58,7 +58,7 @@ async fn what_clients_do_is_told_and_a_changed_row_is_found() {
     let (status, home) = daemon.stop();
     assert!(status.success());
     let rows = rows(&home);
-    // Launches are written beside the rest, so their order among the changes is their own.
+    // Launches are written separately, so their order relative to the changes is not fixed.
     let (launches, changes): (Vec<_>, Vec<_>) =
         told(&rows).into_iter().partition(|[_, action, _]| *action == "launch.resolve");
     let whoever = |told: Vec<[&str; 3]>| {
@@ -88,7 +88,7 @@ async fn what_clients_do_is_told_and_a_changed_row_is_found() {
     assert!(table.lines().count() == 3 && table.starts_with("TIME "), "{table}");
     assert_eq!(audit(&home, &["--since", "yesterday"]).status.code(), Some(64));
 
-    // Somebody edits the file.
+    // The file is edited by hand.
     let path = home.dir("data/srvd.db");
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.windows(12).rposition(|window| window == b"api_key.save").unwrap();

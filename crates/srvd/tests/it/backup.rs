@@ -1,4 +1,4 @@
-//! `srvd backup` and `srvd restore`: beside a running daemon, with what is damaged, and cut off at any moment.
+//! `srvd backup` and `srvd restore`: beside a running daemon, with damaged files, and interrupted at any moment.
 
 #![expect(clippy::print_stdout, reason = "figures are for whoever runs the tests")]
 
@@ -38,7 +38,7 @@ async fn add_key(daemon: &Daemon, bundle: &str) {
     daemon.call("auth.submitapikey", params).await;
 }
 
-/// The names of the bundles, of which each must give its key.
+/// Returns the names of the bundles. Asserts that each bundle gives its key.
 async fn bundles(daemon: &Daemon) -> Vec<String> {
     let listed = daemon.call("bundle.list", json!({})).await["bundles"].clone();
     let mut names = Vec::new();
@@ -51,7 +51,7 @@ async fn bundles(daemon: &Daemon) -> Vec<String> {
     names
 }
 
-/// What lies beside the database and should not.
+/// Returns the files beside the database that should not be there.
 fn litter(home: &Home) -> Vec<PathBuf> {
     let known = ["srvd.db", "srvd.db-wal", "srvd.db-shm", "srvd.db-lock", "srvd.lock"];
     let mut files = files_below(&home.dir("data"));
@@ -80,7 +80,7 @@ async fn a_backup_of_a_running_daemon_comes_back() {
     let running = forced(&daemon.home, &file).output().unwrap();
     assert_eq!(running.status.code(), Some(75), "{running:?}");
 
-    // Killed, so that its last writes are in the log beside the file only.
+    // The daemon is killed, so that its last writes are only in the write-ahead log.
     let home = daemon.kill();
     let refused = run(&home, "restore", &file);
     assert_eq!(refused.status.code(), Some(73), "{refused:?}");
@@ -94,13 +94,13 @@ async fn a_backup_of_a_running_daemon_comes_back() {
     assert_eq!(bundles(&daemon).await, ["First"]);
     succeeded(daemon.home.run(&["audit", "--verify"]));
 
-    // What was replaced is whole.
+    // The replaced database is complete.
     let (_, home) = daemon.stop();
     std::fs::rename(&kept[0], home.dir("data/srvd.db")).unwrap();
     let daemon = home.start();
     assert_eq!(bundles(&daemon).await, ["First", "Second"]);
 
-    // A new machine: the same key, and no database.
+    // A new machine has the same key and no database.
     let home = Home::new();
     succeeded(run(&home, "restore", &file));
     assert_eq!(litter(&home), Vec::<PathBuf>::new());
@@ -144,7 +144,7 @@ async fn what_is_not_a_whole_backup_with_its_key_changes_nothing() {
     assert_eq!(missing.status.code(), Some(74), "{missing:?}");
 }
 
-/// A disk that is full: no file may grow beyond a limit that lies below the database's size.
+/// A full disk, simulated by a limit on the file size that is below the database's size.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_leaves_everything_as_it_was() {
     let daemon = Home::new().start();

@@ -1,4 +1,4 @@
-//! The client's side of the program, as scripts see it: what goes to which stream, and with which exit code.
+//! The client commands as scripts see them: the output of each stream, and the exit codes.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
@@ -22,7 +22,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_owned()).unwrap()
 }
 
-/// Runs a command that must succeed and takes its standard output.
+/// Runs a command that must succeed, and returns its standard output.
 fn stdout(home: &Home, args: &[&str]) -> String {
     let output = home.run(args);
     assert_eq!((code(&output), text(&output.stderr).as_str()), (0, ""), "{args:?}");
@@ -64,7 +64,7 @@ fn a_key_is_generated_once_and_never_printed() {
     let said = [made.stdout, made.stderr, refused.stderr].concat();
     assert!(!text(&said).contains(key.trim_end()), "the key was printed");
 
-    // The place that is used without being named holds the key of every daemon here.
+    // The default path already holds the key of every test daemon.
     assert_eq!(code(&home.run(&["key", "generate"])), 73);
     assert_eq!(std::fs::read_to_string(home.dir("config/encryption.key")).unwrap(), crate::support::KEY);
 }
@@ -143,7 +143,7 @@ async fn an_empty_daemon_is_listed_for_people_and_for_programs() {
     assert!(status.contains("Nobody is logged in yet."), "{status}");
 }
 
-/// Runs `srvd add-key openai` with this on standard input.
+/// Runs `srvd add-key openai` with this key on standard input.
 async fn add_key(daemon: &Daemon, key: &str) -> Ended {
     let mut command = Program::start(daemon.home.command(&["add-key", "openai", "--bundle", "Keys"]));
     command.types(key).await;

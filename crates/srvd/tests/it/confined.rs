@@ -1,5 +1,5 @@
-//! Nothing resolves outside the daemon's root except an adopted account: every provider, and every way in which an
-//! account can come to be, rows included that nobody but a tamperer would write.
+//! No launch resolves to a path outside the daemon's root, except for an adopted account. The tests cover every
+//! provider and every way to create an account, including rows that only an attacker would write.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use serde_json::{Value, json};
 use crate::planted;
 use crate::support::{Daemon, Home};
 
-/// What a launch of an account must be answered with.
+/// The expected answer to a launch of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// Every path that is set lies in this bundle or among the caches.
+    /// Every path that is set is inside this bundle or among the caches.
     Inside,
-    /// No path is set at all.
+    /// No path is set.
     NoPath,
-    /// The one path that is set is the user's own directory, below this place.
+    /// The only path that is set is the user's own directory, below this path.
     Own(&'static str),
-    /// The error of this kind.
+    /// The launch fails with an error of this kind.
     Refused(&'static str),
 }
 
-/// One account: its bundle, and what must come of it.
+/// An account: its bundle, and the expected answer.
 struct Case {
     bundle: BundleId,
     provider: String,
@@ -37,7 +37,7 @@ fn bundle(provider: &str, way: &str) -> BundleId {
     format!("{provider}-{way}").parse().unwrap()
 }
 
-/// The ways to make an account of a CLI.
+/// Creates an account of a CLI in every possible way.
 async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Case> {
     let identities = home.dir("data/identities");
     let (user, elsewhere) = (home.dir("home"), home.dir("elsewhere").join(provider));
@@ -80,10 +80,10 @@ async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Ca
     cases
 }
 
-/// Where a CLI's directory lies in a way to name it.
+/// Returns the path of a CLI's directory for one way of naming it.
 type Place = fn(&Home, &str, &Cli) -> PathBuf;
 
-/// The directories that an adopted row may name: the user's own one, and what only a tamperer would write.
+/// The directories that an adopted row may name: the user's own one, and those that only an attacker would write.
 const ADOPTED: [(&str, Place); 4] = [
     ("own", |home, _, cli| cli.config_dir.own(&home.dir("home"))),
     ("elsewhere", |home, provider, _| home.dir("elsewhere").join(provider)),
@@ -124,7 +124,7 @@ async fn adopt(store: &Store, home: &Home, registry: &Registry, way: usize) -> V
     cases
 }
 
-/// The ways to make an account of a key service.
+/// Creates an account of a key service in every possible way.
 async fn keys(store: &Store, provider: &str, service: &KeyService) -> Vec<Case> {
     let refused = Answer::Refused("secret_unavailable");
     let command = ["/bin/echo", "planted:key"].map(str::to_owned).to_vec();

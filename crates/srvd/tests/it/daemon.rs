@@ -1,4 +1,4 @@
-//! Starting, refusing to start, stopping, crashing.
+//! The daemon's start, refusal to start, stop and crash.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{Home, KEY, files_below};
 
-/// Runs `srvd serve` that must not come up; the exit code and what was printed.
+/// Runs a `srvd serve` that must fail to start. Returns the exit code and the output.
 fn refused(home: &Home, change: impl FnOnce(&mut std::process::Command)) -> (i32, String) {
     let mut command = home.command(&["serve"]);
     command.env("SRVD_LOG", "warn");

@@ -1,4 +1,4 @@
-//! What files give to agents, and what clients lend to them.
+//! Credentials that files declare for agents, and credentials that clients lend to them.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -24,7 +24,7 @@ id = 'writer'
 providers.anthropic.key = 'ANTHROPIC'
 ";
 
-/// As an editor writes: a file beside it, and a rename; 0600.
+/// Writes as an editor does: a new file beside the old one, and a rename. The mode is 0600.
 fn write(home: &Home, name: &str, text: &str) {
     let path = home.dir("config").join(name);
     let text = text.replace("ANTHROPIC", ANTHROPIC);
@@ -91,7 +91,7 @@ async fn an_agent_is_launched_with_what_is_declared_for_it() {
     for name in ["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CODEX_HOME", "OAUTH_ENCRYPTION_KEY"] {
         assert!(unset.contains(&json!(name)), "{name} in {unset:?}");
     }
-    // 24: one name is as good as the other; 25: a model's prefix names the provider.
+    // Case 24: the provider's names are equivalent. Case 25: a model's prefix names the provider.
     for params in [
         json!({"agentId": "reviewer", "providerId": "Anthropic-API "}),
         json!({"agentId": "reviewer", "model": "anthropic-api/opus"}),
@@ -135,7 +135,7 @@ async fn files_are_followed_and_a_fault_changes_nothing() {
     assert_eq!(news(&mut events).await, TOPIC);
     assert_eq!(set(&daemon, json!({"agentId": "writer"})).await, json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
 
-    // A folder that comes later is followed as well, and so is a file in it that is written in place.
+    // A folder that is created later is watched as well, and so is a file in it that is written in place.
     let folder = daemon.home.dir("config/declared.d");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(
@@ -146,7 +146,7 @@ async fn files_are_followed_and_a_fault_changes_nothing() {
     assert_eq!(news(&mut events).await, TOPIC);
     assert_eq!(set(&daemon, json!({"agentId": "third"})).await, json!({"OPENAI_API_KEY": OPENAI}));
 
-    // 14: a provider that is no longer declared is gone at once.
+    // Case 14: a provider that is no longer declared is removed at once.
     write(&daemon.home, "agents.toml", &TWO.replace("openai.env = 'TEAM_OPENAI'\n", ""));
     assert_eq!(news(&mut events).await, TOPIC);
     let params = json!({"agentId": "reviewer", "providerId": "openai"});
@@ -180,7 +180,7 @@ async fn files_are_followed_and_a_fault_changes_nothing() {
     assert_eq!(daemon.call("declared.list", json!({})).await, bad);
     assert_eq!(set(&daemon, json!({"agentId": "writer"})).await, json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
 
-    // Nothing was announced meanwhile, nor by a reading that finds the same again.
+    // No event was sent in the meantime, nor by a reload that finds no change.
     write(&daemon.home, "agents.toml", &TWO.replace("openai.env = 'TEAM_OPENAI'\n", ""));
     assert_eq!(daemon.call("declared.reload", json!({})).await, good);
     let mut all = daemon.client().await.subscribe(["*"]).await.unwrap();
@@ -211,7 +211,8 @@ async fn one_file_of_many_that_cannot_be_read_changes_nothing() {
     let two = daemon.home.dir("config/declared.d/two.toml");
     let mode = |mode| std::fs::set_permissions(&two, std::fs::Permissions::from_mode(mode)).unwrap();
 
-    // A file that others may write is not read by anybody, also not by root, whom no other mode would stop.
+    // A file that others may write to is not read. Root does not read it either, although no other mode would stop
+    // root.
     mode(0o622);
     write(&daemon.home, "declared.d/three.toml", "");
     let bad = daemon.call("declared.reload", json!({})).await;
@@ -238,7 +239,7 @@ async fn what_was_stored_before_an_agent_was_declared_stays_its_users() {
     write(&home, "agents.toml", TWO);
     let daemon = start(home);
     let of = |user: &str| json!({"agentId": "writer", "userId": user});
-    // What is the agent's is what the file says; what is a user's is that user's and nobody else's.
+    // The agent's credential is the one from the file. A user's credential is used for that user only.
     assert_eq!(set(&daemon, of("u1")).await, json!({"ANTHROPIC_API_KEY": own}));
     for asked in [of("u2"), json!({"agentId": "writer"})] {
         assert_eq!(set(&daemon, asked).await, json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
@@ -272,7 +273,8 @@ async fn nothing_of_a_file_is_left_after_a_restart() {
     }
 }
 
-/// 70: where a file says which variable holds the end of a key, there has to be one, and a key that is over is not used.
+/// Case 70: a file may name the variable that holds the end of a key. Then that end must exist, and an expired key is
+/// not used.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_with_an_end_needs_one_that_is_a_time() {
     let agent = |id: &str| {
@@ -332,7 +334,8 @@ async fn what_is_lent_comes_before_what_is_declared_and_goes_with_it() {
     assert_eq!(sources, ["ephemeral", "declared"]);
     assert_eq!(launch["trace"][1]["reason"], "a stronger one is used");
 
-    // The agent is declared no longer, so what was lent to it goes; what was lent to another one stays.
+    // The agent is no longer declared, so the key that was lent to it is removed. The key that was lent to another
+    // agent stays.
     write(&daemon.home, "agents.toml", "");
     event(&mut events, TOPIC).await;
     assert_eq!(daemon.refused("launch.resolve", json!({"agentId": "writer", "userId": "u1"})).await.0, 1006);
@@ -346,7 +349,7 @@ async fn what_is_lent_comes_before_what_is_declared_and_goes_with_it() {
     assert!(!daemon.log().contains("planted"), "the log holds a key");
 }
 
-/// 30: what `launch.ready` says is what `launch.resolve` does, and `profile.best` agrees.
+/// Case 30: `launch.ready` reports what `launch.resolve` does, and `profile.best` agrees.
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_is_the_launch_without_its_effects() {
     let missing = "[[agents]]\nid = 'missing'\nproviders.openai.env = 'NOT_SET'\n\
@@ -397,10 +400,10 @@ async fn readiness_is_the_launch_without_its_effects() {
         ready["providers"][0]["reason"],
         "anthropic: the key that the command printed is shorter than the 20 characters of this provider's keys"
     );
-    // What was lent is stronger than a command, which is not run then.
+    // A lent key takes precedence over a command, which is then not run.
     lend(&daemon, "failing", None, LENT).await;
     check(json!({"agentId": "failing"}), None).await;
-    // A key that is missing leaves its variable unset, and is said.
+    // The variable of a missing key stays unset, and the missing key is reported.
     let ready = check(json!({"agentId": "half"}), None).await;
     assert_eq!(
         (&ready["providers"][0]["ready"], &ready["providers"][1]["ready"]),

@@ -1,4 +1,4 @@
-//! What goes with an account or a bundle, what stays, and what a crash in between leaves.
+//! The files that are removed with an account or a bundle, those that stay, and the state after a crash in between.
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::fake::{self, HAPPY, PROVIDER};
 use crate::logins::log_in;
 use crate::support::{Daemon, Home, files_below, left_over, store};
 
-/// A login with the user's work and a link to precious things in its directory.
+/// A login whose directory contains the user's work and a link to a directory that must survive.
 struct Doomed {
     daemon: Daemon,
     bundle: Value,
@@ -69,7 +69,7 @@ async fn an_account_goes_with_its_bindings_and_says_whom_it_leaves_without() {
         let agent = json!({"definitionId": "agent", "bundleId": doomed.bundle});
         daemon.call("instance.create", agent).await;
     }
-    // A login that runs into it ends first.
+    // A login in progress in that bundle ends first.
     fake::write_script(&daemon.home, "out https://login.fake.test/x\nhang\n");
     let again = json!({"providerId": PROVIDER, "intoBundleId": doomed.bundle, "force": true});
     let started = daemon.call("auth.start", again).await;
@@ -87,7 +87,7 @@ async fn an_account_goes_with_its_bindings_and_says_whom_it_leaves_without() {
     assert_eq!(daemon.call("bundle.get", json!({"bundleId": doomed.bundle})).await["bindings"], json!([]));
 }
 
-/// What the user has removed is not taken over from the user's own directory at the next start.
+/// A login that the user has removed is not taken over again from the user's own directory at the next start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_provider_stays_removed() {
     let doomed = Doomed::new(fake::home(HAPPY)).await;
@@ -123,7 +123,8 @@ async fn what_a_crash_leaves_is_removed_by_the_next_boot() {
 }
 
 impl Home {
-    /// Deletes a bundle's rows as a daemon does that ends right after; gives the directories that are noted.
+    /// Deletes a bundle's rows as a daemon that ends right afterwards. Returns the directories that are recorded for
+    /// removal.
     async fn rows_deleted(&self, bundle: &Value, history: History) -> Vec<PathBuf> {
         let store = store(self).await;
         let bundle = bundle.as_str().unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! `srvd doctor` on machines of every kind: what it finds, what it repairs, and what it leaves alone.
+//! `srvd doctor` on machines in many states: its findings, its repairs, and the things that it leaves unchanged.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::fake::{self, HAPPY};
 use crate::support::{Home, files_below};
 
-/// Runs it and takes the exit code and the findings.
+/// Runs `srvd doctor` and returns the exit code and the findings.
 fn doctor(home: &Home, args: &[&str]) -> (i32, Vec<Value>) {
     doctor_with(home, args, &[])
 }
@@ -44,7 +44,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Whether modes keep this user out at all; root goes everywhere.
+/// Returns whether file modes restrict this user. They do not restrict root.
 fn modes_matter() -> bool {
     !rustix::process::geteuid().is_root()
 }
@@ -61,7 +61,7 @@ async fn a_running_daemon_is_well() {
     let detail = find(&findings, "daemon")["detail"].as_str().unwrap();
     assert!(detail.contains(&format!("process {},", daemon.pid())), "{detail}");
     assert_eq!(severity(&findings, "cli.fake"), Some("ok"), "{findings:?}");
-    // Looking at it has left it as it is.
+    // The check has not changed the daemon.
     assert_eq!(daemon.stop().0.code(), Some(0));
 }
 
@@ -143,7 +143,7 @@ fn wrong_modes_are_repaired_when_that_is_asked_for() {
 #[test]
 fn a_directory_that_keeps_everybody_out_is_told_and_opened_again() {
     if !modes_matter() {
-        // Nothing keeps root out, so there is only the mode to be told.
+        // No mode keeps root out, so doctor can only report the mode.
         let home = Home::new();
         set_mode(&home.dir("data"), 0o000);
         let (code, findings) = doctor(&home, &[]);
@@ -189,7 +189,7 @@ async fn a_daemon_that_does_not_answer_is_told_from_none() {
     let home = Home::new().start().kill();
     let pid = srvd::endpoint::Endpoint::read(&home.dir("run")).unwrap().pid;
     std::fs::remove_file(home.dir("run/srvd.sock")).unwrap();
-    // It takes connections, and says nothing.
+    // The socket accepts connections and never answers.
     let _listener = std::os::unix::net::UnixListener::bind(home.dir("run/srvd.sock")).unwrap();
     let (code, findings) = doctor(&home, &["--fix"]);
     let finding = find(&findings, "daemon");
@@ -308,7 +308,7 @@ async fn own_login_is_told_apart_when_this_shell_names_another_directory() {
         find(&doctor_with(home, &[], &[("FAKE_HOME", &other_text)]).1, "own-login.fake").clone()
     };
     assert!(home.run(&["--migrate-only"]).status.success());
-    // Nothing is taken over yet, and a service would not see the variable.
+    // No login is taken over yet, and a service would not see the variable.
     let waiting = named(&home);
     assert_eq!(waiting["severity"], "note");
     assert_eq!(waiting["detail"], format!("{other_text}, which FAKE_HOME names"));
@@ -321,7 +321,7 @@ async fn own_login_is_told_apart_when_this_shell_names_another_directory() {
     assert!(meaning.contains(usual.to_str().unwrap()), "{adopted}");
     let fix = adopted["fix"].as_str().unwrap();
     assert!(fix.starts_with("unset FAKE_HOME") && fix.contains("srvd login fake"), "{adopted}");
-    // The shell that names nothing sees the one that was taken over.
+    // A shell without the variable sees the login that was taken over.
     assert_eq!(severity(&doctor(&daemon.home, &[]).1, "own-login.fake"), Some("ok"));
 }
 

@@ -1,4 +1,4 @@
-//! `srvd export` beside a running daemon, and `srvd import` into another one's database.
+//! `srvd export` beside a running daemon, and `srvd import` into another daemon's database.
 
 use serde_json::json;
 
@@ -43,7 +43,8 @@ async fn a_bundle_moves_to_another_machine_and_never_in_the_open() {
     let log = String::from_utf8(home.run(&["audit", "--json"]).stdout).unwrap();
     assert!(log.contains("\"bundle.export\"") && log.contains("\"cli\""), "{log}");
 
-    // Into the same database it comes as a second bundle, and into an empty one as it was.
+    // An import into the same database adds a second bundle. An import into an empty database restores the bundle as it
+    // was.
     let running = with_passphrase(home, &["import", &file], PASSPHRASE).await;
     assert_eq!(running.code, Some(75), "{running:?}");
     let (_, home) = daemon.stop();

@@ -1,4 +1,4 @@
-//! A provider whose CLI is the scripted fake, as an operator would add one.
+//! A provider whose CLI is the scripted fake, configured as an operator would do it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::support::Home;
 /// The id of the provider.
 pub(crate) const PROVIDER: &str = "fake";
 
-/// What the fake CLI does unless a test says otherwise: a URL, a paste, a login.
+/// The default script of the fake CLI: a URL, a paste, a login.
 pub(crate) const HAPPY: &str = "\
 dir-var FAKE_HOME
 out Open https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback
@@ -84,7 +84,7 @@ prompt = 'Paste code here >\s*$'
 token = '(?P<token>fake-token-[a-z0-9]{20,})'
 "#;
 
-/// A home whose daemon knows the provider; the script can be changed until a login starts.
+/// Creates a home whose daemon knows the provider. The script can be changed until a login starts.
 pub(crate) fn home(script: &str) -> Home {
     let home = Home::new();
     let bin = home.dir("bin");
@@ -95,17 +95,19 @@ pub(crate) fn home(script: &str) -> Home {
     home.config("providers.d/fake.toml", &entry).search(bin)
 }
 
-/// Changes what the next login does. A script that tells no cases apart is for logins; the version is asked for as well.
+/// Changes the script of the next login. A script without cases is used for logins only, because the version is also
+/// queried.
 pub(crate) fn write_script(home: &Home, script: &str) {
     let whole =
         if script.contains("when ") { script.to_owned() } else { format!("{VERSION}when *\n{script}") };
     std::fs::write(home.dir("script"), whole).unwrap();
 }
 
-/// What the fake CLI says to `--version`.
+/// The script for the fake CLI's answer to `--version`.
 const VERSION: &str = "when --version\nout fakecli 1.2.3\nexit 0\n";
 
-/// The fake CLI, built once: Cargo builds another crate's examples only when it tests that crate as well.
+/// Returns the fake CLI, which is built once. Cargo builds another crate's examples only when it tests that crate as
+/// well.
 fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM

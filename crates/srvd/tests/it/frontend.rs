@@ -1,4 +1,4 @@
-//! The example frontend, as somebody who writes a frontend would run it.
+//! The example frontend, run as a frontend developer would run it.
 
 use std::process::Command;
 
@@ -36,7 +36,7 @@ async fn the_example_logs_in() {
     let mut lines: Vec<&str> = ended.stdout.lines().filter(|line| !line.starts_with("open ")).collect();
     let logged_in = format!("logged in ann@fake.test in bundle {bundle}");
     let changed = format!("event identitybundlebindings:changed:{bundle}");
-    // The event and the answer race each other, and more than one event may come.
+    // The order of the event and the answer is not fixed, and more than one event may arrive.
     lines.sort_unstable();
     lines.dedup();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Logins with gh versions that are not on this machine, played by a script: where the token goes, and at which host.
+//! Logins with gh versions that are not on this machine, simulated by a script: the place of the token, and the host.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Daemon, Home};
 
-/// Acts as gh does. Where the file `keyring` stands beside it, the token goes there, unless it is told to use its own
-/// file. Its arguments and its environment are left beside it.
+/// A script that acts as gh does. If a file `keyring` is beside it, the token goes there, unless an option
+/// says to use gh's own file. Its arguments and its environment are written to files beside it.
 const GH: &str = r#"#!/bin/sh
 beside=$(dirname "$0")
 if [ "$1" = --version ]; then
@@ -114,7 +114,7 @@ async fn login_says_that_the_token_is_in_the_keyring_when_gh_is_older() {
     assert_eq!((&failed["status"], &failed["errorKind"]), (&json!("failed"), &json!("not_authenticated")));
     assert_eq!(failed["error"], "gh stored the token in your keyring, where srvd does not look", "{failed}");
     assert_eq!(failed["hint"], "log in again with srvd and gh 2.26 or newer");
-    // The login that was there before is as it was.
+    // The earlier login is unchanged.
     let accounts = daemon.call("account.list", json!({})).await;
     assert_eq!(accounts["accounts"].as_array().unwrap().len(), 1, "{accounts}");
 }
@@ -160,7 +160,7 @@ async fn login_is_at_the_host_that_was_chosen() {
     let found = daemon.call("account.refreshstatus", json!({"accountId": account["id"]})).await;
     assert_eq!((&found["status"], &found["evidence"]), (&json!("valid"), &json!("file")), "{found}");
 
-    // The next login of the bundle is at the same host; the daemon that comes after knows it, too.
+    // The next login of the bundle uses the same host, also with a restarted daemon.
     let daemon = daemon.stop().1.start();
     let again = json!({"intoBundleId": done["bundleId"], "force": true});
     let renewed = log_in(&daemon, again).await;
@@ -182,7 +182,7 @@ async fn login_is_at_the_host_that_was_chosen() {
 async fn address_is_not_openable_when_its_host_is_another_one() {
     let daemon = home("2.62.0").start();
     std::fs::write(daemon.home.dir("bin/wait"), "").unwrap();
-    // github.com is no more trusted than any other host while another one was chosen.
+    // github.com is as untrusted as any other host when a different host was chosen.
     for (host, shown) in [(GHES, "github.com"), (GHES, "ghe.corp.example.evil.example"), ("github.com", GHES)]
     {
         std::fs::write(daemon.home.dir("bin/shown"), shown).unwrap();

@@ -1,4 +1,4 @@
-//! Statuses follow the files and the time, with nobody asking.
+//! Statuses that follow the files and the time without a request.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::fake::{self, HAPPY};
 use crate::logins::log_in;
 use crate::support::{Daemon, Home, PATIENCE, event};
 
-/// The fake provider with times in its file, in milliseconds.
+/// Creates a home with the fake provider, whose file contains times in milliseconds.
 fn home() -> Home {
     let home = fake::home(HAPPY);
     let path = home.dir("config/providers.d/fake.toml");
@@ -22,7 +22,7 @@ fn home() -> Home {
     home
 }
 
-/// A daemon with one login, and what it announces of it.
+/// A daemon with one login, and the events about that login.
 struct Watched {
     daemon: Daemon,
     bundle: String,
@@ -48,7 +48,8 @@ impl Watched {
         watched
     }
 
-    /// The first look at an account sets its watch, and an answer on demand has looked.
+    /// Ensures that the account is watched. The first check of an account sets its watch, and this request makes a
+    /// check.
     async fn armed(&self) {
         assert_eq!(self.refresh().await["status"], "valid");
     }
@@ -61,7 +62,7 @@ impl Watched {
         self.daemon.call("account.get", json!({"accountId": self.account})).await
     }
 
-    /// Waits for events until the account has this status; never asks without one.
+    /// Waits for events until the account has this status. Asks for the status only after an event.
     async fn becomes(&mut self, status: &str) -> Value {
         let topic = format!("identityaccounts:changed:{}", self.account);
         let follow = async {
@@ -76,7 +77,7 @@ impl Watched {
         tokio::time::timeout(PATIENCE, follow).await.unwrap_or_else(|_| panic!("never {status}"))
     }
 
-    /// The credential file, below the home's root.
+    /// Returns the path of the credential file relative to the home's root.
     fn relative(&self) -> PathBuf {
         self.file.strip_prefix(self.daemon.home.dir("")).unwrap().to_owned()
     }
@@ -86,7 +87,7 @@ impl Watched {
     }
 }
 
-/// As most CLIs write: a file beside it, and a rename.
+/// Writes as most CLIs do: a new file beside the old one, and a rename.
 fn replace(file: &Path, text: &str) {
     let fresh = file.with_extension("fresh");
     std::fs::write(&fresh, text).unwrap();
@@ -126,7 +127,7 @@ async fn a_changed_file_is_announced_with_the_bundle_that_shows_it() {
     assert_eq!(found["statusReason"], "its directory holds another person's login");
     assert_eq!(found["nextStep"], format!("srvd login fake --bundle {} --force", watched.bundle));
     assert_eq!(found["email"], "ann@fake.test");
-    // In its place, as a plain write.
+    // The file is written in place.
     std::fs::write(&watched.file, GOOD).unwrap();
     watched.becomes("valid").await;
 }
@@ -196,7 +197,7 @@ async fn what_cannot_be_read_is_unknown_until_it_can_be() {
     watched.write(GOOD);
     watched.becomes("valid").await;
 
-    // Root may read everything, and may give a file away; others can be refused their own.
+    // Root may read every file and may give a file away. Other users can be denied their own files.
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&watched.file, Some(65_534), None).unwrap();
         let found = watched.becomes("unknown").await;
@@ -218,13 +219,14 @@ async fn a_file_that_is_written_in_two_halves_never_needs_a_person() {
     let (first, second) = GOOD.split_at(20);
     let mut file = std::fs::File::create(&watched.file).unwrap();
     file.write_all(first.as_bytes()).unwrap();
-    // Longer than it is waited for: nobody can tell. Never that a person must log in.
+    // The file is incomplete for longer than the daemon waits, so the status is unknown. A new login is never
+    // requested.
     let found = watched.becomes("unknown").await;
     assert_eq!(found["statusReason"], "credentials.json cannot be read: not JSON at line 1");
     file.write_all(second.as_bytes()).unwrap();
     drop(file);
     watched.becomes("valid").await;
-    // A quick writer is not noticed at all.
+    // A write that completes quickly is not noticed.
     let revision = watched.now().await["updatedAt"].clone();
     let mut file = std::fs::File::create(&watched.file).unwrap();
     file.write_all(first.as_bytes()).unwrap();
@@ -264,7 +266,7 @@ async fn a_daemon_that_was_away_looks_when_it_comes_back() {
     let daemon = home.start();
     let topic = format!("identityaccounts:changed:{account}");
     let mut events = daemon.client().await.subscribe([topic.clone()]).await.unwrap();
-    // Either it has looked already, or the event will say so.
+    // Either the account has been checked already, or an event will announce the check.
     if daemon.call("account.get", json!({"accountId": account})).await["status"] == "valid" {
         event(&mut events, &topic).await;
     }
@@ -327,7 +329,7 @@ async fn a_deleted_account_is_let_go() {
     event(&mut watched.events, &topic).await;
     srvd::private::directory(watched.file.parent().unwrap()).unwrap();
     watched.write(GOOD);
-    // The same directory may be logged in to again, and is followed again.
+    // A new login into the same directory is possible and is watched again.
     let done = log_in(&watched.daemon, json!({"intoBundleId": watched.bundle})).await;
     assert_ne!(done["accountId"], watched.account);
     watched.account = done["accountId"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! Directories that are bound to a bundle, and the shims that obey them.
+//! Directories that are bound to a bundle, and the shims that use the binding.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::fake;
 use crate::logins::log_in;
 use crate::support::{Daemon, Home};
 
-/// A login of the fake CLI that, started without arguments, says whose directory it was given.
+/// A script of the fake CLI with a login. Started without arguments, the CLI records the directory that it received.
 const SCRIPT: &str = "\
 when login
 dir-var FAKE_HOME
@@ -54,7 +54,7 @@ struct Place {
 }
 
 impl Place {
-    /// A daemon with a login in the bundle `Work`, and a directory of the user's.
+    /// Starts a daemon with a login in the bundle `Work`, and creates a directory of the user.
     async fn new() -> Self {
         let home = fake::home(SCRIPT).config("providers.d/second.toml", SECOND);
         srvd::private::directory(&home.dir("home/.second")).unwrap();
@@ -70,19 +70,19 @@ impl Place {
         &self.daemon.home
     }
 
-    /// Runs the program in the directory, with something added to its environment.
+    /// Runs the program in the directory, with additional environment variables.
     fn run(&self, args: &[&str], vars: &[(&str, &str)]) -> Output {
         self.home().command(args).envs(vars.iter().copied()).current_dir(&self.dir).output().unwrap()
     }
 
-    /// Binds the directory above.
+    /// Binds the parent directory.
     fn bind(&self, bundle: &str) {
         let mut command = self.home().command(&["use", bundle]);
         let output = command.current_dir(self.dir.parent().unwrap()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// What the fake CLI was started with, and lets go of it.
+    /// Returns the environment of the fake CLI's last start, and deletes the record.
     fn started_with(&self) -> Option<Vec<String>> {
         let file = self.home().dir("environment");
         let text = std::fs::read_to_string(&file).ok()?;
@@ -90,13 +90,13 @@ impl Place {
         Some(text.lines().map(str::to_owned).collect())
     }
 
-    /// Where the login is, as the CLI is told.
+    /// Returns the variable that tells the CLI the directory of the login.
     fn login(&self) -> String {
         let dir = self.home().dir("data/identities").join(&self.bundle).join("fake");
         format!("FAKE_HOME={}", dir.display())
     }
 
-    /// What the CLI needs to run at all, when nobody launches it.
+    /// Returns the script that the CLI needs to run when it is not launched by srvd.
     fn script(&self) -> String {
         self.home().dir("script").display().to_string()
     }
@@ -137,11 +137,11 @@ async fn a_directory_is_bound_shown_obeyed_and_let_go() {
     let (code, out, _) = told(&place.run(&["env"], &[]));
     assert!(code == 0 && out.contains(&format!("export SRVD_BUNDLE='{}'\n", place.bundle)), "{out}");
 
-    // The launch that a program is a part of goes before the directory.
+    // The bundle of an enclosing launch takes precedence over the directory.
     let (code, out, _) = told(&place.run(&["exec", "--", "env"], &[("SRVD_BUNDLE", "blank")]));
     assert!(code == 0 && !out.contains("FAKE_HOME="), "{out}");
 
-    // A name that is nobody's says who named it.
+    // The error for an unknown bundle says where the bundle was named.
     std::fs::write(place.dir.join(".srvd"), "gone").unwrap();
     let (code, _, errors) = told(&place.run(&["exec", "--", "env"], &[]));
     assert!(code == 1 && errors.contains("deep/.srvd; bind another one with"), "{errors}");
@@ -150,7 +150,7 @@ async fn a_directory_is_bound_shown_obeyed_and_let_go() {
     assert!(errors.starts_with("The bundle \"Work\" is in force here by "), "{errors}");
     assert_eq!(told(&place.run(&["use", "--remove"], &[])).0, 1);
 
-    // More than a name is not a name.
+    // A file with more than a name is refused.
     std::fs::write(&file, "Work\nexec = rm\n").unwrap();
     let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
     assert_eq!((code, out.as_str()), (78, ""));
@@ -187,7 +187,7 @@ async fn a_cli_is_not_kept_from_starting_by_what_it_does_not_need() {
     assert!(lines.contains(&place.login()), "{lines:?}");
     assert!(lines.contains(&"OPENAI_API_KEY=sk-proj-planted-secret-0123456789".to_owned()), "{lines:?}");
 
-    // Another provider's login is not there any more: a program of any kind is refused, the CLI starts without it.
+    // Another provider's login is missing. A program of any kind is refused, but the CLI starts without that login.
     let second = place.daemon.call("account.list", json!({"providerId": "second"})).await;
     let bind = json!({"bundleId": place.bundle, "accountId": second["accounts"][0]["id"]});
     place.daemon.call("bundle.bind", bind).await;
@@ -213,7 +213,7 @@ async fn a_cli_is_not_kept_from_starting_by_what_it_does_not_need() {
         "{errors}"
     );
 
-    // Its own login is needed, whatever else there is.
+    // The CLI's own login is required in any case.
     let dir = home.dir("data/identities").join(&place.bundle).join("fake");
     std::fs::write(dir.join("credentials.json"), "{}").unwrap();
     let (code, _, errors) = exec("fakecli");
@@ -224,7 +224,7 @@ async fn a_cli_is_not_kept_from_starting_by_what_it_does_not_need() {
     );
 }
 
-/// The directory of the shims, and a `PATH` that begins with it.
+/// Installs the shims. Returns their directory, and a `PATH` that begins with it.
 fn install(place: &Place, args: &[&str]) -> (PathBuf, String) {
     let (code, out, errors) = told(&place.run(&[&["shims", "install"], args].concat(), &[]));
     assert_eq!(code, 0, "{errors}");
@@ -235,7 +235,7 @@ fn install(place: &Place, args: &[&str]) -> (PathBuf, String) {
     (dir, path)
 }
 
-/// Types the CLI's name.
+/// Types the CLI's name at a shell in the directory.
 fn type_it(place: &Place, path: &str, vars: &[(&str, &str)]) -> (i32, String, String) {
     type_line(place, "fakecli 'two words'", path, vars)
 }
@@ -266,20 +266,20 @@ async fn a_shim_starts_the_cli_as_the_bundle_of_the_directory() {
     let lines = place.started_with().unwrap();
     assert!(lines.contains(&place.login()) && !lines.iter().any(|line| line.contains("stray")), "{lines:?}");
 
-    // Typed to exec, by its name or by its path, the shim is passed over and the bundle stays the one that was named.
+    // `exec` skips the shim, given by name or by path, and uses the bundle that was named.
     let shim = dir.join("fakecli").display().to_string();
     for program in ["fakecli", &shim] {
         let args = ["exec", "--bundle", "work", "--", program];
         assert_eq!(told(&place.run(&args, &[("PATH", &path)])).0, 5, "{program}");
         assert!(place.started_with().unwrap().contains(&place.login()), "{program}");
     }
-    // What a launched program starts belongs to the same bundle, whatever directory it stands in.
+    // Programs that a launched program starts use the same bundle in every directory.
     std::fs::write(place.dir.join(".srvd"), "Blank").unwrap();
     let args = ["exec", "--bundle", "work", "--", "sh", "-c", "fakecli"];
     assert_eq!(told(&place.run(&args, &[("PATH", &path)])).0, 5);
     assert!(place.started_with().unwrap().contains(&place.login()));
 
-    // The way out is the person's, once, and is not passed on.
+    // The user can turn the shim off for one command. The variable is not passed on.
     let own = [("SRVD_SHIM", "off"), ("FAKE_SCRIPT", &*place.script()), ("FAKE_API_KEY", "own")];
     assert_eq!(type_it(&place, &path, &own).0, 5);
     let lines = place.started_with().unwrap();
@@ -323,7 +323,7 @@ async fn shim_runs_the_cli_plainly_when_the_command_needs_no_identity() {
     check(&place);
     assert_eq!(type_line(&place, "fakecli -p update", &path, &[]).0, 5);
     assert!(place.started_with().unwrap().contains(&place.login()));
-    // To exec it is a command like any other.
+    // `exec` treats it as a command like any other.
     assert_eq!(told(&place.run(&["exec", "--", "fakecli", "update"], &[("PATH", &path)])).0, 5);
     assert!(place.started_with().unwrap().contains(&place.login()));
 

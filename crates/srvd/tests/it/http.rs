@@ -1,4 +1,4 @@
-//! Who may connect: raw requests on real sockets.
+//! Access to the listeners: raw requests on real sockets.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Daemon, Home};
 
-/// Sends one request with these headers and reads the whole answer: status, head, body.
+/// Sends one request with these headers and reads the whole answer. Returns status, head and body.
 fn exchange(stream: &mut (impl std::io::Read + std::io::Write), request: &str) -> (u16, String, String) {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();

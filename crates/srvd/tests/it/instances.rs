@@ -15,7 +15,7 @@ async fn an_instance_launches_as_its_bundle() {
     let facts = ["definitionId", "name", "bundleId"].map(|field| made[field].clone());
     assert_eq!(facts, [json!("reviewer"), json!("reviewer"), Value::Null]);
     let id = &made["id"];
-    // Under no bundle it runs as nobody.
+    // Without a bundle, the instance runs without an identity.
     let launch = daemon.call("launch.resolve", json!({"instanceId": id})).await;
     assert_eq!(launch["set"], json!({}));
 

@@ -1,4 +1,4 @@
-//! The encryption key in the OS keychain: a real Secret Service on a bus of its own.
+//! The encryption key in the OS keychain, tested with a real Secret Service on a private bus.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use crate::support::{Daemon, Home, KEY, PATIENCE};
 
-/// A bus that starts no service by itself, so that there is a keychain only where a test starts one.
+/// Configuration of a bus that starts no services, so that a keychain exists only where a test starts one.
 const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><policy context="default">
 <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>"#;
 const ASKS: &str = "[key]\nkeychain = true\n";
 
-/// A session of a desktop, as far as a keychain needs one.
+/// A desktop session, as far as a keychain needs one.
 struct Session {
     dir: tempfile::TempDir,
     address: String,
-    /// The keychain before the bus, so that it ends first.
+    /// The keychain comes before the bus, so that it ends first.
     children: Vec<Child>,
 }
 
@@ -66,7 +66,7 @@ impl Session {
         session
     }
 
-    /// What finds this session and no other.
+    /// Sets the variables by which a program finds this session and no other.
     fn aside<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
@@ -79,7 +79,7 @@ impl Session {
         self.tell(&mut home.command(args)).output().unwrap()
     }
 
-    /// A daemon knows its own directories; only the bus is the session's.
+    /// Sets the address of the session's bus. A daemon has its own directories.
     fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.address)
     }
@@ -103,7 +103,7 @@ impl Drop for Session {
     }
 }
 
-/// Without a key in a file.
+/// Creates a home without a key in a file.
 fn home() -> Home {
     let home = Home::new().config("srvd.toml", ASKS);
     std::fs::remove_file(home.dir("config/encryption.key")).unwrap();
@@ -139,7 +139,7 @@ async fn the_key_lives_in_the_keychain() {
     let doctor = session.run(&home, &["doctor", "--json"]);
     assert!(String::from_utf8(doctor.stdout).unwrap().contains("in the OS keychain (key id "));
 
-    // A new key takes its place there, and what the old one sealed opens with it.
+    // A new key replaces it in the keychain, and secrets sealed with the old key can be opened with the new one.
     let rotated = session.run(&home, &["key", "rotate"]);
     assert_eq!(rotated.status.code(), Some(0), "{}", said(&rotated).1);
     let daemon = session.daemon(home);
@@ -147,7 +147,7 @@ async fn the_key_lives_in_the_keychain() {
     assert_eq!(launch["set"]["OPENAI_API_KEY"], secret, "{launch}");
     let home = daemon.stop().1;
 
-    // No other key takes its place.
+    // A different key does not replace it.
     srvd::private::replace_file(&home.dir("config/encryption.key"), KEY.as_bytes()).unwrap();
     refused(&session.run(&home, &["--migrate-only"]), 78, "hold different encryption keys");
     refused(&session.run(&home, &["key", "rotate"]), 78, "hold different encryption keys");

@@ -1,11 +1,11 @@
-//! API keys: validated, sealed, bound, announced; rejected ones are nowhere.
+//! API keys are validated, sealed, bound and announced. Rejected keys are stored nowhere.
 
 use serde_json::{Value, json};
 
 use crate::standin::Standin;
 use crate::support::{Daemon, Home, event, files_below};
 
-/// A daemon whose key services are the stand-in.
+/// Starts a daemon whose key services are the stand-in.
 async fn fixture() -> (Daemon, Standin) {
     let standin = Standin::start().await;
     let entry = |(id, _): (&str, &str)| format!("[providers.{id}.key]\nbase-url = \"{}\"\n", standin.url());
@@ -17,7 +17,7 @@ fn submit(provider: &str, key: &str) -> Value {
     json!({"providerId": provider, "apiKey": key, "accountName": "main", "bundleName": format!("{provider} keys")})
 }
 
-/// Keys that look like each provider's own.
+/// Keys in the format of each provider.
 const KEYS: [(&str, &str); 10] = [
     ("anthropic", "sk-ant-api03-planted-secret-0123456789abcdefghij"),
     ("openai", "sk-proj-planted-secret-0123456789abcdefghij"),
@@ -161,7 +161,7 @@ async fn a_planted_key_is_in_no_log_error_event_or_file() {
         let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
         let topic = format!("identityaccounts:changed:{}", done["accountId"].as_str().unwrap());
         heard.extend(event(&mut events, &topic).await.map(|data| data.to_string()));
-        // In a field where it does not belong, and as the wrong type.
+        // The key is in a field where it does not belong, and of the wrong type.
         for params in [
             json!({"providerId": provider, "apiKey": [key], "accountName": "a"}),
             json!({"providerId": provider, "apiKey": key, "accountName": "a", "validate": key}),

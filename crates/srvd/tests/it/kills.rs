@@ -1,4 +1,4 @@
-//! The daemon is killed, its guard is killed, both are: no CLI outlives them, and the next boot tells the truth.
+//! The daemon, its guard, or both are killed. No CLI outlives them, and the next start reports the true state.
 
 #![expect(clippy::print_stdout, reason = "seeds and figures are for whoever runs the tests")]
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Daemon, Home, KEY, PATIENCE, is_over};
 
-/// What the CLIs do, by the name of the recipe. Each holds what can go wrong at an end.
+/// The scripts of the CLIs by the name of the recipe. Each covers one difficulty at the end of a login.
 const SCRIPT: &str = "\
 when status
 exit 0
@@ -94,7 +94,7 @@ async fn start(daemon: &Daemon, recipe: &str) -> String {
     started["sessionId"].as_str().unwrap().to_owned()
 }
 
-/// Every recipe once, each with its address shown and its processes there.
+/// Starts every recipe once, and waits until each shows its address and its processes run.
 async fn start_all(daemon: &Daemon) {
     let mut sessions = Vec::new();
     for terminal in ["pipe", "pty"] {
@@ -108,7 +108,7 @@ async fn start_all(daemon: &Daemon) {
     assert!(clis(&daemon.home).len() >= 8, "leaders and grandchildren run");
 }
 
-/// The CLIs of a home, with all that they started: what has its script in the environment.
+/// Returns the CLIs of a home and all processes that they started. These have the home's script in the environment.
 fn clis(home: &Home) -> Vec<u32> {
     let mark = format!("FAKE_SCRIPT={}", home.dir("script").display());
     processes().filter(|pid| has_variable(*pid, &mark)).collect()
@@ -123,7 +123,7 @@ fn has_variable(pid: u32, variable: &str) -> bool {
     environment.split(|byte| *byte == 0).any(|found| found == variable.as_bytes())
 }
 
-/// The guards of a daemon that runs: its children that were started to be one, except the dead.
+/// Returns the guards of a running daemon: its live children that were started as a guard.
 fn guards(daemon: u32) -> Vec<u32> {
     let is_guard = |pid: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -141,18 +141,18 @@ fn guard(daemon: &Daemon) -> u32 {
 }
 
 fn exists(pid: u32) -> bool {
-    // A dead process that nobody reaps has no memory, and so no arguments.
+    // A zombie process has no memory, and so no arguments.
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|arguments| !arguments.is_empty())
 }
 
-/// Whether a process has handlers for all these signals, as a mask: bit 0 is signal 1.
+/// Returns whether a process has handlers for all these signals. The signals are a mask: bit 0 is signal 1.
 fn hears(pid: u32, signals: u64) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
     u64::from_str_radix(caught.trim(), 16).unwrap() & signals == signals
 }
 
-/// Waits until something holds, and says how long that took.
+/// Waits until the condition holds, and returns the duration.
 fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     while !holds() {
@@ -166,7 +166,7 @@ fn signal(pid: u32, signal: Signal) {
     rustix::process::kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 
-/// A small generator (xorshift64*), so that a round that failed can be had again by its seed.
+/// A small generator (xorshift64*), so that a failed round can be repeated with its seed.
 struct Dice(u64);
 
 impl Dice {
@@ -181,7 +181,7 @@ impl Dice {
 const LANES: u64 = 5;
 const ROUNDS: u64 = 40;
 
-/// What rounds came to.
+/// Results of the rounds.
 #[derive(Debug, Default)]
 struct Tally {
     /// The longest time that a CLI outlived its daemon.
@@ -190,7 +190,7 @@ struct Tally {
     cut_off: usize,
 }
 
-/// Rounds of one daemon after the other in the same directories.
+/// Runs one daemon after the other in the same directories.
 async fn lane(seed: u64) -> Tally {
     let mut dice = Dice(seed);
     let mut home = home();
@@ -205,7 +205,7 @@ async fn lane(seed: u64) -> Tally {
             loop {
                 for recipe in shuffled(&mut dice) {
                     let params = json!({"providerId": "fake", "recipe": recipe});
-                    // The daemon may be gone by the time that it answers.
+                    // The daemon may be gone before it answers.
                     if client.call_raw("auth.start", &params).await.is_err() {
                         return dice;
                     }
@@ -217,7 +217,7 @@ async fn lane(seed: u64) -> Tally {
         let guard = guard(&daemon);
         home = daemon.kill();
         dice = logins.await.unwrap();
-        // Now and then the next daemon comes while the guard is at work.
+        // In some rounds the next daemon starts while the guard is still working.
         if moment.below(4) > 0 {
             let took = tokio::task::spawn_blocking(move || {
                 let took = until("a CLI outlives its daemon", || clis(&home).is_empty());
@@ -234,7 +234,7 @@ async fn lane(seed: u64) -> Tally {
     tally
 }
 
-/// Eight logins, two of each course at the most, in any order.
+/// Returns eight logins in random order, at most two of each course.
 fn shuffled(dice: &mut Dice) -> Vec<String> {
     let terminals = ["pipe", "pty"];
     let mut all: Vec<String> =
@@ -246,7 +246,7 @@ fn shuffled(dice: &mut Dice) -> Vec<String> {
     all
 }
 
-/// Looks at what an earlier daemon left: every session has ended in the truth, and no bundle is half there.
+/// Checks the state after an earlier daemon: every session has ended with its true result, and no bundle is incomplete.
 async fn judge(daemon: &Daemon, judged: &mut HashSet<String>, tally: &mut Tally, place: &str) {
     assert_eq!(clis(&daemon.home), Vec::<u32>::new(), "{place}: a CLI of an earlier daemon runs");
     let sessions = daemon.call("auth.list", json!({})).await["sessions"].clone();
@@ -327,7 +327,7 @@ async fn without_a_guard_the_next_boot_cleans() {
     let daemon = home().start();
     start_all(&daemon).await;
     let guard = guard(&daemon);
-    // Held still, it cannot start another one before it is killed itself.
+    // A stopped daemon cannot start another guard before it is killed.
     signal(daemon.pid(), Signal::STOP);
     signal(guard, Signal::KILL);
     let home = daemon.kill();
@@ -352,7 +352,7 @@ async fn a_guard_that_is_killed_has_a_successor_that_knows_everything() {
     }
     assert!(daemon.log().contains("the guard process is gone"), "{}", daemon.log());
     assert!(clis(&daemon.home).len() >= 8, "a guard's end is not the logins' end");
-    // It is told before the daemon says so.
+    // The guard is notified before the daemon reports the session.
     let session = start(&daemon, "stubborn-pipe").await;
     daemon.session(&session, |session| session["status"] == "url-available").await;
     let home = daemon.kill();

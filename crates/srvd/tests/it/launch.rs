@@ -1,4 +1,4 @@
-//! Launches: what an agent is started with, over the wire and by the command line.
+//! Launches: the environment in which an agent is started, over the wire and by the command line.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn names(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
 }
 
-/// `NAME=VALUE` lines of a program that prints its environment.
+/// Returns the `NAME=VALUE` lines of a program that prints its environment, with its exit code and its errors.
 fn printed(home: &Home, args: &[&str], planted: &[(&str, &str)]) -> (Option<i32>, Vec<String>, String) {
     let mut command = home.command(args);
     let output = command.envs(planted.iter().copied()).output().unwrap();
@@ -84,7 +84,7 @@ async fn a_login_that_is_gone_refuses_with_the_next_step() {
         (&json!(false), &data["hint"]),
         "{ready}"
     );
-    // One of the accounts can still be used by itself.
+    // Each of the accounts can still be used alone.
     let launch = daemon.call("launch.resolve", json!({"bundleId": bundle, "providerId": "openai"})).await;
     assert_eq!(launch["set"], json!({"OPENAI_API_KEY": KEY}));
 
@@ -108,13 +108,13 @@ async fn exec_becomes_the_program_with_exactly_this_identity() {
     assert!(lines.contains(&"KEPT=yes".to_owned()));
     assert!(!lines.iter().any(|line| line.contains("stray")), "{lines:?}");
 
-    // Its exit code and its file mode mask are the caller's and its own.
+    // The exit code is the program's, and the file mode mask is the caller's.
     let (code, lines, _) =
         printed(&daemon.home, &["exec", "--bundle", "Work", "--", "sh", "-c", "umask; exit 7"], &[]);
     let own = std::process::Command::new("sh").args(["-c", "umask"]).output().unwrap().stdout;
     assert_eq!((code, lines), (Some(7), vec![String::from_utf8(own).unwrap().trim().to_owned()]));
 
-    // A CLI that the bundle holds no login of would use the user's own.
+    // A CLI without a login in the bundle would use the user's own login.
     let (code, lines, errors) = printed(&daemon.home, &["exec", "--bundle", "work", "--", "codex"], &[]);
     assert_eq!((code, lines), (Some(1), vec![]));
     assert!(errors.contains("codex is not started"), "{errors}");

@@ -1,4 +1,4 @@
-//! Logins through the daemon, by the scripted CLI: what a frontend sees from the start to the stored account.
+//! Logins through the daemon with the scripted CLI, as a frontend sees them from the start to the stored account.
 
 use serde_json::{Value, json};
 
@@ -172,13 +172,13 @@ async fn one_login_at_a_time_and_none_where_one_is() {
         daemon.refused("auth.start", json!({"providerId": PROVIDER, "intoBundleId": bundle})).await;
     assert_eq!((code, &data["accountId"]), (1002, &done["accountId"]));
 
-    // With force the same account is logged in again: its id, directory and binding stay.
+    // With force, the same account is logged in again. Its id, directory and binding stay.
     let again = log_in(&daemon, json!({"intoBundleId": bundle, "force": true})).await;
     assert_eq!(again["status"], "success", "{again}");
     assert_eq!((&again["accountId"], &again["bundleId"]), (&done["accountId"], &done["bundleId"]));
 }
 
-/// What the fake CLI does as another person.
+/// Returns the script of the fake CLI for another person.
 fn as_bob() -> String {
     HAPPY.replace("ann@fake.test", "bob@fake.test").replace("person-1", "person-2")
 }

@@ -1,4 +1,4 @@
-//! The daemon as its users meet it: the built program, real sockets, real CLIs.
+//! Tests of the daemon from the user's side: the built program, real sockets, real CLIs.
 
 #![cfg(test)]
 

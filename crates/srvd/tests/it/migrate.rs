@@ -1,4 +1,4 @@
-//! The user's own logins, taken over at the start of the daemon.
+//! The user's own logins, which the daemon takes over at its start.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::{Daemon, Home, PATIENCE, event};
 const LOGIN: &str =
     r#"{"access": "planted-access", "refresh": "planted-refresh", "email": "ada@x", "id": "1"}"#;
 
-/// A home whose owner has logged in with the fake CLI.
+/// Creates a home whose owner has logged in with the fake CLI.
 fn home() -> Home {
     let home = fake::home(fake::HAPPY);
     std::fs::DirBuilder::new().recursive(true).create(home.dir("home/.fake/sessions")).unwrap();
@@ -35,7 +35,8 @@ async fn the_users_own_login_launches_without_a_new_one() {
     assert_eq!((&found[0]["email"], &found[0]["status"]), (&json!("ada@x"), &json!("valid")));
     assert_eq!(found[0]["boundTo"], json!(["default"]), "{}", found[0]);
 
-    // The CLI finds its own directory by itself, so nothing names it, and nothing is left that could name another.
+    // The CLI finds its own directory without a variable, so none is set, and every variable that could name another
+    // directory is unset.
     let launch = daemon.call("launch.resolve", json!({"bundleId": "default"})).await;
     assert_eq!(launch["set"], json!({"FAKE_SCRIPT": daemon.home.dir("script")}));
     let unset = launch["unset"].as_array().unwrap();
@@ -59,7 +60,7 @@ async fn deleting_the_account_leaves_the_users_directory_alone_and_is_remembered
     assert_eq!(accounts(&daemon).await, Vec::<Value>::new());
     assert!(daemon.log().contains("tombstoned=1"), "{}", daemon.log());
 
-    // The same by way of the bundle.
+    // Deleting the bundle has the same effect.
     let daemon = home().start();
     let gone = daemon.call("bundle.delete", json!({"bundleId": "default"})).await;
     assert_eq!(own_file(&daemon.home), LOGIN, "{gone}");
@@ -103,7 +104,7 @@ async fn migrate_only_migrates_the_schema_and_nothing_else() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("would be taken over"));
 }
 
-/// The user keeps one file for several places; the CLI writes through the link.
+/// The user keeps one file for several places, and the CLI writes through the link.
 #[tokio::test(flavor = "multi_thread")]
 async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
     let home = home();
@@ -116,7 +117,7 @@ async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
     let account = accounts(&daemon).await[0]["id"].as_str().unwrap().to_owned();
     let topic = format!("identityaccounts:changed:{account}");
     let mut events = daemon.client().await.subscribe([topic.clone()]).await.unwrap();
-    // The first look sets the watch, and an answer on demand has looked.
+    // The first check sets the watch, and this request makes a check.
     let looked = daemon.call("account.refreshstatus", json!({"accountId": account})).await;
     assert_eq!(looked["status"], "valid");
     let mut becomes = async |status: &str| {
@@ -142,7 +143,7 @@ async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
         target.display()
     );
     assert_eq!(found["statusReason"], reason);
-    // Through the link, as CLIs write.
+    // The file is written through the link, as CLIs do.
     std::fs::write(&link, LOGIN).unwrap();
     becomes("valid").await;
     std::fs::remove_file(&target).unwrap();
@@ -153,7 +154,7 @@ async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
     );
     replace(LOGIN);
     becomes("valid").await;
-    // Elsewhere, and what happens there counts from then on.
+    // The link now leads to another file, whose changes count from then on.
     let other = daemon.home.dir("home/other.json");
     std::fs::write(&other, LOGIN.replace("ada@x", "eve@x")).unwrap();
     std::os::unix::fs::symlink(&other, link.with_extension("fresh")).unwrap();
@@ -164,7 +165,8 @@ async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
     assert!(link.is_symlink());
 }
 
-/// A home whose owner has the fake CLI's directory in another place, which the variable names.
+/// Creates a home in which the fake CLI's directory is in another place. Returns the value of the variable that names
+/// it.
 fn elsewhere() -> (Home, String) {
     let home = fake::home(fake::HAPPY);
     let dir = home.dir("home/work/fake");
@@ -182,7 +184,7 @@ async fn directory_that_the_variable_names_is_taken_over_and_launched() {
     assert_eq!(found[0]["secretRef"], json!({"backend": "config_dir", "dir": dir, "adopted": true}));
     assert_eq!((&found[0]["email"], &found[0]["status"]), (&json!("ada@x"), &json!("valid")));
 
-    // A service starts the next daemon, without the variable: the account says where its login is.
+    // A service starts the next daemon, without the variable. The account contains the path of its login.
     let daemon = daemon.stop().1.start();
     let launch = daemon.call("launch.resolve", json!({"bundleId": "default"})).await;
     let set = json!({"FAKE_SCRIPT": daemon.home.dir("script"), "FAKE_HOME": dir});
@@ -190,7 +192,7 @@ async fn directory_that_the_variable_names_is_taken_over_and_launched() {
     let refreshed = daemon.call("account.refreshstatus", json!({"accountId": found[0]["id"]})).await;
     assert_eq!(refreshed["status"], "valid", "{refreshed}");
 
-    // A row is no reason to use a directory that others can write to.
+    // A stored account does not permit the use of a directory that others can write to.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(&dir, open).unwrap();
     let error = daemon.error("launch.resolve", json!({"bundleId": "default"})).await;

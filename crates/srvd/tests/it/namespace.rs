@@ -1,11 +1,11 @@
-//! A network for one test: loopback only, where the vendors' names lead to a stand-in.
+//! A network for one test, with loopback only, in which the vendors' names lead to a stand-in.
 //!
-//! A test that calls [`inside`] starts its own program again, for this test alone, below `unshare`. The daemon, the CLIs,
-//! the stand-in and the test then share a network, a table of hosts and a table of processes with nothing else on this
-//! machine: fixed ports never collide, no request reaches a vendor, and everything ends with the test.
+//! A test that calls [`inside`] starts its own program again below `unshare`, for this test alone. The daemon, the
+//! CLIs, the stand-in and the test then share a network, a table of hosts and a table of processes, separate from the
+//! rest of the machine. Fixed ports never collide, no request reaches a vendor, and every process ends with the test.
 //!
-//! Root may make namespaces. Another user may where the kernel allows user namespaces. Elsewhere the tests skip, unless
-//! `CI=true`.
+//! Root may create namespaces. Other users may where the kernel allows user namespaces. Elsewhere the tests are
+//! skipped, unless `CI=true`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,12 +14,12 @@ use std::process::Command;
 
 use crate::standin::{ADDRESS, Standin, VENDORS};
 
-/// Set for the program that runs inside.
+/// Variable that is set for the program that runs inside.
 const INSIDE: &str = "SRVD_TEST_INSIDE";
 
 /// A network, a table of mounts and a table of processes. When `unshare` ends, all processes inside end.
 const NAMESPACES: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-/// The same for a user without privileges, who is root inside.
+/// Additional options for a user without privileges, who is root inside.
 const AS_A_USER: [&str; 2] = ["--user", "--map-root-user"];
 
 /// Prepares the namespace and runs the remaining arguments in it. The shell stays, because the first process of a
@@ -37,8 +37,8 @@ code=0
 exit "$code"
 "#;
 
-/// Runs a test with a stand-in for all vendors, in a network of its own. The test is a closure in the body of the test
-/// function, whose name it carries.
+/// Runs a test with a stand-in for all vendors, in its own network. The test is a closure in the body of the test
+/// function, and has the name of that function.
 pub(crate) fn inside<F: AsyncFnOnce(Standin)>(test: F) {
     if variable(INSIDE) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -61,18 +61,18 @@ pub(crate) fn inside<F: AsyncFnOnce(Standin)>(test: F) {
     assert!(stdout.contains("1 passed"), "{name} was not run inside:\n{stdout}\n{stderr}");
 }
 
-/// The files that say which names there are.
+/// Writes the files that define the known names.
 fn tables(dir: &Path) {
     let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
     for vendor in VENDORS {
         writeln!(hosts, "{ADDRESS} {vendor}").unwrap();
     }
     std::fs::write(dir.join("hosts"), hosts).unwrap();
-    // Some systems ask a resolver first, which knows the other table of hosts.
+    // Some systems ask a resolver first, which knows the machine's table of hosts.
     std::fs::write(dir.join("nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files\n").unwrap();
 }
 
-/// A command that runs what is added to it in a new namespace, or why there is none.
+/// Returns a command that runs its added arguments in a new namespace, or the reason why none can be created.
 fn unshare(tables: &Path) -> Result<Command, String> {
     let enter = |more: &[&str]| {
         let mut command = Command::new("unshare");
@@ -94,7 +94,7 @@ fn skip(reason: &str) {
     let text =
         format!("no network namespace can be made here (util-linux and iproute2 are needed): {reason}");
     assert!(!variable("CI"), "{text}");
-    // Not captured, unlike `eprintln`, so that it is seen of a test that passes.
+    // Written directly, because `eprintln` is captured and not shown for a test that passes.
     writeln!(std::io::stderr(), "SKIPPED: {text}").unwrap();
 }
 
@@ -111,7 +111,7 @@ fn namespace_reaches_the_stand_in_and_nothing_else() {
         for name in ["auth.openai.com:443", "claude.ai:443"] {
             assert!(TcpStream::connect(name).await.is_ok(), "{name}");
         }
-        // An address that is documentation's, and a name that is no vendor's.
+        // An address from a documentation range, and a name that belongs to no vendor.
         for name in ["192.0.2.1:443", "example.com:443"] {
             assert!(TcpStream::connect(name).await.is_err(), "{name}");
         }

@@ -1,4 +1,5 @@
-//! The operator at the forges: callbacks, sessions, the active forge, and what is kept when a forge says nothing.
+//! The operator's sign-ins at forges: callbacks, sessions, the active forge, and sign-ins whose person is still
+//! unknown.
 
 mod certified;
 mod commands;
@@ -18,7 +19,7 @@ const HOST: (&str, &str) = ("Host", "{host}");
 const TYPED: (&str, &str) = ("Sec-Fetch-Site", "none");
 const CHANGED: &str = "operatortokens:changed";
 
-/// A daemon that is a client of these forges, by name, kind and address.
+/// Starts a daemon that is a client of these forges, each given by name, kind and address.
 fn daemon(forges: &[(&str, &str, &str)]) -> Daemon {
     let table = |(name, kind, url): &(&str, &str, &str)| {
         format!(
@@ -32,7 +33,7 @@ fn start(home: Home) -> Daemon {
     home.start_with(|command| command.env("PLANTED", CLIENT_SECRET))
 }
 
-/// Brings the browser from the forge back to the daemon's address, and gives the path with its query.
+/// Brings the browser from the forge back to the daemon's address. Returns the path with its query.
 async fn approved(auth_url: &str) -> String {
     match Browser::of("ada").visit(auth_url).await {
         End::Callback(url) => format!("{}?{}", url.path(), url.query().unwrap()),
@@ -40,7 +41,7 @@ async fn approved(auth_url: &str) -> String {
     }
 }
 
-/// A request of a browser with this cookie: status, cookie that is set, head, body.
+/// Sends a request of a browser with this cookie. Returns the status, the cookie that is set, the head and the body.
 fn browse(daemon: &Daemon, path: &str, cookie: Option<&str>) -> (u16, Option<String>, String, String) {
     let cookie = cookie.map(|cookie| ("Cookie", cookie));
     let headers: Vec<(&str, &str)> = [HOST, TYPED].into_iter().chain(cookie).collect();
@@ -63,7 +64,7 @@ fn me(daemon: &Daemon, cookie: Option<&str>) -> (u16, Value) {
     (status, serde_json::from_str(&body).unwrap())
 }
 
-/// Signs in as a local client asks for it, in a browser with this cookie; gives the session and its new cookie.
+/// Signs in on the request of a local client, in a browser with this cookie. Returns the session and its new cookie.
 async fn sign_in(daemon: &Daemon, start: Value, cookie: Option<&str>) -> (Value, Option<String>) {
     let started = daemon.call("operator.start", start).await;
     let callback = approved(started["authUrl"].as_str().unwrap()).await;
@@ -77,7 +78,7 @@ fn named<'a>(list: &'a Value, kind: &str) -> &'a Value {
     list["tokens"].as_array().unwrap().iter().find(|token| token["forgeType"] == kind).unwrap()
 }
 
-/// Cases 72 to 75; that a failing pointer takes the row with it is the store's own test.
+/// Cases 72 to 75. The store's tests cover that a row is rolled back when its pointer cannot be written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_commits_moves_the_active_forge_and_renews_the_session() {
     let (hub, git) = (Standin::start("github").await, Standin::start("forgejo").await);
@@ -113,7 +114,7 @@ async fn a_callback_commits_moves_the_active_forge_and_renews_the_session() {
     assert_eq!(me(&daemon, Some(&first)), (200, expect));
     let listed = daemon.call("operator.list", json!({})).await;
 
-    // The other forge, from the browser: its session begins the sign-in, and only that browser can end it.
+    // The browser signs in at the other forge. Its session begins the sign-in, and only that browser can finish it.
     let (status, _, head, _) = browse(&daemon, "/login/git", Some(&first));
     assert_eq!(status, 302, "{head}");
     let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap();
@@ -130,7 +131,7 @@ async fn a_callback_commits_moves_the_active_forge_and_renews_the_session() {
     assert_eq!((status, &now_in_use["forgeType"]), (200, &json!("forgejo")));
     assert_eq!(browse(&daemon, &callback, Some(&second)).0, 400, "a state is used once");
 
-    // The first forge's row is as it was but for not being in use, and is chosen again without a sign-in.
+    // The first forge's row is unchanged, except that it is not active. It can be activated again without a sign-in.
     let mut other = named(&daemon.call("operator.list", json!({})).await, "github").clone();
     assert_eq!(other["active"], false);
     other["active"] = json!(true);
@@ -150,7 +151,7 @@ async fn a_callback_commits_moves_the_active_forge_and_renews_the_session() {
     for method in ["operator.setactive", "operator.delete"] {
         assert_eq!(daemon.refused(method, json!({"accountId": account})).await.0, 1001, "{method}");
     }
-    // The record names the person that each forge named.
+    // The audit log contains the person that each forge named.
     let rows = crate::audit::rows(&daemon.home);
     for actor in ["operator:hub/ada", "operator:git/ada"] {
         assert!(rows.iter().any(|row| row["actor"] == actor), "{actor}: {rows:?}");
@@ -177,11 +178,11 @@ async fn a_browser_without_a_session_begins_no_sign_in_and_no_other_site_does() 
     assert_eq!(status("/login/hub", &[cookie, ("Sec-Fetch-Site", "cross-site")]), 403);
     assert_eq!(status("/me", &[cookie, ("Sec-Fetch-Site", "same-site")]), 403);
     assert_eq!(status("/me", &[cookie, ("Origin", "https://evil.example")]), 403);
-    // The session opens nothing else.
+    // The session gives access to nothing else.
     assert_eq!(status("/openrpc.json", &[cookie, TYPED]), 401);
 }
 
-/// Cases 76 to 78: who is the same account, and which address is the same forge.
+/// Cases 76 to 78: the identity of an account, and the addresses that mean the same forge.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_are_told_apart_by_forge_address_and_person() {
     let (one, two) = (Standin::start("forgejo").await, Standin::start("forgejo").await);
@@ -192,7 +193,7 @@ async fn accounts_are_told_apart_by_forge_address_and_person() {
     let (first, _) = sign_in(&daemon, at(&one.url), None).await;
     let (other, _) = sign_in(&daemon, at(&two.url), None).await;
     assert_ne!(first["accountId"], other["accountId"]);
-    // A slash at the end and capitals in the scheme are the same address; the person has another name by now.
+    // A slash at the end and capitals in the scheme do not change the address. The person now has another name.
     one.person(12, "ada-renamed");
     let spelled = format!("{}/", one.url.replace("http://", "HTTP://"));
     let (renamed, _) = sign_in(&daemon, at(&spelled), None).await;
@@ -214,7 +215,7 @@ async fn accounts_are_told_apart_by_forge_address_and_person() {
     assert_eq!(found, [("12", "ada", false), ("12", "ada-renamed", false), ("13", "ada-renamed", true)]);
 }
 
-/// Case 58: nothing is lost while a forge cannot say whose tokens they are.
+/// Case 58: no token is lost while a forge cannot say who owns it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_without_a_name_is_kept_and_completed_later() {
     let hub = Standin::start("github").await;
@@ -248,7 +249,7 @@ async fn a_sign_in_without_a_name_is_kept_and_completed_later() {
     assert_eq!(refreshes, 1, "the tokens are those of the sign-in");
 }
 
-/// Case 79 as a client meets it.
+/// Case 79 from the client's side.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_sign_in_or_the_word_that_there_is_none() {
     let (hub, git) = (Standin::start("github").await, Standin::start("forgejo").await);
@@ -268,7 +269,7 @@ async fn a_device_sign_in_or_the_word_that_there_is_none() {
     assert_eq!(daemon.refused("operator.poll", json!({"sessionId": "nobody"})).await.0, 1001);
 }
 
-/// Cases 65 and 67 as a client meets them.
+/// Cases 65 and 67 from the client's side.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_that_is_cancelled_or_superseded_writes_nothing() {
     let hub = Standin::start("github").await;
@@ -316,7 +317,7 @@ async fn a_token_that_is_brought_is_stored_for_whom_the_forge_names() {
     assert_eq!((&stored["active"], stored.get("expiresAt")), (&json!(false), None), "{stored}");
     let again = daemon.call("operator.upsert", bring("github", &hub.url, json!({"activate": true}))).await;
     assert_eq!((&again["accountId"], &again["active"]), (&stored["accountId"], &json!(true)));
-    // A forge that is not configured, and a person that is told: nobody is asked.
+    // The forge is not configured and the request names the person, so no request is sent to the forge.
     let mut told = bring("gitlab", &format!("{}/", lab.url), json!({"accountLogin": "bob"}));
     told["tokens"]["subject"] = json!("77");
     let told = daemon.call("operator.upsert", told).await;
@@ -329,7 +330,7 @@ async fn a_token_that_is_brought_is_stored_for_whom_the_forge_names() {
     assert_eq!(daemon.refused("operator.upsert", remote).await.1["field"], "baseUrl");
 }
 
-/// Case 81: what was planted is in no log, event, answer, page or file.
+/// Case 81: the planted secrets are in no log, event, answer, page or file.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_of_a_sign_in_comes_out_again() {
     let hub = Standin::start("github").await;

@@ -1,4 +1,4 @@
-//! Logins that nobody made: files as the registry says that each CLI writes them, and rows that point at them.
+//! Logins that are made by the tests: files in the format of each CLI's registry entry, and rows that point at them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,41 +14,41 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, KEY};
 
-/// A JSON Web Token of a person, good until 2100.
+/// Returns a JSON Web Token of a person, valid until 2100.
 pub(crate) fn token(email: &str) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claims = json!({"exp": 4_102_444_800_u64, "email": email, "sub": email});
     format!("{}.{}.c2lnbmF0dXJl", part(json!({"alg": "RS256"})), part(claims))
 }
 
-/// Writes the least that makes a login of this CLI, where `dir` is what its variable names. Says whether it could: a
-/// database is left out.
+/// Writes a minimal login of this CLI, where `dir` is the value of its variable. Returns false if the CLI uses a
+/// database, which is not supported.
 pub(crate) fn login(cli: &Cli, dir: &Path, email: &str) -> bool {
     let Some(file) = cli.credential.iter().find(|file| file.format != Format::Sqlite) else { return false };
     let mut document = json!({});
     for pointer in &file.requires {
         let mut place = &mut document;
         for part in pointer.trim_start_matches('/').split('/') {
-            // A name for the segment that stands for any.
+            // A name for the wildcard segment.
             place = &mut place[if part == "*" { "one" } else { part }];
         }
         *place = json!(token(email));
     }
-    // JSON is YAML, and JSON with comments, too.
+    // JSON is also valid YAML, and valid JSON with comments.
     let path = cli.config_dir.inside(dir).join(file.path.replace('*', ""));
     srvd::private::directory(path.parent().unwrap()).unwrap();
     std::fs::write(path, document.to_string()).unwrap();
     true
 }
 
-/// The store of a home whose daemon does not run.
+/// Opens the store of a home whose daemon is not running.
 pub(crate) async fn store(home: &Home) -> Store {
     let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
     let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), 1);
     Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes()).unwrap())).await.unwrap()
 }
 
-/// A login that is to be kept in a bundle of its own.
+/// Returns a login to store in a new bundle.
 pub(crate) fn row(bundle: &BundleId, provider: &str, credential: LoginCredential) -> SaveLogin {
     SaveLogin {
         session: None,

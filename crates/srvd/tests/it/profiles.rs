@@ -1,4 +1,4 @@
-//! What users bring for agents.
+//! Credentials that users bring for agents.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn key(name: &str) -> String {
     format!("sk-ant-planted-{name}-0123456789abcdef")
 }
 
-/// Stores a key that is named after the user, and gives the profile.
+/// Stores a key that is named after the user, and returns the profile.
 async fn bring(daemon: &Daemon, user: &str, agent: &str, extra: Value) -> Value {
     let mut params = json!({"userId": user, "agentId": agent, "providerId": "anthropic"});
     params.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -52,7 +52,7 @@ async fn ids(daemon: &Daemon, params: Value) -> Vec<String> {
     listed["profiles"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// 1, 3, 4, 16, 24, 30.
+/// Cases 1, 3, 4, 16, 24 and 30.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_user_has_its_own() {
     let daemon = home().start();
@@ -83,7 +83,7 @@ async fn each_user_has_its_own() {
         [one["id"].as_str().unwrap(), "declared:shared:anthropic"]
     );
 
-    // The same again is the same profile with another key; the old one is gone from the disk's rows.
+    // A second call for the same person updates the key of the same profile. The old key is removed from the database.
     let again =
         bring(&daemon, "u1", "shared", json!({"apiKey": key("newer"), "email": "ann@example.test"})).await;
     assert_eq!((&again["id"], &again["createdAt"]), (&one["id"], &one["createdAt"]));
@@ -103,8 +103,8 @@ async fn each_user_has_its_own() {
     assert_eq!(launched(&daemon, Some("u1"), "shared").await, key("newer"));
 }
 
-/// A provider whose only credential is a login of its CLI: the token goes into the variable through which the CLI takes one,
-/// and where there is none the launch says so.
+/// A provider whose only credential is a login of its CLI. The token is put into the variable that the CLI reads. If
+/// the CLI has no such variable, the launch fails and says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_users_token_is_launched_where_the_cli_takes_one() {
     let daemon = home().start();
@@ -114,7 +114,7 @@ async fn a_users_token_is_launched_where_the_cli_takes_one() {
         params["tokens"] = json!({"accessToken": format!("planted-access-{provider}")});
         daemon.call("profile.upsert", params).await;
     }
-    // Where the CLI keeps logins in the keychain, the user's own would be at stake.
+    // On systems where the CLI keeps logins in the keychain, the user's own login would be at risk.
     if cfg!(target_os = "linux") {
         let launch = daemon.call("launch.resolve", of("claude")).await;
         assert_eq!(launch["set"], json!({"CLAUDE_CODE_OAUTH_TOKEN": "planted-access-claude"}));
@@ -148,7 +148,7 @@ async fn a_users_token_is_launched_where_the_cli_takes_one() {
     assert!(!daemon.log().contains("planted-access"), "the log holds a token");
 }
 
-/// 17, 20, 25, and several accounts of one provider.
+/// Cases 17, 20 and 25, and several accounts of one provider.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stronger_one_is_used_while_it_lives() {
     let daemon = home().start();
@@ -182,7 +182,7 @@ async fn the_stronger_one_is_used_while_it_lives() {
     let found = best("u1", "alone", json!({"minTtlMs": 3_600_000})).await.unwrap();
     assert_eq!((&found["profileId"], &found["expiresAt"]), (&live["id"], &json!(later)));
 
-    // Models: exact, any, none of another one.
+    // Models: the exact one, any model, and none of another one.
     let opus = bring(&daemon, "u2", "alone", json!({"model": "anthropic/opus"})).await;
     assert_eq!(opus["model"], "opus");
     let (code, data) = best("u2", "alone", json!({"model": "haiku"})).await.unwrap_err();
@@ -193,7 +193,7 @@ async fn the_stronger_one_is_used_while_it_lives() {
         assert_eq!(found["profileId"], expect["id"], "{model}");
     }
 
-    // Two people's accounts of one provider, the primary first.
+    // Accounts of two persons at one provider, the primary one first.
     let email = |name: &str| json!({"email": format!("{name}@example.test"), "apiKey": key(name)});
     let ann = bring(&daemon, "u3", "alone", email("ann")).await;
     let mut last = email("bob");
@@ -218,7 +218,7 @@ async fn the_stronger_one_is_used_while_it_lives() {
     assert!(!daemon.log().contains("planted"), "the log holds a secret");
 }
 
-/// 5, 6, 7, 22.
+/// Cases 5, 6, 7 and 22.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_is_gone_and_what_is_declared_stays() {
     let daemon = home().start();
@@ -238,7 +238,7 @@ async fn what_is_deleted_is_gone_and_what_is_declared_stays() {
     {
         assert_eq!(launched(&daemon, Some("u1"), agent).await, expect, "{agent}");
     }
-    // Whoever takes the id later finds nothing of before.
+    // A later user with the same id finds no earlier data.
     bring(&daemon, "u2", "a", json!({})).await;
     assert_eq!(launched(&daemon, Some("u1"), "a").await, 1006);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A program that a test reads from and types to while it runs.
+//! A running program that a test reads from and types to.
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::support::PATIENCE;
 
-/// A running program; killed when dropped.
+/// A running program, which is killed on drop.
 pub(crate) struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -18,17 +18,17 @@ pub(crate) struct Program {
     readers: JoinSet<()>,
 }
 
-/// A program that has ended by itself.
+/// A program that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Its exit code; none when a signal ended it.
+    /// The exit code; `None` if a signal ended the program.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
 impl Program {
-    /// Starts it with all three streams on pipes.
+    /// Starts the program with all three streams on pipes.
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
@@ -38,12 +38,12 @@ impl Program {
         Self { stdin: child.stdin.take(), child, stdout, stderr, readers }
     }
 
-    /// Waits until standard output holds this text.
+    /// Waits until standard output contains this text.
     pub(crate) async fn says(&self, text: &str) {
         heard(self.stdout.clone(), text).await;
     }
 
-    /// Waits until standard error holds this text.
+    /// Waits until standard error contains this text.
     pub(crate) async fn notes(&self, text: &str) {
         heard(self.stderr.clone(), text).await;
     }
@@ -76,7 +76,7 @@ impl Program {
     }
 }
 
-/// Gathers what a stream gives until it ends.
+/// Collects the output of a stream until it ends.
 fn collect(
     mut stream: impl AsyncRead + Send + Unpin + 'static,
     readers: &mut JoinSet<()>,

@@ -9,7 +9,7 @@ use crate::fake;
 use crate::program::Program;
 use crate::support::{Home, files_below};
 
-/// A CLI that shows everything and then waits for a person.
+/// A script of a CLI that shows everything and then waits for a person.
 const GOOD: &str = "\
 when --version
 out fakecli 1.2.3
@@ -27,11 +27,11 @@ out code: ABCD-1234
 hang
 ";
 
-/// What makes the fake CLI one that can be told from others.
+/// Part of the entry by which the fake CLI can be distinguished from other programs.
 const PATTERN: &str =
     "[providers.fake.cli]\nversion-pattern = '^fakecli (?P<version>[0-9.]+)$'\ntested = '1.2.3'\n";
 
-/// A machine with the fake CLI and this overlay of its entry.
+/// Creates a machine with the fake CLI and this overlay of its entry.
 fn machine(script: &str, overlay: &str) -> Home {
     let home = fake::home(script).config("providers.d/z.toml", &format!("{PATTERN}{overlay}"));
     srvd::private::directory(&home.dir("tmp")).unwrap();
@@ -171,7 +171,7 @@ fn a_cli_that_is_not_there_is_69_and_says_how_to_install_it() {
 fn a_program_that_is_another_providers_is_not_this_one() {
     let other = "[providers.twin]\ndisplay-name = 'Twin'\nclass = 'oauth'\n[providers.twin.cli]\nbinaries = ['fakecli']\n\
         install = 'get twin'\nversion-pattern = '^twin '\nconfig-dir = { var = 'TWIN', name = 'twin', ambient = '~/.twin' }\n";
-    // Asked as the twin's CLI it says something else, or nothing that can be used.
+    // Run as the twin's CLI, the program prints another version text, or no usable one.
     for env in ["", "env = { FAKE_SCRIPT = '@SCRIPT@' }\n"] {
         let home = machine(GOOD, "");
         let env = env.replace("@SCRIPT@", home.dir("script").to_str().unwrap());
@@ -208,7 +208,7 @@ fn nobody_outlives_a_check() {
     let home = machine(&script, "");
     let (code, stdout, _) = check(&home, &["fake"]);
     let pid = std::fs::read_to_string(home.dir("pid")).unwrap();
-    // One that has ended and that nobody has reaped yet has no environment any more.
+    // A process that has ended and is not reaped yet has no environment.
     let environment = std::fs::read(format!("/proc/{}/environ", pid.trim())).unwrap_or_default();
     assert!(environment.is_empty(), "{stdout}");
     assert_eq!(code, Some(0), "{stdout}");

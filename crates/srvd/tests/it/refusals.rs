@@ -1,4 +1,4 @@
-//! What a client may not say: each refused with its kind before anything starts.
+//! Requests that a client may not send. Each is refused with its kind before any process starts.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn fixture() -> Daemon {
     let home = Home::new();
     let bin = home.dir("bin");
     srvd::private::directory(&bin).unwrap();
-    // It would leave a trace if it were ever run.
+    // The program would leave a file if it were run.
     let program = "#!/bin/sh\ntouch \"$0.was-run\"\n";
     for name in ["codex", "evil"] {
         std::fs::write(bin.join(name), program).unwrap();
@@ -26,7 +26,7 @@ async fn check(daemon: &Daemon, changes: Value, code: i32, field: &str) {
     assert_eq!((got, name.as_str().unwrap_or_default()), (code, field), "{changes} -> {data}");
 }
 
-/// Nothing was run, no directory was made, no session was begun.
+/// Asserts that no program was run, no directory was created and no session was started.
 async fn nothing_happened(daemon: &Daemon) {
     let made: Vec<_> = files_below(&daemon.home.dir(""))
         .into_iter()

@@ -1,4 +1,4 @@
-//! Bundles and accounts that are renamed, forgotten and revoked, by the command line.
+//! Renaming, forgetting and revoking of bundles and accounts on the command line.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::logins::log_in;
 use crate::program::Program;
 use crate::support::{Daemon, Home};
 
-/// A login, and a logout that does this.
+/// Creates a home whose CLI has a login, and a logout with this script.
 fn home(logout: &str) -> Home {
     fake::home(&format!(
         "when --version\nout fakecli 1.2.3\nwhen logout\ndir-var FAKE_HOME\n{logout}\nwhen *\n{}",
@@ -15,13 +15,13 @@ fn home(logout: &str) -> Home {
     ))
 }
 
-/// Logs in to the bundle `Work`; the account's id.
+/// Logs in to the bundle `Work` and returns the account's id.
 async fn account(daemon: &Daemon) -> String {
     let done = log_in(daemon, json!({"recipe": "pipe", "bundleName": "Work"})).await;
     done["accountId"].as_str().unwrap().to_owned()
 }
 
-/// Runs a command that nobody can be asked about.
+/// Runs a command that cannot ask the user a question.
 async fn run(daemon: &Daemon, args: &[&str]) -> (Option<i32>, String, String) {
     let ended = Program::start(daemon.home.command(args)).end().await;
     (ended.code, ended.stdout, ended.stderr)

@@ -1,4 +1,4 @@
-//! Logins over a login that is there: the old one stays whole until the new one is stored.
+//! Logins over an existing login: the old one stays complete until the new one is stored.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,14 +10,15 @@ use crate::logins::log_in;
 use crate::support::{Daemon, Home, PATIENCE, files_below, left_over};
 
 const CALLBACK: &str = "https://login.fake.test/callback?code=planted-code-123&state=st4te";
-/// What the fake CLI does before anybody has done anything: it throws away what it finds.
+/// Script of a CLI that overwrites its files at once, before the person has done anything.
 const SPOILS: &str = "dir-var FAKE_HOME\nwrite credentials.json {\"half\":1}\nwrite other {}\n";
 
 fn as_bob() -> String {
     HAPPY.replace("ann@fake.test", "bob@fake.test").replace("person-1", "person-2")
 }
 
-/// A daemon whose one bundle has a login, with settings beside it and in the same file, and a talk.
+/// A daemon with one bundle that has a login. The login has settings in the same file and beside it, and a
+/// conversation.
 struct Renewed {
     daemon: Daemon,
     bundle: Value,
@@ -56,13 +57,13 @@ impl Renewed {
         self.daemon.call("account.get", json!({"accountId": self.account})).await
     }
 
-    /// Every file of the identities, by its path, with its bytes.
+    /// Returns every file of the identities by its path, with its bytes.
     fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         contents(&self.daemon.home.dir("data/identities"))
     }
 }
 
-/// A login with a setting of the CLI's in the same file.
+/// A login with a setting of the CLI in the same file.
 const OLD: &str = r#"{"access":"old","refresh":"r","email":"ann@fake.test","id":"person-1","theme":"dark"}"#;
 /// The same person's file without a login.
 const ENDED: &str = r#"{"email":"ann@fake.test","id":"person-1","theme":"dark"}"#;
@@ -75,7 +76,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Nothing of a renewal stays. The CLI of one that succeeded may be ending still.
+/// Waits until no file of a renewal is left. The CLI of a successful renewal may still be ending.
 async fn nothing_is_left(home: &Home) {
     let place = home.dir("data/identities/.renewals");
     let deadline = Instant::now() + PATIENCE;
@@ -185,7 +186,8 @@ async fn what_cannot_be_put_into_place_is_a_failed_login() {
     nothing_is_left(&renewed.daemon.home).await;
 }
 
-/// Whatever the moment, the next boot finds the old login or the new one, whole, and the session's row says which.
+/// Whenever the daemon is killed, the next start finds either the old login or the new one, complete. The session's row
+/// says which.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_is_killed_leaves_the_old_login_or_the_new_one() {
     let mut renewed = Renewed::new(fake::home(HAPPY)).await;
@@ -239,7 +241,7 @@ async fn an_agent_may_go_on_under_the_old_login_meanwhile() {
     assert_eq!(renewed.account().await["status"], "valid");
 }
 
-/// A login that cannot be moved is made where it is: what a failed one has spoilt is said of the account.
+/// A login that cannot be moved is made in its place. If a failed one has damaged the old login, the account says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_cannot_be_moved_is_made_in_its_place() {
     let home = fake::home(HAPPY);
@@ -248,7 +250,7 @@ async fn a_login_that_cannot_be_moved_is_made_in_its_place() {
     let entry = entry.replace("history =", "keychain = [\"linux\", \"macos\"]\nhistory =");
     std::fs::write(&path, entry).unwrap();
     let renewed = Renewed::new(home).await;
-    // The file changes as an agent's refresh would change it: that is no new login.
+    // The file changes as in an agent's refresh, which is no new login.
     let refreshed = "{\"access\":\"{now_us}\",\"email\":\"ann@fake.test\",\"id\":\"person-1\"}";
     for (written, status) in [(refreshed, "valid"), ("{\"half\":1}", "needs_reauth")] {
         let script = format!("dir-var FAKE_HOME\nwrite credentials.json {written}\nexit 1\n");

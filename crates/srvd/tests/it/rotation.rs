@@ -1,5 +1,5 @@
-//! `srvd key rotate`, cut off at any moment: the files on disk always open every secret, and in the end the new key alone
-//! does.
+//! `srvd key rotate`, interrupted at any moment. The key files on disk always open every secret, and in the end the new
+//! key alone does.
 
 #![expect(clippy::print_stdout, reason = "seeds and figures are for whoever runs the tests")]
 
@@ -18,10 +18,10 @@ use srvd::key::Sources;
 use crate::support::{Home, KEY};
 
 const SECRETS: usize = 450;
-/// Runs that are killed before one is let through.
+/// Number of runs that are killed.
 const KILLS: usize = 24;
 
-/// Opens the database as a daemon would that starts with the keys as they are on disk.
+/// Opens the database as a daemon does that starts with the keys on disk.
 async fn open(home: &Home) -> Store {
     let sources = Sources { config_dir: home.dir("config"), keychain: false };
     let keys = srvd::key::load(&Environment::default(), &sources).unwrap();
@@ -86,7 +86,7 @@ async fn a_rotation_that_is_killed_at_any_moment_loses_nothing() {
     let accounts = fill(&home, SECRETS).await;
     let started = Instant::now();
     succeeded(rotate(&home).output().unwrap());
-    // Moments are drawn from the time that a whole run takes, so that they fall everywhere in it.
+    // The moments are drawn from the time of a complete run, so that they are spread over all of it.
     let whole = started.elapsed();
     let (mut cut, mut under_way) = (0, 0);
     let mut whole_runs = 1;
@@ -117,7 +117,7 @@ async fn a_rotation_that_is_killed_at_any_moment_loses_nothing() {
     assert!(open_with(&home, first).await.is_err());
     let said = [done.stdout, done.stderr].concat();
     assert!(!text(&said).contains("base64:") && !text(&said).contains("planted"));
-    // A daemon comes up on it.
+    // A daemon starts with the rotated database.
     home.start();
 }
 

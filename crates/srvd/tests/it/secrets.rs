@@ -1,4 +1,5 @@
-//! Keys that the operator keeps somewhere else: named by `srvd.toml`, read at each launch, stored nowhere.
+//! Keys that the operator keeps in another place. `srvd.toml` names them, each launch reads them, and they are never
+//! stored.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use crate::support::{Daemon, Home, files_below};
 const KEY: &str = "sk-proj-planted-secret-0123456789abcdefghij";
 const TOKEN: &str = "ghp_plantedsecret0123456789abcdefghijklmno";
 
-/// A daemon whose file names three keys; one of them is what a command prints.
+/// Creates a home whose file names three keys. One of them is the output of a command.
 fn home() -> Home {
     let home = Home::new();
     let kept = home.dir("kept");
@@ -48,7 +49,7 @@ async fn a_named_key_is_read_at_each_launch() {
     let launch = daemon.call("launch.resolve", resolve.clone()).await;
     assert_eq!(launch["set"], json!({"OPENAI_API_KEY": KEY, "GITHUB_TOKEN": TOKEN, "GH_TOKEN": TOKEN}));
 
-    // The manager has another one now, and then none.
+    // The secret manager now has another key, and later none.
     let kept = daemon.home.dir("kept");
     let newer = TOKEN.replace("0123", "9876");
     std::fs::write(&kept, &newer).unwrap();
@@ -79,7 +80,7 @@ async fn a_named_key_is_read_at_each_launch() {
             assert!(!found, "{} holds a secret", path.display());
         }
     }
-    // Without its variable it is missing, and so is one that the file does not name any more.
+    // A key is missing without its variable, and also when the file no longer names it.
     let (_, home) = daemon.stop();
     let daemon = home.start();
     let alone = json!({"bundleId": bundle, "providerId": "openai"});
@@ -112,7 +113,7 @@ async fn a_client_names_a_key_and_nothing_else() {
     for named in
         [json!({"command": ["/bin/id"]}), json!({"env": "HOME"}), json!({"secretRef": {"backend": "env"}})]
     {
-        // What a client adds is not looked at: the key is still missing.
+        // Additional fields of the request are ignored: the key is still missing.
         assert_eq!(submit(named).await.0, 1005);
     }
     let empty = json!({"providerId": "groq", "secretName": "empty", "accountName": "Work"});

@@ -1,13 +1,13 @@
-//! A stand-in for the vendors, on loopback: real CLIs complete whole logins against it, and key checks get an answer.
+//! A stand-in for the vendors, on loopback. Real CLIs complete whole logins against it, and key checks get an answer.
 //!
-//! [`Standin::vendors`] answers to the vendors' own names by TLS; it needs a network of its own (see `namespace`).
-//! [`Standin::start`] answers without TLS on any port, and checks API keys there: `GET /v1/models` by `x-api-key` or
+//! [`Standin::vendors`] serves the vendors' own names by TLS; it needs its own network (see `namespace`).
+//! [`Standin::start`] serves any port without TLS, and checks API keys there: `GET /v1/models` by `x-api-key` or
 //! bearer; by bearer `GET /user`, `/models`, `/openai/v1/models` and `/api/v1/key`; `GET /v1beta/models` by
 //! `x-goog-api-key`.
 //!
-//! It is as strict as a vendor (codes are used once and on their conditions, a bearer must have been issued, GitHub wants
-//! a `User-Agent`), so that a client which only works against a lenient server fails here. A test decides when the
-//! person approves. Tokens and lifetimes are made up; their shape is what the CLIs need.
+//! The stand-in is as strict as a vendor: codes are used once and on their conditions, a bearer must have been issued,
+//! and GitHub requires a `User-Agent`. A client that only works with a lenient server therefore fails here. A test
+//! decides when the person approves. Tokens and lifetimes are invented; their format is the one that the CLIs need.
 
 mod answers;
 mod grants;
@@ -37,11 +37,11 @@ use url::Url;
 
 use grants::Grant;
 
-/// The address of all vendors, a public one: `openclaw` contacts no vendor whose name leads to a private address. The network
-/// of a test has it on its loopback interface and no way to any other.
+/// The address of all vendors. It is a public one, because `openclaw` contacts no vendor whose name leads to a private
+/// address. The network of a test has it on its loopback interface and has no route to any other.
 pub(crate) const ADDRESS: &str = "44.0.0.1";
 
-/// The vendors' names. A name without answers is there so that a CLI which asks it gets a refusal at once.
+/// The vendors' names. A name without answers is listed so that a CLI's request to it is refused at once.
 pub(crate) const VENDORS: [&str; 25] = [
     "accounts.google.com",
     "ampcode.com",
@@ -70,9 +70,9 @@ pub(crate) const VENDORS: [&str; 25] = [
     "www.kimi.com",
 ];
 
-/// How long [`Standin::seen`] waits. A real CLI needs up to a few seconds to start on a busy machine.
+/// Longest time that [`Standin::seen`] waits. A real CLI needs up to a few seconds to start on a busy machine.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
-/// No vendor's login sends more than a few hundred bytes.
+/// Limit of a request body in bytes. No vendor's login sends more than a few hundred.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// The running server. Dropping it closes the port and every connection.
@@ -80,7 +80,7 @@ pub(crate) struct Standin {
     url: String,
     certificate: String,
     state: watch::Sender<State>,
-    /// One task for each port; they end with this set.
+    /// One task for each port. The tasks end when this set is dropped.
     servers: JoinSet<()>,
 }
 
@@ -114,49 +114,49 @@ impl Standin {
         Self { url, certificate: String::new(), state, servers }
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// Returns the address `http://127.0.0.1:PORT`, without a slash at the end.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The certificate that the vendors' clients have to trust, as PEM.
+    /// Returns the certificate that the vendors' clients have to trust, as PEM.
     pub(crate) fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// The person allows the login of this page. Returns the address that the vendor sends the browser to.
+    /// Allows the login of this page as the person. Returns the address to which the vendor sends the browser.
     pub(crate) fn consent(&self, page: &Url) -> Url {
         let mut target = page.clone();
         self.state.send_modify(|state| target = grants::consent(state, page));
         target
     }
 
-    /// From now on no code is good.
+    /// Refuses every code from now on.
     pub(crate) fn refuse_codes(&self) {
         self.state.send_modify(|state| state.refuses_codes = true);
     }
 
-    /// From now on every token request ends without an answer.
+    /// Ends every token request without an answer from now on.
     pub(crate) fn fail(&self) {
         self.state.send_modify(|state| state.fails = true);
     }
 
-    /// How long a device code of GitHub lives from now on, in seconds.
+    /// Sets the life of GitHub's device codes from now on, in seconds.
     pub(crate) fn code_lifetime(&self, seconds: u64) {
         self.state.send_modify(|state| state.code_lifetime_s = seconds);
     }
 
-    /// The person says yes to every login that waits and to every later one.
+    /// Approves every waiting login and every later one.
     pub(crate) fn approve(&self) {
         self.state.send_modify(|state| state.decision = Decision::Approved);
     }
 
-    /// The person says no to every login that waits and to every later one.
+    /// Denies every waiting login and every later one.
     pub(crate) fn deny(&self) {
         self.state.send_modify(|state| state.decision = Decision::Denied);
     }
 
-    /// Who logs in from now on: the address in the tokens, and the vendor's own account id.
+    /// Sets the person who logs in from now on: the email address in the tokens, and the vendor's own account id.
     pub(crate) fn person(&self, email: &str, account_id: &str) {
         self.state.send_modify(|state| {
             state.email = email.into();
@@ -164,19 +164,19 @@ impl Standin {
         });
     }
 
-    /// The field of the latest token request, and `""` when it had none.
+    /// Returns the field of the latest token request, and `""` when it had none.
     pub(crate) fn exchanged(&self, field: &str) -> String {
         self.state.borrow().exchange.as_ref().map(|call| call.field(field)).unwrap_or_default()
     }
 
-    /// Makes this API key a good one; every other key is refused with 401.
+    /// Makes this API key a valid one. Every other key is refused with 401.
     pub(crate) fn accept_key(&self, key: &str) {
         self.state.send_modify(|state| {
             state.keys.insert(key.into());
         });
     }
 
-    /// Every request so far as `METHOD /path`, in the order of arrival. Those to a vendor begin with its name:
+    /// Returns every request so far as `METHOD /path`, in the order of arrival. Requests to a vendor contain its name:
     /// `METHOD name/path`.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.borrow().requests.clone()
@@ -191,16 +191,16 @@ impl Standin {
     }
 }
 
-/// Everything the vendors remember; the one owner is the channel in [`Standin`].
+/// The vendors' data. Its only owner is the channel in [`Standin`].
 struct State {
     decision: Decision,
     email: String,
     account_id: String,
     keys: BTreeSet<String>,
     requests: Vec<String>,
-    /// How many codes and tokens were given out, so that no two are equal.
+    /// Number of codes and tokens that were issued, so that no two are equal.
     issued: u64,
-    /// Device logins that nobody has redeemed: the vendor's handle for each.
+    /// Device logins that have not been redeemed: the vendor's handle for each.
     devices: BTreeSet<String>,
     /// One-time codes that may still be exchanged for tokens.
     grants: BTreeMap<String, Grant>,
@@ -246,7 +246,7 @@ impl State {
     }
 }
 
-/// One request, read whole.
+/// One request, read completely.
 struct Call {
     method: String,
     /// The vendor's name; `""` when the stand-in is called by its address.
@@ -265,7 +265,7 @@ impl Call {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// A field of a JSON or a form body; `""` when it is missing, which no vendor accepts either.
+    /// Returns a field of a JSON or a form body; `""` when it is missing, which no vendor accepts either.
     fn field(&self, name: &str) -> String {
         let json = serde_json::from_slice::<Value>(&self.body).ok();
         if let Some(text) = json.as_ref().and_then(|body| body[name].as_str()) {
@@ -275,17 +275,17 @@ impl Call {
         form.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
     }
 
-    /// A number in a JSON body.
+    /// Returns a number in a JSON body.
     fn number(&self, name: &str) -> Option<u64> {
         serde_json::from_slice::<Value>(&self.body).ok()?[name].as_u64()
     }
 
-    /// True for a request for tokens.
+    /// Returns true for a request for tokens.
     fn is_exchange(&self) -> bool {
         self.method == "POST" && self.path.ends_with("/token") && !self.field("grant_type").is_empty()
     }
 
-    /// Whether the answer is to be a form, which is GitHub's way with a client that names no format.
+    /// Returns whether the answer must be a form, which GitHub sends to a client that names no format.
     fn wants_form(&self) -> bool {
         self.host == "github.com" && !self.header("accept").is_some_and(|accept| accept.contains("json"))
     }
@@ -297,7 +297,7 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: watch::Se
     while let Ok((stream, _)) = listener.accept().await {
         let (state, tls) = (state.clone(), tls.clone());
         connections.spawn(async move {
-            // A client that goes away in the middle is no failure of the stand-in.
+            // A client that disconnects early is no failure of the stand-in.
             match tls {
                 Some(tls) => match tls.accept(stream).await {
                     Ok(stream) => connection(stream, &state).await,
@@ -317,7 +317,7 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: &watch::
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// An error ends the connection without an answer.
+/// Answers one request. An error ends the connection without an answer.
 async fn respond(
     request: Request<Incoming>,
     state: &watch::Sender<State>,
@@ -360,7 +360,7 @@ fn reply((status, body): (StatusCode, Value), form: bool) -> Response<Full<Bytes
     response
 }
 
-/// A token in the shape of a JWT. Nobody checks its signature: the CLIs only read the claims.
+/// Returns a token in the format of a JWT. Its signature is not checked, because the CLIs only read the claims.
 fn jwt(claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.c2ln", part(&json!({"alg": "none", "typ": "JWT"})), part(claims))

@@ -1,4 +1,4 @@
-//! A daemon of one's own for a test: the built program in its own directories.
+//! A separate daemon for each test: the built program in its own directories.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use srvd::endpoint::Endpoint;
 use tokio::net::UnixStream;
 
-/// How long anything may take before a test gives up. Generous, because the machine may be busy.
+/// Longest time that a step may take before a test fails. The limit is generous, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// The key of every test daemon.
 pub(crate) const KEY: &str = "test-key-0123456789abcdef-0123456789";
 
-/// Directories of a daemon that need not run.
+/// Directories of a daemon, which need not be running.
 pub(crate) struct Home {
     root: tempfile::TempDir,
     path: Vec<PathBuf>,
 }
 
 impl Home {
-    /// Fresh directories with a key and an empty home.
+    /// Creates new directories with a key and an empty home.
     pub(crate) fn new() -> Self {
         let root = tempfile::Builder::new().prefix("srvd-it-").tempdir().unwrap();
         let home = Self { root, path: vec!["/usr/local/bin".into(), "/usr/bin".into(), "/bin".into()] };
@@ -33,7 +33,7 @@ impl Home {
         home
     }
 
-    /// A place below the root.
+    /// Returns a path below the root.
     pub(crate) fn dir(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -44,7 +44,7 @@ impl Home {
         self
     }
 
-    /// Adds lines to `srvd.toml`, or a provider entry to `providers.d`.
+    /// Writes a file of the configuration, such as `srvd.toml` or a provider entry in `providers.d`.
     pub(crate) fn config(self, name: &str, text: &str) -> Self {
         let path = self.dir("config").join(name);
         std::fs::DirBuilder::new().recursive(true).create(path.parent().unwrap()).unwrap();
@@ -52,7 +52,7 @@ impl Home {
         self
     }
 
-    /// The program with exactly the environment that its directories need.
+    /// Returns the program with exactly the environment that its directories need.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_srvd"));
         command
@@ -78,7 +78,7 @@ impl Home {
         self.start_with(|command| command)
     }
 
-    /// The same, with something changed about how it is started.
+    /// Starts the daemon with a change of its command, and waits until it serves.
     pub(crate) fn start_with(self, change: impl FnOnce(&mut Command) -> &mut Command) -> Daemon {
         let log = std::fs::File::options().create(true).append(true).open(self.dir("log")).unwrap();
         let child = change(&mut self.command(&["serve"])).stderr(log).stdout(Stdio::null()).spawn().unwrap();
@@ -89,14 +89,14 @@ impl Home {
     }
 }
 
-/// A running daemon; stopped when dropped.
+/// A running daemon, which is stopped on drop.
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) home: Home,
 }
 
 impl Daemon {
-    /// What it has logged.
+    /// Returns the daemon's log.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
         std::fs::File::open(self.home.dir("log")).unwrap().read_to_string(&mut text).unwrap();
@@ -107,12 +107,12 @@ impl Daemon {
         self.child.id()
     }
 
-    /// What local clients are told.
+    /// Returns the endpoint file for local clients.
     pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint::read(&self.home.dir("run")).unwrap()
     }
 
-    /// `host:port` of the TCP listener, and the token.
+    /// Returns `host:port` of the TCP listener, and the token.
     pub(crate) fn tcp(&self) -> (String, String) {
         let endpoint = self.endpoint();
         let url = endpoint.url.unwrap();
@@ -120,13 +120,13 @@ impl Daemon {
         (address, std::fs::read_to_string(endpoint.token_file).unwrap())
     }
 
-    /// A client on the Unix socket.
+    /// Connects a client to the Unix socket.
     pub(crate) async fn client(&self) -> Client {
         let stream = UnixStream::connect(self.home.dir("run/srvd.sock")).await.unwrap();
         Client::connect(stream, options()).await.unwrap()
     }
 
-    /// Calls a method and takes its result.
+    /// Calls a method and returns its result.
     pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
         self.client()
             .await
@@ -135,13 +135,13 @@ impl Daemon {
             .unwrap_or_else(|error| panic!("{method}: {error:?}"))
     }
 
-    /// Calls a method that must fail, and takes the code and the data.
+    /// Calls a method that must fail, and returns the code and the data.
     pub(crate) async fn refused(&self, method: &str, params: Value) -> (i32, Value) {
         let error = self.error(method, params).await;
         (error.code, error.data.unwrap_or_default())
     }
 
-    /// Calls a method that must fail, and takes the whole error.
+    /// Calls a method that must fail, and returns the complete error.
     pub(crate) async fn error(&self, method: &str, params: Value) -> RpcError {
         match self.client().await.call_raw(method, &params).await {
             Err(CallError::Rpc(error)) => error,
@@ -149,7 +149,7 @@ impl Daemon {
         }
     }
 
-    /// Waits for a session until `done` says yes, by `auth.poll` with its waiting.
+    /// Waits until a session satisfies `done`, by long polls of `auth.poll`.
     pub(crate) async fn session(&self, id: &str, done: impl Fn(&Value) -> bool) -> Value {
         let client = self.client().await;
         let follow = async {
@@ -172,26 +172,26 @@ impl Daemon {
         self.session(id, is_over).await
     }
 
-    /// Sends a signal by the process id.
+    /// Sends a signal to the daemon's process.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Asks it to stop, and waits until it has; its directories stay.
+    /// Asks the daemon to stop, and waits until it has ended. Its directories stay.
     pub(crate) fn halt(&mut self) {
         self.signal(rustix::process::Signal::TERM);
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks the daemon to stop, and waits until it has ended.
     pub(crate) fn stop(mut self) -> (ExitStatus, Home) {
         self.signal(rustix::process::Signal::TERM);
         let status = self.child.wait().unwrap();
         (status, self.take_home())
     }
 
-    /// Ends it as a crash would.
+    /// Kills the daemon, as a crash would.
     pub(crate) fn kill(mut self) -> Home {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -205,7 +205,7 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
-    /// Asks first and waits: the ports that the CLIs of its logins hold are then free for the next test.
+    /// Asks the daemon to stop and waits, so that the ports of its logins' CLIs are free for the next test.
     fn drop(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         if matches!(self.child.try_wait(), Ok(None)) {
@@ -214,13 +214,13 @@ impl Drop for Daemon {
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        // A daemon that has stopped already has no process to end.
+        // A daemon that has already stopped has no process to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The store of a daemon that does not run.
+/// Opens the store of a daemon that is not running.
 pub(crate) async fn store(home: &Home) -> identity_store::Store {
     use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
     let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
@@ -229,12 +229,12 @@ pub(crate) async fn store(home: &Home) -> identity_store::Store {
     Store::open(options, keyring).await.unwrap()
 }
 
-/// Whether a session has ended.
+/// Returns whether a session has ended.
 pub(crate) fn is_over(session: &Value) -> bool {
     matches!(session["status"].as_str(), Some("success" | "failed"))
 }
 
-/// The next event of a topic.
+/// Returns the data of the next event of a topic.
 pub(crate) async fn event(subscription: &mut Subscription, wanted: &str) -> Option<Value> {
     let find = async {
         loop {
@@ -252,7 +252,7 @@ fn options() -> ClientOptions {
     ClientOptions::new("srvd.sock", "/rpc", srvd::cli::EVENT_NAMES)
 }
 
-/// Every regular file below a directory, for looking through their bytes.
+/// Returns every regular file below a directory.
 pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_owned()];
@@ -271,7 +271,7 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The processes of a session, by the marker that each child is given.
+/// Returns the processes of a session, which have a marker in their environment.
 pub(crate) fn left_over(session: &str) -> Vec<u32> {
     let marker = format!("SRVD_SESSION={session}");
     let processes = std::fs::read_dir("/proc")
@@ -285,8 +285,8 @@ pub(crate) fn left_over(session: &str) -> Vec<u32> {
         .collect()
 }
 
-/// The processes that stand in a directory, or in one below it: a CLI stands in its own. Some programs write their title
-/// over the environment that they were started with, and the marker in it.
+/// Returns the processes whose working directory is this directory or one below it. A CLI runs in its own directory.
+/// Some programs write their title over the environment that they were started with, and so over the marker.
 pub(crate) fn standing_in(dir: &Path) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc")
         .unwrap()
@@ -303,14 +303,15 @@ pub(crate) fn clis() -> PathBuf {
     installed_clis().join("bin")
 }
 
-/// The directory of a CLI that not every machine can have. Says so where this one has not.
+/// Returns the directory of a CLI that is not available on every machine. If it is missing, prints that the test is
+/// skipped.
 pub(crate) fn optional(name: &str) -> Option<PathBuf> {
     let dir = installed_clis().join(name).join("bin");
     if dir.is_dir() {
         return Some(dir);
     }
     let absent = std::fs::read_to_string(installed_clis().join("absent")).unwrap_or_default();
-    // Past the test harness, which shows nothing of a test that passes.
+    // Written directly, because the test harness shows no captured output of a test that passes.
     writeln!(std::io::stderr(), "SKIPPED, because this machine has no {name}: {absent}").unwrap();
     None
 }

@@ -1,4 +1,4 @@
-//! Logins at a terminal: a person's browser, a remote seat, and what is typed.
+//! Logins at a terminal: a person's browser, a remote terminal, and typed input.
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::fake::{self, HAPPY};
 use crate::support::{Daemon, Home, PATIENCE};
 
-/// A program on a terminal of its own; killed when dropped.
+/// A program on its own terminal, which is killed on drop.
 pub(crate) struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn std::io::Write + Send>,
@@ -22,7 +22,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Starts it on a terminal of 100 columns and 40 rows, with exactly the command's environment.
+    /// Starts the program on a terminal of 100 columns and 40 rows, with exactly the command's environment.
     pub(crate) fn start(command: &Command) -> Self {
         let size = PtySize { rows: 40, cols: 100, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
@@ -48,7 +48,7 @@ impl Terminal {
         Self { child, keys, screen, reader: Some(reader) }
     }
 
-    /// Waits until this text has appeared, and takes all that has.
+    /// Waits until this text has appeared, and returns all output so far.
     pub(crate) async fn shows(&self, text: &str) -> String {
         let mut screen = self.screen.clone();
         let found = screen.wait_for(|shown| shown.contains(text));
@@ -58,7 +58,7 @@ impl Terminal {
         shown
     }
 
-    /// Waits until this text has appeared so many times.
+    /// Waits until this text has appeared `times` times.
     async fn shows_times(&self, text: &str, times: usize) {
         let mut screen = self.screen.clone();
         let found = screen.wait_for(|shown| shown.matches(text).count() >= times);
@@ -71,7 +71,7 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// Waits for the end; the exit code and all that has appeared.
+    /// Waits for the end. Returns the exit code and all output.
     pub(crate) fn end(mut self) -> (u32, String) {
         let code = self.child.wait().unwrap().exit_code();
         self.reader.take().unwrap().join().unwrap();
@@ -86,7 +86,8 @@ impl Drop for Terminal {
     }
 }
 
-/// `srvd` with these arguments and variables, from a shell that afterwards shows the terminal's modes and reads a line.
+/// Returns `srvd` with these arguments and variables, from a shell that afterwards shows the terminal's modes and reads
+/// a line.
 fn from_shell(home: &Home, args: &[&str], vars: &[(&str, &OsStr)]) -> Command {
     let own = home.command(args);
     let mut command = Command::new("/bin/sh");
@@ -98,14 +99,14 @@ fn from_shell(home: &Home, args: &[&str], vars: &[(&str, &OsStr)]) -> Command {
     command
 }
 
-/// Whether the last modes that were shown have the echo on.
+/// Returns whether the modes that were shown last include the echo.
 fn echoes(shown: &str) -> bool {
     let modes: Vec<&str> =
         shown.split_whitespace().filter(|word| matches!(*word, "echo" | "-echo")).collect();
     modes.last() == Some(&"echo")
 }
 
-/// Makes a browser of this name that records its address and its environment, and ends with this code.
+/// Creates a browser of this name that records its address and its environment, and ends with this code.
 fn browser(home: &Home, name: &str, code: u8) -> String {
     let path = home.dir(name);
     let text = format!("#!/bin/sh\nenv > '{0}.env'\necho \"$1\" > '{0}.url'\nexit {code}\n", path.display());
@@ -189,7 +190,7 @@ hang
     std::fs::write(home.dir("go"), "").unwrap();
     terminal.shows("Logged in to fake as ann@fake.test").await;
 
-    // The way that was named is taken, and no phone is offered what only this machine can finish.
+    // The recipe that was named is used. No QR code is shown for a login that only this machine can finish.
     let terminal = Terminal::start(&from_shell(home, &["login", "fake", "--recipe", "pipe"], &vars));
     let shown = terminal.shows("waiting for you to log in").await;
     assert!(shown.contains("redirect_uri") && !shown.contains('▀'), "{shown}");
@@ -231,7 +232,8 @@ write credentials.json {\"access\":\"planted-{now_us}\",\"email\":\"ann@local.te
 out Logged in.
 ";
 
-/// A daemon with a CLI whose browser login ends at a port of its own, after it has done this; and the port.
+/// Starts a daemon with a CLI whose browser login ends at its own port, after the script in `then`. Returns the port as
+/// well.
 fn local(then: &str) -> (Daemon, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let home = fake::home(HAPPY);
@@ -287,7 +289,7 @@ async fn login_that_the_browser_finishes_ends_the_offer_to_paste() {
     let home = &daemon.home;
     let mut terminal = Terminal::start(&from_shell(home, &["login", "local"], &[]));
     terminal.shows(OFFER).await;
-    // A line that was begun goes neither to the screen nor to the shell.
+    // An unfinished line appears neither on the screen nor in the shell.
     terminal.types("planted-half");
     std::fs::write(home.dir("go"), "").unwrap();
     terminal.shows("Logged in to local as ann@local.test").await;

@@ -1,4 +1,4 @@
-//! A credential that the CLI shows on its screen only.
+//! A credential that the CLI only shows on its screen.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::logins::log_in;
 use crate::support::{Daemon, event, files_below};
 
 const TOKEN: &str = "fake-token-0123456789abcdefghijklmnop";
-/// Shows the token in the middle of what a TUI draws, and once more beside the word "error".
+/// Script that shows the token in the middle of a TUI's output, and once more beside the word "error".
 const SHOWS: &str = "\
 dir-var FAKE_HOME
 out Open https://login.fake.test/authorize?state=st4te
@@ -57,7 +57,7 @@ async fn a_token_is_sealed_as_an_account_and_shown_to_nobody() {
         daemon.call("bundle.list", json!({})).await,
     );
     assert!(!answers.contains("fake-token"), "{answers}");
-    // The one way out: into the variable of the agent that is launched with it.
+    // The token leaves the daemon in one way only: in the variable of an agent that is launched with it.
     let launch = daemon.call("launch.resolve", json!({"bundleId": bundle})).await;
     assert_eq!(launch["set"]["FAKE_TOKEN"], TOKEN);
     assert!(launch["set"]["FAKE_HOME"].as_str().unwrap().ends_with(&format!("{bundle}/fake")), "{launch}");
@@ -86,7 +86,7 @@ async fn a_token_and_a_login_stand_beside_each_other() {
     assert_ne!(token["accountId"], login["accountId"]);
     let bundle = daemon.call("bundle.get", json!({"bundleId": login["bundleId"]})).await;
     assert_eq!(bundle["bindings"][0]["accountId"], token["accountId"]);
-    // The login is as it was, and can be bound again.
+    // The login is unchanged and can be bound again.
     let kept = daemon.call("account.get", json!({"accountId": login["accountId"]})).await;
     assert_eq!((&kept["status"], &kept["boundTo"]), (&json!("valid"), &json!([])));
 

@@ -1,4 +1,4 @@
-//! The wire as it is written down: the document in the repository, and the names that others test against.
+//! The documented protocol: the document in the repository, and the names that other tests rely on.
 
 use std::path::Path;
 

@@ -56,8 +56,8 @@ fn whose_directories_and_files_count() {
     file(1000, 0o644, 513, false);
 }
 
-/// `root/a/b/c`, with the path of the root. The system's temporary directory is everybody's, so every search that finds
-/// nothing ends below it.
+/// Makes `root/a/b/c`, and returns the path of the root too. Everybody can write to the system's temporary directory,
+/// so a search that finds nothing ends below it.
 fn tree() -> (tempfile::TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().canonicalize().unwrap();

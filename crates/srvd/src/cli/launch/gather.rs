@@ -1,8 +1,9 @@
-//! Which accounts of a bundle a program is launched with.
+//! The choice of the accounts of a bundle that a program is launched with.
 //!
-//! A program that is no provider's CLI gets all of them, and is refused when one of the logins is not fit. A provider's own
-//! CLI needs that provider's: the others come along for what it starts, and one that is not fit, or would take a variable
-//! away from it, is left out and named. What is left out is removed from the environment, as if the bundle did not bind it.
+//! A program that is no provider's CLI gets all accounts. It is refused if one of the logins cannot be used. A
+//! provider's own CLI only needs the account of that provider. The others are added for the programs that it starts.
+//! One that cannot be used, or that needs a variable of the CLI's own account, is left out and reported. Its variables
+//! are removed from the environment, as if the bundle did not bind it.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -17,7 +18,7 @@ use crate::api::launch::{Launch, Resolve};
 use crate::cli::client::Connection;
 use crate::cli::failure::{Failure, code, field};
 
-/// What a program is to a bundle.
+/// The relation of a program to a bundle.
 #[derive(Debug, PartialEq, Eq)]
 enum Program<'a> {
     /// No provider's CLI, or that of several providers that the bundle binds.
@@ -28,13 +29,13 @@ enum Program<'a> {
     Unbound(&'a str),
 }
 
-/// A launch, and what is to be said about it.
+/// A launch, and the notes about it for the user.
 pub(super) struct Gathered {
     pub(super) launch: Launch,
     pub(super) notes: Vec<String>,
 }
 
-/// Asks the daemon for what `program` is launched with.
+/// Asks the daemon for the launch of `program`.
 pub(super) async fn gather(
     daemon: &Connection,
     registry: &Registry,
@@ -46,14 +47,14 @@ pub(super) async fn gather(
         Program::Any => Ok(Gathered { launch: daemon.call(&all(bundle)).await?, notes: Vec::new() }),
         Program::Cli(provider) => match daemon.client.call(&all(bundle)).await {
             Ok(launch) => Ok(Gathered { launch, notes: Vec::new() }),
-            // Whether it is the program's own login that is not fit shows when that one is asked for alone.
+            // The next call asks for the program's own login alone, and fails if that login cannot be used.
             Err(CallError::Rpc(_)) => around(daemon, bundle, provider).await,
             Err(error) => Err(error.into()),
         },
     }
 }
 
-/// The launch of one provider, and of every other one that can come along.
+/// Returns the launch of one provider, with the accounts of the other providers that can be added.
 async fn around(daemon: &Connection, bundle: &Bundle, provider: &str) -> Result<Gathered, Failure> {
     let mut launch = daemon.call(&only(bundle, provider)).await?;
     let mut notes = Vec::new();
@@ -74,7 +75,7 @@ async fn around(daemon: &Connection, bundle: &Bundle, provider: &str) -> Result<
     Ok(Gathered { launch, notes })
 }
 
-/// Adds another launch, whole or not at all; `Err` is the variable that both would set differently.
+/// Adds another launch, completely or not at all. `Err` holds the variable that both would set differently.
 fn join(launch: &mut Launch, other: Launch) -> Result<(), String> {
     let taken = other
         .set
@@ -104,7 +105,7 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Whether the program is a provider's CLI that needs no login for this command.
+/// Returns whether the program is a provider's CLI that needs no login for this command.
 pub(super) fn is_plain(registry: &Registry, command: &[OsString]) -> bool {
     let Some((program, args)) = command.split_first() else { return false };
     let needs_none = |cli: &Cli| {
@@ -117,7 +118,7 @@ pub(super) fn is_plain(registry: &Registry, command: &[OsString]) -> bool {
     named(registry, program).any(|(_, cli)| needs_none(cli))
 }
 
-/// The providers whose CLI has the program's name.
+/// Returns the providers whose CLI has the program's name.
 fn named<'a>(
     registry: &'a Registry,
     program: &OsStr,
@@ -127,10 +128,10 @@ fn named<'a>(
     clis.filter(move |(_, cli)| cli.binaries.contains(&name))
 }
 
-/// Fits a launch to the program, when that is a provider's CLI.
+/// Adapts a launch to the program if that is a provider's CLI.
 ///
-/// A CLI that the launch holds nothing for would fall back to the user's own login, so it is not started. And a key
-/// of the same bundle that this CLI would prefer to its login is left out: the key is for other programs.
+/// A CLI for which the launch holds no account would use the user's own login, so it is not started. A key of the same
+/// bundle that this CLI would prefer to its login is removed: the key is for other programs.
 pub(super) fn fit(
     registry: &Registry,
     program: &OsStr,
@@ -145,7 +146,7 @@ pub(super) fn fit(
     let Some((_, cli)) = candidates.iter().find(|(provider, _)| held(&provider.id)) else {
         return Err(not_started(program, &first.id, bundle));
     };
-    // By a login, not by a key: then the directory is set.
+    // The directory is only set for a login, not for a key.
     if launch.set.contains_key(&cli.config_dir.var) {
         let token = cli.token.as_ref().map(|token| &token.var);
         for name in cli.key_vars.iter().chain(&cli.scrub).filter(|name| Some(*name) != token) {
@@ -167,7 +168,7 @@ fn all(bundle: &Bundle) -> Resolve {
     Resolve { bundle_id: Some(bundle.id.clone()), ..Resolve::default() }
 }
 
-/// The launch of one account of a bundle.
+/// Returns the request for the launch of one account of a bundle.
 pub(super) fn only(bundle: &Bundle, provider: &str) -> Resolve {
     Resolve { provider_id: Some(provider.to_owned()), ..all(bundle) }
 }
@@ -224,7 +225,7 @@ mod tests {
         check("gh pr list", false);
         check("gemini -v", true);
         check("kimi upgrade", true);
-        // These are prompts, which would be answered with the person's own login.
+        // These are prompts, which would be answered with the user's own login.
         check("claude completion", false);
         check("gemini help", false);
         check("pi help", false);

@@ -1,4 +1,4 @@
-//! Finding a program and becoming it. A shim is never what is found: it would lead back here.
+//! Finds a program, and replaces this process with it. A shim is never found, because it would start srvd again.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,13 +14,13 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::here::BUNDLE_VAR;
 use crate::environment::Environment;
 
-/// As `env` and the shells have it: the program is there but cannot be run, or is not there.
+/// Exit codes, as in `env` and the shells: the program exists but cannot be run, or it does not exist.
 const CANNOT_RUN: u8 = 126;
 const NOT_THERE: u8 = 127;
-/// Where programs are looked for when there is no `PATH`.
+/// The search path if there is no `PATH`.
 const USUAL_PATH: &str = "/usr/bin:/bin";
 
-/// A program with its arguments, found and ready to become.
+/// A program that was found, with its arguments.
 pub(in crate::cli) struct Program {
     path: PathBuf,
     command: Vec<OsString>,
@@ -35,13 +35,13 @@ impl Program {
         Ok(Self { path: find(name, search_path(environment))?, command, depth })
     }
 
-    /// Becomes the program as it would be without srvd. Only returns when that failed.
+    /// Replaces this process with the program, without a change of the environment. Returns only if that failed.
     pub(super) fn become_plain(&self, mask: Mode) -> Failure {
         self.run(self.command(), mask)
     }
 
-    /// Becomes the program, with the change of the environment that a launch is, and the file mode mask that this process
-    /// was given. Only returns when that failed.
+    /// Replaces this process with the program, with the launch's change of the environment and the file mode mask that
+    /// this process was given. Returns only if that failed.
     pub(super) fn become_launched(&self, launch: &Launch, bundle: &str, mask: Mode) -> Failure {
         let mut command = self.command();
         for name in launch.unset.iter() {
@@ -50,7 +50,7 @@ impl Program {
         for (name, value) in &launch.set {
             command.env(name, value.expose());
         }
-        // Whatever it starts through a shim belongs to the same identity, wherever it stands then.
+        // Programs that this one starts through a shim use the same bundle, in any directory.
         command.env(BUNDLE_VAR, bundle);
         self.run(command, mask)
     }
@@ -72,13 +72,14 @@ impl Program {
     }
 }
 
-/// The `PATH` of this process.
+/// The search path of this process.
 pub(in crate::cli) fn search_path(environment: &Environment) -> &OsStr {
     use std::os::unix::ffi::OsStrExt as _;
     environment.bytes("PATH").map_or(OsStr::new(USUAL_PATH), OsStr::from_bytes)
 }
 
-/// Where a program is: a path as it is, a name in the absolute directories of `path`, shims passed over. A path that is a shim is taken by its name.
+/// Finds a program. A path is used as it is, unless it is a shim's, which is searched for by its name. A name is
+/// searched for in the absolute directories of `path`, without the shims.
 pub(in crate::cli) fn find(name: &OsStr, path: &OsStr) -> Result<PathBuf, Failure> {
     let named = Path::new(name);
     let is_path = named.components().count() > 1 || named.is_absolute();
@@ -86,7 +87,8 @@ pub(in crate::cli) fn find(name: &OsStr, path: &OsStr) -> Result<PathBuf, Failur
         return Ok(named.to_owned());
     }
     let name = named.file_name().unwrap_or(name);
-    // A relative directory could hold anything, depending on where one stands, and it would be handed credentials.
+    // The meaning of a relative directory depends on the current directory, and a program in it would receive
+    // credentials.
     let dirs = std::env::split_paths(path).filter(|dir| dir.is_absolute());
     let mut places = dirs.map(|dir| dir.join(name));
     places.find(|place| auth_spawner::is_program(place)).ok_or_else(|| {

@@ -1,10 +1,10 @@
-//! How an environment is written for a shell.
+//! The output formats of `srvd env`.
 
 use std::fmt::Write as _;
 
 use crate::api::launch::Launch;
 
-/// What the lines are for.
+/// The format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum Shell {
     /// For sh, bash and zsh: eval "$(srvd env --bundle work)"
@@ -15,7 +15,7 @@ pub(in crate::cli) enum Shell {
     Json,
 }
 
-/// The lines that make a shell this identity.
+/// Returns the lines that give a shell this identity.
 pub(super) fn render(launch: &Launch, shell: Shell) -> String {
     let mut text = String::new();
     match shell {

@@ -1,20 +1,20 @@
-//! The part of `srvd exec` that a shim uses: it never leads back to a shim, and runs the program plainly when the person
-//! says so or when the program needs no identity.
+//! The part of `srvd exec` that serves shims. It never starts a shim again. It runs the program without an identity if
+//! the user asks for that or if the program needs none.
 
 use std::ffi::OsString;
 
 use crate::cli::failure::{Failure, code};
 use crate::environment::Environment;
 
-/// `SRVD_SHIM=off codex` runs the program as it would be without the shim. Not passed on.
+/// The variable that runs a program without the shim's effect, as in `SRVD_SHIM=off codex`. It is not passed on.
 pub(in crate::cli) const OPT_OUT_VAR: &str = "SRVD_SHIM";
-/// How many launches stand around this one.
+/// The variable that counts the launches that this one is nested in.
 pub(super) const DEPTH_VAR: &str = "SRVD_DEPTH";
-/// How many may. Agents start agents; a wrapper that is found in place of the program, and looks for it by name again,
-/// starts itself.
+/// The largest number of nested launches. Agents start agents. The limit also stops a wrapper that is found in place of
+/// the program, searches for it by name again, and so starts itself.
 const DEEPEST: u32 = 32;
 
-/// Whether the person asked for the program as it would be without the shim.
+/// Returns whether the user asked for the program without the shim's effect.
 pub(super) fn opted_out(environment: &Environment) -> Result<bool, Failure> {
     match environment.text(OPT_OUT_VAR) {
         None => Ok(false),
@@ -23,13 +23,13 @@ pub(super) fn opted_out(environment: &Environment) -> Result<bool, Failure> {
     }
 }
 
-/// Whether the first argument is one with which every CLI prints something about itself and ends.
+/// Returns whether the first argument is one with which every CLI prints its version or help and ends.
 pub(super) fn asks_about_itself(command: &[OsString]) -> bool {
     let first = command.get(1).and_then(|first| first.to_str());
     matches!(first, Some("--version" | "--help" | "-h"))
 }
 
-/// How many launches stand around this one.
+/// Returns the number of launches that this one is nested in.
 pub(super) fn depth(environment: &Environment) -> Result<u32, Failure> {
     let depth = environment.text(DEPTH_VAR).map_or(Ok(0), str::parse);
     match depth {

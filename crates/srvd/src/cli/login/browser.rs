@@ -1,4 +1,4 @@
-//! Opening the person's browser. Only commands do that; the daemon never does.
+//! Opens the user's browser. Only commands do this; the daemon never does.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -15,24 +15,24 @@ const DESKTOP_OPENER: &str = "open";
 #[cfg(not(target_os = "macos"))]
 const DESKTOP_OPENER: &str = "xdg-open";
 
-/// The variable that names the person's browsers, as xdg-open and Python's `webbrowser` read it.
+/// The variable with the user's browsers, in the format of xdg-open and Python's `webbrowser`.
 const BROWSER_VAR: &str = "BROWSER";
-/// Stands for the address in a command.
+/// The placeholder for the address in a command.
 const ADDRESS: &str = "%s";
-/// How long an opener may take to fail. Some openers stay as long as their browser is open.
+/// The time in which a failure of an opener is noticed. Some openers run as long as their browser is open.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The commands that can open an address for the person, in the order in which they are tried.
+/// The commands that can open an address for the user, in the order in which they are tried.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Opener {
     commands: Vec<Vec<String>>,
-    /// Variables of srvd, which may hold secrets and which an opener does not need.
+    /// Names of srvd's own variables. They may hold secrets, so an opener does not get them.
     withheld: Vec<String>,
     patience: Duration,
 }
 
 impl Opener {
-    /// The commands that the environment and the person's seat call for.
+    /// Returns the commands for the environment and the user's seat.
     pub(in super::super) fn of(environment: &Environment, seat: Seat) -> Self {
         let prefixes = ["SRVD_", "OAUTH_ENCRYPTION_KEY"];
         Self {
@@ -42,8 +42,8 @@ impl Opener {
         }
     }
 
-    /// Starts to open the address and returns at once. Does nothing where there is no command to try, or where the
-    /// address is not a web address.
+    /// Starts to open the address and returns at once. Does nothing if there is no command, or if the address is not a
+    /// web address.
     pub(in super::super) fn start(&self, url: &str) -> Opening {
         if self.commands.is_empty() || !is_web_address(url) {
             return Opening(None);
@@ -51,7 +51,7 @@ impl Opener {
         let (report, outcome) = oneshot::channel();
         let (this, url) = (self.clone(), url.to_owned());
         tokio::spawn(async move {
-            // The login may have ended meanwhile.
+            // The login may have ended meanwhile, so that the receiver is gone.
             let _ = report.send(this.open(&url).await);
         });
         Opening(Some(outcome))
@@ -66,12 +66,12 @@ impl Opener {
         false
     }
 
-    /// Runs one command; true when it ends with 0, or still runs after a while.
+    /// Runs one command. Returns true if it ends with 0, or still runs after the time limit.
     async fn run(&self, words: &[String], url: &str) -> bool {
         let Some((program, args)) = words.split_first() else { return false };
         let mut command = Command::new(program);
-        // No terminal and a process group of its own: the command neither writes to the login's screen nor is ended by
-        // the Ctrl-C that ends the login.
+        // The command has no terminal and a process group of its own. It cannot write to the login's screen, and the
+        // Ctrl-C that ends the login does not end it.
         command
             .args(args.iter().map(|arg| arg.replace(ADDRESS, url)))
             .stdin(Stdio::null())
@@ -89,18 +89,18 @@ impl Opener {
     }
 }
 
-/// An address that is being opened.
+/// The pending result of an [`Opener`]. Holds nothing if no address is being opened.
 #[derive(Debug)]
 pub(in super::super) struct Opening(Option<oneshot::Receiver<bool>>);
 
 impl Opening {
-    /// Nothing is being opened.
+    /// Returns a value for which no address is being opened.
     pub(in super::super) fn none() -> Self {
         Self(None)
     }
 
-    /// Waits until it is known whether a browser was opened, and returns the text for the person, once. Never ends when nothing is being
-    /// opened. The wait can be given up and taken up again.
+    /// Waits until it is known whether a browser was opened, and returns the message for the user, once. Never ends if
+    /// no address is being opened. The wait may be cancelled and started again.
     pub(in super::super) async fn news(&mut self) -> &'static str {
         let Some(outcome) = &mut self.0 else { return std::future::pending().await };
         let opened = outcome.await.unwrap_or(false);
@@ -113,8 +113,8 @@ impl Opening {
     }
 }
 
-/// The commands for this value of `BROWSER`, each with a place for the address. The variable counts at every seat: on a
-/// remote terminal it is set by tools that lead to the browser of the person's own machine.
+/// Returns the commands for a value of `BROWSER`, each with a placeholder for the address. The variable counts on a
+/// remote terminal as well, because tools set it there to reach the browser of the user's own machine.
 fn commands(browser: Option<&str>, seat: Seat, is_file: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
     let entries: Vec<&str> = match browser {
         Some(list) => list.split(':').map(str::trim).filter(|entry| !entry.is_empty()).collect(),
@@ -124,7 +124,7 @@ fn commands(browser: Option<&str>, seat: Seat, is_file: impl Fn(&str) -> bool) -
     let command = |entry: &str| {
         // A path may hold spaces, such as that of a Windows program under WSL.
         let mut words = if is_file(entry) { vec![entry.to_owned()] } else { split(entry) };
-        // Some write a shell's `&` behind a browser that stays.
+        // Some users write a shell's `&` after a browser that keeps running.
         words.pop_if(|last| last == "&");
         if !words.iter().any(|word| word.contains(ADDRESS)) {
             words.push(ADDRESS.to_owned());
@@ -134,12 +134,12 @@ fn commands(browser: Option<&str>, seat: Seat, is_file: impl Fn(&str) -> bool) -
     entries.into_iter().map(command).filter(|words| words.len() > 1).collect()
 }
 
-/// The words of a command, as a shell would split them. No shell runs it.
+/// Splits a command into words, as a shell would. No shell runs it.
 fn split(command: &str) -> Vec<String> {
     shell_words::split(command).unwrap_or_else(|_| command.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Whether a text is a web address, which no opener can take for a file or for a flag.
+/// Returns whether a text is a web address, which an opener cannot mistake for a file or for an option.
 fn is_web_address(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }
@@ -184,7 +184,7 @@ mod tests {
         check(None, Seat::Remote, &[]);
     }
 
-    /// Openers in a directory: scripts that record their argument and then do this.
+    /// A directory of openers: scripts that record their argument and then run a given command.
     struct Openers(tempfile::TempDir);
 
     impl Openers {

@@ -1,12 +1,12 @@
-//! The way to log in where the person has named none. Pure.
+//! The choice of a login when the user has named none. It has no side effects.
 
 use crate::api::provider::{Login, LoginKind};
 
-/// The login for a remote terminal in place of the default one: the first with a code that any browser takes. `None` when
-/// the default one is of that kind, or when there is none.
+/// Returns the login to use on a remote terminal in place of the default one: the first login with a code that can be
+/// entered in any browser. Returns `None` if the default login is of that kind, or if there is no such login.
 ///
-/// A login whose id begins with that of another one, such as `openai-device` beside `openai`, stands in for that one
-/// only: it would log in somewhere else than the default does.
+/// A login whose id begins with that of another one, such as `openai-device` beside `openai`, replaces only that one.
+/// It would log in to another service than the default does.
 pub(super) fn for_remote(logins: &[Login]) -> Option<&Login> {
     let default = logins.first().filter(|default| default.kind == LoginKind::Browser)?;
     let stands_in_for_another = |device: &Login| {

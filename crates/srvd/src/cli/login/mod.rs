@@ -1,4 +1,5 @@
-//! `srvd login`: the daemon drives the provider's CLI, this shows the person what to do and brings back what they paste.
+//! `srvd login`: shows the steps of a login that the daemon runs with the provider's CLI, and sends the daemon what the
+//! user pastes.
 
 pub(super) mod browser;
 mod choice;
@@ -20,35 +21,35 @@ use crate::api::{SecretInput, account, bundle, provider};
 use browser::{Opener, Opening};
 use progress::Progress;
 
-/// How long one poll waits for news; it answers at once when there are some.
+/// The longest time that one poll waits for a change, in milliseconds. It returns at once when there is one.
 const POLL_WAIT_MS: u64 = 20_000;
 
-/// `srvd login`.
+/// Arguments of `srvd login`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArgs {
     /// The provider, as `srvd providers` lists it
     provider: String,
-    /// The bundle to log in to, by name or id; one that does not exist is made
+    /// The bundle to log in to, by name or id; it is created if it does not exist
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
     /// Only show the address, do not open a browser
     #[arg(long)]
     no_browser: bool,
-    /// The way to log in, as `srvd providers` lists them
+    /// The way to log in, by its id in the list of `srvd providers`
     ///
-    /// The first one when absent. On a remote terminal (SSH) it is the one that shows a code, where the provider has one:
-    /// the code can be entered in a browser on any machine.
+    /// Without it the first one is used. On a remote terminal (SSH) the one that shows a code is used if the provider
+    /// has one: the code can be entered in a browser on any machine.
     #[arg(long, value_name = "ID")]
     recipe: Option<String>,
     /// The host to log in to, such as a GitHub Enterprise Server
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// Log in again although a login is there, and accept another person in its place
+    /// Log in again even if there is a login, and accept another person's account in its place
     #[arg(long)]
     force: bool,
 }
 
-/// The person at the terminal, for a command that waits until they have done something in a browser.
+/// The user at the terminal, for a command that waits for an action in a browser.
 pub(super) struct Person<'a> {
     pub(super) ui: &'a Ui,
     pub(super) opener: Opener,
@@ -81,7 +82,7 @@ pub(super) async fn run(args: LoginArgs, daemon: &Connection, person: Person<'_>
     report(&ended, daemon, ui).await
 }
 
-/// The way to log in that was asked for, or the one that suits a remote terminal; `None` for the provider's first one.
+/// Returns the requested login, or the one that suits a remote terminal; `None` for the provider's first one.
 async fn recipe(args: &LoginArgs, daemon: &Connection, ui: &Ui) -> Result<Option<String>, Failure> {
     if args.recipe.is_some() || ui.seat != Seat::Remote {
         return Ok(args.recipe.clone());
@@ -113,7 +114,7 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: Target) -> Start {
     }
 }
 
-/// A login that did not start, with what to do in the words of this command line.
+/// Returns the failure for a login that did not start, with hints for this command line.
 fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
     failure::of_call(error, |error| {
         let bundle = args.bundle.as_ref().map(|bundle| format!(" --bundle \"{bundle}\"")).unwrap_or_default();
@@ -129,10 +130,10 @@ fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
     })
 }
 
-/// One login, as the person sees it.
+/// One login, as the user sees it.
 struct Follower<'a> {
     session_id: String,
-    /// The opener of a browser; none if the person opens the address.
+    /// The opener of a browser; `None` if only the address is shown.
     opener: Option<Opener>,
     opening: Opening,
     /// The offer to paste that is shown; empty before the first one.
@@ -145,7 +146,7 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// Shows every change, until the session has ended. The daemon ends every session at its deadline.
+    /// Shows every change until the session has ended. The daemon ends every session at its deadline.
     async fn follow(&mut self) -> Result<Session, Failure> {
         let mut seen = None;
         loop {
@@ -158,7 +159,8 @@ impl Follower<'_> {
         }
     }
 
-    /// The session's next state. What is pasted meanwhile is handed on, and the opener's outcome is told.
+    /// Returns the next state of the session. Meanwhile it sends pasted input to the daemon and prints the opener's
+    /// result.
     async fn news(&mut self, after_revision: Option<u64>) -> Result<Session, Failure> {
         let client = self.daemon.client.clone();
         let wait_ms = after_revision.map(|_| POLL_WAIT_MS);
@@ -198,7 +200,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Offers to take a paste. The spinner goes on below, because nothing that is typed appears.
+    /// Prints the offer to paste. The spinner goes on below it, because typed input is not shown.
     fn ask(&mut self) {
         if self.prompt.is_ready() {
             let how = if self.ui.types { "(not shown; end it with Enter)" } else { "" };
@@ -218,7 +220,7 @@ impl Follower<'_> {
         let callback_url = SecretInput::new(line.expose_secret().to_owned());
         let submit = SubmitCallback { session_id: self.session_id.clone(), callback_url };
         let outcome = self.daemon.call(&submit).await?;
-        // A session that has ended meanwhile is the next poll's news.
+        // If the session has ended meanwhile, the next poll reports it.
         if !outcome.success && outcome.error_kind.as_deref() != Some("not_found") {
             let reason = outcome.error.as_deref().unwrap_or("it was not taken");
             self.progress.note(&format!("That did not work: {}", plain_line(reason)));
@@ -227,7 +229,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Ends the login in the daemon as well, and says whether that worked.
+    /// Cancels the login in the daemon as well, and returns the message about the result.
     async fn cancel(self, code: u8) -> Failure {
         let Self { session_id, prompt, progress, daemon, .. } = self;
         drop(prompt);
@@ -249,14 +251,14 @@ async fn report(session: &Session, daemon: &Connection, ui: &Ui) -> Result<(), F
         return Err(failed(session));
     }
     let id = session.bundle_id.clone().unwrap_or_default();
-    // The login is stored, whatever becomes of these two questions.
+    // The login is stored, even if these two calls fail.
     let name = daemon.call(&bundle::Get { bundle_id: id.clone() }).await.map_or(id, |bundle| bundle.name);
     let account_id = session.account_id.clone().unwrap_or_default();
     let account = daemon.call(&account::Get { account_id }).await.ok();
     ui.result(&success(session, account.as_ref(), &name))
 }
 
-/// The line for a login that was stored. An account that nothing is known of is not named.
+/// Returns the line for a login that was stored. The account's name is left out if it is not known.
 fn success(session: &Session, account: Option<&account::Account>, bundle: &str) -> String {
     let provider = provider_name(&session.provider_id);
     let named = |account: &&account::Account| {
@@ -268,7 +270,7 @@ fn success(session: &Session, account: Option<&account::Account>, bundle: &str) 
     plain_line(&format!("Logged in to {provider}{person} in bundle \"{bundle}\"{id}"))
 }
 
-/// The name for people, of a provider that this program knows; others are called by their id.
+/// Returns the display name of a provider that this program knows, else the provider's id.
 fn provider_name(id: &str) -> String {
     let registry = auth_spawner::Registry::builtin().ok();
     let known = registry.as_ref().and_then(|registry| registry.provider(id));

@@ -1,4 +1,4 @@
-//! The line that moves while the person is elsewhere.
+//! The progress line of a command that waits for the user.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::ui::Ui;
 
-/// A spinner with a state in words on a terminal; a plain line for each new state without one.
+/// A spinner with the current state on a terminal; without one, a plain line for each new state.
 pub(super) struct Progress {
     spinner: Option<ProgressBar>,
     state: String,
@@ -14,7 +14,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts in this state.
+    /// Starts with the given state.
     pub(super) fn start(ui: &Ui, state: &str) -> Self {
         let mut progress = Self { spinner: ui.stderr.map(|_| spinner()), state: String::new(), ui: *ui };
         progress.state(state);
@@ -33,7 +33,7 @@ impl Progress {
         }
     }
 
-    /// Prints lines above the spinner; nothing for an empty text.
+    /// Prints lines above the spinner. Prints nothing for an empty text.
     pub(super) fn note(&self, text: &str) {
         match &self.spinner {
             Some(spinner) => spinner.suspend(|| self.ui.note(text)),

@@ -1,4 +1,4 @@
-//! What a person is shown of a login. All of it is pure.
+//! The texts and drawings that a user sees during a login. Nothing here has side effects.
 
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
@@ -8,10 +8,10 @@ use url::{Host, Url};
 use super::super::ui::{Screen, plain_line};
 use crate::api::auth::{PasteShape, Phase, Session, SessionStatus};
 
-/// Lines that follow an address: whether a browser was opened, the offer to paste, which may wrap, and the spinner.
+/// Lines below an address: the result of opening a browser, the offer to paste, which may wrap, and the spinner.
 const LINES_BELOW: usize = 4;
 
-/// What has been shown already, so that nothing is shown twice.
+/// The parts of a session that have been shown already, so that none is shown twice.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Shown {
     url: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// The lines about what is new in this state; empty when nothing is.
+    /// Returns the lines about the changes in this state; empty if there are none.
     pub(super) fn update(&mut self, session: &Session, screen: Option<Screen>) -> String {
         let url = session.verification_url.as_ref().filter(|_| session.device_code.is_some());
         let url = url.or(session.auth_url.as_ref()).cloned();
@@ -35,13 +35,13 @@ impl Shown {
         self.instructions(screen, known)
     }
 
-    /// The address, once, to try to open it.
+    /// Returns the address to open, once.
     pub(super) fn take_url_to_open(&mut self) -> Option<&str> {
         if std::mem::take(&mut self.to_open) { self.url.as_deref() } else { None }
     }
 
-    /// The address and the code, with as much beside them as the screen has room for: first a QR code, then the large
-    /// code. `known` says whether the address is one of the provider's.
+    /// Returns the address and the code. A QR code and then the large code are added if the screen has room. `known` is
+    /// true if the address is one of the provider's.
     fn instructions(&self, screen: Option<Screen>, known: bool) -> String {
         let screen_of = |draw: &dyn Fn(&str, Screen) -> Option<String>, text: Option<&str>| {
             screen.zip(text).and_then(|(screen, text)| draw(text, screen))
@@ -85,7 +85,7 @@ impl Shown {
 const UNKNOWN_ADDRESS: &str =
     "This address is not one of the provider's known ones. Open it only if you trust it.";
 
-/// The offer to paste. The person need not take it where the browser can reach the CLI.
+/// Returns the offer to paste. The user need not paste where the browser can reach the CLI.
 pub(super) fn offer(session: &Session) -> &'static str {
     let shapes = session.paste_shapes.as_deref().unwrap_or_default();
     let takes = |shape| shapes.contains(&shape);
@@ -101,8 +101,8 @@ pub(super) fn offer(session: &Session) -> &'static str {
     }
 }
 
-/// Whether a browser on any machine can finish the login at this address: it names no callback that only this machine
-/// takes.
+/// Returns whether a browser on any machine can finish the login at this address. It cannot if the address names a
+/// callback on this machine.
 fn finishes_anywhere(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return true };
     let is_local = |value: &str| {
@@ -121,7 +121,8 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// How many lines of a terminal the text takes, which holds no cursor movements. Colours take no room.
+/// Returns the number of lines that a text takes on a terminal. Colours take no room. The text must hold no cursor
+/// movements.
 fn height(text: &str, columns: u16) -> usize {
     let columns = usize::from(columns.max(1));
     let width = |line: &str| {
@@ -136,7 +137,7 @@ fn height(text: &str, columns: u16) -> usize {
     text.split('\n').map(|line| width(line).div_ceil(columns).max(1)).sum()
 }
 
-/// What the login is waiting for, in words.
+/// Returns the text for the event that the login waits for.
 pub(super) fn state(session: &Session) -> &'static str {
     match (session.phase, session.status) {
         (Some(Phase::Confirming), _) => "checking the login",
@@ -148,7 +149,7 @@ pub(super) fn state(session: &Session) -> &'static str {
     }
 }
 
-/// The address, which a terminal that can makes clickable as a whole even when it wraps (OSC 8).
+/// Returns the address as a link (OSC 8) if the terminal supports it, so that an address that wraps can be clicked.
 fn link(url: &str, screen: Option<Screen>) -> String {
     let url = plain_line(url);
     match screen {
@@ -157,17 +158,18 @@ fn link(url: &str, screen: Option<Screen>) -> String {
     }
 }
 
-/// The address for a phone's camera, where the terminal is wide enough.
+/// Draws a QR code of the address, if the terminal is wide enough.
 fn qr(url: &str, screen: Screen) -> Option<String> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
-    // Four light modules on each side, without which a camera does not find it; two modules are one line.
+    // Each side needs a margin of four light modules, without which a camera does not find the code. Two modules are
+    // one line.
     let side = code.width() + 8;
     if side > usize::from(screen.columns) {
         return None;
     }
     let mut renderer = code.render::<Dense1x2>();
     let drawn = if screen.styled {
-        // Each line on its own, because a terminal would colour the rest of a line that ends coloured.
+        // Each line is coloured separately, because a terminal would colour the rest of a line that ends coloured.
         let (begin, end) = ("\u{1b}[30;107m", "\u{1b}[0m");
         format!("{begin}{}{end}\n", renderer.build().replace('\n', &format!("{end}\n{begin}")))
     } else {
@@ -177,7 +179,7 @@ fn qr(url: &str, screen: Screen) -> Option<String> {
     Some(drawn)
 }
 
-/// A code that can be read from across the room, where the terminal is wide enough.
+/// Draws the code with spaces in a box, if the terminal is wide enough.
 fn boxed(code: &str, screen: Screen) -> Option<String> {
     let spaced = code.chars().map(String::from).collect::<Vec<_>>().join(" ");
     let inner = spaced.chars().count() + 8;
@@ -195,7 +197,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A session with these fields beside the ones that are always there.
+    /// Returns a session with these fields in addition to the required ones.
     pub(crate) fn session(fields: Value) -> Session {
         let mut all = json!({
             "sessionId": "auth-1", "providerId": "codex", "revision": 1, "status": "pending", "startedAt": 0, "expiresAt": 1,

@@ -1,4 +1,4 @@
-//! `srvd providers check`: starts each login of each installed CLI up to the point where a person is needed.
+//! `srvd providers check`: starts each login of each installed CLI, up to the point at which a user is needed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,13 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::scratch::Scratch;
 
-/// How long a CLI may take to tell its version.
+/// The longest time that a CLI may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a cancelled login may take to end; it asks, waits and kills well within it.
+/// The longest time that a cancelled login may take to end. Cancelling includes a request, a wait and a kill, which
+/// together take much less.
 const ENDING: Duration = Duration::from_secs(30);
 
-/// Everything that was checked, for `--json`.
+/// All reports, for `--json`.
 #[derive(Serialize)]
 struct Reports<'a> {
     providers: &'a [ProviderReport],
@@ -97,7 +98,7 @@ fn cannot_create(error: io::Error) -> Failure {
     Failure::new(code::CANNOT_CREATE, format!("cannot create a temporary directory: {error}"))
 }
 
-/// Takes no login.
+/// A sink that refuses every login.
 struct Refusing;
 
 impl Sink for Refusing {
@@ -116,7 +117,7 @@ impl Sink for Refusing {
     }
 }
 
-/// An installed CLI.
+/// An installed CLI and its version.
 struct Found<'a> {
     program: &'a Path,
     version: Option<String>,
@@ -156,7 +157,7 @@ impl<'a> Checker<'a> {
 
     async fn all(&self, providers: &[Arc<Provider>], ui: &Ui) -> Vec<ProviderReport> {
         let mut reports = Vec::new();
-        // One after the other: several share a callback port.
+        // The logins run one after the other, because several use the same callback port.
         for provider in providers {
             let Some(cli) = &provider.cli else { continue };
             if ui.stderr.is_some() {
@@ -194,7 +195,7 @@ impl<'a> Checker<'a> {
         report
     }
 
-    /// The program to check, if there is one; what is wrong with those that are there goes into the report.
+    /// Returns the program to check, if there is one. Problems of the programs that were found go into the report.
     async fn find(&self, provider: &Provider, cli: &Cli, report: &mut ProviderReport) -> Option<PathBuf> {
         let (mut silent, mut strange) = (None, None);
         for program in auth_spawner::candidates(cli, self.search_path) {
@@ -225,7 +226,7 @@ impl<'a> Checker<'a> {
         None
     }
 
-    /// Another provider whose CLI this program is.
+    /// Returns the id of another provider whose CLI the program is.
     async fn owner(&self, provider: &Provider, cli: &Cli, program: &Path) -> Option<String> {
         for other in self.registry.iter().filter(|other| other.id != provider.id) {
             let Some(its) = other.cli.as_ref().filter(|its| its.version_pattern.is_some()) else { continue };
@@ -259,7 +260,7 @@ impl<'a> Checker<'a> {
             Err(error) => return skipped(format!("no directory for it: {error}")),
         };
         let id = format!("check-{}", uuid::Uuid::new_v4().simple());
-        // The session's own end comes after the check's, which then has seen all there was to see.
+        // The session's deadline is later than the check's, so that the check sees everything that the session shows.
         let longest = i64::try_from((self.wait + ENDING).as_millis()).unwrap_or(i64::MAX);
         let request = LoginRequest {
             id: id.clone(),
@@ -289,17 +290,17 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Waits until the login has shown what it should, has ended, or takes too long, and ends it.
+    /// Waits until the login has shown everything, has ended, or takes too long, and then cancels it.
     async fn observe(&self, id: &str, recipe: &Recipe) -> Option<Observed> {
         let started = Instant::now();
         let settled = |snapshot: &Snapshot| complete(recipe, snapshot) || snapshot.state.is_terminal();
         if let Some(mut follower) = self.spawner.watch(id) {
-            // Whether it came to that shows in the snapshot.
+            // The snapshot shows whether the wait succeeded.
             let _ = tokio::time::timeout(self.wait, follower.wait_for(settled)).await;
         }
         let waited = started.elapsed().as_secs_f64();
         let seen = self.spawner.snapshot(id);
-        // A login that has ended meanwhile needs no cancelling, and says so.
+        // Cancelling a login that has ended meanwhile succeeds.
         let stuck = tokio::time::timeout(ENDING, self.spawner.cancel(id)).await.is_err();
         let session = id.to_owned();
         let sweep = tokio::task::spawn_blocking(move || auth_spawner::end_leftover(&session, None));

@@ -1,4 +1,4 @@
-//! What a check found, in words for people and for programs, and what it means.
+//! The results of a check, for people and as JSON.
 
 use auth_spawner::{Delivery, FailureKind, Provider, Recipe, Snapshot};
 use serde::Serialize;
@@ -6,19 +6,19 @@ use serde::Serialize;
 use crate::cli::table;
 use crate::cli::ui::{Ui, plain_line};
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
-    /// Everything is as the registry says.
+    /// Everything matches the registry.
     Ok,
-    /// Something is not.
+    /// Something does not match the registry.
     Mismatch,
-    /// It could not be tried on this machine now.
+    /// The check could not be run on this machine now.
     Skipped,
-    /// It needs the network, and did not get through.
+    /// The check needs the network, and the connection failed.
     NotChecked,
-    /// The CLI is not on this machine.
+    /// The CLI is not installed.
     NotInstalled,
 }
 
@@ -34,40 +34,40 @@ impl Outcome {
     }
 }
 
-/// What is known of one provider's CLI.
+/// The result for one provider's CLI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProviderReport {
     pub(super) id: String,
-    /// The worst of everything below.
+    /// The worst of the results below.
     pub(super) outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
-    /// The version that the entry was proven with.
+    /// The version for which the registry's entry was tested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tested: Option<String>,
     pub(super) install: String,
-    /// What does not match, apart from the logins.
+    /// The mismatches, apart from those of the logins.
     pub(super) problems: Vec<String>,
-    /// What is worth knowing and is no mistake.
+    /// Remarks that are no mismatches.
     pub(super) notes: Vec<String>,
     pub(super) recipes: Vec<RecipeReport>,
 }
 
-/// What is known of one way to log in.
+/// The result for one way to log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RecipeReport {
     pub(super) id: String,
     pub(super) outcome: Outcome,
-    /// What matched, or what did not.
+    /// The items that matched, or those that did not.
     pub(super) details: Vec<String>,
 }
 
 impl ProviderReport {
-    /// Takes the worst of what was found.
+    /// Sets the outcome to the worst of the results.
     pub(super) fn conclude(&mut self) {
         let broken = self.recipes.iter().any(|recipe| recipe.outcome == Outcome::Mismatch);
         if broken || !self.problems.is_empty() {
@@ -75,7 +75,7 @@ impl ProviderReport {
         }
     }
 
-    /// Notes a version that is not the proven one.
+    /// Adds a note if the version is not the tested one.
     pub(super) fn compare_version(&mut self) {
         if let (Some(version), Some(tested)) = (&self.version, &self.tested)
             && version != tested
@@ -85,18 +85,18 @@ impl ProviderReport {
     }
 }
 
-/// What a login showed before it was cancelled.
+/// The output of a login before it was cancelled.
 pub(super) struct Observed {
     pub(super) snapshot: Snapshot,
-    /// How long it was waited for, in seconds.
+    /// The time that the check waited for the login, in seconds.
     pub(super) waited: f64,
-    /// Whether processes of the login were still there when it had ended.
+    /// True if processes of the login were still running after its end.
     pub(super) left_over: bool,
-    /// Whether the login was still there when it should have ended.
+    /// True if the login did not end in time after it was cancelled.
     pub(super) stuck: bool,
 }
 
-/// Whether the login has shown all that the registry says it shows.
+/// Returns whether the login has shown everything that the registry says it shows.
 pub(super) fn complete(recipe: &Recipe, snapshot: &Snapshot) -> bool {
     missing(recipe, snapshot).is_empty()
 }
@@ -119,13 +119,13 @@ fn missing(recipe: &Recipe, snapshot: &Snapshot) -> Vec<&'static str> {
     missing
 }
 
-/// Whether the CLI asks for a paste in words that the registry knows.
+/// Returns whether the CLI asks for a paste with a prompt that the registry knows.
 fn prompts(recipe: &Recipe) -> bool {
     let typed = recipe.paste.as_ref().is_some_and(|paste| paste.delivery != Delivery::CallbackGet);
     typed && !recipe.patterns.prompt.is_empty()
 }
 
-/// Compares what a login showed with what the registry says.
+/// Compares the output of a login with the registry.
 pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -> RecipeReport {
     let snapshot = &observed.snapshot;
     let report = |outcome, details| RecipeReport { id: recipe.id.clone(), outcome, details };
@@ -173,7 +173,7 @@ pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -
     report(Outcome::Ok, right)
 }
 
-/// The parameters that the address lacks for checking a pasted answer, in words.
+/// Returns a message about the parameters that the address lacks and that are needed to check a pasted answer.
 fn unmatched(recipe: &Recipe, snapshot: &Snapshot) -> Option<String> {
     let missing = recipe.paste.as_ref()?.missing_parameters(snapshot.auth_url.as_deref()?);
     (!missing.is_empty())
@@ -184,13 +184,13 @@ fn address(snapshot: &Snapshot) -> Option<&str> {
     snapshot.verification_url.as_deref().or(snapshot.auth_url.as_deref())
 }
 
-/// The host alone: the rest of an address is of no use to anybody, and holds a challenge.
+/// Returns the host of an address. The rest holds a challenge and is not useful to the user.
 fn host(address: &str) -> String {
     let url = url::Url::parse(address).ok();
     url.as_ref().and_then(url::Url::host_str).unwrap_or("an unknown host").to_owned()
 }
 
-/// A table for a person, or a line for each thing that was looked at.
+/// Renders a table on a terminal, or one line for each item that was checked.
 pub(super) fn render(reports: &[ProviderReport], ui: &Ui) -> String {
     let rows: Vec<[String; 4]> = reports.iter().flat_map(rows).collect();
     if ui.stdout.is_some() {
@@ -205,7 +205,7 @@ pub(super) fn render(reports: &[ProviderReport], ui: &Ui) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A row for the program itself, and one for each login.
+/// Returns a row for the program itself, and one for each login.
 fn rows(report: &ProviderReport) -> Vec<[String; 4]> {
     let own = match report.outcome {
         Outcome::NotInstalled => Outcome::NotInstalled,

@@ -1,4 +1,4 @@
-//! One shim: its text, and a file of its name that may or may not be one.
+//! The text of a shim, and reads and writes of its file.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -8,21 +8,21 @@ use auth_spawner::SHIM_HEAD;
 use crate::cli::failure::{Failure, code};
 use crate::private;
 
-/// The longest text that is compared with a new one, in bytes.
+/// The longest file that is compared with a new text, in bytes.
 const LONGEST: u64 = 8 * 1024;
 
-/// What stands where a shim would.
+/// The state of the path of a shim.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Nothing.
+    /// Nothing is there.
     Free,
-    /// A shim of srvd.
+    /// A shim of srvd is there.
     Ours,
-    /// Anything else, a link to a shim included.
+    /// Something else is there, such as a link to a shim.
     Foreign,
 }
 
-/// What became of a shim.
+/// The result of writing a shim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     Made,
@@ -42,7 +42,7 @@ impl Written {
     }
 }
 
-/// The script for a program of this name; `srvd` is where srvd is.
+/// Returns the script for a program of this name. `srvd` is the path of srvd.
 pub(super) fn text(srvd: &Path, name: &str) -> Result<String, Failure> {
     let shown = srvd.display();
     let srvd = srvd.to_str().filter(|path| !path.contains(['\n', '\0'])).ok_or_else(|| {
@@ -56,12 +56,12 @@ pub(super) fn text(srvd: &Path, name: &str) -> Result<String, Failure> {
     ))
 }
 
-/// The text as one word of a shell.
+/// Quotes a text as one word of a shell.
 pub(in crate::cli) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// What stands at a path; a link is not followed.
+/// Returns the state of a path. A link is not followed.
 pub(super) fn place(path: &Path) -> Place {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Free,
@@ -70,13 +70,13 @@ pub(super) fn place(path: &Path) -> Place {
     }
 }
 
-/// Writes a shim, whole or not at all, where nothing or a shim is.
+/// Writes a shim completely or not at all. Only a shim is replaced.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<Written> {
     match place(path) {
         Place::Foreign => Ok(Written::NotOurs),
         Place::Ours if is_same(path, text) => Ok(Written::Same),
         Place::Ours => put(path, text, |fresh| std::fs::rename(fresh, path)).map(|()| Written::Renewed),
-        // A link to the new file, unlike a rename, does not replace what has come there meanwhile.
+        // Unlike a rename, a link does not replace a file that was made there meanwhile.
         Place::Free => put(path, text, |fresh| std::fs::hard_link(fresh, path)).map(|()| Written::Made),
     }
 }
@@ -95,12 +95,12 @@ fn put(path: &Path, text: &str, place: impl FnOnce(&Path) -> io::Result<()>) -> 
         file.sync_all()
     });
     let placed = written.and_then(|()| place(&fresh));
-    // After a rename it is not there any more; the error that counts is the other one.
+    // After a rename this file is gone. The other error is the one that is returned.
     let _ = std::fs::remove_file(&fresh);
     placed
 }
 
-/// The names of the shims in a directory, in order; none when it is not there.
+/// Returns the sorted names of the shims in a directory; none if the directory does not exist.
 pub(super) fn shims_in(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

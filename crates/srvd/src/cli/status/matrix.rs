@@ -1,4 +1,4 @@
-//! Bundles by providers, in as many words as the terminal has room for.
+//! The table of bundles by providers, fitted to the width of the terminal.
 
 use crate::api::account::Account;
 use crate::api::bundle::{Binding, Bundle};
@@ -6,7 +6,7 @@ use crate::cli::list::who;
 use crate::cli::table;
 use crate::cli::ui::{Screen, Ui, plain_line};
 
-/// What stands in the table for one account of a bundle.
+/// The content of the table for one account of a bundle.
 struct Cell<'a> {
     mark: &'static str,
     account: Option<&'a Account>,
@@ -32,8 +32,8 @@ impl Cell<'_> {
     }
 }
 
-/// Draws it with the marks' meanings below: one column for each provider that occurs, with the accounts' names where
-/// there is room, else without; and where there is not even room for that, a list.
+/// Draws the table with a legend of the marks below. It has one column for each provider that occurs. Accounts' names
+/// are shown if there is room. If even the marks do not fit, a list is drawn.
 pub(super) fn draw<'a>(bundles: &'a [Bundle], accounts: &'a [Account], ui: &Ui, now: i64) -> String {
     let mut providers: Vec<&str> = bundles.iter().flat_map(|bundle| &bundle.bindings).map(provider).collect();
     providers.sort_unstable();
@@ -84,7 +84,7 @@ fn provider(binding: &Binding) -> &str {
     &binding.provider_id
 }
 
-/// The marks that occur, and what they mean.
+/// Returns the marks that occur and their meanings.
 fn legend(bundles: &[Bundle], ui: &Ui) -> String {
     let bindings = bundles.iter().flat_map(|bundle| &bundle.bindings);
     let mut marks: Vec<(&str, &str)> = bindings.map(|binding| table::mark(binding.status, ui)).collect();
@@ -92,7 +92,7 @@ fn legend(bundles: &[Bundle], ui: &Ui) -> String {
     marks.dedup();
     let marks: Vec<String> = marks.into_iter().map(|(mark, meaning)| format!("{mark} {meaning}")).collect();
     let line = marks.join("   ");
-    // What is not fit for one line stands below each other.
+    // A legend that is too long for one line has one mark on each line.
     let fits = |screen: Screen| line.chars().count() <= usize::from(screen.columns);
     if ui.stdout.is_none_or(fits) { line } else { marks.join("\n") }
 }

@@ -1,4 +1,4 @@
-//! What a daemon leaves on the disk: where it listens, and that it holds the data directory.
+//! The traces of a daemon on the disk: its endpoint file and the lock of the data directory.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read as _};
@@ -27,17 +27,17 @@ fn endpoint(runtime: &Path) -> EndpointSeen {
     }
 }
 
-/// Whether there is a process of this number, whoever's it is.
+/// Returns whether a process with this id exists, of any user.
 fn is_alive(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
         return false;
     };
-    // Another user's process may not be signalled, and is there all the same.
+    // A process of another user exists even if it may not be signalled.
     matches!(test_kill_process(pid), Ok(()) | Err(rustix::io::Errno::PERM))
 }
 
-/// Tries the lock without keeping it. Where the number in it is a dead process's it is not even tried, so that a daemon
-/// that starts at this very moment is not in the way of a checkup, nor the other way round.
+/// Tries the lock without keeping it. The lock is not tried if the process id in it is that of no process, because a
+/// checkup could then get in the way of a daemon that starts at this moment.
 fn lock(path: &Path) -> LockSeen {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -45,7 +45,7 @@ fn lock(path: &Path) -> LockSeen {
         Err(error) => return LockSeen::Unknown(error.to_string()),
     };
     let mut text = String::new();
-    // Without a number the lock itself still tells the truth.
+    // An error is ignored: without the process id, the lock still shows whether it is held.
     let _ = (&mut file).take(32).read_to_string(&mut text);
     let pid: Option<u32> = text.trim().parse().ok();
     if pid.is_some_and(|pid| !is_alive(pid)) {

@@ -1,4 +1,4 @@
-//! The tree of the CLIs' directories: `<bundle id>/<directory name>/...`, read and never changed.
+//! The tree of the CLIs' directories: `<bundle id>/<directory name>/...`. It is read and never changed.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use super::knows;
 use super::places::node;
 use crate::doctor::facts::{Identities, NodeKind, Unowned};
 
-/// How many entries are looked at: CLIs keep caches and histories there.
+/// The largest number of entries that are examined. CLIs keep caches and histories in these directories.
 const ENTRIES: usize = 20_000;
-/// How many of a kind are kept.
+/// The largest number of paths of one kind that are kept.
 const KEPT: usize = 20;
 
-/// Looks at the tree. Without the database's contents nobody can tell which bundles are known.
+/// Examines the tree. Without the database's contents it is not known which bundles exist.
 pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>) -> Identities {
     let mut walk = Walk { found: Identities { root: root.to_owned(), ..Identities::default() }, entries: 0 };
     if std::fs::symlink_metadata(root).is_ok() {
@@ -46,7 +46,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Notes what stands at a path, and what is below it. Follows no link.
+    /// Records the entry at a path, and all entries below it. Follows no link.
     fn enter(&mut self, path: PathBuf, depth: usize) {
         if self.entries >= ENTRIES {
             self.found.truncated = true;
@@ -55,7 +55,7 @@ impl Walk {
         self.entries += 1;
         let node = match std::fs::symlink_metadata(&path) {
             Ok(found) => node(&found),
-            // It went away meanwhile, or nobody lets us look.
+            // The entry was removed meanwhile, or may not be read.
             Err(error) => return self.hidden(path, &error),
         };
         if node.uid != rustix::process::geteuid().as_raw() && self.found.foreign.len() < KEPT {
@@ -80,7 +80,7 @@ impl Walk {
     }
 }
 
-/// The credential files of the CLI whose directory this is.
+/// Returns the credential files of the CLI that uses this directory.
 fn credentials(dir: &Path, registry: &Registry) -> Vec<(PathBuf, crate::doctor::facts::Node)> {
     let name = dir.file_name().unwrap_or_default();
     let clis = registry.iter().filter_map(|provider| provider.cli.as_ref());
@@ -90,7 +90,7 @@ fn credentials(dir: &Path, registry: &Registry) -> Vec<(PathBuf, crate::doctor::
         .collect()
 }
 
-/// The providers that a login lies below a bundle's directory of.
+/// Returns the providers whose logins are below a bundle's directory.
 fn logins(bundle: &Path, registry: &Registry) -> Vec<String> {
     let holds = |cli: &auth_spawner::Cli| {
         matches!(

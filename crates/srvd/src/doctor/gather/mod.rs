@@ -1,4 +1,5 @@
-//! Looking at the machine. Each look ends in a time of its own; what takes longer is reported as not looked at.
+//! Gathers the facts about the machine. Each examination has a time limit. One that takes longer is recorded as not
+//! done.
 
 mod daemon;
 mod identities;
@@ -21,17 +22,17 @@ use crate::error::with_causes;
 use crate::key::{self, KeySourceError};
 use crate::own_dir::OwnDirs;
 
-/// How long the files of one kind may take: a home on a network that is gone must not hold the checkup.
+/// The longest time for the files of one kind. A home directory on a lost network must not block the checkup.
 const FILES: Duration = Duration::from_secs(10);
-/// How long a database may take.
+/// The longest time for the inspection of the database.
 const DATABASE: Duration = Duration::from_secs(5);
 
-/// What could not be looked at in time.
+/// The names of the examinations that took too long.
 #[derive(Default)]
 struct Unseen(Vec<&'static str>);
 
 impl Unseen {
-    /// Runs what blocks off the runtime's thread; the fallback when it takes too long or breaks off.
+    /// Runs blocking work on another thread. Returns the fallback if it takes too long or panics.
     async fn look<T: Send + 'static>(
         &mut self,
         what: &'static str,
@@ -46,7 +47,7 @@ impl Unseen {
     }
 }
 
-/// Gathers all facts. `registry` is the one to go by, and why it is not the operator's, if so.
+/// Gathers all facts. The registry comes with the reason why it is not the operator's, if so.
 pub(super) async fn gather(
     config: &Config,
     environment: &Environment,
@@ -152,13 +153,13 @@ async fn database(config: &Config, keyring: Option<&Keyring>) -> Database {
     }
 }
 
-/// What is free for us at a path, or at the nearest directory above it that is there.
+/// Returns the bytes that this user may still write at a path, or at the nearest existing directory above it.
 fn free_bytes(path: &Path) -> Option<u64> {
     let found = path.ancestors().find_map(|dir| rustix::fs::statvfs(dir).ok())?;
     found.f_bavail.checked_mul(found.f_frsize)
 }
 
-/// Whether the database knows a bundle, or expects one from a login that runs.
+/// Returns whether the database has a bundle, or expects one from a login in progress.
 fn knows(contents: &Contents, bundle: &str) -> bool {
     contents.bundles.iter().chain(&contents.expected).any(|id| id == bundle)
 }

@@ -1,4 +1,4 @@
-//! What stands at srvd's own paths.
+//! The state of srvd's own paths.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
 use crate::endpoint::Endpoint;
 
-/// Looks at one path; `follow` says whether a link stands for what it leads to.
+/// Examines a path. If `follow` is true, a link is replaced by its target.
 pub(super) fn seen(path: &Path, follow: bool) -> Seen {
     let found = if follow { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
     match found {
@@ -28,10 +28,10 @@ pub(super) fn node(found: &std::fs::Metadata) -> Node {
     Node { kind, uid: found.uid(), mode: found.permissions().mode() & 0o7777 }
 }
 
-/// All places whose mode and owner matter, the directories first.
+/// Returns all places whose mode and owner matter, the directories first.
 pub(super) fn look(config: &Config) -> Vec<Place> {
     let place = |id, what, path: std::path::PathBuf, wanted| {
-        // People keep their configuration elsewhere and link to it; the daemon's own directories are no links.
+        // Users keep their configuration elsewhere and link to it. The daemon's own directories are no links.
         let follow = matches!(wanted, Wanted::GuardedDirectory | Wanted::GuardedFile);
         Place { id, what, seen: seen(&path, follow), path, wanted }
     };

@@ -1,4 +1,4 @@
-//! The CLIs on the search path, and what they say of themselves.
+//! The CLIs on the search path, and their versions.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,15 +15,15 @@ use crate::doctor::facts::Program;
 use crate::environment::Environment;
 use crate::scratch::Scratch;
 
-/// How long a CLI may take to tell its version.
+/// The longest time that a CLI may take to print its version.
 const VERSION: Duration = Duration::from_secs(10);
-/// How long all of them may take; what has not answered by then counts as silent.
+/// The longest time for all CLIs together. A CLI that has not answered by then counts as silent.
 const ALL: Duration = Duration::from_secs(25);
-/// How many are asked at once, and how many of the same name.
+/// The number of CLIs that are asked at the same time, and the largest number with the same name.
 const AT_ONCE: usize = 4;
 const OF_A_NAME: usize = 4;
 
-/// Each fixed port with the names of the providers whose logins need it.
+/// Returns each fixed port with the names of the providers whose logins need it.
 pub(super) fn fixed_ports(registry: &Registry) -> Vec<(u16, Vec<String>)> {
     let mut ports: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for provider in registry.iter() {
@@ -38,8 +38,8 @@ pub(super) fn fixed_ports(registry: &Registry) -> Vec<(u16, Vec<String>)> {
     ports.into_iter().collect()
 }
 
-/// Looks for every provider's CLI and asks each program once who it is, in an empty directory and without the
-/// caller's environment.
+/// Finds every provider's CLI, and asks each program once for its version. It runs in an empty directory and without
+/// the caller's environment.
 pub(super) async fn look(config: &Config, environment: &Environment, registry: &Registry) -> Vec<Program> {
     let mut programs = Vec::new();
     let mut questions = Vec::new();
@@ -53,10 +53,10 @@ pub(super) async fn look(config: &Config, environment: &Environment, registry: &
             (provider.id.clone(), provider.display_name.clone(), cli.tested.clone());
         programs.push(Program { provider, name, tested, found });
     }
-    // Without a directory to run them in nobody is asked.
+    // No program is asked if there is no directory to run it in.
     if let Ok(scratch) = Scratch::make(environment, "srvd-doctor") {
         let answers = ask(questions, boot::child_env(config), scratch.path("shared"));
-        // Those that are not done in time are ended when their tasks are dropped.
+        // A program that has not answered in time is ended when its task is dropped.
         for (program, position, version) in answers.await {
             programs[program].found[position].1 = version;
         }
@@ -93,12 +93,12 @@ async fn ask(
             answers.extend(answer);
         }
     };
-    // What is missing then stays silent.
+    // A program without an answer stays recorded as silent.
     let _ = tokio::time::timeout(ALL, collect).await;
     answers
 }
 
-/// The programs with one of the CLI's names, each file once: `/bin` is often the same directory as `/usr/bin`.
+/// Returns the programs with one of the CLI's names, each file once. `/bin` is often the same directory as `/usr/bin`.
 fn different(cli: &Cli, config: &Config) -> Vec<PathBuf> {
     let mut seen = Vec::new();
     let mut paths = Vec::new();

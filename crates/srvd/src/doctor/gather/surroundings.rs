@@ -1,4 +1,5 @@
-//! What the person has beside srvd. Of variables only the names are taken, of files only whether they are a login.
+//! The user's environment apart from srvd. Only the names of variables are read, and of files only whether they are a
+//! login.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +13,10 @@ use crate::environment::Environment;
 use crate::launch;
 use crate::own_dir::OwnDirs;
 
-/// The daemon's own; the checkup of the key speaks of them.
+/// The daemon's own variable, which the checkup of the key reports.
 const OURS: &str = "OAUTH_ENCRYPTION_KEY";
 
-/// The variables that are set here and that a launch of any identity removes.
+/// Returns the variables that are set here and that a launch of any identity removes.
 pub(super) fn variables(environment: &Environment, registry: &Registry) -> Vec<Variable> {
     let set = |name: &String| environment.bytes(name).is_some_and(|value| !value.is_empty());
     let removed = removed(registry);
@@ -23,7 +24,7 @@ pub(super) fn variables(environment: &Environment, registry: &Registry) -> Vec<V
     names.map(|name| describe(name.clone(), registry)).collect()
 }
 
-/// Every name that a launch removes: asked of the launch itself, so that the two never differ.
+/// Returns every name that a launch removes. The names are read from a launch, so that they never differ from it.
 fn removed(registry: &Registry) -> Names {
     let (bundle, shared) = (BundleId::blank(), Path::new(""));
     let request = launch::Request { bundle: &bundle, provider: None, min_ttl: 0, shared, now: 0 };
@@ -44,7 +45,7 @@ fn describe(name: String, registry: &Registry) -> Variable {
     Variable { name, role, heeded_by }
 }
 
-/// What a variable is to a provider's programs.
+/// Returns the effect of a variable on a provider's programs.
 fn role(provider: &Provider, name: &str) -> Option<Role> {
     let is = |known: &String| known == name;
     let of_cli = |cli: &Cli| {
@@ -66,7 +67,7 @@ fn role(provider: &Provider, name: &str) -> Option<Role> {
     of_key.filter(|role| *role == Role::Credential).or(of_cli).or(of_key)
 }
 
-/// The logins that lie in the user's own directories, as the variables of this environment name them.
+/// Returns the logins in the user's own directories. The variables of this environment may name other directories.
 pub(super) fn own_logins(own: &OwnDirs, registry: &Registry, contents: Option<&Contents>) -> Vec<OwnLogin> {
     let look = |provider: &Provider| {
         let cli = provider.cli.as_ref()?;
@@ -112,7 +113,7 @@ pub(super) fn no_service() -> Service {
     Service { managed: false, unit: None, system_wide: false, lingers: None }
 }
 
-/// Who starts the daemon.
+/// Returns the service that starts the daemon.
 pub(super) fn service(home: &Path, environment: &Environment) -> Service {
     if cfg!(target_os = "macos") {
         let unit = home.join("Library/LaunchAgents/dev.srvd.srvd.plist");
@@ -129,7 +130,7 @@ pub(super) fn service(home: &Path, environment: &Environment) -> Service {
     let found = own.into_iter().find(|path| path.exists());
     let system_wide = found.is_none() && system_unit.exists();
     let user = environment.text("USER").filter(|user| !user.contains('/'));
-    // One file for each user that lingers (loginctl(1)).
+    // There is one file for each user that lingers (loginctl(1)).
     let lingers =
         user.filter(|_| managed).map(|user| Path::new("/var/lib/systemd/linger").join(user).exists());
     Service { managed, unit: found.or_else(|| system_wide.then_some(system_unit)), system_wide, lingers }

@@ -1,15 +1,15 @@
-//! The daemon, its database, the room it has, and who starts it.
+//! Judges the daemon, its database, its disk space, and the service that starts it.
 
 use crate::doctor::facts::{Answer, Daemon, Database, EndpointSeen, Facts, LockSeen, Service, System};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 use crate::endpoint::Endpoint;
 
-/// Below this many free bytes a write will soon fail, and below the other one it may.
+/// The numbers of free bytes below which a write will soon fail, and below which it may fail.
 const NO_ROOM: u64 = 20 * 1024 * 1024;
 const LITTLE_ROOM: u64 = 200 * 1024 * 1024;
 
-/// This build's version.
+/// The version of this build.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
@@ -89,7 +89,8 @@ fn holder(facts: &Daemon) -> String {
     }
 }
 
-/// Nobody listens. What is left of a daemon is told apart from one that listens elsewhere.
+/// Returns the finding for a daemon that does not listen. It distinguishes a daemon that has ended from one that
+/// listens elsewhere.
 fn absent(facts: &Daemon) -> Finding {
     let endpoint = Endpoint::path(&facts.runtime);
     let stale = || Repair::RemoveEndpoint { runtime: facts.runtime.clone(), data: facts.data.clone() };

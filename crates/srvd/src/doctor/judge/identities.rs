@@ -1,4 +1,4 @@
-//! The directories in which the CLIs keep the logins of each bundle.
+//! Judges the directories in which the CLIs keep the logins of each bundle.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::doctor::facts::{Facts, Identities, Node, NodeKind, Unowned};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 
-/// How many paths a finding names.
+/// The largest number of paths that a finding names.
 const NAMED: usize = 5;
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {

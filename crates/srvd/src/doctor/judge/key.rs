@@ -1,4 +1,4 @@
-//! The encryption key.
+//! Judges the encryption key.
 
 use identity_store::{Inspection, KeyFit};
 
@@ -69,7 +69,8 @@ fn source(facts: &Facts) -> Finding {
     }
 }
 
-/// A key file of ours that others may read is closed; who has read it so far, nobody can tell.
+/// Returns the repair for a key file of this user that other users can read. It cannot be known who has read the file
+/// so far.
 fn open_file(facts: &Facts) -> Option<Repair> {
     let Seen::Is(node) = facts.key.file_seen else { return None };
     let repairable = node.kind == NodeKind::File

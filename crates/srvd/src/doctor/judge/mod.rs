@@ -1,4 +1,4 @@
-//! What the facts mean. Pure: the same findings for the same facts.
+//! Judges the facts. It has no side effects: the same facts give the same findings.
 
 mod daemon;
 mod identities;
@@ -10,7 +10,7 @@ mod surroundings;
 use super::facts::{Answer, Facts};
 use super::finding::{Finding, Severity};
 
-/// Judges everything, the gravest first; what is equally grave stays in the order of the checkup.
+/// Returns all findings, the most severe first. Findings of the same severity keep the order of the checkup.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(configuration(facts));
@@ -31,7 +31,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// The configuration cannot be used.
+/// Returns the finding for a configuration that cannot be used.
 pub(super) fn unusable_configuration(reason: &str) -> Finding {
     Finding::new(
         "config",

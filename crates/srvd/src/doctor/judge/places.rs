@@ -1,10 +1,10 @@
-//! Files and directories that others must not read or write.
+//! Judges the files and directories that other users must not read or write.
 
 use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 
-/// What is wrong with a place; a directory that is right is told as well.
+/// Returns the finding for a place. A correct file has none; a correct directory has one.
 pub(super) fn judge(place: &Place, uid: u32) -> Option<Finding> {
     let directory = matches!(place.wanted, Wanted::PrivateDirectory | Wanted::GuardedDirectory);
     let path = place.path.display();

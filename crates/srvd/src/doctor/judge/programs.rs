@@ -1,4 +1,4 @@
-//! The providers' CLIs, and the ports that they insist on.
+//! Judges the providers' CLIs, and the fixed ports that they need.
 
 use auth_spawner::Version;
 

@@ -1,4 +1,4 @@
-//! What the person has beside srvd: variables, logins of their own, a keychain.
+//! Judges the user's environment apart from srvd: variables, the user's own logins, and the keychain.
 
 use crate::doctor::facts::{Fate, LoginState, OwnLogin, Program, Role, System, Variable};
 use crate::doctor::finding::{Finding, Severity};
@@ -45,7 +45,7 @@ fn own_login(login: &OwnLogin) -> Finding {
         LoginState::Good => {}
         LoginState::Unusable(reason) => {
             let detail = format!("{directory}: {reason}");
-            // What the CLI itself makes of such files is not known here.
+            // It is not known here how the CLI itself treats such files.
             let meaning =
                 format!("srvd leaves them as they are; {name} started without srvd may still use them.");
             let title = format!("Your own files of {name} hold no login that srvd can take over");
@@ -98,7 +98,7 @@ fn own_login(login: &OwnLogin) -> Finding {
     }
 }
 
-/// The caveats of macOS, where a login need not be a file.
+/// Returns the finding for macOS, where a login need not be a file.
 pub(super) fn keychain(system: System, programs: &[Program]) -> Option<Finding> {
     let claude = programs.iter().find(|program| program.provider == "claude" && !program.found.is_empty())?;
     (system == System::MacOs).then(|| {

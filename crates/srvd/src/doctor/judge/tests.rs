@@ -9,7 +9,7 @@ use crate::doctor::facts::{
     NodeKind, OwnLogin, Ports, Program, Role, Seen, Service, System, Unowned, Variable,
 };
 
-/// A machine on which all is well.
+/// Returns the facts of a machine without problems.
 fn healthy() -> Facts {
     Facts {
         system: System::Linux,
@@ -58,7 +58,7 @@ fn running(version: &str) -> Daemon {
     }
 }
 
-/// What is worse than fine, as `id severity fixable`, after a change of the healthy machine.
+/// Checks the findings worse than `ok`, as `id severity fixable`, after a change of the healthy machine.
 #[track_caller]
 fn check(change: impl FnOnce(&mut Facts), expect: &[&str]) {
     let mut facts = healthy();
@@ -98,7 +98,7 @@ fn configuration_and_key() {
     check(|facts| facts.registry = Some("x.toml: no".to_owned()), &["config error"]);
     check(|facts| facts.checked_policy = true, &["config.policy note"]);
     check(|facts| facts.key.in_variable = true, &["key.variable note"]);
-    // The daemon has one from elsewhere, as under a service manager.
+    // The daemon has a key from another source, as under a service manager.
     check(|facts| facts.key.loaded = Err(KeyTrouble::Missing), &["key note"]);
     check(
         |facts| {

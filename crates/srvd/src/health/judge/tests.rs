@@ -53,7 +53,7 @@ fn as_person(email: Option<&str>, subject: Option<&str>) -> Found {
     }))
 }
 
-/// The account as it stands after the report was stored.
+/// Returns the account after the report was stored.
 fn stored(account: &Account, report: StatusReport) -> Account {
     Account {
         status: report.status,
@@ -115,7 +115,8 @@ fn every_reading_has_its_answer() {
     }
 }
 
-/// The clock is set by a year, and back: each time the same files say what is so at that moment, and nothing is lost.
+/// The clock is set forward by a year and back. The same files give the right status at each moment, and nothing is
+/// lost.
 #[test]
 fn a_clock_that_is_set_changes_the_answer_and_takes_nothing_away() {
     use Status::{Expired, NeedsReauth, Valid};
@@ -139,7 +140,7 @@ fn a_clock_that_is_set_changes_the_answer_and_takes_nothing_away() {
             );
         }
     }
-    // A sealed token has its end in its row only.
+    // The end of a sealed token is only in its row.
     let mut known = Account { expires_at: month, evidence: Evidence::Login, ..valid_login() };
     for (now, status) in [(NOW, Valid), (NOW + YEAR, NeedsReauth), (NOW - YEAR, Valid), (NOW, Valid)] {
         let judged = judge(&known, Found::Row, now);
@@ -204,7 +205,7 @@ fn a_row_keeps_what_it_was_told() {
     }
 }
 
-/// Tokens that ran out and can be refreshed need nobody.
+/// Tokens that have expired but can be refreshed require no login.
 #[test]
 fn tokens_are_expired_until_only_a_login_helps() {
     for (status, expires, deadline, expected, next) in [

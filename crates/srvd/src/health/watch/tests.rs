@@ -110,11 +110,11 @@ fn a_directory_that_took_the_place_of_another_is_watched_anew() {
     assert!(arm(&watches, &id("a"), || cli.login_files(&dir, Reach::Bundle)));
     let watches = watches.into_inner().unwrap();
     assert_eq!(watches.concerned(&dir.join("who.json")), [id("a")]);
-    // The other one is told to look again.
+    // The other account is notified to be checked again.
     assert!(watches.inbox.take().accounts.contains(&id("b")));
 }
 
-/// The user's own directory, one of whose files lies beside it.
+/// The user's own directory has one file next to it.
 #[test]
 fn a_file_of_the_users_own_directory_is_watched_where_it_lies() {
     let home = tempfile::tempdir().unwrap();
@@ -155,7 +155,7 @@ fn file_behind_the_users_own_link_is_watched_until_the_link_leads_elsewhere() {
             "{target}"
         );
     }
-    // In a bundle the link is refused, and nothing behind it matters.
+    // In a bundle the link is refused, and its target does not matter.
     assert!(arm(&watches, &id("own"), || cli.login_files(&dir, Reach::Bundle)));
     assert_eq!((concerned("home/.codex/auth.json"), concerned("other/a.json")), (1, 0));
 }

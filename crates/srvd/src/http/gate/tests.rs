@@ -17,7 +17,8 @@ fn gate() -> Gate {
     Gate::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], vec!["app://srvd".into()])
 }
 
-/// `changes` replace or (with an empty value) remove headers of a good handshake; a name with `+` adds a second one.
+/// Returns the head of a good handshake with `changes`. A change replaces a header, or removes it if the value is
+/// empty. A name with the prefix `+` adds a second header.
 fn head(method: &str, path: &str, changes: &[(&str, &str)]) -> Parts {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in GOOD {
@@ -94,7 +95,7 @@ fn tokens() {
     check(TCP, &[("authorization", "bearer token-1234")], 101);
     check(TCP, &[("authorization", ""), ("sec-websocket-protocol", "srvd.v1, srvd.bearer.nope")], 401);
     check(TCP, &[("+authorization", "Bearer token-1234")], 401);
-    // The Host is looked at first, and a stranger is not told whether the token was right.
+    // The Host is checked first, so a stranger does not learn whether the token was right.
     check(TCP, &[("host", "evil.com"), ("authorization", "")], 403);
 }
 
@@ -174,7 +175,7 @@ fn the_operators_paths_take_the_token_or_a_session_and_no_other_site() {
         check(path, TCP, &[ANONYMOUS, COOKIE, ("sec-fetch-site", "same-origin")], browser);
         check(path, TCP, &[ANONYMOUS], Err(401));
         check(path, TCP, &[ANONYMOUS, ("cookie", "srvd_session=short"), OWN], Err(401));
-        // A wrong token is not made good by a cookie.
+        // A cookie does not compensate for a wrong token.
         check(path, TCP, &[("authorization", "Bearer no"), COOKIE, OWN], Err(401));
         for site in ["cross-site", "same-site", "odd"] {
             check(path, TCP, &[ANONYMOUS, COOKIE, ("sec-fetch-site", site)], Err(403));
@@ -187,7 +188,7 @@ fn the_operators_paths_take_the_token_or_a_session_and_no_other_site() {
     }
     check("/me", TCP, &[ANONYMOUS, COOKIE], Ok(Route::Me(Caller::Browser)));
     check("/login/git-hub_2", TCP, &[ANONYMOUS, COOKIE], Err(403));
-    // A page of a configured origin may ask who is in use; it does not begin sign-ins.
+    // A page of a configured origin may ask for the account in use, but it cannot start a sign-in.
     let page = [("origin", "app://srvd"), ("sec-fetch-site", "cross-site")];
     check("/me", TCP, &page, Ok(Route::Me(Caller::Trusted)));
     check("/login/git-hub_2", TCP, &page, Err(403));

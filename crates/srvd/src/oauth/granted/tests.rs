@@ -3,17 +3,17 @@ use serde_json::json;
 
 use super::*;
 
-/// The receipt: some second of 2026.
+/// The time of receipt: a second of 2026.
 const NOW: i64 = 1_790_000_000_000;
 
-/// The grant in an answer that has these fields beside its access token.
+/// Returns the grant from an answer that has these fields besides its access token.
 fn granted(more: &Value) -> Granted {
     let mut body = json!({"access_token": "a"});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Granted::of(serde_json::from_value(body).unwrap(), NOW).unwrap()
 }
 
-/// What the store is told for cases 40, 43, 57, 63 and 80: a lifetime, none, or one that is none.
+/// Cases 40, 43, 57, 63 and 80: the lifetime that the store receives is valid, absent, or zero for an unusable value.
 #[test]
 fn lifetimes_are_as_the_issuer_says_or_zero() {
     let check = |value: Value, expect: Option<i64>| {

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::failure::{Dead, Trouble};
 use super::*;
 
-/// An issuer on loopback that gives one prepared answer to each request, and keeps what it was sent.
+/// An issuer on loopback that sends one prepared answer to each request, and keeps the requests.
 struct Script {
     url: String,
     seen: Arc<Mutex<Vec<String>>>,
@@ -26,7 +26,7 @@ impl Script {
                 let request = read(&mut stream).await;
                 heard.lock().unwrap().push(request);
                 let Some(answer) = answers.pop_front() else { return };
-                // A client that has heard enough goes away in the middle.
+                // A client may close the connection before the whole answer is written.
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
@@ -64,7 +64,7 @@ impl Drop for Script {
     }
 }
 
-/// One request: its head, and as much body as it announces.
+/// Reads one request: its head, and as much body as the head announces.
 async fn read(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {
@@ -101,7 +101,7 @@ async fn refresh(answer: String) -> Result<Granted, Failure> {
     Script::of([answer]).await.issuer().refresh(&secret("old-refresh")).await
 }
 
-/// What is seen of a grant: its tokens, the lifetime, and the scopes.
+/// Returns the compared parts of a grant: its tokens, the lifetime, and the scopes.
 fn shape(granted: &Granted) -> (String, Option<String>, Option<i64>, Option<String>) {
     let refresh = granted.refresh.as_ref().map(|token| token.expose_secret().to_owned());
     (granted.access.expose_secret().to_owned(), refresh, granted.expires_in, granted.scopes.clone())
@@ -221,7 +221,7 @@ async fn an_issuer_that_hangs_or_is_gone_costs_a_bounded_time() {
     assert!(matches!(insecure.device().await, Err(Failure::Misconfigured(Misconfigured::NoDeviceFlow))));
 }
 
-/// Case 41: forms, JSON only where it is asked for, and the same redirect address in both steps.
+/// Case 41: forms, JSON only where the configuration asks for it, and the same redirect address in both steps.
 #[tokio::test]
 async fn requests_are_what_the_standards_ask_for() {
     let good = || json(200, r#"{"access_token":"a1","refresh_token":"r1","expires_in":60}"#);
@@ -293,7 +293,7 @@ async fn requests_are_what_the_standards_ask_for() {
 
 const STARTED: &str = r#"{"device_code":"d-1","user_code":"WDJB-MJHT","verification_uri":"https://forge.example/device","expires_in":900,"interval":5}"#;
 
-/// Case 79: what is polled, and how long is waited in between.
+/// Case 79: the polls, and the waits between them.
 #[tokio::test]
 async fn a_device_login_keeps_the_issuers_pace() {
     let check = async |answers: &[String], waits: &[u64], expect: Result<&str, Failure>| {
@@ -368,7 +368,7 @@ async fn the_start_of_a_device_login_is_completed_or_refused() {
     assert_eq!(start(disabled).await, Err(Failure::Misconfigured(Misconfigured::Grant)));
 }
 
-/// Case 57, and that a refresh asks whatever time is left (case 46): there is nothing to be asked for.
+/// Case 57, and case 46: a refresh sends its request whatever time is left.
 #[tokio::test]
 async fn the_lifetime_is_kept_with_the_receipt() {
     let script = Script::of([json(200, r#"{"access_token":"a1","expires_in":7200}"#)]).await;

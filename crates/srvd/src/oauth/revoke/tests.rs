@@ -53,7 +53,7 @@ fn each_forge_is_asked_in_its_way() {
     check(standard(), None, ClientAuth::Basic, &[(post, "", &public[0]), (post, "", &public[1])]);
     let secret = public.map(|body| format!("{body}&client_secret=x%3Ay"));
     check(standard(), Some("x:y"), ClientAuth::Body, &[(post, "", &secret[0]), (post, "", &secret[1])]);
-    // `s+rvd:x%3Ay`
+    // The decoded text is `s+rvd:x%3Ay`.
     let basic = "Basic cytydmQ6eCUzQXk=";
     check(standard(), Some("x:y"), ClientAuth::Basic, &[(post, basic, refresh), (post, basic, access)]);
     let github = || Way::GitHub("https://api.github.com/applications/c/token".to_owned());

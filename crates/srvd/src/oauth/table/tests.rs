@@ -11,7 +11,7 @@ fn device(id: &str, owner: &str, forge: &str) -> NewFlow {
     NewFlow { id, owner, forge, session: None, code: None, deadline: 10 * MINUTE }
 }
 
-/// A login by the browser whose `state` is its id with `-state`.
+/// A browser login whose `state` is its id with `-state`.
 fn browser(id: &str, owner: &str, session: Option<&str>) -> NewFlow {
     let code = CodeFlow {
         state: secret(&format!("{id}-state")),
@@ -35,7 +35,7 @@ fn a_state_is_taken_once_from_its_own_session_and_in_time() {
     assert_eq!(peek(&table, "a-state", None, 1), Err(StateInvalid::WrongSession));
     assert_eq!(peek(&table, "a-state", Some("other"), 1), Err(StateInvalid::WrongSession));
     assert_eq!(peek(&table, "a-state", mine, 10 * MINUTE), Err(StateInvalid::Expired));
-    // None of these has spent it.
+    // None of these calls has consumed the `state`.
     assert_eq!(peek(&table, "a-state", mine, 10 * MINUTE - 1), Ok("a".into()));
     let code = table.consume("a").unwrap();
     assert_eq!(code.verifier.expose_secret(), "a-verifier");
@@ -65,7 +65,7 @@ fn starting_again_supersedes_ones_own_login_only() {
     assert_eq!(table.status("a2", 2), Some(Status::Waiting));
     assert_eq!(peek(&table, "b1-state", None, 2), Ok("b1".into()));
     assert_eq!(peek(&table, "a3-state", None, 2), Ok("a3".into()));
-    // One whose code is being exchanged goes on.
+    // A login whose code is being exchanged goes on.
     table.consume("a3").unwrap();
     table.begin(browser("a4", "ada", None), 3).unwrap();
     assert_eq!(table.status("a3", 4), Some(Status::Working));
@@ -111,7 +111,7 @@ fn the_table_is_bounded_and_forgets() {
         table.begin(device(&format!("f{number}"), &format!("user-{number}"), "gh"), 0).unwrap();
     }
     assert_eq!(table.begin(device("one more", "late", "gh"), 0), Err(Full));
-    // Starting again replaces, so it needs no place.
+    // A new login of the same owner replaces the old one, so it needs no free place.
     table.begin(device("again", "user-0", "gh"), 0).unwrap();
     assert_eq!(table.status("f1", 10 * MINUTE), Some(Status::Ended(Ending::Expired)));
     table.begin(device("late", "late", "gh"), 10 * MINUTE).unwrap();
@@ -146,7 +146,7 @@ fn every_step_is_told_once_and_only_who_waits_is_abandoned() {
     assert_eq!(table.take_moved(), ["a"]);
     assert_eq!(table.status("a", 1), Some(Status::Ended(Ending::Expired)));
     assert_eq!(table.status("b", 1), Some(Status::Working), "its grant is on its way");
-    // The other one of the same person at the same forge is superseded, and that is told too.
+    // The other login of the same person at the same forge is superseded, and that is reported too.
     table.begin(device("c", "cleo", "gh"), 2).unwrap();
     table.begin(device("d", "cleo", "gh"), 3).unwrap();
     assert!(table.save("b").is_some());

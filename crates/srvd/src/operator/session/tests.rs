@@ -16,7 +16,7 @@ fn a_session_ends_when_it_is_renewed_when_its_time_is_over_and_when_there_are_to
     assert!(!live.knows(&secret("a"), LIFETIME));
     assert!(!live.knows(&secret("b"), 0));
     live.renew(None, secret("b"), 1);
-    // An unknown former one, which the client made up, ends nothing and lives on in nothing.
+    // An unknown former secret, made up by the client, ends no session and does not become one.
     live.renew(Some(&secret("made-up")), secret("c"), 2);
     assert_eq!(["a", "b", "c", "made-up"].map(|one| live.knows(&secret(one), 2)), [true, true, true, false]);
     live.renew(Some(&secret("a")), secret("d"), 3);

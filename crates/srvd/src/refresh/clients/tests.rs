@@ -24,7 +24,7 @@ fn clients() -> Clients {
     Clients::new(forges, &Registry::with_overlays(&[overlay]).unwrap(), || 0)
 }
 
-/// A token goes to its own authority, or nowhere.
+/// A token is sent to its own authority or to none.
 #[test]
 fn each_authority_has_its_client() {
     let clients = clients();
@@ -52,7 +52,7 @@ fn each_authority_has_its_client() {
     assert_eq!(clients.hosts(), hosts.map(Arc::from).into());
 }
 
-/// 54: a person is compared only in words that are known to mean the same.
+/// Case 54: persons are compared only by fields that are known to mean the same.
 #[test]
 fn persons_are_compared_in_the_same_words() {
     let token = |payload: &str| {

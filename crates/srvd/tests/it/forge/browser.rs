@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use url::Url;
 
-/// More steps than any sign-in has.
+/// A limit above the number of steps of any sign-in.
 const STEPS: usize = 20;
 
 pub(crate) struct Browser {
@@ -20,19 +20,19 @@ pub(crate) struct Browser {
     login: String,
 }
 
-/// Where a visit ended.
+/// The end of a visit.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The browser was sent to the redirect address, which nobody has opened yet.
+    /// The browser was sent to the redirect address and has not opened it yet.
     Callback(Url),
     /// A page without a form.
     Page(String),
 }
 
 impl Browser {
-    /// A browser of somebody with this name, without cookies.
+    /// Creates a browser without cookies for a person with this login name.
     pub(crate) fn of(login: &str) -> Self {
-        // A connection that is kept can be closed by the server while the next request is on its way.
+        // The server may close a kept connection while the next request is on its way.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
         Self { client, cookies: BTreeMap::new(), login: login.to_owned() }
     }
@@ -86,7 +86,8 @@ impl Browser {
         (location, String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// The action of a page's form and its fields, with the name and some password where they are asked for.
+    /// Returns the action of a page's form and its fields. The name and a password are filled in where the form has
+    /// such fields.
     fn fill(&self, page: &str) -> Option<(String, String)> {
         let (_, form) = page.split_once("<form")?;
         let action = attribute(form, "action")?;

@@ -1,4 +1,4 @@
-//! Whole sign-ins at the certified provider, which `scripts/issuer.sh` installs.
+//! Complete sign-ins at the certified provider, which `scripts/issuer.sh` installs.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,34 +16,34 @@ use super::browser::{Browser, End};
 use super::{NOW, operator};
 use crate::support::PATIENCE;
 
-/// The provider as a process of its own.
+/// The provider in a separate process.
 pub(crate) struct Issuer {
     pub(crate) url: String,
     notes: watch::Receiver<Vec<Note>>,
-    /// Ends with its standard input, and with this.
+    /// The process ends when its standard input closes or when this is dropped.
     _process: Child,
 }
 
-/// Something that the provider did.
+/// An action of the provider.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub(crate) struct Note {
-    /// The kind of grant that it was asked for.
+    /// The grant type of the request.
     pub(crate) grant: Option<String>,
-    /// The refresh token that it was sent.
+    /// The refresh token in the request.
     pub(crate) sent: Option<String>,
-    /// The refresh token that it gave.
+    /// The refresh token in the answer.
     pub(crate) given: Option<String>,
-    /// Why it refused.
+    /// The reason of a refusal.
     pub(crate) error: Option<String>,
-    /// It ended a whole grant.
+    /// True if the provider revoked a whole grant.
     #[serde(default)]
     pub(crate) revoked: bool,
-    /// The endpoint at which that happened.
+    /// The endpoint that performed the action.
     pub(crate) by: Option<String>,
 }
 
 impl Issuer {
-    /// A provider that is laid out as this kind of forge, with access tokens that live this many seconds.
+    /// Starts a provider with the endpoints of this kind of forge. Its access tokens live `life` seconds.
     pub(crate) async fn start(kind: &str, life: u32) -> Self {
         let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
         let workspace = crate_dir.ancestors().nth(2).unwrap();
@@ -63,7 +63,7 @@ impl Issuer {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let said = tokio::time::timeout(PATIENCE, async {
-            // The library may print warnings before.
+            // The library may print warnings first.
             while let Some(line) = lines.next_line().await.unwrap() {
                 if let Some(url) = serde_json::from_str::<Value>(&line)
                     .ok()
@@ -85,7 +85,7 @@ impl Issuer {
         Self { url, notes, _process: process }
     }
 
-    /// Waits until what the provider did so far is enough, and gives it.
+    /// Waits until the provider's actions satisfy the condition, and returns them.
     pub(crate) async fn until(&self, enough: impl Fn(&[Note]) -> bool) -> Vec<Note> {
         let mut notes = self.notes.clone();
         let waited = tokio::time::timeout(PATIENCE, notes.wait_for(|notes| enough(notes))).await;
@@ -93,7 +93,7 @@ impl Issuer {
         found.unwrap().clone()
     }
 
-    /// Waits until the provider has answered so many refreshes, whatever it said.
+    /// Waits until the provider has answered `times` refreshes, with success or with an error. Returns them.
     pub(crate) async fn refreshes(&self, times: usize) -> Vec<Note> {
         let refresh = |note: &&Note| note.grant.as_deref() == Some("refresh_token");
         let notes = self.until(|notes| notes.iter().filter(refresh).count() >= times).await;
@@ -136,7 +136,7 @@ async fn a_sign_in_by_the_browser_its_refresh_and_a_refresh_token_used_twice() {
     let second = renewed.refresh.unwrap();
     assert_ne!(second.expose_secret(), first.expose_secret());
     assert_eq!(operator.forge.identify(&renewed.access).await.unwrap().login, "ada");
-    // The reuse is found out, and takes the whole family with it.
+    // The provider detects the reuse and revokes the whole family of tokens.
     assert_eq!(issuer.refresh(&first).await.err(), Some(Failure::Dead(Dead::InvalidGrant)));
     assert_eq!(issuer.refresh(&second).await.err(), Some(Failure::Dead(Dead::InvalidGrant)));
     assert_eq!(operator.forge.identify(&renewed.access).await, Err(Failure::Dead(Dead::InvalidGrant)));
@@ -149,7 +149,7 @@ async fn a_device_sign_in() {
     let forge = &operator.forge;
     let device = forge.issuer.device().await.unwrap();
     let page = format!("{}?user_code={}", device.verification_url(), device.user_code());
-    // The first poll is answered with "pending"; the person decides in the pause after it.
+    // The first poll is answered with "pending". The person decides in the pause after it.
     let approve = async |_| {
         let End::Page(page) = Browser::of("ada").visit(&page).await else {
             panic!("no redirect is expected")
@@ -160,7 +160,7 @@ async fn a_device_sign_in() {
     assert_eq!(forge.identify(&granted.access).await.unwrap().login, "ada");
     let renewed = forge.issuer.refresh(&granted.refresh.unwrap()).await.unwrap();
     assert!(renewed.refresh.is_some());
-    // The device code is spent.
+    // The device code has been used.
     let again = forge.issuer.approved(&device, async |_| {}).await;
     assert_eq!(again.err(), Some(Failure::Dead(Dead::InvalidGrant)));
 }

@@ -1,4 +1,4 @@
-//! The same sign-ins at each kind of forge.
+//! Sign-ins that are tested at each kind of forge.
 
 use srvd::oauth::callback::Page;
 use srvd::oauth::flows::StartError;
@@ -14,7 +14,7 @@ fn failed(code: &'static str, text: &str) -> Status {
     Status::Ended(Ending::Failed { code, text: text.to_owned() })
 }
 
-/// What a browser brings back from a sign-in that has begun.
+/// Returns the query that a browser brings back from a sign-in in progress.
 async fn query(auth_url: &url::Url) -> String {
     match Browser::of("ada").visit(auth_url.as_str()).await {
         End::Callback(url) => url.query().unwrap().to_owned(),
@@ -57,7 +57,7 @@ async fn a_sign_in_by_the_browser_and_its_refresh() {
     check("gitea", 3600, None, github, Dead::Reused).await;
 }
 
-/// Case 79 at the forges: who has a device grant, and who offers the browser instead.
+/// Case 79 at the forges: some have a device grant, the others offer the browser instead.
 #[tokio::test]
 async fn a_device_sign_in_where_the_forge_has_one() {
     for kind in ["github", "gitlab"] {
@@ -89,7 +89,7 @@ async fn a_device_sign_in_where_the_forge_has_one() {
     }
 }
 
-/// Cases 65 and 67: what is refused, cancelled or superseded writes nothing.
+/// Cases 65 and 67: a refused, cancelled or superseded sign-in writes nothing.
 #[tokio::test]
 async fn nothing_is_kept_of_a_sign_in_that_is_over() {
     let forge = Standin::start("github").await;
@@ -128,7 +128,7 @@ async fn tokens_that_cannot_be_stored_are_no_success() {
     assert_eq!(operator.flows.status(&started.session_id), Some(failed("storage", "the disk is full")));
 }
 
-/// Cases 65 and 66: the polling has one owner, who ends with its login.
+/// Cases 65 and 66: the polling has one owner, which ends with its login.
 #[tokio::test]
 async fn a_device_sign_in_ends_when_it_is_cancelled_or_the_daemon_stops() {
     let forge = Standin::start("gitlab").await;
@@ -143,7 +143,7 @@ async fn a_device_sign_in_ends_when_it_is_cancelled_or_the_daemon_stops() {
     let third = flows.start_device(operator.start()).await.unwrap();
     assert_eq!(flows.status(&second.session_id), Some(Status::Ended(Ending::Superseded)));
     assert_eq!(flows.status(&third.session_id), Some(Status::Waiting));
-    // This waits for every task.
+    // The shutdown waits for every task.
     tokio::time::timeout(PATIENCE, flows.shutdown()).await.unwrap();
     assert_eq!(flows.status(&third.session_id), cancelled);
     assert!(operator.obtained.try_recv().is_err());

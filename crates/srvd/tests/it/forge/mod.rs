@@ -16,23 +16,23 @@ use srvd::oauth::{Flows, Forge, Forges, Returns};
 use srvd::redact::Redactor;
 use tokio::sync::mpsc;
 
-/// The receipt of every grant here.
+/// The time at which every grant of these tests is received, in Unix milliseconds.
 const NOW: i64 = 1_790_000_000_000;
 pub(crate) const CLIENT_SECRET: &str = "planted-client-secret";
 
-/// The client side of one forge, and what its logins obtained.
+/// The client side of one forge, and the results of its logins.
 struct Operator {
     flows: Flows,
     forge: Arc<Forge>,
     obtained: mpsc::UnboundedReceiver<Obtained>,
 }
 
-/// The client of the forge of this kind at this address.
+/// Returns the client of the forge of this kind at this address.
 pub(crate) fn client(kind: &str, url: &str) -> Arc<Forge> {
     operator(kind, url, true).forge
 }
 
-/// A client of the forge of this kind at this address. Where `keeps` is false, nothing can be stored.
+/// Creates a client of the forge of this kind at this address. If `keeps` is false, nothing can be stored.
 fn operator(kind: &str, url: &str, keeps: bool) -> Operator {
     let text = format!(
         "[own]\ntype = \"{kind}\"\nbase_url = \"{url}/\"\nclient_id = \"srvd\"\nclient_secret_env = \"CLIENT_SECRET\"\nscopes = [\"openid\"]\n"

@@ -1,5 +1,6 @@
-//! The four kinds of forge on loopback, below a sub-path: each has its own endpoints, answers and error bodies, and
-//! refuses what the real one refuses. The person has approved already; `deny` makes them refuse, `wait` think.
+//! The four kinds of forge on loopback, below a sub-path. Each has its own endpoints, answers and error bodies, and
+//! refuses the requests that the real one refuses. The person has already approved; `deny` makes them refuse, `wait`
+//! makes them hesitate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -21,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::CLIENT_SECRET;
 use crate::support::PATIENCE;
 
-/// The sub-path that the forge lives below.
+/// The path below which the forge is served.
 const BELOW: &str = "/code";
 
 pub(crate) struct Standin {
@@ -32,7 +33,7 @@ pub(crate) struct Standin {
 
 struct Shared {
     state: Mutex<State>,
-    /// Rises with each request that was answered, and with each change from outside.
+    /// Increases with each answered request and with each change by a test.
     changes: watch::Sender<u64>,
 }
 
@@ -42,16 +43,17 @@ struct State {
     denies: bool,
     waits: bool,
     naming: Naming,
-    /// The life of an access token in seconds instead of the kind's own; 0 is for ever, without a refresh token.
+    /// The life of an access token in seconds instead of the kind's default. With 0, tokens never expire and have no
+    /// refresh token.
     life: Option<u32>,
-    /// What the token endpoint answers instead of tokens.
+    /// The answer of the token endpoint instead of tokens.
     failing: Option<(u16, Value)>,
-    /// Every token that was given back, in order.
+    /// Every revoked token, in order.
     revoked: Vec<String>,
-    /// Who signs in, as id and name.
+    /// The person who signs in, as id and name.
     person: Option<(u32, String)>,
     issued: u32,
-    /// By code: the challenge and the redirect address that it belongs to.
+    /// The challenge and the redirect address of each code.
     codes: BTreeMap<String, (String, String)>,
     refresh: BTreeSet<String>,
     spent: BTreeSet<String>,
@@ -59,17 +61,17 @@ struct State {
     requests: Vec<String>,
 }
 
-/// What it says about whose token something is.
+/// The forge's answer to the question who owns a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Naming {
     /// The person's name.
     #[default]
     Says,
-    /// That it cannot tell at the moment.
+    /// A temporary failure.
     Fails,
-    /// That it knows no such token.
+    /// An error that the token is unknown.
     Disowns,
-    /// Nothing until that is changed.
+    /// No answer until this is changed.
     Holds,
 }
 
@@ -95,49 +97,49 @@ impl Standin {
         self.naming(if silent { Naming::Fails } else { Naming::Says });
     }
 
-    /// Who signs in from here on; before it is 12, `ada`.
+    /// Sets the person who signs in from now on. The default is `ada` with id 12.
     pub(crate) fn person(&self, id: u32, login: &str) {
         self.change(|state| state.person = Some((id, login.to_owned())));
     }
 
-    /// Takes a token that it has not issued.
+    /// Accepts a token that the forge has not issued.
     pub(crate) fn accept(&self, token: &str) {
         self.change(|state| state.access.insert(token.to_owned()));
     }
 
-    /// What it says from here on about whose token something is.
+    /// Sets the answer to the question who owns a token.
     pub(crate) fn naming(&self, naming: Naming) {
         self.change(|state| state.naming = naming);
     }
 
-    /// How long the access tokens from here on live, in seconds; 0 is for ever, without a refresh token.
+    /// Sets the life of new access tokens in seconds. With 0, they never expire and have no refresh token.
     pub(crate) fn lives(&self, seconds: u32) {
         self.change(|state| state.life = Some(seconds));
     }
 
-    /// What the token endpoint answers instead of tokens; `None` ends that.
+    /// Sets the answer of the token endpoint instead of tokens; `None` restores tokens.
     pub(crate) fn fail(&self, answer: Option<(u16, Value)>) {
         self.change(|state| state.failing = answer);
     }
 
-    /// An access token and a refresh token, as a sign-in would give them.
+    /// Returns a new access token and a new refresh token, as from a sign-in.
     pub(crate) fn hand_out(&self) -> (String, String) {
         let grant = self.change(State::grant);
         let text = |name: &str| grant[name].as_str().unwrap().to_owned();
         (text("access_token"), text("refresh_token"))
     }
 
-    /// The refresh tokens that are good.
+    /// Returns the refresh tokens that are valid.
     pub(crate) fn live(&self) -> BTreeSet<String> {
         self.shared.state.lock().unwrap().refresh.clone()
     }
 
-    /// Every token that was given back, in order.
+    /// Returns every revoked token, in order.
     pub(crate) fn revoked(&self) -> Vec<String> {
         self.shared.state.lock().unwrap().revoked.clone()
     }
 
-    /// How often codes or refresh tokens were exchanged.
+    /// Returns how often codes or refresh tokens were exchanged.
     pub(crate) fn exchanges(&self) -> usize {
         let exchange = |request: &&String| {
             matches!(request.as_str(), "POST /oauth/token" | "POST /login/oauth/access_token")
@@ -145,7 +147,7 @@ impl Standin {
         self.requests().iter().filter(exchange).count()
     }
 
-    /// Waits until the forge is as it should be.
+    /// Waits until the forge satisfies the condition.
     pub(crate) async fn until(&self, wanted: impl Fn(&Self) -> bool) {
         let mut changes = self.shared.changes.subscribe();
         let change = changes.wait_for(|_| wanted(self));
@@ -158,7 +160,7 @@ impl Standin {
         changed
     }
 
-    /// Every request so far as `METHOD /path`, without the sub-path.
+    /// Returns every request so far as `METHOD /path`, without the sub-path.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.shared.state.lock().unwrap().requests.clone()
     }
@@ -176,7 +178,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         connections.spawn(async move {
             let service = service_fn(|request| respond(request, &shared));
-            // A client that goes away in the middle is no failure of the stand-in.
+            // A client that disconnects early is no failure of the stand-in.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -230,7 +232,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Response
             let good = header(header::AUTHORIZATION)
                 .strip_prefix("Bearer ")
                 .is_some_and(|token| state.access.contains(token));
-            // GitHub refuses clients that do not name themselves.
+            // GitHub refuses clients without a `User-Agent`.
             let named = state.kind != "github" || !header(header::USER_AGENT).is_empty();
             let (id, login) = state.person.clone().unwrap_or((12, "ada".to_owned()));
             let field = if state.kind == "gitlab" { "username" } else { "login" };
@@ -258,7 +260,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Response
     Ok(encode(status, &body, location, header(header::ACCEPT).contains("application/json")))
 }
 
-/// JSON for those who ask for it; like GitHub, a form for everybody else.
+/// Encodes an answer as JSON for clients that ask for it. Like GitHub, other clients receive a form.
 fn encode(status: u16, body: &Value, location: Option<String>, json: bool) -> Response<Full<Bytes>> {
     let text = match body.as_object() {
         Some(object) if !json => {
@@ -338,7 +340,7 @@ impl State {
         }
     }
 
-    /// GitHub answers errors of the token endpoint with status 200 and words of its own.
+    /// Returns an error of the token endpoint. GitHub answers such errors with status 200 and its own error codes.
     fn error(&self, status: u16, standard: &str, github: &str) -> (u16, Value) {
         match self.kind.as_str() {
             "github" => {
@@ -350,7 +352,7 @@ impl State {
 
     fn grant(&mut self) -> Value {
         let (access, refresh) = (self.next("access"), self.next("refresh"));
-        // The old access token dies with the old refresh token.
+        // The old access token becomes invalid together with the old refresh token.
         self.access = [access.clone()].into();
         if self.life == Some(0) {
             return json!({"access_token": access, "token_type": "bearer", "scope": "repo"});
@@ -369,7 +371,7 @@ impl State {
         body
     }
 
-    /// RFC 7009, from a client with its secret in the body.
+    /// Revokes a token by RFC 7009, for a client with its secret in the body.
     fn take_back(&mut self, form: &Fields) -> (u16, Value) {
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         if (field("client_id"), field("client_secret")) != ("srvd", CLIENT_SECRET) {
@@ -379,7 +381,7 @@ impl State {
         (200, json!({}))
     }
 
-    /// GitHub's: Basic authentication, the access token in the body.
+    /// Revokes a token in GitHub's way: Basic authentication, and the access token in the body.
     fn delete(&mut self, authorization: &str, body: &[u8]) -> (u16, Value) {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("srvd:{CLIENT_SECRET}"));
         if authorization != format!("Basic {pair}") {

@@ -1,4 +1,4 @@
-//! The daemon and the certified provider: whole logins, and refreshes with rotation whose reuse would be found out.
+//! The daemon and the certified provider: complete logins, and refreshes with rotation, whose reuse would be detected.
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::forge::issuer::{Issuer, Note};
 use crate::refresh::{entry, question};
 use crate::support::{Daemon, Home, event, store};
 
-/// The life of an access token in seconds: it is refreshed after three quarters of it.
+/// The life of an access token in seconds. A token is refreshed after three quarters of its life.
 const LIFE: u32 = 2;
 
 fn daemon(kind: &str, issuer: &Issuer) -> Daemon {
@@ -24,7 +24,7 @@ fn daemon(kind: &str, issuer: &Issuer) -> Daemon {
     start(Home::new().config("srvd.toml", &forge))
 }
 
-/// Each refresh token was sent once, in the order in which they were given, and none was refused.
+/// Asserts that each refresh token was sent once, in the order of issue, and that none was refused.
 fn assert_rotated(first: &str, refreshes: &[Note]) {
     let mut expected = Some(first.to_owned());
     for note in refreshes {
@@ -34,14 +34,14 @@ fn assert_rotated(first: &str, refreshes: &[Note]) {
     }
 }
 
-/// What the first grant of this kind gave.
+/// Returns the refresh token from the first grant of this kind.
 async fn login(issuer: &Issuer, grant: &str) -> String {
     let given = |note: &Note| note.grant.as_deref() == Some(grant) && note.given.is_some();
     let notes = issuer.until(|notes| notes.iter().any(given)).await;
     notes.into_iter().find(given).unwrap().given.unwrap()
 }
 
-/// Lets the refresher go on for some rounds; afterwards the row holds what the provider gave last.
+/// Waits for some rounds of the refresher. Asserts that the row then holds the tokens that the provider issued last.
 async fn rounds(daemon: Daemon, issuer: &Issuer, (grant, account): (&str, &Value)) {
     let mut events = daemon.client().await.subscribe([CHANGED]).await.unwrap();
     let first = login(issuer, grant).await;
@@ -61,7 +61,7 @@ async fn rounds(daemon: Daemon, issuer: &Issuer, (grant, account): (&str, &Value
     assert!(issuer.until(|_| true).await.iter().all(|note| !note.revoked), "a reuse was found out");
 }
 
-/// 32, 34, 36: a login by the browser, refreshed again and again.
+/// Cases 32, 34 and 36: a login in the browser, refreshed again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_by_the_browser_goes_on_for_ever() {
     let issuer = Issuer::start("github", LIFE).await;
@@ -70,7 +70,7 @@ async fn a_login_by_the_browser_goes_on_for_ever() {
     rounds(daemon, &issuer, ("authorization_code", &session["accountId"])).await;
 }
 
-/// 39, 79: the device grant is refreshed too.
+/// Cases 39 and 79: tokens of a device grant are refreshed too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_login_goes_on_for_ever() {
     let issuer = Issuer::start("github", LIFE).await;
@@ -87,7 +87,7 @@ async fn a_device_login_goes_on_for_ever() {
     rounds(daemon, &issuer, (grant, &session["accountId"])).await;
 }
 
-/// 34: the provider sees the old refresh token once, whoever asks.
+/// Case 34: the provider receives the old refresh token once, whatever the number of callers.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_resolvers_send_one_refresh_token() {
     let issuer = Issuer::start("github", 3600).await;

@@ -1,4 +1,4 @@
-//! `srvd operator`, as a person types it.
+//! `srvd operator` on the command line.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! The operator's tokens are refreshed like everybody's: each at its own forge, once, and with news of what changes.
+//! Refreshes of the operator's tokens. Each token is refreshed at its own forge, once, and each change is announced.
 
 use rpc_engine::Subscription;
 use secrecy::ExposeSecret as _;
@@ -8,7 +8,7 @@ use super::{CHANGED, daemon, named, sign_in, start};
 use crate::forge::standin::Standin;
 use crate::support::{Daemon, event, store};
 
-/// Stores tokens that are over and can be refreshed, of the person that the forge knows.
+/// Stores expired tokens that can be refreshed, of the person that the forge knows.
 async fn bring(daemon: &Daemon, kind: &str, forge: &Standin) -> Value {
     let (access, refresh) = forge.hand_out();
     let tokens = json!({"accessToken": access, "refreshToken": refresh, "expiresAt": 1000, "subject": "12"});
@@ -18,7 +18,7 @@ async fn bring(daemon: &Daemon, kind: &str, forge: &Standin) -> Value {
     daemon.call("operator.upsert", params).await
 }
 
-/// The operator's account, once it is as it should be; it is looked at again with each news.
+/// Returns the operator's account when it satisfies the condition. Reads it again after each event.
 async fn until(
     daemon: &Daemon,
     events: &mut Subscription,
@@ -35,7 +35,7 @@ async fn until(
     }
 }
 
-/// 32, 36, 38, 78: four forges, two of which differ in nothing but their address.
+/// Cases 32, 36, 38 and 78: four forges, two of which differ only in their address.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_token_is_refreshed_at_its_own_forge() {
     let forges = [
@@ -58,7 +58,7 @@ async fn each_token_is_refreshed_at_its_own_forge() {
         let fresh = |token: &Value| token["expiresAt"].as_i64().unwrap() > srvd::app::now();
         let token = until(&daemon, &mut events, &stored["accountId"], fresh).await;
         assert_eq!((&token["state"], token.get("stateReason")), (&json!("active"), None), "{token}");
-        // Nobody signed in, and it is the same account as before.
+        // No new sign-in was needed, and the account is the same as before.
         for same in ["subject", "accountLogin", "active", "createdAt", "updatedAt"] {
             assert_eq!(token[same], stored[same], "{same}");
         }
@@ -77,7 +77,8 @@ async fn each_token_is_refreshed_at_its_own_forge() {
     store.close().await;
 }
 
-/// 47, 49, 69: a forge that takes the refresh token no more is asked once, and a sign-in makes the account good again.
+/// Cases 47, 49 and 69: a forge that no longer accepts the refresh token is asked once. A sign-in makes the account
+/// valid again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_token_needs_a_sign_in_and_a_sign_in_is_enough() {
     let (hub, git) = (Standin::start("github").await, Standin::start("gitea").await);
@@ -110,7 +111,7 @@ async fn a_dead_token_needs_a_sign_in_and_a_sign_in_is_enough() {
     assert!(!daemon.log().contains("planted-words"), "the log holds an answer");
 }
 
-/// 35, 50: a forge that cannot answer leaves everything as it is, and that is news.
+/// Cases 35 and 50: a forge that cannot answer leaves the account as it is, and the failure is announced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forge_that_is_down_costs_nothing() {
     let lab = Standin::start("gitlab").await;
@@ -130,7 +131,7 @@ async fn a_forge_that_is_down_costs_nothing() {
     store.close().await;
 }
 
-/// 54: a forge that answers with another person's token changes nothing, and is not asked again.
+/// Case 54: a forge that answers with another person's token changes nothing, and is not asked again.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_persons_token_is_not_the_operators() {
     let lab = Standin::start("gitlab").await;
@@ -151,7 +152,7 @@ async fn another_persons_token_is_not_the_operators() {
     store.close().await;
 }
 
-/// 40, 80: a token without an end is nobody's turn, today and in ten years.
+/// Cases 40 and 80: a token without an end is never due, neither today nor in ten years.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_without_an_end_is_never_scheduled() {
     let hub = Standin::start("github").await;
@@ -173,7 +174,7 @@ async fn a_token_without_an_end_is_never_scheduled() {
     assert_eq!(hub.exchanges(), 1, "the code and nothing else");
 }
 
-/// 66: whatever becomes of another sign-in, the one before it goes on.
+/// Case 66: the earlier sign-in stays valid, whatever the result of another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_that_fails_leaves_the_one_before_as_it_was() {
     let lab = Standin::start("gitlab").await;
@@ -182,7 +183,7 @@ async fn a_sign_in_that_fails_leaves_the_one_before_as_it_was() {
     sign_in(&daemon, begin.clone(), None).await;
     let before = daemon.call("operator.list", json!({})).await;
     let mut events = daemon.client().await.subscribe(["authsession:changed:*"]).await.unwrap();
-    // Each step is announced when a poll shows it already.
+    // Each step is announced, and at that time a poll already shows it.
     let mut step = async |session: &Value, status: &str, kind: Option<&str>| {
         let ask = json!({"sessionId": session["sessionId"]});
         let topic = format!("authsession:changed:{}", session["sessionId"].as_str().unwrap());
@@ -202,7 +203,7 @@ async fn a_sign_in_that_fails_leaves_the_one_before_as_it_was() {
     lab.deny();
     let callback = super::approved(denied["authUrl"].as_str().unwrap()).await;
     assert_eq!(super::browse(&daemon, &callback, None).0, 400);
-    // It was being finished for a moment, which is a step as well.
+    // The sign-in was being finished for a moment, which is also a step.
     for _ in 0..2 {
         step(&denied, "failed", Some("denied")).await;
     }

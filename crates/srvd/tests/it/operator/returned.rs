@@ -1,4 +1,4 @@
-//! What a sign-in replaced, and what came of one that is not kept, goes back to the forge that gave it.
+//! Revocation at the forge of tokens that a sign-in replaced, and of tokens from a sign-in that is not kept.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{approved, browse, daemon, sign_in};
 use crate::forge::standin::{Naming, Standin};
 use crate::support::event;
 
-/// R17: the new tokens are committed first, and only the old ones go back.
+/// R17: the new tokens are committed first, and only the old ones are revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_sign_in_gives_the_old_tokens_back() {
     for (kind, returned) in [
@@ -24,13 +24,13 @@ async fn a_new_sign_in_gives_the_old_tokens_back() {
         forge.until(|forge| forge.revoked().len() == returned.len()).await;
         let (status, _) = daemon.stop();
         assert!(status.success());
-        // The end of the daemon waits for what is on its way.
+        // The end of the daemon waits for the revocations in progress.
         assert_eq!(forge.revoked(), returned, "{kind}");
         assert!(forge.live().contains("planted-refresh-6"), "{kind}: what is in use stays");
     }
 }
 
-/// R17: a forge that gives a token and then knows nothing of it, and a sign-in that is cancelled while it is finished.
+/// R17: a forge issues a token and then does not know it, and a sign-in is cancelled while it is being finished.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_kept_goes_back() {
     let lab = Standin::start("gitlab").await;

@@ -1,4 +1,4 @@
-//! `srvd providers check` with every installed CLI, where the vendors answer.
+//! `srvd providers check` with every installed CLI, in a network where the vendors answer.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,8 @@ use super::trusting;
 use crate::namespace::inside;
 use crate::support::{Home, clis, optional};
 
-/// The old Kimi CLI trusts its own certificates only, so its device login does not reach the stand-in.
+/// The login of the old Kimi CLI. That CLI trusts only its own certificates, so its device login does not reach the
+/// stand-in.
 const UNREACHED: (&str, &str) = ("kimi", "login");
 
 #[test]

@@ -1,4 +1,4 @@
-//! Claude Code: each of its logins by each form of the answer that its page shows.
+//! Claude Code: each of its logins, with each form of the answer that its page shows.
 
 use serde_json::{Value, json};
 
@@ -10,8 +10,8 @@ use crate::support::{Daemon, files_below};
 const REDIRECT: &str = "https://platform.claude.com/oauth/code/callback";
 const EMAIL: &str = "ada@example.com";
 
-/// Logs in three times: by the address where the browser ends, by `code#state` and by the code alone. Each login first
-/// gets the answer of another attempt. Returns the ended sessions.
+/// Logs in three times: with the address where the browser ends, with `code#state` and with the code alone. Each login
+/// first gets the answer of another attempt. Returns the ended sessions.
 async fn log_in(vendors: &Standin, recipe: &str, expected: &str) -> (Daemon, Vec<Value>) {
     let daemon = home_at(vendors).start();
     let mut logins = Vec::new();
@@ -77,7 +77,7 @@ fn claude_console_login_succeeds_by_each_form_of_paste() {
     });
 }
 
-/// The token is shown once and stored nowhere but in the daemon's own account.
+/// The token is shown once. It is stored only in the daemon's account.
 #[test]
 fn claude_setup_token_succeeds_by_each_form_of_paste() {
     inside(async |vendors| {

@@ -14,7 +14,7 @@ use crate::program::Program;
 use crate::support::{Daemon, clis, event, left_over};
 use crate::terminal::Terminal;
 
-/// Asks Codex itself whether it is logged in there.
+/// Asks Codex whether it is logged in with this directory.
 fn codex_is_logged_in(daemon: &Daemon, dir: &Path) -> bool {
     let mut codex = Command::new(clis().join("codex"));
     codex.args(["login", "status"]).env_clear().env("HOME", daemon.home.dir("home")).env("CODEX_HOME", dir);
@@ -101,7 +101,8 @@ fn codex_logs_in_by_the_browser() {
     });
 }
 
-/// Over SSH the browser is on another machine and its callback reaches no CLI, so the person pastes the address.
+/// Over SSH the browser is on another machine and its callback does not reach the CLI, so the person pastes the
+/// address.
 #[test]
 fn codex_login_is_finished_by_a_paste_in_a_remote_terminal() {
     inside(async |vendors| {
@@ -177,13 +178,13 @@ fn codex_keeps_its_old_login_until_it_has_a_new_one() {
         let dir = is_stored(&daemon, &done, "codex", &json!("ada@example.com")).await;
         let before = std::fs::read(dir.join("auth.json")).unwrap();
 
-        // The stand-in has approved already; a refusal is what ends this one.
+        // The stand-in has approved already, so a refusal is needed to end this login.
         vendors.deny();
         let again = json!({"providerId": "codex", "recipe": "device-auth", "intoBundleId": done["bundleId"], "force": true});
         let second = start(&daemon, again.clone()).await;
         assert_eq!(daemon.ended(&second).await["status"], "failed");
         assert_eq!(std::fs::read(dir.join("auth.json")).unwrap(), before);
-        // And this one waits for the browser until it is cancelled.
+        // This login waits for the browser until it is cancelled.
         let browser = json!({"providerId": "codex", "recipe": "login", "intoBundleId": done["bundleId"], "force": true});
         let third = start(&daemon, browser).await;
         page(&daemon, &third).await;

@@ -1,4 +1,4 @@
-//! GitHub Copilot: its device login, which takes every answer but a token for "not yet", and its browser login.
+//! GitHub Copilot: its device login, which treats every answer without a token as "not yet", and its browser login.
 
 use serde_json::{Value, json};
 use url::Url;
@@ -26,7 +26,7 @@ fn copilot_logs_in_by_device_code() {
     });
 }
 
-/// It prints and logs nothing when the person refuses, and asks on until the code has run out by its own clock.
+/// Copilot prints and logs nothing when the person refuses. It polls until the code has expired by its own clock.
 #[test]
 fn copilot_login_ends_with_its_code_when_it_is_refused() {
     inside(async |vendors| {
@@ -64,7 +64,7 @@ fn copilot_logs_in_by_the_browser() {
     });
 }
 
-/// GitHub's own words, as its page sends them to the callback.
+/// The page sends GitHub's own error text to the callback.
 #[test]
 fn copilot_is_refused_in_the_browser_and_leaves_nothing() {
     inside(async |vendors| {
@@ -84,7 +84,7 @@ fn copilot_is_refused_in_the_browser_and_leaves_nothing() {
     });
 }
 
-/// It asks for its code first, so without a network it ends, and says why.
+/// Copilot requests its code first, so without a network it ends with an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn copilot_says_that_it_is_offline() {
     let daemon = home().start();

@@ -1,4 +1,4 @@
-//! Planted credential files: the proof beside the CLI's own answer. None of these commands needs a network.
+//! Planted credential files: srvd's proof is compared with the CLI's own answer. No command here needs a network.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::planted::token;
 use crate::support::{Home, clis, optional};
 
-/// Asks a CLI with nothing but its directory in the environment, and no way out.
+/// Runs a CLI with its directory in the environment, and with a proxy that prevents any access to the network.
 fn ask(program: PathBuf, args: &[&str], (var, dir): (&str, &Path), home: &Home) -> (bool, String) {
     let mut command = Command::new(program);
     command.args(args).env_clear().env("HOME", home.dir("home")).env(var, dir).env("PATH", "/usr/bin:/bin");
@@ -60,14 +60,14 @@ fn codex_login_is_proven_when_codex_says_that_it_uses_its_tokens() {
         let (said, proven) = (uses_tokens(), is_login(&prove_own(&codex, &dir)));
         assert_eq!((said, proven), (expected, expected), "{auth}");
     }
-    // Codex says yes to a file without any token; a login needs one.
+    // Codex reports a login for a file without any token, but a login needs one.
     std::fs::write(&file, "{}").unwrap();
     assert_eq!((uses_tokens(), is_login(&prove_own(&codex, &dir))), (true, false));
     links(&file, &json!({"auth_mode": "chatgpt", "tokens": good}), uses_tokens, || prove_own(&codex, &dir));
     assert!(!is_login(&prove(&codex, &dir)), "a link in the directory of a bundle");
 }
 
-/// Codex follows links, and the proof of the user's own file does.
+/// Asserts that Codex follows links, and that the proof of the user's own file does as well.
 fn links(file: &Path, login: &Value, said: impl Fn() -> bool, proof: impl Fn() -> Proof) {
     let target = file.with_file_name("shared.json");
     for (leads_to, expected) in [(file, false), (Path::new("nothing.json"), false), (target.as_path(), true)]

@@ -1,4 +1,4 @@
-//! Gemini: a login on the first screen of its TUI, by the code that its page shows.
+//! Gemini: a login on the first screen of its TUI, with the code that its page shows.
 
 use serde_json::json;
 

@@ -12,7 +12,7 @@ fn gh_logs_in_by_device_code() {
     inside(async |vendors| {
         let daemon = trusting(&vendors).search(&gh).start();
         let id = start(&daemon, json!({"providerId": "github"})).await;
-        // The code stands above the address.
+        // gh prints the code before the address.
         let shown = daemon.session(&id, |session| !session["verificationUrl"].is_null()).await;
         assert_eq!(
             (&shown["deviceCode"], &shown["verificationUrl"], &shown["openable"]),
@@ -39,7 +39,7 @@ fn gh_is_refused_and_leaves_nothing() {
     });
 }
 
-/// A GitHub Enterprise Server, which answers the API on its own host.
+/// A GitHub Enterprise Server, which serves the API on its own host.
 const ENTERPRISE: &str = "ghe.corp.example";
 
 #[test]

@@ -1,4 +1,5 @@
-//! Kimi Code and the old Kimi, which have one name: device logins. And what is left of the old one.
+//! Device logins of Kimi Code and of the old Kimi CLI, which have the same name, and the retired package of the old
+//! CLI.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use crate::namespace::inside;
 use crate::standin::Standin;
 use crate::support::{Daemon, Home, clis, event, optional};
 
-/// Waits for the code of a login that was just started.
+/// Waits for the code of a login that has just started.
 async fn shows_its_code(daemon: &Daemon, session: &str) {
     let shown = daemon.session(session, |session| session["status"] == "code-emitted").await;
     let page = "https://www.kimi.com/code/authorize_device?user_code=WXYZ-0001";
@@ -51,8 +52,8 @@ fn kimi_code_is_refused_and_leaves_nothing() {
     });
 }
 
-/// Kimi Code comes first on the path, and it is not what this provider means. The old CLI trusts the authorities that it
-/// carries and no other, so it goes to the same places without TLS.
+/// Creates a home with Kimi Code before the old CLI on the path. The provider has to use the old CLI, which trusts only
+/// its built-in authorities. It therefore uses the same hosts without TLS.
 fn old_kimi(vendors: &Standin, old: &Path) -> Home {
     let places = json!({
         "KIMI_CODE_OAUTH_HOST": "http://auth.kimi.com",
@@ -80,7 +81,7 @@ fn the_old_kimi_logs_in_by_device_code_and_is_told_from_the_new_one() {
     });
 }
 
-/// It says so in a line of JSON about waiting, and would go on.
+/// The CLI reports the refusal as a line of JSON about waiting, and would continue.
 #[test]
 fn the_old_kimi_is_refused_in_words_and_leaves_nothing() {
     let Some(old) = optional("kimi-cli") else { return };
@@ -105,7 +106,7 @@ async fn the_last_kimi_cli_is_no_cli_any_more() {
     assert!(ended["error"].as_str().unwrap().contains("kimi-cli is no longer maintained"), "{ended}");
     assert!(ended["hint"].as_str().unwrap().contains("npm install -g @moonshot-ai/kimi-code"), "{ended}");
     nothing_is_left(&daemon, &id).await;
-    // The same program is not Kimi Code, whatever its name.
+    // The same program is not Kimi Code, although it has the same name.
     let (code, data) = daemon.refused("auth.start", json!({"providerId": "kimi-code"})).await;
     assert_eq!(code, 1001, "{data}");
 }

@@ -1,4 +1,4 @@
-//! The CLIs as `srvd exec` starts them: each reads its own bundle's directory, and nothing of the user's own.
+//! The CLIs as started by `srvd exec`. Each reads the directory of its bundle and none of the user's own files.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,14 +11,14 @@ use super::home;
 use crate::planted;
 use crate::support::{Daemon, Home, files_below, optional};
 
-/// Every way to a vendor leads to a proxy that is not there.
+/// Variables that direct every request to a vendor to a proxy that does not exist.
 const NOWHERE: [(&str, &str); 3] = [
     ("ALL_PROXY", "http://127.0.0.1:9"),
     ("HTTP_PROXY", "http://127.0.0.1:9"),
     ("HTTPS_PROXY", "http://127.0.0.1:9"),
 ];
 
-/// Tells which files below a directory have been opened, by the kernel's own word.
+/// Reports the files below a directory that have been opened, as recorded by the kernel.
 #[cfg(target_os = "linux")]
 mod watch {
     use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ mod watch {
     }
 
     impl Watch {
-        /// From now on.
+        /// Starts a watch of the directories below `root`.
         pub(super) fn below(root: &Path) -> Self {
             let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
             let (mut dirs, mut open) = (BTreeMap::new(), vec![root.to_owned()]);
@@ -44,13 +44,13 @@ mod watch {
                 open.extend(below.filter(|path| path.is_dir()));
                 dirs.insert(inotify::add_watch(&queue, &dir, WatchFlags::OPEN).unwrap(), dir);
             }
-            // Looking for the directories has opened them.
+            // The search for the directories has opened them, so these events are discarded.
             let watch = Self { queue, dirs };
             watch.opened();
             watch
         }
 
-        /// The files that were opened since the last call; directories are left out.
+        /// Returns the files that were opened since the last call, without directories.
         pub(super) fn opened(&self) -> Vec<PathBuf> {
             let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
             let mut events = Reader::new(&self.queue, &mut buffer);
@@ -73,7 +73,7 @@ mod watch {
     }
 }
 
-/// A bundle with a planted login of a provider.
+/// Creates a bundle with a planted login of a provider.
 async fn planted_bundle(home: &Home, provider: &str, cli: &Cli, bundle: &str) -> Option<PathBuf> {
     let bundle: BundleId = bundle.parse().unwrap();
     let dir = home.dir("data/identities").join(bundle.as_str()).join(&cli.config_dir.name);
@@ -90,7 +90,7 @@ async fn planted_bundle(home: &Home, provider: &str, cli: &Cli, bundle: &str) ->
     Some(dir)
 }
 
-/// `srvd exec`, with stray credentials in the caller's environment.
+/// Returns a `srvd exec` command with stray credentials in the caller's environment.
 fn exec(daemon: &Daemon, bundle: &str, provider: &str, program: &Path, args: &[&str]) -> Command {
     let program = program.to_str().unwrap();
     let mut command =
@@ -110,7 +110,7 @@ fn shown(output: &Output) -> String {
     format!("{:?}\n{out}\n{err}", output.status.code())
 }
 
-/// What each CLI is asked that reads its login without the vendor, beside its version and its check.
+/// Commands with which a CLI reads its login without the vendor, in addition to its version and its check.
 const QUESTIONS: [(&str, &[&str]); 3] =
     [("github", &["auth", "token"]), ("kimi-code", &["provider", "list"]), ("opencode", &["auth", "list"])];
 
@@ -127,7 +127,7 @@ async fn no_cli_opens_anything_of_the_users_own() {
     let mut asked = Vec::new();
     for provider in registry.iter() {
         let Some(cli) = &provider.cli else { continue };
-        // Both Kimis are called `kimi`.
+        // Both Kimi CLIs are called `kimi`.
         let mut dirs = places.iter().filter(|dir| (provider.id == "kimi") == dir.ends_with("kimi-cli/bin"));
         let found =
             dirs.find_map(|dir| cli.binaries.iter().map(|name| dir.join(name)).find(|path| path.exists()));
@@ -137,7 +137,7 @@ async fn no_cli_opens_anything_of_the_users_own() {
         }
     }
     let daemon = home.start();
-    // Only now, so that the daemon takes none of them over.
+    // The user's own logins are created after the start, so that the daemon does not take them over.
     let user = daemon.home.dir("home");
     for provider in registry.iter() {
         if let Some(cli) = &provider.cli {
@@ -160,7 +160,7 @@ async fn no_cli_opens_anything_of_the_users_own() {
     }
     let before = files_below(&user);
     let watch = watch::Watch::below(&user);
-    // The watch sees what it should.
+    // The watch must report this read.
     std::fs::read(user.join(".claude/settings.json")).unwrap();
     assert_eq!(watch.opened(), [user.join(".claude/settings.json")]);
     let mut answered = Vec::new();
@@ -183,7 +183,7 @@ async fn no_cli_opens_anything_of_the_users_own() {
     }
 }
 
-/// The whole of a Claude login that its status command accepts.
+/// Writes a complete Claude login that its status command accepts.
 fn claude_login(dir: &Path, email: &str) {
     let login = json!({"claudeAiOauth": {
         "accessToken": "sk-ant-oat01-planted", "refreshToken": "sk-ant-ort01-planted", "expiresAt": 4_102_444_800_000_u64,
@@ -209,7 +209,7 @@ async fn three_clis_under_two_bundles_at_once_each_know_their_own_login() {
             let dir = planted_bundle(&home, provider, cli, &format!("{person}-{provider}")).await.unwrap();
             match provider {
                 "claude" => claude_login(&dir, &format!("{person}@example.test")),
-                // Codex's own report names nobody, but it takes no token that is none.
+                // The status of Codex names no person, but Codex rejects an invalid token.
                 "codex" if person == "bob" => {
                     let tokens = json!({"id_token": "none", "access_token": planted::token("bob"), "refresh_token": "r"});
                     let login = json!({"auth_mode": "chatgpt", "tokens": tokens});
@@ -242,7 +242,7 @@ async fn three_clis_under_two_bundles_at_once_each_know_their_own_login() {
         let status: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", shown(&output)));
         let email = format!("{person}@example.test");
-        // By the login and by the stray key it would be `api_key`, without an address.
+        // With both the login and the stray key, the method would be `api_key`, without an address.
         assert_eq!(
             (&status["authMethod"], &status["email"]),
             (&json!("claude.ai"), &json!(email)),

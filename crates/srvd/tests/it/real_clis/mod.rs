@@ -1,6 +1,6 @@
-//! The providers' own CLIs, driven by the daemon: whole logins by the shipped registry, at the vendors' own names, in a
-//! network where these lead to a stand-in (see `namespace`). What needs no vendor runs outside of it, with a proxy that is
-//! not there as the only way to any other address.
+//! The providers' own CLIs, driven by the daemon. The tests run complete logins with the shipped registry, at the
+//! vendors' own names, in a network where these names lead to a stand-in (see `namespace`). Tests that need no vendor
+//! run outside of that network, with a proxy that does not exist as the only way to any other address.
 
 mod amp;
 mod checked;
@@ -36,7 +36,7 @@ HTTPS_PROXY = \"http://127.0.0.1:9\"
 NO_PROXY = \"127.0.0.1,localhost\"
 ";
 
-/// The shipped entry of a provider.
+/// Reads the shipped entry of a provider.
 fn shipped(provider: &str) -> toml::Value {
     let path = format!("{}/../../config/providers/{provider}.toml", env!("CARGO_MANIFEST_DIR"));
     let file: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
@@ -44,29 +44,29 @@ fn shipped(provider: &str) -> toml::Value {
 }
 
 impl Home {
-    /// A home from which no CLI reaches a vendor.
+    /// Creates a home from which no CLI reaches a vendor.
     fn offline() -> Self {
         Self::new().config("srvd.toml", OFFLINE)
     }
 }
 
-/// A home with the CLIs from npm.
+/// Creates an offline home with the CLIs from npm.
 fn home() -> Home {
     Home::offline().search(clis())
 }
 
-/// A home whose CLIs trust the stand-in, as an operator would have them trust a company's certificates.
+/// Creates a home whose CLIs trust the stand-in. An operator would add a company's certificates in the same way.
 fn trusting(vendors: &Standin) -> Home {
     let home = Home::new();
     let authority = home.dir("authority.pem");
     std::fs::write(&authority, vendors.certificate()).unwrap();
-    // Programs in JavaScript read the first, those in Rust, Go and Python the second.
+    // Programs in JavaScript read the first variable, those in Rust, Go and Python the second.
     let variables = json!({"NODE_EXTRA_CA_CERTS": authority, "SSL_CERT_FILE": authority});
     let config = toml::to_string(&json!({"spawn": {"environment": variables}})).unwrap();
     home.config("srvd.toml", &config)
 }
 
-/// The same, with the CLIs from npm.
+/// Creates a home that trusts the stand-in, with the CLIs from npm.
 fn home_at(vendors: &Standin) -> Home {
     trusting(vendors).search(clis())
 }
@@ -77,7 +77,7 @@ async fn start(daemon: &Daemon, params: Value) -> String {
     started["sessionId"].as_str().unwrap().to_owned()
 }
 
-/// Asserts that a login has left nothing: no account, no bundle, no file of the CLI, no process.
+/// Asserts that a login has left no account, no bundle, no file of the CLI and no process.
 async fn nothing_is_left(daemon: &Daemon, session: &str) {
     assert_eq!(daemon.call("account.list", json!({})).await, json!({"accounts": [], "corrupt": []}));
     assert_eq!(daemon.call("bundle.list", json!({})).await["bundles"].as_array().unwrap().len(), 1);
@@ -87,7 +87,7 @@ async fn nothing_is_left(daemon: &Daemon, session: &str) {
     assert_eq!(standing_in(&daemon.home.dir("data/identities")), Vec::<u32>::new());
 }
 
-/// Asserts that a login is stored, bound and announced, in the bundle's own directory, which is returned.
+/// Asserts that a login is stored, bound and announced, in the bundle's own directory. Returns that directory.
 async fn is_stored(daemon: &Daemon, done: &Value, provider: &str, email: &Value) -> PathBuf {
     assert_eq!((&done["status"], &done["email"]), (&json!("success"), email), "{done}");
     let bundle = done["bundleId"].as_str().unwrap();
@@ -113,14 +113,14 @@ fn stop(daemon: Daemon, sessions: &[&str]) -> Home {
     home
 }
 
-/// Every file below the test's root with such a name.
+/// Returns every file below the test's root whose name satisfies the condition.
 fn named(home: &Home, is_meant: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut files = files_below(&home.dir(""));
     files.retain(|path| is_meant(path.file_name().unwrap().to_str().unwrap()));
     files
 }
 
-/// Waits until a session takes a paste, and returns the address that it shows.
+/// Waits until a session accepts a paste, and returns the address that it shows.
 async fn page(daemon: &Daemon, session: &str) -> Url {
     let shown = daemon.session(session, |session| session["prompt"] == true).await;
     let expected = (json!("url-available"), json!(true));
@@ -128,8 +128,8 @@ async fn page(daemon: &Daemon, session: &str) -> Url {
     Url::parse(shown["authUrl"].as_str().unwrap_or_else(|| panic!("no address: {shown}"))).unwrap()
 }
 
-/// The browser goes to an address on this machine. Returns the page that it gets. Amp shows its address a moment before it
-/// listens, so a refused connection is tried again.
+/// Opens an address on this machine as the browser does, and returns the page. Amp shows its address a moment before it
+/// listens, so a refused connection is retried.
 fn browse(address: &Url) -> String {
     let (host, port) = (address.host_str().unwrap(), address.port_or_known_default().unwrap());
     let deadline = Instant::now() + PATIENCE;
@@ -147,7 +147,7 @@ fn browse(address: &Url) -> String {
     answer
 }
 
-/// Asserts that a paste is refused because it belongs to another attempt, and that the session takes another one.
+/// Asserts that a paste is refused because it belongs to another attempt, and that the session accepts another one.
 async fn refuses(daemon: &Daemon, session: &str, pasted: String) {
     let refused = paste(daemon, session, pasted.clone()).await;
     let expected = (json!(false), json!("invalid_input"));
@@ -175,8 +175,8 @@ async fn paste(daemon: &Daemon, session: &str, text: String) -> Value {
     daemon.call("auth.submitcallback", json!({"sessionId": session, "callbackUrl": text})).await
 }
 
-/// On a busy machine a CLI can take longer than a daemon waits for its version, which then lists it without; another
-/// daemon asks anew.
+/// On a busy machine a CLI can take longer than a daemon waits for its version. The daemon then lists the CLI without a
+/// version, and another daemon asks again.
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_found_with_their_versions_and_leave_the_home_alone() {
     let mut missing = Vec::new();
@@ -206,7 +206,7 @@ async fn they_are_found_with_their_versions_and_leave_the_home_alone() {
     panic!("no versions of {missing:?}");
 }
 
-/// What `scripts/clis.sh` says that it has installed.
+/// Returns the list of CLIs that `scripts/clis.sh` has installed.
 fn installed() -> String {
     std::fs::read_to_string(clis().join("../complete")).unwrap()
 }

@@ -1,4 +1,4 @@
-//! `openclaw`: where `localhost` is `::1` as well, its callback listens there only.
+//! `openclaw`: if `localhost` is also `::1`, its callback listens only there.
 
 use serde_json::json;
 

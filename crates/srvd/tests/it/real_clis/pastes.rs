@@ -1,4 +1,5 @@
-//! Every login of the registry that takes a paste: the real CLI up to its address, and the answer of another attempt.
+//! Every login of the registry that accepts a paste: the real CLI runs up to its address, and gets another attempt's
+//! answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +13,11 @@ use super::{home_at, nothing_is_left, page, parameter, paste, refuses, start};
 use crate::namespace::inside;
 use crate::support::{Daemon, is_over, left_over};
 
-/// How many of them run at once; more would only wait for the processors.
+/// Number of logins that run at once. More logins would only wait for the processors.
 const AT_ONCE: usize = 2;
 
-/// Pastes the answer of another attempt in each form that the recipe takes, and then one of this attempt. Says whether
-/// an answer carries a state at all.
+/// Pastes the answer of another attempt in each form that the recipe accepts, and then one of this attempt. Returns
+/// whether an answer contains a state at all.
 async fn refuses_another_attempt(daemon: &Daemon, provider: &str, recipe: &Recipe) -> bool {
     let id =
         start(daemon, json!({"providerId": provider, "recipe": recipe.id, "bundleName": recipe.id})).await;
@@ -39,7 +40,7 @@ async fn refuses_another_attempt(daemon: &Daemon, provider: &str, recipe: &Recip
         let accepted = paste(daemon, &id, answer(&shapes[0], "")).await;
         assert_eq!(accepted, json!({"success": true}), "{provider}/{}", recipe.id);
     }
-    // The code is made up, so the CLI may end before it is cancelled.
+    // The code is invalid, so the CLI may end before the login is cancelled.
     daemon.call("auth.cancel", json!({"sessionId": id})).await;
     let ended = daemon.session(&id, is_over).await;
     assert_eq!(ended["status"], "failed", "{provider}: {ended}");

@@ -1,4 +1,4 @@
-//! pi, under the npm name that it has now and under the earlier one: its login is a command in its TUI.
+//! pi, under its present npm name and under the earlier one. Its login is a command in its TUI.
 
 use serde_json::json;
 
@@ -7,7 +7,8 @@ use crate::namespace::inside;
 use crate::standin::Standin;
 use crate::support::{Daemon, Home, optional};
 
-/// Starts a login, has it allowed and pastes the address where the browser ended, after that of another attempt.
+/// Starts a login that the person allows. Pastes the address of another attempt, and then the one where the browser
+/// ended.
 async fn paste_the_address(vendors: &Standin, daemon: &Daemon, recipe: &str) -> String {
     let id = start(daemon, json!({"providerId": "pi", "recipe": recipe})).await;
     let address = vendors.consent(&page(daemon, &id).await);
@@ -24,7 +25,7 @@ async fn log_in(vendors: &Standin, home: Home, recipe: &str) {
     let dir = daemon.home.dir("data/identities").join(done["bundleId"].as_str().unwrap()).join("pi");
     assert_eq!(named(&daemon.home, |name| name == "auth.json"), [dir.join("auth.json")]);
     if recipe == "openai" {
-        // Anthropic's part of its file names no person.
+        // Anthropic's part of pi's file names no person.
         assert_eq!(is_stored(&daemon, &done, "pi", &json!(null)).await, dir);
     }
     assert!(!daemon.log().contains("planted-code"));

@@ -1,4 +1,4 @@
-//! A token endpoint on loopback that remembers every refresh token it was ever sent, and answers as it is told to.
+//! A token endpoint on loopback that records every refresh token it receives, and answers as the test requires.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -18,18 +18,18 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::PATIENCE;
 
-/// What the endpoint does with a request.
+/// The endpoint's answer to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Mode {
-    /// Gives new tokens for a refresh token that is good, and `invalid_grant` for another one.
+    /// New tokens for a valid refresh token, and `invalid_grant` for any other.
     Grant,
-    /// The same, without a new refresh token.
+    /// As `Grant`, without a new refresh token.
     Keep,
-    /// The same, with an id token of this person.
+    /// As `Grant`, with an id token of this person.
     Person(&'static str),
-    /// Nothing until there is another mode.
+    /// No answer until the mode changes.
     Hold,
-    /// This very answer: status, media type, body, `Retry-After`.
+    /// Exactly this answer: status, media type, body, `Retry-After`.
     Say(u16, &'static str, String, Option<u32>),
 }
 
@@ -46,12 +46,12 @@ struct State {
     life: i64,
 }
 
-/// What came, in the order of arrival.
+/// Received requests, in the order of arrival.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Seen {
-    /// Every refresh token.
+    /// Every refresh token that was received.
     pub(super) sent: Vec<String>,
-    /// Those that were refused.
+    /// The refresh tokens that were refused.
     pub(super) refused: Vec<String>,
     /// The media types of the requests.
     pub(super) media: BTreeSet<String>,
@@ -60,12 +60,12 @@ pub(super) struct Seen {
 #[derive(Default)]
 struct Issued {
     count: u32,
-    /// The refresh tokens that are good.
+    /// The refresh tokens that are valid.
     live: BTreeSet<String>,
 }
 
 impl Endpoint {
-    /// An endpoint whose access tokens live this many seconds.
+    /// Starts an endpoint whose access tokens live `life` seconds.
     pub(super) async fn start(life: i64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
@@ -79,7 +79,7 @@ impl Endpoint {
         Self { url, state, server }
     }
 
-    /// A refresh token as a login would give it.
+    /// Returns a new refresh token, as from a login.
     pub(super) fn login(&self) -> String {
         self.state.issued.lock().unwrap().next()
     }
@@ -92,14 +92,14 @@ impl Endpoint {
         self.state.seen.borrow().clone()
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until `times` requests were received.
     pub(super) async fn asked(&self, times: usize) {
         let mut seen = self.state.seen.subscribe();
         let waited = seen.wait_for(|seen| seen.sent.len() >= times);
         tokio::time::timeout(PATIENCE, waited).await.expect("the endpoint is asked").unwrap();
     }
 
-    /// The refresh tokens that are good.
+    /// Returns the refresh tokens that are valid.
     pub(super) fn live(&self) -> BTreeSet<String> {
         self.state.issued.lock().unwrap().live.clone()
     }
@@ -120,7 +120,7 @@ impl Issued {
     }
 }
 
-/// An unsigned id token of a person.
+/// Returns an unsigned id token of a person.
 pub(super) fn id_token(subject: &str) -> String {
     let payload = json!({"sub": subject}).to_string();
     format!("e30.{}.sig", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload))
@@ -132,7 +132,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         let state = state.clone();
         connections.spawn(async move {
             let service = service_fn(|request| respond(request, &state));
-            // A client that goes away in the middle is no failure of the endpoint.
+            // A client that disconnects early is no failure of the endpoint.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

@@ -1,4 +1,4 @@
-//! The refresher on a real database and a real endpoint, with a clock of the test's own.
+//! The refresher with a real database and a real endpoint, and a clock that the tests control.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,27 +27,27 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const USE: RefreshWhy = RefreshWhy::Use { min_ttl: 0 };
 
-/// The clock of every test here; each test runs on its own and sets it first.
+/// The clock of every test in this module. One test runs at a time and sets the clock first.
 static CLOCK: AtomicI64 = AtomicI64::new(T);
-/// Held by the test that runs.
+/// Lock that is held by the running test.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn clock() -> i64 {
     CLOCK.load(Ordering::SeqCst)
 }
 
-/// A daemon's refresher and store, without the rest of it.
+/// The refresher and the store of a daemon, without the rest of the daemon.
 struct Desk {
     store: Store,
     refresher: Refresher,
     wake: Wake,
     stop: CancellationToken,
     changes: Arc<Mutex<Vec<Change>>>,
-    /// How many commits there were.
+    /// Number of commits.
     commits: watch::Receiver<u64>,
 }
 
-/// A directory and an endpoint, over which desks come and go.
+/// A directory and an endpoint, which several desks use one after the other or together.
 struct Room {
     root: tempfile::TempDir,
     endpoint: Endpoint,
@@ -92,7 +92,7 @@ impl Room {
 }
 
 impl Desk {
-    /// A user's tokens that live an hour from here on.
+    /// Stores a user's tokens that live one hour from now.
     async fn login(&self, user: &str, refresh: Option<String>, id: Option<String>) -> (Grant, ProfileId) {
         let authority = Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
         let endpoint = Place { auth_method: "none".to_owned(), ..Place::default() };
@@ -144,7 +144,7 @@ impl Desk {
         done
     }
 
-    /// Waits until a row says what it should; it is read again after each commit that is announced.
+    /// Waits until a row satisfies the condition. Reads it again after each announced commit.
     async fn until(&self, account: &AccountId, wanted: impl Fn(&StoredTokens) -> bool) {
         let mut commits = self.commits.clone();
         let wait = async {
@@ -164,7 +164,7 @@ fn at(time: i64) {
     CLOCK.store(time, Ordering::SeqCst);
 }
 
-/// 31, 32, 36, 37, 40, 46.
+/// Cases 31, 32, 36, 37, 40 and 46.
 #[tokio::test]
 async fn the_endpoint_is_asked_when_it_has_to_be() {
     let room = Room::new().await;
@@ -179,7 +179,7 @@ async fn the_endpoint_is_asked_when_it_has_to_be() {
     assert_eq!(desk.refresh(&grant, RefreshWhy::Forced { generation: 1 }).await, Outcome::Renewed);
     let expect = (format!("planted-access-of-{first}"), Some(first.clone()));
     assert_eq!(desk.texts(&grant.account).await, expect);
-    // A newer generation than the one that was refused is there already.
+    // The store already has a newer generation than the refused one.
     assert_eq!(desk.refresh(&grant, RefreshWhy::Forced { generation: 1 }).await, Outcome::Unneeded);
 
     room.endpoint.set(Mode::Grant);
@@ -198,7 +198,7 @@ async fn the_endpoint_is_asked_when_it_has_to_be() {
     assert_eq!(room.endpoint.seen().sent.len(), 2);
 }
 
-/// 33, 34, 35: one flight for all, whatever it comes to.
+/// Cases 33, 34 and 35: all callers share one refresh, whatever its result.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_come_together_share_one_flight() {
     let room = Room::new().await;
@@ -227,7 +227,7 @@ async fn those_who_come_together_share_one_flight() {
     assert_eq!(room.endpoint.seen().sent, [before.1.clone().unwrap(), before.1.unwrap()]);
 }
 
-/// Whoever leaves stops nothing.
+/// A caller that leaves does not stop the refresh.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flight_goes_on_when_nobody_waits() {
     let room = Room::new().await;
@@ -243,7 +243,7 @@ async fn a_flight_goes_on_when_nobody_waits() {
     assert_eq!(room.endpoint.seen().sent.len(), 1);
 }
 
-/// R11: another daemon's refresh is waited for, and its tokens are taken.
+/// R11: a daemon waits for another daemon's refresh and uses its tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_daemons_answer_is_good_for_all() {
     let room = Room::new().await;
@@ -267,7 +267,7 @@ async fn another_daemons_answer_is_good_for_all() {
     assert_eq!(room.endpoint.seen().sent.len(), 1);
 }
 
-/// 19, 38, and the news of a failure and of the recovery.
+/// Cases 19 and 38, and the events of a failure and of the recovery.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queue_refreshes_again_when_the_endpoint_is_back() {
     let room = Room::new().await;
@@ -282,7 +282,7 @@ async fn the_queue_refreshes_again_when_the_endpoint_is_back() {
         assert_eq!(desk.heard(), news);
         let stored = desk.tokens(&grant.account).await;
         assert_eq!((stored.state, stored.next_refresh_at), (RefreshState::Active, stored.next_attempt_at));
-        // The token is good still, and nobody has to wait for another one.
+        // The token is still valid, so no caller waits for another one.
         assert_eq!(desk.refresh(&grant, USE).await, Outcome::Unneeded);
         room.endpoint.set(Mode::Grant);
         at(T + HOUR);
@@ -294,7 +294,7 @@ async fn the_queue_refreshes_again_when_the_endpoint_is_back() {
     assert_eq!(room.endpoint.seen().sent.len(), 2);
 }
 
-/// 47, 48, 49: what is dead is never sent again, whoever asks and however often the daemon starts.
+/// Cases 47, 48 and 49: a dead token is never sent again, whatever the number of callers and of restarts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_token_is_sent_once() {
     let room = Room::new().await;
@@ -320,7 +320,7 @@ async fn a_dead_token_is_sent_once() {
         desk.store.close().await;
     }
     assert_eq!(room.endpoint.seen().sent, [first]);
-    // A login makes it good again.
+    // A login makes the account valid again.
     room.endpoint.set(Mode::Grant);
     let desk = room.desk().await;
     let second = room.endpoint.login();
@@ -330,7 +330,7 @@ async fn a_dead_token_is_sent_once() {
     assert_eq!(room.endpoint.seen().sent.last(), Some(&second));
 }
 
-/// 50: an issuer that asks for patience gets it, and the token is used meanwhile.
+/// Case 50: the delay that an issuer requests is obeyed, and the token is used in the meantime.
 #[tokio::test]
 async fn retry_after_is_obeyed() {
     let room = Room::new().await;
@@ -354,7 +354,7 @@ async fn retry_after_is_obeyed() {
     assert_eq!(desk.refresh(&grant, forced).await, Outcome::Renewed);
 }
 
-/// 54: another person's tokens are not written, and the account's own are not offered again.
+/// Case 54: another person's tokens are not stored, and the account's refresh token is not sent again.
 #[tokio::test]
 async fn another_persons_tokens_are_refused() {
     let room = Room::new().await;
@@ -372,7 +372,7 @@ async fn another_persons_tokens_are_refused() {
     assert_eq!(room.endpoint.seen().sent.len(), 2);
 }
 
-/// 55: a late answer brings nothing back.
+/// Case 55: a late answer restores no deleted or replaced token.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_deleted_or_replaced_meanwhile_stays_so() {
     let room = Room::new().await;
@@ -404,7 +404,7 @@ async fn what_was_deleted_or_replaced_meanwhile_stays_so() {
     assert_eq!(desk.texts(&replaced.account).await, expect);
 }
 
-/// 48: a refusal of a token that is not the stored one any more says nothing about the one that is.
+/// Case 48: the refusal of a token that is no longer stored has no effect on the stored one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_that_comes_late_condemns_nobody() {
     let room = Room::new().await;
@@ -427,7 +427,7 @@ async fn a_refusal_that_comes_late_condemns_nobody() {
     assert_eq!(room.endpoint.seen().sent.len(), 1);
 }
 
-/// Tokens that nothing says where to refresh leave the queue for a while, and hold nobody up.
+/// Tokens without a known endpoint leave the queue for a while and do not delay others.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_can_refresh_is_left_alone() {
     let room = Room::new().await;
@@ -446,7 +446,7 @@ async fn what_nobody_can_refresh_is_left_alone() {
         wake: desk.wake.clone(),
         stop: desk.stop.clone(),
     });
-    // The queue is stopped at once, and makes its first pass all the same.
+    // The queue is stopped at once, but still makes its first pass.
     desk.watched(async {}).await;
     assert_eq!(desk.tokens(&grant.account).await.next_refresh_at, Some(T + 25 * HOUR));
     assert_eq!(desk.heard(), []);

@@ -1,4 +1,4 @@
-//! Tokens that the daemon holds itself: refreshed once, in time, and never lost or invented.
+//! Tokens that the daemon stores: each is refreshed once and in time, and none is lost or invented.
 
 mod endpoint;
 mod flights;
@@ -16,7 +16,7 @@ use crate::support::{Daemon, Home, event};
 const HOUR: i64 = 3600;
 const DECLARED: &str = "planted-declared-key";
 
-/// A provider whose tokens are refreshed at this address.
+/// Returns a provider entry whose tokens are refreshed at this address.
 pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
     format!(
         "[providers.{id}]\ndisplay-name = \"{id}\"\nclass = \"api_key\"\n\
@@ -26,7 +26,7 @@ pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
     )
 }
 
-/// A daemon that knows the provider `lent`, with a key of it declared for the agent `shared`.
+/// Creates a home with the provider `lent`, and with a key of it that is declared for the agent `shared`.
 fn home(endpoint: &Endpoint) -> Home {
     let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
     let text = format!("[[agents]]\nid = 'shared'\nproviders.lent.key = '{DECLARED}'\n");
@@ -34,7 +34,7 @@ fn home(endpoint: &Endpoint) -> Home {
     home
 }
 
-/// Stores tokens that are over and can be refreshed.
+/// Stores expired tokens that can be refreshed.
 async fn bring(daemon: &Daemon, provider: &str, (user, agent): (&str, &str), refresh: &str) -> Value {
     let tokens = json!({"accessToken": "planted-access-first", "refreshToken": refresh, "expiresAt": 1000});
     let params = json!({"userId": user, "agentId": agent, "providerId": provider, "tokens": tokens});
@@ -45,13 +45,13 @@ pub(crate) fn question(provider: &str, (user, agent): (&str, &str)) -> Value {
     json!({"userId": user, "agentId": agent, "providerId": provider})
 }
 
-/// The token that an agent is launched with.
+/// Returns the token with which an agent is launched.
 async fn launched(daemon: &Daemon, provider: &str, whose: (&str, &str)) -> Value {
     let launch = daemon.call("launch.resolve", question(provider, whose)).await;
     launch["set"][format!("{}_TOKEN", provider.to_uppercase())].clone()
 }
 
-/// 18, 30, 32, 34: the old refresh token is sent once, and everybody gets the new tokens.
+/// Cases 18, 30, 32 and 34: the old refresh token is sent once, and every caller gets the new tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_resolvers_on_an_expired_token() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -60,7 +60,7 @@ async fn twenty_resolvers_on_an_expired_token() {
     let first = endpoint.login();
     let brought = bring(&daemon, "lent", ("u", "shared"), &first).await;
     let params = question("lent", ("u", "shared"));
-    // What only looks asks nobody, and says what a launch will do.
+    // `launch.ready` sends no request to the endpoint, and reports what a launch will do.
     let ready = daemon.call("launch.ready", params.clone()).await;
     assert_eq!((&ready["ready"], &ready["providers"][0].get("reason")), (&json!(true), &None), "{ready}");
     let clients: Vec<_> = futures_util::future::join_all((0..20).map(|_| daemon.client())).await;
@@ -81,7 +81,7 @@ async fn twenty_resolvers_on_an_expired_token() {
     let best = daemon.call("profile.best", params).await;
     assert_eq!((&best["profileId"], &best["status"]), (&brought["id"], &json!("valid")), "{best}");
     assert_eq!((best.get("degradedFrom"), best.get("refreshFirst")), (None, None), "{best}");
-    // It lasts as long as is asked, so nobody is asked again.
+    // The token lives longer than the minimum, so the endpoint is not asked again.
     let longer = json!({"userId": "u", "agentId": "shared", "providerId": "lent", "minTtlMs": 60_000});
     daemon.call("profile.best", longer).await;
     assert_eq!(endpoint.seen().sent.len(), 1);
@@ -89,7 +89,8 @@ async fn twenty_resolvers_on_an_expired_token() {
     assert!(!daemon.log().contains("planted-refresh"), "the log holds a token");
 }
 
-/// 18, 20, 30: while the endpoint fails, the declared key is used and the user's own stays as it is and scheduled.
+/// Cases 18, 20 and 30: while the endpoint fails, the declared key is used. The user's own token stays as it is and
+/// scheduled.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_endpoint_degrades_and_says_so() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -106,7 +107,7 @@ async fn a_failing_endpoint_degrades_and_says_so() {
     assert!(from["reason"].as_str().unwrap().contains("refresh failed"), "{best}");
     assert_eq!(launched(&daemon, "lent", ("u", "shared")).await, DECLARED);
     assert_eq!(daemon.call("launch.ready", question("lent", ("u", "shared"))).await["ready"], true);
-    // The failure is news.
+    // The failure is announced.
     event(&mut events, "userprofiles:changed:u").await;
 
     bring(&daemon, "lent", ("u", "alone"), &endpoint.login()).await;
@@ -161,7 +162,8 @@ async fn bad_answers() {
         .await;
 }
 
-/// 51: whoever waits for a hung endpoint is answered within the budget; the tokens of others are refreshed meanwhile.
+/// Case 51: a caller that waits for a hung endpoint is answered within the budget. Other users' tokens are refreshed
+/// meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_endpoint_holds_up_nobody_else() {
     let (hung, other) = (Endpoint::start(HOUR).await, Endpoint::start(HOUR).await);
@@ -183,11 +185,11 @@ async fn a_hung_endpoint_holds_up_nobody_else() {
     let (degraded, ()) = tokio::join!(waiting, others);
     assert_eq!(degraded.unwrap()["set"]["LENT_TOKEN"], DECLARED);
     assert_eq!(other.seen().media, ["application/json".to_owned()].into());
-    // The end of the daemon waits for the flights under way.
+    // The end of the daemon waits for the refreshes in progress.
     hung.set(Mode::Grant);
 }
 
-/// 37, 39: what cannot be refreshed is used until it ends, and nobody is asked.
+/// Cases 37 and 39: a token that cannot be refreshed is used until it ends, and no endpoint is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_without_an_endpoint_are_not_refreshable() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -203,7 +205,7 @@ async fn tokens_without_an_endpoint_are_not_refreshable() {
     assert_eq!(endpoint.seen().sent, Vec::<String>::new());
 }
 
-/// 54: an endpoint that answers with another person's tokens changes nothing, and is not asked again.
+/// Case 54: an endpoint that answers with another person's tokens changes nothing, and is not asked again.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_persons_identity() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -231,7 +233,8 @@ async fn another_persons_identity() {
     store.close().await;
 }
 
-/// 48, 55: whoever waits for a refresh gets what a login brought meanwhile, whatever the endpoint says of the old token.
+/// Cases 48 and 55: a caller that waits for a refresh gets the tokens of a login in the meantime, whatever the endpoint
+/// answers about the old token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_during_a_refresh_wins() {
     let endpoint = Endpoint::start(HOUR).await;

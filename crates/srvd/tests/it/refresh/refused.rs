@@ -1,4 +1,4 @@
-//! A provider's service that does not take a token before its time.
+//! A provider's service that refuses a token before its end.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::{Daemon, event};
 
 const WHOSE: (&str, &str) = ("u", "alone");
 
-/// Stores tokens that are good for an hour and gives the account.
+/// Stores tokens that are valid for an hour, and returns the account.
 async fn good(daemon: &Daemon, refresh: &str) -> Value {
     let ends = srvd::app::now() + HOUR * 1000;
     let tokens = json!({"accessToken": "planted-access-first", "refreshToken": refresh, "expiresAt": ends});
@@ -17,13 +17,13 @@ async fn good(daemon: &Daemon, refresh: &str) -> Value {
     daemon.call("profile.upsert", params).await["accountId"].clone()
 }
 
-/// The generation that a launch is told of.
+/// Returns the generation that a launch reports.
 async fn generation(daemon: &Daemon) -> Value {
     let launch = daemon.call("launch.resolve", question("lent", WHOSE)).await;
     launch["accounts"][0]["generation"].clone()
 }
 
-/// 46, 56: after a 401 the token is refreshed once whatever its time, after a 403 never.
+/// Cases 46 and 56: after a 401 the token is refreshed once, whatever its end. After a 403 it is never refreshed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -55,7 +55,7 @@ async fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
     assert_eq!(endpoint.seen().sent, std::slice::from_ref(&first));
     assert_eq!(launched(&daemon, "lent", WHOSE).await, format!("planted-access-of-{first}"));
     assert_eq!(generation(&daemon).await, 2);
-    // One more who was late has a newer token already.
+    // A late report finds a newer token.
     assert_eq!(next(report(1, 401, true)).await, "retry");
 
     let mut events = daemon.client().await.subscribe(["userprofiles:changed:u"]).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
     assert_eq!(endpoint.seen().sent.len(), 1);
 }
 
-/// 56: what cannot be refreshed needs a person at once, and what fails for now stays as it is.
+/// Case 56: a token that cannot be refreshed requires a sign-in at once. A temporary failure changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_without_a_way_on() {
     let endpoint = Endpoint::start(HOUR).await;

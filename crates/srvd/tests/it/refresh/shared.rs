@@ -1,5 +1,5 @@
-//! Credentials that are not for one agent and one user alone: a user's for every agent, and an owner's for whoever runs
-//! the agent.
+//! Credentials that several agents or users share: a user's credential for every agent, and an owner's credential for
+//! every user who runs the agent.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,8 @@ async fn key(daemon: &Daemon, (user, agent): (&str, &str), key: &str) -> Value {
     daemon.call("profile.upsert", params).await
 }
 
-/// 28: what is for one agent beats what is for every one, and yields to it when it is over.
+/// Case 28: a credential for one agent takes precedence over one for every agent. The latter is used when the former
+/// has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_for_every_agent_stands_behind_the_agents_own() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -35,7 +36,7 @@ async fn a_credential_for_every_agent_stands_behind_the_agents_own() {
     let from = json!({"profileId": over["id"], "source": "user", "reason": "has expired"});
     assert_eq!(best["degradedFrom"], from);
 
-    // It stands for agents and is none.
+    // The id `*` means every agent and is not an agent.
     for (method, params) in [
         ("launch.resolve", json!({"agentId": "*", "userId": "u"})),
         ("profile.best", question("lent", ("u", "*"))),
@@ -45,7 +46,7 @@ async fn a_credential_for_every_agent_stands_behind_the_agents_own() {
         let (code, data) = daemon.refused(method, params).await;
         assert_eq!((code, &data["field"]), (1005, &json!("agentId")), "{method}");
     }
-    // It is the user's: deleting an agent leaves it, deleting the user does not.
+    // The credential belongs to the user. Deleting an agent keeps it, deleting the user removes it.
     daemon.call("agent.delete", json!({"agentId": "a"})).await;
     assert_eq!(launched(&daemon, "lent", ("u", "a")).await, "planted-key-for-all");
     let gone = daemon.call("user.delete", json!({"userId": "u"})).await;
@@ -53,7 +54,8 @@ async fn a_credential_for_every_agent_stands_behind_the_agents_own() {
     assert_eq!(daemon.refused("profile.best", question("lent", ("u", "a"))).await.0, 1006);
 }
 
-/// 29: whoever runs an agent uses its owner's credential only where the file says so, and it stays the owner's.
+/// Case 29: a user who runs an agent uses its owner's credential only where the file allows it. The credential stays
+/// the owner's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_uses_its_owners_credential_only_where_the_file_says_so() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -73,7 +75,7 @@ async fn a_run_uses_its_owners_credential_only_where_the_file_says_so() {
     }
     let fresh = format!("planted-access-of-{first}");
     assert_eq!(launched(&daemon, "lent", ("synthetic-1", "run")).await, fresh);
-    // Nobody in particular runs it as its owner too, and the owner does not need to be lent anything.
+    // A run without a user is also made as the owner. The owner's own run uses the credential directly.
     assert_eq!(launched(&daemon, "lent", ("", "run")).await, fresh);
     let own = daemon.call("profile.best", question("lent", ("ada", "run"))).await;
     assert_eq!((&own["profileId"], own.get("ownerId")), (&owned["id"], None), "{own}");

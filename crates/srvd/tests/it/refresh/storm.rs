@@ -14,11 +14,12 @@ use crate::support::{Home, PATIENCE, store};
 
 const ROUNDS: usize = 50;
 const ACCOUNTS: usize = 48;
-/// The life of a token in seconds: each is refreshed more than once a second.
+/// The life of a token in seconds. Each token is refreshed more than once a second.
 const LIFE: i64 = 1;
 
-/// 53: whatever the moment, every row is sound, what was committed is there after the restart, a refresh token is sent once
-/// more at most, a refused one is not sent again, and what is in use is the newest that was given.
+/// Case 53: whenever the daemon is killed, every row is valid and committed data is present after the restart. A
+/// refresh token is sent at most once more, and a refused one is not sent again. The token in use is the newest that
+/// was issued.
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_in_a_storm_of_refreshes() {
     let endpoint = Endpoint::start(LIFE).await;
@@ -32,7 +33,7 @@ async fn kills_in_a_storm_of_refreshes() {
     for _ in 0..ROUNDS {
         let random = u64::from(getrandom::u32().unwrap() % 250);
         pauses.push(random);
-        // The moment of the kill is what is drawn; nothing waits for it.
+        // The moment of the kill is random. It is not synchronized with anything.
         tokio::time::sleep(Duration::from_millis(random)).await;
         let home = daemon.kill();
         committed = kept(&home, &accounts, &committed).await;
@@ -42,11 +43,11 @@ async fn kills_in_a_storm_of_refreshes() {
     let home = daemon.kill();
     let seen = endpoint.seen();
     println!("{} refreshes, {} refused", seen.sent.len(), seen.refused.len());
-    // Each access token is over by the time that the last lease is; what was cut off is taken up by the next daemon.
+    // Each access token has ended when the last lease ends. The next daemon takes up the interrupted refreshes.
     let daemon = home.start_with(|command| command.env("SRVD_LOG", "warn"));
     let mut events = daemon.client().await.subscribe(["identityaccounts:changed:*"]).await.unwrap();
     let settled = async {
-        // The storm goes on, so there is news all the time: each account's about once a second.
+        // The refreshes continue, so events arrive all the time: about one a second for each account.
         while stale(&daemon.home, &accounts).await > 0 {
             for _ in 0..ACCOUNTS {
                 events.next().await.expect("the daemon serves");
@@ -54,7 +55,7 @@ async fn kills_in_a_storm_of_refreshes() {
         }
     };
     tokio::time::timeout(PATIENCE, settled).await.expect("every row comes to an end");
-    // An orderly end finishes the flights that are under way.
+    // An orderly stop finishes the refreshes in progress.
     let (status, home) = daemon.stop();
     assert!(status.success(), "{status}");
 
@@ -91,8 +92,8 @@ async fn kills_in_a_storm_of_refreshes() {
     assert!(seen.sent.len() > ROUNDS, "there was no storm");
 }
 
-/// The generation of each account with its refresh token, in the database of a daemon that was killed. None is older than
-/// it was before, and one of the same generation is the same.
+/// Returns the generation of each account with its refresh token, from the database of a killed daemon. Asserts that no
+/// generation is older than before, and that the same generation has the same token.
 async fn kept(
     home: &Home,
     accounts: &[AccountId],
@@ -113,7 +114,7 @@ async fn kept(
     now
 }
 
-/// How many refreshes that were cut off nobody has taken up again.
+/// Returns the number of interrupted refreshes that were not taken up again.
 async fn stale(home: &Home, accounts: &[AccountId]) -> usize {
     let (mut stale, store) = (0, store(home).await);
     for account in accounts {

@@ -1,4 +1,4 @@
-//! The answers of each vendor: from the state and one request to a status and a JSON body.
+//! The answers of each vendor: a status and a JSON body for the state and one request.
 
 mod anthropic;
 mod github;
@@ -16,10 +16,10 @@ use super::{Call, Decision, State, jwt};
 
 type Answer = (StatusCode, Value);
 
-/// Seconds that an access token lives, as the vendors were seen to give them.
+/// The life of an access token in seconds, as observed at the vendors.
 const LIFETIME_S: u64 = 3600;
 
-/// A vendor is known by its name. Without one, only API keys are checked.
+/// Answers a request. The vendor is identified by its name. Without a name, only API keys are checked.
 pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
     match call.host.as_str() {
         "auth.openai.com" => openai::answer(state, call),
@@ -48,7 +48,7 @@ fn refresh_token(state: &mut State) -> String {
     token
 }
 
-/// Whether the call carries a token that was given out, as a bearer or in GitHub's way.
+/// Returns whether the request carries an issued token, as a bearer or in GitHub's format.
 fn has_token(state: &State, call: &Call) -> bool {
     let token = call.header("authorization").and_then(|header| header.split_once(' '));
     token.is_some_and(|(_, token)| state.access_tokens.contains(token))

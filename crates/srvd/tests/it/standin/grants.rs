@@ -14,30 +14,30 @@ const PAGES: [(&str, &str); 6] = [
     ("github.com", "/login/oauth/authorize"),
     ("platform.claude.com", "/oauth/authorize"),
 ];
-/// Anthropic's scopes: an account that pays by use may make keys, one with a subscription may use the models.
+/// Anthropic's scopes. An account that pays by use may create keys, one with a subscription may use the models.
 const CONSOLE: &str = "org:create_api_key user:profile";
 const SUBSCRIPTION: &str = "user:inference user:profile user:sessions:claude_code";
 /// The lengths that a PKCE verifier may have (RFC 7636).
 const VERIFIER: std::ops::RangeInclusive<usize> = 43..=128;
 
-/// A one-time code's conditions.
+/// The conditions of a one-time code.
 pub(super) struct Grant {
     pub(super) challenge: String,
-    /// Absent for a device login, which asks for none.
+    /// The redirect address; `None` for a device login, which has none.
     pub(super) redirect: Option<String>,
     pub(super) client: Option<String>,
-    /// The scopes of the tokens, for CLIs that behave accordingly.
+    /// The scopes of the tokens, for CLIs that depend on them.
     pub(super) scope: Option<&'static str>,
 }
 
-/// Allows the login of this page, and returns the address that the vendor sends the browser to.
+/// Allows the login of this page, and returns the address to which the vendor sends the browser.
 pub(super) fn consent(state: &mut State, page: &Url) -> Url {
     let place = (page.host_str().unwrap_or_default(), page.path());
     assert!(page.scheme() == "https" && PAGES.contains(&place), "no vendor's page: {page}");
     let given =
         |name: &str| page.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     let parameter = |name: &str| given(name).unwrap_or_else(|| panic!("no {name} in {page}"));
-    // GitHub's page knows no other type and is told none.
+    // The request to GitHub's page has no type, because GitHub knows no other.
     assert_eq!(given("response_type").as_deref().unwrap_or("code"), "code", "{page}");
     assert_eq!(parameter("code_challenge_method"), "S256");
     let code = format!("planted-code-{}", state.next());
@@ -53,7 +53,7 @@ pub(super) fn consent(state: &mut State, page: &Url) -> Url {
     target
 }
 
-/// The grant of a token request that presents a code for the first time and on its conditions.
+/// Returns the grant of a token request that presents a code for the first time and on its conditions.
 pub(super) fn redeem(state: &mut State, call: &Call) -> Option<Grant> {
     let grant = state.grants.remove(&call.field("code"))?;
     let verifier = call.field("code_verifier");

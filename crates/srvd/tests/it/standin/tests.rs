@@ -1,4 +1,4 @@
-//! The stand-in itself: tests of the daemon lean on these answers.
+//! Tests of the stand-in, because the daemon's tests rely on its answers.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// The authority's certificate as PEM, for the CLIs, and the server's side.
+/// Returns the authority's certificate as PEM, for the CLIs, and the server's acceptor.
 pub(super) fn authority(names: &[&str]) -> (String, TlsAcceptor) {
     let key = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let mut authority = CertificateParams::default();

@@ -1,4 +1,4 @@
-//! GitHub: the logins of gh and of Copilot, and what both ask the API about the person.
+//! GitHub: the logins of gh and of Copilot, and the requests of both to the API about the person.
 
 use hyper::StatusCode;
 use serde_json::json;
@@ -61,7 +61,7 @@ fn user_code(state: &mut State, call: &Call) -> Answer {
     (StatusCode::OK, body)
 }
 
-/// GitHub says "not yet" and "no" with 200.
+/// Answers a token request. GitHub answers "not yet" and "no" with status 200.
 fn token(state: &mut State, call: &Call) -> Answer {
     if !call.field("code").is_empty() {
         return match redeem(state, call) {

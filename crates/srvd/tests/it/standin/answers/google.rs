@@ -1,4 +1,4 @@
-//! Google: the login of Gemini, and what it asks before it calls a login done.
+//! Google: the login of Gemini, and the requests that Gemini makes before it reports a login as done.
 
 use hyper::StatusCode;
 use serde_json::json;

@@ -16,7 +16,7 @@ pub(super) fn answer(state: &State, call: &Call) -> Answer {
     }
 }
 
-/// `x-api-key` is Anthropic's way, which also wants a version; a bearer is everybody else's.
+/// Checks an API key. Anthropic uses `x-api-key`, which also requires a version. All other vendors use a bearer.
 fn key_check(state: &State, call: &Call) -> Answer {
     let key = call.header("x-api-key").or_else(|| call.bearer());
     if !key.is_some_and(|key| state.keys.contains(key)) {
@@ -35,7 +35,7 @@ fn bearer_check(state: &State, call: &Call) -> Answer {
     refused(StatusCode::UNAUTHORIZED, "invalid_api_key")
 }
 
-/// Gemini answers a bad key with 400.
+/// Checks a Gemini key. A bad key is answered with 400.
 fn gemini_models(state: &State, call: &Call) -> Answer {
     if call.header("x-goog-api-key").is_some_and(|key| state.keys.contains(key)) {
         return (StatusCode::OK, json!({"models": []}));
@@ -43,7 +43,7 @@ fn gemini_models(state: &State, call: &Call) -> Answer {
     refused(StatusCode::BAD_REQUEST, "API_KEY_INVALID")
 }
 
-/// GitHub answers 403 to any request without a `User-Agent`, whatever its key.
+/// Checks a GitHub key. GitHub answers 403 to any request without a `User-Agent`, whatever its key.
 fn github_user(state: &State, call: &Call) -> Answer {
     if call.header("user-agent").is_none() {
         return refused(StatusCode::FORBIDDEN, "user_agent_required");

@@ -64,7 +64,7 @@ fn token_set(state: &mut State) -> Value {
     })
 }
 
-/// Kimi Code asks for the models before it calls a login done, with the token it has just got.
+/// Returns the models. Kimi Code asks for them with the new token before it reports a login as done.
 fn models(state: &State, call: &Call) -> Answer {
     if !has_token(state, call) {
         return refused(StatusCode::UNAUTHORIZED, "invalid_token");

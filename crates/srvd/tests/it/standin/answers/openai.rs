@@ -7,7 +7,7 @@ use super::{Answer, Decision, LIFETIME_S, access_token, not_found, now, refresh_
 use crate::standin::grants::{Grant, redeem};
 use crate::standin::{Call, State, jwt};
 
-/// The pair of RFC 7636, appendix B. The vendor makes the pair of a device login itself and sends it to the CLI.
+/// The pair of RFC 7636, appendix B. For a device login the vendor creates the pair and sends it to the CLI.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -21,7 +21,7 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
     }
 }
 
-/// The device login is not RFC 8628: JSON bodies, the interval is a string, and 403 means "not yet".
+/// Starts a device login, which is not RFC 8628: bodies are JSON, the interval is a string, and 403 means "not yet".
 fn user_code(state: &mut State) -> Answer {
     let number = state.next();
     let device = format!("deviceauth_{number}");
@@ -57,7 +57,7 @@ fn tokens(state: &mut State, call: &Call) -> Answer {
     let redeemed = match call.field("grant_type").as_str() {
         "authorization_code" => redeem(state, call).is_some(),
         "refresh_token" => state.refresh_tokens.remove(&call.field("refresh_token")),
-        // The login goes on without the API key that Codex asks for.
+        // The login continues without the API key that Codex asks for.
         _ => false,
     };
     if !redeemed || state.refuses_codes {
@@ -90,7 +90,7 @@ fn tokens(state: &mut State, call: &Call) -> Answer {
     (StatusCode::OK, body)
 }
 
-/// A revoked token is gone, and a second revocation is no error (RFC 7009).
+/// Revokes a token. A second revocation is no error (RFC 7009).
 fn revoke(state: &mut State, call: &Call) -> Answer {
     let token = call.field("token");
     state.refresh_tokens.remove(&token);
