@@ -1,5 +1,5 @@
-//! The pure parts by themselves: what one envelope, one dispatch, a megabyte of output, one decision and one opened
-//! secret take. `cargo bench -p srvd-bench` runs them.
+//! Benchmarks of the pure parts: one envelope, one dispatch, a megabyte of output, one decision and one opened secret.
+//! `cargo bench -p srvd-bench` runs them.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up says so by ending")]
 #![allow(missing_docs, reason = "the macros of criterion make items without docs")]
@@ -46,7 +46,7 @@ fn dispatch(criterion: &mut Criterion) {
     });
 }
 
-/// Lines and matcher together, as a session uses them.
+/// Measures lines and matcher together, as a session uses them.
 fn scanning(criterion: &mut Criterion) {
     let registry = Registry::builtin().unwrap();
     let limit = SpawnLimits::default().line_bytes;
@@ -82,7 +82,7 @@ fn resolution(criterion: &mut Criterion) {
     });
 }
 
-/// Sealing is private to the store, so this reads the row too.
+/// Measures the opening of a secret. Sealing is private to the store, so this reads the row, too.
 fn opening(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Calls on one connection: one by one, or so many under way all the time; and the events that come between them.
+//! Calls on one connection, one by one or with a fixed number in flight, and the events that are received between them.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::servers::Address;
 use crate::socket::{Socket, encode, id_of};
 
-/// How long anything that is waited for may take.
+/// Longest time to wait for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A connection on which calls are made.
+/// A connection that makes calls.
 pub(crate) struct Caller(Socket);
 
-/// What became of calls that were kept under way for a while.
+/// The count and the duration of calls that were kept in flight for a while.
 pub(crate) struct Driven {
     pub(crate) count: f64,
     pub(crate) seconds: f64,
@@ -25,7 +25,7 @@ impl Caller {
         Ok(Self(Socket::open(address).await?))
     }
 
-    /// Sends a request and waits for its answer; events that come before it are passed over.
+    /// Sends a request and waits for its answer. Events received before it are skipped.
     pub(crate) async fn call(&mut self, method: &str, params: &Value) -> Result<Value> {
         self.0.send(&encode(&request(0, method, params))).await?;
         let mut answer = None;
@@ -42,7 +42,7 @@ impl Caller {
         Ok(answer["result"].take())
     }
 
-    /// Makes a bundle with so many API keys; gives its id.
+    /// Creates a bundle with this many API keys, and returns its id.
     pub(crate) async fn filled_bundle(&mut self, number: usize, keys: usize) -> Result<Value> {
         let made = self.call("bundle.create", &json!({"name": format!("bundle {number}")})).await?;
         let bundle = made.get("id").cloned().with_context(|| made.to_string())?;
@@ -59,7 +59,7 @@ impl Caller {
         Ok(bundle)
     }
 
-    /// Waits until so many events have come, and for no more than that.
+    /// Waits until this many events have been received. Fails if there are more.
     pub(crate) async fn events(&mut self, count: usize) -> Result<()> {
         let mut seen = 0;
         while seen < count {
@@ -69,7 +69,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Keeps all of these calls under way for so long; the id of each is its place.
+    /// Keeps all of these calls in flight for the given time. The id of each call is its index.
     pub(crate) async fn drive(&mut self, frames: &[Vec<u8>], slice: Duration) -> Result<Driven> {
         self.0.send(&frames.concat()).await?;
         let started = Instant::now();
@@ -95,7 +95,7 @@ impl Caller {
     }
 }
 
-/// One call for each place; its id is the place.
+/// Encodes one call for each index. The id of a call is its index.
 pub(crate) fn frames(depth: usize, one: impl Fn(usize) -> (&'static str, Value)) -> Vec<Vec<u8>> {
     let frame = |id| {
         let (method, params) = one(id);
@@ -108,12 +108,12 @@ fn request(id: usize, method: &str, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
 }
 
-/// Gives up when it takes far too long.
+/// Waits, and fails when it takes far too long.
 pub(crate) async fn within<T>(wait: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PATIENCE, wait).await.context("nothing came")?
 }
 
-/// Events say so at the beginning of their frame.
+/// Returns whether a frame is an event, whose name is at the beginning of its frame.
 fn is_event(frame: &[u8]) -> bool {
     const NAME: &[u8] = b"\"method\":\"event\"";
     frame.get(..64).unwrap_or(frame).windows(NAME.len()).any(|window| window == NAME)

@@ -1,5 +1,5 @@
-//! One connection that floods, and another one that does not: what the second one notices. And a subscriber that reads
-//! nothing: what it costs the daemon.
+//! The effect of a connection that floods on another connection that does not, and the cost of a subscriber that reads
+//! nothing.
 
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,13 @@ const ALONE: &str = "alone";
 const BESIDE: &str = "beside a flood";
 const P99: &str = "p99";
 const WORK: &str = "p99 of a connection at depth 1";
-/// Requests that the flooding connection keeps under way.
+/// Requests that the flooding connection keeps in flight.
 const FLOOD: usize = 128;
 const SLOW: &str = "a subscriber that reads nothing, 20,000 events";
-/// Calls that each publish an event.
+/// The number of calls, each of which publishes one event.
 const EVENTS: f64 = 20_000.0;
 const DEPTH: usize = 16;
-/// What its queue may hold, and what the sockets of both sides take beside it, in kilobytes.
+/// Kilobytes that the queue may hold, together with what the sockets of both sides take.
 const QUEUE: f64 = 4096.0;
 
 /// Compares the daemon with itself.
@@ -56,7 +56,7 @@ async fn slow_subscriber(running: &Running, report: &mut Report) -> Result<()> {
     let updates = frames(DEPTH, |id| {
         ("bundle.update", json!({"bundleId": bundle, "description": format!("a text that changes, {id}")}))
     });
-    // The same work without a subscriber first, so that what it leaves in the allocator is not taken for a queue.
+    // The same work runs without a subscriber first, so that memory left in the allocator does not count as a queue.
     control.drive(&updates, Duration::from_secs(1)).await?;
     let mut slow = Caller::open(&running.address).await?;
     slow.call(

@@ -1,4 +1,4 @@
-//! One publisher, many subscribers, events in bursts: what one delivery costs the server more than publishing to nobody.
+//! One publisher, many subscribers, events in bursts: the server's cost of one delivery beyond the cost of publishing.
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
@@ -14,10 +14,10 @@ use crate::servers::{Address, Running, Server};
 
 const CPU: &str = "CPU";
 const SUBSCRIBERS: usize = 1000;
-/// Events that leave at once. Deleting a bundle of so many accounts is such a burst, and one bundle event beside it.
+/// Events sent at once. Deleting a bundle of this many accounts causes such a burst, with one bundle event beside it.
 pub(crate) const BURST: usize = 16;
 const BURSTS: usize = 10;
-/// About what an event of the daemon takes in its frame.
+/// The approximate size of an event of the daemon in its frame, in bytes.
 const EVENT_BYTES: usize = 200;
 const WORK: &str = "event to 1,000 subscribers, bursts of 16";
 pub(crate) const TOPIC: &str = "identityaccounts:changed:*";
@@ -47,8 +47,8 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Microseconds of the server for all bursts; what it costs to publish them, such as the daemon's transactions, is the cost
-/// without subscribers.
+/// Returns the server's processor time for all bursts, in microseconds. The cost of publishing them, such as the
+/// daemon's transactions, is the cost without subscribers.
 async fn bursts(server: Server, running: &Running, subscribed: usize) -> Result<f64> {
     match server {
         Server::Redis => redis(running, subscribed).await,
@@ -57,7 +57,7 @@ async fn bursts(server: Server, running: &Running, subscribed: usize) -> Result<
     }
 }
 
-/// Connections that each have made this call.
+/// Opens connections that each make this call.
 pub(crate) async fn subscribers(
     address: &Address,
     count: usize,
@@ -76,7 +76,7 @@ async fn delivered(callers: &mut [Caller], count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Microseconds of the daemon, the transactions that the events tell of among them.
+/// Returns the daemon's processor time in microseconds, including the transactions that cause the events.
 pub(crate) async fn srvd(running: &Running, subscribed: usize, bursts: usize) -> Result<f64> {
     let mut control = Caller::open(&running.address).await?;
     let mut bundles = Vec::new();
@@ -117,7 +117,7 @@ async fn redis(running: &Running, subscribed: usize) -> Result<f64> {
     let payload = "x".repeat(EVENT_BYTES);
     let publish = format!("PUBLISH t {payload}\r\n").repeat(BURST);
     let message = format!("*3\r\n$7\r\nmessage\r\n$1\r\nt\r\n${EVENT_BYTES}\r\n{payload}\r\n").len();
-    // Each is answered with how many it went to.
+    // Each command is answered with its number of receivers.
     let answers = format!(":{subscribed}\r\n").len() * BURST;
     let mut control = connect().await?;
     let before = running.process.cpu()?;

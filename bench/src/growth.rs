@@ -1,4 +1,4 @@
-//! The same work at one, ten and a hundred times the size: what one unit of it costs the daemon should not change.
+//! The same work at one, ten and a hundred times the size. The daemon's cost of one unit should not change.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::fanout::{self, BURST};
 use crate::report::Report;
 use crate::servers::{Running, Server};
 
-/// Sizes, as a factor of the smallest.
+/// Sizes, as multiples of the smallest.
 const SIZES: [usize; 3] = [1, 10, 100];
 const DEPTH: usize = 16;
-/// Accounts of one bundle.
+/// Accounts in one bundle.
 const EACH: usize = 16;
-/// What is measured of calls that change something.
+/// The time that calls that change something are measured.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Fills the table of growth.
@@ -32,7 +32,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     accounts(&running, report).await
 }
 
-/// Processor time of the daemon for each of what `work` counts, in microseconds.
+/// Returns the daemon's processor time for each unit that `work` counts, in microseconds.
 async fn each(running: &Running, work: impl Future<Output = Result<f64>>) -> Result<f64> {
     let before = running.process.cpu()?;
     let count = work.await?;
@@ -69,7 +69,7 @@ async fn connections(running: &Running, report: &mut Report) -> Result<()> {
 }
 
 async fn subscriptions(running: &Running, report: &mut Report) -> Result<()> {
-    // More bursts where each has few deliveries, because the transactions that they come from are taken off again.
+    // Sizes with few deliveries in a burst have more bursts, because the cost of the transactions is subtracted.
     for (size, bursts) in SIZES.into_iter().zip([60, 20, 5]) {
         let subscribed = size * 40;
         let transactions = fanout::srvd(running, 0, bursts).await?;
@@ -80,7 +80,7 @@ async fn subscriptions(running: &Running, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Each is a transaction that changes a bundle, with its row in the table of events.
+/// Measures events. Each is a transaction that changes a bundle, with its row in the table of events.
 async fn events(running: &Running, report: &mut Report) -> Result<()> {
     let mut control = Caller::open(&running.address).await?;
     let made = control.call("bundle.create", &json!({"name": "a bundle that changes"})).await?;
@@ -99,7 +99,7 @@ async fn events(running: &Running, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Whole logins, one after the other; the CLI's own time is not counted.
+/// Measures whole logins, one after the other. The CLI's own time is not counted.
 async fn sessions(running: &Running, report: &mut Report) -> Result<()> {
     let mut control = Caller::open(&running.address).await?;
     let mut number = 0;

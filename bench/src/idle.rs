@@ -1,4 +1,4 @@
-//! Connections that do nothing: the memory that each costs the server.
+//! Idle connections: the memory that each costs the server.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::socket::Socket;
 const MEMORY: &str = "memory";
 const CONNECTIONS: u32 = 5000;
 const WORK: &str = "5,000 idle connections";
-/// How long a server is left alone before its memory is read.
+/// Idle time of a server before its memory is read.
 const REST: Duration = Duration::from_secs(1);
 
 /// Compares the servers.
@@ -23,7 +23,7 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     // Memory does not depend on the machine's speed, so one round is enough.
     for server in &present {
         let running = plan.programs.start(*server)?;
-        // The first connection makes what all of them share.
+        // The first connection allocates what all connections share.
         let mut sockets = vec![Socket::open(&running.address).await?];
         tokio::time::sleep(REST).await;
         let before = running.process.resident()?;

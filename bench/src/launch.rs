@@ -1,4 +1,5 @@
-//! `launch.resolve` over the socket beside its own statement in process, and durable writes beside a plain pool.
+//! `launch.resolve` over the socket compared with its own statement in process, and durable writes compared with a
+//! plain pool.
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -13,7 +14,7 @@ use crate::servers::Server;
 
 const CPU: &str = "CPU";
 const RATE: &str = "rate";
-/// Calls that are under way on the one connection, each for a bundle of its own.
+/// Calls in flight on the one connection, each for its own bundle.
 const DEPTH: usize = 16;
 const KEY: &str = "sk-a-key-of-the-benchmark-0123456789";
 const RESOLVE: &str = "launch.resolve, 16 in flight";
@@ -56,7 +57,7 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The peer, which does its work by itself.
+/// The peer, which does the work in its own process.
 struct Alone(BufReader<TcpStream>);
 
 impl Alone {

@@ -1,4 +1,4 @@
-//! Small requests: how much processor time one costs the server, and how long it takes.
+//! Small requests: the server's processor time for each, and their latency.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,15 @@ use crate::socket::{Socket, encode, id_of};
 const CPU: &str = "CPU";
 const P99: &str = "p99";
 const RATE: &str = "rate";
-/// What each request carries, and gets back.
+/// The text that each request carries and that its reply returns.
 const TEXT: &str = "a text of sixty-four bytes, which is about what people send here";
-/// How long a server runs before it is measured.
+/// Time that a server runs before it is measured.
 const WARM: Duration = Duration::from_millis(200);
 
 /// A way to drive a server.
 struct Shape {
     connections: usize,
-    /// Requests that are under way on each connection.
+    /// Requests in flight on each connection.
     depth: usize,
     goals: &'static [(Server, &'static str, Goal)],
 }
@@ -83,9 +83,9 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
 struct Drive {
     requests: f64,
     seconds: f64,
-    /// Microseconds.
+    /// Processor time in microseconds.
     cpu: f64,
-    /// Microseconds.
+    /// Latency in microseconds.
     latency: f64,
 }
 
@@ -110,10 +110,10 @@ async fn drive(server: Server, running: &Running, shape: &Shape, slice: Duration
     Ok(Drive { requests, seconds, cpu, latency })
 }
 
-/// A connection with a fixed number of requests under way.
+/// A connection with a fixed number of requests in flight.
 pub(crate) struct Connection {
     socket: Socket,
-    /// One encoded request for each place; its id is the place.
+    /// One encoded request for each index. The id of a request is its index.
     requests: Vec<Vec<u8>>,
     sent: Vec<Instant>,
     latencies: Histogram<u64>,
@@ -135,7 +135,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request for each answer until then, and waits for the last ones.
+    /// Sends a request for each answer until the given time, and waits for the last answers.
     pub(crate) async fn run(&mut self, until: Instant) -> Result<()> {
         let mut ready: Vec<usize> = (0..self.requests.len()).collect();
         let (mut under_way, mut frames) = (0, Vec::new());
@@ -173,7 +173,7 @@ impl Connection {
         self.latencies.reset();
     }
 
-    /// Microseconds that all but one of a hundred requests stayed under.
+    /// Returns the 99th percentile of the latencies, in microseconds.
     pub(crate) fn p99(&self) -> u64 {
         self.latencies.value_at_quantile(0.99)
     }

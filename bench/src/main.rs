@@ -1,8 +1,8 @@
-//! How `srvd` stands against its peers and against the limit, in one run on one machine, as ratios.
+//! Comparison of `srvd` with its peers and with the limit, in one run on one machine, as ratios.
 //!
 //! Every server is a process of its own, started the same way and driven by the same generator. Servers take turns in
-//! each round, so that a machine that changes its speed changes it for all; a ratio is the median of the ratios of each
-//! round. `scripts/bench.sh` builds and runs it.
+//! each round, so that a change in the speed of the machine affects all of them. A ratio is the median of the ratios of
+//! each round. `scripts/bench.sh` builds and runs the comparison.
 
 mod calls;
 mod fairness;
@@ -29,16 +29,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use report::Report;
 use servers::Programs;
 
-/// Measures the built daemon beside its peers
+/// Measures the built daemon against its peers
 #[derive(Parser)]
 struct Args {
-    /// The daemon's program
+    /// Path of the daemon's program
     #[arg(long, value_name = "FILE")]
     srvd: PathBuf,
-    /// The directory of the peers' programs
+    /// Directory of the peers' programs
     #[arg(long, value_name = "DIR")]
     peers: PathBuf,
-    /// The directory of the Node peer, with its modules installed; without it there is no such peer
+    /// Directory of the Node peer, with its modules installed; without it that peer is left out
     #[arg(long, value_name = "DIR")]
     node: Option<PathBuf>,
     /// Rounds of each comparison
@@ -47,15 +47,15 @@ struct Args {
     /// Milliseconds that one server is driven in one round
     #[arg(long, default_value_t = 2000)]
     slice_ms: u64,
-    /// Where the figures are written as JSON
+    /// File to which the figures are written as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only these parts
+    /// Parts to run; without it all of them
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
 }
 
-/// What is compared.
+/// A part of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Small requests, one after the other and pipelined
@@ -64,7 +64,7 @@ enum Part {
     Fanout,
     /// Connections that do nothing
     Idle,
-    /// From the start of the program to an answer
+    /// Time from the start of the program to an answer
     Start,
     /// `launch.resolve` beside its own statements, and durable writes
     Launch,
@@ -72,13 +72,13 @@ enum Part {
     Dispatch,
     /// The reading of output, in process
     Scan,
-    /// What a flood and a slow subscriber do to others
+    /// The effect of a flood and of a slow subscriber on others
     Fairness,
-    /// What one unit costs when there are many
+    /// The cost of one unit when there are many
     Growth,
 }
 
-/// What all parts need to know.
+/// The settings that all parts share.
 struct Plan {
     programs: Programs,
     rounds: usize,
@@ -89,7 +89,7 @@ struct Plan {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    // A server that is dropped is ended, so leaving early leaves nothing behind.
+    // A server is ended when it is dropped, so leaving early leaves no process behind.
     let report = tokio::select! {
         report = measure(&args) => report?,
         _ = interrupt.recv() => anyhow::bail!("interrupted"),

@@ -1,4 +1,4 @@
-//! A server's process: where it runs, and what it has cost so far.
+//! A server's process: its processor, and its cost so far.
 
 use std::process::{Child, Command, Stdio};
 
@@ -12,7 +12,7 @@ const GENERATOR: usize = 1;
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts a command on the servers' processor, where the system can hold it there.
+    /// Starts a command, pinned to the servers' processor where the system supports it.
     pub(crate) fn start(command: &Command) -> Result<Self> {
         let name = command.get_program().to_owned();
         let mut pinned = on_server_processor(command);
@@ -25,11 +25,11 @@ impl Process {
         &mut self.0
     }
 
-    /// Processor time of all its threads, in microseconds.
+    /// The processor time of all its threads, in microseconds.
     pub(crate) fn cpu(&self) -> Result<f64> {
         let mut total: u64 = 0;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
-            // A thread may end between the listing and the look; what it used is small.
+            // A thread may end between the listing and the read. Its processor time is small.
             let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
             let nanoseconds = text.split(' ').next().and_then(|word| word.parse::<u64>().ok());
             total += nanoseconds.context("schedstat has no figure")?;
@@ -48,25 +48,25 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell.
+        // The process may have ended already, so these errors do not matter.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Keeps this process off the servers' processor, where the system can.
+/// Keeps this process off the servers' processor where the system supports it.
 pub(crate) fn pin_generator() {
     #[cfg(target_os = "linux")]
     if std::thread::available_parallelism().is_ok_and(|count| count.get() > 1) {
         let mut set = rustix::thread::CpuSet::new();
         set.set(GENERATOR);
-        // Without it the figures are noisier, not wrong.
+        // Without pinning, the figures are noisier but not wrong.
         let _ = rustix::thread::sched_setaffinity(None, &set);
     }
 }
 
-/// The same command on the servers' processor, where the system can hold it there. Nothing of the environment is handed on
-/// but what the command names.
+/// Returns the same command, pinned to the servers' processor where the system supports it. The process receives only
+/// the environment variables that the command names.
 pub(crate) fn on_server_processor(command: &Command) -> Command {
     let mut outer = if cfg!(target_os = "linux") {
         let mut outer = Command::new("taskset");

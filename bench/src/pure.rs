@@ -1,4 +1,4 @@
-//! Work without a socket: programs that do it again and again, ours and a peer's, and print how long it took them.
+//! Work without a socket: programs of ours and of a peer that repeat the work and print the time that it took.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ const INSTRUCTIONS: &str = "instructions";
 const OURS: &str = "srvd";
 /// Requests that one program dispatches.
 const REQUESTS: u32 = 400_000;
-/// Two numbers of requests whose difference is counted, so that starting counts for nothing.
+/// Two numbers of requests. Their difference is counted, so that the start of the program counts for nothing.
 const COUNTED: [u32; 2] = [1000, 11_000];
 /// Megabytes that one program reads.
 const MEGABYTES: u32 = 300;
@@ -44,7 +44,7 @@ pub(crate) fn dispatch(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Compares the reading of output with a question about each line.
+/// Compares the reading of output with a match of each line.
 pub(crate) fn scan(plan: &Plan, report: &mut Report) -> Result<()> {
     const WORK: &str = "output of a CLI read: strip and match";
     const PEER: &str = "RegexSet per line";
@@ -67,21 +67,21 @@ pub(crate) fn scan(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Processor time of one run, as the program says it.
+/// Returns the processor time of one run, as the program prints it.
 fn nanoseconds(program: &Path, amount: u32, arguments: &[&str]) -> Result<f64> {
     let mut command = Command::new(program);
     command.arg(amount.to_string()).args(arguments);
     said(&mut on_server_processor(&command))?.trim().parse().with_context(|| program.display().to_string())
 }
 
-/// What a program prints that succeeds.
+/// Runs a program, which must succeed, and returns its output.
 fn said(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
     ensure!(output.status.success(), "{} failed", command.get_program().display());
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Instructions of one request, if there is a tool that counts them.
+/// Returns the instructions of one request, if there is a tool that counts them.
 fn instructions(program: &Path) -> Result<Option<f64>> {
     let count = |requests: u32| {
         let mut command = Command::new("valgrind");

@@ -5,14 +5,14 @@ use std::io::Write as _;
 
 use serde::Serialize;
 
-/// Everything that was measured, in order.
+/// All measurements, in order.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
 }
 
-/// What one server cost.
+/// The cost of one server.
 #[derive(Serialize)]
 struct Figure {
     work: String,
@@ -21,7 +21,7 @@ struct Figure {
     value: f64,
 }
 
-/// How `srvd` compares.
+/// The comparison of `srvd` with a peer.
 #[derive(Serialize)]
 struct Ratio {
     work: String,
@@ -30,7 +30,7 @@ struct Ratio {
     goal: Goal,
 }
 
-/// What a ratio should be.
+/// The target of a ratio.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Goal {
@@ -65,7 +65,7 @@ impl Report {
         self.figures.push(Figure { work, server, unit, value });
     }
 
-    /// Adds a comparison; there is none when the peer was not there.
+    /// Adds a comparison. There is none when the peer was not present.
     pub(crate) fn ratio(&mut self, work: &str, against: &str, value: Option<f64>, goal: Goal) {
         let Some(value) = value else { return };
         self.ratios.push(Ratio { work: work.to_owned(), against: against.to_owned(), value, goal });
@@ -87,9 +87,9 @@ impl fmt::Display for Report {
     }
 }
 
-/// Tells somebody who waits how far it is.
+/// Reports progress to a waiting user.
 fn progress(line: &str) {
-    // Nobody may be listening.
+    // Standard error may be closed.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -1,8 +1,8 @@
-//! What several servers cost when they take turns, and how their costs compare.
+//! The costs of several servers that take turns, and the ratios of these costs.
 
 use std::collections::BTreeMap;
 
-/// The figures of each round, by server and by what was measured.
+/// The figures of each round, by server and by measured quantity.
 #[derive(Default)]
 pub(crate) struct Rounds(BTreeMap<(String, &'static str), Vec<f64>>);
 
@@ -17,7 +17,7 @@ impl Rounds {
         median(self.0.get(&(server.to_owned(), what))?.clone())
     }
 
-    /// The median of each round's ratio.
+    /// The median of the ratios of each round.
     pub(crate) fn ratio(&self, server: &str, peer: &str, what: &'static str) -> Option<f64> {
         let ours = self.0.get(&(server.to_owned(), what))?;
         let theirs = self.0.get(&(peer.to_owned(), what))?;

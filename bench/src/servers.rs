@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// The key of every daemon here.
+/// The key of every daemon in the comparison.
 const KEY: &str = "bench-key-0123456789abcdef-0123456789";
-/// Only what a crowd of connections needs differs from the shipped configuration.
+/// The configuration. It differs from the shipped one only in what many connections need.
 const CONFIG: &str = "[listen]\nconnections = 10000\n";
-/// Services whose keys fill a bundle.
+/// The number of services whose keys fill a bundle.
 const PROVIDERS: usize = 16;
 const PROVIDER: &str = r#"
 [providers.bench-@N@]
@@ -28,7 +28,7 @@ class = "api_key"
 vars = ["BENCH_@N@_KEY"]
 base-url = "https://bench.test"
 "#;
-/// A provider whose CLI logs in at once, which is [`CLI`].
+/// A provider whose CLI, [`CLI`], logs in at once.
 const LOGIN: &str = r#"
 [providers.bench-login]
 display-name = "Bench"
@@ -54,30 +54,31 @@ args = ["login"]
 terminal = "pipe"
 "#;
 const CLI: &str = "#!/bin/sh\nprintf '{\"access\":\"%s\"}' \"$$\" >\"$BENCH_HOME/credentials.json\"\n";
-/// How long a server may take to start.
+/// Longest time that a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a daemon that starts is looked for.
+/// Interval between the checks for a daemon that starts.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// Who is compared.
+/// A server of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
-    /// The daemon, as it is shipped.
+    /// The daemon as it is shipped.
     Srvd,
-    /// A JSON-RPC server on the library that most would pick.
+    /// A JSON-RPC server on the most common library.
     Jsonrpsee,
-    /// JSON-RPC by hand on tokio-tungstenite, with one flush for all replies that are ready: the near-limit.
+    /// A JSON-RPC server written by hand on tokio-tungstenite, with one flush for all replies that are ready. It is
+    /// near the limit.
     Raw,
     /// The usual WebSocket server of Node.
     Node,
-    /// The usual publisher.
+    /// The usual server for publishing.
     Redis,
-    /// tokio and sqlx with the same migrations, and nothing else.
+    /// A server with tokio, sqlx and the same migrations, and nothing else.
     Floor,
 }
 
 impl Server {
-    /// What it is called in the tables.
+    /// The name of the server in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Srvd => "srvd",
@@ -89,13 +90,13 @@ impl Server {
         }
     }
 
-    /// The method that gives its parameters back.
+    /// The method that returns its parameters.
     pub(crate) fn echo(self) -> &'static str {
         if self == Self::Srvd { "srvd.ping" } else { "echo" }
     }
 }
 
-/// Where the programs are.
+/// The paths of the programs.
 pub(crate) struct Programs {
     srvd: PathBuf,
     examples: PathBuf,
@@ -104,7 +105,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// `examples` stand in their own directory beside the daemon.
+    /// Creates the set of paths. The examples are in their own directory beside the daemon.
     pub(crate) fn new(srvd: &Path, peers: &Path, node: Option<&Path>) -> Result<Self> {
         let absolute = |path: &Path| std::path::absolute(path).with_context(|| path.display().to_string());
         let srvd = absolute(srvd)?;
@@ -112,17 +113,17 @@ impl Programs {
         Ok(Self { srvd, examples, peers: absolute(peers)?, node: node.map(absolute).transpose()? })
     }
 
-    /// One of our own programs for measuring.
+    /// The path of one of our own programs for measuring.
     pub(crate) fn example(&self, name: &str) -> PathBuf {
         self.examples.join(name)
     }
 
-    /// The program of a peer.
+    /// The path of a peer's program.
     pub(crate) fn peer(&self, name: &str) -> PathBuf {
         self.peers.join(name)
     }
 
-    /// Those of `wanted` that can be started here.
+    /// Returns the servers of `wanted` that can be started here.
     pub(crate) fn present(&self, wanted: &[Server]) -> Vec<Server> {
         let there = |server: &Server| match server {
             Server::Node => self.node.is_some(),
@@ -203,7 +204,7 @@ impl Programs {
     }
 }
 
-/// What of `endpoint.json` is needed.
+/// The needed fields of `endpoint.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Endpoint {
@@ -211,7 +212,7 @@ struct Endpoint {
     token_file: PathBuf,
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) socket: SocketAddr,
@@ -223,7 +224,7 @@ pub(crate) struct Address {
 pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) address: Address,
-    /// From its start until it accepted connections.
+    /// Time from the start of the server until it accepted connections.
     pub(crate) took: Duration,
     _work: Option<TempDir>,
 }

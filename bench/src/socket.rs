@@ -1,5 +1,5 @@
-//! The generator's side of a WebSocket: requests that are encoded once, and a reader that finds frames and ids without
-//! parsing JSON, so that the generator never is what is measured.
+//! The generator's side of a WebSocket. Requests are encoded once, and the reader finds frames and ids without parsing
+//! JSON, so that the measurement never depends on the generator.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::servers::Address;
 pub(crate) struct Socket {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that hold something.
+    /// The number of bytes of the buffer that are in use.
     filled: usize,
 }
 
@@ -45,12 +45,12 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Writes frames that are encoded already.
+    /// Writes frames that are already encoded.
     pub(crate) async fn send(&mut self, frames: &[u8]) -> Result<()> {
         Ok(self.stream.write_all(frames).await?)
     }
 
-    /// Waits for bytes and gives each whole text frame among them to `see`; says how many there were.
+    /// Waits for bytes and passes each whole text frame among them to `see`. Returns the number of these frames.
     pub(crate) async fn receive(&mut self, mut see: impl FnMut(&[u8])) -> Result<usize> {
         self.fill().await?;
         let (mut seen, mut at) = (0, 0);
@@ -62,7 +62,7 @@ impl Socket {
                     seen += 1;
                 }
                 8 => bail!("the server closed the connection"),
-                // Pings: no run is as long as a server's patience.
+                // Pings need no answer, because no run is longer than a server's timeout.
                 _ => {}
             }
             at += end;
@@ -96,12 +96,12 @@ async fn connect(address: SocketAddr) -> Result<TcpStream> {
 
 struct Frame {
     opcode: u8,
-    /// Where its payload begins and ends.
+    /// The offset of the payload. `end` is the offset after its last byte.
     start: usize,
     end: usize,
 }
 
-/// The whole frame at the beginning of `bytes`, if there is one.
+/// Returns the whole frame at the beginning of `bytes`, if there is one.
 fn frame(bytes: &[u8]) -> Option<Result<Frame>> {
     let &[first, second, ..] = bytes else { return None };
     if second & 0x80 != 0 {
@@ -116,7 +116,8 @@ fn frame(bytes: &[u8]) -> Option<Result<Frame>> {
     (bytes.len() >= end).then_some(Ok(Frame { opcode: first & 0x0f, start, end }))
 }
 
-/// A text frame as a client sends it. Its mask is zero, which the protocol allows and which costs the server the same.
+/// Encodes a text frame as a client sends it. Its mask is zero. The protocol allows that, and the server's cost is the
+/// same.
 pub(crate) fn encode(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
@@ -132,7 +133,7 @@ pub(crate) fn encode(text: &str) -> Vec<u8> {
     frame
 }
 
-/// The number after `"id":`.
+/// Returns the number after `"id":`.
 pub(crate) fn id_of(reply: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"\"id\":";
     let at = reply.windows(NAME.len()).rposition(|window| window == NAME)? + NAME.len();

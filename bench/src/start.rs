@@ -1,4 +1,4 @@
-//! From the start of the program on an empty database until it accepts connections, and its memory then.
+//! The time from the start of the program on an empty database until it accepts connections, and its memory then.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::servers::Server;
 
 const TIME: &str = "time";
 const MEMORY: &str = "memory";
-/// Starts in each round.
+/// The number of starts in each round.
 const STARTS: usize = 4;
-/// How long a server is left alone before its memory is read.
+/// Idle time of a server before its memory is read.
 const REST: Duration = Duration::from_millis(500);
 
-/// Compares the daemon with the least that could do its work.
+/// Compares the daemon with the smallest program that could do its work.
 pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let servers = [Server::Srvd, Server::Floor];
     let mut rounds = Rounds::default();

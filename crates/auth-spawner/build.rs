@@ -1,4 +1,4 @@
-//! Lists the shipped provider entries, so that a file added to `config/providers` needs no line of code.
+//! Lists the shipped provider entries, so that a file added to `config/providers` needs no change of code.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

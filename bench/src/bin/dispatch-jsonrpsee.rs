@@ -1,5 +1,5 @@
-//! Dispatches a small request so often, in process and without a socket, and prints the nanoseconds of processor time that
-//! it took: the peer of the daemon's example `dispatch`.
+//! Dispatches a small request a given number of times, in process and without a socket, and prints the processor time
+//! in nanoseconds. It is the peer of the daemon's example `dispatch`.
 
 use std::io::Write as _;
 
@@ -31,7 +31,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds that this thread has had a processor. (Asking the C library's way ends a program under callgrind.)
+/// Returns the processor time of this thread in nanoseconds. (The C library's call for it ends a program under
+/// callgrind.)
 fn processor_time() -> Result<i64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(stat.split(' ').next().unwrap_or_default().parse()?)

@@ -1,7 +1,9 @@
-//! tokio and sqlx with the daemon's migrations, and nothing else: the floor for a start, for reads and for writes.
+//! A peer with tokio, sqlx and the daemon's migrations, and nothing else: the floor for a start, for reads and for
+//! writes.
 //!
-//! The first line that it prints is its address. Each line that it is sent is `resolve MS` or `write MS`: that work is
-//! done in process, sixteen at a time, for so long, and answered with how often and in how many seconds.
+//! The first line of output is the address of the peer. Each line of input is `resolve MS` or `write MS`. The peer does
+//! that work in process, sixteen at a time, for that many milliseconds. It answers with the count and the seconds that
+//! it took.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,9 +17,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 const AT_ONCE: usize = 16;
-/// As many as the daemon has.
+/// The number of readers, the same as the daemon's.
 const READERS: u32 = 4;
-/// More of them only wait for each other, and longer.
+/// The number of writers. More of them only wait longer for each other.
 const WRITERS: u32 = 4;
 
 #[derive(Clone)]
@@ -45,7 +47,7 @@ async fn main() -> Result<()> {
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        // A connection that breaks ends alone.
+        // A connection that fails ends only its own task.
         tokio::spawn(serve(stream, pools.clone()));
     }
 }
@@ -82,7 +84,7 @@ fn bundle(number: usize) -> String {
     format!("bundle-{number}")
 }
 
-/// The daemon's own statement of a launch, for a bundle with one key.
+/// Runs the daemon's own statement of a launch, for a bundle with one key.
 async fn resolve(pool: &SqlitePool, bundle: &str) -> Result<()> {
     let accounts = sqlx::query(
         "SELECT accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id,
@@ -106,7 +108,7 @@ async fn resolve(pool: &SqlitePool, bundle: &str) -> Result<()> {
     Ok(())
 }
 
-/// A bundle that binds one key.
+/// Creates a bundle that binds one key.
 async fn fill(pool: &SqlitePool, bundle: &str) -> Result<()> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
@@ -126,7 +128,7 @@ async fn fill(pool: &SqlitePool, bundle: &str) -> Result<()> {
     Ok(transaction.commit().await?)
 }
 
-/// A user's credential for an agent: the account and the profile that points at it, made or written over.
+/// Writes a user's credential for an agent: creates or overwrites the account and the profile that points to it.
 async fn write(pool: &SqlitePool, user: &str) -> Result<()> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     account(&mut transaction, user).await?;

@@ -1,5 +1,6 @@
-//! JSON-RPC by hand on tokio-tungstenite: small buffers, a borrowed envelope, one flush for all replies that are ready.
-//! No authentication, no limits, no tracing: about the least that can be done.
+//! A JSON-RPC server written by hand on tokio-tungstenite: small buffers, a borrowed envelope, and one flush for all
+//! replies that are ready. It has no authentication, no limits and no tracing, so it does about the least possible
+//! work.
 
 use std::io::Write as _;
 
@@ -40,7 +41,7 @@ async fn main() -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // A connection that breaks ends alone.
+        // A connection that fails ends only its own task.
         tokio::spawn(serve(stream));
     }
 }

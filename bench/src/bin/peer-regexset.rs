@@ -1,6 +1,6 @@
-//! Asks of each raw line whether any pattern is in it, and nothing else: the peer of auth-spawner's example `scan`, which
-//! takes escape sequences out, joins what the terminal would show, and says what a line means. It prints the nanoseconds of
-//! processor time that it took.
+//! Checks whether any pattern matches each raw line, and does nothing else. It is the peer of auth-spawner's example
+//! `scan`, which removes escape sequences, joins what the terminal would show, and finds the meaning of a line. It
+//! prints the processor time in nanoseconds.
 
 use std::io::Write as _;
 
@@ -25,7 +25,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds that this thread has had a processor. (Asking the C library's way ends a program under callgrind.)
+/// Returns the processor time of this thread in nanoseconds. (The C library's call for it ends a program under
+/// callgrind.)
 fn processor_time() -> Result<i64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(stat.split(' ').next().unwrap_or_default().parse()?)

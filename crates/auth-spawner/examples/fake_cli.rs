@@ -1,4 +1,4 @@
-//! A scripted stand-in for a provider's CLI. Its language is described in `auth_spawner::testing`.
+//! A scripted replacement for a provider's CLI. Its language is described in `auth_spawner::testing`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -13,13 +13,13 @@ use filedescriptor::{FileDescriptor, StdioDescriptor};
 use rustix::termios::{InputModes, LocalModes, OptionalActions};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How this program is called to be a grandchild: its process id's file and how it is to be follow.
+/// First argument of a grandchild. The file for its process id and its options follow.
 const GRANDCHILD: &str = "--hold-output";
-/// How it is called to start a grandchild and end, with the same arguments.
+/// First argument of a process that starts a grandchild and ends. The arguments of the grandchild follow.
 const GO_BETWEEN: &str = "--go-between";
-/// How it is called to be a part of a fork bomb: how many processes it stands for follows.
+/// First argument of a part of a fork bomb. The number of processes of this part follows.
 const BOMB: &str = "--bomb";
-/// How it is called to run one line later: script, milliseconds and the line follow.
+/// First argument of a process that runs one line later. The script, the milliseconds and the line follow.
 const LATER: &str = "--later";
 /// Bytes of one write of a flood.
 const BLOCK: usize = 64 * 1024;
@@ -65,7 +65,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::vars().find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
-/// This program once more.
+/// Returns a command that runs this program again.
 fn again() -> io::Result<Command> {
     std::env::current_exe().map(Command::new)
 }
@@ -88,7 +88,7 @@ fn hold_output(path: &Path, how: &[&str]) -> ! {
     hang()
 }
 
-/// One process of a bomb of `count`: itself, and two halves of the rest.
+/// Runs one process of a bomb of `count` processes: itself, and two halves of the rest.
 fn bomb(count: usize) -> ! {
     ignore_all();
     let rest = count.saturating_sub(1);
@@ -101,7 +101,7 @@ fn bomb(count: usize) -> ! {
             if number == 0 {
                 command.process_group(0);
             }
-            // A process that was killed meanwhile cannot start another one, and nobody is there to hear of it.
+            // A process that was killed meanwhile cannot start another one, and there is no process to report this to.
             let _ = command.spawn();
         }
     }
@@ -114,7 +114,7 @@ fn ignore_all() {
     }
 }
 
-/// Takes the signal over from the system and then does nothing with it.
+/// Replaces the system's handling of the signal, and then ignores the signal.
 fn ignore(name: &str) -> io::Result<()> {
     let kind = match name {
         "TERM" => SignalKind::terminate(),
@@ -177,7 +177,8 @@ impl Fake {
             Step::Later { wait, line } => {
                 let mut command = again()?;
                 command.arg(LATER).arg(&self.script).arg(wait.to_string()).arg(line);
-                // Else it would end with this program, as everything in the foreground of its terminal does.
+                // Without its own group, it would end with this program, as every process in the foreground of its
+                // terminal does.
                 command.process_group(0).spawn()?;
             }
             Step::Listen { at, path, status } => self.listen(at, &path, status)?,
@@ -208,7 +209,7 @@ impl Fake {
     }
 
     fn grandchild(&self, path: &str, how: &[How]) -> io::Result<()> {
-        // Of an earlier run, whose grandchild is not the one that is waited for.
+        // The file may be of an earlier run, whose grandchild is not the one that the test waits for.
         let _ = std::fs::remove_file(self.beside(path));
         let orphan = how.contains(&How::Orphan);
         let mut command = again()?;
@@ -271,7 +272,7 @@ fn wait_for(path: &Path) {
 fn record(path: &Path) -> io::Result<()> {
     let mut stdin = io::stdin();
     if let Ok(mut modes) = rustix::termios::tcgetattr(&stdin) {
-        // Else the terminal would keep a line to itself until its end, and eat control characters.
+        // Otherwise the terminal would hold a line back until its end, and would consume control characters.
         modes.local_modes -= LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN | LocalModes::ECHO;
         modes.input_modes -= InputModes::ICRNL | InputModes::IXON;
         rustix::termios::tcsetattr(&stdin, OptionalActions::Now, &modes)?;
@@ -289,7 +290,7 @@ fn close(stream: &str) -> io::Result<()> {
         _ => return Err(io::Error::other("unknown stream")),
     };
     let nothing = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    // What it was comes back, and is closed here.
+    // The previous descriptor is returned, and is closed here.
     FileDescriptor::redirect_stdio(&nothing, stream).map(drop).map_err(io::Error::other)
 }
 

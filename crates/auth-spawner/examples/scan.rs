@@ -1,5 +1,5 @@
-//! Reads so many megabytes of what CLIs print as one login does, which makes its question once, and prints the nanoseconds
-//! of processor time that it took: `scripts/bench.sh` runs it beside its peer.
+//! Reads a given number of megabytes of CLI output as one login does, with the patterns compiled once, and prints the
+//! processor time in nanoseconds. `scripts/bench.sh` runs it beside its peer.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for measuring")]
 
@@ -7,7 +7,7 @@ use auth_spawner::testing::{hear, questions};
 use auth_spawner::{Registry, SpawnLimits};
 
 const TEXT: &[u8] = include_bytes!("../../../bench/text/cli.txt");
-/// As much as a session reads at a time when much is printed.
+/// Bytes that a session reads at a time when a CLI prints much.
 const CHUNK: usize = 64 * 1024;
 
 fn main() {
@@ -28,7 +28,7 @@ fn main() {
     println!("{}", processor_time() - before);
 }
 
-/// Nanoseconds that this thread has had a processor.
+/// Returns the processor time of this thread in nanoseconds.
 fn processor_time() -> i64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells it");
     stat.split(' ').next().and_then(|time| time.parse().ok()).expect("its first number")

@@ -1,4 +1,4 @@
-//! Topics, sequence numbers, the ring of recent events, and who listens to what.
+//! The event broker: topics, sequence numbers, a ring of recent events, and the subscribers of each topic.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -14,24 +14,24 @@ use crate::parcel::{Event, Parcel, TOGETHER};
 /// The names of the two notifications that the engine sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventMethods {
-    /// Carries one event.
+    /// The notification that carries one event.
     pub event: &'static str,
-    /// Says that events were lost.
+    /// The notification that reports lost events.
     pub lagged: &'static str,
 }
 
-/// What a [`Broker`] starts from.
+/// The configuration of a [`Broker`].
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// Names this run; sequence numbers mean nothing in another epoch.
+    /// The name of this run. A sequence number is valid within its epoch only.
     pub epoch: String,
-    /// How many events are kept for subscribers that come back.
+    /// The number of events kept for subscribers that reconnect.
     pub keep: usize,
-    /// Notification names.
+    /// The names of the notifications.
     pub methods: EventMethods,
 }
 
-/// Hands events to subscribers. Cheap to clone; every clone is the same broker.
+/// Delivers events to subscribers. Cheap to clone; every clone is the same broker.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
 
@@ -48,7 +48,7 @@ struct State {
     prefixes: BTreeMap<String, Vec<Arc<Subscriber>>>,
 }
 
-/// An event without its number: the text before and after it.
+/// An event that has no number yet: the text before the number and the text after it.
 struct Draft {
     topic: String,
     front: String,
@@ -56,30 +56,31 @@ struct Draft {
 }
 
 impl Broker {
-    /// A broker whose first event will have the sequence number 1.
+    /// Creates a broker whose first event has the sequence number 1.
     pub fn new(config: BrokerConfig) -> Self {
         Self(Arc::new(Inner { config, state: Mutex::default() }))
     }
 
-    /// This run's epoch.
+    /// The epoch of this run.
     pub fn epoch(&self) -> &str {
         &self.0.config.epoch
     }
 
-    /// The newest event's number; 0 before the first.
+    /// The sequence number of the newest event, or 0 before the first event.
     pub fn seq(&self) -> u64 {
         self.state().seq
     }
 
-    /// Numbers an event, remembers it and queues it for every subscriber. Never waits for a client: a subscriber
-    /// whose queue is full is told later what it missed. `at_ms` is unix milliseconds. `data` goes to every client
-    /// that may subscribe, so it must hold no secret.
+    /// Assigns a sequence number to an event, keeps the event and queues it for every subscriber. Returns the number.
+    /// Never waits for a client: a subscriber whose queue is full is notified later of what it missed. `at_ms` is in
+    /// Unix milliseconds. Every client that may subscribe receives `data`, so it must hold no secret.
     pub fn publish(&self, topic: &str, at_ms: i64, data: Option<Value>) -> u64 {
         self.publish_all(at_ms, [(topic.to_owned(), data)])
     }
 
-    /// Publishes events that belong together, such as all that one transaction changed. Nobody is woken before the last of
-    /// them is queued, so that each subscriber is written to once and not once for each. Gives the newest number.
+    /// Publishes events that belong together, such as all changes of one transaction. Subscribers are woken after the
+    /// last event is queued, so that each subscriber is written to once and not once for each event. Returns the newest
+    /// number.
     pub fn publish_all(&self, at_ms: i64, events: impl IntoIterator<Item = (String, Option<Value>)>) -> u64 {
         let drafts: Vec<Draft> =
             events.into_iter().map(|(topic, data)| self.draft(topic, at_ms, data)).collect();
@@ -109,7 +110,8 @@ impl Broker {
         }
     }
 
-    /// Registers, replays and reads the newest number in one step, so that no event is lost or doubled between them.
+    /// Registers a subscription, replays missed events and reads the newest number in one step, so that no event is
+    /// lost or doubled between them.
     pub(crate) fn subscribe(
         &self,
         peer: &Arc<Peer>,
@@ -138,20 +140,20 @@ impl Broker {
         })
     }
 
-    /// False when the connection has no subscription of that id.
+    /// Removes a subscription. Returns false when the connection has no subscription of that id.
     pub(crate) fn unsubscribe(&self, peer: &Peer, subscription_id: &str) -> bool {
         let number = subscription_id.strip_prefix('s').and_then(|number| number.parse().ok());
         number.is_some_and(|number| self.remove(peer, number))
     }
 
-    /// Takes back the subscriptions of a call that failed after making them.
+    /// Removes the subscriptions of a call that failed after making them.
     pub(crate) fn revoke(&self, peer: &Peer, request: u64) {
         for number in peer.held_by(request) {
             self.remove(peer, number);
         }
     }
 
-    /// The connection is over.
+    /// Removes all subscriptions of a connection that has ended.
     pub(crate) fn forget(&self, peer: &Peer) {
         for subscriber in peer.close() {
             self.state().unregister(&subscriber);
@@ -178,7 +180,7 @@ impl Broker {
 }
 
 impl State {
-    /// Numbers an event and remembers it.
+    /// Assigns a sequence number to an event and keeps the event.
     fn publish(&mut self, Draft { topic, front, back }: Draft, keep: usize) -> Arc<Event> {
         self.seq += 1;
         let seq = self.seq;
@@ -192,7 +194,7 @@ impl State {
         event
     }
 
-    /// Queues events for all who listen to some of them, and names those who are to be woken.
+    /// Queues events for every subscriber of their topics, and adds each peer that must be woken to `told`.
     fn deliver<'a>(&'a self, events: &[Arc<Event>], told: &mut Vec<&'a Peer>) {
         let newest = events.last().map_or(0, |event| event.seq);
         let topics: BTreeSet<&str> = events.iter().map(|event| event.topic.as_str()).collect();
@@ -215,7 +217,7 @@ impl State {
         }
     }
 
-    /// The kept events after `seq` that match, oldest first; None when some may be lost.
+    /// Returns the kept events after `seq` that match, oldest first, or `None` when some may be lost.
     fn missed(&self, seq: u64, topics: &[String]) -> Option<Vec<Arc<Event>>> {
         if seq > self.seq {
             return None;
@@ -257,7 +259,7 @@ impl State {
     }
 }
 
-/// Whether a subscribed topic (exact, or a prefix ending in `*`) covers an event's topic.
+/// Returns whether a subscribed topic (exact, or a prefix ending in `*`) covers an event's topic.
 fn matches(subscribed: &str, topic: &str) -> bool {
     subscribed.strip_suffix('*').map_or(subscribed == topic, |prefix| topic.starts_with(prefix))
 }

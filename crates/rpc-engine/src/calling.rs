@@ -1,21 +1,22 @@
-//! Which call a thread is working on, so that a line of the log can name it.
+//! The call that a thread is working on, so that a log line can name it.
 //!
-//! A span would say the same, and making, entering and leaving one costs more than the whole rest of a small request.
-//! Most calls log nothing, so this only remembers what a line would need: whoever writes the log asks for it then.
+//! A tracing span would carry the same data, but creating, entering and leaving one costs more than the rest of a small
+//! request. Most calls log nothing, so this module only remembers what a log line would need. The log writer asks for
+//! it when it writes a line.
 
 use std::cell::Cell;
 use std::fmt;
 
 use crate::method::{Call, ConnectionId};
 
-/// A call as the log names it: numbers and the method's own name, never anything that a client sent.
+/// The identity of a call in the log: numbers and the registered method name, and nothing that a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calling {
-    /// The method.
+    /// The registered name of the method.
     pub method: &'static str,
-    /// Number of the request within the engine.
+    /// The number of the request within the engine.
     pub request: u64,
-    /// The connection it came from.
+    /// The connection that sent the call.
     pub connection: ConnectionId,
 }
 
@@ -30,7 +31,7 @@ thread_local! {
     static NOW: Cell<Option<Calling>> = const { Cell::new(None) };
 }
 
-/// The call that this thread is working on, if it is.
+/// Returns the call that this thread is working on, if any.
 pub fn calling() -> Option<Calling> {
     NOW.get()
 }
@@ -40,13 +41,13 @@ impl Calling {
         Self { method, request: call.request, connection: call.connection }
     }
 
-    /// Until this is dropped, the thread is working on the call.
+    /// Marks the thread as working on the call until the returned guard is dropped.
     pub(crate) fn enter(self) -> Entered {
         Entered(NOW.replace(Some(self)))
     }
 }
 
-/// Puts back what was there, also when the stack unwinds.
+/// Restores the previous call when dropped, also when the stack unwinds.
 pub(crate) struct Entered(Option<Calling>);
 
 impl Drop for Entered {

@@ -1,7 +1,7 @@
 //! The unfinished calls of one connection, or of one POST: dispatch, batches, limits.
 //!
-//! A call is polled once where it was read, so that a quick one costs no task and no queue; only what is not ready
-//! then moves into the set that is polled beside the reading.
+//! A call is polled once where it was read, so that a quick call costs no task and no queue. Only a call that is not
+//! ready then moves into the set of running calls, which is polled beside the reading.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -20,12 +20,12 @@ use crate::method::{Call, ConnectionId};
 use crate::router::{DISCOVER, Outcome, Running};
 use crate::wire::{self, Element, Message, RESULT_HEAD, Request};
 
-/// Dispatches messages and holds what is not finished.
+/// Dispatches messages and holds the unfinished calls.
 pub(crate) struct Calls {
     shared: Arc<Shared>,
     caller: Arc<str>,
     peer: Option<Arc<Peer>>,
-    /// Made for the first call that does not end at once: many connections and nearly all POSTs never need it.
+    /// Created for the first call that does not finish at once: many connections and nearly all POSTs never need it.
     running: Option<FuturesUnordered<InFlight>>,
     batches: BTreeMap<u64, Batch>,
     last_batch: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Calls {
 /// Replies that are ready to be written.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    /// Mostly there is no more than one.
+    /// The next reply to write. Most of the time it is the only one.
     first: Option<Vec<u8>>,
     rest: VecDeque<Vec<u8>>,
     bytes: usize,
@@ -48,14 +48,14 @@ struct Batch {
     requests: Vec<u64>,
 }
 
-/// Whose reply a call is part of.
+/// The reply that the answer of a call belongs to.
 #[derive(Clone, Copy)]
 enum Target {
     Message,
     Batch(u64),
 }
 
-/// What is needed to answer a call, whenever it ends. A call that ends at once borrows its id from the message.
+/// The data needed to answer a call when it ends. A call that ends at once borrows its id from the message.
 struct Ticket<I> {
     target: Target,
     request: u64,
@@ -82,7 +82,7 @@ impl Calls {
         self.running.as_ref().map_or(0, FuturesUnordered::len)
     }
 
-    /// Takes one message; replies that are ready at once go to `out`.
+    /// Accepts one message. Replies that are ready at once go to `out`.
     pub(crate) fn accept(&mut self, text: &str, out: &mut Outbox) {
         match wire::parse(text, self.shared.limits()) {
             Message::Refused(error) => out.push(wire::error_reply(&error, None)),
@@ -100,7 +100,7 @@ impl Calls {
         }
     }
 
-    /// Collects the replies of calls that have finished since.
+    /// Collects the replies of calls that have finished since the last poll.
     pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
         while let Some(running) = &mut self.running
             && let Poll::Ready(Some((ticket, outcome))) = running.poll_next_unpin(cx)
@@ -109,7 +109,7 @@ impl Calls {
         }
     }
 
-    /// Runs everything to its end.
+    /// Runs all unfinished calls to their end.
     pub(crate) async fn finish_all(&mut self, out: &mut Outbox) {
         while let Some(running) = &mut self.running
             && let Some((ticket, outcome)) = running.next().await
@@ -118,8 +118,8 @@ impl Calls {
         }
     }
 
-    /// The client is gone, its calls are not: they run on in the engine's tracker, until they end or the engine is
-    /// told to stop at once.
+    /// Detaches the calls of a client that is gone. They continue in the engine's tracker until they end or the engine
+    /// aborts.
     pub(crate) fn abandon(mut self) {
         if self.is_empty() {
             return;
@@ -168,7 +168,7 @@ impl Calls {
         }
     }
 
-    /// None for the method that describes the service.
+    /// Starts a call. Returns `None` for [`DISCOVER`], which has no handler.
     fn start(&self, request: &Request<'_>, number: u64) -> Result<Option<(Running, Slot)>, RpcError> {
         if self.shared.drain.is_on() {
             return Err(RpcError::shutting_down());
@@ -203,8 +203,8 @@ impl Calls {
         self.answer(ticket.target, reply, &[ticket.request], out);
     }
 
-    /// Puts a reply in its place. Events of subscriptions that the requests made may follow only once the reply is
-    /// queued, which for a batch is when its last part is there.
+    /// Puts a reply in its place. Events of subscriptions that the requests made may follow only after the reply is
+    /// queued. A batch is queued when its last part is ready.
     fn answer(&mut self, target: Target, reply: Option<Vec<u8>>, requests: &[u64], out: &mut Outbox) {
         match target {
             Target::Message => {
@@ -248,14 +248,14 @@ impl Future for InFlight {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = std::task::ready!(Pin::new(&mut self.call).poll(cx));
-        // The set polls a finished call never again, so the ticket is always still there.
+        // The set never polls a finished call again, so the ticket is always present here.
         self.ticket.take().map_or(Poll::Pending, |ticket| Poll::Ready((ticket, outcome)))
     }
 }
 
 impl Outbox {
     pub(crate) fn push(&mut self, mut reply: Vec<u8>) {
-        // Replies are made of JSON text only; should one not be, the client must not be left without an answer.
+        // Replies consist of JSON text only. If one does not, the client still receives an answer.
         if std::str::from_utf8(&reply).is_err() {
             reply = wire::error_reply(&RpcError::internal(), None);
         }
@@ -277,7 +277,7 @@ impl Outbox {
         self.first.is_none()
     }
 
-    /// Whether no more requests should be read until some replies have been written.
+    /// Returns whether the reading of requests should pause until some replies have been written.
     pub(crate) fn is_full(&self, limits: &crate::limits::Limits) -> bool {
         usize::from(self.first.is_some()) + self.rest.len() >= limits.outbound_messages
             || self.bytes >= limits.outbound_bytes

@@ -1,7 +1,8 @@
-//! One WebSocket connection, driven on one task from its first frame to its goodbye.
+//! One WebSocket connection, driven on one task from its first frame to its close.
 //!
-//! A turn reads what is there (up to a cap), polls the unfinished calls, writes what is ready with one flush, and
-//! looks at the clock. Replies go before events, so the answer to a subscribing call always precedes its first event.
+//! A turn reads the received messages (up to a cap), polls the unfinished calls, writes what is ready with one flush,
+//! and checks the deadlines. Replies go before events, so the answer to a subscribing call always precedes its first
+//! event.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,30 +24,30 @@ use crate::mailbox::Peer;
 use crate::socket::Socket;
 use crate::wire;
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// The client said goodbye, with this code if any.
+    /// The client closed the connection, with this code if any.
     ByClient(Option<u16>),
-    /// The stream ended or failed without a goodbye.
+    /// The stream ended or failed without a close frame.
     Lost,
     /// 1002: the client broke the WebSocket protocol.
     Protocol,
-    /// 1003: a binary message.
+    /// 1003: the client sent a binary message.
     Binary,
-    /// 1007: text that is not UTF-8.
+    /// 1007: the client sent text that is not UTF-8.
     InvalidUtf8,
-    /// 1008: a message in too many frames.
+    /// 1008: the client sent a message in too many frames.
     TooManyFrames,
-    /// 1009: a message or frame over its limit.
+    /// 1009: a message or frame exceeded its limit.
     TooLarge,
-    /// 4008: silent for too long.
+    /// 4008: the client was silent for too long.
     Idle,
-    /// 4013: it did not read what was written to it.
+    /// 4013: the client did not read what was written to it.
     Slow,
-    /// 1001: the daemon is going away.
+    /// 1001: the daemon is shutting down.
     Drained,
-    /// The daemon's grace time ended first.
+    /// 1001: the daemon's grace time ended before the connection did.
     Aborted,
 }
 
@@ -85,7 +86,7 @@ impl fmt::Display for Closed {
     }
 }
 
-/// Bytes queued before a flush; what is ready beyond it goes with the next one.
+/// Bytes queued before a flush. Anything beyond them is written with the next flush.
 const WRITE_CHUNK: usize = 32 * 1024;
 
 pub(crate) struct Connection {
@@ -96,7 +97,7 @@ pub(crate) struct Connection {
     out: Outbox,
     timer: Pin<Box<Sleep>>,
     last_ping: Instant,
-    /// When the flush that has begun and not ended first had to wait.
+    /// The time when the flush in progress first had to wait.
     blocked_since: Option<Instant>,
 }
 
@@ -112,11 +113,11 @@ impl Connection {
         Self { shared, peer, socket, calls, out, timer, last_ping: now, blocked_since: None }
     }
 
-    /// Serves until the connection is over, then says why.
+    /// Serves until the connection has ended. Returns the reason.
     pub(crate) async fn run(mut self) -> Closed {
         let closed = self.turns().await;
         self.peer.broker().forget(&self.peer);
-        // Boxed, or a connection would carry all that its end needs for as long as it lives.
+        // Boxed: otherwise a connection would reserve the memory that its end needs for its whole life.
         Box::pin(self.end(closed)).await;
         closed
     }
@@ -128,7 +129,7 @@ impl Connection {
         let mut waker: Option<Waker> = None;
         std::future::poll_fn(|cx| {
             if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                // These only have to know whom to wake; the switches and the clock say what is on.
+                // These futures only register the waker. The switches and the clock tell what has happened.
                 let _ = (drain.as_mut().poll(cx), abort.as_mut().poll(cx), self.timer.as_mut().poll(cx));
                 waker = Some(cx.waker().clone());
             }
@@ -143,7 +144,7 @@ impl Connection {
     async fn end(self, closed: Closed) {
         let Self { shared, mut socket, calls, out, .. } = self;
         calls.abandon();
-        // Nothing can be said to a client that has gone or does not listen, so the outcomes do not matter here.
+        // The client may be gone or may not read, so the outcomes do not matter here.
         let deadline = Instant::now() + shared.limits().close_wait;
         let said = tokio::time::timeout_at(deadline, say_goodbye(&mut socket, out, closed)).await;
         if matches!(said, Ok(Ok(()))) {
@@ -172,15 +173,15 @@ impl Connection {
         }
         let has_room_again = was_full && !self.is_full();
         if more || has_room_again {
-            // Others' sockets are looked at before the next turn of this connection: a wake-up alone would let it have
-            // dozens of turns before that.
+            // Other sockets are polled before the next turn of this connection. A wake-up alone would give this
+            // connection dozens of turns before that.
             let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
     }
 
-    /// Takes messages until there are none or it is the others' turn; true when there may be more. A client that does
-    /// not read its replies is not read from either.
+    /// Takes messages until none is left or other connections get their turn. Returns true when there may be more. A
+    /// client that does not read its replies is not read from either.
     fn read_messages(&mut self, cx: &mut Context<'_>, is_full: bool) -> Result<bool, Closed> {
         if is_full {
             return Ok(false);
@@ -201,8 +202,8 @@ impl Connection {
         Ok(true)
     }
 
-    /// Queues what is ready and flushes once for all of it. Nothing is queued while a flush waits, so what the socket
-    /// owes is bounded.
+    /// Queues what is ready and flushes once for all of it. Nothing is queued while a flush waits, so the pending
+    /// output of the socket is bounded.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
             let mut queued = 0;
@@ -226,7 +227,7 @@ impl Connection {
         }
     }
 
-    /// Queues about as much as is written at once; how many bytes that was.
+    /// Queues about as much as is written at once. Returns the number of bytes queued.
     fn queue(&mut self) -> usize {
         let before = self.socket.owed();
         let queued = |socket: &Socket| socket.owed() - before;
@@ -241,13 +242,13 @@ impl Connection {
         queued(&self.socket)
     }
 
-    /// Whether no more requests are to be read until something has been written.
+    /// Returns whether the reading of requests must pause until something has been written.
     fn is_full(&self) -> bool {
         self.out.is_full(self.limits()) || self.socket.owed() >= self.limits().outbound_bytes
     }
 
-    /// Looks at the three deadlines when the timer has fired or a flush waits, and sets it to the next one. It is not moved
-    /// for every message; a timer that fires early finds nothing due and is set again.
+    /// Checks the three deadlines when the timer has fired or a flush waits, and sets the timer to the next one. The
+    /// timer is not moved for every message: a timer that fires early finds nothing due and is set again.
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Option<Closed> {
         let (idle, ping_every, write_timeout) =
             (self.limits().idle, self.limits().ping_every, self.limits().write_timeout);
@@ -276,7 +277,7 @@ impl Connection {
             let blocked = self.blocked_since.map(|since| since + write_timeout);
             let next = ping_at.min(last_frame + idle);
             let next = blocked.map_or(next, |at| at.min(next));
-            // Durations of zero must not turn this loop into a busy one.
+            // Durations of zero must not make this loop spin.
             self.timer.as_mut().reset(next.max(now + Duration::from_millis(1)));
         }
         None
@@ -287,7 +288,7 @@ impl Connection {
     }
 }
 
-/// Writes what is still owed, the close frame with its code, and the end of the stream, in this order.
+/// Writes the pending replies, the close frame with its code, and the end of the stream, in this order.
 async fn say_goodbye(socket: &mut Socket, mut out: Outbox, closed: Closed) -> Result<(), WsError> {
     match closed {
         Closed::Lost => return Err(WsError::ConnectionClosed),

@@ -1,16 +1,16 @@
-//! Parameters to a typed request, and an error text that helps without repeating what was sent.
+//! Decoding of parameters into a typed request, with error texts that help without repeating what was sent.
 //!
-//! serde's messages quote the offending value, and a client that puts an API key into the wrong field must not find
-//! it in an error or a log. So quoted values are elided, and only names that look like field names are repeated.
+//! serde's messages quote the offending value. A client that puts an API key into the wrong field must not find the key
+//! in an error or a log. So quoted values are elided, and only names that look like field names are repeated.
 
 use serde::de::DeserializeOwned;
 
 use crate::error::RpcError;
 
-/// What stands for an elided value.
+/// The replacement for an elided value.
 const ELIDED: &str = "…";
 
-/// Decodes `params`; absent ones count as an empty object.
+/// Decodes `params`. Absent parameters count as an empty object.
 pub(crate) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, RpcError> {
     let text = params.unwrap_or("{}");
     serde_json::from_str(text).map_err(|error| {
@@ -25,10 +25,10 @@ pub(crate) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, Rpc
     })
 }
 
-/// The words of a serde error without the values that they quote.
+/// Returns the text of a serde error without the values that it quotes.
 fn elide(words: &str) -> String {
     for shape in ["unknown variant `", "unknown field `"] {
-        // The quoted text is the client's and may hold backticks itself, so it ends at the last possible place.
+        // The quoted text comes from the client and may hold backticks, so it ends at the last possible position.
         if let Some((value, rest)) = words.strip_prefix(shape).and_then(split_expectation) {
             let shown = if shape.contains("field") { field_name(value) } else { ELIDED };
             return format!("{shape}{shown}`{rest}");
@@ -45,7 +45,7 @@ fn split_expectation(text: &str) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-/// Replaces what stands in double quotes (escapes understood) and in backticks.
+/// Replaces text in double quotes (with escapes) and in backticks.
 fn elide_quoted(words: &str) -> String {
     let mut out = String::with_capacity(words.len());
     let mut rest = words.chars();
@@ -69,7 +69,7 @@ fn elide_quoted(words: &str) -> String {
     out
 }
 
-/// The name, if it can be one of a field; a key of a map may be anything that a client typed.
+/// Returns the name if it can be a field name, and [`ELIDED`] otherwise. A key of a map may be any text from a client.
 fn field_name(name: &str) -> &str {
     let plausible = !name.is_empty()
         && name.len() <= 40
@@ -87,13 +87,13 @@ fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
-/// The byte offset of serde's line and column, both counted from 1; the column is past the offending value.
+/// Returns the byte offset of serde's line and column, both counted from 1. The column is past the offending value.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     (start + column).min(text.len())
 }
 
-/// Where in a JSON document the byte before `end` stands, as `a.b[2]`.
+/// Returns the path of the byte before `end` in a JSON document, as `a.b[2]`.
 fn path_at(text: &str, end: usize) -> String {
     enum Step {
         Key(String),

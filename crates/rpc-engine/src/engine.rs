@@ -1,4 +1,4 @@
-//! The engine: what all connections of one service share, and the one way to stop them.
+//! The engine: the state that all connections of one service share, and the one way to stop them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -26,20 +26,20 @@ pub struct Engine {
     pub(crate) caller: Arc<str>,
 }
 
-/// What has happened since the engine was made, for metrics.
+/// Counters since the engine was created, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// Requests and notifications that were taken.
+    /// Requests and notifications that were accepted.
     pub calls: u64,
-    /// Of them, those that ended in an error.
+    /// Accepted calls that ended in an error.
     pub failures: u64,
-    /// Of the failures, those that nobody heard of because they were notifications.
+    /// Failures of notifications, which have no reply to report them.
     pub failed_notifications: u64,
     /// Response objects that clients sent, which a server ignores.
     pub ignored_responses: u64,
 }
 
-/// What a connection is read from and written to.
+/// A stream that a connection reads from and writes to.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
@@ -48,9 +48,9 @@ pub(crate) struct Shared {
     pub(crate) service: Service,
     pub(crate) broker: Broker,
     pub(crate) tracker: TaskTracker,
-    /// No new calls.
+    /// Turned on when new calls are refused.
     pub(crate) drain: Switch,
-    /// No more waiting for anything.
+    /// Turned on when all unfinished work is aborted.
     pub(crate) abort: Switch,
     pub(crate) counters: AtomicCounters,
     in_flight: AtomicUsize,
@@ -58,12 +58,12 @@ pub(crate) struct Shared {
     last_connection: AtomicU64,
 }
 
-/// What is turned on once and for all connections. Each turn of each connection looks at it, and a token alone would have
-/// all of them take the same lock for that.
+/// A switch that is turned on once, for all connections. Each turn of each connection reads it. With a token alone, all
+/// of them would take the same lock for that.
 #[derive(Default)]
 pub(crate) struct Switch {
     on: AtomicBool,
-    /// Cancelled when the switch is on already, for those who wait.
+    /// Cancelled after the switch has been turned on, for tasks that wait.
     pub(crate) token: CancellationToken,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct AtomicCounters {
 }
 
 impl Engine {
-    /// An engine without connections.
+    /// Creates an engine without connections.
     pub fn new(service: Service, broker: Broker) -> Self {
         let shared = Shared {
             service,
@@ -103,18 +103,18 @@ impl Engine {
         Self { shared: Arc::new(shared), caller: Arc::from("") }
     }
 
-    /// The same engine for connections and POSTs of this caller, whom each [`Call`](crate::Call) names. The engine does
-    /// not look into it.
+    /// Returns the same engine for connections and POSTs of this caller, which each [`Call`](crate::Call) names. The
+    /// engine does not interpret the caller.
     #[must_use]
     pub fn on_behalf_of(&self, caller: impl Into<Arc<str>>) -> Self {
         Self { shared: self.shared.clone(), caller: caller.into() }
     }
 
-    /// Drives one WebSocket connection, already upgraded, to its end. `leftover` are bytes that were read past the
-    /// HTTP head. Calls that are still running when the client goes away run on; dropping this future instead ends
-    /// them, so it should be awaited.
+    /// Drives one upgraded WebSocket connection to its end. `leftover` holds the bytes that were read past the HTTP
+    /// head. Calls that are still running when the client goes away run to their end. Dropping this future aborts them,
+    /// so await it.
     pub async fn serve(&self, stream: impl Io + 'static, leftover: Bytes) -> Closed {
-        // One kind of stream, so that the code for it is compiled here, once, and as this crate wants it.
+        // The stream is boxed, so that its code is compiled once, in this crate and with the settings of this crate.
         self.serve_any(Box::new(stream), leftover).await
     }
 
@@ -127,8 +127,8 @@ impl Engine {
         Connection::new(self, peer, stream, leftover).run().await
     }
 
-    /// Answers the body of one POST, a request or a batch. None when there is nothing to answer. Like the calls of a
-    /// connection, those of a POST run to their end even when this future is dropped.
+    /// Answers the body of one POST, a request or a batch. Returns `None` when there is nothing to answer. Like the
+    /// calls of a connection, the calls of a POST run to their end even when this future is dropped.
     pub async fn post(&self, body: &[u8]) -> Option<Bytes> {
         let _tracked = self.shared.tracker.token();
         if body.len() > self.shared.limits().message_bytes {
@@ -158,12 +158,12 @@ impl Engine {
         self.shared.service.openrpc()
     }
 
-    /// Connections being served now.
+    /// The number of connections being served now.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// What has happened so far.
+    /// The counters since the engine was created.
     pub fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.shared.counters;
@@ -175,14 +175,14 @@ impl Engine {
         }
     }
 
-    /// Refuses new calls (`shutting_down`), lets the running ones finish, closes each connection with 1001, and after
-    /// `grace` ends what is left. Returns when no connection and no call is left, or shortly after `grace`.
+    /// Refuses new calls (`shutting_down`), lets the running calls finish, closes each connection with 1001, and aborts
+    /// the rest after `grace`. Returns when no connection and no call is left, or shortly after `grace`.
     pub async fn drain(&self, grace: Duration) {
         self.shared.drain.turn_on();
         self.shared.tracker.close();
         if tokio::time::timeout(grace, self.shared.tracker.wait()).await.is_err() {
             self.shared.abort.turn_on();
-            // Aborted work ends at its next await; a handler that blocks its thread is not waited for.
+            // Aborted work ends at its next await. A handler that blocks its thread is not waited for.
             let _ = tokio::time::timeout(self.shared.limits().close_wait, self.shared.tracker.wait()).await;
         }
     }
@@ -201,11 +201,11 @@ impl Shared {
     }
 }
 
-/// One unfinished call of the whole engine.
+/// A permit for one unfinished call, counted across the whole engine.
 pub(crate) struct Slot(Arc<Shared>);
 
 impl Slot {
-    /// None when the engine has as many unfinished calls as it may.
+    /// Takes a permit. Returns `None` when the engine has as many unfinished calls as it may have.
     pub(crate) fn take(shared: &Arc<Shared>) -> Option<Self> {
         let limit = shared.limits().in_flight_total;
         let more = |count: usize| (count < limit).then_some(count + 1);
@@ -235,7 +235,7 @@ impl Drop for Counted {
     }
 }
 
-/// Takes a connection's subscriptions back however its future ends.
+/// Removes a connection's subscriptions when dropped, however the connection's future ends.
 struct Registered(Arc<Peer>);
 
 impl Drop for Registered {

@@ -1,4 +1,4 @@
-//! The error that goes on the wire, and the list of every error the engine itself makes.
+//! The error that is sent on the wire, and the list of every error that the engine itself makes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,34 +6,34 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The text is not JSON.
+/// Code for text that is not JSON.
 pub const PARSE_ERROR: i32 = -32700;
-/// JSON, but no JSON-RPC 2.0 request.
+/// Code for JSON that is not a JSON-RPC 2.0 request.
 pub const INVALID_REQUEST: i32 = -32600;
-/// No such method.
+/// Code for a method that does not exist.
 pub const METHOD_NOT_FOUND: i32 = -32601;
-/// The parameters do not fit the method.
+/// Code for parameters that do not fit the method.
 pub const INVALID_PARAMS: i32 = -32602;
-/// The daemon failed; the cause is in its log.
+/// Code for a failure of the daemon. The cause is in its log.
 pub const INTERNAL: i32 = -32603;
-/// Too many calls in flight.
+/// Code for too many calls in flight.
 pub const SERVER_BUSY: i32 = -32000;
-/// A message or frame over its limit.
+/// Code for a message or frame over its limit.
 pub const MESSAGE_TOO_LARGE: i32 = -32001;
-/// Too many subscriptions on one connection.
+/// Code for too many subscriptions on one connection.
 pub const TOO_MANY_SUBSCRIPTIONS: i32 = -32002;
-/// The daemon is going away and takes no new calls.
+/// Code for a daemon that is shutting down and accepts no new calls.
 pub const SHUTTING_DOWN: i32 = -32003;
-/// The method needs another transport.
+/// Code for a method that needs another transport.
 pub const NOT_SUPPORTED: i32 = -32004;
 
-/// A JSON-RPC error object. `data` is an object with a `kind` in every error the engine makes, and should be one in
-/// every error of an application: `kind` is the contract, `message` is for people.
+/// A JSON-RPC error object. `data` is an object with a `kind` in every error that the engine makes, and should be one
+/// in every error of an application. `kind` is the contract; `message` is for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RpcError {
     /// One of this module's constants, or a positive code of the application.
     pub code: i32,
-    /// Text for people; never a value that a client sent.
+    /// Text for people. It never holds a value that a client sent.
     pub message: Cow<'static, str>,
     /// An object with at least `kind`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct RpcError {
 }
 
 impl RpcError {
-    /// An error without data; an application adds it with [`RpcError::with_data`] or [`RpcError::with_kind`].
+    /// Creates an error without data. An application adds data with [`RpcError::with_data`] or [`RpcError::with_kind`].
     pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), data: None }
     }
@@ -65,28 +65,28 @@ impl RpcError {
         self
     }
 
-    /// `data.kind`, when it is there.
+    /// Returns `data.kind`, if present.
     pub fn kind(&self) -> Option<&str> {
         self.data.as_ref()?.get("kind")?.as_str()
     }
 
-    /// -32700.
+    /// Creates error -32700 (parse error).
     pub fn parse_error() -> Self {
         Self::new(PARSE_ERROR, "Parse error").with_kind("parse_error")
     }
 
-    /// -32600.
+    /// Creates error -32600 (invalid request).
     pub fn invalid_request() -> Self {
         Self::new(INVALID_REQUEST, "Invalid Request").with_kind("invalid_request")
     }
 
-    /// -32601.
+    /// Creates error -32601 (method not found).
     pub fn method_not_found() -> Self {
         Self::new(METHOD_NOT_FOUND, "Method not found").with_kind("method_not_found")
     }
 
-    /// -32602. `what` is appended to the standard text and must not repeat a value; `path` names the field
-    /// (`a.b[2]`), when it is known.
+    /// Creates error -32602 (invalid params). `what` is appended to the standard text and must not repeat a value.
+    /// `path` names the field (`a.b[2]`), if it is known.
     pub fn invalid_params(what: impl fmt::Display, path: Option<&str>) -> Self {
         let mut error =
             Self::new(INVALID_PARAMS, format!("Invalid params: {what}")).with_kind("invalid_params");
@@ -96,32 +96,32 @@ impl RpcError {
         error
     }
 
-    /// -32603.
+    /// Creates error -32603 (internal error).
     pub fn internal() -> Self {
         Self::new(INTERNAL, "Internal error").with_kind("internal")
     }
 
-    /// -32000.
+    /// Creates error -32000 (too many calls in flight).
     pub fn server_busy() -> Self {
         Self::new(SERVER_BUSY, "too many calls in flight").with_kind("server_busy")
     }
 
-    /// -32001.
+    /// Creates error -32001 (message too large).
     pub fn message_too_large() -> Self {
         Self::new(MESSAGE_TOO_LARGE, "message too large").with_kind("message_too_large")
     }
 
-    /// -32002.
+    /// Creates error -32002 (too many subscriptions).
     pub fn too_many_subscriptions() -> Self {
         Self::new(TOO_MANY_SUBSCRIPTIONS, "too many subscriptions").with_kind("too_many_subscriptions")
     }
 
-    /// -32003.
+    /// Creates error -32003 (shutting down).
     pub fn shutting_down() -> Self {
         Self::new(SHUTTING_DOWN, "the server is shutting down").with_kind("shutting_down")
     }
 
-    /// -32004.
+    /// Creates error -32004 (not supported on this transport).
     pub fn not_supported() -> Self {
         Self::new(NOT_SUPPORTED, "not supported on this transport").with_kind("not_supported")
     }
@@ -135,14 +135,14 @@ impl fmt::Display for RpcError {
 
 impl std::error::Error for RpcError {}
 
-/// One row of an error list: what the documentation and the `OpenRPC` document are made from.
+/// One row of an error list, from which the documentation and the `OpenRPC` document are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorEntry {
-    /// The wire code.
+    /// The code on the wire.
     pub code: i32,
-    /// `data.kind`.
+    /// The value of `data.kind`.
     pub kind: &'static str,
-    /// One phrase: when a client meets it.
+    /// The situation in which a client receives the error, in one phrase.
     pub when: &'static str,
 }
 

@@ -1,12 +1,12 @@
-//! Frame headers in a stream of bytes.
+//! Detection of frame headers in a stream of bytes.
 //!
-//! tungstenite joins fragments without showing them, so how many frames one message has been cut into can only be seen
-//! before it reads them (ten thousand empty ones would cost the reader its time and never reach a size limit).
+//! tungstenite joins fragments without exposing them, so the frames of one message can only be counted before it reads
+//! them. Otherwise ten thousand empty frames would cost the reader time and never reach a size limit.
 
-/// Finds frame headers in a byte stream (RFC 6455, 5.2) that is cut anywhere.
+/// Finds frame headers in a byte stream (RFC 6455, 5.2) that may be split anywhere.
 #[derive(Default)]
 pub(crate) struct Frames {
-    /// How many frames one message may have.
+    /// The largest number of frames in one message.
     limit: u32,
     header: [u8; 14],
     have: usize,
@@ -14,11 +14,11 @@ pub(crate) struct Frames {
     in_message: u32,
 }
 
-/// What was seen in a piece of the stream.
+/// The frame headers seen in a piece of the stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
     pub(crate) headers: usize,
-    /// How many bytes came before the last byte of the header that was one too many.
+    /// The number of bytes before the last byte of the header that exceeded the limit.
     pub(crate) exceeded_after: Option<usize>,
 }
 
@@ -27,7 +27,7 @@ impl Frames {
         Self { limit, ..Self::default() }
     }
 
-    /// Looks at the next piece of the stream.
+    /// Scans the next piece of the stream.
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Passed {
         let mut passed = Passed::default();
         let mut at = 0;
@@ -55,7 +55,7 @@ impl Frames {
         passed
     }
 
-    /// Reads the payload's length when the header is whole.
+    /// Returns whether the header is complete, and reads the payload's length if it is.
     fn header_is_complete(&mut self) -> bool {
         let [_, second, ext @ ..] = self.header;
         let mask = if second & 0x80 == 0 { 0 } else { 4 };
@@ -75,7 +75,7 @@ impl Frames {
         true
     }
 
-    /// Counts the frame whose header has just ended; false when its message has too many.
+    /// Counts the frame whose header has just ended. Returns false when its message has too many frames.
     fn count(&mut self) -> bool {
         let [first, ..] = self.header;
         let is_control = first & 0x08 != 0;

@@ -1,15 +1,16 @@
 //! JSON-RPC 2.0 over WebSocket (and over single HTTP POST bodies): typed methods, limits, a topic broker and a client.
 //!
 //! The crate knows no method name of any application. A request type names its method ([`Params::METHOD`]), a
-//! [`Router`] binds it to a handler, and an [`Engine`] serves connections that somebody else has accepted,
+//! [`Router`] binds it to a handler, and an [`Engine`] serves connections that the application has accepted,
 //! authenticated and upgraded. The two event notifications get their names from the caller ([`EventMethods`]).
 //!
-//! What the engine promises:
-//! - ids are echoed byte for byte, envelopes are parsed once with borrowed fields, `params` never pass through a tree;
-//! - a slow handler never blocks another call of its connection, and a client that does not read never blocks a
-//!   publisher: every queue is bounded and every wait has an end;
-//! - a call that has started runs to its end even if its client goes away, because half a write is worse than a late one;
-//! - nothing that a client sent as a value is repeated in an error message or in a log line.
+//! The engine guarantees the following:
+//! - Ids are echoed byte for byte. Envelopes are parsed once with borrowed fields. `params` never become a tree.
+//! - A slow handler never blocks another call of its connection. A client that does not read never blocks a publisher:
+//!   every queue is bounded and every wait has an end.
+//! - A call that has started runs to its end even if its client goes away, because a partial write is worse than a late
+//!   one.
+//! - A value that a client sent is never repeated in an error message or in a log line.
 //!
 //! ```
 //! use rpc_engine::{
@@ -47,7 +48,8 @@
 //! # }
 //! ```
 //!
-//! `tungstenite` prints whole messages at its `trace` level: whoever installs the subscriber has to cap it.
+//! `tungstenite` prints whole messages at its `trace` level. The application that installs the subscriber has to cap
+//! it.
 
 pub mod broker;
 #[cfg(feature = "client")]

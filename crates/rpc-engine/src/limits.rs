@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// What one connection may cost. Each field names what happens beyond it; a value that is exactly reached passes.
+/// The resources that one connection may use. Each field names the consequence of exceeding it. A value exactly at the
+/// limit is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one inbound message (and of a POST body): error `message_too_large`, then close 1009. Default 1 MiB.
@@ -22,8 +23,8 @@ pub struct Limits {
     pub in_flight_total: usize,
     /// Requests in one batch: error `invalid_request`. Default 50.
     pub batch: usize,
-    /// Nesting of one request, its own object counted: error `invalid_request`. 128 and more is `parse_error`
-    /// whatever stands here. Default 64.
+    /// Nesting of one request, its own object included: error `invalid_request`. A nesting of 128 or more is always
+    /// `parse_error`, whatever this limit is. Default 64.
     pub json_depth: usize,
     /// Bytes of an id as written, quotes included: error `invalid_request`. Default 256.
     pub id_bytes: usize,
@@ -33,15 +34,15 @@ pub struct Limits {
     pub topics: usize,
     /// Bytes of one topic: error `invalid_params`. Default 200.
     pub topic_bytes: usize,
-    /// A connection that has been silent this long is pinged, and again after each such time. Default 20 s.
+    /// Silence after which a connection is pinged, and the interval of further pings. Default 20 s.
     pub ping_every: Duration,
-    /// A connection from which no frame came for this long: close 4008. Default 45 s.
+    /// Longest time without a frame from the client: close 4008. Default 45 s.
     pub idle: Duration,
-    /// One flush that takes longer than this: close 4013. Default 10 s.
+    /// Longest time that one flush may take: close 4013. Default 10 s.
     pub write_timeout: Duration,
-    /// How long a closing connection may take to say goodbye before it is dropped. Default 1 s.
+    /// Longest time that a closing connection may take for its close frame before it is dropped. Default 1 s.
     pub close_wait: Duration,
-    /// Messages taken from one connection before others get their turn. Default 32.
+    /// Messages taken from one connection before other connections get their turn. Default 32.
     pub requests_per_turn: usize,
 }
 

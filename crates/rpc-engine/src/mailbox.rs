@@ -1,6 +1,6 @@
 //! The side of a connection that the broker and the handlers see: its subscriptions, and a bounded queue of events.
 //!
-//! Nothing here waits. A publisher pushes and goes on; the connection's own task takes when it can write.
+//! Nothing here waits. A publisher pushes events and goes on. The connection's own task takes them when it can write.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,13 +17,13 @@ use crate::parcel::Parcel;
 use crate::router::Service;
 use crate::socket::put_text;
 
-/// One connection as others see it.
+/// A connection as the broker and the handlers see it.
 pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
     pub(crate) waker: AtomicWaker,
     broker: Broker,
     service: Service,
-    /// Number of held subscriptions, readable without the lock because every finished call asks for it.
+    /// The number of held subscriptions, readable without the lock because every finished call checks it.
     held: AtomicUsize,
     state: Mutex<Mailbox>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Peer {
 #[derive(Default)]
 struct Mailbox {
     queue: VecDeque<Delivery>,
-    /// Events of all deliveries, the held ones among them, and their bytes.
+    /// The number of events in all deliveries, the held ones included. `bytes` is their size.
     events: usize,
     bytes: usize,
     held: Vec<Held>,
@@ -41,16 +41,17 @@ struct Mailbox {
     closed: bool,
 }
 
-/// One subscription. Numbers are small and per connection, so that the frames of equal numbers can be shared.
+/// One subscription. Numbers are small and assigned per connection, so that the frames of equal numbers can be shared.
 pub(crate) struct Subscriber {
     pub(crate) peer: Arc<Peer>,
     pub(crate) number: u32,
     pub(crate) topics: Vec<String>,
-    /// The last event that was delivered, so that one matching two topics comes once. Written under the broker's lock.
+    /// The last event that was delivered, so that an event matching two topics is delivered once. Written under the
+    /// broker's lock.
     pub(crate) last_seq: AtomicU64,
 }
 
-/// Something to write that is no reply.
+/// Outbound content that is not a reply.
 pub(crate) enum Notice {
     Events(Delivery),
     Lagged(Lag),
@@ -63,14 +64,14 @@ pub(crate) struct Delivery {
     count: usize,
 }
 
-/// A subscription whose reply has not been queued yet; its events wait here.
+/// A subscription whose reply has not been queued yet. Its events wait here.
 struct Held {
     number: u32,
     request: u64,
     queue: VecDeque<Delivery>,
 }
 
-/// Events that did not fit: how many, and the newest of them.
+/// The events that did not fit: their number, and the sequence number of the newest one.
 pub(crate) struct Lag {
     number: u32,
     missed: u64,
@@ -101,7 +102,7 @@ impl Peer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a subscription that is held until `request` is released.
+    /// Adds a subscription that is held until `request` is released.
     pub(crate) fn admit(
         self: &Arc<Self>,
         request: u64,
@@ -124,8 +125,8 @@ impl Peer {
         Ok(subscriber)
     }
 
-    /// Queues events, and counts those as missed for which the queue has no room, or that come after such and before the
-    /// queue has been emptied. The caller wakes the connection.
+    /// Queues events. Events for which the queue has no room are counted as missed. So are the events after them, until
+    /// the queue has been emptied. The caller wakes the connection.
     pub(crate) fn push(&self, number: u32, parcel: &Arc<Parcel>) {
         let mut state = self.state();
         if state.closed {
@@ -154,8 +155,8 @@ impl Peer {
         }
     }
 
-    /// Takes what is to be written next, until it is so many bytes or there is no more. That events were lost is said when
-    /// everything queued before them has been taken.
+    /// Takes the next notices to write, until `bytes` is reached or none is left. A loss of events is reported after
+    /// everything queued before it has been taken.
     pub(crate) fn take(&self, bytes: usize) -> Vec<Notice> {
         let mut state = self.state();
         let Mailbox { queue, events, held, lags, .. } = &mut *state;
@@ -175,7 +176,7 @@ impl Peer {
         notices
     }
 
-    /// What a notice is on the wire.
+    /// Encodes a notice as frames.
     pub(crate) fn frames(&self, notice: &Notice) -> Bytes {
         match notice {
             Notice::Events(Delivery { number, parcel, count }) => parcel.frames(*number, *count),
@@ -187,7 +188,7 @@ impl Peer {
         }
     }
 
-    /// The reply of `request` has been queued: the events of subscriptions that it made may follow.
+    /// Releases the events of subscriptions that `request` made, because its reply has been queued.
     pub(crate) fn release(&self, request: u64) {
         if self.held.load(Ordering::Acquire) == 0 {
             return;
@@ -212,7 +213,7 @@ impl Peer {
         self.state().held.iter().filter(|held| held.request == request).map(|held| held.number).collect()
     }
 
-    /// Forgets one subscription and everything queued for it.
+    /// Removes one subscription and everything queued for it.
     pub(crate) fn dismiss(&self, number: u32) -> Option<Arc<Subscriber>> {
         let mut state = self.state();
         let at = state.live.iter().position(|subscriber| subscriber.number == number)?;
@@ -227,7 +228,7 @@ impl Peer {
         Some(subscriber)
     }
 
-    /// The connection is over: nothing is queued any more, and its subscriptions are given back for removal.
+    /// Marks the connection as ended, so that nothing more is queued. Returns its subscriptions for removal.
     pub(crate) fn close(&self) -> Vec<Arc<Subscriber>> {
         let mut state = self.state();
         let live = std::mem::take(&mut state.live);

@@ -1,4 +1,4 @@
-//! What a method is made of: its request type, and the call that a handler is given.
+//! The parts of a method: its request type, and the call that its handler receives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::RpcError;
 use crate::mailbox::Peer;
 
-/// The parameters of one method. The type carries the method's name and result, so that a handler's signature says
-/// everything the router needs.
+/// The parameters of one method. The type carries the method's name and result, so that a handler's signature tells the
+/// router everything that it needs.
 pub trait Params: DeserializeOwned + JsonSchema + Send + 'static {
     /// The name on the wire. Must not start with `rpc.`, which JSON-RPC reserves.
     const METHOD: &'static str;
-    /// One sentence for the `OpenRPC` document and the documentation.
+    /// A one-sentence summary for the `OpenRPC` document and the documentation.
     const SUMMARY: &'static str;
-    /// Application error codes that this method may answer.
+    /// The application error codes that this method may return.
     const ERRORS: &'static [i32] = &[];
-    /// What it answers.
+    /// The result of the method.
     type Result: Serialize + JsonSchema + Send + 'static;
 }
 
@@ -33,10 +33,10 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// How a call came in.
+/// The transport of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A WebSocket: it can hold subscriptions.
+    /// A WebSocket, which can hold subscriptions.
     Socket,
     /// A single HTTP POST.
     Post,
@@ -45,24 +45,25 @@ pub enum Transport {
 /// One running call, as its handler sees it.
 #[derive(Clone)]
 pub struct Call {
-    /// The connection it came from.
+    /// The connection that sent the call.
     pub connection: ConnectionId,
-    /// Whom the connection or the POST was served for ([`Engine::on_behalf_of`](crate::Engine::on_behalf_of)).
+    /// The caller for which the connection or the POST is served
+    /// ([`Engine::on_behalf_of`](crate::Engine::on_behalf_of)).
     pub caller: Arc<str>,
-    /// Number of the request within the engine, for logs.
+    /// The number of the request within the engine, for logs.
     pub request: u64,
     pub(crate) peer: Option<Arc<Peer>>,
 }
 
 impl Call {
-    /// How the call came in.
+    /// The transport of the call.
     pub fn transport(&self) -> Transport {
         if self.peer.is_some() { Transport::Socket } else { Transport::Post }
     }
 
-    /// Subscribes this connection to `topics`: exact names, or prefixes that end in `*`. With `since`, events that
-    /// were missed are delivered first, or `lagged` says that they are gone. No event of the subscription is written
-    /// before the reply to this call; if the call fails, the subscription is taken back.
+    /// Subscribes this connection to `topics`: exact names, or prefixes that end in `*`. With `since`, missed events
+    /// are delivered first, or `lagged` reports that they are lost. No event of the subscription is written before the
+    /// reply to this call. If the call fails, the subscription is removed.
     ///
     /// Errors: `not_supported` on a POST, `invalid_params` for an unusable topic list, `too_many_subscriptions`.
     pub fn subscribe(&self, topics: Vec<String>, since: Option<Cursor>) -> Result<Subscribed, RpcError> {
@@ -70,8 +71,8 @@ impl Call {
         peer.broker().subscribe(peer, self.request, topics, since)
     }
 
-    /// Ends a subscription of this connection; false when it has none of that id. No event of it is written after
-    /// the reply to this call.
+    /// Ends a subscription of this connection. Returns false when the connection has none of that id. No event of the
+    /// subscription is written after the reply to this call.
     ///
     /// Errors: `not_supported` on a POST.
     pub fn unsubscribe(&self, subscription_id: &str) -> Result<bool, RpcError> {
@@ -91,25 +92,25 @@ impl fmt::Debug for Call {
     }
 }
 
-/// A place in the stream of events.
+/// A position in the stream of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cursor {
-    /// The epoch of the daemon that numbered the event; a new one each boot.
+    /// The epoch of the daemon that numbered the event. Each start of the daemon begins a new epoch.
     pub epoch: String,
-    /// The last event that was seen.
+    /// The sequence number of the last event that was seen.
     pub seq: u64,
 }
 
-/// What a new subscription starts from.
+/// The starting point of a new subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subscribed {
-    /// Id within the connection.
+    /// The id of the subscription within the connection.
     pub subscription_id: String,
-    /// The broker's epoch.
+    /// The epoch of the broker.
     pub epoch: String,
-    /// The newest event at the moment of subscribing; replayed events are not newer.
+    /// The sequence number of the newest event at the moment of subscribing. Replayed events are not newer.
     pub seq: u64,
-    /// Whether events since the given cursor are lost, so that everything has to be fetched again.
+    /// True if events since the given cursor are lost, so that everything has to be fetched again.
     pub lagged: bool,
 }

@@ -12,20 +12,20 @@ use crate::router::{ApiInfo, MethodInfo, SchemasOf};
 /// The version of the `OpenRPC` specification that the document follows.
 pub const OPENRPC_VERSION: &str = "1.3.2";
 
-/// The schemas of one method's two sides; what they share is in the generator's definitions.
+/// The schemas of one method's parameters and result. Shared types are in the generator's definitions.
 pub(crate) struct Schemas {
     params: Value,
     result: Value,
 }
 
 pub(crate) fn schemas_of<P: Params>(generator: &mut SchemaGenerator) -> Schemas {
-    // The parameters stand in the document member by member, so their own object is not made a definition.
+    // The document lists the parameters member by member, so their own object does not become a definition.
     let params = P::json_schema(generator).to_value();
     let result = generator.subschema_for::<P::Result>().to_value();
     Schemas { params, result }
 }
 
-/// Builds the document. Methods come in the order given; members of objects are sorted by name.
+/// Builds the document. Methods keep the given order. Members of objects are sorted by name.
 pub(crate) fn document(info: &ApiInfo, methods: &[(MethodInfo, SchemasOf)], errors: &[ErrorEntry]) -> Bytes {
     let ApiInfo { title, version, description } = info;
     let mut generator = SchemaSettings::draft07()
@@ -70,7 +70,8 @@ fn error_object(entry: &ErrorEntry) -> Value {
     json!({"code": entry.code, "message": entry.when, "data": {"kind": entry.kind}})
 }
 
-/// One descriptor a member for an object; anything else (a tuple, a list, a choice) is one descriptor as a whole.
+/// Returns one descriptor for each member of an object. Any other type (a tuple, a list, a choice) is one descriptor as
+/// a whole.
 fn parameters(mut schema: Value) -> (Vec<Value>, &'static str) {
     let is_object = schema.get("type").and_then(Value::as_str) == Some("object");
     let is_choice = ["anyOf", "oneOf", "allOf"].iter().any(|key| schema.get(key).is_some());
@@ -91,7 +92,7 @@ fn parameters(mut schema: Value) -> (Vec<Value>, &'static str) {
         Some(Value::Object(members)) => members,
         _ => Map::new(),
     };
-    // Required parameters come first, as OpenRPC asks.
+    // Required parameters come first, as OpenRPC requires.
     let (first, then): (Vec<_>, Vec<_>) = members.into_iter().partition(|(name, _)| required.contains(name));
     let descriptor = |(name, schema): (String, Value), required: bool| {
         let mut descriptor = json!({"name": name, "required": required});

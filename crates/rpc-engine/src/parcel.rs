@@ -1,4 +1,4 @@
-//! Events on their way to subscribers: what was published together is queued and written together.
+//! Events on their way to subscribers. Events that were published together are queued and written together.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,17 +6,17 @@ use bytes::Bytes;
 
 use crate::socket::put_text;
 
-/// Events of one parcel at most, so that a long burst is written in pieces.
+/// The largest number of events in one parcel, so that a long burst is written in pieces.
 pub(crate) const TOGETHER: usize = 64;
 
-/// One event with its notification written once, up to the subscription id.
+/// An event with its notification encoded once, up to the subscription id.
 pub(crate) struct Event {
     pub(crate) seq: u64,
     pub(crate) topic: String,
     pub(crate) head: String,
 }
 
-/// Events in their order, for all subscriptions to the same topics.
+/// Events in order, for all subscriptions to the same topics.
 pub(crate) struct Parcel {
     events: Vec<Arc<Event>>,
     bytes: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Parcel {
 }
 
 impl Event {
-    /// Bytes of a frame, near enough to bound a queue.
+    /// The approximate size of a frame in bytes, precise enough to bound a queue.
     fn len(&self) -> usize {
         self.head.len() + 8
     }
@@ -45,12 +45,12 @@ impl Parcel {
         self.events.len()
     }
 
-    /// The number of its last event.
+    /// The sequence number of the last event.
     pub(crate) fn newest(&self) -> u64 {
         self.events.last().map_or(0, |event| event.seq)
     }
 
-    /// Bytes of its first events.
+    /// The size of the first `count` events in bytes.
     pub(crate) fn bytes(&self, count: usize) -> usize {
         if count >= self.events.len() {
             return self.bytes;
@@ -58,7 +58,7 @@ impl Parcel {
         self.events.iter().take(count).map(|event| event.len()).sum()
     }
 
-    /// How many of its first events fit in so many messages and bytes.
+    /// The number of leading events that fit into this many messages and bytes.
     pub(crate) fn fitting(&self, messages: usize, bytes: usize) -> usize {
         if self.events.len() <= messages && self.bytes <= bytes {
             return self.events.len();
@@ -71,7 +71,7 @@ impl Parcel {
         self.events.iter().take(messages).take_while(fits).count()
     }
 
-    /// The frames of its first events, as they are for the subscription of this number.
+    /// The frames of the first `count` events, for the subscription of this number.
     pub(crate) fn frames(&self, number: u32, count: usize) -> Bytes {
         let made = || {
             let mut frames = Vec::with_capacity(self.bytes);

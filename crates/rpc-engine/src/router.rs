@@ -1,4 +1,4 @@
-//! The dispatch table: one line a method, everything inferred from the handler's signature.
+//! The dispatch table. Each method is one line, and everything else is inferred from the handler's signature.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,18 +19,18 @@ use crate::method::{Call, Params};
 use crate::openrpc::{self, Schemas};
 use crate::wire::RESULT_HEAD;
 
-/// The name that `OpenRPC` reserves for asking a service what it can do.
+/// The reserved name of the `OpenRPC` method that describes a service.
 pub const DISCOVER: &str = "rpc.discover";
 
-/// Collects methods. `A` is the application's state, cloned into every call; it comes last, so that a table can be
-/// documented without an application.
+/// Collects methods. `A` is the application's state, cloned into every call. The application is passed last, so that a
+/// table can be documented without one.
 pub struct Router<A> {
     methods: BTreeMap<&'static str, Method<A>>,
     errors: &'static [ErrorEntry],
     scope: Option<Scope<A>>,
 }
 
-/// Makes the application's handle for one call.
+/// A function that makes the application's handle for one call.
 type Scope<A> = fn(&A, &Call) -> A;
 
 impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
@@ -40,7 +40,7 @@ impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
 }
 
 impl<A: Clone + Send + Sync + 'static> Router<A> {
-    /// A router without methods.
+    /// Creates a router without methods.
     pub fn new() -> Self {
         Self { methods: BTreeMap::new(), errors: &[], scope: None }
     }
@@ -48,8 +48,8 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
     /// Binds a handler, `async fn(app: A, call: Call, params: P) -> Result<P::Result, E>`, to `P::METHOD`.
     ///
     /// # Panics
-    /// When the method is registered already or its name starts with `rpc.`: both are mistakes of the program, and
-    /// it should not boot with them.
+    /// When the method is registered already or its name starts with `rpc.`. Both are errors of the program, which must
+    /// not start with them.
     #[must_use]
     pub fn on<P, F, Fut, E>(mut self, handler: F) -> Self
     where
@@ -69,14 +69,15 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         self
     }
 
-    /// Gives each handler its own handle to the application, made for the call: one that knows who is calling.
+    /// Gives each handler its own handle to the application. The handle is made for the call, so that it knows the
+    /// caller.
     #[must_use]
     pub fn scoped(mut self, scope: fn(&A, &Call) -> A) -> Self {
         self.scope = Some(scope);
         self
     }
 
-    /// Describes the application's own error codes, so that the `OpenRPC` document can name what
+    /// Describes the application's own error codes, so that the `OpenRPC` document can describe the codes that
     /// [`Params::ERRORS`] lists.
     #[must_use]
     pub fn errors(mut self, table: &'static [ErrorEntry]) -> Self {
@@ -84,7 +85,7 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         self
     }
 
-    /// The `OpenRPC` document of the methods so far, as JSON text.
+    /// The `OpenRPC` document of the methods registered so far, as JSON text.
     pub fn openrpc(&self, info: ApiInfo) -> Bytes {
         self.described(info).document()
     }
@@ -94,7 +95,7 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         Described { info, methods, errors: self.errors }
     }
 
-    /// Closes the table over the application and adds `rpc.discover`.
+    /// Binds the table to the application and adds `rpc.discover`.
     pub fn build(self, app: &A, info: ApiInfo, limits: Limits) -> Service {
         let described = self.described(info);
         let scope = self.scope;
@@ -111,14 +112,14 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
     }
 }
 
-/// What the `OpenRPC` document says about the service.
+/// The description of the service in the `OpenRPC` document.
 #[derive(Clone, Debug)]
 pub struct ApiInfo {
     /// The service's name.
     pub title: String,
-    /// Its version.
+    /// The service's version.
     pub version: String,
-    /// One paragraph.
+    /// A description in one paragraph.
     pub description: String,
 }
 
@@ -127,26 +128,27 @@ pub struct ApiInfo {
 pub struct MethodInfo {
     /// The name on the wire.
     pub name: &'static str,
-    /// One sentence.
+    /// A one-sentence summary.
     pub summary: &'static str,
-    /// Application error codes.
+    /// The application error codes that the method may return.
     pub errors: &'static [i32],
 }
 
-/// A closed dispatch table. Cheap to clone.
+/// A complete dispatch table. Cheap to clone.
 #[derive(Clone)]
 pub struct Service(Arc<Table>);
 
 struct Table {
-    /// Its keys are the program's own, so nobody can choose them to collide.
+    /// The methods by name. The names are fixed by the program, so a client cannot choose keys that collide.
     methods: FxHashMap<&'static str, Bound>,
     described: Described,
-    /// Written when it is first asked for: few clients do, and it takes longer than all else that a table needs.
+    /// The document, made on the first request. Few clients request it, and making it takes longer than everything else
+    /// that a table needs.
     openrpc: OnceLock<Bytes>,
     limits: Limits,
 }
 
-/// What the `OpenRPC` document is made from.
+/// The source of the `OpenRPC` document.
 struct Described {
     info: ApiInfo,
     methods: Vec<(MethodInfo, SchemasOf)>,
@@ -160,7 +162,7 @@ impl Described {
 }
 
 impl Service {
-    /// The limits it was built with.
+    /// The limits that the service was built with.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
@@ -170,7 +172,7 @@ impl Service {
         self.0.openrpc.get_or_init(|| self.0.described.document())
     }
 
-    /// Every registered method, by name.
+    /// All registered methods, sorted by name.
     pub fn methods(&self) -> Vec<MethodInfo> {
         let mut methods: Vec<_> = self.0.methods.values().map(|method| method.info).collect();
         methods.sort_unstable_by_key(|info| info.name);
@@ -182,7 +184,7 @@ impl Service {
     }
 }
 
-/// A method with its types erased, but for the application's.
+/// A method whose types are erased, except the application's.
 struct Method<A> {
     info: MethodInfo,
     schemas: SchemasOf,
@@ -195,7 +197,7 @@ pub(crate) struct Bound {
     pub(crate) start: Start,
 }
 
-/// Describes one method's parameters and result.
+/// A function that describes one method's parameters and result.
 pub(crate) type SchemasOf = fn(&mut schemars::SchemaGenerator) -> Schemas;
 
 /// The beginning of a reply (its head and the result's JSON), or an error.
@@ -203,7 +205,7 @@ pub(crate) type Outcome = Result<Vec<u8>, RpcError>;
 type StartWith<A> = Box<dyn Fn(A, Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
 type Start = Box<dyn Fn(Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
 
-/// A call whose parameters were understood. Its log lines name it, and a panic of its handler ends only it.
+/// A call whose parameters have been decoded. Its log lines name the call. A panic of its handler ends this call only.
 pub(crate) struct Running {
     calling: Calling,
     work: Work,
@@ -232,7 +234,8 @@ where
     Box::new(move |app, call, params| {
         let calling = Calling::of(&call, P::METHOD);
         let _entered = calling.enter();
-        // A block that awaits the handler's future would have room for it twice, and each place costs every call a copy.
+        // An async block that awaits the handler's future would reserve room for it twice, and each place costs every
+        // call a copy.
         let begin = || -> Result<Work, RpcError> {
             let answer = handler(app, call, decode::<P>(params)?);
             Ok(Box::pin(answer.map(|answer| encode(&answer.map_err(Into::into)?))))
@@ -252,7 +255,7 @@ fn encode(result: &impl serde::Serialize) -> Outcome {
     Ok(reply)
 }
 
-/// The payload of a panic may hold anything, so it stays out of the log; the process's panic hook knows the location.
+/// Logs a panic. Its payload may hold anything, so it is not logged. The process's panic hook reports the location.
 fn panicked() -> RpcError {
     tracing::error!("a handler panicked");
     RpcError::internal()

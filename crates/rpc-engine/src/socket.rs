@@ -1,5 +1,5 @@
-//! A connection's stream, and the WebSocket protocol apart from it: the protocol reads from memory and writes to memory,
-//! so that what has come is read with one system call, and what is owed is written with one.
+//! A connection's stream, with the WebSocket protocol kept apart from it. The protocol reads from memory and writes to
+//! memory, so that received bytes are read with one system call and pending bytes are written with one.
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
@@ -18,9 +18,9 @@ use crate::engine::Io;
 use crate::frames::Frames;
 use crate::limits::Limits;
 
-/// Read at once, into a buffer that lives for the reading only: idle connections are the common ones.
+/// Bytes read at once. The buffer lives for the read only, because most connections are idle.
 const READ: usize = 4096;
-/// What the protocol takes of it at once, and holds for as long as the connection lives.
+/// Bytes that the protocol takes at once. Its buffer lives as long as the connection.
 const TAKEN: usize = 1024;
 
 pub(crate) struct Socket {
@@ -29,26 +29,27 @@ pub(crate) struct Socket {
     frames: Frames,
     too_many_frames: bool,
     last_frame: Instant,
-    /// Has come, and was not taken yet.
+    /// Bytes received but not yet consumed.
     came: Bytes,
-    /// Frames that are to be written: first those that other connections are to be told, too, then this one's own.
+    /// Frames that are written first and may be shared with other connections. `owed` holds this connection's own
+    /// frames.
     shared: Bytes,
     owed: BytesMut,
     flushing: bool,
 }
 
-/// What the protocol has for a stream.
+/// The in-memory stream that the protocol reads from and writes to.
 struct Memory<'a> {
     came: &'a mut Bytes,
     owed: &'a mut BytesMut,
 }
 
 impl Socket {
-    /// `leftover` is what has been read of the stream already. It is copied: it may be the small end of a large buffer, which
-    /// a connection would keep for as long as it lives.
+    /// Creates a socket. `leftover` holds the bytes that were already read from the stream. They are copied, because
+    /// they may be the small end of a large buffer, which the connection would keep for its whole life.
     #[expect(clippy::needless_pass_by_value, reason = "it is not to be kept by whoever calls this")]
     pub(crate) fn new(stream: Box<dyn Io>, leftover: Bytes, limits: &Limits) -> Self {
-        // Whatever it writes goes to memory at once; when that is flushed is decided here.
+        // The protocol writes to memory at once. This type decides when that memory is flushed.
         let config = WebSocketConfig::default()
             .read_buffer_size(TAKEN)
             .write_buffer_size(0)
@@ -69,22 +70,22 @@ impl Socket {
         socket
     }
 
-    /// When a frame header was last complete.
+    /// The time when a frame header was last complete.
     pub(crate) fn last_frame(&self) -> Instant {
         self.last_frame
     }
 
-    /// Bytes that wait to be written.
+    /// The number of bytes that wait to be written.
     pub(crate) fn owed(&self) -> usize {
         self.shared.len() + self.owed.len()
     }
 
-    /// Whether [`Self::poll_flush`] has nothing to do.
+    /// Returns whether [`Self::poll_flush`] has nothing to do.
     pub(crate) fn is_flushed(&self) -> bool {
         self.owed() == 0 && !self.flushing
     }
 
-    /// The next message; a ping is answered, but not flushed.
+    /// Returns the next message. A ping is answered, but the answer is not flushed.
     pub(crate) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
         loop {
             let Self { protocol, came, owed, .. } = self;
@@ -111,7 +112,8 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// What came before a frame too many still counts; that frame never becomes whole.
+    /// Keeps received bytes. If a message has too many frames, the bytes before the excess frame are kept, and that
+    /// frame is never completed.
     fn arrived(&mut self, bytes: &[u8]) {
         let passed = self.frames.pass(bytes);
         if passed.headers > 0 {
@@ -122,7 +124,7 @@ impl Socket {
         self.came = Bytes::copy_from_slice(bytes.get(..until).unwrap_or_default());
     }
 
-    /// Queues a message.
+    /// Queues a text message.
     pub(crate) fn text(&mut self, text: &[u8]) {
         put_text(&mut self.owed, &[text]);
     }
@@ -140,7 +142,7 @@ impl Socket {
         self.write(Message::Ping(Bytes::new()))
     }
 
-    /// Queues the goodbye, and whatever answer the protocol owes.
+    /// Queues the close frame, and any answer that the protocol has pending.
     pub(crate) fn close(&mut self, frame: CloseFrame) -> Result<(), WsError> {
         self.write(Message::Close(Some(frame)))
     }
@@ -150,17 +152,17 @@ impl Socket {
         protocol.write(&mut Memory { came, owed }, message)
     }
 
-    /// Queues the answer to the client's goodbye.
+    /// Queues the answer to the client's close frame.
     pub(crate) fn answer_goodbye(&mut self) -> Result<(), WsError> {
         let Self { protocol, came, owed, .. } = self;
         match protocol.flush(&mut Memory { came, owed }) {
-            // There is nothing more to be said on it.
+            // The connection is closed, so nothing more can be sent.
             Err(WsError::ConnectionClosed) => Ok(()),
             flushed => flushed,
         }
     }
 
-    /// Writes what is owed.
+    /// Writes all pending bytes.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flushing = true;
         while self.owed() > 0 {
@@ -171,21 +173,21 @@ impl Socket {
             }
             next.advance(written);
         }
-        // So that what has been written is not held.
+        // Releases the memory of what has been written.
         (self.shared, self.owed) = (Bytes::new(), BytesMut::new());
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.flushing = false;
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is owed, then the end of the stream.
+    /// Writes all pending bytes, then ends the stream.
     pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
         self.stream.shutdown().await
     }
 
-    /// Reads on until the client has closed too: closing a TCP socket with unread bytes resets it, and then the client
-    /// loses what it was told.
+    /// Reads until the client has closed, too. Closing a TCP socket with unread bytes resets it, and the client would
+    /// then lose what was sent to it.
     pub(crate) async fn last_words(&mut self) -> io::Result<()> {
         let mut ignored = [0; 1024];
         while self.stream.read(&mut ignored).await? > 0 {}
@@ -196,7 +198,7 @@ impl Socket {
 impl Read for Memory<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.came.is_empty() {
-            // So that what has been taken is not held.
+            // Releases the memory of what has been consumed.
             *self.came = Bytes::new();
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -217,7 +219,7 @@ impl Write for Memory<'_> {
     }
 }
 
-/// What a failure of the protocol means.
+/// Converts an error of the protocol into the reason of the close.
 fn why(error: &WsError) -> Closed {
     match error {
         WsError::Capacity(_) => Closed::TooLarge,
@@ -228,8 +230,8 @@ fn why(error: &WsError) -> Closed {
     }
 }
 
-/// Puts a text message, given in parts, as one frame (RFC 6455, 5.2). Texts can be framed once for many connections this
-/// way, because a server's frames are not masked.
+/// Encodes a text message, given in parts, as one frame (RFC 6455, 5.2). A server's frames are not masked, so one frame
+/// can be sent to many connections.
 pub(crate) fn put_text(out: &mut impl BufMut, parts: &[&[u8]]) {
     const WHOLE_TEXT: u8 = 0x81;
     let length: usize = parts.iter().map(|part| part.len()).sum();

@@ -1,8 +1,9 @@
-//! Envelopes: a message is parsed once, with borrowed fields, and replies are written straight to bytes.
+//! Envelopes. A message is parsed once, with borrowed fields, and replies are written straight to bytes.
 //!
-//! The parser reports what JSON-RPC 2.0 asks for (`Parse error` for text that is not JSON, `Invalid Request` for JSON
-//! that is no request, with the id whenever one could be read). Where the standard is silent: fractional ids are
-//! accepted, an `id` of `null` makes a request and no notification, a duplicate envelope member is an invalid request.
+//! The parser reports the errors of JSON-RPC 2.0: `Parse error` for text that is not JSON, and `Invalid Request` for
+//! JSON that is not a request, with the id if one could be read. Where the standard is silent, fractional ids are
+//! accepted, an `id` of `null` makes a request and not a notification, and a duplicate envelope member is an invalid
+//! request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +21,7 @@ use crate::limits::Limits;
 pub struct Id<'a>(&'a str);
 
 impl<'a> Id<'a> {
-    /// The JSON text.
+    /// The JSON text of the id.
     pub fn as_str(&self) -> &'a str {
         self.0
     }
@@ -31,35 +32,35 @@ impl<'a> Id<'a> {
 pub struct Request<'a> {
     /// The method's name.
     pub method: Cow<'a, str>,
-    /// The JSON text of an array or an object, when it is there.
+    /// The JSON text of an array or an object, if present.
     pub params: Option<&'a str>,
-    /// None makes it a notification.
+    /// The id of the request, or `None` for a notification.
     pub id: Option<Id<'a>>,
 }
 
-/// What one element of a message turned out to be.
+/// A parsed element of a message.
 #[derive(Debug)]
 pub enum Element<'a> {
-    /// Something to call.
+    /// A request or notification to call.
     Request(Request<'a>),
     /// A response, which a server ignores.
     Response,
-    /// Something to refuse, with the id if one could be read.
+    /// An element to refuse, with the id if one could be read.
     Invalid(Option<Id<'a>>),
 }
 
-/// What one message turned out to be.
+/// A parsed message.
 #[derive(Debug)]
 pub enum Message<'a> {
-    /// One element.
+    /// A message with one element.
     Single(Element<'a>),
     /// The elements of a batch, not yet parsed; at least one.
     Batch(Vec<&'a RawValue>),
-    /// The whole message is refused, without an id.
+    /// A message that is refused as a whole, without an id.
     Refused(RpcError),
 }
 
-/// Nesting from which any text is a parse error: the limit of the JSON parser underneath.
+/// The nesting from which any text is a parse error. It is the limit of the underlying JSON parser.
 const PARSER_DEPTH: usize = 128;
 
 /// Parses one message.
@@ -79,10 +80,10 @@ pub fn parse<'a>(text: &'a str, limits: &Limits) -> Message<'a> {
     parse_element(text, limits).map_or_else(|| Message::Refused(RpcError::parse_error()), Message::Single)
 }
 
-/// Parses one element of a batch, or a message that is no batch. None when the text is not JSON.
+/// Parses one element of a batch, or a message that is not a batch. Returns `None` when the text is not JSON.
 pub fn parse_element<'a>(text: &'a str, limits: &Limits) -> Option<Element<'a>> {
     if let Some(members) = Members::plain(text) {
-        // What else it has of arrays and objects is refused however deep it is.
+        // An array or object in any other member is refused, however deep it is.
         let below = limits.json_depth.saturating_sub(1);
         let shallow = members.params.is_none_or(|params| !deeper_than(params, below));
         return members.judge(limits, shallow);
@@ -94,7 +95,7 @@ pub fn parse_element<'a>(text: &'a str, limits: &Limits) -> Option<Element<'a>> 
     Members::read(text)?.judge(limits, !deeper_than(text, limits.json_depth))
 }
 
-/// The JSON texts of an envelope's members before anything is known about their types.
+/// The JSON texts of an envelope's members, whose types have not been checked yet.
 #[derive(Debug, Default, PartialEq)]
 struct Members<'a> {
     jsonrpc: Option<&'a str>,
@@ -106,7 +107,7 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads any object. None when the text is no JSON object.
+    /// Reads any object. Returns `None` when the text is not a JSON object.
     fn read(text: &'a str) -> Option<Self> {
         let mut reader = serde_json::Deserializer::from_str(text);
         let members = reader.deserialize_map(MembersVisitor).ok()?;
@@ -114,8 +115,9 @@ impl<'a> Members<'a> {
         Some(members)
     }
 
-    /// Reads what nearly every client writes: only members of a request, each once, without blanks and escapes, and with
-    /// a number or a string as its id. None for everything else, be it right or wrong: [`Self::read`] knows.
+    /// Reads the form that nearly every client writes: only members of a request, each once, without blanks and
+    /// escapes, and with a number or a string as the id. Returns `None` for any other text, valid or not, which
+    /// [`Self::read`] decides.
     fn plain(text: &'a str) -> Option<Self> {
         let mut members = Self::default();
         let mut rest = text.strip_prefix('{')?;
@@ -132,7 +134,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Where the value of the member that begins here goes, and the text from its value on.
+    /// Returns the slot for the member that begins here, and the text from its value on.
     fn slot(&mut self, text: &'a str) -> Option<(&mut Option<&'a str>, &'a str)> {
         Some(if let Some(rest) = text.strip_prefix(r#""params":"#) {
             (&mut self.params, rest)
@@ -145,7 +147,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// None when a string in the envelope is no valid JSON string after all.
+    /// Classifies the members. Returns `None` when a string in the envelope is not a valid JSON string.
     fn judge(self, limits: &Limits, shallow: bool) -> Option<Element<'a>> {
         let id = self.id.filter(|id| id.len() <= limits.id_bytes && is_id(id)).map(Id);
         let id_is_bad = self.id.is_some() && id.is_none();
@@ -168,8 +170,8 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Where the value that begins here ends, if it is an array, an object, a whole number or a string without escapes. What
-/// follows a number has yet to be looked at.
+/// Returns the end of the value that begins here, if it is an array, an object, a whole number or a string without
+/// escapes. The caller has to check the text that follows a number.
 fn plain_value(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     match bytes {
@@ -191,7 +193,7 @@ fn plain_value(text: &str) -> Option<usize> {
     }
 }
 
-/// A JSON string as text, borrowed when it holds no escape.
+/// Decodes a JSON string, borrowed when it holds no escape.
 fn string(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.get(1..json.len().checked_sub(1)?)?;
     if memchr(b'\\', inner.as_bytes()).is_some() {
@@ -238,7 +240,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The elements of an array; reading stops being remembered one past `limit`, so a long batch costs no memory.
+/// Returns the elements of an array. At most one element past `limit` is kept, so that a long batch costs no memory.
 fn parse_batch(text: &str, limit: usize) -> Option<Vec<&RawValue>> {
     struct Elements(usize);
     impl<'de> Visitor<'de> for Elements {
@@ -262,8 +264,8 @@ fn parse_batch(text: &str, limit: usize) -> Option<Vec<&RawValue>> {
     Some(elements)
 }
 
-/// Whether arrays and objects nest deeper than `limit`. Text that is too short for that, or opens too few of them, is not
-/// looked at more closely, which is nearly all.
+/// Returns whether arrays and objects nest deeper than `limit`. Text that is too short for that, or opens too few of
+/// them, is not examined further. Nearly all texts are of this kind.
 fn deeper_than(text: &str, limit: usize) -> bool {
     if text.len() <= 2 * limit || memchr2_iter(b'[', b'{', text.as_bytes()).nth(limit).is_none() {
         return false;
@@ -287,8 +289,8 @@ fn deeper_than(text: &str, limit: usize) -> bool {
     false
 }
 
-/// Whether a `\uD800`-style escape stands without its other half. The parser skips over members that nobody reads
-/// without looking at them, so this is asked of the text as a whole.
+/// Returns whether a `\uD800`-style escape appears without its other half. The parser skips unused members without
+/// checking them, so the text is checked as a whole.
 fn has_lone_surrogate(text: &str) -> bool {
     let unit = |at: usize| {
         let hex = text.as_bytes().get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -310,7 +312,7 @@ fn has_lone_surrogate(text: &str) -> bool {
     false
 }
 
-/// The front of a reply, up to where the result's JSON begins; [`finish_result`] ends it.
+/// The front of a reply, up to the JSON of the result. [`finish_result`] ends the reply.
 pub(crate) const RESULT_HEAD: &[u8] = br#"{"jsonrpc":"2.0","result":"#;
 
 /// Ends a reply that was begun with [`RESULT_HEAD`].
@@ -321,7 +323,7 @@ pub(crate) fn finish_result(mut reply: Vec<u8>, id: &str) -> Vec<u8> {
     reply
 }
 
-/// An error reply; without an id it says null.
+/// Encodes an error reply. Without an id, the reply has a null id.
 pub(crate) fn error_reply(error: &RpcError, id: Option<&str>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Reply<'a> {
@@ -329,7 +331,7 @@ pub(crate) fn error_reply(error: &RpcError, id: Option<&str>) -> Vec<u8> {
         error: &'a RpcError,
     }
     let mut reply = serde_json::to_vec(&Reply { jsonrpc: "2.0", error }).unwrap_or_else(|_| {
-        // Only data of an application that is no JSON can get here; the client still gets a whole answer.
+        // Only application data that is not JSON can get here. The client still receives a complete answer.
         br#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error","data":{"kind":"internal"}}}"#
             .to_vec()
     });
@@ -377,7 +379,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is read the short way is read so the long way.
+        /// An envelope that the short reader accepts is read the same by the full reader.
         #[test]
         fn a_plain_envelope_is_read_as_any(
             members in prop::collection::vec(member(), 0..5),

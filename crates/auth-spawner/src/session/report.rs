@@ -87,8 +87,9 @@ impl Report {
                 true
             }
             Seen::Prompt => {
-                self.snapshot.prompted = true;
-                true
+                let first = !std::mem::replace(&mut self.snapshot.prompted, true);
+                // An answer that was given before the CLI asked is the answer to its first question.
+                !(first && !self.pasted.is_empty())
             }
             Seen::Refused | Seen::Token(_) | Seen::Step(_) => true,
         }

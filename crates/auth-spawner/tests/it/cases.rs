@@ -23,11 +23,11 @@ fn credential() -> Credential {
     }
 }
 
-/// A script, and how its login ends.
+/// A script, and the end of its login.
 struct Case {
     name: &'static str,
     script: String,
-    /// What is in the config directory before.
+    /// The content of `auth.json` before the login.
     before: Option<&'static str>,
     end: (State, Option<(FailureKind, Option<i32>)>),
 }
@@ -108,7 +108,7 @@ fn cases() -> Vec<Case> {
 async fn every_course_ends_as_it_should() {
     let cases = cases();
     let runs = cases.iter().flat_map(|case| TERMINALS.map(|terminal| (case, terminal)));
-    // Side by side, because most of them wait.
+    // The cases run concurrently, because most of them wait.
     join_all(runs.map(|(case, terminal)| ends_as_it_should(case, terminal))).await;
 }
 
@@ -153,7 +153,7 @@ async fn a_url_is_shown_and_pasting_finishes_the_login() {
         let end = world.end().await;
         assert_eq!(end.state, State::Success, "{end:?}");
         assert_eq!(world.file("pasted").await, "c0de#S1\n");
-        // The file's own email wins over the CLI's words.
+        // The email of the file takes precedence over the CLI's output.
         assert_eq!(end.email.as_deref(), Some("ada@example.test"));
         let expected =
             [State::Pending, State::UrlAvailable, State::Confirming, State::Saving, State::Success];
@@ -219,7 +219,7 @@ async fn a_cancellation_can_come_before_the_process() {
         for round in 0..20 {
             let world = World::new(terminal, "hang\n");
             world.start("login").unwrap();
-            // From "not begun" to "about to be spawned", by giving the session ever more turns.
+            // Yields more often in each round, to reach from "not begun" to "about to be spawned".
             for _ in 0..round {
                 tokio::task::yield_now().await;
             }

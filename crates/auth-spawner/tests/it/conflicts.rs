@@ -1,4 +1,4 @@
-//! Logins that meet each other, and the spawner's end.
+//! Logins that conflict with each other, and the shutdown of the spawner.
 
 use std::net::TcpListener;
 
@@ -24,7 +24,7 @@ async fn one_login_for_a_scope_and_a_provider() {
         world.spawner.start(elsewhere).unwrap();
         assert_eq!(world.spawner.snapshots().len(), 2);
         world.spawner.cancel(&world.id).await.unwrap();
-        // Whoever saw the end can start again at once.
+        // A caller that saw the end can start again at once.
         let third = format!("{}-third", world.id);
         world.spawner.start(world.request(&third, "login")).unwrap();
         world.spawner.shutdown(PATIENCE).await;
@@ -122,7 +122,7 @@ async fn who_left_the_group_and_wiped_the_environment_ends_with_the_login() {
                 tokio::task::yield_now().await;
             }
         };
-        // Whoever it passed to reaps it in its own time.
+        // The process that adopted the stray process reaps it in its own time.
         tokio::time::timeout(PATIENCE, gone).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Marks of a login in the system's keyring.
+//! Logins whose file shows that the token is in the system's keyring.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn gh_login_is_elsewhere_when_its_file_names_the_person_and_holds_no_token() {
         let look = |text: &str| proof(there.cli.as_ref().unwrap(), "hosts.yml", &text.replace("HOST", host));
         let text = "gh stored the token in your keyring, where srvd does not look";
         assert_eq!(reason(&look(KEYRING)), Some(text), "{host}");
-        // gh itself takes the token of the host from here, and that of the person from the keyring only.
+        // gh itself takes the token of the host from this file, and the token of the user only from the keyring.
         assert_eq!(reason(&look(USER_SLOT)), Some(text), "{host}");
         assert!(matches!(look(PLAIN), Proof::LoggedIn(_)), "{host}");
         assert!(matches!(look(LOGGED_OUT), Proof::Incomplete { .. }), "{host}");

@@ -1,4 +1,4 @@
-//! The guard's end of the pipe: what it ends, and what it leaves alone.
+//! The guard's end of the pipe: the processes that the guard ends, and the processes that it leaves alone.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -12,14 +12,14 @@ use crate::harness::PATIENCE;
 
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
 
-/// A process group that stands for a CLI; killed when dropped.
+/// A process group that represents a CLI. It is killed when dropped.
 struct Cli {
     session: String,
     child: Child,
 }
 
 impl Cli {
-    /// Runs a script that says `up` when it is ready.
+    /// Runs a script that prints `up` when it is ready.
     fn start(script: &str) -> Self {
         let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
         Self::of(format!("guarded-{}-{number}", std::process::id()), script)
@@ -108,7 +108,8 @@ fn who_left_the_group_and_wiped_the_environment_is_ended_while_its_parent_lives(
     }
 }
 
-/// A machine whose first process reaps nobody keeps the dead ones listed.
+/// Returns whether the process is a zombie. A machine whose first process reaps no children keeps dead processes
+/// listed.
 fn is_zombie(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }

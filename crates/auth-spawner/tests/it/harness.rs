@@ -1,4 +1,4 @@
-//! One login with the fake CLI: a home, a provider, a spawner and a sink that keeps what it hears.
+//! One login with the fake CLI: a home, a provider, a spawner and a sink that records its calls.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,9 +13,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 
-/// Every case runs on both.
+/// The terminals on which every case runs.
 pub(crate) const TERMINALS: [Terminal; 2] = [Terminal::Pipe, Terminal::WIDE];
-/// Longer than anything takes on a busy machine; a test that reaches it has failed.
+/// Longer than anything takes on a busy machine. A test that reaches it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const NOW: i64 = 1_795_000_000_000;
 pub(crate) const LOGIN: &str = r#"{"access_token":"at-{now_us}","refresh_token":"rt","expires_at":1795000900000,"email":"ada@example.test","sub":"u-1"}"#;
@@ -27,7 +27,7 @@ pub(crate) fn fake_cli() -> PathBuf {
     path
 }
 
-/// What the sink heard, and what it answers.
+/// The calls that the sink received, and its answers.
 pub(crate) struct Ear {
     pub(crate) moves: Mutex<Vec<Snapshot>>,
     pub(crate) shown: Mutex<Vec<Snapshot>>,
@@ -65,7 +65,7 @@ pub(crate) struct World {
     pub(crate) terminal: Terminal,
     /// A port that the recipes `callback` and `leased` name.
     pub(crate) port: u16,
-    /// Session id. No two worlds share one, because a session's end kills what carries its mark.
+    /// The session id. No two worlds share one, because the end of a session kills the processes that carry its mark.
     pub(crate) id: String,
 }
 
@@ -130,7 +130,7 @@ impl World {
         Self { home, spawner, ear, provider, terminal: options.terminal, port, id }
     }
 
-    /// A login for another scope, in a directory of its own.
+    /// Creates a login for another scope, in a directory of its own.
     pub(crate) fn in_scope(&self, id: &str, recipe: &str, scope: &str) -> LoginRequest {
         let config_dir = self.home.path().join(scope);
         std::fs::create_dir(&config_dir).unwrap();
@@ -163,7 +163,7 @@ impl World {
         self.until_within(PATIENCE, what, holds).await
     }
 
-    /// The same, where more is to be done than a login usually does.
+    /// Waits like [`Self::until`], but for `patience`, for logins that do more than usual.
     pub(crate) async fn until_within(
         &self,
         patience: Duration,
@@ -190,7 +190,7 @@ impl World {
         self.until("a prompt", |snapshot| snapshot.prompt).await
     }
 
-    /// Waits until the CLI has made a file, and reads it.
+    /// Waits until the CLI has created a file, and reads it.
     pub(crate) async fn file(&self, name: &str) -> String {
         let path = self.home.path().join(name);
         let appears = async {
@@ -205,7 +205,7 @@ impl World {
         text.unwrap_or_else(|_| panic!("{name} was not written on {:?}", self.terminal))
     }
 
-    /// Waits until a file ends so; its whole text.
+    /// Waits until a file ends with this character. Returns its whole text.
     pub(crate) async fn file_ending(&self, name: &str, end: char) -> String {
         let written = async {
             loop {
@@ -237,17 +237,17 @@ impl World {
         states
     }
 
-    /// The processes of this login, by its mark.
+    /// The processes that carry the mark of this login.
     pub(crate) fn marked(&self) -> Vec<u32> {
         marked(|session| session == self.id)
     }
 
-    /// No process of this login is left.
+    /// Asserts that no process of this login is left.
     pub(crate) fn assert_nobody_left(&self) {
         assert_eq!(self.marked(), Vec::<u32>::new(), "on {:?}", self.terminal);
     }
 
-    /// The next login for the same scope can start, and has a process.
+    /// Asserts that the next login for the same scope can start and has a process.
     pub(crate) async fn assert_scope_is_free(&self) {
         let id = format!("{}-next", self.id);
         let next = LoginRequest {
@@ -265,7 +265,7 @@ impl World {
     }
 }
 
-/// The processes that carry the mark of such a session.
+/// Returns the processes that carry the mark of a matching session.
 pub(crate) fn marked(is_meant: impl Fn(&str) -> bool) -> Vec<u32> {
     let is_marked = |process: &Path| {
         let environ = std::fs::read(process.join("environ")).unwrap_or_default();
@@ -279,13 +279,13 @@ pub(crate) fn marked(is_meant: impl Fn(&str) -> bool) -> Vec<u32> {
     processes.filter(|process| is_marked(process)).filter_map(number).collect()
 }
 
-/// Whether this process runs; a zombie does not.
+/// Returns whether this process runs. A zombie does not run.
 pub(crate) fn runs(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
-/// Resident memory of this process in KiB.
+/// The resident memory of this process in KiB.
 pub(crate) fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::proof::{LINK, cli, jwt, write};
 
-/// A home with a place beside it.
+/// A root directory for a home and for targets outside it.
 struct World {
     root: tempfile::TempDir,
 }
@@ -66,11 +66,11 @@ fn own_link_is_followed_and_a_bundles_link_is_refused() {
         assert!(is_login(&world.own()), "{target:?}: {:?}", world.own());
         assert_eq!(world.bundle(), refused);
     }
-    // One link after another, as a tool for dotfiles makes them.
+    // The link points to another link, as a tool for dotfiles makes them.
     world.link("shared/again.json", "auth.json");
     world.link("home/.codex/auth.json", world.path("shared/again.json"));
     assert!(is_login(&world.own()));
-    // The whole directory.
+    // The whole directory is a link.
     std::fs::rename(world.path("home/.codex"), world.path("elsewhere")).unwrap();
     world.link("home/.codex", world.path("elsewhere"));
     assert!(is_login(&world.own()));
@@ -134,7 +134,7 @@ fn folder_link_is_followed_in_the_own_directory_only() {
     symlink(root.path().join("elsewhere"), dir.join("credentials")).unwrap();
     assert!(matches!(prove_own(&cli("kimi-code"), &dir), Proof::LoggedIn(_)));
     assert_eq!(prove(&cli("kimi-code"), &dir), Proof::Unreadable { reason: format!("credentials {LINK}") });
-    // A pattern takes a link among its matches.
+    // A pattern accepts a link among its matches.
     std::fs::remove_file(dir.join("credentials")).unwrap();
     std::fs::create_dir(dir.join("credentials")).unwrap();
     symlink(root.path().join("elsewhere/kimi-code.json"), dir.join("credentials/kimi-code.json")).unwrap();
@@ -145,7 +145,7 @@ fn folder_link_is_followed_in_the_own_directory_only() {
     );
 }
 
-/// The database's log lies beside the database and not beside the link.
+/// The database's log is beside the database and not beside the link.
 #[test]
 fn own_database_is_read_with_its_log_when_it_is_a_link() {
     let root = tempfile::tempdir().unwrap();

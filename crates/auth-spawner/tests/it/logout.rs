@@ -1,4 +1,4 @@
-//! A CLI's own logout: what is run, with what, and what proves that it worked.
+//! A CLI's own logout: the command, its environment, and the proof that it worked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

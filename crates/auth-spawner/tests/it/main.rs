@@ -1,6 +1,6 @@
 //! Integration tests: whole logins with a scripted CLI, and recordings of real CLIs.
 //!
-//! They run `examples/fake_cli`, which `cargo test` builds beside them.
+//! The tests run `examples/fake_cli`, which `cargo test` builds beside them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

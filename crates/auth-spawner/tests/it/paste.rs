@@ -1,4 +1,4 @@
-//! Pasted answers: what reaches the CLI and what does not.
+//! Pasted answers: the ones that reach the CLI, and the ones that do not.
 
 use auth_spawner::{FailureKind, State, SubmitError, Terminal};
 use secrecy::SecretString;
@@ -10,7 +10,8 @@ const URL: &str =
 
 const CALLBACK: &str = "https://login.example.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A{port}%2Fauth%2Fcallback&state=S1";
 
-/// What must not reach any CLI, besides what has the wrong state or is too long. `{cb}` is the login's own callback.
+/// Answers that must not reach any CLI, besides those that have the wrong state or are too long. `{cb}` is the login's
+/// own callback.
 const INVALID: [&str; 32] = [
     "",
     " \r\n ",
@@ -46,7 +47,7 @@ const INVALID: [&str; 32] = [
     "{cb}?error=access_denied&state=S1",
 ];
 
-/// The way of an answer to a CLI, and the callback that the CLI's address names.
+/// The recipe of each way to deliver an answer, the CLI's address, and the callback that the address names.
 const WAYS: [(&str, &str, &str); 2] = [
     ("login", URL, "https://login.example.test/cb"),
     ("callback", CALLBACK, "http://127.0.0.1:{port}/auth/callback"),
@@ -82,7 +83,7 @@ async fn nothing_refused_reaches_the_child() {
         }
         assert_eq!(refused("c0de#other".into()).await, SubmitError::WrongState);
 
-        // Had anything come, it would stand before the one answer that is good.
+        // If a refused answer had reached the CLI, it would precede the one valid answer.
         assert_eq!(world.file("heard").await, "", "by {recipe} on {terminal:?}");
         let good = SecretString::from(format!("{callback}?code=good&state=S1"));
         assert_eq!(world.spawner.submit(&world.id, good).await, Ok(()));
@@ -173,7 +174,7 @@ async fn an_answer_goes_to_the_cli_s_own_callback() {
     }
 }
 
-/// A CLI that listens on one address family only is reached by the name, and a call that failed can be repeated.
+/// A CLI that listens on one address family only is reached by the host name, and a failed callback can be repeated.
 #[tokio::test]
 async fn callback_by_name_reaches_either_family_and_is_offered_again_when_it_failed() {
     for (terminal, verb) in
@@ -198,7 +199,7 @@ async fn callback_by_name_reaches_either_family_and_is_offered_again_when_it_fai
     }
 }
 
-/// A paste is offered once the address is known, whether or not the CLI asks for one.
+/// A paste is offered once the address is known, whether or not the CLI prompts for it.
 #[tokio::test]
 async fn paste_is_offered_exactly_when_it_would_be_taken() {
     let checked = |state: &str| {
@@ -227,7 +228,7 @@ async fn paste_is_offered_exactly_when_it_would_be_taken() {
     }
 }
 
-/// The names of an address's parameters are no secrets, so a line with the word "code" explains the failure.
+/// The names of an address's parameters are not secrets, so a line with the word "code" explains the failure.
 #[tokio::test]
 async fn failure_is_explained_by_the_last_line_when_an_address_was_pasted() {
     for terminal in TERMINALS {

@@ -1,4 +1,4 @@
-//! What a credential file proves.
+//! The proof that a credential file gives.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::NOW;
 
-/// Why a link is refused in the directory of a bundle.
+/// The reason why a link is refused in the directory of a bundle.
 pub(crate) const LINK: &str =
     "is a symbolic link, through which the CLI would write into another login; remove it and log in again";
 
@@ -18,7 +18,7 @@ pub(crate) fn jwt(claims: &Value) -> String {
     format!("{}.{}.c2ln", encode(r#"{"alg":"none"}"#), encode(&claims.to_string()))
 }
 
-/// The shipped providers, and one of each shape that a real CLI's login has.
+/// Returns the CLI of a shipped provider, or of a provider whose login has the shape of a real CLI's login.
 pub(crate) fn cli(provider: &str) -> Cli {
     let text = include_str!("../fixtures/shapes.toml").to_owned();
     let registry = Registry::with_overlays(&[Overlay { source: "shapes.toml".into(), text }]).unwrap();
@@ -52,7 +52,7 @@ fn a_name_is_found_in_a_large_file_of_settings() {
     let named = Credential { email: Some("a@x".to_owned()), ..Credential::default() };
     for (settings, expected) in [
         (settings.clone(), named),
-        // Half a file names nobody, and takes nothing from the login.
+        // Half a file names no user, and does not affect the login.
         (settings[..settings.len() / 2].to_owned(), Credential::default()),
     ] {
         assert_eq!(look("claude", &[login.clone(), (".claude.json", settings)]), Proof::LoggedIn(expected));
@@ -75,11 +75,11 @@ fn the_users_own_files_are_found_where_the_cli_keeps_them() {
     };
     assert_eq!(email(prove_own(&claude, &dir)).as_deref(), Some("own@x"));
     assert_eq!(email(prove(&claude, &dir)).as_deref(), Some("bundle@x"));
-    // A directory that is not where the user's own would be has no home above it.
+    // A directory that is not at the user's own path has no home above it.
     let elsewhere = home.path().join("elsewhere");
     std::fs::rename(&dir, &elsewhere).unwrap();
     assert_eq!(email(prove_own(&claude, &elsewhere)).as_deref(), Some("bundle@x"));
-    // The key of a console login stands in the file beside the directory.
+    // The key of a console login is in the file beside the directory.
     write(home.path(), ".claude.json", br#"{"primaryApiKey": "k", "oauthAccount": {"emailAddress": "c@x"}}"#);
     assert_eq!(email(prove_own(&claude, &dir)).as_deref(), Some("c@x"));
     for (provider, own) in [("gemini", ""), ("opencode", ".local/share"), ("pi", ".pi/agent")] {
@@ -307,7 +307,7 @@ fn shapes_of_the_other_clis() {
         );
     }
 
-    // The first member that has everything, in order of name: `anthropic` is a key and `github-copilot` comes first.
+    // The first complete member in order of name counts: `anthropic` is a key, and `github-copilot` comes first.
     let opencode = json!({
         "openai": {"type": "oauth", "access": "a2", "refresh": "r2", "expires": 1_795_000_000_002_i64, "accountId": "acct"},
         "anthropic": {"type": "api", "key": "sk-ant"},
@@ -341,7 +341,7 @@ fn shapes_of_the_other_clis() {
     }
 }
 
-/// What a hostile or unlucky file says, in every format.
+/// Hostile and damaged files of every format give an error that names the file and is bounded.
 #[test]
 fn bad_files_are_named_and_bounded() {
     for (provider, path, empty, garbage) in [

@@ -1,4 +1,4 @@
-//! More logins than may have processes at one time.
+//! More logins than the number that may have processes at one time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn world(terminal: Terminal, live: usize, queue: usize) -> World {
     World::with(Options { limits, ..options }, "hang\n")
 }
 
-/// A login in a scope of its own that writes down when it begins and ends, and lasts until the file `go` is there.
+/// Creates a login in its own scope that records its beginning and its end, and lasts until the file `go` exists.
 fn noted(world: &World, number: usize) -> LoginRequest {
     let id = format!("{}-{number}", world.id);
     let home = world.home.path().display();
@@ -115,7 +115,7 @@ async fn a_login_that_waits_can_be_cancelled_and_runs_out_of_time() {
         assert_eq!((expired.state, expired.pid), (State::Expired, None));
         assert_eq!(expired.failure.unwrap().kind, FailureKind::Expired);
 
-        // Their places are free again, and so are their scopes.
+        // Their slots are free again, and so are their scopes.
         let again = LoginRequest { id: fourth.id.clone(), ..second };
         world.spawner.start(again).unwrap();
         world.spawner.start(fifth).unwrap();

@@ -1,4 +1,4 @@
-//! The registry: the shipped file, overlays, and what is refused.
+//! The registry: the shipped file, overlays, and the entries that are refused.
 
 use auth_spawner::{Class, Overlay, Registry};
 
@@ -57,7 +57,7 @@ fn an_overlay_changes_one_thing_and_leaves_the_rest() {
     assert_eq!(cli.binaries, ["codex"]);
 }
 
-/// The keys of format 1 are overlaid as before.
+/// Overlays with the keys of format 1 apply as before.
 #[test]
 fn overlay_of_format_1_changes_the_credential_of_an_entry_that_has_several() {
     let text = "[providers.opencode.cli.credential]\nrequires = ['/other/access']\n\
@@ -257,7 +257,7 @@ fn registry_of_the_first_format_loads_when_it_is_an_overlay() {
 
 #[test]
 fn overlay_of_the_first_format_loads_and_replaces_a_recipe() {
-    // As an operator of 0.1.0 wrote it: no `schema`, single patterns, one recipe in place of all.
+    // The overlay is what an operator of 0.1.0 wrote: no `schema`, single patterns, one recipe in place of all.
     let registry = overlaid(
         "[[providers.pi.cli.recipes]]\nid = \"anthropic\"\nargs = [\"--old\"]\n\
          patterns = { url = 'https://x', prompt = 'Paste', logged-in = ['yes'], denied = ['no'] }",

@@ -1,5 +1,5 @@
-//! Recordings of real CLIs, printed by a process into a whole session, on pipes and on a terminal: what is shown on the
-//! way, and how it ends.
+//! Recordings of real CLIs, printed by a process into a whole session, on pipes and on a terminal. The tests check what
+//! is shown on the way and how the session ends.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,9 +14,9 @@ use serde::Deserialize;
 
 use crate::harness::{Ear, NOW, Options, PATIENCE, fake_cli, saved};
 
-/// Sessions at a time: each of them is a process that prints for a while.
+/// Concurrent sessions. Each of them is a process that prints for a while.
 const AT_ONCE: usize = 8;
-/// A pause of a recording that a session would notice, in seconds, and the pause in its place, in milliseconds.
+/// Shortest pause of a recording that a session would notice, in seconds. It is replaced by `PAUSE`, in milliseconds.
 const NOTICED: f64 = 0.1;
 const PAUSE: u64 = 150;
 
@@ -46,7 +46,7 @@ impl Recording {
     }
 }
 
-/// The shipped registry without the ports, which the real CLIs may be using just now.
+/// The shipped registry without its ports, which real CLIs may be using now.
 fn registry() -> Registry {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/providers");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -63,7 +63,8 @@ fn registry() -> Registry {
     Registry::with_overlays(&files.map(without_ports).collect::<Vec<_>>()).unwrap()
 }
 
-/// A script that prints the recording, with its pauses, and leaves the files that the CLI had written by its last words.
+/// Returns a script that prints the recording, with its pauses, and writes the files that the CLI had written before
+/// its last output.
 fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     let mut script = String::new();
     if let Some(check) = &cli.check {
@@ -75,7 +76,7 @@ fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     let events = std::fs::read_to_string(path).unwrap();
     let events: Vec<(f64, String, String)> =
         events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // What was typed, and what was looked at meanwhile, is none of its output.
+    // Typed input, and observations made meanwhile, are not part of the output.
     let said = |(_, stream, text): &&(f64, String, String)| {
         matches!(stream.as_str(), "out" | "err" | "tty") && text != "EOF"
     };
@@ -84,7 +85,7 @@ fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     for (position, (at, _, text)) in events.iter().filter(said).enumerate() {
         if position + 1 == count {
             for (path, text) in &recording.writes {
-                // A line of a script is a line; none of these formats minds where one ends.
+                // A line of a script is one line of text. None of these formats depends on the line breaks.
                 writeln!(script, "write {path} {}", one_line(path, text)).unwrap();
             }
         }
@@ -105,7 +106,7 @@ fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     script
 }
 
-/// The same content in one line: YAML's blocks have a flow form, and a comment in JSON can end where it is closed.
+/// Returns the same content in one line. YAML's blocks have a flow form, and a line comment becomes a block comment.
 fn one_line(path: &str, text: &str) -> String {
     let text = match path {
         "hosts.yml" => {
@@ -191,7 +192,7 @@ async fn replay(recording: &Recording, registry: &Registry, terminal: Terminal) 
     Replay { end, moves, said }
 }
 
-/// What a person is shown on the way, as far as the recording says it.
+/// Checks what the user is shown on the way, as far as the recording specifies it.
 fn shown(recording: &Recording, moves: &[Snapshot]) -> Result<(), String> {
     let has = |what: &str, expected: Option<&str>, value: &dyn Fn(&Snapshot) -> Option<String>| {
         let found = moves.iter().rev().find_map(value);

@@ -1,4 +1,4 @@
-//! Logins that are read off the screen: a credential that is shown once, menus, a program that is no CLI any more.
+//! Logins that are read from the screen: a credential that is shown once, menus, and a program that is no longer a CLI.
 
 use auth_spawner::{Credential, FailureKind, State};
 use secrecy::{ExposeSecret, SecretString};

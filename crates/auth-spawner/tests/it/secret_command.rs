@@ -1,4 +1,4 @@
-//! External secret managers: what each way of misbehaving is answered with.
+//! External secret managers: the error for each kind of misbehaviour.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,10 +29,10 @@ async fn each_end_has_its_answer() {
     assert_eq!(shell("echo sk-1; kill -9 $$").await, Err(NoSecret::Failed(None)));
     assert_eq!(shell("true").await, Err(NoSecret::Empty));
     assert_eq!(shell("echo one; echo two").await, Err(NoSecret::NotText));
-    // Its input is empty, and its environment is the list.
+    // The command's input is empty, and its environment is the given list.
     assert_eq!(shell("cat; echo \"$GIVEN$HOME$CARGO_MANIFEST_DIR\"").await, Ok("given".to_owned()));
     assert_eq!(shell("pwd").await, Ok("/".to_owned()));
-    // No shell comes in between.
+    // The command is run without a shell.
     assert_eq!(asked(&["/bin/echo", "$(id)", "; a  b"], PATIENCE).await, Ok("$(id) ; a  b".to_owned()));
     assert_eq!(asked(&[], PATIENCE).await, Err(NoSecret::NoProgram));
     assert_eq!(asked(&["sh", "-c", "echo sk-1"], PATIENCE).await, Err(NoSecret::NoProgram));
@@ -49,7 +49,7 @@ async fn output_has_a_bound() {
     assert_eq!(shell("yes").await, Err(NoSecret::TooLong));
 }
 
-/// Resolves when whoever holds the FIFO open for writing is gone. A thread waits for it that nothing else waits for.
+/// Resolves when every process that holds the FIFO open for writing has ended. A thread of its own waits for that.
 fn released(fifo: &Path) -> oneshot::Receiver<std::io::Result<Vec<u8>>> {
     assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
     let fifo = fifo.to_owned();
@@ -87,8 +87,8 @@ async fn one_that_left_the_group_is_let_go() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let mut gone = released(&fifo);
-    // As a secret manager's agent does that stays for its user, but with the output still open. It ends by a word, and
-    // the shell goes on when it has left the group.
+    // The grandchild is like the agent of a secret manager that stays for its user, but with the output still open. It
+    // ends when it receives a word, and the shell continues after the grandchild has left the group.
     let [word, left] = ["word", "left"].map(|name| dir.path().join(name));
     assert!(Command::new("mkfifo").args([&word, &left]).status().unwrap().success());
     let agent = format!("echo > {}; exec cat {}", left.display(), word.display());

@@ -13,7 +13,7 @@ fn no_login(reason: &str) -> Proof {
     Proof::Incomplete { reason: reason.to_owned() }
 }
 
-/// As `codex login status` 0.171 answers; a test of the daemon compares the two.
+/// The expected results are those of `codex login status` 0.171. A test of the daemon compares the two.
 #[test]
 fn codex_login_counts_when_codex_would_use_its_tokens() {
     let tokens = json!({"id_token": jwt(&json!({"email": "a@x"})), "access_token": jwt(&json!({"exp": 1_893_456_000})),
@@ -84,7 +84,7 @@ fn login_has_an_unknown_end_when_its_end_cannot_be_read() {
     assert_eq!(look("kimi-code", &[("credentials/kimi-code.json", kimi)]), login(expected));
 }
 
-/// As Copilot 1.0.102 sent its tokens to a stand-in.
+/// The expected results follow the tokens that Copilot 1.0.102 sent to a test server.
 #[test]
 fn copilot_login_is_that_of_the_user_whom_it_used_last() {
     let host = "https://github.com";
@@ -111,15 +111,15 @@ fn copilot_login_is_that_of_the_user_whom_it_used_last() {
     check(&["ann:github"], Some("cleo"), Err(missing));
     check(&["ann:github"], None, Ok(None));
     check(&[], None, Err("config.json holds no login: there is no text at /authTokens/*/token"));
-    // An empty slot of the selected user is not made up for by another user's.
+    // An empty slot of the selected user is not replaced by another user's slot.
     let file = json!({"authTokens": {(format!("{host}:ann:github")): {"token": "gho"}, (format!("{host}:bob:github")): {}},
         "lastLoggedInUser": {"host": host, "login": "bob"}});
     let missing = no_login("config.json selects https://github.com:bob and holds no login of that name");
     assert_eq!(look("copilot", &[("config.json", file.to_string())]), missing);
 }
 
-/// As `gh auth token` 2.23 answers; a test of the daemon compares the two. The token beside `user` is the active one in
-/// newer versions too: `gh auth switch` copies it there from below `users`.
+/// The expected results are those of `gh auth token` 2.23. A test of the daemon compares the two. The token beside
+/// `user` is the active one in newer versions too: `gh auth switch` copies it there from below `users`.
 #[test]
 fn github_login_is_the_token_that_gh_would_use() {
     let octo = || login(Credential { subject: Some("octo".into()), ..Credential::default() });
@@ -145,7 +145,7 @@ fn github_login_is_the_token_that_gh_would_use() {
     }
 }
 
-/// As Gemini 0.61 went about with both a login and a selected method.
+/// The expected results follow Gemini 0.61 with both a login and a selected method.
 #[test]
 fn gemini_login_counts_when_its_settings_select_it() {
     let creds = json!({"access_token": "a", "refresh_token": "r"}).to_string();
@@ -161,7 +161,7 @@ fn gemini_login_counts_when_its_settings_select_it() {
         (format!("// mine\n{}", selected("gemini-api-key")), selects("gemini-api-key")),
         (selected("vertex-ai"), selects("vertex-ai")),
         ("{}".to_owned(), used()),
-        // Half a file selects nothing.
+        // Half a file selects no method.
         (selected("gemini-api-key")[..20].to_owned(), used()),
     ] {
         let files = [(".gemini/oauth_creds.json", creds.clone()), (".gemini/settings.json", settings)];
@@ -178,7 +178,7 @@ fn pi_login_is_that_of_the_default_provider_or_else_the_first() {
     for (settings, end) in [
         (Some(r#"{"defaultProvider": "openai-codex"}"#), 2),
         (Some(r#"{"defaultProvider": "anthropic"}"#), 1),
-        // pi would use this key first, and has its logins all the same.
+        // pi would use this key first, but its logins count all the same.
         (Some(r#"{"defaultProvider": "google"}"#), 1),
         (Some(r#"{"defaultProvider": "groq"}"#), 1),
         (Some("{}"), 1),

@@ -93,7 +93,7 @@ fn a_login_is_read_from_the_database_and_from_its_log() {
             assert_eq!(world.prove(), Proof::Absent, "no row yet");
             put(&database, STORE);
             assert_eq!(world.prove(), login(), "log {log}, pages of {size}");
-            // Pages that come and go, and a value on overflow pages.
+            // Pages are added and freed, and a value is on overflow pages.
             put(&database, &format!("{STORE}{}", " ".repeat(300_000)));
             assert_eq!(world.prove(), login());
             put(&database, STORE);
@@ -122,7 +122,7 @@ fn a_log_that_was_not_checkpointed_counts_up_to_its_last_commit() {
     let after = print();
     database.execute("INSERT INTO config_machine_state VALUES ('other', 'x')", []).unwrap();
     assert_eq!(print(), after, "another row is none of the login's business");
-    // A new log begins after a checkpoint; the frames of the old one stand behind its own and do not count.
+    // A new log begins after a checkpoint. The frames of the old log are behind its own frames and do not count.
     database.execute_batch("PRAGMA wal_checkpoint(RESTART)").unwrap();
     database.execute("DELETE FROM config_machine_state", []).unwrap();
     assert_eq!(world.prove(), Proof::Absent);

@@ -1,5 +1,5 @@
-//! What a CLI draws on its terminal, and what it asks it. The CLIs here are shell scripts, because they have to set
-//! the terminal's modes.
+//! A CLI's drawing on its terminal, and its queries to the terminal. The CLIs here are shell scripts, because they have
+//! to set the terminal's modes.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -10,7 +10,7 @@ use crate::harness::World;
 
 const URL: &str = "https://login.example.test/authorize?state=S1";
 
-/// A world whose CLI is this shell script. Its check says that there is no login.
+/// Creates a world whose CLI is this shell script. The CLI's check reports that there is no login.
 fn world(script: &str) -> World {
     let world = World::new(Terminal::WIDE, "");
     let text = format!("#!/bin/sh\n[ \"$1\" = status ] && exit 1\n{script}\n");
@@ -25,7 +25,7 @@ fn world(script: &str) -> World {
 #[tokio::test]
 async fn a_terminal_answers_what_a_cli_waits_for() {
     let cases = [
-        // The cursor stands in the third row behind four characters.
+        // The cursor is in the third row, after four characters.
         ("\\r\\n\\r\\nrow:\\033[6n", 6, "3;5"),
         ("\\033[9999;9999H\\033[6n", 10, "24;1000"),
         ("\\033[5n", 4, "0"),
@@ -45,7 +45,7 @@ async fn a_terminal_answers_what_a_cli_waits_for() {
     }
 }
 
-/// It asks without end and never reads, so its input is full of answers.
+/// The CLI queries without end and never reads, so its input is full of answers.
 #[tokio::test]
 async fn a_cli_that_only_asks_cannot_hold_up_its_login() {
     let world = world(&format!(
@@ -58,7 +58,7 @@ async fn a_cli_that_only_asks_cannot_hold_up_its_login() {
     world.assert_nobody_left();
 }
 
-/// The answer to the question before the paste comes first, whole.
+/// The answer to the query before the paste is written first and whole.
 #[tokio::test]
 async fn an_answer_and_a_paste_do_not_mix() {
     let world = world(&format!(

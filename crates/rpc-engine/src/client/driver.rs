@@ -19,14 +19,14 @@ use crate::method::{Cursor, Subscribed};
 
 type Answer<T> = oneshot::Sender<Result<T, CallError>>;
 
-/// What handles ask of the driver.
+/// A request from a handle to the driver.
 pub(super) enum Command {
     Call { method: String, params: Box<RawValue>, answer: Answer<Box<RawValue>> },
     Subscribe { topics: Vec<String>, answer: Answer<(u64, mpsc::Receiver<ClientEvent>)> },
     Unsubscribe { number: u64 },
 }
 
-/// What a reply is for.
+/// The purpose of a request whose reply is pending.
 enum Pending {
     Call(Answer<Box<RawValue>>),
     Subscribe(Vec<String>, Answer<(u64, mpsc::Receiver<ClientEvent>)>),
@@ -34,7 +34,7 @@ enum Pending {
     Nothing,
 }
 
-/// A subscription on this side of the wire; it outlives the connection.
+/// A subscription on the client's side. It outlives the connection.
 struct Listener {
     topics: Vec<String>,
     server_id: String,
@@ -52,7 +52,7 @@ pub(super) struct Driver {
     listeners: HashMap<u64, Listener>,
     last_number: u64,
     last_message: Instant,
-    /// No handle is left, so nothing more will be asked.
+    /// True when no handle is left, so that no command will follow.
     abandoned: bool,
 }
 
@@ -151,7 +151,7 @@ impl Driver {
             if let Poll::Ready(next) = self.socket.poll_message(cx) {
                 return Poll::Ready(next.map_or(Step::Lost, Step::Message));
             }
-            // One command at a time would be one flush each, so the next is taken once the last is written.
+            // Each command is one flush, so the next one is taken after the previous one has been written.
             if self.socket.is_flushed() && !self.abandoned {
                 match self.commands.poll_recv(cx) {
                     Poll::Ready(Some(command)) => return Poll::Ready(Step::Command(command)),
@@ -200,7 +200,7 @@ impl Driver {
             method: &'a str,
             params: &'a RawValue,
         }
-        // Callers that gave up leave their entry behind; a server that never answers must not make them pile up.
+        // Callers that gave up leave their entry behind. These entries must not pile up when a server never answers.
         if self.pending.len() >= 256 {
             self.pending.retain(|_, pending| !matches!(pending, Pending::Call(answer) if answer.is_closed()));
         }
@@ -229,7 +229,7 @@ impl Driver {
                     self.answer(pending, result);
                 }
             }
-            // An error without an id is about a message that the server could not read; any of ours may be meant.
+            // An error without an id refers to a message that the server could not read. It may be any pending message.
             (None, _, _) => {
                 if let Some(error) = incoming.error {
                     for (_, pending) in std::mem::take(&mut self.pending) {
@@ -264,7 +264,7 @@ impl Driver {
             },
             Pending::Resume(number) => match (subscribed(result), self.listeners.get_mut(&number)) {
                 (Ok(subscribed), Some(listener)) => listener.resume(subscribed),
-                // A subscription that the server does not take any more ends; its reader sees the end.
+                // A subscription that the server no longer accepts ends. Its reader sees the end.
                 _ => drop(self.listeners.remove(&number)),
             },
             Pending::Nothing => {}
@@ -305,7 +305,7 @@ impl Driver {
         }
     }
 
-    /// Dials until it works or the time for it is over; false ends the client.
+    /// Dials until a connection succeeds or the time for it is over. Returns false when the client has to end.
     async fn reconnect(&mut self) -> bool {
         let Some(dial) = self.dial.clone() else { return false };
         let deadline = Instant::now() + self.options.reconnect_for;
@@ -341,7 +341,8 @@ impl Driver {
 }
 
 impl Listener {
-    /// False when nobody listens any more. What does not fit is counted and told later.
+    /// Delivers an event. Returns false when the receiver is gone. Events that do not fit are counted and reported
+    /// later.
     fn deliver(&mut self, event: ClientEvent, seq: u64, worth: u64) -> bool {
         if self.missed > 0 {
             let newest = seq.saturating_sub(1);
@@ -364,7 +365,8 @@ impl Listener {
         }
     }
 
-    /// Replayed events follow, so the cursor moves with them; only a new epoch or a loss starts from the newest.
+    /// Applies the reply to a repeated subscription. Replayed events follow and move the cursor, so only a new epoch or
+    /// a loss sets it to the newest event.
     fn resume(&mut self, subscribed: Subscribed) {
         self.server_id = subscribed.subscription_id;
         if subscribed.lagged {

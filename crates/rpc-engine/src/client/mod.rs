@@ -1,6 +1,6 @@
 //! A client: typed calls, and subscriptions that survive a reconnect.
 //!
-//! One task owns the socket and ends when the last handle is dropped; handles send it commands over a bounded queue.
+//! One task owns the socket and ends when the last handle is dropped. Handles send it commands over a bounded queue.
 
 mod driver;
 mod socket;
@@ -31,28 +31,29 @@ pub struct Client {
     timeout: Duration,
 }
 
-/// How to connect and what to expect.
+/// The options of a connection.
 #[derive(Clone)]
 pub struct ClientOptions {
     /// The `Host` header.
     pub host: String,
-    /// The path that upgrades, with its slash.
+    /// The path of the upgrade request, with its leading slash.
     pub path: String,
-    /// Sent as `Authorization: Bearer`, never shown by `Debug`.
+    /// The bearer token, sent as `Authorization: Bearer`. `Debug` does not show it.
     pub bearer: Option<String>,
     /// The server's names for the event methods.
     pub events: EventNames,
-    /// `message_bytes` and `frame_bytes` bound what is accepted, `outbound_messages` the events that wait for their
-    /// reader, `idle` the silence after which the connection counts as lost.
+    /// The limits of the client. `message_bytes` and `frame_bytes` bound the messages that are accepted.
+    /// `outbound_messages` bounds the events that wait for their reader. `idle` is the silence after which the
+    /// connection counts as lost.
     pub limits: Limits,
-    /// How long a call (and the handshake) may take.
+    /// Longest time that a call or the handshake may take.
     pub timeout: Duration,
-    /// How long a client with a connector tries to get back.
+    /// Longest time that a client with a connector tries to reconnect.
     pub reconnect_for: Duration,
 }
 
 impl ClientOptions {
-    /// Options with 60 s for a call, 60 s for a reconnect, and messages of up to 16 MiB.
+    /// Creates options with 60 s for a call, 60 s for a reconnect, and messages of up to 16 MiB.
     pub fn new(host: impl Into<String>, path: impl Into<String>, events: EventNames) -> Self {
         let limits = Limits { message_bytes: 16 << 20, frame_bytes: 16 << 20, ..Limits::default() };
         let minute = Duration::from_mins(1);
@@ -76,7 +77,7 @@ impl fmt::Debug for ClientOptions {
 pub struct EventNames {
     /// Notification that carries one event.
     pub event: &'static str,
-    /// Notification that events were lost.
+    /// Notification that reports lost events.
     pub lagged: &'static str,
     /// Method that subscribes: `{topics, since?}`.
     pub subscribe: &'static str,
@@ -84,11 +85,11 @@ pub struct EventNames {
     pub unsubscribe: &'static str,
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The server answered the handshake with this HTTP status: 401 is the token, 403 the host or origin.
+    /// The server refused the handshake with this HTTP status: 401 for the token, 403 for the host or origin.
     #[error("the server refused the connection with HTTP status {0}")]
     Refused(u16),
     /// The stream failed.
@@ -102,54 +103,54 @@ pub enum ClientError {
     Timeout,
 }
 
-/// Why a call has no result.
+/// The reason why a call has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The server's answer.
+    /// The server answered with an error.
     #[error("{0}")]
     Rpc(RpcError),
-    /// The connection ended before the answer came; whether the call took effect is not known.
+    /// The connection ended before the answer was received. It is not known whether the call took effect.
     #[error("the connection closed")]
     Closed,
-    /// No answer in time; whether the call took effect is not known.
+    /// The answer was not received in time. It is not known whether the call took effect.
     #[error("no answer in time")]
     Timeout,
-    /// The parameters are no JSON, or the answer is not what the method promises.
+    /// The parameters are not JSON, or the answer does not have the type that the method promises.
     #[error("unexpected answer: {0}")]
     Protocol(String),
 }
 
-/// What a subscription delivers.
+/// An item that a subscription delivers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
     /// One event.
     Event {
-        /// Its topic.
+        /// The topic of the event.
         topic: String,
-        /// Its number within the epoch.
+        /// The sequence number within the epoch.
         seq: u64,
-        /// When it happened, unix milliseconds.
+        /// The time of the event, in Unix milliseconds.
         at: i64,
-        /// What the server says about it.
+        /// The data of the event, defined by the server.
         data: Option<Value>,
     },
-    /// Events were lost, in the server's queue or in this client's: fetch again.
+    /// Events were lost in the queue of the server or of this client. The state has to be fetched again.
     Lagged {
-        /// How many.
+        /// The number of lost events.
         missed: u64,
-        /// The newest of them.
+        /// The sequence number of the newest lost event.
         seq: u64,
     },
-    /// The connection was lost and is back.
+    /// The connection was lost and has been restored.
     Reconnected {
-        /// Whether events in between are lost, so that everything has to be fetched again.
+        /// True if events were lost meanwhile, so that the state has to be fetched again.
         lagged: bool,
     },
 }
 
-/// A live subscription; dropping it ends it.
+/// A live subscription. Dropping it ends the subscription.
 pub struct Subscription {
     events: mpsc::Receiver<ClientEvent>,
     commands: mpsc::Sender<Command>,
@@ -157,8 +158,8 @@ pub struct Subscription {
 }
 
 impl Client {
-    /// Does the handshake on a stream that is connected already. There is no reconnecting: the stream's end is the
-    /// client's.
+    /// Does the handshake on a stream that is already connected. The client does not reconnect: it ends with the
+    /// stream.
     pub async fn connect<S>(stream: S, options: ClientOptions) -> Result<Self, ClientError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -167,8 +168,8 @@ impl Client {
         Self::start(link, None, options).await
     }
 
-    /// Connects through `dial`, and again whenever the connection is lost; subscriptions go on where they were. `dial`
-    /// gives a stream and the bearer token to use on it, because a server that was restarted may have a new one.
+    /// Connects through `dial`, and reconnects whenever the connection is lost. Subscriptions continue where they
+    /// stopped. `dial` returns a stream and the bearer token for it, because a restarted server may have a new token.
     pub async fn connect_with<F, Fut, S>(dial: F, options: ClientOptions) -> Result<Self, ClientError>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -191,7 +192,7 @@ impl Client {
         let socket = handshake(link, &options).await?;
         let timeout = options.timeout;
         let (commands, inbox) = mpsc::channel(64);
-        // The task has no owner to join it: it ends by itself when the last sender of its inbox is dropped.
+        // This task has no owner that joins it. It ends when the last sender of its inbox is dropped.
         tokio::spawn(Driver::new(socket, inbox, dial, options).run());
         Ok(Self { commands, timeout })
     }
@@ -221,7 +222,7 @@ impl Client {
         Ok(Subscription { events, commands: self.commands.clone(), number })
     }
 
-    /// Waits until the connection is over for good.
+    /// Waits until the connection has ended for good.
     pub async fn closed(&self) {
         self.commands.closed().await;
     }
@@ -235,7 +236,7 @@ impl Client {
         let (answer, answered) = oneshot::channel();
         let command = Command::Call { method: method.to_owned(), params, answer };
         let result: Box<RawValue> = self.exchange(command, answered).await?;
-        // serde's words quote values, and a result may hold a secret, so only the place is told.
+        // serde's messages quote values and a result may hold a secret, so only the position is reported.
         serde_json::from_str(result.get()).map_err(|error| {
             let place =
                 format!("the result of {method} differs at line {} column {}", error.line(), error.column());
@@ -263,7 +264,7 @@ impl fmt::Debug for Client {
 }
 
 impl Subscription {
-    /// The next event; None when the connection is over for good.
+    /// Returns the next event, or `None` when the connection has ended for good.
     pub async fn next(&mut self) -> Option<ClientEvent> {
         self.events.recv().await
     }
@@ -271,7 +272,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // When the queue is full the driver finds out with the next event, which nobody takes.
+        // If the queue is full, the driver notices the end at the next event, whose receiver is gone.
         let _ = self.commands.try_send(Command::Unsubscribe { number: self.number });
     }
 }

@@ -1,4 +1,4 @@
-//! The client's side of a WebSocket: its handshake, and one step of reading and writing.
+//! The client's side of a WebSocket: the handshake, and one step of reading and writing.
 
 use std::future::Future;
 use std::io;
@@ -27,26 +27,26 @@ pub(super) struct Link {
 
 pub(super) type Dial = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Link>> + Send>> + Send + Sync>;
 
-/// A WebSocket that is read while a flush waits: a server that stops reading until its replies are read must not
-/// meet a client that stops reading until its requests are written.
+/// A WebSocket that is read while a flush waits. Otherwise a server that stops reading until its replies are read could
+/// deadlock with a client that stops reading until its requests are written.
 pub(super) struct Socket {
     inner: WebSocketStream<Box<dyn Io>>,
     flushing: bool,
 }
 
 impl Socket {
-    /// Queues a text; [`Socket::poll_message`] writes it.
+    /// Queues a message. [`Socket::poll_message`] writes it.
     pub(super) fn feed(&mut self, message: Message) -> Result<(), WsError> {
         self.flushing = true;
         Pin::new(&mut self.inner).start_send(message)
     }
 
-    /// Whether everything that was fed has been written.
+    /// Returns whether all queued messages have been written.
     pub(super) fn is_flushed(&self) -> bool {
         !self.flushing
     }
 
-    /// Writes what is queued and gives the next message; None when the connection is over.
+    /// Writes the queued messages and returns the next received message, or `None` when the connection has ended.
     pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.flushing {
             match Pin::new(&mut self.inner).poll_flush(cx) {
@@ -55,7 +55,7 @@ impl Socket {
                 Poll::Pending => {}
             }
         }
-        // A failed read and an orderly end are the same to the caller: this connection gives nothing any more.
+        // A failed read and an orderly end are the same to the caller: the connection delivers nothing more.
         Pin::new(&mut self.inner).poll_next(cx).map(|next| next.and_then(Result::ok))
     }
 }

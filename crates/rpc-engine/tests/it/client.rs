@@ -1,4 +1,4 @@
-//! The client against the engine, handshake included.
+//! Tests of the client against the engine, handshake included.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ const NAMES: EventNames = EventNames {
     unsubscribe: "events.unsubscribe",
 };
 
-/// Reads an HTTP head and upgrades if the token is right: what the daemon's HTTP side does.
+/// Reads an HTTP head and upgrades if the token is right, as the daemon's HTTP side does.
 async fn accept(engine: Engine, mut stream: DuplexStream) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -165,7 +165,7 @@ async fn a_reader_that_is_too_slow_is_told() {
     for _ in 0..5 {
         server.app.broker.publish("a", 5, None);
     }
-    // This answer comes behind the events, so they have all been sorted by then.
+    // This answer follows the events, so all of them have been sorted by then.
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
     assert_eq!(soon(events.next()).await, Some(event("a", 1)));
@@ -175,7 +175,7 @@ async fn a_reader_that_is_too_slow_is_told() {
     assert_eq!(soon(events.next()).await, Some(event("a", 6)));
 }
 
-/// Gives out connections to whatever server is there, and cuts the last one on demand.
+/// A connector to the current server, which can cut the last connection.
 #[derive(Clone, Default)]
 struct Line {
     engine: Arc<Mutex<Option<Engine>>>,
@@ -212,7 +212,7 @@ async fn subscriptions_survive_a_reconnect_without_a_gap() {
     server.app.broker.publish("a", 5, None);
     assert_eq!(soon(events.next()).await, Some(event("a", 1)));
 
-    // Cut, and two events later it is back: both are there.
+    // The connection is cut and restored after two events. Both events are delivered.
     line.cut();
     server.app.broker.publish("a", 5, None);
     server.app.broker.publish("a", 5, None);
@@ -221,7 +221,7 @@ async fn subscriptions_survive_a_reconnect_without_a_gap() {
     assert_eq!(soon(events.next()).await, Some(event("a", 3)));
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
 
-    // More events than the server keeps: it says so, and goes on.
+    // More events are published than the server keeps. The server reports the loss and continues.
     *line.engine.lock().unwrap() = None;
     line.cut();
     for _ in 0..4 {
@@ -232,7 +232,7 @@ async fn subscriptions_survive_a_reconnect_without_a_gap() {
     server.app.broker.publish("a", 5, None);
     assert_eq!(soon(events.next()).await, Some(event("a", 8)));
 
-    // Nobody answers for as long as the client tries: the end.
+    // No server answers for as long as the client retries, so the client ends.
     *line.engine.lock().unwrap() = None;
     line.cut();
     assert_eq!(soon(events.next()).await, None);

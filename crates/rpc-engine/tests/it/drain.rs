@@ -1,4 +1,4 @@
-//! Stopping: new calls refused, running ones finished, 1001, and an end to waiting.
+//! Tests of draining: new calls refused, running calls finished, close code 1001, and bounded waiting.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Topics, order, replay, and subscribers that do not keep up.
+//! Tests of topics, order, replay, and subscribers that do not keep up.
 
 use rpc_engine::{Limits, RpcError};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ async fn exact_topics_and_prefixes_in_order_and_each_event_once() {
     for _ in expected {
         got.push(peer.next().await);
     }
-    // Between subscriptions of one connection the order of one event is open.
+    // The order of one event among the subscriptions of one connection is not defined.
     got.sort_by_key(|e| (e["params"]["seq"].as_u64(), e["params"]["subscriptionId"].to_string()));
     assert_eq!(got, expected.map(|(id, topic, seq)| event(id, topic, seq)));
     assert_eq!(broker.seq(), 6);
@@ -107,7 +107,7 @@ async fn of_a_burst_each_subscription_gets_what_it_wants_in_order() {
 
 #[tokio::test]
 async fn of_a_burst_that_does_not_fit_the_first_come_and_the_rest_are_counted() {
-    // An event is counted with about 100 bytes.
+    // An event counts as about 100 bytes.
     for limits in [
         Limits { outbound_messages: 5, ..Limits::default() },
         Limits { outbound_bytes: 550, ..Limits::default() },
@@ -179,7 +179,7 @@ async fn a_cursor_replays_what_is_kept_and_owns_up_to_what_is_not() {
         }
         (reply["lagged"].as_bool().unwrap(), reply["seq"].as_u64().unwrap(), replayed)
     };
-    // Kept are 3, 4 and 5; then each round adds one and pushes the oldest out.
+    // Events 3, 4 and 5 are kept. Each round then adds one and drops the oldest.
     assert_eq!(resume(json!({"epoch": "e1", "seq": 2})).await, (false, 5, vec![3, 4]));
     assert_eq!(resume(json!({"epoch": "e1", "seq": 2})).await, (true, 6, vec![]));
     assert_eq!(resume(json!({"epoch": "e1", "seq": 7})).await, (false, 7, vec![]));
@@ -195,7 +195,7 @@ async fn the_reply_comes_before_the_first_event_however_long_the_call_takes() {
     peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a"}}"#).await;
     soon(server.app.begun.notified()).await;
     server.app.broker.publish("a", 5, None);
-    // Other calls are answered meanwhile, and their connection's events are not held up by it.
+    // Other calls are answered meanwhile, and the events of their subscriptions are not held.
     assert_eq!(subscribe(&mut peer, &["b"]).await, subscribed("s2", 2, false));
     server.app.broker.publish("b", 5, None);
     assert_eq!(peer.next().await, event("s2", "b", 3));
@@ -243,7 +243,7 @@ async fn a_slow_reader_is_told_what_it_missed_and_harms_nobody() {
         assert_eq!(server.app.broker.publish("a", 5, None), seq);
         assert_eq!(quick.next().await, event("s1", "a", seq));
     }
-    // What the slow one gets is in order, and events and gaps add up to everything.
+    // The slow subscriber receives events in order, and its events and gaps add up to the total.
     let (mut at, mut notices) = (0, 0);
     while at < total {
         let next = slow.next().await;
@@ -285,7 +285,7 @@ async fn no_event_is_lost_or_doubled_when_subscribing_while_others_publish() {
         while expected <= total {
             let next = peer.next().await;
             expected = if next["method"] == "events.lagged" {
-                // Everything at once may be more than one queue holds; the gap is named exactly.
+                // All events at once may exceed one queue. The gap is reported exactly.
                 let missed = next["params"]["missed"].as_u64().unwrap();
                 assert_eq!(next, lagged("s1", missed, expected + missed - 1));
                 expected + missed

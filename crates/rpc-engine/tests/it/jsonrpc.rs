@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0: the specification's examples verbatim, then the corners that it leaves open.
+//! Tests of JSON-RPC 2.0: the specification's examples verbatim, then the cases that it leaves open.
 
 use rpc_engine::{Closed, Counters, Limits};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ fn result(value: impl Into<Value>, id: impl Into<Value>) -> Value {
     json!({"jsonrpc": "2.0", "result": value.into(), "id": id.into()})
 }
 
-/// The error of that code as the engine makes it, data included.
+/// The engine's error of that code, data included.
 fn error(code: i32, id: impl Into<Value>) -> Value {
     let (message, kind) = match code {
         -32700 => ("Parse error", "parse_error"),
@@ -21,8 +21,8 @@ fn error(code: i32, id: impl Into<Value>) -> Value {
     json!({"jsonrpc": "2.0", "error": {"code": code, "message": message, "data": {"kind": kind}}, "id": id.into()})
 }
 
-/// Sends one message on a fresh connection and as a POST; both must answer the same, or nothing. A second request
-/// behind the first shows that nothing came before its answer and that the connection lives on.
+/// Sends one message on a fresh connection and as a POST. Both must give the same answer, or none. A second request
+/// after the first shows that nothing was sent before its answer and that the connection still works.
 async fn check(input: &str, expected: Option<Value>) {
     let server = Server::new(Limits::default());
     assert_eq!(server.post(input).await.map(sorted), expected.clone().map(sorted), "POST {input}");
@@ -36,7 +36,7 @@ async fn check(input: &str, expected: Option<Value>) {
     assert_eq!(peer.ended().await, Closed::Lost);
 }
 
-/// The parts of a batch come in any order.
+/// Sorts the parts of a batch, which may be in any order.
 fn sorted(mut reply: Value) -> Value {
     if let Value::Array(parts) = &mut reply {
         parts.sort_by_key(ToString::to_string);

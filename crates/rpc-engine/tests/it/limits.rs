@@ -1,4 +1,4 @@
-//! Every limit: exactly reached it passes, one more gives its named error.
+//! Tests of every limit: a value exactly at the limit is accepted, and one more gives the named error.
 
 use rpc_engine::{Closed, Limits, RpcError};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ async fn frames_per_message() {
         peer.raw(&cut(&echo("x"), 1024)).await;
         assert_eq!(peer.next().await["result"], "x");
     }
-    // What came before the message that has too many frames is still answered.
+    // A message before the one that has too many frames is still answered.
     let bytes = [text(&echo("before")), cut(&echo("x"), 1025)].concat();
     peer.raw(&bytes).await;
     assert_eq!(peer.next().await["result"], "before");
@@ -100,7 +100,7 @@ async fn json_depth() {
     );
     assert_eq!(server.post(&nested(128)).await.unwrap(), parse_error);
     assert_eq!(server.post(&"[".repeat(1 << 20)).await.unwrap(), parse_error);
-    // Each request of a batch has the whole depth.
+    // Each request of a batch may use the whole depth.
     let batch = format!("[{},{}]", request(64), request(65));
     let answers = server.post(&batch).await.unwrap();
     assert_eq!(answers[0]["result"], "x");
@@ -199,7 +199,7 @@ async fn subscriptions_topics_and_topic_bytes() {
 
 #[tokio::test]
 async fn outbound_bytes() {
-    // An event of this topic is counted with about 100 bytes, so the queue holds two.
+    // An event of this topic counts as about 100 bytes, so the queue holds two.
     let server = Server::new(Limits { outbound_bytes: 290, ..Limits::default() });
     let mut peer = server.connect();
     peer.call("events.subscribe", &json!({"topics": ["a"]})).await;
@@ -245,7 +245,7 @@ async fn outbound_messages_of_replies_pause_the_reading_and_lose_nothing() {
 async fn a_client_that_never_reads_is_let_go() {
     let server = Server::new(Limits { outbound_messages: 8, ..Limits::default() });
     let mut peer = server.connect_with(4096, &[]);
-    // It writes as long as it is read from, and reads nothing.
+    // The peer writes for as long as the engine reads, and reads nothing.
     let request = text(&echo(&"x".repeat(500)));
     let writing = async { while peer.stream.write_all(&request).await.is_ok() {} };
     soon(writing).await;
@@ -266,7 +266,7 @@ async fn a_client_that_pings_and_never_reads_is_let_go() {
     };
     soon(writing).await;
     assert_eq!(soon(peer.served).await.unwrap(), Closed::Slow);
-    // As many as both directions of the pipe hold, a turn, and what may be owed.
+    // The bound is the capacity of both directions of the pipe, one turn, and the pending output.
     assert!(pings < 200, "{pings}");
 }
 
@@ -279,7 +279,7 @@ async fn a_client_that_sends_without_pause_does_not_keep_others_waiting() {
     flood.raw(&many).await;
     other.raw(&text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#)).await;
     assert_eq!(other.next().await["result"], 1);
-    // One thread serves both, and it had turned to the other long before the flood was over.
+    // One thread serves both, and it served the other connection long before the flood was over.
     assert!(server.engine.counters().calls < 1000, "{:?}", server.engine.counters());
     for _ in 0..5000 {
         assert_eq!(flood.next().await["result"], 1);

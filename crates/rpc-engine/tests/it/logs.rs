@@ -1,4 +1,4 @@
-//! What reaches a log: the numbers and the name of the call that a line belongs to, and nothing that a client sent.
+//! Tests of the log: a line names its call by numbers and method, and repeats nothing that a client sent.
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write};
@@ -13,15 +13,15 @@ use tracing::{Event, Metadata, Subscriber};
 use crate::support::Server;
 
 thread_local! {
-    /// What was logged on this thread; each test has its own, and its engine runs on it.
+    /// The log of this thread. Each test has its own thread, and its engine runs on it.
     static LOG: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Writes every span and event down, whatever its level.
+/// Records every span and event, whatever its level.
 struct Log;
 
-/// Installs the log for the whole process. Every test does so before it logs anything, because a callsite that is
-/// first met while nobody listens may stay silent.
+/// Installs the log for the whole process. Every test installs it before it logs anything, because a callsite that is
+/// first reached without a subscriber may stay silent.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());

@@ -1,4 +1,4 @@
-//! The engine over real connections: raw frames and raw JSON in and out of an in-memory stream.
+//! Tests of the engine over real connections: raw frames and raw JSON through an in-memory stream.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 

@@ -18,19 +18,19 @@ use tokio::task::JoinHandle;
 
 pub(crate) const METHODS: EventMethods = EventMethods { event: "event", lagged: "events.lagged" };
 
-/// Waits for something that has to happen; the deadline only ends a test that would hang.
+/// Waits for something that must happen. The deadline only ends a test that would hang.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_mins(2), what).await.expect("it never happened")
 }
 
-/// What the handlers of the test service share with the test.
+/// The state that the handlers of the test service share with the test.
 #[derive(Clone)]
 pub(crate) struct App {
-    /// Calls of `wait` end when they get a permit.
+    /// The permits of `wait`: each call ends when it gets one.
     pub(crate) gate: Arc<Semaphore>,
-    /// Told when a call of `wait` begins.
+    /// Notified when a call of `wait` begins.
     pub(crate) begun: Arc<Notify>,
-    /// Told when a call of `wait` ends.
+    /// Notified when a call of `wait` ends.
     pub(crate) ended: Arc<Notify>,
     pub(crate) broker: Broker,
 }
@@ -74,7 +74,7 @@ method!(GetData, "get_data", (String, u8));
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Echo {
-    /// Comes back.
+    /// The text to return.
     pub(crate) text: String,
 }
 method!(Echo, "echo", String);
@@ -112,7 +112,7 @@ pub(crate) struct Subscribe {
 }
 method!(Subscribe, "events.subscribe", Subscribed);
 
-/// Subscribes, then publishes to the new subscription, then waits, then fails if told so.
+/// Subscribes, publishes to the new subscription, waits, and then fails if requested.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SlowSubscribe {
@@ -195,7 +195,7 @@ impl Server {
         self.connect_with(1 << 20, &[])
     }
 
-    /// `pipe` is the size of the stream's buffers, `leftover` what was read with the HTTP head.
+    /// Opens a connection. `pipe` is the size of the stream's buffers. `leftover` is what was read with the HTTP head.
     pub(crate) fn connect_with(&self, pipe: usize, leftover: &[u8]) -> Peer {
         let (near, far) = tokio::io::duplex(pipe);
         let (engine, leftover) = (self.engine.clone(), Bytes::copy_from_slice(leftover));
@@ -215,7 +215,7 @@ pub(crate) struct Peer {
     pub(crate) served: JoinHandle<Closed>,
 }
 
-/// One masked frame: first byte (FIN, RSV, opcode), then the payload.
+/// Encodes one masked frame from its first byte (FIN, RSV, opcode) and its payload.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = vec![first];
@@ -248,7 +248,7 @@ impl Peer {
         self.raw(&text(payload)).await;
     }
 
-    /// The next frame: its first byte and payload. None when the server has closed its side.
+    /// Returns the first byte and the payload of the next frame, or `None` when the server has closed its side.
     pub(crate) async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         soon(async {
             let first = self.stream.read_u8().await.ok()?;
@@ -264,7 +264,7 @@ impl Peer {
         .await
     }
 
-    /// The next text frame as JSON.
+    /// Returns the next text frame as JSON.
     pub(crate) async fn next(&mut self) -> Value {
         let (first, payload) = self.frame().await.expect("the connection has ended");
         assert_eq!(first, 0x81, "{}", String::from_utf8_lossy(&payload));
@@ -276,7 +276,7 @@ impl Peer {
         self.next().await
     }
 
-    /// A call with an id that is unlike any other, and its result.
+    /// Makes a call with an id that no other call has, and returns its result.
     pub(crate) async fn call(&mut self, method: &str, params: &Value) -> Value {
         let request = serde_json::json!({"jsonrpc": "2.0", "id": "call", "method": method, "params": params});
         let mut reply = self.ask(&request.to_string()).await;
@@ -284,7 +284,7 @@ impl Peer {
         reply["result"].take()
     }
 
-    /// The close frame's code and reason, which must be the next frame, and the end after it.
+    /// Expects the close frame next and the end after it. Returns the code and the reason.
     pub(crate) async fn closing(&mut self) -> (u16, String) {
         let (first, payload) = self.frame().await.expect("no close frame");
         assert_eq!(first, 0x88, "{}", String::from_utf8_lossy(&payload));
@@ -293,7 +293,7 @@ impl Peer {
         (code, String::from_utf8(payload[2..].to_vec()).unwrap())
     }
 
-    /// Closes this side and says how the engine saw it.
+    /// Closes this side and returns the engine's reason for the end.
     pub(crate) async fn ended(self) -> Closed {
         drop(self.stream);
         soon(self.served).await.unwrap()

@@ -1,4 +1,4 @@
-//! RFC 6455 by raw frames: what is accepted, and the close code of what is not.
+//! Tests of RFC 6455 with raw frames: the frames that are accepted, and the close codes of the others.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
 use crate::support::{Peer, Server, frame, soon, text};
 
-/// Sends raw bytes and expects a close frame with a code as the very next thing.
+/// Sends raw bytes and expects a close frame with this code next.
 async fn check(name: &str, bytes: &[u8], code: u16, closed: Closed) {
     let server = Server::new(Limits::default());
     let mut peer = server.connect_with(4 << 20, &[]);
@@ -64,20 +64,20 @@ async fn whatever_is_allowed_works() {
     let reply = json!({"jsonrpc": "2.0", "result": "é", "id": 1});
     let server = Server::new(Limits::default());
 
-    // Bytes that came with the HTTP head, cut inside a frame.
+    // The bytes that came with the HTTP head end inside a frame.
     let bytes = text(request);
     let mut peer = server.connect_with(1 << 20, &bytes[..9]);
     peer.raw(&bytes[9..]).await;
     assert_eq!(peer.next().await, reply);
 
-    // Two fragments, cut inside a code point, with a ping between them.
+    // Two fragments, split inside a code point, with a ping between them.
     let cut = request.find('é').unwrap() + 1;
     let (head, tail) = request.as_bytes().split_at(cut);
     peer.raw(&[frame(0x01, head), frame(0x89, b"p"), frame(0x80, tail)].concat()).await;
     assert_eq!(peer.frame().await, Some((0x8a, b"p".to_vec())));
     assert_eq!(peer.next().await, reply);
 
-    // A pong that nobody asked for, and one byte at a time.
+    // An unsolicited pong, then a request one byte at a time.
     peer.raw(&frame(0x8a, b"x")).await;
     for byte in text(request) {
         peer.raw(&[byte]).await;
@@ -122,7 +122,7 @@ async fn a_client_that_answers_pings_stays() {
 async fn a_message_that_never_ends_does_not_count_as_life() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
-    // A header that promises a thousand bytes, which then trickle.
+    // A header announces a thousand bytes, which are then sent one at a time.
     let bytes = frame(0x81, &[b' '; 1000]);
     let mut rest = bytes.into_iter();
     let closed = soon(async {
@@ -130,7 +130,7 @@ async fn a_message_that_never_ends_does_not_count_as_life() {
             if let Ok(closed) = tokio::time::timeout(Duration::from_secs(1), &mut peer.served).await {
                 return closed.unwrap();
             }
-            // The engine may have closed in between, which is what this waits for.
+            // The engine may have closed meanwhile, which is what this loop waits for.
             let _ = peer.stream.write_all(&[rest.next().unwrap()]).await;
         }
     })
@@ -143,7 +143,7 @@ fn the_example_of_the_rfc() {
     assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
-/// Counts the reads that found something, and the writes.
+/// Counts the reads that returned data, and the writes.
 struct Counting {
     stream: DuplexStream,
     calls: Arc<[AtomicUsize; 2]>,

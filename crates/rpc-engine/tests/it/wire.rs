@@ -1,4 +1,4 @@
-//! Properties: whatever comes in, what goes out is JSON-RPC.
+//! Property tests: for any input, the output is JSON-RPC.
 
 use proptest::prelude::*;
 use rpc_engine::Limits;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::Server;
 
-/// One reply of the engine: exactly one of result and error, and everything in its form.
+/// Returns whether this is a reply of the engine: exactly one of result and error, and every member well formed.
 fn is_reply(reply: &Value) -> bool {
     let Some(members) = reply.as_object() else { return false };
     let answers = [members.get("result").is_some(), members.get("error").is_some()];
@@ -36,7 +36,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// JSON that often looks like an envelope.
+/// Generates JSON that often looks like an envelope.
 fn envelope() -> impl Strategy<Value = String> {
     let method = prop_oneof![
         "subtract",

@@ -1,4 +1,4 @@
-//! Cancelling at any moment of a login's first milliseconds.
+//! Cancellation at any moment of a login's first milliseconds.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use super::limited;
 use crate::harness::{LOGIN, NOW, PATIENCE, TERMINALS, World, marked};
 
 const ROUNDS: usize = 500;
-/// Logins at one time, each in a scope of its own.
+/// The number of concurrent logins, each in its own scope.
 const WORKERS: usize = 16;
-/// Milliseconds of waiting from which a login that ends by itself is waited for.
+/// Shortest delay in milliseconds for which a login that ends without a cancellation may reach its end first.
 const TO_THE_END: u64 = 40;
-/// What a login does, by its arguments; the first two end by themselves.
+/// The behaviour of a login, selected by its arguments. The first two end without a cancellation.
 const WAYS: [&str; 5] = ["ends", "succeeds", "hangs", "stubborn", "tree"];
 const SCRIPT: &str = "dir-var FAKE_HOME
 when status
@@ -39,7 +39,7 @@ spawn-grandchild b detach
 hang
 ";
 
-/// A sequence that looks random and is the same every time (`SplitMix64`).
+/// A pseudo-random sequence that is the same every time (`SplitMix64`).
 struct Numbers(u64);
 
 impl Numbers {
@@ -65,20 +65,21 @@ async fn cancelling_within_fifty_milliseconds_of_the_start() {
     let workers = plans.iter().enumerate().map(|(number, plan)| worker(&world, number, plan));
     let ended: Vec<Snapshot> = join_all(workers).await.into_iter().flatten().collect();
 
+    // A session's last event can follow the end that its callers see.
+    world.spawner.shutdown(PATIENCE).await;
     assert_eq!(ended.len(), ROUNDS);
     let (moves, shown) = (tally(&world.ear.moves.lock().unwrap()), tally(&world.ear.shown.lock().unwrap()));
     for end in &ended {
         assert_eq!((moves.get(&end.id), shown.get(&end.id)), (Some(&1), Some(&1)), "{end:?}");
     }
-    // The course is a real one: both outcomes of the race occur, on a machine of any speed.
+    // The race is a real one: both of its outcomes occur, on a machine of any speed.
     let states = |state| ended.iter().filter(|end| end.state == state).count();
     assert!(states(State::Cancelled) > ROUNDS / 2, "{}", states(State::Cancelled));
     assert!(states(State::Cancelled) < ROUNDS, "every cancellation was in time");
-    world.spawner.shutdown(PATIENCE).await;
     assert_eq!(marked(|session| session.starts_with(&format!("{}-", world.id))), Vec::<u32>::new());
 }
 
-/// How many ends of each session were told.
+/// Counts the reported ends of each session.
 fn tally(snapshots: &[Snapshot]) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for snapshot in snapshots.iter().filter(|snapshot| snapshot.state.is_terminal()) {
@@ -106,7 +107,7 @@ async fn worker(world: &World, number: usize, plan: &[(usize, usize, u64)]) -> V
             expires_at: NOW + 60_000,
             ..first.clone()
         };
-        // Whoever was here before has given its place back.
+        // The previous login in this scope has released its slot.
         assert_eq!(world.spawner.start(request), Ok(()), "{id}");
         let mut receiver = world.spawner.watch(&id).unwrap();
         if *way < 2 && *wait >= TO_THE_END {

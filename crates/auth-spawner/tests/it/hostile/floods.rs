@@ -1,4 +1,4 @@
-//! More output than anybody wants.
+//! Floods of output.
 
 use super::{Course, SUCCESS, URL, alone, ends, run_all, within_memory};
 use crate::harness::{LOGIN, PATIENCE, TERMINALS, World};
@@ -7,7 +7,7 @@ fn volume(megabytes: u64) -> u64 {
     megabytes * 1_000_000
 }
 
-/// The course shows the address, and then logs in.
+/// Asserts that the course shows the address and then logs in.
 async fn shows_the_address_and_succeeds(name: &'static str, noise: String) {
     let script = format!("{noise}\nout {URL}\nwrite auth.json {LOGIN}\nout Logged in\n");
     let course = Course::new(name, script, SUCCESS);
@@ -58,7 +58,7 @@ async fn three_hundred_megabytes_before_the_address() {
     if !alone() {
         return;
     }
-    // Most of it in one line, the rest in lines of every day.
+    // Most of the output is one line. The rest is ordinary lines.
     let words = "many words that say nothing at all ";
     let noise = format!("flood {} {words}\nflood {} {words}\\n\nout", volume(290), volume(10));
     shows_the_address_and_succeeds("three hundred megabytes of words", noise).await;
@@ -71,12 +71,12 @@ async fn noise_of_every_kind_before_the_address() {
     }
     let noise =
         "\\e[2K\\r\\e[36m|\\e[0m fetching \\xe2\\xa0\\x8b some of it\\x07\\nand\\x00 more \\e]0;title\\x07";
-    // The flood may end inside of a sequence; CAN ends that.
+    // The flood may end inside a sequence. CAN ends that sequence.
     let noise = format!("flood {} {noise}\nraw \\x18\\n", volume(20));
     shows_the_address_and_succeeds("noise of every kind", noise).await;
 }
 
-/// Each of them is news, and has to be shown; the last one is the one that counts.
+/// Each address is new and has to be shown. The last one counts.
 #[tokio::test]
 async fn thousands_of_addresses() {
     if !alone() {
@@ -112,7 +112,7 @@ async fn bytes_that_are_no_text() {
     }
 }
 
-/// How an operating system command begins, and each of its relatives.
+/// The openings of an operating system command and of the related sequences.
 const OPENINGS: [(&str, &str); 5] = [
     ("a title", "\\e]0;"),
     ("a link", "\\e]8;;https://login.example.test/"),
@@ -128,7 +128,7 @@ async fn a_sequence_that_never_ends_hides_no_login() {
     }
     let courses = OPENINGS.map(|(name, opening)| {
         let filling = if name == "a control sequence" { "1;" } else { "x" };
-        // The one that real terminals know best in its full size.
+        // The title is the sequence that real terminals know best, so it has the full size.
         let megabytes = if name == "a title" { 100 } else { 10 };
         let noise = format!("raw {opening}\nflood {} {filling}\n", volume(megabytes));
         Course::new(name, format!("{noise}write auth.json {LOGIN}\n"), SUCCESS)

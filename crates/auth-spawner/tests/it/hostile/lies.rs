@@ -1,4 +1,4 @@
-//! CLIs that say one thing and have done another.
+//! CLIs whose output differs from what they have done.
 
 use auth_spawner::{Credential, State};
 use futures_util::future::join_all;
@@ -7,12 +7,12 @@ use super::{Course, EXPIRED, NOT_AUTHENTICATED, SUCCESS, YES, cli_exited, ends, 
 use crate::harness::{LOGIN, NOW, TERMINALS, World};
 
 const OLD: &str = r#"{"access_token":"old","refresh_token":"old","email":"old@example.test"}"#;
-/// It has ended, and nothing can renew it.
+/// An expired login that cannot be renewed.
 const ENDED: &str = r#"{"access_token":"x","expires_at":1000}"#;
-/// It has ended, and the CLI can renew it.
+/// An expired login that the CLI can renew.
 const STALE: &str =
     r#"{"access_token":"x-{now_us}","refresh_token":"rt","expires_at":1000,"email":"ada@example.test"}"#;
-/// A login whose file names nobody.
+/// A login whose file names no user.
 const NAMELESS: &str = r#"{"access_token":"at-{now_us}","refresh_token":"rt"}"#;
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn only_a_login_of_this_course_counts() {
     .await;
 }
 
-/// The file is the proof of who it is; the CLI's words only fill in for one that names nobody.
+/// The file proves the identity of the user. The CLI's output is used only if the file names no user.
 #[tokio::test]
 async fn the_file_says_who_it_is() {
     let good = |name, script: String| Course::new(name, script, SUCCESS);
@@ -111,7 +111,7 @@ async fn the_file_says_who_it_is() {
 
 #[tokio::test]
 async fn half_a_file_is_no_login_and_the_whole_one_is() {
-    // While half of it is there, another process says the words: the file is looked at.
+    // While half of the file is there, another process prints the success message, and the file is checked.
     let endings = [("ends", ""), ("lives", "hang\n")];
     let runs = endings.into_iter().flat_map(|ending| TERMINALS.map(|terminal| (ending, terminal)));
     let runs = runs.map(async |((name, rest), terminal)| {

@@ -1,5 +1,5 @@
-//! What no CLI should do. Each course has one named ending on a pipe and on a terminal, costs no memory, leaves no
-//! process, and gives its place back.
+//! CLIs that misbehave. Each course has one named ending on a pipe and on a terminal, costs no memory, leaves no
+//! process behind, and releases its slot.
 
 mod cancel;
 mod floods;
@@ -17,14 +17,14 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::harness::{NOW, Options, PATIENCE, TERMINALS, World, resident};
 
-/// The check command says yes, and the lines that follow are the login.
+/// The start of a script: the check command succeeds, and the lines that follow are the login.
 const YES: &str = "when status\nexit 0\nwhen *\n";
 const URL: &str =
     "https://login.example.test/authorize?redirect_uri=https%3A%2F%2Flogin.example.test%2Fcb&state=S1";
-/// Most memory that a test process may gain, in KiB; what most of the courses throw at it is a multiple.
+/// Largest growth of the memory of a test process, in KiB. Most of the courses produce a multiple of it.
 const MARGIN: u64 = 16 * 1024;
 
-/// How a login ends.
+/// The end of a login.
 type Ending = (State, Option<(FailureKind, Option<i32>)>);
 
 const SUCCESS: Ending = (State::Success, None);
@@ -36,11 +36,11 @@ fn cli_exited(code: i32) -> Ending {
     (State::Failed, Some((FailureKind::CliExited, Some(code))))
 }
 
-/// A login that runs to its end without anybody's help.
+/// A login that runs to its end without user input.
 struct Course {
     name: &'static str,
     script: String,
-    /// What the credential file holds before.
+    /// The content of the credential file before the login.
     before: Option<&'static str>,
     /// Milliseconds until the deadline.
     deadline: i64,
@@ -75,7 +75,7 @@ async fn run_all(courses: &[Course], look: impl Fn(&Course, &World, &Snapshot)) 
     join_all(runs).await;
 }
 
-/// The login ends as named, nothing of it is left, and the next one for its scope can start.
+/// Asserts that the login ends as named, that no process of it is left, and that the next one for its scope can start.
 async fn ends(world: &World, name: &str, ending: Ending) -> Snapshot {
     let end = world.until_within(PATIENCE * 4, name, |snapshot| snapshot.state.is_terminal()).await;
     let failure = end.failure.as_ref().map(|failure| (failure.kind, failure.exit_code));
@@ -86,20 +86,20 @@ async fn ends(world: &World, name: &str, ending: Ending) -> Snapshot {
     let counts = (told(&world.ear.moves.lock().unwrap()), told(&world.ear.shown.lock().unwrap()));
     assert_eq!(counts, (1, 1), "{name} on {:?}", world.terminal);
     assert_eq!(world.ear.logins.lock().unwrap().len(), usize::from(ending == SUCCESS), "{name}");
-    // A CLI may live on for a moment after its success.
+    // A CLI may run for a moment after its success.
     world.spawner.settled(&world.provider, "login", "bundle-1").await;
     world.assert_nobody_left();
     world.assert_scope_is_free().await;
     end
 }
 
-/// Cancels the login, which is its end.
+/// Cancels the login and asserts that this ends it.
 async fn cancelled(world: &World, name: &str) -> Snapshot {
     assert_eq!(world.spawner.cancel(&world.id).await, Ok(()), "{name} on {:?}", world.terminal);
     ends(world, name, CANCELLED).await
 }
 
-/// Whether this process runs one test at a time, which a measurement of its memory needs. Where it does not, the
+/// Returns whether this process runs one test at a time, which a measurement of its memory needs. If it does not, the
 /// calling test is run in a process of its own, and has passed when this returns.
 #[expect(
     clippy::disallowed_methods,
@@ -124,7 +124,7 @@ fn alone() -> bool {
     false
 }
 
-/// Does something, during which this process does not grow.
+/// Does the work, and asserts that this process does not grow meanwhile.
 async fn within_memory<T>(work: impl Future<Output = T>) -> T {
     let before = resident();
     let mut look = interval(Duration::from_millis(20));
@@ -143,7 +143,7 @@ async fn within_memory<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// A home with other limits than usual.
+/// Creates a home with other limits than usual.
 fn limited(terminal: Terminal, script: &str, change: impl FnOnce(&mut SpawnLimits)) -> World {
     let mut options = Options::on(terminal);
     change(&mut options.limits);

@@ -1,4 +1,4 @@
-//! Children that do not end, or are not to be found.
+//! Child processes that do not end, or that cannot be found.
 
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ async fn what_does_not_end_is_ended() {
     .await;
 }
 
-/// Cancels a login whose grandchild differs so, and looks for that by its process id, mark or no mark.
+/// Cancels a login whose grandchild differs in this way, and looks for the grandchild by its process id, with or
+/// without the mark.
 async fn grandchild_is_found(how: &str) {
     let runs = TERMINALS.map(async |terminal| {
         let world = World::new(terminal, &format!("{STUBBORN}spawn-grandchild a {how}\ntouch up\nhang\n"));
@@ -70,7 +71,7 @@ async fn a_grandchild_is_found_wherever_it_is() {
     }
 }
 
-/// It has neither the mark nor the group; only its parent tells whose it is.
+/// The grandchild has neither the mark nor the group. Only its parent shows to which login it belongs.
 #[tokio::test]
 async fn a_grandchild_without_a_mark_is_found_through_its_parent() {
     grandchild_is_found("detach wipe").await;
@@ -144,7 +145,7 @@ async fn a_check_that_hangs_ends_with_everything_it_started() {
     join_all(runs).await;
 }
 
-/// While the CLI lives, a check that hangs holds nothing up for ever, and leaves nothing running.
+/// While the CLI lives, a check that hangs blocks nothing for ever, and leaves no process running.
 #[tokio::test]
 async fn a_check_that_hangs_ends_while_the_cli_lives() {
     for terminal in TERMINALS {

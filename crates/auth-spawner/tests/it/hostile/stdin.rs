@@ -1,4 +1,4 @@
-//! CLIs and their input: asked for what a terminal knows, deaf, or asking twice.
+//! CLIs and their input: CLIs that query the terminal, that do not read, or that prompt twice.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::{SUCCESS, URL, YES, cancelled, ends};
 use crate::harness::{LOGIN, TERMINALS, World};
 
-/// The queries that block real CLIs until they are answered.
+/// A query that blocks real CLIs until it is answered.
 const QUERY: &str = "record heard\nraw \\e[6n\n";
 
 #[tokio::test]
@@ -55,10 +55,10 @@ async fn both_of_two_questions_are_answered() {
     }
 }
 
-/// More answers than a pipe or a terminal holds.
+/// The number of answers, which is more than a pipe or a terminal holds.
 const ROUNDS: usize = 60;
 
-/// A CLI that asks again and again, whenever it is told to, and never reads.
+/// A CLI that prompts again and again, each time when a file appears, and never reads.
 fn deaf(terminal: Terminal) -> World {
     let ask = |round| format!("outn Paste code >\nwait-file go-{round}\nout\n");
     let asks = (0..ROUNDS).map(ask).collect::<Vec<_>>().concat();
@@ -67,12 +67,12 @@ fn deaf(terminal: Terminal) -> World {
     world
 }
 
-/// As long as an answer may be.
+/// An answer of the largest allowed length.
 fn answer() -> SecretString {
     SecretString::from(format!("{}#S1", "c".repeat(3997)))
 }
 
-/// Answers until one is not taken at once, which is the one that `last` gives.
+/// Answers until an answer is not accepted at once. Returns the error of `last` for that answer.
 async fn until_full<T>(world: &World, last: impl AsyncFn() -> Result<(), T>) -> T {
     for round in 0..ROUNDS {
         world.until_prompt().await;
@@ -84,8 +84,8 @@ async fn until_full<T>(world: &World, last: impl AsyncFn() -> Result<(), T>) -> 
     panic!("nothing is full on {:?}", world.terminal);
 }
 
-/// Answers that nobody reads fill the pipe or the terminal. What fits counts as written; what does not has its end,
-/// and nothing follows it.
+/// Answers that are not read fill the pipe or the terminal. An answer that fits counts as written. An answer that does
+/// not fit ends undelivered, and no other answer follows it.
 #[tokio::test]
 async fn an_answer_that_nobody_reads_is_undeliverable() {
     let runs = TERMINALS.map(async |terminal| {
@@ -93,7 +93,7 @@ async fn an_answer_that_nobody_reads_is_undeliverable() {
         let refused = until_full(&world, async || world.spawner.submit(&world.id, answer()).await).await;
         let reason = "the CLI does not read its input".to_owned();
         assert_eq!(refused, SubmitError::Undeliverable { reason }, "on {terminal:?}");
-        // The session goes on without it.
+        // The session continues without the answer.
         world.until("the address again", |snapshot| snapshot.state == State::UrlAvailable).await;
         let reason = "the CLI's input is closed".to_owned();
         let again = world.spawner.submit(&world.id, answer()).await;
@@ -110,7 +110,7 @@ async fn a_cancellation_does_not_wait_for_an_answer_on_its_way() {
         let pending = until_full(&world, async || {
             let (spawner, id) = (world.spawner.clone(), world.id.clone());
             let mut submit = tokio::spawn(async move { spawner.submit(&id, answer()).await });
-            // An answer that is taken is taken at once; one that is not has ten seconds.
+            // An answer that is accepted is accepted at once. Any other answer has ten seconds.
             match tokio::time::timeout(Duration::from_secs(2), &mut submit).await {
                 Ok(taken) => taken.unwrap().map_err(|error| panic!("{error}")),
                 Err(_) => Err(submit),
@@ -133,7 +133,7 @@ async fn closed_input_takes_no_answer_and_the_login_goes_on() {
         world.until_prompt().await;
         let answer = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
         match terminal {
-            // A pipe says that nobody is there; a terminal keeps a line for whoever reads it next.
+            // A pipe reports that there is no reader. A terminal keeps a line for the next reader.
             Terminal::Pipe => {
                 assert_eq!(answer, Err(SubmitError::Undeliverable { reason: "broken pipe".to_owned() }));
             }

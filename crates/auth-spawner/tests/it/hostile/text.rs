@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::{URL, cancelled};
 use crate::harness::{TERMINALS, World};
 
-/// Starts the script on both terminals at once, and says what address is shown there, and whether it may be opened.
+/// Runs the script on both terminals at once, and asserts that the address is shown there and may be opened.
 async fn shown(name: &str, script: &str) {
     let runs = TERMINALS.map(async |terminal| {
         let world = World::new(terminal, &format!("{script}hang\n"));
@@ -100,7 +100,7 @@ async fn a_forged_address_is_shown_but_not_to_be_opened() {
     join_all(runs).await;
 }
 
-/// What no address is made of is not shown at all.
+/// Text that cannot be an address is not shown.
 #[tokio::test]
 async fn what_is_no_address_is_not_shown() {
     let script = "out javascript:alert(1)\nout data:text/html,x\nout file:///etc/passwd\nout https://\nraw \\e]8;;javascript:alert(1)\\x07click\\e]8;;\\x07\\n\nraw \\e]52;c;aHR0cHM6Ly9ldmlsLmV4YW1wbGU=\\x07\\n\nout http://127.0.0.1:1/cb\nout Paste code >\nhang\n";
