@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_private_and_follows_no_link() {
+    fn directory_is_private_and_follows_no_link() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b");
         private_directory(&path).unwrap();

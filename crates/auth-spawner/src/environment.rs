@@ -161,7 +161,7 @@ mod tests {
     use crate::Registry;
 
     #[test]
-    fn the_list_is_golden() {
+    fn child_env_holds_exactly_the_listed_variables() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
         let base: ChildEnv =
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_stand_where_the_entry_wants_them() {
+    fn asking_env_fills_dir_and_shared_placeholders_once() {
         let text = "[providers.codex.cli]\nenv = { A = \"1\" }\n[providers.codex.cli.config-dir.extra-vars]\n\
             CACHE = \"{shared}/c\"\nBOTH = \"{dir}:{shared}:{dir}\"";
         let overlay = crate::Overlay { source: "own.toml".to_owned(), text: text.to_owned() };
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn keyring_is_out_of_reach_unless_the_directory_is_the_users_own() {
+    fn env_disables_keyring_bus_when_config_dir_belongs_to_a_bundle() {
         let registry = Registry::builtin().unwrap();
         let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
         let dir = Path::new("/work/codex");

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guard_that_reads_is_told_and_ends_with_the_pipe() {
+    async fn guard_reads_the_notes_and_ends_when_the_pipe_closes() {
         let home = tempfile::tempdir().unwrap();
         let heard = home.path().join("heard");
         let script = format!("exec cat > {}", heard.display());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_guard_logins_go_on() {
+    async fn login_goes_on_when_the_guard_is_missing_or_stuck() {
         for (program, args) in
             [("/nonexistent", &[][..]), ("/bin/sleep", &["20"][..]), ("/bin/false", &[][..])]
         {

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn provider_leads_everything_to_the_host_when_it_is_another_one() {
+    fn provider_uses_chosen_host_everywhere_when_it_is_not_the_default() {
         let registry = Registry::builtin().unwrap();
         let github = registry.provider("github").unwrap();
         let host: Host = "ghe.corp.example".parse().unwrap();

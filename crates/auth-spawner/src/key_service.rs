@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_holds_no_credential() {
+    fn base_url_refuses_plain_http_credentials_query_and_fragment() {
         let check = |text: &str, expect: Result<&str, &str>| assert_eq!(base_url(text), expect, "{text}");
         check("https://a.test/v1/", Ok("https://a.test/v1"));
         check("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080"));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_is_led_to_an_address() {
+    fn key_service_sets_url_and_host_variables_from_base_url() {
         let service: KeyService = toml::from_str(
             "vars = ['A']\nbase-url = 'https://a.test'\nbase-url-vars = { A_URL = '{base}/v1', A_HOST = '{host}' }\nscrub = ['B']",
         )
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_has_all_its_parts() {
+    fn key_pair_splits_only_when_every_part_is_present() {
         let pair = Pair { vars: vec!["A".to_owned(), "B".to_owned()], separator: ":".to_owned() };
         let check =
             |key: &str, expect: Option<&[&str]>| assert_eq!(pair.split(key).as_deref(), expect, "{key}");

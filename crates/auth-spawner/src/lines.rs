@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_a_person_would_see() {
+    fn line_text_matches_the_terminal_display() {
         let check = |bytes: &[u8], expected: &[&str]| {
             let texts: Vec<String> = read(&[bytes]).into_iter().map(|(text, _)| text).collect();
             assert_eq!(texts, expected, "{:?}", String::from_utf8_lossy(bytes));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_kept_whole_or_not_at_all() {
+    fn link_is_kept_whole_or_dropped_when_too_long_or_with_hidden_characters() {
         let check = |bytes: Vec<u8>, expected: &[&str]| {
             let links: Vec<String> = read(&[&bytes]).into_iter().flat_map(|(_, links)| links).collect();
             assert_eq!(links, expected);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_bounded() {
+    fn line_is_cut_at_its_limit() {
         let mut lines = Lines::new(10, None);
         for _ in 0..1000 {
             lines.feed(&[b'x'; 1000], &mut |_| {});
@@ -263,20 +263,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cut_of_the_stream_does_not_matter(bytes in stream(), cut in any::<prop::sample::Index>()) {
+        fn lines_are_the_same_when_the_stream_is_split_anywhere(bytes in stream(), cut in any::<prop::sample::Index>()) {
             let cut = cut.index(bytes.len() + 1);
             prop_assert_eq!(read(&[&bytes]), read(&[&bytes[..cut], &bytes[cut..]]));
         }
 
         /// A stream of single bytes never gathers a line that has any text.
         #[test]
-        fn plain_lines_read_as_all_others(bytes in stream(), limit in 1_usize..40) {
+        fn lines_are_the_same_when_bytes_arrive_singly(bytes in stream(), limit in 1_usize..40) {
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             prop_assert_eq!(read_within(limit, &[&bytes]), read_within(limit, &single));
         }
 
         #[test]
-        fn no_control_character_survives(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn line_text_holds_no_control_character(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             for (text, _) in read(&[&bytes]) {
                 prop_assert!(!text.chars().any(hidden), "{text:?}");
             }

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_is_found_in_real_outputs() {
+    fn version_is_extracted_from_real_cli_outputs() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(version_in(text).as_deref(), expected, "{text:?}");
         };
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn another_program_of_the_same_name_is_told_apart() {
+    fn version_output_identifies_another_program_when_pattern_does_not_match() {
         let provider = provider("version-pattern = '^(?:codex-cli |v)(?P<version>[0-9]\\S+)$'");
         let cli = provider.cli.as_ref().unwrap();
         let check = |out: &str, err: &str, expect: Version| {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_fails_has_no_version_and_sees_only_the_list() {
+    async fn version_question_is_silent_on_failure_and_passes_only_listed_variables() {
         let shared = tempfile::tempdir().unwrap();
         let asked = async |script: &str| {
             let args = format!(
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn only_executable_regular_files_are_found() {
+    fn locate_finds_only_executable_regular_files_that_are_no_shims() {
         let registry = crate::Registry::builtin().unwrap();
         let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
         let home = tempfile::tempdir().unwrap();

@@ -318,7 +318,7 @@ mod tests {
 
     /// Tests every reachable machine with every input.
     #[test]
-    fn every_input_in_every_reachable_state() {
+    fn machine_holds_its_invariants_for_every_input_in_every_reachable_state() {
         let mut known = HashSet::from([Machine::default()]);
         let mut open = VecDeque::from([Machine::default()]);
         while let Some(before) = open.pop_front() {
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn courses() {
+    fn machine_reaches_the_expected_state_and_effect_for_each_input_sequence() {
         let exit = |code| Input::Exited(Exit { code });
         let check = |inputs: &[Input], state: State, end: Effect| {
             let (reached, effects) = course(inputs);
@@ -417,7 +417,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_course_has_at_most_one_end(inputs in prop::collection::vec(prop::sample::select(&INPUTS[..]), 0..60)) {
+        fn machine_emits_at_most_one_end_effect(inputs in prop::collection::vec(prop::sample::select(&INPUTS[..]), 0..60)) {
             let (_, effects) = course(&inputs);
             let ends = effects.iter().filter(|effect| matches!(effect, Effect::Finish(_) | Effect::Linger));
             prop_assert!(ends.count() <= 1);

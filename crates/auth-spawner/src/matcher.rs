@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_each_provider() {
+    fn matcher_recognizes_lines_of_each_provider() {
         let check = |provider: &str, recipe: &str, lines: &[&str], expected: &[Seen]| {
             assert_eq!(seen(provider, recipe, lines), expected, "{lines:?}");
         };
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_cut_short_does_not_replace_the_whole_one() {
+    fn address_is_kept_when_a_truncated_copy_follows() {
         let whole = "https://auth.openai.com/oauth/authorize?a=b&state=s";
         let url = |url: &str| Seen::Url { url: url.to_owned(), openable: true, device: false };
         let boxed = "| https://auth.openai.com/oauth/authorize?a=b&st |";
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_address_waits() {
+    fn address_is_withheld_when_its_line_is_partial() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
         let mut matcher = Matcher::new(provider, &provider.recipe("login", None).unwrap());

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_become_what_the_cli_takes() {
+    fn paste_is_converted_to_the_form_that_the_cli_accepts() {
         let check = |provider: &str, url: &str, text: &str, expected: &str| {
             assert_eq!(answer(provider, url, text).as_deref(), Ok(expected), "{text}");
         };
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn paste_is_refused_when_it_is_malformed_or_names_another_callback() {
         let check = |provider: &str, url: &str, text: &str| match answer(provider, url, text) {
             Err(SubmitError::Invalid { .. }) => {}
             other => panic!("{text:?} gave {other:?}"),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn state_and_length() {
+    fn paste_is_refused_when_its_state_differs_or_it_is_too_long() {
         assert_eq!(answer("claude", CLAUDE, "abc#other"), Err(SubmitError::WrongState));
         let other = "http://127.0.0.1:1455/auth/callback?code=abc&state=other";
         assert_eq!(answer("codex", CODEX, other), Err(SubmitError::WrongState));

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_plain() {
+    fn gather_takes_whole_plain_lines_and_leaves_the_rest() {
         let check = |bytes: &str, block: &str, rest: &str| {
             let mut gathered = b"before\n".to_vec();
             let left = gather(bytes.as_bytes(), 30, &mut gathered);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn printable_ascii_is_found_at_any_place() {
+    fn printable_prefix_is_measured_for_every_byte_at_every_offset() {
         for length in 0..20 {
             for byte in 0..=u8::MAX {
                 let mut bytes = b"~ ".repeat(length)[..length].to_vec();

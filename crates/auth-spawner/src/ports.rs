@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_port_is_named_with_its_holder() {
+    fn taken_port_is_reported_with_its_holder() {
         for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
             // A machine without IPv6 has no listener there.
             let Ok(socket) = TcpListener::bind(address) else { continue };
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_socket_table() {
+    fn socket_table_line_matches_a_listener_on_loopback_or_any_address() {
         let line = |address: &str, state: &str| {
             format!(
                 "   3: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  1000        0 43210 1 0"
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_name_is_shown_plain() {
+    fn command_name_is_shown_with_special_characters_replaced() {
         assert_eq!(plain(b"node\n"), "node");
         assert_eq!(plain("a\u{202e}\x1b[31m\u{e9}".as_bytes()), "a??[31m\u{e9}".replace('[', "?"));
     }

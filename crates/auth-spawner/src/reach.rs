@@ -46,7 +46,7 @@ mod tests {
     use crate::{Proof, Registry};
 
     #[test]
-    fn directory_is_reached_by_what_the_user_would_set() {
+    fn config_dir_sets_only_the_variables_its_reach_needs() {
         let registry = Registry::builtin().unwrap();
         let home = Path::new("/home/u");
         let check = |provider: &str, dir: &str, own, expected: Reach, set: &[&str]| {

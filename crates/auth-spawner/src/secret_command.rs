@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_one_line() {
+    fn secret_is_exactly_one_line_of_text() {
         let check = |printed: &[u8], expected: Result<&str, NoSecret>| {
             let got = secret(printed).map(|secret| secret.expose_secret().to_owned());
             assert_eq!(got, expected.map(str::to_owned), "{printed:?}");

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_matter_are_told_once_and_in_order() {
+    fn skim_by_neighbours_keeps_relevant_lines_once_and_in_order() {
         let check = |patterns: &[&str], block: &str, expected: &[&str]| {
             let told = read(Reach::Neighbours, patterns, &block.replace(' ', "\n"));
             assert_eq!(told, expected, "{patterns:?} in {block:?}");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn without_pairs_only_the_lines_themselves_are_told() {
+    fn skim_by_line_keeps_only_matching_lines() {
         let check = |patterns: &[&str], block: &str, expected: &[&str]| {
             let told = read(Reach::Line, patterns, &block.replace(' ', "\n"));
             assert_eq!(told, expected, "{patterns:?} in {block:?}");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_about_a_whole_text_is_not_asked_of_a_block() {
+    fn skim_is_refused_when_a_pattern_is_invalid_or_anchors_to_the_whole_text() {
         let check = |pattern: &str, can: bool| {
             assert_eq!(Skim::new([pattern], Reach::Line).is_some(), can, "{pattern}");
         };

@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_and_escapes() {
+    fn script_parser_selects_sections_and_decodes_escapes() {
         let script = "# a comment\ndir-var HOME_VAR\nwhen status\nexit 1\nwhen *\nraw a\\x41\\e\\n\nrepeat 2 out hi  there\n";
         let always = Step::DirVar("HOME_VAR".into());
         assert_eq!(parse(script, "status"), Ok(vec![always.clone(), Step::Exit(1)]));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_checked_before_anything_runs() {
+    fn script_parser_refuses_bad_step_arguments() {
         let grandchild = |how: &[How]| Step::Grandchild { path: "p".into(), how: how.to_vec() };
         let good = [
             ("flood 3", Step::Flood { bytes: 3, text: b"x".to_vec() }),

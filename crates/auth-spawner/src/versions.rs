@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn range_holds_semver_and_date_versions() {
+    fn range_matches_semver_and_date_versions() {
         let check = |range: &str, version: &str, expected: Option<bool>| {
             let range = VersionRange::try_from(range.to_owned()).unwrap();
             assert_eq!(range.holds(version), expected, "{version} in {range}");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn range_is_refused_when_it_is_no_requirement() {
+    fn range_is_rejected_when_it_is_no_version_requirement() {
         for text in ["", "new", ">=1 <2", "1..2"] {
             assert!(VersionRange::try_from(text.to_owned()).is_err(), "{text:?}");
         }

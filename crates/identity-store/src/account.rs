@@ -289,7 +289,7 @@ mod tests {
 
     /// The words are in databases and on the wire. A renamed variant must not change them.
     #[test]
-    fn words_are_pinned() {
+    fn account_words_are_stable() {
         fn check<T: FromStr<Err = UnknownWord> + PartialEq + std::fmt::Debug + std::fmt::Display>(
             words: &[(T, &str)],
         ) {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_refs_are_pinned() {
+    fn secret_ref_json_is_stable() {
         for (value, json) in [
             (
                 SecretRef::ConfigDir { dir: "/d".into(), adopted: true },

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stored_changes_are_pinned() {
+    fn change_serializes_to_fixed_json() {
         let session: SessionId = "auth-67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap();
         for (change, json) in [
             (Change::Bundles, r#"{"type":"bundles"}"#),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_kept_once_and_in_its_first_place() {
+    fn changes_keep_first_occurrence_when_change_repeats() {
         let mut changes = Changes::default();
         for change in [Change::Bundles, Change::Bindings(BundleId::blank()), Change::Bundles] {
             changes.push(change);

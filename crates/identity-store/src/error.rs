@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_have_a_meaning() {
+    fn database_error_codes_map_to_meanings() {
         for (code, expected) in [
             (5, Meaning::Busy),
             (517, Meaning::Busy),

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn bundle_and_account_ids() {
+    fn bundle_and_account_ids_refuse_bad_characters_and_device_names() {
         let long = "a".repeat(64);
         for good in ["a", "0", "default", "blank", "my_team-2", "com", "com10", "console", "lpt", &long] {
             check::<BundleId>(good, Ok(()));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn provider_ids() {
+    fn provider_id_refuses_empty_text_and_underscore() {
         for good in ["codex", "claude-code", "0x"] {
             check::<ProviderId>(good, Ok(()));
         }
@@ -310,7 +310,7 @@ mod tests {
 
     /// case 7: the text that other programs write into ids is kept unchanged.
     #[test]
-    fn foreign_ids() {
+    fn user_and_agent_ids_accept_any_text_without_control_characters() {
         let long = "é".repeat(100);
         for good in ["slack:U1", "a/b", "50%_\\", " ", "$ADMIN", &long] {
             check::<UserId>(good, Ok(()));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn session_ids() {
+    fn session_id_requires_auth_prefix_and_lower_case_v4_uuid() {
         check::<SessionId>("auth-67e55044-10b1-426f-9247-bb680e5fe0c8", Ok(()));
         for (bad, reason) in [
             ("67e55044-10b1-426f-9247-bb680e5fe0c8", "it does not start with auth-"),

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn name_is_trimmed_and_rejected_when_empty_too_long_or_with_control_characters() {
         let (long, longer) = ("é".repeat(100), "é".repeat(101));
         check(name("name", "  Team  "), Ok("Team"));
         check(name("name", &long), Ok(&long));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn texts() {
+    fn text_keeps_line_breaks_and_rejects_control_characters_and_excess_length() {
         check(text("description", " one\n\ttwo "), Ok("one\n\ttwo"));
         check(text("description", ""), Ok(""));
         check(text("description", "a\u{1b}[2J"), Err("it has a control character"));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets() {
+    fn secret_is_bounded_and_masked_tail_needs_sixteen_characters() {
         assert!(secret("api_key", &"sk-1".into()).is_ok());
         for bad in ["", "a\nb", &"x".repeat(64 * 1024 + 1)] {
             assert!(secret("api_key", &bad.into()).is_err());
@@ -140,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_named_beside_the_provider() {
+    fn account_name_includes_the_person_beside_the_provider() {
         assert_eq!(of_person("Codex", Some("a@b.c")), "Codex (a@b.c)");
         assert_eq!(of_person("GitHub", Some("octo\ncat")), "GitHub (octo cat)");
         assert_eq!(of_person("Amp", None), "Amp");
     }
 
     #[test]
-    fn numbered_names_stay_within_bounds() {
+    fn numbered_name_is_truncated_to_the_length_limit() {
         let long = "x".repeat(200);
         for (base, number, expected) in [
             ("Codex", 1, "Codex".to_owned()),

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_are_pinned_and_four_of_them_are_terminal() {
+    fn session_state_words_are_stable_and_four_states_are_terminal() {
         for (state, word, terminal) in [
             (SessionState::Pending, "pending", false),
             (SessionState::UrlAvailable, "url-available", false),

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_path_without_values() {
+    fn decode_error_gives_reason_and_path_without_values() {
         check("{}", "missing field `name`", Some("name"));
         check(r#"{"name":7123456}"#, "invalid type: integer `…`, expected a string", Some("name"));
         check(r#"{"name":true}"#, "invalid type: boolean `…`, expected a string", Some("name"));

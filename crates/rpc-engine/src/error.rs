@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_agrees_with_the_constructors() {
+    fn engine_errors_list_matches_constructors() {
         let made = [
             RpcError::parse_error(),
             RpcError::invalid_request(),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_form() {
+    fn rpc_error_serializes_code_message_and_data() {
         let error = RpcError::invalid_params("missing field `a`", Some("a"));
         assert_eq!(
             serde_json::to_string(&error).unwrap(),

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_found_however_the_stream_is_cut() {
+    fn frame_headers_are_found_when_the_stream_is_cut_anywhere() {
         for cut in 1..=stream().len() {
             check(3, cut, 5, false);
             check(2, cut, 4, true);

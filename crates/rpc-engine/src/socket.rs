@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_what_the_library_reads() {
+    fn frame_is_readable_by_websocket_library() {
         for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
             let text = "x".repeat(length);
             let (front, back) = text.as_bytes().split_at(length / 3);

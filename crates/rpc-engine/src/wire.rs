@@ -381,7 +381,7 @@ mod tests {
     proptest! {
         /// An envelope that the short reader accepts is read the same by the full reader.
         #[test]
-        fn a_plain_envelope_is_read_as_any(
+        fn plain_reader_agrees_with_full_reader(
             members in prop::collection::vec(member(), 0..5),
             separator in prop::sample::select(vec![",", ",", ",", ", ", ""]),
             end in prop::sample::select(vec!["}", "}", "}", "", "} ", "}}", ",}"]),
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_write_is_plain() {
+    fn plain_reader_accepts_usual_client_requests() {
         for text in [
             r#"{"jsonrpc":"2.0","id":17,"method":"srvd.ping","params":{"text":"x \" y"}}"#,
             r#"{"jsonrpc":"2.0","method":"srvd.ping","params":[1,{"a":[]}],"id":"ü-1"}"#,

@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_needs_both_parts() {
+    fn key_pair_is_refused_when_a_part_is_missing() {
         let aws = service("pair = { vars = ['ID', 'SECRET'], separator = ':' }");
         let good = usable(&SecretString::from(" AKIAplanted:planted/secret+1\n"), &aws).unwrap();
         assert_eq!(good.expose_secret(), "AKIAplanted:planted/secret+1");
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_trimmed_and_checked_without_being_quoted() {
+    fn key_is_trimmed_and_checked_without_quoting_it() {
         let check = |text: &str, expect: Result<&str, &str>| {
             let service = service("vars = ['A']\nmin-length = 10\nprefix = 'sk-'");
             let got = usable(&SecretString::from(text), &service);

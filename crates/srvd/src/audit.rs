@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_queued_at_the_end_is_written_in_order() {
+    async fn recorder_writes_queued_rows_in_order_when_it_finishes() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path()).await;
         let (auditor, recorder) = Auditor::start(store.clone());
@@ -204,7 +204,7 @@ mod tests {
 
     /// On one thread the writer runs only when the test waits, so the queue is full by then.
     #[tokio::test]
-    async fn rows_that_find_no_place_are_counted_in_the_log() {
+    async fn auditor_records_the_number_of_lost_rows_when_the_queue_is_full() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path()).await;
         let (auditor, recorder) = Auditor::with_room(store.clone(), 4);

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_and_read() {
+    fn endpoint_reads_back_as_written() {
         let dir = tempfile::tempdir().unwrap();
         let endpoint = Endpoint {
             version: 1,

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_agent_and_user_sees_its_own() {
+    fn ephemeral_key_is_visible_only_to_its_agent_and_user() {
         let held = Ephemeral::default();
         for (agent, provider, user, secret) in [
             ("a", "openai", None, "any"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_bound() {
+    fn ephemeral_store_refuses_new_keys_when_it_is_full() {
         let held = Ephemeral::default();
         for number in 0..MOST {
             assert_eq!(

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_error_carries_its_kind_and_data() {
+    fn api_error_carries_kind_and_data() {
         let error = RpcError::from(ApiError::not_found("bundle", "b1").hint("make one"));
         assert_eq!(error.code, 1001);
         assert_eq!(
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_named_once() {
+    fn error_text_names_each_cause_once() {
         let inner = std::io::Error::other("connection refused");
         let outer = identity_store::OpenError::Unavailable(Box::new(inner));
         assert_eq!(with_causes(&outer), "the database is unavailable: connection refused");
     }
 
     #[test]
-    fn codes_and_words_are_distinct() {
+    fn error_kinds_have_distinct_codes_and_words() {
         for (at, kind) in Kind::ALL.iter().enumerate() {
             for other in &Kind::ALL[at + 1..] {
                 assert!(kind.code() < other.code(), "{kind:?} before {other:?}");

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_on_the_way_is_refused() {
+    fn identity_dir_is_refused_when_a_link_is_in_its_place() {
         let (root, identities, bundle) = fixture();
         let made = identities.make(&bundle, "codex").unwrap();
         assert_eq!(made, root.path().join("identities/work/codex"));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn cleaning_keeps_history_and_follows_no_link() {
+    fn clean_keeps_history_and_follows_no_link() {
         let (root, identities, bundle) = fixture();
         let dir = identities.make(&bundle, "codex").unwrap();
         let outside = root.path().join("outside");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_directories_are_known() {
+    fn identity_dirs_recognize_ambient_directories_of_user() {
         let (root, identities, _) = fixture();
         let registry = Registry::builtin().unwrap();
         let home = root.path().join("home");

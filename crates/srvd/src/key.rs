@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_and_their_agreement() {
+    fn key_is_loaded_from_variable_or_file_when_they_do_not_differ() {
         check(None, None, Err("there is no encryption key"));
         check(Some(ONE), None, Ok(()));
         check(None, Some(ONE), Ok(()));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_only_open() {
+    fn old_keys_are_loaded_from_variable_and_file() {
         let dir = tempfile::tempdir().unwrap();
         private::replace_file(&default_file(dir.path()), ONE.as_bytes()).unwrap();
         let check = |variable: Option<&str>, file: Option<&str>, expect: Result<&[&str], &str>| {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_read_is_refused() {
+    fn key_file_is_refused_when_others_may_read_it() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = default_file(dir.path());

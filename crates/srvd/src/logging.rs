@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_call_names_it_and_another_does_not() {
+    fn log_line_names_call_only_when_written_inside_it() {
         let (asked, other) = logged(|out| {
             let log = tracing_subscriber::fmt().with_ansi(false).with_target(false);
             log.fmt_fields(text_fields()).with_writer(out).finish()
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn talkative_crates_are_capped_in_every_filter() {
+    fn log_filter_caps_verbose_crates_at_info() {
         for text in ["trace", "tungstenite=trace", "sqlx=trace,debug"] {
             let text = filter(text).unwrap().to_string();
             for name in CAPPED {

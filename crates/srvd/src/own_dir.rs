@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_is_refused_when_it_may_be_somebody_elses() {
+    fn directory_is_refused_when_it_is_relative_shared_or_srvds_own() {
         let root = tempfile::tempdir().unwrap();
         let place = |name: &str, mode: u32| {
             let dir = root.path().join(name);

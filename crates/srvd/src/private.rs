@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_made_closed_and_checked_after() {
+    fn directory_is_made_private_and_refused_when_it_is_open_or_a_link() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b");
         directory(&path).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_read_only_when_closed() {
+    fn file_is_replaced_whole_and_refused_when_others_can_read_it() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("f");
         replace_file(&path, b"one").unwrap();

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_a_secret_is_blanked() {
+    fn redactor_blanks_plain_base64_and_percent_encoded_secrets() {
         let redactor = Redactor::default();
         redactor.hide(&SecretString::from("sk-planted/+key=1"));
         redactor.hide(&SecretString::from("short"));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_bounded() {
+    fn redactor_drops_oldest_unpinned_secrets_when_full() {
         let redactor = Redactor::default();
         redactor.pin(&SecretString::from("the-daemons-own"));
         for number in 0..1000 {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_pinned_later_stays() {
+    fn redactor_keeps_a_hidden_secret_when_it_is_pinned_later() {
         let redactor = Redactor::default();
         redactor.hide(&SecretString::from("the-daemons-own"));
         redactor.pin(&SecretString::from("the-daemons-own"));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_found_wherever_they_stand() {
+    fn redactor_finds_overlapping_and_adjacent_secrets() {
         let redactor = Redactor::default();
         for secret in ["token-of-eve", "token-of-eve-and-adam", "n-of-eve-too"] {
             redactor.hide(&SecretString::from(secret));

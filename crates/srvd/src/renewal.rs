@@ -189,7 +189,7 @@ mod tests {
     const NEW: &str = r#"{"access_token":"new"}"#;
 
     #[test]
-    fn what_was_not_committed_is_undone_and_nothing_is_left() {
+    fn renewal_leaves_nothing_and_is_undone_when_not_committed() {
         let root = tempfile::tempdir().unwrap();
         let cli = Registry::builtin().unwrap().provider("kimi-code").unwrap().cli.clone().unwrap();
         let renewals = Renewals::new(root.path());

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_guard_that_does_not_read_is_dismissed() {
+    async fn guard_is_dismissed_when_it_does_not_read() {
         let command =
             GuardCommand { program: "/bin/sleep".into(), name: "sleep".into(), args: vec!["1000".into()] };
         let post = Post::open(&command).unwrap();

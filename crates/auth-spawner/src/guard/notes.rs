@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn notes_read_back_as_they_were_written() {
         let mut wanted = Wanted::default();
         wanted.stand("probe");
         let mut known = Told::default();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_skipped() {
+    fn notes_skip_lines_that_cannot_be_read() {
         let check = |text: &str| assert_eq!(told(text), Sessions::new(), "{text:?}");
         check("begin a");
         check("begin\nbegin \nend a\ngroup a 7 1\nBEGIN a\n\n\0\n");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn notes_keep_bounded_memory_when_input_floods() {
         let mut told = Told::default();
         for number in 0..2 * SESSIONS {
             told.feed(format!("begin {number}\n").as_bytes());
@@ -219,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_make_no_difference(lines in "((begin|group|end) [ab]( [0-9]{1,2}){0,2}\n){0,8}", cut in 0..100usize) {
+        fn notes_read_the_same_when_they_come_in_pieces(lines in "((begin|group|end) [ab]( [0-9]{1,2}){0,2}\n){0,8}", cut in 0..100usize) {
             let cut = cut.min(lines.len());
             let mut pieces = Told::default();
             pieces.feed(&lines.as_bytes()[..cut]);
@@ -228,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        fn notes_accept_any_bytes_within_the_line_limit(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             let mut told = Told::default();
             told.feed(&bytes);
             prop_assert!(told.line.len() <= LINE);

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_name_cannot_shift_the_fields() {
+    fn stat_fields_stay_in_place_when_the_command_name_has_brackets() {
         let text = "4242 (a ) b (c) S 17 4240 4240 0 -1 4194304 1 0 0 0 1 2 3 4 20 0 1 0 98765 1 2 3";
         assert_eq!(parse(text), Some(Stat { parent: 17, group: 4240, start: 98765, ended: false }));
         for broken in ["", "1 (x", "1 (x) S 1", "1 (x) S a b c 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9"] {
@@ -126,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_mean_more_than_one_group_are_refused() {
+    fn child_pid_refuses_numbers_that_mean_more_than_one_group() {
         assert_eq!((child_pid(0), child_pid(1), child_pid(u32::MAX)), (None, None, None));
         assert_eq!(child_pid(2), Some(pid(2)));
     }
 
     #[test]
-    fn a_family_is_the_groups_and_all_below_them() {
+    fn family_contains_the_groups_and_all_their_descendants() {
         let process = |number, parent, group| (pid(number), Stat { parent, group, start: 7, ended: false });
         let all = [
             process(1, 0, 1),

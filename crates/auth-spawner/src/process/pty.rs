@@ -165,7 +165,7 @@ mod tests {
     use crate::environment::ChildEnv;
 
     #[tokio::test]
-    async fn what_is_typed_is_not_echoed_and_the_end_is_seen() {
+    async fn pty_does_not_echo_input_and_reports_exit_code() {
         let launch = Launch {
             program: "/bin/cat".into(),
             args: Vec::new(),

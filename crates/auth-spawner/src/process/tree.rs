@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_replaces_itself_is_found() {
+    fn sweep_kills_process_that_keeps_calling_exec() {
         let script = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(script.path(), "exec /bin/sh \"$0\"\n").unwrap();
         for round in 0..20 {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_zombies_is_over() {
+    fn process_group_does_not_exist_when_only_zombies_are_left() {
         let mut child =
             Command::new("/bin/cat").stdin(std::process::Stdio::piped()).process_group(0).spawn().unwrap();
         let group = Pid::from_raw(child.id().cast_signed()).unwrap();

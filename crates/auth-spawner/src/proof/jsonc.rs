@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_and_trailing_commas_go_and_strings_stay() {
+    fn jsonc_loses_comments_and_trailing_commas_but_keeps_strings() {
         let check = |text: &str, expect: Option<Value>| {
             let json = to_json(text.as_bytes());
             assert_eq!(json.len(), text.len());

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn end_is_read_however_the_number_is_written() {
+    fn end_is_read_from_integer_float_text_and_date() {
         let end = 1_893_456_000_000;
         for (value, unit, expected) in [
             (json!(1_893_456_000_000_i64), ExpiryUnit::Ms, Some(end)),

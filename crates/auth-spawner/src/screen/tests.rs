@@ -31,7 +31,7 @@ fn read(columns: u16, rows: u16, chunks: &[&[u8]]) -> (Vec<String>, Vec<String>)
 }
 
 #[test]
-fn rows_are_read_as_they_stand_on_the_screen() {
+fn screen_reads_rows_as_displayed() {
     let check = |bytes: &str, at_once: &[&str], last: &[&str]| {
         let found = read(80, 5, &[bytes.as_bytes()]);
         assert_eq!((found.0, found.1), (to_owned(at_once), to_owned(last)), "{bytes:?}");
@@ -85,7 +85,7 @@ fn to_owned(lines: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn drawn_rows_are_read_when_the_screen_is_still() {
+fn screen_reads_drawn_rows_when_output_settles() {
     let check = |chunks: &[&str], settled: &[&str], last: &[&str]| {
         let chunks: Vec<&[u8]> = chunks.iter().map(|chunk| chunk.as_bytes()).collect();
         let found = read(80, 5, &chunks);
@@ -102,7 +102,7 @@ fn drawn_rows_are_read_when_the_screen_is_still() {
 }
 
 #[test]
-fn the_unfinished_line_is_the_cursors_row() {
+fn screen_reports_cursor_row_as_unfinished_line() {
     let mut screen = Screen::new(80, 24, LIMIT);
     let text = |screen: &Screen| screen.partial().map(|line| line.text);
     lines(&mut screen, &[b"\x1b[5;1Hbox\x1b[3;1HPaste code > "]);
@@ -120,7 +120,7 @@ fn the_unfinished_line_is_the_cursors_row() {
 }
 
 #[test]
-fn links_belong_to_the_rows_that_show_them() {
+fn hyperlink_is_attached_to_every_row_that_shows_it() {
     let link = |text: &str| Line { text: text.into(), links: vec!["https://a.test/x;y".into()] };
     let mut screen = Screen::new(80, 24, LIMIT);
     let bytes = b"\x1b]8;id=1;https://a.test/x;y\x07https://\r\n  a.test\x1b]8;;\x07/\r\nplain\r\n";
@@ -132,7 +132,7 @@ fn links_belong_to_the_rows_that_show_them() {
 }
 
 #[test]
-fn questions_to_the_terminal_are_answered_a_few_at_a_time() {
+fn screen_answers_terminal_queries_up_to_a_limit() {
     let check = |bytes: &[u8], expected: &[&str]| {
         let mut screen = Screen::new(80, 24, LIMIT);
         lines(&mut screen, &[bytes]);
@@ -153,7 +153,7 @@ fn questions_to_the_terminal_are_answered_a_few_at_a_time() {
 }
 
 #[test]
-fn a_screen_is_bounded() {
+fn screen_bounds_row_count_and_row_length() {
     let mut screen = Screen::new(1000, u16::MAX, 10);
     for _ in 0..100 {
         lines(
@@ -273,7 +273,7 @@ fn url(url: &str) -> Seen {
 const CLAUDE: &str = "https://claude.com/cai/oauth/authorize?code=true&client_id=9d1c250a-e61b-44d9-88ed-5944d1962f5e&response_type=code&redirect_uri=https%3A%2F%2Fplatform.claude.com%2Foauth%2Fcode%2Fcallback&scope=user%3Ainference&code_challenge=hw145voAI8rMVeoscBew0p5F4L56CtQbSDQTq_KrT0M&code_challenge_method=S256&state=oW2pBp5oe_aHzxXcN5YYTQfznkkbMW2x8kuY3IJTtgo";
 
 #[test]
-fn claude_setup_token_wraps_its_address_and_places_its_words() {
+fn claude_setup_token_is_read_when_address_wraps_and_words_are_positioned() {
     let rows = [
         "Welcome to Claude Code v2.1.329",
         " This will guide you through long-lived (1-year) auth token setup for your",
@@ -289,7 +289,7 @@ fn claude_setup_token_wraps_its_address_and_places_its_words() {
 
 /// Output on a wide terminal without hyperlinks.
 #[test]
-fn a_wide_terminal_shows_an_address_on_one_row() {
+fn address_is_found_on_one_row_when_terminal_is_wide() {
     let mut screen = Screen::new(1000, 24, LIMIT);
     let bytes = format!("\x1b[3;1H\x1b[38;5;246m{CLAUDE}\x1b[39m\x1b[5;2HPaste\x1b[8Gcode");
     let seen = lines(&mut screen, &[bytes.as_bytes(), b""]);
@@ -297,7 +297,7 @@ fn a_wide_terminal_shows_an_address_on_one_row() {
 }
 
 #[test]
-fn openclaw_shows_its_address_again_in_a_box() {
+fn openclaw_address_is_found_once_when_repeated_in_a_box() {
     let address = "https://auth.openai.com/oauth/authorize?response_type=code&client_id=app_EMoamEEZ73f0CkXaXp7hrann&redirect_uri=http%3A%2F%2Flocalhost%3A1455%2Fauth%2Fcallback&scope=openid+profile+email+offline_access&code_challenge=CV4MDcgong8fOE2gnOSPPh0IzHuSIeu6O8y5pFThEAk&code_challenge_method=S256&state=3ea0d8286fd60487f3fe20273ca7c7fa&id_token_add_organizations=true&codex_cli_simplified_flow=true&originator=openclaw";
     let rows = [
         address,
@@ -310,7 +310,7 @@ fn openclaw_shows_its_address_again_in_a_box() {
 }
 
 #[test]
-fn gemini_logs_in_on_the_alternate_screen() {
+fn gemini_login_is_read_from_alternate_screen() {
     let address = "https://accounts.google.com/o/oauth2/v2/auth?redirect_uri=https%3A%2F%2Fcodeassist.google.com%2Fauthcode&access_type=offline&scope=https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.email%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.profile&code_challenge_method=S256&code_challenge=Hx8z3K7r5Nua7D2ma25OtFWcqgDPP2DAMp19VrScsRY&state=f700db9544c66691adfe2218e63dbe99ddf98e3895010d9e45f1d6e2edbc4a85&response_type=code&client_id=681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j.apps.googleusercontent.com";
     let rows = [address, "Enter the authorization code: goodcode"];
     let expected = [url(address), Seen::Prompt, Seen::LoggedIn { email: None }];
@@ -318,14 +318,14 @@ fn gemini_logs_in_on_the_alternate_screen() {
 }
 
 #[test]
-fn copilot_prints_as_on_a_pipe() {
+fn copilot_login_on_a_terminal_prints_plain_lines() {
     let address = "https://github.com/login/oauth/authorize?client_id=Ov23ctDVkRmgkPke0Mmm&redirect_uri=http%3A%2F%2F127.0.0.1%3A37131%2Fcallback&scope=read%3Auser+read%3Aorg+repo+gist+codespace+write%3Aplugin_gateway_connections&state=xb5b4JCeGN5osVGvSL8ffQ&code_challenge=loKjw7uB2luZvo6gbrjJ_mk2So7wKfuqpwpQDvhezak&code_challenge_method=S256";
     check_recording("copilot-login-pty", 1000, &[address, "Waiting for authorization..."], &[url(address)]);
 }
 
 proptest! {
     #[test]
-    fn the_cut_of_the_stream_does_not_matter(bytes in stream(), cut in any::<prop::sample::Index>()) {
+    fn screen_reads_same_lines_when_stream_is_split(bytes in stream(), cut in any::<prop::sample::Index>()) {
         let cut = cut.index(bytes.len() + 1);
         let all = |chunks: &[&[u8]]| {
             let mut screen = Screen::new(20, 4, 40);
@@ -341,7 +341,7 @@ proptest! {
     }
 
     #[test]
-    fn no_control_character_survives(bytes in stream()) {
+    fn screen_removes_control_characters(bytes in stream()) {
         let (at_once, last) = read(20, 4, &[&bytes, b""]);
         for text in at_once.iter().chain(&last) {
             prop_assert!(!text.chars().any(hidden), "{text:?}");
@@ -350,7 +350,7 @@ proptest! {
 
     /// If no row is drawn by cursor moves, a screen gives the same lines as a pipe.
     #[test]
-    fn plain_lines_are_what_a_pipe_gives(words in prop::collection::vec("[ -~\u{e9}]{0,30}", 0..40)) {
+    fn screen_gives_same_lines_as_pipe_when_text_is_plain(words in prop::collection::vec("[ -~\u{e9}]{0,30}", 0..40)) {
         let text = words.join("\r\n");
         let mut plain = Vec::new();
         let mut lines = crate::lines::Lines::new(LIMIT, None);

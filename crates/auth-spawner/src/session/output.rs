@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_buffer_grows_with_a_flood_and_shrinks_after_it() {
+    async fn buffer_grows_with_large_chunks_and_shrinks_after_small_ones() {
         let (mut child, reader) = duplex(LARGE);
         let mut output = output(Box::new(reader));
         let mut sizes = Vec::new();
@@ -292,7 +292,7 @@ mod tests {
 
     /// The cursor stays on an address without a line feed, and another row changes all the time.
     #[tokio::test(start_paused = true)]
-    async fn an_unfinished_row_settles_beside_a_spinner() {
+    async fn output_reports_unfinished_row_once_when_only_another_row_changes() {
         const ADDRESS: &str = "https://claude.com/cai/oauth/authorize?state=s";
         let (mut child, reader) = duplex(LARGE);
         let mut output = output(Box::new(reader));
@@ -312,7 +312,7 @@ mod tests {
 
     /// A session gets the same meaning whether each line is read separately or many are skipped at once.
     #[test]
-    fn what_is_passed_over_says_nothing() {
+    fn skim_does_not_change_what_output_reports() {
         let registry = Registry::builtin().unwrap();
         let recipes: Vec<_> = registry
             .iter()
@@ -343,7 +343,7 @@ mod tests {
 
     /// Skipped lines end a prompt like those that are read.
     #[test]
-    fn a_prompt_is_heard_again_behind_lines_that_say_nothing() {
+    fn output_reports_prompt_again_after_skipped_lines() {
         const PROMPT: &[u8] = b"Paste code here if prompted > ";
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("claude").unwrap();
@@ -356,7 +356,7 @@ mod tests {
 
     /// The two lines reach the skim in different blocks.
     #[test]
-    fn a_code_is_heard_behind_an_announcement_in_another_chunk() {
+    fn output_reports_device_code_when_announcement_is_in_earlier_chunk() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
         let recipe = &provider.recipe("device-auth", None).unwrap();

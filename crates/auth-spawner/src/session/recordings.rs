@@ -256,7 +256,7 @@ async fn each_is_heard(views: impl Fn(&Recording) -> Option<(Terminal, Vec<Strin
 }
 
 #[tokio::test(start_paused = true)]
-async fn recordings_cut_at_every_byte_and_read_as_lines() {
+async fn recording_reads_the_same_as_lines_when_cut_at_any_byte() {
     each_is_heard(|recording| {
         let heard = recording.heard_as_lines.as_ref().unwrap_or(&recording.heard);
         Some((Terminal::Pipe, heard.clone()))
@@ -265,7 +265,7 @@ async fn recordings_cut_at_every_byte_and_read_as_lines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recordings_of_terminals_cut_at_every_byte_and_read_as_a_screen() {
+async fn recording_reads_the_same_as_a_screen_when_cut_at_any_byte() {
     each_is_heard(|recording| {
         (recording.on != Terminal::Pipe).then(|| (recording.on, recording.heard.clone()))
     })
@@ -273,7 +273,7 @@ async fn recordings_of_terminals_cut_at_every_byte_and_read_as_a_screen() {
 }
 
 #[test]
-fn every_way_to_log_in_was_recorded() {
+fn builtin_recipe_has_a_recording_of_its_dialogue() {
     let recordings = recordings();
     for provider in Registry::builtin().unwrap().iter() {
         let recipes = || provider.cli.iter().flat_map(|cli| &cli.recipes);

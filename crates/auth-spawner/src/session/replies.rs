@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_answer_is_written_once_and_never_torn() {
+    async fn reply_is_written_once_and_whole_when_a_write_is_cancelled() {
         let (input, mut child) = duplex(4);
         let mut stdin: Option<Stdin> = Some(Box::new(input));
         let mut replies = Replies::default();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_input_is_not_written_to_again() {
+    async fn reply_queue_is_cleared_when_the_input_is_closed() {
         let (input, child) = duplex(4);
         drop(child);
         let mut stdin: Option<Stdin> = Some(Box::new(input));

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unread_output_is_looked_at_in_a_pause_and_never_late() {
+    fn unread_output_is_examined_at_a_pause_or_after_half_a_second() {
         let start = Instant::now();
         let check = |last: u64, look: u64| {
             let at = |after| start + Duration::from_millis(after);

@@ -92,7 +92,7 @@ fn proof_of(two: &Two, path: &str, text: &str) -> Value {
 }
 
 #[test]
-fn each_files_own_members_survive_and_the_logins_are_replaced() {
+fn transfer_replaces_the_logins_and_keeps_the_other_members() {
     let claude = r#"{"claudeAiOauth":{"accessToken":"new","refreshToken":"r"}}"#;
     check(&Case {
         provider: "claude",
@@ -185,7 +185,7 @@ fn each_files_own_members_survive_and_the_logins_are_replaced() {
 }
 
 #[test]
-fn what_is_replaced_whole_keeps_its_bytes_and_is_closed() {
+fn replaced_file_keeps_its_bytes_and_is_private() {
     let two = Two::new("codex");
     let text = "{ \"tokens\": {\"id_token\": \"x.e30.x\",\n \"access_token\": \"x.e30.x\"} }";
     two.write("from", "auth.json", text);
@@ -201,7 +201,7 @@ fn what_is_replaced_whole_keeps_its_bytes_and_is_closed() {
 }
 
 #[test]
-fn what_cannot_be_placed_is_undone_and_follows_no_link() {
+fn transfer_is_undone_and_follows_no_link_when_it_cannot_be_placed() {
     let made = r#"{"access_token":"a"}"#;
     let two = Two::new("kimi-code");
     two.write("from", "credentials/kimi-code.json", made);
@@ -224,7 +224,7 @@ fn what_cannot_be_placed_is_undone_and_follows_no_link() {
 }
 
 #[test]
-fn a_plan_that_ends_half_way_is_undone_from_every_point() {
+fn transfer_is_undone_from_every_point_when_it_ends_half_way() {
     let files = [".credentials.json", ".claude.json"];
     for (stop, was) in [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)] {
         let two = Two::new("claude");
@@ -247,7 +247,7 @@ fn a_plan_that_ends_half_way_is_undone_from_every_point() {
 }
 
 #[test]
-fn which_logins_can_be_moved() {
+fn provider_declares_whether_its_login_can_be_moved() {
     let registry = Registry::builtin().unwrap();
     let can = |provider: &str| registry.provider(provider).unwrap().cli.as_ref().unwrap().can_move();
     let fixed = ["codex", "kimi-code", "kimi", "gemini", "copilot", "github", "opencode", "pi", "amp"];

@@ -105,7 +105,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn every_course_ends_as_it_should() {
+async fn login_ends_as_expected_in_every_case_and_terminal() {
     let cases = cases();
     let runs = cases.iter().flat_map(|case| TERMINALS.map(|terminal| (case, terminal)));
     // The cases run concurrently, because most of them wait.
@@ -138,7 +138,7 @@ async fn ends_as_it_should(case: &Case, terminal: Terminal) {
 }
 
 #[tokio::test]
-async fn a_url_is_shown_and_pasting_finishes_the_login() {
+async fn login_shows_the_url_and_succeeds_when_the_code_is_pasted() {
     for terminal in TERMINALS {
         let script = format!(
             "{YES}out visit: {URL}\noutn Paste code >\nread pasted\nwrite auth.json {LOGIN}\nout Logged in as eve@example.test\n"
@@ -164,7 +164,7 @@ async fn a_url_is_shown_and_pasting_finishes_the_login() {
 }
 
 #[tokio::test]
-async fn a_device_code_is_shown_with_its_address() {
+async fn device_login_shows_the_code_and_its_address() {
     for terminal in TERMINALS {
         let script = format!(
             "{YES}raw open \\e[94mhttps://login.example.test/device\\e[0m\\n2. Enter this one-time code\\n   \\e[1mABCD-12345\\e[0m\\n\nwait-file go\nwrite auth.json {LOGIN}\n"
@@ -183,7 +183,7 @@ async fn a_device_code_is_shown_with_its_address() {
 }
 
 #[tokio::test]
-async fn cancelling_ends_the_whole_tree_at_any_time() {
+async fn cancel_ends_the_whole_process_tree_at_every_stage() {
     let stages = [
         ("before anything", "hang\n".to_owned()),
         ("while it waits", format!("out {URL}\noutn Paste code >\nhang\n")),
@@ -214,7 +214,7 @@ async fn cancelling_ends_the_whole_tree_at_any_time() {
 }
 
 #[tokio::test]
-async fn a_cancellation_can_come_before_the_process() {
+async fn cancel_ends_the_session_once_when_the_process_is_not_yet_spawned() {
     for terminal in TERMINALS {
         for round in 0..20 {
             let world = World::new(terminal, "hang\n");
@@ -235,7 +235,7 @@ async fn a_cancellation_can_come_before_the_process() {
 }
 
 #[tokio::test]
-async fn the_deadline_ends_the_tree() {
+async fn deadline_expires_the_session_and_ends_the_process_tree() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "ignore TERM\nspawn-grandchild a.pid detach\nhang\n");
         let mut request = world.request(&world.id, "login");
@@ -249,7 +249,7 @@ async fn the_deadline_ends_the_tree() {
 }
 
 #[tokio::test]
-async fn a_login_that_cannot_be_committed_is_a_failure() {
+async fn login_fails_when_the_save_is_refused() {
     for terminal in TERMINALS {
         let answer =
             Err(SaveError { kind: FailureKind::IdentityMismatch, message: "it is somebody else".to_owned() });
@@ -266,7 +266,7 @@ async fn a_login_that_cannot_be_committed_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_be_started_is_a_failed_session() {
+async fn session_fails_when_the_program_cannot_be_started() {
     for terminal in TERMINALS {
         for program in ["/nonexistent/cli", "/etc/passwd", "/tmp"] {
             let world = World::new(terminal, "");
@@ -281,7 +281,7 @@ async fn a_program_that_cannot_be_started_is_a_failed_session() {
 }
 
 #[tokio::test]
-async fn a_hanging_check_has_its_own_end() {
+async fn check_times_out_when_the_status_command_hangs() {
     for terminal in TERMINALS {
         let options = Options::on(terminal);
         let limits = SpawnLimits { check_timeout: std::time::Duration::from_millis(200), ..options.limits };
@@ -295,7 +295,7 @@ async fn a_hanging_check_has_its_own_end() {
 }
 
 #[tokio::test]
-async fn the_environment_is_the_list_and_nothing_else() {
+async fn environment_holds_only_the_listed_variables() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "dump-env env\nhang\n");
         let mut request = world.request(&world.id, "login");

@@ -7,7 +7,7 @@ use auth_spawner::{FailureKind, SpawnLimits, StartError, State, end_leftover, st
 use crate::harness::{Options, PATIENCE, TERMINALS, World};
 
 #[tokio::test]
-async fn one_login_for_a_scope_and_a_provider() {
+async fn login_is_refused_when_one_runs_for_the_same_scope_and_provider() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "out https://login.example.test/a\nhang\n");
         world.start("login").unwrap();
@@ -37,7 +37,7 @@ async fn one_login_for_a_scope_and_a_provider() {
 }
 
 #[tokio::test]
-async fn a_callback_port_is_leased() {
+async fn callback_port_is_leased_until_its_login_ends() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "hang\n");
         world.start("callback").unwrap();
@@ -51,7 +51,7 @@ async fn a_callback_port_is_leased() {
 }
 
 #[tokio::test]
-async fn a_callback_port_is_leased_whatever_the_provider() {
+async fn callback_port_lease_applies_across_providers() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "hang\n");
         let text = include_str!("../fixtures/fake.toml")
@@ -73,7 +73,7 @@ async fn a_callback_port_is_leased_whatever_the_provider() {
 }
 
 #[tokio::test]
-async fn a_callback_port_that_a_stranger_holds_ends_the_login_and_names_the_stranger() {
+async fn login_fails_and_names_the_holder_when_its_callback_port_is_in_use() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "touch up\nhang\n");
         let holder = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
@@ -95,7 +95,7 @@ async fn a_callback_port_that_a_stranger_holds_ends_the_login_and_names_the_stra
 }
 
 #[tokio::test]
-async fn who_left_the_group_and_wiped_the_environment_ends_with_the_login() {
+async fn detached_process_is_killed_when_its_login_is_cancelled() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "");
         let note = world.home.path().join("pid");
@@ -128,7 +128,7 @@ async fn who_left_the_group_and_wiped_the_environment_ends_with_the_login() {
 }
 
 #[tokio::test]
-async fn capacity_and_recipes() {
+async fn spawner_enforces_capacity_and_rejects_unknown_recipes() {
     let options = Options::on(TERMINALS[0]);
     let limits = SpawnLimits { live: 1, queue: 0, ended_keep: 1, ..options.limits.clone() };
     let world = World::with(Options { limits, ..options }, "hang\n");
@@ -146,7 +146,7 @@ async fn capacity_and_recipes() {
 }
 
 #[tokio::test]
-async fn a_leftover_is_ended_only_when_it_is_provably_ours() {
+async fn leftover_is_killed_only_when_its_process_start_matches() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "ignore TERM\ntouch up\nhang\n");
         world.start("login").unwrap();
@@ -162,7 +162,7 @@ async fn a_leftover_is_ended_only_when_it_is_provably_ours() {
 }
 
 #[tokio::test]
-async fn a_leftover_whose_process_was_not_recorded_is_found_by_its_mark() {
+async fn leftover_is_found_by_its_session_mark_when_no_pid_was_recorded() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "ignore TERM\ntouch up\nhang\n");
         world.start("login").unwrap();

@@ -69,14 +69,14 @@ fn watch(text: &str) {
 }
 
 #[test]
-fn a_group_is_ended_and_so_is_what_only_carries_the_mark() {
+fn guard_ends_process_group_and_marked_process() {
     let (mut known, mut marked) = (Cli::start(STUBBORN), Cli::start(STUBBORN));
     watch(&format!("begin {}\n{}begin {}\n", known.session, known.group(), marked.session));
     assert!(!known.lives() && !marked.lives());
 }
 
 #[test]
-fn a_group_gets_its_time_to_end() {
+fn guard_gives_process_group_time_to_exit() {
     let home = tempfile::tempdir().unwrap();
     let note = home.path().join("ended");
     let script =
@@ -88,7 +88,7 @@ fn a_group_gets_its_time_to_end() {
 }
 
 #[test]
-fn who_left_the_group_and_wiped_the_environment_is_ended_while_its_parent_lives() {
+fn guard_ends_child_outside_group_without_mark_when_its_parent_lives() {
     let home = tempfile::tempdir().unwrap();
     let note = home.path().join("pid");
     let script = format!(
@@ -115,7 +115,7 @@ fn is_zombie(pid: u32) -> bool {
 }
 
 #[test]
-fn what_is_not_provably_the_daemons_is_left_alone() {
+fn guard_spares_processes_not_proven_to_belong_to_daemon() {
     let (mut ended, mut other) = (Cli::start(STUBBORN), Cli::start(STUBBORN));
     let mut stranger = Cli::start(STUBBORN);
     let text = format!(
@@ -133,7 +133,7 @@ fn what_is_not_provably_the_daemons_is_left_alone() {
 }
 
 #[test]
-fn a_mark_covers_those_below_it_and_no_others() {
+fn mark_covers_only_sessions_below_it() {
     let above = format!("covering-{}", std::process::id());
     let (mut below, mut beside) =
         (Cli::of(format!("{above}.1"), STUBBORN), Cli::of(format!("{above}1"), STUBBORN));

@@ -45,7 +45,7 @@ impl Case {
 }
 
 #[tokio::test]
-async fn only_a_login_that_is_gone_from_the_file_has_ended() {
+async fn logout_succeeds_only_when_the_login_is_gone_from_the_file() {
     let check = async |logout: &str, credential: Option<&str>, expected: Result<(), LogoutError>| {
         let case = Case::new(logout, credential);
         assert_eq!(case.run(PATIENCE).await, expected, "{logout}");
@@ -62,7 +62,7 @@ async fn only_a_login_that_is_gone_from_the_file_has_ended() {
 }
 
 #[tokio::test]
-async fn another_login_in_the_same_file_is_not_the_one_that_was_ended() {
+async fn logout_checks_only_its_own_login_when_the_file_holds_two() {
     let member = r#"{"access":"a","refresh":"r"}"#;
     let both = format!(r#"{{"openai":{member},"github-copilot":{member}}}"#);
     let check = async |logout: &str, expected: Result<(), LogoutError>| {
@@ -79,21 +79,21 @@ async fn another_login_in_the_same_file_is_not_the_one_that_was_ended() {
 }
 
 #[tokio::test]
-async fn nothing_is_run_where_there_is_no_login() {
+async fn logout_runs_no_command_when_there_is_no_login() {
     let case = Case::new("touch ran", None);
     assert_eq!(case.run(PATIENCE).await, Err(LogoutError::NoLogin));
     assert!(!case.world.home.path().join("ran").exists());
 }
 
 #[tokio::test]
-async fn a_logout_that_hangs_is_ended_with_its_group() {
+async fn logout_fails_and_keeps_the_login_when_the_command_hangs() {
     let case = Case::new("hang", Some(LOGIN));
     assert_eq!(case.run(Duration::from_millis(200)).await, Err(LogoutError::Failed(None)));
     assert_eq!(std::fs::read_to_string(case.dir.join("auth.json")).unwrap(), LOGIN);
 }
 
 #[tokio::test]
-async fn the_command_sees_the_list_and_the_directory_that_is_meant() {
+async fn logout_command_gets_the_listed_variables_and_the_directory_of_its_reach() {
     let printed = async |reach: Reach| {
         let mut case = Case::new("dump-env env\nexit 4", Some(LOGIN));
         if reach != Reach::Bundle {

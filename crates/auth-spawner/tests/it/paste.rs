@@ -54,7 +54,7 @@ const WAYS: [(&str, &str, &str); 2] = [
 ];
 
 #[tokio::test]
-async fn nothing_refused_reaches_the_child() {
+async fn paste_never_reaches_the_cli_when_it_is_refused() {
     for (terminal, (recipe, url, callback)) in
         TERMINALS.into_iter().flat_map(|terminal| WAYS.map(|way| (terminal, way)))
     {
@@ -108,7 +108,7 @@ async fn nothing_refused_reaches_the_child() {
 }
 
 #[tokio::test]
-async fn a_code_for_another_session_reaches_neither() {
+async fn paste_reaches_no_cli_when_its_state_is_of_another_session() {
     for terminal in TERMINALS {
         let script = |state: &str| {
             format!(
@@ -134,7 +134,7 @@ async fn a_code_for_another_session_reaches_neither() {
 }
 
 #[tokio::test]
-async fn a_refused_answer_can_be_given_again() {
+async fn paste_is_accepted_again_when_the_cli_rejects_the_first() {
     let ways = ["err Bad code", "out oops\noutn Paste code >", "outn Paste code >"];
     for (terminal, again) in TERMINALS.into_iter().flat_map(|terminal| ways.map(|way| (terminal, way))) {
         let script = format!(
@@ -153,7 +153,7 @@ async fn a_refused_answer_can_be_given_again() {
 }
 
 #[tokio::test]
-async fn an_answer_goes_to_the_cli_s_own_callback() {
+async fn paste_is_delivered_to_the_callback_of_the_cli() {
     for terminal in TERMINALS {
         let script = format!(
             "when status\nexit 0\nwhen *\ndir-var FAKE_HOME\nout Listening on http://localhost:{{port}}.\nout https://login.example.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A{{port}}%2Fauth%2Fcallback&state=S1\nlisten {{port}} bad 400\nlisten {{port}} target 302\nwrite auth.json {LOGIN}\n"
@@ -249,7 +249,7 @@ async fn failure_is_explained_by_the_last_line_when_an_address_was_pasted() {
 }
 
 #[tokio::test]
-async fn an_answer_before_there_is_a_question_is_not_taken() {
+async fn paste_is_refused_when_the_cli_has_not_asked_or_has_ended() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "hang\n");
         world.start("login").unwrap();
@@ -262,7 +262,7 @@ async fn an_answer_before_there_is_a_question_is_not_taken() {
 }
 
 #[tokio::test]
-async fn what_was_pasted_is_not_repeated_in_a_failure() {
+async fn failure_never_repeats_the_pasted_code() {
     for terminal in TERMINALS {
         let script =
             format!("out {URL}\noutn Paste code >\nread pasted\nerr error: bad s3cretc0de here\nexit 1\n");

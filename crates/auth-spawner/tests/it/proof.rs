@@ -41,7 +41,7 @@ pub(crate) fn look(provider: &str, files: &[(&str, String)]) -> Proof {
 
 /// Claude Code keeps the list of its projects in the file that names the account.
 #[test]
-fn a_name_is_found_in_a_large_file_of_settings() {
+fn account_name_is_found_when_the_settings_file_is_large() {
     let projects: serde_json::Map<String, Value> = (0..20_000)
         .map(|number| (format!("/projects/{number}"), json!({"history": ["x".repeat(100)]})))
         .collect();
@@ -60,7 +60,7 @@ fn a_name_is_found_in_a_large_file_of_settings() {
 }
 
 #[test]
-fn the_users_own_files_are_found_where_the_cli_keeps_them() {
+fn proof_finds_the_users_own_files_where_the_cli_keeps_them() {
     let claude = cli("claude");
     let home = tempfile::tempdir().unwrap();
     let person = |email: &str| json!({"oauthAccount": {"emailAddress": email}}).to_string();
@@ -88,7 +88,7 @@ fn the_users_own_files_are_found_where_the_cli_keeps_them() {
 }
 
 #[test]
-fn real_shapes_of_each_cli() {
+fn proof_reads_the_login_files_of_codex_claude_and_kimi() {
     let codex = json!({"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {
         "id_token": jwt(&json!({"email": "fake.user@example.test"})),
         "access_token": jwt(&json!({"exp": 1_796_062_299})),
@@ -129,7 +129,7 @@ fn real_shapes_of_each_cli() {
 }
 
 #[test]
-fn everything_less_is_no_login() {
+fn proof_finds_no_login_when_the_file_is_incomplete_or_unreadable() {
     let check = |provider: &str, file: &str, text: &str, expected: Proof| {
         assert_eq!(look(provider, &[(file, text.to_owned())]).at(NOW), expected, "{text}");
     };
@@ -155,7 +155,7 @@ fn everything_less_is_no_login() {
 }
 
 #[test]
-fn an_end_counts_only_when_nothing_can_renew_it() {
+fn login_expires_only_when_nothing_can_renew_it() {
     let login = |expires_at, login_deadline_at, refreshable| {
         Proof::LoggedIn(Credential { expires_at, login_deadline_at, refreshable, ..Credential::default() })
     };
@@ -174,7 +174,7 @@ fn an_end_counts_only_when_nothing_can_renew_it() {
 }
 
 #[test]
-fn nothing_but_a_regular_file_is_read() {
+fn proof_reads_only_regular_files() {
     let registry = Registry::builtin().unwrap();
     let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
     let kimi = registry.provider("kimi-code").unwrap().cli.as_ref().unwrap();
@@ -201,7 +201,7 @@ fn nothing_but_a_regular_file_is_read() {
 }
 
 #[test]
-fn a_fingerprint_changes_with_the_file() {
+fn fingerprint_changes_when_the_file_changes() {
     let registry = Registry::builtin().unwrap();
     let cli = registry.provider("kimi-code").unwrap().cli.as_ref().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -219,7 +219,7 @@ fn a_fingerprint_changes_with_the_file() {
 }
 
 #[test]
-fn several_kinds_of_login_in_one_cli() {
+fn proof_finds_each_kind_of_login_of_one_cli() {
     let key = json!({"auth_mode": "apikey", "OPENAI_API_KEY": "sk-test"});
     assert_eq!(
         look("shape-codex", &[("auth.json", key.to_string())]),
@@ -257,7 +257,7 @@ fn several_kinds_of_login_in_one_cli() {
 }
 
 #[test]
-fn shapes_of_the_other_clis() {
+fn proof_reads_the_login_files_of_the_other_clis() {
     let gemini = json!({"access_token": "ya29.x", "refresh_token": "1//r", "scope": "s", "token_type": "Bearer",
         "id_token": "x", "expiry_date": 1_795_000_000_001_i64});
     let accounts = json!({"active": "ada@example.test", "old": []});
@@ -343,7 +343,7 @@ fn shapes_of_the_other_clis() {
 
 /// Hostile and damaged files of every format give an error that names the file and is bounded.
 #[test]
-fn bad_files_are_named_and_bounded() {
+fn proof_gives_the_reason_when_a_file_is_damaged() {
     for (provider, path, empty, garbage) in [
         ("shape-pi", "auth.json", "not JSON at line 1", "not JSON at line 1"),
         (
@@ -386,7 +386,7 @@ fn bad_files_are_named_and_bounded() {
 }
 
 #[test]
-fn hostile_text_does_not_multiply() {
+fn proof_gives_a_short_reason_when_text_is_hostile() {
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
         d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
         g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
@@ -408,7 +408,7 @@ fn hostile_text_does_not_multiply() {
 }
 
 #[test]
-fn a_login_has_the_fingerprint_of_its_tokens() {
+fn fingerprint_follows_only_the_tokens_when_there_is_a_login() {
     let cli = cli("shape-claude");
     let dir = tempfile::tempdir().unwrap();
     let take = || fingerprint(&cli, dir.path());

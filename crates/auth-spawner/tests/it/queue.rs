@@ -50,7 +50,7 @@ async fn has_process(spawner: &Spawner, id: &str) {
 }
 
 #[tokio::test]
-async fn five_logins_two_at_a_time() {
+async fn queue_runs_two_of_five_logins_at_a_time() {
     for terminal in TERMINALS {
         let world = world(terminal, 2, 3);
         let requests: Vec<LoginRequest> = (0..5).map(|number| noted(&world, number)).collect();
@@ -80,7 +80,7 @@ async fn five_logins_two_at_a_time() {
 }
 
 #[tokio::test]
-async fn who_comes_first_is_served_first() {
+async fn queue_serves_logins_in_order_of_arrival() {
     for terminal in TERMINALS {
         let world = world(terminal, 1, 20);
         world.touch("go");
@@ -95,7 +95,7 @@ async fn who_comes_first_is_served_first() {
 }
 
 #[tokio::test]
-async fn a_login_that_waits_can_be_cancelled_and_runs_out_of_time() {
+async fn waiting_login_can_be_cancelled_and_can_expire() {
     for terminal in TERMINALS {
         let world = world(terminal, 1, 2);
         let (first, second) = (noted(&world, 1), noted(&world, 2));
@@ -127,7 +127,7 @@ async fn a_login_that_waits_can_be_cancelled_and_runs_out_of_time() {
 }
 
 #[tokio::test]
-async fn the_end_of_all_is_the_end_of_those_who_wait() {
+async fn shutdown_cancels_running_and_waiting_logins() {
     for terminal in TERMINALS {
         let world = world(terminal, 1, 5);
         let requests: Vec<LoginRequest> = (0..4).map(|number| noted(&world, number)).collect();
@@ -161,7 +161,7 @@ impl Sink for Faulty {
 }
 
 #[tokio::test]
-async fn a_fault_of_ours_frees_the_place_and_leaves_no_process() {
+async fn internal_fault_frees_the_slot_and_leaves_no_process() {
     for terminal in TERMINALS {
         let script = "spawn-grandchild child detach\nout https://login.example.test/a\nhang\n";
         let world = World::new(terminal, script);

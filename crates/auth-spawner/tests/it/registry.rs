@@ -8,7 +8,7 @@ fn overlaid(text: &str) -> Result<Registry, String> {
 }
 
 #[test]
-fn the_shipped_registry_is_valid() {
+fn shipped_registry_is_valid() {
     let registry = Registry::builtin().unwrap();
     for (name, id) in
         [(" Codex ", "codex"), ("CLAUDE-CODE", "claude"), ("moonshot-kimi", "kimi-code"), ("gh", "github")]
@@ -50,7 +50,7 @@ fn the_shipped_registry_is_valid() {
 }
 
 #[test]
-fn an_overlay_changes_one_thing_and_leaves_the_rest() {
+fn overlay_changes_only_its_own_fields() {
     let registry = overlaid("[providers.codex.cli]\nurl-hosts = [\"127.0.0.1\"]").unwrap();
     let cli = registry.provider("codex").unwrap().cli.clone().unwrap();
     assert_eq!(cli.url_hosts, ["127.0.0.1"]);
@@ -90,7 +90,7 @@ fn file_is_refused_when_it_is_of_a_later_format() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_file_and_place() {
+fn registry_error_names_its_file_and_place() {
     let check = |text: &str, expected: &str| {
         let error = overlaid(text).map(|registry| registry.ids().join(" ")).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
@@ -222,7 +222,7 @@ fn what_is_wrong_is_named_with_its_file_and_place() {
 }
 
 #[test]
-fn a_cli_without_a_login_needs_no_credential() {
+fn cli_needs_no_credential_when_no_login_exists() {
     let registry = Registry::builtin().unwrap();
     let qwen = registry.provider("qwen").unwrap();
     assert!(qwen.cli.as_ref().unwrap().credential.is_empty() && qwen.recipe("", None).is_none());
@@ -233,7 +233,7 @@ fn a_cli_without_a_login_needs_no_credential() {
 }
 
 #[test]
-fn a_pattern_that_is_too_big_names_its_place() {
+fn pattern_error_names_its_place_when_the_pattern_is_too_big() {
     let text = "[providers.codex.cli]\nversion-pattern = '(?:[a-z]{1000}){1000}'\n".to_owned();
     let error = Registry::with_overlays(&[Overlay { source: "own.toml".into(), text }]).unwrap_err();
     assert_eq!(

@@ -10,7 +10,7 @@ const TOKEN: &str = "tok-abcdefghijklmnopqrstuvwxyz0123456789";
 const YES: &str = "when status\nexit 0\nwhen *\ndir-var FAKE_HOME\n";
 
 #[tokio::test]
-async fn a_credential_on_the_screen_is_taken_and_shown_to_nobody() {
+async fn credential_on_screen_is_saved_and_never_reported() {
     for terminal in TERMINALS {
         // A file that looks like a login proves nothing for this recipe, and an error line may hold the credential.
         let script = format!(
@@ -42,7 +42,7 @@ async fn a_credential_on_the_screen_is_taken_and_shown_to_nobody() {
 }
 
 #[tokio::test]
-async fn without_the_credential_nothing_is_a_login() {
+async fn login_fails_when_no_credential_appears_on_screen() {
     for terminal in TERMINALS {
         let world = World::new(terminal, &format!("{YES}write auth.json {LOGIN}\nout Error: tok-short\n"));
         world.start("token").unwrap();
@@ -54,7 +54,7 @@ async fn without_the_credential_nothing_is_a_login() {
 }
 
 #[tokio::test]
-async fn a_credential_before_an_error_counts() {
+async fn login_succeeds_when_cli_exits_with_error_after_the_credential() {
     for terminal in TERMINALS {
         let world = World::new(terminal, &format!("out {TOKEN}\nexit 3\n"));
         world.start("token").unwrap();
@@ -63,7 +63,7 @@ async fn a_credential_before_an_error_counts() {
 }
 
 #[tokio::test]
-async fn a_menu_is_answered_once_and_in_order() {
+async fn menu_prompts_are_answered_once_and_in_order() {
     for terminal in TERMINALS {
         let script = format!(
             "{YES}out Sure?\nout Which way?\nread first\nout Which way?\nout Sure?\nread second\nout Sure?\nwait-file go\nwrite auth.json {LOGIN}\nout Logged in\n"
@@ -77,7 +77,7 @@ async fn a_menu_is_answered_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_refusal_ends_a_cli_that_goes_on() {
+async fn login_is_denied_and_cli_killed_when_refusal_is_printed() {
     for terminal in TERMINALS {
         let script = format!("out {URL}\noutn Paste code >\nread pasted\nout Denied by the owner\nhang\n");
         let world = World::new(terminal, &script);
@@ -93,7 +93,7 @@ async fn a_refusal_ends_a_cli_that_goes_on() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_no_cli_any_more_is_named() {
+async fn login_fails_as_cli_retired_when_program_prints_its_retirement() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "out fake is no longer maintained. See https://example.test/x\n");
         world.start("menu").unwrap();

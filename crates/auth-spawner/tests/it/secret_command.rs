@@ -22,7 +22,7 @@ async fn shell(script: &str) -> Result<String, NoSecret> {
 }
 
 #[tokio::test]
-async fn each_end_has_its_answer() {
+async fn secret_command_gives_the_answer_that_matches_its_end() {
     assert_eq!(shell("echo sk-1").await, Ok("sk-1".to_owned()));
     assert_eq!(shell("echo sk-1; echo planted >&2").await, Ok("sk-1".to_owned()));
     assert_eq!(shell("echo sk-1; exit 3").await, Err(NoSecret::Failed(Some(3))));
@@ -41,7 +41,7 @@ async fn each_end_has_its_answer() {
 }
 
 #[tokio::test]
-async fn output_has_a_bound() {
+async fn secret_command_output_is_limited_to_64_kib() {
     let filled = "head -c 65536 /dev/zero | tr '\\0' a";
     assert_eq!(shell(filled).await.map(|secret| secret.len()), Ok(65536));
     assert_eq!(shell(&format!("{filled}; printf b")).await, Err(NoSecret::TooLong));
@@ -59,7 +59,7 @@ fn released(fifo: &Path) -> oneshot::Receiver<std::io::Result<Vec<u8>>> {
 }
 
 #[tokio::test]
-async fn what_hangs_is_ended_with_its_group() {
+async fn secret_command_is_ended_with_its_group_when_it_hangs() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let gone = released(&fifo);
@@ -71,7 +71,7 @@ async fn what_hangs_is_ended_with_its_group() {
 }
 
 #[tokio::test]
-async fn a_grandchild_that_holds_the_output_is_ended_and_the_secret_counts() {
+async fn grandchild_is_ended_and_the_secret_counts_when_it_holds_the_output() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let gone = released(&fifo);
@@ -83,7 +83,7 @@ async fn a_grandchild_that_holds_the_output_is_ended_and_the_secret_counts() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn one_that_left_the_group_is_let_go() {
+async fn grandchild_lives_on_when_it_left_the_group() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let mut gone = released(&fifo);

@@ -86,7 +86,7 @@ fn login_has_an_unknown_end_when_its_end_cannot_be_read() {
 
 /// The expected results follow the tokens that Copilot 1.0.102 sent to a test server.
 #[test]
-fn copilot_login_is_that_of_the_user_whom_it_used_last() {
+fn copilot_login_belongs_to_the_last_logged_in_user() {
     let host = "https://github.com";
     let check = |tokens: &[&str], last: Option<&str>, expected: Result<Option<&str>, &str>| {
         let tokens: serde_json::Map<String, Value> =

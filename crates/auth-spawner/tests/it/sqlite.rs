@@ -84,7 +84,7 @@ fn login() -> Proof {
 }
 
 #[test]
-fn a_login_is_read_from_the_database_and_from_its_log() {
+fn login_is_read_from_database_and_its_wal_at_each_page_size() {
     for size in [512, 4096, 65536] {
         for log in [false, true] {
             let world = World::new();
@@ -106,7 +106,7 @@ fn a_login_is_read_from_the_database_and_from_its_log() {
 }
 
 #[test]
-fn a_log_that_was_not_checkpointed_counts_up_to_its_last_commit() {
+fn wal_without_checkpoint_counts_up_to_last_commit() {
     let world = World::new();
     let mut database = world.open(&format!("{WAL} {TABLE}"));
     put(&database, "{}");
@@ -145,7 +145,7 @@ fn a_log_that_was_not_checkpointed_counts_up_to_its_last_commit() {
 }
 
 #[test]
-fn a_transaction_without_a_log_is_not_read_half() {
+fn database_is_not_read_when_transaction_without_wal_is_open() {
     let world = World::new();
     let mut database = world.open(&format!("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; {TABLE}"));
     put(&database, STORE);
@@ -160,7 +160,7 @@ fn a_transaction_without_a_log_is_not_read_half() {
 }
 
 #[test]
-fn hostile_databases_are_refused() {
+fn database_is_refused_when_hostile_or_damaged() {
     let check = |script: &str, expect: &str| {
         let world = World::new();
         drop(world.open(script));

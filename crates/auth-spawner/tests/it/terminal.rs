@@ -23,7 +23,7 @@ fn world(script: &str) -> World {
 }
 
 #[tokio::test]
-async fn a_terminal_answers_what_a_cli_waits_for() {
+async fn terminal_answers_cursor_and_device_queries() {
     let cases = [
         // The cursor is in the third row, after four characters.
         ("\\r\\n\\r\\nrow:\\033[6n", 6, "3;5"),
@@ -47,7 +47,7 @@ async fn a_terminal_answers_what_a_cli_waits_for() {
 
 /// The CLI queries without end and never reads, so its input is full of answers.
 #[tokio::test]
-async fn a_cli_that_only_asks_cannot_hold_up_its_login() {
+async fn login_shows_its_url_and_cancels_when_the_cli_only_sends_queries() {
     let world = world(&format!(
         "stty raw -echo; printf '{URL}\\r\\n'\n\
          while :; do printf '\\033[6n\\033[c\\033[6n\\033[c\\033[6n\\033[c\\033[6n\\033[c'; done"
@@ -60,7 +60,7 @@ async fn a_cli_that_only_asks_cannot_hold_up_its_login() {
 
 /// The answer to the query before the paste is written first and whole.
 #[tokio::test]
-async fn an_answer_and_a_paste_do_not_mix() {
+async fn query_reply_is_written_whole_before_a_paste() {
     let world = world(&format!(
         "stty raw -echo; printf '{URL}\\r\\nPaste code > \\033[6n'\n\
          answer=$(dd bs=1 count=12 2>/dev/null | tr -dc '0-9;a-zA-Z#')\n\
@@ -73,7 +73,7 @@ async fn an_answer_and_a_paste_do_not_mix() {
 }
 
 #[tokio::test]
-async fn what_is_drawn_is_read_while_a_spinner_never_stops() {
+async fn url_is_read_when_a_spinner_never_stops_drawing() {
     // The address is drawn by cursor moves, in two halves, and the cursor never rests on it.
     let world = world(
         "printf '\\033[H\\033[2J\\033[3;10H//login.example.test/authorize\\033[3;4Hhttps:\\033[3;40H?state=S1\\033[1;1H'\n\
@@ -84,7 +84,7 @@ async fn what_is_drawn_is_read_while_a_spinner_never_stops() {
 }
 
 #[tokio::test]
-async fn what_stood_on_the_alternate_screen_for_a_moment_only_is_read() {
+async fn url_is_read_when_the_alternate_screen_shows_it_only_briefly() {
     let world = world(&format!("printf '\\033[?1049h\\033[5;5H{URL}\\033[?1049l'; sleep 600"));
     assert_eq!(world.until_url().await.auth_url.as_deref(), Some(URL));
     world.spawner.cancel(&world.id).await.unwrap();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn key_texts() {
+    fn key_parses_plain_hex_and_base64_and_refuses_bad_text() {
         let sample = Key(Zeroizing::new(*SAMPLE));
         check(SAMPLE, Ok(&sample));
         check(b"hex:303132333435363738396162636465666768696a6b6c6d6e6f70717273747576", Ok(&sample));
@@ -249,7 +249,7 @@ mod tests {
 
     /// The length is counted in bytes, not in characters, and a long key is never cut.
     #[test]
-    fn long_keys_are_hashed_whole() {
+    fn key_hashes_all_bytes_when_long() {
         assert!(Key::parse("🦀🦐🦀🦀🦀🦀🦀🦀🦀🦀".as_bytes()).is_ok());
         let (one, two) =
             (b"0123456789abcdefghijklmnopqrstuv-one-40-", b"0123456789abcdefghijklmnopqrstuv-two-40-");
@@ -258,7 +258,7 @@ mod tests {
 
     /// The values were computed with Python's `hashlib.blake2b` with `person=` and `key=`.
     #[test]
-    fn hashes_are_those_of_other_implementations() {
+    fn key_hashes_match_python_blake2b() {
         let key = Key(Zeroizing::new(*SAMPLE));
         assert_eq!(key.id().to_string(), "05d0dd0ac3a1fddf");
         assert_eq!(key.check_value().0, *b"\x1e\xd7\x51\x63\xa8\x9d\xfc\xe0\x55\xcb\x62\xd2\x14\xab\xb1\xc9");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn files_may_end_in_one_newline() {
+    fn key_file_ignores_one_trailing_newline() {
         let id = Key::parse(SAMPLE).unwrap().id();
         for end in ["", "\n", "\r\n"] {
             let bytes = [SAMPLE.as_slice(), end.as_bytes()].concat();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_key_reads_back_and_is_not_shown() {
+    fn generated_key_parses_back_and_debug_shows_only_its_id() {
         let (key, text) = Key::generate().unwrap();
         assert_eq!(Key::parse(text.expose_secret().as_bytes()).unwrap().id(), key.id());
         assert_ne!(Key::generate().unwrap().0.id(), key.id());

@@ -186,7 +186,7 @@ mod tests {
 
     /// The vector was made with `PyNaCl`: key 32 times 7, nonce 24 times 9.
     #[test]
-    fn the_box_is_libsodiums() {
+    fn cipher_output_matches_libsodium_vector() {
         let cipher = XSalsa20Poly1305::new(&[7; 32].into());
         let boxed = cipher.encrypt(&[9; 24].into(), b"tok_refresh_abc".as_slice()).unwrap();
         let expected = "f442b798aa9bf3985dc61f70bb32a401f82578a94d34549e61077ab7cb56d6";
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_opens_only_in_its_place_and_with_its_key() {
+    fn sealed_box_opens_only_in_its_cell_and_with_its_key() {
         let boxed = sealed("sk-secret");
         check(&ring("one"), CELL, &boxed, Ok("sk-secret"));
         for moved in [
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_sealed_anew_for_the_same_place() {
+    fn reseal_uses_newest_key_and_keeps_cell() {
         let both = Keyring::with_old(key("two"), vec![key("one")]);
         let boxed = reseal(&both, CELL, &sealed("sk-secret")).unwrap();
         check(&ring("two"), CELL, &boxed, Ok("sk-secret"));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn nonces_differ_and_lengths_are_hidden() {
+    fn sealed_box_has_new_nonce_and_hides_short_lengths() {
         assert_ne!(sealed("a"), sealed("a"));
         assert_eq!(sealed("a").len(), sealed("abcdefgh").len());
         check(&ring("one"), CELL, &sealed(""), Ok(""));
@@ -243,13 +243,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_opens(secret in ".{0,200}") {
+        fn sealed_secret_opens_to_same_text(secret in ".{0,200}") {
             check(&ring("one"), CELL, &sealed(&secret), Ok(&secret));
         }
 
         /// A box with any flipped bit never opens, and the error gives the reason.
         #[test]
-        fn a_flipped_bit_is_noticed(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        fn sealed_box_is_refused_when_a_bit_is_flipped(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
             let mut boxed = sealed("sk-secret");
             let at = at.index(boxed.len());
             boxed[at] ^= 1 << bit;
@@ -264,7 +264,7 @@ mod tests {
 
         /// A truncated box never opens.
         #[test]
-        fn a_cut_is_noticed(at in any::<prop::sample::Index>()) {
+        fn sealed_box_is_refused_when_truncated(at in any::<prop::sample::Index>()) {
             let boxed = sealed(&"x".repeat(100));
             let error = open(&ring("one"), CELL, &boxed[..at.index(boxed.len())]).unwrap_err();
             prop_assert!(matches!(error, SecretError::Truncated | SecretError::Tampered), "{error:?}");
@@ -272,7 +272,7 @@ mod tests {
 
         /// Arbitrary bytes never cause a panic.
         #[test]
-        fn noise_is_refused(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn open_refuses_arbitrary_bytes(noise in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(open(&ring("one"), CELL, &noise).is_err());
         }
     }

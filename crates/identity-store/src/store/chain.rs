@@ -272,7 +272,7 @@ mod tests {
 
     /// The hash depends on each field, and on the boundary between one field and the next.
     #[test]
-    fn no_two_rows_have_one_hash() {
+    fn row_hash_depends_on_each_field_and_on_the_previous_row() {
         let key = ChainKey(Key::parse(b"a-key-of-the-chain-with-enough-bytes-").unwrap());
         let other = ChainKey(Key::parse(b"another-key-of-the-chain-with-enough-").unwrap());
         let origin = Link::origin();

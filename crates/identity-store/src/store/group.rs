@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_is_handed_over_until_it_is_full_or_old() {
+    fn transaction_commits_when_full_or_old() {
         let young = Duration::ZERO;
         for (done, age, expected) in [
             (1, young, Next::HandOver),

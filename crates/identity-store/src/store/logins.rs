@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers() {
+    fn stranger_is_detected_by_email_or_subject() {
         let (a, b) = (Some("a@x"), Some("b@x"));
         check((None, None), (a, Some("1")), None);
         check((a, Some("1")), (None, None), None);

@@ -75,7 +75,7 @@ mod tests {
 
     /// The name of a sealed column begins with `sealed_`. Its line in a migration begins with that name.
     #[test]
-    fn every_sealed_column_is_listed() {
+    fn sealed_list_holds_every_sealed_column_of_the_migrations() {
         let mut found = BTreeSet::new();
         for entry in
             std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite")).unwrap()

@@ -130,7 +130,7 @@ mod tests {
 
     /// case 78: a trailing slash and the case of the host make no second address; a path is kept.
     #[test]
-    fn base_urls() {
+    fn base_url_is_normalized_or_refused_with_a_reason() {
         for (text, expected) in [
             ("https://git.example.org", Ok("https://git.example.org")),
             ("HTTPS://Git.Example.ORG:443/", Ok("https://git.example.org")),
@@ -152,7 +152,7 @@ mod tests {
 
     /// case 54: the rules for another person.
     #[test]
-    fn strangers() {
+    fn stranger_is_detected_by_subject_before_email() {
         let who = |subject: &str, email: &str| Identity {
             subject: (!subject.is_empty()).then(|| subject.into()),
             email: (!email.is_empty()).then(|| email.into()),

@@ -117,7 +117,7 @@ mod tests {
 
     /// case 63: a text that is no time becomes assumed and stays constant; an offset is understood.
     #[test]
-    fn what_a_record_says() {
+    fn expiry_is_assumed_when_the_record_text_is_no_time() {
         let assumed = Expiry { at: Some(T + ASSUMED_LIFE), source: ExpirySource::Assumed };
         let issuer = |at| Expiry { at: Some(at), source: ExpirySource::Issuer };
         for (text, expected) in [
@@ -143,7 +143,7 @@ mod tests {
 
     /// case 63: a row is repaired to a value that does not depend on when it is read.
     #[test]
-    fn what_a_row_says() {
+    fn expiry_is_repaired_to_assumed_when_the_row_is_invalid() {
         let assumed = (Expiry::assumed(T), true);
         for (at, source, expected) in [
             (None, "none", (Expiry::NEVER, false)),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_pinned() {
+    fn expiry_source_round_trips_as_its_pinned_word() {
         for (source, word) in [
             (ExpirySource::Issuer, "issuer"),
             (ExpirySource::Jwt, "jwt"),

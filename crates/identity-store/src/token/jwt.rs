@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exp_is_read_or_there_is_none() {
+    fn exp_is_read_only_when_the_jwt_holds_a_valid_number() {
         for (payload, expected) in [
             (r#"{"exp":1800000000}"#, Some(1_800_000_000_000)),
             (r#"{"exp":1800000000.5,"sub":"x"}"#, Some(1_800_000_000_500)),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn dates() {
+    fn rfc3339_parser_accepts_only_valid_utc_times() {
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", Some(0)),
             ("2000-02-29T12:00:00Z", Some(951_825_600_000)),

@@ -60,7 +60,7 @@ mod tests {
     const MINUTE: i64 = 60 * 1000;
 
     #[test]
-    fn leads() {
+    fn refresh_lead_is_a_quarter_of_the_lifetime_up_to_five_minutes() {
         for (lifetime, expected) in
             [(24 * 60 * MINUTE, 5 * MINUTE), (20 * MINUTE, 5 * MINUTE), (5 * MINUTE, 75_000), (0, 0), (-9, 0)]
         {
@@ -75,7 +75,7 @@ mod tests {
 
     /// case 50: an issuer that asks for 120 s is not asked again earlier.
     #[test]
-    fn back_offs() {
+    fn back_off_doubles_up_to_a_limit_and_honours_retry_after() {
         for (failures, retry_after, expected) in [
             (0, None, 30_000),
             (1, None, 30_000),

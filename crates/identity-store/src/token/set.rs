@@ -217,7 +217,7 @@ mod tests {
 
     /// case 42 to case 45: the expiry of the ID token counts, else that of the access token, else an hour.
     #[test]
-    fn the_end_of_the_token_that_is_used_counts() {
+    fn set_expiry_comes_from_id_token_then_access_token_then_one_hour() {
         let day = Some(24 * 3600);
         check(Some(id_token(T + HOUR * 3 / 4)), day, Expiry::jwt(T + HOUR * 3 / 4, T));
         check(None, day, Expiry::issuer(T + 24 * HOUR, T));
@@ -234,7 +234,7 @@ mod tests {
 
     /// case 42: the access token keeps its own expiry beside that of the ID token.
     #[test]
-    fn each_token_has_its_own_end() {
+    fn token_set_keeps_an_expiry_for_each_token() {
         let id = Some(id_token(T + HOUR));
         let refresh = Some("refresh".into());
         let received =
@@ -248,7 +248,7 @@ mod tests {
 
     /// A missing `expires_in` means an hour with a refresh token, and no expiry without one.
     #[test]
-    fn an_end_that_is_not_said() {
+    fn expiry_is_assumed_or_never_when_the_issuer_gives_no_valid_lifetime() {
         let refresh = Some("refresh".into());
         let with = TokenSet::login(Received { refresh, ..received() }, Consumer::Access);
         let without = TokenSet::login(received(), Consumer::Access);
@@ -285,7 +285,7 @@ mod tests {
 
     /// case 36: values missing in a refresh stay, the others are replaced.
     #[test]
-    fn a_refresh_merges() {
+    fn refresh_keeps_values_that_the_answer_lacks() {
         let bare = Received::access_only("a1".into(), T + HOUR);
         let set = old().refreshed(bare);
         assert_eq!(texts(&set), [Some("a1"), Some("r0"), Some("i0"), Some("s0"), Some("bearer")]);
@@ -307,14 +307,14 @@ mod tests {
 
     /// case 76: values missing in a login are removed.
     #[test]
-    fn a_login_replaces() {
+    fn login_removes_values_that_the_answer_lacks() {
         let set = TokenSet::login(Received::access_only("a1".into(), T), Consumer::Access);
         assert_eq!(texts(&set), [Some("a1"), None, None, None, None]);
     }
 
     /// case 81: no part of a token is shown.
     #[test]
-    fn tokens_are_not_shown() {
+    fn debug_output_holds_no_token() {
         let text = format!("{:?} {:?}", old(), Received::access_only("planted".into(), T));
         assert!(!["a0", "r0", "i0", "planted"].iter().any(|secret| text.contains(secret)), "{text}");
     }

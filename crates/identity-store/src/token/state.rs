@@ -139,7 +139,7 @@ mod tests {
 
     /// The words are in databases and on the wire. A renamed variant must not change them.
     #[test]
-    fn words_are_pinned() {
+    fn state_words_are_fixed() {
         fn check<T: std::str::FromStr + ToString + PartialEq>(words: &[(T, &str)]) {
             for (value, word) in words {
                 assert_eq!(value.to_string(), *word);

@@ -7,16 +7,16 @@ use crate::adopt::own;
 use crate::harness::{Fixture, NOW, account_dir, account_id, api_key, bundle_id, on_both, provider, refusal};
 
 on_both![
-    read_and_filter,
-    a_directory_has_an_owner,
-    rename,
-    delete_removes_every_binding,
-    status_is_announced_when_it_says_something_new,
-    a_corrupt_row_is_reported_and_hides_nothing,
-    a_corrupt_row_does_not_stand_in_the_way,
+    account_list_filters_by_provider_and_bundle,
+    directory_owner_is_its_account_until_the_account_is_deleted,
+    account_update_changes_the_names_and_refuses_a_blank_name,
+    account_delete_removes_every_binding,
+    status_is_announced_when_its_content_changes,
+    corrupt_account_is_reported_and_hides_no_other_account,
+    corrupt_account_blocks_no_bundle_delete_and_can_be_discarded,
 ];
 
-async fn read_and_filter(f: Fixture) {
+async fn account_list_filters_by_provider_and_bundle(f: Fixture) {
     f.bundle("One").await;
     f.bundle("Two").await;
     let codex = f.login("one", "a@x").await;
@@ -71,7 +71,7 @@ async fn read_and_filter(f: Fixture) {
     );
 }
 
-async fn a_directory_has_an_owner(f: Fixture) {
+async fn directory_owner_is_its_account_until_the_account_is_deleted(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
     let key = f
@@ -97,7 +97,7 @@ async fn a_directory_has_an_owner(f: Fixture) {
     assert_eq!(f.store.account(&key.account).await.unwrap().provider, provider("openai"));
 }
 
-async fn rename(f: Fixture) {
+async fn account_update_changes_the_names_and_refuses_a_blank_name(f: Fixture) {
     f.bundle("One").await;
     let before = f.login("one", "a@x").await;
     f.heard();
@@ -128,7 +128,7 @@ async fn rename(f: Fixture) {
     assert_eq!((f.state().await, f.heard()), (state, vec![]));
 }
 
-async fn delete_removes_every_binding(f: Fixture) {
+async fn account_delete_removes_every_binding(f: Fixture) {
     f.bundle("One").await;
     f.bundle("Two").await;
     let account = f.login("one", "a@x").await;
@@ -161,7 +161,7 @@ async fn delete_removes_every_binding(f: Fixture) {
     assert_eq!(refusal(f.store.delete_account(&account.id, NOW).await).0, "not found");
 }
 
-async fn status_is_announced_when_it_says_something_new(f: Fixture) {
+async fn status_is_announced_when_its_content_changes(f: Fixture) {
     f.bundle("One").await;
     let before = f.login("one", "a@x").await;
     f.heard();
@@ -204,7 +204,7 @@ async fn status_is_announced_when_it_says_something_new(f: Fixture) {
     assert_eq!(refusal(f.store.set_status(&account_id("gone"), report, NOW).await).0, "not found");
 }
 
-async fn a_corrupt_row_is_reported_and_hides_nothing(f: Fixture) {
+async fn corrupt_account_is_reported_and_hides_no_other_account(f: Fixture) {
     f.bundle("One").await;
     f.bundle("Two").await;
     let good = f.login("one", "a@x").await;
@@ -223,7 +223,7 @@ async fn a_corrupt_row_is_reported_and_hides_nothing(f: Fixture) {
     assert_eq!(f.login("two", "b@x").await, bad);
 }
 
-async fn a_corrupt_row_does_not_stand_in_the_way(f: Fixture) {
+async fn corrupt_account_blocks_no_bundle_delete_and_can_be_discarded(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
     let again = f.store.discard_corrupt_account(&account.id, NOW).await;

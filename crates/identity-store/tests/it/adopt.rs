@@ -7,14 +7,14 @@ use crate::harness::{
 };
 
 on_both![
-    own_logins_are_one_bundle_and_one_announcement,
-    one_login_that_is_refused_leaves_the_others,
-    an_account_that_points_there_keeps_its_id,
-    a_write_that_fails_undoes_all,
-    what_has_to_be_known_before_is_little,
+    adoption_makes_one_bundle_and_announces_it_once,
+    adoption_keeps_the_other_logins_when_one_is_refused,
+    adoption_reuses_the_account_when_the_directory_is_the_same,
+    adoption_is_rolled_back_when_a_write_fails,
+    store_lists_bound_providers_and_perishable_accounts,
 ];
 
-async fn what_has_to_be_known_before_is_little(f: Fixture) {
+async fn store_lists_bound_providers_and_perishable_accounts(f: Fixture) {
     let default = identity_store::BundleId::default_bundle();
     let known = async || {
         let store = &f.store;
@@ -49,7 +49,7 @@ pub(crate) fn own(id: &str, dir: &str, email: &str) -> OwnLogin {
     }
 }
 
-async fn own_logins_are_one_bundle_and_one_announcement(f: Fixture) {
+async fn adoption_makes_one_bundle_and_announces_it_once(f: Fixture) {
     f.bundle("other").await;
     let taken = identity_store::BundleEdit { name: Some("DEFAULT".into()), description: None };
     f.store.update_bundle(&bundle_id("other"), taken, NOW).await.unwrap();
@@ -89,7 +89,7 @@ async fn own_logins_are_one_bundle_and_one_announcement(f: Fixture) {
     assert_eq!((f.state().await, f.heard()), (before, vec![]));
 }
 
-async fn one_login_that_is_refused_leaves_the_others(f: Fixture) {
+async fn adoption_keeps_the_other_logins_when_one_is_refused(f: Fixture) {
     f.store.save_login(login(new_target("work", Some("Work")), "a@x")).await.unwrap();
     let before = f.state().await;
     f.heard();
@@ -108,7 +108,7 @@ async fn one_login_that_is_refused_leaves_the_others(f: Fixture) {
     assert_eq!(f.store.bundle(&bundle_id("default")).await.unwrap().bindings.len(), 1);
 }
 
-async fn an_account_that_points_there_keeps_its_id(f: Fixture) {
+async fn adoption_reuses_the_account_when_the_directory_is_the_same(f: Fixture) {
     let logins = || vec![own("codex", "/home/u/.codex", "a@x")];
     let adopt = async |logins: Vec<OwnLogin>| -> Result<AdoptedLogin, StoreError> {
         f.store.adopt_logins(logins, NOW).await.unwrap().outcomes.remove(0)
@@ -127,7 +127,7 @@ async fn an_account_that_points_there_keeps_its_id(f: Fixture) {
 }
 
 /// The database refuses writes to one table after another. Nothing of the failed run stays, and the next run succeeds.
-async fn a_write_that_fails_undoes_all(f: Fixture) {
+async fn adoption_is_rolled_back_when_a_write_fails(f: Fixture) {
     let new = NewInstance { definition: "agent".into(), name: None, bundle: None };
     f.store.create_instance(new, NOW).await.unwrap();
     let logins = || vec![own("codex", "/home/u/.codex", "a@x"), own("claude", "/home/u/.claude", "b@x")];

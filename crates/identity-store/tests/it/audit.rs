@@ -4,17 +4,17 @@ use tokio::task::JoinSet;
 use crate::harness::{Fixture, NOW, keyring, on_both, refusal};
 
 on_both![
-    rows_are_written_and_read,
-    any_text_is_kept,
-    who_did_it_is_said,
-    a_chain_that_nobody_touched_holds,
-    a_refused_write_leaves_no_row,
-    whatever_is_done_to_a_row_is_found,
-    cutting_the_end_off_is_found_and_not_covered_up,
-    old_rows_go_and_the_rest_holds,
-    a_chain_without_its_key_is_begun_anew_and_says_so,
-    two_daemons_write_one_chain,
-    it_holds_across_a_change_of_the_key,
+    audit_rows_are_written_and_read_back,
+    audit_keeps_any_text,
+    audit_row_names_its_actor,
+    audit_chain_verifies_when_unmodified,
+    audit_row_is_absent_when_write_is_refused,
+    audit_check_detects_tampering_with_a_row,
+    audit_check_detects_truncation_and_keeps_a_record_of_it,
+    audit_chain_verifies_when_old_rows_are_pruned,
+    audit_chain_restarts_with_a_mark_when_its_key_is_lost,
+    audit_chain_verifies_when_several_daemons_write,
+    audit_chain_verifies_when_encryption_key_is_rotated,
 ];
 
 fn entry(action: &str, detail: Option<&str>) -> AuditEntry {
@@ -28,7 +28,7 @@ fn entry(action: &str, detail: Option<&str>) -> AuditEntry {
     }
 }
 
-async fn rows_are_written_and_read(f: Fixture) {
+async fn audit_rows_are_written_and_read_back(f: Fixture) {
     f.store.audit(entry("launch", None)).await.unwrap();
     f.store.audit(AuditEntry { at: NOW - 5, ..entry("refuse", Some("ambient")) }).await.unwrap();
     let log = f.store.audit_log(2).await.unwrap();
@@ -42,7 +42,7 @@ async fn rows_are_written_and_read(f: Fixture) {
 }
 
 /// Rows are sent to the database as JSON. No part of their texts is lost.
-async fn any_text_is_kept(f: Fixture) {
+async fn audit_keeps_any_text(f: Fixture) {
     let odd = "\"a\" 'b' \\ \n\t\u{1} é 🔑 {} null \u{2028}";
     let rows = [
         AuditEntry { at: i64::MIN, subject: odd.into(), ..entry("odd", Some(odd)) },
@@ -59,7 +59,7 @@ async fn any_text_is_kept(f: Fixture) {
     assert_eq!(checked(&f.store).await, (5, 0, None));
 }
 
-async fn who_did_it_is_said(f: Fixture) {
+async fn audit_row_names_its_actor(f: Fixture) {
     f.bundle("One").await;
     let client = f.store.acting_as("client 7");
     client.delete_bundle(&crate::harness::bundle_id("one"), History::Keep, NOW).await.unwrap();
@@ -80,7 +80,7 @@ async fn fill(store: &Store, rows: u32) {
     }
 }
 
-async fn a_chain_that_nobody_touched_holds(f: Fixture) {
+async fn audit_chain_verifies_when_unmodified(f: Fixture) {
     assert_eq!(checked(&f.store).await, (1, 0, None));
     let many: Vec<_> = (0..2_100).map(|number| entry(&format!("a{number}"), Some("x"))).collect();
     f.store.audit_all(&many).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_chain_that_nobody_touched_holds(f: Fixture) {
     store.close().await;
 }
 
-async fn a_refused_write_leaves_no_row(f: Fixture) {
+async fn audit_row_is_absent_when_write_is_refused(f: Fixture) {
     f.bundle("One").await;
     let before = checked(&f.store).await;
     let new = identity_store::NewBundle {
@@ -108,7 +108,7 @@ async fn a_refused_write_leaves_no_row(f: Fixture) {
     assert_eq!(checked(&f.store).await.2, None);
 }
 
-async fn whatever_is_done_to_a_row_is_found(f: Fixture) {
+async fn audit_check_detects_tampering_with_a_row(f: Fixture) {
     fill(&f.store, 6).await;
     let seqs = f.place.texts("SELECT CAST(seq AS text) FROM audit_log ORDER BY seq").await;
     let seq = |at: usize| seqs[at].parse::<i64>().unwrap();
@@ -158,7 +158,7 @@ async fn whatever_is_done_to_a_row_is_found(f: Fixture) {
     }
 }
 
-async fn cutting_the_end_off_is_found_and_not_covered_up(f: Fixture) {
+async fn audit_check_detects_truncation_and_keeps_a_record_of_it(f: Fixture) {
     fill(&f.store, 5).await;
     let last = "DELETE FROM audit_log WHERE seq = (SELECT max(seq) FROM audit_log)";
     f.place.execute(last).await;
@@ -194,7 +194,7 @@ async fn cutting_the_end_off_is_found_and_not_covered_up(f: Fixture) {
     assert!(marks.len() == 1 && marks[0].starts_with("among the rows to "), "{marks:?}");
 }
 
-async fn old_rows_go_and_the_rest_holds(f: Fixture) {
+async fn audit_chain_verifies_when_old_rows_are_pruned(f: Fixture) {
     fill(&f.store, 20).await;
     assert_eq!(f.store.prune_audit(21, NOW).await.unwrap(), 0);
     assert_eq!(f.store.prune_audit(8, NOW).await.unwrap(), 13);
@@ -212,7 +212,7 @@ async fn old_rows_go_and_the_rest_holds(f: Fixture) {
     assert_eq!(checked(&f.store).await.2, Some(fault));
 }
 
-async fn a_chain_without_its_key_is_begun_anew_and_says_so(f: Fixture) {
+async fn audit_chain_restarts_with_a_mark_when_its_key_is_lost(f: Fixture) {
     fill(&f.store, 3).await;
     f.store.close().await;
     let sealed = match f.place.kind {
@@ -230,7 +230,7 @@ async fn a_chain_without_its_key_is_begun_anew_and_says_so(f: Fixture) {
     }
 }
 
-async fn two_daemons_write_one_chain(f: Fixture) {
+async fn audit_chain_verifies_when_several_daemons_write(f: Fixture) {
     let mut tasks = JoinSet::new();
     for daemon in 0..3 {
         let store = f.place.open(keyring("one")).await.unwrap().acting_as(format!("daemon {daemon}"));
@@ -243,7 +243,7 @@ async fn two_daemons_write_one_chain(f: Fixture) {
     assert_eq!(checked(&f.store).await, (61, 0, None));
 }
 
-async fn it_holds_across_a_change_of_the_key(f: Fixture) {
+async fn audit_chain_verifies_when_encryption_key_is_rotated(f: Fixture) {
     fill(&f.store, 3).await;
     f.store.close().await;
     let old = Key::parse(format!("{:-<40}", "one").as_bytes()).unwrap();

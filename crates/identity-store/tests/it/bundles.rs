@@ -8,15 +8,15 @@ use crate::harness::{
 };
 
 on_both![
-    blank_is_always_there_and_cannot_be_changed,
-    make_read_rename_and_list,
-    names_are_unique_without_regard_to_case,
-    bind_move_and_unbind,
-    deleting_takes_only_accounts_of_its_own,
-    one_corrupt_bundle_does_not_hide_the_others,
+    blank_bundle_always_exists_and_cannot_be_changed,
+    bundle_is_created_read_renamed_and_listed,
+    bundle_names_are_unique_without_regard_to_case,
+    binding_is_made_moved_and_removed,
+    bundle_deletion_removes_only_its_own_accounts,
+    corrupt_bundle_does_not_hide_the_others,
 ];
 
-async fn blank_is_always_there_and_cannot_be_changed(f: Fixture) {
+async fn blank_bundle_always_exists_and_cannot_be_changed(f: Fixture) {
     let blank = BundleId::blank();
     let expected = Bundle {
         id: blank.clone(),
@@ -51,7 +51,7 @@ async fn blank_is_always_there_and_cannot_be_changed(f: Fixture) {
     assert_eq!(f.state().await, before);
 }
 
-async fn make_read_rename_and_list(f: Fixture) {
+async fn bundle_is_created_read_renamed_and_listed(f: Fixture) {
     let new = NewBundle { id: bundle_id("team"), name: "  Team  ".into(), description: "one\ntwo".into() };
     let made = f.store.create_bundle(new, NOW + 1).await.unwrap();
     let expected = Bundle {
@@ -80,7 +80,7 @@ async fn make_read_rename_and_list(f: Fixture) {
     assert_eq!(names, ["Blank", "TEAM"]);
 }
 
-async fn names_are_unique_without_regard_to_case(f: Fixture) {
+async fn bundle_names_are_unique_without_regard_to_case(f: Fixture) {
     f.bundle("Team").await;
     f.bundle("Other").await;
     let before = f.state().await;
@@ -112,7 +112,7 @@ async fn names_are_unique_without_regard_to_case(f: Fixture) {
     assert_eq!(f.state().await, before);
 }
 
-async fn bind_move_and_unbind(f: Fixture) {
+async fn binding_is_made_moved_and_removed(f: Fixture) {
     f.bundle("One").await;
     f.bundle("Two").await;
     let first = f.login("one", "a@x").await;
@@ -156,7 +156,7 @@ async fn bind_move_and_unbind(f: Fixture) {
     assert_eq!((f.state().await, f.heard()), (before, vec![]));
 }
 
-async fn deleting_takes_only_accounts_of_its_own(f: Fixture) {
+async fn bundle_deletion_removes_only_its_own_accounts(f: Fixture) {
     let one = f.bundle("One").await.id;
     f.bundle("Two").await;
     let shared = f.login("two", "a@x").await;
@@ -198,7 +198,7 @@ async fn deleting_takes_only_accounts_of_its_own(f: Fixture) {
     assert_eq!(f.store.leftovers().await.unwrap(), [leftover]);
 }
 
-async fn one_corrupt_bundle_does_not_hide_the_others(f: Fixture) {
+async fn corrupt_bundle_does_not_hide_the_others(f: Fixture) {
     f.bundle("Team").await;
     f.place
         .execute(

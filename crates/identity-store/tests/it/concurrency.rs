@@ -8,11 +8,11 @@ use crate::harness::{Fixture, NOW, bundle_id, keyring, login, new_session, new_t
 
 on_both![
     logins_into_one_bundle_share_one_account,
-    names_are_unique_under_concurrency,
-    many_writers_of_two_stores_are_never_busy,
+    bundle_names_are_unique_when_logins_run_concurrently,
+    stores_are_never_busy_when_many_writers_share_the_database,
     announcements_come_in_the_order_of_the_commits,
-    a_caller_that_goes_away_leaves_no_silent_commit,
-    a_cancel_and_a_save_never_both_win,
+    commit_is_announced_when_its_caller_is_dropped,
+    session_ends_once_when_a_save_and_a_cancel_race,
 ];
 
 async fn logins_into_one_bundle_share_one_account(f: Fixture) {
@@ -30,7 +30,7 @@ async fn logins_into_one_bundle_share_one_account(f: Fixture) {
     other.close().await;
 }
 
-async fn names_are_unique_under_concurrency(f: Fixture) {
+async fn bundle_names_are_unique_when_logins_run_concurrently(f: Fixture) {
     let other = f.place.open(keyring("one")).await.unwrap();
     let mut tasks = JoinSet::new();
     for number in 0..10 {
@@ -49,7 +49,7 @@ async fn names_are_unique_under_concurrency(f: Fixture) {
     other.close().await;
 }
 
-async fn many_writers_of_two_stores_are_never_busy(f: Fixture) {
+async fn stores_are_never_busy_when_many_writers_share_the_database(f: Fixture) {
     let other = f.place.open(keyring("one")).await.unwrap();
     let mut tasks = JoinSet::new();
     for writer in 0..16 {
@@ -90,7 +90,7 @@ async fn announcements_come_in_the_order_of_the_commits(f: Fixture) {
 }
 
 /// Callers are dropped at every step. All that is in the database was announced, and all that was announced is there.
-async fn a_caller_that_goes_away_leaves_no_silent_commit(f: Fixture) {
+async fn commit_is_announced_when_its_caller_is_dropped(f: Fixture) {
     for step in 0..60 {
         let id = bundle_id(&format!("b{step}"));
         let new = NewBundle { id: id.clone(), name: id.to_string(), description: String::new() };
@@ -105,7 +105,7 @@ async fn a_caller_that_goes_away_leaves_no_silent_commit(f: Fixture) {
     assert_eq!(made, events.len() as u64);
 }
 
-async fn a_cancel_and_a_save_never_both_win(f: Fixture) {
+async fn session_ends_once_when_a_save_and_a_cancel_race(f: Fixture) {
     use identity_store::{SaveLogin, SessionEnd, SessionEnding, SessionState};
 
     for round in 0..10 {

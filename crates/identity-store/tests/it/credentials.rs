@@ -8,11 +8,11 @@ use secrecy::ExposeSecret as _;
 use crate::harness::{Fixture, api_key, bundle_id, on_both, provider};
 
 on_both![
-    a_bundle_has_its_accounts_with_their_secrets,
-    a_key_elsewhere_leaves_nothing_sealed,
-    those_who_ask_together_get_their_own,
-    who_goes_away_harms_nobody,
-    what_cannot_be_read_or_opened_is_said,
+    credentials_hold_the_accounts_of_the_bundle_with_their_secrets,
+    api_key_leaves_no_sealed_secret_when_kept_elsewhere,
+    credentials_answer_each_caller_when_many_ask_at_once,
+    credentials_answer_other_callers_when_the_first_is_cancelled,
+    credentials_report_rows_that_cannot_be_read_or_opened,
 ];
 
 /// Returns each account's provider with the secret in its row.
@@ -31,7 +31,7 @@ fn opened(held: Vec<Held>) -> Vec<(String, Option<String>)> {
     held.into_iter().map(secret).collect()
 }
 
-async fn a_bundle_has_its_accounts_with_their_secrets(f: Fixture) {
+async fn credentials_hold_the_accounts_of_the_bundle_with_their_secrets(f: Fixture) {
     f.bundle("One").await;
     let two = f.bundle("Two").await.id;
     let login = f.login("one", "a@x").await;
@@ -55,7 +55,7 @@ async fn a_bundle_has_its_accounts_with_their_secrets(f: Fixture) {
     assert_eq!(found.into_iter().map(|held| (*held.account).clone()).collect::<Vec<_>>(), listed);
 }
 
-async fn a_key_elsewhere_leaves_nothing_sealed(f: Fixture) {
+async fn api_key_leaves_no_sealed_secret_when_kept_elsewhere(f: Fixture) {
     let one = f.bundle("One").await.id;
     let save = |key: KeyPlace| SaveApiKey { key, ..api_key(Target::Existing(one.clone()), "") };
     let sealed =
@@ -78,7 +78,7 @@ async fn a_key_elsewhere_leaves_nothing_sealed(f: Fixture) {
 }
 
 /// There are more callers than one statement answers, two with the same question, and one whose account cannot be read.
-async fn those_who_ask_together_get_their_own(f: Fixture) {
+async fn credentials_answer_each_caller_when_many_ask_at_once(f: Fixture) {
     for name in ["One", "Two", "Three"] {
         let bundle = f.bundle(name).await.id;
         f.login(bundle.as_str(), "a@x").await;
@@ -109,7 +109,7 @@ async fn those_who_ask_together_get_their_own(f: Fixture) {
     }
 }
 
-async fn who_goes_away_harms_nobody(f: Fixture) {
+async fn credentials_answer_other_callers_when_the_first_is_cancelled(f: Fixture) {
     f.bundle("One").await;
     f.store.save_api_key(api_key(Target::Existing(bundle_id("one")), "sk-one")).await.unwrap();
     let one = bundle_id("one");
@@ -123,7 +123,7 @@ async fn who_goes_away_harms_nobody(f: Fixture) {
     assert!(matches!(waiting.await, Err(StoreError::Unavailable(_))));
 }
 
-async fn what_cannot_be_read_or_opened_is_said(f: Fixture) {
+async fn credentials_report_rows_that_cannot_be_read_or_opened(f: Fixture) {
     let one = f.bundle("One").await.id;
     let login = f.login("one", "a@x").await.id;
     let key = f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-one")).await.unwrap().account;

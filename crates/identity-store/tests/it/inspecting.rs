@@ -73,7 +73,7 @@ async fn a_wrong_key_is_told_and_a_newer_schema_hides_the_rest(f: Fixture) {
 }
 
 #[tokio::test]
-async fn what_is_no_database_of_ours_is_left_alone() {
+async fn inspect_changes_nothing_when_the_file_is_absent_empty_or_foreign() {
     run_local(async |f: Fixture| {
         let check = async |name: &str, text: Option<&[u8]>| {
             let path = f.place.directory().join(name);

@@ -6,12 +6,12 @@ use crate::adopt::own;
 use crate::harness::{Fixture, NOW, api_key, bundle_id, login, new_target, on_both, provider, refusal};
 
 on_both![
-    an_instance_runs_under_a_bundle_until_it_ends,
-    a_deleted_bundle_lets_its_instances_go,
-    instances_without_a_bundle_are_moved_once,
-    refused_instances_change_nothing,
-    ended_instances_are_let_go_in_the_end,
-    what_was_removed_is_remembered,
+    instance_can_be_moved_between_bundles_until_it_ends,
+    bundle_deletion_detaches_its_instances,
+    backfill_moves_running_instances_without_bundle_once,
+    instance_calls_change_nothing_when_refused,
+    store_keeps_only_last_thousand_ended_instances,
+    store_remembers_provider_as_declined_when_its_login_is_removed,
 ];
 
 fn new(definition: &str, bundle: Option<&str>) -> NewInstance {
@@ -22,7 +22,7 @@ fn running() -> InstanceFilter {
     InstanceFilter::default()
 }
 
-async fn an_instance_runs_under_a_bundle_until_it_ends(f: Fixture) {
+async fn instance_can_be_moved_between_bundles_until_it_ends(f: Fixture) {
     let one = f.bundle("One").await.id;
     let made = NewInstance { name: Some(" Reviewer ".into()), ..new("agent-1", Some("one")) };
     let made = f.store.create_instance(made, NOW).await.unwrap();
@@ -56,7 +56,7 @@ async fn an_instance_runs_under_a_bundle_until_it_ends(f: Fixture) {
     assert_eq!(refusal(late), ("conflict", format!("instance {}: it has ended", made.id)));
 }
 
-async fn a_deleted_bundle_lets_its_instances_go(f: Fixture) {
+async fn bundle_deletion_detaches_its_instances(f: Fixture) {
     let one = f.bundle("One").await.id;
     let made = f.store.create_instance(new("agent", Some("one")), NOW).await.unwrap();
     let ended = f.store.create_instance(new("agent", Some("one")), NOW).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_deleted_bundle_lets_its_instances_go(f: Fixture) {
     assert_eq!(f.store.instance(&ended.id).await.unwrap().bundle, None);
 }
 
-async fn instances_without_a_bundle_are_moved_once(f: Fixture) {
+async fn backfill_moves_running_instances_without_bundle_once(f: Fixture) {
     let default = BundleId::default_bundle();
     let missing = f.store.backfill_instances(&default, NOW).await;
     assert_eq!(refusal(missing), ("not found", "no bundle default".to_owned()));
@@ -90,7 +90,7 @@ async fn instances_without_a_bundle_are_moved_once(f: Fixture) {
     }
 }
 
-async fn refused_instances_change_nothing(f: Fixture) {
+async fn instance_calls_change_nothing_when_refused(f: Fixture) {
     let before = f.state().await;
     for (instance, text) in [
         (new("", None), "invalid definition_id: it is empty"),
@@ -113,7 +113,7 @@ async fn refused_instances_change_nothing(f: Fixture) {
     assert_eq!(f.state().await, before);
 }
 
-async fn ended_instances_are_let_go_in_the_end(f: Fixture) {
+async fn store_keeps_only_last_thousand_ended_instances(f: Fixture) {
     let mut last = None;
     for number in 0..1003 {
         let made = f.store.create_instance(new("agent", None), NOW).await.unwrap();
@@ -125,7 +125,7 @@ async fn ended_instances_are_let_go_in_the_end(f: Fixture) {
     assert!(f.store.instance(&last.unwrap()).await.is_ok());
 }
 
-async fn what_was_removed_is_remembered(f: Fixture) {
+async fn store_remembers_provider_as_declined_when_its_login_is_removed(f: Fixture) {
     let declined = async || f.store.declined_providers().await.unwrap();
     f.bundle("One").await;
     let one = f.login("one", "a@x").await;

@@ -10,20 +10,20 @@ use crate::harness::{
 };
 
 on_both![
-    a_login_makes_bundle_account_and_binding,
+    login_makes_bundle_account_and_binding,
     new_bundles_get_unique_names,
-    a_new_login_renews_the_same_account,
-    another_person_changes_nothing_until_confirmed,
-    the_session_ends_with_the_login,
-    a_session_that_ended_saves_nothing,
-    an_adopted_directory_stays_adopted,
+    login_renews_the_account_when_the_person_is_the_same,
+    login_of_another_person_changes_nothing_until_confirmed,
+    session_ends_when_its_login_is_saved,
+    login_is_refused_when_its_session_has_ended,
+    directory_stays_adopted_until_a_login_moves_it,
     keys_and_logins_do_not_overwrite_each_other,
-    an_api_key_is_sealed_and_replaced_in_place,
-    a_token_is_an_account_of_its_own,
+    api_key_is_sealed_and_replaced_in_place,
+    token_login_makes_an_account_separate_from_the_directory_login,
     refused_input_changes_nothing,
 ];
 
-async fn a_login_makes_bundle_account_and_binding(f: Fixture) {
+async fn login_makes_bundle_account_and_binding(f: Fixture) {
     let saved = f.store.save_login(login(new_target("b1", None), "a@x")).await.unwrap();
     assert_eq!((&saved.bundle, saved.created_bundle), (&bundle_id("b1"), true));
     let bundle = f.store.bundle(&saved.bundle).await.unwrap();
@@ -83,7 +83,7 @@ async fn new_bundles_get_unique_names(f: Fixture) {
     assert_eq!((f.state().await, f.heard()), (before, vec![]));
 }
 
-async fn a_new_login_renews_the_same_account(f: Fixture) {
+async fn login_renews_the_account_when_the_person_is_the_same(f: Fixture) {
     f.bundle("One").await;
     f.bundle("Two").await;
     let first = f.login("one", "a@x").await;
@@ -147,7 +147,7 @@ async fn a_new_login_renews_the_same_account(f: Fixture) {
     assert_eq!((kept.email.as_deref(), kept.subject.as_deref()), (Some("A@x"), Some("user-1")));
 }
 
-async fn another_person_changes_nothing_until_confirmed(f: Fixture) {
+async fn login_of_another_person_changes_nothing_until_confirmed(f: Fixture) {
     f.bundle("One").await;
     let first = f.login("one", "a@x").await;
     let session = new_session(Some("one"));
@@ -168,7 +168,7 @@ async fn another_person_changes_nothing_until_confirmed(f: Fixture) {
     assert_eq!((after.id, after.email.as_deref()), (first.id, Some("b@x")));
 }
 
-async fn the_session_ends_with_the_login(f: Fixture) {
+async fn session_ends_when_its_login_is_saved(f: Fixture) {
     let session = NewTarget::insert(&f).await;
     f.heard();
     let save = SaveLogin {
@@ -209,7 +209,7 @@ async fn the_session_ends_with_the_login(f: Fixture) {
     assert_eq!((f.state().await, f.heard()), (before, vec![]));
 }
 
-async fn a_session_that_ended_saves_nothing(f: Fixture) {
+async fn login_is_refused_when_its_session_has_ended(f: Fixture) {
     for state in [SessionEnding::Cancelled, SessionEnding::Failed, SessionEnding::Expired] {
         let session = NewTarget::insert(&f).await;
         let end = SessionEnd {
@@ -237,7 +237,7 @@ async fn a_session_that_ended_saves_nothing(f: Fixture) {
     assert_eq!(refusal(f.store.save_login(save).await), ("not found", format!("no session {unknown}")));
 }
 
-async fn an_adopted_directory_stays_adopted(f: Fixture) {
+async fn directory_stays_adopted_until_a_login_moves_it(f: Fixture) {
     let adopted = f.store.adopt_logins(vec![own("codex", "/home/u/.codex", "a@x")], NOW).await.unwrap();
     let id = adopted.outcomes.into_iter().next().unwrap().unwrap().account;
     let reference = async || f.store.account(&id).await.unwrap().secret_ref;
@@ -273,7 +273,7 @@ async fn keys_and_logins_do_not_overwrite_each_other(f: Fixture) {
     assert_eq!(f.store.open_secret(&key_account).await.unwrap().expose_secret(), "sk-0123456789abcdef");
 }
 
-async fn an_api_key_is_sealed_and_replaced_in_place(f: Fixture) {
+async fn api_key_is_sealed_and_replaced_in_place(f: Fixture) {
     let mut save = api_key(new_target("b1", None), "sk-0123456789abcdef");
     save.base_url = Some("https://gateway.example".into());
     let saved = f.store.save_api_key(save).await.unwrap();
@@ -307,7 +307,7 @@ async fn an_api_key_is_sealed_and_replaced_in_place(f: Fixture) {
     assert_eq!(f.heard(), [Change::Bindings(replaced.bundle), Change::Account(account.id)]);
 }
 
-async fn a_token_is_an_account_of_its_own(f: Fixture) {
+async fn token_login_makes_an_account_separate_from_the_directory_login(f: Fixture) {
     let one = f.bundle("One").await.id;
     let directory = f.login("one", "a@x").await.id;
     let token = |text: &str| SaveLogin {

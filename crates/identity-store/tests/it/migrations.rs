@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::harness::{Fixture, on_both};
 
 #[test]
-fn both_databases_have_the_same_migrations() {
+fn migrations_have_same_names_for_sqlite_and_postgres() {
     let names = |dialect: &str| -> BTreeSet<String> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(dialect);
         std::fs::read_dir(directory)

@@ -10,15 +10,15 @@ use tokio::task::JoinSet;
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal, run_local};
 
 on_both![
-    it_opens_again_with_everything,
-    a_wrong_key_changes_nothing,
-    a_newer_schema_changes_nothing,
-    an_older_schema_is_brought_up_to_date,
-    it_is_made_once_by_many,
-    a_store_beside_another_makes_and_changes_nothing,
+    store_keeps_its_data_when_it_is_reopened,
+    open_changes_nothing_when_the_key_is_wrong,
+    open_changes_nothing_when_the_schema_is_newer,
+    open_migrates_the_database_when_the_schema_is_older,
+    database_is_created_once_when_many_stores_open_it,
+    attach_shares_an_open_database_and_never_creates_or_migrates_one,
 ];
 
-async fn it_opens_again_with_everything(f: Fixture) {
+async fn store_keeps_its_data_when_it_is_reopened(f: Fixture) {
     f.bundle("One").await;
     f.login("one", "a@x").await;
     let before = f.state().await;
@@ -34,7 +34,7 @@ async fn it_opens_again_with_everything(f: Fixture) {
     store.close().await;
 }
 
-async fn a_wrong_key_changes_nothing(f: Fixture) {
+async fn open_changes_nothing_when_the_key_is_wrong(f: Fixture) {
     let one = f.bundle("One").await.id;
     f.store.save_api_key(api_key(Target::Existing(one), "sk-1")).await.unwrap();
     let rows = f.place.texts("SELECT key_id || state FROM crypto_keys").await;
@@ -50,7 +50,7 @@ async fn a_wrong_key_changes_nothing(f: Fixture) {
     f.place.open(keyring("one")).await.unwrap().close().await;
 }
 
-async fn a_newer_schema_changes_nothing(f: Fixture) {
+async fn open_changes_nothing_when_the_schema_is_newer(f: Fixture) {
     f.store.close().await;
     f.place.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
     let files = snapshot(&f);
@@ -62,7 +62,7 @@ async fn a_newer_schema_changes_nothing(f: Fixture) {
 }
 
 /// The later migrations only add, so without their additions the database is as the first one left it.
-async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
+async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
     f.store.close().await;
@@ -92,7 +92,7 @@ async fn an_older_schema_is_brought_up_to_date(f: Fixture) {
     store.close().await;
 }
 
-async fn it_is_made_once_by_many(f: Fixture) {
+async fn database_is_created_once_when_many_stores_open_it(f: Fixture) {
     f.store.close().await;
     // The database is created again from nothing.
     match f.place.kind {
@@ -131,7 +131,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn only_the_owner_may_read_the_files() {
+async fn database_files_are_readable_only_by_their_owner() {
     run_local(async |f: Fixture| {
         f.bundle("One").await;
         assert_eq!(mode(&f.place.directory()), 0o700);
@@ -154,7 +154,7 @@ async fn only_the_owner_may_read_the_files() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_never_overwritten() {
+async fn open_changes_nothing_when_the_file_is_foreign_or_damaged() {
     run_local(async |f: Fixture| {
         f.bundle("One").await;
         f.store.close().await;
@@ -193,7 +193,7 @@ async fn what_is_not_ours_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_made_is_named() {
+async fn open_names_the_path_when_the_database_cannot_be_created() {
     run_local(async |f: Fixture| {
         let file = f.place.file();
         let inside = identity_store::DatabaseUrl::sqlite(file.join("sub/srvd.db"));
@@ -213,7 +213,7 @@ async fn a_place_that_cannot_be_made_is_named() {
 
 /// Another process holds the database. A short hold is waited for, a long one is `Busy`, and nothing is lost.
 #[tokio::test]
-async fn a_database_that_another_process_holds_is_busy() {
+async fn write_is_busy_when_another_process_holds_the_database() {
     run_local(async |f: Fixture| {
         f.store.close().await;
         let mut options = f.place.options(Arc::new(|_| {}));
@@ -232,7 +232,7 @@ async fn a_database_that_another_process_holds_is_busy() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn open_reports_unavailable_without_the_password_when_the_server_is_down() {
     let url = "postgres://nobody:pw-planted@127.0.0.1:1/none".parse().unwrap();
     let mut options = identity_store::StoreOptions::new(url, Arc::new(|_| {}), NOW);
     options.busy_timeout = Duration::from_millis(500);
@@ -243,7 +243,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn the_key_is_proven_not_only_named() {
+async fn open_refuses_the_key_when_its_check_value_differs() {
     run_local(async |f: Fixture| {
         f.store.close().await;
         f.place.execute("UPDATE crypto_keys SET kcv = zeroblob(16)").await;
@@ -252,7 +252,7 @@ async fn the_key_is_proven_not_only_named() {
     .await;
 }
 
-async fn a_store_beside_another_makes_and_changes_nothing(f: Fixture) {
+async fn attach_shares_an_open_database_and_never_creates_or_migrates_one(f: Fixture) {
     let options = || f.place.options(Arc::new(|_| {}));
     let beside = Store::attach(options(), keyring("one")).await.unwrap();
     f.bundle("One").await;

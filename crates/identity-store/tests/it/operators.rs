@@ -9,13 +9,13 @@ use crate::grants::{HOUR, authority, endpoint, good, login, operator, person, re
 use crate::harness::{Fixture, NOW, on_both, provider, refusal};
 
 on_both![
-    a_callback_commits_the_row_and_the_pointer,
-    another_forge_leaves_the_row_as_it_is,
-    a_deleted_account_is_not_in_use,
-    a_login_replaces_the_whole_set,
-    the_id_is_the_person_and_the_login_a_name,
-    addresses_have_one_spelling,
-    what_is_missing_is_refused_and_given_back,
+    operator_commit_writes_row_and_active_forge_together_or_neither,
+    operator_row_is_unchanged_when_active_forge_switches,
+    active_forge_is_cleared_when_its_account_is_deleted,
+    operator_login_replaces_every_token_field,
+    operator_row_follows_subject_id_and_not_login_name,
+    operator_account_ignores_case_and_trailing_slash_of_address,
+    operator_commit_returns_login_when_a_field_is_missing,
 ];
 
 async fn row(f: &Fixture, account: &AccountId) -> Vec<String> {
@@ -34,7 +34,7 @@ async fn row(f: &Fixture, account: &AccountId) -> Vec<String> {
 }
 
 /// case 72: the row and the pointer are both written, or neither is.
-async fn a_callback_commits_the_row_and_the_pointer(f: Fixture) {
+async fn operator_commit_writes_row_and_active_forge_together_or_neither(f: Fixture) {
     // The last statement of the transaction fails.
     let fault = match f.place.kind {
         identity_store::DatabaseKind::Sqlite => {
@@ -92,7 +92,7 @@ async fn a_callback_commits_the_row_and_the_pointer(f: Fixture) {
 
 /// case 73: a login to another forge moves the pointer and leaves the other row unchanged; switching back needs no
 /// login.
-async fn another_forge_leaves_the_row_as_it_is(f: Fixture) {
+async fn operator_row_is_unchanged_when_active_forge_switches(f: Fixture) {
     let a = f.store.commit_operator(login("a", "f", received(0, NOW)), operator("1", true)).await.unwrap();
     let before = row(&f, &a.account).await;
     let later = CommitOperator { now: NOW + 5, ..operator("1", true) };
@@ -111,7 +111,7 @@ async fn another_forge_leaves_the_row_as_it_is(f: Fixture) {
 }
 
 /// case 74 and 75: without a row no account is active; deleting the active one leaves none.
-async fn a_deleted_account_is_not_in_use(f: Fixture) {
+async fn active_forge_is_cleared_when_its_account_is_deleted(f: Fixture) {
     assert_eq!(f.store.active_forge().await.unwrap(), None);
     let missing = AccountId::generate();
     let refused = ("not found", format!("no operator token {missing}"));
@@ -142,7 +142,7 @@ async fn a_deleted_account_is_not_in_use(f: Fixture) {
 }
 
 /// case 57 and 76: a login replaces every field, including the expiry; fields that it does not have are cleared.
-async fn a_login_replaces_the_whole_set(f: Fixture) {
+async fn operator_login_replaces_every_token_field(f: Fixture) {
     let full = Received {
         id: Some("id-0".into()),
         expires_in: Some(7200),
@@ -173,7 +173,7 @@ async fn a_login_replaces_the_whole_set(f: Fixture) {
 }
 
 /// case 77: a renamed person keeps the row; another person of the same name receives a new one.
-async fn the_id_is_the_person_and_the_login_a_name(f: Fixture) {
+async fn operator_row_follows_subject_id_and_not_login_name(f: Fixture) {
     let one = f.operator("git", "1", received(0, NOW)).await;
     let named = |subject: &str, login: &str| CommitOperator {
         identity: Identity { login: Some(login.into()), ..person(subject) },
@@ -201,7 +201,7 @@ async fn the_id_is_the_person_and_the_login_a_name(f: Fixture) {
 }
 
 /// case 62 and 78: two hosts are two rows; a slash and capitals make no other row; each authority has its own account.
-async fn addresses_have_one_spelling(f: Fixture) {
+async fn operator_account_ignores_case_and_trailing_slash_of_address(f: Fixture) {
     let one = f.operator("Git.Example/", "1", received(0, NOW)).await;
     assert_eq!(f.operator("git.example", "1", received(1, NOW)).await, one);
     let sub = f.operator("git.example/Sub", "1", received(2, NOW)).await;
@@ -228,7 +228,7 @@ async fn addresses_have_one_spelling(f: Fixture) {
 }
 
 /// case 65 and 66: a login that cannot be saved writes nothing and is returned; the earlier login still works.
-async fn what_is_missing_is_refused_and_given_back(f: Fixture) {
+async fn operator_commit_returns_login_when_a_field_is_missing(f: Fixture) {
     let earlier = f.operator("git", "1", received(9, NOW)).await;
     f.heard();
     let before = f.state().await;

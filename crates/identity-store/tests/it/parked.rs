@@ -8,17 +8,17 @@ use crate::grants::{
 use crate::harness::{Fixture, NOW, on_both, refusal};
 
 on_both![
-    a_parked_login_becomes_the_persons,
-    a_promotion_into_an_account_that_is_there,
-    only_the_sibling_of_the_same_flow_goes,
+    parked_login_becomes_the_operator_account_when_promoted,
+    promotion_moves_the_tokens_when_the_person_has_an_account,
+    commit_removes_only_the_parked_login_of_the_same_flow,
     parked_tokens_are_refreshed,
-    a_known_person_comes_before_a_parked_login,
-    a_login_is_parked_once_a_flow,
+    operator_account_takes_precedence_over_a_parked_login,
+    parked_login_is_replaced_when_the_flow_parks_again,
     bad_expiries_are_repaired_once,
 ];
 
 /// case 58: no part of the login is lost until its person is known; then there is one account.
-async fn a_parked_login_becomes_the_persons(f: Fixture) {
+async fn parked_login_becomes_the_operator_account_when_promoted(f: Fixture) {
     let account = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     let expected = Pending {
         account: account.clone(),
@@ -46,7 +46,7 @@ async fn a_parked_login_becomes_the_persons(f: Fixture) {
 }
 
 /// case 58: if the person already has an account, it receives the tokens, and the parked one is deleted.
-async fn a_promotion_into_an_account_that_is_there(f: Fixture) {
+async fn promotion_moves_the_tokens_when_the_person_has_an_account(f: Fixture) {
     let known = f.operator("git", "1", received(0, NOW)).await;
     let pending = f.store.park(login("git", "later", received(1, NOW)), parked(None)).await.unwrap();
     let lease = f.lease(&pending, NOW).await;
@@ -63,7 +63,7 @@ async fn a_promotion_into_an_account_that_is_there(f: Fixture) {
 }
 
 /// case 59: logins parked for another authority, another flow or another user stay.
-async fn only_the_sibling_of_the_same_flow_goes(f: Fixture) {
+async fn commit_removes_only_the_parked_login_of_the_same_flow(f: Fixture) {
     let park = async |host: &str, flow: &str, user: Option<&str>| {
         f.store.park(login(host, flow, received(0, NOW)), parked(user)).await.unwrap()
     };
@@ -100,7 +100,7 @@ async fn parked_tokens_are_refreshed(f: Fixture) {
 }
 
 /// case 61: a known person takes precedence in any order; a parked login counts only if it is alone.
-async fn a_known_person_comes_before_a_parked_login(f: Fixture) {
+async fn operator_account_takes_precedence_over_a_parked_login(f: Fixture) {
     let found = async || f.store.operator_account(&authority("git"), None).await.unwrap();
     let first = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     assert_eq!(found().await, Some(first));
@@ -114,7 +114,7 @@ async fn a_known_person_comes_before_a_parked_login(f: Fixture) {
 }
 
 /// case 67: a second login of one flow replaces the first.
-async fn a_login_is_parked_once_a_flow(f: Fixture) {
+async fn parked_login_is_replaced_when_the_flow_parks_again(f: Fixture) {
     let first = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     let second = f.store.park(login("git", "f", received(1, NOW)), parked(None)).await.unwrap();
     assert_eq!(first, second);

@@ -10,24 +10,24 @@ use crate::grants::{HOUR, good, key, numbered, of_user, parked, person, received
 use crate::harness::{Fixture, NOW, keyring, on_both, provider, refusal};
 
 on_both![
-    a_key_is_sealed,
+    key_is_sealed,
     tokens_are_sealed,
-    a_second_key_replaces_the_first,
-    a_second_login_replaces_the_first,
-    users_see_their_own,
-    a_profile_goes_with_its_secrets,
-    an_agent_goes_with_everybodys_profiles,
-    a_user_goes_with_everything,
-    ids_are_never_taken_apart,
-    writers_lose_nothing,
-    a_corrupt_row_is_reported_and_kept,
-    a_box_opens_in_its_place_only,
-    accounts_of_one_scope_stand_beside_each_other,
-    one_grant_has_one_place,
-    order_is_what_it_is_put_into,
-    a_broken_secret_hides_no_other,
-    a_planted_secret_is_nowhere,
-    nothing_is_stored_of_an_agent_alone,
+    second_key_replaces_the_first,
+    second_login_replaces_the_first,
+    users_see_only_their_own_profiles,
+    profile_deletion_removes_its_secrets,
+    agent_deletion_removes_every_users_profiles,
+    user_deletion_removes_profiles_and_parked_logins,
+    ids_match_literally_when_they_hold_special_characters,
+    concurrent_writers_lose_no_profile,
+    corrupt_row_is_reported_and_kept,
+    sealed_secret_opens_only_in_its_own_row_and_column,
+    accounts_of_one_scope_coexist_with_one_primary,
+    grant_is_stored_once_per_user_person_and_authority,
+    profile_order_changes_only_when_each_profile_is_named_once,
+    broken_secret_is_reported_and_hides_no_other,
+    planted_secret_appears_in_no_file_row_or_text,
+    agent_has_no_rows_without_a_user,
 ];
 
 async fn list(f: &Fixture) -> Vec<Profile> {
@@ -56,7 +56,7 @@ async fn rows(f: &Fixture) -> [usize; 3] {
 }
 
 /// case 1: the key is sealed and can be opened.
-async fn a_key_is_sealed(f: Fixture) {
+async fn key_is_sealed(f: Fixture) {
     let save = SaveProfileKey {
         label: Some("Mine".into()),
         base_url: Some("https://API.example/v1/".into()),
@@ -106,7 +106,7 @@ async fn tokens_are_sealed(f: Fixture) {
 }
 
 /// case 3: one profile remains, with the new key; the old box is deleted, the time of creation stays.
-async fn a_second_key_replaces_the_first(f: Fixture) {
+async fn second_key_replaces_the_first(f: Fixture) {
     let first = f.store.save_profile_key(key("u1", "a1", "sk-old")).await.unwrap();
     let later = SaveProfileKey { now: NOW + 5, label: Some("new".into()), ..key("u1", "a1", "sk-new") };
     let second = f.store.save_profile_key(later).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_second_key_replaces_the_first(f: Fixture) {
 }
 
 /// case 3: a login that replaces another one leaves nothing of it, whatever its form.
-async fn a_second_login_replaces_the_first(f: Fixture) {
+async fn second_login_replaces_the_first(f: Fixture) {
     let nobody = Identity::default;
     let (first, _) = f.profile("u1", "a1", nobody(), received(0, NOW)).await;
     let (second, kept) = f.profile("u1", "a1", nobody(), received(1, NOW)).await;
@@ -147,7 +147,7 @@ async fn a_second_login_replaces_the_first(f: Fixture) {
 }
 
 /// case 4: each user has a separate list; it is empty for a user without credentials.
-async fn users_see_their_own(f: Fixture) {
+async fn users_see_only_their_own_profiles(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.store.save_profile_key(key("u2", "a1", "sk-2")).await.unwrap();
     f.profile("u2", "a2", person("1"), received(0, NOW)).await;
@@ -178,7 +178,7 @@ async fn users_see_their_own(f: Fixture) {
 }
 
 /// case 5: the row and the secrets are deleted and counted.
-async fn a_profile_goes_with_its_secrets(f: Fixture) {
+async fn profile_deletion_removes_its_secrets(f: Fixture) {
     let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     let (login, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     f.heard();
@@ -195,7 +195,7 @@ async fn a_profile_goes_with_its_secrets(f: Fixture) {
 }
 
 /// case 6: every user's profiles for the agent are deleted; an agent of the same id has none of them.
-async fn an_agent_goes_with_everybodys_profiles(f: Fixture) {
+async fn agent_deletion_removes_every_users_profiles(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.profile("u2", "a1", person("1"), received(0, NOW)).await;
     let (shared, _) = f.profile("u3", "a1", person("3"), received(0, NOW)).await;
@@ -218,7 +218,7 @@ async fn an_agent_goes_with_everybodys_profiles(f: Fixture) {
 }
 
 /// case 6: a user is deleted with every profile and every parked login.
-async fn a_user_goes_with_everything(f: Fixture) {
+async fn user_deletion_removes_profiles_and_parked_logins(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     f.profile("u1", "a2", person("1"), received(1, NOW)).await;
@@ -233,7 +233,7 @@ async fn a_user_goes_with_everything(f: Fixture) {
 }
 
 /// case 7: special characters in ids of other programs do not match other users.
-async fn ids_are_never_taken_apart(f: Fixture) {
+async fn ids_match_literally_when_they_hold_special_characters(f: Fixture) {
     let users = ["a", "a:b", "a/b", "%", "a%", "_", "a\\", "A", " a"];
     for user in users {
         for agent in users {
@@ -253,7 +253,7 @@ async fn ids_are_never_taken_apart(f: Fixture) {
 }
 
 /// case 10: concurrent writers in two processes lose nothing and leave one profile per scope.
-async fn writers_lose_nothing(f: Fixture) {
+async fn concurrent_writers_lose_no_profile(f: Fixture) {
     let other = f.place.open(keyring("one")).await.unwrap();
     let mut tasks = JoinSet::new();
     for writer in 0..25 {
@@ -272,7 +272,7 @@ async fn writers_lose_nothing(f: Fixture) {
 }
 
 /// case 11: a row that cannot be read is reported, hides no other, and is left unchanged by the next write.
-async fn a_corrupt_row_is_reported_and_kept(f: Fixture) {
+async fn corrupt_row_is_reported_and_kept(f: Fixture) {
     let bad = f.store.save_profile_key(key("u1", "a1", "sk-bad")).await.unwrap();
     let email = Some("a@x".into());
     f.store.save_profile_key(SaveProfileKey { email, ..key("u1", "a1", "sk-good") }).await.unwrap();
@@ -293,7 +293,7 @@ async fn a_corrupt_row_is_reported_and_kept(f: Fixture) {
 }
 
 /// case 12: a box that was copied to another row, or to another column of its own row, does not open.
-async fn a_box_opens_in_its_place_only(f: Fixture) {
+async fn sealed_secret_opens_only_in_its_own_row_and_column(f: Fixture) {
     let (one, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     let (two, _) = f.profile("u1", "a1", person("2"), received(1, NOW)).await;
     let swap = |column: &str, from: &str, source: &str| {
@@ -317,7 +317,7 @@ async fn a_box_opens_in_its_place_only(f: Fixture) {
 }
 
 /// Several accounts of one provider coexist, and one of them is the primary.
-async fn accounts_of_one_scope_stand_beside_each_other(f: Fixture) {
+async fn accounts_of_one_scope_coexist_with_one_primary(f: Fixture) {
     f.profile("u1", "a1", person("1"), received(1, NOW)).await;
     f.profile("u1", "a1", person("2"), received(2, NOW)).await;
     let last = identity_store::CommitProfile { make_primary: false, ..of_user("u1", "a1", person("3")) };
@@ -335,7 +335,7 @@ async fn accounts_of_one_scope_stand_beside_each_other(f: Fixture) {
 }
 
 /// One user's login of one person at one authority is one grant, wherever it is used.
-async fn one_grant_has_one_place(f: Fixture) {
+async fn grant_is_stored_once_per_user_person_and_authority(f: Fixture) {
     let (one, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
     let (two, kept) = f.profile("u1", "a2", person("1"), received(2, NOW)).await;
     assert_eq!((&one.account, kept.created), (&two.account, false));
@@ -352,7 +352,7 @@ async fn one_grant_has_one_place(f: Fixture) {
     assert_eq!(f.heard(), [Change::Profiles("u1".parse().unwrap()), Change::Account(one.account)]);
 }
 
-async fn order_is_what_it_is_put_into(f: Fixture) {
+async fn profile_order_changes_only_when_each_profile_is_named_once(f: Fixture) {
     let mut ids = Vec::new();
     for number in 1..=3 {
         ids.push(f.profile("u1", "a1", person(&number.to_string()), received(number, NOW)).await.0.id);
@@ -378,7 +378,7 @@ async fn order_is_what_it_is_put_into(f: Fixture) {
 }
 
 /// case 21: a secret that cannot be opened is reported with its profile, and the others are returned.
-async fn a_broken_secret_hides_no_other(f: Fixture) {
+async fn broken_secret_is_reported_and_hides_no_other(f: Fixture) {
     let (tokens, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
     f.profile("u1", "a1", person("2"), Received { refresh: None, ..received(2, NOW) }).await;
     let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
@@ -396,7 +396,7 @@ async fn a_broken_secret_hides_no_other(f: Fixture) {
 }
 
 /// case 81: a planted secret appears in no file, no log of the store and no text.
-async fn a_planted_secret_is_nowhere(f: Fixture) {
+async fn planted_secret_appears_in_no_file_row_or_text(f: Fixture) {
     let planted = |name: &str| format!("planted-{name}-7f3a");
     let tokens = Received {
         access: planted("access").into(),
@@ -432,7 +432,7 @@ async fn a_planted_secret_is_nowhere(f: Fixture) {
 
 /// No row belongs to an agent alone, only to a user's use of one. So nothing has to be cleaned when a file declares an
 /// agent.
-async fn nothing_is_stored_of_an_agent_alone(f: Fixture) {
+async fn agent_has_no_rows_without_a_user(f: Fixture) {
     let (agents, owned) = match f.place.kind {
         DatabaseKind::Sqlite => (
             "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c

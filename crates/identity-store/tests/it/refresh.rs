@@ -16,33 +16,33 @@ use crate::grants::{
 use crate::harness::{Fixture, NOW, keyring, obstacles, on_both, refusal};
 
 on_both![
-    far_from_the_end_there_is_no_lease,
-    within_the_lead_there_is_one_refresh,
-    one_lease_of_two_stores,
-    who_comes_later_adopts,
-    a_transient_failure_changes_no_token,
-    retry_after_is_obeyed,
-    a_refresh_keeps_what_the_answer_does_not_say,
-    what_cannot_be_refreshed_is_not_asked_for,
-    a_forced_refresh_is_done,
-    a_dead_token_is_never_offered_again,
-    a_late_failure_means_nothing,
-    a_cut_off_refresh_is_tried_once_more,
-    a_late_answer_is_kept,
-    an_answer_survives_a_commit_that_fails,
-    another_persons_tokens_are_not_written,
-    a_grant_that_was_deleted_or_replaced_stays_so,
-    one_bad_row_does_not_stop_the_queue,
-    an_issuer_that_renews_nothing_is_not_asked_for_ever,
-    a_refused_token_needs_a_person,
-    a_grant_that_was_given_up_is_dead,
-    siblings_keep_their_order,
-    who_cannot_be_refreshed_goes_back_in_the_queue,
+    refresh_grants_no_lease_when_expiry_is_far,
+    refresh_grants_one_lease_and_commits_once_when_expiry_is_near,
+    refresh_grants_one_lease_when_two_stores_ask_concurrently,
+    refresh_returns_the_new_tokens_when_another_caller_refreshed_first,
+    refresh_keeps_tokens_and_backs_off_when_failure_is_transient,
+    refresh_waits_for_the_retry_after_of_the_issuer,
+    refresh_keeps_stored_values_when_the_answer_omits_them,
+    refresh_is_not_scheduled_without_refresh_token_or_tokens,
+    forced_refresh_grants_a_lease_when_the_token_is_still_valid,
+    refused_refresh_token_is_never_used_again,
+    refresh_failure_is_ignored_when_the_tokens_were_replaced,
+    interrupted_refresh_is_retried_once,
+    refresh_answer_is_saved_when_its_lease_has_expired,
+    refresh_answer_can_be_committed_again_when_the_first_commit_fails,
+    refresh_rejects_tokens_of_another_person,
+    refresh_answer_is_discarded_when_the_grant_was_deleted_or_replaced,
+    refresh_queue_skips_a_corrupt_row,
+    refresh_backs_off_when_the_new_token_expires_no_later,
+    account_needs_reauth_when_its_current_token_is_refused,
+    given_up_grant_is_dead_and_discards_a_pending_answer,
+    profiles_keep_their_order_when_tokens_are_refreshed,
+    postponed_account_moves_back_in_the_refresh_queue,
 ];
 
 /// The database fails between the answer and the commit. The row keeps its mark and its old tokens, and the answer can
 /// be written once the database works again.
-async fn an_answer_survives_a_commit_that_fails(f: Fixture) {
+async fn refresh_answer_can_be_committed_again_when_the_first_commit_fails(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     for (number, (obstacle, end)) in (1..).zip(obstacles(f.place.kind)) {
         let refreshed = f.lease(&account, NOW).await.answered(received(number, NOW), None);
@@ -63,7 +63,7 @@ async fn an_answer_survives_a_commit_that_fails(f: Fixture) {
 }
 
 /// case 31: long before the expiry no caller receives a lease, and nothing is written.
-async fn far_from_the_end_there_is_no_lease(f: Fixture) {
+async fn refresh_grants_no_lease_when_expiry_is_far(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
     for why in [RefreshWhy::Due, RefreshWhy::Use { min_ttl: 0 }, RefreshWhy::Use { min_ttl: 59 * MINUTE }] {
@@ -85,7 +85,7 @@ async fn far_from_the_end_there_is_no_lease(f: Fixture) {
 }
 
 /// case 32: near the expiry there is one lease, one commit, and the next due time.
-async fn within_the_lead_there_is_one_refresh(f: Fixture) {
+async fn refresh_grants_one_lease_and_commits_once_when_expiry_is_near(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
     let now = NOW + 55 * MINUTE;
@@ -115,7 +115,7 @@ async fn within_the_lead_there_is_one_refresh(f: Fixture) {
 }
 
 /// case 34: of ten callers in two processes, one receives the lease; the others are informed about it.
-async fn one_lease_of_two_stores(f: Fixture) {
+async fn refresh_grants_one_lease_when_two_stores_ask_concurrently(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let other = f.place.open(keyring("one")).await.unwrap();
     let now = NOW + 2 * HOUR;
@@ -138,7 +138,7 @@ async fn one_lease_of_two_stores(f: Fixture) {
 }
 
 /// case 33: a caller that waited finds the new token, asks no issuer and writes nothing.
-async fn who_comes_later_adopts(f: Fixture) {
+async fn refresh_returns_the_new_tokens_when_another_caller_refreshed_first(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let now = NOW + 2 * HOUR;
     f.refresh(&account, 1, now).await;
@@ -151,7 +151,7 @@ async fn who_comes_later_adopts(f: Fixture) {
 }
 
 /// case 35: a failure changes no token; a valid token is still returned.
-async fn a_transient_failure_changes_no_token(f: Fixture) {
+async fn refresh_keeps_tokens_and_backs_off_when_failure_is_transient(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
     let lease = f.lease(&account, NOW).await;
@@ -185,7 +185,7 @@ async fn a_transient_failure_changes_no_token(f: Fixture) {
 }
 
 /// case 50: the wait that an issuer asks for is respected.
-async fn retry_after_is_obeyed(f: Fixture) {
+async fn refresh_waits_for_the_retry_after_of_the_issuer(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let lease = f.lease(&account, NOW).await;
     let failure = transient(RefreshReason::RateLimited, Some(120_000));
@@ -196,7 +196,7 @@ async fn retry_after_is_obeyed(f: Fixture) {
 }
 
 /// case 36: values missing in the answer stay as they were.
-async fn a_refresh_keeps_what_the_answer_does_not_say(f: Fixture) {
+async fn refresh_keeps_stored_values_when_the_answer_omits_them(f: Fixture) {
     let tokens = Received { id: Some("id-0".into()), ..received(0, NOW) };
     let account = f.operator("git", "1", tokens).await;
     let bare = Received { expires_in: Some(3600), ..Received::access_only("access-1".into(), NOW) };
@@ -209,7 +209,7 @@ async fn a_refresh_keeps_what_the_answer_does_not_say(f: Fixture) {
 
 /// case 37, 39 and 40: without a refresh token, without an expiry, or for an API key, no issuer is asked and nothing is
 /// queued.
-async fn what_cannot_be_refreshed_is_not_asked_for(f: Fixture) {
+async fn refresh_is_not_scheduled_without_refresh_token_or_tokens(f: Fixture) {
     let without = f.operator("git", "1", Received { refresh: None, ..received(0, NOW) }).await;
     let endless =
         f.operator("git", "2", Received { refresh: None, expires_in: None, ..received(0, NOW) }).await;
@@ -225,7 +225,7 @@ async fn what_cannot_be_refreshed_is_not_asked_for(f: Fixture) {
 }
 
 /// case 46: a forced refresh is made even if the token is still valid for a while.
-async fn a_forced_refresh_is_done(f: Fixture) {
+async fn forced_refresh_grants_a_lease_when_the_token_is_still_valid(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let why = RefreshWhy::Forced { generation: 1 };
     let Begun::Lease(lease) = f.begin(&account, why, NOW + 40 * MINUTE).await else { panic!("no lease") };
@@ -237,7 +237,7 @@ async fn a_forced_refresh_is_done(f: Fixture) {
 
 /// case 47 and 49: after one refusal the token is never used again, neither by a request nor after a login that brings
 /// it again.
-async fn a_dead_token_is_never_offered_again(f: Fixture) {
+async fn refused_refresh_token_is_never_used_again(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
     let lease = f.lease(&account, NOW).await;
@@ -271,7 +271,7 @@ async fn a_dead_token_is_never_offered_again(f: Fixture) {
 }
 
 /// case 48: a refusal of a token that was replaced in the meantime changes nothing; the newer one is adopted.
-async fn a_late_failure_means_nothing(f: Fixture) {
+async fn refresh_failure_is_ignored_when_the_tokens_were_replaced(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let lease = f.lease(&account, NOW).await;
     f.operator("git", "1", received(1, NOW)).await;
@@ -281,7 +281,7 @@ async fn a_late_failure_means_nothing(f: Fixture) {
 }
 
 /// case 53: an interrupted refresh is retried once, by the first caller; after that a person is needed.
-async fn a_cut_off_refresh_is_tried_once_more(f: Fixture) {
+async fn interrupted_refresh_is_retried_once(f: Fixture) {
     let [first, second, third] = [
         f.operator("git", "1", received(0, NOW)).await,
         f.operator("git", "2", received(0, NOW)).await,
@@ -312,7 +312,7 @@ async fn a_cut_off_refresh_is_tried_once_more(f: Fixture) {
 }
 
 /// case 53: tokens that arrive after the lease has expired are saved.
-async fn a_late_answer_is_kept(f: Fixture) {
+async fn refresh_answer_is_saved_when_its_lease_has_expired(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let late = f.lease(&account, NOW).await;
     let second = f.lease(&account, NOW + 30_000).await;
@@ -327,7 +327,7 @@ async fn a_late_answer_is_kept(f: Fixture) {
 }
 
 /// case 54: tokens of another person are not written, and the issuer is not asked again.
-async fn another_persons_tokens_are_not_written(f: Fixture) {
+async fn refresh_rejects_tokens_of_another_person(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let refreshed = f.lease(&account, NOW).await.answered(received(1, NOW), Some(person("2")));
     let found = refusal(f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await);
@@ -347,7 +347,7 @@ async fn another_persons_tokens_are_not_written(f: Fixture) {
 }
 
 /// case 55: the answer for a deleted or replaced grant is discarded.
-async fn a_grant_that_was_deleted_or_replaced_stays_so(f: Fixture) {
+async fn refresh_answer_is_discarded_when_the_grant_was_deleted_or_replaced(f: Fixture) {
     let [gone, replaced] =
         [f.operator("git", "1", received(0, NOW)).await, f.operator("git", "2", received(0, NOW)).await];
     let (late_gone, late_replaced) = (f.lease(&gone, NOW).await, f.lease(&replaced, NOW).await);
@@ -367,7 +367,7 @@ async fn a_grant_that_was_deleted_or_replaced_stays_so(f: Fixture) {
 }
 
 /// case 52: a row that cannot be read is skipped for a while, and the others are processed.
-async fn one_bad_row_does_not_stop_the_queue(f: Fixture) {
+async fn refresh_queue_skips_a_corrupt_row(f: Fixture) {
     let bad = f.operator("git", "1", received(0, NOW - MINUTE)).await;
     let sound = f.operator("git", "2", received(0, NOW)).await;
     f.place.execute(&format!("UPDATE account_tokens SET state = 'odd' WHERE account_id = '{bad}'")).await;
@@ -389,7 +389,7 @@ async fn one_bad_row_does_not_stop_the_queue(f: Fixture) {
 }
 
 /// An answer whose token in use expires no later than the previous one is saved, and the next attempt waits.
-async fn an_issuer_that_renews_nothing_is_not_asked_for_ever(f: Fixture) {
+async fn refresh_backs_off_when_the_new_token_expires_no_later(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let now = NOW + 59 * MINUTE;
     let stale = Received { expires_in: Some(60), ..received(1, now) };
@@ -406,7 +406,7 @@ async fn an_issuer_that_renews_nothing_is_not_asked_for_ever(f: Fixture) {
 }
 
 /// case 56: a token that is refused although it was just refreshed needs a person.
-async fn a_refused_token_needs_a_person(f: Fixture) {
+async fn account_needs_reauth_when_its_current_token_is_refused(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.refresh(&account, 1, NOW).await;
     assert!(!f.store.refuse_tokens(&account, 1, NOW).await.unwrap());
@@ -417,7 +417,7 @@ async fn a_refused_token_needs_a_person(f: Fixture) {
 }
 
 /// A grant that was given up is no longer usable, and a pending answer of the issuer is not saved.
-async fn a_grant_that_was_given_up_is_dead(f: Fixture) {
+async fn given_up_grant_is_dead_and_discards_a_pending_answer(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let late = f.lease(&account, NOW).await.answered(received(1, NOW), None);
     f.store.give_up_tokens(&account, NOW).await.unwrap();
@@ -433,7 +433,7 @@ async fn a_grant_that_was_given_up_is_dead(f: Fixture) {
 }
 
 /// case 38: a refresh moves no profile; the primary stays the primary.
-async fn siblings_keep_their_order(f: Fixture) {
+async fn profiles_keep_their_order_when_tokens_are_refreshed(f: Fixture) {
     let (first, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     let (second, kept) = f.profile("u1", "a1", person("2"), received(0, NOW)).await;
     let order = async || {
@@ -449,7 +449,7 @@ async fn siblings_keep_their_order(f: Fixture) {
 
 /// An account that the caller cannot refresh is moved in the queue. Nothing is announced, and accounts that are not due
 /// stay.
-async fn who_cannot_be_refreshed_goes_back_in_the_queue(f: Fixture) {
+async fn postponed_account_moves_back_in_the_refresh_queue(f: Fixture) {
     let one = f.operator("git", "1", received(0, NOW)).await;
     let other = f.operator("git", "2", received(0, NOW + HOUR)).await;
     f.heard();

@@ -4,8 +4,8 @@ use secrecy::ExposeSecret as _;
 use crate::harness::{Fixture, NOW, api_key, key, keyring, on_both, provider};
 
 on_both![
-    every_secret_moves_to_the_new_key,
-    a_secret_that_does_not_open_keeps_its_key,
+    rotation_moves_every_secret_to_the_new_key,
+    rotation_keeps_the_old_key_when_a_secret_does_not_open,
     others_write_meanwhile
 ];
 
@@ -29,7 +29,7 @@ async fn assert_opens(store: &Store, accounts: &[AccountId]) {
     }
 }
 
-async fn every_secret_moves_to_the_new_key(f: Fixture) {
+async fn rotation_moves_every_secret_to_the_new_key(f: Fixture) {
     let accounts = fill(&f, SECRETS).await;
     let untouched = f.store.rotate(NOW, |_| panic!("there is nothing to do")).await.unwrap();
     assert_eq!(untouched, Rotation::default());
@@ -56,7 +56,7 @@ async fn every_secret_moves_to_the_new_key(f: Fixture) {
     store.close().await;
 }
 
-async fn a_secret_that_does_not_open_keeps_its_key(f: Fixture) {
+async fn rotation_keeps_the_old_key_when_a_secret_does_not_open(f: Fixture) {
     let accounts = fill(&f, 2).await;
     f.store.close().await;
     f.place

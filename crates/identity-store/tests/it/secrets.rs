@@ -4,16 +4,16 @@ use secrecy::ExposeSecret as _;
 use crate::harness::{Fixture, NOW, account_id, api_key, bundle_id, key, keyring, on_both, refusal};
 
 on_both![
-    a_sealed_row_opens_only_in_its_place,
-    a_planted_secret_is_nowhere,
-    a_new_key_opens_what_the_old_one_sealed,
-    there_may_be_no_secret,
+    sealed_secret_opens_only_in_its_own_row_and_generation,
+    secret_appears_in_no_output_table_or_file,
+    keyring_opens_secrets_of_the_old_key_after_rotation,
+    open_secret_fails_when_the_account_has_none,
 ];
 
 /// The secret that must not appear anywhere.
 const PLANTED: &str = "sk-planted-5b1f0c6e-not-to-be-found";
 
-async fn a_sealed_row_opens_only_in_its_place(f: Fixture) {
+async fn sealed_secret_opens_only_in_its_own_row_and_generation(f: Fixture) {
     let one = f.bundle("One").await.id;
     let two = f.bundle("Two").await.id;
     let first =
@@ -46,7 +46,7 @@ async fn a_sealed_row_opens_only_in_its_place(f: Fixture) {
     assert_eq!(why().await, SecretError::Absent);
 }
 
-async fn a_planted_secret_is_nowhere(f: Fixture) {
+async fn secret_appears_in_no_output_table_or_file(f: Fixture) {
     let one = f.bundle("One").await.id;
     let save = api_key(Target::Existing(one.clone()), PLANTED);
     assert!(!format!("{save:?}").contains("planted"));
@@ -83,7 +83,7 @@ async fn a_planted_secret_is_nowhere(f: Fixture) {
     }
 }
 
-async fn a_new_key_opens_what_the_old_one_sealed(f: Fixture) {
+async fn keyring_opens_secrets_of_the_old_key_after_rotation(f: Fixture) {
     let one = f.bundle("One").await.id;
     let old = f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-old")).await.unwrap().account;
     f.store.close().await;
@@ -103,7 +103,7 @@ async fn a_new_key_opens_what_the_old_one_sealed(f: Fixture) {
     f.place.open(Keyring::with_old(key("two"), vec![key("one")])).await.unwrap().close().await;
 }
 
-async fn there_may_be_no_secret(f: Fixture) {
+async fn open_secret_fails_when_the_account_has_none(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
     assert_eq!(

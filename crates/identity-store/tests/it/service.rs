@@ -6,15 +6,15 @@ use identity_store::{Announce, Change, Counts, DatabaseKind, NewBundle, Target};
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal};
 
 on_both![
-    what_it_says_about_itself,
-    settings,
-    a_listener_hears_only_what_is_committed,
-    a_listener_that_panics_breaks_nothing,
-    old_events_go,
-    a_closed_store_says_so,
+    store_reports_kind_schema_version_and_counts,
+    store_reads_back_settings_and_refuses_empty_name,
+    listener_receives_only_committed_changes,
+    store_keeps_working_when_listener_panics,
+    store_deletes_oldest_events_when_over_limit,
+    store_reports_unavailable_when_closed,
 ];
 
-async fn what_it_says_about_itself(f: Fixture) {
+async fn store_reports_kind_schema_version_and_counts(f: Fixture) {
     assert_eq!(f.store.kind(), f.place.kind);
     assert_eq!(f.store.schema_version().await.unwrap(), 4);
     f.store.ping().await.unwrap();
@@ -32,7 +32,7 @@ async fn what_it_says_about_itself(f: Fixture) {
     assert_eq!(format!("{:?}", f.store), expected);
 }
 
-async fn settings(f: Fixture) {
+async fn store_reads_back_settings_and_refuses_empty_name(f: Fixture) {
     assert_eq!(f.store.setting("active_forge").await.unwrap(), None);
     f.store.put_setting("active_forge", "one", NOW).await.unwrap();
     f.store.put_setting("active_forge", "two", NOW + 1).await.unwrap();
@@ -43,7 +43,7 @@ async fn settings(f: Fixture) {
 }
 
 /// When a change is announced, a separate reader already sees it. A refused write is not announced.
-async fn a_listener_hears_only_what_is_committed(f: Fixture) {
+async fn listener_receives_only_committed_changes(f: Fixture) {
     f.store.close().await;
     let reader = f.place.open(keyring("one")).await.unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -61,7 +61,7 @@ async fn a_listener_hears_only_what_is_committed(f: Fixture) {
     reader.close().await;
 }
 
-async fn a_listener_that_panics_breaks_nothing(f: Fixture) {
+async fn store_keeps_working_when_listener_panics(f: Fixture) {
     let called = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&called);
     let announce: Announce = Arc::new(move |_| {
@@ -77,7 +77,7 @@ async fn a_listener_that_panics_breaks_nothing(f: Fixture) {
     store.close().await;
 }
 
-async fn old_events_go(f: Fixture) {
+async fn store_deletes_oldest_events_when_over_limit(f: Fixture) {
     f.place.execute(
         "INSERT INTO events (at, change)
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10495) SELECT 1, 'x' FROM n",
@@ -91,7 +91,7 @@ async fn old_events_go(f: Fixture) {
     assert_eq!(ends, ["497 10496"]);
 }
 
-async fn a_closed_store_says_so(f: Fixture) {
+async fn store_reports_unavailable_when_closed(f: Fixture) {
     f.store.close().await;
     assert_eq!(refusal(f.store.bundles().await).0, "unavailable");
     assert_eq!(refusal(f.store.ping().await).0, "unavailable");

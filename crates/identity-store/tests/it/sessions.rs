@@ -6,10 +6,10 @@ use identity_store::{
 use crate::harness::{Fixture, NOW, bundle_id, new_session, on_both, provider, refusal};
 
 on_both![
-    a_session_is_written_ahead_and_moves,
-    an_ended_session_never_changes,
-    a_restart_fails_what_was_live,
-    recent_and_pruned,
+    session_is_inserted_and_updated_only_by_valid_steps,
+    session_refuses_changes_when_ended,
+    session_fails_when_daemon_restarts_during_it,
+    store_lists_recent_sessions_and_prunes_ended_ones,
 ];
 
 fn update(state: SessionState, revision: u64) -> SessionUpdate {
@@ -54,7 +54,7 @@ fn fresh(new: &NewSession) -> LoginSession {
     }
 }
 
-async fn a_session_is_written_ahead_and_moves(f: Fixture) {
+async fn session_is_inserted_and_updated_only_by_valid_steps(f: Fixture) {
     let new = new_session(Some("one"));
     f.store.insert_session(new.clone()).await.unwrap();
     assert_eq!(f.store.session(&new.id).await.unwrap(), fresh(&new));
@@ -100,7 +100,7 @@ async fn a_session_is_written_ahead_and_moves(f: Fixture) {
     assert_eq!((f.store.session(&new.id).await.unwrap(), f.heard()), (expected, vec![]));
 }
 
-async fn an_ended_session_never_changes(f: Fixture) {
+async fn session_refuses_changes_when_ended(f: Fixture) {
     for state in [SessionEnding::Failed, SessionEnding::Cancelled, SessionEnding::Expired] {
         let new = new_session(None);
         f.store.insert_session(new.clone()).await.unwrap();
@@ -128,7 +128,7 @@ async fn an_ended_session_never_changes(f: Fixture) {
     }
 }
 
-async fn a_restart_fails_what_was_live(f: Fixture) {
+async fn session_fails_when_daemon_restarts_during_it(f: Fixture) {
     let (live, done) = (new_session(Some("one")), new_session(None));
     f.store.insert_session(live.clone()).await.unwrap();
     f.store.insert_session(done.clone()).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_restart_fails_what_was_live(f: Fixture) {
     assert_eq!(f.heard(), []);
 }
 
-async fn recent_and_pruned(f: Fixture) {
+async fn store_lists_recent_sessions_and_prunes_ended_ones(f: Fixture) {
     let mut ids = Vec::new();
     for at in 0..5 {
         let new = NewSession { started_at: NOW + at, ..new_session(None) };

@@ -12,12 +12,12 @@ use crate::grants::key;
 use crate::harness::{Fixture, NOW, account_id, keyring, login, new_target, obstacles, on_both, refusal};
 
 on_both![
-    all_are_durable,
-    each_gets_its_own,
-    who_fails_harms_nobody,
-    who_goes_away_harms_nobody,
-    a_commit_that_fails_fails_for_all,
-    a_refusal_waits_for_the_commit,
+    batch_is_durable_for_every_call,
+    batch_returns_to_each_call_its_own_profile,
+    batch_commits_the_other_calls_when_some_fail,
+    batch_commits_the_other_calls_when_some_are_dropped,
+    batch_fails_for_every_call_when_the_commit_fails,
+    refusal_is_final_only_when_the_batch_commits,
 ];
 
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -66,7 +66,7 @@ async fn is_whole(f: &Fixture, profiles: usize) {
     assert_eq!((check.rows, check.fault), (1 + profiles as u64, None));
 }
 
-async fn all_are_durable(f: Fixture) {
+async fn batch_is_durable_for_every_call(f: Fixture) {
     let names: Vec<_> = (10..80).map(|number| format!("u{number}")).collect();
     let saved = together(&f, names.iter().map(|name| save(&f, name)).collect()).await;
     assert!(saved.iter().all(Result::is_ok), "{saved:?}");
@@ -79,7 +79,7 @@ async fn all_are_durable(f: Fixture) {
 }
 
 /// Each caller receives the current profile: new keys, replacing keys, and keys that have an order among them.
-async fn each_gets_its_own(f: Fixture) {
+async fn batch_returns_to_each_call_its_own_profile(f: Fixture) {
     let first = SaveProfileKey { label: Some("old".into()), ..key("u1", "a1", "sk-first") };
     let before = f.store.save_profile_key(first).await.unwrap();
     let mut wishes = vec![];
@@ -124,7 +124,7 @@ async fn each_gets_its_own(f: Fixture) {
 }
 
 /// The key that fails has already written a row, which is rolled back.
-async fn who_fails_harms_nobody(f: Fixture) {
+async fn batch_commits_the_other_calls_when_some_fail(f: Fixture) {
     f.place
         .execute(match f.place.kind {
             DatabaseKind::Sqlite => {
@@ -146,7 +146,7 @@ async fn who_fails_harms_nobody(f: Fixture) {
 }
 
 /// Every second call is dropped, at each of its steps.
-async fn who_goes_away_harms_nobody(f: Fixture) {
+async fn batch_commits_the_other_calls_when_some_are_dropped(f: Fixture) {
     for round in 0..10 {
         let calls = (0..12).map(|number| {
             let mut call = save(&f, &format!("u{round}-{number}"));
@@ -173,7 +173,7 @@ async fn who_goes_away_harms_nobody(f: Fixture) {
     is_whole(&f, made).await;
 }
 
-async fn a_commit_that_fails_fails_for_all(f: Fixture) {
+async fn batch_fails_for_every_call_when_the_commit_fails(f: Fixture) {
     for (obstacle, end) in obstacles(f.place.kind) {
         f.place.execute(obstacle).await;
         let saved = together(&f, (0..8).map(|number| save(&f, &format!("u{number}"))).collect()).await;
@@ -191,7 +191,7 @@ async fn a_commit_that_fails_fails_for_all(f: Fixture) {
 }
 
 /// A refusal that rests on uncommitted rows is final only when those rows are committed.
-async fn a_refusal_waits_for_the_commit(f: Fixture) {
+async fn refusal_is_final_only_when_the_batch_commits(f: Fixture) {
     let account = save(&f, "u1").await.unwrap().account;
     let [(obstacle, _), _] = obstacles(f.place.kind);
     f.place.execute(obstacle).await;

@@ -4,9 +4,9 @@ use secrecy::ExposeSecret as _;
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, provider, refusal};
 
 on_both![
-    a_bundle_leaves_and_comes_back_beside_itself,
-    a_login_in_a_directory_stays,
-    what_cannot_be_imported_changes_nothing,
+    bundle_import_adds_a_copy_and_keeps_ids_that_are_free,
+    bundle_export_leaves_out_a_login_in_a_directory,
+    refused_import_or_export_changes_nothing,
 ];
 
 async fn filled(f: &Fixture) {
@@ -18,7 +18,7 @@ async fn filled(f: &Fixture) {
     }
 }
 
-async fn a_bundle_leaves_and_comes_back_beside_itself(f: Fixture) {
+async fn bundle_import_adds_a_copy_and_keeps_ids_that_are_free(f: Fixture) {
     filled(&f).await;
     let (portable, left_out) = f.store.export_bundle(&bundle_id("one"), NOW).await.unwrap();
     assert_eq!(left_out, []);
@@ -53,7 +53,7 @@ async fn a_bundle_leaves_and_comes_back_beside_itself(f: Fixture) {
     assert_eq!(f.store.check_audit().await.unwrap().fault, None);
 }
 
-async fn a_login_in_a_directory_stays(f: Fixture) {
+async fn bundle_export_leaves_out_a_login_in_a_directory(f: Fixture) {
     filled(&f).await;
     f.login("one", "a@x").await;
     let (portable, left_out) = f.store.export_bundle(&bundle_id("one"), NOW).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_login_in_a_directory_stays(f: Fixture) {
     assert_eq!(refusal(f.store.export_bundle(&bundle_id("gone"), NOW).await.map(|_| ())).0, "not found");
 }
 
-async fn what_cannot_be_imported_changes_nothing(f: Fixture) {
+async fn refused_import_or_export_changes_nothing(f: Fixture) {
     filled(&f).await;
     let (portable, _) = f.store.export_bundle(&bundle_id("one"), NOW).await.unwrap();
     let before = f.state().await;

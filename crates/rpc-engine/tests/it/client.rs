@@ -65,7 +65,7 @@ fn event(topic: &str, seq: u64) -> ClientEvent {
 }
 
 #[tokio::test]
-async fn typed_and_raw_calls() {
+async fn client_makes_typed_and_raw_calls() {
     let server = Server::new(Limits::default());
     let client = connect(&server).await;
     assert_eq!(soon(client.call(&Subtract { minuend: 5, subtrahend: 3 })).await.unwrap(), 2);
@@ -80,7 +80,7 @@ async fn typed_and_raw_calls() {
 }
 
 #[tokio::test]
-async fn calls_run_side_by_side() {
+async fn calls_run_concurrently() {
     let server = Server::new(Limits::default());
     let client = connect(&server).await;
     let waiting = client.clone();
@@ -94,7 +94,7 @@ async fn calls_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_a_refusal_and_never_shown() {
+async fn wrong_token_is_refused_and_never_shown() {
     let server = Server::new(Limits::default());
     let wrong = ClientOptions { bearer: Some("sk-wrong".into()), ..options() };
     assert!(!format!("{wrong:?}").contains("sk-wrong"));
@@ -106,7 +106,7 @@ async fn a_wrong_token_is_a_refusal_and_never_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_an_answer_times_out() {
+async fn call_times_out_when_no_answer_comes() {
     let server = Server::new(Limits::default());
     let client = connect(&server).await;
     let late = soon(client.call(&Wait {})).await.unwrap_err();
@@ -115,7 +115,7 @@ async fn a_call_without_an_answer_times_out() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_connection_ends_calls_and_subscriptions() {
+async fn calls_and_subscriptions_end_when_the_connection_ends() {
     let server = Server::new(Limits::default());
     let client = connect(&server).await;
     let mut events = soon(client.subscribe(["a"])).await.unwrap();
@@ -130,7 +130,7 @@ async fn the_end_of_the_connection_ends_calls_and_subscriptions() {
 }
 
 #[tokio::test]
-async fn dropping_the_client_closes_the_connection() {
+async fn connection_closes_when_client_and_subscription_are_dropped() {
     let server = Server::new(Limits::default());
     let client = connect(&server).await;
     let subscription = soon(client.subscribe(["a"])).await.unwrap();
@@ -146,7 +146,7 @@ async fn dropping_the_client_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn a_dropped_subscription_is_taken_back() {
+async fn subscription_is_released_when_dropped() {
     let server = Server::new(Limits { subscriptions: 1, ..Limits::default() });
     let client = connect(&server).await;
     for _ in 0..3 {
@@ -157,7 +157,7 @@ async fn a_dropped_subscription_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_reader_that_is_too_slow_is_told() {
+async fn slow_reader_receives_the_number_of_missed_events() {
     let server = Server::new(Limits::default());
     let limits = Limits { outbound_messages: 2, ..Limits::default() };
     let client = soon(Client::connect(open(&server), ClientOptions { limits, ..options() })).await.unwrap();
@@ -201,7 +201,7 @@ impl Line {
 }
 
 #[tokio::test(start_paused = true)]
-async fn subscriptions_survive_a_reconnect_without_a_gap() {
+async fn subscription_resumes_after_a_reconnect_and_reports_lost_events() {
     let line = Line::default();
     let server = Server::keeping(Limits::default(), 3);
     line.lead_to(&server);

@@ -10,7 +10,7 @@ use crate::support::{Server, soon};
 const WAIT: &str = r#"{"jsonrpc":"2.0","method":"wait","id":1}"#;
 
 #[tokio::test]
-async fn running_calls_finish_and_new_ones_are_refused() {
+async fn drain_finishes_running_calls_and_refuses_new_ones() {
     let server = Server::new(Limits::default());
     let (mut busy, mut idle) = (server.connect(), server.connect());
     busy.send(WAIT).await;
@@ -35,7 +35,7 @@ async fn running_calls_finish_and_new_ones_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_grace_time_ends_what_does_not() {
+async fn drain_aborts_running_calls_when_the_grace_time_ends() {
     let server = Server::new(Limits::default());
     let mut busy = server.connect();
     busy.send(WAIT).await;
@@ -57,7 +57,7 @@ async fn the_grace_time_ends_what_does_not() {
 }
 
 #[tokio::test]
-async fn a_connection_that_comes_late_is_sent_away() {
+async fn connection_is_closed_when_it_arrives_after_the_drain() {
     let server = Server::new(Limits::default());
     soon(server.engine.drain(Duration::from_secs(1))).await;
     let mut late = server.connect();

@@ -24,7 +24,7 @@ async fn subscribe(peer: &mut Peer, topics: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn exact_topics_and_prefixes_in_order_and_each_event_once() {
+async fn subscription_gets_each_matching_event_once_in_order() {
     let server = Server::new(Limits::default());
     let broker = &server.app.broker;
     let mut peer = server.connect();
@@ -68,7 +68,7 @@ fn publish_burst(server: &Server, length: u64) {
 }
 
 #[tokio::test]
-async fn of_a_burst_each_subscription_gets_what_it_wants_in_order() {
+async fn burst_reaches_each_subscription_filtered_and_in_order() {
     type Wants = fn(&str) -> bool;
     let server = Server::new(Limits::default());
     let wanted: [(&[&str], Wants); 5] = [
@@ -106,7 +106,7 @@ async fn of_a_burst_each_subscription_gets_what_it_wants_in_order() {
 }
 
 #[tokio::test]
-async fn of_a_burst_that_does_not_fit_the_first_come_and_the_rest_are_counted() {
+async fn burst_delivers_the_first_events_and_counts_the_rest_when_the_queue_is_full() {
     // An event counts as about 100 bytes.
     for limits in [
         Limits { outbound_messages: 5, ..Limits::default() },
@@ -131,7 +131,7 @@ async fn of_a_burst_that_does_not_fit_the_first_come_and_the_rest_are_counted() 
 }
 
 #[tokio::test]
-async fn data_and_topics_are_written_as_json() {
+async fn event_writes_topic_and_data_as_json() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     subscribe(&mut peer, &["q\"é"]).await;
@@ -141,7 +141,7 @@ async fn data_and_topics_are_written_as_json() {
 }
 
 #[tokio::test]
-async fn nothing_comes_after_unsubscribing() {
+async fn unsubscribe_stops_the_events_of_its_subscription() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     subscribe(&mut peer, &["a"]).await;
@@ -157,7 +157,7 @@ async fn nothing_comes_after_unsubscribing() {
 }
 
 #[tokio::test]
-async fn a_cursor_replays_what_is_kept_and_owns_up_to_what_is_not() {
+async fn cursor_replays_kept_events_and_reports_lag_when_events_are_missing() {
     let server = Server::keeping(Limits::default(), 3);
     for topic in ["a", "b", "a", "a", "b"] {
         server.app.broker.publish(topic, 5, None);
@@ -189,7 +189,7 @@ async fn a_cursor_replays_what_is_kept_and_owns_up_to_what_is_not() {
 }
 
 #[tokio::test]
-async fn the_reply_comes_before_the_first_event_however_long_the_call_takes() {
+async fn subscribe_reply_precedes_its_events_when_the_call_is_slow() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a"}}"#).await;
@@ -218,7 +218,7 @@ async fn the_reply_comes_before_the_first_event_however_long_the_call_takes() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_after_subscribing_takes_it_back() {
+async fn failed_call_removes_its_subscription() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a","fail":true}}"#)
@@ -231,7 +231,7 @@ async fn a_call_that_fails_after_subscribing_takes_it_back() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_what_it_missed_and_harms_nobody() {
+async fn slow_reader_gets_lag_notices_and_does_not_delay_other_readers() {
     let limits = Limits { outbound_messages: 4, ..Limits::default() };
     let server = Server::new(limits);
     let mut slow = server.connect_with(64, &[]);
@@ -266,7 +266,7 @@ async fn a_slow_reader_is_told_what_it_missed_and_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_event_is_lost_or_doubled_when_subscribing_while_others_publish() {
+async fn subscription_accounts_for_each_event_once_when_others_publish() {
     let server = Server::keeping(Limits::default(), 100_000);
     let broker = server.app.broker.clone();
     let total = 2000;

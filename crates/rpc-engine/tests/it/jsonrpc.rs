@@ -45,7 +45,7 @@ fn sorted(mut reply: Value) -> Value {
 }
 
 #[tokio::test]
-async fn examples_of_the_specification() {
+async fn engine_answers_specification_examples_as_specified() {
     check(r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#, Some(result(19, 1)))
         .await;
     check(r#"{"jsonrpc": "2.0", "method": "subtract", "params": [23, 42], "id": 2}"#, Some(result(-19, 2)))
@@ -98,7 +98,7 @@ async fn examples_of_the_specification() {
 }
 
 #[tokio::test]
-async fn envelopes_that_are_no_request() {
+async fn engine_refuses_invalid_request_envelopes() {
     for version in ["", r#""jsonrpc":"1.0","#, r#""jsonrpc":2.0,"#] {
         check(&format!(r#"{{{version}"method":"get_data","id":7}}"#), Some(error(-32600, 7))).await;
     }
@@ -120,7 +120,7 @@ async fn envelopes_that_are_no_request() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_json() {
+async fn engine_reports_parse_error_when_text_is_not_json() {
     let broken = [
         "",
         "  ",
@@ -145,7 +145,7 @@ async fn text_that_is_no_json() {
 }
 
 #[tokio::test]
-async fn ids_come_back_byte_for_byte() {
+async fn ids_are_returned_byte_for_byte() {
     let ids = [
         "1.5",
         "-1",
@@ -170,7 +170,7 @@ async fn ids_come_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn bad_params_name_the_field_and_not_the_value() {
+async fn invalid_params_error_names_field_and_hides_value() {
     let cases = [
         (r#"{"minuend":1}"#, "Invalid params: missing field `subtrahend`", "subtrahend"),
         (
@@ -192,7 +192,7 @@ async fn bad_params_name_the_field_and_not_the_value() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_internal_error_and_nothing_more() {
+async fn method_panic_becomes_internal_error_and_batch_continues() {
     check(r#"{"jsonrpc":"2.0","method":"crash","id":1}"#, Some(error(-32603, 1))).await;
     let batch =
         r#"[{"jsonrpc":"2.0","method":"crash","id":1},{"jsonrpc":"2.0","method":"sum","params":[2],"id":2}]"#;
@@ -200,14 +200,14 @@ async fn a_panic_is_an_internal_error_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn errors_of_the_application_pass_unchanged() {
+async fn application_errors_pass_unchanged() {
     let error = json!({"code": 1001, "message": "gone", "data": {"kind": "not_found"}});
     let input = r#"{"jsonrpc":"2.0","method":"refuse","id":1}"#;
     check(input, Some(json!({"jsonrpc": "2.0", "error": error, "id": 1}))).await;
 }
 
 #[tokio::test]
-async fn responses_are_ignored_and_what_happens_is_counted() {
+async fn engine_ignores_responses_and_counts_calls_and_failures() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     peer.send(r#"{"jsonrpc":"2.0","result":1,"id":1}"#).await;
@@ -220,7 +220,7 @@ async fn responses_are_ignored_and_what_happens_is_counted() {
 }
 
 #[tokio::test]
-async fn a_slow_call_does_not_block_the_others_and_equal_ids_are_both_answered() {
+async fn slow_call_does_not_block_others_and_equal_ids_are_both_answered() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
@@ -237,7 +237,7 @@ async fn a_slow_call_does_not_block_the_others_and_equal_ids_are_both_answered()
 }
 
 #[tokio::test]
-async fn a_post_waits_for_its_slow_calls_and_holds_no_subscription() {
+async fn post_waits_for_slow_calls_and_refuses_subscriptions() {
     let server = Server::new(Limits::default());
     server.app.gate.add_permits(1);
     let slow =
@@ -250,7 +250,7 @@ async fn a_post_waits_for_its_slow_calls_and_holds_no_subscription() {
 }
 
 #[tokio::test]
-async fn a_call_runs_to_its_end_when_the_client_goes_away() {
+async fn call_runs_to_completion_when_client_disconnects() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
@@ -269,7 +269,7 @@ async fn a_call_runs_to_its_end_when_the_client_goes_away() {
 }
 
 #[tokio::test]
-async fn the_document_describes_every_method_and_resolves() {
+async fn openrpc_document_is_stable_and_its_references_resolve() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let document = peer.call("rpc.discover", &json!({})).await;

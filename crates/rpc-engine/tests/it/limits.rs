@@ -15,7 +15,7 @@ fn echo(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn message_bytes() {
+async fn message_is_refused_when_it_exceeds_the_byte_limit() {
     let limits = Limits { message_bytes: 1000, frame_bytes: 800, ..Limits::default() };
     let fixed = echo("").len();
     let (fits, too_long) = (echo(&"x".repeat(1000 - fixed)), echo(&"x".repeat(1001 - fixed)));
@@ -39,7 +39,7 @@ async fn message_bytes() {
 }
 
 #[tokio::test]
-async fn frame_bytes_are_refused_by_the_header_alone() {
+async fn frame_is_refused_by_its_header_when_it_exceeds_the_byte_limit() {
     let server = Server::new(Limits { frame_bytes: 800, ..Limits::default() });
     let mut peer = server.connect();
     let fixed = echo("").len();
@@ -56,7 +56,7 @@ async fn frame_bytes_are_refused_by_the_header_alone() {
 }
 
 #[tokio::test]
-async fn frames_per_message() {
+async fn connection_closes_when_a_message_has_too_many_frames() {
     let cut = |message: &str, frames: usize| {
         let mut bytes = frame(0x01, message.as_bytes());
         bytes.extend((0..frames - 2).flat_map(|_| frame(0x00, b"")));
@@ -82,7 +82,7 @@ async fn frames_per_message() {
 }
 
 #[tokio::test]
-async fn json_depth() {
+async fn request_is_refused_when_its_json_is_too_deep() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let request = |depth: usize| {
         let (text, deep) = ("x", nested(depth - 2));
@@ -108,7 +108,7 @@ async fn json_depth() {
 }
 
 #[tokio::test]
-async fn batch_length() {
+async fn batch_is_refused_when_it_has_more_than_50_requests() {
     let batch = |length: usize| format!("[{}]", vec![echo("x"); length].join(","));
     let server = Server::new(Limits::default());
     assert_eq!(server.post(&batch(50)).await.unwrap().as_array().map(Vec::len), Some(50));
@@ -119,7 +119,7 @@ async fn batch_length() {
 }
 
 #[tokio::test]
-async fn id_bytes() {
+async fn request_is_refused_when_its_id_exceeds_256_bytes() {
     let request = |bytes: usize| {
         let id = format!("\"{}\"", "i".repeat(bytes - 2));
         format!(r#"{{"jsonrpc":"2.0","method":"sum","params":[1],"id":{id}}}"#)
@@ -131,7 +131,7 @@ async fn id_bytes() {
 }
 
 #[tokio::test]
-async fn calls_in_flight_of_a_connection() {
+async fn connection_answers_busy_when_its_calls_in_flight_reach_the_limit() {
     let server = Server::new(Limits { in_flight: 3, ..Limits::default() });
     let (mut busy, mut other) = (server.connect(), server.connect());
     let wait = r#"{"jsonrpc":"2.0","method":"wait","id":"w"}"#;
@@ -150,7 +150,7 @@ async fn calls_in_flight_of_a_connection() {
 }
 
 #[tokio::test]
-async fn calls_in_flight_of_the_engine_count_those_whose_client_has_gone() {
+async fn engine_counts_calls_in_flight_of_disconnected_clients() {
     let server = Server::new(Limits { in_flight_total: 2, ..Limits::default() });
     for _ in 0..2 {
         let mut peer = server.connect();
@@ -174,7 +174,7 @@ async fn calls_in_flight_of_the_engine_count_those_whose_client_has_gone() {
 }
 
 #[tokio::test]
-async fn subscriptions_topics_and_topic_bytes() {
+async fn subscription_is_refused_beyond_the_count_topic_and_byte_limits() {
     let server = Server::new(Limits { subscriptions: 2, ..Limits::default() });
     let mut peer = server.connect();
     let subscribe = |topics: Vec<String>| {
@@ -198,7 +198,7 @@ async fn subscriptions_topics_and_topic_bytes() {
 }
 
 #[tokio::test]
-async fn outbound_bytes() {
+async fn subscription_reports_missed_events_when_outbound_bytes_are_full() {
     // An event of this topic counts as about 100 bytes, so the queue holds two.
     let server = Server::new(Limits { outbound_bytes: 290, ..Limits::default() });
     let mut peer = server.connect();
@@ -218,7 +218,7 @@ async fn outbound_bytes() {
 }
 
 #[tokio::test]
-async fn outbound_messages_of_replies_pause_the_reading_and_lose_nothing() {
+async fn connection_loses_no_reply_when_outbound_messages_are_full() {
     let server = Server::new(Limits { outbound_messages: 2, ..Limits::default() });
     for pipe in [64, 1 << 20] {
         let peer = server.connect_with(pipe, &[]);
@@ -242,7 +242,7 @@ async fn outbound_messages_of_replies_pause_the_reading_and_lose_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_reads_is_let_go() {
+async fn connection_closes_as_slow_when_the_client_never_reads() {
     let server = Server::new(Limits { outbound_messages: 8, ..Limits::default() });
     let mut peer = server.connect_with(4096, &[]);
     // The peer writes for as long as the engine reads, and reads nothing.
@@ -254,7 +254,7 @@ async fn a_client_that_never_reads_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_pings_and_never_reads_is_let_go() {
+async fn connection_closes_as_slow_when_the_client_pings_and_never_reads() {
     let server = Server::new(Limits { outbound_bytes: 1000, ..Limits::default() });
     let mut peer = server.connect_with(4096, &[]);
     let ping = frame(0x89, &[b'x'; 100]);
@@ -271,7 +271,7 @@ async fn a_client_that_pings_and_never_reads_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_without_pause_does_not_keep_others_waiting() {
+async fn engine_serves_other_connections_when_one_client_floods() {
     let server = Server::new(Limits { requests_per_turn: 2, ..Limits::default() });
     let (mut flood, mut other) = (server.connect_with(1 << 22, &[]), server.connect());
     let many: Vec<u8> =

@@ -68,7 +68,7 @@ impl Subscriber for Log {
 }
 
 #[tokio::test]
-async fn lines_name_their_call_and_nothing_shows_a_secret() {
+async fn log_names_the_call_and_shows_no_secret() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let mut replies = peer.call("subtract", &json!([3, 1])).await.to_string();

@@ -25,7 +25,7 @@ async fn check(name: &str, bytes: &[u8], code: u16, closed: Closed) {
 }
 
 #[tokio::test]
-async fn broken_frames_are_told_so() {
+async fn websocket_closes_with_a_code_when_a_frame_is_invalid() {
     let unmasked = [&[0x81, 2][..], b"{}"].concat();
     check("unmasked", &unmasked, 1002, Closed::Protocol).await;
     check("RSV1", &frame(0xc1, b"{}"), 1002, Closed::Protocol).await;
@@ -47,7 +47,7 @@ async fn broken_frames_are_told_so() {
 }
 
 #[tokio::test]
-async fn a_close_without_a_code_is_answered_and_what_follows_is_ignored() {
+async fn websocket_answers_close_without_code_and_ignores_later_frames() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let publish = text(r#"{"jsonrpc":"2.0","method":"publish","params":{"topic":"a"},"id":1}"#);
@@ -59,7 +59,7 @@ async fn a_close_without_a_code_is_answered_and_what_follows_is_ignored() {
 }
 
 #[tokio::test]
-async fn whatever_is_allowed_works() {
+async fn websocket_accepts_split_fragmented_and_control_frames() {
     let request = r#"{"jsonrpc":"2.0","method":"echo","params":{"text":"é"},"id":1}"#;
     let reply = json!({"jsonrpc": "2.0", "result": "é", "id": 1});
     let server = Server::new(Limits::default());
@@ -88,7 +88,7 @@ async fn whatever_is_allowed_works() {
 }
 
 #[tokio::test]
-async fn replies_that_were_ready_are_written_before_a_close() {
+async fn websocket_writes_ready_replies_before_close() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
@@ -98,7 +98,7 @@ async fn replies_that_were_ready_are_written_before_a_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_client_is_pinged_and_then_closed() {
+async fn websocket_pings_and_closes_when_the_client_is_silent() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     assert_eq!(peer.frame().await, Some((0x89, Vec::new())));
@@ -108,7 +108,7 @@ async fn a_silent_client_is_pinged_and_then_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_answers_pings_stays() {
+async fn websocket_stays_open_when_the_client_answers_pings() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     for _ in 0..20 {
@@ -119,7 +119,7 @@ async fn a_client_that_answers_pings_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_never_ends_does_not_count_as_life() {
+async fn websocket_closes_as_idle_when_a_message_never_completes() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     // A header announces a thousand bytes, which are then sent one at a time.
@@ -139,7 +139,7 @@ async fn a_message_that_never_ends_does_not_count_as_life() {
 }
 
 #[test]
-fn the_example_of_the_rfc() {
+fn accept_key_matches_the_rfc_example() {
     assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
@@ -177,7 +177,7 @@ impl AsyncWrite for Counting {
 }
 
 #[tokio::test]
-async fn what_has_come_is_read_at_once_and_what_is_ready_is_written_at_once() {
+async fn websocket_batches_frames_into_one_read_and_one_write() {
     let server = Server::new(Limits::default());
     let (stream, far) = tokio::io::duplex(1 << 20);
     let calls = Arc::<[AtomicUsize; 2]>::default();

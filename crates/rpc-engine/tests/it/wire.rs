@@ -75,17 +75,17 @@ fn envelope() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_bytes_get_a_whole_answer_or_none(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn reply_is_well_formed_or_absent_when_the_body_is_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
         check(&body)?;
     }
 
     #[test]
-    fn anything_like_json_gets_a_whole_answer_or_none(body in "[\\[\\]{}:,\"\\\\ntfu0-9.e \u{e9}-]{0,60}") {
+    fn reply_is_well_formed_or_absent_when_the_body_resembles_json(body in "[\\[\\]{}:,\"\\\\ntfu0-9.e \u{e9}-]{0,60}") {
         check(body.as_bytes())?;
     }
 
     #[test]
-    fn envelopes_get_a_whole_answer_or_none(
+    fn reply_is_well_formed_or_absent_when_the_body_holds_envelopes(
         elements in prop::collection::vec(envelope(), 1..5),
         is_batch: bool,
     ) {

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn on_the_wire_it_is_a_list() {
+    fn names_serialize_as_a_list() {
         let names: Names = ["A", "B\"\n"].map(str::to_owned).into_iter().collect();
         let text = r#"["A","B\"\n"]"#;
         for shared in [names.clone(), names] {

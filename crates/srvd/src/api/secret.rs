@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_nothing() {
+    fn secret_input_is_redacted_in_debug_output() {
         assert_eq!(format!("{:?}", SecretInput::new("sk-planted".into())), "[REDACTED]");
     }
 }

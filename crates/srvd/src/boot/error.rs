@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_are_those_that_scripts_rely_on() {
+    fn boot_error_has_a_stable_exit_code() {
         let io = |kind| io::Error::from(kind);
         let path = || PathBuf::from("/p");
         for (error, code) in [

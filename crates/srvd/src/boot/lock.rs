@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_one_is_told_who_is_first() {
+    fn lock_refusal_names_the_pid_of_the_holder() {
         let dir = tempfile::tempdir().unwrap();
         let first = Lock::acquire(dir.path()).unwrap();
         let own = std::process::id();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_of_one_that_is_gone_is_waited_for() {
+    fn lock_is_waited_for_when_its_holder_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let mut gone = std::process::Command::new("/bin/true").spawn().unwrap();
         gone.wait().unwrap();

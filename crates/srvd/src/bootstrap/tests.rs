@@ -274,7 +274,7 @@ impl Case {
 }
 
 #[tokio::test]
-async fn every_kind_of_home_is_migrated_once() {
+async fn home_is_migrated_once_from_each_initial_state() {
     let examined = candidates(&Registry::builtin().unwrap()).count();
     for ambient in Ambient::ALL {
         for bits in 0..16 {
@@ -339,7 +339,7 @@ async fn check(world: &World, case: Case, expected: Counts) {
 }
 
 #[tokio::test]
-async fn several_logins_are_one_bundle_and_one_announcement() {
+async fn several_logins_make_one_bundle_and_one_announcement() {
     let world = World::new().await;
     world.bundle("other", "default").await;
     world.heard();
@@ -400,7 +400,7 @@ async fn several_logins_are_one_bundle_and_one_announcement() {
 }
 
 #[tokio::test]
-async fn login_that_is_no_login_is_left_out_with_a_reason_in_words() {
+async fn unusable_login_is_skipped_with_a_reason() {
     let world = World::new().await;
     world.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "sk-planted", "tokens": null}"#);
     world.write(".config/gh/hosts.yml", "github.com:\n  git_protocol: https\n");
@@ -425,7 +425,7 @@ async fn login_that_is_no_login_is_left_out_with_a_reason_in_words() {
 }
 
 #[tokio::test]
-async fn an_account_that_points_there_already_is_used_again() {
+async fn account_is_reused_when_it_already_points_to_the_directory() {
     let world = World::new().await;
     world.write(".codex/auth.json", &codex_file("ada@x", NOW + 60_000, true));
     world.run().await;
@@ -491,7 +491,7 @@ impl Books for Faulty<'_> {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_at_any_step_is_made_up_for_by_the_next_run() {
+async fn migration_is_completed_by_the_next_run_when_the_store_fails() {
     for broken in ["bound", "declined", "adopt", "backfill"] {
         let world = World::new().await;
         world.write(".codex/auth.json", &codex_file("ada@x", NOW + 60_000, true));
@@ -515,7 +515,7 @@ async fn a_store_that_fails_at_any_step_is_made_up_for_by_the_next_run() {
 }
 
 #[tokio::test]
-async fn a_closed_store_and_a_home_that_is_not_there_end_in_a_report() {
+async fn migration_ends_in_a_report_when_the_store_is_closed_or_the_home_is_missing() {
     let world = World::new().await;
     let before = world.state().await;
     let nowhere = OwnDirs::usual(Path::new("/nonexistent/home"), Path::new("/nonexistent/data"));

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_login_is_warned_about() {
+    fn revoke_question_warns_when_the_login_is_the_users_own() {
         assert_eq!(
             revoke_question(&codex()),
             "The login codex a@b.c dies everywhere it is used, on other machines as well. Log it out?"
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_login_that_ended_is_a_success() {
+    fn revocation_succeeds_only_when_the_login_ended() {
         let check = |outcome_word: Outcome, exit_code: Option<i32>, expected: Result<&str, &str>| {
             let revoked = matches!(outcome_word, Outcome::Revoked | Outcome::LoggedOut);
             let done = Revoked { revoked, outcome: outcome_word, exit_code, cleanup: Vec::new() };

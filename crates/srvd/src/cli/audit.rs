@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_and_written() {
+    fn audit_times_are_parsed_and_formatted() {
         for (at, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399_999, "2000-02-28T23:59:59Z"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_does_not_hold_is_a_failure() {
+    fn audit_check_fails_when_the_log_is_broken() {
         let entry = AuditEntry {
             at: 0,
             actor: "srvd".into(),

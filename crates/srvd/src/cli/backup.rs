@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_says_what_a_backup_is() {
+    fn backup_manifest_is_read_only_from_a_complete_last_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b");
         let manifest = Manifest {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_not_overwritten() {
+    fn publish_refuses_to_overwrite_an_existing_file() {
         let dir = tempfile::tempdir().unwrap();
         let (part, file) = (dir.path().join("p"), dir.path().join("f"));
         std::fs::write(&part, "new").unwrap();

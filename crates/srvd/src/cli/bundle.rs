@@ -109,7 +109,7 @@ mod tests {
     use crate::api::Status;
 
     #[test]
-    fn what_would_go_is_named() {
+    fn bundle_deletion_question_names_accounts_and_history_to_be_deleted() {
         let work = bundle("Work", "codex", Status::Valid);
         let mine = Account { bound_to: vec!["b1".into()], ..account("codex", Some("a@b.c"), Status::Valid) };
         let shared = account("claude", Some("a@b.c"), Status::Valid);

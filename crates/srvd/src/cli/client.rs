@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_socket_of_ours_is_talked_to() {
+    fn client_refuses_path_that_is_not_a_socket() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         assert_eq!(check_socket(&socket), Err(Failure::no_daemon(&socket)));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_broken_endpoint_is_told_apart() {
+    fn client_distinguishes_missing_endpoint_from_broken_one() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("srvd.sock");
         assert_eq!(find(dir.path(), &socket).unwrap_err(), Failure::no_daemon(&socket));

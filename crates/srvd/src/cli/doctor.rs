@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grave_is_told_at_length_and_the_rest_in_a_line() {
+    fn report_shows_problems_in_full_and_ok_findings_in_one_line() {
         let well = but(finding(Severity::Ok, "Well"), |finding| {
             finding.meaning.clear();
             finding.fix = None;
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_says_what_was_done_or_why_not() {
+    fn report_shows_whether_repair_was_done_or_why_it_failed() {
         let done = but(finding(Severity::Error, "Open"), |finding| {
             finding.fixable = true;
             finding.fixed = Some(true);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_folded_between_words_only() {
+    fn report_lines_wrap_only_between_words() {
         let check = |text: &str, width, expect: &str| assert_eq!(folded("* ", text, width), expect);
         check("one two three", 9, "* one two\n  three");
         check("/a/very/long/path x", 6, "* /a/very/long/path\n  x");

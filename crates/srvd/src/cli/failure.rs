@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_is_called_what_a_person_types() {
+    fn hint_names_the_bundle_by_its_shell_quoted_name() {
         let check = |name: &str, expect: &str| {
             let (id, name) = ("0194-id".to_owned(), name.to_owned());
             let description = String::new();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_become_words_and_codes() {
+    fn rpc_error_becomes_an_exit_code_message_and_hint() {
         check("conflict", json!({"hint": "wait"}), (1, "srvd: no \u{fffd}[31mgood\nhint: wait"));
         check(
             "unknown_provider",
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_daemon_is_69_and_says_how_to_start_one() {
+    fn missing_daemon_exits_with_69_and_hints_how_to_start_one() {
         let failure = Failure::no_daemon(Path::new("/r/srvd.sock"));
         assert_eq!(failure.code(), 69);
         assert_eq!(
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_is_met_with_silence() {
+    fn broken_pipe_prints_no_message() {
         assert_eq!(Failure::io(io::ErrorKind::BrokenPipe.into()).render(), "");
     }
 }

@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_goes_before_the_launch_that_it_is_a_part_of() {
+    fn bundle_flag_takes_precedence_over_the_launch_variable() {
         let launched = Environment::of([(BUNDLE_VAR, "b-1".to_owned())]);
         let check = |flag: Option<&str>, wanted: &str, source: Source| {
             let expected = Choice { wanted: wanted.to_owned(), source };
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_not_bound_says_how_far_was_looked() {
+    fn unbound_directory_error_says_where_the_search_ended() {
         let check = |end: End, expected: &str| {
             let said = unbound(Path::new("/tmp/x"), &end).render();
             assert_eq!(said.lines().next(), Some(expected), "{said}");
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn which_says_what_is_in_the_way() {
+    fn which_command_shows_why_a_provider_is_not_ready() {
         let one = |id: &str, reason: Option<&str>| ProviderReadiness {
             provider_id: id.to_owned(),
             ready: reason.is_none(),

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_became_of_a_key_is_said_plainly() {
+    fn key_outcome_reports_accepted_unknown_or_refused() {
         let outcome = |success: bool, status: Option<Status>, error: Option<&str>| KeyOutcome {
             success,
             bundle_id: success.then(|| "b".to_owned()),

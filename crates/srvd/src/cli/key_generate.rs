@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_made_once_and_can_be_read() {
+    fn key_is_generated_once_and_is_readable() {
         let root = tempfile::tempdir().unwrap();
         let config = root.path().join("config");
         let path = generate(None, &config).unwrap();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn another_place_is_taken_as_it_is() {
+    fn key_is_written_to_the_given_path_without_creating_directories() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("key");
         assert_eq!(generate(Some(&path), &root.path().join("config")).unwrap(), path);

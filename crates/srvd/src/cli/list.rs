@@ -164,7 +164,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_account_is_known_by_what_a_person_knows() {
+    fn account_is_listed_by_display_name_email_subject_or_name() {
         let mut one = account("codex", Some("a@b.c"), Status::Valid);
         assert_eq!(who(&one), "a@b.c");
         one.display_name = Some("Mine".to_owned());
@@ -179,7 +179,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn rows_say_what_is_there() {
+    fn rows_show_status_expiry_and_bundles() {
         let one = bundle("work", "codex", Status::NeedsReauth);
         let row =
             account_row(&account("codex", Some("a@b.c"), Status::NeedsReauth), std::slice::from_ref(&one), 0);

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_told_in_words() {
+    fn migration_report_is_written_in_words() {
         let adopted = Outcome::Adopted { email: Some("a@x".into()), dir: "/h/.codex".into(), reused: false };
         let check = |outcome: Outcome, dry_run, expect: (&str, &str)| {
             let (word, detail) = words(&outcome, dry_run);

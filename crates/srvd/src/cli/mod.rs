@@ -397,12 +397,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn cli_definition_passes_the_clap_checks() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn usage_errors_are_64_and_help_is_not_an_error() {
+    fn usage_error_exits_with_64_and_help_with_0() {
         let check = |line: &str, expect: u8| {
             assert_eq!(usage_code(&parse(line).unwrap_err()), expect, "{line}");
         };
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_may_stand_on_both_sides_of_serve() {
+    fn serve_flags_are_accepted_before_and_after_the_command() {
         let cli =
             parse("srvd --data-dir /d --listen off --log info serve --log debug --runtime-dir /r").unwrap();
         let Some(Command::Serve(own)) = cli.command else { panic!("{cli:?}") };

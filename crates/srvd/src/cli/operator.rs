@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forge_is_named_or_the_only_one_of_its_type() {
+    fn forge_is_found_by_name_or_by_type_when_only_one_has_it() {
         let forges =
             [configured("work", "forgejo"), configured("home", "forgejo"), configured("github", "gitlab")];
         let check = |forges: &[ConfiguredForge], wanted: &str, expect: Result<&str, &str>| {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_named_by_its_id_or_by_a_login_of_its_own() {
+    fn account_is_found_by_id_or_by_login_when_unambiguous() {
         let tokens = [token("a1", "ada"), token("a2", "bob"), token("bob", "bob")];
         let check = |wanted: &str, expect: Option<&str>| {
             let found = chosen(&tokens, wanted).ok().map(|token| token.account_id.as_str());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_show_which_one_is_in_use() {
+    fn row_marks_account_in_use() {
         let shown = ["*", "forgejo", "ada", "https://git.example", "active", "in 2 h", "a1"];
         assert_eq!(row(&token("a1", "ada"), 0), shown);
     }

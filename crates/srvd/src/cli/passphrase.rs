@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_holds_one_and_it_has_to_be_long_enough() {
+    async fn passphrase_is_read_from_a_file_and_refused_when_it_is_too_short() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p");
         let args = PassphraseArgs { passphrase_file: Some(path.clone()), passphrase_stdin: false };

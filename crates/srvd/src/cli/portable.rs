@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_opened_or_refused_with_the_reason() {
+    fn export_file_opens_or_is_refused_with_a_reason() {
         let good = sealed(DOCUMENT, 2);
         check(&good, "a passphrase", Ok("sk-planted"));
         check(&good, "another one", Err("the passphrase is wrong"));

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_clear_yes_is_one() {
+    fn answer_counts_as_yes_only_when_y_or_yes() {
         for (answer, expected) in
             [("y", true), (" Yes ", true), ("", false), ("n", false), ("yep", false), ("no, yes", false)]
         {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_can_be_asked_it_takes_the_flag() {
+    async fn confirmation_requires_the_yes_flag_when_input_is_no_terminal() {
         let ui = super::super::table::tests::ui(None);
         assert_eq!(confirm(&ui, "Go on?", true).await, Ok(()));
         let refusal = confirm(&ui, "Go on?", false).await.unwrap_err();

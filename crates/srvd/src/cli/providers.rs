@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provider_that_is_not_installed_says_how_to_install_it() {
+    fn providers_table_shows_install_command_when_cli_is_not_found() {
         let cli = |found: bool, install: Option<&str>| provider::Cli {
             found,
             path: found.then(|| "/bin/codex".to_owned()),

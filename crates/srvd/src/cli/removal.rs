@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_is_told() {
+    fn removal_prints_a_line_for_every_outcome() {
         let check = |outcome: &str, expected: &str| {
             let one = Cleanup { path: "/d".to_owned(), outcome: outcome.to_owned() };
             assert_eq!(line(&one), expected);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_meant_by_its_id_or_by_a_name_of_its_own() {
+    fn account_is_found_by_its_id_or_by_a_unique_name() {
         let account = |id: &str, email: &str| Account {
             id: id.to_owned(),
             ..super::super::list::tests::account("codex", Some(email), Status::Valid)
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_go_before_names_and_the_rest_is_new() {
+    fn bundle_target_prefers_ids_to_names_and_is_new_when_neither_matches() {
         let bundles = [bundle("b1", "b2"), bundle("b2", "Work"), bundle("b3", "Ümläut")];
         let check = |wanted: &str, id: Option<&str>| {
             let expect = Target {

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_begins_finishes_or_says_who_must_change_the_key() {
+    fn rotation_first_step_depends_on_key_places_and_old_keys() {
         let key = |name: &str| Key::parse(format!("{name:-<40}").as_bytes()).unwrap();
         let check = |places: &[&str], old: &[&str], new_key: bool, expect: Result<Step, &str>| {
             let keys = Keys {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_key_is_kept_before_the_new_one_takes_its_place() {
+    fn rotation_keeps_the_old_key_when_it_installs_the_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| private::replace_file(&dir.path().join(name), text.as_bytes());
         write("encryption.key", "a-first-key-of-more-than-32-bytes-------\n").unwrap();

@@ -131,7 +131,7 @@ mod tests {
 
     /// The signal handlers are installed before the first signal is sent, so the signal does not end the tests.
     #[tokio::test]
-    async fn the_first_signal_asks_and_the_second_insists() {
+    async fn serve_stops_on_the_first_signal_and_insists_on_the_second() {
         let deadline = Duration::from_secs(10);
         let stop = CancellationToken::new();
         let insisted = tokio::spawn(signals(stop.clone()).unwrap());

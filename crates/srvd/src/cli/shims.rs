@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_advice_is_in_the_words_of_the_shell() {
+    fn path_advice_uses_the_syntax_of_the_shell() {
         let check = |shell: &str, expected: &str| {
             let environment = Environment::of([("SHELL", shell.to_owned())]);
             let said = path_advice(Path::new("/h/it's/shims"), &environment);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn only_clis_of_the_registry_have_shims() {
+    fn shim_is_made_only_for_an_installed_cli_of_the_registry() {
         let registry = Registry::builtin().unwrap();
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("codex"), "#!/bin/sh\n").unwrap();
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_can_write_to_is_refused() {
+    fn shim_directory_is_refused_when_others_can_write_to_it() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("bin");
         assert_eq!(prepare(&dir, false), Ok(()));

@@ -201,13 +201,13 @@ mod tests {
     const HEAD: &str = "srvd 0.1.0 is running (pid 7, up 2 min, sqlite schema 3) at /r/srvd.sock\n\n";
 
     #[test]
-    fn an_empty_daemon_says_what_to_do_first() {
+    fn status_page_suggests_a_login_when_no_account_exists() {
         let expect = "Nobody is logged in yet. Log in with: srvd login PROVIDER   (see: srvd providers)";
         assert_eq!(page(Vec::new(), Vec::new()).draw(&ui(None), 0), format!("{HEAD}{expect}"));
     }
 
     #[test]
-    fn what_a_person_has_to_do_stands_below() {
+    fn status_page_lists_next_steps_and_unbound_accounts_below_the_table() {
         let mut one = account("codex", Some("a@b.c"), Status::NeedsReauth);
         one.next_step = Some("srvd login codex --bundle b1".to_owned());
         one.bound_to = vec!["b1".to_owned()];
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_needs_somebody_is_a_step() {
+    fn next_step_is_absent_when_the_status_is_valid_or_expired() {
         let check = |status: Status, expect: Option<&str>| {
             let mut one = account("codex", Some("a@b.c"), status);
             one.status_reason = Some("why\u{1b}".to_owned());
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_does_not_answer_is_told_from_none() {
+    fn daemon_error_names_the_pid_and_timeout_when_no_answer_comes() {
         let failure = silent(Some(7), 10);
         assert_eq!(failure.code(), 69);
         assert_eq!(

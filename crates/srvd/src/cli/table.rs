@@ -77,7 +77,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn columns_line_up_and_foreign_text_is_tamed() {
+    fn table_aligns_columns_and_replaces_control_characters() {
         let rows =
             || [vec!["codex".to_owned(), "a\u{1b}[31m\nb".to_owned()], vec!["x".to_owned(), String::new()]];
         let expect = "PROVIDER  NAME\ncodex     a\u{fffd}[31m b\nx";
@@ -86,7 +86,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_wraps_cells_instead_of_lines() {
+    fn table_wraps_cells_when_the_terminal_is_narrow() {
         let drawn =
             draw(&ui(Some(20)), &["A", "B"], [vec!["one two three".to_owned(), "four five six".to_owned()]]);
         assert!(drawn.lines().all(|line| line.chars().count() <= 20), "{drawn}");
@@ -94,7 +94,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn times_are_told_in_their_largest_unit() {
+    fn time_is_shown_in_its_largest_unit() {
         let check = |at: i64, expect: &str| assert_eq!(when(Some(at), 1_000_000), expect);
         check(1_000_000, "in 0 s");
         check(1_059_999, "in 59 s");

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_cannot_steer_the_terminal() {
+    fn plain_text_replaces_terminal_control_characters() {
         assert_eq!(
             plain("a\u{1b}[2Jb\u{7}\u{9b}c\u{202e}d\ne"),
             "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d\ne"
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_locale_says_what_can_be_shown() {
+    fn unicode_output_follows_the_locale() {
         let check = |vars: &[(&'static str, &str)], terminal, expect| {
             let environment = Environment::of(vars.iter().map(|(name, value)| (*name, (*value).to_owned())));
             assert_eq!(speaks_unicode(&environment, terminal), expect, "{vars:?} {terminal}");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_seat_has_no_browser() {
+    fn seat_is_detected_from_ssh_and_display_variables() {
         let seat = |names: &[&'static str]| {
             Seat::of(&Environment::of(names.iter().map(|name| (*name, "x".to_owned()))))
         };

@@ -18,7 +18,7 @@ fn load(vars: &[(&'static str, &str)], toml: &str, flags: &Flags) -> Result<Conf
 }
 
 #[test]
-fn defaults() {
+fn config_has_defaults_when_nothing_is_set() {
     let config = load(&[], "", &Flags::default()).unwrap();
     assert_eq!(config.database.to_string(), "sqlite:/data/srvd.db");
     assert_eq!(config.listen.unwrap().to_string(), "127.0.0.1:0");
@@ -30,7 +30,7 @@ fn defaults() {
 }
 
 #[test]
-fn a_later_layer_wins() {
+fn config_prefers_flag_over_variable_over_file() {
     let file = "[log]\nfilter = \"file\"\n[listen]\ntcp = \"127.0.0.1:1\"";
     let flags = Flags { log: Some("flag".into()), ..Flags::default() };
     let log = |vars: &[(&'static str, &str)], flags: &Flags| load(vars, file, flags).unwrap().log;
@@ -41,7 +41,7 @@ fn a_later_layer_wins() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_by_name() {
+fn config_names_the_setting_when_it_refuses_one() {
     let check = |vars: &[(&'static str, &str)], toml: &str, expect: &str| {
         let error = load(vars, toml, &Flags::default()).unwrap_err();
         assert!(error.contains(expect), "{error:?} should contain {expect:?}");
@@ -86,7 +86,7 @@ fn what_cannot_be_used_is_refused_by_name() {
 }
 
 #[test]
-fn print_config_is_a_config_file_without_secrets() {
+fn printed_config_parses_again_and_holds_no_secrets() {
     let toml = "[database]\nurl = \"postgres://u:planted-secret@h/db\"\n[spawn.environment]\nHTTPS_PROXY = \"http://u:planted-secret@p\"
 [secrets.\"a.b\"]\nprovider = \"openai\"\nenv = \"WORK_KEY\"\nbase_url = \"https://a.test\"
 [secrets.c]\nprovider = \"openai\"\ncommand = [\"/bin/vault\", \"planted-secret\"]\ninherit = [\"VAULT_TOKEN\"]

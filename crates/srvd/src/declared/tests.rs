@@ -55,7 +55,7 @@ fn one(id: &str, provider: &str) -> String {
 }
 
 #[test]
-fn what_files_declare() {
+fn declared_agents_are_read_from_agents_toml_and_declared_d() {
     let check = |files: &[(&str, &str)], expect: &[&str]| {
         let dir = home(files);
         assert_eq!(told(dir.path()), Ok(expect.iter().map(|line| (*line).to_owned()).collect()));
@@ -90,7 +90,7 @@ fn what_files_declare() {
 }
 
 #[test]
-fn every_fault_names_its_file_and_line_and_no_value() {
+fn fault_names_its_file_and_line_and_no_value() {
     let check = |files: &[(&str, &str)], expect: &[&str]| {
         let dir = home(files);
         let faults = told(dir.path()).unwrap_err();
@@ -167,7 +167,7 @@ fn every_fault_names_its_file_and_line_and_no_value() {
 }
 
 #[test]
-fn files_that_others_could_have_written_are_not_read() {
+fn declared_file_is_refused_when_it_cannot_be_trusted() {
     let check = |change: &dyn Fn(&Path), expect: &str| {
         let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", "")]);
         change(dir.path());
@@ -227,7 +227,7 @@ fn files_that_others_could_have_written_are_not_read() {
 
 /// A listed file that is gone when it is read was removed. That is no fault, and the others are still read.
 #[test]
-fn a_file_may_vanish_while_the_files_are_read() {
+fn declared_file_is_skipped_when_it_vanishes_during_the_read() {
     let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", &one("b", "openai"))]);
     assert!(matches!(read::file(&dir.path().join("declared.d/gone.toml")), Ok(None)));
     let (here, away) = (dir.path().join("declared.d/c.toml"), dir.path().join("c.aside"));
@@ -257,7 +257,7 @@ fn a_file_may_vanish_while_the_files_are_read() {
 }
 
 #[test]
-fn a_link_is_followed_to_a_file_that_can_be_trusted() {
+fn link_is_followed_when_its_target_can_be_trusted() {
     let dir = home(&[("kept/real.toml", &one("a", "anthropic"))]);
     symlink("kept/real.toml", dir.path().join("agents.toml")).unwrap();
     assert_eq!(told(dir.path()), Ok(vec!["a from agents.toml: anthropic".to_owned()]));
@@ -268,7 +268,7 @@ fn a_link_is_followed_to_a_file_that_can_be_trusted() {
 }
 
 #[test]
-fn changes_are_seen_and_keys_are_not() {
+fn agents_differ_when_a_file_changes_and_never_show_keys() {
     let dir = home(&[("agents.toml", &one("a", "anthropic"))]);
     let before = read(dir.path()).unwrap();
     assert_eq!(before, read(dir.path()).unwrap());
@@ -291,7 +291,7 @@ fn changes_are_seen_and_keys_are_not() {
 }
 
 #[test]
-fn what_is_declared_cannot_be_changed() {
+fn declared_agent_and_credential_refuse_changes() {
     let dir = home(&[("agents.toml", &one("a:b", "anthropic"))]);
     let agents = read(dir.path()).unwrap();
     let check = |result: Result<(), ApiError>, expect: Option<&str>| {
@@ -312,7 +312,7 @@ fn what_is_declared_cannot_be_changed() {
 }
 
 #[test]
-fn the_shipped_example_declares_nothing_until_it_is_changed() {
+fn shipped_example_declares_nothing_until_it_is_uncommented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/agents.toml");
     let example = std::fs::read_to_string(path).unwrap();
     let dir = home(&[("agents.toml", &example)]);
@@ -327,7 +327,7 @@ fn the_shipped_example_declares_nothing_until_it_is_changed() {
 
 proptest! {
     #[test]
-    fn no_text_breaks_the_reader(text in ".{0,200}") {
+    fn reader_never_panics_on_any_text(text in ".{0,200}") {
         let dir = home(&[("agents.toml", &text)]);
         // Every text is handled without a panic.
         let _ = read(dir.path());

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_is_told_once_and_what_is_left_is_told_as_it_is() {
+    fn doctor_reports_each_repair_once_and_each_remaining_finding() {
         let tried = |id: &str, fixed: bool| Finding {
             fixed: Some(fixed),
             fix_error: (!fixed).then(|| "no".to_owned()),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_that_fails_says_why_and_the_others_are_done() {
+    fn doctor_reports_the_error_and_does_the_other_repairs_when_one_fails() {
         let root = tempfile::tempdir().unwrap();
         let (made, link) = (root.path().join("made"), root.path().join("link"));
         std::os::unix::fs::symlink(root.path(), &link).unwrap();

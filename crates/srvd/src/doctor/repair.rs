@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_set_on_what_is_ours_and_through_no_link() {
+    fn mode_repair_sets_file_modes_and_refuses_links() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("f");
         let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_daemons_endpoint_is_left_alone() {
+    fn endpoint_repair_is_refused_when_a_daemon_runs() {
         let root = tempfile::tempdir().unwrap();
         let repair = Repair::RemoveEndpoint { runtime: root.path().to_owned(), data: root.path().to_owned() };
         let endpoint = Endpoint {

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_asked_again_and_a_version_is_not() {
+    fn version_answer_expires_when_silent_or_when_the_file_changed() {
         let (changed, at) = (SystemTime::UNIX_EPOCH, Instant::now());
         let later = changed + Duration::from_secs(1);
         let silent = Said { changed, at, version: Version::Silent };

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_clock_that_is_set_is_a_reason_to_look_at_everything() {
+    async fn actor_checks_every_account_when_the_clock_is_set() {
         let root = tempfile::tempdir().unwrap();
         let mut actor = actor(&root).await;
         let ids: Vec<AccountId> = ["a", "b"].map(|id| id.parse().unwrap()).into();
@@ -274,7 +274,7 @@ mod tests {
 
     /// Thousands of keys may be saved in a second. Their rows hold all that is known, so they are not checked.
     #[tokio::test]
-    async fn what_changed_is_looked_at_only_if_it_can_change_by_itself() {
+    async fn actor_checks_a_changed_account_only_when_it_is_watched() {
         let root = tempfile::tempdir().unwrap();
         let mut actor = actor(&root).await;
         let ids = ["watched", "saved"].map(|id| id.parse::<AccountId>().unwrap());
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_that_panics_is_made_again() {
+    async fn account_check_is_repeated_when_it_panics() {
         assert_eq!(whole(async { 1 }).await, Some(1));
         assert_eq!(whole(async { std::hint::black_box(None::<i32>).unwrap() }).await, None);
         let root = tempfile::tempdir().unwrap();

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_come_together_and_one_during_a_look_is_not_lost() {
+    fn agenda_merges_requests_and_keeps_one_made_during_a_check() {
         let mut agenda = Agenda::default();
         agenda.want(&id("a"));
         agenda.want(&id("a"));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_timer_an_account_and_each_in_its_time() {
+    fn agenda_keeps_one_timer_per_account() {
         let mut agenda = Agenda::default();
         for name in ["a", "b"] {
             agenda.want(&id(name));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slow_poll_takes_turns() {
+    fn agenda_poll_rotates_through_unwatched_accounts() {
         let mut agenda = Agenda::default();
         for name in ["a", "b", "c", "d"] {
             agenda.want(&id(name));

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_would_spoil_a_good_status_is_read_again() {
+    fn proof_is_read_again_only_when_it_would_worsen_the_status() {
         let unreadable = Proof::Unreadable { reason: "cred.json cannot be read".to_owned() };
         let incomplete = Proof::Incomplete { reason: "cred.json holds no login".to_owned() };
         for (known, proof, expected) in [

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_are_not_heard_and_removals_are_told_apart() {
+    fn inbox_ignores_reads_and_separates_removals_from_changes() {
         let inbox = Inbox::default();
         let event = |kind| Ok(notify::Event::new(kind).add_path("/a/file".into()));
         inbox.heard(event(EventKind::Access(AccessKind::Open(AccessMode::Any))));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_marks_and_an_overflow_become_one() {
+    fn inbox_marks_everything_when_marks_overflow_or_events_are_lost() {
         let everything = Marks { everything: true, ..Marks::default() };
         let inbox = Inbox::default();
         for number in 0..=2 * MOST {

@@ -91,7 +91,7 @@ fn has(launch: &Launch, name: &str) -> bool {
 }
 
 #[test]
-fn each_form_of_credential_sets_its_variables() {
+fn launch_sets_the_variables_of_each_form_of_credential() {
     let found = launch(vec![login("codex", logged_in()), key("github")], None).unwrap();
     assert_eq!(
         shown(&found),
@@ -119,7 +119,7 @@ fn each_form_of_credential_sets_its_variables() {
 }
 
 #[test]
-fn an_adopted_directory_is_found_as_the_cli_finds_it() {
+fn adopted_directory_sets_no_variable_when_it_is_the_usual_one() {
     let found = Found::Directory {
         dir: "/home/u/.claude".into(),
         reach: Reach::Usual,
@@ -131,7 +131,7 @@ fn an_adopted_directory_is_found_as_the_cli_finds_it() {
 }
 
 #[test]
-fn nothing_that_is_set_is_removed_and_everything_that_shadows_is() {
+fn launch_removes_shadowing_variables_and_keeps_those_that_it_sets() {
     for provider in registry().iter().filter(|provider| provider.cli.is_some()) {
         let found = launch(vec![login(&provider.id, logged_in())], None).unwrap();
         for name in found.unset.iter() {
@@ -174,7 +174,7 @@ const SHADOWING: &str = "
     AWS_ENDPOINT_URL OAUTH_ENCRYPTION_KEY OAUTH_ENCRYPTION_KEY_FILE";
 
 #[test]
-fn every_name_that_a_cli_reads_is_set_or_removed() {
+fn launch_sets_or_removes_every_name_that_a_cli_reads() {
     let candidates =
         || registry().iter().filter(|provider| provider.cli.is_some()).cloned().collect::<Vec<_>>();
     let launches =
@@ -188,7 +188,7 @@ fn every_name_that_a_cli_reads_is_set_or_removed() {
 }
 
 #[test]
-fn a_key_for_another_address_goes_there_or_nowhere() {
+fn key_is_launched_with_its_own_address_or_refused() {
     let at = |provider: &str, base_url: &str| {
         let mut candidate = key(provider);
         Arc::make_mut(&mut candidate.account).base_url = Some(base_url.to_owned());
@@ -213,7 +213,7 @@ fn a_key_for_another_address_goes_there_or_nowhere() {
 }
 
 #[test]
-fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
+fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
     let check = |candidates: Vec<Candidate>, provider, expected: Result<usize, (Kind, &str)>| {
         let found = launch(candidates, provider);
         let found = found.as_ref().map(|launch| launch.set.len());
@@ -255,7 +255,7 @@ fn a_login_that_is_not_fit_refuses_and_a_key_does_not() {
 }
 
 #[test]
-fn a_directory_variable_belongs_to_its_own_cli() {
+fn directory_variable_belongs_to_its_own_cli() {
     for order in [["copilot", "github"], ["github", "copilot"]] {
         let found = launch(order.map(|provider| login(provider, logged_in())).into(), None).unwrap();
         assert_eq!(text(&found.set["GH_CONFIG_DIR"]), "/data/identities/work/github", "{order:?}");
@@ -269,7 +269,7 @@ fn a_directory_variable_belongs_to_its_own_cli() {
 }
 
 #[test]
-fn a_token_has_to_last() {
+fn token_is_refused_when_it_expires_too_soon() {
     let token = |expires_at| {
         let mut candidate = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01".into()));
         Arc::make_mut(&mut candidate.account).expires_at = Some(expires_at);
@@ -281,7 +281,7 @@ fn a_token_has_to_last() {
 }
 
 #[test]
-fn the_blank_bundle_launches_with_nothing() {
+fn blank_bundle_launch_sets_no_variables() {
     let blank = BundleId::blank();
     let request =
         Request { bundle: &blank, provider: None, min_ttl: 0, shared: Path::new("/data/shared"), now: NOW };
@@ -290,7 +290,7 @@ fn the_blank_bundle_launches_with_nothing() {
 }
 
 #[test]
-fn debug_shows_no_secret() {
+fn launch_shows_no_secret_in_debug_output() {
     assert!(!format!("{:?}", launch(vec![key("openai")], None).unwrap()).contains("planted"));
 }
 

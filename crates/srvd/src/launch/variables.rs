@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_bounded_and_stays_while_it_is_asked_for() {
+    fn shadow_cache_is_cleared_when_a_new_set_exceeds_its_limit() {
         let shadows = Shadows::new(&Registry::builtin().unwrap());
         let ask = |number: usize| {
             let set = BTreeMap::from([(format!("NAME_{number}"), true), ("OPENAI_API_KEY".to_owned(), true)]);

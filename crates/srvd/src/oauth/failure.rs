@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_say_what_can_be_done() {
+    fn oauth_error_is_classified_by_code_and_text() {
         let check =
             |code: &str, text: &str, expect: Failure| assert_eq!(classify(code, text), expect, "{code}");
         let answered =
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_issuer_says_when_to_come_back() {
+    fn issuer_retry_delay_is_kept_when_issuer_is_busy() {
         let retry_after = Some(Duration::from_mins(2));
         let busy = HttpFailure::Unavailable { status: 429, retry_after };
         let expect = Failure::Transient { reason: Trouble::Http(busy.clone()), retry_after };

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_given_in_seconds_or_as_a_date_and_is_bounded() {
+    fn retry_after_is_read_as_seconds_or_date_and_is_bounded() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let check = |value: &'static str, expect: Option<u64>| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);

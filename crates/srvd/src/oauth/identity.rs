@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_forge_names_a_person_in_its_way() {
+    fn identity_is_parsed_from_the_answer_of_each_forge() {
         let check = |body: &str, expect: Option<(&str, &str, Option<&str>)>| {
             let expect = expect.map(|(id, login, email)| Identity {
                 account_id: id.into(),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
+    fn token_is_refreshed_once_when_refused_and_never_when_forbidden() {
         let check = |status, refreshed, expect| assert_eq!(after_api_answer(status, refreshed), expect);
         check(200, false, Next::Nothing);
         check(401, false, Next::RefreshAndRetry);

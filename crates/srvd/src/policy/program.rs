@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_programs_that_others_cannot_change() {
+    fn program_is_trusted_only_when_others_cannot_change_it() {
         let root = tempfile::tempdir().unwrap();
         let file = |name: &str, mode: u32| {
             let path = root.path().join(name);

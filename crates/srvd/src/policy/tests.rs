@@ -42,7 +42,7 @@ fn check(policy: SpawnPolicy, request: serde_json::Value, expect: Result<Allowed
 }
 
 #[test]
-fn registered_takes_what_the_registry_says_and_nothing_else() {
+fn registered_policy_accepts_only_registry_values() {
     let check = |request, expect| check(SpawnPolicy::Registered, request, expect);
     check(json!({"providerId": ""}), Ok(("login", None, &[])));
     check(json!({"providerId": "", "recipe": "device-auth"}), Ok(("device-auth", None, &[])));
@@ -71,7 +71,7 @@ fn registered_takes_what_the_registry_says_and_nothing_else() {
 }
 
 #[test]
-fn checked_is_wider_but_not_open() {
+fn checked_policy_accepts_extra_arguments_but_refuses_denied_variables() {
     let check = |request, expect| check(SpawnPolicy::Checked, request, expect);
     check(
         json!({"providerId": "", "authLoginArgs": ["login", "-v"], "authEnv": {"FREE": "x", "CODEX_HOME": "/y"}, "requiresTty": true}),
@@ -89,7 +89,7 @@ fn checked_is_wider_but_not_open() {
 }
 
 #[test]
-fn names_that_are_denied_are_so_in_any_case() {
+fn variable_names_are_denied_in_any_case() {
     for name in [
         "LD_PRELOAD",
         "node_options",

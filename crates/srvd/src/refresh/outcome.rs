@@ -128,7 +128,7 @@ mod tests {
 
     /// Cases 47, 49, 50 and the bad answers of a token endpoint.
     #[test]
-    fn refusals_are_permanent_or_pass() {
+    fn refresh_failure_is_classified_as_permanent_or_transient() {
         let check = |given: Failure, expect: RefreshFailure| {
             assert_eq!(failure(&given, Jitter::NONE), expect, "{given:?}");
         };

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_host_takes_the_place_of_the_others() {
+    fn plan_limits_flights_per_host_and_in_total() {
         let check =
             |queue: &[(&str, &str)], flights: &[(&str, &str)], start: &[usize], hopeless: &[usize]| {
                 let authority =
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_gives_each_account_once_and_in_its_order() {
+    fn backlog_yields_each_account_once_in_order() {
         let authority = Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
         let due = |id: &str| Due { account: id.parse().unwrap(), authority: authority.clone(), at: 0 };
         // The first letter is the host; `n` has none.

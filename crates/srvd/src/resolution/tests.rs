@@ -61,7 +61,7 @@ fn tried() -> Renewal {
 
 /// The numbers are those of the acceptance cases.
 #[test]
-fn the_order_of_the_layers() {
+fn resolution_ranks_candidates_by_source_and_validity() {
     let check = |case: &str, candidates: &[Candidate], expect: Outcome| {
         let decision = decide(candidates, &asked(None));
         assert_eq!(decision.outcome, expect, "{case}: {:?}", decision.trace);
@@ -111,7 +111,7 @@ fn the_order_of_the_layers() {
 }
 
 #[test]
-fn the_order_of_the_models() {
+fn resolution_prefers_exact_model_over_any_model() {
     let check = |case: &str, model: Option<&str>, candidates: &[Candidate], expect: Outcome| {
         let decision = decide(candidates, &asked(model));
         assert_eq!(decision.outcome, expect, "{case}: {:?}", decision.trace);
@@ -133,7 +133,7 @@ fn the_order_of_the_models() {
 }
 
 #[test]
-fn what_has_to_last() {
+fn resolution_requires_credential_to_outlast_min_ttl() {
     let check = |ends: Option<i64>, renewal: Renewal, min_ttl: i64, expect: Outcome| {
         let candidate = Candidate { expires_at: ends, renewal, ..user("u") };
         let request = Asked { min_ttl, ..asked(None) };
@@ -154,7 +154,7 @@ fn what_has_to_last() {
 }
 
 #[test]
-fn every_candidate_has_its_verdict() {
+fn resolution_gives_each_candidate_a_verdict() {
     let candidates = [
         Candidate { provider: "codex".to_owned(), ..user("x") },
         only(user("m"), "opus"),
@@ -182,7 +182,7 @@ fn every_candidate_has_its_verdict() {
 }
 
 #[tokio::test]
-async fn each_is_refreshed_once_and_in_turn() {
+async fn settle_refreshes_each_candidate_once_in_rank_order() {
     let budget = Duration::from_mins(1);
     let stale = |id: &str, position| expired(Candidate { position, ..user(id) }, Renewal::Possible);
     let start = [declared(), stale("b", 1), stale("a", 0)];
@@ -270,7 +270,7 @@ fn pick(outcome: &Outcome) -> Option<usize> {
 
 proptest! {
     #[test]
-    fn what_ranks_below_never_changes_what_is_used(
+    fn resolution_outcome_is_unchanged_when_lower_candidate_is_added(
         candidates in prop::collection::vec(candidate(), 0..8),
         below in candidate(),
         question in question(),
@@ -289,7 +289,7 @@ proptest! {
     }
 
     #[test]
-    fn the_answer_is_fit_and_the_order_of_the_list_does_not_matter(
+    fn resolution_chooses_same_fit_candidate_when_list_is_reversed(
         candidates in prop::collection::vec(candidate(), 0..8),
         question in question(),
     ) {
@@ -313,7 +313,7 @@ proptest! {
     }
 
     #[test]
-    fn settling_ends_and_never_refreshes_twice(
+    fn settle_ends_and_refreshes_no_candidate_twice(
         candidates in prop::collection::vec(candidate(), 0..8),
         question in question(),
         renewed in any::<bool>(),

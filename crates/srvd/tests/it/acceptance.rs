@@ -31,7 +31,7 @@ fn has_test(source: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_case_has_a_test_or_a_reason() {
+fn acceptance_case_has_a_test_or_a_note() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = std::fs::read_to_string(crates.join("srvd/tests/acceptance.toml")).unwrap();
     let cases: BTreeMap<String, Case> = toml::from_str(&text).unwrap();
@@ -51,7 +51,7 @@ fn every_case_has_a_test_or_a_reason() {
 }
 
 #[test]
-fn only_a_test_is_one() {
+fn has_test_finds_only_test_functions() {
     let source = "/// A case.\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn one() {\n}\nfn two() {}\n\
                   on_each! {\n    three,\n}\nasync fn three(f: Fixture) {}\n";
     let found = ["one", "two", "three", "on"].map(|name| has_test(source, name));

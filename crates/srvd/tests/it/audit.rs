@@ -45,7 +45,7 @@ async fn with_a_key(daemon: &Daemon) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_clients_do_is_told_and_a_changed_row_is_found() {
+async fn audit_records_client_calls_and_detects_a_changed_row() {
     let daemon = Home::new().start();
     let bundle = with_a_key(&daemon).await;
     assert_eq!(rows(&daemon.home).last().unwrap()["action"], "api_key.save");
@@ -102,7 +102,7 @@ async fn what_clients_do_is_told_and_a_changed_row_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_says_through_which_door_its_caller_came() {
+async fn audit_row_names_the_transport_of_its_caller() {
     let daemon = Home::new().start();
     let bundle = with_a_key(&daemon).await;
     daemon.call("launch.resolve", json!({"bundleId": bundle})).await;
@@ -135,7 +135,7 @@ async fn a_row_says_through_which_door_its_caller_came() {
 }
 
 #[test]
-fn there_must_be_a_database_and_its_key() {
+fn audit_fails_when_the_database_is_missing_or_the_key_is_wrong() {
     let home = Home::new();
     let none = audit(&home, &[]);
     assert_eq!(none.status.code(), Some(73), "{none:?}");

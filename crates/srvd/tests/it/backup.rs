@@ -60,7 +60,7 @@ fn litter(home: &Home) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_of_a_running_daemon_comes_back() {
+async fn backup_of_running_daemon_is_restored() {
     let daemon = Home::new().start();
     add_key(&daemon, "First").await;
     let file = daemon.home.dir("first.backup");
@@ -108,7 +108,7 @@ async fn a_backup_of_a_running_daemon_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_a_whole_backup_with_its_key_changes_nothing() {
+async fn restore_changes_nothing_when_backup_is_damaged_or_key_differs() {
     let daemon = Home::new().start();
     add_key(&daemon, "First").await;
     let file = daemon.home.dir("good.backup");
@@ -146,7 +146,7 @@ async fn what_is_not_a_whole_backup_with_its_key_changes_nothing() {
 
 /// A full disk, simulated by a limit on the file size that is below the database's size.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_leaves_everything_as_it_was() {
+async fn backup_and_restore_change_nothing_when_disk_is_full() {
     let daemon = Home::new().start();
     add_key(&daemon, "First").await;
     let home = &daemon.home;
@@ -183,7 +183,7 @@ async fn a_full_disk_leaves_everything_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restore_that_is_killed_at_any_moment_leaves_one_whole_database() {
+async fn restore_leaves_one_whole_database_when_killed() {
     let daemon = Home::new().start();
     add_key(&daemon, "First").await;
     let file = daemon.home.dir("first.backup");

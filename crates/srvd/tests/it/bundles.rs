@@ -13,7 +13,7 @@ async fn key(daemon: &Daemon, provider: &str, bundle: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_is_made_renamed_found_and_deleted() {
+async fn bundle_is_created_renamed_fetched_and_deleted() {
     let daemon = Home::new().start();
     let client = daemon.client().await;
     let mut events = client.subscribe(["identitybundles:changed"]).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_bundle_is_made_renamed_found_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn blank_stays_as_it_is() {
+async fn blank_bundle_refuses_update_delete_and_bind() {
     let daemon = Home::new().start();
     let blank = daemon.call("bundle.get", json!({"bundleId": "blank"})).await;
     assert_eq!(blank["isBlank"], true);
@@ -53,7 +53,7 @@ async fn blank_stays_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_account_in_two_bundles_is_announced_in_both() {
+async fn account_changes_are_announced_for_each_bundle_that_binds_it() {
     let daemon = Home::new().start();
     let one = daemon.call("bundle.create", json!({"name": "one"})).await["id"].clone();
     let two = daemon.call("bundle.create", json!({"name": "two"})).await["id"].clone();
@@ -89,7 +89,7 @@ async fn one_account_in_two_bundles_is_announced_in_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_bundle_deletes_what_only_it_binds() {
+async fn bundle_deletion_deletes_only_the_accounts_no_other_bundle_binds() {
     let daemon = Home::new().start();
     let one = daemon.call("bundle.create", json!({"name": "one"})).await["id"].clone();
     let two = daemon.call("bundle.create", json!({"name": "two"})).await["id"].clone();

@@ -35,7 +35,7 @@ fn printed_json(home: &Home, args: &[&str]) -> Value {
 
 #[cfg(not(feature = "keychain"))]
 #[test]
-fn a_keychain_that_is_not_built_in_is_refused() {
+fn keychain_is_refused_when_the_feature_is_not_built_in() {
     let home = Home::new().config("srvd.toml", "[key]\nkeychain = true\n");
     for args in [["key", "generate", "--keychain"].as_slice(), &["--migrate-only"], &["audit"]] {
         let refused = home.run(args);
@@ -46,7 +46,7 @@ fn a_keychain_that_is_not_built_in_is_refused() {
 }
 
 #[test]
-fn a_key_is_generated_once_and_never_printed() {
+fn key_generate_writes_once_and_never_prints_the_key() {
     let home = Home::new();
     let path = home.dir("config/other.key");
     let args = ["key", "generate", "--output", path.to_str().unwrap()];
@@ -70,7 +70,7 @@ fn a_key_is_generated_once_and_never_printed() {
 }
 
 #[test]
-fn without_a_daemon_every_client_command_says_how_to_start_one() {
+fn client_command_explains_how_to_start_a_daemon_when_none_runs() {
     let home = Home::new();
     let commands: [&[&str]; 6] = [
         &["status"],
@@ -96,7 +96,7 @@ fn without_a_daemon_every_client_command_says_how_to_start_one() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_a_usage_error_and_completions_need_no_daemon() {
+fn command_line_reports_usage_errors_and_completions_need_no_daemon() {
     let home = Home::new();
     for args in [&["no-such-command"][..], &["login"], &["status", "--no-such-flag"]] {
         let output = home.run(args);
@@ -110,7 +110,7 @@ fn what_cannot_be_understood_is_a_usage_error_and_completions_need_no_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_daemon_is_listed_for_people_and_for_programs() {
+async fn list_commands_print_tables_and_json_when_the_daemon_is_empty() {
     let daemon = fake::home(HAPPY).start();
     let home = &daemon.home;
     assert_eq!(stdout(home, &["wait"]), "");
@@ -153,7 +153,7 @@ async fn add_key(daemon: &Daemon, key: &str) -> Ended {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_from_standard_input_is_stored_when_the_provider_accepts_it() {
+async fn add_key_stores_the_key_from_stdin_when_the_provider_accepts_it() {
     let standin = Standin::start().await;
     let entry = format!("[providers.openai.key]\nbase-url = \"{}\"\n", standin.url());
     let daemon = Home::new().config("providers.d/standin.toml", &entry).start();
@@ -188,7 +188,7 @@ async fn a_key_from_standard_input_is_stored_when_the_provider_accepts_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_cannot_be_meant_is_answered_with_what_to_type() {
+async fn command_hints_at_the_right_one_when_the_provider_does_not_fit() {
     let daemon = Home::new().start();
     let check = async |args: &[&str], hint: &str| {
         let mut command = Program::start(daemon.home.command(args));
@@ -206,7 +206,7 @@ async fn a_provider_that_cannot_be_meant_is_answered_with_what_to_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_takes_its_paste_from_standard_input() {
+async fn login_reads_its_paste_from_stdin() {
     let daemon = fake::home(HAPPY).start();
     let mut login = Program::start(daemon.home.command(&["login", "fake", "--bundle", "Box"]));
     login.notes("Open this address to log in:\n\n  https://login.fake.test/authorize?state=st4te").await;
@@ -230,7 +230,7 @@ async fn a_login_takes_its_paste_from_standard_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn account_without_email_is_named_by_its_subject_everywhere() {
+async fn account_is_named_by_its_subject_when_it_has_no_email() {
     let script = "dir-var FAKE_HOME\nout https://login.fake.test/x\n\
                   write credentials.json {\"access\":\"planted-token\",\"id\":\"octocat\"}\nout Logged in.\n";
     let daemon = fake::home(script).start();
@@ -247,7 +247,7 @@ async fn account_without_email_is_named_by_its_subject_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_fails_says_why() {
+async fn login_prints_the_reason_when_it_fails() {
     let daemon = fake::home("out Denied by the person\nexit 1\n").start();
     let ended = Program::start(daemon.home.command(&["login", "fake"])).end().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
@@ -255,7 +255,7 @@ async fn a_login_that_fails_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_login_is_cancelled_in_the_daemon_as_well() {
+async fn login_is_cancelled_in_the_daemon_when_the_client_is_interrupted() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let daemon = fake::home("out https://login.fake.test/x\nhang\n").start();
         let login = Program::start(daemon.home.command(&["login", "fake"]));

@@ -183,7 +183,7 @@ async fn check(daemon: &Daemon, case: &Case) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_resolves_outside_the_root_except_what_was_adopted() {
+async fn launch_resolves_outside_data_root_only_when_login_is_adopted() {
     let home = Home::new();
     let registry = Registry::builtin().unwrap();
     srvd::private::directory(&home.dir("data/identities")).unwrap();

@@ -16,7 +16,7 @@ fn refused(home: &Home, change: impl FnOnce(&mut std::process::Command)) -> (i32
 }
 
 #[test]
-fn keys_that_cannot_be_used_are_exit_78_and_touch_nothing() {
+fn daemon_exits_78_and_creates_nothing_when_the_key_is_unusable() {
     let check = |key: Option<&str>, expect: &str| {
         let home = Home::new();
         std::fs::remove_file(home.dir("config/encryption.key")).unwrap();
@@ -34,7 +34,7 @@ fn keys_that_cannot_be_used_are_exit_78_and_touch_nothing() {
 }
 
 #[test]
-fn a_wrong_key_is_exit_78_and_leaves_the_database_as_it_is() {
+fn daemon_exits_78_and_leaves_the_database_unchanged_when_the_key_is_wrong() {
     let home = Home::new();
     assert!(home.run(&["--migrate-only"]).status.success());
     let contents = |home: &Home| {
@@ -57,7 +57,7 @@ fn a_wrong_key_is_exit_78_and_leaves_the_database_as_it_is() {
 }
 
 #[test]
-fn bad_configuration_is_exit_78() {
+fn daemon_exits_78_when_the_configuration_is_invalid() {
     let check = |name: &str, text: &str, variable: (&str, &str), expect: &str| {
         let home = Home::new().config(name, text);
         let (code, printed) = refused(&home, |command| {
@@ -76,7 +76,7 @@ fn bad_configuration_is_exit_78() {
 }
 
 #[test]
-fn a_directory_that_others_may_use_is_exit_73() {
+fn daemon_exits_73_when_others_can_access_its_directory() {
     let home = Home::new();
     std::fs::set_permissions(home.dir("data"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (code, text) = refused(&home, |_| {});
@@ -85,7 +85,7 @@ fn a_directory_that_others_may_use_is_exit_73() {
 }
 
 #[test]
-fn a_database_that_is_none_is_exit_74_and_is_not_overwritten() {
+fn daemon_exits_74_and_keeps_the_file_when_it_is_not_a_database() {
     let home = Home::new();
     let path = home.dir("data/srvd.db");
     std::fs::write(
@@ -100,7 +100,7 @@ fn a_database_that_is_none_is_exit_74_and_is_not_overwritten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_daemon_is_exit_75_and_the_first_goes_on() {
+async fn daemon_exits_75_when_another_one_is_running() {
     let daemon = Home::new().start();
     let (code, text) = refused(&daemon.home, |_| {});
     assert_eq!(code, 75, "{text}");
@@ -111,7 +111,7 @@ async fn a_second_daemon_is_exit_75_and_the_first_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ping_comes_back_as_it_was_sent() {
+async fn ping_returns_its_params_unchanged() {
     let daemon = Home::new().start();
     for sent in [json!({}), json!({"text": ""}), json!({"text": "still there? \u{1F44B}"})] {
         assert_eq!(daemon.call("srvd.ping", sent.clone()).await, sent);
@@ -119,7 +119,7 @@ async fn a_ping_comes_back_as_it_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_it_makes_is_closed_to_others_and_gone_or_whole_after_it_stops() {
+async fn daemon_files_are_private_and_only_data_remains_after_a_stop() {
     let daemon = Home::new().start();
     let made = daemon.call("bundle.create", json!({"name": "Work"})).await;
     let endpoint = daemon.endpoint();
@@ -141,7 +141,7 @@ async fn everything_it_makes_is_closed_to_others_and_gone_or_whole_after_it_stop
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_loses_nothing_that_was_answered() {
+async fn answered_change_is_kept_when_the_daemon_crashes() {
     let daemon = Home::new().start();
     let made = daemon.call("bundle.create", json!({"name": "Work"})).await;
     let (address, old_token) = daemon.tcp();
@@ -178,7 +178,7 @@ fn print_config_shows_the_result_without_starting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_on_postgresql_is_the_same_daemon() {
+async fn daemon_serves_logins_and_bundles_when_its_database_is_postgresql() {
     let url = std::env::vars().find(|(name, _)| name == "SRVD_TEST_POSTGRES");
     let (_, url) = url.expect("SRVD_TEST_POSTGRES is not set: run scripts/test.sh, which starts a server");
     let home = crate::fake::home(crate::fake::HAPPY);
@@ -199,7 +199,7 @@ async fn a_daemon_on_postgresql_is_the_same_daemon() {
 }
 
 #[test]
-fn a_database_that_is_down_is_exit_69() {
+fn daemon_exits_69_when_the_database_is_down() {
     let home = Home::new();
     let (code, text) = refused(&home, |command| {
         command.env("SRVD_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none");

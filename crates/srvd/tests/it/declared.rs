@@ -65,7 +65,7 @@ async fn lend(daemon: &Daemon, agent: &str, user: Option<&str>, key: &str) -> Va
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_is_launched_with_what_is_declared_for_it() {
+async fn agent_launch_sets_declared_keys() {
     let daemon = start(home(TWO));
     let listed = daemon.call("declared.list", json!({})).await;
     let expect = json!({
@@ -125,7 +125,7 @@ async fn an_agent_is_launched_with_what_is_declared_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_followed_and_a_fault_changes_nothing() {
+async fn declared_files_are_watched_and_keep_agents_when_a_file_is_faulty() {
     let home = Home::new();
     let daemon = start(home);
     let mut events = daemon.client().await.subscribe([TOPIC]).await.unwrap();
@@ -198,7 +198,7 @@ async fn files_are_followed_and_a_fault_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_file_of_many_that_cannot_be_read_changes_nothing() {
+async fn declared_agents_are_unchanged_when_one_file_of_many_is_refused() {
     let home = home(TWO);
     srvd::private::directory(&home.dir("config/declared.d")).unwrap();
     for id in ["one", "two", "three"] {
@@ -228,7 +228,7 @@ async fn one_file_of_many_that_cannot_be_read_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_stored_before_an_agent_was_declared_stays_its_users() {
+async fn stored_key_is_used_only_for_its_user_when_agent_is_declared_later() {
     let daemon = start(Home::new());
     let own = "sk-ant-planted-own-0123456789abcdefghij";
     let params = json!({"userId": "u1", "agentId": "writer", "providerId": "anthropic", "apiKey": own});
@@ -249,7 +249,7 @@ async fn what_was_stored_before_an_agent_was_declared_stays_its_users() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_file_is_left_after_a_restart() {
+async fn declared_and_lent_keys_are_not_kept_across_restart() {
     let daemon = start(home(TWO));
     lend(&daemon, "writer", None, LENT).await;
     assert_eq!(set(&daemon, json!({"agentId": "writer"})).await, json!({"ANTHROPIC_API_KEY": LENT}));
@@ -276,7 +276,7 @@ async fn nothing_of_a_file_is_left_after_a_restart() {
 /// Case 70: a file may name the variable that holds the end of a key. Then that end must exist, and an expired key is
 /// not used.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_with_an_end_needs_one_that_is_a_time() {
+async fn declared_key_is_refused_when_its_expiry_is_past_or_not_a_time() {
     let agent = |id: &str| {
         format!(
             "[[agents]]\nid = '{id}'\nproviders.openai = {{ env = 'TEAM_OPENAI', expires_env = 'END_{id}' }}\n"
@@ -312,7 +312,7 @@ async fn a_key_with_an_end_needs_one_that_is_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_lent_comes_before_what_is_declared_and_goes_with_it() {
+async fn lent_key_overrides_declared_key_and_is_removed_with_its_agent() {
     let daemon = start(home(TWO));
     let mut events = daemon.client().await.subscribe([TOPIC]).await.unwrap();
     let (any, own) = (LENT.to_owned() + "any", LENT.to_owned() + "own");
@@ -351,7 +351,7 @@ async fn what_is_lent_comes_before_what_is_declared_and_goes_with_it() {
 
 /// Case 30: `launch.ready` reports what `launch.resolve` does, and `profile.best` agrees.
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_is_the_launch_without_its_effects() {
+async fn launch_ready_agrees_with_launch_resolve() {
     let missing = "[[agents]]\nid = 'missing'\nproviders.openai.env = 'NOT_SET'\n\
                    [[agents]]\nid = 'printed'\nproviders.anthropic.command = ['/bin/echo', 'ANTHROPIC']\n\
                    [[agents]]\nid = 'failing'\nproviders.anthropic.command = ['/bin/sh', '-c', 'echo planted; exit 7']\n\
@@ -420,7 +420,7 @@ async fn readiness_is_the_launch_without_its_effects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unusable_requests_are_refused_by_name() {
+async fn requests_with_bad_ids_or_keys_are_refused_with_field_name() {
     let daemon = start(home(TWO));
     let check = async |method: &str, params: Value, code: i32, name: &str, value: &str| {
         let (got, data) = daemon.refused(method, params.clone()).await;

@@ -41,7 +41,7 @@ impl Doomed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_outlives_a_bundle_unless_it_shall_not() {
+async fn bundle_deletion_keeps_history_unless_told_to_remove_it() {
     for (keep, outcome) in [(None, "kept_history"), (Some(true), "kept_history"), (Some(false), "removed")] {
         let doomed = Doomed::new(fake::home(HAPPY)).await;
         let mut params = json!({"bundleId": doomed.bundle});
@@ -62,7 +62,7 @@ async fn history_outlives_a_bundle_unless_it_shall_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_goes_with_its_bindings_and_says_whom_it_leaves_without() {
+async fn account_deletion_removes_bindings_and_counts_affected_instances() {
     let doomed = Doomed::new(fake::home(HAPPY)).await;
     let daemon = &doomed.daemon;
     for _ in 0..2 {
@@ -89,7 +89,7 @@ async fn an_account_goes_with_its_bindings_and_says_whom_it_leaves_without() {
 
 /// A login that the user has removed is not taken over again from the user's own directory at the next start.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_provider_stays_removed() {
+async fn removed_login_is_not_taken_over_again_at_the_next_boot() {
     let doomed = Doomed::new(fake::home(HAPPY)).await;
     let own = doomed.daemon.home.dir("home/.fake");
     std::fs::create_dir(&own).unwrap();
@@ -103,7 +103,7 @@ async fn a_removed_provider_stays_removed() {
 
 /// The daemon ended after the rows were deleted and before the directories were.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_crash_leaves_is_removed_by_the_next_boot() {
+async fn boot_removes_directories_that_a_crash_left() {
     for (history, kept) in [(History::Keep, 1), (History::Remove, 0)] {
         let doomed = Doomed::new(fake::home(HAPPY)).await;
         let (dir, precious, bundle) = (doomed.dir, doomed.precious, doomed.bundle);

@@ -50,7 +50,7 @@ fn modes_matter() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_daemon_is_well() {
+async fn doctor_reports_ok_when_daemon_runs() {
     let daemon = fake::home(HAPPY).start();
     let (code, findings) = doctor(&daemon.home, &[]);
     assert_eq!(code, 0, "{findings:?}");
@@ -66,7 +66,7 @@ async fn a_running_daemon_is_well() {
 }
 
 #[test]
-fn an_empty_home_is_told_what_to_do_first() {
+fn doctor_suggests_key_generate_when_home_has_no_key() {
     let home = Home::new();
     std::fs::remove_file(home.dir("config/encryption.key")).unwrap();
     let (code, findings) = doctor(&home, &[]);
@@ -85,7 +85,7 @@ fn an_empty_home_is_told_what_to_do_first() {
 }
 
 #[test]
-fn without_a_daemon_nothing_is_changed_and_the_key_is_compared() {
+fn doctor_compares_key_and_changes_nothing_when_no_daemon_runs() {
     let home = Home::new();
     assert!(home.run(&["--migrate-only"]).status.success());
     let files = |home: &Home| {
@@ -104,7 +104,7 @@ fn without_a_daemon_nothing_is_changed_and_the_key_is_compared() {
 }
 
 #[test]
-fn wrong_modes_are_repaired_when_that_is_asked_for() {
+fn doctor_repairs_file_modes_only_when_fix_is_given() {
     let home = Home::new();
     assert!(home.run(&["--migrate-only"]).status.success());
     let (key, data) = (home.dir("config/encryption.key"), home.dir("data"));
@@ -141,7 +141,7 @@ fn wrong_modes_are_repaired_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_directory_that_keeps_everybody_out_is_told_and_opened_again() {
+fn doctor_reports_and_repairs_data_directory_without_permissions() {
     if !modes_matter() {
         // No mode keeps root out, so doctor can only report the mode.
         let home = Home::new();
@@ -164,7 +164,7 @@ fn a_directory_that_keeps_everybody_out_is_told_and_opened_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_daemon_left_is_removed_and_a_running_ones_is_not() {
+async fn doctor_fix_removes_files_of_killed_daemon_and_keeps_those_of_running_one() {
     let home = Home::new().start().kill();
     let (endpoint, token) = (home.dir("run/endpoint.json"), home.dir("run/token"));
     let (code, findings) = doctor(&home, &[]);
@@ -185,7 +185,7 @@ async fn what_a_killed_daemon_left_is_removed_and_a_running_ones_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_does_not_answer_is_told_from_none() {
+async fn doctor_distinguishes_unresponsive_daemon_from_absent_one() {
     let home = Home::new().start().kill();
     let pid = srvd::endpoint::Endpoint::read(&home.dir("run")).unwrap().pid;
     std::fs::remove_file(home.dir("run/srvd.sock")).unwrap();
@@ -203,7 +203,7 @@ async fn a_daemon_that_does_not_answer_is_told_from_none() {
 }
 
 #[test]
-fn variables_are_named_and_their_values_are_not() {
+fn doctor_names_variables_and_hides_their_values() {
     let home = Home::new();
     let vars = [
         ("ANTHROPIC_API_KEY", "sk-planted-value-1"),
@@ -224,7 +224,7 @@ fn variables_are_named_and_their_values_are_not() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_used_is_a_finding() {
+fn doctor_reports_finding_when_configuration_is_unusable() {
     let home = Home::new().config("srvd.toml", "no-such-key = 1\n");
     let (code, findings) = doctor(&home, &[]);
     assert_eq!((code, findings.len(), severity(&findings, "config")), (1, 1, Some("error")), "{findings:?}");
@@ -235,7 +235,7 @@ fn a_configuration_that_cannot_be_used_is_a_finding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_users_own_login_is_told_with_what_becomes_of_it() {
+async fn doctor_reports_own_login_before_and_after_adoption() {
     let home = fake::home(HAPPY);
     std::fs::DirBuilder::new().create(home.dir("home/.fake")).unwrap();
     let own = home.dir("home/.fake/credentials.json");
@@ -254,7 +254,7 @@ async fn the_users_own_login_is_told_with_what_becomes_of_it() {
 
 /// Doctor makes no claim about how a CLI uses files that srvd cannot take over.
 #[test]
-fn own_files_without_a_login_are_told_with_what_is_wrong() {
+fn doctor_explains_why_own_files_hold_no_login() {
     let home = Home::new();
     for dir in [".codex", ".copilot", ".config/gh", ".local/share/opencode"] {
         std::fs::DirBuilder::new().recursive(true).create(home.dir("home").join(dir)).unwrap();
@@ -294,7 +294,7 @@ fn own_files_without_a_login_are_told_with_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_login_is_told_apart_when_this_shell_names_another_directory() {
+async fn doctor_distinguishes_own_login_when_shell_names_another_directory() {
     let home = fake::home(HAPPY);
     let login = r#"{"access": "planted-a", "email": "ada@x", "id": "1"}"#;
     let usual = home.dir("home/.fake");
@@ -326,7 +326,7 @@ async fn own_login_is_told_apart_when_this_shell_names_another_directory() {
 }
 
 #[test]
-fn login_in_a_keyring_is_told_with_what_to_do() {
+fn doctor_suggests_setting_when_own_login_is_in_keyring() {
     let home = Home::new();
     std::fs::create_dir(home.dir("home/.codex")).unwrap();
     let settings = "cli_auth_credentials_store = \"keyring\"\n";

@@ -18,7 +18,7 @@ async fn with_passphrase(home: &Home, args: &[&str], passphrase: &str) -> Ended 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_moves_to_another_machine_and_never_in_the_open() {
+async fn bundle_moves_to_another_machine_in_encrypted_export() {
     let daemon = Home::new().start();
     let params = json!({
         "providerId": "openai", "bundleName": "Work", "apiKey": SECRET, "accountName": "Key", "validate": false,
@@ -71,7 +71,7 @@ async fn a_bundle_moves_to_another_machine_and_never_in_the_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_export_is_refused_before_the_database_is_touched() {
+async fn import_refuses_invalid_file_before_creating_database() {
     let home = Home::new();
     let file = home.dir("bad.age");
     std::fs::write(&file, "hello").unwrap();

@@ -20,7 +20,7 @@ out Logged in.
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_logs_in() {
+async fn frontend_example_logs_in() {
     let daemon = fake::home(DEVICE).start();
     let mut node = Command::new(clis().join("node"));
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/frontend.mjs");
@@ -46,7 +46,7 @@ async fn the_example_logs_in() {
 }
 
 #[test]
-fn the_readme_shows_the_example_as_it_is() {
+fn readme_contains_the_frontend_example_unchanged() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
     assert!(readme.contains(&format!("```js\n{EXAMPLE}```\n")), "README.md shows another example");
 }

@@ -138,7 +138,7 @@ async fn account_says_that_the_token_is_in_the_keyring_when_it_moves_there_later
 const GHES: &str = "ghe.corp.example";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_is_at_the_host_that_was_chosen() {
+async fn login_uses_chosen_host() {
     let daemon = home("2.62.0").start();
     std::fs::write(daemon.home.dir("bin/wait"), "").unwrap();
     let session = start(&daemon, json!({"host": "GHE.corp.example"})).await;
@@ -179,7 +179,7 @@ async fn login_is_at_the_host_that_was_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn address_is_not_openable_when_its_host_is_another_one() {
+async fn address_is_not_openable_when_its_host_was_not_chosen() {
     let daemon = home("2.62.0").start();
     std::fs::write(daemon.home.dir("bin/wait"), "").unwrap();
     // github.com is as untrusted as any other host when a different host was chosen.
@@ -194,7 +194,7 @@ async fn address_is_not_openable_when_its_host_is_another_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_is_refused_when_it_is_no_name_or_there_is_no_choice() {
+async fn host_is_refused_when_invalid_unsupported_or_not_the_bundles_host() {
     let daemon = home("2.62.0").start();
     for host in ["--with-token", "ghe.example:8443", "https://ghe.example", "a/b", "10.0.0.1", " "] {
         let (code, data) = daemon.refused("auth.start", json!({"providerId": "github", "host": host})).await;
@@ -216,7 +216,7 @@ async fn host_is_refused_when_it_is_no_name_or_there_is_no_choice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn command_logs_in_at_a_host() {
+async fn login_command_uses_host_option() {
     let daemon = home("2.62.0").start();
     let output = daemon.home.run(&["login", "github", "--host", GHES, "--bundle", "ent"]);
     let text = String::from_utf8(output.stdout).unwrap();

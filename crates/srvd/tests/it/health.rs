@@ -107,7 +107,7 @@ fn with_times(ends: i64, dies: i64, refresh: bool) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_file_is_announced_with_the_bundle_that_shows_it() {
+async fn credential_file_change_updates_the_status_and_announces_the_bundle() {
     let mut watched = Watched::new().await;
     watched.write("{}");
     let bundle = format!("identitybundlebindings:changed:{}", watched.bundle);
@@ -133,7 +133,7 @@ async fn a_changed_file_is_announced_with_the_bundle_that_shows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_or_a_directory_that_goes_and_comes_back_is_followed() {
+async fn account_becomes_valid_again_when_its_file_or_directory_returns() {
     let mut watched = Watched::new().await;
     std::fs::remove_file(&watched.file).unwrap();
     let found = watched.becomes("needs_reauth").await;
@@ -157,7 +157,7 @@ async fn a_file_or_a_directory_that_goes_and_comes_back_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_unknown_until_it_can_be() {
+async fn account_is_unknown_when_its_credential_file_cannot_be_read() {
     let mut watched = Watched::new().await;
     let beside = |name: &str| watched.daemon.home.dir(name);
     let (elsewhere, link, fifo, huge) = (beside("elsewhere"), beside("link"), beside("fifo"), beside("huge"));
@@ -213,7 +213,7 @@ async fn what_cannot_be_read_is_unknown_until_it_can_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_written_in_two_halves_never_needs_a_person() {
+async fn account_is_unknown_when_its_file_is_half_written() {
     use std::io::Write as _;
     let mut watched = Watched::new().await;
     let (first, second) = GOOD.split_at(20);
@@ -237,7 +237,7 @@ async fn a_file_that_is_written_in_two_halves_never_needs_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_token_is_announced_when_it_comes() {
+async fn token_expiry_is_announced_when_it_comes() {
     let mut watched = Watched::new().await;
     let soon = srvd::app::now() + 1500;
     watched.write(&with_times(soon, soon + 1000, true));
@@ -257,7 +257,7 @@ async fn the_end_of_a_token_is_announced_when_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_was_away_looks_when_it_comes_back() {
+async fn daemon_checks_credential_files_when_it_restarts() {
     let watched = Watched::new().await;
     let (account, file) =
         (watched.account.clone(), watched.file.strip_prefix(watched.daemon.home.dir("")).unwrap().to_owned());
@@ -274,7 +274,7 @@ async fn a_daemon_that_was_away_looks_when_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_that_share_a_directory_change_together() {
+async fn accounts_change_together_when_they_share_a_directory() {
     let watched = Watched::new().await;
     let (account, relative) = (watched.account.clone(), watched.relative());
     let (_, home) = watched.daemon.stop();
@@ -322,7 +322,7 @@ async fn share(home: &Home, dir: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_account_is_let_go() {
+async fn directory_is_watched_for_a_new_login_when_its_account_was_deleted() {
     let mut watched = Watched::new().await;
     watched.daemon.call("account.delete", json!({"accountId": watched.account})).await;
     let topic = format!("identityaccounts:changed:{}", watched.account);
@@ -343,7 +343,7 @@ async fn a_deleted_account_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_on_demand_says_when_it_looked() {
+async fn status_refresh_returns_the_time_of_its_check() {
     let watched = Watched::new().await;
     let first = watched.refresh().await;
     let again = watched.refresh().await;

@@ -108,7 +108,7 @@ fn told(output: &Output) -> (i32, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_is_bound_shown_obeyed_and_let_go() {
+async fn directory_is_bound_shown_used_and_unbound() {
     let place = Place::new().await;
     let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
     assert_eq!((code, out.as_str()), (1, ""));
@@ -158,7 +158,7 @@ async fn a_directory_is_bound_shown_obeyed_and_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_can_put_a_binding_in_the_way() {
+async fn binding_is_neither_read_nor_made_when_others_can_write_there() {
     let place = Place::new().await;
     place.bind("Work");
     let open = place.dir.parent().unwrap().to_owned();
@@ -172,7 +172,7 @@ async fn nobody_else_can_put_a_binding_in_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cli_is_not_kept_from_starting_by_what_it_does_not_need() {
+async fn cli_starts_when_the_login_of_another_provider_is_missing() {
     let place = Place::new().await;
     let home = place.home();
     let add = json!({
@@ -251,7 +251,7 @@ fn type_line(place: &Place, line: &str, path: &str, vars: &[(&str, &str)]) -> (i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shim_starts_the_cli_as_the_bundle_of_the_directory() {
+async fn shim_starts_the_cli_as_the_bundle_of_the_directory() {
     let place = Place::new().await;
     let (dir, path) = install(&place, &["fakecli"]);
     let way_out = "hint: to run it without srvd, this once: SRVD_SHIM=off fakecli\n";
@@ -332,7 +332,7 @@ async fn shim_runs_the_cli_plainly_when_the_command_needs_no_identity() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrapper_that_leads_back_to_the_shim_comes_to_an_end() {
+async fn shim_fails_after_32_launches_when_a_wrapper_leads_back_to_it() {
     let place = Place::new().await;
     place.bind("Work");
     let (_, path) = install(&place, &[]);
@@ -347,7 +347,7 @@ async fn a_wrapper_that_leads_back_to_the_shim_comes_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shims_are_listed_and_removed_and_nothing_else_is() {
+async fn shims_command_lists_and_removes_only_shims() {
     let place = Place::new().await;
     let (dir, path) = install(&place, &["fakecli"]);
     let list = |path: &str| {

@@ -46,7 +46,7 @@ const UPGRADE: [(&str, &str); 5] = [
 const BEARER: (&str, &str) = ("Authorization", "Bearer {token}");
 
 #[test]
-fn the_checks_hold_on_the_real_socket() {
+fn tcp_listener_enforces_token_origin_host_and_header_limits() {
     let daemon = Home::new().config("srvd.toml", "[listen]\norigins = [\"app://srvd\"]\n").start();
     let with =
         |more: &[(&'static str, &'static str)]| tcp(&daemon, "GET /rpc", &[&UPGRADE[..], more].concat()).0;
@@ -72,7 +72,7 @@ fn the_checks_hold_on_the_real_socket() {
 }
 
 #[test]
-fn health_needs_no_token_and_says_nothing_else() {
+fn health_needs_no_token_and_returns_only_a_status() {
     let daemon = Home::new().start();
     for path in ["GET /healthz", "GET /readyz"] {
         let (status, _, body) = tcp(&daemon, path, &[("Host", "{host}")]);
@@ -117,7 +117,7 @@ fn post_answers_calls_but_not_subscriptions() {
 }
 
 #[test]
-fn the_socket_needs_no_token_but_refuses_a_browser() {
+fn unix_socket_needs_no_token_and_refuses_browser_requests() {
     let daemon = Home::new().start();
     let status = |headers: &str| {
         let mut stream = UnixStream::connect(daemon.home.dir("run/srvd.sock")).unwrap();
@@ -131,7 +131,7 @@ fn the_socket_needs_no_token_but_refuses_a_browser() {
 }
 
 #[test]
-fn more_connections_than_the_quota_are_turned_away_at_once() {
+fn connection_is_refused_with_503_when_the_quota_is_reached() {
     let daemon = Home::new().config("srvd.toml", "[listen]\nconnections = 2\n").start();
     let (address, _) = daemon.tcp();
     let held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(&address).unwrap()).collect();
@@ -143,7 +143,7 @@ fn more_connections_than_the_quota_are_turned_away_at_once() {
 }
 
 #[test]
-fn a_slow_head_is_cut_off() {
+fn connection_is_closed_when_the_request_head_is_slow() {
     let daemon = Home::new().start();
     let (address, _) = daemon.tcp();
     let mut slow = TcpStream::connect(&address).unwrap();
@@ -155,7 +155,7 @@ fn a_slow_head_is_cut_off() {
 }
 
 #[test]
-fn a_callback_needs_no_token_and_is_shown_a_page_that_holds_nothing_of_it() {
+fn callback_needs_no_token_and_its_page_repeats_no_query_value() {
     let daemon = Home::new().start();
     let state = "s".repeat(43);
     let request = format!("GET /oauth/callback?code=planted-code&state={state}");

@@ -7,7 +7,7 @@ use crate::logins::log_in;
 use crate::support::Home;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_launches_as_its_bundle() {
+async fn instance_launches_with_the_accounts_of_its_bundle() {
     let daemon = fake::home(fake::HAPPY).start();
     let login = log_in(&daemon, json!({"recipe": "pipe", "bundleName": "Work"})).await;
     let bundle = &login["bundleId"];
@@ -39,7 +39,7 @@ async fn an_instance_launches_as_its_bundle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_instances_are_named() {
+async fn instance_calls_are_refused_when_their_ids_are_invalid_or_unknown() {
     let daemon = Home::new().start();
     let unknown = "01990000-0000-7000-8000-000000000000";
     for (method, params, code) in [

@@ -120,7 +120,7 @@ fn refused(output: &Output, code: i32, part: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_key_lives_in_the_keychain() {
+async fn keychain_holds_the_key_and_its_rotation() {
     let session = Session::with_keychain();
     let home = home();
     refused(&session.run(&home, &["--migrate-only"]), 78, "srvd key generate --keychain");
@@ -154,7 +154,7 @@ async fn the_key_lives_in_the_keychain() {
 }
 
 #[test]
-fn a_keychain_that_gives_nothing_is_never_replaced_by_a_file() {
+fn srvd_refuses_to_run_when_the_keychain_gives_no_key() {
     let home = Home::new().config("srvd.toml", ASKS);
     let without = Session::start();
     refused(&without.run(&home, &["--migrate-only"]), 78, "the OS keychain cannot be used: ");

@@ -54,7 +54,7 @@ async fn accepted_keys_are_sealed_bound_and_announced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_key_is_stored_nowhere() {
+async fn rejected_key_is_not_stored() {
     let (daemon, _standin) = fixture().await;
     for (provider, key) in KEYS {
         let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
@@ -70,7 +70,7 @@ async fn a_rejected_key_is_stored_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_cannot_be_asked_leaves_the_status_unknown() {
+async fn key_status_is_unknown_when_the_provider_cannot_be_asked() {
     let (daemon, standin) = fixture().await;
     drop(standin);
     let (provider, key) = KEYS[0];
@@ -83,7 +83,7 @@ async fn a_provider_that_cannot_be_asked_leaves_the_status_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_asks_the_provider_and_an_absent_one_takes_nothing_away() {
+async fn refresh_asks_the_provider_and_keeps_the_status_when_it_is_unreachable() {
     let (daemon, standin) = fixture().await;
     let (provider, key) = KEYS[1];
     let mut unasked = submit(provider, key);
@@ -110,7 +110,7 @@ async fn a_refresh_asks_the_provider_and_an_absent_one_takes_nothing_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_key_takes_the_place_of_the_first_and_keeps_its_account() {
+async fn second_key_replaces_the_first_and_keeps_its_account() {
     let (daemon, standin) = fixture().await;
     let (provider, key) = KEYS[1];
     standin.accept_key(key);
@@ -150,7 +150,7 @@ async fn unusable_keys_and_targets_are_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_planted_key_is_in_no_log_error_event_or_file() {
+async fn planted_key_appears_in_no_log_error_event_or_file() {
     let (daemon, standin) = fixture().await;
     let client = daemon.client().await;
     let mut events = client.subscribe(["*"]).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_planted_key_is_in_no_log_error_event_or_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_two_parts_needs_both() {
+async fn key_of_two_parts_is_refused_when_one_is_missing() {
     let daemon = Home::new().start();
     let (id, secret) = ("AKIAPLANTED012345678", "plantedSecret/0123456789+abcdefghijklmno");
     let mut heard = String::new();

@@ -283,7 +283,7 @@ async fn judge(daemon: &Daemon, judged: &mut HashSet<String>, tally: &mut Tally,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_two_hundred_times_at_random_moments_of_logins() {
+async fn daemon_boot_leaves_no_partial_login_when_killed_at_random_moments() {
     let named = std::env::vars().find(|(name, _)| name == "SRVD_TEST_SEED");
     let seed = named.map_or(u64::from(std::process::id()) << 20 | 1, |(_, seed)| seed.parse().unwrap());
     println!("SRVD_TEST_SEED={seed}");
@@ -304,7 +304,7 @@ async fn killed_two_hundred_times_at_random_moments_of_logins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_guard_ends_with_the_daemon_and_its_signals_are_not_for_it() {
+async fn guard_ignores_signals_and_ends_with_the_daemon() {
     let daemon = home().start();
     let guard = guard(&daemon);
     until("the guard has not taken over its signals", || hears(guard, 0x4003));
@@ -323,7 +323,7 @@ async fn the_guard_ends_with_the_daemon_and_its_signals_are_not_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_guard_the_next_boot_cleans() {
+async fn boot_ends_left_over_processes_when_daemon_and_guard_were_killed() {
     let daemon = home().start();
     start_all(&daemon).await;
     let guard = guard(&daemon);
@@ -340,7 +340,7 @@ async fn without_a_guard_the_next_boot_cleans() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_that_is_killed_has_a_successor_that_knows_everything() {
+async fn guard_is_replaced_when_killed_and_still_ends_all_logins() {
     let daemon = home().start();
     start_all(&daemon).await;
     let mut former = HashSet::new();
@@ -360,7 +360,7 @@ async fn a_guard_that_is_killed_has_a_successor_that_knows_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_ends_with_the_daemon() {
+async fn login_check_ends_with_the_daemon() {
     let mut home = home();
     let script = SCRIPT.replace("when status\n", "when status\nignore TERM\ntouch checking\nhang\n");
     crate::fake::write_script(&home, &script);
@@ -376,7 +376,7 @@ async fn a_check_ends_with_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_probe_ends_with_the_daemon() {
+async fn version_probe_ends_with_the_daemon() {
     let home = home();
     let hangs = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n";
     std::fs::write(home.dir("bin/fakecli"), hangs).unwrap();
@@ -397,7 +397,7 @@ async fn a_version_probe_ends_with_the_daemon() {
 }
 
 #[test]
-fn garbage_does_not_hurt_the_guard() {
+fn guard_survives_garbage_in_bounded_memory() {
     let home = Home::new();
     let mut command = home.command(&["__guard"]);
     let mut guard = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -421,7 +421,7 @@ fn garbage_does_not_hurt_the_guard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemons_secrets_are_in_no_process_that_it_starts() {
+async fn started_processes_hold_no_secret_of_the_daemon() {
     let daemon = home().start_with(|command| {
         command.env("OAUTH_ENCRYPTION_KEY", KEY).env("ANTHROPIC_API_KEY", "planted-stray-key")
     });
@@ -439,7 +439,7 @@ async fn the_daemons_secrets_are_in_no_process_that_it_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_terminals_are_no_hundred_threads() {
+async fn daemon_needs_few_threads_when_a_hundred_logins_run_on_terminals() {
     let daemon = home().start();
     let threads = || std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().count();
     let idle = threads();

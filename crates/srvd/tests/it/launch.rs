@@ -33,7 +33,7 @@ fn printed(home: &Home, args: &[&str], planted: &[(&str, &str)]) -> (Option<i32>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_becomes_an_environment() {
+async fn launch_resolves_bundle_to_environment() {
     let daemon = fake::home(fake::HAPPY).start();
     let bundle = bundle_with_login(&daemon, "Work").await;
     add_key(&daemon, &bundle).await;
@@ -62,7 +62,7 @@ async fn a_bundle_becomes_an_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_is_gone_refuses_with_the_next_step() {
+async fn launch_is_refused_with_next_step_when_login_is_gone() {
     let daemon = fake::home(fake::HAPPY).start();
     let bundle = bundle_with_login(&daemon, "Work").await;
     add_key(&daemon, &bundle).await;
@@ -97,7 +97,7 @@ async fn a_login_that_is_gone_refuses_with_the_next_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exec_becomes_the_program_with_exactly_this_identity() {
+async fn exec_runs_program_with_only_the_bundle_identity() {
     let daemon = fake::home(fake::HAPPY).start();
     let bundle = bundle_with_login(&daemon, "Work").await;
     let planted = [("ANTHROPIC_API_KEY", "stray"), ("FAKE_API_KEY", "stray"), ("KEPT", "yes")];

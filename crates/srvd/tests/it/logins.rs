@@ -64,17 +64,17 @@ async fn whole_login(recipe: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_login_on_a_pipe() {
+async fn login_succeeds_on_a_pipe() {
     whole_login("pipe").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_login_on_a_terminal() {
+async fn login_succeeds_on_a_terminal() {
     whole_login("pty").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_code_is_shown_with_its_address() {
+async fn device_code_is_shown_with_its_address() {
     let script = "dir-var FAKE_HOME\nout Go to https://login.fake.test/device\nout and enter code: ABCD-1234\nwait-file approved\nwrite credentials.json {\"access\":\"a\"}\nout Logged in.\n";
     let daemon = fake::home(script).start();
     let id = start(&daemon, json!({"recipe": "device", "bundleName": "Box"})).await;
@@ -90,7 +90,7 @@ async fn a_device_code_is_shown_with_its_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_login_leaves_nothing_and_says_why() {
+async fn failed_login_leaves_no_files_and_reports_its_reason() {
     let check = async |script: &str, kind: &str, exit_code: Value| {
         let daemon = fake::home(script).start();
         let id = start(&daemon, json!({})).await;
@@ -114,7 +114,7 @@ async fn a_failed_login_leaves_nothing_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_login_ends_its_processes() {
+async fn cancelled_login_ends_its_processes() {
     let daemon =
         fake::home("ignore TERM\nspawn-grandchild grandchild detach\nout https://login.fake.test/x\nhang\n")
             .start();
@@ -129,7 +129,7 @@ async fn a_cancelled_login_ends_its_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pastes_that_cannot_be_right_reach_nothing() {
+async fn paste_is_refused_and_not_passed_on_when_invalid() {
     let daemon = fake::home(HAPPY).start();
     let id = start(&daemon, json!({})).await;
     daemon.session(&id, |session| session["prompt"] == true).await;
@@ -157,7 +157,7 @@ async fn pastes_that_cannot_be_right_reach_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_login_at_a_time_and_none_where_one_is() {
+async fn login_is_refused_when_the_bundle_has_one_already_or_one_under_way() {
     let daemon = fake::home(HAPPY).start();
     let bundle = daemon.call("bundle.create", json!({"name": "Work"})).await["id"].clone();
     let first = start(&daemon, json!({"intoBundleId": bundle})).await;
@@ -184,7 +184,7 @@ fn as_bob() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_into_a_directory_that_an_unbound_account_keeps_is_refused() {
+async fn login_is_refused_when_an_unbound_account_keeps_the_directory() {
     let daemon = fake::home(HAPPY).start();
     let done = log_in(&daemon, json!({})).await;
     let (bundle, account) = (done["bundleId"].clone(), done["accountId"].clone());
@@ -200,7 +200,7 @@ async fn a_login_into_a_directory_that_an_unbound_account_keeps_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_directory_has_one_login_at_a_time_whatever_the_bundle() {
+async fn login_is_refused_when_another_bundle_logs_in_to_the_same_directory() {
     let daemon = fake::home(HAPPY).start();
     let done = log_in(&daemon, json!({})).await;
     let other = daemon.call("bundle.create", json!({"name": "other"})).await["id"].clone();
@@ -213,7 +213,7 @@ async fn one_directory_has_one_login_at_a_time_whatever_the_bundle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_the_bundle_ends_its_login_and_leaves_nothing() {
+async fn bundle_deletion_cancels_its_login_and_ends_the_processes() {
     let daemon =
         fake::home("dir-var FAKE_HOME\nout https://login.fake.test/x\nwrite other {}\nhang\n").start();
     let bundle = daemon.call("bundle.create", json!({"name": "Work"})).await["id"].clone();
@@ -225,7 +225,7 @@ async fn deleting_the_bundle_ends_its_login_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_the_bundle_removes_the_login_and_keeps_the_history() {
+async fn bundle_deletion_removes_the_login_and_keeps_the_history() {
     let daemon = fake::home(HAPPY).start();
     let done = log_in(&daemon, json!({})).await;
     let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
@@ -238,7 +238,7 @@ async fn deleting_the_bundle_removes_the_login_and_keeps_the_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_in_a_login_ends_its_processes_and_the_session_says_so() {
+async fn login_processes_end_and_the_session_fails_when_the_daemon_crashes() {
     for recipe in ["pipe", "pty"] {
         let daemon = fake::home("ignore HUP\nout https://login.fake.test/x\nhang\n").start();
         let id = start(&daemon, json!({"recipe": recipe})).await;
@@ -253,7 +253,7 @@ async fn a_crash_in_a_login_ends_its_processes_and_the_session_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_sees_nothing_of_the_daemons_environment() {
+async fn login_child_gets_only_the_allowed_environment() {
     let daemon = fake::home("dump-env environment\nexit 0\n").start_with(|command| {
         command
             .env("OAUTH_ENCRYPTION_KEY", crate::support::KEY)
@@ -284,7 +284,7 @@ async fn a_child_sees_nothing_of_the_daemons_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_passes_through_a_login_is_in_no_log_event_or_database_file() {
+async fn login_secrets_appear_in_no_log_event_or_database_file() {
     let daemon = fake::home(HAPPY).start();
     let client = daemon.client().await;
     let mut events = client.subscribe(["*"]).await.unwrap();

@@ -26,7 +26,7 @@ fn own_file(home: &Home) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_users_own_login_launches_without_a_new_one() {
+async fn own_login_launches_without_new_login() {
     let daemon = home().start();
     let found = accounts(&daemon).await;
     let dir = daemon.home.dir("home/.fake");
@@ -50,7 +50,7 @@ async fn the_users_own_login_launches_without_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_the_account_leaves_the_users_directory_alone_and_is_remembered() {
+async fn account_deletion_keeps_own_directory_and_is_remembered() {
     let daemon = home().start();
     let account = accounts(&daemon).await[0]["id"].clone();
     let gone = daemon.call("account.delete", json!({"accountId": account})).await;
@@ -70,7 +70,7 @@ async fn deleting_the_account_leaves_the_users_directory_alone_and_is_remembered
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_says_what_it_would_do_and_does_it() {
+async fn migrate_command_reports_and_takes_over_login() {
     let home = home();
     let said = |args: &[&str]| {
         let output = home.command(args).env("SRVD_LOG", "warn").output().unwrap();
@@ -97,7 +97,7 @@ async fn the_command_says_what_it_would_do_and_does_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn migrate_only_migrates_the_schema_and_nothing_else() {
+async fn migrate_only_flag_takes_over_no_login() {
     let home = home();
     assert!(home.run(&["--migrate-only"]).status.success());
     let output = home.run(&["migrate", "--dry-run"]);
@@ -106,7 +106,7 @@ async fn migrate_only_migrates_the_schema_and_nothing_else() {
 
 /// The user keeps one file for several places, and the CLI writes through the link.
 #[tokio::test(flavor = "multi_thread")]
-async fn own_login_behind_a_link_is_taken_over_and_its_changes_are_followed() {
+async fn own_login_is_taken_over_and_watched_when_it_is_behind_a_link() {
     let home = home();
     let (link, shared) = (home.dir("home/.fake/credentials.json"), home.dir("home/shared"));
     std::fs::create_dir(&shared).unwrap();
@@ -176,7 +176,7 @@ fn elsewhere() -> (Home, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn directory_that_the_variable_names_is_taken_over_and_launched() {
+async fn directory_is_taken_over_and_launched_when_variable_names_it() {
     let (home, dir) = elsewhere();
     let daemon = home.start_with(|command| command.env("FAKE_HOME", &dir));
     let found = accounts(&daemon).await;
@@ -200,7 +200,7 @@ async fn directory_that_the_variable_names_is_taken_over_and_launched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn variable_of_a_launch_is_not_the_users_own_directory() {
+async fn variable_is_ignored_when_it_names_no_directory_of_the_user() {
     let home = home();
     let inside = home.dir("data/identities/b1/fake");
     srvd::private::directory(&inside).unwrap();
@@ -215,7 +215,7 @@ async fn variable_of_a_launch_is_not_the_users_own_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dry_run_says_what_the_variable_leads_to() {
+async fn dry_run_reports_directory_that_variable_names() {
     let (home, dir) = elsewhere();
     let line = |dir: &str| {
         let output = home.command(&["migrate", "--dry-run"]).env("FAKE_HOME", dir).output().unwrap();
@@ -233,7 +233,7 @@ async fn dry_run_says_what_the_variable_leads_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_in_a_keyring_is_told_instead_of_none() {
+async fn dry_run_reports_login_when_it_is_in_a_keyring() {
     let home = Home::new();
     std::fs::create_dir(home.dir("home/.codex")).unwrap();
     let settings = "cli_auth_credentials_store = \"keyring\"\n";

@@ -104,7 +104,7 @@ fn variable(name: &str) -> bool {
 }
 
 #[test]
-fn namespace_reaches_the_stand_in_and_nothing_else() {
+fn namespace_reaches_only_the_stand_in() {
     use tokio::net::TcpStream;
 
     inside(async |_vendors| {

@@ -80,7 +80,7 @@ fn named<'a>(list: &'a Value, kind: &str) -> &'a Value {
 
 /// Cases 72 to 75. The store's tests cover that a row is rolled back when its pointer cannot be written.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_commits_moves_the_active_forge_and_renews_the_session() {
+async fn callback_stores_the_grant_activates_its_forge_and_renews_the_session() {
     let (hub, git) = (Standin::start("github").await, Standin::start("forgejo").await);
     let daemon = daemon(&[("hub", "github", &hub.url), ("git", "forgejo", &git.url)]);
     let client = daemon.client().await;
@@ -159,7 +159,7 @@ async fn a_callback_commits_moves_the_active_forge_and_renews_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_without_a_session_begins_no_sign_in_and_no_other_site_does() {
+async fn browser_sign_in_is_refused_without_session_or_from_another_site() {
     let hub = Standin::start("github").await;
     let daemon = daemon(&[("hub", "github", &hub.url)]);
     let (status, _, _, body) = browse(&daemon, "/login/hub", None);
@@ -184,7 +184,7 @@ async fn a_browser_without_a_session_begins_no_sign_in_and_no_other_site_does() 
 
 /// Cases 76 to 78: the identity of an account, and the addresses that mean the same forge.
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_are_told_apart_by_forge_address_and_person() {
+async fn account_is_identified_by_forge_address_and_person() {
     let (one, two) = (Standin::start("forgejo").await, Standin::start("forgejo").await);
     let daemon = daemon(&[("one", "forgejo", &one.url), ("two", "forgejo", &two.url)]);
     let (code, data) = daemon.refused("operator.start", json!({"forgeType": "forgejo"})).await;
@@ -217,7 +217,7 @@ async fn accounts_are_told_apart_by_forge_address_and_person() {
 
 /// Case 58: no token is lost while a forge cannot say who owns it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_in_without_a_name_is_kept_and_completed_later() {
+async fn sign_in_is_kept_and_completed_later_when_the_forge_cannot_name_the_person() {
     let hub = Standin::start("github").await;
     hub.silent(true);
     let daemon = daemon(&[("hub", "github", &hub.url)]);
@@ -251,7 +251,7 @@ async fn a_sign_in_without_a_name_is_kept_and_completed_later() {
 
 /// Case 79 from the client's side.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_sign_in_or_the_word_that_there_is_none() {
+async fn device_sign_in_succeeds_or_is_refused_when_the_forge_has_no_device_flow() {
     let (hub, git) = (Standin::start("github").await, Standin::start("forgejo").await);
     let daemon = daemon(&[("hub", "github", &hub.url), ("git", "forgejo", &git.url)]);
     let error = daemon.error("operator.start", json!({"forgeType": "forgejo", "flow": "device"})).await;
@@ -271,7 +271,7 @@ async fn a_device_sign_in_or_the_word_that_there_is_none() {
 
 /// Cases 65 and 67 from the client's side.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_in_that_is_cancelled_or_superseded_writes_nothing() {
+async fn sign_in_stores_nothing_when_it_is_cancelled_or_superseded() {
     let hub = Standin::start("github").await;
     let daemon = daemon(&[("hub", "github", &hub.url)]);
     let start = json!({"forgeType": "github"});
@@ -289,7 +289,7 @@ async fn a_sign_in_that_is_cancelled_or_superseded_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_brought_is_stored_for_whom_the_forge_names() {
+async fn upserted_token_is_stored_for_the_person_that_the_forge_names() {
     let (hub, lab) = (Standin::start("github").await, Standin::start("gitlab").await);
     let daemon = daemon(&[("hub", "github", &hub.url)]);
     let bring = |kind: &str, url: &str, more: Value| {
@@ -332,7 +332,7 @@ async fn a_token_that_is_brought_is_stored_for_whom_the_forge_names() {
 
 /// Case 81: the planted secrets are in no log, event, answer, page or file.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_of_a_sign_in_comes_out_again() {
+async fn sign_in_secrets_appear_in_no_answer_log_or_file() {
     let hub = Standin::start("github").await;
     let daemon = daemon(&[("hub", "github", &hub.url)]);
     let started = daemon.call("operator.start", json!({"forgeType": "github"})).await;

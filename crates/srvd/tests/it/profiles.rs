@@ -54,7 +54,7 @@ async fn ids(daemon: &Daemon, params: Value) -> Vec<String> {
 
 /// Cases 1, 3, 4, 16, 24 and 30.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_user_has_its_own() {
+async fn profile_is_used_only_for_its_own_user() {
     let daemon = home().start();
     let mut events = daemon.client().await.subscribe(["userprofiles:changed:*"]).await.unwrap();
     let one = bring(&daemon, "u1", "shared", json!({"label": "Work", "email": "ann@example.test"})).await;
@@ -106,7 +106,7 @@ async fn each_user_has_its_own() {
 /// A provider whose only credential is a login of its CLI. The token is put into the variable that the CLI reads. If
 /// the CLI has no such variable, the launch fails and says so.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_users_token_is_launched_where_the_cli_takes_one() {
+async fn launch_sets_the_users_token_when_the_cli_accepts_one() {
     let daemon = home().start();
     let of = |provider: &str| json!({"userId": "u1", "agentId": "alone", "providerId": provider});
     for provider in ["claude", "codex"] {
@@ -150,7 +150,7 @@ async fn a_users_token_is_launched_where_the_cli_takes_one() {
 
 /// Cases 17, 20 and 25, and several accounts of one provider.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_stronger_one_is_used_while_it_lives() {
+async fn best_profile_is_chosen_by_expiry_model_and_order() {
     let daemon = home().start();
     let tokens = |ends: i64| json!({"tokens": {"accessToken": "planted-access", "expiresAt": ends}});
     let best = async |user: &str, agent: &str, extra: Value| {
@@ -220,7 +220,7 @@ async fn the_stronger_one_is_used_while_it_lives() {
 
 /// Cases 5, 6, 7 and 22.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deleted_is_gone_and_what_is_declared_stays() {
+async fn delete_removes_stored_profiles_and_refuses_declared_ones() {
     let daemon = home().start();
     for agent in ["a", "ab", "a/", "a%"] {
         for user in ["u1", "u2"] {
@@ -271,7 +271,7 @@ async fn what_is_deleted_is_gone_and_what_is_declared_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unusable_profiles_are_refused_by_name() {
+async fn profile_upsert_names_the_invalid_field() {
     let daemon = home().start();
     let check = async |changes: Value, code: i32, field: &str| {
         let mut params =

@@ -49,7 +49,7 @@ fn check(home: &Home, args: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_cli_that_has_not_changed_matches() {
+fn cli_matches_when_it_has_not_changed() {
     let home = machine(GOOD, "");
     let (code, stdout, stderr) = check(&home, &["Fake-CLI"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
@@ -81,7 +81,7 @@ fn a_cli_that_has_not_changed_matches() {
 }
 
 #[test]
-fn what_has_changed_is_named() {
+fn check_names_the_difference_when_the_cli_has_changed() {
     let check = |from: &str, to: &str, expect: &str| {
         let script = GOOD.replace(from, to);
         assert_ne!(script, GOOD);
@@ -129,7 +129,7 @@ fn what_has_changed_is_named() {
 }
 
 #[test]
-fn tombstone_does_not_match_when_its_version_does() {
+fn retired_cli_does_not_match_when_its_version_matches() {
     let script = GOOD.replace(
         "when login --device\n",
         "when login --device\nerr fakecli is no longer maintained.\nexit 0\n",
@@ -145,14 +145,14 @@ fn tombstone_does_not_match_when_its_version_does() {
 }
 
 #[test]
-fn a_newer_version_is_a_note_and_no_failure() {
+fn check_passes_with_a_note_when_the_version_is_newer() {
     let (code, stdout, _) = check(&machine(&GOOD.replace("1.2.3", "1.10.0"), ""), &["fake"]);
     assert_eq!(code, Some(0), "{stdout}");
     assert!(stdout.contains("note: version 1.10.0, and the entry was proven with 1.2.3"), "{stdout}");
 }
 
 #[test]
-fn a_cli_that_is_not_there_is_69_and_says_how_to_install_it() {
+fn check_exits_69_with_an_install_hint_when_the_cli_is_missing() {
     let home = machine(GOOD, "");
     std::fs::remove_file(home.dir("bin/fakecli")).unwrap();
     let (code, stdout, stderr) = check(&home, &["fake"]);
@@ -168,7 +168,7 @@ fn a_cli_that_is_not_there_is_69_and_says_how_to_install_it() {
 }
 
 #[test]
-fn a_program_that_is_another_providers_is_not_this_one() {
+fn cli_counts_as_not_installed_when_its_program_is_another_providers() {
     let other = "[providers.twin]\ndisplay-name = 'Twin'\nclass = 'oauth'\n[providers.twin.cli]\nbinaries = ['fakecli']\n\
         install = 'get twin'\nversion-pattern = '^twin '\nconfig-dir = { var = 'TWIN', name = 'twin', ambient = '~/.twin' }\n";
     // Run as the twin's CLI, the program prints another version text, or no usable one.
@@ -184,7 +184,7 @@ fn a_program_that_is_another_providers_is_not_this_one() {
 }
 
 #[test]
-fn what_cannot_be_tried_here_is_no_failure() {
+fn check_passes_when_a_recipe_cannot_be_tried() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
     let recipes = format!(
@@ -202,7 +202,7 @@ fn what_cannot_be_tried_here_is_no_failure() {
 }
 
 #[test]
-fn nobody_outlives_a_check() {
+fn check_leaves_no_process_running() {
     let script = GOOD
         .replace("when login --device\n", "when login --device\nspawn-grandchild pid detach\nignore TERM\n");
     let home = machine(&script, "");
@@ -215,7 +215,7 @@ fn nobody_outlives_a_check() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_check_ends_its_login_and_cleans_up() {
+async fn check_exits_130_and_removes_its_files_when_interrupted() {
     let script = GOOD.replace("when login\n", "when login\ntouch started\nhang\n");
     let home = machine(&script, "");
     let mut command = home.command(&["providers", "check", "fake"]);

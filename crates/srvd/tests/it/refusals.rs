@@ -38,7 +38,7 @@ async fn nothing_happened(daemon: &Daemon) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs() {
+async fn login_refuses_programs_that_are_not_registered() {
     let daemon = fixture();
     let bin = daemon.home.dir("bin");
     let evil = bin.join("evil").display().to_string();
@@ -61,7 +61,7 @@ async fn programs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn arguments() {
+async fn login_refuses_arguments_that_are_not_registered() {
     let daemon = fixture();
     for args in [
         json!(["-e", "require('fs')"]),
@@ -78,7 +78,7 @@ async fn arguments() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn variables() {
+async fn login_refuses_every_variable_of_a_client() {
     let daemon = fixture();
     let names = [
         "NODE_OPTIONS",
@@ -113,7 +113,7 @@ async fn variables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bundles_and_providers() {
+async fn login_refuses_unusable_bundles_and_providers() {
     let daemon = fixture();
     let long = "a".repeat(65);
     for id in ["../x", "a/b", "..", ".", "A%2f", "con", "LPT1", "a\u{0}b", &long, "Work", "-x", "é"] {
@@ -133,7 +133,7 @@ async fn bundles_and_providers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_are_not_there() {
+async fn session_calls_fail_when_the_session_is_unknown() {
     let daemon = fixture();
     for id in ["auth-00000000-0000-4000-8000-000000000000", "nonsense", "../x", ""] {
         let (code, data) = daemon.refused("auth.poll", json!({"sessionId": id})).await;

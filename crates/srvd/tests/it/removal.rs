@@ -32,7 +32,7 @@ async fn accounts(daemon: &Daemon) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_is_made_renamed_and_deleted() {
+async fn bundle_is_created_renamed_and_deleted() {
     let daemon = fake::home(fake::HAPPY).start();
     let (code, out, _) = run(&daemon, &["bundle", "create", "Box", "--description", "for later"]).await;
     assert!(code == Some(0) && out.starts_with("Made the bundle \"Box\" ("), "{out}");
@@ -65,7 +65,7 @@ async fn a_bundle_is_made_renamed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_forgotten_here_only() {
+async fn account_is_forgotten_without_a_logout_at_the_provider() {
     let daemon = home("touch logged-out").start();
     let id = account(&daemon).await;
     let (code, _, errors) = run(&daemon, &["account", "forget", &id]).await;
@@ -81,7 +81,7 @@ async fn an_account_is_forgotten_here_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_revoked_by_its_clis_own_logout() {
+async fn account_is_revoked_by_the_logout_of_its_cli() {
     let daemon = home("dump-env environment\nremove credentials.json").start();
     let id = account(&daemon).await;
     let (code, _, errors) = run(&daemon, &["account", "revoke", &id]).await;
@@ -102,7 +102,7 @@ async fn an_account_is_revoked_by_its_clis_own_logout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_logout_that_did_not_work_leaves_the_account() {
+async fn account_stays_when_its_logout_fails() {
     for (logout, outcome, code) in [
         ("exit 3", "cli_failed", json!(3)),
         ("remove credentials.json\nexit 3", "cli_failed", json!(3)),
@@ -122,7 +122,7 @@ async fn a_logout_that_did_not_work_leaves_the_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_cli_can_log_out_of_is_refused() {
+async fn revoke_is_refused_when_no_cli_can_log_the_account_out() {
     let daemon = home("touch ran").start();
     let id = account(&daemon).await;
     let bundle = accounts(&daemon).await[0]["boundTo"][0].clone();

@@ -87,7 +87,7 @@ async fn nothing_is_left(home: &Home) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_comes_to_nothing_leaves_every_byte_of_the_old_one() {
+async fn renewal_leaves_old_login_unchanged_when_it_fails() {
     for recipe in ["pipe", "pty"] {
         let renewed =
             Renewed::new(fake::home(HAPPY).config("srvd.toml", "[spawn]\nlogin_seconds = 5\n")).await;
@@ -118,7 +118,7 @@ async fn a_login_that_comes_to_nothing_leaves_every_byte_of_the_old_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_succeeds_takes_the_old_ones_place_and_nothing_elses() {
+async fn renewal_replaces_only_credentials_when_it_succeeds() {
     for recipe in ["pipe", "pty"] {
         let renewed = Renewed::new(fake::home(HAPPY)).await;
         let id = renewed.start(recipe, true).await;
@@ -144,7 +144,7 @@ async fn a_login_that_succeeds_takes_the_old_ones_place_and_nothing_elses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_person_changes_neither_row_nor_file_until_it_is_meant() {
+async fn renewal_by_another_person_is_refused_unless_allowed() {
     for recipe in ["pipe", "pty"] {
         let renewed = Renewed::new(fake::home(HAPPY)).await;
         std::fs::write(renewed.dir.join("credentials.json"), ENDED).unwrap();
@@ -172,7 +172,7 @@ async fn another_person_changes_neither_row_nor_file_until_it_is_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_put_into_place_is_a_failed_login() {
+async fn renewal_fails_when_credentials_file_cannot_be_replaced() {
     let renewed = Renewed::new(fake::home(HAPPY)).await;
     let id = renewed.start("pipe", true).await;
     renewed.prompted(&id).await;
@@ -189,7 +189,7 @@ async fn what_cannot_be_put_into_place_is_a_failed_login() {
 /// Whenever the daemon is killed, the next start finds either the old login or the new one, complete. The session's row
 /// says which.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_is_killed_leaves_the_old_login_or_the_new_one() {
+async fn renewal_leaves_old_or_new_login_complete_when_daemon_is_killed() {
     let mut renewed = Renewed::new(fake::home(HAPPY)).await;
     let file = renewed.dir.join("credentials.json");
     for moment in ["running", "placed", "placed", "pasted", "placed", "renewed", "placed"] {
@@ -228,7 +228,7 @@ async fn a_daemon_that_is_killed_leaves_the_old_login_or_the_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_may_go_on_under_the_old_login_meanwhile() {
+async fn renewal_keeps_login_refreshed_by_agent_when_cancelled() {
     let renewed = Renewed::new(fake::home(HAPPY)).await;
     let id = renewed.start("pipe", true).await;
     renewed.prompted(&id).await;
@@ -243,7 +243,7 @@ async fn an_agent_may_go_on_under_the_old_login_meanwhile() {
 
 /// A login that cannot be moved is made in its place. If a failed one has damaged the old login, the account says so.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_cannot_be_moved_is_made_in_its_place() {
+async fn renewal_runs_in_place_when_login_cannot_be_moved() {
     let home = fake::home(HAPPY);
     let path = home.dir("config/providers.d/fake.toml");
     let entry = std::fs::read_to_string(&path).unwrap();

@@ -81,7 +81,7 @@ fn succeeded(output: Output) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_that_is_killed_at_any_moment_loses_nothing() {
+async fn rotation_loses_no_secret_when_killed_at_any_moment() {
     let home = Home::new();
     let accounts = fill(&home, SECRETS).await;
     let started = Instant::now();
@@ -122,7 +122,7 @@ async fn a_rotation_that_is_killed_at_any_moment_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_from_elsewhere_is_rotated_by_those_who_keep_it() {
+async fn rotation_with_an_environment_key_requires_the_new_and_the_old_key() {
     let home = Home::new();
     let accounts = fill(&home, 3).await;
     std::fs::remove_file(home.dir("config/encryption.key")).unwrap();
@@ -149,7 +149,7 @@ async fn a_key_from_elsewhere_is_rotated_by_those_who_keep_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_daemon_and_a_wrong_key_are_met_before_any_file_changes() {
+async fn rotation_is_refused_before_any_change_when_daemon_runs_or_key_is_wrong() {
     let daemon = Home::new().start();
     let refused = rotate(&daemon.home).output().unwrap();
     assert_eq!(refused.status.code(), Some(75), "{refused:?}");

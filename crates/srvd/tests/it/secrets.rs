@@ -37,7 +37,7 @@ async fn add(daemon: &Daemon, provider: &str, name: &str, bundle: &Value) -> Val
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_key_is_read_at_each_launch() {
+async fn named_key_is_read_at_each_launch() {
     let daemon = start(home());
     let bundle = daemon.call("bundle.create", json!({"name": "Work"})).await["id"].clone();
     let account = add(&daemon, "openai", "work", &bundle).await;
@@ -92,7 +92,7 @@ async fn a_named_key_is_read_at_each_launch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_names_a_key_and_nothing_else() {
+async fn client_can_name_a_configured_key_but_not_its_source() {
     let daemon = start(home());
     let submit = async |more: Value| {
         let mut params = json!({"providerId": "openai", "accountName": "Work", "validate": false});
@@ -123,7 +123,7 @@ async fn a_client_names_a_key_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_adds_one_and_its_provider_is_asked() {
+async fn add_key_command_adds_a_named_key_and_asks_its_provider() {
     let standin = Standin::start().await;
     standin.accept_key(KEY);
     let overlay = format!("[providers.openai.key]\nbase-url = \"{}\"\n", standin.url());
@@ -139,7 +139,7 @@ async fn the_command_line_adds_one_and_its_provider_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_for_another_address_is_tried_and_launched_there() {
+async fn key_with_a_base_url_is_checked_and_launched_there() {
     let standin = Standin::start().await;
     standin.accept_key(KEY);
     let daemon = Home::new().start();

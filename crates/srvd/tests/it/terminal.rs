@@ -120,7 +120,7 @@ const URL: &str =
     "https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_opens_the_first_browser_of_the_list_that_can() {
+async fn login_opens_the_first_working_browser_of_the_list() {
     let daemon = fake::home(HAPPY).start();
     let home = &daemon.home;
     let (bad, good, spare) = (browser(home, "bad", 1), browser(home, "good", 0), browser(home, "spare", 0));
@@ -150,7 +150,7 @@ async fn login_opens_the_first_browser_of_the_list_that_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_says_so_when_no_browser_could_be_opened() {
+async fn login_reports_that_no_browser_could_be_opened() {
     let daemon = fake::home(HAPPY).start();
     let home = &daemon.home;
     // A desktop without the variable, whose opener fails.

@@ -28,7 +28,7 @@ async fn take_token(daemon: &Daemon, params: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_sealed_as_an_account_and_shown_to_nobody() {
+async fn token_is_sealed_as_an_account_and_appears_in_no_answer_log_or_file() {
     let home = fake::home(SHOWS);
     let daemon = home.start_with(|command| command.env("SRVD_LOG", "trace"));
     let client = daemon.client().await;
@@ -71,7 +71,7 @@ async fn a_token_is_sealed_as_an_account_and_shown_to_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_and_a_login_stand_beside_each_other() {
+async fn token_gets_its_own_account_beside_a_login() {
     let daemon = fake::home(fake::HAPPY).start();
     let login = log_in(&daemon, json!({"recipe": "pipe", "bundleName": "Both"})).await;
     let params = json!({"providerId": "fake", "recipe": "token", "intoBundleId": login["bundleId"]});

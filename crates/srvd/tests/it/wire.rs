@@ -62,7 +62,7 @@ const METHODS: [&str; 52] = [
 ];
 
 #[test]
-fn the_document_is_what_the_code_says() {
+fn protocol_document_matches_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocol.md");
     let written = std::fs::read_to_string(path).unwrap();
     assert!(
@@ -72,7 +72,7 @@ fn the_document_is_what_the_code_says() {
 }
 
 #[test]
-fn the_manual_of_the_providers_is_what_the_registry_says() {
+fn providers_manual_matches_the_registry() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers.md");
     let written = std::fs::read_to_string(path).unwrap();
     let made = Home::new().run(&["providers", "doc"]);
@@ -108,7 +108,7 @@ async fn discover_names_every_method_and_resolves_every_reference() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_answers_an_unknown_thing_by_its_kind() {
+async fn method_call_is_refused_with_its_error_kind_when_its_target_is_unknown() {
     let daemon = Home::new().start();
     let nobody = "nobody";
     for (method, params, code, kind) in [
@@ -142,7 +142,7 @@ async fn every_method_answers_an_unknown_thing_by_its_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_is_listed_with_what_a_frontend_needs() {
+async fn provider_list_has_the_fields_that_a_frontend_needs() {
     let daemon = crate::fake::home("out fakecli 1.2.3\n").start();
     let listed = daemon.call("provider.list", json!({})).await;
     let find = |id: &str| {

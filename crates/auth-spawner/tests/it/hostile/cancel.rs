@@ -53,7 +53,7 @@ impl Numbers {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cancelling_within_fifty_milliseconds_of_the_start() {
+async fn login_ends_once_when_cancelled_within_fifty_milliseconds_of_the_start() {
     let script = SCRIPT.replace("{login}", LOGIN);
     let world = limited(TERMINALS[0], &script, |limits| limits.term_grace = Duration::from_millis(50));
     let mut numbers = Numbers(0x5eed);

@@ -26,7 +26,7 @@ async fn shows_the_address_and_succeeds(name: &'static str, noise: String) {
 }
 
 #[tokio::test]
-async fn two_gigabytes_without_a_line_feed() {
+async fn login_succeeds_when_output_has_two_gigabytes_without_a_line_feed() {
     if !alone() {
         return;
     }
@@ -35,7 +35,7 @@ async fn two_gigabytes_without_a_line_feed() {
 }
 
 #[tokio::test]
-async fn a_million_lines() {
+async fn login_succeeds_when_output_has_a_million_lines() {
     if !alone() {
         return;
     }
@@ -46,7 +46,7 @@ async fn a_million_lines() {
 }
 
 #[tokio::test]
-async fn nothing_but_line_feeds() {
+async fn login_succeeds_when_output_is_only_line_feeds() {
     if !alone() {
         return;
     }
@@ -54,7 +54,7 @@ async fn nothing_but_line_feeds() {
 }
 
 #[tokio::test]
-async fn three_hundred_megabytes_before_the_address() {
+async fn login_succeeds_when_three_hundred_megabytes_precede_the_address() {
     if !alone() {
         return;
     }
@@ -65,7 +65,7 @@ async fn three_hundred_megabytes_before_the_address() {
 }
 
 #[tokio::test]
-async fn noise_of_every_kind_before_the_address() {
+async fn login_succeeds_when_noise_of_every_kind_precedes_the_address() {
     if !alone() {
         return;
     }
@@ -78,7 +78,7 @@ async fn noise_of_every_kind_before_the_address() {
 
 /// Each address is new and has to be shown. The last one counts.
 #[tokio::test]
-async fn thousands_of_addresses() {
+async fn login_shows_the_last_address_when_a_thousand_precede_it() {
     if !alone() {
         return;
     }
@@ -93,7 +93,7 @@ async fn thousands_of_addresses() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text() {
+async fn login_succeeds_when_output_contains_invalid_text() {
     if !alone() {
         return;
     }
@@ -122,7 +122,7 @@ const OPENINGS: [(&str, &str); 5] = [
 ];
 
 #[tokio::test]
-async fn a_sequence_that_never_ends_hides_no_login() {
+async fn login_succeeds_when_an_escape_sequence_never_ends() {
     if !alone() {
         return;
     }
@@ -140,7 +140,7 @@ async fn a_sequence_that_never_ends_hides_no_login() {
 }
 
 #[tokio::test]
-async fn what_follows_the_end_of_such_a_sequence_is_read() {
+async fn address_is_read_when_it_follows_the_end_of_a_long_escape_sequence() {
     for (name, opening) in &OPENINGS[..4] {
         for (what, end) in [("CAN", "\\x18"), ("SUB", "\\x1a"), ("BEL", "\\x07"), ("ST", "\\e\\\\")] {
             // Only an operating system command ends with BEL.

@@ -16,7 +16,7 @@ const STALE: &str =
 const NAMELESS: &str = r#"{"access_token":"at-{now_us}","refresh_token":"rt"}"#;
 
 #[tokio::test]
-async fn only_a_login_of_this_course_counts() {
+async fn login_succeeds_only_when_session_wrote_a_usable_credential() {
     let good = |name, script: String| Course::new(name, script, SUCCESS);
     let none = |name, script: &str| Course::new(name, script, NOT_AUTHENTICATED);
     let courses = [
@@ -79,7 +79,7 @@ async fn only_a_login_of_this_course_counts() {
 
 /// The file proves the identity of the user. The CLI's output is used only if the file names no user.
 #[tokio::test]
-async fn the_file_says_who_it_is() {
+async fn login_email_comes_from_credential_file_before_output() {
     let good = |name, script: String| Course::new(name, script, SUCCESS);
     let long = "e".repeat(400);
     let courses = [
@@ -110,7 +110,7 @@ async fn the_file_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn half_a_file_is_no_login_and_the_whole_one_is() {
+async fn login_waits_until_credential_file_is_complete() {
     // While half of the file is there, another process prints the success message, and the file is checked.
     let endings = [("ends", ""), ("lives", "hang\n")];
     let runs = endings.into_iter().flat_map(|ending| TERMINALS.map(|terminal| (ending, terminal)));

@@ -13,7 +13,7 @@ use crate::harness::{LOGIN, PATIENCE, TERMINALS, World, marked, runs};
 const STUBBORN: &str = "ignore TERM\nignore INT\nignore HUP\n";
 
 #[tokio::test]
-async fn what_does_not_end_is_ended() {
+async fn login_ends_every_process_when_the_cli_hangs_or_leaves_some_behind() {
     let expires = |name, script: &str| Course { deadline: 1000, ..Course::new(name, script, EXPIRED) };
     let good = |name, script: String| Course::new(name, script, SUCCESS);
     let closed = "close stdin\nclose stdout\nclose stderr\n";
@@ -65,7 +65,7 @@ async fn grandchild_is_found(how: &str) {
 }
 
 #[tokio::test]
-async fn a_grandchild_is_found_wherever_it_is() {
+async fn grandchild_is_found_in_any_group_or_session() {
     for how in ["", "detach", "session", "orphan", "wipe", "polite", "polite session"] {
         grandchild_is_found(how).await;
     }
@@ -73,13 +73,13 @@ async fn a_grandchild_is_found_wherever_it_is() {
 
 /// The grandchild has neither the mark nor the group. Only its parent shows to which login it belongs.
 #[tokio::test]
-async fn a_grandchild_without_a_mark_is_found_through_its_parent() {
+async fn grandchild_is_found_through_its_parent_when_it_has_no_mark() {
     grandchild_is_found("detach wipe").await;
     grandchild_is_found("session wipe").await;
 }
 
 #[tokio::test]
-async fn a_fork_bomb_ends() {
+async fn fork_bomb_ends_when_the_login_is_cancelled() {
     const COUNT: usize = 200;
     for terminal in TERMINALS {
         let world = World::new(terminal, &format!("{STUBBORN}fork-bomb {COUNT}\nhang\n"));
@@ -95,7 +95,7 @@ async fn a_fork_bomb_ends() {
 }
 
 #[tokio::test]
-async fn a_fork_bomb_ends_while_it_grows() {
+async fn fork_bomb_ends_when_the_login_is_cancelled_while_it_grows() {
     for (terminal, size) in
         TERMINALS.into_iter().flat_map(|terminal| [1, 20, 100].map(|size| (terminal, size)))
     {
@@ -112,7 +112,7 @@ async fn a_fork_bomb_ends_while_it_grows() {
 }
 
 #[tokio::test]
-async fn a_fork_bomb_is_left_behind() {
+async fn fork_bomb_ends_when_the_cli_leaves_it_behind() {
     let scripts = [
         ("and a login", format!("write auth.json {LOGIN}\n"), SUCCESS),
         ("alone", String::new(), NOT_AUTHENTICATED),
@@ -127,7 +127,7 @@ async fn a_fork_bomb_is_left_behind() {
 }
 
 #[tokio::test]
-async fn a_check_that_hangs_ends_with_everything_it_started() {
+async fn check_ends_with_all_its_processes_when_it_hangs() {
     let scripts = [
         ("hangs", String::new()),
         ("ignores everything", STUBBORN.to_owned()),
@@ -147,7 +147,7 @@ async fn a_check_that_hangs_ends_with_everything_it_started() {
 
 /// While the CLI lives, a check that hangs blocks nothing for ever, and leaves no process running.
 #[tokio::test]
-async fn a_check_that_hangs_ends_while_the_cli_lives() {
+async fn check_ends_when_it_hangs_and_the_cli_lives() {
     for terminal in TERMINALS {
         let script = format!(
             "when status\n{STUBBORN}spawn-grandchild a\ntouch asked\nhang\nwhen *\nwrite auth.json {LOGIN}\nout Logged in\nhang\n"

@@ -13,7 +13,7 @@ use crate::harness::{LOGIN, TERMINALS, World};
 const QUERY: &str = "record heard\nraw \\e[6n\n";
 
 #[tokio::test]
-async fn a_pipe_is_never_answered_a_query() {
+async fn pipe_receives_no_answer_to_cursor_query() {
     let script = format!("{YES}{QUERY}out {URL}\nwait-file go\nwrite auth.json {LOGIN}\n");
     let world = World::new(Terminal::Pipe, &script);
     world.start("login").unwrap();
@@ -24,7 +24,7 @@ async fn a_pipe_is_never_answered_a_query() {
 }
 
 #[tokio::test]
-async fn a_terminal_answers_for_its_cursor() {
+async fn terminal_answers_cursor_query_once() {
     let script = format!("{YES}{QUERY}out {URL}\nwait-file go\nwrite auth.json {LOGIN}\n");
     let world = World::new(Terminal::WIDE, &script);
     world.start("login").unwrap();
@@ -37,7 +37,7 @@ async fn a_terminal_answers_for_its_cursor() {
 }
 
 #[tokio::test]
-async fn both_of_two_questions_are_answered() {
+async fn login_accepts_an_answer_to_each_of_two_prompts() {
     let ask = "outn Paste code >\nread";
     for terminal in TERMINALS {
         let script =
@@ -87,7 +87,7 @@ async fn until_full<T>(world: &World, last: impl AsyncFn() -> Result<(), T>) -> 
 /// Answers that are not read fill the pipe or the terminal. An answer that fits counts as written. An answer that does
 /// not fit ends undelivered, and no other answer follows it.
 #[tokio::test]
-async fn an_answer_that_nobody_reads_is_undeliverable() {
+async fn answer_is_undeliverable_when_cli_does_not_read_input() {
     let runs = TERMINALS.map(async |terminal| {
         let world = deaf(terminal);
         let refused = until_full(&world, async || world.spawner.submit(&world.id, answer()).await).await;
@@ -104,7 +104,7 @@ async fn an_answer_that_nobody_reads_is_undeliverable() {
 }
 
 #[tokio::test]
-async fn a_cancellation_does_not_wait_for_an_answer_on_its_way() {
+async fn cancel_does_not_wait_for_pending_answer() {
     for terminal in TERMINALS {
         let world = deaf(terminal);
         let pending = until_full(&world, async || {
@@ -123,7 +123,7 @@ async fn a_cancellation_does_not_wait_for_an_answer_on_its_way() {
 }
 
 #[tokio::test]
-async fn closed_input_takes_no_answer_and_the_login_goes_on() {
+async fn login_succeeds_when_cli_closed_its_input() {
     for terminal in TERMINALS {
         let script = format!(
             "{YES}close stdin\nout {URL}\noutn Paste code >\nwait-file go\nwrite auth.json {LOGIN}\n"

@@ -23,7 +23,7 @@ async fn shown(name: &str, script: &str) {
 }
 
 #[tokio::test]
-async fn an_address_is_found_however_it_is_printed() {
+async fn address_is_found_in_every_form_of_output() {
     let (head, tail) = URL.split_at(40);
     let cases = [
         ("split over writes", format!("outn visit {head}\nsleep 150\nout {tail}\n")),
@@ -52,7 +52,7 @@ async fn an_address_is_found_however_it_is_printed() {
 }
 
 #[tokio::test]
-async fn the_address_is_not_wrapped_by_a_terminal() {
+async fn address_is_not_wrapped_by_a_terminal() {
     for terminal in TERMINALS {
         let url = format!("https://login.example.test/authorize?state={}", "s".repeat(850));
         let world = World::new(terminal, &format!("out {url}\nhang\n"));
@@ -80,7 +80,7 @@ const FORGED: [&str; 13] = [
 ];
 
 #[tokio::test]
-async fn a_forged_address_is_shown_but_not_to_be_opened() {
+async fn forged_address_is_shown_but_not_openable() {
     let runs = FORGED.iter().flat_map(|forged| TERMINALS.map(|terminal| (forged, terminal)));
     let runs = runs.map(async |(forged, terminal)| {
         let script = format!(
@@ -102,7 +102,7 @@ async fn a_forged_address_is_shown_but_not_to_be_opened() {
 
 /// Text that cannot be an address is not shown.
 #[tokio::test]
-async fn what_is_no_address_is_not_shown() {
+async fn text_is_not_shown_when_it_cannot_be_an_address() {
     let script = "out javascript:alert(1)\nout data:text/html,x\nout file:///etc/passwd\nout https://\nraw \\e]8;;javascript:alert(1)\\x07click\\e]8;;\\x07\\n\nraw \\e]52;c;aHR0cHM6Ly9ldmlsLmV4YW1wbGU=\\x07\\n\nout http://127.0.0.1:1/cb\nout Paste code >\nhang\n";
     for terminal in TERMINALS {
         let world = World::new(terminal, script);

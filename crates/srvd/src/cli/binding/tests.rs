@@ -8,7 +8,7 @@ fn me() -> u32 {
 }
 
 #[test]
-fn a_file_holds_one_name_and_nothing_else() {
+fn binding_file_holds_one_bundle_name_and_nothing_else() {
     let check = |bytes: &[u8], expected: Result<&str, &str>| {
         assert_eq!(parse(bytes), expected.map(str::to_owned), "{:?}", String::from_utf8_lossy(bytes));
     };
@@ -34,7 +34,7 @@ fn a_file_holds_one_name_and_nothing_else() {
 }
 
 #[test]
-fn whose_directories_and_files_count() {
+fn binding_counts_only_when_other_users_cannot_write_it() {
     let directory = |owner: u32, mode: u32, expected: Result<(), &str>| {
         assert_eq!(directory_holds(owner, mode, 1000), expected, "{owner} {mode:o}");
     };
@@ -66,7 +66,7 @@ fn tree() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn the_nearest_file_decides() {
+fn nearest_binding_file_wins() {
     let (_root, path) = tree();
     let found = |from: &str| match search(&path.join(from), me()).unwrap() {
         Search::Bound(bound) => Some((bound.bundle, bound.file.strip_prefix(&path).unwrap().to_owned())),
@@ -83,7 +83,7 @@ fn the_nearest_file_decides() {
 }
 
 #[test]
-fn a_place_where_others_can_put_files_ends_the_search() {
+fn search_ends_at_a_directory_that_others_can_write_to() {
     let (_root, path) = tree();
     std::fs::write(path.join("a/.srvd"), "work\n").unwrap();
     std::fs::write(path.join(".srvd"), "planted\n").unwrap();
@@ -95,7 +95,7 @@ fn a_place_where_others_can_put_files_ends_the_search() {
 }
 
 #[test]
-fn what_cannot_be_a_binding_is_refused_and_nothing_above_it_is_asked() {
+fn search_refuses_an_invalid_binding_file_and_does_not_look_above_it() {
     let (_root, path) = tree();
     std::fs::write(path.join("a/.srvd"), "work\n").unwrap();
     let file = path.join("a/b/.srvd");

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_a_cli_of_what_the_bundle_binds() {
+    fn program_is_a_cli_when_the_bundle_binds_its_provider() {
         let registry = Registry::builtin().unwrap();
         let check = |program: &str, bound: &[&str], expected: Program<'_>| {
             let binding = |id: &&str| bundle("Work", id, Status::Valid).bindings.remove(0);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn another_launch_comes_along_whole_or_not_at_all() {
+    fn launch_joins_another_whole_or_not_at_all() {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let check = |other: Launch, expected: Result<(&[&str], &[&str]), &str>| {
             let mut ours =
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cli_without_a_login_of_its_own_is_not_started() {
+    fn cli_is_not_started_when_it_has_no_login_of_its_own() {
         let registry = Registry::builtin().unwrap();
         let work = bundle("Work", "claude", Status::Valid);
         let check = |program: &str, mut launch: Launch, started: bool| {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_the_bundle_does_not_shadow_the_login_of_the_cli() {
+    fn bundle_key_is_dropped_when_it_would_shadow_the_login_of_the_cli() {
         let registry = Registry::builtin().unwrap();
         let work = bundle("Work", "claude", Status::Valid);
         let check = |program: &str, directory: &str, kept: &[&str]| {

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shims_are_passed_over_and_the_rest_is_as_the_shells_have_it() {
+    fn program_search_skips_shims_and_otherwise_works_like_a_shell() {
         let root = tempfile::tempdir().unwrap();
         let file = |dir: &str, mode: u32, text: &str| {
             let dir = root.path().join(dir);

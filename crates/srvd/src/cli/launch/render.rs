@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_shell_reads_it_as_it_is() {
+    fn render_quotes_values_for_each_shell() {
         let launch = launch("codex", None);
         let check = |shell, expected: &str| assert_eq!(render(&launch, shell), expected);
         check(Shell::Sh, "unset C\nunset D\nexport A='it'\\''s'\nexport B='back\\slash'\n");

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_argument_alone_says_that_no_identity_is_needed() {
+    fn shim_needs_no_identity_when_first_argument_is_help_or_version() {
         let check = |command: &[&str], expected: bool| {
             let command: Vec<OsString> = command.iter().map(OsString::from).collect();
             assert_eq!(asks_about_itself(&command), expected, "{command:?}");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_word_opts_out_and_the_depth_is_bounded() {
+    fn shim_opts_out_only_on_the_word_off_and_bounds_depth() {
         let of = |name: &'static str, value: &str| Environment::of([(name, value.to_owned())]);
         let nothing = Environment::default();
         assert_eq!((opted_out(&nothing), depth(&nothing)), (Ok(false), Ok(0)));

@@ -153,7 +153,7 @@ mod tests {
     const URL: &str = "https://auth.example/authorize?a=1&b=%20";
 
     #[test]
-    fn only_web_addresses_are_opened() {
+    fn web_address_check_accepts_only_http_and_https() {
         let check = |url: &str, expect: bool| assert_eq!(is_web_address(url), expect, "{url}");
         check("https://auth.example/authorize?a=1", true);
         check("http://127.0.0.1:1455/", true);

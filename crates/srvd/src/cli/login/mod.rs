@@ -299,7 +299,7 @@ mod tests {
     use crate::api::Status;
 
     #[test]
-    fn success_names_the_person_the_bundle_and_the_account() {
+    fn login_success_names_person_bundle_and_account() {
         let check = |email: Option<&str>, subject: Option<&str>, who: &str| {
             let mut account = account("codex", email, Status::Valid);
             account.subject = subject.map(str::to_owned);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_tells_the_reason_the_exit_code_and_the_hint() {
+    fn login_failure_shows_reason_exit_code_and_hint() {
         let check = |fields: Value, expect: &str| {
             let failure = failed(&session(fields));
             assert_eq!((failure.code(), failure.render().as_str()), (1, expect));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_to_type() {
+    fn login_refusal_hints_at_the_command_to_run() {
         let args = LoginArgs {
             provider: "codex".to_owned(),
             bundle: Some("work".to_owned()),

@@ -213,7 +213,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn without_a_terminal_there_are_plain_lines_once() {
+    fn login_prints_plain_lines_once_when_there_is_no_terminal() {
         let mut shown = Shown::default();
         assert_eq!(shown.update(&session(json!({})), None), "");
         let url =
@@ -235,7 +235,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_code_that_follows_its_address_does_not_open_it_again() {
+    fn address_opens_only_once_when_a_code_follows_it() {
         let mut shown = Shown::default();
         let url = "https://a.example/x?code=AB-1";
         shown.update(&session(json!({"status": "url-available", "authUrl": url})), None);
@@ -245,7 +245,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_code_is_boxed_where_it_fits() {
+    fn code_is_boxed_only_when_it_fits() {
         let expect = "\n  ╭───────────────╮\n  │               │\n  │    A B - 1    │\n  │               │\n  ╰───────────────╯\n";
         let check = |columns: u16, styled: bool, expect: Option<&str>| {
             assert_eq!(boxed("AB-1", screen(columns, 24, styled)).as_deref(), expect, "{columns} {styled}");
@@ -257,7 +257,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_qr_code_is_drawn_only_where_it_fits() {
+    fn qr_code_is_drawn_only_when_it_fits() {
         // 19 bytes are version 1 or 2: 25 modules and the margin of 8 are 33 columns and 17 lines.
         let url = "https://a.example/xyz";
         let drawn = qr(url, screen(33, 24, false)).unwrap();
@@ -270,7 +270,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn address_stays_on_the_screen_whatever_is_drawn_beside_it() {
+    fn address_stays_on_the_screen_when_a_code_or_qr_code_is_drawn() {
         let check = |url: &str, code: Option<&str>, size: (u16, u16), drawn: [bool; 2]| {
             let (columns, rows) = size;
             for styled in [false, true] {
@@ -335,7 +335,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn offer_names_only_what_the_login_takes() {
+    fn offer_names_only_the_paste_shapes_that_the_login_accepts() {
         let check = |redirect: &str, shapes: Value, expect: &str| {
             let url = Url::parse_with_params("https://a.example/x", [("redirect_uri", redirect)]).unwrap();
             let fields = json!({"authUrl": url.as_str(), "prompt": true, "pasteShapes": shapes});
@@ -356,7 +356,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_address_cannot_end_its_link_early() {
+    fn address_cannot_end_its_link_early() {
         let url = "https://a.example/\u{1b}\\\u{1b}[2J";
         assert_eq!(link(url, None), "https://a.example/\u{fffd}\\\u{fffd}[2J");
         let safe = "https://a.example/\u{fffd}\\\u{fffd}[2J";
@@ -367,7 +367,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_phase_says_more_than_the_status() {
+    fn login_state_names_the_phase_when_there_is_one() {
         let check = |fields: Value, expect: &str| assert_eq!(state(&session(fields)), expect);
         check(json!({}), "waiting for the provider's CLI");
         check(json!({"status": "url-available"}), "waiting for you to log in");

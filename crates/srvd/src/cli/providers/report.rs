@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_sees_a_table_and_a_program_lines() {
+    fn report_is_a_table_on_a_terminal_and_lines_elsewhere() {
         let mut report = report();
         report.compare_version();
         report.conclude();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_an_address_is_all_that_is_told() {
+    fn address_is_reduced_to_its_host() {
         assert_eq!(host("https://a.test/x?state=secret"), "a.test");
         assert_eq!(host("no address"), "an unknown host");
     }

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shim_is_one_script_that_quotes_what_it_names() {
+    fn shim_script_quotes_path_and_refuses_line_feed() {
         assert_eq!(
             text(Path::new("/opt/it's here/srvd"), "claude").unwrap(),
             "#!/bin/sh\n# srvd shim: claude as the bundle of the directory; `srvd shims remove` removes it.\n\
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_shim_is_ever_replaced() {
+    fn shim_write_replaces_only_shims() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("claude");
         let shim = |srvd: &str| text(Path::new(srvd), "claude").unwrap();

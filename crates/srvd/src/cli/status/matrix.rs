@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_terminal_and_a_program_get_all_of_it() {
+    fn matrix_shows_names_and_ages_when_output_is_wide_or_no_terminal() {
         let (bundles, accounts) = world();
         let drawn = draw(&bundles, &accounts, &ui(None), NOW);
         assert_eq!(drawn, draw(&bundles, &accounts, &ui(Some(200)), NOW));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrower_one_leaves_the_names_out() {
+    fn matrix_omits_names_when_the_terminal_is_narrower() {
         check(
             &ui(Some(80)),
             "\
@@ -182,7 +182,7 @@ work    ✓ 2 min ago  ↻ 2 h ago        -          -
     }
 
     #[test]
-    fn a_narrow_one_gets_a_list_and_an_old_one_gets_ascii() {
+    fn matrix_becomes_an_ascii_list_when_the_terminal_is_narrow_without_unicode() {
         let old = Ui { unicode: false, ..ui(Some(40)) };
         check(
             &old,

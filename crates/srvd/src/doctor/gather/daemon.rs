@@ -64,7 +64,7 @@ mod tests {
     use crate::boot::Lock;
 
     #[test]
-    fn a_lock_is_held_as_long_as_its_daemon_lives() {
+    fn lock_is_reported_held_until_its_holder_drops_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("srvd.lock");
         assert_eq!(lock(&path), LockSeen::Free);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_told_from_none() {
+    fn process_is_reported_alive_only_when_its_pid_exists() {
         assert!(is_alive(std::process::id()) && is_alive(1));
         assert!(!is_alive(0) && !is_alive(u32::MAX) && !is_alive(i32::MAX.unsigned_abs()));
     }

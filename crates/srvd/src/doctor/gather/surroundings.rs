@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_told_by_what_they_do_and_never_with_their_value() {
+    fn variables_are_listed_with_role_and_without_value() {
         let registry = Registry::builtin().unwrap();
         let environment = Environment::of(
             [
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_that_a_launch_removes_has_a_role() {
+    fn variable_has_a_role_when_launch_removes_it() {
         let registry = Registry::builtin().unwrap();
         let names = removed(&registry);
         assert!(names.len() > 20, "{names:?}");

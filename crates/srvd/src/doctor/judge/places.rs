@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_judged_by_kind_owner_and_mode() {
+    fn place_is_judged_by_kind_owner_and_mode() {
         use NodeKind::{Directory, File, Link, Other};
         use Severity::{Error, Note, Ok, Warning};
         use Wanted::{GuardedDirectory, GuardedFile, PrivateDirectory, PrivateFile};

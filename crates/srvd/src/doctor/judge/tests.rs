@@ -83,12 +83,12 @@ fn check(change: impl FnOnce(&mut Facts), expect: &[&str]) {
 }
 
 #[test]
-fn a_healthy_machine_has_nothing_to_say() {
+fn doctor_finds_nothing_when_the_machine_is_healthy() {
     check(|_| {}, &[]);
 }
 
 #[test]
-fn configuration_and_key() {
+fn doctor_reports_config_and_key_problems() {
     let trouble = |reason: &str| Err(KeyTrouble::Unusable(reason.to_owned()));
     let nobody = |facts: &mut Facts| {
         facts.daemon.answer = Answer::Nobody;
@@ -126,7 +126,7 @@ fn configuration_and_key() {
 }
 
 #[test]
-fn a_lost_key_is_not_to_be_replaced_by_a_new_one() {
+fn doctor_advises_to_restore_a_lost_key_when_a_database_exists() {
     let mut facts = healthy();
     facts.daemon.answer = Answer::Nobody;
     facts.key.loaded = Err(KeyTrouble::Missing);
@@ -140,7 +140,7 @@ fn a_lost_key_is_not_to_be_replaced_by_a_new_one() {
 }
 
 #[test]
-fn database_and_disk() {
+fn doctor_reports_database_and_disk_space_problems() {
     let schema = |schema| Database::Is("db".to_owned(), inspection(Some(schema), KeyFit::Unasked));
     let stopped = |facts: &mut Facts, database| {
         facts.daemon.answer = Answer::Nobody;
@@ -161,7 +161,7 @@ fn database_and_disk() {
 }
 
 #[test]
-fn the_daemon_from_outside() {
+fn doctor_judges_the_daemon_by_endpoint_lock_and_answer() {
     let seen = |endpoint, lock, answer| {
         move |facts: &mut Facts| facts.daemon = Daemon { endpoint, lock, answer, ..running("") }
     };
@@ -181,7 +181,7 @@ fn the_daemon_from_outside() {
 }
 
 #[test]
-fn who_starts_the_daemon() {
+fn doctor_notes_a_missing_service_unit_and_disabled_linger() {
     let service = |unit: Option<&str>, system_wide, lingers| {
         let unit = unit.map(PathBuf::from);
         move |facts: &mut Facts| facts.service = Service { managed: true, unit, system_wide, lingers }
@@ -193,7 +193,7 @@ fn who_starts_the_daemon() {
 }
 
 #[test]
-fn directories_of_logins() {
+fn doctor_reports_unsafe_and_unowned_login_directories() {
     let path = || PathBuf::from("/d/identities/b/codex");
     let with = |change: fn(&mut Identities, PathBuf)| {
         move |facts: &mut Facts| {
@@ -232,7 +232,7 @@ fn directories_of_logins() {
 }
 
 #[test]
-fn ports_and_programs() {
+fn doctor_reports_held_ports_and_unexpected_cli_programs() {
     let held = || HeldPort { port: 1455, holder: Some(("node".to_owned(), 9)) };
     check(|facts| facts.ports.held.push(held()), &["port.1455 warning"]);
     check(
@@ -266,7 +266,7 @@ fn ports_and_programs() {
 }
 
 #[test]
-fn what_the_person_has_beside_srvd() {
+fn doctor_reports_environment_variables_and_own_logins() {
     let variable = |role| {
         let variable = Variable { name: "NAME".to_owned(), role, heeded_by: vec!["Claude Code".to_owned()] };
         move |facts: &mut Facts| facts.variables.push(variable)
@@ -298,7 +298,7 @@ fn what_the_person_has_beside_srvd() {
 }
 
 #[test]
-fn the_keychain_is_spoken_of_on_macos_only() {
+fn doctor_notes_the_keychain_only_on_macos_with_claude_installed() {
     let claude = || Program {
         provider: "claude".to_owned(),
         name: "Claude Code".to_owned(),
@@ -317,7 +317,7 @@ fn the_keychain_is_spoken_of_on_macos_only() {
 }
 
 #[test]
-fn the_gravest_comes_first() {
+fn doctor_sorts_findings_by_severity() {
     let mut facts = healthy();
     facts.daemon = running("0.0.1");
     facts.space = Some(0);

@@ -67,7 +67,7 @@ fn stored(account: &Account, report: StatusReport) -> Account {
 }
 
 #[test]
-fn every_reading_has_its_answer() {
+fn judge_maps_each_reading_to_status_reason_and_next_check() {
     use Status::{Expired, Invalid, NeedsReauth, Unknown, Valid};
     let renews = "its access token has run out; the CLI renews it by itself";
     let another = "its directory holds another person's login";
@@ -118,7 +118,7 @@ fn every_reading_has_its_answer() {
 /// The clock is set forward by a year and back. The same files give the right status at each moment, and nothing is
 /// lost.
 #[test]
-fn a_clock_that_is_set_changes_the_answer_and_takes_nothing_away() {
+fn judge_keeps_expiry_times_when_clock_is_set_forward_and_back() {
     use Status::{Expired, NeedsReauth, Valid};
     let (month, decade) = (Some(NOW + 30 * 24 * HOUR), Some(NOW + 10 * YEAR));
     for (found, statuses) in [
@@ -150,7 +150,7 @@ fn a_clock_that_is_set_changes_the_answer_and_takes_nothing_away() {
 }
 
 #[test]
-fn a_doubtful_reading_keeps_the_times_and_the_good_status_comes_back() {
+fn judge_keeps_expiry_when_file_is_unreadable_and_restores_status_later() {
     let found = || logged_in(Some(NOW + HOUR), true, Some(NOW + YEAR));
     let before = stored(&valid_login(), judge(&valid_login(), found(), NOW).report);
     let torn = judge(&before, files(Proof::Unreadable { reason: "not JSON".into() }), NOW + 1).report;
@@ -160,7 +160,7 @@ fn a_doubtful_reading_keeps_the_times_and_the_good_status_comes_back() {
 }
 
 #[test]
-fn a_file_that_confirms_a_check_does_not_weaken_it() {
+fn judge_keeps_check_evidence_when_file_is_unchanged() {
     let checked = account(AccountKind::OAuth, Status::Valid, Evidence::Check);
     let same = judge(&checked, logged_in(None, true, None), NOW).report;
     assert_eq!(same.evidence, Evidence::Check);
@@ -171,7 +171,7 @@ fn a_file_that_confirms_a_check_does_not_weaken_it() {
 }
 
 #[test]
-fn a_clock_that_moves_a_year_either_way_changes_words_only() {
+fn judge_restores_status_and_evidence_when_clock_moves_back() {
     let found = || logged_in(Some(NOW + HOUR), true, Some(NOW + 2 * HOUR));
     let mut known = valid_login();
     for (at, status, next) in [
@@ -197,7 +197,7 @@ fn a_clock_that_moves_a_year_either_way_changes_words_only() {
 }
 
 #[test]
-fn a_row_keeps_what_it_was_told() {
+fn judge_keeps_live_status_of_api_key_row() {
     for status in [Status::Valid, Status::Invalid, Status::Unknown] {
         let key = account(AccountKind::ApiKey, status, Evidence::Live);
         let judged = judge(&key, Found::Row, NOW);
@@ -207,7 +207,7 @@ fn a_row_keeps_what_it_was_told() {
 
 /// Tokens that have expired but can be refreshed require no login.
 #[test]
-fn tokens_are_expired_until_only_a_login_helps() {
+fn tokens_need_login_only_when_refresh_deadline_has_passed() {
     for (status, expires, deadline, expected, next) in [
         (Status::Valid, Some(NOW + 1), Some(NOW + HOUR), Status::Valid, Some(NOW + 1)),
         (Status::Valid, Some(NOW), Some(NOW + HOUR), Status::Expired, Some(NOW + HOUR)),
@@ -232,7 +232,7 @@ fn tokens_are_expired_until_only_a_login_helps() {
 }
 
 #[test]
-fn a_provider_that_cannot_be_asked_takes_nothing_away() {
+fn probe_keeps_status_when_provider_cannot_be_reached() {
     let offline = || Verdict::Unknown { reason: "could not ask a.test: Connection refused".into() };
     for (before, verdict, status, evidence) in [
         (Status::Valid, Verdict::Accepted, Status::Valid, Evidence::Live),

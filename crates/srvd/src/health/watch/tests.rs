@@ -41,7 +41,7 @@ fn watches(most: usize) -> Mutex<Watches> {
 }
 
 #[test]
-fn what_is_not_there_is_awaited_from_above() {
+fn watch_uses_the_nearest_parent_when_the_directory_is_missing() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("work/nested");
     let (watches, cli) = (watches(10), cli());
@@ -67,7 +67,7 @@ fn what_is_not_there_is_awaited_from_above() {
 }
 
 #[test]
-fn a_shared_directory_is_watched_once_and_until_the_last_one_leaves() {
+fn watch_of_a_shared_directory_lasts_until_the_last_account_is_released() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("deep")).unwrap();
     let (watches, cli) = (watches(10), cli());
@@ -84,7 +84,7 @@ fn a_shared_directory_is_watched_once_and_until_the_last_one_leaves() {
 }
 
 #[test]
-fn beyond_the_limit_changes_are_not_heard() {
+fn watch_is_refused_when_the_limit_is_reached() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (watches, cli) = (watches(1), cli());
     for root in [&first, &second] {
@@ -97,7 +97,7 @@ fn beyond_the_limit_changes_are_not_heard() {
 }
 
 #[test]
-fn a_directory_that_took_the_place_of_another_is_watched_anew() {
+fn watch_is_renewed_when_the_directory_is_replaced() {
     let root = tempfile::tempdir().unwrap();
     let (dir, aside) = (root.path().join("dir"), root.path().join("aside"));
     let (watches, cli) = (watches(10), cli());
@@ -116,7 +116,7 @@ fn a_directory_that_took_the_place_of_another_is_watched_anew() {
 
 /// The user's own directory has one file next to it.
 #[test]
-fn a_file_of_the_users_own_directory_is_watched_where_it_lies() {
+fn watch_covers_the_login_file_beside_the_users_own_directory() {
     let home = tempfile::tempdir().unwrap();
     let cli = Registry::builtin().unwrap().provider("claude").unwrap().cli.clone().unwrap();
     let dir = cli.config_dir.own(home.path());
@@ -132,7 +132,7 @@ fn a_file_of_the_users_own_directory_is_watched_where_it_lies() {
 }
 
 #[test]
-fn file_behind_the_users_own_link_is_watched_until_the_link_leads_elsewhere() {
+fn watch_follows_the_users_own_link_to_its_current_target() {
     let root = tempfile::tempdir().unwrap();
     let home = root.path().join("home");
     let cli = Registry::builtin().unwrap().provider("codex").unwrap().cli.clone().unwrap();

@@ -40,7 +40,7 @@ fn check(door: Door, changes: &[(&str, &str)], expect: u16) {
 }
 
 #[test]
-fn the_handshake_of_the_rfc_is_answered() {
+fn gate_answers_the_handshake_of_the_rfc() {
     let offered = [("sec-websocket-protocol", "srvd.v1, srvd.bearer.token-1234"), ("authorization", "")];
     assert_eq!(
         gate().check(TCP, &head("GET", "/rpc", &offered)),
@@ -51,7 +51,7 @@ fn the_handshake_of_the_rfc_is_answered() {
 }
 
 #[test]
-fn hosts() {
+fn gate_refuses_unknown_hosts() {
     for good in ["127.0.0.1:7000", "localhost:7000", "[::1]:7000", "srvd.test:80"] {
         check(TCP, &[("host", good)], 101);
     }
@@ -73,7 +73,7 @@ fn hosts() {
 }
 
 #[test]
-fn origins() {
+fn gate_refuses_unknown_origins() {
     check(TCP, &[("origin", "app://srvd")], 101);
     for bad in
         ["https://evil.com", "null", "app://srvd.evil", "https://app.evil.com", "APP://SRVD", "app://srvd/"]
@@ -86,7 +86,7 @@ fn origins() {
 }
 
 #[test]
-fn tokens() {
+fn gate_refuses_missing_and_wrong_tokens() {
     for bad in
         ["", "Bearer", "Bearer ", "Bearer token-123", "Bearer token-12345", "Basic token-1234", "token-1234"]
     {
@@ -100,7 +100,7 @@ fn tokens() {
 }
 
 #[test]
-fn wrong_tokens_run_into_a_limit_that_right_ones_do_not() {
+fn gate_limits_the_rate_of_wrong_tokens_only() {
     let gate = gate();
     let wrong = head("GET", "/rpc", &[("authorization", "Bearer no")]);
     let statuses: Vec<u16> = (0..12).map(|_| gate.check(TCP, &wrong).unwrap_err().status.as_u16()).collect();
@@ -109,7 +109,7 @@ fn wrong_tokens_run_into_a_limit_that_right_ones_do_not() {
 }
 
 #[test]
-fn paths_and_versions() {
+fn gate_routes_by_path_method_and_websocket_version() {
     let status = |method: &str, path: &str, changes: &[(&str, &str)]| {
         gate().check(TCP, &head(method, path, changes)).map_err(|refusal| refusal.status.as_u16())
     };
@@ -134,7 +134,7 @@ fn paths_and_versions() {
 }
 
 #[test]
-fn a_callback_comes_from_a_browsers_navigation_to_a_loopback_address() {
+fn gate_takes_a_callback_only_from_a_navigation_to_a_loopback_address() {
     let callback = |method: &str, door: Door, changes: &[(&str, &str)]| {
         let changes = [&[("authorization", "")], changes].concat();
         let head = head(method, "/oauth/callback?code=c&state=s", &changes);
@@ -157,7 +157,7 @@ const ANONYMOUS: (&str, &str) = ("authorization", "");
 const OWN: (&str, &str) = ("sec-fetch-site", "none");
 
 #[test]
-fn the_operators_paths_take_the_token_or_a_session_and_no_other_site() {
+fn operator_paths_take_a_token_or_a_session_and_refuse_other_sites() {
     let login = |caller| Ok(Route::Login { forge: "git-hub_2".into(), caller });
     let check = |path: &str, door: Door, changes: &[(&str, &str)], expect: Result<Route, u16>| {
         let got = gate().check(door, &head("GET", path, changes)).map_err(|refusal| refusal.status.as_u16());

@@ -5,7 +5,7 @@ use super::*;
 const S: &str = "abcdefghijklmnopqrstuvwxyz0123456789-_ABCDE";
 
 #[test]
-fn a_callback_has_one_state_and_one_answer() {
+fn callback_requires_exactly_one_state_and_one_answer() {
     let check = |query: &str, expect: Option<Result<&str, (&str, &str)>>| {
         let query = query.replace("{s}", S);
         let got = Brought::parse(&query);
@@ -37,7 +37,7 @@ fn a_callback_has_one_state_and_one_answer() {
 }
 
 #[test]
-fn the_issuer_is_read_and_nothing_secret_is_shown() {
+fn callback_parses_the_issuer_and_hides_secrets_in_debug_output() {
     let query = format!("state={S}&code=planted-code&iss=https%3A%2F%2Fgit.example.org");
     let brought = Brought::parse(&query).unwrap();
     assert_eq!(brought.issuer.as_deref(), Some("https://git.example.org"));

@@ -18,7 +18,7 @@ const FOUR: &str = "[berg]\ntype = \"forgejo\"\nbase_url = \"https://codeberg.or
     [own]\ntype = \"forgejo\"\nbase_url = \"https://git.example.org\"\nclient_id = \"o\"\n";
 
 #[test]
-fn each_kind_has_its_endpoints() {
+fn forge_has_the_endpoints_of_its_kind() {
     let check = |name: &str, authorize: &str, identity: &str| {
         let forges = forges(FOUR);
         let forge = forges.named(name).unwrap();
@@ -31,7 +31,7 @@ fn each_kind_has_its_endpoints() {
 }
 
 #[test]
-fn githubs_api_is_where_each_edition_has_it() {
+fn github_api_url_depends_on_the_edition() {
     let check = |base: &str, expect: &str| {
         assert_eq!(github_api(&BaseUrl::parse(base, false).unwrap(), "/user"), expect);
     };
@@ -42,7 +42,7 @@ fn githubs_api_is_where_each_edition_has_it() {
 }
 
 #[test]
-fn a_request_names_one_forge() {
+fn forge_is_selected_when_a_request_names_exactly_one() {
     let forges = forges(FOUR);
     let check = |kind, base: Option<&str>, client: Option<&str>, expect: Result<&str, SelectError>| {
         let got = forges.select(kind, base, client).map(|forge| forge.settings.name.as_str());
@@ -61,7 +61,7 @@ fn a_request_names_one_forge() {
 }
 
 #[test]
-fn an_issuer_is_one_of_the_forges_two_origins() {
+fn issuer_matches_only_the_two_origins_of_its_forge() {
     let forges = forges(FOUR);
     let check = |issuer: &str, expect: bool| {
         assert_eq!(forges.named("lab").unwrap().is_issuer(issuer), expect, "{issuer}");
@@ -75,7 +75,7 @@ fn an_issuer_is_one_of_the_forges_two_origins() {
 }
 
 #[test]
-fn a_client_secret_is_read_from_its_place() {
+fn client_secret_is_read_from_its_file_or_variable() {
     let dir = tempfile::tempdir().unwrap();
     private::replace_file(&dir.path().join("good"), b"s3cret\n").unwrap();
     private::replace_file(&dir.path().join("empty"), b"\n").unwrap();

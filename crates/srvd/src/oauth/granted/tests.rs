@@ -15,7 +15,7 @@ fn granted(more: &Value) -> Granted {
 
 /// Cases 40, 43, 57, 63 and 80: the lifetime that the store receives is valid, absent, or zero for an unusable value.
 #[test]
-fn lifetimes_are_as_the_issuer_says_or_zero() {
+fn lifetime_is_zero_when_the_value_is_unusable() {
     let check = |value: Value, expect: Option<i64>| {
         assert_eq!(granted(&json!({"expires_in": value})).expires_in, expect, "{value}");
         assert_eq!(
@@ -40,7 +40,7 @@ fn lifetimes_are_as_the_issuer_says_or_zero() {
 }
 
 #[test]
-fn tokens_and_scopes_are_taken_as_they_are_named() {
+fn grant_reads_optional_tokens_and_scopes() {
     let check = |more: Value, expect: (Option<&str>, Option<&str>, Option<&str>)| {
         let got = granted(&more);
         let text =
@@ -62,7 +62,7 @@ fn tokens_and_scopes_are_taken_as_they_are_named() {
 }
 
 #[test]
-fn an_answer_without_an_access_token_is_none_and_nothing_is_shown() {
+fn grant_requires_an_access_token_and_its_debug_output_hides_tokens() {
     let answer = |body: Value| serde_json::from_value::<Answer>(body);
     assert!(answer(json!({"refresh_token": "r"})).is_err());
     assert!(Granted::of(answer(json!({"access_token": ""})).unwrap(), NOW).is_none());

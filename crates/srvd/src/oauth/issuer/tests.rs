@@ -108,7 +108,7 @@ fn shape(granted: &Granted) -> (String, Option<String>, Option<i64>, Option<Stri
 }
 
 #[tokio::test]
-async fn grants_of_each_forge_are_read() {
+async fn grant_is_read_from_the_answer_of_each_forge() {
     let check = async |answer: String, refresh_token: Option<&str>, lifetime, scopes: Option<&str>| {
         let granted = refresh(answer.clone()).await.unwrap_or_else(|failure| panic!("{answer}: {failure}"));
         let expect = ("a1".into(), refresh_token.map(Into::into), lifetime, scopes.map(Into::into));
@@ -135,7 +135,7 @@ async fn grants_of_each_forge_are_read() {
 
 /// Cases 47, 49, 50 and 51, and the bad answers of the specification.
 #[tokio::test]
-async fn every_refusal_says_what_can_be_done() {
+async fn issuer_refusal_is_classified_by_its_answer() {
     let check = async |answer: String, expect: Failure| {
         let got = refresh(answer.clone()).await.map(|granted| shape(&granted));
         assert_eq!(got, Err(expect), "{}", answer.chars().take(300).collect::<String>());
@@ -191,7 +191,7 @@ async fn every_refusal_says_what_can_be_done() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_hangs_or_is_gone_costs_a_bounded_time() {
+async fn issuer_call_fails_in_bounded_time_when_the_issuer_hangs_or_is_gone() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     let config = |token: String| IssuerConfig {
@@ -223,7 +223,7 @@ async fn an_issuer_that_hangs_or_is_gone_costs_a_bounded_time() {
 
 /// Case 41: forms, JSON only where the configuration asks for it, and the same redirect address in both steps.
 #[tokio::test]
-async fn requests_are_what_the_standards_ask_for() {
+async fn issuer_requests_follow_the_oauth_standards() {
     let good = || json(200, r#"{"access_token":"a1","refresh_token":"r1","expires_in":60}"#);
     let script = Script::of([good(), good(), good(), good()]).await;
     let issuer = script.issuer();
@@ -295,7 +295,7 @@ const STARTED: &str = r#"{"device_code":"d-1","user_code":"WDJB-MJHT","verificat
 
 /// Case 79: the polls, and the waits between them.
 #[tokio::test]
-async fn a_device_login_keeps_the_issuers_pace() {
+async fn device_login_polls_at_the_interval_of_the_issuer() {
     let check = async |answers: &[String], waits: &[u64], expect: Result<&str, Failure>| {
         let script = Script::of([json(200, STARTED)].into_iter().chain(answers.iter().cloned())).await;
         let issuer = script.issuer();
@@ -333,7 +333,7 @@ async fn a_device_login_keeps_the_issuers_pace() {
 }
 
 #[tokio::test]
-async fn the_start_of_a_device_login_is_completed_or_refused() {
+async fn device_login_start_fills_defaults_and_refuses_bad_answers() {
     let start = async |answer: String| {
         let script = Script::of([answer]).await;
         script
@@ -370,7 +370,7 @@ async fn the_start_of_a_device_login_is_completed_or_refused() {
 
 /// Case 57, and case 46: a refresh sends its request whatever time is left.
 #[tokio::test]
-async fn the_lifetime_is_kept_with_the_receipt() {
+async fn grant_keeps_its_lifetime_and_time_of_receipt() {
     let script = Script::of([json(200, r#"{"access_token":"a1","expires_in":7200}"#)]).await;
     let granted = script.issuer().refresh(&secret("r")).await.unwrap();
     assert_eq!((granted.expires_in, granted.received_at), (Some(7200), 1_790_000_000_000));

@@ -12,7 +12,7 @@ fn texts(spent: &Spent) -> [Option<&str>; 2] {
 }
 
 #[test]
-fn what_the_new_login_has_too_is_not_given_back() {
+fn revocation_skips_tokens_that_the_new_login_also_holds() {
     let check = |old: Spent, new: Spent, expect: [Option<&str>; 2]| {
         assert_eq!(texts(&old.except(&new)), expect);
     };
@@ -23,7 +23,7 @@ fn what_the_new_login_has_too_is_not_given_back() {
 }
 
 #[test]
-fn each_forge_is_asked_in_its_way() {
+fn revocation_request_follows_the_protocol_of_each_forge() {
     let check = |way: Way, secret: Option<&str>, client_auth: ClientAuth, expect: &[(&str, &str, &str)]| {
         let client_id = "s rvd".to_owned();
         let revocation = Revocation { way, client_id, secret: secret.map(Into::into), client_auth };
@@ -63,7 +63,7 @@ fn each_forge_is_asked_in_its_way() {
 }
 
 #[test]
-fn a_token_that_is_unknown_is_as_good_as_revoked() {
+fn revocation_succeeds_when_the_forge_does_not_know_the_token() {
     let check = |status: u16, body: &'static str, expect: Result<(), Failure>| {
         let answer = Received {
             status: StatusCode::from_u16(status).unwrap(),

@@ -9,7 +9,7 @@ fn read(text: &str) -> Result<Vec<ForgeSettings>, String> {
 }
 
 #[test]
-fn addresses_have_one_spelling() {
+fn base_url_is_normalised_or_refused_with_a_reason() {
     let check = |text: &str, expect: Result<&str, &str>| {
         let got = BaseUrl::parse(text, false);
         assert_eq!(got.as_ref().map(BaseUrl::as_str).map_err(|reason| *reason), expect, "{text}");
@@ -31,7 +31,7 @@ fn addresses_have_one_spelling() {
 }
 
 #[test]
-fn a_forge_needs_little() {
+fn forge_is_read_with_defaults_when_fields_are_missing() {
     let forges = read(
         "[gh]\ntype = \"github\"\nclient_id = \"Iv1.abc\"\n\
          [berg]\ntype = \"forgejo\"\nbase_url = \"https://codeberg.org/\"\npublic_url = \"https://berg.example\"\n\
@@ -64,7 +64,7 @@ fn a_forge_needs_little() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn forge_error_names_the_field_that_cannot_be_used() {
     let check = |text: &str, expect: &str| assert_eq!(read(text), Err(expect.to_owned()), "{text}");
     let github = "[gh]\ntype = \"github\"\nclient_id = \"x\"\n";
     check("[a]\ntype = \"gitea\"\nclient_id = \"x\"\n", "a.base_url: is missing; this type has no default");

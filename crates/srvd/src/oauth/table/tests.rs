@@ -26,7 +26,7 @@ fn peek(table: &Table, state: &str, session: Option<&str>, now: i64) -> Result<S
 }
 
 #[test]
-fn a_state_is_taken_once_from_its_own_session_and_in_time() {
+fn state_is_accepted_once_from_its_own_session_before_expiry() {
     let mut table = Table::default();
     table.begin(browser("a", "ada", Some("cookie")), 0).unwrap();
     let mine = Some("cookie");
@@ -44,7 +44,7 @@ fn a_state_is_taken_once_from_its_own_session_and_in_time() {
 }
 
 #[test]
-fn a_local_client_is_not_bound_to_a_browser() {
+fn state_is_accepted_from_any_session_when_the_client_is_local() {
     let mut table = Table::default();
     table.begin(browser("a", "operator", None), 0).unwrap();
     assert_eq!(peek(&table, "a-state", Some("any"), 1), Ok("a".into()));
@@ -52,7 +52,7 @@ fn a_local_client_is_not_bound_to_a_browser() {
 }
 
 #[test]
-fn starting_again_supersedes_ones_own_login_only() {
+fn new_login_supersedes_only_the_waiting_login_of_its_owner_and_forge() {
     let mut table = Table::default();
     table.begin(browser("a1", "ada", None), 0).unwrap();
     table.begin(browser("b1", "bob", None), 0).unwrap();
@@ -72,7 +72,7 @@ fn starting_again_supersedes_ones_own_login_only() {
 }
 
 #[test]
-fn a_login_can_be_cancelled_until_it_is_saved() {
+fn login_can_be_cancelled_until_saved() {
     let mut table = Table::default();
     for (id, owner) in [("waiting", "a"), ("working", "b"), ("saving", "c")] {
         table.begin(device(id, owner, "gh"), 0).unwrap();
@@ -95,7 +95,7 @@ fn a_login_can_be_cancelled_until_it_is_saved() {
 }
 
 #[test]
-fn a_browser_cannot_approve_a_device_login_nor_the_other_way_round() {
+fn login_refuses_completion_by_the_other_flow() {
     let mut table = Table::default();
     table.begin(device("d", "a", "gh"), 0).unwrap();
     table.begin(browser("b", "b", None), 0).unwrap();
@@ -105,7 +105,7 @@ fn a_browser_cannot_approve_a_device_login_nor_the_other_way_round() {
 }
 
 #[test]
-fn the_table_is_bounded_and_forgets() {
+fn table_refuses_logins_when_full_and_forgets_ended_ones() {
     let mut table = Table::default();
     for number in 0..LIVE {
         table.begin(device(&format!("f{number}"), &format!("user-{number}"), "gh"), 0).unwrap();
@@ -121,7 +121,7 @@ fn the_table_is_bounded_and_forgets() {
 }
 
 #[test]
-fn nothing_secret_is_shown() {
+fn table_debug_output_holds_no_secret() {
     let mut table = Table::default();
     table.begin(browser("a", "ada", Some("planted-cookie")), 0).unwrap();
     let shown = format!("{table:?}");
@@ -132,7 +132,7 @@ fn nothing_secret_is_shown() {
 }
 
 #[test]
-fn every_step_is_told_once_and_only_who_waits_is_abandoned() {
+fn login_step_is_reported_once_and_abandon_ends_only_waiting_logins() {
     let mut table = Table::default();
     table.begin(device("a", "ada", "gh"), 0).unwrap();
     table.begin(device("b", "bob", "gh"), 0).unwrap();

@@ -9,7 +9,7 @@ fn secret(text: &str) -> SecretString {
 }
 
 #[test]
-fn a_session_ends_when_it_is_renewed_when_its_time_is_over_and_when_there_are_too_many() {
+fn session_ends_when_it_is_renewed_expired_or_beyond_the_limit() {
     let mut live = Live::default();
     live.renew(None, secret("a"), 0);
     assert!(live.knows(&secret("a"), LIFETIME - 1));
@@ -30,7 +30,7 @@ fn a_session_ends_when_it_is_renewed_when_its_time_is_over_and_when_there_are_to
 }
 
 #[test]
-fn a_request_carries_one_well_formed_cookie_or_none() {
+fn session_cookie_is_taken_when_it_is_single_and_well_formed() {
     let good = "A-_".to_owned() + &"a".repeat(40);
     let check = |cookies: &[String], expect: Option<&str>| {
         let mut headers = HeaderMap::new();
@@ -53,7 +53,7 @@ fn a_request_carries_one_well_formed_cookie_or_none() {
 }
 
 #[test]
-fn a_session_is_random_and_no_script_or_foreign_request_gets_it() {
+fn session_secret_is_random_and_its_cookie_is_http_only_and_same_site() {
     let sessions = Sessions::new(Redactor::default());
     let [one, two] = [(); 2].map(|()| sessions.renew(None, 0).unwrap());
     assert_ne!(one.expose_secret(), two.expose_secret());

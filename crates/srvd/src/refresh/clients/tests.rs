@@ -26,7 +26,7 @@ fn clients() -> Clients {
 
 /// A token is sent to its own authority or to none.
 #[test]
-fn each_authority_has_its_client() {
+fn authority_selects_its_own_client_or_none() {
     let clients = clients();
     let check = |provider: &str, base: Option<&str>, client: Option<&str>, host: Option<&str>| {
         let authority = Authority {
@@ -54,7 +54,7 @@ fn each_authority_has_its_client() {
 
 /// Case 54: persons are compared only by fields that are known to mean the same.
 #[test]
-fn persons_are_compared_in_the_same_words() {
+fn identities_are_compared_only_by_fields_of_the_same_meaning() {
     let token = |payload: &str| {
         let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload);
         SecretString::from(format!("e30.{payload}.sig"))

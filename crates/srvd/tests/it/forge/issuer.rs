@@ -107,7 +107,7 @@ fn named(variable: &str) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_sign_in_by_the_browser_its_refresh_and_a_refresh_token_used_twice() {
+async fn browser_sign_in_refreshes_and_is_revoked_when_a_refresh_token_is_reused() {
     let issuer = Issuer::start("github", 28_800).await;
     let mut operator = operator("github", &issuer.url, true);
     let started = operator.flows.start_code(&operator.start()).unwrap();
@@ -143,7 +143,7 @@ async fn a_sign_in_by_the_browser_its_refresh_and_a_refresh_token_used_twice() {
 }
 
 #[tokio::test]
-async fn a_device_sign_in() {
+async fn device_sign_in_grants_tokens_once() {
     let issuer = Issuer::start("github", 28_800).await;
     let operator = operator("github", &issuer.url, true);
     let forge = &operator.forge;
@@ -166,7 +166,7 @@ async fn a_device_sign_in() {
 }
 
 #[tokio::test]
-async fn a_code_is_bound_to_its_verifier_and_its_redirect_address() {
+async fn code_is_bound_to_its_verifier_and_redirect_address() {
     let issuer = Issuer::start("github", 28_800).await;
     let operator = operator("github", &issuer.url, true);
     let forge = &operator.forge;

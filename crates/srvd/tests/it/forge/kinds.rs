@@ -23,7 +23,7 @@ async fn query(auth_url: &url::Url) -> String {
 }
 
 #[tokio::test]
-async fn a_sign_in_by_the_browser_and_its_refresh() {
+async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
     let check = async |kind: &str, lifetime: i64, scopes: Option<&str>, token: &str, reused: Dead| {
         let forge = Standin::start(kind).await;
         let Operator { flows, forge: client, mut obtained } = operator(kind, &forge.url, true);
@@ -59,7 +59,7 @@ async fn a_sign_in_by_the_browser_and_its_refresh() {
 
 /// Case 79 at the forges: some have a device grant, the others offer the browser instead.
 #[tokio::test]
-async fn a_device_sign_in_where_the_forge_has_one() {
+async fn device_sign_in_works_only_when_forge_supports_it() {
     for kind in ["github", "gitlab"] {
         let forge = Standin::start(kind).await;
         let mut operator = operator(kind, &forge.url, true);
@@ -91,7 +91,7 @@ async fn a_device_sign_in_where_the_forge_has_one() {
 
 /// Cases 65 and 67: a refused, cancelled or superseded sign-in writes nothing.
 #[tokio::test]
-async fn nothing_is_kept_of_a_sign_in_that_is_over() {
+async fn sign_in_stores_nothing_when_denied_cancelled_or_superseded() {
     let forge = Standin::start("github").await;
     let mut operator = operator("github", &forge.url, true);
     let flows = operator.flows.clone();
@@ -119,7 +119,7 @@ async fn nothing_is_kept_of_a_sign_in_that_is_over() {
 }
 
 #[tokio::test]
-async fn tokens_that_cannot_be_stored_are_no_success() {
+async fn sign_in_fails_when_tokens_cannot_be_stored() {
     let forge = Standin::start("gitlab").await;
     let operator = operator("gitlab", &forge.url, false);
     let started = operator.flows.start_code(&operator.start()).unwrap();
@@ -130,7 +130,7 @@ async fn tokens_that_cannot_be_stored_are_no_success() {
 
 /// Cases 65 and 66: the polling has one owner, which ends with its login.
 #[tokio::test]
-async fn a_device_sign_in_ends_when_it_is_cancelled_or_the_daemon_stops() {
+async fn device_sign_in_ends_when_cancelled_superseded_or_daemon_stops() {
     let forge = Standin::start("gitlab").await;
     forge.wait();
     let mut operator = operator("gitlab", &forge.url, true);

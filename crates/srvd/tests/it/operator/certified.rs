@@ -63,7 +63,7 @@ async fn rounds(daemon: Daemon, issuer: &Issuer, (grant, account): (&str, &Value
 
 /// Cases 32, 34 and 36: a login in the browser, refreshed again and again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_by_the_browser_goes_on_for_ever() {
+async fn browser_login_is_refreshed_again_and_again() {
     let issuer = Issuer::start("github", LIFE).await;
     let daemon = daemon("github", &issuer);
     let (session, _) = sign_in(&daemon, json!({"forgeType": "github"}), None).await;
@@ -72,7 +72,7 @@ async fn a_login_by_the_browser_goes_on_for_ever() {
 
 /// Cases 39 and 79: tokens of a device grant are refreshed too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_login_goes_on_for_ever() {
+async fn device_login_is_refreshed_again_and_again() {
     let issuer = Issuer::start("github", LIFE).await;
     let daemon = daemon("github", &issuer);
     let started = daemon.call("operator.start", json!({"forgeType": "github", "flow": "device"})).await;
@@ -142,7 +142,7 @@ async fn twenty_resolvers_send_one_refresh_token() {
 
 /// R17: the grant that a new sign-in replaced is revoked, and the new one is not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replaced_grant_is_revoked() {
+async fn old_grant_is_revoked_when_a_new_sign_in_replaces_it() {
     let issuer = Issuer::start("gitlab", 3600).await;
     let daemon = daemon("gitlab", &issuer);
     let begin = json!({"forgeType": "gitlab"});

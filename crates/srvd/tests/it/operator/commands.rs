@@ -9,7 +9,7 @@ use super::{approved, browse, daemon, named};
 use crate::forge::standin::Standin;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_signs_in_lists_chooses_and_forgets() {
+async fn operator_commands_sign_in_list_choose_and_forget_accounts() {
     let (hub, git) = (Standin::start("github").await, Standin::start("forgejo").await);
     let daemon = daemon(&[("hub", "github", &hub.url), ("git", "forgejo", &git.url)]);
     let run = |args: &[&str]| {

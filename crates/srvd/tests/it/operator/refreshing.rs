@@ -37,7 +37,7 @@ async fn until(
 
 /// Cases 32, 36, 38 and 78: four forges, two of which differ only in their address.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_token_is_refreshed_at_its_own_forge() {
+async fn token_is_refreshed_at_its_own_forge() {
     let forges = [
         ("hub", "github", Standin::start("github").await),
         ("lab", "gitlab", Standin::start("gitlab").await),
@@ -80,7 +80,7 @@ async fn each_token_is_refreshed_at_its_own_forge() {
 /// Cases 47, 49 and 69: a forge that no longer accepts the refresh token is asked once. A sign-in makes the account
 /// valid again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_token_needs_a_sign_in_and_a_sign_in_is_enough() {
+async fn account_needs_a_new_sign_in_when_its_refresh_token_is_dead() {
     let (hub, git) = (Standin::start("github").await, Standin::start("gitea").await);
     let daemon = daemon(&[("hub", "github", &hub.url), ("git", "gitea", &git.url)]);
     hub.fail(Some((200, json!({"error": "bad_refresh_token", "error_description": "planted-words"}))));
@@ -113,7 +113,7 @@ async fn a_dead_token_needs_a_sign_in_and_a_sign_in_is_enough() {
 
 /// Cases 35 and 50: a forge that cannot answer leaves the account as it is, and the failure is announced.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forge_that_is_down_costs_nothing() {
+async fn account_stays_active_when_the_forge_is_down() {
     let lab = Standin::start("gitlab").await;
     lab.fail(Some((503, json!({"message": "down"}))));
     let daemon = daemon(&[("lab", "gitlab", &lab.url)]);
@@ -133,7 +133,7 @@ async fn a_forge_that_is_down_costs_nothing() {
 
 /// Case 54: a forge that answers with another person's token changes nothing, and is not asked again.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_persons_token_is_not_the_operators() {
+async fn refresh_is_rejected_when_the_token_belongs_to_another_person() {
     let lab = Standin::start("gitlab").await;
     let daemon = daemon(&[("lab", "gitlab", &lab.url)]);
     let mut events = daemon.client().await.subscribe([CHANGED]).await.unwrap();
@@ -154,7 +154,7 @@ async fn another_persons_token_is_not_the_operators() {
 
 /// Cases 40 and 80: a token without an end is never due, neither today nor in ten years.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_without_an_end_is_never_scheduled() {
+async fn token_refresh_is_never_scheduled_when_the_token_has_no_expiry() {
     let hub = Standin::start("github").await;
     hub.lives(0);
     let daemon = daemon(&[("hub", "github", &hub.url)]);
@@ -176,7 +176,7 @@ async fn a_token_without_an_end_is_never_scheduled() {
 
 /// Case 66: the earlier sign-in stays valid, whatever the result of another one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_in_that_fails_leaves_the_one_before_as_it_was() {
+async fn failed_sign_in_leaves_the_earlier_one_unchanged() {
     let lab = Standin::start("gitlab").await;
     let daemon = daemon(&[("lab", "gitlab", &lab.url)]);
     let begin = json!({"forgeType": "gitlab"});

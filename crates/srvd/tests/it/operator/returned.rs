@@ -8,7 +8,7 @@ use crate::support::event;
 
 /// R17: the new tokens are committed first, and only the old ones are revoked.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_sign_in_gives_the_old_tokens_back() {
+async fn old_tokens_are_revoked_when_a_new_sign_in_replaces_them() {
     for (kind, returned) in [
         ("gitlab", vec!["planted-refresh-3", "planted-access-2"]),
         ("github", vec!["planted-access-2"]),
@@ -32,7 +32,7 @@ async fn a_new_sign_in_gives_the_old_tokens_back() {
 
 /// R17: a forge issues a token and then does not know it, and a sign-in is cancelled while it is being finished.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_kept_goes_back() {
+async fn tokens_are_revoked_when_the_sign_in_does_not_keep_them() {
     let lab = Standin::start("gitlab").await;
     let daemon = daemon(&[("lab", "gitlab", &lab.url)]);
     let begin = json!({"forgeType": "gitlab"});

@@ -96,7 +96,7 @@ fn claude_setup_token_succeeds_by_each_form_of_paste() {
 }
 
 #[test]
-fn claude_login_says_why_when_its_code_is_refused() {
+fn claude_login_fails_with_the_reason_when_its_code_is_refused() {
     inside(async |vendors| {
         let daemon = home_at(&vendors).start();
         let id = start(&daemon, json!({"providerId": "claude"})).await;

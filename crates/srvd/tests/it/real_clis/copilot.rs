@@ -28,7 +28,7 @@ fn copilot_logs_in_by_device_code() {
 
 /// Copilot prints and logs nothing when the person refuses. It polls until the code has expired by its own clock.
 #[test]
-fn copilot_login_ends_with_its_code_when_it_is_refused() {
+fn copilot_login_fails_at_code_expiry_when_user_refuses() {
     inside(async |vendors| {
         vendors.deny();
         vendors.code_lifetime(4);
@@ -66,7 +66,7 @@ fn copilot_logs_in_by_the_browser() {
 
 /// The page sends GitHub's own error text to the callback.
 #[test]
-fn copilot_is_refused_in_the_browser_and_leaves_nothing() {
+fn copilot_login_leaves_nothing_when_refused_in_browser() {
     inside(async |vendors| {
         let daemon = home_at(&vendors).start();
         let id = start(&daemon, json!({"providerId": "copilot", "recipe": "web"})).await;
@@ -86,7 +86,7 @@ fn copilot_is_refused_in_the_browser_and_leaves_nothing() {
 
 /// Copilot requests its code first, so without a network it ends with an error.
 #[tokio::test(flavor = "multi_thread")]
-async fn copilot_says_that_it_is_offline() {
+async fn copilot_login_fails_when_offline() {
     let daemon = home().start();
     let id = start(&daemon, json!({"providerId": "copilot"})).await;
     let ended = daemon.ended(&id).await;

@@ -27,7 +27,7 @@ fn gh_logs_in_by_device_code() {
 }
 
 #[test]
-fn gh_is_refused_and_leaves_nothing() {
+fn gh_login_leaves_nothing_when_it_is_denied() {
     let Some(gh) = optional("gh") else { return };
     inside(async |vendors| {
         vendors.deny();

@@ -41,7 +41,7 @@ fn kimi_code_logs_in_by_device_code() {
 }
 
 #[test]
-fn kimi_code_is_refused_and_leaves_nothing() {
+fn kimi_code_login_leaves_nothing_when_it_is_denied() {
     inside(async |vendors| {
         vendors.deny();
         let daemon = home_at(&vendors).start();
@@ -64,7 +64,7 @@ fn old_kimi(vendors: &Standin, old: &Path) -> Home {
 }
 
 #[test]
-fn the_old_kimi_logs_in_by_device_code_and_is_told_from_the_new_one() {
+fn old_kimi_logs_in_by_device_code() {
     let Some(old) = optional("kimi-cli") else { return };
     inside(async |vendors| {
         let daemon = old_kimi(&vendors, &old).start();
@@ -83,7 +83,7 @@ fn the_old_kimi_logs_in_by_device_code_and_is_told_from_the_new_one() {
 
 /// The CLI reports the refusal as a line of JSON about waiting, and would continue.
 #[test]
-fn the_old_kimi_is_refused_in_words_and_leaves_nothing() {
+fn old_kimi_login_gives_a_plain_error_and_leaves_nothing_when_it_is_denied() {
     let Some(old) = optional("kimi-cli") else { return };
     inside(async |vendors| {
         vendors.deny();
@@ -97,7 +97,7 @@ fn the_old_kimi_is_refused_in_words_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_kimi_cli_is_no_cli_any_more() {
+async fn kimi_login_fails_as_retired_when_the_cli_is_the_last_kimi_cli() {
     let Some(tombstone) = optional("kimi-tombstone") else { return };
     let daemon = Home::offline().search(tombstone).start();
     let id = start(&daemon, json!({"providerId": "kimi"})).await;

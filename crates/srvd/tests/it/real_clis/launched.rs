@@ -116,7 +116,7 @@ const QUESTIONS: [(&str, &[&str]); 3] =
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn no_cli_opens_anything_of_the_users_own() {
+async fn launched_cli_opens_no_file_in_the_users_home() {
     let mut home = home();
     let others: Vec<PathBuf> = ["gh", "kimi-cli"].into_iter().filter_map(optional).collect();
     for dir in &others {
@@ -195,7 +195,7 @@ fn claude_login(dir: &Path, email: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_clis_under_two_bundles_at_once_each_know_their_own_login() {
+async fn launched_clis_use_their_own_login_when_two_bundles_run_concurrently() {
     let mut home = home();
     let gh = optional("gh");
     if let Some(gh) = &gh {

@@ -178,7 +178,7 @@ async fn paste(daemon: &Daemon, session: &str, text: String) -> Value {
 /// On a busy machine a CLI can take longer than a daemon waits for its version. The daemon then lists the CLI without a
 /// version, and another daemon asks again.
 #[tokio::test(flavor = "multi_thread")]
-async fn they_are_found_with_their_versions_and_leave_the_home_alone() {
+async fn clis_are_listed_with_versions_and_write_nothing_to_home() {
     let mut missing = Vec::new();
     for _ in 0..4 {
         let daemon = home().start();

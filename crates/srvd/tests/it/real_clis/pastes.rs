@@ -51,7 +51,7 @@ async fn refuses_another_attempt(daemon: &Daemon, provider: &str, recipe: &Recip
 }
 
 #[test]
-fn every_login_refuses_the_paste_of_another_attempt() {
+fn login_refuses_the_paste_of_another_attempt_when_its_answer_has_a_state() {
     inside(async |vendors| {
         let daemon = home_at(&vendors).start();
         let registry = Registry::builtin().unwrap();

@@ -166,7 +166,7 @@ fn at(time: i64) {
 
 /// Cases 31, 32, 36, 37, 40 and 46.
 #[tokio::test]
-async fn the_endpoint_is_asked_when_it_has_to_be() {
+async fn refresh_asks_endpoint_only_when_needed() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let first = room.endpoint.login();
@@ -200,7 +200,7 @@ async fn the_endpoint_is_asked_when_it_has_to_be() {
 
 /// Cases 33, 34 and 35: all callers share one refresh, whatever its result.
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_come_together_share_one_flight() {
+async fn concurrent_refreshes_share_one_request() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
@@ -229,7 +229,7 @@ async fn those_who_come_together_share_one_flight() {
 
 /// A caller that leaves does not stop the refresh.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flight_goes_on_when_nobody_waits() {
+async fn refresh_continues_when_caller_leaves() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
@@ -245,7 +245,7 @@ async fn a_flight_goes_on_when_nobody_waits() {
 
 /// R11: a daemon waits for another daemon's refresh and uses its tokens.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_daemons_answer_is_good_for_all() {
+async fn refresh_uses_tokens_that_another_daemon_obtained() {
     let room = Room::new().await;
     let (one, other) = (room.desk().await, room.desk().await);
     let (grant, _) = one.login("u", Some(room.endpoint.login()), None).await;
@@ -269,7 +269,7 @@ async fn another_daemons_answer_is_good_for_all() {
 
 /// Cases 19 and 38, and the events of a failure and of the recovery.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_queue_refreshes_again_when_the_endpoint_is_back() {
+async fn queue_refreshes_again_when_endpoint_recovers() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
@@ -296,7 +296,7 @@ async fn the_queue_refreshes_again_when_the_endpoint_is_back() {
 
 /// Cases 47, 48 and 49: a dead token is never sent again, whatever the number of callers and of restarts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_token_is_sent_once() {
+async fn refresh_token_is_sent_only_once_when_dead() {
     let room = Room::new().await;
     let first = room.endpoint.login();
     let desk = room.desk().await;
@@ -332,7 +332,7 @@ async fn a_dead_token_is_sent_once() {
 
 /// Case 50: the delay that an issuer requests is obeyed, and the token is used in the meantime.
 #[tokio::test]
-async fn retry_after_is_obeyed() {
+async fn refresh_waits_for_retry_after_when_rate_limited() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
@@ -356,7 +356,7 @@ async fn retry_after_is_obeyed() {
 
 /// Case 54: another person's tokens are not stored, and the account's refresh token is not sent again.
 #[tokio::test]
-async fn another_persons_tokens_are_refused() {
+async fn refresh_refuses_tokens_when_they_belong_to_another_person() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let id = Some(id_token("person-u"));
@@ -374,7 +374,7 @@ async fn another_persons_tokens_are_refused() {
 
 /// Case 55: a late answer restores no deleted or replaced token.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_or_replaced_meanwhile_stays_so() {
+async fn refresh_restores_no_token_when_it_was_deleted_or_replaced() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let (gone, profile) = desk.login("u", Some(room.endpoint.login()), None).await;
@@ -406,7 +406,7 @@ async fn what_was_deleted_or_replaced_meanwhile_stays_so() {
 
 /// Case 48: the refusal of a token that is no longer stored has no effect on the stored one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_comes_late_condemns_nobody() {
+async fn refusal_has_no_effect_when_token_was_replaced() {
     let room = Room::new().await;
     let desk = room.desk().await;
     let (grant, _) = desk.login("u", Some(room.endpoint.login()), None).await;
@@ -429,7 +429,7 @@ async fn a_refusal_that_comes_late_condemns_nobody() {
 
 /// Tokens without a known endpoint leave the queue for a while and do not delay others.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_can_refresh_is_left_alone() {
+async fn queue_postpones_tokens_when_no_endpoint_is_known() {
     let room = Room::new().await;
     let first = room.desk().await;
     let (grant, _) = first.login("u", Some(room.endpoint.login()), None).await;

@@ -53,7 +53,7 @@ async fn launched(daemon: &Daemon, provider: &str, whose: (&str, &str)) -> Value
 
 /// Cases 18, 30, 32 and 34: the old refresh token is sent once, and every caller gets the new tokens.
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_resolvers_on_an_expired_token() {
+async fn expired_token_is_refreshed_once_when_twenty_callers_resolve_it() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Hold);
@@ -92,7 +92,7 @@ async fn twenty_resolvers_on_an_expired_token() {
 /// Cases 18, 20 and 30: while the endpoint fails, the declared key is used. The user's own token stays as it is and
 /// scheduled.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_endpoint_degrades_and_says_so() {
+async fn launch_degrades_to_the_declared_key_when_the_endpoint_fails() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Say(500, "text/plain", "planted-trouble".to_owned(), None));
@@ -129,7 +129,7 @@ async fn a_failing_endpoint_degrades_and_says_so() {
 
 /// Answers that no issuer should give. Each is a failure with its own reason, and no row is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_answers() {
+async fn refresh_fails_with_its_own_reason_when_the_answer_is_bad() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     let check = async |user: &str, answer: (u16, &'static str, String), status: &str, reason: &str| {
@@ -165,7 +165,7 @@ async fn bad_answers() {
 /// Case 51: a caller that waits for a hung endpoint is answered within the budget. Other users' tokens are refreshed
 /// meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hung_endpoint_holds_up_nobody_else() {
+async fn resolve_degrades_and_other_users_refresh_when_an_endpoint_hangs() {
     let (hung, other) = (Endpoint::start(HOUR).await, Endpoint::start(HOUR).await);
     hung.set(Mode::Hold);
     let home = home(&hung).config("providers.d/other.toml", &entry("other", &other.url, "json"));
@@ -207,7 +207,7 @@ async fn tokens_without_an_endpoint_are_not_refreshable() {
 
 /// Case 54: an endpoint that answers with another person's tokens changes nothing, and is not asked again.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_persons_identity() {
+async fn refresh_changes_nothing_when_the_answer_is_for_another_person() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Person("eve"));
@@ -236,7 +236,7 @@ async fn another_persons_identity() {
 /// Cases 48 and 55: a caller that waits for a refresh gets the tokens of a login in the meantime, whatever the endpoint
 /// answers about the old token.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_during_a_refresh_wins() {
+async fn login_wins_when_a_refresh_is_in_progress() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Hold);

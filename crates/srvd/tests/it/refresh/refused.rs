@@ -25,7 +25,7 @@ async fn generation(daemon: &Daemon) -> Value {
 
 /// Cases 46 and 56: after a 401 the token is refreshed once, whatever its end. After a 403 it is never refreshed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
+async fn token_is_refreshed_once_after_a_401_and_never_after_a_403() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     let first = endpoint.login();
@@ -69,7 +69,7 @@ async fn a_refused_token_is_refreshed_once_and_a_forbidden_one_never() {
 
 /// Case 56: a token that cannot be refreshed requires a sign-in at once. A temporary failure changes nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_without_a_way_on() {
+async fn refused_token_requires_a_sign_in_when_it_cannot_be_refreshed() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Say(503, "text/plain", String::new(), None));

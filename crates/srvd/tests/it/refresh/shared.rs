@@ -15,7 +15,7 @@ async fn key(daemon: &Daemon, (user, agent): (&str, &str), key: &str) -> Value {
 /// Case 28: a credential for one agent takes precedence over one for every agent. The latter is used when the former
 /// has ended.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_credential_for_every_agent_stands_behind_the_agents_own() {
+async fn agent_credential_takes_precedence_over_one_for_every_agent() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form")).start();
     let shared = key(&daemon, ("u", "*"), "planted-key-for-all").await;
@@ -57,7 +57,7 @@ async fn a_credential_for_every_agent_stands_behind_the_agents_own() {
 /// Case 29: a user who runs an agent uses its owner's credential only where the file allows it. The credential stays
 /// the owner's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_uses_its_owners_credential_only_where_the_file_says_so() {
+async fn run_uses_the_owner_credential_only_when_the_file_allows_it() {
     let endpoint = Endpoint::start(HOUR).await;
     let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
     let agents = "[[agents]]\nid = 'run'\nowner = 'ada'\nrun_as_owner = true\n\

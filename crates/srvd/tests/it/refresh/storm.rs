@@ -21,7 +21,7 @@ const LIFE: i64 = 1;
 /// refresh token is sent at most once more, and a refused one is not sent again. The token in use is the newest that
 /// was issued.
 #[tokio::test(flavor = "multi_thread")]
-async fn kills_in_a_storm_of_refreshes() {
+async fn daemon_keeps_committed_tokens_when_killed_during_refreshes() {
     let endpoint = Endpoint::start(LIFE).await;
     let mut daemon = home(&endpoint).start_with(|command| command.env("SRVD_LOG", "warn"));
     let mut accounts: Vec<AccountId> = Vec::new();

@@ -39,7 +39,7 @@ async fn post(standin: &Standin, host: &str, path: &str, body: Value) -> (Status
 }
 
 #[tokio::test]
-async fn only_an_accepted_key_passes_each_key_check() {
+async fn standin_key_checks_pass_only_accepted_key() {
     let standin = Standin::start().await;
     standin.accept_key("sk-good");
     let version = ("anthropic-version", "2023-06-01");
@@ -61,7 +61,7 @@ async fn only_an_accepted_key_passes_each_key_check() {
 }
 
 #[tokio::test]
-async fn a_device_login_waits_for_the_person_and_is_redeemed_once() {
+async fn device_login_waits_for_approval_and_is_redeemed_once() {
     let standin = Standin::start().await;
     standin.person("grace@example.com", "acct-7");
     let openai = "auth.openai.com";
@@ -96,7 +96,7 @@ async fn a_device_login_waits_for_the_person_and_is_redeemed_once() {
 }
 
 #[tokio::test]
-async fn a_denied_login_is_told_so() {
+async fn device_login_poll_reports_access_denied_when_denied() {
     let standin = Standin::start().await;
     let kimi = "auth.kimi.com";
     let (_, login) = post(&standin, kimi, "/api/oauth/device_authorization", json!({})).await;
@@ -110,7 +110,7 @@ async fn a_denied_login_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_code_is_redeemed_only_on_the_conditions_of_its_page() {
+async fn code_is_redeemed_only_when_parameters_match_its_page() {
     // The pair of RFC 7636, appendix B.
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
