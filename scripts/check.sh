@@ -63,6 +63,16 @@ file_lengths() {
     END { exit long }' {} +
 }
 
+# Doc comments begin with a noun phrase or a verb (docs/style.md). There are no exceptions so far.
+comment_openings() {
+  ! git grep -nE '^\s*//[/!] *(What|Who|Whose|Whom|Whoever|Whether|Where|Which|How long|It (was|did|is))\b' -- '*.rs'
+}
+
+# Test names begin with their subject (docs/style.md).
+test_names() {
+  ! git grep -nE '^\s*(async )?fn (a|an|the|it|what|who|whose|whoever|nobody|somebody)_\w*\(' -- '*.rs'
+}
+
 # Both databases have the same migrations.
 migrations() { diff <(ls migrations/sqlite) <(ls migrations/postgres); }
 
@@ -91,6 +101,8 @@ else
   echo "check.sh: WARNING: known vulnerabilities are NOT checked: RUSTSEC_DB is not set" >&2
 fi
 step "file lengths" file_lengths
+step "comment openings" comment_openings
+step "test names" test_names
 step "migrations" migrations
 if command -v shellcheck >/dev/null; then
   step "shell scripts" shell_scripts

@@ -8,7 +8,7 @@ use crate::credential::Format;
 
 /// A file of the CLI that shows that the login itself is in the system's keyring.
 ///
-/// It is used only if no credential file proves a login.
+/// The mark is used only if no credential file proves a login.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Elsewhere {

@@ -7,7 +7,10 @@ use identity_store::{
 
 use crate::harness::{Fixture, NOW, api_key, keyring, new_session, provider, run_local};
 
-crate::harness::on_both![what_it_holds_is_told, a_wrong_key_is_told_and_a_newer_schema_hides_the_rest];
+crate::harness::on_both![
+    inspection_returns_the_contents_of_a_database,
+    inspection_names_a_wrong_key_and_hides_contents_when_the_schema_is_newer
+];
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -16,7 +19,7 @@ async fn look(f: &Fixture, key: Option<&str>) -> Inspection {
     inspect(&url, key.map(keyring).as_ref(), PATIENCE).await.unwrap().unwrap()
 }
 
-async fn what_it_holds_is_told(f: Fixture) {
+async fn inspection_returns_the_contents_of_a_database(f: Fixture) {
     let bundle = f.bundle("One").await.id;
     f.store.save_api_key(api_key(Target::Existing(bundle.clone()), "sk-1")).await.unwrap();
     f.store.insert_session(new_session(Some("coming"))).await.unwrap();
@@ -62,7 +65,7 @@ async fn what_it_holds_is_told(f: Fixture) {
     assert_eq!((files(), std::fs::read(f.place.file()).ok()), (there, bytes));
 }
 
-async fn a_wrong_key_is_told_and_a_newer_schema_hides_the_rest(f: Fixture) {
+async fn inspection_names_a_wrong_key_and_hides_contents_when_the_schema_is_newer(f: Fixture) {
     f.store.close().await;
     let (database, given) = (keyring("one").key_id(), keyring("two").key_id());
     assert_eq!(look(&f, Some("two")).await.key, KeyFit::Wrong { database, given });

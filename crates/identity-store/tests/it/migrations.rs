@@ -19,10 +19,10 @@ fn migrations_have_same_names_for_sqlite_and_postgres() {
     assert_eq!(sqlite.first().map(String::as_str), Some("0001_init.sql"));
 }
 
-on_both![the_schema_is_the_expected_one];
+on_both![schema_is_the_expected_one];
 
 /// There is one list for both databases, so that a column missing in one of them is detected.
-async fn the_schema_is_the_expected_one(f: Fixture) {
+async fn schema_is_the_expected_one(f: Fixture) {
     let query = match f.place.kind {
         identity_store::DatabaseKind::Sqlite => {
             "SELECT t.name || '.' || c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
