@@ -18,8 +18,7 @@ use crate::StoreError;
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
-/// The number of readers of a `SQLite` file. Each has a thread and a page cache, so there are few, and idle ones are
-/// closed.
+/// The number of readers of a `SQLite` file. Each has a thread and a page cache; idle ones are closed.
 const SQLITE_READERS: u32 = 4;
 
 /// The number of connections to `PostgreSQL`. One of them writes at a time.
@@ -354,8 +353,7 @@ impl Pools {
         }
     }
 
-    /// Removes overwritten data from the files of a `SQLite` database, including the write-ahead log. A server does
-    /// that on its own.
+    /// Removes overwritten data from the files of a `SQLite` database, with its log. A server does that on its own.
     pub(crate) async fn compact(&self) -> Result<(), StoreError> {
         if let Self::Sqlite { writer, .. } = self {
             sqlx::query("VACUUM").execute(writer).await?;

@@ -89,7 +89,7 @@ impl Report {
             Seen::Prompt => {
                 let first = !std::mem::replace(&mut self.snapshot.prompted, true);
                 // An answer that was given before the CLI asked is the answer to its first question.
-                !(first && !self.pasted.is_empty())
+                !first || self.pasted.is_empty()
             }
             Seen::Refused | Seen::Token(_) | Seen::Step(_) => true,
         }

@@ -147,8 +147,7 @@ impl Store {
                 Ok(account) if account.owner == Owner::Bundle && account.bound_to == [id.clone()] => {
                     accounts.push(account);
                 }
-                // A row that cannot be read stays, unbound and reported. It must not prevent the deletion of the
-                // bundle.
+                // A row that cannot be read stays, unbound and reported; the bundle can be deleted anyway.
                 Ok(_) | Err(StoreError::Corrupt { .. }) => {}
                 Err(error) => return Err(error),
             }

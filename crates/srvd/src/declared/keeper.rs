@@ -58,7 +58,7 @@ impl Declared {
     /// Reads the files and returns the agents in force afterwards.
     ///
     /// # Errors
-    /// [`Stopped`] when the daemon ends.
+    /// `Stopped` when the daemon ends.
     pub async fn reload(&self) -> Result<InForce, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(answer).await.map_err(|_| Stopped)?;
