@@ -187,7 +187,12 @@ impl World {
     }
 
     pub(crate) async fn until_prompt(&self) -> Snapshot {
-        self.until("a prompt", |snapshot| snapshot.prompt).await
+        self.until("the CLI's question", |snapshot| snapshot.prompt && snapshot.prompted).await
+    }
+
+    /// Waits until a paste is offered, whether or not the CLI has asked for one.
+    pub(crate) async fn until_offer(&self) -> Snapshot {
+        self.until("an offer", |snapshot| snapshot.prompt).await
     }
 
     /// Waits until the CLI has created a file, and reads it.

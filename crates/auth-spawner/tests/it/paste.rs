@@ -185,11 +185,11 @@ async fn callback_by_name_reaches_either_family_and_is_offered_again_when_it_fai
         );
         let world = World::new(terminal, &script);
         world.start("callback").unwrap();
-        world.until_prompt().await;
+        world.until_offer().await;
         let failed = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
         let reason = "the CLI's callback cannot be reached".to_owned();
         assert_eq!(failed, Err(SubmitError::Undeliverable { reason }));
-        let shown = world.until_prompt().await;
+        let shown = world.until_offer().await;
         assert_eq!(shown.state, State::UrlAvailable, "{verb} on {terminal:?}");
         world.touch("go");
         world.file("target.ready").await;
