@@ -77,7 +77,7 @@ async fn launch_is_refused_with_next_step_when_login_is_gone() {
     assert_eq!(data["hint"], json!(format!("srvd login fake --bundle {bundle}")));
     let reasons: Vec<&Value> =
         data["candidates"].as_array().unwrap().iter().map(|one| &one["reason"]).collect();
-    assert_eq!(reasons, ["/access is missing", "fit"]);
+    assert_eq!(reasons, ["credentials.json holds no login: there is no text at /access", "fit"]);
     let ready = daemon.call("launch.ready", json!({"bundleId": bundle})).await;
     assert_eq!(
         (&ready["ready"], &ready["providers"][0]["nextStep"]),
