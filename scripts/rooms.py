@@ -22,7 +22,7 @@ def leaves(tree, prefix=()):
     head, brace, rest = tree.strip().partition("{")
     path = prefix + tuple(part for part in re.findall(rf"{PATH}|\*", head.split(" as ")[0]))
     if not brace:
-        if path:
+        if head.strip():
             path = path[:-1] if path[-1] == "self" else path
             yield path, (head.split(" as ")[1].strip() if " as " in head else path[-1])
         return

@@ -14,9 +14,9 @@ use identity_store::{
     BundleId, DatabaseUrl, Evidence, Key, KeyPlace, Keyring, SaveApiKey, Status, Store, StoreOptions, Target,
 };
 use rpc_engine::{Broker, BrokerConfig, Call, Engine, Limits, Router, RpcError, wire};
-use srvd::api::daemon::{Ping, Pong};
-use srvd::api::events;
-use srvd::resolution::{Asked, Candidate, Model, Renewal, Secret, Source, decide};
+use srvd::launch::resolution::{Asked, Candidate, Model, Renewal, Secret, Source, decide};
+use srvd::wire::daemon::{Ping, Pong};
+use srvd::wire::events;
 
 const REQUEST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"srvd.ping","params":{"text":"a text of sixty-four bytes, which is about what people send here"}}"#;
 const TEXT: &[u8] = include_bytes!("../text/cli.txt");
@@ -37,7 +37,7 @@ async fn ping(_: Nothing, _: Call, Ping { text }: Ping) -> Result<Pong, RpcError
 }
 
 fn dispatch(criterion: &mut Criterion) {
-    let service = Router::new().on(ping).build(&Nothing, srvd::routes::info(), Limits::default());
+    let service = Router::new().on(ping).build(&Nothing, srvd::rpc::routes::info(), Limits::default());
     let broker = Broker::new(BrokerConfig { epoch: "1".to_owned(), keep: 16, methods: events::METHODS });
     let engine = Engine::new(service, broker);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, ensure};
 use rpc_engine::{Broker, BrokerConfig, Call, Engine, Limits, Router, RpcError};
-use srvd::api::daemon::{Ping, Pong};
-use srvd::api::events;
+use srvd::base::environment::Environment;
+use srvd::base::redact::Redactor;
 use srvd::config::{Config, Flags};
-use srvd::environment::Environment;
-use srvd::redact::Redactor;
+use srvd::wire::daemon::{Ping, Pong};
+use srvd::wire::events;
 
 const REQUEST: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"srvd.ping","params":{"text":"a text of sixty-four bytes, which is about what people send here"}}"#;
 
@@ -27,8 +27,8 @@ async fn ping(_: Nothing, _: Call, Ping { text }: Ping) -> Result<Pong, RpcError
 fn main() -> Result<()> {
     let count: usize = std::env::args().nth(1).context("usage: dispatch COUNT")?.parse()?;
     let config = Config::load(&Environment::of([("HOME", "/".to_owned())]), &Flags::default())?;
-    srvd::logging::start(&config, &Redactor::default())?;
-    let service = Router::new().on(ping).build(&Nothing, srvd::routes::info(), Limits::default());
+    srvd::daemon::logging::start(&config, &Redactor::default())?;
+    let service = Router::new().on(ping).build(&Nothing, srvd::rpc::routes::info(), Limits::default());
     let broker = Broker::new(BrokerConfig { epoch: "1".to_owned(), keep: 16, methods: events::METHODS });
     let engine = Engine::new(service, broker);
     let before = processor_time()?;

@@ -8,7 +8,7 @@ use identity_store::{
     Authority, CommitProfile, Consumer, Endpoint, Evidence, FlowId, Identity, Jitter, ProfileScope,
     ProviderId, Received, SaveProfileKey, Status, Store, UnsavedLogin,
 };
-use srvd::app::now;
+use srvd::base::clock::now;
 
 use crate::daemon::Home;
 use crate::fill;

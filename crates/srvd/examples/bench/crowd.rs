@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use rpc_engine::Client;
-use srvd::api::auth::{Cancel, Poll, Session, SessionStatus, Start};
+use srvd::wire::auth::{Cancel, Poll, Session, SessionStatus, Start};
 
 use crate::daemon::{Daemon, Home, PATIENCE, Usage};
 use crate::logins::{now, since, written};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use identity_store::DatabaseUrl;
 use rpc_engine::{Client, ClientOptions};
-use srvd::endpoint::Endpoint;
+use srvd::base::endpoint::Endpoint;
 use tokio::net::UnixStream;
 
 use crate::courses;
@@ -69,9 +69,9 @@ impl Home {
     /// each terminal: `url-pipe`, `url-pty`, and so on.
     pub(crate) fn new(root: &Path, program: &Path, fake_cli: &Path) -> Result<Self> {
         for dir in ["", "home", "config", "config/providers.d", "data", "bin"] {
-            srvd::private::directory(&root.join(dir))?;
+            srvd::base::private::directory(&root.join(dir))?;
         }
-        srvd::private::replace_file(&root.join("config/encryption.key"), KEY.as_bytes())?;
+        srvd::base::private::replace_file(&root.join("config/encryption.key"), KEY.as_bytes())?;
         std::fs::copy(fake_cli, root.join("bin/fakecli")).with_context(|| fake_cli.display().to_string())?;
         std::fs::write(root.join("config/srvd.toml"), CONFIG)?;
         let (mut script, mut entry) =

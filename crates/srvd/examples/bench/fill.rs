@@ -45,7 +45,7 @@ pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
     for number in 0..count {
         let bundle = BundleId::generate();
         let dir = home.root.join("data/identities").join(bundle.as_str()).join("claude");
-        srvd::private::directory(&dir)?;
+        srvd::base::private::directory(&dir)?;
         let secret = format!("{number:04}-{}", "0123456789abcdef".repeat(6));
         let login = serde_json::json!({"claudeAiOauth": {
             "accessToken": secret, "refreshToken": secret, "expiresAt": 4_102_444_800_000_u64, "scopes": ["user:inference"],
@@ -67,7 +67,7 @@ pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
             login_deadline_at: None,
             evidence: Evidence::File,
             replace_identity: false,
-            now: srvd::app::now(),
+            now: srvd::base::clock::now(),
         };
         store.save_login(save).await?;
         bundles.push(bundle);
@@ -79,12 +79,12 @@ pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
 /// Opens the store of a home whose daemon is not running.
 pub(crate) async fn store(home: &Home) -> Result<Store> {
     let url = home.database().clone();
-    let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), srvd::app::now());
+    let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), srvd::base::clock::now());
     Ok(Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes())?)).await?)
 }
 
 fn key(provider: &auth_spawner::Provider, target: Target, number: usize) -> Result<SaveApiKey> {
-    let now = srvd::app::now();
+    let now = srvd::base::clock::now();
     Ok(SaveApiKey {
         target,
         provider: provider.id.parse()?,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use identity_store::BundleId;
 use rpc_engine::Client;
-use srvd::api::launch;
+use srvd::wire::launch;
 
 use crate::daemon::Home;
 use crate::fill;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 use rpc_engine::{CallError, Client, ClientEvent, Subscription};
-use srvd::api::auth::{Cancel, Poll, Session, Start};
+use srvd::wire::auth::{Cancel, Poll, Session, Start};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
-use srvd::api::{account, bundle};
+use srvd::wire::{account, bundle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use daemon::{Boot, Home, TERMINALS};

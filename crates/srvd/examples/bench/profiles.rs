@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rpc_engine::Client;
-use srvd::api::{launch, profile};
+use srvd::wire::{launch, profile};
 
 use crate::bring;
 use crate::cost::Cost;

@@ -10,7 +10,7 @@ use identity_store::{
     Target,
 };
 use rpc_engine::{ClientEvent, Subscription};
-use srvd::api::account;
+use srvd::wire::account;
 
 use crate::daemon::{Home, KEY, PATIENCE};
 use crate::table::{Spread, Table};
@@ -70,7 +70,7 @@ async fn change(login: &Watched, text: &str, events: &mut Subscription) -> Resul
 
 /// Stores logins, each with its own directory.
 async fn fill(home: &Home, count: usize) -> Result<Vec<Watched>> {
-    let now = srvd::app::now();
+    let now = srvd::base::clock::now();
     let url = DatabaseUrl::sqlite(home.root.join("data/srvd.db"));
     let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), now);
     let store = Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes())?)).await?;
@@ -78,7 +78,7 @@ async fn fill(home: &Home, count: usize) -> Result<Vec<Watched>> {
     for number in 0..count {
         let bundle = BundleId::generate();
         let dir = home.root.join("data/identities").join(bundle.as_str()).join("fake");
-        srvd::private::directory(&dir)?;
+        srvd::base::private::directory(&dir)?;
         let file = dir.join("credentials.json");
         std::fs::write(&file, GOOD)?;
         let saved = store.save_login(login(bundle, &dir, number, now)?).await?;

@@ -5,7 +5,7 @@ use super::failure::{self, Failure, code};
 use super::list::who;
 use super::ui::{Ui, plain_line};
 use super::{prompt, removal, resolve};
-use crate::api::account::{Account, Delete, Outcome, Revoke, Revoked};
+use crate::wire::account::{Account, Delete, Outcome, Revoke, Revoked};
 
 /// Subcommands of `srvd account`.
 #[derive(Debug, clap::Subcommand)]
@@ -120,7 +120,7 @@ fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
 mod tests {
     use super::super::list::tests::account;
     use super::*;
-    use crate::api::Status;
+    use crate::wire::Status;
 
     fn codex() -> Account {
         account("codex", Some("a@b.c"), Status::Valid)

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::failure::{Failure, code};
 use super::table;
 use super::ui::Ui;
-use crate::app::now;
-use crate::boot::{self, BootError};
+use crate::base::clock::now;
+use crate::base::environment::Environment;
 use crate::config::Config;
-use crate::environment::Environment;
+use crate::daemon;
+use crate::daemon::BootError;
 
 /// Arguments of `srvd audit`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +39,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let since = args.since.as_deref().map(|text| instant(text, now()).ok_or_else(usage)).transpose()?;
     super::serve::keep_memory_private()?;
-    let store = boot::beside(config, environment).await?;
+    let store = daemon::beside(config, environment).await?;
     let filter = AuditFilter { since: since.unwrap_or(i64::MIN), limit: args.limit };
     let read = async {
         let check = if args.verify { Some(store.check_audit().await?) } else { None };

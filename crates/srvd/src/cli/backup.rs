@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, code};
 use super::ui::Ui;
-use crate::app::now;
-use crate::boot::{self, BootError};
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::private;
 use crate::config::Config;
-use crate::environment::Environment;
-use crate::private;
+use crate::daemon;
+use crate::daemon::BootError;
 
 /// The longest last line that is read, in bytes.
 const LONGEST_LINE: u64 = 16 * 1024;
@@ -58,7 +59,7 @@ pub(super) async fn run(
     if args.file.symlink_metadata().is_ok() {
         return Err(exists(&args.file));
     }
-    let store = boot::beside(config, environment).await?;
+    let store = daemon::beside(config, environment).await?;
     let part = part_of(&args.file);
     let made = make(&store, &part, &args.file).await;
     store.close().await;

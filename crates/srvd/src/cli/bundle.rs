@@ -5,8 +5,8 @@ use super::failure::Failure;
 use super::list::who;
 use super::ui::{Ui, plain_line};
 use super::{prompt, removal, resolve};
-use crate::api::account::Account;
-use crate::api::{account, bundle};
+use crate::wire::account::Account;
+use crate::wire::{account, bundle};
 
 /// Subcommands of `srvd bundle`.
 #[derive(Debug, clap::Subcommand)]
@@ -106,7 +106,7 @@ fn question(bundle: &bundle::Bundle, accounts: &[Account], history: bool) -> Str
 mod tests {
     use super::super::list::tests::{account, bundle};
     use super::*;
-    use crate::api::Status;
+    use crate::wire::Status;
 
     #[test]
     fn bundle_deletion_question_names_accounts_and_history_to_be_deleted() {

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::failure::{Failure, code};
-use crate::api::events;
+use crate::base::endpoint::Endpoint;
 use crate::config::Config;
-use crate::endpoint::Endpoint;
+use crate::wire::events;
 
 /// The longest time that a call may take. It includes the daemon's own requests to a provider about a key, or to CLIs
 /// about their versions.
@@ -125,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("srvd.sock");
         assert_eq!(find(dir.path(), &socket).unwrap_err(), Failure::no_daemon(&socket));
-        crate::private::replace_file(&Endpoint::path(dir.path()), b"{").unwrap();
+        crate::base::private::replace_file(&Endpoint::path(dir.path()), b"{").unwrap();
         assert_eq!(find(dir.path(), &socket).unwrap_err().code(), code::IO);
     }
 }

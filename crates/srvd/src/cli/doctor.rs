@@ -8,11 +8,12 @@ use super::client::Connection;
 use super::failure::{Failure, code};
 use super::interrupt::Interrupt;
 use super::ui::{Ui, plain_line};
-use crate::api::daemon::Info;
+use crate::base::endpoint::Endpoint;
+use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
-use crate::doctor::{self, Answer, Finding, Severity};
-use crate::endpoint::Endpoint;
-use crate::environment::Environment;
+use crate::doctor;
+use crate::doctor::{Answer, Finding, Severity};
+use crate::wire::daemon::Info;
 
 /// The longest time that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

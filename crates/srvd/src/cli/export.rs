@@ -12,11 +12,12 @@ use super::failure::{Failure, code};
 use super::passphrase::{self, PassphraseArgs};
 use super::portable;
 use super::ui::{Ui, plain_line};
-use crate::app::now;
-use crate::boot::{self, BootError};
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::private;
 use crate::config::Config;
-use crate::environment::Environment;
-use crate::private;
+use crate::daemon;
+use crate::daemon::BootError;
 
 /// Arguments of `srvd export`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,7 @@ pub(super) async fn run(
         return Err(exists(file));
     }
     let passphrase = passphrase::chosen(&args.passphrase, ui).await?;
-    let store = boot::beside(config, environment).await?;
+    let store = daemon::beside(config, environment).await?;
     let exported = export(&store.acting_as("cli"), &args.bundle).await;
     store.close().await;
     let (bundle, left_out) = exported?;

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::shims::quoted;
 use super::ui::plain;
-use crate::api::bundle::Bundle;
-use crate::boot::BootError;
 use crate::config::ConfigError;
-use crate::error::with_causes;
+use crate::daemon::BootError;
+use crate::wire::bundle::Bundle;
+use crate::wire::error::with_causes;
 
 /// Exit codes, after `sysexits.h`.
 pub(super) mod code {

@@ -10,10 +10,10 @@ use super::failure::{Failure, code};
 use super::list::Format;
 use super::ui::{Ui, plain_line};
 use super::{resolve, table};
-use crate::api::bundle::Bundle;
-use crate::api::launch::{ProviderReadiness, Ready};
-use crate::environment::Environment;
-use crate::private;
+use crate::base::environment::Environment;
+use crate::base::private;
+use crate::wire::bundle::Bundle;
+use crate::wire::launch::{ProviderReadiness, Ready};
 
 /// The variable with the bundle that a program was launched under. The programs that it starts use the same bundle.
 pub(super) const BUNDLE_VAR: &str = "SRVD_BUNDLE";

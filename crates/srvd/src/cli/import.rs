@@ -15,13 +15,12 @@ use super::passphrase::{self, PassphraseArgs};
 use super::portable::{self, Opened};
 use super::serve;
 use super::ui::{Ui, plain_line};
-use crate::app::now;
-use crate::boot::{self, BootError, Offline};
-use crate::config::Config;
-use crate::environment::Environment;
-use crate::key;
-use crate::logging;
-use crate::redact::Redactor;
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::redact::Redactor;
+use crate::config::{Config, key};
+use crate::daemon;
+use crate::daemon::{BootError, Offline, logging};
 
 /// Arguments of `srvd import`.
 #[derive(Debug, clap::Args)]
@@ -45,7 +44,7 @@ pub(super) async fn run(
     let sealed = read(&args.file)?;
     let passphrase = passphrase::given(&args.passphrase, ui).await?;
     let opened = open(&sealed, passphrase)?;
-    let registry = boot::registry(config)?;
+    let registry = daemon::registry(config)?;
     let bundle = portable::with_known_providers(opened.bundle, &registry)?;
     let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
     let offline = Offline::enter(config)?;

@@ -6,8 +6,8 @@ use super::client::Connection;
 use super::failure::{self, Failure, code};
 use super::ui::{Ui, plain_line};
 use super::{prompt, resolve};
-use crate::api::auth::{KeyOutcome, SubmitApiKey};
-use crate::api::{SecretInput, Status, bundle};
+use crate::wire::auth::{KeyOutcome, SubmitApiKey};
+use crate::wire::{SecretInput, Status, bundle};
 
 /// Arguments of `srvd add-key`.
 #[derive(Debug, clap::Args)]

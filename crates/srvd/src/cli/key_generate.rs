@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::{Failure, code};
 use super::ui::Ui;
-use crate::config::Config;
-use crate::keychain::{self, KeychainError};
-use crate::{key, private};
+use crate::base::private;
+use crate::config::keychain::KeychainError;
+use crate::config::{Config, key, keychain};
 
 /// Arguments of `srvd key generate`.
 #[derive(Debug, clap::Args)]

@@ -14,10 +14,10 @@ use super::client::Connection;
 use super::failure::Failure;
 use super::here::{self, BUNDLE_VAR};
 use super::ui::Ui;
-use crate::api::launch::{Launch, Resolve};
-use crate::boot;
+use crate::base::environment::Environment;
 use crate::config::Config;
-use crate::environment::Environment;
+use crate::daemon;
+use crate::wire::launch::{Launch, Resolve};
 use gather::Gathered;
 use render::Shell;
 
@@ -95,7 +95,7 @@ async fn launched(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<Prepared, Failure> {
-    let registry = boot::registry(config)?;
+    let registry = daemon::registry(config)?;
     if args.shim && gather::is_plain(&registry, &args.command) {
         return Ok(Prepared { program: Program::find(args.command, environment)?, identity: None });
     }
@@ -146,8 +146,8 @@ pub(super) async fn env(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::api::Status;
-    use crate::api::launch::Used;
+    use crate::wire::Status;
+    use crate::wire::launch::Used;
 
     /// A launch with an account of this provider.
     pub(super) fn launch(provider: &str, reason: Option<&str>) -> Launch {

@@ -4,8 +4,8 @@ use super::client::Connection;
 use super::failure::Failure;
 use super::ui::{Ui, plain_line};
 use super::{resolve, table};
-use crate::api::{account, bundle};
-use crate::app::now;
+use crate::base::clock::now;
+use crate::wire::{account, bundle};
 
 /// The arguments of every command that prints a list.
 #[derive(Debug, Default, clap::Args)]
@@ -114,7 +114,7 @@ pub(super) fn report_corrupt(corrupt: &[account::Corrupt], ui: &Ui) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::api::{Evidence, Status};
+    use crate::wire::{Evidence, Status};
 
     /// Returns an account with an address and a status.
     pub(crate) fn account(provider: &str, email: Option<&str>, status: Status) -> account::Account {

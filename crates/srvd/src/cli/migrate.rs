@@ -4,11 +4,11 @@ use super::failure::{Failure, code};
 use super::serve;
 use super::table;
 use super::ui::Ui;
-use crate::boot;
-use crate::bootstrap::{Counts, Outcome, Report};
+use crate::adopt::{Counts, Outcome, Report};
+use crate::base::environment::Environment;
 use crate::config::Config;
-use crate::environment::Environment;
-use crate::error::with_causes;
+use crate::daemon;
+use crate::wire::error::with_causes;
 
 /// Arguments of `srvd migrate`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let take_over = async || boot::take_over(config, environment, args.dry_run).await;
+    let take_over = async || daemon::take_over(config, environment, args.dry_run).await;
     let report = serve::in_its_place(config, take_over)??;
     ui.result(&table::draw(ui, &["PROVIDER", "YOUR OWN LOGIN", "DETAIL"], rows(&report, args.dry_run)))?;
     ui.note(&summary(&report.counts, args.dry_run));

@@ -44,9 +44,9 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use rustix::fs::Mode;
 
-use crate::boot::BootError;
+use crate::base::environment::Environment;
 use crate::config::{Config, Flags};
-use crate::environment::Environment;
+use crate::daemon::BootError;
 pub use client::EVENT_NAMES;
 
 use client::Connection;
@@ -56,9 +56,6 @@ use login::Person;
 use login::browser::Opener;
 use providers::{Action, ProvidersArgs};
 use ui::Ui;
-
-/// The command by which the daemon starts its guard process.
-pub(crate) const GUARD: &str = "__guard";
 
 /// The identity daemon for AI coding agents: log in once, and start every agent with the right account
 ///
@@ -199,7 +196,7 @@ enum Command {
     #[command(hide = true)]
     Protocol,
     /// End the logins' processes when the daemon that holds the other end of standard input has ended
-    #[command(name = GUARD, hide = true)]
+    #[command(name = crate::base::guard::GUARD, hide = true)]
     Guard,
 }
 
@@ -285,7 +282,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         }
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),
-        Some(Command::Protocol) => ui.print(crate::reference::protocol_markdown().as_bytes()),
+        Some(Command::Protocol) => ui.print(crate::rpc::reference::protocol_markdown().as_bytes()),
         Some(Command::Exec(args)) => {
             launch::step_aside(&args, environment, mask)?;
             let config = config()?;
@@ -298,7 +295,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
             providers::check(&args, &config()?, environment, ui)
         }
         Some(Command::Providers(ProvidersArgs { action: Some(Action::Doc), .. })) => {
-            let text = crate::reference::providers_markdown().map_err(BootError::from)?;
+            let text = crate::rpc::reference::providers_markdown().map_err(BootError::from)?;
             ui.print(text.as_bytes())
         }
         Some(command) => converse(command, &config()?, environment, ui),

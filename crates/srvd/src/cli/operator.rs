@@ -7,11 +7,11 @@ use super::login::Person;
 use super::login::browser::Opening;
 use super::ui::{Ui, plain_line};
 use super::{prompt, table};
-use crate::api::operator::{
+use crate::base::clock::now;
+use crate::wire::operator::{
     Cancel, ConfiguredForge, Delete, Flow, List, OperatorAccount, Operators, PendingAccount, Poll, SetActive,
     SignIn, SignInStatus, Start, Started,
 };
-use crate::app::now;
 
 /// The longest time that one poll waits for the end of a sign-in, in milliseconds.
 const POLL_WAIT_MS: u64 = 20_000;

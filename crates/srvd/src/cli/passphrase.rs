@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::failure::{Failure, code};
 use super::prompt;
 use super::ui::Ui;
-use crate::private;
+use crate::base::private;
 
 /// The shortest passphrase for a new export, in characters.
 const SHORTEST: usize = 12;

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::list::Format;
 use super::table;
 use super::ui::Ui;
-use crate::api::provider;
+use crate::wire::provider;
 
 pub(super) use check::run as check;
 

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::ui::{Ui, plain_line};
-use crate::api::bundle::Cleanup;
+use crate::wire::bundle::Cleanup;
 
 /// Prints a line for each directory.
 pub(super) fn report(cleanup: &[Cleanup], ui: &Ui) -> Result<(), Failure> {

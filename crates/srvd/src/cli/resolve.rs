@@ -2,8 +2,9 @@
 
 use super::client::Connection;
 use super::failure::{Failure, code};
-use crate::api::account::{self, Account};
-use crate::api::bundle::{Bundle, List};
+use crate::wire::account;
+use crate::wire::account::Account;
+use crate::wire::bundle::{Bundle, List};
 
 /// The destination of a login or a key. Both fields are empty for a bundle that the daemon creates and names.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -88,7 +89,7 @@ fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Status;
+    use crate::wire::Status;
 
     fn bundle(id: &str, name: &str) -> Bundle {
         Bundle {

@@ -15,12 +15,12 @@ use super::backup::{Manifest, digest, local_only, manifest_of};
 use super::failure::{Failure, code};
 use super::serve;
 use super::ui::Ui;
-use crate::app::now;
-use crate::boot::{BootError, Offline};
-use crate::config::Config;
-use crate::environment::Environment;
-use crate::error::with_causes;
-use crate::{key, private};
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::private;
+use crate::config::{Config, key};
+use crate::daemon::{BootError, Offline};
+use crate::wire::error::with_causes;
 
 /// The suffixes of the files that `SQLite` and the store keep beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];

@@ -14,14 +14,13 @@ use zeroize::Zeroizing;
 use super::failure::{Failure, code};
 use super::serve;
 use super::ui::Ui;
-use crate::app::now;
-use crate::boot::{BootError, Offline};
-use crate::config::Config;
-use crate::environment::Environment;
-use crate::error::with_causes;
-use crate::key::{self, Keys};
-use crate::keychain;
-use crate::private;
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::private;
+use crate::config::key::Keys;
+use crate::config::{Config, key, keychain};
+use crate::daemon::{BootError, Offline};
+use crate::wire::error::with_causes;
 
 /// The longest key file that is read, in bytes.
 const LONGEST: u64 = 64 * 1024;

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::ServeArgs;
 use super::failure::{Failure, code};
 use super::ui::Ui;
-use crate::boot::{self, BootError};
+use crate::base::environment::Environment;
+use crate::base::redact::Redactor;
 use crate::config::Config;
-use crate::environment::Environment;
-use crate::logging;
-use crate::redact::Redactor;
+use crate::daemon;
+use crate::daemon::{BootError, logging};
 
 /// The number of worker threads on more than one processor. The daemon waits more than it computes. On one processor it
 /// has one worker: with two, the system would schedule them, and a client would wait for the time slice of another
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Resul
     let runtime = runtime()?;
     let result = if args.migrate_only {
         let kind = kind(&config);
-        let migrated = runtime.block_on(boot::migrate(&config, environment)).map_err(Failure::from);
+        let migrated = runtime.block_on(daemon::migrate(&config, environment)).map_err(Failure::from);
         migrated.and_then(|version| ui.result(&format!("database {kind} migrated to schema {version}")))
     } else {
         runtime.block_on(until_stopped(config, environment, redactor))
@@ -55,7 +55,7 @@ async fn until_stopped(config: Config, environment: &Environment, redactor: Reda
     let stop = CancellationToken::new();
     let insisted = signals(stop.clone())?;
     let daemon = async {
-        let daemon = boot::start(config, environment, redactor, stop.clone()).await?;
+        let daemon = daemon::start(config, environment, redactor, stop.clone()).await?;
         daemon.run(stop.cancelled()).await;
         Ok(())
     };

@@ -13,10 +13,10 @@ use super::launch::{find, search_path};
 use super::list::Format;
 use super::table;
 use super::ui::{Ui, plain_line};
-use crate::boot;
+use crate::base::environment::Environment;
+use crate::base::private;
 use crate::config::Config;
-use crate::environment::Environment;
-use crate::private;
+use crate::daemon;
 pub(super) use file::quoted;
 use file::{Place, Written};
 
@@ -84,7 +84,7 @@ pub(super) fn run(
 }
 
 fn install(args: &ShimsArgs, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
-    let programs = wanted(&boot::registry(config)?, &args.programs, environment)?;
+    let programs = wanted(&daemon::registry(config)?, &args.programs, environment)?;
     let dir = args.place.dir(config)?;
     prepare(&dir, args.place.dir.is_none())?;
     let srvd = own_path(environment)?;

@@ -11,14 +11,14 @@ use super::failure::{Failure, code};
 use super::list::{Format, report_corrupt, who};
 use super::table;
 use super::ui::{Ui, plain_line};
-use crate::api::account::{Account, Accounts};
-use crate::api::auth::{Session, SessionStatus};
-use crate::api::bundle::Bundle;
-use crate::api::daemon::{Daemon, Info};
-use crate::api::{Status, account, auth, bundle};
-use crate::app::now;
+use crate::base::clock::now;
+use crate::base::endpoint::Endpoint;
 use crate::config::Config;
-use crate::endpoint::Endpoint;
+use crate::wire::account::{Account, Accounts};
+use crate::wire::auth::{Session, SessionStatus};
+use crate::wire::bundle::Bundle;
+use crate::wire::daemon::{Daemon, Info};
+use crate::wire::{Status, account, auth, bundle};
 
 /// Arguments of `srvd status`.
 #[derive(Debug, clap::Args)]
@@ -171,7 +171,7 @@ mod tests {
     use super::super::list::tests::{account, bundle};
     use super::super::table::tests::ui;
     use super::*;
-    use crate::api::daemon::Counts;
+    use crate::wire::daemon::Counts;
 
     fn page(accounts: Vec<Account>, bundles: Vec<Bundle>) -> Page {
         let counts = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0, connections: 1 };

@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::ui::{Ui, plain_line};
-use crate::api::Status;
+use crate::wire::Status;
 
 /// Draws a table for standard output. It is as wide as the terminal. Without a terminal it has its natural width.
 pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 
 use super::failure::Failure;
-use crate::environment::Environment;
+use crate::base::environment::Environment;
 
 /// The properties of the terminal. Tests make their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::client::Connection;
 use super::failure::{Failure, code};
-use crate::api::daemon::Info;
 use crate::config::Config;
+use crate::wire::daemon::Info;
 
 /// The time between two tries. A daemon starts within a few of these.
 const INTERVAL: Duration = Duration::from_millis(25);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::secrets::Secret;
 use super::{ConfigError, LogFormat, SpawnPolicy};
-use crate::oauth::settings::ForgeTable;
+use crate::config::forges::ForgeTable;
 
 /// The whole file. Every key is optional, and unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]

@@ -8,8 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{ConfigError, invalid};
-use crate::environment::Environment;
-use crate::policy::is_variable_name;
+use crate::base::environment::{Environment, is_variable_name};
 
 /// Variables that secret managers need in addition to those of every child: for sockets, buses and stores.
 const MANAGERS: [&str; 6] = [

@@ -100,5 +100,5 @@ client_secret_file = \"berg.secret\"\nclient_auth = \"basic\"\nscopes = [\"a\"]\
     let printed = config.print();
     assert!(!printed.contains("planted-secret"), "{printed}");
     let forges = FileConfig::parse(&printed).unwrap().forges;
-    assert_eq!(settings::check(forges).unwrap(), config.forges);
+    assert_eq!(forges::check(forges).unwrap(), config.forges);
 }

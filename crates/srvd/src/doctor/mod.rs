@@ -15,13 +15,13 @@ pub use finding::{Finding, Severity};
 
 use auth_spawner::Registry;
 
-use crate::boot;
+use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
-use crate::environment::Environment;
+use crate::daemon;
 
 /// Runs the whole checkup once. `answer` is the daemon's answer to the caller. Ends within half a minute.
 pub async fn examine(config: &Config, environment: &Environment, answer: Answer) -> Vec<Finding> {
-    let (registry, trouble) = match boot::registry(config) {
+    let (registry, trouble) = match daemon::registry(config) {
         Ok(registry) => (registry, None),
         Err(error) => match Registry::builtin() {
             Ok(builtin) => (builtin, Some(error.to_string())),

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::boot::Lock;
-use crate::endpoint::Endpoint;
-use crate::private;
+use crate::base::endpoint::Endpoint;
+use crate::base::private;
+use crate::daemon::Lock;
 
 /// A single repair.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::agenda::Agenda;
 use super::inbox::{Inbox, Marks};
 use super::{Examined, Examiner, Write};
-use crate::app::now;
-use crate::error::with_causes;
+use crate::base::clock::now;
+use crate::wire::error::with_causes;
 
 /// The wait for the rest of a change, such as the rename after a write.
 const REST: Duration = Duration::from_millis(3);

@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use super::inbox::Inbox;
 use super::judge::{self, Found};
 use super::watch::{self, Watches};
-use crate::app::now;
-use crate::host;
+use crate::base::clock::now;
+use crate::base::host;
 
 /// Maximum number of files that are read at once. The runtime has few threads for blocking work, and others need them
 /// too.

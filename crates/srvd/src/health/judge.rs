@@ -3,7 +3,7 @@
 use auth_spawner::{Credential, Proof};
 use identity_store::{Account, Evidence, SecretRef, Status, StatusReport};
 
-use crate::probe::Verdict;
+use crate::keys::probe::Verdict;
 
 /// The facts that were read about an account's credential.
 #[derive(Debug, Clone)]

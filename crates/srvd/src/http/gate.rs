@@ -14,8 +14,8 @@ use hyper::{Method, StatusCode, Version};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq as _;
 
-use crate::oauth::callback;
-use crate::operator::session;
+use crate::forge::oauth::callback;
+use crate::forge::operator::session;
 
 const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");

@@ -26,8 +26,8 @@ use tokio_util::task::TaskTracker;
 use super::gate::{Door, Gate, Route};
 use super::operator;
 use super::respond::{self, Answer};
-use crate::oauth::Flows;
-use crate::operator::session::Sessions;
+use crate::forge::oauth::Flows;
+use crate::forge::operator::session::Sessions;
 
 /// Limits of the request head: bytes, headers, and the time that a client may take to send it.
 const HEAD_BYTES: usize = 8 * 1024;

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::gate::{Caller, Refusal};
 use super::respond::{self, Answer};
-use crate::app::now;
-use crate::error::{Kind, with_causes};
-use crate::oauth::Flows;
-use crate::oauth::callback::Page;
-use crate::oauth::flows::{Start, StartError};
-use crate::operator::OWNER;
-use crate::operator::session::{self, Sessions};
+use crate::base::clock::now;
+use crate::forge::oauth::Flows;
+use crate::forge::oauth::callback::Page;
+use crate::forge::oauth::flows::{Start, StartError};
+use crate::forge::operator::session::Sessions;
+use crate::forge::operator::{OWNER, session};
+use crate::wire::error::{Kind, with_causes};
 
 /// Returns the answer to a refused request. On the operator's own paths, a missing session is answered with a hint.
 pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {

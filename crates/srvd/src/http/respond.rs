@@ -12,8 +12,8 @@ use hyper::{Response, StatusCode};
 use secrecy::SecretString;
 
 use super::gate::Refusal;
-use crate::oauth::callback::Page;
-use crate::operator::session;
+use crate::forge::oauth::callback::Page;
+use crate::forge::operator::session;
 
 /// The type of all answers.
 pub(super) type Answer = Response<Full<Bytes>>;

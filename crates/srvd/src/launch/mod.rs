@@ -3,6 +3,7 @@
 //! All decisions are made from values. The caller reads the files and opens the secrets first. `launch.resolve` and
 //! `launch.ready` use the same function and differ only in what they show of its result.
 
+pub mod resolution;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,9 @@ use secrecy::SecretString;
 pub use variables::Shadows;
 pub(crate) use variables::{of_key, of_token};
 
-use crate::api::Names;
-use crate::error::{ApiError, Kind};
-use crate::secrets::Unavailable;
+use crate::keys::external::Unavailable;
+use crate::wire::Names;
+use crate::wire::error::{ApiError, Kind};
 
 /// An account that a launch may use, with the credential that was found for it.
 pub struct Candidate {

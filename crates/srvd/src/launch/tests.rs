@@ -3,7 +3,7 @@ use identity_store::{Evidence, Owner, SecretRef};
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::secrets::Why;
+use crate::keys::external::Why;
 
 const NOW: i64 = 1_795_000_000_000;
 

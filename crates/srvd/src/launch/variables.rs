@@ -9,7 +9,7 @@ use identity_store::AccountKind;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Candidate, Value};
-use crate::api::Names;
+use crate::wire::Names;
 
 /// Variables with the daemon's own secrets. They are never passed to an agent.
 const OURS: [&str; 4] = [

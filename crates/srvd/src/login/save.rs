@@ -9,9 +9,10 @@ use identity_store::{
 use tokio::sync::oneshot;
 
 use super::{Logins, Target};
-use crate::app::now;
-use crate::error::with_causes;
-use crate::renewal::{self, Renewal};
+use crate::base::clock::now;
+use crate::login::renewal;
+use crate::login::renewal::Renewal;
+use crate::wire::error::with_causes;
 
 impl Logins {
     pub(super) async fn save(self, login: ConfirmedLogin) -> Result<Saved, SaveError> {

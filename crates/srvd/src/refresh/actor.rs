@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::flight::{Grant, Refresher};
 use super::plan::Backlog;
-use crate::error::with_causes;
+use crate::wire::error::with_causes;
 
 /// Longest time between two passes. A changed clock, or a machine that slept, is noticed within it.
 const POLL: Duration = Duration::from_secs(30);

@@ -11,9 +11,9 @@ use identity_store::{Authority, Identity, Received, StoredTokens};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Position, Url};
 
-use crate::oauth::issuer::IssuerConfig;
-use crate::oauth::settings::{ClientAuth, ForgeKind};
-use crate::oauth::{Failure, Forge, Forges, Granted, Http, Issuer};
+use crate::config::forges::{ClientAuth, ForgeKind};
+use crate::forge::oauth::issuer::IssuerConfig;
+use crate::forge::oauth::{Failure, Forge, Forges, Granted, Http, Issuer};
 
 /// Longest time for a forge to name the owner of a new token. The tokens wait for it, so it is short.
 const IDENTIFYING: Duration = Duration::from_secs(5);

@@ -19,9 +19,9 @@ use tokio_util::task::TaskTracker;
 use super::actor::Wake;
 use super::clients::{Client, Clients};
 use super::outcome::{self, Outcome, Step};
-use crate::error::with_causes;
-use crate::oauth::Forges;
-use crate::redact::Redactor;
+use crate::base::redact::Redactor;
+use crate::forge::oauth::Forges;
+use crate::wire::error::with_causes;
 
 /// Largest number of issuers that are asked at the same time. Each host is asked once at a time.
 const AT_A_TIME: usize = 4;

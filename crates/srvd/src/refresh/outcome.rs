@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use identity_store::{Begun, Completed, Failed, Jitter, RefreshFailure, RefreshLease, RefreshReason};
 
-use crate::oauth::http::HttpFailure;
-use crate::oauth::{Dead, Failure, Trouble};
+use crate::forge::oauth::http::HttpFailure;
+use crate::forge::oauth::{Dead, Failure, Trouble};
 
 /// The result of a refresh. The tokens are in the store, where every caller reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,8 +123,8 @@ fn trouble(trouble: &Trouble) -> RefreshReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::Misconfigured;
-    use crate::oauth::failure::classify;
+    use crate::forge::oauth::Misconfigured;
+    use crate::forge::oauth::failure::classify;
 
     /// Cases 47, 49, 50 and the bad answers of a token endpoint.
     #[test]

@@ -47,7 +47,7 @@ fn daemon_exits_78_and_leaves_the_database_unchanged_when_the_key_is_wrong() {
         database.map(content).collect::<Vec<_>>()
     };
     let before = contents(&home);
-    srvd::private::replace_file(&home.dir("config/encryption.key"), KEY.replace('0', "9").as_bytes())
+    srvd::base::private::replace_file(&home.dir("config/encryption.key"), KEY.replace('0', "9").as_bytes())
         .unwrap();
     let (code, text) = refused(&home, |_| {});
     assert_eq!(code, 78, "{text}");

@@ -98,13 +98,13 @@ async fn callback_stores_the_grant_activates_its_forge_and_renews_the_session() 
     let (code, data) = daemon.refused("operator.active", json!({})).await;
     assert_eq!((code, &data["kind"]), (1010, &json!("no_active_forge")));
 
-    let before = srvd::app::now();
+    let before = srvd::base::clock::now();
     let (session, first) = sign_in(&daemon, json!({"forgeType": "github"}), None).await;
     let first = first.expect("a session begins");
     event(&mut events, CHANGED).await;
     let active = daemon.call("operator.active", json!({})).await;
     let since = active["since"].as_i64().unwrap();
-    assert!((before..=srvd::app::now()).contains(&since), "{active}");
+    assert!((before..=srvd::base::clock::now()).contains(&since), "{active}");
     let account = &session["accountId"];
     assert_eq!(
         active,

@@ -36,7 +36,7 @@ pub(crate) fn login(cli: &Cli, dir: &Path, email: &str) -> bool {
     }
     // JSON is also valid YAML, and valid JSON with comments.
     let path = cli.config_dir.inside(dir).join(file.path.replace('*', ""));
-    srvd::private::directory(path.parent().unwrap()).unwrap();
+    srvd::base::private::directory(path.parent().unwrap()).unwrap();
     std::fs::write(path, document.to_string()).unwrap();
     true
 }

@@ -12,8 +12,8 @@ use identity_store::{
     StoreOptions, Target,
 };
 use secrecy::ExposeSecret as _;
-use srvd::environment::Environment;
-use srvd::key::Sources;
+use srvd::base::environment::Environment;
+use srvd::config::key::Sources;
 
 use crate::support::{Home, KEY};
 
@@ -24,13 +24,13 @@ const KILLS: usize = 24;
 /// Opens the database as a daemon does that starts with the keys on disk.
 async fn open(home: &Home) -> Store {
     let sources = Sources { config_dir: home.dir("config"), keychain: false };
-    let keys = srvd::key::load(&Environment::default(), &sources).unwrap();
+    let keys = srvd::config::key::load(&Environment::default(), &sources).unwrap();
     open_with(home, keys.keyring()).await.unwrap()
 }
 
 async fn open_with(home: &Home, keyring: Keyring) -> Result<Store, identity_store::OpenError> {
     let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
-    Store::open(StoreOptions::new(url, Arc::new(|_| {}), srvd::app::now()), keyring).await
+    Store::open(StoreOptions::new(url, Arc::new(|_| {}), srvd::base::clock::now()), keyring).await
 }
 
 async fn fill(home: &Home, secrets: usize) -> Vec<AccountId> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, RpcError, Subscription};
 use serde_json::{Value, json};
-use srvd::endpoint::Endpoint;
+use srvd::base::endpoint::Endpoint;
 use tokio::net::UnixStream;
 
 /// Longest time that a step may take before a test fails. The limit is generous, because the machine may be busy.
@@ -27,9 +27,9 @@ impl Home {
         let root = tempfile::Builder::new().prefix("srvd-it-").tempdir().unwrap();
         let home = Self { root, path: vec!["/usr/local/bin".into(), "/usr/bin".into(), "/bin".into()] };
         for dir in ["home", "config", "data"] {
-            srvd::private::directory(&home.dir(dir)).unwrap();
+            srvd::base::private::directory(&home.dir(dir)).unwrap();
         }
-        srvd::private::replace_file(&home.dir("config/encryption.key"), KEY.as_bytes()).unwrap();
+        srvd::base::private::replace_file(&home.dir("config/encryption.key"), KEY.as_bytes()).unwrap();
         home
     }
 

@@ -66,7 +66,7 @@ fn protocol_document_matches_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocol.md");
     let written = std::fs::read_to_string(path).unwrap();
     assert!(
-        written == srvd::reference::protocol_markdown(),
+        written == srvd::rpc::reference::protocol_markdown(),
         "docs/protocol.md is stale; run: cargo run -p srvd -- protocol > docs/protocol.md"
     );
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use auth_spawner::{Cli, Provider, Registry};
 use rpc_engine::CallError;
 
-use crate::api::bundle::{Binding, Bundle};
-use crate::api::launch::{Launch, Resolve};
 use crate::cli::client::Connection;
 use crate::cli::failure::{Failure, code, field};
+use crate::wire::bundle::{Binding, Bundle};
+use crate::wire::launch::{Launch, Resolve};
 
 /// The relation of a program to a bundle.
 #[derive(Debug, PartialEq, Eq)]
@@ -179,8 +179,8 @@ mod tests {
 
     use super::super::tests::launch;
     use super::*;
-    use crate::api::Status;
     use crate::cli::list::tests::bundle;
+    use crate::wire::Status;
 
     fn setting(provider: &str, set: &[(&str, &str)], unset: &[&str]) -> Launch {
         let set = set.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value).into()));

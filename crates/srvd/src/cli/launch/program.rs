@@ -9,10 +9,10 @@ use std::process::Command;
 use rustix::fs::Mode;
 
 use super::shim;
-use crate::api::launch::Launch;
+use crate::base::environment::Environment;
 use crate::cli::failure::{Failure, code};
 use crate::cli::here::BUNDLE_VAR;
-use crate::environment::Environment;
+use crate::wire::launch::Launch;
 
 /// Exit codes, as in `env` and the shells: the program exists but cannot be run, or it does not exist.
 const CANNOT_RUN: u8 = 126;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::api::launch::Launch;
+use crate::wire::launch::Launch;
 
 /// The format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -3,8 +3,8 @@
 
 use std::ffi::OsString;
 
+use crate::base::environment::Environment;
 use crate::cli::failure::{Failure, code};
-use crate::environment::Environment;
 
 /// The variable that runs a program without the shim's effect, as in `SRVD_SHIM=off codex`. It is not passed on.
 pub(in crate::cli) const OPT_OUT_VAR: &str = "SRVD_SHIM";

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::super::ui::Seat;
-use crate::environment::Environment;
+use crate::base::environment::Environment;
 
 #[cfg(target_os = "macos")]
 const DESKTOP_OPENER: &str = "open";

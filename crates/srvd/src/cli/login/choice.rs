@@ -1,6 +1,6 @@
 //! The choice of a login when the user has named none. It has no side effects.
 
-use crate::api::provider::{Login, LoginKind};
+use crate::wire::provider::{Login, LoginKind};
 
 /// Returns the login to use on a remote terminal in place of the default one: the first login with a code that can be
 /// entered in any browser. Returns `None` if the default login is of that kind, or if there is no such login.

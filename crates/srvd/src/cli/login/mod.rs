@@ -16,8 +16,8 @@ use super::list::who;
 use super::prompt::{Answer, Prompt};
 use super::resolve::{self, Target};
 use super::ui::{Seat, Ui, plain_line};
-use crate::api::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
-use crate::api::{SecretInput, account, bundle, provider};
+use crate::wire::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
+use crate::wire::{SecretInput, account, bundle, provider};
 use browser::{Opener, Opening};
 use progress::Progress;
 
@@ -296,7 +296,7 @@ mod tests {
     use super::super::list::tests::account;
     use super::show::tests::session;
     use super::*;
-    use crate::api::Status;
+    use crate::wire::Status;
 
     #[test]
     fn login_success_names_person_bundle_and_account() {

@@ -15,14 +15,15 @@ use serde::Serialize;
 
 use super::CheckArgs;
 use super::report::{Observed, Outcome, ProviderReport, RecipeReport, complete, judge, render};
-use crate::app::now;
-use crate::boot;
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::scratch::Scratch;
 use crate::cli::failure::{Failure, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::Ui;
 use crate::config::Config;
-use crate::environment::Environment;
-use crate::scratch::Scratch;
+use crate::config::child;
+use crate::daemon;
 
 /// The longest time that a CLI may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +44,7 @@ pub(crate) fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let registry = boot::registry(config)?;
+    let registry = daemon::registry(config)?;
     let chosen = choose(&registry, args.provider.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::io)?;
     let reports = runtime.block_on(async {
@@ -139,8 +140,8 @@ impl<'a> Checker<'a> {
         scratch: &'a Scratch,
         wait: Duration,
     ) -> Result<Self, Failure> {
-        let shims = boot::shims::install(scratch.root()).map_err(cannot_create)?;
-        let environment = shims.apply(boot::child_env(config));
+        let shims = daemon::shims::install(scratch.root()).map_err(cannot_create)?;
+        let environment = shims.apply(child::child_env(config));
         let spawner = Spawner::new(
             SpawnerConfig {
                 environment: environment.clone(),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use auth_spawner::SHIM_HEAD;
 
+use crate::base::private;
 use crate::cli::failure::{Failure, code};
-use crate::private;
 
 /// The longest file that is compared with a new text, in bytes.
 const LONGEST: u64 = 8 * 1024;

@@ -1,10 +1,10 @@
 //! The table of bundles by providers, fitted to the width of the terminal.
 
-use crate::api::account::Account;
-use crate::api::bundle::{Binding, Bundle};
 use crate::cli::list::who;
 use crate::cli::table;
 use crate::cli::ui::{Screen, Ui, plain_line};
+use crate::wire::account::Account;
+use crate::wire::bundle::{Binding, Bundle};
 
 /// The content of the table for one account of a bundle.
 struct Cell<'a> {
@@ -100,9 +100,9 @@ fn legend(bundles: &[Bundle], ui: &Ui) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Status;
     use crate::cli::list::tests::{account, bundle};
     use crate::cli::table::tests::ui;
+    use crate::wire::Status;
 
     const NOW: i64 = 10_000_000;
 

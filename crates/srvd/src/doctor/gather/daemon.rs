@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rustix::process::{Pid, test_kill_process};
 
+use crate::base::endpoint::Endpoint;
 use crate::config::Config;
 use crate::doctor::facts::{EndpointSeen, LockSeen};
-use crate::endpoint::Endpoint;
 
 pub(super) fn unknown() -> (EndpointSeen, LockSeen) {
     let late = "it could not be looked at in time";
@@ -61,7 +61,7 @@ fn lock(path: &Path) -> LockSeen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::Lock;
+    use crate::daemon::Lock;
 
     #[test]
     fn lock_is_reported_held_until_its_holder_drops_it() {

@@ -16,11 +16,11 @@ use identity_store::{Contents, Keyring};
 use super::facts::{
     Answer, Daemon, Database, Facts, Identities, Key, KeyTrouble, LoadedKey, Ports, Seen, System,
 };
-use crate::config::Config;
-use crate::environment::Environment;
-use crate::error::with_causes;
-use crate::key::{self, KeySourceError};
-use crate::own_dir::OwnDirs;
+use crate::base::environment::Environment;
+use crate::config::key::KeySourceError;
+use crate::config::{Config, key};
+use crate::disk::own_dir::OwnDirs;
+use crate::wire::error::with_causes;
 
 /// The longest time for the files of one kind. A home directory on a lost network must not block the checkup.
 const FILES: Duration = Duration::from_secs(10);

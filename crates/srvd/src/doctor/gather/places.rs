@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use crate::base::endpoint::Endpoint;
 use crate::config::Config;
 use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
-use crate::endpoint::Endpoint;
 
 /// Examines a path. If `follow` is true, a link is replaced by its target.
 pub(super) fn seen(path: &Path, follow: bool) -> Seen {

@@ -9,11 +9,11 @@ use auth_spawner::{ChildEnv, Cli, Provider, Registry, Version, VersionQuestion};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::boot;
+use crate::base::environment::Environment;
+use crate::base::scratch::Scratch;
 use crate::config::Config;
+use crate::config::child;
 use crate::doctor::facts::Program;
-use crate::environment::Environment;
-use crate::scratch::Scratch;
 
 /// The longest time that a CLI may take to print its version.
 const VERSION: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ pub(super) async fn look(config: &Config, environment: &Environment, registry: &
     }
     // No program is asked if there is no directory to run it in.
     if let Ok(scratch) = Scratch::make(environment, "srvd-doctor") {
-        let answers = ask(questions, boot::child_env(config), scratch.path("shared"));
+        let answers = ask(questions, child::child_env(config), scratch.path("shared"));
         // A program that has not answered in time is ended when its task is dropped.
         for (program, position, version) in answers.await {
             programs[program].found[position].1 = version;

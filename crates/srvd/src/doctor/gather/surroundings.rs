@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use auth_spawner::{Cli, KeyService, Proof, Provider, Registry};
 use identity_store::{BundleId, Contents};
 
-use crate::api::Names;
-use crate::app::now;
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::disk::own_dir::OwnDirs;
 use crate::doctor::facts::{Fate, LoginState, OwnLogin, Role, Service, Variable};
-use crate::environment::Environment;
 use crate::launch;
-use crate::own_dir::OwnDirs;
+use crate::wire::Names;
 
 /// The daemon's own variable, which the checkup of the key reports.
 const OURS: &str = "OAUTH_ENCRYPTION_KEY";

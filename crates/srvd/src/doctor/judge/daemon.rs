@@ -1,9 +1,9 @@
 //! Judges the daemon, its database, its disk space, and the service that starts it.
 
+use crate::base::endpoint::Endpoint;
 use crate::doctor::facts::{Answer, Daemon, Database, EndpointSeen, Facts, LockSeen, Service, System};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
-use crate::endpoint::Endpoint;
 
 /// The numbers of free bytes below which a write will soon fail, and below which it may fail.
 const NO_ROOM: u64 = 20 * 1024 * 1024;

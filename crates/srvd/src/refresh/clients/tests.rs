@@ -3,8 +3,9 @@ use std::path::Path;
 use auth_spawner::Overlay;
 
 use super::*;
-use crate::environment::Environment;
-use crate::oauth::settings::{self, ForgeTable};
+use crate::base::environment::Environment;
+use crate::config::forges;
+use crate::config::forges::ForgeTable;
 
 const FORGES: &str = "\
 [gh]\ntype = \"github\"\nclient_id = \"g\"\n\
@@ -18,7 +19,7 @@ const LENT: &str = "\
 
 fn clients() -> Clients {
     let tables: BTreeMap<String, ForgeTable> = toml::from_str(FORGES).unwrap();
-    let settings = settings::check(tables).unwrap();
+    let settings = forges::check(tables).unwrap();
     let forges = Forges::load(&settings, &Environment::default(), Path::new("/nowhere"), || 0).unwrap();
     let overlay = Overlay { source: "test".to_owned(), text: LENT.to_owned() };
     Clients::new(forges, &Registry::with_overlays(&[overlay]).unwrap(), || 0)

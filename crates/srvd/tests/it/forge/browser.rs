@@ -46,7 +46,7 @@ impl Browser {
             next = match location {
                 Some(location) => {
                     let target = place.join(&location).unwrap();
-                    if target.path() == srvd::oauth::callback::PATH {
+                    if target.path() == srvd::forge::oauth::callback::PATH {
                         return End::Callback(target);
                     }
                     (target, None)

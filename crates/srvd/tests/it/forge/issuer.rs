@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use srvd::oauth::callback::Page;
-use srvd::oauth::table::{Ending, StateInvalid, Status};
-use srvd::oauth::{Dead, Failure, Identity};
+use srvd::forge::oauth::callback::Page;
+use srvd::forge::oauth::table::{Ending, StateInvalid, Status};
+use srvd::forge::oauth::{Dead, Failure, Identity};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;

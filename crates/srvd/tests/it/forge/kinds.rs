@@ -1,9 +1,9 @@
 //! Sign-ins that are tested at each kind of forge.
 
-use srvd::oauth::callback::Page;
-use srvd::oauth::flows::StartError;
-use srvd::oauth::table::{Ending, StateInvalid, Status};
-use srvd::oauth::{Dead, Failure, Identity, Misconfigured};
+use srvd::forge::oauth::callback::Page;
+use srvd::forge::oauth::flows::StartError;
+use srvd::forge::oauth::table::{Ending, StateInvalid, Status};
+use srvd::forge::oauth::{Dead, Failure, Identity, Misconfigured};
 
 use super::browser::{Browser, End};
 use super::standin::Standin;
@@ -27,8 +27,11 @@ async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
     let check = async |kind: &str, lifetime: i64, scopes: Option<&str>, token: &str, reused: Dead| {
         let forge = Standin::start(kind).await;
         let Operator { flows, forge: client, mut obtained } = operator(kind, &forge.url, true);
-        let start =
-            srvd::oauth::flows::Start { owner: "operator".into(), forge: client.clone(), session: None };
+        let start = srvd::forge::oauth::flows::Start {
+            owner: "operator".into(),
+            forge: client.clone(),
+            session: None,
+        };
         let started = flows.start_code(&start).unwrap();
         let query = query(&started.auth_url).await;
         assert_eq!(flows.callback(&query, None).await, Page::SignedIn, "{kind}");

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use srvd::environment::Environment;
-use srvd::oauth::flows::{FlowsConfig, Keep, KeepError, KeptLogin, Obtained, Start};
-use srvd::oauth::settings::{self, ForgeTable};
-use srvd::oauth::{Flows, Forge, Forges, Returns};
-use srvd::redact::Redactor;
+use srvd::base::environment::Environment;
+use srvd::base::redact::Redactor;
+use srvd::config::forges;
+use srvd::config::forges::ForgeTable;
+use srvd::forge::oauth::flows::{FlowsConfig, Keep, KeepError, KeptLogin, Obtained, Start};
+use srvd::forge::oauth::{Flows, Forge, Forges, Returns};
 use tokio::sync::mpsc;
 
 /// The time at which every grant of these tests is received, in Unix milliseconds.
@@ -40,7 +41,7 @@ fn operator(kind: &str, url: &str, keeps: bool) -> Operator {
     let tables: BTreeMap<String, ForgeTable> = toml::from_str(&text).unwrap();
     let environment = Environment::of([("CLIENT_SECRET", CLIENT_SECRET.to_owned())]);
     let forges =
-        Forges::load(&settings::check(tables).unwrap(), &environment, Path::new("/nowhere"), || NOW).unwrap();
+        Forges::load(&forges::check(tables).unwrap(), &environment, Path::new("/nowhere"), || NOW).unwrap();
     let forge = forges.named("own").unwrap().clone();
     let (sender, obtained) = mpsc::unbounded_channel();
     let keep: Keep = Arc::new(move |obtained| {

@@ -2,9 +2,9 @@
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use srvd::oauth::issuer::IssuerConfig;
-use srvd::oauth::settings::ClientAuth;
-use srvd::oauth::{Dead, Failure, Http};
+use srvd::config::forges::ClientAuth;
+use srvd::forge::oauth::issuer::IssuerConfig;
+use srvd::forge::oauth::{Dead, Failure, Http};
 
 use super::{CHANGED, approved, browse, sign_in, start};
 use crate::forge::browser::{Browser, End};
@@ -53,7 +53,7 @@ async fn rounds(daemon: Daemon, issuer: &Issuer, (grant, account): (&str, &Value
     assert_rotated(&first, &refreshes);
     let store = store(&home).await;
     let account = account.as_str().unwrap().parse().unwrap();
-    let stored = store.tokens(&account, srvd::app::now()).await.unwrap();
+    let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
     let held = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
     assert_eq!(refreshes.last().unwrap().given.as_ref(), Some(&held));
     assert_eq!(stored.generation, 1 + refreshes.len() as u64);
@@ -94,7 +94,7 @@ async fn twenty_resolvers_send_one_refresh_token() {
     let token_url = format!("{}/login/oauth/access_token", issuer.url);
     let lent = entry("lent", &token_url, "form").replace("client-id = \"srvd\"", "client-id = \"public\"");
     let daemon = Home::new().config("providers.d/lent.toml", &lent).start();
-    let client = srvd::oauth::Issuer::new(
+    let client = srvd::forge::oauth::Issuer::new(
         IssuerConfig {
             authorize: format!("{}/login/oauth/authorize", issuer.url),
             token: token_url,
@@ -105,7 +105,7 @@ async fn twenty_resolvers_send_one_refresh_token() {
             scopes: vec!["openid".to_owned()],
             json: false,
             allow_http: false,
-            clock: srvd::app::now,
+            clock: srvd::base::clock::now,
         },
         Http::default(),
     )

@@ -12,8 +12,8 @@ use identity_store::{
     StoreOptions, StoredTokens, UnsavedLogin,
 };
 use secrecy::ExposeSecret as _;
-use srvd::oauth::Forges;
-use srvd::redact::Redactor;
+use srvd::base::redact::Redactor;
+use srvd::forge::oauth::Forges;
 use srvd::refresh::{Grant, Outcome, Refresher, RefresherConfig, Wake, watch_over};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

@@ -30,7 +30,7 @@ pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
 fn home(endpoint: &Endpoint) -> Home {
     let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
     let text = format!("[[agents]]\nid = 'shared'\nproviders.lent.key = '{DECLARED}'\n");
-    srvd::private::replace_file(&home.dir("config/agents.toml"), text.as_bytes()).unwrap();
+    srvd::base::private::replace_file(&home.dir("config/agents.toml"), text.as_bytes()).unwrap();
     home
 }
 
@@ -120,7 +120,7 @@ async fn launch_degrades_to_the_declared_key_when_the_endpoint_fails() {
     let (_, home) = daemon.stop();
     let store = crate::support::store(&home).await;
     let account = brought["accountId"].as_str().unwrap().parse().unwrap();
-    let stored = store.tokens(&account, srvd::app::now()).await.unwrap();
+    let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
     assert_eq!((stored.state, stored.failures), (identity_store::RefreshState::Active, 1));
     assert!(stored.next_refresh_at.is_some() && stored.next_refresh_at == stored.next_attempt_at);
     assert_eq!(secrecy::ExposeSecret::expose_secret(&stored.tokens.refresh.unwrap().secret), first);
@@ -227,7 +227,7 @@ async fn refresh_changes_nothing_when_the_answer_is_for_another_person() {
     let (_, home) = daemon.stop();
     let store = crate::support::store(&home).await;
     let account = brought["accountId"].as_str().unwrap().parse().unwrap();
-    let stored = store.tokens(&account, srvd::app::now()).await.unwrap();
+    let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&stored.tokens.refresh.unwrap().secret), first);
     assert_eq!(stored.generation, 1);
     store.close().await;
@@ -246,7 +246,7 @@ async fn login_wins_when_a_refresh_is_in_progress() {
     let waiting = client.call_raw("launch.resolve", &params);
     let login = async {
         endpoint.asked(1).await;
-        let ends = srvd::app::now() + HOUR * 1000;
+        let ends = srvd::base::clock::now() + HOUR * 1000;
         let tokens =
             json!({"accessToken": "planted-access-new", "refreshToken": endpoint.login(), "expiresAt": ends});
         let mut params = params.clone();

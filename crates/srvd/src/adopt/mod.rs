@@ -1,0 +1,283 @@
+//! The default-bundle migration: it binds the existing logins of the user's own CLIs in the bundle `default`, so that
+//! users need not log in again when they start to use srvd.
+//!
+//! An account that is created here points at the user's own directory. The login is never copied, because the copies
+//! would share one refresh token, and using one invalidates the other. The decisions are made in `plan`; this module
+//! carries them out.
+
+mod plan;
+
+use std::time::Duration;
+
+use auth_spawner::{Provider, Registry};
+use identity_store::{
+    Account, AccountFilter, AdoptedLogin, AdoptedLogins, BundleId, Instance, InstanceFilter, OwnLogin,
+    ProviderId, SecretRef, Store, StoreError,
+};
+use tokio::time::{Instant, timeout_at};
+
+pub use plan::{Counts, Outcome};
+use plan::{Known, Step, candidates, judge};
+
+use crate::disk::own_dir::OwnDirs;
+use crate::wire::error::with_causes;
+
+/// Longest time for reading all files together. A home on an unreachable network must not block the boot.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The results of a run, or of a preview.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The number of providers for each outcome.
+    pub counts: Counts,
+    /// The outcome of each provider, in order of id.
+    pub providers: Vec<(String, Outcome)>,
+    /// The error that ended the run early. The next run does the rest.
+    pub error: Option<StoreError>,
+}
+
+/// The operations of the store that a run uses.
+trait Books {
+    /// Returns the bound providers, and whether the bundle `default` exists.
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError>;
+    async fn declined(&self) -> Result<Vec<ProviderId>, StoreError>;
+    async fn adopt(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError>;
+    async fn backfill(&self, now: i64) -> Result<u64, StoreError>;
+}
+
+impl Books for Store {
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
+        Ok((self.bound_providers().await?, self.has_bundle(&BundleId::default_bundle()).await?))
+    }
+
+    async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
+        self.declined_providers().await
+    }
+
+    async fn adopt(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError> {
+        self.adopt_logins(logins, now).await
+    }
+
+    async fn backfill(&self, now: i64) -> Result<u64, StoreError> {
+        self.backfill_instances(&BundleId::default_bundle(), now).await
+    }
+}
+
+/// A store whose writes only report what they would do.
+struct Preview<'a> {
+    store: &'a Store,
+    /// The accounts of the store, and the number of its running instances without an identity.
+    accounts: Vec<Account>,
+    idle: u64,
+    default_exists: bool,
+}
+
+impl Books for Preview<'_> {
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
+        self.store.bound().await
+    }
+
+    async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
+        self.store.declined_providers().await
+    }
+
+    async fn adopt(&self, logins: Vec<OwnLogin>, _: i64) -> Result<AdoptedLogins, StoreError> {
+        let known = |login: &OwnLogin| {
+            let own = SecretRef::ConfigDir { dir: login.dir.clone(), adopted: true };
+            let mut same = self.accounts.iter().filter(|account| account.provider == login.provider);
+            same.find(|account| account.secret_ref == own).map(|account| account.id.clone())
+        };
+        let adopted = logins.iter().map(|login| {
+            let known = known(login);
+            let reused = known.is_some();
+            let account = known.unwrap_or_else(identity_store::AccountId::generate);
+            Ok(AdoptedLogin { account, reused })
+        });
+        Ok(AdoptedLogins { bundle_created: !self.default_exists, outcomes: adopted.collect() })
+    }
+
+    async fn backfill(&self, _: i64) -> Result<u64, StoreError> {
+        Ok(self.idle)
+    }
+}
+
+/// Takes over the logins in the user's own directories. A second run over the same logins changes and announces
+/// nothing.
+///
+/// The run always ends and never fails the boot. Errors are logged and reported, and the next run retries.
+pub async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
+    let report = migrate(store, registry, own, now).await;
+    let Counts {
+        examined,
+        skipped_bound,
+        no_ambient,
+        tombstoned,
+        seeded,
+        reused,
+        failed,
+        default_created,
+        instances_backfilled,
+    } = report.counts;
+    tracing::info!(
+        examined,
+        skipped_bound,
+        no_ambient,
+        tombstoned,
+        seeded,
+        reused,
+        failed,
+        default_created,
+        instances_backfilled,
+        "looked for the user's own logins"
+    );
+    report
+}
+
+/// Returns the report that [`run`] would give, without changing anything.
+pub async fn preview(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
+    match Preview::of(store).await {
+        Ok(preview) => migrate(&preview, registry, own, now).await,
+        Err(error) => Report { error: Some(error), ..Report::default() },
+    }
+}
+
+impl<'a> Preview<'a> {
+    async fn of(store: &'a Store) -> Result<Self, StoreError> {
+        let idle = |instance: &&Instance| instance.bundle.as_ref().is_none_or(BundleId::is_blank);
+        let instances = store.instances(InstanceFilter::default()).await?;
+        Ok(Self {
+            store,
+            accounts: store.accounts(AccountFilter::default()).await?.accounts,
+            idle: instances.iter().filter(idle).count() as u64,
+            default_exists: store.has_bundle(&BundleId::default_bundle()).await?,
+        })
+    }
+}
+
+async fn migrate(books: &impl Books, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
+    let mut report = Report::default();
+    let (mut created, mut backfilled) = (false, 0);
+    let done = async {
+        let (bound, default_exists) = books.bound().await?;
+        let known = Known::new(bound, books.declined().await?, default_exists);
+        let mut wanted = Vec::new();
+        for (id, step) in steps(&known, registry, own, now).await {
+            match step {
+                Step::Settled(outcome) => report.providers.push((id, outcome)),
+                Step::Adopt(login) => wanted.push(login),
+            }
+        }
+        if !wanted.is_empty() {
+            created = adopt(books, wanted, now, &mut report.providers).await?;
+        }
+        if created || known.default_exists {
+            backfilled = books.backfill(now).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = done.await {
+        let error_text = with_causes(&error);
+        tracing::warn!(
+            error = error_text,
+            "the user's own logins were not all taken over; the next start tries again"
+        );
+        report.error = Some(error);
+    }
+    report.providers.sort_by(|(left, _), (right, _)| left.cmp(right));
+    let counts = Counts::of(report.providers.iter().map(|(_, outcome)| outcome));
+    report.counts = Counts { default_created: created, instances_backfilled: backfilled, ..counts };
+    report
+}
+
+/// Binds the logins. Returns whether the bundle was created for them.
+async fn adopt(
+    books: &impl Books,
+    logins: Vec<OwnLogin>,
+    now: i64,
+    report: &mut Vec<(String, Outcome)>,
+) -> Result<bool, StoreError> {
+    let adopted = books.adopt(logins.clone(), now).await.inspect_err(|_| {
+        let failed = |login: &OwnLogin| {
+            (login.provider.to_string(), Outcome::Failed("it could not be stored".to_owned()))
+        };
+        report.extend(logins.iter().map(failed));
+    })?;
+    for (login, outcome) in logins.iter().zip(adopted.outcomes) {
+        let outcome = match outcome {
+            Ok(AdoptedLogin { account, reused }) => {
+                tracing::debug!(provider = %login.provider, %account, reused, "the user's own login is taken over");
+                Outcome::Adopted { email: login.email.clone(), dir: login.dir.clone(), reused }
+            }
+            Err(error) => {
+                tracing::warn!(provider = %login.provider, error = with_causes(&error), "the user's own login is left out");
+                Outcome::Failed(match error {
+                    StoreError::IdentityMismatch { .. } => {
+                        "its account is another person's; delete that account first".to_owned()
+                    }
+                    other => other.to_string(),
+                })
+            }
+        };
+        report.push((login.provider.to_string(), outcome));
+    }
+    Ok(adopted.bundle_created)
+}
+
+/// Decides on each provider. Files are read only if the store does not settle the question.
+async fn steps(known: &Known, registry: &Registry, own: &OwnDirs, now: i64) -> Vec<(String, Step)> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut steps = Vec::new();
+    for provider in candidates(registry) {
+        let step = match provider.id.parse::<ProviderId>() {
+            // Operators may choose provider names that the store does not accept.
+            Err(error) => Step::Settled(Outcome::Failed(error.to_string())),
+            Ok(id) => match known.settled(&id) {
+                Some(outcome) => Step::Settled(outcome),
+                None => look(provider, id, own, (now, deadline)).await,
+            },
+        };
+        match &step {
+            Step::Settled(Outcome::NoLogin(Some(reason)) | Outcome::Elsewhere { reason, .. }) => {
+                tracing::info!(
+                    provider = provider.id,
+                    reason,
+                    "the user's own directory holds no usable login"
+                );
+            }
+            Step::Settled(Outcome::Failed(reason)) => {
+                tracing::warn!(
+                    provider = provider.id,
+                    reason,
+                    "the user's own login could not be looked for"
+                );
+            }
+            _ => {}
+        }
+        steps.push((provider.id.clone(), step));
+    }
+    steps
+}
+
+async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, (now, deadline): (i64, Instant)) -> Step {
+    let Some(cli) = provider.cli.clone() else { return Step::Settled(Outcome::NoLogin(None)) };
+    let own = own.of(&cli);
+    let proof = if Instant::now() >= deadline {
+        // A thread is already blocked on the files of an earlier provider.
+        Err("there was no time left")
+    } else {
+        let here = own.clone();
+        let reading = tokio::task::spawn_blocking(move || here.prove(&cli).at(now));
+        match timeout_at(deadline, reading).await {
+            Ok(Ok(proof)) => Ok(proof),
+            Ok(Err(_)) => Err("reading its files failed"),
+            Err(_) => Err("its files could not be read in time"),
+        }
+    };
+    match proof {
+        Ok(proof) => judge(provider, id, &own, proof),
+        Err(reason) => Step::Settled(Outcome::Failed(reason.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

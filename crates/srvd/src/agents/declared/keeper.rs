@@ -1,0 +1,238 @@
+//! The task that reads the files: after changes, at regular intervals, and on request.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_spawner::Registry;
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use rpc_engine::Broker;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::load::{FILE, FOLDER, load};
+use super::{Agents, Credential, Fault};
+use crate::agents::ephemeral::Ephemeral;
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::redact::Redactor;
+use crate::wire::events;
+
+/// The wait for the end of a burst of changes.
+const BURST: Duration = Duration::from_millis(50);
+/// Interval of the reads that find unreported changes, such as those behind a link or in a folder that is not watched.
+const POLL: Duration = Duration::from_secs(30);
+/// Maximum number of queued requests to read.
+const WAITING: usize = 64;
+
+/// The agents in force, and the faults of the files that would have replaced them.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    /// The last good set of agents.
+    pub agents: Arc<Agents>,
+    /// Faults of the last read; empty if it succeeded.
+    pub faults: Arc<[Fault]>,
+}
+
+/// The declared agents. A clone is a handle to the same agents.
+#[derive(Clone)]
+pub struct Declared {
+    current: watch::Receiver<InForce>,
+    requests: mpsc::Sender<oneshot::Sender<InForce>>,
+}
+
+/// The error after the daemon has stopped reading files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+impl Declared {
+    /// Returns the agents in force.
+    pub fn now(&self) -> InForce {
+        self.current.borrow().clone()
+    }
+
+    /// Reads the files and returns the agents in force afterwards.
+    ///
+    /// # Errors
+    /// `Stopped` when the daemon ends.
+    pub async fn reload(&self) -> Result<InForce, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(answer).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+}
+
+/// The inputs of the reads, and the receivers of their results.
+pub struct Surroundings {
+    /// Directory of the files.
+    pub config_dir: PathBuf,
+    /// The providers that credentials may name.
+    pub registry: Registry,
+    /// The daemon's own environment, for credentials in variables.
+    pub environment: Environment,
+    /// Ephemeral credentials. Those of removed declarations are cleared.
+    pub ephemeral: Ephemeral,
+    /// Receives an event when the agents change.
+    pub broker: Broker,
+    /// Hides declared keys in logs.
+    pub redactor: Redactor,
+}
+
+/// The owner of the declared agents.
+pub struct Keeper {
+    around: Arc<Surroundings>,
+    current: watch::Sender<InForce>,
+    requests: mpsc::Receiver<oneshot::Sender<InForce>>,
+    heard: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    /// The watched folders with their device and inode number, which reveal that a folder was replaced.
+    watched: BTreeMap<PathBuf, (u64, u64)>,
+}
+
+impl Keeper {
+    /// Reads the files for the first time. If they have a fault, no agent is declared, and the daemon still starts.
+    pub async fn new(around: Surroundings) -> (Declared, Self) {
+        let (current, receiver) = watch::channel(InForce::default());
+        let (sender, requests) = mpsc::channel(WAITING);
+        let heard = Arc::new(Notify::new());
+        let wake = heard.clone();
+        let watcher = notify::recommended_watcher(move |event| {
+            if concerns(event) {
+                wake.notify_one();
+            }
+        });
+        let watcher = watcher.inspect_err(complain).ok();
+        let around = Arc::new(around);
+        let mut keeper = Self { around, current, requests, heard, watcher, watched: BTreeMap::new() };
+        keeper.read().await;
+        (Declared { current: receiver, requests: sender }, keeper)
+    }
+
+    /// Reads the files whenever there is a reason to, until `stop` is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        poll.reset();
+        loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return,
+                asked = self.requests.recv() => asked,
+                _ = poll.tick() => None,
+                () = self.heard.notified() => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        // A request need not wait for the end of a burst.
+                        asked = self.requests.recv() => asked,
+                        () = tokio::time::sleep(BURST) => None,
+                    }
+                }
+            };
+            self.read().await;
+            if let Some(answer) = asked {
+                // The caller may have gone.
+                let _ = answer.send(self.current.borrow().clone());
+            }
+        }
+    }
+
+    /// Reads all files. A good set replaces the one in force.
+    async fn read(&mut self) {
+        // The watch starts before the read, so that no change in between is missed.
+        self.watch();
+        let around = self.around.clone();
+        let work = move || load(&around.config_dir, &around.registry, &around.environment);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(agents)) => self.take(agents),
+            Ok(Err(faults)) => self.refuse(faults),
+            Err(error) => tracing::error!(%error, "the reading of the declared agents broke off"),
+        }
+    }
+
+    fn take(&self, agents: Agents) {
+        let before = self.current.borrow().clone();
+        if !before.faults.is_empty() {
+            tracing::info!("the files of the declared agents are good again");
+        }
+        if *before.agents == agents {
+            if !before.faults.is_empty() {
+                self.current.send_replace(InForce { agents: before.agents, faults: Arc::default() });
+            }
+            return;
+        }
+        for (_, agent) in agents.iter() {
+            for credential in agent.credentials.values() {
+                if let Credential::Key(secret) | Credential::Env { value: Some(secret), .. } = credential {
+                    self.around.redactor.hide(secret);
+                }
+            }
+        }
+        tracing::info!(agents = agents.iter().count(), "the declared agents changed");
+        let agents = Arc::new(agents);
+        self.current.send_replace(InForce { agents: agents.clone(), faults: Arc::default() });
+        for (agent, provider) in before.agents.missing_in(&agents) {
+            self.around.ephemeral.clear(agent, provider);
+        }
+        self.around.broker.publish(events::DECLARED_CHANGED, now(), None);
+    }
+
+    fn refuse(&self, faults: Vec<Fault>) {
+        let before = self.current.borrow().clone();
+        // The regular reads find the same faults repeatedly.
+        if *before.faults != *faults {
+            for fault in &faults {
+                tracing::warn!(%fault, "the declared agents stay as they were");
+            }
+            self.current.send_replace(InForce { agents: before.agents, faults: faults.into() });
+        }
+    }
+
+    /// Watches the folders that exist.
+    fn watch(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let folders = [self.around.config_dir.clone(), self.around.config_dir.join(FOLDER)];
+        for folder in folders {
+            let found = std::fs::metadata(&folder).ok().filter(std::fs::Metadata::is_dir);
+            let found = found.map(|found| (found.dev(), found.ino()));
+            if self.watched.get(&folder) == found.as_ref() {
+                continue;
+            }
+            if self.watched.remove(&folder).is_some() {
+                // The watch of a removed folder has already ended.
+                let _ = watcher.unwatch(&folder);
+            }
+            let Some(inode) = found else { continue };
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(self.watched.insert(folder, inode)),
+                Err(error) => complain(&error),
+            }
+        }
+    }
+}
+
+/// Returns whether an event concerns one of the files, or may concern one.
+fn concerns(event: notify::Result<notify::Event>) -> bool {
+    let Ok(event) = event else { return true };
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
+        // Reads by this task are reported as well.
+        EventKind::Access(_) => return false,
+        _ => {}
+    }
+    event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|path| is_ours(path))
+}
+
+/// Compares names only, because some systems report the paths of changed files in another spelling.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let below = path.parent().and_then(Path::file_name).is_some_and(|folder| folder == FOLDER);
+    // If the links of a folder are replaced all at once, they lead through an entry whose name begins with two dots.
+    below || name == FILE || name == FOLDER || name.as_encoded_bytes().starts_with(b"..")
+}
+
+fn complain(error: &notify::Error) {
+    tracing::warn!(%error, "the files of the declared agents are not watched; they are read from time to time");
+}

@@ -1,0 +1,129 @@
+//! Loading of all files into one set of agents.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use auth_spawner::Registry;
+
+use super::parse::{Parsed, Reader};
+use super::{Agent, Agents, Fault, read};
+use crate::base::environment::Environment;
+
+/// The operator's own file, in the configuration directory.
+pub(super) const FILE: &str = "agents.toml";
+/// The folder next to it, for files from other sources.
+pub(super) const FOLDER: &str = "declared.d";
+/// Maximum number of files in the folder, and of agents in total.
+const MOST_FILES: usize = 256;
+const MOST_AGENTS: usize = 10_000;
+/// Maximum number of faults that are reported.
+const MOST_FAULTS: usize = 32;
+
+/// Reads `agents.toml` and `declared.d/*.toml` in the configuration directory. All of them are optional.
+///
+/// An agent in `agents.toml` replaces the whole agent with the same id in the folder. The same id twice in one file, or
+/// in two files of the folder, is a fault.
+///
+/// # Errors
+/// All faults of the files, in order of the files. No agent is loaded from any of them.
+pub fn load(config_dir: &Path, registry: &Registry, environment: &Environment) -> Result<Agents, Vec<Fault>> {
+    let mut loader = Loader { registry, environment, seen: BTreeMap::new(), faults: Vec::new() };
+    let own = loader.file(&config_dir.join(FILE), BTreeMap::new());
+    let mut dropped_in = BTreeMap::new();
+    for path in loader.folder(&config_dir.join(FOLDER)) {
+        dropped_in = loader.file(&path, dropped_in);
+    }
+    let mut agents = dropped_in;
+    agents.extend(own);
+    if agents.len() > MOST_AGENTS {
+        loader.blame(config_dir, None, format!("declares more than {MOST_AGENTS} agents"));
+    }
+    if loader.faults.is_empty() {
+        return Ok(Agents(agents.into_iter().map(|(id, (_, agent))| (id, agent)).collect()));
+    }
+    loader.faults.sort();
+    loader.faults.truncate(MOST_FAULTS);
+    Err(loader.faults)
+}
+
+/// Agents by id, with the line that declares each.
+type Lined = BTreeMap<String, (usize, Agent)>;
+
+struct Loader<'a> {
+    registry: &'a Registry,
+    environment: &'a Environment,
+    /// Paths of the files that were read, by device and inode number.
+    seen: BTreeMap<(u64, u64), PathBuf>,
+    faults: Vec<Fault>,
+}
+
+impl Loader<'_> {
+    fn blame(&mut self, file: &Path, line: Option<usize>, reason: impl Into<String>) {
+        self.faults.push(Fault { file: file.to_owned(), line, reason: reason.into() });
+    }
+
+    /// Returns the files of the folder in order of name.
+    fn folder(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let listed = std::fs::metadata(folder).and_then(|found| {
+            let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+            Ok((found, entries.collect::<Result<Vec<_>, _>>()?))
+        });
+        let mut paths = match listed {
+            Ok((found, paths)) => {
+                if let Err(reason) = read::trusted(&found) {
+                    self.blame(folder, None, reason);
+                }
+                paths
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                self.blame(folder, None, error.to_string());
+                return Vec::new();
+            }
+        };
+        // Backup files of editors begin with a dot or have another extension.
+        let hidden =
+            |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
+        paths.sort();
+        if paths.len() > MOST_FILES {
+            self.blame(folder, None, format!("has more than {MOST_FILES} files"));
+            paths.clear();
+        }
+        paths
+    }
+
+    /// Returns the agents so far together with those of one more file.
+    fn file(&mut self, path: &Path, mut agents: Lined) -> Lined {
+        let read = match read::file(path) {
+            Ok(Some(read)) => read,
+            Ok(None) => return agents,
+            Err(reason) => {
+                self.blame(path, None, reason);
+                return agents;
+            }
+        };
+        if let Some(other) = self.seen.insert(read.inode, path.to_owned()) {
+            self.blame(path, None, format!("is the same file as {}", other.display()));
+            return agents;
+        }
+        let reader =
+            Reader { path, text: &read.text, registry: self.registry, environment: self.environment };
+        let Parsed { agents: found, first_key, faults } = reader.parse();
+        self.faults.extend(faults);
+        if read.open && first_key.is_some() {
+            self.blame(path, first_key, "holds a key, and every user may read the file; run chmod 600");
+        }
+        for (id, line, agent) in found {
+            if let Some((first, other)) = agents.get(&id) {
+                let twice =
+                    format!("the agent {id:?} is declared already, in {}:{first}", other.source.display());
+                self.blame(path, Some(line), twice);
+            } else {
+                agents.insert(id, (line, agent));
+            }
+        }
+        agents
+    }
+}

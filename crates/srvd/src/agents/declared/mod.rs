@@ -1,0 +1,202 @@
+//! Credentials that files declare for agents: `agents.toml` and `declared.d/*.toml`.
+//!
+//! Declared credentials are kept in memory only and never written to the database. The next reload drops those that are
+//! no longer declared. A set of files with a fault changes nothing: the last good set stays in force.
+
+mod keeper;
+mod load;
+mod parse;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use identity_store::UserId;
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use keeper::{Declared, InForce, Keeper, Surroundings};
+pub use load::load;
+
+use crate::wire::error::{ApiError, Kind};
+
+/// Prefix of the id of every declared credential.
+const PREFIX: &str = "declared:";
+
+/// All declared agents by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Agents(BTreeMap<String, Agent>);
+
+/// A declared agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// Path of the file that declares it.
+    pub source: PathBuf,
+    /// Its credentials by canonical provider id.
+    pub credentials: BTreeMap<String, Credential>,
+    /// The user who owns the agent.
+    pub owner: Option<UserId>,
+    /// True if every user who runs the agent may use the credentials that its owner stored for it.
+    pub run_as_owner: bool,
+}
+
+impl Agent {
+    /// Returns the user whose credentials every user of the agent may use, after their own. `None` unless the file
+    /// allows it.
+    pub fn lender(&self) -> Option<&UserId> {
+        self.owner.as_ref().filter(|_| self.run_as_owner)
+    }
+}
+
+/// The source of a declared credential's key.
+#[derive(Clone)]
+pub enum Credential {
+    /// The key itself, written in the file.
+    Key(SecretString),
+    /// A variable of the daemon's own environment.
+    Env {
+        /// Name of the variable.
+        var: String,
+        /// Value of the variable, if it is set.
+        value: Option<SecretString>,
+        /// The variable that states when the key ends, if the file names one.
+        ends: Option<EndVariable>,
+    },
+    /// The output of a program: its absolute path and its arguments.
+    Command(Vec<String>),
+}
+
+/// A variable of the daemon's own environment that states when a key ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndVariable {
+    /// Name of the variable.
+    pub var: String,
+    /// Time in unix milliseconds; `None` if the variable is not set or holds no time.
+    pub at: Option<i64>,
+}
+
+impl Credential {
+    /// Returns the time when the key ends, in unix milliseconds; `None` if the file states no end.
+    ///
+    /// # Errors
+    /// The file names a variable for the end, but the variable is not set or holds no time. No end is assumed.
+    pub fn ends(&self) -> Result<Option<i64>, String> {
+        match self {
+            Self::Env { ends: Some(EndVariable { at: None, var }), .. } => {
+                Err(format!("the variable {var}, which says when it ends, is not set or holds no time"))
+            }
+            Self::Env { ends: Some(EndVariable { at, .. }), .. } => Ok(*at),
+            Self::Key(_) | Self::Env { .. } | Self::Command(_) => Ok(None),
+        }
+    }
+}
+
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Key(left), Self::Key(right)) => left.expose_secret() == right.expose_secret(),
+            (
+                Self::Env { var: left, ends: left_ends, .. },
+                Self::Env { var: right, ends: right_ends, .. },
+            ) => left == right && left_ends == right_ends,
+            (Self::Command(left), Self::Command(right)) => left == right,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Credential {}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(_) => f.write_str("Key([REDACTED])"),
+            Self::Env { var, .. } => f.debug_tuple("Env").field(var).finish(),
+            // The arguments may include a secret.
+            Self::Command(argv) => f.debug_tuple("Command").field(&argv.first()).finish(),
+        }
+    }
+}
+
+/// A fault of a file. The text never quotes a value of the file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The file, or the folder that cannot be read.
+    pub file: PathBuf,
+    /// The line, counted from 1, if the fault has one.
+    pub line: Option<usize>,
+    /// Description of the fault.
+    pub reason: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file.display(), self.reason),
+            None => write!(f, "{}: {}", self.file.display(), self.reason),
+        }
+    }
+}
+
+impl Agents {
+    /// Returns the agent if it is declared.
+    pub fn agent(&self, id: &str) -> Option<&Agent> {
+        self.0.get(id)
+    }
+
+    /// Iterates over all agents in order of id.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Agent)> {
+        self.0.iter().map(|(id, agent)| (id.as_str(), agent))
+    }
+
+    /// Returns the credentials that are in this set but not in `later`: an agent and a provider, or an agent and `None`
+    /// if the whole agent is gone.
+    pub fn missing_in<'a>(&'a self, later: &Agents) -> Vec<(&'a str, Option<&'a str>)> {
+        let gone = |(id, agent): (&'a str, &'a Agent)| -> Vec<(&'a str, Option<&'a str>)> {
+            let Some(kept) = later.agent(id) else { return vec![(id, None)] };
+            let providers =
+                agent.credentials.keys().filter(|provider| !kept.credentials.contains_key(*provider));
+            providers.map(|provider| (id, Some(provider.as_str()))).collect()
+        };
+        self.iter().flat_map(gone).collect()
+    }
+
+    /// Refuses to change an agent that a file declares.
+    ///
+    /// # Errors
+    /// `declared_immutable`, which names the file and the agent.
+    pub fn refuse_agent(&self, id: &str) -> Result<(), ApiError> {
+        match self.agent(id) {
+            Some(agent) => Err(immutable(id, Some(agent))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses to change a credential that a file declares, by the id under which it is listed. Other ids pass.
+    ///
+    /// # Errors
+    /// `declared_immutable`, which names the file and the agent.
+    pub fn refuse_credential(&self, id: &str) -> Result<(), ApiError> {
+        // The id of a provider contains no colon; the id of an agent may contain some.
+        match id.strip_prefix(PREFIX).map(|rest| rest.rsplit_once(':').map_or(rest, |(agent, _)| agent)) {
+            Some(agent) => Err(immutable(agent, self.agent(agent))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn immutable(id: &str, agent: Option<&Agent>) -> ApiError {
+    let error = ApiError::new(Kind::DeclaredImmutable, format!("the agent {id} is declared in a file"));
+    match agent.map(|agent| agent.source.display().to_string()) {
+        Some(file) => error.hint(format!("edit {file}")).with("agentId", id).with("file", file),
+        None => error.with("agentId", id),
+    }
+}
+
+/// Returns the id under which a declared credential is listed: `declared:{agent}:{provider}`.
+pub fn credential_id(agent: &str, provider: &str) -> String {
+    format!("{PREFIX}{agent}:{provider}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! The audit log of actions that only read. A launch must not wait for a disk, so one task writes the queued rows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use identity_store::{AuditEntry, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::base::clock::now;
+use crate::wire::error::with_causes;
+
+/// Largest number of rows that wait for the database. Further rows are counted and dropped.
+const QUEUE: usize = 4096;
+
+/// Largest number of rows that are written in one transaction.
+const BATCH: usize = 256;
+
+/// Time that a row waits for others in the same transaction. Each transaction costs a disk write, whatever its size.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// First pause before rows are written again after the database refused them. It grows up to `LONGEST_PAUSE`.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Longest wait for queued rows when the daemon stops.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The action of the row that reports missing rows.
+const LOST: &str = "audit.lost";
+
+/// Accepts rows without waiting. A clone is a handle to the same queue.
+#[derive(Clone)]
+pub struct Auditor {
+    queue: mpsc::Sender<AuditEntry>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The task that writes the rows.
+pub struct Recorder {
+    task: JoinHandle<()>,
+    finish: CancellationToken,
+}
+
+impl Auditor {
+    /// Starts the task that writes to the store. The returned [`Recorder`] ends it.
+    pub fn start(store: Store) -> (Self, Recorder) {
+        Self::with_room(store, QUEUE)
+    }
+
+    fn with_room(store: Store, room: usize) -> (Self, Recorder) {
+        let (queue, rows) = mpsc::channel(room);
+        let lost = Arc::new(AtomicU64::new(0));
+        let finish = CancellationToken::new();
+        let writer = Writer { store, rows, lost: Arc::clone(&lost), finish: finish.clone() };
+        (Self { queue, lost }, Recorder { task: tokio::spawn(writer.run()), finish })
+    }
+
+    /// Queues a row. A row that finds no room is counted, and the log reports how many there were.
+    pub fn note(&self, entry: AuditEntry) {
+        if self.queue.try_send(entry).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Recorder {
+    /// Writes the queued rows and ends the task. Rows that arrive later are lost.
+    pub async fn finish(mut self) {
+        self.finish.cancel();
+        if tokio::time::timeout(PATIENCE, &mut self.task).await.is_err() {
+            tracing::error!("the last rows of the audit log could not be written in time");
+            self.task.abort();
+        }
+    }
+}
+
+struct Writer {
+    store: Store,
+    rows: mpsc::Receiver<AuditEntry>,
+    lost: Arc<AtomicU64>,
+    finish: CancellationToken,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.rows.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                // Queued rows are still received after the close.
+                () = self.finish.cancelled(), if !self.rows.is_closed() => {
+                    self.rows.close();
+                    continue;
+                }
+            }
+            self.gather(&mut batch).await;
+            self.write(&mut batch).await;
+        }
+    }
+
+    /// Collects the rows that arrive within a moment, up to a whole batch.
+    async fn gather(&mut self, batch: &mut Vec<AuditEntry>) {
+        let until = Instant::now() + GATHER;
+        while batch.len() < BATCH {
+            tokio::select! {
+                count = self.rows.recv_many(batch, BATCH - batch.len()) => if count == 0 { return },
+                () = self.finish.cancelled() => return,
+                () = sleep_until(until) => return,
+            }
+        }
+    }
+
+    /// Writes a batch and retries until it succeeds. When the task is to end, it is tried once more.
+    async fn write(&self, batch: &mut Vec<AuditEntry>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let lost = self.lost.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                batch.push(missing(lost));
+            }
+            match self.store.audit_all(batch).await {
+                Ok(()) => return batch.clear(),
+                Err(error) => {
+                    if lost > 0 {
+                        batch.pop();
+                        self.lost.fetch_add(lost, Ordering::Relaxed);
+                    }
+                    tracing::error!(
+                        error = with_causes(&error),
+                        rows = batch.len(),
+                        "rows of the audit log could not be written"
+                    );
+                }
+            }
+            if self.finish.is_cancelled() {
+                return batch.clear();
+            }
+            // The rows are tried once more, whether the pause is over or the task is to end.
+            let _ = tokio::time::timeout(pause, self.finish.cancelled()).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn missing(rows: u64) -> AuditEntry {
+    AuditEntry {
+        at: now(),
+        actor: "srvd".into(),
+        action: LOST.into(),
+        subject: String::new(),
+        outcome: "failed".into(),
+        detail: Some(format!("{rows} rows found no place in the queue")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use identity_store::{DatabaseUrl, Key, Keyring, StoreOptions};
+
+    use super::*;
+
+    fn row(number: usize) -> AuditEntry {
+        AuditEntry {
+            at: 1,
+            actor: "client".into(),
+            action: format!("a{number}"),
+            subject: String::new(),
+            outcome: "ok".into(),
+            detail: None,
+        }
+    }
+
+    async fn store(dir: &std::path::Path) -> Store {
+        let key = Key::parse(b"a-key-for-the-test-of-40-bytes-or-so-...").unwrap();
+        let options = StoreOptions::new(DatabaseUrl::sqlite(dir.join("srvd.db")), Arc::new(|_| {}), 1);
+        Store::open(options, Keyring::from_key(key)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn recorder_writes_queued_rows_in_order_when_it_finishes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path()).await;
+        let (auditor, recorder) = Auditor::start(store.clone());
+        for number in 0..600 {
+            auditor.note(row(number));
+        }
+        recorder.finish().await;
+        let actions: Vec<_> =
+            store.audit_log(600).await.unwrap().into_iter().rev().map(|row| row.action).collect();
+        assert_eq!(actions, (0..600).map(|number| format!("a{number}")).collect::<Vec<_>>());
+        auditor.note(row(600));
+        assert_eq!(store.check_audit().await.unwrap().rows, 601);
+        store.close().await;
+    }
+
+    /// On one thread the writer runs only when the test waits, so the queue is full by then.
+    #[tokio::test]
+    async fn auditor_records_the_number_of_lost_rows_when_the_queue_is_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path()).await;
+        let (auditor, recorder) = Auditor::with_room(store.clone(), 4);
+        for number in 0..10 {
+            auditor.note(row(number));
+        }
+        recorder.finish().await;
+        let log = store.audit_log(5).await.unwrap();
+        let said: Vec<_> = log.iter().rev().map(|row| (row.action.as_str(), row.detail.as_deref())).collect();
+        let lost = ("audit.lost", Some("6 rows found no place in the queue"));
+        assert_eq!(said, [("a0", None), ("a1", None), ("a2", None), ("a3", None), lost]);
+        store.close().await;
+    }
+}

@@ -1,0 +1,109 @@
+//! The file `endpoint.json`, with which local clients find a running daemon.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::base::private;
+
+/// The content of `endpoint.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// The version of the file format.
+    pub version: u32,
+    /// The process id of the daemon.
+    pub pid: u32,
+    /// The address `ws://127.0.0.1:<port>/rpc`; absent when TCP is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The path of the Unix socket.
+    pub socket: PathBuf,
+    /// The path of the file with the bearer token for TCP.
+    pub token_file: PathBuf,
+    /// The id of this run of the daemon.
+    pub epoch: String,
+}
+
+impl Endpoint {
+    /// The path of the file in the runtime directory.
+    pub fn path(runtime: &Path) -> PathBuf {
+        runtime.join("endpoint.json")
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// `NotFound` when no daemon has written the file, `InvalidData` when its content is not an endpoint.
+    pub fn read(runtime: &Path) -> io::Result<Self> {
+        let content = private::read_file(&Self::path(runtime), 64 * 1024)?;
+        serde_json::from_slice(&content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Writes the file in one atomic step.
+    ///
+    /// # Errors
+    /// The I/O error.
+    pub fn write(&self, runtime: &Path) -> io::Result<()> {
+        let mut content = serde_json::to_vec_pretty(self)?;
+        content.push(b'\n');
+        private::replace_file(&Self::path(runtime), &content)
+    }
+}
+
+/// Creates a bearer token of 256 random bits. It is new at each start, so that a stolen old one is worthless.
+///
+/// # Errors
+/// The operating system gave no random bytes.
+pub fn fresh_token() -> io::Result<SecretString> {
+    let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
+    getrandom::fill(&mut *bytes)?;
+    Ok(SecretString::from(format!(
+        "srvd_{}",
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*bytes)
+    )))
+}
+
+/// Writes the token with mode 0600 to the path that [`Endpoint::token_file`] names.
+///
+/// # Errors
+/// The I/O error.
+pub fn write_token(path: &Path, token: &SecretString) -> io::Result<()> {
+    private::replace_file(path, token.expose_secret().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoint_reads_back_as_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint {
+            version: 1,
+            pid: 7,
+            url: None,
+            socket: "/run/s".into(),
+            token_file: "/run/t".into(),
+            epoch: "e".into(),
+        };
+        assert_eq!(Endpoint::read(dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        endpoint.write(dir.path()).unwrap();
+        assert_eq!(Endpoint::read(dir.path()).unwrap(), endpoint);
+    }
+
+    #[test]
+    fn tokens_fit_a_subprotocol_and_differ() {
+        let [one, two] = [fresh_token().unwrap(), fresh_token().unwrap()];
+        assert_ne!(one.expose_secret(), two.expose_secret());
+        assert_eq!(one.expose_secret().len(), 5 + 43);
+        assert!(
+            one.expose_secret()
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! Base: the machine as the daemon sees it, without a decision of its own.
+//!
+//! It holds the clock, the environment, files with private permissions, the guard's command, the HTTPS client, the
+//! redaction of secrets in the log and the address at which the daemon is served. It uses no other room. It must not
+//! know configuration, the wire or an identity.
+
+pub mod clock;
+pub mod endpoint;
+pub mod environment;
+pub(crate) mod guard;
+pub(crate) mod host;
+pub(crate) mod https;
+pub mod private;
+pub mod redact;
+pub(crate) mod scratch;

@@ -1,0 +1,37 @@
+//! The environment of the daemon's children, and the marks by which they are recognized.
+
+use std::hash::{Hash as _, Hasher as _};
+
+use auth_spawner::ChildEnv;
+
+use super::Config;
+
+/// Returns the mark of processes that ask a CLI for its version. It is the same for every daemon of a data directory,
+/// so that a later daemon recognizes the processes that an earlier one left behind.
+pub(crate) fn probes(config: &Config) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    config.data_dir.hash(&mut hasher);
+    format!("probe-{:016x}", hasher.finish())
+}
+
+/// Returns the mark of this daemon's own probes. The guard of the previous daemon may still be searching for its
+/// probes.
+pub(crate) fn probe_mark(config: &Config, epoch: &str) -> String {
+    format!("{}.{epoch}", probes(config))
+}
+
+/// Returns the environment of a CLI that is asked for its version.
+pub fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
+    let mut env = child_env(config);
+    env.mark(&probe_mark(config, epoch));
+    env
+}
+
+/// Returns the variables of every child. They start from an empty environment, without the daemon's own variables.
+pub fn child_env(config: &Config) -> ChildEnv {
+    let mut env = config.base_env.clone();
+    let path = std::env::join_paths(&config.search_path).unwrap_or_default();
+    env.push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
+    env.extend(config.child_env.iter().cloned());
+    ChildEnv::from_iter(env)
+}

@@ -1,0 +1,385 @@
+//! Configuration, in rising precedence: defaults, `srvd.toml`, `SRVD_*` variables, flags. Unknown keys are errors.
+
+pub mod child;
+mod file;
+pub mod forges;
+pub mod key;
+pub mod keychain;
+mod secrets;
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use identity_store::DatabaseUrl;
+
+pub use file::FileConfig;
+pub use secrets::{ExternalSecret, Source};
+
+use crate::base::environment::Environment;
+use forges::ForgeSettings;
+
+/// The effective configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Directory of `srvd.toml`, `providers.d/` and `encryption.key`.
+    pub config_dir: PathBuf,
+    /// Directory of the database, the lock and the identities.
+    pub data_dir: PathBuf,
+    /// Directory of the socket, the token and `endpoint.json`.
+    pub runtime_dir: PathBuf,
+    /// The user's home. Children receive it as `HOME`. Only adopted accounts use the CLI directories in it.
+    pub home: PathBuf,
+    /// True if the encryption key is in the OS keychain.
+    pub keychain: bool,
+    /// The database of identities.
+    pub database: DatabaseUrl,
+    /// The TCP listener; `None` when it is off.
+    pub listen: Option<SocketAddr>,
+    /// Values of `Host` that are served in addition to the loopback names, as `name:port`.
+    pub hosts: Vec<String>,
+    /// Values of `Origin` that are served.
+    pub origins: Vec<String>,
+    /// Filter of log messages, such as `info` or `srvd=debug`.
+    pub log: String,
+    /// Format of log lines.
+    pub log_format: LogFormat,
+    /// Restrictions on the login command that a client may choose.
+    pub spawn_policy: SpawnPolicy,
+    /// Directories that are searched for CLIs, in this order; also the `PATH` of children.
+    pub search_path: Vec<PathBuf>,
+    /// Variables of the daemon's own environment that are passed to children unchanged.
+    pub base_env: Vec<(String, String)>,
+    /// Variables that every child receives in addition to `base_env`, such as proxies and certificate files.
+    pub child_env: Vec<(String, String)>,
+    /// Keys that are stored elsewhere, by the name that the operator gave them.
+    pub secrets: std::collections::BTreeMap<String, ExternalSecret>,
+    /// Maximum number of CLIs that run at once.
+    pub live_logins: usize,
+    /// Longest time that a login may take, in seconds, if its provider sets none.
+    pub login_seconds: u64,
+    /// Maximum number of connections that each listener serves at once.
+    pub connections: usize,
+    /// Maximum number of rows that the audit log keeps.
+    pub audit_rows: u32,
+    /// Longest time that a shutdown waits for running work, in seconds.
+    pub shutdown_seconds: u64,
+    /// The forges at which the daemon is registered as an OAuth client.
+    pub forges: Vec<ForgeSettings>,
+}
+
+/// Format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Plain text for people.
+    Text,
+    /// One JSON object on each line.
+    Json,
+}
+
+/// Restrictions on the login command that a client may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpawnPolicy {
+    /// Only the command that the registry lists.
+    Registered,
+    /// Any program in a directory that only root or the user can write, with any arguments.
+    Checked,
+}
+
+/// Command-line flags. They take precedence over all other settings.
+#[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Directory of srvd.toml, providers.d and the key [env: SRVD_CONFIG_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// Directory of the database and the identities [env: SRVD_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of the socket and endpoint.json [env: SRVD_RUNTIME_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+    /// sqlite:PATH or postgres://... [env: SRVD_DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// TCP listener on a loopback address, or "off" [env: SRVD_LISTEN]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Log filter, such as "info" or "srvd=debug" [env: SRVD_LOG]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Log format [env: SRVD_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Errors that make the configuration unusable. Each ends the program with exit code 78.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// `HOME` is not set and the directories are not given.
+    #[error(
+        "HOME is not set, so there is no place for srvd's files; set HOME or SRVD_CONFIG_DIR, SRVD_DATA_DIR and SRVD_RUNTIME_DIR"
+    )]
+    NoHome,
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Path of the file.
+        path: PathBuf,
+        /// The I/O error.
+        source: std::io::Error,
+    },
+    /// A file cannot be parsed.
+    #[error("{path}: {message}")]
+    Malformed {
+        /// Path of the file.
+        path: PathBuf,
+        /// The parser's message, with the position.
+        message: String,
+    },
+    /// A value cannot be used.
+    #[error("{name}: {reason}")]
+    Invalid {
+        /// The key, variable or flag that holds the value.
+        name: String,
+        /// The problem with the value.
+        reason: String,
+    },
+    /// A variable that starts with `SRVD_` but is not a setting.
+    #[error("{0} is not a setting of srvd (known: {known})", known = VARIABLES.join(", "))]
+    UnknownVariable(String),
+}
+
+const VARIABLES: &[&str] = &[
+    "SRVD_CONFIG_DIR",
+    "SRVD_DATA_DIR",
+    "SRVD_RUNTIME_DIR",
+    "SRVD_DATABASE_URL",
+    "SRVD_LISTEN",
+    "SRVD_LOG",
+    "SRVD_LOG_FORMAT",
+];
+
+/// `SRVD_*` variables that are not settings: the mark of CLIs that a daemon started, and the variables that launches
+/// and shims pass to each other (`cli/here.rs`, `cli/launch/shim.rs`).
+const MARKS: &[&str] = &["SRVD_SESSION", "SRVD_BUNDLE", "SRVD_SHIM", "SRVD_DEPTH"];
+
+impl Config {
+    /// Combines the layers into one configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the value, key or variable that cannot be used.
+    pub fn load(environment: &Environment, flags: &Flags) -> Result<Self, ConfigError> {
+        refuse_unknown_variables(environment)?;
+        let dirs = environment.directories();
+        let dir = |flag: &Option<PathBuf>, default: Option<PathBuf>| {
+            flag.clone().or(default).ok_or(ConfigError::NoHome)
+        };
+        let config_dir = dir(&flags.config_dir, dirs.as_ref().map(|dirs| dirs.config.clone()))?;
+        let data_dir = dir(&flags.data_dir, dirs.as_ref().map(|dirs| dirs.data.clone()))?;
+        let default_runtime = match (&flags.data_dir, dirs) {
+            (Some(data), Some(dirs)) if dirs.runtime.starts_with(&dirs.data) => Some(data.join("run")),
+            (_, dirs) => dirs.map(|dirs| dirs.runtime),
+        };
+        let runtime_dir = dir(&flags.runtime_dir, default_runtime)?;
+        let file = FileConfig::read(&config_dir.join("srvd.toml"))?;
+        let home = environment.home().ok_or(ConfigError::NoHome)?;
+
+        let pick = |flag: &Option<String>, variable: &str, file: Option<String>| {
+            flag.clone().or_else(|| environment.text(variable).map(str::to_owned)).or(file)
+        };
+        let database = pick(&flags.database_url, "SRVD_DATABASE_URL", file.database.url)
+            .unwrap_or_else(|| format!("sqlite:{}", data_dir.join("srvd.db").display()));
+        let listen =
+            pick(&flags.listen, "SRVD_LISTEN", file.listen.tcp).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let log_format = match (flags.log_format, environment.text("SRVD_LOG_FORMAT")) {
+            (Some(format), _) => format,
+            (None, Some(word)) => <LogFormat as clap::ValueEnum>::from_str(word, false)
+                .map_err(|_| invalid("SRVD_LOG_FORMAT", "must be text or json"))?,
+            (None, None) => file.log.format.unwrap_or(LogFormat::Text),
+        };
+        Ok(Self {
+            keychain: file.key.keychain,
+            database: database.parse().map_err(|error| invalid("database.url", error))?,
+            listen: parse_listen(&listen)?,
+            hosts: file.listen.hosts,
+            origins: file.listen.origins,
+            log: pick(&flags.log, "SRVD_LOG", file.log.filter).unwrap_or_else(|| "info".to_owned()),
+            log_format,
+            spawn_policy: file.spawn.policy.unwrap_or(SpawnPolicy::Registered),
+            search_path: search_path(&file.spawn.search_path, environment, &home)?,
+            base_env: base_env(environment),
+            child_env: child_env(file.spawn.environment)?,
+            secrets: secrets::read(file.secrets, environment)?,
+            live_logins: within("spawn.live_logins", file.spawn.live_logins, 32, 1..=1024)?,
+            login_seconds: within("spawn.login_seconds", file.spawn.login_seconds, 900, 5..=86_400)?,
+            connections: within("listen.connections", file.listen.connections, 64, 1..=100_000)?,
+            audit_rows: within("audit.rows", file.audit.rows, 100_000, 1000..=100_000_000)?,
+            shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
+            forges: forges::check(file.forges)
+                .map_err(|(key, reason)| invalid(&format!("forges.{key}"), reason))?,
+            config_dir,
+            data_dir,
+            runtime_dir,
+            home,
+        })
+    }
+
+    /// Returns the places that may hold the encryption key.
+    pub fn key_sources(&self) -> key::Sources {
+        key::Sources { config_dir: self.config_dir.clone(), keychain: self.keychain }
+    }
+
+    /// Path of the Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.runtime_dir.join("srvd.sock")
+    }
+
+    /// The directory in which bundles keep their CLI directories.
+    pub fn identities(&self) -> PathBuf {
+        self.data_dir.join("identities")
+    }
+
+    /// The directory of CLI data that all bundles share: caches, never credentials.
+    pub fn shared(&self) -> PathBuf {
+        self.data_dir.join("shared")
+    }
+
+    /// Returns the configuration in the format of `srvd.toml`, without secrets, for `--print-config`.
+    pub fn print(&self) -> String {
+        let mut text = String::new();
+        let quoted = |value: &str| toml::Value::from(value).to_string();
+        let list = |values: &[String]| toml::Value::from(values.to_vec()).to_string();
+        let paths: Vec<String> = self.search_path.iter().map(|path| path.display().to_string()).collect();
+        let listen = self.listen.map_or_else(|| "off".to_owned(), |address| address.to_string());
+        let format = if self.log_format == LogFormat::Json { "json" } else { "text" };
+        let policy = if self.spawn_policy == SpawnPolicy::Checked { "checked" } else { "registered" };
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
+             shutdown_seconds = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
+             [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
+             [spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
+            self.config_dir.display(),
+            self.data_dir.display(),
+            self.runtime_dir.display(),
+            self.shutdown_seconds,
+            self.keychain,
+            quoted(&self.database.to_string()),
+            quoted(&listen),
+            list(&self.hosts),
+            list(&self.origins),
+            self.connections,
+            self.audit_rows,
+            quoted(&self.log),
+            quoted(format),
+            quoted(policy),
+            list(&paths),
+            self.live_logins,
+            self.login_seconds,
+        );
+        for (name, _) in &self.child_env {
+            let _ = writeln!(text, "{name} = \"[REDACTED]\"");
+        }
+        text.extend(self.secrets.iter().map(|(name, secret)| secret.print(name)));
+        for forge in &self.forges {
+            text.push_str(&forge.print());
+        }
+        text
+    }
+}
+
+fn refuse_unknown_variables(environment: &Environment) -> Result<(), ConfigError> {
+    // Variables of the form SRVD_TEST_* are reserved for test scripts.
+    let means_something = |name: &String| {
+        VARIABLES.contains(&name.as_str()) || MARKS.contains(&name.as_str()) || name.starts_with("SRVD_TEST_")
+    };
+    match environment.names_with("SRVD_").into_iter().find(|name| !means_something(name)) {
+        Some(name) => Err(ConfigError::UnknownVariable(name)),
+        None => Ok(()),
+    }
+}
+
+fn invalid(name: &str, reason: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Invalid { name: name.to_owned(), reason: reason.to_string() }
+}
+
+fn parse_listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| invalid("listen.tcp", "must be ADDRESS:PORT with a literal address, or off"))?;
+    if !address.ip().is_loopback() || matches!(address.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
+    {
+        return Err(invalid(
+            "listen.tcp",
+            format!("{} is not a loopback address; srvd serves this machine only", address.ip()),
+        ));
+    }
+    Ok(Some(address))
+}
+
+fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    name: &str,
+    value: Option<T>,
+    default: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, ConfigError> {
+    let value = value.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(invalid(name, format!("{value} is outside {}..={}", range.start(), range.end())))
+}
+
+/// Returns the directories in which CLIs are installed. The `PATH` of a service manager is short, so usual ones are
+/// added.
+fn search_path(
+    configured: &[PathBuf],
+    environment: &Environment,
+    home: &std::path::Path,
+) -> Result<Vec<PathBuf>, ConfigError> {
+    if let Some(relative) = configured.iter().find(|path| !path.is_absolute()) {
+        return Err(invalid("spawn.search_path", format!("{} is not absolute", relative.display())));
+    }
+    let mut path: Vec<PathBuf> = configured.to_vec();
+    if path.is_empty() {
+        let inherited = environment.text("PATH").unwrap_or_default();
+        path.extend(std::env::split_paths(inherited).filter(|dir| dir.is_absolute()));
+        path.extend([".local/bin", ".npm-global/bin", ".bun/bin", ".cargo/bin"].map(|dir| home.join(dir)));
+        path.extend(["/opt/homebrew/bin", "/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
+    }
+    let mut seen = std::collections::HashSet::new();
+    path.retain(|dir| seen.insert(dir.clone()));
+    Ok(path)
+}
+
+/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code.
+fn base_env(environment: &Environment) -> Vec<(String, String)> {
+    let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
+    let locale = environment.names_with("LC_");
+    let value = |name: String| environment.text(&name).map(str::to_owned).map(|value| (name, value));
+    names.into_iter().chain(locale).filter_map(value).collect()
+}
+
+fn child_env(
+    table: std::collections::BTreeMap<String, String>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    for (name, value) in &table {
+        if !crate::base::environment::is_variable_name(name) || value.contains('\0') {
+            return Err(invalid(
+                &format!("spawn.environment.{name}"),
+                "not the name or value of an environment variable",
+            ));
+        }
+    }
+    Ok(table.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests;

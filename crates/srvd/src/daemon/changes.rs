@@ -1,0 +1,64 @@
+//! The broker, and the events that it publishes for committed changes.
+
+use std::sync::Arc;
+
+use identity_store::{Announce, Change};
+use rpc_engine::{Broker, BrokerConfig};
+
+use crate::base::clock::now;
+use crate::forge::oauth::flows::Moved;
+use crate::health;
+use crate::refresh::Wake;
+use crate::wire::events;
+
+/// Maximum number of events that are kept for clients that reconnect.
+const EVENTS_KEPT: usize = 4096;
+
+/// Creates a broker with a new epoch.
+pub(super) fn fresh_broker() -> Broker {
+    let epoch = uuid::Uuid::new_v4().to_string();
+    Broker::new(BrokerConfig { epoch, keep: EVENTS_KEPT, methods: events::METHODS })
+}
+
+/// Returns the callback that publishes committed changes as events. A changed account is also checked, and the
+/// refresher is woken.
+pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> Announce {
+    let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
+    Arc::new(move |changes| {
+        for change in changes {
+            if let Change::Account(id) = change {
+                inbox.changed(id);
+                wake.wake();
+            }
+        }
+        broker.publish_all(now(), changes.iter().filter_map(event));
+    })
+}
+
+/// Returns the topic and the data of a change, or `None` if it is announced elsewhere.
+fn event(change: &Change) -> Option<(String, Option<serde_json::Value>)> {
+    Some(match change {
+        Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
+        Change::Bindings(id) => {
+            (events::bindings_changed(id.as_str()), Some(serde_json::json!({"bundleId": id.as_str()})))
+        }
+        Change::Account(id) => {
+            (events::account_changed(id.as_str()), Some(serde_json::json!({"accountId": id.as_str()})))
+        }
+        Change::Profiles(user) => {
+            (events::profiles_changed(user.as_str()), Some(serde_json::json!({"userId": user.as_str()})))
+        }
+        Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
+        // The spawner announces sessions as soon as a poll shows the new state.
+        Change::Session(_) => return None,
+    })
+}
+
+/// Returns the callback that publishes each step of a sign-in at a forge.
+pub(super) fn moved(broker: &Broker) -> Moved {
+    let broker = broker.clone();
+    Arc::new(move |session| {
+        let data = serde_json::json!({"sessionId": session});
+        broker.publish(&events::session_changed(session), now(), Some(data));
+    })
+}

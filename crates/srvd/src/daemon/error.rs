@@ -1,0 +1,109 @@
+//! Errors that prevent the daemon from starting, and their exit codes for scripts.
+
+use std::io;
+use std::path::PathBuf;
+
+use auth_spawner::RegistryError;
+use identity_store::{OpenError, StoreError};
+
+use crate::base::private::PrivateError;
+use crate::config::ConfigError;
+use crate::config::key::KeySourceError;
+
+/// An error that prevents the daemon from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log filter cannot be parsed.
+    #[error("log.filter: {0}")]
+    LogFilter(#[from] tracing_subscriber::filter::ParseError),
+    /// There is no usable encryption key.
+    #[error(transparent)]
+    Key(#[from] KeySourceError),
+    /// A provider entry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// A file or socket cannot be created.
+    #[error("{0}")]
+    CannotCreate(io::Error),
+    /// Another daemon uses the data directory.
+    #[error("srvd is already running for {data_dir}{}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), data_dir = data_dir.display())]
+    AlreadyRunning {
+        /// Pid of the other daemon, if it is known.
+        pid: Option<u32>,
+        /// The data directory that it holds.
+        data_dir: PathBuf,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database failed during the boot.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl BootError {
+    pub(super) fn cannot_create(error: io::Error) -> Self {
+        Self::CannotCreate(error)
+    }
+
+    /// Returns the exit code, as in `sysexits.h`: 69 database unavailable, 73 cannot create, 74 I/O or corrupt, 75
+    /// already running, 77 permission, 78 configuration or key.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::LogFilter(_) | Self::Key(_) | Self::Registry(_) => 78,
+            Self::CannotCreate(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,
+            Self::Private(_) | Self::CannotCreate(_) => 73,
+            Self::AlreadyRunning { .. } => 75,
+            Self::Open(error) => match error {
+                OpenError::SchemaNewer { .. }
+                | OpenError::SchemaOlder { .. }
+                | OpenError::WrongKey { .. } => 78,
+                OpenError::Corrupt { .. } => 74,
+                OpenError::CannotCreate { .. } => 73,
+                OpenError::Permission { .. } => 77,
+                _ => 69,
+            },
+            Self::Store(error) => match error {
+                StoreError::Corrupt { .. } => 74,
+                _ => 69,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_error_has_a_stable_exit_code() {
+        let io = |kind| io::Error::from(kind);
+        let path = || PathBuf::from("/p");
+        for (error, code) in [
+            (BootError::Config(ConfigError::NoHome), 78),
+            (BootError::Key(KeySourceError::Missing(path())), 78),
+            (BootError::Open(OpenError::SchemaNewer { found: 2, known: 1 }), 78),
+            (BootError::Open(OpenError::Corrupt { path: path(), reason: String::new() }), 74),
+            (BootError::Open(OpenError::Unavailable("down".into())), 69),
+            (
+                BootError::Open(OpenError::Permission {
+                    path: path(),
+                    source: io(io::ErrorKind::PermissionDenied),
+                }),
+                77,
+            ),
+            (BootError::AlreadyRunning { pid: None, data_dir: path() }, 75),
+            (BootError::cannot_create(io(io::ErrorKind::AddrInUse)), 73),
+            (BootError::cannot_create(io(io::ErrorKind::PermissionDenied)), 77),
+            (BootError::Private(PrivateError::Link(path())), 73),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The log: text or JSON on standard error, filtered, without secrets.
+
+use std::fmt;
+
+use rpc_engine::calling;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::{DefaultFields, Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::base::redact::Redactor;
+use crate::config::{Config, LogFormat};
+
+/// Crates that print whole messages or statements below `info`, which may contain keys. The filter cannot enable them.
+const CAPPED: &[&str] = &["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "sqlx", "rustls", "h2"];
+
+/// Starts the log. It is called once per process; a second call changes nothing.
+///
+/// # Errors
+/// The parser's error when the filter is not valid.
+pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter(&config.log)?).with_writer(redactor.stderr());
+    // An existing subscriber is kept, as in tests that share a process.
+    let _ = match config.log_format {
+        LogFormat::Text => {
+            let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_ansi(terminal).with_target(false).fmt_fields(text_fields()).try_init()
+        }
+        LogFormat::Json => builder.fmt_fields(JsonFields::new()).event_format(json_lines()).try_init(),
+    };
+    // The message of a panic may quote secret data, so only its location is logged.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a task panicked");
+    }));
+    Ok(())
+}
+
+/// Writes the call that a line belongs to in the position of a span.
+struct NamingCall<F>(F);
+
+fn text_fields() -> NamingCall<DefaultFields> {
+    NamingCall(DefaultFields::new())
+}
+
+fn json_lines() -> NamingCall<Format<Json>> {
+    NamingCall(Format::default().json().flatten_event(true).with_span_list(false))
+}
+
+impl<'w> FormatFields<'w> for NamingCall<DefaultFields> {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        if let Some(calling) = calling() {
+            write!(writer, "{calling}: ")?;
+        }
+        self.0.format_fields(writer, fields)
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for NamingCall<Format<Json>>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(calling) = calling() else { return self.0.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        let object = line.trim_end().strip_suffix('}').ok_or(fmt::Error)?;
+        let span = serde_json::json!({
+            "name": "call",
+            "method": calling.method,
+            "request": calling.request,
+            "connection": calling.connection.0,
+        });
+        writeln!(writer, r#"{object},"span":{span}}}"#)
+    }
+}
+
+fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    let mut filter = EnvFilter::try_new(text)?;
+    for name in CAPPED {
+        filter = filter.add_directive(format!("{name}=info").parse()?);
+    }
+    Ok(filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Seek as _};
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    use rpc_engine::{Broker, BrokerConfig, Call, Engine, Limits, Router, RpcError};
+
+    use super::*;
+    use crate::wire::daemon::{Ping, Pong};
+    use crate::wire::events;
+
+    async fn talkative((): (), _: Call, Ping { text }: Ping) -> Result<Pong, RpcError> {
+        tracing::info!(answer = 42, "it was asked");
+        Ok(Pong { text })
+    }
+
+    /// Logs two lines, one of them from a call, and returns them.
+    fn logged<S>(log: impl FnOnce(Arc<File>) -> S) -> (String, String)
+    where
+        S: Subscriber + Send + Sync + 'static,
+    {
+        let out = Arc::new(tempfile::tempfile().unwrap());
+        tracing::subscriber::with_default(log(Arc::clone(&out)), || {
+            let service =
+                Router::new().on(talkative).build(&(), crate::rpc::routes::info(), Limits::default());
+            let broker =
+                Broker::new(BrokerConfig { epoch: "1".to_owned(), keep: 1, methods: events::METHODS });
+            let engine = Engine::new(service, broker);
+            let reply = pin!(engine.post(br#"{"jsonrpc":"2.0","id":7,"method":"srvd.ping","params":{}}"#));
+            assert!(matches!(reply.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Some(_))));
+            tracing::info!(answer = 43, "nobody asked");
+        });
+        let mut text = String::new();
+        (&*out).rewind().unwrap();
+        (&*out).read_to_string(&mut text).unwrap();
+        let (first, second) = text.trim_end().split_once('\n').unwrap();
+        (first.to_owned(), second.to_owned())
+    }
+
+    #[test]
+    fn log_line_names_call_only_when_written_inside_it() {
+        let (asked, other) = logged(|out| {
+            let log = tracing_subscriber::fmt().with_ansi(false).with_target(false);
+            log.fmt_fields(text_fields()).with_writer(out).finish()
+        });
+        let named = r#"INFO call{method="srvd.ping" request=1 connection=0}: it was asked answer=42"#;
+        assert!(asked.ends_with(named), "{asked}");
+        assert!(other.ends_with("INFO nobody asked answer=43"), "{other}");
+
+        let (asked, other) = logged(|out| {
+            let log = tracing_subscriber::fmt().fmt_fields(JsonFields::new());
+            log.event_format(json_lines()).with_writer(out).finish()
+        });
+        let [asked, other] =
+            [asked, other].map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+        let span = serde_json::json!({"name": "call", "method": "srvd.ping", "request": 1, "connection": 0});
+        assert_eq!((&asked["span"], &asked["answer"]), (&span, &42.into()));
+        assert_eq!((other.get("span"), &other["message"]), (None, &"nobody asked".into()));
+    }
+
+    #[test]
+    fn log_filter_caps_verbose_crates_at_info() {
+        for text in ["trace", "tungstenite=trace", "sqlx=trace,debug"] {
+            let text = filter(text).unwrap().to_string();
+            for name in CAPPED {
+                assert!(text.contains(&format!("{name}=info")), "{text}");
+                assert!(!text.contains(&format!("{name}=trace")), "{text}");
+            }
+        }
+        assert!(filter("no such=level=at all").is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! Access to the store for commands that run while no daemon does.
+
+use std::sync::Arc;
+
+use identity_store::{Change, Keyring, Store, StoreOptions};
+
+use super::{BootError, Lock};
+use crate::base::clock::now;
+use crate::base::environment::Environment;
+use crate::base::private;
+use crate::base::private::PrivateError;
+use crate::config::{Config, key};
+
+/// The data directory of a daemon that is not running. No daemon can start until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Offline<'a> {
+    config: &'a Config,
+    _lock: Lock,
+}
+
+impl<'a> Offline<'a> {
+    /// Ensures that the directories exist and takes the daemon's lock.
+    pub(crate) fn enter(config: &'a Config) -> Result<Self, BootError> {
+        directories(config)?;
+        Ok(Self { config, _lock: Lock::acquire(&config.data_dir)? })
+    }
+
+    /// Opens the store and migrates its schema as a start would.
+    pub(crate) async fn open(&self, keyring: Keyring) -> Result<Store, BootError> {
+        super::open(self.config, keyring, Arc::new(|_: &[Change]| {})).await
+    }
+}
+
+/// Opens the store of a daemon that may be running. Nothing is created, and no schema is changed.
+pub(crate) async fn beside(config: &Config, environment: &Environment) -> Result<Store, BootError> {
+    let keyring = key::load(environment, &config.key_sources())?.keyring();
+    let options = StoreOptions::new(config.database.clone(), Arc::new(|_: &[Change]| {}), now());
+    Ok(Store::attach(options, keyring).await?)
+}
+
+fn directories(config: &Config) -> Result<(), PrivateError> {
+    [&config.data_dir, &config.runtime_dir].into_iter().try_for_each(|dir| private::directory(dir))
+}

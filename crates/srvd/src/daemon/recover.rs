@@ -1,0 +1,45 @@
+//! Recovery from a crash of an earlier daemon.
+
+use super::BootError;
+use crate::base::clock::now;
+use crate::disk::leftovers::Broom;
+use crate::login;
+use crate::login::renewal;
+use crate::login::renewal::Renewals;
+
+/// Cleans up after a daemon that crashed: rows of logins, their processes and the directories they were given, files
+/// that were being put into place, and directories of deleted accounts. Returns the renewals after they are settled.
+pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Renewals, BootError> {
+    let Broom { store, identities, .. } = broom;
+    // The rows stay live until the processes are gone, so that the next boot can recover from a crash in between.
+    for session in store.live_sessions().await? {
+        let process = session.pid.zip(session.process_start);
+        let ended = ended_leftover(session.id.as_str(), process).await;
+        tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
+        if session.new_bundle
+            && let Some(bundle) = &session.target_bundle
+        {
+            login::discard_unmade(store, identities, bundle).await;
+        }
+    }
+    // This runs before new logins can begin, because undoing a renewal later would damage them.
+    renewal::settle_all(store, &renewals, |_| false).await;
+    store.fail_orphaned_sessions(now()).await?;
+    broom.clear_all().await;
+    Ok(renewals)
+}
+
+/// Ends the version probes that a crashed daemon left; `probes` is their mark.
+pub(super) async fn end_probes(probes: &str) {
+    ended_leftover(probes, None).await;
+}
+
+/// Ends the processes that are left of a session, outside the runtime's threads. Returns whether there were any.
+async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
+    let session = session.to_owned();
+    let end = move || {
+        let process = process.as_ref().map(|(pid, start)| (*pid, start.as_str()));
+        auth_spawner::end_leftover(&session, process)
+    };
+    tokio::task::spawn_blocking(end).await.unwrap_or_default()
+}

@@ -1,0 +1,9 @@
+//! Disk: the directories of the identities.
+//!
+//! It names, makes, checks and removes a bundle's directories, retries the removal of what deleted accounts left, and
+//! finds the directories that the user's own CLIs use. It uses `wire`, `base` and `config`. It must not decide which
+//! account is used or whether a login is good.
+
+pub mod identity_dir;
+pub mod leftovers;
+pub mod own_dir;

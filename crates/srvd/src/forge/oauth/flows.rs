@@ -1,0 +1,394 @@
+//! The owner of the live logins at forges. It starts them, receives their callbacks, polls for device logins, and
+//! passes the tokens to the [`Keep`] function that commits them.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+use uuid::Uuid;
+
+use super::callback::{Brought, Page};
+use super::failure::{Failure, classify};
+use super::forge::{Forge, Forges};
+use super::granted::Granted;
+use super::identity::Identity;
+use super::issuer::Device;
+use super::revoke::{Returns, Spent};
+use super::table::{CodeFlow, Ending, Full, NewFlow, Status, Table};
+use crate::base::redact::Redactor;
+
+/// Longest time that a person has to finish a login in the browser.
+const CODE_LIFETIME_MS: i64 = 10 * 60 * 1000;
+const CODE_LIFETIME: Duration = Duration::from_millis(CODE_LIFETIME_MS.unsigned_abs());
+
+/// The live logins. A clone is a handle to the same ones.
+#[derive(Clone)]
+pub struct Flows(Arc<Inner>);
+
+struct Inner {
+    forges: Forges,
+    keep: Keep,
+    moved: Moved,
+    returns: Returns,
+    redactor: Redactor,
+    clock: fn() -> i64,
+    redirect: OnceLock<Url>,
+    table: Mutex<Table>,
+    /// A counter that rises with each change of the table.
+    changes: watch::Sender<u64>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The parts that [`Flows`] is built from.
+pub struct FlowsConfig {
+    /// The forges at which a person can log in.
+    pub forges: Forges,
+    /// Commits the tokens of a login.
+    pub keep: Keep,
+    /// Receives the id of a login at each of its steps.
+    pub moved: Moved,
+    /// Revokes the tokens that a login obtained but that were not kept.
+    pub returns: Returns,
+    /// Receives every secret before any other part does.
+    pub redactor: Redactor,
+    /// The wall clock in unix milliseconds.
+    pub clock: fn() -> i64,
+}
+
+/// Commits the tokens of a login, or refuses them. It is called once for each login and is never cancelled.
+pub type Keep =
+    Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<KeptLogin, KeepError>> + Send>> + Send + Sync>;
+
+/// Receives the id of a login that began, moved or ended. [`Flows::status`] reports the change already at that time.
+pub type Moved = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Tokens that were obtained but are not committed yet.
+#[must_use = "tokens that are dropped are lost"]
+pub struct Obtained {
+    /// The id of the login.
+    pub session_id: String,
+    /// The owner of the login.
+    pub owner: String,
+    /// The forge that issued the tokens. It determines the authority and the client that can refresh.
+    pub forge: Arc<Forge>,
+    /// The tokens as the forge issued them.
+    pub granted: Granted,
+    /// The person that the tokens belong to. An error is the reason why the forge did not name the person; the tokens
+    /// are usable even so.
+    pub identity: Result<Identity, Failure>,
+}
+
+/// A login whose tokens are committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptLogin {
+    /// The account that holds the tokens.
+    pub account: String,
+    /// The person's name at the forge; `None` until the forge reports it.
+    pub login: Option<String>,
+}
+
+/// The reason why tokens were not kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct KeepError {
+    /// The stable code of the error.
+    pub code: &'static str,
+    /// The error text for people.
+    pub text: String,
+}
+
+/// A request to begin a login.
+pub struct Start {
+    /// The owner of the login.
+    pub owner: String,
+    /// The forge to log in at.
+    pub forge: Arc<Forge>,
+    /// The browser session that sent the request; `None` for a local client.
+    pub session: Option<SecretString>,
+}
+
+/// A browser login that has begun.
+pub struct StartedCode {
+    /// The id of the login.
+    pub session_id: String,
+    /// The address that the browser opens.
+    pub auth_url: Url,
+}
+
+/// A device login that has begun.
+pub struct StartedDevice {
+    /// The id of the login.
+    pub session_id: String,
+    /// The code that the person types.
+    pub user_code: String,
+    /// The page where the person types the code.
+    pub verification_url: String,
+}
+
+/// The reason why a login did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TCP listener is off, so no browser can be sent back.
+    #[error("sign-in by the browser needs the TCP listener; turn it on or use the device flow")]
+    NoRedirect,
+    /// Too many logins are live.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The forge did not begin a device login.
+    #[error(transparent)]
+    Forge(#[from] Failure),
+}
+
+impl Flows {
+    /// Creates an empty set of logins.
+    pub fn new(config: FlowsConfig) -> Self {
+        let FlowsConfig { forges, keep, moved, returns, redactor, clock } = config;
+        Self(Arc::new(Inner {
+            forges,
+            keep,
+            moved,
+            returns,
+            redactor,
+            clock,
+            redirect: OnceLock::new(),
+            table: Mutex::default(),
+            changes: watch::Sender::new(0),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// The forges at which a person can log in.
+    pub fn forges(&self) -> &Forges {
+        &self.0.forges
+    }
+
+    /// Sets the address of the daemon's HTTP listener, once. Browsers are sent back to it. Without an address, no
+    /// browser login is possible.
+    pub fn listens_at(&self, address: Option<std::net::SocketAddr>) {
+        let url = address.map(|address| Url::parse(&format!("http://{address}{}", super::callback::PATH)));
+        if let Some(Ok(url)) = url {
+            // A second address would be a mistake of the caller. The first one is kept.
+            let _ = self.0.redirect.set(url);
+        }
+    }
+
+    /// Begins a browser login.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_code(&self, start: &Start) -> Result<StartedCode, StartError> {
+        let redirect = self.0.redirect.get().ok_or(StartError::NoRedirect)?.clone();
+        let request = start.forge.issuer.begin(&redirect);
+        self.0.redactor.hide(&request.state);
+        self.0.redactor.hide(&request.verifier);
+        let code = CodeFlow { state: request.state, verifier: request.verifier, redirect };
+        let now = (self.0.clock)();
+        let session_id = self.begin(start, Some(code), now + CODE_LIFETIME_MS)?;
+        self.0.tasks.spawn(self.clone().expire(session_id.clone()));
+        Ok(StartedCode { session_id, auth_url: request.url })
+    }
+
+    /// Begins a device login. A background task polls until the login has ended.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_device(&self, start: Start) -> Result<StartedDevice, StartError> {
+        let device = start.forge.issuer.device().await?;
+        let lifetime = i64::try_from(device.lifetime().as_millis()).unwrap_or(CODE_LIFETIME_MS);
+        let session_id = self.begin(&start, None, (self.0.clock)().saturating_add(lifetime))?;
+        let started = StartedDevice {
+            session_id: session_id.clone(),
+            user_code: device.user_code().to_owned(),
+            verification_url: device.verification_url().to_owned(),
+        };
+        self.0.tasks.spawn(self.clone().poll(session_id, start, device));
+        Ok(started)
+    }
+
+    /// Returns the status of a login; `None` when the login is not known.
+    pub fn status(&self, session_id: &str) -> Option<Status> {
+        self.table().status(session_id, (self.0.clock)())
+    }
+
+    /// Waits until a login has ended, at most for `patience`, and returns its status.
+    pub async fn ended(&self, session_id: &str, patience: Duration) -> Option<Status> {
+        // The status below shows whether the login has ended.
+        let _ = tokio::time::timeout(patience, self.over(session_id)).await;
+        self.status(session_id)
+    }
+
+    /// Cancels a login before its tokens are saved. Returns `false` when it is too late or the login is not known.
+    pub fn cancel(&self, session_id: &str) -> bool {
+        self.change(|table, now| table.cancel(session_id, now))
+    }
+
+    /// Handles the callback of a browser. Once the `state` is consumed, the exchange goes on even if the browser
+    /// leaves.
+    pub async fn callback(&self, query: &str, session: Option<&SecretString>) -> Page {
+        let Some(brought) = Brought::parse(query) else { return Page::Malformed };
+        self.0.redactor.hide(&brought.state);
+        let (session_id, forge) = match self.table().peek(&brought.state, session, (self.0.clock)()) {
+            Ok((id, forge)) => (id.to_owned(), forge.to_owned()),
+            Err(invalid) => {
+                tracing::warn!(reason = %invalid, "a callback was refused");
+                return Page::NotAwaited(invalid);
+            }
+        };
+        let not_awaited = Page::NotAwaited(super::table::StateInvalid::Unknown);
+        let Some(forge) = self.0.forges.named(&forge).cloned() else { return not_awaited };
+        if brought.issuer.as_deref().is_some_and(|issuer| !forge.is_issuer(issuer)) {
+            tracing::warn!(session = session_id, "a callback named another issuer");
+            return Page::Malformed;
+        }
+        let Some(code_flow) = self.change(|table, _| table.consume(&session_id)) else { return not_awaited };
+        match brought.answer {
+            Err((error, text)) => {
+                self.fail(&session_id, &classify(&error, &text));
+                Page::Denied
+            }
+            Ok(code) => {
+                self.0.redactor.hide(&code);
+                let flows = self.clone();
+                let exchange = self.0.tasks.spawn(async move {
+                    let granted = forge.issuer.redeem(&code, &code_flow.verifier, &code_flow.redirect).await;
+                    flows.finish(&session_id, &forge, granted).await
+                });
+                exchange.await.unwrap_or(Page::Failed)
+            }
+        }
+    }
+
+    /// Runs a task that belongs to no login. The task is dropped at its next await point when the daemon stops.
+    pub fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+
+    /// Ends the logins that wait for a person. Then waits for the exchanges that have begun; these are bounded in time.
+    pub async fn shutdown(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.returns.settle().await;
+    }
+
+    fn begin(&self, start: &Start, code: Option<CodeFlow>, deadline: i64) -> Result<String, Full> {
+        let id = format!("operator-{}", Uuid::new_v4());
+        let new = NewFlow {
+            id: id.clone(),
+            owner: start.owner.clone(),
+            forge: start.forge.settings.name.clone(),
+            session: start.session.clone(),
+            code,
+            deadline,
+        };
+        self.change(|table, now| table.begin(new, now))?;
+        Ok(id)
+    }
+
+    /// Ends a browser login when its time is over, so that its end is reported at that moment.
+    async fn expire(self, session_id: String) {
+        let ending = tokio::select! {
+            () = self.0.stop.cancelled() => Ending::Cancelled,
+            () = self.over(&session_id) => return,
+            () = tokio::time::sleep(CODE_LIFETIME) => Ending::Expired,
+        };
+        self.change(|table, now| table.abandon(&session_id, ending, now));
+    }
+
+    async fn poll(self, session_id: String, start: Start, device: Device) {
+        let granted = tokio::select! {
+            () = self.0.stop.cancelled() => {
+                self.change(|table, now| table.end(&session_id, Ending::Cancelled, now));
+                return;
+            }
+            () = self.over(&session_id) => return,
+            granted = start.forge.issuer.approved(&device, tokio::time::sleep) => granted,
+        };
+        match granted {
+            Ok(granted) if !self.change(|table, _| table.approve(&session_id)) => {
+                self.0.returns.give_back(&start.forge, Spent::from(&granted));
+            }
+            granted => {
+                self.finish(&session_id, &start.forge, granted).await;
+            }
+        }
+    }
+
+    /// Asks the forge who owns the tokens, and keeps the tokens unless the login was cancelled in the meantime.
+    async fn finish(&self, session_id: &str, forge: &Arc<Forge>, granted: Result<Granted, Failure>) -> Page {
+        let granted = match granted {
+            Ok(granted) => granted,
+            Err(failure) => {
+                self.fail(session_id, &failure);
+                return Page::Failed;
+            }
+        };
+        let secrets = [Some(&granted.access), granted.refresh.as_ref(), granted.id_token.as_ref()];
+        secrets.into_iter().flatten().for_each(|secret| self.0.redactor.hide(secret));
+        let identity = forge.identify(&granted.access).await;
+        let Some(owner) = self.change(|table, _| table.save(session_id)) else {
+            self.0.returns.give_back(forge, Spent::from(&granted));
+            return Page::Failed;
+        };
+        let obtained =
+            Obtained { session_id: session_id.to_owned(), owner, forge: forge.clone(), granted, identity };
+        let (page, ending) = match (self.0.keep)(obtained).await {
+            Ok(KeptLogin { account, login }) => {
+                let page = if login.is_some() { Page::SignedIn } else { Page::Unnamed };
+                (page, Ending::Success { account, login })
+            }
+            Err(error) => {
+                tracing::error!(session = session_id, code = error.code, "a sign-in was not kept: {error}");
+                (Page::Failed, Ending::Failed { code: error.code, text: error.text })
+            }
+        };
+        self.change(|table, now| table.end(session_id, ending, now));
+        page
+    }
+
+    fn fail(&self, session_id: &str, failure: &Failure) {
+        tracing::warn!(session = session_id, code = failure.code(), "a sign-in at a forge failed: {failure}");
+        let ending = Ending::Failed { code: failure.code(), text: failure.to_string() };
+        self.change(|table, now| table.end(session_id, ending, now));
+    }
+
+    /// Returns when the login has ended or is not known.
+    async fn over(&self, session_id: &str) {
+        let mut changes = self.0.changes.subscribe();
+        while matches!(self.status(session_id), Some(Status::Waiting | Status::Working)) {
+            // The sender lives as long as this handle.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Table, i64) -> T) -> T {
+        let (changed, moved) = {
+            let mut table = self.table();
+            (change(&mut table, (self.0.clock)()), table.take_moved())
+        };
+        self.0.changes.send_modify(|count| *count += 1);
+        for id in &moved {
+            (self.0.moved)(id);
+        }
+        changed
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

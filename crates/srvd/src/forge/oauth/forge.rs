@@ -1,0 +1,302 @@
+//! The forges as data: the endpoints of each kind, and the forges that the operator has configured.
+//!
+//! The daemon's redirect address is `http://127.0.0.1:<port>/oauth/callback`. Each forge needs this at the registration
+//! of the client:
+//!
+//! | forge | registered | port |
+//! |---|---|---|
+//! | GitHub | `http://127.0.0.1/oauth/callback` | any: GitHub ignores it on loopback addresses |
+//! | GitLab | `http://127.0.0.1:<port>/oauth/callback` | fix it with `listen.tcp`, because the whole address is compared |
+//! | Forgejo, Gitea | `http://127.0.0.1/oauth/callback` | any for a public client; fix it for a confidential one |
+
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::failure::Failure;
+use super::http::Http;
+use super::identity::{Identity, identify};
+use super::issuer::{Issuer, IssuerConfig};
+use super::revoke::{Revocation, Spent, Way};
+use crate::base::environment::Environment;
+use crate::base::private;
+use crate::config::forges::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace};
+
+/// Longest client secret file, in bytes.
+const SECRET_BYTES: u64 = 4096;
+
+/// A forge that the daemon is a client of.
+pub struct Forge {
+    /// The configuration of this forge.
+    pub settings: ForgeSettings,
+    /// The client at its authorization, token and device endpoints.
+    pub issuer: Issuer,
+    /// The address of the token endpoint.
+    pub token_url: String,
+    identity: String,
+    revocation: Option<Revocation>,
+    http: Http,
+}
+
+/// All configured forges, in the order of their names.
+#[derive(Clone, Default)]
+pub struct Forges(Vec<Arc<Forge>>);
+
+/// The reason why a request names no single forge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// No forge of that type, address and client is configured.
+    #[error("no such forge is configured in srvd.toml")]
+    Unknown,
+    /// Several forges match.
+    #[error("several forges fit; name its base URL or client id")]
+    Ambiguous,
+}
+
+impl Forge {
+    /// Creates a forge from its configuration and the secret of its client.
+    ///
+    /// # Errors
+    /// An address that is not a URL.
+    pub fn new(
+        settings: ForgeSettings,
+        secret: Option<SecretString>,
+        http: Http,
+        clock: fn() -> i64,
+    ) -> Result<Self, url::ParseError> {
+        let places = Places::of(settings.kind, &settings.base);
+        let token_url = settings.base.join(places.token);
+        let revocation = Way::of(settings.kind, &settings.base, &settings.client_id).map(|way| Revocation {
+            way,
+            client_id: settings.client_id.clone(),
+            secret: secret.clone(),
+            client_auth: settings.client_auth,
+        });
+        let issuer = IssuerConfig {
+            authorize: settings.public.join(places.authorize),
+            token: token_url.clone(),
+            device: places.device.map(|path| settings.base.join(path)),
+            client_id: settings.client_id.clone(),
+            secret,
+            client_auth: settings.client_auth,
+            scopes: settings.scopes.clone(),
+            json: false,
+            allow_http: settings.allow_http,
+            clock,
+        };
+        let issuer = Issuer::new(issuer, http.clone())?;
+        Ok(Self { issuer, token_url, identity: places.identity, revocation, settings, http })
+    }
+
+    /// Creates a forge at this address without a client. It is used only to ask who owns a token that a caller brings.
+    ///
+    /// # Errors
+    /// The reason why the address is refused.
+    pub fn bare(kind: ForgeKind, address: &str, clock: fn() -> i64) -> Result<Self, &'static str> {
+        let base = BaseUrl::parse(address, false)?;
+        let settings = ForgeSettings {
+            name: String::new(),
+            kind,
+            public: base.clone(),
+            base,
+            client_id: String::new(),
+            secret: None,
+            client_auth: ClientAuth::Body,
+            scopes: Vec::new(),
+            allow_http: false,
+        };
+        Self::new(settings, None, Http::default(), clock).map_err(|_| "is not a URL")
+    }
+
+    /// Asks the forge who owns this token.
+    ///
+    /// # Errors
+    /// The same errors as [`identify`].
+    pub async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
+        identify(&self.http, &self.identity, self.settings.allow_http, access).await
+    }
+
+    /// Returns whether this forge can revoke tokens.
+    pub fn takes_back(&self) -> bool {
+        self.revocation.is_some()
+    }
+
+    /// Revokes tokens. A forge that cannot revoke tokens receives no request.
+    ///
+    /// # Errors
+    /// [`Failure`] of the first token that could not be revoked.
+    pub async fn revoke(&self, spent: &Spent) -> Result<(), Failure> {
+        match &self.revocation {
+            Some(revocation) => revocation.revoke(&self.http, self.settings.allow_http, spent).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether a person can sign in with a code typed on another device.
+    pub fn has_device_flow(&self) -> bool {
+        Places::of(self.settings.kind, &self.settings.base).device.is_some()
+    }
+
+    /// Returns whether `issuer`, as an answer names it (RFC 9207), can be this forge: the origin must be one of the
+    /// forge's two.
+    pub fn is_issuer(&self, issuer: &str) -> bool {
+        let origin = Url::parse(issuer).ok().map(|url| url.origin());
+        origin.is_some() && (origin == self.settings.base.origin() || origin == self.settings.public.origin())
+    }
+}
+
+impl Forges {
+    /// Loads the configured forges and reads their secrets. Relative paths of secret files begin at `config_dir`.
+    ///
+    /// # Errors
+    /// The key below `forges`, and the reason why its value cannot be used.
+    pub fn load(
+        settings: &[ForgeSettings],
+        environment: &Environment,
+        config_dir: &Path,
+        clock: fn() -> i64,
+    ) -> Result<Self, (String, String)> {
+        let http = Http::default();
+        let build = |settings: &ForgeSettings| {
+            let secret = secret(settings, environment, config_dir)?;
+            Forge::new(settings.clone(), secret, http.clone(), clock)
+                .map(Arc::new)
+                .map_err(|error| (format!("{}.base_url", settings.name), error.to_string()))
+        };
+        settings.iter().map(build).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The forge of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Forge>> {
+        self.0.iter().find(|forge| forge.settings.name == name)
+    }
+
+    /// The only forge of this kind that has the given address and client id. An absent value matches every forge.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    pub fn select(
+        &self,
+        kind: ForgeKind,
+        base_url: Option<&str>,
+        client_id: Option<&str>,
+    ) -> Result<&Arc<Forge>, SelectError> {
+        // Plain http is accepted here because the address is only compared with configured ones.
+        let base =
+            base_url.map(|text| BaseUrl::parse(text, true).map_err(|_| SelectError::Unknown)).transpose()?;
+        let mut fitting = self.0.iter().filter(|forge| {
+            let own = &forge.settings;
+            own.kind == kind
+                && base.as_ref().is_none_or(|base| *base == own.base || *base == own.public)
+                && client_id.is_none_or(|id| id == own.client_id)
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(forge), None) => Ok(forge),
+            (None, _) => Err(SelectError::Unknown),
+            (Some(_), Some(_)) => Err(SelectError::Ambiguous),
+        }
+    }
+
+    /// Iterates over all configured forges.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Forge>> {
+        self.0.iter()
+    }
+}
+
+/// The endpoints of a kind of forge: paths below its address, and the full address of the identity endpoint.
+struct Places {
+    authorize: &'static str,
+    token: &'static str,
+    device: Option<&'static str>,
+    identity: String,
+}
+
+impl Places {
+    fn of(kind: ForgeKind, base: &BaseUrl) -> Self {
+        match kind {
+            ForgeKind::GitHub => Self {
+                authorize: "/login/oauth/authorize",
+                token: "/login/oauth/access_token",
+                device: Some("/login/device/code"),
+                identity: github_api(base, "/user"),
+            },
+            ForgeKind::GitLab => Self {
+                authorize: "/oauth/authorize",
+                token: "/oauth/token",
+                device: Some("/oauth/authorize_device"),
+                identity: base.join("/api/v4/user"),
+            },
+            // Neither has a device grant: see go-gitea/gitea#27309; Forgejo's documentation lists the authorization
+            // code only.
+            ForgeKind::Forgejo | ForgeKind::Gitea => Self {
+                authorize: "/login/oauth/authorize",
+                token: "/login/oauth/access_token",
+                device: None,
+                identity: base.join("/api/v1/user"),
+            },
+        }
+    }
+}
+
+impl Way {
+    fn of(kind: ForgeKind, base: &BaseUrl, client_id: &str) -> Option<Self> {
+        match kind {
+            ForgeKind::GitHub => {
+                let client: String = url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
+                Some(Self::GitHub(github_api(base, &format!("/applications/{client}/token"))))
+            }
+            ForgeKind::GitLab => Some(Self::Standard(base.join("/oauth/revoke"))),
+            // go-gitea/gitea has no revocation endpoint, and Forgejo's documentation does not name one.
+            ForgeKind::Forgejo | ForgeKind::Gitea => None,
+        }
+    }
+}
+
+/// The address of a path in GitHub's API. github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a separate
+/// API host; a GitHub Enterprise Server has an API path.
+fn github_api(base: &BaseUrl, path: &str) -> String {
+    match base.as_str().strip_prefix("https://") {
+        Some(host) if host == "github.com" || (host.ends_with(".ghe.com") && !host.contains('/')) => {
+            format!("https://api.{host}{path}")
+        }
+        _ => base.join(&format!("/api/v3{path}")),
+    }
+}
+
+fn secret(
+    settings: &ForgeSettings,
+    environment: &Environment,
+    config_dir: &Path,
+) -> Result<Option<SecretString>, (String, String)> {
+    let named = |key: &str, reason: String| (format!("{}.{key}", settings.name), reason);
+    let text = match &settings.secret {
+        None => return Ok(None),
+        Some(SecretPlace::Variable(name)) => environment
+            .text(name)
+            .ok_or_else(|| named("client_secret_env", format!("{name} is not set")))?
+            .to_owned(),
+        Some(SecretPlace::File(path)) => {
+            let path = config_dir.join(path);
+            let unusable =
+                |reason: String| named("client_secret_file", format!("{}: {reason}", path.display()));
+            let bytes =
+                private::read_file(&path, SECRET_BYTES).map_err(|error| unusable(error.to_string()))?;
+            String::from_utf8(bytes).map_err(|_| unusable("is not text".to_owned()))?
+        }
+    };
+    // A line break that an editor added at the end is not part of the secret.
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() || text.chars().any(char::is_control) {
+        let key = match settings.secret {
+            Some(SecretPlace::Variable(_)) => "client_secret_env",
+            _ => "client_secret_file",
+        };
+        return Err(named(key, "must hold one line of text".to_owned()));
+    }
+    Ok(Some(SecretString::from(text)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! One bounded HTTP exchange with an issuer. Time and answer size are limited, and redirects are not followed. Bodies
+//! are never logged.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::http::uri::Scheme;
+use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::sync::OnceCell;
+
+use crate::base::https;
+use crate::config::forges::is_loopback_host;
+
+/// Longest time that an exchange may take, from the connection to the last byte.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest answer, in bytes. A token response has a few kilobytes.
+const ANSWER_BYTES: usize = 64 * 1024;
+/// Longest pause that an issuer can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_hours(24);
+
+/// The HTTP client for issuers. The certificates are loaded at the first exchange, and clones share them.
+#[derive(Clone)]
+pub struct Http {
+    client: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
+    timeout: Duration,
+}
+
+/// The answer of an issuer.
+pub struct Received {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The media type without its parameters, in lower case; empty when there is none.
+    pub media: String,
+    /// The wait before the next attempt, when the issuer names one.
+    pub retry_after: Option<Duration>,
+    /// The body, at most 64 KiB.
+    pub body: Bytes,
+}
+
+/// The reason why there is no usable answer. No text holds any part of a request or an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HttpFailure {
+    /// Plain HTTP to another machine is not allowed, so nothing was sent.
+    #[error("plain http is not allowed for this address")]
+    Insecure,
+    /// The connection failed or was interrupted. The text names the cause.
+    #[error("could not ask: {0}")]
+    Unreachable(String),
+    /// The answer was not complete in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The answer is longer than any token response.
+    #[error("the answer is too long")]
+    TooLong,
+    /// The answer is not what the protocol requires: HTML, a redirect, broken JSON.
+    #[error("an answer that is not understood, with HTTP status {0}")]
+    Malformed(u16),
+    /// The issuer cannot answer at the moment (408, 429, 5xx).
+    #[error("HTTP status {status}")]
+    Unavailable {
+        /// The HTTP status.
+        status: u16,
+        /// The wait before the next attempt, when the issuer names one.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new(TIMEOUT)
+    }
+}
+
+impl Http {
+    /// Creates a client whose exchanges take at most this long.
+    pub fn new(timeout: Duration) -> Self {
+        Self { client: Arc::default(), timeout }
+    }
+
+    /// Sends a request once and reads the whole answer, whatever its status. Plain `http` goes to loopback addresses
+    /// only, unless `plain` allows it.
+    ///
+    /// # Errors
+    /// [`HttpFailure`]: insecure, unreachable, timed out or too long.
+    pub async fn send(&self, request: Request<Vec<u8>>, plain: bool) -> Result<Received, HttpFailure> {
+        if !plain && !is_safe(request.uri()) {
+            return Err(HttpFailure::Insecure);
+        }
+        let (mut head, body) = request.into_parts();
+        head.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        head.headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("srvd/", env!("CARGO_PKG_VERSION"))));
+        for value in head.headers.values_mut() {
+            value.set_sensitive(true);
+        }
+        let request = Request::from_parts(head, Full::new(Bytes::from(body)));
+        match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+            Ok(received) => received,
+            Err(_) => Err(HttpFailure::TimedOut),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Received, HttpFailure> {
+        let client = self
+            .client
+            .get_or_try_init(|| async { https::client() })
+            .await
+            .map_err(|error| HttpFailure::Unreachable(format!("no certificate authorities: {error}")))?;
+        let unreachable = |error: &dyn std::error::Error| HttpFailure::Unreachable(https::innermost(error));
+        let answer = client.request(request).await.map_err(|error| unreachable(&error))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { HttpFailure::TooLong } else { unreachable(&*error) }
+        })?;
+        Ok(Received {
+            status: head.status,
+            media: media(&head.headers),
+            retry_after: retry_after(&head.headers, SystemTime::now()),
+            body: body.to_bytes(),
+        })
+    }
+}
+
+fn is_safe(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTPS) || uri.host().is_some_and(is_loopback_host)
+}
+
+fn media(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default(),
+    };
+    Some(pause.min(LONGEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_as_seconds_or_date_and_is_bounded() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let check = |value: &'static str, expect: Option<u64>| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+            assert_eq!(retry_after(&headers, now), expect.map(Duration::from_secs), "{value}");
+        };
+        check("120", Some(120));
+        check(" 0 ", Some(0));
+        check("99999999999", Some(86_400));
+        check("Sun, 06 Nov 1994 08:50:37 GMT", Some(60));
+        check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+        check("-5", None);
+        check("soon", None);
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[tokio::test]
+    async fn plain_http_reaches_loopback_only() {
+        let check =
+            |uri: &'static str, expect: bool| assert_eq!(is_safe(&Uri::from_static(uri)), expect, "{uri}");
+        check("https://forge.example/x", true);
+        check("http://127.0.0.1:80/x", true);
+        check("http://127.8.9.1/x", true);
+        check("http://[::1]/x", true);
+        check("http://localhost:3000/x", true);
+        check("http://forge.example/x", false);
+        check("http://127.0.0.1.forge.example/x", false);
+        check("http://localhost.forge.example/x", false);
+        let request = Request::builder().uri("http://forge.example/token").body(Vec::new()).unwrap();
+        assert_eq!(Http::default().send(request, false).await.err(), Some(HttpFailure::Insecure));
+    }
+}

@@ -1,0 +1,259 @@
+//! The operator at the forges: the storing of a sign-in's tokens, and the browsers that the operator has signed in
+//! with.
+//!
+//! Tokens whose owner is known are committed. Their account becomes the active one in the same transaction. Tokens
+//! whose owner the forge does not name are parked at once. They are completed when the forge names the owner: within
+//! the sign-in, at the next one at the same forge, or at the next start.
+//!
+//! Tokens that a sign-in replaced, and tokens that it obtained but that were not kept, are revoked at their forge.
+
+mod pending;
+pub mod session;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use identity_store::{
+    Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, Kept, Park, Received, Store,
+    StoreError, Unsaved, UnsavedLogin,
+};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::forges::ClientAuth;
+use crate::forge::oauth::flows::{Keep, KeepError, KeptLogin, Obtained};
+use crate::forge::oauth::revoke::Spent;
+use crate::forge::oauth::{Failure, Forge, Forges, Returns, identity};
+use crate::wire::error::with_causes;
+
+/// The owner of the operator's sign-ins. There is one operator.
+pub const OWNER: &str = "operator";
+
+/// The pauses before a forge is asked again for the owner of tokens, and before a commit is retried.
+const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// Keeps the operator's tokens. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct Operators {
+    store: Store,
+    forges: Forges,
+    returns: Returns,
+    clock: fn() -> i64,
+    stop: CancellationToken,
+    /// The sign-ins that are still asking their forge who owns their tokens.
+    asking: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Operators {
+    /// Creates a keeper of these forges' tokens in this store. It revokes tokens that are not kept. Its waits end when
+    /// `stop` is cancelled.
+    pub fn new(
+        store: &Store,
+        (forges, returns): (Forges, Returns),
+        clock: fn() -> i64,
+        stop: CancellationToken,
+    ) -> Self {
+        let store = store.acting_as("forge sign-in");
+        Self { store, forges, returns, clock, stop, asking: Arc::default() }
+    }
+
+    /// Returns the function to which [`crate::forge::oauth::Flows`] passes the tokens of its sign-ins.
+    pub fn keeper(&self) -> Keep {
+        let operators = self.clone();
+        Arc::new(move |obtained| {
+            let operators = operators.clone();
+            Box::pin(async move { operators.keep(obtained).await })
+        })
+    }
+
+    async fn keep(&self, obtained: Obtained) -> Result<KeptLogin, KeepError> {
+        let Obtained { session_id, forge, granted, identity, .. } = obtained;
+        let access = granted.access.clone();
+        let fresh = Spent::from(&granted);
+        let login = match unsaved(&forge, &session_id, Received::from(granted)) {
+            Ok(login) => login,
+            Err(error) => return Err(self.lost(&forge, &error, fresh)),
+        };
+        match identity {
+            Ok(person) => {
+                let name = person.login.clone();
+                let kept = match self.commit(login, &forge, person).await {
+                    Ok(kept) => kept,
+                    Err(unsaved) => return Err(self.unsaved(&forge, unsaved)),
+                };
+                self.replaced(&forge, &kept, &fresh);
+                Ok(KeptLogin { account: kept.account.to_string(), login: Some(name) })
+            }
+            // The forge refuses the token that it has just issued, so there is nothing to keep.
+            Err(failure @ Failure::Dead(_)) => {
+                self.returns.give_back(&forge, Spent::from(&login.discard()));
+                Err(KeepError { code: failure.code(), text: failure.to_string() })
+            }
+            Err(failure) => {
+                tracing::warn!(
+                    forge = forge.settings.name,
+                    "whose tokens these are is not known yet: {failure}"
+                );
+                self.asking().insert(session_id.clone());
+                let kept = self.keep_unnamed(login, &forge, &access).await;
+                self.asking().remove(&session_id);
+                kept
+            }
+        }
+    }
+
+    /// Commits a login, and retries after a pause as long as the database is only busy.
+    async fn commit(
+        &self,
+        login: UnsavedLogin,
+        forge: &Forge,
+        person: identity::Identity,
+    ) -> Result<Kept, Unsaved> {
+        let (mut login, store) = (login, self.acting_as(forge, &person));
+        for pause in PAUSES {
+            match store.commit_operator(login, self.request(&person, true)).await {
+                Err(unsaved) if may_pass(&unsaved.error) && self.pause(pause).await => login = *unsaved.login,
+                done => return done,
+            }
+        }
+        store.commit_operator(login, self.request(&person, true)).await
+    }
+
+    /// Parks the login first, so that nothing is lost, and then asks the forge a few more times for the owner.
+    async fn keep_unnamed(
+        &self,
+        login: UnsavedLogin,
+        forge: &Arc<Forge>,
+        access: &SecretString,
+    ) -> Result<KeptLogin, KeepError> {
+        let fresh = Spent::from(login.tokens());
+        let account = self.park(login).await.map_err(|unsaved| self.unsaved(forge, unsaved))?;
+        let mut kept = KeptLogin { account: account.to_string(), login: None };
+        for pause in PAUSES {
+            if !self.pause(pause).await {
+                break;
+            }
+            let Ok(person) = forge.identify(access).await else { continue };
+            let store = self.acting_as(forge, &person);
+            match store.promote_operator(&account, self.request(&person, true)).await {
+                Ok(promoted) => {
+                    self.replaced(forge, &promoted, &fresh);
+                    kept = KeptLogin { account: promoted.account.to_string(), login: Some(person.login) };
+                }
+                Err(error) => {
+                    tracing::error!(%account, error = with_causes(&error), "a parked sign-in was not completed");
+                }
+            }
+            break;
+        }
+        Ok(kept)
+    }
+
+    /// Returns the store under the name of the person who signs in.
+    fn acting_as(&self, forge: &Forge, person: &identity::Identity) -> Store {
+        self.store.acting_as(format!("operator:{}/{}", forge.settings.name, person.login))
+    }
+
+    async fn park(&self, login: UnsavedLogin) -> Result<identity_store::AccountId, Unsaved> {
+        let park = || Park { user: None, hint_email: None, jitter: jitter(), now: (self.clock)() };
+        let mut login = login;
+        for pause in PAUSES {
+            match self.store.park(login, park()).await {
+                Err(unsaved) if may_pass(&unsaved.error) && self.pause(pause).await => login = *unsaved.login,
+                done => return done,
+            }
+        }
+        self.store.park(login, park()).await
+    }
+
+    fn request(&self, person: &identity::Identity, activate: bool) -> CommitOperator {
+        let identity = Identity {
+            subject: Some(person.account_id.clone()),
+            email: person.email.clone(),
+            login: Some(person.login.clone()),
+        };
+        CommitOperator { identity, activate, jitter: jitter(), now: (self.clock)() }
+    }
+
+    /// Revokes the tokens that a commit replaced with `fresh`.
+    fn replaced(&self, forge: &Arc<Forge>, kept: &Kept, fresh: &Spent) {
+        if let Some(old) = &kept.replaced {
+            self.returns.give_back(forge, Spent::from(&**old).except(fresh));
+        }
+    }
+
+    /// Revokes tokens that could not be written and returns the error for the person, who must sign in again.
+    fn lost(&self, forge: &Arc<Forge>, error: &StoreError, obtained: Spent) -> KeepError {
+        self.returns.give_back(forge, obtained);
+        KeepError { code: "storage", text: with_causes(error) }
+    }
+
+    fn unsaved(&self, forge: &Arc<Forge>, unsaved: Unsaved) -> KeepError {
+        let Unsaved { error, login } = unsaved;
+        self.lost(forge, &error, Spent::from(&login.discard()))
+    }
+
+    fn asking(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits, and returns `false` when the daemon stops.
+    async fn pause(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+}
+
+/// Prepares the tokens of a forge for storing. `flow` distinguishes sign-ins at the same forge.
+///
+/// # Errors
+/// The value that cannot be stored.
+pub fn unsaved(forge: &Forge, flow: &str, received: Received) -> Result<UnsavedLogin, StoreError> {
+    let endpoint = Endpoint {
+        issuer: None,
+        token_url: Some(forge.token_url.clone()),
+        auth_method: match (&forge.settings.secret, forge.settings.client_auth) {
+            (None, _) => "none",
+            (Some(_), ClientAuth::Basic) => "client_secret_basic",
+            (Some(_), ClientAuth::Body) => "client_secret_post",
+        }
+        .to_owned(),
+    };
+    let flow: FlowId = flow.parse().map_err(|_| unusable("flow"))?;
+    UnsavedLogin::new(authority(forge)?, endpoint, flow, received, Consumer::Access)
+}
+
+/// The issuer of a forge's tokens and the client that they are issued to.
+///
+/// # Errors
+/// An address that the store does not accept.
+pub fn authority(forge: &Forge) -> Result<Authority, StoreError> {
+    let settings = &forge.settings;
+    Ok(Authority {
+        provider: settings.kind.as_str().parse().map_err(|_| unusable("forge_type"))?,
+        base_url: Some(settings.base.as_str().parse().map_err(|_| unusable("base_url"))?),
+        client_id: Some(settings.client_id.clone()).filter(|client| !client.is_empty()),
+    })
+}
+
+/// A random share of the time until the first refresh.
+pub fn jitter() -> Jitter {
+    // Without random numbers all refreshes keep their exact time, which does no harm.
+    Jitter::new(getrandom::u32().unwrap_or_default())
+}
+
+fn unusable(field: &'static str) -> StoreError {
+    StoreError::InvalidName { field, reason: "it cannot be stored" }
+}
+
+/// Returns whether the same request may succeed a moment later. A refusal of the tokens or of the person's name is
+/// final.
+fn may_pass(error: &StoreError) -> bool {
+    !matches!(
+        error,
+        StoreError::InvalidName { .. } | StoreError::IdentityMismatch { .. } | StoreError::Protected { .. }
+    )
+}

@@ -1,0 +1,103 @@
+//! The browsers in which the operator has signed in. A session is a cookie with a random secret. It is kept in memory
+//! only, ends after twelve hours or with the daemon, and gives access to `GET /me` and `GET /login/<name>` only.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use hyper::header::{COOKIE, HeaderMap};
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+
+use crate::base::redact::Redactor;
+
+/// The cookie's name.
+pub const COOKIE_NAME: &str = "srvd_session";
+/// Time that a session lasts, in seconds.
+const LIFETIME_S: i64 = 12 * 60 * 60;
+/// Largest number of sessions. A new session beyond it ends the oldest one.
+const MOST: usize = 64;
+/// Length of the secret: 32 bytes in base64url.
+const LENGTH: usize = 43;
+
+/// The sessions. A clone is a handle to the same ones.
+#[derive(Clone)]
+pub struct Sessions {
+    live: Arc<Mutex<Live>>,
+    redactor: Redactor,
+}
+
+impl Sessions {
+    /// Creates an empty set of sessions. `redactor` receives each secret before any other part does.
+    pub fn new(redactor: Redactor) -> Self {
+        Self { live: Arc::default(), redactor }
+    }
+
+    /// Begins a session at `now` (unix milliseconds) and ends the browser's former one. Returns the secret of the new
+    /// session.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn renew(&self, former: Option<&SecretString>, now: i64) -> Result<SecretString, getrandom::Error> {
+        let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
+        getrandom::fill(&mut *bytes)?;
+        let fresh = SecretString::from(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*bytes));
+        self.redactor.hide(&fresh);
+        self.live().renew(former, fresh.clone(), now);
+        Ok(fresh)
+    }
+
+    /// Returns whether this is the secret of a session that has not ended at `now`.
+    pub fn knows(&self, cookie: &SecretString, now: i64) -> bool {
+        self.live().knows(cookie, now)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The secrets and their end times, the oldest first.
+#[derive(Default)]
+struct Live(Vec<(SecretString, i64)>);
+
+impl Live {
+    fn renew(&mut self, former: Option<&SecretString>, fresh: SecretString, now: i64) {
+        self.0.retain(|(own, until)| now < *until && !former.is_some_and(|former| same(own, former)));
+        let excess = (self.0.len() + 1).saturating_sub(MOST);
+        self.0.drain(..excess);
+        self.0.push((fresh, now.saturating_add(LIFETIME_S * 1000)));
+    }
+
+    fn knows(&self, cookie: &SecretString, now: i64) -> bool {
+        self.0.iter().any(|(own, until)| now < *until && same(own, cookie))
+    }
+}
+
+fn same(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret().as_bytes().ct_eq(other.expose_secret().as_bytes()).into()
+}
+
+/// Returns the session that a request carries: the only cookie of that name, if it is well-formed. Several such cookies
+/// count as none, because a page on another port of this machine can add cookies.
+pub fn presented(headers: &HeaderMap) -> Option<SecretString> {
+    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut values = pairs
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE_NAME)
+        .map(|(_, value)| value);
+    let value = values.next()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let usable = values.next().is_none() && value.len() == LENGTH && value.bytes().all(plain);
+    usable.then(|| SecretString::from(value))
+}
+
+/// Formats the `Set-Cookie` header of a session. It is `Lax`, because the forge's redirect back to this machine must
+/// carry it. It is not `Secure`, because that redirect is plain http on a loopback address.
+pub fn set_cookie(session: &SecretString) -> String {
+    let secret = session.expose_secret();
+    format!("{COOKIE_NAME}={secret}; Path=/; Max-Age={LIFETIME_S}; HttpOnly; SameSite=Lax")
+}
+
+#[cfg(test)]
+mod tests;

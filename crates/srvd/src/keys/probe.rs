@@ -1,0 +1,83 @@
+//! The check of an API key with a provider, by the small HTTP request that the registry describes.
+
+use std::time::Duration;
+
+use auth_spawner::{KeyService, Probe};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::base::https;
+
+/// Longest time that a provider may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Largest part of an answer that is read, in bytes. It is read so that the connection can be closed properly.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// The result of the check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The provider accepts the key.
+    Accepted,
+    /// The provider refuses the key.
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The provider could not be asked, or its answer was not clear.
+    Unknown {
+        /// The reason, as text for people.
+        reason: String,
+    },
+}
+
+/// Sends the probe once and judges the status of the answer. Redirects are not followed, so that a key is sent only to
+/// the provider's own host.
+pub async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> Verdict {
+    let request = match request(service, probe, key) {
+        Ok(request) => request,
+        Err(reason) => return Verdict::Unknown { reason },
+    };
+    let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    match tokio::time::timeout(TIMEOUT, send(request)).await {
+        Err(_) => Verdict::Unknown { reason: format!("{host} did not answer in time") },
+        Ok(Err(reason)) => Verdict::Unknown { reason: format!("could not ask {host}: {reason}") },
+        Ok(Ok(status)) if probe.accepted.contains(&status) => Verdict::Accepted,
+        Ok(Ok(status)) if probe.rejected.contains(&status) => Verdict::Rejected { status },
+        Ok(Ok(status)) => Verdict::Unknown { reason: format!("{host} answered with HTTP status {status}") },
+    }
+}
+
+fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Request<Empty<Bytes>>, String> {
+    let uri = format!("{}{}", service.base_url.trim_end_matches('/'), probe.path);
+    let method =
+        Method::from_bytes(probe.method.as_bytes()).map_err(|_| "the registry names no HTTP method")?;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(USER_AGENT, concat!("srvd/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json")
+        .body(Empty::new())
+        .map_err(|_| "the registry names no URL")?;
+    for (name, template) in &probe.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the registry names no header")?;
+        let text = template.replace("{key}", key.expose_secret());
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| "the key has characters that no header can hold")?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
+}
+
+async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
+    // The certificates are loaded for each probe. Probes are rare, and an idle daemon need not keep the certificates.
+    let client = https::client().map_err(|error| format!("no certificate authorities: {error}"))?;
+    let answer = client.request(request).await.map_err(|error| https::innermost(&error))?;
+    let status = answer.status().as_u16();
+    // The status decides. A body that is cut off does not change it.
+    let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
+    Ok(status)
+}

@@ -1,0 +1,80 @@
+//! The choice of the host for a login.
+
+use std::sync::Arc;
+
+use auth_spawner::{Host, Provider};
+use identity_store::{Account, BundleId, SecretRef, Store};
+
+use crate::base::host;
+use crate::wire::convert;
+use crate::wire::error::{ApiError, Kind};
+
+/// A provider at the host of a login.
+pub(crate) struct Chosen {
+    /// The provider; its CLI uses that host.
+    pub(crate) provider: Arc<Provider>,
+    /// The address of the service, when it is not the default one.
+    pub(crate) base_url: Option<String>,
+    /// The name to show to people. It includes the host when that is not the default one.
+    pub(crate) name: String,
+}
+
+/// Chooses the host: the one that the client names, or else that of the bundle's login, or else the default one.
+///
+/// # Errors
+/// `invalid_input` for a text that is not a host name, and for a CLI that supports only one host. `conflict` if the
+/// bundle has a login at another host: its files would hold both logins, and a launch could use either.
+pub(crate) async fn chosen(
+    store: &Store,
+    provider: &Arc<Provider>,
+    target: Option<&BundleId>,
+    wanted: Option<&str>,
+) -> Result<Chosen, ApiError> {
+    let wanted = wanted.filter(|host| !host.is_empty());
+    let Some(usual) = provider.default_host() else {
+        if wanted.is_none() {
+            return Ok(at(provider, None));
+        }
+        let reason = format!("the CLI of {} logs in to one host only", provider.display_name);
+        return Err(ApiError::invalid_input("host", reason).hint("leave the host out"));
+    };
+    let wanted: Option<Host> = match wanted {
+        Some(text) => {
+            Some(text.parse().map_err(|error| ApiError::invalid_input("host", format!("{error}")))?)
+        }
+        None => None,
+    };
+    let bound = match target {
+        Some(bundle) => store.bound_account(bundle, &convert::stored_id(provider)?).await?,
+        None => None,
+    };
+    let bound = bound.filter(|account| matches!(account.secret_ref, SecretRef::ConfigDir { .. }));
+    let there = bound.as_ref().map(|account| host::of_account(account).unwrap_or_else(|| usual.clone()));
+    match (wanted, there) {
+        (Some(wanted), Some(there)) if wanted != there => Err(refused(bound.as_ref(), &there)),
+        (Some(host), _) | (None, Some(host)) => Ok(at(provider, Some(&host).filter(|host| *host != usual))),
+        (None, None) => Ok(at(provider, None)),
+    }
+}
+
+fn at(provider: &Arc<Provider>, other: Option<&Host>) -> Chosen {
+    let there = other.and_then(|host| Some((host, Arc::new(provider.at_host(host)?))));
+    match there {
+        Some((host, provider)) => Chosen {
+            base_url: Some(host::base_url(host)),
+            name: format!("{} at {host}", provider.display_name),
+            provider,
+        },
+        None => {
+            Chosen { provider: Arc::clone(provider), base_url: None, name: provider.display_name.clone() }
+        }
+    }
+}
+
+fn refused(bound: Option<&Account>, there: &Host) -> ApiError {
+    let account = bound.map(|account| account.id.to_string()).unwrap_or_default();
+    ApiError::new(Kind::Conflict, format!("this bundle has a login at {there}"))
+        .with("what", "host")
+        .with("host", there.as_str())
+        .hint(format!("log in to another bundle, or give that login up first: srvd account forget {account}"))
+}

@@ -1,0 +1,188 @@
+//! The spawn policy: the parts of a login's command that a client may set.
+//!
+//! A client names a provider; the daemon knows the command. Fields that older clients send must agree with the
+//! registry, unless the operator has widened the policy to `checked`.
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use auth_spawner::{Cli, Provider, Recipe, Terminal};
+
+use crate::base::environment::is_variable_name;
+use crate::config::SpawnPolicy;
+use crate::wire::auth::Start;
+use crate::wire::error::{ApiError, Kind};
+
+/// The command of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The path of the program.
+    pub program: PathBuf,
+    /// The id of the recipe.
+    pub recipe: String,
+    /// Arguments that replace the recipe's; under the `checked` policy only.
+    pub args: Option<Vec<String>>,
+    /// Variables that are added to the registry's; under the `checked` policy only.
+    pub env: Vec<(String, String)>,
+}
+
+/// Decides which command a request may run.
+///
+/// # Errors
+/// `not_allowed` with the field that does not agree, `not_found` for a CLI that is not installed, `invalid_input` for a
+/// provider without a login or an unknown recipe.
+pub fn plan(
+    policy: SpawnPolicy,
+    provider: &Provider,
+    request: &Start,
+    search_path: &[PathBuf],
+) -> Result<Plan, ApiError> {
+    let cli = provider.cli.as_ref().ok_or_else(|| {
+        ApiError::invalid_input("providerId", "this provider has no login, only API keys")
+            .hint("use auth.submitapikey")
+    })?;
+    let recipe = recipe(policy, cli, request)?;
+    // The variant of the recipe that is used depends on the program's version.
+    let variants = || cli.recipes.iter().filter(|variant| variant.id == recipe.id);
+    let args = match &request.auth_login_args {
+        Some(args) if variants().all(|variant| *args != variant.args) => {
+            Some(checked_args(policy, "authLoginArgs", args)?)
+        }
+        _ => None,
+    };
+    if let Some(args) = &request.auth_check_args {
+        let registered = cli.check.as_ref().is_some_and(|check| check.args == *args);
+        if !registered {
+            checked_args(policy, "authCheckArgs", args)?;
+        }
+    }
+    let agrees = |wanted: bool| variants().any(|variant| wanted != (variant.terminal == Terminal::Pipe));
+    if request.requires_tty.is_some_and(|wanted| !agrees(wanted)) && policy == SpawnPolicy::Registered {
+        return Err(refused("requiresTty", &request.requires_tty.unwrap_or_default().to_string()));
+    }
+    let env = environment(policy, cli, request.auth_env.as_ref())?;
+    let program = program(policy, provider, cli, request, search_path)?;
+    Ok(Plan { program, recipe: recipe.id.clone(), args, env })
+}
+
+/// The error for a login whose CLI is not installed on this machine.
+pub fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
+    ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
+        .with("what", "cli")
+        .with("id", provider.id.as_str())
+        .hint(cli.install.as_str())
+}
+
+fn refused(field: &str, value: &str) -> ApiError {
+    ApiError::new(Kind::NotAllowed, format!("{field} does not agree with the provider registry"))
+        .with("field", field)
+        .with("value", value)
+        .hint("leave the field out; the daemon knows the command")
+}
+
+fn recipe<'a>(policy: SpawnPolicy, cli: &'a Cli, request: &Start) -> Result<&'a Recipe, ApiError> {
+    let first = cli
+        .recipes
+        .first()
+        .ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))?;
+    if let Some(id) = &request.recipe {
+        return cli.recipes.iter().find(|recipe| recipe.id == *id).ok_or_else(|| {
+            let known = cli.recipe_ids().join(", ");
+            ApiError::invalid_input("recipe", format!("not a recipe of this provider (known: {known})"))
+        });
+    }
+    match &request.auth_login_args {
+        None => Ok(first),
+        Some(args) => match cli.recipes.iter().find(|recipe| recipe.args == *args) {
+            Some(recipe) => Ok(recipe),
+            None if policy == SpawnPolicy::Checked => Ok(first),
+            None => Err(refused("authLoginArgs", &args.join(" "))),
+        },
+    }
+}
+
+fn checked_args(policy: SpawnPolicy, field: &str, args: &[String]) -> Result<Vec<String>, ApiError> {
+    let sound = args.len() <= 32 && args.iter().all(|arg| arg.len() <= 4096 && !arg.contains('\0'));
+    if policy == SpawnPolicy::Checked && sound {
+        return Ok(args.to_vec());
+    }
+    Err(refused(field, &args.join(" ")))
+}
+
+fn program(
+    policy: SpawnPolicy,
+    provider: &Provider,
+    cli: &Cli,
+    request: &Start,
+    search_path: &[PathBuf],
+) -> Result<PathBuf, ApiError> {
+    let Some(path) = request.cli_path.as_deref().filter(|path| !path.is_empty()) else {
+        return auth_spawner::locate(cli, search_path).ok_or_else(|| not_installed(provider, cli));
+    };
+    let named = Path::new(path);
+    let canonical =
+        program::trusted(named).map_err(|reason| refused("cliPath", path).with("reason", reason))?;
+    let registered = named
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| cli.binaries.iter().any(|known| known == name))
+        && named.parent().is_some_and(|dir| search_path.iter().any(|allowed| allowed == dir));
+    match policy {
+        SpawnPolicy::Registered if !registered => Err(refused("cliPath", path)),
+        SpawnPolicy::Registered => Ok(named.to_owned()),
+        SpawnPolicy::Checked => Ok(canonical),
+    }
+}
+
+fn environment(
+    policy: SpawnPolicy,
+    cli: &Cli,
+    asked: Option<&BTreeMap<String, String>>,
+) -> Result<Vec<(String, String)>, ApiError> {
+    let mut env = Vec::new();
+    for (name, value) in asked.into_iter().flatten() {
+        // The bundle's directory is set last and overrides this variable, so it is accepted and ignored.
+        if *name == cli.config_dir.var {
+            continue;
+        }
+        let field = format!("authEnv.{name}");
+        let widened = policy == SpawnPolicy::Checked && is_variable_name(name) && !is_denied(name);
+        if !widened || value.len() > 4096 || value.contains('\0') {
+            // The value may be a secret, so the error contains only the name.
+            return Err(ApiError::new(
+                Kind::NotAllowed,
+                format!("{field} is not a variable that a client may set"),
+            )
+            .with("field", field));
+        }
+        env.push((name.clone(), value.clone()));
+    }
+    Ok(env)
+}
+
+/// Names that make a program load code, trust other certificates, connect to other hosts, or see the daemon's own
+/// secrets. `*` matches any text.
+#[rustfmt::skip] // one compact list
+const DENIED: &[&str] = &[
+    "LD_*", "DYLD_*", "GLIBC_TUNABLES", "GCONV_PATH", "NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS",
+    "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_V8_COVERAGE", "ELECTRON_*", "BUN_*", "DENO_*", "PYTHON*", "PERL5*",
+    "PERLLIB", "RUBY*", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "BASH_ENV", "ENV", "SHELLOPTS",
+    "BASHOPTS", "PS4", "PROMPT_COMMAND", "IFS", "CDPATH", "PATH", "HOME", "SHELL", "EDITOR", "VISUAL", "PAGER",
+    "BROWSER", "GIT_*", "SSH_ASKPASS", "SSH_AUTH_SOCK", "SSL_CERT_*", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
+    "*_PROXY", "*_BASE_URL", "*_API_URL", "OAUTH_ENCRYPTION_KEY*", "SRVD_*", "NOTIFY_SOCKET", "LISTEN_*",
+    "CREDENTIALS_DIRECTORY", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR", "MALLOC_*", "BASH_FUNC_*", "TERM",
+];
+
+fn is_denied(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    DENIED.iter().any(|pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(end), _) => name.ends_with(end),
+        (_, Some(start)) => name.starts_with(start),
+        _ => name == *pattern,
+    })
+}
+
+#[cfg(test)]
+mod tests;

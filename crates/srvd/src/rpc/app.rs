@@ -1,0 +1,146 @@
+//! The state that every handler receives.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use auth_spawner::{Provider, Registry, Spawner};
+use identity_store::{AuditEntry, BundleId, Store};
+use rpc_engine::{Broker, Call};
+
+use crate::agents::declared::Declared;
+use crate::agents::ephemeral::Ephemeral;
+use crate::audit::Auditor;
+use crate::base::clock::now;
+use crate::base::redact::Redactor;
+use crate::config::Config;
+use crate::disk::identity_dir::Identities;
+use crate::forge::oauth::Flows;
+use crate::forge::operator::Operators;
+use crate::health::Examiner;
+use crate::keys::external::Secrets;
+use crate::launch::Shadows;
+use crate::login::Logins;
+use crate::login::renewal::Renewals;
+use crate::refresh::Refresher;
+use crate::rpc::methods::provider::Said;
+use crate::wire::error::{ApiError, Kind};
+
+/// The parts of the daemon. A clone is a handle to the same ones.
+#[derive(Clone)]
+pub struct App {
+    parts: Arc<Parts>,
+    /// The identities, through a handle that names the caller in the audit log.
+    pub store: Store,
+    /// The caller's name in the audit log.
+    pub actor: Arc<str>,
+}
+
+/// The shared parts of the daemon.
+pub struct Parts {
+    /// The configuration in force.
+    pub config: Config,
+    /// The identities.
+    pub store: Store,
+    /// Writes rows of the audit log.
+    pub auditor: Auditor,
+    /// The registry of providers.
+    pub registry: Registry,
+    /// The variables that a launch removes.
+    pub shadows: Shadows,
+    /// The running logins.
+    pub spawner: Spawner,
+    /// The targets of the running logins.
+    pub logins: Logins,
+    /// The broker that delivers events to subscribers.
+    pub broker: Broker,
+    /// Examines the state of accounts.
+    pub health: Examiner,
+    /// The credentials that files declare for agents.
+    pub declared: Declared,
+    /// The credentials that clients lend to agents.
+    pub ephemeral: Ephemeral,
+    /// The operator's sign-ins at forges.
+    pub flows: Flows,
+    /// Keeps the tokens of the operator's sign-ins.
+    pub operators: Operators,
+    /// The directories of the identities.
+    pub identities: Identities,
+    /// The operator's keys that are kept outside the store.
+    pub secrets: Secrets,
+    /// The logins that renew an existing one.
+    pub renewals: Renewals,
+    /// Refreshes tokens.
+    pub refresher: Refresher,
+    /// The secrets that are removed from the log.
+    pub redactor: Redactor,
+    /// The answers of programs to the request for their version, by provider and path.
+    pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), Said>>,
+    /// A lock held while a CLI's logout runs; one runs at a time.
+    pub logouts: tokio::sync::Mutex<()>,
+    /// The number of open WebSocket connections.
+    pub connections: Arc<AtomicUsize>,
+    /// The time at which this run began.
+    pub started: Instant,
+}
+
+impl App {
+    /// Builds the state from its parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { store: parts.store.clone(), parts: Arc::new(parts), actor: "srvd".into() }
+    }
+
+    /// Returns the handle for one call. The audit log attributes its writes to the caller.
+    #[must_use]
+    pub fn for_call(&self, call: &Call) -> Self {
+        let actor = call.caller.clone();
+        Self { store: self.store.acting_as(Arc::clone(&actor)), parts: Arc::clone(&self.parts), actor }
+    }
+
+    /// Queues a row of the audit log for an action of the caller that changed nothing.
+    pub fn note(&self, action: &str, subject: String, outcome: &str, detail: Option<String>) {
+        self.auditor.note(AuditEntry {
+            at: now(),
+            actor: self.actor.to_string(),
+            action: action.to_owned(),
+            subject,
+            outcome: outcome.to_owned(),
+            detail,
+        });
+    }
+
+    /// The provider with this id or alias.
+    ///
+    /// # Errors
+    /// `unknown_provider` with the known ids.
+    pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
+        self.registry.provider(id).ok_or_else(|| {
+            ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
+                .with("known", self.registry.ids())
+        })
+    }
+
+    /// Returns the bundle id in a request's field; `None` when the field is absent or empty.
+    ///
+    /// # Errors
+    /// `invalid_input` for an id that is not well formed, `not_found` for an id that no bundle has.
+    pub async fn target(&self, field: &str, id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
+        let id: BundleId = id.parse().map_err(|error| ApiError::bad_id(field, &error))?;
+        if id == BundleId::blank() {
+            return Err(ApiError::invalid_input(field, "the blank bundle holds no identity"));
+        }
+        self.store.bundle(&id).await?;
+        Ok(Some(id))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}

@@ -1,0 +1,33 @@
+//! `srvd.*`.
+
+use std::sync::atomic::Ordering;
+
+use rpc_engine::Call;
+
+use crate::rpc::app::App;
+use crate::wire::daemon::{Counts, Daemon, Info, Ping, Pong};
+use crate::wire::error::ApiError;
+
+/// `srvd.info`.
+pub async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
+    let counts = app.store.counts().await?;
+    Ok(Daemon {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: app.broker.epoch().to_owned(),
+        uptime_ms: u64::try_from(app.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        database_kind: app.store.kind().as_str().to_owned(),
+        schema_version: app.store.schema_version().await?,
+        counts: Counts {
+            bundles: counts.bundles,
+            accounts: counts.accounts,
+            bindings: counts.bindings,
+            live_sessions: counts.live_sessions,
+            connections: u64::try_from(app.connections.load(Ordering::Relaxed)).unwrap_or(u64::MAX),
+        },
+    })
+}
+
+/// `srvd.ping`. It reads and changes nothing.
+pub async fn ping(_: App, _: Call, Ping { text }: Ping) -> Result<Pong, ApiError> {
+    Ok(Pong { text })
+}

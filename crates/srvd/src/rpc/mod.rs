@@ -1,0 +1,10 @@
+//! RPC: the methods of the protocol.
+//!
+//! `routes` lists them, `methods` decodes, calls a room and encodes, `app` is the state that they share, and `reference`
+//! writes the protocol's documentation. It uses every room below it. It must not hold a decision, SQL, a path or a
+//! child process.
+
+pub mod app;
+pub mod methods;
+pub mod reference;
+pub mod routes;

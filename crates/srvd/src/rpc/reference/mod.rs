@@ -1,0 +1,173 @@
+//! The generator of `docs/protocol.md`, from the types, the error list and the topics, so that the document matches the
+//! code.
+
+mod providers;
+
+use std::fmt::Write as _;
+
+use rpc_engine::ENGINE_ERRORS;
+use serde_json::{Map, Value};
+
+use crate::rpc::routes;
+use crate::wire::error::Kind;
+use crate::wire::events::TOPICS;
+
+pub use providers::providers_markdown;
+
+/// Returns the whole document. A test compares it with `docs/protocol.md`.
+pub fn protocol_markdown() -> String {
+    let document: Value =
+        serde_json::from_slice(&routes::router().openrpc(routes::info())).unwrap_or_default();
+    let mut text = String::from(INTRODUCTION);
+    methods(&mut text, &document);
+    shapes(&mut text, &document);
+    errors(&mut text);
+    topics(&mut text);
+    text
+}
+
+const INTRODUCTION: &str = "\
+<!-- Made from the code by `srvd protocol`; a test fails when it is stale. Edit the types in crates/srvd/src/api. -->
+# The wire of srvd, version 1
+
+JSON-RPC 2.0. All JSON is camelCase, all times are unix milliseconds (`...At`) or milliseconds (`...Ms`), all ids are
+strings. A result field without a value is left out, unless its type says `null`. Parameters are given by name; unknown
+ones are ignored.
+
+| endpoint | use |
+|---|---|
+| `GET /rpc` upgrade | WebSocket, one JSON-RPC message or batch per text frame |
+| `POST /rpc` | one request or batch as `application/json`; `events.*` answer `not_supported` |
+| `GET /openrpc.json` | this protocol as an OpenRPC document, as `rpc.discover` |
+| `GET /healthz`, `GET /readyz` | 200 or 503, without authentication |
+| `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's account in use; 401 without a session, 412 with the kind `no_active_forge` when none is |
+| `GET /login/<name>` | sends the operator's browser to the forge of that name in `srvd.toml` |
+| `GET /oauth/callback` | where forges send the browser back to; without authentication, by the `state` of a sign-in |
+
+`endpoint.json` in the runtime directory says where: `{version, pid, url, socket, tokenFile, epoch}`. On the Unix socket
+the kernel names the peer's user, who must be the daemon's own or root. On TCP every request but the two health checks
+carries `Authorization: Bearer <content of tokenFile>`; a browser, which cannot set that header on a WebSocket, offers the
+subprotocols `srvd.v1` and `srvd.bearer.<token>` and is answered `srvd.v1`. The token is new at each start.
+
+`/me` and `/login/<name>` take a session in place of the token, and so does nothing else: the cookie `srvd_session`, which a
+browser is given when a sign-in of the operator succeeds in it, for twelve hours at most and until the next one. A browser's
+request for them must not come from another site (`Sec-Fetch-Site`); `/login/<name>` must say that it does not.
+";
+
+fn methods(text: &mut String, document: &Value) {
+    text.push_str("\n## Methods\n");
+    for method in document["methods"].as_array().into_iter().flatten() {
+        let name = method["name"].as_str().unwrap_or_default();
+        let summary = method["summary"].as_str().unwrap_or_default();
+        let result = kind(&method["result"]["schema"]);
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(text, "\n### `{name}`\n\n{summary} Answers {result}.\n");
+        let params: Vec<&Value> = method["params"].as_array().into_iter().flatten().collect();
+        if !params.is_empty() {
+            text.push_str("\n| parameter | type | |\n|---|---|---|\n");
+        }
+        for param in params {
+            let optional = if param["required"] == true { "" } else { "?" };
+            row(text, &format!("{}{optional}", param["name"].as_str().unwrap_or_default()), &param["schema"]);
+        }
+    }
+}
+
+fn shapes(text: &mut String, document: &Value) {
+    text.push_str("\n## Shapes\n");
+    let none = Map::new();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap_or(&none) {
+        let _ = write!(text, "\n### {name}\n\n{}\n", sentence(schema));
+        if let Some(words) = schema["oneOf"].as_array() {
+            text.push_str("\n| word | |\n|---|---|\n");
+            for word in words {
+                let _ = writeln!(text, "| {} | {} |", kind(word), sentence(word));
+            }
+        }
+        let Some(members) = schema["properties"].as_object() else { continue };
+        let required: Vec<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        text.push_str("\n| field | type | |\n|---|---|---|\n");
+        for (member, schema) in members {
+            let optional = if required.contains(&member.as_str()) { "" } else { "?" };
+            row(text, &format!("{member}{optional}"), schema);
+        }
+    }
+}
+
+fn row(text: &mut String, name: &str, schema: &Value) {
+    let _ = writeln!(text, "| `{name}` | {} | {} |", kind(schema), sentence(schema));
+}
+
+/// Returns the doc comment as one line of a table.
+fn sentence(schema: &Value) -> String {
+    schema["description"]
+        .as_str()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
+}
+
+/// Returns a schema in the notation of a type.
+fn kind(schema: &Value) -> String {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        return format!("[{name}](#{})", name.to_lowercase());
+    }
+    if let Some(word) = schema["const"].as_str() {
+        return format!("`{word}`");
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        return words
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(" or ");
+    }
+    for choice in ["anyOf", "oneOf", "allOf"] {
+        if let Some(kinds) = schema[choice].as_array() {
+            return kinds.iter().map(kind).filter(|kind| kind != "null").collect::<Vec<_>>().join(" or ");
+        }
+    }
+    match &schema["type"] {
+        Value::Array(kinds) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|kind| *kind != "null")
+            .collect::<Vec<_>>()
+            .join(" or "),
+        Value::String(kind_name) if kind_name == "array" => format!("list of {}", kind(&schema["items"])),
+        Value::String(kind) => kind.clone(),
+        _ => "any".to_owned(),
+    }
+}
+
+fn errors(text: &mut String) {
+    text.push_str("\n## Errors\n\n`data.kind` is the contract; the message is for people. `data.hint`, where it is there, says what to do.\n\n");
+    text.push_str("| code | kind | when |\n|---|---|---|\n");
+    let engine = ENGINE_ERRORS.iter().map(|error| (error.code, error.kind, error.when));
+    let own = Kind::ALL.iter().map(|kind| (kind.code(), kind.as_str(), kind.when()));
+    for (code, kind, when) in engine.chain(own) {
+        let _ = writeln!(text, "| {code} | `{kind}` | {when} |");
+    }
+    text.push_str(
+        "\nA failed session's `errorKind` is one of these words or `spawn_failed`, `tty_unavailable`, `cli_exited` (with \
+         `exitCode`), `not_authenticated`, `denied`, `login_failed`, `cli_retired`, `expired`, `cancelled`, `storage`, `daemon_restarted`, `port_in_use`.\n",
+    );
+}
+
+fn topics(text: &mut String) {
+    text.push_str(
+        "\n## Events\n\n`{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{topic, seq, at, data?, subscriptionId}}`. An event means \
+         \"fetch again\"; `data` names ids and states, never secrets, URLs or codes. A client that was away subscribes with \
+         `since`; one that missed more than is kept, or reads too slowly, gets `lagged: true` or\n\
+         `{\"jsonrpc\":\"2.0\",\"method\":\"events.lagged\",\"params\":{subscriptionId, missed, seq}}` and fetches again.\n\n",
+    );
+    text.push_str("| topic | when |\n|---|---|\n");
+    for (topic, when) in TOPICS {
+        let _ = writeln!(text, "| `{topic}` | {when} |");
+    }
+}

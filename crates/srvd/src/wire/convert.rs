@@ -1,0 +1,181 @@
+//! Conversions from the types of the libraries to the types of the wire.
+
+use auth_spawner::{Snapshot, State};
+use identity_store as store;
+
+use crate::wire::account::{Account, SecretRef};
+use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
+use crate::wire::bundle::{Binding, Bundle};
+use crate::wire::error::{ApiError, Kind};
+use crate::wire::{Evidence, Status};
+
+/// Converts a status.
+pub fn status(status: store::Status) -> Status {
+    match status {
+        store::Status::Valid => Status::Valid,
+        store::Status::Expired => Status::Expired,
+        store::Status::NeedsReauth => Status::NeedsReauth,
+        store::Status::Invalid => Status::Invalid,
+        store::Status::Unknown => Status::Unknown,
+    }
+}
+
+fn evidence(evidence: store::Evidence) -> Evidence {
+    match evidence {
+        store::Evidence::File => Evidence::File,
+        store::Evidence::Check => Evidence::Check,
+        store::Evidence::Live => Evidence::Live,
+        store::Evidence::Login => Evidence::Login,
+        store::Evidence::None => Evidence::None,
+    }
+}
+
+/// Converts a bundle.
+pub fn bundle(bundle: store::Bundle) -> Bundle {
+    let bindings = bundle.bindings.into_iter().map(|binding| Binding {
+        provider_id: binding.provider.to_string(),
+        account_id: binding.account.to_string(),
+        status: status(binding.status),
+    });
+    Bundle {
+        id: bundle.id.to_string(),
+        name: bundle.name,
+        description: bundle.description,
+        is_blank: bundle.is_blank,
+        created_at: bundle.created_at,
+        updated_at: bundle.updated_at,
+        bindings: bindings.collect(),
+    }
+}
+
+/// Converts an account.
+pub fn account(account: store::Account) -> Account {
+    let next_step = next_step(&account);
+    Account {
+        id: account.id.to_string(),
+        provider_id: account.provider.to_string(),
+        kind: account.kind.as_str().to_owned(),
+        owner: account.owner.as_str().to_owned(),
+        name: account.name,
+        display_name: account.display_name,
+        email: account.email,
+        subject: account.subject,
+        secret_ref: secret_ref(&account.secret_ref),
+        base_url: account.base_url,
+        masked_tail: account.masked_tail,
+        status: status(account.status),
+        status_reason: account.status_reason,
+        evidence: evidence(account.evidence),
+        checked_at: account.checked_at,
+        expires_at: account.expires_at,
+        login_deadline_at: account.login_deadline_at,
+        next_step,
+        bound_to: account.bound_to.iter().map(ToString::to_string).collect(),
+        created_at: account.created_at,
+        updated_at: account.updated_at,
+    }
+}
+
+/// Returns the command that a person can run for an account. It is `None` if no person is needed, or if the status is
+/// unknown; `status_reason` then says why.
+fn next_step(account: &store::Account) -> Option<String> {
+    let bundle = account.bound_to.first()?;
+    let provider = &account.provider;
+    match (account.status, account.kind) {
+        (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => None,
+        (store::Status::NeedsReauth | store::Status::Invalid, store::AccountKind::ApiKey) => {
+            Some(format!("srvd add-key {provider} --bundle {bundle}"))
+        }
+        (store::Status::NeedsReauth, store::AccountKind::OAuth) => {
+            Some(format!("srvd login {provider} --bundle {bundle}"))
+        }
+        // The directory holds a login of another person. Without `--force` it would count as logged in.
+        (store::Status::Invalid, store::AccountKind::OAuth) => {
+            Some(format!("srvd login {provider} --bundle {bundle} --force"))
+        }
+    }
+}
+
+fn secret_ref(secret: &store::SecretRef) -> SecretRef {
+    let named =
+        |backend: &str| SecretRef { backend: backend.to_owned(), dir: None, var: None, adopted: None };
+    match secret {
+        store::SecretRef::ConfigDir { dir, adopted } => SecretRef {
+            dir: Some(dir.display().to_string()),
+            adopted: adopted.then_some(true),
+            ..named("config_dir")
+        },
+        store::SecretRef::Sealed => named("sealed"),
+        store::SecretRef::Tokens => named("tokens"),
+        store::SecretRef::Env { var } => SecretRef { var: Some(var.clone()), ..named("env") },
+        store::SecretRef::Command { .. } => named("command"),
+    }
+}
+
+fn paste_shape(shape: auth_spawner::PasteShape) -> PasteShape {
+    match shape {
+        auth_spawner::PasteShape::Url => PasteShape::Url,
+        auth_spawner::PasteShape::CodeState => PasteShape::CodeState,
+        auth_spawner::PasteShape::Code => PasteShape::Code,
+    }
+}
+
+/// Converts a session that is running or ended a moment ago.
+pub fn session(snapshot: Snapshot) -> Session {
+    let waiting = if snapshot.device_code.is_some() {
+        SessionStatus::CodeEmitted
+    } else if snapshot.auth_url.is_some() {
+        SessionStatus::UrlAvailable
+    } else {
+        SessionStatus::Pending
+    };
+    let (status, phase) = match snapshot.state {
+        State::Success => (SessionStatus::Success, None),
+        State::Failed | State::Cancelled | State::Expired => (SessionStatus::Failed, None),
+        State::Confirming => (waiting, Some(Phase::Confirming)),
+        State::Saving => (waiting, Some(Phase::Saving)),
+        State::Pending | State::UrlAvailable | State::CodeEmitted => (waiting, None),
+    };
+    let live = !status.is_terminal();
+    let prompt = live && snapshot.prompt;
+    let failure = snapshot.failure;
+    Session {
+        session_id: snapshot.id,
+        provider_id: snapshot.provider,
+        revision: snapshot.revision,
+        status,
+        phase,
+        started_at: snapshot.started_at,
+        expires_at: snapshot.expires_at,
+        ended_at: snapshot.ended_at,
+        openable: snapshot
+            .auth_url
+            .as_ref()
+            .or(snapshot.verification_url.as_ref())
+            .filter(|_| live)
+            .map(|_| snapshot.url_openable),
+        auth_url: snapshot.auth_url.filter(|_| live),
+        device_code: snapshot.device_code.filter(|_| live),
+        verification_url: snapshot.verification_url.filter(|_| live),
+        prompt: prompt.then_some(true),
+        paste_shapes: prompt.then(|| snapshot.paste_shapes.into_iter().map(paste_shape).collect()),
+        bundle_id: snapshot.saved.as_ref().map(|saved| saved.bundle.clone()),
+        account_id: snapshot.saved.map(|saved| saved.account),
+        email: (status == SessionStatus::Success).then_some(snapshot.email),
+        error_kind: failure.as_ref().map(|failure| failure.kind.as_str().to_owned()),
+        error: failure.as_ref().map(|failure| failure.message.clone()),
+        hint: failure.as_ref().and_then(|failure| failure.hint.clone()),
+        exit_code: failure.and_then(|failure| failure.exit_code),
+    }
+}
+
+/// Returns the provider's id in the type of the store.
+///
+/// # Errors
+/// `invalid_input` if the registry contains an id that the store cannot hold.
+pub(crate) fn stored_id(provider: &auth_spawner::Provider) -> Result<store::ProviderId, ApiError> {
+    provider
+        .id
+        .parse()
+        .map_err(|_| ApiError::new(Kind::InvalidInput, "the registry's provider id cannot be stored"))
+}

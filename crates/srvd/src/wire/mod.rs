@@ -1,0 +1,69 @@
+//! The types of wire protocol version 1: the parameters and the result of every method.
+//!
+//! Wire types are defined only here. Domain types of the libraries have no serde for the wire. All JSON is camelCase,
+//! all times are unix milliseconds, and all ids are strings. A result field without a value is left out, unless its doc
+//! says `null`.
+
+pub mod account;
+pub mod auth;
+pub mod bundle;
+pub mod convert;
+pub mod daemon;
+pub mod declared;
+pub mod ephemeral;
+pub mod error;
+pub mod events;
+pub mod instance;
+pub mod launch;
+mod names;
+pub mod operator;
+pub mod profile;
+pub mod provider;
+mod secret;
+
+pub use names::Names;
+pub use secret::{SecretInput, SecretOutput};
+
+/// Binds a parameter struct to its method name, result and summary.
+macro_rules! method {
+    ($params:ty, $name:literal, $result:ty, $summary:literal) => {
+        impl rpc_engine::Params for $params {
+            const METHOD: &'static str = $name;
+            const SUMMARY: &'static str = $summary;
+            type Result = $result;
+        }
+    };
+}
+pub(crate) use method;
+
+/// The status of an account's credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Usable, according to the evidence.
+    Valid,
+    /// The credential has expired.
+    Expired,
+    /// A person has to log in again.
+    NeedsReauth,
+    /// The provider refused the credential, or it is not the expected one.
+    Invalid,
+    /// The state is not known.
+    Unknown,
+}
+
+/// The source of an account's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The provider's own credential file.
+    File,
+    /// The CLI's check command, beside the file.
+    Check,
+    /// An answer of the provider.
+    Live,
+    /// A login that has just finished.
+    Login,
+    /// There is no evidence.
+    None,
+}
