@@ -5,3 +5,4 @@
 
 pub mod declared;
 pub mod ephemeral;
+pub mod model;

@@ -159,7 +159,7 @@ pub(super) mod tests {
             accounts: vec![Used {
                 provider_id: provider.to_owned(),
                 account_id: "a".to_owned(),
-                source: "bundle".to_owned(),
+                source: crate::wire::Source::Bundle,
                 status: Status::Valid,
                 generation: None,
                 reason: reason.map(str::to_owned),

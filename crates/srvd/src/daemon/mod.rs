@@ -52,8 +52,8 @@ use crate::forge::operator::session::Sessions;
 use crate::health::Examiner;
 use crate::http::gate::Gate;
 use crate::http::{Front, Listeners};
-use crate::keys::external::Secrets;
-use crate::launch::Shadows;
+use crate::keys::external::ExternalKeys;
+use crate::launch::{EnvironmentConflicts, Launcher, LauncherConfig};
 use crate::login::Logins;
 use crate::login::renewal::Renewals;
 use crate::refresh::{Refresher, RefresherConfig, Wake};
@@ -108,7 +108,8 @@ pub async fn start(
     let started = Instant::now();
     let (lock, keyring) = prepare(&config, environment)?;
     let registry = registry(&config)?;
-    let secrets = Secrets::new(&config, &registry, &child_env(&config)).map_err(BootError::Config)?;
+    let external_keys = ExternalKeys::new(&config, &registry, child_env(&config), redactor.clone())
+        .map_err(BootError::Config)?;
     let broker = fresh_broker();
     let (inbox, wake) = (health::Inbox::default(), Wake::default());
     let (probes, standing) = (probes(&config), probe_mark(&config, broker.epoch()));
@@ -141,6 +142,16 @@ pub async fn start(
     let spawner = spawner(&config, &guard, &logins)?;
     let (flows, operators) = flows(&config, environment, &redactor, (&store, &broker, &stop))?;
     let refresher = refresher(&store, &flows, (&registry, &redactor), (broker.epoch(), wake, &stop));
+    let launcher = Launcher::new(LauncherConfig {
+        registry: registry.clone(),
+        identities: identities.clone(),
+        shared: config.shared(),
+        keys: external_keys.clone(),
+        declared: declared.clone(),
+        ephemeral: ephemeral.clone(),
+        refresher: refresher.clone(),
+        conflicts: EnvironmentConflicts::new(&registry),
+    });
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     redactor.pin(&token);
     let (socket, runtime, listen) = (config.socket(), config.runtime_dir.clone(), config.listen);
@@ -153,7 +164,7 @@ pub async fn start(
         config,
         store: store.clone(),
         auditor,
-        shadows: Shadows::new(&registry),
+        launcher,
         registry,
         spawner: spawner.clone(),
         logins,
@@ -164,7 +175,7 @@ pub async fn start(
         flows: flows.clone(),
         operators,
         identities,
-        secrets,
+        external_keys,
         renewals,
         refresher: refresher.clone(),
         redactor,

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_spawner::{ChildEnv, NoSecret, Registry, SecretCommand};
+use auth_spawner::{ChildEnv, NoSecret, Provider, Registry, SecretCommand};
 use identity_store::{KeyPlace, SecretRef};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
+use super::api_key;
+use crate::base::redact::Redactor;
 use crate::config::{Config, ConfigError, Source};
 
 /// Longest time that a command may take, including the wait for its turn.
@@ -24,10 +26,13 @@ const AT_ONCE: usize = 8;
 
 /// The operator's external keys. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct Secrets(Arc<Parts>);
+pub struct ExternalKeys(Arc<Inner>);
 
-struct Parts {
+struct Inner {
     known: BTreeMap<String, Known>,
+    /// The environment of a declared agent's command.
+    environment: ChildEnv,
+    redactor: Redactor,
     turns: Semaphore,
 }
 
@@ -76,12 +81,17 @@ impl Unavailable {
     }
 }
 
-impl Secrets {
+impl ExternalKeys {
     /// The keys that the configuration names. `environment` is the environment of every child.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] when the registry does not know the provider, or the provider accepts no key.
-    pub fn new(config: &Config, registry: &Registry, environment: &ChildEnv) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: &Config,
+        registry: &Registry,
+        environment: ChildEnv,
+        redactor: Redactor,
+    ) -> Result<Self, ConfigError> {
         let known = config.secrets.iter().map(|(name, secret)| {
             let provider = registry.provider(&secret.provider).filter(|provider| provider.key.is_some());
             let provider = provider.ok_or_else(|| ConfigError::Invalid {
@@ -98,7 +108,7 @@ impl Secrets {
             Ok((name.clone(), known))
         });
         let known = known.collect::<Result<_, ConfigError>>()?;
-        Ok(Self(Arc::new(Parts { known, turns: Semaphore::new(AT_ONCE) })))
+        Ok(Self(Arc::new(Inner { known, environment, redactor, turns: Semaphore::new(AT_ONCE) })))
     }
 
     /// The names of a provider's keys.
@@ -130,17 +140,36 @@ impl Secrets {
                 let text = format!("the daemon was started without a value of {var}");
                 Err(Unavailable::new(Why::Missing, text))
             }
-            Some(Source::Command { argv, inherited }) => {
-                let run = async {
-                    // The semaphore is never closed.
-                    let _turn = self.0.turns.acquire().await;
-                    let timeout = LONGEST;
-                    SecretCommand { argv, environment: inherited, timeout, bytes: MOST_BYTES }.ask().await
-                };
-                let asked = tokio::time::timeout(LONGEST, run).await.unwrap_or(Err(NoSecret::TimedOut));
-                asked.map_err(|error| Unavailable::new(Why::BackendFailed, error.to_string()))
-            }
+            Some(Source::Command { argv, inherited }) => self.run(argv, inherited).await,
         }
+    }
+
+    /// Returns the key that a command of a declared agent prints, if it can be a key of the provider.
+    ///
+    /// # Errors
+    /// [`Unavailable`], whose text quotes no output of the command.
+    pub async fn printed(&self, provider: &Provider, argv: &[String]) -> Result<SecretString, Unavailable> {
+        let secret = self.run(argv, &self.0.environment).await?;
+        let unusable = |reason: String| {
+            Unavailable::new(Why::BackendFailed, format!("the key that the command printed {reason}"))
+        };
+        let service =
+            provider.key.as_ref().ok_or_else(|| unusable("belongs to a provider without keys".to_owned()))?;
+        api_key::usable(&secret, service).map_err(unusable)
+    }
+
+    /// Runs a command that prints a secret. This is the only place that runs one: at most [`AT_ONCE`] at a time, each
+    /// for at most [`LONGEST`] with the wait for its turn. The log never shows what one printed.
+    async fn run(&self, argv: &[String], environment: &ChildEnv) -> Result<SecretString, Unavailable> {
+        let run = async {
+            // The semaphore is never closed.
+            let _turn = self.0.turns.acquire().await;
+            SecretCommand { argv, environment, timeout: LONGEST, bytes: MOST_BYTES }.ask().await
+        };
+        let printed = tokio::time::timeout(LONGEST, run).await.unwrap_or(Err(NoSecret::TimedOut));
+        let secret = printed.map_err(|error| Unavailable::new(Why::BackendFailed, error.to_string()))?;
+        self.0.redactor.hide(&secret);
+        Ok(secret)
     }
 }
 

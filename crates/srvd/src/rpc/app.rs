@@ -20,13 +20,13 @@ use crate::disk::identity_dir::Identities;
 use crate::forge::oauth::Flows;
 use crate::forge::operator::Operators;
 use crate::health::Examiner;
-use crate::keys::external::Secrets;
-use crate::launch::Shadows;
+use crate::keys::external::ExternalKeys;
+use crate::launch::Launcher;
 use crate::login::Logins;
 use crate::login::renewal::Renewals;
 use crate::refresh::Refresher;
 use crate::rpc::methods::provider::Said;
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::error::ApiError;
 
 /// The parts of the daemon. A clone is a handle to the same ones.
 #[derive(Clone)]
@@ -48,8 +48,8 @@ pub struct Parts {
     pub auditor: Auditor,
     /// The registry of providers.
     pub registry: Registry,
-    /// The variables that a launch removes.
-    pub shadows: Shadows,
+    /// The launch engine.
+    pub launcher: Launcher,
     /// The running logins.
     pub spawner: Spawner,
     /// The targets of the running logins.
@@ -69,7 +69,7 @@ pub struct Parts {
     /// The directories of the identities.
     pub identities: Identities,
     /// The operator's keys that are kept outside the store.
-    pub secrets: Secrets,
+    pub external_keys: ExternalKeys,
     /// The logins that renew an existing one.
     pub renewals: Renewals,
     /// Refreshes tokens.
@@ -116,10 +116,7 @@ impl App {
     /// # Errors
     /// `unknown_provider` with the known ids.
     pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
-        self.registry.provider(id).ok_or_else(|| {
-            ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
-                .with("known", self.registry.ids())
-        })
+        self.registry.provider(id).ok_or_else(|| ApiError::unknown_provider(self.registry.ids()))
     }
 
     /// Returns the bundle id in a request's field; `None` when the field is absent or empty.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Degraded;
-use super::{Names, SecretOutput, Status, method};
+use super::{Names, SecretOutput, Source, Status, method};
 
 /// Returns the variables to set and to remove so that an agent runs with this identity only.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -74,7 +74,7 @@ pub struct Used {
     /// account.
     pub account_id: String,
     /// The source of the account: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
-    pub source: String,
+    pub source: Source,
     /// The present status of its credential.
     pub status: Status,
     /// The generation of the account's tokens, for `account.refused`; absent for a credential that is no token.
@@ -99,7 +99,7 @@ pub struct Trace {
     /// account.
     pub account_id: String,
     /// The source of the account: `bundle`, or the layer of an agent's credentials: `user`, `ephemeral` or `declared`.
-    pub source: String,
+    pub source: Source,
     /// True if the agent receives this credential.
     pub chosen: bool,
     /// The variables that it sets, or the reason why it was not chosen.

@@ -13,6 +13,7 @@ pub mod declared;
 pub mod ephemeral;
 pub mod error;
 pub mod events;
+pub(crate) mod ids;
 pub mod instance;
 pub mod launch;
 mod names;
@@ -66,4 +67,41 @@ pub enum Evidence {
     Login,
     /// There is no evidence.
     None,
+}
+
+/// The source of a credential, the strongest first. A client must accept values that are added later.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// An account that the bundle binds.
+    Bundle,
+    /// A profile, which the user supplied for the agent.
+    User,
+    /// A credential that a client lent to the daemon until the daemon ends.
+    Ephemeral,
+    /// A credential that a file declares for the agent.
+    Declared,
+}
+
+impl Source {
+    /// Returns the word of the wire protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::User => "user",
+            Self::Ephemeral => "ephemeral",
+            Self::Declared => "declared",
+        }
+    }
 }

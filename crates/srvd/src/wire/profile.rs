@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::account::Corrupt;
-use super::{SecretInput, Status, method};
+use super::{SecretInput, Source, Status, method};
 
 /// A credential of an agent. It never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub struct Profile {
     /// The model of the credential, without its provider's prefix; `*` for every model.
     pub model: String,
     /// `user` or `declared`.
-    pub source: String,
+    pub source: Source,
     /// `api_key` or `oauth`.
     pub kind: String,
     /// The label that the user gave it, or `null`.
@@ -205,7 +205,7 @@ pub struct Resolution {
     /// Canonical provider id.
     pub provider_id: String,
     /// `user`, `ephemeral` or `declared`.
-    pub source: String,
+    pub source: Source,
     /// The owner of the declared agent, if the credential is the owner's and not the requesting user's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_id: Option<String>,
@@ -237,7 +237,7 @@ pub struct Degraded {
     /// The profile's id, or `declared:...` or `ephemeral:...`.
     pub profile_id: String,
     /// `user`, `ephemeral` or `declared`.
-    pub source: String,
+    pub source: Source,
     /// The reason why it could not be used.
     pub reason: String,
 }
@@ -251,7 +251,7 @@ pub struct Considered {
     /// Canonical provider id.
     pub provider_id: String,
     /// `user`, `ephemeral` or `declared`.
-    pub source: String,
+    pub source: Source,
     /// The model of the credential; `*` for every model.
     pub model: String,
     /// True if it was chosen.

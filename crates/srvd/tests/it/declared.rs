@@ -116,7 +116,7 @@ async fn agent_launch_sets_declared_keys() {
             "status": "unknown",
             "trace": [{
                 "profileId": "declared:writer:anthropic", "providerId": "anthropic", "source": "declared", "model": "*",
-                "chosen": true, "reason": "is used",
+                "chosen": true, "reason": "it is used",
             }],
         })
     );
@@ -299,7 +299,7 @@ async fn declared_key_is_refused_when_its_expiry_is_past_or_not_a_time() {
     assert_eq!(best("SECONDS").await, 32_500_000_000_000_i64);
     assert_eq!(set(&daemon, json!({"agentId": "DATED"})).await["OPENAI_API_KEY"], OPENAI);
     for (id, code, reason) in [
-        ("PAST", 1008, "has expired"),
+        ("PAST", 1008, "it has expired"),
         ("GARBAGE", 1011, "the variable END_GARBAGE, which says when it ends, is not set or holds no time"),
         ("EMPTY", 1011, "the variable END_EMPTY, which says when it ends, is not set or holds no time"),
         ("UNSET", 1011, "the variable END_UNSET, which says when it ends, is not set or holds no time"),
@@ -387,18 +387,18 @@ async fn launch_ready_agrees_with_launch_resolve() {
         ready["providers"],
         json!([{
             "providerId": "openai", "ready": false,
-            "reason": "openai: the variable NOT_SET of the daemon's environment is not set",
+            "reason": "the variable NOT_SET of the daemon's environment is not set",
         }])
     );
     check(json!({"agentId": "printed", "providerId": "anthropic"}), None).await;
     let launch = daemon.call("launch.resolve", json!({"agentId": "printed"})).await;
     assert_eq!(launch["set"], json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
     let ready = check(json!({"agentId": "failing"}), Some(1011)).await;
-    assert_eq!(ready["providers"][0]["reason"], "anthropic: the command failed (exit code 7)");
+    assert_eq!(ready["providers"][0]["reason"], "the command failed (exit code 7)");
     let ready = check(json!({"agentId": "wrong"}), Some(1011)).await;
     assert_eq!(
         ready["providers"][0]["reason"],
-        "anthropic: the key that the command printed is shorter than the 20 characters of this provider's keys"
+        "the key that the command printed is shorter than the 20 characters of this provider's keys"
     );
     // A lent key takes precedence over a command, which is then not run.
     lend(&daemon, "failing", None, LENT).await;
@@ -414,7 +414,7 @@ async fn launch_ready_agrees_with_launch_resolve() {
     assert!(launch["unset"].as_array().unwrap().contains(&json!("OPENAI_API_KEY")));
     assert_eq!(
         launch["accounts"][1]["reason"],
-        "openai: the variable NOT_SET of the daemon's environment is not set"
+        "the variable NOT_SET of the daemon's environment is not set"
     );
     check(json!({"agentId": "half", "providerId": "openai"}), Some(1011)).await;
 }

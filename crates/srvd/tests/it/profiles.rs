@@ -169,13 +169,13 @@ async fn best_profile_is_chosen_by_expiry_model_and_order() {
         (&found["profileId"], &found["degradedFrom"]),
         (
             &json!("declared:shared:anthropic"),
-            &json!({"profileId": over["id"], "source": "user", "reason": "has expired"})
+            &json!({"profileId": over["id"], "source": "user", "reason": "it has expired"})
         )
     );
     bring(&daemon, "u1", "alone", tokens(1000)).await;
     let (code, data) = best("u1", "alone", json!({})).await.unwrap_err();
     assert_eq!((code, &data["refreshable"]), (1008, &json!(false)), "{data}");
-    assert_eq!(data["candidates"][0]["reason"], "has expired");
+    assert_eq!(data["candidates"][0]["reason"], "it has expired");
 
     let live = bring(&daemon, "u1", "alone", tokens(later)).await;
     assert_eq!((&live["expiresAt"], &live["kind"]), (&json!(later), &json!("oauth")));

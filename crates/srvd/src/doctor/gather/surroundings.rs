@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use auth_spawner::{Cli, KeyService, Proof, Provider, Registry};
-use identity_store::{BundleId, Contents};
+use identity_store::Contents;
 
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::disk::own_dir::OwnDirs;
 use crate::doctor::facts::{Fate, LoginState, OwnLogin, Role, Service, Variable};
-use crate::launch;
-use crate::wire::Names;
+use crate::launch::EnvironmentConflicts;
 
 /// The daemon's own variable, which the checkup of the key reports.
 const OURS: &str = "OAUTH_ENCRYPTION_KEY";
@@ -19,18 +18,9 @@ const OURS: &str = "OAUTH_ENCRYPTION_KEY";
 /// Returns the variables that are set here and that a launch of any identity removes.
 pub(super) fn variables(environment: &Environment, registry: &Registry) -> Vec<Variable> {
     let set = |name: &String| environment.bytes(name).is_some_and(|value| !value.is_empty());
-    let removed = removed(registry);
+    let removed = EnvironmentConflicts::new(registry).removed_without_account();
     let names = removed.iter().filter(|name| !name.starts_with(OURS) && set(name));
     names.map(|name| describe(name.clone(), registry)).collect()
-}
-
-/// Returns every name that a launch removes. The names are read from a launch, so that they never differ from it.
-fn removed(registry: &Registry) -> Names {
-    let (bundle, shared) = (BundleId::blank(), Path::new(""));
-    let request = launch::Request { bundle: &bundle, provider: None, min_ttl: 0, shared, now: 0 };
-    launch::resolve(&[], (registry, &launch::Shadows::new(registry)), &request)
-        .map(|launch| launch.unset)
-        .unwrap_or_default()
 }
 
 fn describe(name: String, registry: &Registry) -> Variable {
@@ -171,7 +161,7 @@ mod tests {
     #[test]
     fn variable_has_a_role_when_launch_removes_it() {
         let registry = Registry::builtin().unwrap();
-        let names = removed(&registry);
+        let names = EnvironmentConflicts::new(&registry).removed_without_account();
         assert!(names.len() > 20, "{names:?}");
         for name in names.iter().filter(|name| !name.starts_with(OURS)) {
             assert!(!describe(name.clone(), &registry).heeded_by.is_empty(), "{name}");

@@ -69,7 +69,7 @@ async fn probed(app: &App, account: &identity_store::Account) -> Option<StatusRe
     let key = match &account.secret_ref {
         SecretRef::Sealed => app.store.open_secret(&account.id).await,
         SecretRef::Env { .. } | SecretRef::Command { .. } => {
-            match app.secrets.read(&provider.id, &account.secret_ref).await {
+            match app.external_keys.read(&provider.id, &account.secret_ref).await {
                 Ok(key) => Ok(key),
                 Err(unavailable) => return Some(judge::unopened(account, &unavailable.text, now())),
             }

@@ -1,17 +1,13 @@
 //! `instance.*`.
 
-use identity_store::{BundleId, Instance as Stored, InstanceFilter, InstanceId, NewInstance};
+use identity_store::{BundleId, Instance as Stored, InstanceFilter, NewInstance};
 use rpc_engine::Call;
 
 use crate::base::clock::now;
 use crate::rpc::app::App;
 use crate::wire::error::ApiError;
+use crate::wire::ids;
 use crate::wire::instance::{Create, End, Ended, Instance, Instances, List, Update};
-
-/// Returns the instance id in a request.
-pub(super) fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("instanceId", &error))
-}
 
 fn bundle(id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
     let id = id.filter(|id| !id.is_empty());
@@ -39,14 +35,14 @@ pub async fn list(app: App, _: Call, params: List) -> Result<Instances, ApiError
 
 /// `instance.update`.
 pub async fn update(app: App, _: Call, params: Update) -> Result<Instance, ApiError> {
-    let id = instance_id(&params.instance_id)?;
+    let id = ids::instance(&params.instance_id)?;
     let bundle = bundle(Some(&params.bundle_id))?;
     Ok(shown(app.store.move_instance(&id, bundle.as_ref(), now()).await?))
 }
 
 /// `instance.end`.
 pub async fn end(app: App, _: Call, params: End) -> Result<Ended, ApiError> {
-    Ok(Ended { ended: app.store.end_instance(&instance_id(&params.instance_id)?, now()).await? })
+    Ok(Ended { ended: app.store.end_instance(&ids::instance(&params.instance_id)?, now()).await? })
 }
 
 fn shown(instance: Stored) -> Instance {

@@ -114,14 +114,15 @@ async fn submitted(
                     "the address of a named key stands in srvd.toml",
                 ));
             }
-            let (place, base_url) = app.secrets.named(&provider.id, name).ok_or_else(|| {
+            let (place, base_url) = app.external_keys.named(&provider.id, name).ok_or_else(|| {
                 ApiError::invalid_input("secretName", "srvd.toml names no such key of this provider")
-                    .with("known", app.secrets.names(&provider.id))
+                    .with("known", app.external_keys.names(&provider.id))
             })?;
-            let key = app.secrets.read(&provider.id, &place.reference()).await.map_err(|unavailable| {
-                ApiError::new(Kind::SecretUnavailable, unavailable.text)
-                    .with("reason", unavailable.why.as_str())
-            })?;
+            let key =
+                app.external_keys.read(&provider.id, &place.reference()).await.map_err(|unavailable| {
+                    ApiError::new(Kind::SecretUnavailable, unavailable.text)
+                        .with("reason", unavailable.why.as_str())
+                })?;
             Submitted { key, place: Some(place), base_url: base_url.map(str::to_owned) }
         }
         _ => {

@@ -2,10 +2,6 @@
 //! parameters.
 
 pub mod account;
-mod agent;
-mod agent_key;
-mod agent_launch;
-mod agent_refresh;
 pub mod auth;
 pub mod bundle;
 pub mod daemon;

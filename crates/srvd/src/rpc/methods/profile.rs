@@ -2,27 +2,26 @@
 
 use auth_spawner::Provider;
 use identity_store::{
-    Authority, CommitProfile, Consumer, Credential, DeletedProfiles, Endpoint, Evidence, FlowId, Identity,
-    Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileScope, Received, RefreshState,
-    SaveProfileKey, Status, StoredTokens, UnsavedLogin,
+    Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId, Identity, Jitter,
+    Profile as Stored, ProfileFilter, ProfileId, ProfileScope, Received, SaveProfileKey, Status,
+    UnsavedLogin,
 };
 use rpc_engine::Call;
 use secrecy::SecretString;
 
-use super::agent::{agent_id, one_agent, user_id};
 use crate::agents::declared::{Agent, credential_id};
+use crate::agents::model::Model;
 use crate::base::clock::now;
 use crate::keys::api_key;
-use crate::launch::resolution::{Model, Renewal, Secret, Source};
 use crate::rpc::app::App;
 use crate::wire;
-use crate::wire::SecretInput;
 use crate::wire::account::Corrupt;
 use crate::wire::convert;
-use crate::wire::error::{ApiError, with_causes};
+use crate::wire::error::ApiError;
 use crate::wire::profile::{
     Delete, DeleteAgent, DeleteUser, Deleted, List, Profile, Profiles, Reorder, Tokens, Upsert,
 };
+use crate::wire::{SecretInput, Source, ids};
 use convert::stored_id;
 
 /// `profile.upsert`.
@@ -32,7 +31,8 @@ pub async fn upsert(app: App, _: Call, params: Upsert) -> Result<Profile, ApiErr
         Model::Any => None,
         Model::Only(model) => Some(model),
     };
-    let scope = ProfileScope { user: user_id(&params.user_id)?, agent: agent_id(&params.agent_id)?, model };
+    let scope =
+        ProfileScope { user: ids::user(&params.user_id)?, agent: ids::agent(&params.agent_id)?, model };
     let place =
         Place { scope, label: params.label, email: params.email, first: params.make_primary.unwrap_or(true) };
     let stored = match (params.api_key, params.tokens) {
@@ -145,8 +145,8 @@ pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> Received {
 /// `profile.list`.
 pub async fn list(app: App, _: Call, params: List) -> Result<Profiles, ApiError> {
     let filter = ProfileFilter {
-        user: params.user_id.as_deref().map(user_id).transpose()?,
-        agent: params.agent_id.as_deref().map(agent_id).transpose()?,
+        user: params.user_id.as_deref().map(ids::user).transpose()?,
+        agent: params.agent_id.as_deref().map(ids::agent).transpose()?,
     };
     let wanted = filter.agent.clone();
     let users_only = filter.user.is_some() && filter.agent.is_none();
@@ -176,7 +176,7 @@ pub async fn reorder(app: App, _: Call, params: Reorder) -> Result<Profiles, Api
     let agents = app.declared.now().agents;
     params.profile_ids.iter().try_for_each(|id| agents.refuse_credential(id))?;
     let provider = app.provider(&params.provider_id)?;
-    let (user, agent) = (user_id(&params.user_id)?, agent_id(&params.agent_id)?);
+    let (user, agent) = (ids::user(&params.user_id)?, ids::agent(&params.agent_id)?);
     let order =
         params.profile_ids.iter().map(|id| profile_id("profileIds", id)).collect::<Result<Vec<_>, _>>()?;
     app.store.reorder_profiles((&user, &agent, &stored_id(provider)?), &order, now()).await?;
@@ -188,7 +188,7 @@ pub async fn reorder(app: App, _: Call, params: Reorder) -> Result<Profiles, Api
 /// `agent.delete`.
 pub async fn delete_agent(app: App, _: Call, params: DeleteAgent) -> Result<Deleted, ApiError> {
     app.declared.now().agents.refuse_agent(&params.agent_id)?;
-    let agent = one_agent(&params.agent_id)?;
+    let agent = ids::one_agent(&params.agent_id)?;
     let gone = app.store.delete_agent(&agent, now()).await?;
     app.ephemeral.clear(agent.as_str(), None);
     tracing::info!(%agent, profiles = gone.profiles, "an agent was deleted");
@@ -197,7 +197,7 @@ pub async fn delete_agent(app: App, _: Call, params: DeleteAgent) -> Result<Dele
 
 /// `user.delete`.
 pub async fn delete_user(app: App, _: Call, params: DeleteUser) -> Result<Deleted, ApiError> {
-    let user = user_id(&params.user_id)?;
+    let user = ids::user(&params.user_id)?;
     let gone = app.store.delete_user(&user, now()).await?;
     app.ephemeral.clear_user(user.as_str());
     tracing::info!(%user, profiles = gone.profiles, "a user was deleted");
@@ -220,7 +220,7 @@ fn shown(profile: Stored) -> Profile {
         provider_id: profile.provider.to_string(),
         account_id: Some(profile.account.to_string()),
         model: profile.model.map_or(Model::Any, Model::Only).as_str().to_owned(),
-        source: Source::User.as_str().to_owned(),
+        source: Source::User,
         kind: profile.kind.as_str().to_owned(),
         label: profile.label,
         email: profile.identity.email,
@@ -241,7 +241,7 @@ fn declared(id: &str, agent: &Agent) -> Vec<Profile> {
         provider_id: provider.clone(),
         account_id: None,
         model: Model::Any.as_str().to_owned(),
-        source: Source::Declared.as_str().to_owned(),
+        source: Source::Declared,
         kind: identity_store::AccountKind::ApiKey.as_str().to_owned(),
         label: Some(format!("{provider} (declared)")),
         email: None,
@@ -253,43 +253,4 @@ fn declared(id: &str, agent: &Agent) -> Vec<Profile> {
         updated_at: None,
     };
     agent.credentials.keys().map(one).collect()
-}
-
-/// Returns the state of a stored profile: whether its secret is present, when it expires and whether it can be renewed.
-pub(super) fn standing(one: &identity_store::Candidate) -> (Secret, Option<i64>, Renewal) {
-    let unavailable = |reason: &str| (Secret::Unavailable(reason.to_owned()), None, Renewal::None);
-    match &one.credential {
-        Credential::Key(_) => {
-            let refused = matches!(one.profile.status, Status::Invalid | Status::NeedsReauth);
-            let secret = if refused { Secret::Refused } else { Secret::Found };
-            (secret, one.profile.expires_at, Renewal::None)
-        }
-        Credential::Tokens(tokens) => of_tokens(tokens),
-        Credential::Broken(error) => {
-            tracing::error!(error = with_causes(error), profile = %one.profile.id, "a secret does not open");
-            unavailable("its stored secret could not be opened")
-        }
-        Credential::Elsewhere => unavailable("this kind of credential cannot be a profile's"),
-        Credential::Corrupt(reason) => {
-            tracing::error!(reason, profile = %one.profile.id, "an account of a profile cannot be read");
-            unavailable("its account cannot be read")
-        }
-    }
-}
-
-/// Returns the state of a stored set of tokens.
-pub(super) fn of_tokens(tokens: &StoredTokens) -> (Secret, Option<i64>, Renewal) {
-    // A set that the service refused or that was given up is dead, regardless of its expiry times.
-    let alive = tokens.life(i64::MIN, 0) != identity_store::Life::Dead;
-    let secret = if alive { Secret::Found } else { Secret::Refused };
-    let renewal = match (tokens.is_refreshable(), tokens.next_attempt_at) {
-        (true, Some(until)) if tokens.failures > 0 => Renewal::Waiting { until },
-        (true, _) => Renewal::Possible,
-        (false, _) if matches!(tokens.state, RefreshState::NeedsReauth | RefreshState::Revoked) => {
-            let reason = tokens.reason.map_or("needs_reauth", |reason| reason.as_str());
-            Renewal::Dead(format!("it has to be logged in again ({reason})"))
-        }
-        (false, _) => Renewal::None,
-    };
-    (secret, tokens.tokens.expiry().at(), renewal)
 }

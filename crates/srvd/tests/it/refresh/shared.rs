@@ -33,7 +33,7 @@ async fn agent_credential_takes_precedence_over_one_for_every_agent() {
     let over = daemon.call("profile.upsert", params).await;
     let best = daemon.call("profile.best", question("lent", ("u", "a"))).await;
     assert_eq!((&best["profileId"], &best["source"]), (&shared["id"], &json!("user")), "{best}");
-    let from = json!({"profileId": over["id"], "source": "user", "reason": "has expired"});
+    let from = json!({"profileId": over["id"], "source": "user", "reason": "it has expired"});
     assert_eq!(best["degradedFrom"], from);
 
     // The id `*` means every agent and is not an agent.

@@ -1,24 +1,48 @@
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use auth_spawner::Registry;
+use auth_spawner::{Provider, Registry};
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::*;
+use crate::keys::external::Why;
+use crate::launch::candidate::Credential;
+use crate::launch::settle::{Action, Attempt, settle};
+use crate::wire::{Source, Status};
 
 const NOW: i64 = 1_000_000;
+
+fn registry() -> &'static Registry {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::builtin().unwrap());
+    &REGISTRY
+}
+
+fn claude() -> &'static Arc<Provider> {
+    registry().provider("Claude-Code").unwrap()
+}
 
 /// A valid credential of `claude` for any model.
 fn live(source: Source, id: &str) -> Candidate {
     Candidate {
         id: id.to_owned(),
         source,
-        provider: "claude".to_owned(),
+        account: None,
+        provider: claude().clone(),
+        login: false,
         model: Model::Any,
         position: 0,
-        secret: Secret::Found,
+        state: State::Found,
         expires_at: None,
         renewal: Renewal::None,
+        status: Status::Valid,
+        base_url: None,
+        home: None,
+        generation: None,
+        owner: None,
+        grant: None,
+        credential: Credential::Key("planted".into()),
+        next_step: None,
     }
 }
 
@@ -38,13 +62,21 @@ fn only(candidate: Candidate, model: &str) -> Candidate {
     Candidate { model: Model::Only(model.to_owned()), ..candidate }
 }
 
-fn broken(candidate: Candidate) -> Candidate {
-    Candidate { secret: Secret::Unavailable("it does not open".to_owned()), ..candidate }
+fn unavailable(text: &str) -> State {
+    State::Unavailable(Unavailable::new(Why::Undecryptable, text))
 }
 
-fn asked(model: Option<&str>) -> Asked {
-    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::builtin().unwrap());
-    Asked::of(REGISTRY.provider("Claude-Code").unwrap(), model, &REGISTRY, NOW)
+fn broken(candidate: Candidate) -> Candidate {
+    Candidate { state: unavailable("it does not open"), ..candidate }
+}
+
+fn request(model: Option<&str>) -> Request {
+    let model = model.and_then(|model| Model::of(Some(model), claude(), registry()).only());
+    Request { model, any_model: false, min_ttl: 0, now: NOW }
+}
+
+fn attempt(request: Request, budget: Duration) -> Attempt {
+    Attempt { request, refresh: true, deadline: Instant::now() + budget }
 }
 
 fn used(chosen: usize) -> Outcome {
@@ -63,7 +95,7 @@ fn tried() -> Renewal {
 #[test]
 fn resolution_ranks_candidates_by_source_and_validity() {
     let check = |case: &str, candidates: &[Candidate], expect: Outcome| {
-        let decision = decide(candidates, &asked(None));
+        let decision = decide(candidates, &request(None));
         assert_eq!(decision.outcome, expect, "{case}: {:?}", decision.trace);
     };
     let ephemeral = || live(Source::Ephemeral, "ephemeral:a:claude");
@@ -90,10 +122,10 @@ fn resolution_ranks_candidates_by_source_and_validity() {
     );
     check("21 a broken row hides nothing", &[broken(user("u")), declared()], degraded(1, 0));
     check("21 only broken rows", &[broken(user("u"))], Outcome::SecretUnavailable(0));
-    let dead = || expired(user("u"), Renewal::Dead("invalid_grant".to_owned()));
+    let dead = || expired(user("u"), Renewal::Person("invalid_grant".to_owned()));
     check("47 a dead refresh token", &[dead(), declared()], degraded(1, 0));
     check("47 and nothing else", &[broken(declared()), dead()], Outcome::NeedsReauth(1));
-    let refused = Candidate { secret: Secret::Refused, ..user("u") };
+    let refused = Candidate { state: State::Refused, ..user("u") };
     check("a key that its provider refused", &[refused.clone(), declared()], degraded(1, 0));
     check("a key that its provider refused, alone", &[refused], Outcome::NeedsReauth(0));
     check(
@@ -104,16 +136,19 @@ fn resolution_ranks_candidates_by_source_and_validity() {
     let at = |id: &str, position| Candidate { position, ..user(id) };
     check("28 the primary of several accounts", &[at("a", 1), at("b", 0), at("c", 2)], used(1));
     check("a dead primary", &[at("a", 1), expired(at("b", 0), Renewal::None)], degraded(0, 1));
-    let alive = Candidate { expires_at: Some(NOW + 1), renewal: Renewal::Dead("x".to_owned()), ..user("u") };
+    let alive =
+        Candidate { expires_at: Some(NOW + 1), renewal: Renewal::Person("x".to_owned()), ..user("u") };
     check("a dead refresh token and a living access token", &[alive, declared()], used(0));
-    let other = Candidate { provider: "codex".to_owned(), ..user("x") };
-    check("another provider's", &[other], Outcome::NoCredential);
+    let ambient = Candidate { state: State::Ambient, ..live(Source::Bundle, "acc") };
+    check("a directory that is not the daemon's", &[ambient], Outcome::Ambient(0));
+    let absent = Candidate { state: State::NeedsReauth("no login".into()), ..live(Source::Bundle, "acc") };
+    check("a directory without a login", &[absent], Outcome::NeedsReauth(0));
 }
 
 #[test]
 fn resolution_prefers_exact_model_over_any_model() {
     let check = |case: &str, model: Option<&str>, candidates: &[Candidate], expect: Outcome| {
-        let decision = decide(candidates, &asked(model));
+        let decision = decide(candidates, &request(model));
         assert_eq!(decision.outcome, expect, "{case}: {:?}", decision.trace);
     };
     let opus = || only(user("z"), "opus");
@@ -127,7 +162,7 @@ fn resolution_prefers_exact_model_over_any_model() {
     check("no model at all", None, &[opus()], used(0));
     check("exact but dead", Some("opus"), &[user("a"), expired(opus(), Renewal::None)], degraded(0, 1));
     check("a declared one for all models", Some("haiku"), &[opus(), declared()], used(1));
-    let any = Asked { any_model: true, ..asked(Some("haiku")) };
+    let any = Request { any_model: true, ..request(Some("haiku")) };
     assert_eq!(decide(&[opus()], &any).outcome, used(0));
     assert_eq!(decide(&[opus(), declared()], &any).outcome, used(1));
 }
@@ -136,7 +171,7 @@ fn resolution_prefers_exact_model_over_any_model() {
 fn resolution_requires_credential_to_outlast_min_ttl() {
     let check = |ends: Option<i64>, renewal: Renewal, min_ttl: i64, expect: Outcome| {
         let candidate = Candidate { expires_at: ends, renewal, ..user("u") };
-        let request = Asked { min_ttl, ..asked(None) };
+        let request = Request { min_ttl, ..request(None) };
         assert_eq!(decide(&[candidate], &request).outcome, expect, "{ends:?} {min_ttl}");
     };
     let over = Outcome::AllExpired { retry_at: None };
@@ -147,7 +182,7 @@ fn resolution_requires_credential_to_outlast_min_ttl() {
     check(Some(NOW + 10), Renewal::None, 10, over.clone());
     check(Some(NOW + 11), Renewal::None, 10, used(0));
     check(Some(NOW + 10), Renewal::Possible, 10, Outcome::RefreshFirst(0));
-    check(Some(NOW + 10), Renewal::Dead("x".to_owned()), 10, over.clone());
+    check(Some(NOW + 10), Renewal::Person("x".to_owned()), 10, Outcome::NeedsReauth(0));
     check(Some(0), Renewal::None, 0, over.clone());
     check(Some(i64::MIN), Renewal::None, 0, over.clone());
     check(Some(i64::MAX - 1), Renewal::None, i64::MAX, over);
@@ -156,7 +191,6 @@ fn resolution_requires_credential_to_outlast_min_ttl() {
 #[test]
 fn resolution_gives_each_candidate_a_verdict() {
     let candidates = [
-        Candidate { provider: "codex".to_owned(), ..user("x") },
         only(user("m"), "opus"),
         broken(user("b")),
         expired(Candidate { position: 1, ..user("e") }, Renewal::None),
@@ -164,19 +198,18 @@ fn resolution_gives_each_candidate_a_verdict() {
         declared(),
         live(Source::Ephemeral, "ephemeral:a:claude"),
     ];
-    let decision = decide(&candidates, &asked(Some("haiku")));
-    assert_eq!(decision.outcome, degraded(6, 2));
+    let decision = decide(&candidates, &request(Some("haiku")));
+    assert_eq!(decision.outcome, degraded(5, 1));
     let words: Vec<String> = decision.trace.iter().map(ToString::to_string).collect();
     assert_eq!(
         words,
         [
-            "is another provider's",
-            "is for another model",
+            "it is for another model",
             "it does not open",
-            "has expired",
+            "it has expired",
             "its refresh failed: HTTP status 500",
             "a stronger one is used",
-            "is used",
+            "it is used",
         ]
     );
 }
@@ -189,10 +222,10 @@ async fn settle_refreshes_each_candidate_once_in_rank_order() {
 
     let mut order = Vec::new();
     let mut candidates = start.clone();
-    let decision = settle(&mut candidates, &asked(None), budget, |at, before| {
-        order.push(at);
+    let decision = settle(&mut candidates, &attempt(request(None), budget), |_, before| {
+        order.push(before.id.clone());
         // The first one fails, the second one is renewed.
-        let after = if at == 2 {
+        let after = if before.id == "a" {
             Candidate { renewal: tried(), ..before }
         } else {
             Candidate { expires_at: Some(NOW + 1), ..before }
@@ -200,11 +233,11 @@ async fn settle_refreshes_each_candidate_once_in_rank_order() {
         std::future::ready(after)
     })
     .await;
-    assert_eq!((decision.outcome, order), (degraded(1, 2), vec![2, 1]));
+    assert_eq!((decision.outcome, order), (degraded(1, 2), vec!["a".to_owned(), "b".to_owned()]));
 
     // A credential that `refresh` returns unchanged is not refreshed again.
     let mut calls = 0;
-    let decision = settle(&mut start.clone(), &asked(None), budget, |_, before| {
+    let decision = settle(&mut start.clone(), &attempt(request(None), budget), |_, before| {
         calls += 1;
         std::future::ready(before)
     })
@@ -212,19 +245,26 @@ async fn settle_refreshes_each_candidate_once_in_rank_order() {
     assert_eq!((decision.outcome, calls), (degraded(0, 2), 2));
 
     let mut candidates = start[1..].to_vec();
-    let decision = settle(&mut candidates, &asked(None), Duration::ZERO, |_, _| std::future::pending()).await;
+    let decision =
+        settle(&mut candidates, &attempt(request(None), Duration::ZERO), |_, _| std::future::pending()).await;
     assert_eq!(decision.outcome, Outcome::RefreshFailed { candidate: 1, retry_at: None });
 }
 
 fn candidate() -> impl Strategy<Value = Candidate> {
-    let source = prop_oneof![Just(Source::User), Just(Source::Ephemeral), Just(Source::Declared)];
-    let provider = prop_oneof![4 => Just("claude"), 1 => Just("codex")];
+    let source = prop_oneof![
+        Just(Source::Bundle),
+        Just(Source::User),
+        Just(Source::Ephemeral),
+        Just(Source::Declared)
+    ];
     let model =
         prop_oneof![Just(Model::Any), Just(Model::Only("opus".into())), Just(Model::Only("x".into()))];
-    let secret = prop_oneof![
-        4 => Just(Secret::Found),
-        1 => Just(Secret::Refused),
-        1 => Just(Secret::Unavailable("gone".into())),
+    let state = prop_oneof![
+        4 => Just(State::Found),
+        1 => Just(State::Refused),
+        1 => Just(State::NeedsReauth("gone".into())),
+        1 => Just(unavailable("gone")),
+        1 => Just(State::Ambient),
     ];
     let ends = prop_oneof![Just(None), (NOW - 3..NOW + 20).prop_map(Some), any::<i64>().prop_map(Some)];
     let renewal = prop_oneof![
@@ -233,39 +273,29 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         (NOW - 2..NOW + 2).prop_map(|until| Renewal::Waiting { until }),
         Just(tried()),
         Just(Renewal::Tried { failed: None, retry_at: None }),
-        Just(Renewal::Dead("dead".into())),
+        Just(Renewal::Person("dead".into())),
     ];
-    (source, provider, model, 0..3_i64, secret, ends, renewal, "[a-z]{6}").prop_map(
-        |(source, provider, model, position, secret, expires_at, renewal, id)| Candidate {
-            id,
+    (source, model, 0..3_i64, state, ends, renewal, "[a-z]{6}").prop_map(
+        |(source, model, position, state, expires_at, renewal, id)| Candidate {
             source,
-            provider: provider.to_owned(),
             model,
             position,
-            secret,
+            state,
             expires_at,
             renewal,
+            ..live(source, &id)
         },
     )
 }
 
-fn question() -> impl Strategy<Value = Asked> {
+fn question() -> impl Strategy<Value = Request> {
     let model = prop_oneof![Just(None), Just(Some("opus".to_owned())), Just(Some("haiku".to_owned()))];
-    (model, any::<bool>(), -1..30_i64).prop_map(|(model, any_model, min_ttl)| Asked {
+    (model, any::<bool>(), -1..30_i64).prop_map(|(model, any_model, min_ttl)| Request {
         model,
         any_model,
         min_ttl,
-        ..asked(None)
+        ..request(None)
     })
-}
-
-/// The candidate that an outcome names as the one to use.
-fn pick(outcome: &Outcome) -> Option<usize> {
-    match outcome {
-        Outcome::Use { chosen, .. } => Some(*chosen),
-        Outcome::RefreshFirst(at) => Some(*at),
-        _ => None,
-    }
 }
 
 proptest! {
@@ -276,7 +306,7 @@ proptest! {
         question in question(),
     ) {
         let before = decide(&candidates, &question);
-        if let Some(chosen) = pick(&before.outcome) {
+        if let Some(chosen) = before.outcome.chosen() {
             let weakest = Candidate {
                 source: Source::Declared, position: i64::MAX, model: candidates[chosen].model.clone(), ..below
             };
@@ -295,7 +325,7 @@ proptest! {
     ) {
         let decision = decide(&candidates, &question);
         prop_assert_eq!(decision.trace.len(), candidates.len());
-        let chosen = pick(&decision.outcome);
+        let chosen = decision.outcome.chosen();
         for (at, verdict) in decision.trace.iter().enumerate() {
             let says = matches!(verdict, Verdict::Chosen | Verdict::RefreshedFirst);
             prop_assert_eq!(says, Some(at) == chosen);
@@ -303,12 +333,11 @@ proptest! {
         }
         if let Outcome::Use { chosen, .. } = decision.outcome {
             let used = &candidates[chosen];
-            prop_assert_eq!(&used.provider, "claude");
-            prop_assert_eq!(&used.secret, &Secret::Found);
+            prop_assert_eq!(&used.state, &State::Found);
             prop_assert!(used.expires_at.is_none_or(|ends| ends > NOW));
         }
         let reversed: Vec<Candidate> = candidates.iter().rev().cloned().collect();
-        let mirrored = pick(&decide(&reversed, &question).outcome).map(|at| &reversed[at]);
+        let mirrored = decide(&reversed, &question).outcome.chosen().map(|at| &reversed[at]);
         prop_assert_eq!(mirrored.map(|one| &one.id), chosen.map(|at| &candidates[at].id));
     }
 
@@ -320,14 +349,37 @@ proptest! {
     ) {
         let mut now = candidates.clone();
         let mut refreshed = Vec::new();
-        let work = settle(&mut now, &question, Duration::from_mins(1), |at, before| {
-            refreshed.push(at);
+        let attempt = attempt(question, Duration::from_mins(1));
+        let work = settle(&mut now, &attempt, |_, before: Candidate| {
+            refreshed.push(before.id.clone());
             std::future::ready(if renewed { Candidate { expires_at: Some(NOW + 5), ..before } } else { before })
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let decision = runtime.block_on(work);
         prop_assert!(!matches!(decision.outcome, Outcome::RefreshFirst(_)));
-        let once: std::collections::BTreeSet<usize> = refreshed.iter().copied().collect();
+        let once: std::collections::BTreeSet<&String> = refreshed.iter().collect();
         prop_assert_eq!(once.len(), refreshed.len());
     }
+}
+
+#[tokio::test]
+async fn settle_runs_the_chosen_command_once_and_considers_the_next_when_it_fails() {
+    let command = |id: &str, position| Candidate {
+        position,
+        credential: Credential::Command(crate::launch::candidate::KeyCommand::Declared(vec!["/x".into()])),
+        ..live(Source::Declared, id)
+    };
+    let mut candidates = [command("a", 0), command("b", 1)];
+    let mut run = Vec::new();
+    let decision = settle(&mut candidates, &attempt(request(None), Duration::ZERO), |action, before| {
+        assert_eq!(action, Action::ReadKey);
+        run.push(before.id.clone());
+        let after = match before.id.as_str() {
+            "a" => Candidate { state: unavailable("it failed"), credential: Credential::Absent, ..before },
+            _ => Candidate { credential: Credential::Key("printed".into()), ..before },
+        };
+        std::future::ready(after)
+    })
+    .await;
+    assert_eq!((decision.outcome, run), (degraded(1, 0), vec!["a".to_owned(), "b".to_owned()]));
 }

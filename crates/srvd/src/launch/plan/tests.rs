@@ -1,9 +1,16 @@
-use auth_spawner::Credential;
-use identity_store::{Evidence, Owner, SecretRef};
+use std::path::PathBuf;
+
+use auth_spawner::{Proof, Reach, Registry};
+use identity_store::{Account, AccountKind, BundleId, Evidence, Owner, SecretRef, Status};
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::keys::external::Why;
+use crate::keys::external::{Unavailable, Why};
+use crate::launch::candidate::{Credential, Home, State};
+use crate::launch::decide::{Request, decide};
+use crate::launch::environment::Value;
+use crate::launch::gather::bundle::{Found, judged, state};
+use crate::wire::error::Kind;
 
 const NOW: i64 = 1_795_000_000_000;
 
@@ -39,40 +46,70 @@ fn account(provider: &str, kind: AccountKind) -> Account {
 }
 
 fn candidate(provider: &str, kind: AccountKind, found: Found) -> Candidate {
-    Candidate {
-        provider: registry().provider(provider).unwrap().clone(),
-        account: Arc::new(account(provider, kind)),
-        found,
-        own_dir: Some("/data/identities/work/own".into()),
-    }
+    at_account(account(provider, kind), found)
+}
+
+fn at_account(account: Account, found: Found) -> Candidate {
+    let provider = registry().provider(account.provider.as_str()).unwrap().clone();
+    judged(&Arc::new(account), &"work".parse().unwrap(), provider, found)
+}
+
+/// A login in a CLI's directory that proves this.
+fn directory(dir: impl Into<PathBuf>, reach: Reach, proof: Proof) -> Found {
+    let home = Some(Home { dir: dir.into(), reach });
+    Found { state: state(proof), credential: Credential::Directory, home }
 }
 
 fn login(provider: &str, proof: Proof) -> Candidate {
     let dir = Path::new("/data/identities/work").join(provider);
-    candidate(
-        provider,
-        AccountKind::OAuth,
-        Found::Directory { dir, reach: Reach::Bundle, allowed: true, proof },
-    )
+    candidate(provider, AccountKind::OAuth, directory(dir, Reach::Bundle, proof))
+}
+
+fn key_of(secret: &str) -> Found {
+    Found { state: State::Found, credential: Credential::Key(secret.into()), home: None }
+}
+
+fn token_of(secret: &str) -> Found {
+    let home = Some(Home { dir: "/data/identities/work/own".into(), reach: Reach::Bundle });
+    Found { state: State::Found, credential: Credential::LoginToken(secret.into()), home }
 }
 
 fn key(provider: &str) -> Candidate {
-    candidate(provider, AccountKind::ApiKey, Found::Secret("sk-planted".into()))
+    candidate(provider, AccountKind::ApiKey, key_of("sk-planted"))
 }
 
 fn lost_secret(text: &str) -> Found {
-    Found::Unavailable(Unavailable::new(Why::Undecryptable, text))
+    let state = State::Unavailable(Unavailable::new(Why::Undecryptable, text));
+    Found { state, credential: Credential::Absent, home: None }
 }
 
 fn logged_in() -> Proof {
-    Proof::LoggedIn(Credential::default())
+    Proof::LoggedIn(auth_spawner::Credential::default())
 }
 
-fn launch(candidates: Vec<Candidate>, provider: Option<&str>) -> Result<Launch, ApiError> {
-    let bundle = "work".parse().unwrap();
-    let request =
-        Request { bundle: &bundle, provider, min_ttl: 60_000, shared: Path::new("/data/shared"), now: NOW };
-    resolve(&judge(candidates, &request), (&registry(), &Shadows::new(&registry())), &request)
+fn conflicts() -> EnvironmentConflicts {
+    EnvironmentConflicts::new(&registry())
+}
+
+/// The plan of a launch of the bundle `work`, as the engine makes it.
+fn plan(candidates: Vec<Candidate>, selected: Option<&str>) -> Plan {
+    let subject = Subject::Bundle("work".parse().unwrap());
+    let request = Request { model: None, any_model: false, min_ttl: 60_000, now: NOW };
+    let context = PartContext { subject: &subject, shared: Path::new("/data/shared") };
+    let part = |provider: Arc<Provider>, candidates: Vec<Candidate>| {
+        let decision = decide(&candidates, &request);
+        Part::new(provider, candidates, decision, &context)
+    };
+    let mut parts: Vec<Part> =
+        candidates.into_iter().map(|one| part(one.provider.clone(), vec![one])).collect();
+    if let Some(selected) = selected.filter(|_| parts.is_empty()) {
+        parts.push(part(registry().provider(selected).unwrap().clone(), Vec::new()));
+    }
+    Plan { parts, selected: selected.is_some(), subject: subject.clone() }
+}
+
+fn launch(candidates: Vec<Candidate>, selected: Option<&str>) -> Result<Change, ApiError> {
+    plan(candidates, selected).change(&conflicts())
 }
 
 fn text(value: &Value) -> &str {
@@ -82,11 +119,11 @@ fn text(value: &Value) -> &str {
     }
 }
 
-fn shown(launch: &Launch) -> Vec<(&str, &str)> {
+fn shown(launch: &Change) -> Vec<(&str, &str)> {
     launch.set.iter().map(|(name, value)| (name.as_str(), text(value))).collect()
 }
 
-fn has(launch: &Launch, name: &str) -> bool {
+fn has(launch: &Change, name: &str) -> bool {
     launch.unset.iter().any(|unset| unset == name)
 }
 
@@ -101,11 +138,11 @@ fn launch_sets_the_variables_of_each_form_of_credential() {
             ("GITHUB_TOKEN", "sk-planted")
         ]
     );
-    let pair = candidate("aws", AccountKind::ApiKey, Found::Secret("AKIAPLANTED:secret:more".into()));
+    let pair = candidate("aws", AccountKind::ApiKey, key_of("AKIAPLANTED:secret:more"));
     let found = launch(vec![pair], None).unwrap();
     let parts = [("AWS_ACCESS_KEY_ID", "AKIAPLANTED"), ("AWS_SECRET_ACCESS_KEY", "secret:more")];
     assert_eq!(shown(&found), parts);
-    let token = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01-planted".into()));
+    let token = candidate("claude", AccountKind::OAuth, token_of("sk-ant-oat01-planted"));
     let found = launch(vec![token], None).unwrap();
     assert_eq!(
         shown(&found),
@@ -120,12 +157,7 @@ fn launch_sets_the_variables_of_each_form_of_credential() {
 
 #[test]
 fn adopted_directory_sets_no_variable_when_it_is_the_usual_one() {
-    let found = Found::Directory {
-        dir: "/home/u/.claude".into(),
-        reach: Reach::Usual,
-        allowed: true,
-        proof: logged_in(),
-    };
+    let found = directory("/home/u/.claude", Reach::Usual, logged_in());
     let found = launch(vec![candidate("claude", AccountKind::OAuth, found)], None).unwrap();
     assert!(has(&found, "CLAUDE_CONFIG_DIR") && !found.set.contains_key("CLAUDE_CONFIG_DIR"));
 }
@@ -190,9 +222,8 @@ fn launch_sets_or_removes_every_name_that_a_cli_reads() {
 #[test]
 fn key_is_launched_with_its_own_address_or_refused() {
     let at = |provider: &str, base_url: &str| {
-        let mut candidate = key(provider);
-        Arc::make_mut(&mut candidate.account).base_url = Some(base_url.to_owned());
-        candidate
+        let base_url = Some(base_url.to_owned());
+        at_account(Account { base_url, ..account(provider, AccountKind::ApiKey) }, key_of("sk-planted"))
     };
     let found = launch(vec![at("openai", "https://proxy.test:8443/openai")], None).unwrap();
     let address = "https://proxy.test:8443/openai/v1";
@@ -232,12 +263,8 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
         None,
         Err((Kind::SecretUnavailable, "codex: not JSON at line 1")),
     );
-    let stranger = Found::Directory {
-        dir: "/home/u/.codex".into(),
-        reach: Reach::Bundle,
-        allowed: false,
-        proof: logged_in(),
-    };
+    let found = directory("/home/u/.codex", Reach::Bundle, logged_in());
+    let stranger = Found { state: State::Ambient, ..found };
     check(
         vec![candidate("codex", AccountKind::OAuth, stranger)],
         None,
@@ -245,6 +272,7 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
     );
     let lost = || candidate("openai", AccountKind::ApiKey, lost_secret("it does not open"));
     check(vec![lost(), key("github")], None, Ok(2));
+    check(vec![lost()], None, Err((Kind::SecretUnavailable, "openai: it does not open")));
     check(vec![lost()], Some("openai"), Err((Kind::SecretUnavailable, "openai: it does not open")));
     check(
         Vec::new(),
@@ -271,9 +299,10 @@ fn directory_variable_belongs_to_its_own_cli() {
 #[test]
 fn token_is_refused_when_it_expires_too_soon() {
     let token = |expires_at| {
-        let mut candidate = candidate("claude", AccountKind::OAuth, Found::Secret("sk-ant-oat01".into()));
-        Arc::make_mut(&mut candidate.account).expires_at = Some(expires_at);
-        launch(vec![candidate], None).map(|_| ()).map_err(|error| error.message().to_owned())
+        let account = Account { expires_at: Some(expires_at), ..account("claude", AccountKind::OAuth) };
+        launch(vec![at_account(account, token_of("sk-ant-oat01"))], None)
+            .map(|_| ())
+            .map_err(|error| error.message().to_owned())
     };
     assert_eq!(token(NOW + 60_001), Ok(()));
     assert_eq!(token(NOW + 60_000), Err("claude: it expires too soon".to_owned()));
@@ -282,10 +311,8 @@ fn token_is_refused_when_it_expires_too_soon() {
 
 #[test]
 fn blank_bundle_launch_sets_no_variables() {
-    let blank = BundleId::blank();
-    let request =
-        Request { bundle: &blank, provider: None, min_ttl: 0, shared: Path::new("/data/shared"), now: NOW };
-    let found = resolve(&[], (&registry(), &Shadows::new(&registry())), &request).unwrap();
+    let blank = Plan { subject: Subject::Bundle(BundleId::blank()), parts: Vec::new(), selected: false };
+    let found = blank.change(&conflicts()).unwrap();
     assert!(found.set.is_empty() && has(&found, "ANTHROPIC_API_KEY"));
 }
 
@@ -297,9 +324,7 @@ fn launch_shows_no_secret_in_debug_output() {
 #[test]
 fn named_directory_of_the_users_own_is_launched_by_its_variable_only() {
     let own = |provider: &str, dir: &str| {
-        let found =
-            Found::Directory { dir: dir.into(), reach: Reach::Variable, allowed: true, proof: logged_in() };
-        candidate(provider, AccountKind::OAuth, found)
+        candidate(provider, AccountKind::OAuth, directory(dir, Reach::Variable, logged_in()))
     };
     let found = launch(vec![own("copilot", "/work/copilot")], None).unwrap();
     assert_eq!(shown(&found), [("COPILOT_HOME", "/work/copilot")]);
@@ -321,11 +346,9 @@ fn login_in_a_keyring_is_refused_with_its_reason() {
 
 #[test]
 fn enterprise_key_is_launched_for_its_host_only() {
-    let mut key = key("github");
-    let mut account = account("github", AccountKind::ApiKey);
-    account.base_url = Some("https://ghe.corp.example/api/v3".into());
-    key.account = Arc::new(account);
-    let found = launch(vec![key], None).unwrap();
+    let base_url = Some("https://ghe.corp.example/api/v3".into());
+    let account = Account { base_url, ..account("github", AccountKind::ApiKey) };
+    let found = launch(vec![at_account(account, key_of("sk-planted"))], None).unwrap();
     assert_eq!(
         shown(&found),
         [

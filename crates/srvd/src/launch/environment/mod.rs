@@ -1,0 +1,157 @@
+//! The change of an agent's environment: the variables of its credentials, and the removal of those in conflict.
+
+mod conflicts;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use auth_spawner::{KeyService, Provider, Reach};
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use conflicts::EnvironmentConflicts;
+
+use super::candidate::{Candidate, Credential};
+use crate::wire::error::{ApiError, Kind};
+
+/// Variables by name.
+pub(super) type Variables = BTreeMap<String, Value>;
+
+/// The value of a variable.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// A value that is no credential, such as a directory.
+    Plain(String),
+    /// A credential.
+    Secret(SecretString),
+}
+
+impl Value {
+    /// Returns whether both values are the same text and neither is a credential.
+    fn is_same(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Plain(one), Self::Plain(two)) if one == two)
+    }
+}
+
+/// Returns the variables that give a program of the provider this credential. `shared` is the directory of the caches
+/// that all bundles share. `Err` is the reason why there are none.
+pub(super) fn variables(candidate: &Candidate, shared: &Path) -> Result<Variables, &'static str> {
+    let provider = &candidate.provider;
+    match &candidate.credential {
+        Credential::Directory => match &candidate.home {
+            Some(home) => Ok(of_directory(provider, &home.dir, home.reach, shared)),
+            None => Err("it has no directory of its own"),
+        },
+        Credential::LoginToken(secret) => of_login_token(candidate, secret, shared),
+        Credential::AccessToken(secret) => of_access_token(provider, secret),
+        Credential::Key(secret) => of_key(provider, candidate.base_url.as_deref(), secret),
+        Credential::Command(_) | Credential::Absent => Err("its secret is not there"),
+    }
+}
+
+/// Combines the variables of all providers of a launch. The variable for a CLI's own directory has that CLI's value,
+/// even if another CLI sets it as well.
+///
+/// # Errors
+/// `conflict`: two CLIs need different values of the same variable and cannot be launched together.
+pub(super) fn combine<'a>(
+    parts: impl Iterator<Item = (&'a Arc<Provider>, &'a Variables)> + Clone,
+) -> Result<Variables, ApiError> {
+    let mut set = BTreeMap::new();
+    for (_, variables) in parts.clone() {
+        set.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    let mut owners: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
+    for (provider, variables) in parts {
+        let own = provider.cli.as_ref().and_then(|cli| variables.get_key_value(&cli.config_dir.var));
+        let Some((name, value)) = own else { continue };
+        if let Some((other, its)) = owners.insert(name, (&provider.id, value))
+            && !its.is_same(value)
+        {
+            let both = format!("{other} and {} both live by {name}", provider.id);
+            return Err(ApiError::new(Kind::Conflict, both)
+                .with("what", "variable")
+                .hint("launch them one at a time, by naming the provider"));
+        }
+        set.insert(name.clone(), value.clone());
+    }
+    Ok(set)
+}
+
+/// Returns the variables of a login in a directory. `shared` is the directory of the caches that the bundles share.
+fn of_directory(provider: &Provider, dir: &Path, reach: Reach, shared: &Path) -> Variables {
+    let Some(cli) = &provider.cli else { return BTreeMap::new() };
+    let mut set = cli.env.clone();
+    // Once the variable is set, several CLIs read a part of their files from another place. The user's own directory is
+    // therefore reached in the same way as by the user's own programs.
+    set.extend(cli.config_dir.variables_for(reach, dir, &shared.join(&provider.id)));
+    set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect()
+}
+
+/// Returns the variables of a login that the CLI takes in a variable, beside a directory of its own. `Err` is the reason
+/// why there are none.
+fn of_login_token(
+    candidate: &Candidate,
+    secret: &SecretString,
+    shared: &Path,
+) -> Result<Variables, &'static str> {
+    let provider = &candidate.provider;
+    let token = provider.cli.as_ref().and_then(|cli| cli.token.as_ref());
+    let var = &token.ok_or("the registry does not say how its CLI takes a token")?.var;
+    let home = candidate.home.as_ref().ok_or("it has no directory of its own")?;
+    let mut set = of_directory(provider, &home.dir, home.reach, shared);
+    set.insert(var.clone(), Value::Secret(secret.clone()));
+    Ok(set)
+}
+
+/// Returns the variables of an API key: all those of its service, with `base_url` if it is not the default address.
+/// `Err` is the reason why there are none.
+fn of_key(
+    provider: &Provider,
+    base_url: Option<&str>,
+    secret: &SecretString,
+) -> Result<Variables, &'static str> {
+    let key = provider.key.as_ref().ok_or("the registry does not say how its service takes a key")?;
+    let mut set = address(base_url, key)?;
+    if let Some(pair) = &key.pair {
+        let parts =
+            pair.split(secret.expose_secret()).ok_or("it is not a key of the parts that it should have")?;
+        let value = |part: &str| Value::Secret(SecretString::from(part));
+        set.extend(pair.vars.iter().cloned().zip(parts.into_iter().map(value)));
+    }
+    let vars = key.variables_at(base_url.unwrap_or(&key.base_url));
+    set.extend(vars.iter().map(|var| (var.clone(), Value::Secret(secret.clone()))));
+    Ok(set)
+}
+
+/// Returns the variables of an access token that a user supplied: the variable of the provider's CLI, or those of its
+/// service, which accepts the token like a key. `Err` is the reason why there are none.
+fn of_access_token(provider: &Provider, secret: &SecretString) -> Result<Variables, &'static str> {
+    let taken = provider.cli.as_ref().and_then(|cli| Some((cli, cli.access_token_var.as_ref()?)));
+    let Some((cli, var)) = taken else {
+        return match provider.key {
+            Some(_) => of_key(provider, None, secret),
+            None => Err("its CLI takes only logins that it has made itself"),
+        };
+    };
+    // The agent has no directory of its own here. The CLI would overwrite or remove the user's own keychain entry.
+    if cli.keeps_in_keychain() {
+        return Err(
+            "on this system its CLI keeps your own login in the keychain, which a token could cost you",
+        );
+    }
+    let plain = cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone())));
+    Ok(plain.chain([(var.clone(), Value::Secret(secret.clone()))]).collect())
+}
+
+/// Returns the variables that direct an agent to the service, if it is not at its default address. A key for another
+/// address is never launched without them, because it would be sent to the default address.
+fn address(base_url: Option<&str>, key: &KeyService) -> Result<Variables, &'static str> {
+    let other = base_url.filter(|base_url| *base_url != key.base_url);
+    let Some(base_url) = other else { return Ok(BTreeMap::new()) };
+    let set = key.addressed(base_url);
+    if set.is_empty() {
+        return Err("the registry does not say how an agent is told its address");
+    }
+    Ok(set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect())
+}

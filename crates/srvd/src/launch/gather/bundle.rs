@@ -1,0 +1,199 @@
+//! The accounts that a bundle binds.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use auth_spawner::{Proof, Provider, Reach};
+use identity_store::{Account, AccountKind, BundleId, Held, SecretRef, Store};
+
+use crate::agents::model::Model;
+use crate::base::host;
+use crate::keys::external::{Unavailable, Why};
+use crate::launch::Launcher;
+use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewal, State};
+use crate::wire::error::{ApiError, Kind, with_causes};
+use crate::wire::{Source, Status, convert};
+
+/// Collects the accounts of a bundle and reads their directories.
+pub(super) async fn gather(
+    launcher: &Launcher,
+    store: &Store,
+    bundle: &BundleId,
+    provider: Option<&Provider>,
+    now: i64,
+) -> Result<Vec<Candidate>, ApiError> {
+    let wanted = provider.map(convert::stored_id).transpose()?;
+    let found = store.credentials(bundle, wanted.as_ref()).await?;
+    // An account that cannot be read must not lead to a launch without it.
+    if let Some(row) = found.corrupt.first() {
+        tracing::error!(account = row.id, reason = row.reason, "an account of a launch cannot be read");
+        return Err(ApiError::new(Kind::SecretUnavailable, "an account of it cannot be read")
+            .with("accountId", row.id.as_str())
+            .with("reason", "corrupt"));
+    }
+    if found.held.is_empty() {
+        // An unknown bundle has an error of its own.
+        Box::pin(store.bundle(bundle)).await?;
+    }
+    let candidates = found.held.into_iter().map(|held| candidate(launcher, bundle, held, now));
+    futures_util::future::try_join_all(candidates).await
+}
+
+/// The result of looking for an account's credential.
+pub(in crate::launch) struct Found {
+    pub(in crate::launch) state: State,
+    pub(in crate::launch) credential: Credential,
+    pub(in crate::launch) home: Option<Home>,
+}
+
+impl Found {
+    fn unavailable(why: Why, text: &str) -> Self {
+        let state = State::Unavailable(Unavailable::new(why, text));
+        Self { state, credential: Credential::Absent, home: None }
+    }
+}
+
+async fn candidate(
+    launcher: &Launcher,
+    bundle: &BundleId,
+    held: Held,
+    now: i64,
+) -> Result<Candidate, ApiError> {
+    let account = held.account;
+    let provider = host::provider_of(launcher.provider(account.provider.as_str())?, &account);
+    let found = match (&account.secret_ref, held.secret) {
+        (SecretRef::ConfigDir { dir, adopted }, _) => {
+            directory(launcher, &provider, Place { dir: dir.clone(), adopted: *adopted }, now).await
+        }
+        (SecretRef::Sealed, Some(Ok(secret))) if account.kind == AccountKind::OAuth => {
+            let home = own_home(launcher, bundle, &provider).await?;
+            Found { state: State::Found, credential: Credential::LoginToken(secret), home }
+        }
+        (SecretRef::Sealed, Some(Ok(secret))) => {
+            Found { state: State::Found, credential: Credential::Key(secret), home: None }
+        }
+        (SecretRef::Sealed, failed) => {
+            let error = failed.and_then(Result::err).map(|error| with_causes(&error));
+            tracing::error!(error, account = %account.id, "a stored secret cannot be opened");
+            Found::unavailable(Why::Undecryptable, "its stored secret could not be opened")
+        }
+        (SecretRef::Env { .. } | SecretRef::Command { .. }, _) => {
+            let credential = Credential::Command(KeyCommand::Configured(account.secret_ref.clone()));
+            Found { state: State::Found, credential, home: None }
+        }
+        (SecretRef::Tokens, _) => {
+            Found::unavailable(Why::BackendFailed, "cannot launch with this credential type")
+        }
+    };
+    Ok(judged(&account, bundle, provider, found))
+}
+
+/// Returns the candidate for an account. Only a person can renew a bundle's credentials.
+pub(in crate::launch) fn judged(
+    account: &Arc<Account>,
+    bundle: &BundleId,
+    provider: Arc<Provider>,
+    found: Found,
+) -> Candidate {
+    let login = account.kind == AccountKind::OAuth;
+    // The provider's refusal of a key counts until the key is checked again. A directory proves itself.
+    let proven = matches!(found.credential, Credential::Directory);
+    let refused = account.status == identity_store::Status::Invalid && !proven;
+    let state = if refused && found.state == State::Found { State::Refused } else { found.state };
+    Candidate {
+        id: account.id.to_string(),
+        account: Some(account.id.to_string()),
+        source: Source::Bundle,
+        login,
+        model: Model::Any,
+        position: 0,
+        state,
+        expires_at: account.expires_at.filter(|_| !proven),
+        renewal: Renewal::Person("it has expired".to_owned()),
+        status: if login && !refused { Status::Valid } else { convert::status(account.status) },
+        base_url: account.base_url.clone().filter(|_| !login),
+        home: found.home,
+        generation: None,
+        owner: None,
+        grant: None,
+        credential: found.credential,
+        next_step: Some(next_step(account, &provider, bundle)),
+        provider,
+    }
+}
+
+/// Returns the action for a person when the account cannot be used.
+fn next_step(account: &Account, provider: &Provider, bundle: &BundleId) -> String {
+    match (&account.secret_ref, account.kind) {
+        (SecretRef::Env { var }, _) => {
+            format!("start the daemon with a value of {var}, as srvd.toml names it")
+        }
+        (SecretRef::Command { .. }, _) => {
+            "run the command by hand that srvd.toml names for it, to see why".to_owned()
+        }
+        (_, AccountKind::OAuth) => format!("srvd login {} --bundle {bundle}", provider.id),
+        (_, AccountKind::ApiKey) => format!("srvd add-key {} --bundle {bundle}", provider.id),
+    }
+}
+
+/// The directory of an account's login.
+struct Place {
+    dir: PathBuf,
+    adopted: bool,
+}
+
+/// Reads a CLI's directory. A directory that an account may not use is not read.
+async fn directory(launcher: &Launcher, provider: &Arc<Provider>, place: Place, now: i64) -> Found {
+    let (identities, registry) = (launcher.identities.clone(), launcher.registry.clone());
+    let provider = Arc::clone(provider);
+    let read = move || {
+        let Some(cli) = &provider.cli else {
+            return Found::unavailable(Why::BackendFailed, "the registry knows no CLI that could use it");
+        };
+        let Place { dir, adopted } = place;
+        let reach = identities.reach(cli, &dir, adopted);
+        let state = if identities.allows(&registry, cli, &dir, adopted) {
+            state(cli.prove(&dir, reach).at(now))
+        } else {
+            State::Ambient
+        };
+        Found { state, credential: Credential::Directory, home: Some(Home { dir, reach }) }
+    };
+    let failed = |_| Found::unavailable(Why::BackendFailed, "its directory could not be read");
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(failed)
+}
+
+pub(in crate::launch) fn state(proof: Proof) -> State {
+    match proof {
+        Proof::LoggedIn(_) => State::Found,
+        Proof::Absent => State::NeedsReauth("its directory holds no login".to_owned()),
+        Proof::Incomplete { reason } => State::NeedsReauth(reason),
+        Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. } => {
+            State::Unavailable(Unavailable::new(Why::Undecryptable, reason))
+        }
+    }
+}
+
+/// Prepares the directory for a CLI that receives a token. It must not be the user's own, and it must contain the files
+/// that the CLI expects. `None` for a provider whose CLI takes no token.
+async fn own_home(
+    launcher: &Launcher,
+    bundle: &BundleId,
+    provider: &Arc<Provider>,
+) -> Result<Option<Home>, ApiError> {
+    if provider.cli.as_ref().is_none_or(|cli| cli.token.is_none()) {
+        return Ok(None);
+    }
+    let (identities, bundle, provider) = (launcher.identities.clone(), bundle.clone(), Arc::clone(provider));
+    let prepare = move || {
+        let Some(cli) = provider.cli.as_ref() else { return Ok(None) };
+        let dir = identities.make(&bundle, &cli.config_dir.name).map_err(|error| error.to_string())?;
+        auth_spawner::prepare(cli, Path::new(&dir)).map_err(|error| error.to_string())?;
+        Ok(Some(Home { dir, reach: Reach::Bundle }))
+    };
+    let made = tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|error| Err(error.to_string()));
+    made.map_err(|error| {
+        tracing::error!(error, "the directory of a CLI cannot be prepared");
+        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error)
+    })
+}
