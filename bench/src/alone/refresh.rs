@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::issuer::Issuer;
 use super::profiles::tokens;
 use super::{Alone, REST, count, megabytes};
 use crate::daemon::Home;
-use crate::deadline::FILL;
+use crate::deadline::{FILL, within};
 use crate::report::{Figure, Report, SRVD};
 
 /// Delay of an issuer on a real network.
 const FAR: Duration = Duration::from_millis(50);
-/// Remaining life of a token. It is less than the five minutes before the end in which a token is due.
-const LEFT: Duration = Duration::from_secs(290);
+/// Time that storing one token may take.
+const STORE: Duration = Duration::from_millis(5);
 /// Tokens that are stored in one batch of calls.
 const BATCH: usize = 2000;
 
@@ -67,7 +67,10 @@ pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
 async fn refresh(home: &Home, load: &Load) -> Result<Figure> {
     let issuer = Issuer::start(load.authorities, load.pause).await?;
     entries(home, &issuer, "")?;
-    store(home, load).await?;
+    // A token is due when three quarters of its life are over. None is due while they are stored.
+    let limit = Duration::from_secs(10) + STORE * u32::try_from(load.tokens)?;
+    within(limit, store(home, load, limit * 3 / 2)).await.context("the tokens were not stored")?;
+    tokio::time::sleep(limit * 6 / 5).await;
     entries(home, &issuer, OAUTH)?;
     let daemon = home.start().await?;
     let before = daemon.process.cpu()?;
@@ -91,8 +94,8 @@ fn entries(home: &Home, issuer: &Issuer, oauth: &str) -> Result<()> {
     Ok(())
 }
 
-/// Stores the tokens. Each belongs to its own user. The providers take turns.
-async fn store(home: &Home, load: &Load) -> Result<()> {
+/// Stores tokens with this life. Each belongs to its own user. The providers take turns.
+async fn store(home: &Home, load: &Load, life: Duration) -> Result<()> {
     let _daemon = home.start().await?;
     let mut caller = home.connect().await?;
     for first in (0..load.tokens).step_by(BATCH) {
@@ -102,7 +105,7 @@ async fn store(home: &Home, load: &Load) -> Result<()> {
                 "agentId": "agent",
                 "providerId": format!("lent{}", number % load.authorities),
                 "email": format!("person-{number}@bench.test"),
-                "tokens": tokens(number, LEFT),
+                "tokens": tokens(number, life),
             });
             ("profile.upsert", params)
         });
