@@ -18,3 +18,14 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Result
         Err(_) => bail!("not done within {} s", limit.as_secs_f64()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn within_fails_when_the_work_does_not_end() {
+        let error = within(Duration::from_millis(1), std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert_eq!(error.to_string(), "not done within 0.001 s");
+    }
+}

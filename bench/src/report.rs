@@ -234,3 +234,43 @@ pub(crate) fn progress(line: &str) {
     // Standard error may be closed.
     let _ = writeln!(std::io::stderr(), "bench: {line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(1);
+
+    #[tokio::test]
+    async fn report_names_a_failed_row_and_its_ratio_when_a_peer_never_answers() {
+        let mut report = Report::default();
+        let answer = std::future::pending::<Result<()>>();
+        assert!(report.attempt("requests", "a peer", LIMIT, answer).await.is_none());
+        report.value("requests", SRVD, "us", Some(3.0));
+        report.ratio("requests: CPU", "a peer", None, Goal::at_most(1.0, "x"));
+        assert_eq!(report.failures(), 1);
+        let table = report.to_string();
+        assert!(table.contains("| requests | a peer | not done within 0.001 s |  | failed |"), "{table}");
+        assert!(table.contains("| requests | srvd | 3.00 us |  |  |"), "{table}");
+        assert!(table.contains("| requests: CPU | a peer |  | <= 1.00 x | failed |"), "{table}");
+    }
+
+    #[test]
+    fn report_has_no_ratio_when_a_peer_is_absent() {
+        let mut report = Report::default();
+        report.value("requests", SRVD, "us", Some(3.0));
+        report.ratio("requests: CPU", "a peer", None, Goal::at_most(1.0, "x"));
+        assert!(report.ratios.is_empty());
+    }
+
+    #[test]
+    fn goal_is_compared_with_the_value_of_its_unit() {
+        let mut report = Report::default();
+        let times = [1, 2, 30].map(Duration::from_millis);
+        report.figure("calls", SRVD, Figure::spread(times), Some(Goal::at_most(10.0, "ms p99")));
+        report.figure("calls", SRVD, Figure::spread(times), Some(Goal::at_most(2.0, "ms p50")));
+        let table = report.to_string();
+        assert!(table.contains("| <= 10.00 ms p99 | missed |"), "{table}");
+        assert!(table.contains("| <= 2.00 ms p50 | met |"), "{table}");
+    }
+}

@@ -165,3 +165,24 @@ pub(crate) fn id_of(reply: &[u8]) -> Option<usize> {
     let digits = reply.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_is_found_when_it_is_whole() {
+        let bytes = b"\x81\x02ok\x81\x7e\x00\x03abc";
+        let first = frame(bytes).unwrap().unwrap();
+        assert_eq!((first.opcode, &bytes[first.start..first.end]), (1, &b"ok"[..]));
+        let second = frame(&bytes[first.end..]).unwrap().unwrap();
+        assert_eq!((second.start, second.end), (4, 7));
+        assert!(frame(&bytes[..3]).is_none());
+    }
+
+    #[test]
+    fn id_is_the_last_one_of_a_reply() {
+        assert_eq!(id_of(br#"{"result":{"id":7},"id":15}"#), Some(15));
+        assert_eq!(id_of(br#"{"method":"event"}"#), None);
+    }
+}
