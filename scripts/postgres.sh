@@ -62,7 +62,8 @@ start_postgres() {
 
 # Stops the cluster, if there is one, and removes it.
 stop_postgres() {
-  if [[ -z $cluster ]]; then return; fi
+  # Without a number, "return" in a trap gives the status from before the trap.
+  if [[ -z $cluster ]]; then return 0; fi
   if [[ -f $cluster/data/postmaster.pid ]]; then
     as_owner "$stop_with" -D "$cluster/data" -m immediate -w -s stop || true
   fi

@@ -1,5 +1,7 @@
 //! Calls on one connection, one by one or with a fixed number in flight, and the events that are received between them.
 
+use std::collections::VecDeque;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -8,11 +10,15 @@ use serde_json::{Value, json};
 use crate::servers::Address;
 use crate::socket::{Socket, encode, id_of};
 
-/// Longest time to wait for anything.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Calls in flight when many are made.
+pub(crate) const DEPTH: usize = 16;
 
 /// A connection that makes calls.
-pub(crate) struct Caller(Socket);
+pub(crate) struct Caller {
+    socket: Socket,
+    /// Events that were received and not yet returned.
+    events: VecDeque<Value>,
+}
 
 /// The count and the duration of calls that were kept in flight for a while.
 pub(crate) struct Driven {
@@ -21,13 +27,19 @@ pub(crate) struct Driven {
 }
 
 impl Caller {
+    /// Connects over TCP.
     pub(crate) async fn open(address: &Address) -> Result<Self> {
-        Ok(Self(Socket::open(address).await?))
+        Ok(Self { socket: Socket::open(address).await?, events: VecDeque::new() })
+    }
+
+    /// Connects to the daemon's Unix socket.
+    pub(crate) async fn open_unix(path: &Path) -> Result<Self> {
+        Ok(Self { socket: Socket::open_unix(path).await?, events: VecDeque::new() })
     }
 
     /// Sends a request and waits for its answer. Events received before it are skipped.
     pub(crate) async fn call(&mut self, method: &str, params: &Value) -> Result<Value> {
-        self.0.send(&encode(&request(0, method, params))).await?;
+        self.socket.send(&encode(&request(0, method, params))).await?;
         let mut answer = None;
         while answer.is_none() {
             let see = |frame: &[u8]| {
@@ -35,35 +47,60 @@ impl Caller {
                     answer = Some(serde_json::from_slice::<Value>(frame));
                 }
             };
-            within(self.0.receive(see)).await?;
+            self.socket.receive(see).await?;
         }
-        let mut answer = answer.context("no answer")??;
-        ensure!(answer.get("error").is_none(), "{method} was refused: {answer}");
-        Ok(answer["result"].take())
+        result(answer.context("no answer")??).with_context(|| method.to_owned())
     }
 
-    /// Creates a bundle with this many API keys, and returns its id.
-    pub(crate) async fn filled_bundle(&mut self, number: usize, keys: usize) -> Result<Value> {
-        let made = self.call("bundle.create", &json!({"name": format!("bundle {number}")})).await?;
-        let bundle = made.get("id").cloned().with_context(|| made.to_string())?;
-        for key in 0..keys {
-            let key = json!({
-                "providerId": format!("bench-{key}"),
-                "intoBundleId": bundle,
-                "apiKey": "a-key-of-the-benchmark-0123456789",
-                "accountName": "bench",
-                "validate": false,
-            });
-            self.call("auth.submitapikey", &key).await?;
+    /// Makes these calls with [`DEPTH`] in flight, and returns their results in order.
+    pub(crate) async fn all(&mut self, calls: &[(&str, Value)]) -> Result<Vec<Value>> {
+        let mut results: Vec<Value> = vec![Value::Null; calls.len()];
+        let mut waiting = calls.iter().enumerate();
+        let (mut done, mut under_way) = (0, 0);
+        while done < calls.len() {
+            let batch: Vec<u8> = waiting
+                .by_ref()
+                .take(DEPTH - under_way)
+                .flat_map(|(id, (method, params))| {
+                    under_way += 1;
+                    encode(&request(id, method, params))
+                })
+                .collect();
+            self.socket.send(&batch).await?;
+            let mut answers = Vec::new();
+            self.socket.receive(|frame| answers.push(serde_json::from_slice::<Value>(frame))).await?;
+            for answer in answers {
+                let answer = answer?;
+                let Some(id) = answer["id"].as_u64() else { continue };
+                *results.get_mut(usize::try_from(id)?).context("an id that was never sent")? =
+                    result(answer)?;
+                done += 1;
+                under_way -= 1;
+            }
         }
-        Ok(bundle)
+        Ok(results)
+    }
+
+    /// Returns the parameters of the next event.
+    pub(crate) async fn event(&mut self) -> Result<Value> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            let events = &mut self.events;
+            let see = |frame: &[u8]| {
+                let event = is_event(frame).then(|| serde_json::from_slice::<Value>(frame).ok()).flatten();
+                events.extend(event.map(|mut event| event["params"].take()));
+            };
+            self.socket.receive(see).await?;
+        }
     }
 
     /// Waits until this many events have been received. Fails if there are more.
     pub(crate) async fn events(&mut self, count: usize) -> Result<()> {
         let mut seen = 0;
         while seen < count {
-            within(self.0.receive(|frame| seen += usize::from(is_event(frame)))).await?;
+            self.socket.receive(|frame| seen += usize::from(is_event(frame))).await?;
         }
         ensure!(seen == count, "{seen} events instead of {count}");
         Ok(())
@@ -71,7 +108,7 @@ impl Caller {
 
     /// Keeps all of these calls in flight for the given time. The id of each call is its index.
     pub(crate) async fn drive(&mut self, frames: &[Vec<u8>], slice: Duration) -> Result<Driven> {
-        self.0.send(&frames.concat()).await?;
+        self.socket.send(&frames.concat()).await?;
         let started = Instant::now();
         let (mut under_way, mut count, mut failures) = (frames.len(), 0.0, 0);
         while under_way > 0 {
@@ -80,14 +117,14 @@ impl Caller {
                 ready.extend(id_of(reply));
                 failures += usize::from(reply.windows(8).any(|window| window == b"\"error\":"));
             };
-            within(self.0.receive(see)).await?;
+            self.socket.receive(see).await?;
             ensure!(failures == 0, "a call was refused");
             under_way -= ready.len();
             count += f64::from(u32::try_from(ready.len())?);
             if started.elapsed() < slice {
                 let again: Vec<u8> =
                     ready.iter().filter_map(|id| frames.get(*id)).flatten().copied().collect();
-                self.0.send(&again).await?;
+                self.socket.send(&again).await?;
                 under_way += ready.len();
             }
         }
@@ -108,9 +145,10 @@ fn request(id: usize, method: &str, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
 }
 
-/// Waits, and fails when it takes far too long.
-pub(crate) async fn within<T>(wait: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(PATIENCE, wait).await.context("nothing came")?
+/// Returns the result of an answer. Fails if the call was refused.
+fn result(mut answer: Value) -> Result<Value> {
+    ensure!(answer.get("error").is_none(), "the call was refused: {answer}");
+    Ok(answer["result"].take())
 }
 
 /// Returns whether a frame is an event, whose name is at the beginning of its frame.

@@ -1,28 +1,39 @@
-//! A server's process: its processor, and its cost so far.
+//! Processes of servers: their processor, their cost so far, and their end.
 
-use std::process::{Child, Command, Stdio};
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The processor of the servers, and that of the generator.
+#[cfg(target_os = "linux")]
 const SERVERS: &str = "0";
+#[cfg(target_os = "linux")]
 const GENERATOR: usize = 1;
+/// Time that a process has to end before it is killed.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// A process that is ended when it is dropped.
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts a command, pinned to the servers' processor where the system supports it.
-    pub(crate) fn start(command: &Command) -> Result<Self> {
-        let name = command.get_program().to_owned();
-        let mut pinned = on_server_processor(command);
-        pinned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = pinned.spawn().with_context(|| name.display().to_string())?;
-        Ok(Self(child))
+    /// Starts a command without input.
+    pub(crate) fn start(mut command: Command) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).spawn();
+        Ok(Self(child.with_context(|| command.get_program().display().to_string())?))
     }
 
-    pub(crate) fn child(&mut self) -> &mut Child {
-        &mut self.0
+    /// Takes the output, if it is a pipe.
+    pub(crate) fn output(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
+    }
+
+    /// Fails if the process has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        let ended = self.0.try_wait()?;
+        ensure!(ended.is_none(), "the server ended: {}", ended.unwrap_or_default());
+        Ok(())
     }
 
     /// The processor time of all its threads, in microseconds.
@@ -40,41 +51,109 @@ impl Process {
 
     /// Resident memory in kilobytes (1024 bytes).
     pub(crate) fn resident(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
+        resident(self.0.id())
+    }
+
+    /// Resident memory of its child processes, in kilobytes (1024 bytes).
+    pub(crate) fn resident_of_children(&self) -> u64 {
+        // A child may end between the listing and the read.
+        children(self.0.id()).into_iter().filter_map(|pid| resident(pid).ok()).sum()
+    }
+
+    /// The number of its threads.
+    pub(crate) fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.0.id())).map_or(0, Iterator::count)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The process may have ended already, so these errors do not matter.
+        // TERM comes first, so that a daemon ends its own children. A process that has ended already is no error.
+        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let until = Instant::now() + GRACE;
+        while Instant::now() < until {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Keeps this process off the servers' processor where the system supports it.
-pub(crate) fn pin_generator() {
+/// Returns the `VmRSS` of a process in kilobytes (1024 bytes).
+fn resident(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
+}
+
+/// Returns the processes whose parent is `parent`.
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let number = |name: std::ffi::OsString| std::str::from_utf8(name.as_bytes()).ok()?.parse().ok();
+    processes
+        .flatten()
+        .filter_map(|entry| number(entry.file_name()))
+        .filter(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The name may hold any character, so the fields after it are read: the state, then the parent.
+            let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+            fields.split_whitespace().nth(1) == Some(parent.to_string().as_str())
+        })
+        .collect()
+}
+
+/// Keeps the generator off the servers' processor until this is dropped, where the system supports it.
+pub(crate) struct Pinned {
     #[cfg(target_os = "linux")]
-    if std::thread::available_parallelism().is_ok_and(|count| count.get() > 1) {
+    before: Option<rustix::thread::CpuSet>,
+}
+
+impl Pinned {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn generator() -> Self {
+        if std::thread::available_parallelism().is_ok_and(|count| count.get() < 2) {
+            return Self { before: None };
+        }
+        let before = rustix::thread::sched_getaffinity(None).ok();
         let mut set = rustix::thread::CpuSet::new();
         set.set(GENERATOR);
         // Without pinning, the figures are noisier but not wrong.
         let _ = rustix::thread::sched_setaffinity(None, &set);
+        Self { before }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn generator() -> Self {
+        Self {}
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // The same process was allowed to use these processors before.
+            let _ = rustix::thread::sched_setaffinity(None, before);
+        }
     }
 }
 
 /// Returns the same command, pinned to the servers' processor where the system supports it. The process receives only
 /// the environment variables that the command names.
 pub(crate) fn on_server_processor(command: &Command) -> Command {
-    let mut outer = if cfg!(target_os = "linux") {
+    #[cfg(target_os = "linux")]
+    let mut outer = {
         let mut outer = Command::new("taskset");
         outer.args(["-c", SERVERS]).arg(command.get_program());
         outer
-    } else {
-        Command::new(command.get_program())
     };
+    #[cfg(not(target_os = "linux"))]
+    let mut outer = Command::new(command.get_program());
     outer.args(command.get_args()).env_clear();
     outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(dir) = command.get_current_dir() {

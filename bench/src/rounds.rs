@@ -12,6 +12,11 @@ impl Rounds {
         self.0.entry((server.to_owned(), what)).or_default().push(figure);
     }
 
+    /// Removes the figures of a server that failed.
+    pub(crate) fn forget(&mut self, server: &str) {
+        self.0.retain(|(name, _), _| name != server);
+    }
+
     /// The median over all rounds.
     pub(crate) fn median(&self, server: &str, what: &'static str) -> Option<f64> {
         median(self.0.get(&(server.to_owned(), what))?.clone())

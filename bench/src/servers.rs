@@ -1,62 +1,21 @@
 //! The servers that are compared, each a process of its own.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::ChildStdout;
 
-use crate::process::Process;
+use crate::daemon::Home;
+use crate::deadline::{ANSWER, within};
+use crate::process::{Process, on_server_processor};
+use crate::report::{Report, SRVD};
 
-/// The key of every daemon in the comparison.
-const KEY: &str = "bench-key-0123456789abcdef-0123456789";
-/// The configuration. It differs from the shipped one only in what many connections need.
-const CONFIG: &str = "[listen]\nconnections = 10000\n";
-/// The number of services whose keys fill a bundle.
-const PROVIDERS: usize = 16;
-const PROVIDER: &str = r#"
-[providers.bench-@N@]
-display-name = "Bench @N@"
-class = "api_key"
-
-[providers.bench-@N@.key]
-vars = ["BENCH_@N@_KEY"]
-base-url = "https://bench.test"
-"#;
-/// A provider whose CLI, [`CLI`], logs in at once.
-const LOGIN: &str = r#"
-[providers.bench-login]
-display-name = "Bench"
-class = "oauth"
-
-[providers.bench-login.cli]
-binaries = ["benchcli"]
-install = "it is a part of the benchmark"
-url-hosts = ["login.bench.test"]
-
-[providers.bench-login.cli.config-dir]
-var = "BENCH_HOME"
-name = "bench"
-ambient = "~/.bench"
-
-[providers.bench-login.cli.credential]
-path = "credentials.json"
-requires = ["/access"]
-
-[[providers.bench-login.cli.recipes]]
-id = "login"
-args = ["login"]
-terminal = "pipe"
-"#;
-const CLI: &str = "#!/bin/sh\nprintf '{\"access\":\"%s\"}' \"$$\" >\"$BENCH_HOME/credentials.json\"\n";
-/// Longest time that a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Interval between the checks for a daemon that starts.
+/// Interval between the checks for a server that starts.
 const LOOK: Duration = Duration::from_micros(200);
 
 /// A server of the comparison.
@@ -81,7 +40,7 @@ impl Server {
     /// The name of the server in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Srvd => "srvd",
+            Self::Srvd => SRVD,
             Self::Jsonrpsee => "jsonrpsee",
             Self::Raw => "raw tungstenite",
             Self::Node => "Node ws",
@@ -98,118 +57,61 @@ impl Server {
 
 /// The paths of the programs.
 pub(crate) struct Programs {
-    srvd: PathBuf,
-    examples: PathBuf,
+    pub(crate) srvd: PathBuf,
     peers: PathBuf,
     node: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Creates the set of paths. The examples are in their own directory beside the daemon.
+    /// Creates the set of paths.
     pub(crate) fn new(srvd: &Path, peers: &Path, node: Option<&Path>) -> Result<Self> {
         let absolute = |path: &Path| std::path::absolute(path).with_context(|| path.display().to_string());
-        let srvd = absolute(srvd)?;
-        let examples = srvd.with_file_name("examples");
-        Ok(Self { srvd, examples, peers: absolute(peers)?, node: node.map(absolute).transpose()? })
+        Ok(Self { srvd: absolute(srvd)?, peers: absolute(peers)?, node: node.map(absolute).transpose()? })
     }
 
-    /// The path of one of our own programs for measuring.
-    pub(crate) fn example(&self, name: &str) -> PathBuf {
-        self.examples.join(name)
-    }
-
-    /// The path of a peer's program.
-    pub(crate) fn peer(&self, name: &str) -> PathBuf {
-        self.peers.join(name)
-    }
-
-    /// Returns the servers of `wanted` that can be started here.
-    pub(crate) fn present(&self, wanted: &[Server]) -> Vec<Server> {
+    /// Returns the servers of `wanted` that can be started here, and reports the others as left out.
+    pub(crate) fn present(&self, report: &mut Report, wanted: &[Server]) -> Vec<Server> {
         let there = |server: &Server| match server {
             Server::Node => self.node.is_some(),
             Server::Redis => found("redis-server"),
             _ => true,
         };
-        wanted.iter().copied().filter(there).collect()
+        let (present, absent): (Vec<Server>, Vec<Server>) = wanted.iter().copied().partition(there);
+        for server in absent {
+            report.left_out(&format!("{} is not installed, so its rows are left out.", server.name()));
+        }
+        present
     }
 
-    /// Starts a server and waits until it accepts connections.
-    pub(crate) fn start(&self, server: Server) -> Result<Running> {
+    /// Starts a server on the servers' processor and waits until it accepts connections.
+    pub(crate) async fn start(&self, server: Server) -> Result<Running> {
         match server {
-            Server::Srvd => self.start_srvd(),
-            Server::Jsonrpsee => self.start_peer("peer-jsonrpsee"),
-            Server::Raw => self.start_peer("peer-raw"),
-            Server::Floor => self.start_peer("peer-floor"),
+            Server::Srvd => self.start_srvd().await,
+            Server::Jsonrpsee => self.start_peer("peer-jsonrpsee").await,
+            Server::Raw => self.start_peer("peer-raw").await,
+            Server::Floor => self.start_peer("peer-floor").await,
             Server::Node => {
                 let dir = self.node.as_deref().context("there is no Node peer")?;
                 let mut command = Command::new("node");
                 command.arg(dir.join("ws.mjs")).current_dir(dir).env("PATH", search_path());
-                announced(&command, None)
+                announced(&command, None).await
             }
-            Server::Redis => start_redis(),
+            Server::Redis => start_redis().await,
         }
     }
 
-    fn start_peer(&self, name: &str) -> Result<Running> {
+    async fn start_srvd(&self) -> Result<Running> {
         let work = TempDir::new()?;
-        let mut command = Command::new(self.peer(name));
+        let running = Home::new(work.path(), &self.srvd)?.start_pinned().await?;
+        Ok(Running { _work: Some(work), ..running })
+    }
+
+    async fn start_peer(&self, name: &str) -> Result<Running> {
+        let work = TempDir::new()?;
+        let mut command = Command::new(self.peers.join(name));
         command.arg(work.path()).env("PATH", search_path());
-        announced(&command, Some(work))
+        announced(&command, Some(work)).await
     }
-
-    fn start_srvd(&self) -> Result<Running> {
-        let work = TempDir::new()?;
-        let root = work.path();
-        for dir in ["bin", "home", "config", "config/providers.d", "data", "run"] {
-            std::fs::DirBuilder::new().mode(0o700).create(root.join(dir))?;
-        }
-        write_private(&root.join("config/encryption.key"), KEY)?;
-        std::fs::write(root.join("config/srvd.toml"), CONFIG)?;
-        let entries: String =
-            (0..PROVIDERS).map(|number| PROVIDER.replace("@N@", &number.to_string())).collect();
-        std::fs::write(root.join("config/providers.d/bench.toml"), entries + LOGIN)?;
-        let cli = root.join("bin/benchcli");
-        std::fs::write(&cli, CLI)?;
-        std::fs::set_permissions(&cli, std::fs::Permissions::from_mode(0o755))?;
-        let mut path = root.join("bin").into_os_string();
-        path.extend([":".as_ref(), search_path().as_os_str()]);
-        let mut command = Command::new(&self.srvd);
-        command
-            .arg("serve")
-            .env("HOME", root.join("home"))
-            .env("SRVD_CONFIG_DIR", root.join("config"))
-            .env("SRVD_DATA_DIR", root.join("data"))
-            .env("SRVD_RUNTIME_DIR", root.join("run"))
-            .env("PATH", path);
-        let started = Instant::now();
-        let process = Process::start(&command)?;
-        let (endpoint, took) = loop {
-            if let Ok(text) = std::fs::read(root.join("run/endpoint.json")) {
-                let took = started.elapsed();
-                break (serde_json::from_slice::<Endpoint>(&text)?, took);
-            }
-            if started.elapsed() > PATIENCE {
-                bail!("the daemon did not start");
-            }
-            std::thread::sleep(LOOK);
-        };
-        let authority = endpoint.url.trim_start_matches("ws://").trim_end_matches("/rpc");
-        let token = std::fs::read_to_string(&endpoint.token_file)?;
-        let address = Address {
-            socket: authority.parse().with_context(|| endpoint.url.clone())?,
-            path: "/rpc",
-            headers: vec![("Authorization", format!("Bearer {}", token.trim()))],
-        };
-        Ok(Running { process, address, took, _work: Some(work) })
-    }
-}
-
-/// The needed fields of `endpoint.json`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Endpoint {
-    url: String,
-    token_file: PathBuf,
 }
 
 /// The address of a server.
@@ -226,45 +128,55 @@ pub(crate) struct Running {
     pub(crate) address: Address,
     /// Time from the start of the server until it accepted connections.
     pub(crate) took: Duration,
+    /// The server's directory. It is removed after the server has ended.
     _work: Option<TempDir>,
 }
 
-/// Starts a server whose first line of output is its address.
-fn announced(command: &Command, work: Option<TempDir>) -> Result<Running> {
-    let started = Instant::now();
-    let mut process = Process::start(command)?;
-    let output = process.child().stdout.take().context("it has no output")?;
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
-    let took = started.elapsed();
-    let socket = line.trim().parse().with_context(|| format!("a server said {line:?}"))?;
-    Ok(Running { process, address: Address { socket, path: "/", headers: Vec::new() }, took, _work: work })
+impl Running {
+    /// Creates a server. The directory is the server's own, if it is to be removed.
+    pub(crate) fn new(process: Process, address: Address, took: Duration, work: Option<TempDir>) -> Self {
+        Self { process, address, took, _work: work }
+    }
 }
 
-fn start_redis() -> Result<Running> {
+/// Starts a server whose first line of output is its address.
+async fn announced(command: &Command, work: Option<TempDir>) -> Result<Running> {
+    let mut command = on_server_processor(command);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let started = Instant::now();
+    let mut process = Process::start(command)?;
+    let output = ChildStdout::from_std(process.output().context("the server has no output")?)?;
+    let mut line = String::new();
+    let first = async { Ok(BufReader::new(output).read_line(&mut line).await?) };
+    within(ANSWER, first).await.context("the server did not start")?;
+    let took = started.elapsed();
+    let socket =
+        line.trim().parse().with_context(|| format!("the server printed no address but {line:?}"))?;
+    Ok(Running::new(process, Address { socket, path: "/", headers: Vec::new() }, took, work))
+}
+
+async fn start_redis() -> Result<Running> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let work = TempDir::new()?;
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxclients", "10000"]);
     command.args(["--client-output-buffer-limit", "pubsub 0 0 0", "--port", &port.to_string()]);
     command.arg("--dir").arg(work.path()).env("PATH", search_path());
+    let mut command = on_server_processor(&command);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let started = Instant::now();
-    let process = Process::start(&command)?;
+    let mut process = Process::start(command)?;
     let socket = SocketAddr::from(([127, 0, 0, 1], port));
-    while std::net::TcpStream::connect(socket).is_err() {
-        if started.elapsed() > PATIENCE {
-            bail!("redis-server did not start");
+    let accepts = async {
+        while tokio::net::TcpStream::connect(socket).await.is_err() {
+            process.check()?;
+            tokio::time::sleep(LOOK).await;
         }
-        std::thread::sleep(LOOK);
-    }
+        Ok(())
+    };
+    within(ANSWER, accepts).await.context("redis-server did not start")?;
     let address = Address { socket, path: "", headers: Vec::new() };
-    Ok(Running { process, address, took: started.elapsed(), _work: Some(work) })
-}
-
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
+    Ok(Running::new(process, address, started.elapsed(), Some(work)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark has no environment of its own to be careful with")]
@@ -272,6 +184,7 @@ fn search_path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
 }
 
-fn found(program: &str) -> bool {
+/// Returns whether a program is installed.
+pub(crate) fn found(program: &str) -> bool {
     std::env::split_paths(&search_path()).any(|dir| dir.join(program).is_file())
 }

@@ -1,37 +1,60 @@
 //! The generator's side of a WebSocket. Requests are encoded once, and the reader finds frames and ids without parsing
-//! JSON, so that the measurement never depends on the generator.
+//! JSON, so that the measurement never depends on the generator. Each wait has a deadline.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 
+use crate::deadline::{ANSWER, within};
 use crate::servers::Address;
+
+/// A connection of any kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// An open WebSocket.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
     /// The number of bytes of the buffer that are in use.
     filled: usize,
 }
 
 impl Socket {
-    /// Connects and upgrades.
+    /// Connects over TCP and upgrades.
     pub(crate) async fn open(address: &Address) -> Result<Self> {
-        let mut stream = connect(address.socket).await?;
+        let stream = connect(address.socket).await?;
+        let host = address.socket.to_string();
+        Self::upgrade(Box::new(stream), address.path, &host, &address.headers).await
+    }
+
+    /// Connects to the daemon's Unix socket and upgrades.
+    pub(crate) async fn open_unix(path: &Path) -> Result<Self> {
+        let stream = within(ANSWER, async { Ok(UnixStream::connect(path).await?) }).await;
+        Self::upgrade(Box::new(stream.with_context(|| path.display().to_string())?), "/rpc", "srvd.sock", &[])
+            .await
+    }
+
+    async fn upgrade(
+        stream: Box<dyn Stream>,
+        path: &str,
+        host: &str,
+        headers: &[(&str, String)],
+    ) -> Result<Self> {
         let mut request = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-            address.path, address.socket
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         );
-        for (name, value) in &address.headers {
+        for (name, value) in headers {
             request.extend([name, ": ", value.as_str(), "\r\n"]);
         }
         request.push_str("\r\n");
-        stream.write_all(request.as_bytes()).await?;
         let mut socket = Self { stream, buffer: vec![0; 64 * 1024], filled: 0 };
+        socket.send(request.as_bytes()).await?;
         let head = loop {
             socket.fill().await?;
             let so_far = socket.buffer.get(..socket.filled).unwrap_or_default();
@@ -47,7 +70,7 @@ impl Socket {
 
     /// Writes frames that are already encoded.
     pub(crate) async fn send(&mut self, frames: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(frames).await?)
+        within(ANSWER, async { Ok(self.stream.write_all(frames).await?) }).await.context("nothing was read")
     }
 
     /// Waits for bytes and passes each whole text frame among them to `see`. Returns the number of these frames.
@@ -76,8 +99,8 @@ impl Socket {
             self.buffer.resize(self.filled * 2, 0);
         }
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        let read = self.stream.read(room).await?;
-        ensure!(read > 0, "the server hung up");
+        let read = within(ANSWER, async { Ok(self.stream.read(room).await?) }).await.context("no answer")?;
+        ensure!(read > 0, "the server closed the connection");
         self.filled += read;
         Ok(())
     }
@@ -88,8 +111,10 @@ impl Socket {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect(address).await.with_context(|| address.to_string())?;
+/// Connects over TCP.
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = within(ANSWER, async { Ok(TcpStream::connect(address).await?) }).await;
+    let stream = stream.with_context(|| address.to_string())?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -139,4 +164,25 @@ pub(crate) fn id_of(reply: &[u8]) -> Option<usize> {
     let at = reply.windows(NAME.len()).rposition(|window| window == NAME)? + NAME.len();
     let digits = reply.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_is_found_when_it_is_whole() {
+        let bytes = b"\x81\x02ok\x81\x7e\x00\x03abc";
+        let first = frame(bytes).unwrap().unwrap();
+        assert_eq!((first.opcode, &bytes[first.start..first.end]), (1, &b"ok"[..]));
+        let second = frame(&bytes[first.end..]).unwrap().unwrap();
+        assert_eq!((second.start, second.end), (4, 7));
+        assert!(frame(&bytes[..3]).is_none());
+    }
+
+    #[test]
+    fn id_is_the_last_one_of_a_reply() {
+        assert_eq!(id_of(br#"{"result":{"id":7},"id":15}"#), Some(15));
+        assert_eq!(id_of(br#"{"method":"event"}"#), None);
+    }
 }

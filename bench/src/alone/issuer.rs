@@ -1,10 +1,10 @@
 //! A token endpoint on loopback that grants every request. It has several addresses, to act as several authorities.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -15,16 +15,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::daemon::PATIENCE;
+use crate::deadline::ANSWER;
 
 /// The life of a token in seconds. No token is due again during the measurement.
 const LIFE: u32 = 24 * 60 * 60;
 /// Length of the filler in a token, which makes it about as long as a small JWT.
 const FILL: usize = 600;
 
-/// The issuer. Requests wait until [`Issuer::open`] is called.
-pub(crate) struct Issuer {
-    pub(crate) urls: Vec<String>,
+/// The issuer.
+pub(super) struct Issuer {
+    pub(super) urls: Vec<String>,
     state: Arc<State>,
     _servers: JoinSet<()>,
 }
@@ -32,54 +32,41 @@ pub(crate) struct Issuer {
 struct State {
     /// Delay before each answer.
     pause: Duration,
-    open: watch::Sender<bool>,
     seen: watch::Sender<Seen>,
-    answers: Mutex<Answers>,
 }
 
-/// Counts of requests.
+/// Counts of requests, and the times of the first and the last answer.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     waiting: usize,
     most: usize,
     answered: usize,
-}
-
-/// Times of the first and the last answer.
-#[derive(Default)]
-struct Answers {
     first: Option<Instant>,
     last: Option<Instant>,
 }
 
 /// Measured use of the issuer.
-pub(crate) struct Usage {
+pub(super) struct Usage {
     /// Time from the first answer to the last.
-    pub(crate) time: Duration,
+    pub(super) time: Duration,
     /// Largest number of requests that were pending at the same time.
-    pub(crate) most: usize,
+    pub(super) most: usize,
 }
 
 /// Returns the access token of an account.
-pub(crate) fn access(number: usize) -> String {
+pub(super) fn access(number: usize) -> String {
     format!("access-{number:08}-{}", "0123456789abcdef".repeat(FILL / 16))
 }
 
 /// Returns the refresh token of an account.
-pub(crate) fn refresh(number: usize) -> String {
+pub(super) fn refresh(number: usize) -> String {
     format!("refresh-{number:08}-{}", "0123456789abcdef".repeat(4))
 }
 
 impl Issuer {
     /// Starts the issuer at `addresses` addresses.
-    pub(crate) async fn start(addresses: usize, pause: Duration) -> Result<Self> {
-        let state = State {
-            pause,
-            open: watch::channel(false).0,
-            seen: watch::channel(Seen::default()).0,
-            answers: Mutex::default(),
-        };
-        let state = Arc::new(state);
+    pub(super) async fn start(addresses: usize, pause: Duration) -> Result<Self> {
+        let state = Arc::new(State { pause, seen: watch::channel(Seen::default()).0 });
         let (mut urls, mut servers) = (Vec::new(), JoinSet::new());
         for _ in 0..addresses {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -89,24 +76,19 @@ impl Issuer {
         Ok(Self { urls, state, _servers: servers })
     }
 
-    /// Waits until `count` requests wait for an answer.
-    pub(crate) async fn waiting(&self, count: usize) -> Result<()> {
-        self.until(PATIENCE, |seen| seen.waiting >= count).await
-    }
-
-    /// Answers requests from now on, and waits until `count` answers were given.
-    pub(crate) async fn open(&self, count: usize, patience: Duration) -> Result<Usage> {
-        self.state.open.send_replace(true);
-        self.until(patience, |seen| seen.answered >= count).await?;
-        let answers = self.state.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, last) = answers.first.zip(answers.last).context("nothing was answered")?;
-        Ok(Usage { time: last - first, most: self.state.seen.borrow().most })
-    }
-
-    async fn until(&self, patience: Duration, holds: impl Fn(&Seen) -> bool) -> Result<()> {
+    /// Waits until `count` answers were given. Fails when no request comes for a while.
+    pub(super) async fn answered(&self, count: usize) -> Result<Usage> {
         let mut seen = self.state.seen.subscribe();
-        tokio::time::timeout(patience, seen.wait_for(holds)).await.context("the issuer was not asked")??;
-        Ok(())
+        loop {
+            let now = *seen.borrow_and_update();
+            if now.answered >= count {
+                let (first, last) = now.first.zip(now.last).context("nothing was answered")?;
+                return Ok(Usage { time: last - first, most: now.most });
+            }
+            if tokio::time::timeout(ANSWER, seen.changed()).await.is_err() {
+                bail!("the daemon asked for {} of {count} tokens and then for no more", now.answered);
+            }
+        }
     }
 }
 
@@ -127,14 +109,11 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 async fn respond(request: Request<Incoming>, state: &State) -> Result<Response<Full<Bytes>>, Infallible> {
     let Ok(body) = request.into_body().collect().await else { return Ok(Response::default()) };
     let body = body.to_bytes();
-    let sent = url::form_urlencoded::parse(&body).find(|(name, _)| name == "refresh_token");
-    let number = sent.and_then(|(_, token)| token.split('-').nth(1)?.parse().ok()).unwrap_or_default();
+    let number = number(&String::from_utf8_lossy(&body)).unwrap_or_default();
     state.seen.send_modify(|seen| {
         seen.waiting += 1;
         seen.most = seen.most.max(seen.waiting);
     });
-    // The wait fails only when the issuer is gone.
-    let _ = state.open.subscribe().wait_for(|open| *open).await;
     if !state.pause.is_zero() {
         tokio::time::sleep(state.pause).await;
     }
@@ -143,15 +122,18 @@ async fn respond(request: Request<Incoming>, state: &State) -> Result<Response<F
     });
     let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
     let answer = answer.body(Full::new(Bytes::from(granted.to_string()))).unwrap_or_default();
-    {
-        let mut answers = state.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        answers.first.get_or_insert(now);
-        answers.last = Some(now);
-    }
     state.seen.send_modify(|seen| {
+        let now = Instant::now();
+        seen.first.get_or_insert(now);
+        seen.last = Some(now);
         seen.waiting -= 1;
         seen.answered += 1;
     });
     Ok(answer)
+}
+
+/// Returns the account of the refresh token in a form. The token needs no decoding.
+fn number(form: &str) -> Option<usize> {
+    let (_, token) = form.split_once("refresh_token=refresh-")?;
+    token.get(..8)?.parse().ok()
 }
