@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -77,72 +76,6 @@ macro_rules! sql {
     };
 }
 pub(crate) use sql;
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// The maximum number of rows that one statement of [`bulk`] writes.
-pub(crate) const BULK: usize = 1000;
-
-/// Builds the text of a statement that writes or reads many rows at once, for the database that a [`Tx`] belongs to.
-///
-/// `$1` is the result of [`rows`]: a JSON array that holds an array for each row. The `SELECT` reads the parts of a row
-/// as `value ->> 0` and so on. `bytes` names a last column whose value is encoded in hexadecimal by [`hex`]. `join` is
-/// the relation that the rows are joined to. The rows are numbered, or returned, in their order.
-///
-/// With `first (..), last (..)` two statements make one round trip; the rows of the first are `$2`. The first returns
-/// no rows. `then` is a separate statement between them. No statement may read what another one writes.
-macro_rules! bulk {
-    (@sqlite $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
-        concat!(
-            $select, $(", unhex(", $bytes, ")",)?
-            // With a limit, the two columns are read once per row, not once per part.
-            " FROM (SELECT key, value FROM jsonb_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
-        )
-    };
-    (@postgres $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
-        concat!(
-            $select, $(", decode(", $bytes, ", 'hex')",)?
-            " FROM json_array_elements(CAST(", $rows, " AS json)) WITH ORDINALITY AS item (value, key) ",
-            $($join,)? " ORDER BY key ", $rest
-        )
-    };
-    ($tx:expr, first ($($first:tt)*), $(then $then:expr,)? last ($($last:tt)*)) => {
-        match $tx {
-            $crate::db::Tx::Sqlite(_) => concat!(
-                $crate::db::bulk!(@sqlite "$2", $($first)*), "; ", $($then, "; ",)?
-                $crate::db::bulk!(@sqlite "$1", $($last)*)
-            ),
-            $crate::db::Tx::Postgres(_) => concat!(
-                "WITH first AS (", $crate::db::bulk!(@postgres "$2", $($first)*), ") ", $(", beside AS (", $then, ") ",)?
-                $crate::db::bulk!(@postgres "$1", $($last)*)
-            ),
-        }
-    };
-    ($tx:expr, $($one:tt)*) => {
-        match $tx {
-            $crate::db::Tx::Sqlite(_) => $crate::db::bulk!(@sqlite "$1", $($one)*),
-            $crate::db::Tx::Postgres(_) => $crate::db::bulk!(@postgres "$1", $($one)*),
-        }
-    };
-}
-pub(crate) use bulk;
-
-/// Encodes rows, each a tuple, for a statement of [`bulk`].
-pub(crate) fn rows<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
-    serde_json::to_string(rows).map_err(|error| StoreError::Database(error.into()))
-}
-
-/// The result of [`rows`] for no rows.
-pub(crate) const NO_ROWS: &str = "[]";
-
-/// Encodes bytes for a statement of [`bulk`].
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(HEX[usize::from(digit)]))
-        .collect()
-}
 
 /// Decodes one row, or returns the id of the row and the reason why it cannot be decoded.
 pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, (String, sqlx::Error)>
@@ -302,8 +235,7 @@ impl Pools {
     /// Begins a transaction for writing, the only one of the whole database until it ends.
     ///
     /// `SQLite` allows one writer only. `PostgreSQL` is used in the same way: identities change a few times an hour,
-    /// and with one writer every read-then-write is correct without retries, and events are numbered in the order of
-    /// commits.
+    /// and with one writer every read-then-write is correct without retries.
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => {

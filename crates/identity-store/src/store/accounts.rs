@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use secrecy::SecretString;
 
 use super::{Store, Work, instances, leftovers};
-use crate::db::{BULK, Tx, bulk, rows, sql};
+use crate::db::{Tx, sql};
 use crate::secret::{self, Cell};
 use crate::{
     Account, AccountEdit, AccountFilter, AccountId, AccountKind, AccountList, BundleId, Change, CorruptRow,
@@ -225,16 +225,11 @@ impl Store {
     pub async fn perishable_among(&self, accounts: &[AccountId]) -> Result<Vec<AccountId>, StoreError> {
         let mut tx = self.read().await?;
         let mut found = Vec::new();
-        for page in accounts.chunks(BULK) {
-            let ids: Vec<_> = page.iter().map(|id| [id.as_str()]).collect();
-            let text = bulk!(
-                tx,
-                "SELECT accounts.id",
-                join concat!("JOIN accounts ON accounts.id = value ->> 0 AND ", perishable!()),
-                ""
-            );
-            let rows = sql!(all, (String,), &mut tx, text, rows(&ids)?)?;
-            found.extend(rows.into_iter().filter_map(|(id,)| id.parse().ok()));
+        for account in accounts {
+            let text = concat!("SELECT id FROM accounts WHERE id = $1 AND ", perishable!());
+            if sql!(optional, (String,), &mut tx, text, account.as_str())?.is_some() {
+                found.push(account.clone());
+            }
         }
         Ok(found)
     }

@@ -80,7 +80,7 @@ impl Store {
             work.ledger.record(broken);
         }
         let gone = sql!(run, &mut work.tx, "DELETE FROM audit_log WHERE seq <= $1", last)?;
-        chain::sign_start(&mut work.tx, self.chain(), &link).await?;
+        chain::sign(&mut work.tx, self.chain(), End::Start, &link).await?;
         work.audit("audit.prune", &format!("{gone} rows to {last}"));
         work.commit().await?;
         Ok(gone)

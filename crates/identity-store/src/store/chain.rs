@@ -11,7 +11,7 @@ use blake2::digest::{FixedOutput as _, KeyInit, Update as _};
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
-use crate::db::{Tx, bulk, hex, rows, sql};
+use crate::db::{Tx, sql};
 use crate::secret::{self, Cell, Key};
 use crate::{AuditEntry, Keyring, StoreError};
 
@@ -148,7 +148,7 @@ pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<Ch
         outcome: AuditEntry::OK.into(),
         detail: Some(detail),
     };
-    head = append(tx, &key, head, first).await?;
+    head = append(tx, &key, head, &first).await?;
     let former = sql!(optional, (i64,), tx, "SELECT generation FROM audit_chain")?;
     let generation = former.map_or(0, |(generation,)| generation).saturating_add(1);
     let sealed = secret::seal(keyring, cell(generation)?, &text)?;
@@ -188,51 +188,36 @@ pub(crate) async fn end(tx: &mut Tx, key: &ChainKey, end: End) -> Result<(Link, 
     Ok((link, signed))
 }
 
-/// Records the beginning of the kept rows. Their end is recorded when the last of them is written.
-pub(crate) async fn sign_start(tx: &mut Tx, key: &ChainKey, link: &Link) -> Result<(), StoreError> {
-    let text = "UPDATE audit_chain SET start_count = $1, start_hash = $2, start_proof = $3";
-    sql!(run, tx, text, link.count, link.hash.as_slice(), key.proof(End::Start, link))?;
+/// Signs a place as one end of the kept rows.
+pub(crate) async fn sign(tx: &mut Tx, key: &ChainKey, end: End, link: &Link) -> Result<(), StoreError> {
+    let text = match end {
+        End::Start => "UPDATE audit_chain SET start_count = $1, start_hash = $2, start_proof = $3",
+        End::Head => "UPDATE audit_chain SET head_count = $1, head_hash = $2, head_proof = $3",
+    };
+    sql!(run, tx, text, link.count, link.hash.as_slice(), key.proof(end, link))?;
     Ok(())
-}
-
-/// The statement that records the end of the kept rows, if the count is given.
-macro_rules! sign_head {
-    () => {
-        "UPDATE audit_chain SET head_count = $4, head_hash = $5, head_proof = $6 WHERE $4 IS NOT NULL"
-    };
-}
-pub(crate) use sign_head;
-
-/// The beginning of a statement of [`bulk`] that writes the result of [`linked`]. The last part of a row is the hash.
-macro_rules! insert_linked {
-    () => {
-        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
-         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5"
-    };
-}
-pub(crate) use insert_linked;
-
-/// Encodes the rows that follow the given place, and moves the place on. At most [`BULK`](crate::db::BULK) rows.
-pub(crate) fn linked(key: &ChainKey, place: &mut Link, entries: &[AuditEntry]) -> Result<String, StoreError> {
-    let mut linked = Vec::with_capacity(entries.len());
-    for entry in entries {
-        *place = key.after(place, entry);
-        let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
-        linked.push((at, actor, action, subject, outcome, detail, hex(&place.hash)));
-    }
-    rows(&linked)
 }
 
 /// Writes a row after the given place. Returns the place after it, which is not signed yet.
 pub(crate) async fn append(
     tx: &mut Tx,
     key: &ChainKey,
-    mut place: Link,
-    entry: AuditEntry,
+    place: Link,
+    entry: &AuditEntry,
 ) -> Result<Link, StoreError> {
-    let text = bulk!(tx, insert_linked!(), bytes "value ->> 6", "");
-    let rows = linked(key, &mut place, &[entry])?;
-    sql!(run, tx, text, rows)?;
+    let place = key.after(&place, entry);
+    sql!(
+        run,
+        tx,
+        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        entry.at,
+        entry.actor.as_str(),
+        entry.action.as_str(),
+        entry.subject.as_str(),
+        entry.outcome.as_str(),
+        entry.detail.as_deref(),
+        place.hash.as_slice(),
+    )?;
     Ok(place)
 }
 

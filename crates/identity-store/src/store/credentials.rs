@@ -5,14 +5,14 @@
 //! than a row. The first caller in an empty queue sends a reader for a connection. When the reader has one, it answers
 //! all callers queued until then. So no answer is older than its question.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+use tokio::sync::oneshot;
 
 use super::Store;
 use super::accounts::{AccountRow, cell, columns};
-use super::queue::{Queue, Waiting};
-use crate::db::{Tx, bulk, decode, rows, sql};
+use crate::db::{Tx, decode, sql};
 use crate::error::Shared;
 use crate::{
     Account, BundleId, CorruptRow, Credentials, Held, ProviderId, SecretError, SecretRef, StoreError, secret,
@@ -21,11 +21,47 @@ use crate::{
 /// The maximum number of callers that one statement answers.
 const TOGETHER: usize = 64;
 
-pub(super) type CredentialQueue = Queue<Question, Credentials>;
+/// The callers that were not taken yet, in the order of their arrival. While there are any, a reader that serves them is
+/// on its way.
+#[derive(Default)]
+pub(super) struct CredentialQueue(Mutex<Vec<Caller>>);
+
+/// A question and the caller that waits for its answer.
+struct Caller {
+    question: Question,
+    answer: oneshot::Sender<Result<Credentials, StoreError>>,
+}
+
+impl CredentialQueue {
+    /// Queues a question and waits for the answer. If the queue was empty, calls `send` to start a reader.
+    async fn ask(&self, question: Question, send: impl FnOnce()) -> Result<Credentials, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let is_first = {
+            let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.push(Caller { question, answer });
+            queue.len() == 1
+        };
+        if is_first {
+            send();
+        }
+        answered.await.map_err(|gone| StoreError::Unavailable(gone.into()))?
+    }
+
+    /// Takes callers to answer by one statement. Also returns whether another reader must be sent for the rest. Callers
+    /// that have gone are dropped.
+    fn take(&self) -> (Vec<Caller>, bool) {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.retain(|caller| !caller.answer.is_closed());
+        let most = queue.len().min(TOGETHER);
+        let rest = queue.split_off(most);
+        let taken = std::mem::replace(&mut *queue, rest);
+        (taken, !queue.is_empty())
+    }
+}
 
 /// A bundle, and optionally the one provider whose account is wanted.
 #[derive(PartialEq, Eq)]
-pub(super) struct Question {
+struct Question {
     bundle: BundleId,
     provider: Option<ProviderId>,
 }
@@ -76,23 +112,24 @@ impl Store {
         let store = self.clone();
         tokio::spawn(async move {
             let connection = store.read().await;
-            let (batch, more) = store.inner.credentials.take(TOGETHER, |_, _| false);
+            let (callers, more) = store.inner.credentials.take();
             if more {
                 store.send_credential_reader();
             }
-            let (questions, numbers) = numbered(&batch);
+            let (questions, numbers) = numbered(&callers);
             let answers = match connection {
                 Ok(_) if questions.is_empty() => Ok(Vec::new()),
                 Ok(mut tx) => store.answers(&mut tx, &questions).await,
                 Err(error) => Err(error),
             };
             let answers = answers.map_err(Shared::from);
-            for (waiting, number) in batch.into_iter().zip(numbers) {
+            for (caller, number) in callers.into_iter().zip(numbers) {
                 let answer = match &answers {
                     Ok(answers) => Ok(answers.get(number).cloned().unwrap_or_default()),
                     Err(error) => Err(error.to_error()),
                 };
-                waiting.tell(answer);
+                // The caller may have gone.
+                let _ = caller.answer.send(answer);
             }
         });
     }
@@ -105,20 +142,30 @@ impl Store {
                 (number, bundle.as_str(), provider.as_ref().map(ProviderId::as_str))
             })
             .collect();
-        let text = bulk!(
-            tx,
-            concat!(
-                "SELECT ",
-                columns!(),
-                ", sealed_secret, generation, others.bundle_id AS bound, CAST(value ->> 0 AS BIGINT) AS question"
-            ),
-            join "JOIN identity_bindings ON identity_bindings.bundle_id = value ->> 1
-                    AND (value ->> 2 IS NULL OR identity_bindings.provider = value ->> 2)
-                  JOIN accounts ON accounts.id = identity_bindings.account_id
-                  JOIN identity_bindings AS others ON others.account_id = accounts.id",
-            ", accounts.created_at, accounts.id, others.bundle_id"
-        );
-        let mut found = sql!(all, AnswerRow, tx, text, rows(&asked)?)?.into_iter().peekable();
+        macro_rules! select {
+            ($questions:literal) => {
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    ", sealed_secret, generation, others.bundle_id AS bound,
+                       CAST(question.value ->> 0 AS BIGINT) AS question
+                     FROM ",
+                    $questions,
+                    " JOIN identity_bindings ON identity_bindings.bundle_id = question.value ->> 1
+                        AND (question.value ->> 2 IS NULL OR identity_bindings.provider = question.value ->> 2)
+                     JOIN accounts ON accounts.id = identity_bindings.account_id
+                     JOIN identity_bindings AS others ON others.account_id = accounts.id
+                     ORDER BY CAST(question.value ->> 0 AS BIGINT), accounts.created_at, accounts.id, others.bundle_id"
+                )
+            };
+        }
+        let text = match tx {
+            // With a limit, the column is read once per question, not once per part.
+            Tx::Sqlite(_) => select!("(SELECT value FROM jsonb_each($1) LIMIT -1) AS question"),
+            Tx::Postgres(_) => select!("json_array_elements(CAST($1 AS json)) AS question (value)"),
+        };
+        let asked_json = serde_json::to_string(&asked).map_err(|error| StoreError::Database(error.into()))?;
+        let mut found = sql!(all, AnswerRow, tx, text, asked_json)?.into_iter().peekable();
         let answer = |(number, ..): &(i64, _, _)| {
             let own = std::iter::from_fn(|| found.next_if(|row| row.question == *number));
             self.answer(own.map(|row| row.row))
@@ -177,9 +224,9 @@ impl Store {
 }
 
 /// Returns the distinct questions, and for each caller the number of its question.
-fn numbered(batch: &[Waiting<Question, Credentials>]) -> (Vec<&Question>, Vec<usize>) {
+fn numbered(callers: &[Caller]) -> (Vec<&Question>, Vec<usize>) {
     let mut questions: Vec<&Question> = Vec::new();
-    let numbers = batch.iter().map(|Waiting { asked: question, .. }| {
+    let numbers = callers.iter().map(|Caller { question, .. }| {
         questions.iter().position(|known| *known == question).unwrap_or_else(|| {
             questions.push(question);
             questions.len() - 1
@@ -187,4 +234,27 @@ fn numbered(batch: &[Waiting<Question, Credentials>]) -> (Vec<&Question>, Vec<us
     });
     let numbers = numbers.collect();
     (questions, numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One reader is one connection and one statement.
+    #[tokio::test]
+    async fn queue_sends_one_reader_when_several_callers_wait() {
+        let queue = CredentialQueue::default();
+        let sent = std::cell::Cell::new(0);
+        let question = || Question { bundle: BundleId::blank(), provider: None };
+        let mut calls: Vec<_> =
+            (0..=TOGETHER).map(|_| Box::pin(queue.ask(question(), || sent.set(sent.get() + 1)))).collect();
+        for call in &mut calls {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(call.as_mut().poll(&mut context).is_pending());
+        }
+        assert_eq!(sent.get(), 1);
+        drop(calls.remove(0));
+        let (taken, more) = queue.take();
+        assert_eq!((taken.len(), more), (TOGETHER, false));
+    }
 }

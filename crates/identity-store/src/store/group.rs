@@ -58,8 +58,6 @@ type Seat = OwnedMutexGuard<Option<Group>>;
 struct Group {
     tx: Tx,
     ledger: Ledger,
-    /// The latest time of the use cases.
-    now: i64,
     done: usize,
     since: Instant,
     /// True if the transaction has a savepoint at the beginning of the current use case.
@@ -146,7 +144,6 @@ impl Gate {
         let group = Group {
             tx: self.pools.write().await?,
             ledger: Ledger::default(),
-            now: i64::MIN,
             done: 0,
             since: Instant::now(),
             marked: false,
@@ -158,8 +155,8 @@ impl Gate {
     /// Writes what the use cases leave in the ledger, commits, announces the changes and notifies the callers: all or
     /// none of it.
     async fn commit(&self, group: Group) {
-        let Group { mut tx, ledger, now, outcome, .. } = group;
-        let done = match ledger.write(&mut tx, &self.chain, now).await {
+        let Group { mut tx, ledger, outcome, .. } = group;
+        let done = match ledger.write(&mut tx, &self.chain).await {
             Ok(()) => self.pools.commit(tx).await,
             Err(error) => {
                 tx.abandon().await;
@@ -200,14 +197,13 @@ impl Turn {
     /// A caller may be dropped at any moment, for example when its client disconnects. The commit therefore runs on a
     /// task of its own, so that it cannot happen without its announcement. The task ends with the database's timeouts.
     /// [`crate::Store::close`] commits an open transaction and waits for the running commit.
-    pub(crate) fn finish(mut self, ledger: Ledger, now: i64) -> Fate {
+    pub(crate) fn finish(mut self, ledger: Ledger) -> Fate {
         let Some(UnderWay { mut group, mut seat }) = self.under_way.take() else {
             unreachable!("a turn ends once")
         };
         let gate = Arc::clone(&self.gate);
         let fate = Fate(group.outcome.subscribe());
         group.ledger.extend(ledger);
-        group.now = group.now.max(now);
         group.done += 1;
         match next(group.done, group.since.elapsed()) {
             Next::Commit => {

@@ -12,7 +12,6 @@ mod group;
 mod inspect;
 mod instances;
 mod keep;
-mod key_queue;
 mod key_saves;
 mod lease;
 mod ledger;
@@ -22,10 +21,9 @@ mod login_texts;
 mod logins;
 mod operators;
 mod pending;
-mod profile_puts;
+mod profile_writes;
 mod profile_rows;
 mod profiles;
-mod queue;
 mod refresh;
 mod removal;
 mod rotate;
@@ -47,7 +45,6 @@ use self::chain::ChainKey;
 use self::credentials::CredentialQueue;
 use self::group::Gate;
 pub use self::inspect::{Contents, Inspection, KeyFit, inspect};
-use self::key_queue::KeyQueue;
 pub use self::logins::PendingLogin;
 pub use self::rotate::{Rotation, StoredKey, Unopened};
 pub use self::service::Counts;
@@ -90,7 +87,6 @@ struct Inner {
     chain: ChainKey,
     /// Held from the beginning of a write until its changes are announced, so that they are announced in order.
     gate: Arc<Gate>,
-    keys: KeyQueue,
     credentials: CredentialQueue,
     /// The longest time that a writer waits at the gate, and that closing waits for a writer.
     patience: Duration,
@@ -134,7 +130,6 @@ impl Store {
             keyring,
             chain,
             gate,
-            keys: KeyQueue::default(),
             credentials: CredentialQueue::default(),
             patience,
         };

@@ -2,10 +2,10 @@
 //! changes.
 
 use super::keep::{Arrival, Holder, TOKENS, base_url, checked, client_id};
-use super::profile_puts::{Key, Place, Present, present, put};
+use super::profile_writes::{ExistingProfile, ProfileKey, ProfileValues, find, put};
 use super::profile_rows::profile_in;
 use super::{Store, Work, links, removal};
-use crate::db::{NO_ROWS, sql};
+use crate::db::sql;
 use crate::{
     AccountId, AgentId, Change, CommitProfile, Kept, Owner, Profile, ProfileId, ProfileScope, ProviderId,
     StoreError, Unsaved, UnsavedLogin, UserId, names,
@@ -62,33 +62,33 @@ impl Store {
         let label = label(commit.label.as_deref())?;
         let authority = arrival.authority;
         let (model, person) = (model(&commit.scope)?, identity.key());
-        let key = Key {
+        let key = ProfileKey {
             scope: &commit.scope,
             model: &model,
             provider: &authority.provider,
             base_url: base_url(authority),
             identity: &person,
         };
-        let present = present(work, &[key]).await?.pop().and_then(|found| found.profile);
-        let same_grant = |row: &&Present| {
+        let existing = find(work, &key).await?;
+        let same_grant = |row: &&ExistingProfile| {
             row.secret_ref == TOKENS && row.client_id.as_deref().unwrap_or_default() == client_id(authority)
         };
-        let known = match present.as_ref().filter(same_grant) {
+        let known = match existing.as_ref().filter(same_grant) {
             Some(row) => Some(links::parse("user_profiles", &row.account_id)?),
             None => elsewhere(work, &key, client_id(authority)).await?,
         };
         let holder = Holder { identity: &identity, owner: Owner::User, jitter: commit.jitter };
         let kept = self.settle(work, known, arrival, &holder).await?;
-        let place = Place {
-            profile: present.as_ref().map(|row| &row.id),
+        let profile = existing.as_ref().map(ExistingProfile::id).transpose()?;
+        let values = ProfileValues {
+            profile: profile.as_ref(),
             account: &kept.account,
             label: label.as_deref(),
             make_primary: commit.make_primary,
-            now: commit.now,
         };
-        let id = put(work, NO_ROWS, &[(key, place)]).await?.remove(0);
+        let id = put(work, &key, &values).await?;
         let profile = profile_in(&mut work.tx, &id).await?;
-        drop_replaced(work, present.as_ref(), &kept.account).await?;
+        drop_replaced(work, existing.as_ref(), &kept.account).await?;
         work.audit("profile.login", &format!("{} {}", profile.id, kept.account));
         links::announce(work, &kept.account, true).await?;
         Ok((profile, kept))
@@ -140,7 +140,7 @@ impl Store {
 /// Deletes the previous account of a profile, unless something else links to it.
 pub(super) async fn drop_replaced(
     work: &mut Work,
-    before: Option<&Present>,
+    before: Option<&ExistingProfile>,
     account: &AccountId,
 ) -> Result<(), StoreError> {
     match before {
@@ -159,7 +159,7 @@ pub(super) fn label(label: Option<&str>) -> Result<Option<String>, StoreError> {
 }
 
 /// Returns the account of the same user and person at the same authority that another profile uses.
-async fn elsewhere(work: &mut Work, key: &Key<'_>, client_id: &str) -> Result<Option<AccountId>, StoreError> {
+async fn elsewhere(work: &mut Work, key: &ProfileKey<'_>, client_id: &str) -> Result<Option<AccountId>, StoreError> {
     if key.identity.is_empty() {
         return Ok(None);
     }

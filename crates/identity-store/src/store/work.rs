@@ -20,12 +20,6 @@ impl Work {
         Self { tx, now, ledger: Ledger::default(), actor }
     }
 
-    /// Sets the actor and the time of the following work, for a use case that does the work of several callers.
-    pub(crate) fn acting_for(&mut self, actor: &Arc<str>, now: i64) {
-        self.actor = Arc::clone(actor);
-        self.now = now;
-    }
-
     /// Registers a change to announce after the commit.
     pub(crate) fn changed(&mut self, change: Change) {
         self.ledger.changed(change);
@@ -50,7 +44,7 @@ impl Work {
 
     /// Commits. The changes have been announced when it returns.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        self.tx.finish(self.ledger, self.now).settled().await
+        self.tx.finish(self.ledger).settled().await
     }
 
     /// Ends a use case that [joined](super::Store::join) others: commits if it succeeded and undoes it otherwise.

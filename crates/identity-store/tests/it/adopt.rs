@@ -132,7 +132,7 @@ async fn adoption_is_rolled_back_when_a_write_fails(f: Fixture) {
     f.store.create_instance(new, NOW).await.unwrap();
     let logins = || vec![own("codex", "/home/u/.codex", "a@x"), own("claude", "/home/u/.claude", "b@x")];
     f.heard();
-    for table in ["identity_bundles", "accounts", "identity_bindings", "audit_log", "events"] {
+    for table in ["identity_bundles", "accounts", "identity_bindings", "audit_log"] {
         let before = f.state().await;
         refuse(&f, table, "INSERT").await;
         f.store.adopt_logins(logins(), NOW).await.unwrap_err();

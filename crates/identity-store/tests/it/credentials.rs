@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use identity_store::{
@@ -5,7 +6,7 @@ use identity_store::{
 };
 use secrecy::ExposeSecret as _;
 
-use crate::harness::{Fixture, api_key, bundle_id, on_both, provider};
+use crate::harness::{Fixture, api_key, bundle_id, on_both, provider, run_local};
 
 on_both![
     credentials_hold_the_accounts_of_the_bundle_with_their_secrets,
@@ -107,6 +108,26 @@ async fn credentials_answer_each_caller_when_many_ask_at_once(f: Fixture) {
         let found = answer.await.unwrap();
         assert_eq!((opened(found.held), found.corrupt.len()), (held.clone(), *corrupt), "{bundle} {of:?}");
     }
+}
+
+/// On one thread no reader runs before all have asked. Callers that are answered by one statement share its accounts.
+#[tokio::test]
+async fn credentials_are_read_once_when_callers_ask_at_once() {
+    run_local(async |f: Fixture| {
+        f.bundle("One").await;
+        f.login("one", "a@x").await;
+        let one = bundle_id("one");
+        let mut calls: Vec<_> = (0..64).map(|_| Box::pin(f.store.credentials(&one, None))).collect();
+        for call in &mut calls {
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        let mut accounts = Vec::new();
+        for call in calls {
+            accounts.push(call.await.unwrap().held.remove(0).account);
+        }
+        assert!(accounts.iter().all(|account| Arc::ptr_eq(account, &accounts[0])));
+    })
+    .await;
 }
 
 async fn credentials_answer_other_callers_when_the_first_is_cancelled(f: Fixture) {

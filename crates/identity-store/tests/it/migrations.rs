@@ -46,7 +46,6 @@ async fn schema_is_the_expected_one(f: Fixture) {
             "audit_chain",
             "audit_log",
             "crypto_keys",
-            "events",
             "identity_bindings",
             "identity_bundles",
             "login_sessions",

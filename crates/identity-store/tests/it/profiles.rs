@@ -413,7 +413,7 @@ async fn planted_secret_appears_in_no_file_row_or_text(f: Fixture) {
     assert!(!texts.contains("planted"), "{texts}");
     let failed = crate::grants::permanent(identity_store::RefreshReason::InvalidGrant);
     f.store.fail_refresh(&lease, failed, NOW).await.unwrap();
-    for table in ["account_tokens", "accounts", "user_profiles", "audit_log", "events"] {
+    for table in ["account_tokens", "accounts", "user_profiles", "audit_log"] {
         let all = match f.place.kind {
             DatabaseKind::Postgres => {
                 f.place.texts(&format!("SELECT row_to_json(t)::text FROM {table} AS t")).await

@@ -62,7 +62,7 @@ async fn secret_appears_in_no_output_table_or_file(f: Fixture) {
     assert!(!shown.contains("planted"), "{shown}");
     assert_eq!(secret.expose_secret(), PLANTED);
 
-    for table in ["accounts", "identity_bundles", "audit_log", "events", "login_sessions", "crypto_keys"] {
+    for table in ["accounts", "identity_bundles", "audit_log", "login_sessions", "crypto_keys"] {
         let rows = match f.place.kind {
             identity_store::DatabaseKind::Sqlite => continue,
             identity_store::DatabaseKind::Postgres => {

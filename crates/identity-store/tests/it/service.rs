@@ -10,13 +10,12 @@ on_both![
     store_reads_back_settings_and_refuses_empty_name,
     listener_receives_only_committed_changes,
     store_keeps_working_when_listener_panics,
-    store_deletes_oldest_events_when_over_limit,
     store_reports_unavailable_when_closed,
 ];
 
 async fn store_reports_kind_schema_version_and_counts(f: Fixture) {
     assert_eq!(f.store.kind(), f.place.kind);
-    assert_eq!(f.store.schema_version().await.unwrap(), 4);
+    assert_eq!(f.store.schema_version().await.unwrap(), 5);
     f.store.ping().await.unwrap();
     let empty = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0 };
     assert_eq!(f.store.counts().await.unwrap(), empty);
@@ -75,20 +74,6 @@ async fn store_keeps_working_when_listener_panics(f: Fixture) {
     }
     assert!(called.load(Ordering::SeqCst));
     store.close().await;
-}
-
-async fn store_deletes_oldest_events_when_over_limit(f: Fixture) {
-    f.place.execute(
-        "INSERT INTO events (at, change)
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10495) SELECT 1, 'x' FROM n",
-    )
-    .await;
-    f.bundle("One").await;
-    // The 10496th event is the 41st at which old ones are deleted.
-    let rest = f.place.texts("SELECT CAST(count(*) AS TEXT) FROM events").await;
-    assert_eq!(rest, ["10000"]);
-    let ends = f.place.texts("SELECT min(seq) || ' ' || max(seq) FROM events").await;
-    assert_eq!(ends, ["497 10496"]);
 }
 
 async fn store_reports_unavailable_when_closed(f: Fixture) {
