@@ -11,7 +11,8 @@ use auth_spawner::testing::hear;
 use auth_spawner::{Registry, SpawnLimits};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use identity_store::{
-    BundleId, DatabaseUrl, Evidence, Key, KeyPlace, Keyring, SaveApiKey, Status, Store, StoreOptions, Target,
+    BundleId, DatabaseUrl, DestinationBundle, Evidence, Key, KeyPlace, Keyring, SaveApiKey, Status, Store,
+    StoreOptions,
 };
 use rpc_engine::{Broker, BrokerConfig, Call, Engine, Limits, Router, RpcError, wire};
 use srvd::api::daemon::{Ping, Pong};
@@ -90,7 +91,7 @@ fn opening(criterion: &mut Criterion) {
     let options = StoreOptions::new(DatabaseUrl::sqlite(dir.path().join("srvd.db")), Arc::new(|_| {}), NOW);
     let bundle = BundleId::generate();
     let save = SaveApiKey {
-        target: Target::New { id: bundle.clone(), name: Some("bench".to_owned()) },
+        target: DestinationBundle::New { id: bundle.clone(), name: Some("bench".to_owned()) },
         provider: "openai".parse().unwrap(),
         provider_name: "OpenAI".to_owned(),
         account_name: "bench".to_owned(),

@@ -12,8 +12,10 @@ use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
 use crate::db::{Tx, sql};
-use crate::secret::{self, Cell, Key};
-use crate::{AuditEntry, Keyring, StoreError};
+use crate::error::StoreError;
+use crate::model::audit::AuditEntry;
+use crate::secret;
+use crate::secret::{Cell, Key, Keyring, SecretError};
 
 const TABLE: &str = "audit_chain";
 
@@ -125,7 +127,7 @@ pub(crate) async fn load(tx: &mut Tx, keyring: &Keyring) -> Result<Option<ChainK
 
 /// Begins a chain over the existing rows, which it cannot vouch for. Its first row records how many they are.
 pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<ChainKey, StoreError> {
-    let (key, text) = Key::generate().map_err(|_| crate::SecretError::Random)?;
+    let (key, text) = Key::generate().map_err(|_| SecretError::Random)?;
     let key = ChainKey(key);
     let mut head = Link::origin();
     let mut after = i64::MIN;
@@ -182,7 +184,8 @@ pub(crate) async fn end(tx: &mut Tx, key: &ChainKey, end: End) -> Result<(Link, 
         End::Head => "SELECT head_count, head_hash, head_proof FROM audit_chain",
     };
     let row = sql!(optional, (i64, Vec<u8>, Vec<u8>), tx, text)?;
-    let (count, hash, proof) = row.ok_or_else(|| StoreError::corrupt(TABLE, "chain", "it is gone"))?;
+    let (count, hash, proof) =
+        row.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "it is gone"))?;
     let link = Link { count, hash };
     let signed = key.proves(end, &link, &proof);
     Ok((link, signed))
@@ -242,7 +245,7 @@ pub(crate) fn entry(row: LogRow) -> (AuditEntry, Option<Vec<u8>>) {
 
 fn cell(generation: i64) -> Result<Cell<'static>, StoreError> {
     let generation = u64::try_from(generation)
-        .map_err(|_| StoreError::corrupt(TABLE, "chain", "its generation is negative"))?;
+        .map_err(|_| StoreError::corrupt("audit chain", "chain", "its generation is negative"))?;
     Ok(Cell { table: TABLE, column: "sealed_key", row: "chain", generation })
 }
 

@@ -1,9 +1,11 @@
 //! The rows of the audit log and the changes to announce, collected in memory until the commit.
 
-use super::chain::{self, ChainKey, End, Link};
-use crate::changes::Changes;
+use super::chain;
+use super::chain::{ChainKey, End, Link};
 use crate::db::Tx;
-use crate::{AuditEntry, Change, StoreError};
+use crate::error::StoreError;
+use crate::model::audit::AuditEntry;
+use crate::model::changes::{Change, Changes};
 
 /// Rows of the audit log and changes, in order.
 #[derive(Debug, Default)]

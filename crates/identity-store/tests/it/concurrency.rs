@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use identity_store::{NewBundle, Store, Target};
+use identity_store::{DestinationBundle, NewBundle, Store};
 use tokio::task::JoinSet;
 
 use crate::harness::{Fixture, NOW, bundle_id, keyring, login, new_session, new_target, on_both, provider};
@@ -21,7 +21,11 @@ async fn logins_into_one_bundle_share_one_account(f: Fixture) {
     let mut tasks = JoinSet::new();
     for store in [f.store.clone(), other.clone(), f.store.clone(), other.clone()] {
         tasks.spawn(async move {
-            store.save_login(login(Target::Existing(bundle_id("one")), "a@x")).await.unwrap().account
+            store
+                .save_login(login(DestinationBundle::Existing(bundle_id("one")), "a@x"))
+                .await
+                .unwrap()
+                .account
         });
     }
     let accounts: BTreeSet<_> = tasks.join_all().await.into_iter().collect();
@@ -87,7 +91,8 @@ async fn announcements_come_in_the_order_of_the_commits(f: Fixture) {
         .collect();
     assert_eq!(heard.len(), 16);
     // The rows of the audit log are numbered in the order of the commits.
-    let written = f.place.texts("SELECT subject FROM audit_log WHERE action = 'session.start' ORDER BY seq").await;
+    let written =
+        f.place.texts("SELECT subject FROM audit_log WHERE action = 'session.start' ORDER BY seq").await;
     assert_eq!(written, heard);
 }
 

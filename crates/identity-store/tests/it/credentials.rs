@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use identity_store::{
-    AccountFilter, CorruptRow, Held, KeyPlace, SaveApiKey, SecretError, SecretRef, StoreError, Target,
+    AccountFilter, BoundCredential, CorruptRow, DestinationBundle, KeyPlace, SaveApiKey, SecretError,
+    SecretRef, StoreError,
 };
 use secrecy::ExposeSecret as _;
 
@@ -24,8 +25,8 @@ async fn secrets(f: &Fixture, bundle: &str, of: Option<&str>) -> Vec<(String, Op
     opened(found.held)
 }
 
-fn opened(held: Vec<Held>) -> Vec<(String, Option<String>)> {
-    let secret = |held: Held| {
+fn opened(held: Vec<BoundCredential>) -> Vec<(String, Option<String>)> {
+    let secret = |held: BoundCredential| {
         let opened = held.secret.map(|secret| secret.unwrap().expose_secret().to_owned());
         (held.account.provider.to_string(), opened)
     };
@@ -37,7 +38,7 @@ async fn credentials_hold_the_accounts_of_the_bundle_with_their_secrets(f: Fixtu
     let two = f.bundle("Two").await.id;
     let login = f.login("one", "a@x").await;
     for (bundle, key) in [("one", "sk-one"), ("two", "sk-two")] {
-        let mut save = api_key(Target::Existing(bundle_id(bundle)), key);
+        let mut save = api_key(DestinationBundle::Existing(bundle_id(bundle)), key);
         save.now += 1;
         f.store.save_api_key(save).await.unwrap();
     }
@@ -58,9 +59,12 @@ async fn credentials_hold_the_accounts_of_the_bundle_with_their_secrets(f: Fixtu
 
 async fn api_key_leaves_no_sealed_secret_when_kept_elsewhere(f: Fixture) {
     let one = f.bundle("One").await.id;
-    let save = |key: KeyPlace| SaveApiKey { key, ..api_key(Target::Existing(one.clone()), "") };
-    let sealed =
-        f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-0123456789abcdef")).await.unwrap();
+    let save = |key: KeyPlace| SaveApiKey { key, ..api_key(DestinationBundle::Existing(one.clone()), "") };
+    let sealed = f
+        .store
+        .save_api_key(api_key(DestinationBundle::Existing(one.clone()), "sk-0123456789abcdef"))
+        .await
+        .unwrap();
     let argv = || vec!["/usr/bin/pass".to_owned(), "show".to_owned()];
     for (key, expected) in [
         (KeyPlace::Env("WORK_KEY".to_owned()), SecretRef::Env { var: "WORK_KEY".to_owned() }),
@@ -83,7 +87,10 @@ async fn credentials_answer_each_caller_when_many_ask_at_once(f: Fixture) {
     for name in ["One", "Two", "Three"] {
         let bundle = f.bundle(name).await.id;
         f.login(bundle.as_str(), "a@x").await;
-        f.store.save_api_key(api_key(Target::Existing(bundle), &format!("sk-{name}"))).await.unwrap();
+        f.store
+            .save_api_key(api_key(DestinationBundle::Existing(bundle), &format!("sk-{name}")))
+            .await
+            .unwrap();
     }
     let broken = f.store.bound_account(&bundle_id("three"), &provider("codex")).await.unwrap().unwrap().id;
     f.place.execute(&format!("UPDATE accounts SET secret_ref = '{{' WHERE id = '{broken}'")).await;
@@ -132,7 +139,7 @@ async fn credentials_are_read_once_when_callers_ask_at_once() {
 
 async fn credentials_answer_other_callers_when_the_first_is_cancelled(f: Fixture) {
     f.bundle("One").await;
-    f.store.save_api_key(api_key(Target::Existing(bundle_id("one")), "sk-one")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(bundle_id("one")), "sk-one")).await.unwrap();
     let one = bundle_id("one");
     // The first caller sends the reader. No task has run since then.
     let mut first = Box::pin(f.store.credentials(&one, None));
@@ -147,7 +154,12 @@ async fn credentials_answer_other_callers_when_the_first_is_cancelled(f: Fixture
 async fn credentials_report_rows_that_cannot_be_read_or_opened(f: Fixture) {
     let one = f.bundle("One").await.id;
     let login = f.login("one", "a@x").await.id;
-    let key = f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-one")).await.unwrap().account;
+    let key = f
+        .store
+        .save_api_key(api_key(DestinationBundle::Existing(one.clone()), "sk-one"))
+        .await
+        .unwrap()
+        .account;
     f.place.execute(&format!("UPDATE accounts SET secret_ref = '{{' WHERE id = '{login}'")).await;
     f.place.execute(&format!("UPDATE accounts SET sealed_secret = NULL WHERE id = '{key}'")).await;
     let found = f.store.credentials(&one, None).await.unwrap();

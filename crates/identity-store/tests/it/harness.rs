@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use identity_store::{
     Account, AccountFilter, AccountId, Announce, Bundle, BundleId, Change, DatabaseKind, DatabaseUrl,
-    Evidence, Key, KeyPlace, Keyring, LoginCredential, NewBundle, NewSession, OpenError, ProviderId,
-    SaveApiKey, SaveLogin, SecretRef, SessionId, Status, Store, StoreError, StoreOptions, Target,
+    DestinationBundle, Evidence, Key, KeyPlace, Keyring, LoginCredential, NewBundle, NewSession, OpenError,
+    ProviderId, SaveApiKey, SaveLogin, SecretRef, SessionId, Status, Store, StoreError, StoreOptions,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -39,7 +39,7 @@ pub(crate) const NOW: i64 = 1_800_000_000_000;
 pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) place: Place,
-    heard: Arc<Mutex<Vec<Change>>>,
+    pub(crate) heard: Arc<Mutex<Vec<Change>>>,
 }
 
 /// One database for one test.
@@ -177,7 +177,11 @@ impl Fixture {
 
     /// Saves a login of that person into the bundle, and returns the account.
     pub(crate) async fn login(&self, bundle: &str, email: &str) -> Account {
-        let saved = self.store.save_login(login(Target::Existing(bundle_id(bundle)), email)).await.unwrap();
+        let saved = self
+            .store
+            .save_login(login(DestinationBundle::Existing(bundle_id(bundle)), email))
+            .await
+            .unwrap();
         self.store.account(&saved.account).await.unwrap()
     }
 
@@ -221,12 +225,12 @@ pub(crate) fn account_dir(account: &Account) -> PathBuf {
     }
 }
 
-pub(crate) fn new_target(id: &str, name: Option<&str>) -> Target {
-    Target::New { id: bundle_id(id), name: name.map(Into::into) }
+pub(crate) fn new_target(id: &str, name: Option<&str>) -> DestinationBundle {
+    DestinationBundle::New { id: bundle_id(id), name: name.map(Into::into) }
 }
 
 /// Returns a login of that person with Codex.
-pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
+pub(crate) fn login(target: DestinationBundle, email: &str) -> SaveLogin {
     SaveLogin {
         session: None,
         target,
@@ -245,7 +249,7 @@ pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
 }
 
 /// Returns an API key of `OpenAI`.
-pub(crate) fn api_key(target: Target, key: &str) -> SaveApiKey {
+pub(crate) fn api_key(target: DestinationBundle, key: &str) -> SaveApiKey {
     SaveApiKey {
         target,
         provider: provider("openai"),
@@ -319,6 +323,8 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'s
         StoreError::Busy(_) => "busy",
         StoreError::Corrupt { .. } => "corrupt",
         StoreError::Unavailable(_) => "unavailable",
+        StoreError::Unsupported { .. } => "unsupported",
+        StoreError::Damaged(_) => "damaged",
         StoreError::Secret(_) => "secret",
         _ => "other",
     };

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity_store::{AccountFilter, DatabaseKind, NewBundle, OpenError, Store, Target};
+use identity_store::{AccountFilter, DatabaseKind, DestinationBundle, NewBundle, OpenError, Store};
 use sqlx::Connection as _;
 use tokio::task::JoinSet;
 
@@ -35,7 +35,7 @@ async fn store_keeps_its_data_when_it_is_reopened(f: Fixture) {
 
 async fn open_changes_nothing_when_the_key_is_wrong(f: Fixture) {
     let one = f.bundle("One").await.id;
-    f.store.save_api_key(api_key(Target::Existing(one), "sk-1")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(one), "sk-1")).await.unwrap();
     let rows = f.place.texts("SELECT key_id || state FROM crypto_keys").await;
     f.store.close().await;
     let files = snapshot(&f);

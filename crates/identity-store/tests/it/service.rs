@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use identity_store::{Announce, Change, Counts, DatabaseKind, NewBundle, Target};
+use identity_store::{Announce, Change, Counts, DatabaseKind, DestinationBundle, NewBundle};
 
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal};
 
@@ -21,7 +21,7 @@ async fn store_reports_kind_schema_version_and_counts(f: Fixture) {
     assert_eq!(f.store.counts().await.unwrap(), empty);
     let one = f.bundle("One").await.id;
     f.login("one", "a@x").await;
-    f.store.save_api_key(api_key(Target::Existing(one), "sk-1")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(one), "sk-1")).await.unwrap();
     let filled = Counts { bundles: 2, accounts: 2, bindings: 2, live_sessions: 0 };
     assert_eq!(f.store.counts().await.unwrap(), filled);
     let expected = match f.place.kind {

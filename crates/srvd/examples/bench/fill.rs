@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use identity_store::{
-    BundleId, Change, Evidence, Key, KeyPlace, Keyring, LoginCredential, SaveApiKey, SaveLogin, Status,
-    Store, StoreOptions, Target,
+    BundleId, Change, DestinationBundle, Evidence, Key, KeyPlace, Keyring, LoginCredential, SaveApiKey,
+    SaveLogin, Status, Store, StoreOptions,
 };
 
 use crate::daemon::{Home, KEY};
@@ -24,9 +24,9 @@ pub(crate) async fn accounts(home: &Home, count: usize) -> Result<Vec<BundleId>>
         let target = if number % providers.len() == 0 {
             bundle = BundleId::generate();
             bundles.push(bundle.clone());
-            Target::New { id: bundle.clone(), name: Some(format!("Bundle {number}")) }
+            DestinationBundle::New { id: bundle.clone(), name: Some(format!("Bundle {number}")) }
         } else {
-            Target::Existing(bundle.clone())
+            DestinationBundle::Existing(bundle.clone())
         };
         // One key is one use case and so one transaction. The store has no way to save several at once.
         store.save_api_key(key(provider, target, number)?).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<BundleId>> {
         std::fs::write(dir.join(".claude.json"), account.to_string())?;
         let save = SaveLogin {
             session: None,
-            target: Target::New { id: bundle.clone(), name: Some(format!("Login {number}")) },
+            target: DestinationBundle::New { id: bundle.clone(), name: Some(format!("Login {number}")) },
             provider: "claude".parse()?,
             provider_name: "Claude Code".to_owned(),
             credential: LoginCredential::Directory(dir),
@@ -83,7 +83,7 @@ pub(crate) async fn store(home: &Home) -> Result<Store> {
     Ok(Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes())?)).await?)
 }
 
-fn key(provider: &auth_spawner::Provider, target: Target, number: usize) -> Result<SaveApiKey> {
+fn key(provider: &auth_spawner::Provider, target: DestinationBundle, number: usize) -> Result<SaveApiKey> {
     let now = srvd::app::now();
     Ok(SaveApiKey {
         target,

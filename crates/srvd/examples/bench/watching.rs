@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use identity_store::{
-    BundleId, Change, DatabaseUrl, Evidence, Key, Keyring, LoginCredential, SaveLogin, Store, StoreOptions,
-    Target,
+    BundleId, Change, DatabaseUrl, DestinationBundle, Evidence, Key, Keyring, LoginCredential, SaveLogin,
+    Store, StoreOptions,
 };
 use rpc_engine::{ClientEvent, Subscription};
 use srvd::api::account;
@@ -91,7 +91,7 @@ async fn fill(home: &Home, count: usize) -> Result<Vec<Watched>> {
 fn login(bundle: BundleId, dir: &Path, number: usize, now: i64) -> Result<SaveLogin> {
     Ok(SaveLogin {
         session: None,
-        target: Target::New { id: bundle, name: Some(format!("Watched {number}")) },
+        target: DestinationBundle::New { id: bundle, name: Some(format!("Watched {number}")) },
         provider: "fake".parse()?,
         provider_name: "Fake".to_owned(),
         credential: LoginCredential::Directory(dir.to_owned()),

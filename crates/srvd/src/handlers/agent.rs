@@ -134,7 +134,7 @@ impl Layers {
         let (own, lent) = (subject.user.as_ref().map(|user| (user, false)), owner.map(|owner| (owner, true)));
         for (user, lent) in own.into_iter().chain(lent) {
             for agent in [&subject.agent, &AgentId::any()] {
-                for one in app.store.candidates(user, agent, wanted.as_ref()).await? {
+                for one in app.store.profile_credentials(user, agent, wanted.as_ref()).await? {
                     layers.own(app, one, lent.then_some(user));
                 }
             }
@@ -153,7 +153,7 @@ impl Layers {
     }
 
     /// Adds a profile after the existing candidates.
-    fn own(&mut self, app: &App, one: identity_store::Candidate, owner: Option<&UserId>) {
+    fn own(&mut self, app: &App, one: identity_store::ProfileCredential, owner: Option<&UserId>) {
         let (secret, expires_at, renewal) = profile::standing(&one);
         let grant = grant(app, &one);
         let renewal = match renewal {
@@ -369,7 +369,7 @@ impl Layers {
 }
 
 /// Returns the grant of a profile, if the daemon can refresh it.
-fn grant(app: &App, one: &identity_store::Candidate) -> Option<Grant> {
+fn grant(app: &App, one: &identity_store::ProfileCredential) -> Option<Grant> {
     let identity_store::Credential::Tokens(tokens) = &one.credential else { return None };
     let supported = app.refresher.supports(&tokens.authority);
     supported.then(|| Grant { account: tokens.account.clone(), authority: tokens.authority.clone() })

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider};
-use identity_store::{Account, AccountKind, AgentId, AuditEntry, BundleId, Held, SecretRef};
+use identity_store::{Account, AccountKind, AgentId, AuditEntry, BoundCredential, BundleId, SecretRef};
 use rpc_engine::Call;
 use secrecy::SecretString;
 
@@ -149,7 +149,7 @@ async fn verdicts(
     Ok(launch::judge(candidates, request))
 }
 
-async fn candidate(app: &App, request: &Request<'_>, held: Held) -> Result<Candidate, ApiError> {
+async fn candidate(app: &App, request: &Request<'_>, held: BoundCredential) -> Result<Candidate, ApiError> {
     let account = held.account;
     let provider = host::provider_of(app.provider(account.provider.as_str())?, &account);
     let own_dir = own_dir(app, request, &provider, &account).await?;
