@@ -178,7 +178,7 @@ impl Tx {
             Self::Postgres(held) => held.undo().await,
         };
         if let Err(error) = undone {
-            tracing::debug!(%error, "a transaction ended by itself");
+            tracing::debug!(%error, "the database had already ended a transaction");
         }
     }
 

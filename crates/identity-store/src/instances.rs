@@ -93,7 +93,7 @@ impl Store {
         for row in rows {
             match row.parse() {
                 Ok(instance) => instances.push(instance),
-                Err(error) => tracing::error!(%error, "an instance was skipped"),
+                Err(error) => tracing::error!(%error, "an instance was skipped: its row cannot be read"),
             }
         }
         Ok(instances)

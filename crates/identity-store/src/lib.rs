@@ -120,8 +120,8 @@ mod compat {
     pub use crate::token::{
         Authority, BaseUrl, CompletedRefresh, Consumer, DueRefresh, Endpoint, Expiry, ExpirySource,
         FailedRefresh, Identity, InvalidBaseUrl, Jitter, Life, LoginNotSaved, ParkLogin, ParkedLogin,
-        RefreshFailure, RefreshLease, RefreshReason, RefreshRequest, RefreshResponse, RefreshStart,
-        RefreshState, RefreshWhy, SavedTokens, StoredTokens, Token, TokenResponse, TokenSet, UnsavedLogin,
+        ReceivedTokens, RefreshFailure, RefreshLease, RefreshReason, RefreshRequest, RefreshResponse,
+        RefreshStart, RefreshState, RefreshWhy, SavedTokens, StoredTokens, Token, TokenSet, UnsavedLogin,
         back_off, lead,
     };
     pub use crate::transfer::{ImportedBundle, LeftOut, PortableAccount, PortableBundle};

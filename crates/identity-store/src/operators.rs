@@ -177,7 +177,9 @@ impl Store {
             let row = row.map_err(|row| row.into_error(WHAT));
             // One bad row must not hide the others. A request for that account by its id is an error.
             row.and_then(OperatorRow::parse)
-                .inspect_err(|error| tracing::error!(%error, "an operator token was skipped"))
+                .inspect_err(
+                    |error| tracing::error!(%error, "an operator token was skipped: its row cannot be read"),
+                )
                 .ok()
         };
         Ok(rows.into_iter().filter_map(readable).collect())

@@ -291,7 +291,11 @@ fn readable(rows: Vec<SessionRow>) -> Vec<LoginSession> {
     rows.into_iter()
         .filter_map(|row| {
             let id = row.id.clone();
-            row.parse().inspect_err(|reason| tracing::error!(id, reason, "a session was skipped")).ok()
+            row.parse()
+                .inspect_err(|reason| {
+                    tracing::error!(id, reason, "a session was skipped: its row cannot be read")
+                })
+                .ok()
         })
         .collect()
 }

@@ -81,7 +81,7 @@ impl FromStr for DatabaseUrl {
             // Other programs write an absolute path as `sqlite:///path`.
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path {
-                "" => Err(InvalidUrl { reason: "it names no file" }),
+                "" => Err(InvalidUrl { reason: "it has no path of a file" }),
                 ":memory:" => Err(InvalidUrl { reason: "a database in memory would lose every login" }),
                 _ if path.contains('\0') => Err(InvalidUrl { reason: "the path has a zero byte" }),
                 _ => Ok(Self::sqlite(path)),

@@ -50,7 +50,7 @@ impl Store {
             match row.parse(bindings) {
                 Ok(bundle) => bundles.push(bundle),
                 // One bad row must not hide the others. A request for that bundle by its id is an error.
-                Err(error) => tracing::error!(%error, "a bundle was skipped"),
+                Err(error) => tracing::error!(%error, "a bundle was skipped: its row cannot be read"),
             }
         }
         Ok(bundles)
@@ -306,7 +306,7 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
                 found.push((bundle, Binding { provider, account, status }));
             }
             _ => {
-                tracing::error!(bundle, "a binding is corrupt and left out; the others are not hidden by it");
+                tracing::error!(bundle, "a binding was skipped: its row is corrupt");
             }
         }
     }

@@ -50,7 +50,7 @@ pub enum SecretError {
         key_id: KeyId,
     },
     /// The secret was sealed for another row, column or generation.
-    #[error("the secret was sealed for another place")]
+    #[error("the secret was sealed for another row or column")]
     Mismatch,
     /// The data is too short to be a box.
     #[error("the sealed secret is truncated")]

@@ -119,7 +119,7 @@ pub(crate) async fn load(tx: &mut Tx, keyring: &Keyring) -> Result<Option<ChainK
     match opened {
         Ok(text) => Ok(Key::parse(text.expose_secret().as_bytes()).ok().map(ChainKey)),
         Err(error) => {
-            tracing::error!(%error, "the key of the audit log's chain does not open; a new chain is begun");
+            tracing::error!(%error, "the key of the audit log's chain cannot be opened; a new chain is started");
             Ok(None)
         }
     }
@@ -185,7 +185,7 @@ pub(crate) async fn end(tx: &mut Tx, key: &ChainKey, end: End) -> Result<(Link, 
     };
     let row = sql!(optional, (i64, Vec<u8>, Vec<u8>), tx, text)?;
     let (count, hash, proof) =
-        row.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "it is gone"))?;
+        row.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "it is missing"))?;
     let link = Link { count, hash };
     let signed = key.proves(end, &link, &proof);
     Ok((link, signed))

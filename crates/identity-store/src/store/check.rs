@@ -57,7 +57,7 @@ pub(crate) async fn attach(pools: &Pools, keyring: &Keyring) -> Result<ChainKey,
         return Err(OpenError::SchemaOlder { found, known });
     }
     let chain = chain::load(&mut tx, keyring).await?;
-    chain.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "it has no key that opens").into())
+    chain.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "its key cannot be opened").into())
 }
 
 /// Returns the schema's version: `None` if there is no schema yet, 0 if its first migration has not run.

@@ -67,7 +67,7 @@ async fn signed_head(tx: &mut Tx, key: &ChainKey, next: &AuditEntry) -> Result<L
         action: chain::BROKEN.into(),
         subject: String::new(),
         outcome: AuditEntry::OK.into(),
-        detail: Some(format!("the end was not signed; it claimed {} rows", head.count)),
+        detail: Some(format!("the end had no valid signature; it claimed {} rows", head.count)),
     };
     chain::append(tx, key, head, &broken).await
 }

@@ -133,7 +133,7 @@ impl Store {
         match found.as_slice() {
             [] => Ok(None),
             [one] => links::parse("operator token", one).map(Some),
-            _ => Err(StoreError::conflict("operator account", &authority.provider, "there are several")),
+            _ => Err(StoreError::conflict("operator account", &authority.provider, "several accounts match")),
         }
     }
 }

@@ -176,7 +176,7 @@ impl TokenRow {
         };
         let number = |_| corrupt("a number is out of range");
         let stored = StoredTokens {
-            account: self.id.parse().map_err(|_| corrupt("its account's id is not one"))?,
+            account: self.id.parse().map_err(|_| corrupt("its account id is not valid"))?,
             authority: authority(&self.provider, self.base_url.as_deref(), self.client_id.as_deref())
                 .map_err(corrupt)?,
             identity: Identity { subject: self.subject.clone(), email: self.email.clone(), login: None },
@@ -208,11 +208,11 @@ pub(crate) fn authority(
 ) -> Result<Authority, &'static str> {
     let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
     Ok(Authority {
-        provider: provider.parse().map_err(|_| "its provider is not one")?,
+        provider: provider.parse().map_err(|_| "its provider id is not valid")?,
         base_url: given(base_url)
             .map(|url| url.parse())
             .transpose()
-            .map_err(|_| "its base URL is not one")?,
+            .map_err(|_| "its base URL is not valid")?,
         client_id: given(client_id),
     })
 }

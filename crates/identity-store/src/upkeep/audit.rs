@@ -7,7 +7,7 @@ use crate::store::chain::{End, Link};
 use crate::store::{Store, chain};
 
 const ALTERED: &str =
-    "it does not follow from the row before it: it was changed, or a row was removed or put in";
+    "it does not follow from the row before it: it was changed, or a row was removed or inserted";
 
 impl Store {
     /// Writes a row of the audit log for an event outside the store.
@@ -96,7 +96,7 @@ impl Store {
                 action: chain::BROKEN.into(),
                 subject: String::new(),
                 outcome: AuditEntry::OK.into(),
-                detail: Some(format!("among the rows to {last}, which were let go")),
+                detail: Some(format!("among the rows up to {last}, which were removed")),
             };
             work.ledger.record(broken);
         }
@@ -139,7 +139,7 @@ impl Store {
         let (head, head_signed) = chain::end(tx, self.chain(), End::Head).await?;
         check.let_go = start.count.unsigned_abs();
         if !signed {
-            check.fault = fault(None, "where the log begins is not signed");
+            check.fault = fault(None, "the beginning of the log has no valid signature");
             return Ok(check);
         }
         let mut link = start;
@@ -163,7 +163,7 @@ impl Store {
             }
         }
         if !head_signed {
-            check.fault = fault(None, "where the log ends is not signed");
+            check.fault = fault(None, "the end of the log has no valid signature");
         } else if link != head {
             check.fault = fault(None, "the newest rows are missing");
         }

@@ -2,9 +2,9 @@
 
 use identity_store::{
     AccountId, Authority, CommitOperator, CommitProfile, CompletedRefresh, Consumer, Endpoint, FailedRefresh,
-    Identity, Jitter, Life, ParkLogin, Profile, ProfileScope, RefreshFailure, RefreshLease, RefreshReason,
-    RefreshRequest, RefreshStart, RefreshState, RefreshWhy, SaveProfileKey, SavedTokens, Status, Store,
-    StoredTokens, TokenResponse, UnsavedLogin,
+    Identity, Jitter, Life, ParkLogin, Profile, ProfileScope, ReceivedTokens, RefreshFailure, RefreshLease,
+    RefreshReason, RefreshRequest, RefreshStart, RefreshState, RefreshWhy, SaveProfileKey, SavedTokens,
+    Status, Store, StoredTokens, UnsavedLogin,
 };
 use secrecy::ExposeSecret as _;
 
@@ -14,8 +14,8 @@ pub(crate) const MINUTE: i64 = 60 * 1000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 
 /// Returns an issuer's answer with tokens of that number, valid for an hour.
-pub(crate) fn received(number: u32, at: i64) -> TokenResponse {
-    TokenResponse {
+pub(crate) fn received(number: u32, at: i64) -> ReceivedTokens {
+    ReceivedTokens {
         access: format!("access-{number}").into(),
         refresh: Some(format!("refresh-{number}").into()),
         id: None,
@@ -45,7 +45,7 @@ pub(crate) fn endpoint() -> Endpoint {
 }
 
 /// Returns a login of that flow.
-pub(crate) fn login(host: &str, flow: &str, received: TokenResponse) -> UnsavedLogin {
+pub(crate) fn login(host: &str, flow: &str, received: ReceivedTokens) -> UnsavedLogin {
     let flow = flow.parse().unwrap();
     UnsavedLogin::new(authority(host), endpoint(), flow, received, Consumer::Access).unwrap()
 }
@@ -119,7 +119,7 @@ pub(crate) fn numbered(access: u32, refresh: u32) -> [Option<String>; 3] {
 
 impl Fixture {
     /// Commits a forge login of the operator.
-    pub(crate) async fn operator(&self, host: &str, subject: &str, tokens: TokenResponse) -> AccountId {
+    pub(crate) async fn operator(&self, host: &str, subject: &str, tokens: ReceivedTokens) -> AccountId {
         let login = login(host, "flow", tokens);
         self.store.commit_operator(login, operator(subject, false)).await.unwrap().account
     }
@@ -130,7 +130,7 @@ impl Fixture {
         user: &str,
         agent: &str,
         who: Identity,
-        tokens: TokenResponse,
+        tokens: ReceivedTokens,
     ) -> (Profile, SavedTokens) {
         let login = login("git", "flow", tokens);
         self.store.commit_profile(login, of_user(user, agent, who)).await.unwrap()

@@ -1,6 +1,6 @@
 //! Logins whose person is not known yet, and invalid expiries. The numbers are those of the acceptance cases.
 
-use identity_store::{Change, ExpirySource, ParkedLogin, Status, TokenResponse};
+use identity_store::{Change, ExpirySource, ParkedLogin, ReceivedTokens, Status};
 
 use crate::grants::{
     HOUR, authority, good, login, numbered, of_user, operator, parked, person, received, texts,
@@ -144,7 +144,7 @@ async fn bad_expiries_are_repaired_once(f: Fixture) {
     .into_iter()
     .enumerate()
     {
-        let tokens = TokenResponse { expires_in: Some(7200), ..received(0, NOW) };
+        let tokens = ReceivedTokens { expires_in: Some(7200), ..received(0, NOW) };
         let account = f.operator("git", &number.to_string(), tokens).await;
         f.place.execute(&format!("UPDATE account_tokens SET {bad} WHERE account_id = '{account}'")).await;
         accounts.push(account);

@@ -2,8 +2,8 @@
 
 use identity_store::{
     AccountKind, Change, Credential, DatabaseKind, DeletedProfiles, Identity, Life, Profile,
-    ProfileCredential, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, SaveProfileKey, Status,
-    TokenResponse,
+    ProfileCredential, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, ReceivedTokens, SaveProfileKey,
+    Status,
 };
 use tokio::task::JoinSet;
 
@@ -312,7 +312,7 @@ async fn sealed_secret_opens_only_in_its_own_row_and_column(f: Fixture) {
     };
     f.place.execute(&swap("sealed_access", "sealed_access", two.account.as_str())).await;
     let broken = refusal(f.store.tokens(&one.account, NOW).await);
-    assert_eq!(broken, ("secret", "the secret was sealed for another place".to_owned()));
+    assert_eq!(broken, ("secret", "the secret was sealed for another row or column".to_owned()));
     // A new login makes the account usable again.
     f.profile("u1", "a1", person("1"), received(2, NOW)).await;
     f.place.execute(&swap("sealed_refresh", "sealed_access", one.account.as_str())).await;
@@ -386,7 +386,7 @@ async fn profile_order_changes_only_when_each_profile_is_named_once(f: Fixture) 
 /// case 21: a secret that cannot be opened is reported with its profile, and the others are returned.
 async fn broken_secret_is_reported_and_hides_no_other(f: Fixture) {
     let (tokens, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
-    f.profile("u1", "a1", person("2"), TokenResponse { refresh: None, ..received(2, NOW) }).await;
+    f.profile("u1", "a1", person("2"), ReceivedTokens { refresh: None, ..received(2, NOW) }).await;
     let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.place.execute(&format!("DELETE FROM account_tokens WHERE account_id = '{}'", tokens.account)).await;
     f.place.execute(&format!("UPDATE accounts SET sealed_secret = NULL WHERE id = '{}'", key.account)).await;
@@ -404,7 +404,7 @@ async fn broken_secret_is_reported_and_hides_no_other(f: Fixture) {
 /// case 81: a planted secret appears in no file, no log of the store and no text.
 async fn planted_secret_appears_in_no_file_row_or_text(f: Fixture) {
     let planted = |name: &str| format!("planted-{name}-7f3a");
-    let tokens = TokenResponse {
+    let tokens = ReceivedTokens {
         access: planted("access").into(),
         refresh: Some(planted("refresh").into()),
         id: Some(planted("id").into()),

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use identity_store::{
-    Change, CompletedRefresh, FailedRefresh, Identity, Jitter, Life, RefreshReason, RefreshStart,
-    RefreshState, RefreshWhy, Status, StoreError, TokenResponse,
+    Change, CompletedRefresh, FailedRefresh, Identity, Jitter, Life, ReceivedTokens, RefreshReason,
+    RefreshStart, RefreshState, RefreshWhy, Status, StoreError,
 };
 use tokio::task::JoinSet;
 
@@ -200,9 +200,10 @@ async fn refresh_waits_for_the_retry_after_of_the_issuer(f: Fixture) {
 
 /// case 36: values missing in the answer stay as they were.
 async fn refresh_keeps_stored_values_when_the_answer_omits_them(f: Fixture) {
-    let tokens = TokenResponse { id: Some("id-0".into()), ..received(0, NOW) };
+    let tokens = ReceivedTokens { id: Some("id-0".into()), ..received(0, NOW) };
     let account = f.operator("git", "1", tokens).await;
-    let bare = TokenResponse { expires_in: Some(3600), ..TokenResponse::access_only("access-1".into(), NOW) };
+    let bare =
+        ReceivedTokens { expires_in: Some(3600), ..ReceivedTokens::access_only("access-1".into(), NOW) };
     let refreshed = f.lease(&account, NOW).await.answered(bare, None);
     f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await.unwrap();
     let stored = f.store.tokens(&account, NOW).await.unwrap();
@@ -213,9 +214,9 @@ async fn refresh_keeps_stored_values_when_the_answer_omits_them(f: Fixture) {
 /// case 37, 39 and 40: without a refresh token, without an expiry, or for an API key, no issuer is asked and nothing is
 /// queued.
 async fn refresh_is_not_scheduled_without_refresh_token_or_tokens(f: Fixture) {
-    let without = f.operator("git", "1", TokenResponse { refresh: None, ..received(0, NOW) }).await;
+    let without = f.operator("git", "1", ReceivedTokens { refresh: None, ..received(0, NOW) }).await;
     let endless =
-        f.operator("git", "2", TokenResponse { refresh: None, expires_in: None, ..received(0, NOW) }).await;
+        f.operator("git", "2", ReceivedTokens { refresh: None, expires_in: None, ..received(0, NOW) }).await;
     let key = f.store.save_profile_key(crate::grants::key("u1", "a1", "sk-1")).await.unwrap().account;
     let late = NOW + 1000 * HOUR;
     assert_eq!(f.store.next_refresh_at().await.unwrap(), None);
@@ -404,7 +405,7 @@ async fn refresh_queue_skips_a_corrupt_row(f: Fixture) {
 async fn refresh_backs_off_when_the_new_token_expires_no_later(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let now = NOW + 59 * MINUTE;
-    let stale = TokenResponse { expires_in: Some(60), ..received(1, now) };
+    let stale = ReceivedTokens { expires_in: Some(60), ..received(1, now) };
     let refreshed = f.lease(&account, now).await.answered(stale, None);
     f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap();
     let expected = Standing {

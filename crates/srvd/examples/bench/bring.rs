@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use identity_store::{
     Authority, CommitProfile, Consumer, Endpoint, Evidence, FlowId, Identity, Jitter, ProfileScope,
-    ProviderId, SaveProfileKey, Status, Store, TokenResponse, UnsavedLogin,
+    ProviderId, ReceivedTokens, SaveProfileKey, Status, Store, UnsavedLogin,
 };
 use srvd::app::now;
 
@@ -122,7 +122,7 @@ struct Grant {
 }
 
 async fn tokens(store: &Store, scope: ProfileScope, provider: &ProviderId, grant: Grant) -> Result<()> {
-    let received = TokenResponse {
+    let received = ReceivedTokens {
         access: crate::issuer::access(grant.number).into(),
         refresh: Some(crate::issuer::refresh(grant.number).into()),
         id: None,

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use identity_store::sealing::{Cell, open, seal};
+use identity_store::secret::{Cell, open, seal};
 use identity_store::{Key, Keyring};
 use secrecy::SecretString;
 

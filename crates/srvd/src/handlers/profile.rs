@@ -3,8 +3,8 @@
 use auth_spawner::Provider;
 use identity_store::{
     Authority, CommitProfile, Consumer, Credential, DeletedProfiles, Endpoint, Evidence, FlowId, Identity,
-    Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, RefreshState,
-    SaveProfileKey, Status, StoredTokens, TokenResponse, UnsavedLogin,
+    Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, ReceivedTokens,
+    RefreshState, SaveProfileKey, Status, StoredTokens, UnsavedLogin,
 };
 use rpc_engine::Call;
 use secrecy::SecretString;
@@ -113,7 +113,7 @@ fn flow() -> Result<FlowId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("tokens", &error))
 }
 
-pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> TokenResponse {
+pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> ReceivedTokens {
     let secret = |input: SecretInput| {
         let secret = input.into_secret();
         app.redactor.hide(&secret);
@@ -127,7 +127,7 @@ pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> TokenResponse {
     };
     let received_at = tokens.expires_at.map_or(now, arrival);
     let life = |end: i64| (end.saturating_sub(received_at) / 1000).max(1);
-    TokenResponse {
+    ReceivedTokens {
         access: secret(tokens.access_token),
         refresh: tokens.refresh_token.map(secret),
         id: tokens.id_token.map(secret),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use identity_store::{
     Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, LoginNotSaved, ParkLogin,
-    SavedTokens, Store, StoreError, TokenResponse, UnsavedLogin,
+    ReceivedTokens, SavedTokens, Store, StoreError, UnsavedLogin,
 };
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ impl Operators {
         let Obtained { session_id, forge, granted, identity, .. } = obtained;
         let access = granted.access.clone();
         let fresh = Spent::from(&granted);
-        let login = match unsaved(&forge, &session_id, TokenResponse::from(granted)) {
+        let login = match unsaved(&forge, &session_id, ReceivedTokens::from(granted)) {
             Ok(login) => login,
             Err(error) => return Err(self.lost(&forge, &error, fresh)),
         };
@@ -211,7 +211,7 @@ impl Operators {
 ///
 /// # Errors
 /// The value that cannot be stored.
-pub fn unsaved(forge: &Forge, flow: &str, received: TokenResponse) -> Result<UnsavedLogin, StoreError> {
+pub fn unsaved(forge: &Forge, flow: &str, received: ReceivedTokens) -> Result<UnsavedLogin, StoreError> {
     let endpoint = Endpoint {
         issuer: None,
         token_url: Some(forge.token_url.clone()),

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::authority::{Authority, Identity};
 use super::schedule::Jitter;
-use super::set::TokenResponse;
+use super::set::ReceivedTokens;
 use super::state::{RefreshReason, RefreshState, StoredTokens};
 use crate::id::AccountId;
 
@@ -99,7 +99,7 @@ impl RefreshLease {
 
     /// Records that the issuer has answered with tokens. `identity` is the person they belong to, if the issuer names
     /// one.
-    pub fn answered(self, received: TokenResponse, identity: Option<Identity>) -> RefreshResponse {
+    pub fn answered(self, received: ReceivedTokens, identity: Option<Identity>) -> RefreshResponse {
         RefreshResponse { lease: self, received, identity }
     }
 }
@@ -107,10 +107,10 @@ impl RefreshLease {
 /// An issuer's answer that is not saved yet. [`crate::Store::complete_refresh`] may be called again after a failure; an
 /// answer is never saved twice.
 #[derive(Debug)]
-#[must_use = "the old refresh token may be used up, so what is not kept is lost"]
+#[must_use = "the old refresh token may be used up, so tokens that are not saved are lost"]
 pub struct RefreshResponse {
     pub(crate) lease: RefreshLease,
-    pub(crate) received: TokenResponse,
+    pub(crate) received: ReceivedTokens,
     pub(crate) identity: Option<Identity>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::authority::{Authority, Endpoint};
 use super::schedule::Jitter;
-use super::set::{Consumer, TokenResponse, TokenSet};
+use super::set::{Consumer, ReceivedTokens, TokenSet};
 use crate::error::StoreError;
 use crate::id::{AccountId, FlowId, UserId};
 use crate::names;
@@ -13,7 +13,7 @@ use crate::names;
 /// ([`crate::Store::commit_operator`], [`crate::Store::commit_profile`]), parked while the person is unknown
 /// ([`crate::Store::park`]), or discarded, which returns the tokens to revoke.
 #[derive(Debug)]
-#[must_use = "tokens that are neither committed nor parked nor revoked stay good and belong to nobody"]
+#[must_use = "tokens that are neither committed, parked nor revoked stay valid and have no owner"]
 pub struct UnsavedLogin {
     pub(crate) authority: Authority,
     pub(crate) endpoint: Endpoint,
@@ -23,7 +23,7 @@ pub struct UnsavedLogin {
 
 /// A login that could not be saved. It is returned, so that the caller can retry or revoke it.
 #[derive(Debug, thiserror::Error)]
-#[error("the login could not be kept")]
+#[error("the login could not be saved")]
 pub struct LoginNotSaved {
     /// The reason why it could not be saved.
     #[source]
@@ -42,7 +42,7 @@ impl UnsavedLogin {
         authority: Authority,
         endpoint: Endpoint,
         flow: FlowId,
-        received: TokenResponse,
+        received: ReceivedTokens,
         consumer: Consumer,
     ) -> Result<Self, StoreError> {
         received.check()?;

@@ -21,5 +21,5 @@ pub(crate) use lease::{LeaseColumns, NoRefresh, RefreshDecision, verdict};
 pub use login::{LoginNotSaved, ParkLogin, ParkedLogin, SavedTokens, UnsavedLogin};
 pub use schedule::{Jitter, back_off, lead};
 pub(crate) use schedule::{LEAD, refresh_at};
-pub use set::{Consumer, Token, TokenResponse, TokenSet};
+pub use set::{Consumer, ReceivedTokens, Token, TokenSet};
 pub use state::{Life, RefreshReason, RefreshState, StoredTokens};

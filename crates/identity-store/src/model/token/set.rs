@@ -29,7 +29,7 @@ words! {
 
 /// The answer of an issuer's token endpoint.
 #[derive(Debug, Clone)]
-pub struct TokenResponse {
+pub struct ReceivedTokens {
     /// The access token.
     pub access: SecretString,
     /// The refresh token, if the issuer sent one.
@@ -48,7 +48,7 @@ pub struct TokenResponse {
     pub received_at: i64,
 }
 
-impl TokenResponse {
+impl ReceivedTokens {
     /// Creates an answer with only an access token.
     pub fn access_only(access: SecretString, received_at: i64) -> Self {
         Self {
@@ -139,7 +139,7 @@ pub struct TokenSet {
 
 impl TokenSet {
     /// Creates the set of a login: only the received tokens, nothing of an earlier set.
-    pub fn login(received: TokenResponse, consumer: Consumer) -> Self {
+    pub fn login(received: ReceivedTokens, consumer: Consumer) -> Self {
         let access_expiry = received.access_expiry();
         let refresh_expiry = received.refresh_expiry();
         let id_expiry = received.id.as_ref().map(|id| received.id_expiry(id));
@@ -156,7 +156,7 @@ impl TokenSet {
 
     /// Returns the set after a refresh. Received values replace the old ones; the others stay.
     #[must_use]
-    pub fn refreshed(self, received: TokenResponse) -> Self {
+    pub fn refreshed(self, received: ReceivedTokens) -> Self {
         // The old refresh token is still present, so a missing life does not mean an endless one.
         let said = received.expires_in.is_some() || received.refresh.is_some() || self.refresh.is_none();
         let assumed = Expiry::assumed(received.received_at);
@@ -200,8 +200,8 @@ mod tests {
     const T: i64 = 1_800_000_000_000;
     const HOUR: i64 = 60 * 60 * 1000;
 
-    fn received() -> TokenResponse {
-        TokenResponse::access_only("access".into(), T)
+    fn received() -> ReceivedTokens {
+        ReceivedTokens::access_only("access".into(), T)
     }
 
     fn id_token(exp: i64) -> SecretString {
@@ -212,7 +212,7 @@ mod tests {
 
     fn check(id: Option<SecretString>, expires_in: Option<i64>, expected: Expiry) {
         let refresh = Some("refresh".into());
-        let set = TokenSet::login(TokenResponse { refresh, id, expires_in, ..received() }, Consumer::Id);
+        let set = TokenSet::login(ReceivedTokens { refresh, id, expires_in, ..received() }, Consumer::Id);
         assert_eq!(set.expiry(), expected);
     }
 
@@ -238,7 +238,7 @@ mod tests {
     fn token_set_keeps_an_expiry_for_each_token() {
         let id = Some(id_token(T + HOUR));
         let refresh = Some("refresh".into());
-        let received = TokenResponse {
+        let received = ReceivedTokens {
             refresh,
             id,
             expires_in: Some(7200),
@@ -256,12 +256,12 @@ mod tests {
     #[test]
     fn expiry_is_assumed_or_never_when_the_issuer_gives_no_valid_lifetime() {
         let refresh = Some("refresh".into());
-        let with = TokenSet::login(TokenResponse { refresh, ..received() }, Consumer::Access);
+        let with = TokenSet::login(ReceivedTokens { refresh, ..received() }, Consumer::Access);
         let without = TokenSet::login(received(), Consumer::Access);
         assert_eq!((with.expiry(), without.expiry()), (Expiry::assumed(T), Expiry::NEVER));
         for bad in [0, -1, i64::MIN, i64::MAX, LONGEST + 1] {
             let set =
-                TokenSet::login(TokenResponse { expires_in: Some(bad), ..received() }, Consumer::Access);
+                TokenSet::login(ReceivedTokens { expires_in: Some(bad), ..received() }, Consumer::Access);
             assert_eq!(set.expiry().source(), ExpirySource::Assumed, "{bad}");
         }
     }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     fn old() -> TokenSet {
-        let received = TokenResponse {
+        let received = ReceivedTokens {
             access: "a0".into(),
             refresh: Some("r0".into()),
             id: Some("i0".into()),
@@ -293,18 +293,18 @@ mod tests {
     /// case 36: values missing in a refresh stay, the others are replaced.
     #[test]
     fn refresh_keeps_values_that_the_answer_lacks() {
-        let bare = TokenResponse::access_only("a1".into(), T + HOUR);
+        let bare = ReceivedTokens::access_only("a1".into(), T + HOUR);
         let set = old().refreshed(bare);
         assert_eq!(texts(&set), [Some("a1"), Some("r0"), Some("i0"), Some("s0"), Some("bearer")]);
         assert_eq!(set.expiry(), Expiry::assumed(T + HOUR));
         assert_eq!(set.refresh.unwrap().expiry, Expiry::issuer(T + 24 * HOUR, T));
-        let full = TokenResponse {
+        let full = ReceivedTokens {
             refresh: Some("r1".into()),
             id: Some("i1".into()),
             scopes: Some("s1".into()),
             token_type: Some("Bearer".into()),
             expires_in: Some(60),
-            ..TokenResponse::access_only("a1".into(), T)
+            ..ReceivedTokens::access_only("a1".into(), T)
         };
         let set = old().refreshed(full);
         assert_eq!(texts(&set), [Some("a1"), Some("r1"), Some("i1"), Some("s1"), Some("Bearer")]);
@@ -315,14 +315,14 @@ mod tests {
     /// case 76: values missing in a login are removed.
     #[test]
     fn login_removes_values_that_the_answer_lacks() {
-        let set = TokenSet::login(TokenResponse::access_only("a1".into(), T), Consumer::Access);
+        let set = TokenSet::login(ReceivedTokens::access_only("a1".into(), T), Consumer::Access);
         assert_eq!(texts(&set), [Some("a1"), None, None, None, None]);
     }
 
     /// case 81: no part of a token is shown.
     #[test]
     fn debug_output_holds_no_token() {
-        let text = format!("{:?} {:?}", old(), TokenResponse::access_only("planted".into(), T));
+        let text = format!("{:?} {:?}", old(), ReceivedTokens::access_only("planted".into(), T));
         assert!(!["a0", "r0", "i0", "planted"].iter().any(|secret| text.contains(secret)), "{text}");
     }
 }
