@@ -191,7 +191,7 @@ async fn audit_check_detects_truncation_and_keeps_a_record_of_it(f: Fixture) {
     let check = f.store.check_audit().await.unwrap();
     let marks: Vec<_> = check.marks.iter().map(|row| row.entry.detail.clone().unwrap()).collect();
     assert_eq!((check.rows, check.fault), (3, None));
-    assert!(marks.len() == 1 && marks[0].starts_with("among the rows to "), "{marks:?}");
+    assert!(marks.len() == 1 && marks[0].starts_with("among the rows up to "), "{marks:?}");
 }
 
 async fn audit_chain_verifies_when_old_rows_are_pruned(f: Fixture) {

@@ -38,13 +38,13 @@ pub(crate) const NOW: i64 = 1_800_000_000_000;
 /// An open store, its database, and the changes that it announced.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
-    pub(crate) place: Place,
+    pub(crate) place: TestDatabase,
     pub(crate) heard: Arc<Mutex<Vec<Change>>>,
 }
 
 /// One database for one test.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct TestDatabase {
     pub(crate) kind: DatabaseKind,
     /// The database URL as text.
     pub(crate) url: String,
@@ -56,7 +56,7 @@ pub(crate) async fn run<F>(kind: DatabaseKind, case: impl FnOnce(Fixture) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let place = Place::create(kind).await;
+    let place = TestDatabase::create(kind).await;
     let fixture = Fixture::open(place.clone()).await;
     let store = fixture.store.clone();
     let outcome = tokio::spawn(case(fixture)).await;
@@ -69,13 +69,13 @@ where
 
 /// Runs one case on a `SQLite` file only, on the test's own task.
 pub(crate) async fn run_local(case: impl AsyncFnOnce(Fixture)) {
-    let fixture = Fixture::open(Place::create(DatabaseKind::Sqlite).await).await;
+    let fixture = Fixture::open(TestDatabase::create(DatabaseKind::Sqlite).await).await;
     let store = fixture.store.clone();
     case(fixture).await;
     store.close().await;
 }
 
-impl Place {
+impl TestDatabase {
     async fn create(kind: DatabaseKind) -> Self {
         let directory = Arc::new(TempDir::new().unwrap());
         let url = match kind {
@@ -156,7 +156,7 @@ impl Place {
 }
 
 impl Fixture {
-    async fn open(place: Place) -> Self {
+    async fn open(place: TestDatabase) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ear = Arc::clone(&heard);
         let announce: Announce = Arc::new(move |changes| ear.lock().unwrap().extend_from_slice(changes));

@@ -14,6 +14,7 @@ on_both![
     open_changes_nothing_when_the_key_is_wrong,
     open_changes_nothing_when_the_schema_is_newer,
     open_migrates_the_database_when_the_schema_is_older,
+    open_names_the_migration_when_it_does_not_match,
     database_is_created_once_when_many_stores_open_it,
     attach_shares_an_open_database_and_never_creates_or_migrates_one,
 ];
@@ -90,6 +91,19 @@ async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
     assert_eq!(details, [Some("0 earlier rows".into()), Some(format!("{} earlier rows", check.rows - 1))]);
     assert!(check.rows > 3 && check.fault.is_none(), "{check:?}");
     store.close().await;
+}
+
+async fn open_names_the_migration_when_it_does_not_match(f: Fixture) {
+    f.store.close().await;
+    f.place
+        .execute(match f.place.kind {
+            DatabaseKind::Sqlite => "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1",
+            DatabaseKind::Postgres => "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1",
+        })
+        .await;
+    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 5").await;
+    let error = f.place.open(keyring("one")).await.unwrap_err();
+    assert!(matches!(error, OpenError::Migration { version: Some(1), .. }), "{error:?}");
 }
 
 async fn database_is_created_once_when_many_stores_open_it(f: Fixture) {

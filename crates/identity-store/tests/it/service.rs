@@ -1,11 +1,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use identity_store::{Announce, Change, Counts, DatabaseKind, DestinationBundle, NewBundle};
+use identity_store::{Announce, Change, Counts, DatabaseKind, DestinationBundle, NewBundle, StoreError};
 
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal};
 
 on_both![
+    copy_is_unsupported_when_the_database_is_a_server,
+    error_text_holds_no_text_of_the_database,
     store_reports_kind_schema_version_and_counts,
     store_reads_back_settings_and_refuses_empty_name,
     listener_receives_only_committed_changes,
@@ -81,4 +83,26 @@ async fn store_reports_unavailable_when_closed(f: Fixture) {
     assert_eq!(refusal(f.store.bundles().await).0, "unavailable");
     assert_eq!(refusal(f.store.ping().await).0, "unavailable");
     assert_eq!(refusal(f.store.put_setting("a", "b", NOW).await).0, "unavailable");
+}
+
+async fn copy_is_unsupported_when_the_database_is_a_server(f: Fixture) {
+    let directory = tempfile::tempdir().unwrap();
+    let copied = f.store.copy_into(&directory.path().join("copy.db")).await;
+    match f.place.kind {
+        DatabaseKind::Sqlite => copied.unwrap(),
+        DatabaseKind::Postgres => assert!(matches!(
+            copied,
+            Err(StoreError::Unsupported { operation: "copy", database: DatabaseKind::Postgres, .. })
+        )),
+    }
+}
+
+/// The text of the database is in the error's source, for the log.
+async fn error_text_holds_no_text_of_the_database(f: Fixture) {
+    f.place.execute("DROP TABLE tombstones").await;
+    let error = f.store.leftovers().await.unwrap_err();
+    assert!(matches!(error, StoreError::Database(_)), "{error:?}");
+    assert_eq!(error.to_string(), "the database refused a statement");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("tombstones"), "{source}");
 }
