@@ -293,7 +293,7 @@ fn readable(rows: Vec<SessionRow>) -> Vec<LoginSession> {
             let id = row.id.clone();
             row.parse()
                 .inspect_err(|reason| {
-                    tracing::error!(id, reason, "a session was skipped: its row cannot be read")
+                    tracing::error!(id, reason, "a session was skipped: its row cannot be read");
                 })
                 .ok()
         })
