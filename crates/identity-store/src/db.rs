@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -12,7 +11,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Transaction};
 
-use crate::StoreError;
+use crate::error::{StoreError, UNDECODABLE};
+use crate::model::account::CorruptRow;
+use crate::url::DatabaseKind;
 
 /// The migrations of each database. A test compares their numbers and names.
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -78,81 +79,37 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// The maximum number of rows that one statement of [`bulk`] writes.
-pub(crate) const BULK: usize = 1000;
-
-/// Builds the text of a statement that writes or reads many rows at once, for the database that a [`Tx`] belongs to.
-///
-/// `$1` is the result of [`rows`]: a JSON array that holds an array for each row. The `SELECT` reads the parts of a row
-/// as `value ->> 0` and so on. `bytes` names a last column whose value is encoded in hexadecimal by [`hex`]. `join` is
-/// the relation that the rows are joined to. The rows are numbered, or returned, in their order.
-///
-/// With `first (..), last (..)` two statements make one round trip; the rows of the first are `$2`. The first returns
-/// no rows. `then` is a separate statement between them. No statement may read what another one writes.
-macro_rules! bulk {
-    (@sqlite $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
-        concat!(
-            $select, $(", unhex(", $bytes, ")",)?
-            // With a limit, the two columns are read once per row, not once per part.
-            " FROM (SELECT key, value FROM jsonb_each(", $rows, ") LIMIT -1) ", $($join,)? " ORDER BY key ", $rest
-        )
-    };
-    (@postgres $rows:literal, $select:expr, $(bytes $bytes:literal,)? $(join $join:expr,)? $rest:literal) => {
-        concat!(
-            $select, $(", decode(", $bytes, ", 'hex')",)?
-            " FROM json_array_elements(CAST(", $rows, " AS json)) WITH ORDINALITY AS item (value, key) ",
-            $($join,)? " ORDER BY key ", $rest
-        )
-    };
-    ($tx:expr, first ($($first:tt)*), $(then $then:expr,)? last ($($last:tt)*)) => {
-        match $tx {
-            $crate::db::Tx::Sqlite(_) => concat!(
-                $crate::db::bulk!(@sqlite "$2", $($first)*), "; ", $($then, "; ",)?
-                $crate::db::bulk!(@sqlite "$1", $($last)*)
-            ),
-            $crate::db::Tx::Postgres(_) => concat!(
-                "WITH first AS (", $crate::db::bulk!(@postgres "$2", $($first)*), ") ", $(", beside AS (", $then, ") ",)?
-                $crate::db::bulk!(@postgres "$1", $($last)*)
-            ),
-        }
-    };
-    ($tx:expr, $($one:tt)*) => {
-        match $tx {
-            $crate::db::Tx::Sqlite(_) => $crate::db::bulk!(@sqlite "$1", $($one)*),
-            $crate::db::Tx::Postgres(_) => $crate::db::bulk!(@postgres "$1", $($one)*),
-        }
-    };
-}
-pub(crate) use bulk;
-
-/// Encodes rows, each a tuple, for a statement of [`bulk`].
-pub(crate) fn rows<T: Serialize>(rows: &[T]) -> Result<String, StoreError> {
-    serde_json::to_string(rows).map_err(|error| StoreError::Database(error.into()))
+/// A row that cannot be decoded.
+#[derive(Debug)]
+pub(crate) struct Undecoded {
+    /// The row's id, as far as it can be read.
+    pub(crate) id: String,
+    /// The error of the database library.
+    pub(crate) error: sqlx::Error,
 }
 
-/// The result of [`rows`] for no rows.
-pub(crate) const NO_ROWS: &str = "[]";
+impl Undecoded {
+    /// Returns the reason for a list of rows that were skipped. The cause is logged, because it may hold the row's text.
+    pub(crate) fn into_corrupt(self, what: &'static str) -> CorruptRow {
+        tracing::error!(what, id = self.id, error = %self.error, "a row was skipped: it cannot be decoded");
+        CorruptRow { id: self.id, reason: UNDECODABLE.to_owned() }
+    }
 
-/// Encodes bytes for a statement of [`bulk`].
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(HEX[usize::from(digit)]))
-        .collect()
+    /// Returns the error for a caller who asked for this row.
+    pub(crate) fn into_error(self, what: &'static str) -> StoreError {
+        StoreError::undecodable(what, &self.id, self.error)
+    }
 }
 
-/// Decodes one row, or returns the id of the row and the reason why it cannot be decoded.
-pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, (String, sqlx::Error)>
+/// Decodes one row.
+pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, Undecoded>
 where
     R: sqlx::Row,
     T: sqlx::FromRow<'r, R>,
     String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
     &'static str: sqlx::ColumnIndex<R>,
 {
-    T::from_row(row).map_err(|error| (row.try_get("id").unwrap_or_default(), error))
+    T::from_row(row).map_err(|error| Undecoded { id: row.try_get("id").unwrap_or_default(), error })
 }
 
 /// The connection pools of one database.
@@ -164,17 +121,17 @@ pub(crate) enum Pools {
 
 /// One connection, inside a transaction or not.
 pub(crate) enum Tx {
-    Sqlite(Held<Sqlite>),
-    Postgres(Held<Postgres>),
+    Sqlite(Handle<Sqlite>),
+    Postgres(Handle<Postgres>),
 }
 
 /// The holder of a connection: a transaction, which is rolled back unless it is committed, or a borrowed reader.
-pub(crate) enum Held<D: Database> {
+pub(crate) enum Handle<D: Database> {
     Transaction(Transaction<'static, D>),
     Reader(PoolConnection<D>),
 }
 
-impl<D: Database> Held<D> {
+impl<D: Database> Handle<D> {
     /// Returns the connection to run a statement on.
     pub(crate) fn connection(&mut self) -> &mut D::Connection {
         match self {
@@ -221,7 +178,7 @@ impl Tx {
             Self::Postgres(held) => held.undo().await,
         };
         if let Err(error) = undone {
-            tracing::debug!(%error, "a transaction ended by itself");
+            tracing::debug!(%error, "the database had already ended a transaction");
         }
     }
 
@@ -284,16 +241,16 @@ impl Pools {
     /// Acquires a connection for reading.
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Reader(readers.acquire().await?)),
-            Self::Postgres(pool) => Tx::Postgres(Held::Reader(pool.acquire().await?)),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Reader(readers.acquire().await?)),
+            Self::Postgres(pool) => Tx::Postgres(Handle::Reader(pool.acquire().await?)),
         })
     }
 
     /// Begins a transaction that sees one state of the database throughout.
     pub(crate) async fn snapshot(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Transaction(readers.begin().await?)),
-            Self::Postgres(pool) => Tx::Postgres(Held::Transaction(
+            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Transaction(readers.begin().await?)),
+            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
             )),
         })
@@ -302,14 +259,13 @@ impl Pools {
     /// Begins a transaction for writing, the only one of the whole database until it ends.
     ///
     /// `SQLite` allows one writer only. `PostgreSQL` is used in the same way: identities change a few times an hour,
-    /// and with one writer every read-then-write is correct without retries, and events are numbered in the order of
-    /// commits.
+    /// and with one writer every read-then-write is correct without retries.
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => {
-                Tx::Sqlite(Held::Transaction(writer.begin_with("BEGIN IMMEDIATE").await?))
+                Tx::Sqlite(Handle::Transaction(writer.begin_with("BEGIN IMMEDIATE").await?))
             }
-            Self::Postgres(pool) => Tx::Postgres(Held::Transaction(
+            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(
                 pool.begin_with("BEGIN; SELECT pg_advisory_xact_lock(8390891584389866)").await?,
             )),
         })
@@ -335,7 +291,7 @@ impl Pools {
             Tx::Sqlite(held) => SQLITE_MIGRATIONS.run_direct(None, held.connection(), false).await,
             Tx::Postgres(held) => POSTGRES_MIGRATIONS.run_direct(None, held.connection(), false).await,
         }
-        .map_err(|error| StoreError::Migration(error.into()))?;
+        .map_err(StoreError::migration)?;
         tx.commit().await
     }
 
@@ -346,9 +302,10 @@ impl Pools {
                 sqlx::query("VACUUM INTO $1").bind(path).execute(writer).await?;
                 Ok(())
             }
-            Self::Postgres(_) => Err(StoreError::InvalidName {
-                field: "database",
-                reason: "a server's database is copied with the server's own tools",
+            Self::Postgres(_) => Err(StoreError::Unsupported {
+                operation: "copy",
+                database: DatabaseKind::Postgres,
+                advice: "use the server's own tools, such as pg_dump",
             }),
         }
     }
@@ -397,4 +354,15 @@ pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .pragma("fullfsync", "ON")
         .pragma("cache_size", "-1024")
         .disable_statement_logging()
+}
+
+/// Begins a transaction on a task of its own, which ends with the timeouts of the pool and of the statement.
+///
+/// The database library forgets a transaction if its caller is dropped after `BEGIN` was sent. The connection would
+/// return to the pool inside that transaction, with its locks. Here the `BEGIN` is completed, and an unwanted
+/// transaction is rolled back like any other.
+pub(crate) async fn uncancelled<T: Send + 'static>(
+    begin: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(begin).await.map_err(|error| StoreError::Unavailable(error.into()))?
 }

@@ -1,11 +1,16 @@
-//! Errors, grouped by what the caller can do about them. No error text holds a secret.
+//! Errors, grouped by what the caller can do about them.
+//!
+//! No error text holds a secret or a text of the database; those of the database are in the error's source, for the log.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use sqlx::error::ErrorKind;
+use sqlx::migrate::MigrateError;
 
-use crate::{AccountId, KeyId, SecretError};
+use crate::id::AccountId;
+use crate::secret::{KeyId, SecretError};
+use crate::url::DatabaseKind;
 
 /// The error of the database library, kept as the source of an error of this crate.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -16,7 +21,7 @@ pub enum StoreError {
     /// The requested item does not exist.
     #[error("no {what} {id}")]
     NotFound {
-        /// The kind of item: `bundle`, `account`, `binding` or `session`.
+        /// The kind of item, such as `bundle`, `account`, `binding` or `session`.
         what: &'static str,
         /// The id that was asked for.
         id: String,
@@ -57,31 +62,53 @@ pub enum StoreError {
         /// The id of the account.
         account: AccountId,
     },
-    /// Another writer held the database for too long. The same request may succeed later.
-    #[error("the database is busy")]
+    /// Another writer held the database, or a lock on it, for too long. The same request may succeed later.
+    #[error("the database is busy; try again later")]
     Busy(#[source] Source),
-    /// A database lock could not be acquired. The same request may succeed later.
-    #[error("the database is locked")]
-    Locked(#[source] Source),
-    /// A row cannot be read. It stays unchanged.
-    #[error("{table} {row} is corrupt: {reason}")]
-    Corrupt {
-        /// The table of the row.
-        table: &'static str,
-        /// The row's id; empty if the file itself is damaged.
-        row: String,
-        /// A description of the fault, without the row's content.
-        reason: String,
-    },
-    /// The schema could not be migrated to the newest version.
-    #[error("the database could not be migrated")]
-    Migration(#[source] Source),
-    /// The database is down, full or read-only. The caller may retry later.
+    /// The disk or the database's own limit is full. Nothing can be written until there is room.
+    #[error("the database has no room left; free some disk space")]
+    Full(#[source] Source),
+    /// The database is down, cannot be reached, or cannot be written. The same request may succeed later.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
     /// The database refused a statement.
     #[error("the database refused a statement")]
     Database(#[source] Source),
+    /// The database's file is damaged, or rows refer to rows that do not exist.
+    #[error("the database is damaged; restore it from a backup")]
+    Damaged(#[source] Source),
+    /// A row cannot be read. It stays unchanged.
+    #[error("the stored row of {what} {id} is corrupt: {reason}")]
+    Corrupt {
+        /// The kind of row, in the words of [`StoreError::NotFound`], such as `account` or `session`.
+        what: &'static str,
+        /// The row's id.
+        id: String,
+        /// A description of the fault, without the row's content.
+        reason: String,
+        /// The error of the database library, if it could not decode the row.
+        #[source]
+        source: Option<Source>,
+    },
+    /// The schema could not be migrated to the newest version.
+    #[error("the database could not be migrated to the schema of this version of srvd")]
+    Migration {
+        /// The migration that failed, or that does not match the one that ran before, if it is known.
+        version: Option<i64>,
+        /// The error of the database library.
+        #[source]
+        source: Source,
+    },
+    /// The kind of database that is in use cannot do this.
+    #[error("a {} database does not support the operation {operation}; {advice}", database.as_str())]
+    Unsupported {
+        /// The operation, such as `copy`.
+        operation: &'static str,
+        /// The kind of the database.
+        database: DatabaseKind,
+        /// The other way to reach the goal, as text for people.
+        advice: &'static str,
+    },
     /// A secret could not be sealed or opened.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -91,7 +118,9 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The schema was created by a newer build.
-    #[error("the database has schema {found}, this build knows {known}")]
+    #[error(
+        "the database has schema {found}, this version of srvd knows schemas up to {known}; use a newer srvd"
+    )]
     SchemaNewer {
         /// The schema's version.
         found: i64,
@@ -100,7 +129,7 @@ pub enum OpenError {
     },
     /// The schema was created by an older build, and this call must not change it.
     #[error(
-        "the database has schema {found}, this build needs {known}; bring it up to date with: srvd --migrate-only"
+        "the database has schema {found}, this version of srvd needs {known}; bring it up to date with: srvd --migrate-only"
     )]
     SchemaOlder {
         /// The schema's version.
@@ -126,6 +155,9 @@ pub enum OpenError {
         path: PathBuf,
         /// A description of the fault.
         reason: String,
+        /// The error of the database library, if it found the fault.
+        #[source]
+        source: Option<Source>,
     },
     /// The file or its directory cannot be created.
     #[error("cannot create {path}", path = path.display())]
@@ -145,8 +177,20 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
-    /// The database refused a statement, or the schema could not be migrated.
-    #[error("the database refused a statement")]
+    /// The schema could not be migrated to the newest version.
+    #[error("the database could not be migrated to the schema of this version of srvd")]
+    Migration {
+        /// The migration that failed, or that does not match the one that ran before, if it is known.
+        version: Option<i64>,
+        /// The error of the database library.
+        #[source]
+        source: Source,
+    },
+    /// The disk or the database's own limit is full.
+    #[error("the database has no room left; free some disk space")]
+    Full(#[source] Source),
+    /// The database refused a statement, or a row that every database has cannot be read.
+    #[error("the database refused to be opened")]
     Database(#[source] Source),
 }
 
@@ -160,40 +204,63 @@ impl StoreError {
     }
 
     pub(crate) fn corrupt(
-        table: &'static str,
-        row: &(impl ToString + ?Sized),
+        what: &'static str,
+        id: &(impl ToString + ?Sized),
         reason: &(impl ToString + ?Sized),
     ) -> Self {
-        Self::Corrupt { table, row: row.to_string(), reason: reason.to_string() }
+        Self::Corrupt { what, id: id.to_string(), reason: reason.to_string(), source: None }
+    }
+
+    /// Creates the error for a row that the database library cannot decode.
+    pub(crate) fn undecodable(
+        what: &'static str,
+        id: &(impl ToString + ?Sized),
+        error: impl Into<Source>,
+    ) -> Self {
+        let (id, reason) = (id.to_string(), UNDECODABLE.to_owned());
+        Self::Corrupt { what, id, reason, source: Some(error.into()) }
+    }
+
+    pub(crate) fn migration(error: MigrateError) -> Self {
+        let version = match &error {
+            MigrateError::ExecuteMigration(_, version)
+            | MigrateError::VersionMissing(version)
+            | MigrateError::VersionMismatch(version)
+            | MigrateError::VersionNotPresent(version)
+            | MigrateError::Dirty(version) => Some(*version),
+            _ => None,
+        };
+        Self::Migration { version, source: error.into() }
     }
 }
+
+/// The reason for a row that the database library cannot decode.
+pub(crate) const UNDECODABLE: &str = "a column does not have the expected type";
 
 /// A failure that several callers receive. Each of them receives an error of the same kind and cause.
 #[derive(Debug, Clone)]
-pub(crate) enum Shared {
-    Caused(fn(Source) -> StoreError, Arc<dyn std::error::Error + Send + Sync>),
-    Corrupt { table: &'static str, row: String, reason: String },
+pub(crate) struct CommonError {
+    kind: fn(Source) -> StoreError,
+    cause: Arc<dyn std::error::Error + Send + Sync>,
 }
 
-impl Shared {
+impl CommonError {
     pub(crate) fn to_error(&self) -> StoreError {
-        match self.clone() {
-            Self::Caused(kind, source) => kind(source.into()),
-            Self::Corrupt { table, row, reason } => StoreError::Corrupt { table, row, reason },
-        }
+        (self.kind)(Arc::clone(&self.cause).into())
     }
 }
 
-impl From<StoreError> for Shared {
+impl From<StoreError> for CommonError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Busy(source) => Self::Caused(StoreError::Busy, source.into()),
-            StoreError::Locked(source) => Self::Caused(StoreError::Locked, source.into()),
-            StoreError::Unavailable(source) => Self::Caused(StoreError::Unavailable, source.into()),
-            StoreError::Database(source) => Self::Caused(StoreError::Database, source.into()),
-            StoreError::Corrupt { table, row, reason } => Self::Corrupt { table, row, reason },
-            other => Self::Caused(StoreError::Database, Arc::new(other)),
-        }
+        let (kind, cause): (fn(Source) -> StoreError, Source) = match error {
+            StoreError::Busy(source) => (StoreError::Busy, source),
+            StoreError::Full(source) => (StoreError::Full, source),
+            StoreError::Unavailable(source) => (StoreError::Unavailable, source),
+            StoreError::Damaged(source) => (StoreError::Damaged, source),
+            StoreError::Database(source) => (StoreError::Database, source),
+            other => (StoreError::Database, other.into()),
+        };
+        Self { kind, cause: cause.into() }
     }
 }
 
@@ -201,9 +268,10 @@ impl From<StoreError> for Shared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Busy,
-    Locked,
+    Full,
     Damaged,
     Unavailable,
+    Undecodable,
     Duplicate,
     Other,
 }
@@ -212,8 +280,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match meaning(&error) {
             Meaning::Busy => Self::Busy(error.into()),
-            Meaning::Locked => Self::Locked(error.into()),
-            Meaning::Damaged => Self::corrupt("database", "", &error),
+            Meaning::Full => Self::Full(error.into()),
+            Meaning::Damaged => Self::Damaged(error.into()),
+            Meaning::Undecodable => Self::undecodable("row", "", error),
             Meaning::Unavailable => Self::Unavailable(error.into()),
             Meaning::Duplicate => Self::conflict("row", "", "it exists already"),
             Meaning::Other => Self::Database(error.into()),
@@ -224,10 +293,15 @@ impl From<sqlx::Error> for StoreError {
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy(source) | StoreError::Locked(source) | StoreError::Unavailable(source) => {
-                Self::Unavailable(source)
-            }
-            StoreError::Corrupt { row, reason, .. } => Self::Corrupt { path: PathBuf::from(row), reason },
+            StoreError::Busy(source) | StoreError::Unavailable(source) => Self::Unavailable(source),
+            StoreError::Full(source) => Self::Full(source),
+            StoreError::Damaged(source) => Self::Corrupt {
+                path: PathBuf::new(),
+                reason: "it is damaged".to_owned(),
+                source: Some(source),
+            },
+            StoreError::Migration { version, source } => Self::Migration { version, source },
+            StoreError::Database(source) => Self::Database(source),
             other => Self::Database(other.into()),
         }
     }
@@ -246,6 +320,7 @@ fn meaning(error: &sqlx::Error) -> Meaning {
                 _ => postgres_meaning(&code),
             }
         }
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Meaning::Undecodable,
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
@@ -259,11 +334,13 @@ fn meaning(error: &sqlx::Error) -> Meaning {
 /// (sqlite.org/rescode.html).
 fn sqlite_meaning(code: u32) -> Meaning {
     match code & 0xff {
-        5 => Meaning::Busy,
-        6 => Meaning::Locked,
+        // BUSY, LOCKED
+        5 | 6 => Meaning::Busy,
+        // CORRUPT, NOTADB
         11 | 26 => Meaning::Damaged,
-        // READONLY, IOERR, FULL, CANTOPEN
-        8 | 10 | 13 | 14 => Meaning::Unavailable,
+        13 => Meaning::Full,
+        // READONLY, IOERR, CANTOPEN
+        8 | 10 | 14 => Meaning::Unavailable,
         _ => Meaning::Other,
     }
 }
@@ -271,9 +348,10 @@ fn sqlite_meaning(code: u32) -> Meaning {
 /// Returns the meaning of a code from `PostgreSQL`'s manual, appendix A.
 fn postgres_meaning(code: &str) -> Meaning {
     match code {
-        // serialization_failure, deadlock_detected, query_canceled (by statement_timeout)
-        "40001" | "40P01" | "57014" => Meaning::Busy,
-        "55P03" => Meaning::Locked,
+        // serialization_failure, deadlock_detected, query_canceled (by statement_timeout), lock_not_available
+        "40001" | "40P01" | "57014" | "55P03" => Meaning::Busy,
+        // disk_full
+        "53100" => Meaning::Full,
         // data_corrupted, index_corrupted
         "XX001" | "XX002" => Meaning::Damaged,
         // shutdowns; read-only transaction; and the classes "connection" and "insufficient resources"
@@ -292,10 +370,10 @@ mod tests {
         for (code, expected) in [
             (5, Meaning::Busy),
             (517, Meaning::Busy),
-            (262, Meaning::Locked),
+            (262, Meaning::Busy),
             (11, Meaning::Damaged),
             (26, Meaning::Damaged),
-            (13, Meaning::Unavailable),
+            (13, Meaning::Full),
             (2570, Meaning::Unavailable),
             (1, Meaning::Other),
         ] {
@@ -304,9 +382,10 @@ mod tests {
         for (code, expected) in [
             ("40P01", Meaning::Busy),
             ("57014", Meaning::Busy),
-            ("55P03", Meaning::Locked),
+            ("55P03", Meaning::Busy),
             ("08006", Meaning::Unavailable),
-            ("53100", Meaning::Unavailable),
+            ("53100", Meaning::Full),
+            ("53300", Meaning::Unavailable),
             ("57P01", Meaning::Unavailable),
             ("42P01", Meaning::Other),
         ] {

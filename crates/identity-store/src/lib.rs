@@ -1,67 +1,129 @@
 //! Identity bundles, accounts, bindings and login sessions, in `SQLite` or `PostgreSQL`, with secrets sealed at rest.
 //!
-//! [`Store`] is the entry point. Each method is one use case, which is applied as a whole or not at all. Its changes
-//! are announced after the commit. The caller gives all times, in unix milliseconds. Nothing in this crate reads a
-//! clock, an environment variable or a home directory.
+//! [`Store`] is the entry point. [`Store::open`] takes the database's [`url`], the keys of a [`secret::Keyring`], a
+//! listener for [`Change`]s and the caller's clock. The other modules hold the values that its methods take and return.
+//! The caller gives all times, in unix milliseconds. Nothing in this crate reads a clock, an environment variable or a
+//! home directory.
+//!
+//! # Use cases
+//! Each method of [`Store`] is one use case and one transaction: it is applied as a whole or not at all, also when its
+//! future is dropped. One writer at a time holds the database, in this process by a lock and between processes by the
+//! database's own, so a use case reads, decides and writes without retries. Reads run beside it on connections of their
+//! own. A statement waits for another process as long as [`StoreOptions::busy_timeout`] says.
+//!
+//! # Group commit
+//! A commit costs a disk write, however much is in it. Small use cases that arrive close together (reports of status,
+//! refreshes, profiles and audit rows) therefore share one transaction: each has a savepoint, and each returns after the
+//! common commit. A use case that fails undoes its own part only; a commit that fails is an error for all of them.
+//!
+//! # Announcements
+//! After a commit, and never before, the listener receives the transaction's changes in order and without duplicates. The
+//! next writer waits until the listener returns, so the order of the calls is the order of the commits. A change names
+//! what to read again and carries no data.
+//!
+//! # Sealed secrets
+//! Secrets are sealed with the keyring's current key before they are written ([`secret`]). A box is bound to its table,
+//! column, row and generation, so it opens in no other place. [`Store::rotate`] seals every secret again with a new key.
+//!
+//! # Audit log
+//! Each use case that changes something writes rows into the audit log in its own transaction. A keyed hash chains every
+//! row to the one before it, and both ends are signed; [`Store::check_audit`] finds a row that was changed, removed or
+//! added by a writer without the key.
+//!
+//! # Leases
+//! A refresh token may work once only. [`Store::begin_refresh`] gives one caller at a time, of all processes, the right to
+//! ask the issuer, and writes that down before it returns ([`token::RefreshLease`]). A lease that ran out is taken over
+//! once; after a second interruption only a new login helps, because the token may be used up.
+//!
+//! # Leftovers
+//! Directories cannot be deleted in a transaction. The deletion of an account records its directory
+//! ([`account::Leftover`]), and the caller removes it and then calls [`Store::forget_leftover`]. After a crash in between,
+//! [`Store::leftovers`] still lists it.
+//!
+//! # Example
+//! A store in twenty lines is in `examples/store.rs`.
 
-mod account;
-mod audit;
-mod bundle;
-mod changes;
-mod credential;
+#![warn(clippy::missing_errors_doc, missing_debug_implementations)]
+
+mod accounts;
+mod bundles;
 mod db;
 mod error;
 mod id;
-mod instance;
+mod instances;
+mod model;
 mod names;
-mod operator;
-mod profile;
-mod save;
-mod secret;
-mod session;
+mod operators;
+mod profiles;
+pub mod secret;
+mod sessions;
 mod store;
-mod token;
-mod transfer;
-mod url;
+mod tokens;
+mod tombstones;
+mod upkeep;
+pub mod url;
 
-pub use account::{
-    Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, DeletedAccount, Evidence,
-    History, Leftover, Owner, SecretRef, Status, StatusReport, UnknownWord,
-};
-pub use audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
-pub use bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
-pub use changes::{Announce, Change};
-pub use credential::{Credentials, Held, KeyPlace};
 pub use error::{OpenError, StoreError};
 pub use id::{
     AccountId, AgentId, BundleId, FlowId, InstanceId, InvalidId, ProfileId, ProviderId, SessionId, UserId,
 };
-pub use instance::{Instance, InstanceFilter, NewInstance};
+pub use model::changes::{Announce, Change};
+pub use model::{account, audit, bundle, instance, operator, profile, session, token, transfer};
 pub use names::name as check_name;
-pub use operator::{ActiveForge, CommitOperator, OperatorToken};
-pub use profile::{
-    Candidate, CommitProfile, Credential, DeletedProfiles, Profile, ProfileFilter, ProfileList, ProfileScope,
-    SaveProfileKey,
-};
-pub use save::{
-    AdoptedLogin, AdoptedLogins, LoginCredential, OwnLogin, SaveApiKey, SaveLogin, Saved, Target,
-};
-pub use secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
-pub use session::{LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate};
-pub use store::{
-    Contents, Counts, Inspection, KeyFit, PendingLogin, Rotation, Store, StoreOptions, StoredKey, Unopened,
-    fold_log, inspect,
-};
-pub use token::{
-    Authority, BaseUrl, Begun, Completed, Consumer, Due, Endpoint, Expiry, ExpirySource, Failed, Identity,
-    InvalidBaseUrl, Jitter, Kept, Life, Park, Pending, Received, RefreshFailure, RefreshLease, RefreshReason,
-    RefreshRequest, RefreshState, RefreshWhy, Refreshed, StoredTokens, Token, TokenSet, Unsaved,
-    UnsavedLogin, back_off, lead,
-};
-/// The sealed boxes alone, without a database. [`Store`] seals and opens the stored secrets.
-pub mod sealing {
-    pub use crate::secret::{Cell, open, seal};
+pub use store::{Store, StoreOptions};
+
+/// The credentials to save, and those that a bundle launches with.
+pub mod credential {
+    pub use crate::bundles::logins::UncommittedLogin;
+    pub use crate::model::credential::{BoundCredential, Credentials, KeyPlace};
+    pub use crate::model::save::{
+        AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, SaveApiKey, SaveLogin,
+        SavedCredential,
+    };
 }
 
-pub use transfer::{Imported, LeftOut, PortableAccount, PortableBundle};
-pub use url::{DatabaseKind, DatabaseUrl, InvalidUrl};
+/// Inspection and maintenance of a database as a whole.
+pub mod maintenance {
+    pub use crate::upkeep::backup::fold_log;
+    pub use crate::upkeep::inspect::{Contents, Inspection, KeyFit, inspect};
+    pub use crate::upkeep::rotate::{Rotation, StoredKey, UnopenedSecret};
+    pub use crate::upkeep::service::Counts;
+}
+
+// The names that callers import from the root. New callers name the module.
+#[doc(hidden)]
+pub use self::compat::*;
+mod compat {
+    pub use crate::account::{
+        Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, DeletedAccount, Evidence,
+        History, Leftover, Owner, SecretRef, Status, StatusReport, UnknownWord,
+    };
+    pub use crate::audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
+    pub use crate::bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
+    pub use crate::credential::{
+        AdoptedLogin, AdoptedLogins, BoundCredential, Credentials, DestinationBundle, KeyPlace,
+        LoginCredential, OwnLogin, SaveApiKey, SaveLogin, SavedCredential,
+    };
+    pub use crate::instance::{Instance, InstanceFilter, NewInstance};
+    pub use crate::maintenance::{
+        Contents, Counts, Inspection, KeyFit, Rotation, StoredKey, fold_log, inspect,
+    };
+    pub use crate::operator::{ActiveForge, CommitOperator, OperatorToken};
+    pub use crate::profile::{
+        CommitProfile, Credential, DeletedProfiles, Profile, ProfileCredential, ProfileFilter, ProfileList,
+        ProfileOrder, ProfileScope, SaveProfileKey,
+    };
+    pub use crate::secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
+    pub use crate::session::{
+        LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate,
+    };
+    pub use crate::token::{
+        Authority, BaseUrl, CompletedRefresh, Consumer, DueRefresh, Endpoint, Expiry, ExpirySource,
+        FailedRefresh, Identity, InvalidBaseUrl, Jitter, Life, LoginNotSaved, ParkLogin, ParkedLogin,
+        ReceivedTokens, RefreshFailure, RefreshLease, RefreshReason, RefreshRequest, RefreshResponse,
+        RefreshStart, RefreshState, RefreshWhy, SavedTokens, StoredTokens, Token, TokenSet, UnsavedLogin,
+        back_off, lead,
+    };
+    pub use crate::transfer::{ImportedBundle, LeftOut, PortableAccount, PortableBundle};
+    pub use crate::url::{DatabaseKind, DatabaseUrl, InvalidUrl};
+}

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// The maximum length of a name, in characters.
 pub(crate) const MAX_NAME: usize = 100;

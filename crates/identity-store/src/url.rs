@@ -27,10 +27,11 @@ impl DatabaseKind {
 
 /// The location of the database. `Debug` and `Display` leave out user, password and options of a `PostgreSQL` URL.
 #[derive(Clone)]
-pub struct DatabaseUrl(Place);
+pub struct DatabaseUrl(Location);
 
+/// The place of a database: a file or a server.
 #[derive(Clone)]
-enum Place {
+pub(crate) enum Location {
     Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
 }
@@ -46,31 +47,28 @@ pub struct InvalidUrl {
 impl DatabaseUrl {
     /// Creates the URL of the `SQLite` file at `path`.
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
-        Self(Place::Sqlite(path.into()))
+        Self(Location::Sqlite(path.into()))
     }
 
     /// Returns the kind of the database.
     pub fn kind(&self) -> DatabaseKind {
         match self.0 {
-            Place::Sqlite(_) => DatabaseKind::Sqlite,
-            Place::Postgres(_) => DatabaseKind::Postgres,
+            Location::Sqlite(_) => DatabaseKind::Sqlite,
+            Location::Postgres(_) => DatabaseKind::Postgres,
         }
     }
 
     /// Returns the path of the file, if this is a `SQLite` database.
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
-            Place::Sqlite(path) => Some(path),
-            Place::Postgres(_) => None,
+            Location::Sqlite(path) => Some(path),
+            Location::Postgres(_) => None,
         }
     }
 
-    /// Returns the connection options, if this is a `PostgreSQL` database.
-    pub(crate) fn postgres(&self) -> Option<&PgConnectOptions> {
-        match &self.0 {
-            Place::Sqlite(_) => None,
-            Place::Postgres(options) => Some(options),
-        }
+    /// Returns the place of the database, for a connection.
+    pub(crate) fn location(&self) -> &Location {
+        &self.0
     }
 }
 
@@ -83,7 +81,7 @@ impl FromStr for DatabaseUrl {
             // Other programs write an absolute path as `sqlite:///path`.
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path {
-                "" => Err(InvalidUrl { reason: "it names no file" }),
+                "" => Err(InvalidUrl { reason: "it has no path of a file" }),
                 ":memory:" => Err(InvalidUrl { reason: "a database in memory would lose every login" }),
                 _ if path.contains('\0') => Err(InvalidUrl { reason: "the path has a zero byte" }),
                 _ => Ok(Self::sqlite(path)),
@@ -92,7 +90,7 @@ impl FromStr for DatabaseUrl {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(text)
                 .map_err(|_| InvalidUrl { reason: "it is not a PostgreSQL connection URL" })?;
-            return Ok(Self(Place::Postgres(Box::new(options))));
+            return Ok(Self(Location::Postgres(Box::new(options))));
         }
         Err(InvalidUrl { reason: "it starts with neither sqlite: nor postgres://" })
     }
@@ -101,8 +99,8 @@ impl FromStr for DatabaseUrl {
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Place::Postgres(options) => write!(
+            Location::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Location::Postgres(options) => write!(
                 f,
                 "postgres://{}:{}/{}",
                 options.get_host(),

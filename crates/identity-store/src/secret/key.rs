@@ -75,6 +75,9 @@ impl Key {
     /// A text of 32 bytes is the key itself. A longer text is hashed to 32 bytes and never cut, so that keys with a
     /// common beginning differ. `hex:` and `base64:` are followed by exactly 32 encoded bytes. The length is counted in
     /// bytes, not in characters.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the text is too short, not in its encoding, or one repeated byte.
     pub fn parse(text: &[u8]) -> Result<Self, KeyError> {
         let key = if let Some(hex) = text.strip_prefix(b"hex:") {
             exact("hex", &decode_hex(hex)?)?
@@ -91,12 +94,18 @@ impl Key {
     }
 
     /// Reads a key in the form that a file holds: as [`Key::parse`], without one newline at the end.
+    ///
+    /// # Errors
+    /// As for [`Key::parse`].
     pub fn parse_file_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         Self::parse(bytes.strip_suffix(b"\r").unwrap_or(bytes))
     }
 
     /// Generates a new random key, and the text `base64:...` that [`Key::parse`] reads back.
+    ///
+    /// # Errors
+    /// [`KeyError::Random`] if the operating system gives no random bytes.
     pub fn generate() -> Result<(Self, secrecy::SecretString), KeyError> {
         let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|_| KeyError::Random)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Key, KeyId};
+use super::key::{Key, KeyId};
 
 /// The current key that seals, and older keys that only open. Cheap to clone; `Debug` shows key ids.
 #[derive(Clone)]

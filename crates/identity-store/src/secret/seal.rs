@@ -9,7 +9,8 @@ use crypto_secretbox::{KeyInit as _, Nonce, XSalsa20Poly1305};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{KeyId, Keyring};
+use super::key::KeyId;
+use super::keyring::Keyring;
 
 /// The version of the box and of its content.
 const VERSION: u8 = 1;
@@ -49,7 +50,7 @@ pub enum SecretError {
         key_id: KeyId,
     },
     /// The secret was sealed for another row, column or generation.
-    #[error("the secret was sealed for another place")]
+    #[error("the secret was sealed for another row or column")]
     Mismatch,
     /// The data is too short to be a box.
     #[error("the sealed secret is truncated")]
@@ -72,6 +73,10 @@ pub enum SecretError {
 }
 
 /// Seals a secret for one place, with a new random nonce.
+///
+/// # Errors
+/// [`SecretError::TooLong`] if the secret does not fit into a box, [`SecretError::Random`] if the operating system
+/// gives no random bytes.
 pub fn seal(keyring: &Keyring, cell: Cell<'_>, secret: &SecretString) -> Result<Vec<u8>, SecretError> {
     let mut nonce = [0; 24];
     getrandom::fill(&mut nonce).map_err(|_| SecretError::Random)?;
@@ -98,6 +103,9 @@ fn seal_with_nonce(
 }
 
 /// Opens a box that [`seal`] made, if it is in the place that it was sealed for.
+///
+/// # Errors
+/// [`SecretError`] with the reason: not a box, of an unknown key, changed, or sealed for another cell.
 pub fn open(keyring: &Keyring, cell: Cell<'_>, sealed: &[u8]) -> Result<SecretString, SecretError> {
     let version = *sealed.first().ok_or(SecretError::Truncated)?;
     if version != VERSION {

@@ -11,9 +11,11 @@ use blake2::digest::{FixedOutput as _, KeyInit, Update as _};
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
-use crate::db::{Tx, bulk, hex, rows, sql};
-use crate::secret::{self, Cell, Key};
-use crate::{AuditEntry, Keyring, StoreError};
+use crate::db::{Tx, sql};
+use crate::error::StoreError;
+use crate::model::audit::AuditEntry;
+use crate::secret;
+use crate::secret::{Cell, Key, Keyring, SecretError};
 
 const TABLE: &str = "audit_chain";
 
@@ -117,7 +119,7 @@ pub(crate) async fn load(tx: &mut Tx, keyring: &Keyring) -> Result<Option<ChainK
     match opened {
         Ok(text) => Ok(Key::parse(text.expose_secret().as_bytes()).ok().map(ChainKey)),
         Err(error) => {
-            tracing::error!(%error, "the key of the audit log's chain does not open; a new chain is begun");
+            tracing::error!(%error, "the key of the audit log's chain cannot be opened; a new chain is started");
             Ok(None)
         }
     }
@@ -125,7 +127,7 @@ pub(crate) async fn load(tx: &mut Tx, keyring: &Keyring) -> Result<Option<ChainK
 
 /// Begins a chain over the existing rows, which it cannot vouch for. Its first row records how many they are.
 pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<ChainKey, StoreError> {
-    let (key, text) = Key::generate().map_err(|_| crate::SecretError::Random)?;
+    let (key, text) = Key::generate().map_err(|_| SecretError::Random)?;
     let key = ChainKey(key);
     let mut head = Link::origin();
     let mut after = i64::MIN;
@@ -148,7 +150,7 @@ pub(crate) async fn begin(tx: &mut Tx, keyring: &Keyring, now: i64) -> Result<Ch
         outcome: AuditEntry::OK.into(),
         detail: Some(detail),
     };
-    head = append(tx, &key, head, first).await?;
+    head = append(tx, &key, head, &first).await?;
     let former = sql!(optional, (i64,), tx, "SELECT generation FROM audit_chain")?;
     let generation = former.map_or(0, |(generation,)| generation).saturating_add(1);
     let sealed = secret::seal(keyring, cell(generation)?, &text)?;
@@ -182,57 +184,43 @@ pub(crate) async fn end(tx: &mut Tx, key: &ChainKey, end: End) -> Result<(Link, 
         End::Head => "SELECT head_count, head_hash, head_proof FROM audit_chain",
     };
     let row = sql!(optional, (i64, Vec<u8>, Vec<u8>), tx, text)?;
-    let (count, hash, proof) = row.ok_or_else(|| StoreError::corrupt(TABLE, "chain", "it is gone"))?;
+    let (count, hash, proof) =
+        row.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "it is missing"))?;
     let link = Link { count, hash };
     let signed = key.proves(end, &link, &proof);
     Ok((link, signed))
 }
 
-/// Records the beginning of the kept rows. Their end is recorded when the last of them is written.
-pub(crate) async fn sign_start(tx: &mut Tx, key: &ChainKey, link: &Link) -> Result<(), StoreError> {
-    let text = "UPDATE audit_chain SET start_count = $1, start_hash = $2, start_proof = $3";
-    sql!(run, tx, text, link.count, link.hash.as_slice(), key.proof(End::Start, link))?;
+/// Signs a place as one end of the kept rows.
+pub(crate) async fn sign(tx: &mut Tx, key: &ChainKey, end: End, link: &Link) -> Result<(), StoreError> {
+    let text = match end {
+        End::Start => "UPDATE audit_chain SET start_count = $1, start_hash = $2, start_proof = $3",
+        End::Head => "UPDATE audit_chain SET head_count = $1, head_hash = $2, head_proof = $3",
+    };
+    sql!(run, tx, text, link.count, link.hash.as_slice(), key.proof(end, link))?;
     Ok(())
-}
-
-/// The statement that records the end of the kept rows, if the count is given.
-macro_rules! sign_head {
-    () => {
-        "UPDATE audit_chain SET head_count = $4, head_hash = $5, head_proof = $6 WHERE $4 IS NOT NULL"
-    };
-}
-pub(crate) use sign_head;
-
-/// The beginning of a statement of [`bulk`] that writes the result of [`linked`]. The last part of a row is the hash.
-macro_rules! insert_linked {
-    () => {
-        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash)
-         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5"
-    };
-}
-pub(crate) use insert_linked;
-
-/// Encodes the rows that follow the given place, and moves the place on. At most [`BULK`](crate::db::BULK) rows.
-pub(crate) fn linked(key: &ChainKey, place: &mut Link, entries: &[AuditEntry]) -> Result<String, StoreError> {
-    let mut linked = Vec::with_capacity(entries.len());
-    for entry in entries {
-        *place = key.after(place, entry);
-        let AuditEntry { at, actor, action, subject, outcome, detail } = entry;
-        linked.push((at, actor, action, subject, outcome, detail, hex(&place.hash)));
-    }
-    rows(&linked)
 }
 
 /// Writes a row after the given place. Returns the place after it, which is not signed yet.
 pub(crate) async fn append(
     tx: &mut Tx,
     key: &ChainKey,
-    mut place: Link,
-    entry: AuditEntry,
+    place: Link,
+    entry: &AuditEntry,
 ) -> Result<Link, StoreError> {
-    let text = bulk!(tx, insert_linked!(), bytes "value ->> 6", "");
-    let rows = linked(key, &mut place, &[entry])?;
-    sql!(run, tx, text, rows)?;
+    let place = key.after(&place, entry);
+    sql!(
+        run,
+        tx,
+        "INSERT INTO audit_log (at, actor, action, subject, outcome, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        entry.at,
+        entry.actor.as_str(),
+        entry.action.as_str(),
+        entry.subject.as_str(),
+        entry.outcome.as_str(),
+        entry.detail.as_deref(),
+        place.hash.as_slice(),
+    )?;
     Ok(place)
 }
 
@@ -257,7 +245,7 @@ pub(crate) fn entry(row: LogRow) -> (AuditEntry, Option<Vec<u8>>) {
 
 fn cell(generation: i64) -> Result<Cell<'static>, StoreError> {
     let generation = u64::try_from(generation)
-        .map_err(|_| StoreError::corrupt(TABLE, "chain", "its generation is negative"))?;
+        .map_err(|_| StoreError::corrupt("audit chain", "chain", "its generation is negative"))?;
     Ok(Cell { table: TABLE, column: "sealed_key", row: "chain", generation })
 }
 

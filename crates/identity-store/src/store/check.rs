@@ -1,9 +1,11 @@
 //! The checks before anything is written to a database, and the first rows that are written.
 
-use super::chain::{self, ChainKey};
+use super::chain;
+use super::chain::ChainKey;
 use crate::db::{Pools, Tx, sql};
-use crate::secret::{Key, KeyId};
-use crate::{BundleId, Keyring, OpenError, StoreError};
+use crate::error::{OpenError, StoreError};
+use crate::id::BundleId;
+use crate::secret::{Key, KeyId, Keyring};
 
 /// Checks schema and key without writing. A database without a schema passes, because it is new.
 pub(crate) async fn verify(tx: &mut Tx, known: i64, keyring: &Keyring) -> Result<(), OpenError> {
@@ -55,7 +57,7 @@ pub(crate) async fn attach(pools: &Pools, keyring: &Keyring) -> Result<ChainKey,
         return Err(OpenError::SchemaOlder { found, known });
     }
     let chain = chain::load(&mut tx, keyring).await?;
-    chain.ok_or_else(|| StoreError::corrupt("audit_chain", "chain", "it has no key that opens").into())
+    chain.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "its key cannot be opened").into())
 }
 
 /// Returns the schema's version: `None` if there is no schema yet, 0 if its first migration has not run.
@@ -88,7 +90,7 @@ async fn verify_keys(tx: &mut Tx, keyring: &Keyring) -> Result<(), OpenError> {
     for (id, stored) in rows {
         let id: KeyId = id
             .parse()
-            .map_err(|error| StoreError::corrupt("crypto_keys", &id, &error))
+            .map_err(|error| StoreError::corrupt("encryption key", &id, &error))
             .map_err(|error| OpenError::Database(error.into()))?;
         let proven = keyring.find(id).is_some_and(|key| key.check_value().matches(&stored));
         if !proven {

@@ -1,59 +1,30 @@
-//! The store: opening it, reading from it, and writing to it through one gate.
+//! The open store below all use cases: opening a database, reading from it, and writing to it through one lock.
+//!
+//! [`Store`] is the handle that every use case is a method of. A use case that writes begins a [`work::Work`], which holds
+//! its turn in a transaction ([`write_lock`]) and collects its audit rows and changes ([`ledger`]). The room may use the
+//! database, the model, errors, ids and secrets. A statement about bundles, accounts, tokens or profiles must not be here,
+//! except for the rows that every database begins with ([`check`]).
 
-mod accounts;
-mod adopt;
-mod audit;
-mod backup;
-mod bundles;
-mod chain;
-mod check;
-mod credentials;
-mod group;
-mod inspect;
-mod instances;
-mod keep;
-mod key_queue;
-mod key_saves;
-mod lease;
-mod ledger;
-mod leftovers;
-mod links;
-mod login_texts;
-mod logins;
-mod operators;
-mod pending;
-mod profile_puts;
-mod profile_rows;
-mod profiles;
-mod queue;
-mod refresh;
-mod removal;
-mod rotate;
-mod sealed;
-mod service;
-mod sessions;
+pub(crate) mod chain;
+pub(crate) mod check;
+pub(crate) mod credential_queue;
+pub(crate) mod ledger;
 mod sqlite_file;
-mod status;
-mod token_row;
-mod tokens;
-mod transfer;
-mod work;
+pub(crate) mod work;
+mod write_lock;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::backup::fold_log;
 use self::chain::ChainKey;
-use self::credentials::CredentialQueue;
-use self::group::Gate;
-pub use self::inspect::{Contents, Inspection, KeyFit, inspect};
-use self::key_queue::KeyQueue;
-pub use self::logins::PendingLogin;
-pub use self::rotate::{Rotation, StoredKey, Unopened};
-pub use self::service::Counts;
+use self::credential_queue::CredentialQueue;
 use self::work::Work;
-use crate::db::{Pools, Tx};
-use crate::{Announce, DatabaseKind, DatabaseUrl, Keyring, OpenError, StoreError};
+use self::write_lock::WriteLock;
+use crate::db::{Pools, Tx, uncancelled};
+use crate::error::{OpenError, StoreError};
+use crate::model::changes::Announce;
+use crate::secret::Keyring;
+use crate::url::{DatabaseKind, DatabaseUrl, Location};
 
 /// The options for opening a store.
 #[derive(Clone)]
@@ -89,10 +60,9 @@ struct Inner {
     keyring: Keyring,
     chain: ChainKey,
     /// Held from the beginning of a write until its changes are announced, so that they are announced in order.
-    gate: Arc<Gate>,
-    keys: KeyQueue,
+    lock: Arc<WriteLock>,
     credentials: CredentialQueue,
-    /// The longest time that a writer waits at the gate, and that closing waits for a writer.
+    /// The longest time that a writer waits for the lock, and that closing waits for a writer.
     patience: Duration,
 }
 
@@ -101,40 +71,47 @@ impl Store {
     ///
     /// Nothing is written before the schema and the key are checked. A file that is not a database, a newer schema and
     /// a wrong key leave everything as it was.
+    ///
+    /// # Errors
+    /// [`OpenError`] with the reason. The database is as it was before.
     pub async fn open(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
-        let (pools, chain) = match options.url.path() {
-            Some(path) => sqlite_file::open(path, &options, &keyring).await?,
-            None => open_postgres(&options, &keyring).await?,
+        let (pools, chain) = match options.url.location() {
+            Location::Sqlite(path) => {
+                sqlite_file::open(path, options.busy_timeout, &keyring, options.now).await?
+            }
+            Location::Postgres(connect) => {
+                let pools = Pools::postgres(connect, options.busy_timeout);
+                let chain = open_postgres(&pools, &options, &keyring).await;
+                (pools.clone(), close_if_failed(&pools, chain).await?)
+            }
         };
         Ok(Self::over(options, keyring, pools, chain))
     }
 
     /// Opens a database that exists and is up to date, such as one that a daemon is serving. Opening writes nothing.
+    ///
+    /// # Errors
+    /// As for [`Store::open`], and [`OpenError::SchemaOlder`] if the schema is not up to date. A file that does not
+    /// exist is [`OpenError::CannotCreate`].
     pub async fn attach(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
-        let pools = match (options.url.path(), options.url.postgres()) {
-            (Some(path), _) => sqlite_file::attach(path, &options, &keyring).await?,
-            (None, Some(connect)) => Pools::postgres(connect, options.busy_timeout),
-            (None, None) => unreachable!("a URL is a path or a server"),
+        let pools = match options.url.location() {
+            Location::Sqlite(path) => sqlite_file::attach(path, options.busy_timeout, &keyring).await?,
+            Location::Postgres(connect) => Pools::postgres(connect, options.busy_timeout),
         };
-        match check::attach(&pools, &keyring).await {
-            Ok(chain) => Ok(Self::over(options, keyring, pools, chain)),
-            Err(error) => {
-                pools.close().await;
-                Err(error)
-            }
-        }
+        let chain = check::attach(&pools, &keyring).await;
+        let chain = close_if_failed(&pools, chain).await?;
+        Ok(Self::over(options, keyring, pools, chain))
     }
 
     fn over(options: StoreOptions, keyring: Keyring, pools: Pools, chain: ChainKey) -> Self {
         let patience = options.busy_timeout * 2;
-        let gate = Arc::new(Gate::new(pools.clone(), options.announce, chain.clone(), patience));
+        let lock = Arc::new(WriteLock::new(pools.clone(), options.announce, chain.clone(), patience));
         let inner = Inner {
             pools,
             kind: options.url.kind(),
             keyring,
             chain,
-            gate,
-            keys: KeyQueue::default(),
+            lock,
             credentials: CredentialQueue::default(),
             patience,
         };
@@ -155,44 +132,54 @@ impl Store {
 
     /// Finishes the running writes, then closes every connection. Later calls fail with `Unavailable`.
     pub async fn close(&self) {
-        // A holder of the gate ends with the timeouts of its statements. A stuck holder must not prevent the daemon
+        // A holder of the lock ends with the timeouts of its statements. A stuck holder must not prevent the daemon
         // from ending.
-        let gate = tokio::spawn(Arc::clone(&self.inner.gate).shut());
-        let gate = tokio::time::timeout(self.inner.patience, gate).await;
+        let guard = tokio::spawn(Arc::clone(&self.inner.lock).commit_rest());
+        let guard = tokio::time::timeout(self.inner.patience, guard).await;
         self.inner.pools.close().await;
-        drop(gate);
+        drop(guard);
     }
 
     /// Acquires a connection for one read.
-    async fn read(&self) -> Result<Tx, StoreError> {
+    pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         self.inner.pools.read().await
     }
 
     /// Begins a transaction for several reads that must agree.
-    async fn snapshot(&self) -> Result<Tx, StoreError> {
+    pub(crate) async fn snapshot(&self) -> Result<Tx, StoreError> {
         let inner = Arc::clone(&self.inner);
         uncancelled(async move { inner.pools.snapshot().await }).await
     }
 
-    /// Begins a use case that writes, in a transaction of its own. If it is dropped without [`Work::commit`], it
+    /// Begins a use case that writes, in a transaction of its own. If it is dropped without `Work::commit`, it
     /// changes nothing.
-    async fn write(&self, now: i64) -> Result<Work, StoreError> {
-        Ok(Work::new(self.inner.gate.alone().await?, now, Arc::clone(&self.actor)))
+    pub(crate) async fn write(&self, now: i64) -> Result<Work, StoreError> {
+        Ok(Work::new(self.inner.lock.alone().await?, now, Arc::clone(&self.actor)))
     }
 
     /// Begins a use case that may share its transaction with earlier ones. It sees their uncommitted writes, so no
     /// answer of it may be returned before [`Work::end`] or [`Work::commit`].
-    async fn join(&self, now: i64) -> Result<Work, StoreError> {
-        Ok(Work::new(self.inner.gate.join().await?, now, Arc::clone(&self.actor)))
+    pub(crate) async fn join(&self, now: i64) -> Result<Work, StoreError> {
+        Ok(Work::new(self.inner.lock.join().await?, now, Arc::clone(&self.actor)))
+    }
+
+    /// Returns the pools of the database, for work on the database as a whole.
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.inner.pools
+    }
+
+    /// Returns the callers who wait for credentials.
+    pub(crate) fn credential_queue(&self) -> &CredentialQueue {
+        &self.inner.credentials
     }
 
     /// Returns the key of the audit log's chain.
-    fn chain(&self) -> &ChainKey {
+    pub(crate) fn chain(&self) -> &ChainKey {
         &self.inner.chain
     }
 
     /// Returns the keys that seal and open secrets.
-    fn keyring(&self) -> &Keyring {
+    pub(crate) fn keyring(&self) -> &Keyring {
         &self.inner.keyring
     }
 }
@@ -209,23 +196,20 @@ impl std::fmt::Debug for StoreOptions {
     }
 }
 
-/// Begins a transaction on a task of its own, which ends with the timeouts of the pool and of the statement.
-///
-/// The database library forgets a transaction if its caller is dropped after `BEGIN` was sent. The connection would
-/// return to the pool inside that transaction, with its locks. Here the `BEGIN` is completed, and an unwanted
-/// transaction is rolled back like any other.
-async fn uncancelled<T: Send + 'static>(
-    begin: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::spawn(begin).await.map_err(|error| StoreError::Unavailable(error.into()))?
-}
-
-async fn open_postgres(options: &StoreOptions, keyring: &Keyring) -> Result<(Pools, ChainKey), OpenError> {
-    let Some(connect) = options.url.postgres() else { unreachable!("a URL is a path or a server") };
-    let pools = Pools::postgres(connect, options.busy_timeout);
+async fn open_postgres(
+    pools: &Pools,
+    options: &StoreOptions,
+    keyring: &Keyring,
+) -> Result<ChainKey, OpenError> {
     let mut tx = pools.read().await?;
     check::verify(&mut tx, pools.newest_schema(), keyring).await?;
     drop(tx);
-    let chain = check::prepare(&pools, keyring, options.now).await?;
-    Ok((pools, chain))
+    check::prepare(pools, keyring, options.now).await
+}
+
+async fn close_if_failed<T>(pools: &Pools, opened: Result<T, OpenError>) -> Result<T, OpenError> {
+    if opened.is_err() {
+        pools.close().await;
+    }
+    opened
 }

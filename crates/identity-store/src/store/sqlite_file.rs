@@ -9,9 +9,10 @@ use std::time::Duration;
 use sqlx::sqlite::SqlitePoolOptions;
 
 use super::chain::ChainKey;
-use super::{StoreOptions, check};
-use crate::db::{Held, Pools, Tx, sql, sqlite_options};
-use crate::{Keyring, OpenError, StoreError};
+use super::check;
+use crate::db::{Handle, Pools, Tx, sql, sqlite_options};
+use crate::error::{OpenError, StoreError};
+use crate::secret::Keyring;
 
 /// The interval between attempts to take a lock that another process holds.
 const LOCK_EVERY: Duration = Duration::from_millis(10);
@@ -19,21 +20,22 @@ const LOCK_EVERY: Duration = Duration::from_millis(10);
 /// Opens or creates the file. The mode of the file is 0600; a missing directory is created with 0700.
 pub(crate) async fn open(
     path: &Path,
-    options: &StoreOptions,
+    busy_timeout: Duration,
     keyring: &Keyring,
+    now: i64,
 ) -> Result<(Pools, ChainKey), OpenError> {
     make_directory(path)?;
     // SQLite cannot wait while a file is switched to write-ahead logging, so one process at a time opens it.
-    let lock = lock(path, options.busy_timeout).await?;
-    let pools = Pools::sqlite(path, options.busy_timeout);
+    let lock = lock(path, busy_timeout).await?;
+    let pools = Pools::sqlite(path, busy_timeout);
     let opened = async {
         if is_new(path)? {
             make_file(path)?;
         } else {
-            look(path, options, keyring, pools.newest_schema()).await?;
+            look(path, busy_timeout, keyring, pools.newest_schema()).await?;
             tighten(path)?;
         }
-        check::prepare(&pools, keyring, options.now).await
+        check::prepare(&pools, keyring, now).await
     };
     let result = opened.await.map_err(|error| with_path(error, path));
     drop(lock);
@@ -46,26 +48,26 @@ pub(crate) async fn open(
 /// Returns the pools of a file that must exist and be one of this program.
 pub(crate) async fn attach(
     path: &Path,
-    options: &StoreOptions,
+    busy_timeout: Duration,
     keyring: &Keyring,
 ) -> Result<Pools, OpenError> {
     if is_new(path)? {
         return Err(file_error(path, ErrorKind::NotFound.into()));
     }
-    let pools = Pools::sqlite(path, options.busy_timeout);
-    let looked = look(path, options, keyring, pools.newest_schema()).await;
+    let pools = Pools::sqlite(path, busy_timeout);
+    let looked = look(path, busy_timeout, keyring, pools.newest_schema()).await;
     looked.map(|()| pools).map_err(|error| with_path(error, path))
 }
 
 /// Checks an existing file through a connection that cannot write.
-async fn look(path: &Path, options: &StoreOptions, keyring: &Keyring, known: i64) -> Result<(), OpenError> {
+async fn look(path: &Path, busy_timeout: Duration, keyring: &Keyring, known: i64) -> Result<(), OpenError> {
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(options.busy_timeout * 2)
-        .connect_lazy_with(sqlite_options(path).busy_timeout(options.busy_timeout).read_only(true));
+        .acquire_timeout(busy_timeout * 2)
+        .connect_lazy_with(sqlite_options(path).busy_timeout(busy_timeout).read_only(true));
     let looked = async {
         let connection = pool.acquire().await.map_err(StoreError::from)?;
-        let mut tx = Tx::Sqlite(Held::Reader(connection));
+        let mut tx = Tx::Sqlite(Handle::Reader(connection));
         let (tables,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM sqlite_master")?;
         if tables > 0 && check::schema_version(&mut tx).await?.is_none() {
             return Err(corrupt(path, "it is a database of another program"));
@@ -176,13 +178,15 @@ fn file_error(path: &Path, source: std::io::Error) -> OpenError {
 }
 
 fn corrupt(path: &Path, reason: &str) -> OpenError {
-    OpenError::Corrupt { path: path.to_owned(), reason: reason.to_owned() }
+    OpenError::Corrupt { path: path.to_owned(), reason: reason.to_owned(), source: None }
 }
 
 /// Adds the path to an error, because the database does not know the file's name.
 fn with_path(error: OpenError, path: &Path) -> OpenError {
     match error {
-        OpenError::Corrupt { reason, .. } => OpenError::Corrupt { path: path.to_owned(), reason },
+        OpenError::Corrupt { reason, source, .. } => {
+            OpenError::Corrupt { path: path.to_owned(), reason, source }
+        }
         other => other,
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::group::Turn;
 use super::ledger::Ledger;
-use crate::{AuditEntry, Change, StoreError};
+use super::write_lock::WriteTurn;
+use crate::error::StoreError;
+use crate::model::audit::AuditEntry;
+use crate::model::changes::Change;
 
 /// A use case in progress. If it is dropped, it is undone.
 pub(crate) struct Work {
-    pub(crate) tx: Turn,
+    pub(crate) tx: WriteTurn,
     pub(crate) now: i64,
     pub(crate) ledger: Ledger,
     /// The actor for the audit log.
@@ -16,14 +18,8 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(tx: Turn, now: i64, actor: Arc<str>) -> Self {
+    pub(crate) fn new(tx: WriteTurn, now: i64, actor: Arc<str>) -> Self {
         Self { tx, now, ledger: Ledger::default(), actor }
-    }
-
-    /// Sets the actor and the time of the following work, for a use case that does the work of several callers.
-    pub(crate) fn acting_for(&mut self, actor: &Arc<str>, now: i64) {
-        self.actor = Arc::clone(actor);
-        self.now = now;
     }
 
     /// Registers a change to announce after the commit.
@@ -50,10 +46,10 @@ impl Work {
 
     /// Commits. The changes have been announced when it returns.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        self.tx.finish(self.ledger, self.now).settled().await
+        self.tx.finish(self.ledger).settled().await
     }
 
-    /// Ends a use case that [joined](super::Store::join) others: commits if it succeeded and undoes it otherwise.
+    /// Ends a use case that [joined](crate::Store::join) others: commits if it succeeded and undoes it otherwise.
     ///
     /// A refusal may rest on uncommitted rows of others, so it is returned only after their commit. If that commit
     /// fails, its error is returned instead, and the caller may try again.

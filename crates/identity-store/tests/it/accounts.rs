@@ -1,6 +1,7 @@
 use identity_store::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, BundleId, Change, CorruptRow,
-    DeletedAccount, Evidence, History, Leftover, NewInstance, Owner, SecretRef, Status, StatusReport, Target,
+    DatabaseKind, DeletedAccount, DestinationBundle, Evidence, History, Leftover, NewInstance, Owner,
+    SecretRef, Status, StatusReport, StoreError,
 };
 
 use crate::adopt::own;
@@ -13,7 +14,8 @@ on_both![
     account_delete_removes_every_binding,
     status_is_announced_when_its_content_changes,
     corrupt_account_is_reported_and_hides_no_other_account,
-    corrupt_account_blocks_no_bundle_delete_and_can_be_discarded,
+    corrupt_account_blocks_no_bundle_delete,
+    corrupt_account_is_deleted_and_its_directory_is_noted,
 ];
 
 async fn account_list_filters_by_provider_and_bundle(f: Fixture) {
@@ -47,7 +49,7 @@ async fn account_list_filters_by_provider_and_bundle(f: Fixture) {
     assert_eq!(codex, expected);
     assert_eq!(f.store.bound_account(&bundle_id("one"), &provider("codex")).await.unwrap(), Some(expected));
     assert_eq!(f.store.bound_account(&bundle_id("two"), &provider("codex")).await.unwrap(), None);
-    let mut save = api_key(Target::Existing(bundle_id("two")), "sk-0123456789abcdef");
+    let mut save = api_key(DestinationBundle::Existing(bundle_id("two")), "sk-0123456789abcdef");
     save.now += 1;
     let key = f.store.save_api_key(save).await.unwrap().account;
     let key = f.store.account(&key).await.unwrap();
@@ -76,7 +78,7 @@ async fn directory_owner_is_its_account_until_the_account_is_deleted(f: Fixture)
     let account = f.login("one", "a@x").await;
     let key = f
         .store
-        .save_api_key(api_key(Target::Existing(bundle_id("one")), "sk-0123456789abcdef"))
+        .save_api_key(api_key(DestinationBundle::Existing(bundle_id("one")), "sk-0123456789abcdef"))
         .await
         .unwrap();
     let adopted = vec![own("claude", "/home/u/.claude", "c@x")];
@@ -142,8 +144,14 @@ async fn account_delete_removes_every_binding(f: Fixture) {
     let bound_to = vec![bundle_id("one"), bundle_id("two")];
     let leftover =
         Leftover { provider: account.provider.clone(), dir: account_dir(&account), history: History::Keep };
-    let expected = Account { bound_to, ..account.clone() };
-    assert_eq!(deleted, DeletedAccount { account: expected, instances: 1, leftover: Some(leftover.clone()) });
+    let expected = DeletedAccount {
+        id: account.id.clone(),
+        account: Some(Account { bound_to: bound_to.clone(), ..account.clone() }),
+        unbound_from: bound_to,
+        instances: 1,
+        leftover: Some(leftover.clone()),
+    };
+    assert_eq!(deleted, expected);
     assert_eq!(f.store.leftovers().await.unwrap(), std::slice::from_ref(&leftover));
     for _ in 0..2 {
         f.store.forget_leftover(&leftover, NOW).await.unwrap();
@@ -215,7 +223,7 @@ async fn corrupt_account_is_reported_and_hides_no_other_account(f: Fixture) {
     let reason = "its secret reference is not valid (line 1, column 35)".to_owned();
     let corrupt = vec![CorruptRow { id: bad.id.to_string(), reason: reason.clone() }];
     assert_eq!(list, AccountList { accounts: vec![good], corrupt });
-    let expected = ("corrupt", format!("accounts {} is corrupt: {reason}", bad.id));
+    let expected = ("corrupt", format!("the stored row of account {} is corrupt: {reason}", bad.id));
     assert_eq!(refusal(f.store.account(&bad.id).await), expected);
     assert_eq!(f.store.bundles().await.unwrap().len(), 3);
 
@@ -223,25 +231,55 @@ async fn corrupt_account_is_reported_and_hides_no_other_account(f: Fixture) {
     assert_eq!(f.login("two", "b@x").await, bad);
 }
 
-async fn corrupt_account_blocks_no_bundle_delete_and_can_be_discarded(f: Fixture) {
+async fn corrupt_account_blocks_no_bundle_delete(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
-    let again = f.store.discard_corrupt_account(&account.id, NOW).await;
-    assert_eq!(refusal(again), ("conflict", format!("account {}: it can be read", account.id)));
     f.place.execute("UPDATE accounts SET status = 'perfect'").await;
     let bundle = f.store.bundle(&bundle_id("one")).await.unwrap();
     assert_eq!(bundle.bindings[0].status, Status::Unknown);
-    f.heard();
-
     let deleted = f.store.delete_bundle(&bundle_id("one"), History::Keep, NOW).await.unwrap();
     assert_eq!((deleted.bundle, deleted.accounts), (bundle, vec![]));
-    let reason = "unknown status".to_owned();
-    let corrupt = vec![CorruptRow { id: account.id.to_string(), reason }];
+    let corrupt = vec![CorruptRow { id: account.id.to_string(), reason: "unknown status".to_owned() }];
     let list = f.store.accounts(AccountFilter::default()).await.unwrap();
     assert_eq!(list, AccountList { accounts: Vec::new(), corrupt });
-    f.heard();
-    f.store.discard_corrupt_account(&account.id, NOW).await.unwrap();
-    assert_eq!(f.heard(), [Change::Account(account.id.clone())]);
-    let gone = f.store.discard_corrupt_account(&account.id, NOW).await;
-    assert_eq!(refusal(gone), ("not found", format!("no account {}", account.id)));
+}
+
+/// The row is deleted with its bindings, and its directory is noted if it can be read.
+async fn corrupt_account_is_deleted_and_its_directory_is_noted(f: Fixture) {
+    let mut faults = vec![("status = 'perfect'", true), ("kind = 'none'", true), ("secret_ref = '{'", false)];
+    if f.place.kind == DatabaseKind::Sqlite {
+        // Text that is not UTF-8, which PostgreSQL does not accept.
+        faults.extend([("name = CAST(x'ff' AS TEXT)", true), ("secret_ref = CAST(x'ff' AS TEXT)", false)]);
+    }
+    for (number, (fault, has_directory)) in faults.into_iter().enumerate() {
+        let one = f.bundle(&format!("B{number}")).await.id;
+        let account = f.login(one.as_str(), "a@x").await;
+        f.place.execute(&format!("UPDATE accounts SET {fault} WHERE id = '{}'", account.id)).await;
+        match f.store.account(&account.id).await {
+            Err(StoreError::Corrupt { what: "account", id, .. }) => assert_eq!(id, account.id.as_str()),
+            other => panic!("{fault}: {other:?}"),
+        }
+        f.heard();
+
+        let deleted = f.store.delete_account(&account.id, NOW).await.unwrap();
+        let dir = account_dir(&account);
+        let leftover = Leftover { provider: account.provider.clone(), dir, history: History::Keep };
+        let leftover = has_directory.then_some(leftover);
+        let expected = DeletedAccount {
+            id: account.id.clone(),
+            account: None,
+            unbound_from: vec![one.clone()],
+            instances: 0,
+            leftover: leftover.clone(),
+        };
+        assert_eq!(deleted, expected, "{fault}");
+        assert_eq!(f.heard(), [Change::Account(account.id.clone()), Change::Bindings(one)]);
+        assert_eq!(f.store.leftovers().await.unwrap(), leftover.iter().cloned().collect::<Vec<_>>());
+        if let Some(leftover) = leftover {
+            f.store.forget_leftover(&leftover, NOW).await.unwrap();
+        }
+        let list = f.store.accounts(AccountFilter::default()).await.unwrap();
+        assert_eq!(list, AccountList::default(), "{fault}");
+        assert_eq!(refusal(f.store.delete_account(&account.id, NOW).await).0, "not found");
+    }
 }

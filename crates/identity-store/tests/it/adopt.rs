@@ -1,5 +1,5 @@
 use identity_store::{
-    AdoptedLogin, Change, Evidence, NewInstance, OwnLogin, SecretRef, Status, StoreError, Target,
+    AdoptedLogin, Change, DestinationBundle, Evidence, NewInstance, OwnLogin, SecretRef, Status, StoreError,
 };
 
 use crate::harness::{
@@ -25,7 +25,7 @@ async fn store_lists_bound_providers_and_perishable_accounts(f: Fixture) {
     f.bundle("Two").await;
     let first = f.login("one", "a@x").await;
     let second = f.login("two", "b@x").await;
-    let key = api_key(Target::Existing(bundle_id("one")), "sk-1");
+    let key = api_key(DestinationBundle::Existing(bundle_id("one")), "sk-1");
     let key = f.store.save_api_key(key).await.unwrap().account;
     f.store.adopt_logins(vec![own("claude", "/home/u/.claude", "c@x")], NOW).await.unwrap();
     assert_eq!(known().await, (["claude", "codex", "openai"].map(provider).to_vec(), true));
@@ -132,7 +132,7 @@ async fn adoption_is_rolled_back_when_a_write_fails(f: Fixture) {
     f.store.create_instance(new, NOW).await.unwrap();
     let logins = || vec![own("codex", "/home/u/.codex", "a@x"), own("claude", "/home/u/.claude", "b@x")];
     f.heard();
-    for table in ["identity_bundles", "accounts", "identity_bindings", "audit_log", "events"] {
+    for table in ["identity_bundles", "accounts", "identity_bindings", "audit_log"] {
         let before = f.state().await;
         refuse(&f, table, "INSERT").await;
         f.store.adopt_logins(logins(), NOW).await.unwrap_err();
@@ -146,7 +146,7 @@ async fn adoption_is_rolled_back_when_a_write_fails(f: Fixture) {
     f.store.backfill_instances(&default, NOW).await.unwrap_err();
     allow(&f, "agent_instances").await;
     assert_eq!(f.store.backfill_instances(&default, NOW).await.unwrap(), 1);
-    f.store.save_login(login(Target::Existing(default), "a@x")).await.unwrap();
+    f.store.save_login(login(DestinationBundle::Existing(default), "a@x")).await.unwrap();
 }
 
 async fn refuse(f: &Fixture, table: &str, what: &str) {

@@ -172,7 +172,7 @@ async fn audit_check_detects_truncation_and_keeps_a_record_of_it(f: Fixture) {
              head_hash = (SELECT hash FROM audit_log ORDER BY seq DESC LIMIT 1)",
         )
         .await;
-    assert_eq!(checked(&f.store).await, (5, 0, fault(None, "where the log ends is not signed")));
+    assert_eq!(checked(&f.store).await, (5, 0, fault(None, "the end of the log has no valid signature")));
     fill(&f.store, 1).await;
     let check = f.store.check_audit().await.unwrap();
     let marks: Vec<_> = check.marks.iter().map(|row| row.entry.action.as_str()).collect();
@@ -191,7 +191,7 @@ async fn audit_check_detects_truncation_and_keeps_a_record_of_it(f: Fixture) {
     let check = f.store.check_audit().await.unwrap();
     let marks: Vec<_> = check.marks.iter().map(|row| row.entry.detail.clone().unwrap()).collect();
     assert_eq!((check.rows, check.fault), (3, None));
-    assert!(marks.len() == 1 && marks[0].starts_with("among the rows to "), "{marks:?}");
+    assert!(marks.len() == 1 && marks[0].starts_with("among the rows up to "), "{marks:?}");
 }
 
 async fn audit_chain_verifies_when_old_rows_are_pruned(f: Fixture) {
@@ -208,7 +208,7 @@ async fn audit_chain_verifies_when_old_rows_are_pruned(f: Fixture) {
     f.place.execute("DELETE FROM audit_log WHERE seq = (SELECT min(seq) FROM audit_log)").await;
     assert!(checked(&f.store).await.2.is_some_and(|fault| fault.seq.is_some()));
     f.place.execute("UPDATE audit_chain SET start_count = start_count + 1").await;
-    let fault = AuditFault { seq: None, reason: "where the log begins is not signed" };
+    let fault = AuditFault { seq: None, reason: "the beginning of the log has no valid signature" };
     assert_eq!(checked(&f.store).await.2, Some(fault));
 }
 

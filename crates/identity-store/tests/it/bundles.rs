@@ -1,6 +1,6 @@
 use identity_store::{
-    Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, History, Leftover, NewBundle, Status,
-    Target,
+    Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, DestinationBundle, History, Leftover,
+    NewBundle, Status,
 };
 
 use crate::harness::{
@@ -37,10 +37,13 @@ async fn blank_bundle_always_exists_and_cannot_be_changed(f: Fixture) {
     assert_eq!(refusal(f.store.delete_bundle(&blank, History::Keep, NOW).await), protected);
     assert_eq!(refusal(f.store.bind(&blank, &account.id, NOW).await), protected);
     assert_eq!(refusal(f.store.unbind(&blank, &provider("codex"), NOW).await), protected);
-    assert_eq!(refusal(f.store.save_login(login(Target::Existing(blank.clone()), "a@x")).await), protected);
+    assert_eq!(
+        refusal(f.store.save_login(login(DestinationBundle::Existing(blank.clone()), "a@x")).await),
+        protected
+    );
     assert_eq!(refusal(f.store.save_login(login(new_target("blank", None), "a@x")).await), protected);
     assert_eq!(
-        refusal(f.store.save_api_key(api_key(Target::Existing(blank.clone()), "sk-1")).await),
+        refusal(f.store.save_api_key(api_key(DestinationBundle::Existing(blank.clone()), "sk-1")).await),
         protected
     );
     let again = NewBundle { id: blank, name: "Other".into(), description: String::new() };
@@ -161,8 +164,13 @@ async fn bundle_deletion_removes_only_its_own_accounts(f: Fixture) {
     f.bundle("Two").await;
     let shared = f.login("two", "a@x").await;
     f.store.bind(&one, &shared.id, NOW).await.unwrap();
-    let own = f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-own")).await.unwrap().account;
-    let operators = login(Target::Existing(one.clone()), "op@x");
+    let own = f
+        .store
+        .save_api_key(api_key(DestinationBundle::Existing(one.clone()), "sk-own"))
+        .await
+        .unwrap()
+        .account;
+    let operators = login(DestinationBundle::Existing(one.clone()), "op@x");
     let operators = f
         .store
         .save_login(identity_store::SaveLogin { provider: provider("claude"), ..operators })

@@ -1,11 +1,13 @@
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use identity_store::{
-    AccountFilter, CorruptRow, Held, KeyPlace, SaveApiKey, SecretError, SecretRef, StoreError, Target,
+    AccountFilter, BoundCredential, CorruptRow, DestinationBundle, KeyPlace, SaveApiKey, SecretError,
+    SecretRef, StoreError,
 };
 use secrecy::ExposeSecret as _;
 
-use crate::harness::{Fixture, api_key, bundle_id, on_both, provider};
+use crate::harness::{Fixture, api_key, bundle_id, on_both, provider, run_local};
 
 on_both![
     credentials_hold_the_accounts_of_the_bundle_with_their_secrets,
@@ -23,8 +25,8 @@ async fn secrets(f: &Fixture, bundle: &str, of: Option<&str>) -> Vec<(String, Op
     opened(found.held)
 }
 
-fn opened(held: Vec<Held>) -> Vec<(String, Option<String>)> {
-    let secret = |held: Held| {
+fn opened(held: Vec<BoundCredential>) -> Vec<(String, Option<String>)> {
+    let secret = |held: BoundCredential| {
         let opened = held.secret.map(|secret| secret.unwrap().expose_secret().to_owned());
         (held.account.provider.to_string(), opened)
     };
@@ -36,7 +38,7 @@ async fn credentials_hold_the_accounts_of_the_bundle_with_their_secrets(f: Fixtu
     let two = f.bundle("Two").await.id;
     let login = f.login("one", "a@x").await;
     for (bundle, key) in [("one", "sk-one"), ("two", "sk-two")] {
-        let mut save = api_key(Target::Existing(bundle_id(bundle)), key);
+        let mut save = api_key(DestinationBundle::Existing(bundle_id(bundle)), key);
         save.now += 1;
         f.store.save_api_key(save).await.unwrap();
     }
@@ -57,9 +59,12 @@ async fn credentials_hold_the_accounts_of_the_bundle_with_their_secrets(f: Fixtu
 
 async fn api_key_leaves_no_sealed_secret_when_kept_elsewhere(f: Fixture) {
     let one = f.bundle("One").await.id;
-    let save = |key: KeyPlace| SaveApiKey { key, ..api_key(Target::Existing(one.clone()), "") };
-    let sealed =
-        f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-0123456789abcdef")).await.unwrap();
+    let save = |key: KeyPlace| SaveApiKey { key, ..api_key(DestinationBundle::Existing(one.clone()), "") };
+    let sealed = f
+        .store
+        .save_api_key(api_key(DestinationBundle::Existing(one.clone()), "sk-0123456789abcdef"))
+        .await
+        .unwrap();
     let argv = || vec!["/usr/bin/pass".to_owned(), "show".to_owned()];
     for (key, expected) in [
         (KeyPlace::Env("WORK_KEY".to_owned()), SecretRef::Env { var: "WORK_KEY".to_owned() }),
@@ -82,7 +87,10 @@ async fn credentials_answer_each_caller_when_many_ask_at_once(f: Fixture) {
     for name in ["One", "Two", "Three"] {
         let bundle = f.bundle(name).await.id;
         f.login(bundle.as_str(), "a@x").await;
-        f.store.save_api_key(api_key(Target::Existing(bundle), &format!("sk-{name}"))).await.unwrap();
+        f.store
+            .save_api_key(api_key(DestinationBundle::Existing(bundle), &format!("sk-{name}")))
+            .await
+            .unwrap();
     }
     let broken = f.store.bound_account(&bundle_id("three"), &provider("codex")).await.unwrap().unwrap().id;
     f.place.execute(&format!("UPDATE accounts SET secret_ref = '{{' WHERE id = '{broken}'")).await;
@@ -109,9 +117,29 @@ async fn credentials_answer_each_caller_when_many_ask_at_once(f: Fixture) {
     }
 }
 
+/// On one thread no reader runs before all have asked. Callers that are answered by one statement share its accounts.
+#[tokio::test]
+async fn credentials_are_read_once_when_callers_ask_at_once() {
+    run_local(async |f: Fixture| {
+        f.bundle("One").await;
+        f.login("one", "a@x").await;
+        let one = bundle_id("one");
+        let mut calls: Vec<_> = (0..64).map(|_| Box::pin(f.store.credentials(&one, None))).collect();
+        for call in &mut calls {
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        let mut accounts = Vec::new();
+        for call in calls {
+            accounts.push(call.await.unwrap().held.remove(0).account);
+        }
+        assert!(accounts.iter().all(|account| Arc::ptr_eq(account, &accounts[0])));
+    })
+    .await;
+}
+
 async fn credentials_answer_other_callers_when_the_first_is_cancelled(f: Fixture) {
     f.bundle("One").await;
-    f.store.save_api_key(api_key(Target::Existing(bundle_id("one")), "sk-one")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(bundle_id("one")), "sk-one")).await.unwrap();
     let one = bundle_id("one");
     // The first caller sends the reader. No task has run since then.
     let mut first = Box::pin(f.store.credentials(&one, None));
@@ -126,7 +154,12 @@ async fn credentials_answer_other_callers_when_the_first_is_cancelled(f: Fixture
 async fn credentials_report_rows_that_cannot_be_read_or_opened(f: Fixture) {
     let one = f.bundle("One").await.id;
     let login = f.login("one", "a@x").await.id;
-    let key = f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-one")).await.unwrap().account;
+    let key = f
+        .store
+        .save_api_key(api_key(DestinationBundle::Existing(one.clone()), "sk-one"))
+        .await
+        .unwrap()
+        .account;
     f.place.execute(&format!("UPDATE accounts SET secret_ref = '{{' WHERE id = '{login}'")).await;
     f.place.execute(&format!("UPDATE accounts SET sealed_secret = NULL WHERE id = '{key}'")).await;
     let found = f.store.credentials(&one, None).await.unwrap();

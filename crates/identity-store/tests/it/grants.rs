@@ -1,10 +1,10 @@
 //! Helpers shared by the cases about tokens.
 
 use identity_store::{
-    AccountId, Authority, Begun, CommitOperator, CommitProfile, Completed, Consumer, Endpoint, Failed,
-    Identity, Jitter, Kept, Life, Park, Profile, ProfileScope, Received, RefreshFailure, RefreshLease,
-    RefreshReason, RefreshRequest, RefreshState, RefreshWhy, SaveProfileKey, Status, Store, StoredTokens,
-    UnsavedLogin,
+    AccountId, Authority, CommitOperator, CommitProfile, CompletedRefresh, Consumer, Endpoint, FailedRefresh,
+    Identity, Jitter, Life, ParkLogin, Profile, ProfileScope, ReceivedTokens, RefreshFailure, RefreshLease,
+    RefreshReason, RefreshRequest, RefreshStart, RefreshState, RefreshWhy, SaveProfileKey, SavedTokens,
+    Status, Store, StoredTokens, UnsavedLogin,
 };
 use secrecy::ExposeSecret as _;
 
@@ -14,8 +14,8 @@ pub(crate) const MINUTE: i64 = 60 * 1000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 
 /// Returns an issuer's answer with tokens of that number, valid for an hour.
-pub(crate) fn received(number: u32, at: i64) -> Received {
-    Received {
+pub(crate) fn received(number: u32, at: i64) -> ReceivedTokens {
+    ReceivedTokens {
         access: format!("access-{number}").into(),
         refresh: Some(format!("refresh-{number}").into()),
         id: None,
@@ -45,7 +45,7 @@ pub(crate) fn endpoint() -> Endpoint {
 }
 
 /// Returns a login of that flow.
-pub(crate) fn login(host: &str, flow: &str, received: Received) -> UnsavedLogin {
+pub(crate) fn login(host: &str, flow: &str, received: ReceivedTokens) -> UnsavedLogin {
     let flow = flow.parse().unwrap();
     UnsavedLogin::new(authority(host), endpoint(), flow, received, Consumer::Access).unwrap()
 }
@@ -77,8 +77,8 @@ pub(crate) fn of_user(user: &str, agent: &str, identity: Identity) -> CommitProf
     }
 }
 
-pub(crate) fn parked(user: Option<&str>) -> Park {
-    Park {
+pub(crate) fn parked(user: Option<&str>) -> ParkLogin {
+    ParkLogin {
         user: user.map(|user| user.parse().unwrap()),
         hint_email: Some("hint@x".into()),
         jitter: Jitter::NONE,
@@ -119,7 +119,7 @@ pub(crate) fn numbered(access: u32, refresh: u32) -> [Option<String>; 3] {
 
 impl Fixture {
     /// Commits a forge login of the operator.
-    pub(crate) async fn operator(&self, host: &str, subject: &str, tokens: Received) -> AccountId {
+    pub(crate) async fn operator(&self, host: &str, subject: &str, tokens: ReceivedTokens) -> AccountId {
         let login = login(host, "flow", tokens);
         self.store.commit_operator(login, operator(subject, false)).await.unwrap().account
     }
@@ -130,8 +130,8 @@ impl Fixture {
         user: &str,
         agent: &str,
         who: Identity,
-        tokens: Received,
-    ) -> (Profile, Kept) {
+        tokens: ReceivedTokens,
+    ) -> (Profile, SavedTokens) {
         let login = login("git", "flow", tokens);
         self.store.commit_profile(login, of_user(user, agent, who)).await.unwrap()
     }
@@ -150,14 +150,14 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn begin(&self, account: &AccountId, why: RefreshWhy, now: i64) -> Begun {
+    pub(crate) async fn begin(&self, account: &AccountId, why: RefreshWhy, now: i64) -> RefreshStart {
         begin(&self.store, account, why, now).await
     }
 
     /// Takes the lease, which must be available.
     pub(crate) async fn lease(&self, account: &AccountId, now: i64) -> RefreshLease {
         match self.begin(account, RefreshWhy::Use { min_ttl: 2 * HOUR }, now).await {
-            Begun::Lease(lease) => lease,
+            RefreshStart::Lease(lease) => lease,
             other => panic!("{other:?}"),
         }
     }
@@ -166,7 +166,7 @@ impl Fixture {
     pub(crate) async fn refresh(&self, account: &AccountId, number: u32, now: i64) -> StoredTokens {
         let refreshed = self.lease(account, now).await.answered(received(number, now), None);
         match self.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap() {
-            Completed::Committed(tokens) => *tokens,
+            CompletedRefresh::Committed(tokens) => *tokens,
             other => panic!("{other:?}"),
         }
     }
@@ -197,7 +197,7 @@ pub(crate) fn good(number: u32, generation: u64, at: i64) -> Standing {
     }
 }
 
-pub(crate) async fn begin(store: &Store, account: &AccountId, why: RefreshWhy, now: i64) -> Begun {
+pub(crate) async fn begin(store: &Store, account: &AccountId, why: RefreshWhy, now: i64) -> RefreshStart {
     let request = RefreshRequest { account: account.clone(), holder: "one".into(), why, lease: 30_000, now };
     store.begin_refresh(request).await.unwrap()
 }
@@ -211,24 +211,24 @@ pub(crate) fn permanent(reason: RefreshReason) -> RefreshFailure {
 }
 
 /// Returns the kind of an answer with its data other than the tokens.
-pub(crate) fn kind(begun: &Begun) -> String {
+pub(crate) fn kind(begun: &RefreshStart) -> String {
     match begun {
-        Begun::Lease(lease) => format!("lease until {}", lease.until() - NOW),
-        Begun::Fresh(_) => "fresh".into(),
-        Begun::Busy { until, .. } => format!("busy until {}", until - NOW),
-        Begun::Waiting { until, .. } => format!("waiting until {}", until - NOW),
-        Begun::Stuck { reason, .. } => format!("stuck: {reason}"),
+        RefreshStart::Lease(lease) => format!("lease until {}", lease.until() - NOW),
+        RefreshStart::Fresh(_) => "fresh".into(),
+        RefreshStart::Busy { until, .. } => format!("busy until {}", until - NOW),
+        RefreshStart::Waiting { until, .. } => format!("waiting until {}", until - NOW),
+        RefreshStart::Stuck { reason, .. } => format!("stuck: {reason}"),
     }
 }
 
 /// Returns the kind of the result of a failure, with its data.
-pub(crate) fn outcome(failed: &Failed) -> String {
+pub(crate) fn outcome(failed: &FailedRefresh) -> String {
     match failed {
-        Failed::Adopted(tokens) => format!("adopted {}", tokens.generation),
-        Failed::RetryAt { at, .. } => format!("retry at {}", at - NOW),
-        Failed::NeedsReauth { reason, .. } => format!("needs_reauth: {reason}"),
-        Failed::Superseded => "superseded".into(),
-        Failed::Gone => "gone".into(),
+        FailedRefresh::Adopted(tokens) => format!("adopted {}", tokens.generation),
+        FailedRefresh::RetryAt { at, .. } => format!("retry at {}", at - NOW),
+        FailedRefresh::NeedsReauth { reason, .. } => format!("needs_reauth: {reason}"),
+        FailedRefresh::Superseded => "superseded".into(),
+        FailedRefresh::Gone => "gone".into(),
     }
 }
 

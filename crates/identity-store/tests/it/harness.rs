@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use identity_store::{
     Account, AccountFilter, AccountId, Announce, Bundle, BundleId, Change, DatabaseKind, DatabaseUrl,
-    Evidence, Key, KeyPlace, Keyring, LoginCredential, NewBundle, NewSession, OpenError, ProviderId,
-    SaveApiKey, SaveLogin, SecretRef, SessionId, Status, Store, StoreError, StoreOptions, Target,
+    DestinationBundle, Evidence, Key, KeyPlace, Keyring, LoginCredential, NewBundle, NewSession, OpenError,
+    ProviderId, SaveApiKey, SaveLogin, SecretRef, SessionId, Status, Store, StoreError, StoreOptions,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -38,13 +38,13 @@ pub(crate) const NOW: i64 = 1_800_000_000_000;
 /// An open store, its database, and the changes that it announced.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
-    pub(crate) place: Place,
-    heard: Arc<Mutex<Vec<Change>>>,
+    pub(crate) place: TestDatabase,
+    pub(crate) heard: Arc<Mutex<Vec<Change>>>,
 }
 
 /// One database for one test.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct TestDatabase {
     pub(crate) kind: DatabaseKind,
     /// The database URL as text.
     pub(crate) url: String,
@@ -56,7 +56,7 @@ pub(crate) async fn run<F>(kind: DatabaseKind, case: impl FnOnce(Fixture) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let place = Place::create(kind).await;
+    let place = TestDatabase::create(kind).await;
     let fixture = Fixture::open(place.clone()).await;
     let store = fixture.store.clone();
     let outcome = tokio::spawn(case(fixture)).await;
@@ -69,13 +69,13 @@ where
 
 /// Runs one case on a `SQLite` file only, on the test's own task.
 pub(crate) async fn run_local(case: impl AsyncFnOnce(Fixture)) {
-    let fixture = Fixture::open(Place::create(DatabaseKind::Sqlite).await).await;
+    let fixture = Fixture::open(TestDatabase::create(DatabaseKind::Sqlite).await).await;
     let store = fixture.store.clone();
     case(fixture).await;
     store.close().await;
 }
 
-impl Place {
+impl TestDatabase {
     async fn create(kind: DatabaseKind) -> Self {
         let directory = Arc::new(TempDir::new().unwrap());
         let url = match kind {
@@ -156,7 +156,7 @@ impl Place {
 }
 
 impl Fixture {
-    async fn open(place: Place) -> Self {
+    async fn open(place: TestDatabase) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ear = Arc::clone(&heard);
         let announce: Announce = Arc::new(move |changes| ear.lock().unwrap().extend_from_slice(changes));
@@ -177,18 +177,21 @@ impl Fixture {
 
     /// Saves a login of that person into the bundle, and returns the account.
     pub(crate) async fn login(&self, bundle: &str, email: &str) -> Account {
-        let saved = self.store.save_login(login(Target::Existing(bundle_id(bundle)), email)).await.unwrap();
+        let saved = self
+            .store
+            .save_login(login(DestinationBundle::Existing(bundle_id(bundle)), email))
+            .await
+            .unwrap();
         self.store.account(&saved.account).await.unwrap()
     }
 
     /// Returns all state that a refused request must leave unchanged.
-    pub(crate) async fn state(&self) -> (Vec<Bundle>, identity_store::AccountList, usize, Vec<String>) {
+    pub(crate) async fn state(&self) -> (Vec<Bundle>, identity_store::AccountList, usize) {
         let store = &self.store;
         (
             store.bundles().await.unwrap(),
             store.accounts(AccountFilter::default()).await.unwrap(),
             store.audit_log(1000).await.unwrap().len(),
-            self.place.texts("SELECT change FROM events ORDER BY seq").await,
         )
     }
 }
@@ -222,12 +225,12 @@ pub(crate) fn account_dir(account: &Account) -> PathBuf {
     }
 }
 
-pub(crate) fn new_target(id: &str, name: Option<&str>) -> Target {
-    Target::New { id: bundle_id(id), name: name.map(Into::into) }
+pub(crate) fn new_target(id: &str, name: Option<&str>) -> DestinationBundle {
+    DestinationBundle::New { id: bundle_id(id), name: name.map(Into::into) }
 }
 
 /// Returns a login of that person with Codex.
-pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
+pub(crate) fn login(target: DestinationBundle, email: &str) -> SaveLogin {
     SaveLogin {
         session: None,
         target,
@@ -246,7 +249,7 @@ pub(crate) fn login(target: Target, email: &str) -> SaveLogin {
 }
 
 /// Returns an API key of `OpenAI`.
-pub(crate) fn api_key(target: Target, key: &str) -> SaveApiKey {
+pub(crate) fn api_key(target: DestinationBundle, key: &str) -> SaveApiKey {
     SaveApiKey {
         target,
         provider: provider("openai"),
@@ -320,6 +323,8 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'s
         StoreError::Busy(_) => "busy",
         StoreError::Corrupt { .. } => "corrupt",
         StoreError::Unavailable(_) => "unavailable",
+        StoreError::Unsupported { .. } => "unsupported",
+        StoreError::Damaged(_) => "damaged",
         StoreError::Secret(_) => "secret",
         _ => "other",
     };

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use identity_store::{
-    AdoptedLogins, Contents, DatabaseKind, DatabaseUrl, Inspection, KeyFit, OpenError, OwnLogin, Target,
-    inspect,
+    AdoptedLogins, Contents, DatabaseKind, DatabaseUrl, DestinationBundle, Inspection, KeyFit, OpenError,
+    OwnLogin, inspect,
 };
 
 use crate::harness::{Fixture, NOW, api_key, keyring, new_session, provider, run_local};
@@ -21,7 +21,7 @@ async fn look(f: &Fixture, key: Option<&str>) -> Inspection {
 
 async fn inspection_returns_the_contents_of_a_database(f: Fixture) {
     let bundle = f.bundle("One").await.id;
-    f.store.save_api_key(api_key(Target::Existing(bundle.clone()), "sk-1")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(bundle.clone()), "sk-1")).await.unwrap();
     f.store.insert_session(new_session(Some("coming"))).await.unwrap();
     let own = OwnLogin {
         provider: provider("claude"),

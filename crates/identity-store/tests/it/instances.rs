@@ -1,6 +1,8 @@
 //! Agent instances, and the tombstones of items that must not come back.
 
-use identity_store::{BundleId, History, Instance, InstanceFilter, InstanceId, NewInstance, Target};
+use identity_store::{
+    BundleId, DestinationBundle, History, Instance, InstanceFilter, InstanceId, NewInstance,
+};
 
 use crate::adopt::own;
 use crate::harness::{Fixture, NOW, api_key, bundle_id, login, new_target, on_both, provider, refusal};
@@ -143,7 +145,7 @@ async fn store_remembers_provider_as_declined_when_its_login_is_removed(f: Fixtu
         [provider("codex")],
         "another bundle's binding says nothing of the user's own login"
     );
-    f.store.save_login(claude(Target::Existing(bundle_id("two")))).await.unwrap();
+    f.store.save_login(claude(DestinationBundle::Existing(bundle_id("two")))).await.unwrap();
     f.store.delete_bundle(&bundle_id("two"), History::Keep, NOW).await.unwrap();
     assert_eq!(declined().await, [provider("claude"), provider("codex")]);
 

@@ -46,7 +46,6 @@ async fn schema_is_the_expected_one(f: Fixture) {
             "audit_chain",
             "audit_log",
             "crypto_keys",
-            "events",
             "identity_bindings",
             "identity_bundles",
             "login_sessions",
@@ -60,7 +59,13 @@ async fn schema_is_the_expected_one(f: Fixture) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite");
     let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let texts: Vec<String> = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
-    let expected: BTreeSet<String> = texts.iter().flat_map(|text| columns_of(text)).collect();
+    let dropped: Vec<&str> = texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| line.strip_prefix("DROP TABLE ")?.strip_suffix(';'))
+        .collect();
+    let mut expected: BTreeSet<String> = texts.iter().flat_map(|text| columns_of(text)).collect();
+    expected.retain(|column| !dropped.iter().any(|table| column.split('.').next() == Some(table)));
     assert_eq!(columns.into_iter().collect::<BTreeSet<_>>(), expected);
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity_store::{AccountFilter, DatabaseKind, NewBundle, OpenError, Store, Target};
+use identity_store::{AccountFilter, DatabaseKind, DestinationBundle, NewBundle, OpenError, Store};
 use sqlx::Connection as _;
 use tokio::task::JoinSet;
 
@@ -14,6 +14,7 @@ on_both![
     open_changes_nothing_when_the_key_is_wrong,
     open_changes_nothing_when_the_schema_is_newer,
     open_migrates_the_database_when_the_schema_is_older,
+    open_names_the_migration_when_it_does_not_match,
     database_is_created_once_when_many_stores_open_it,
     attach_shares_an_open_database_and_never_creates_or_migrates_one,
 ];
@@ -28,7 +29,6 @@ async fn store_keeps_its_data_when_it_is_reopened(f: Fixture) {
         store.bundles().await.unwrap(),
         store.accounts(AccountFilter::default()).await.unwrap(),
         store.audit_log(1000).await.unwrap().len(),
-        f.place.texts("SELECT change FROM events ORDER BY seq").await,
     );
     assert_eq!(again, before);
     store.close().await;
@@ -36,7 +36,7 @@ async fn store_keeps_its_data_when_it_is_reopened(f: Fixture) {
 
 async fn open_changes_nothing_when_the_key_is_wrong(f: Fixture) {
     let one = f.bundle("One").await.id;
-    f.store.save_api_key(api_key(Target::Existing(one), "sk-1")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(one), "sk-1")).await.unwrap();
     let rows = f.place.texts("SELECT key_id || state FROM crypto_keys").await;
     f.store.close().await;
     let files = snapshot(&f);
@@ -55,13 +55,13 @@ async fn open_changes_nothing_when_the_schema_is_newer(f: Fixture) {
     f.place.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
     let files = snapshot(&f);
     let error = f.place.open(keyring("one")).await.unwrap_err();
-    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 4 }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 5 }), "{error:?}");
     assert_eq!(snapshot(&f), files);
     // The schema is checked before the key.
     assert!(matches!(f.place.open(keyring("two")).await, Err(OpenError::SchemaNewer { .. })));
 }
 
-/// The later migrations only add, so without their additions the database is as the first one left it.
+/// Without what the later migrations added, and with what they dropped, the database is as the first one left it.
 async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
@@ -76,12 +76,13 @@ async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
         "DROP TABLE audit_chain",
         "ALTER TABLE audit_log DROP COLUMN outcome",
         "ALTER TABLE audit_log DROP COLUMN hash",
+        "CREATE TABLE events (seq BIGINT, at BIGINT, change TEXT)",
         "DELETE FROM _sqlx_migrations WHERE version >= 2",
     ] {
         f.place.execute(statement).await;
     }
     let store = f.place.open(keyring("one")).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 4);
+    assert_eq!(store.schema_version().await.unwrap(), 5);
     assert_eq!(store.account(&account.id).await.unwrap(), account);
     assert_eq!(store.declined_providers().await.unwrap(), []);
     // The existing rows are chained, and the chain records that it cannot vouch for them.
@@ -90,6 +91,19 @@ async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
     assert_eq!(details, [Some("0 earlier rows".into()), Some(format!("{} earlier rows", check.rows - 1))]);
     assert!(check.rows > 3 && check.fault.is_none(), "{check:?}");
     store.close().await;
+}
+
+async fn open_names_the_migration_when_it_does_not_match(f: Fixture) {
+    f.store.close().await;
+    f.place
+        .execute(match f.place.kind {
+            DatabaseKind::Sqlite => "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1",
+            DatabaseKind::Postgres => "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1",
+        })
+        .await;
+    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 5").await;
+    let error = f.place.open(keyring("one")).await.unwrap_err();
+    assert!(matches!(error, OpenError::Migration { version: Some(1), .. }), "{error:?}");
 }
 
 async fn database_is_created_once_when_many_stores_open_it(f: Fixture) {
@@ -263,9 +277,9 @@ async fn attach_shares_an_open_database_and_never_creates_or_migrates_one(f: Fix
     beside.close().await;
     assert!(matches!(Store::attach(options(), keyring("two")).await, Err(OpenError::WrongKey { .. })));
     f.store.close().await;
-    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 4").await;
+    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 5").await;
     let error = Store::attach(options(), keyring("one")).await.unwrap_err();
-    assert!(matches!(error, OpenError::SchemaOlder { known: 4, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaOlder { known: 5, .. }), "{error:?}");
     f.place.execute("DROP TABLE _sqlx_migrations").await;
     assert!(Store::attach(options(), keyring("one")).await.is_err());
 }

@@ -1,8 +1,8 @@
 //! Operator tokens and the active forge. The numbers are those of the acceptance cases.
 
 use identity_store::{
-    AccountId, ActiveForge, Authority, Change, CommitOperator, Consumer, Identity, OperatorToken, Received,
-    RefreshState, StoreError, UnsavedLogin,
+    AccountId, ActiveForge, Authority, Change, CommitOperator, Consumer, Identity, OperatorToken,
+    ReceivedTokens, RefreshState, StoreError, UnsavedLogin,
 };
 
 use crate::grants::{HOUR, authority, endpoint, good, login, operator, person, received, texts};
@@ -143,7 +143,7 @@ async fn active_forge_is_cleared_when_its_account_is_deleted(f: Fixture) {
 
 /// case 57 and 76: a login replaces every field, including the expiry; fields that it does not have are cleared.
 async fn operator_login_replaces_every_token_field(f: Fixture) {
-    let full = Received {
+    let full = ReceivedTokens {
         id: Some("id-0".into()),
         expires_in: Some(7200),
         refresh_expires_in: Some(86400),
@@ -153,7 +153,7 @@ async fn operator_login_replaces_every_token_field(f: Fixture) {
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.expires_at, row.login_deadline_at), (Some(NOW + 2 * HOUR), Some(NOW + 24 * HOUR)));
     assert_eq!(row.scopes.as_deref(), Some("repo"));
-    let bare = Received::access_only("access-1".into(), NOW);
+    let bare = ReceivedTokens::access_only("access-1".into(), NOW);
     let kept = f.store.commit_operator(login("git", "f", bare), operator("1", false)).await.unwrap();
     assert_eq!((&kept.account, kept.created), (&account, false));
     // The replaced tokens are returned, so that they can be revoked.
@@ -166,7 +166,7 @@ async fn operator_login_replaces_every_token_field(f: Fixture) {
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.expires_at, row.login_deadline_at, row.scopes), (None, None, None));
     // Without a refresh token, only a new login helps after the access token's expiry.
-    let short = Received { refresh: None, ..received(2, NOW) };
+    let short = ReceivedTokens { refresh: None, ..received(2, NOW) };
     f.operator("git", "1", short).await;
     let row = f.store.account(&account).await.unwrap();
     assert_eq!((row.expires_at, row.login_deadline_at), (Some(NOW + HOUR), Some(NOW + HOUR)));
@@ -224,7 +224,7 @@ async fn operator_account_ignores_case_and_trailing_slash_of_address(f: Fixture)
     // Several accounts are a conflict; the order does not decide.
     f.operator("git.example", "2", received(4, NOW)).await;
     let several = f.store.operator_account(&authority("git.example"), None).await;
-    assert_eq!(refusal(several), ("conflict", "operator account forgejo: there are several".to_owned()));
+    assert_eq!(refusal(several), ("conflict", "operator account forgejo: several accounts match".to_owned()));
 }
 
 /// case 65 and 66: a login that cannot be saved writes nothing and is returned; the earlier login still works.
@@ -260,7 +260,7 @@ async fn operator_commit_returns_login_when_a_field_is_missing(f: Fixture) {
         let tokens = unsaved.login.discard();
         assert_eq!(secrecy::ExposeSecret::expose_secret(&tokens.access.secret), "access-0");
     }
-    let bad = Received { access: "a\nb".into(), ..received(0, NOW) };
+    let bad = ReceivedTokens { access: "a\nb".into(), ..received(0, NOW) };
     let bad = UnsavedLogin::new(authority("git"), endpoint(), "f".parse().unwrap(), bad, Consumer::Access);
     assert_eq!(bad.unwrap_err().to_string(), "invalid access_token: it has a control character");
     assert_eq!((f.state().await, f.heard()), (before, vec![]));

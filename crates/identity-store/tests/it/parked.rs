@@ -1,6 +1,6 @@
 //! Logins whose person is not known yet, and invalid expiries. The numbers are those of the acceptance cases.
 
-use identity_store::{Change, ExpirySource, Pending, Received, Status};
+use identity_store::{Change, ExpirySource, ParkedLogin, ReceivedTokens, Status};
 
 use crate::grants::{
     HOUR, authority, good, login, numbered, of_user, operator, parked, person, received, texts,
@@ -20,7 +20,7 @@ on_both![
 /// case 58: no part of the login is lost until its person is known; then there is one account.
 async fn parked_login_becomes_the_operator_account_when_promoted(f: Fixture) {
     let account = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
-    let expected = Pending {
+    let expected = ParkedLogin {
         account: account.clone(),
         authority: authority("git"),
         flow: "f".parse().unwrap(),
@@ -144,7 +144,7 @@ async fn bad_expiries_are_repaired_once(f: Fixture) {
     .into_iter()
     .enumerate()
     {
-        let tokens = Received { expires_in: Some(7200), ..received(0, NOW) };
+        let tokens = ReceivedTokens { expires_in: Some(7200), ..received(0, NOW) };
         let account = f.operator("git", &number.to_string(), tokens).await;
         f.place.execute(&format!("UPDATE account_tokens SET {bad} WHERE account_id = '{account}'")).await;
         accounts.push(account);

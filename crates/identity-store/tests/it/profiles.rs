@@ -1,8 +1,9 @@
 //! Profiles: their owners, their replacement and their deletion. The numbers are those of the acceptance cases.
 
 use identity_store::{
-    AccountKind, Candidate, Change, Credential, DatabaseKind, DeletedProfiles, Identity, Life, Profile,
-    ProfileFilter, ProfileId, ProfileScope, Received, SaveProfileKey, Status,
+    AccountKind, Change, Credential, DatabaseKind, DeletedProfiles, Identity, Life, Profile,
+    ProfileCredential, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, ReceivedTokens, SaveProfileKey,
+    Status,
 };
 use tokio::task::JoinSet;
 
@@ -36,8 +37,8 @@ async fn list(f: &Fixture) -> Vec<Profile> {
     list.profiles
 }
 
-async fn candidates(f: &Fixture, user: &str, agent: &str) -> Vec<Candidate> {
-    f.store.candidates(&user.parse().unwrap(), &agent.parse().unwrap(), None).await.unwrap()
+async fn candidates(f: &Fixture, user: &str, agent: &str) -> Vec<ProfileCredential> {
+    f.store.profile_credentials(&user.parse().unwrap(), &agent.parse().unwrap(), None).await.unwrap()
 }
 
 /// Returns the secrets that a user has for an agent, in order.
@@ -97,7 +98,7 @@ async fn tokens_are_sealed(f: Fixture) {
     let (profile, kept) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     assert_eq!((&profile.account, kept.created, profile.kind), (&kept.account, true, AccountKind::OAuth));
     let found = candidates(&f, "u1", "a1").await;
-    let [Candidate { credential: Credential::Tokens(tokens), .. }] = found.as_slice() else {
+    let [ProfileCredential { credential: Credential::Tokens(tokens), .. }] = found.as_slice() else {
         panic!("{found:?}")
     };
     assert_eq!((texts(tokens), found[0].life(NOW, 0)), (numbered(0, 0), Life::Live));
@@ -173,7 +174,11 @@ async fn users_see_only_their_own_profiles(f: Fixture) {
     assert_eq!(filtered(None, Some("a1")).await, ["u1/a1", "u2/a1"]);
     assert_eq!(filtered(Some("u2"), Some("a1")).await, ["u2/a1"]);
     let openai = provider("openai");
-    let of = f.store.candidates(&"u2".parse().unwrap(), &"a2".parse().unwrap(), Some(&openai)).await.unwrap();
+    let of = f
+        .store
+        .profile_credentials(&"u2".parse().unwrap(), &"a2".parse().unwrap(), Some(&openai))
+        .await
+        .unwrap();
     assert!(of.is_empty());
 }
 
@@ -307,7 +312,7 @@ async fn sealed_secret_opens_only_in_its_own_row_and_column(f: Fixture) {
     };
     f.place.execute(&swap("sealed_access", "sealed_access", two.account.as_str())).await;
     let broken = refusal(f.store.tokens(&one.account, NOW).await);
-    assert_eq!(broken, ("secret", "the secret was sealed for another place".to_owned()));
+    assert_eq!(broken, ("secret", "the secret was sealed for another row or column".to_owned()));
     // A new login makes the account usable again.
     f.profile("u1", "a1", person("1"), received(2, NOW)).await;
     f.place.execute(&swap("sealed_refresh", "sealed_access", one.account.as_str())).await;
@@ -360,7 +365,8 @@ async fn profile_order_changes_only_when_each_profile_is_named_once(f: Fixture) 
     let (user, agent, forge) = ("u1".parse().unwrap(), "a1".parse().unwrap(), provider("forgejo"));
     f.heard();
     let order = [ids[1].clone(), ids[2].clone(), ids[0].clone()];
-    f.store.reorder_profiles((&user, &agent, &forge), &order, NOW).await.unwrap();
+    let wish = ProfileOrder { user: &user, agent: &agent, provider: &forge, profiles: &order };
+    f.store.reorder_profiles(wish, NOW).await.unwrap();
     assert_eq!(list(&f).await.into_iter().map(|profile| profile.id).collect::<Vec<_>>(), order);
     assert_eq!(f.heard(), [Change::Profiles(user.clone())]);
     let stranger = ProfileId::generate();
@@ -370,7 +376,7 @@ async fn profile_order_changes_only_when_each_profile_is_named_once(f: Fixture) 
         vec![ids[0].clone(), ids[0].clone(), ids[1].clone()],
         [ids.clone(), vec![stranger]].concat(),
     ] {
-        let refused = f.store.reorder_profiles((&user, &agent, &forge), &bad, NOW).await;
+        let refused = f.store.reorder_profiles(ProfileOrder { profiles: &bad, ..wish }, NOW).await;
         let expected = "profiles forgejo: the order does not name each of them once";
         assert_eq!(refusal(refused), ("conflict", expected.to_owned()));
     }
@@ -380,7 +386,7 @@ async fn profile_order_changes_only_when_each_profile_is_named_once(f: Fixture) 
 /// case 21: a secret that cannot be opened is reported with its profile, and the others are returned.
 async fn broken_secret_is_reported_and_hides_no_other(f: Fixture) {
     let (tokens, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
-    f.profile("u1", "a1", person("2"), Received { refresh: None, ..received(2, NOW) }).await;
+    f.profile("u1", "a1", person("2"), ReceivedTokens { refresh: None, ..received(2, NOW) }).await;
     let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.place.execute(&format!("DELETE FROM account_tokens WHERE account_id = '{}'", tokens.account)).await;
     f.place.execute(&format!("UPDATE accounts SET sealed_secret = NULL WHERE id = '{}'", key.account)).await;
@@ -398,7 +404,7 @@ async fn broken_secret_is_reported_and_hides_no_other(f: Fixture) {
 /// case 81: a planted secret appears in no file, no log of the store and no text.
 async fn planted_secret_appears_in_no_file_row_or_text(f: Fixture) {
     let planted = |name: &str| format!("planted-{name}-7f3a");
-    let tokens = Received {
+    let tokens = ReceivedTokens {
         access: planted("access").into(),
         refresh: Some(planted("refresh").into()),
         id: Some(planted("id").into()),
@@ -413,7 +419,7 @@ async fn planted_secret_appears_in_no_file_row_or_text(f: Fixture) {
     assert!(!texts.contains("planted"), "{texts}");
     let failed = crate::grants::permanent(identity_store::RefreshReason::InvalidGrant);
     f.store.fail_refresh(&lease, failed, NOW).await.unwrap();
-    for table in ["account_tokens", "accounts", "user_profiles", "audit_log", "events"] {
+    for table in ["account_tokens", "accounts", "user_profiles", "audit_log"] {
         let all = match f.place.kind {
             DatabaseKind::Postgres => {
                 f.place.texts(&format!("SELECT row_to_json(t)::text FROM {table} AS t")).await

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use identity_store::{
-    Begun, Change, Completed, Failed, Identity, Jitter, Life, Received, RefreshReason, RefreshState,
-    RefreshWhy, Status, StoreError,
+    Change, CompletedRefresh, FailedRefresh, Identity, Jitter, Life, ReceivedTokens, RefreshReason,
+    RefreshStart, RefreshState, RefreshWhy, Status, StoreError,
 };
 use tokio::task::JoinSet;
 
@@ -57,7 +57,7 @@ async fn refresh_answer_can_be_committed_again_when_the_first_commit_fails(f: Fi
         }
         f.place.execute(end).await;
         let completed = f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await.unwrap();
-        assert!(matches!(completed, Completed::Committed(_)), "{completed:?}");
+        assert!(matches!(completed, CompletedRefresh::Committed(_)), "{completed:?}");
         assert_eq!(f.standing(&account).await, good(number, u64::from(number) + 1, NOW));
     }
 }
@@ -92,14 +92,17 @@ async fn refresh_grants_one_lease_and_commits_once_when_expiry_is_near(f: Fixtur
     let due = f.store.due_refreshes(now, 10).await.unwrap();
     assert_eq!(due.iter().map(|due| &due.account).collect::<Vec<_>>(), [&account]);
     assert_eq!(due[0].authority, crate::grants::authority("git"));
-    let Begun::Lease(lease) = f.begin(&account, RefreshWhy::Due, now).await else { panic!("no lease") };
+    let RefreshStart::Lease(lease) = f.begin(&account, RefreshWhy::Due, now).await else {
+        panic!("no lease")
+    };
     assert_eq!(texts(lease.stored()), numbered(0, 0));
     // The account is due again when the lease is over, not earlier.
     assert_eq!(f.store.due_refreshes(now, 10).await.unwrap(), []);
     assert_eq!(kind(&f.begin(&account, RefreshWhy::Due, now).await), "fresh");
     assert_eq!(f.heard(), []);
     let refreshed = lease.answered(received(1, now), None);
-    let Completed::Committed(tokens) = f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap()
+    let CompletedRefresh::Committed(tokens) =
+        f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap()
     else {
         panic!("not committed")
     };
@@ -111,7 +114,7 @@ async fn refresh_grants_one_lease_and_commits_once_when_expiry_is_near(f: Fixtur
     assert_eq!((row.status, row.expires_at), (Status::Valid, Some(now + HOUR)));
     // An answer is never saved twice, because the caller may not know whether its commit succeeded.
     let again = f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap();
-    assert!(matches!(again, Completed::Adopted(tokens) if tokens.generation == 2));
+    assert!(matches!(again, CompletedRefresh::Adopted(tokens) if tokens.generation == 2));
 }
 
 /// case 34: of ten callers in two processes, one receives the lease; the others are informed about it.
@@ -127,7 +130,7 @@ async fn refresh_grants_one_lease_when_two_stores_ask_concurrently(f: Fixture) {
         tasks.spawn(async move { begin(&store, &account, why, now).await });
     }
     let answers = tasks.join_all().await;
-    let leases: Vec<_> = answers.iter().filter(|answer| matches!(answer, Begun::Lease(_))).collect();
+    let leases: Vec<_> = answers.iter().filter(|answer| matches!(answer, RefreshStart::Lease(_))).collect();
     assert_eq!(leases.len(), 1);
     // A caller for the queue finds its account moved to a later time. A caller that needs the token receives the time
     // until which to wait.
@@ -144,7 +147,7 @@ async fn refresh_returns_the_new_tokens_when_another_caller_refreshed_first(f: F
     f.refresh(&account, 1, now).await;
     f.heard();
     for why in [RefreshWhy::Due, RefreshWhy::Use { min_ttl: 0 }, RefreshWhy::Forced { generation: 1 }] {
-        let Begun::Fresh(tokens) = f.begin(&account, why, now).await else { panic!("not fresh") };
+        let RefreshStart::Fresh(tokens) = f.begin(&account, why, now).await else { panic!("not fresh") };
         assert_eq!(texts(&tokens), numbered(1, 1));
     }
     assert_eq!((f.standing(&account).await, f.heard()), (good(1, 2, now), vec![]));
@@ -197,9 +200,10 @@ async fn refresh_waits_for_the_retry_after_of_the_issuer(f: Fixture) {
 
 /// case 36: values missing in the answer stay as they were.
 async fn refresh_keeps_stored_values_when_the_answer_omits_them(f: Fixture) {
-    let tokens = Received { id: Some("id-0".into()), ..received(0, NOW) };
+    let tokens = ReceivedTokens { id: Some("id-0".into()), ..received(0, NOW) };
     let account = f.operator("git", "1", tokens).await;
-    let bare = Received { expires_in: Some(3600), ..Received::access_only("access-1".into(), NOW) };
+    let bare =
+        ReceivedTokens { expires_in: Some(3600), ..ReceivedTokens::access_only("access-1".into(), NOW) };
     let refreshed = f.lease(&account, NOW).await.answered(bare, None);
     f.store.complete_refresh(&refreshed, Jitter::NONE, NOW).await.unwrap();
     let stored = f.store.tokens(&account, NOW).await.unwrap();
@@ -210,9 +214,9 @@ async fn refresh_keeps_stored_values_when_the_answer_omits_them(f: Fixture) {
 /// case 37, 39 and 40: without a refresh token, without an expiry, or for an API key, no issuer is asked and nothing is
 /// queued.
 async fn refresh_is_not_scheduled_without_refresh_token_or_tokens(f: Fixture) {
-    let without = f.operator("git", "1", Received { refresh: None, ..received(0, NOW) }).await;
+    let without = f.operator("git", "1", ReceivedTokens { refresh: None, ..received(0, NOW) }).await;
     let endless =
-        f.operator("git", "2", Received { refresh: None, expires_in: None, ..received(0, NOW) }).await;
+        f.operator("git", "2", ReceivedTokens { refresh: None, expires_in: None, ..received(0, NOW) }).await;
     let key = f.store.save_profile_key(crate::grants::key("u1", "a1", "sk-1")).await.unwrap().account;
     let late = NOW + 1000 * HOUR;
     assert_eq!(f.store.next_refresh_at().await.unwrap(), None);
@@ -228,7 +232,9 @@ async fn refresh_is_not_scheduled_without_refresh_token_or_tokens(f: Fixture) {
 async fn forced_refresh_grants_a_lease_when_the_token_is_still_valid(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let why = RefreshWhy::Forced { generation: 1 };
-    let Begun::Lease(lease) = f.begin(&account, why, NOW + 40 * MINUTE).await else { panic!("no lease") };
+    let RefreshStart::Lease(lease) = f.begin(&account, why, NOW + 40 * MINUTE).await else {
+        panic!("no lease")
+    };
     let refreshed = lease.answered(received(1, NOW + 40 * MINUTE), None);
     f.store.complete_refresh(&refreshed, Jitter::NONE, NOW + 40 * MINUTE).await.unwrap();
     // Other callers whose same token was refused find the new one.
@@ -276,7 +282,7 @@ async fn refresh_failure_is_ignored_when_the_tokens_were_replaced(f: Fixture) {
     let lease = f.lease(&account, NOW).await;
     f.operator("git", "1", received(1, NOW)).await;
     let failed = f.store.fail_refresh(&lease, permanent(RefreshReason::InvalidGrant), NOW).await.unwrap();
-    assert!(matches!(failed, Failed::Adopted(tokens) if texts(&tokens) == numbered(1, 1)));
+    assert!(matches!(failed, FailedRefresh::Adopted(tokens) if texts(&tokens) == numbered(1, 1)));
     assert_eq!(f.standing(&account).await, good(1, 2, NOW));
 }
 
@@ -320,7 +326,7 @@ async fn refresh_answer_is_saved_when_its_lease_has_expired(f: Fixture) {
     assert_eq!(outcome(&failed.unwrap()), "superseded");
     let refreshed = late.answered(received(1, NOW + 30_001), None);
     let kept = f.store.complete_refresh(&refreshed, Jitter::NONE, NOW + 30_001).await.unwrap();
-    assert!(matches!(kept, Completed::Committed(_)));
+    assert!(matches!(kept, CompletedRefresh::Committed(_)));
     let failed = f.store.fail_refresh(&second, permanent(RefreshReason::InvalidGrant), NOW + 30_002).await;
     assert_eq!(outcome(&failed.unwrap()), "adopted 2");
     assert_eq!(f.standing(&account).await, good(1, 2, NOW + 30_001));
@@ -355,13 +361,16 @@ async fn refresh_answer_is_discarded_when_the_grant_was_deleted_or_replaced(f: F
     f.operator("git", "2", received(5, NOW)).await;
     f.heard();
     let answered = late_gone.answered(received(1, NOW), None);
-    assert!(matches!(f.store.complete_refresh(&answered, Jitter::NONE, NOW).await.unwrap(), Completed::Gone));
+    assert!(matches!(
+        f.store.complete_refresh(&answered, Jitter::NONE, NOW).await.unwrap(),
+        CompletedRefresh::Gone
+    ));
     let lease = answered.into_lease();
     let failed = f.store.fail_refresh(&lease, permanent(RefreshReason::InvalidGrant), NOW).await.unwrap();
     assert_eq!(outcome(&failed), "gone");
     let answered = late_replaced.answered(received(1, NOW), None);
     let done = f.store.complete_refresh(&answered, Jitter::NONE, NOW).await.unwrap();
-    assert!(matches!(done, Completed::Adopted(tokens) if texts(&tokens) == numbered(5, 5)));
+    assert!(matches!(done, CompletedRefresh::Adopted(tokens) if texts(&tokens) == numbered(5, 5)));
     assert_eq!((f.standing(&replaced).await, f.heard()), (good(5, 2, NOW), vec![]));
     assert_eq!(f.place.texts("SELECT account_id FROM account_tokens").await, [replaced.as_str()]);
 }
@@ -372,7 +381,8 @@ async fn refresh_queue_skips_a_corrupt_row(f: Fixture) {
     let sound = f.operator("git", "2", received(0, NOW)).await;
     f.place.execute(&format!("UPDATE account_tokens SET state = 'odd' WHERE account_id = '{bad}'")).await;
     let now = NOW + HOUR;
-    let due = |list: Vec<identity_store::Due>| list.into_iter().map(|due| due.account).collect::<Vec<_>>();
+    let due =
+        |list: Vec<identity_store::DueRefresh>| list.into_iter().map(|due| due.account).collect::<Vec<_>>();
     assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), std::slice::from_ref(&bad));
     let request = identity_store::RefreshRequest {
         account: bad.clone(),
@@ -382,7 +392,10 @@ async fn refresh_queue_skips_a_corrupt_row(f: Fixture) {
         now,
     };
     let found = refusal(f.store.begin_refresh(request).await);
-    assert_eq!(found, ("corrupt", format!("account_tokens {bad} is corrupt: unknown refresh state")));
+    assert_eq!(
+        found,
+        ("corrupt", format!("the stored row of tokens {bad} is corrupt: unknown refresh state"))
+    );
     assert_eq!(due(f.store.due_refreshes(now, 1).await.unwrap()), std::slice::from_ref(&sound));
     f.refresh(&sound, 1, now).await;
     assert_eq!(due(f.store.due_refreshes(now + 15 * MINUTE, 10).await.unwrap()), [bad]);
@@ -392,7 +405,7 @@ async fn refresh_queue_skips_a_corrupt_row(f: Fixture) {
 async fn refresh_backs_off_when_the_new_token_expires_no_later(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let now = NOW + 59 * MINUTE;
-    let stale = Received { expires_in: Some(60), ..received(1, now) };
+    let stale = ReceivedTokens { expires_in: Some(60), ..received(1, now) };
     let refreshed = f.lease(&account, now).await.answered(stale, None);
     f.store.complete_refresh(&refreshed, Jitter::NONE, now).await.unwrap();
     let expected = Standing {
@@ -422,7 +435,7 @@ async fn given_up_grant_is_dead_and_discards_a_pending_answer(f: Fixture) {
     let late = f.lease(&account, NOW).await.answered(received(1, NOW), None);
     f.store.give_up_tokens(&account, NOW).await.unwrap();
     let done = f.store.complete_refresh(&late, Jitter::NONE, NOW).await.unwrap();
-    assert!(matches!(done, Completed::Gone));
+    assert!(matches!(done, CompletedRefresh::Gone));
     assert_eq!(life(&f, &account, NOW).await, Life::Dead);
     assert_eq!(kind(&f.begin(&account, RefreshWhy::Forced { generation: 1 }, NOW).await), "stuck: given_up");
     let missing = identity_store::AccountId::generate();

@@ -1,4 +1,5 @@
-use identity_store::{AccountId, Keyring, Rotation, SecretError, Store, Target, Unopened};
+use identity_store::maintenance::UnopenedSecret;
+use identity_store::{AccountId, DestinationBundle, Keyring, Rotation, SecretError, Store};
 use secrecy::ExposeSecret as _;
 
 use crate::harness::{Fixture, NOW, api_key, key, keyring, on_both, provider};
@@ -16,7 +17,7 @@ async fn fill(f: &Fixture, secrets: usize) -> Vec<AccountId> {
     let bundle = f.bundle("One").await.id;
     let mut accounts = Vec::new();
     for number in 0..secrets {
-        let mut save = api_key(Target::Existing(bundle.clone()), &format!("sk-{number}"));
+        let mut save = api_key(DestinationBundle::Existing(bundle.clone()), &format!("sk-{number}"));
         save.provider = provider(&format!("p{number}"));
         accounts.push(f.store.save_api_key(save).await.unwrap().account);
     }
@@ -65,8 +66,11 @@ async fn rotation_keeps_the_old_key_when_a_secret_does_not_open(f: Fixture) {
     let both = || Keyring::with_old(key("two"), vec![key("one")]);
     let store = f.place.open(both()).await.unwrap();
     let one = keyring("one").key_id();
-    let unopened =
-        vec![Unopened { table: "accounts", row: accounts[1].to_string(), reason: SecretError::Mismatch }];
+    let unopened = vec![UnopenedSecret {
+        table: "accounts",
+        row: accounts[1].to_string(),
+        reason: SecretError::Mismatch,
+    }];
     let expected = Rotation { resealed: 2, unopened: unopened.clone(), retired: vec![], needed: vec![one] };
     assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), expected);
     // A second run finds the same and changes nothing. Without the account the key is retired.
@@ -88,7 +92,7 @@ async fn others_write_meanwhile(f: Fixture) {
     let bundle = crate::harness::bundle_id("one");
     let writer = tokio::spawn(async move {
         for number in 0..40 {
-            let mut save = api_key(Target::Existing(bundle.clone()), &format!("sk-new-{number}"));
+            let mut save = api_key(DestinationBundle::Existing(bundle.clone()), &format!("sk-new-{number}"));
             save.provider = provider(&format!("p{number}"));
             other.save_api_key(save).await.unwrap();
         }

@@ -1,4 +1,4 @@
-use identity_store::{Keyring, SecretError, StoreError, Target};
+use identity_store::{DestinationBundle, Keyring, SecretError, StoreError};
 use secrecy::ExposeSecret as _;
 
 use crate::harness::{Fixture, NOW, account_id, api_key, bundle_id, key, keyring, on_both, refusal};
@@ -16,9 +16,14 @@ const PLANTED: &str = "sk-planted-5b1f0c6e-not-to-be-found";
 async fn sealed_secret_opens_only_in_its_own_row_and_generation(f: Fixture) {
     let one = f.bundle("One").await.id;
     let two = f.bundle("Two").await.id;
-    let first =
-        f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-first")).await.unwrap().account;
-    let second = f.store.save_api_key(api_key(Target::Existing(two), "sk-second")).await.unwrap().account;
+    let first = f
+        .store
+        .save_api_key(api_key(DestinationBundle::Existing(one.clone()), "sk-first"))
+        .await
+        .unwrap()
+        .account;
+    let second =
+        f.store.save_api_key(api_key(DestinationBundle::Existing(two), "sk-second")).await.unwrap().account;
     f.place
         .execute(&format!(
             "CREATE TABLE old AS SELECT id, sealed_secret FROM accounts;
@@ -33,7 +38,7 @@ async fn sealed_secret_opens_only_in_its_own_row_and_generation(f: Fixture) {
     assert_eq!(why().await, SecretError::Mismatch);
 
     // An older box of the same row is refused too, because the generation has increased.
-    f.store.save_api_key(api_key(Target::Existing(one), "sk-newer")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(one), "sk-newer")).await.unwrap();
     assert_eq!(f.store.open_secret(&first).await.unwrap().expose_secret(), "sk-newer");
     f.place
         .execute(&format!(
@@ -48,12 +53,12 @@ async fn sealed_secret_opens_only_in_its_own_row_and_generation(f: Fixture) {
 
 async fn secret_appears_in_no_output_table_or_file(f: Fixture) {
     let one = f.bundle("One").await.id;
-    let save = api_key(Target::Existing(one.clone()), PLANTED);
+    let save = api_key(DestinationBundle::Existing(one.clone()), PLANTED);
     assert!(!format!("{save:?}").contains("planted"));
     let account = f.store.save_api_key(save).await.unwrap().account;
-    let gone = api_key(Target::Existing(bundle_id("gone")), PLANTED);
+    let gone = api_key(DestinationBundle::Existing(bundle_id("gone")), PLANTED);
     let error = f.store.save_api_key(gone).await.unwrap_err();
-    let bad = api_key(Target::Existing(one), &format!("{PLANTED}\n"));
+    let bad = api_key(DestinationBundle::Existing(one), &format!("{PLANTED}\n"));
     let bad = f.store.save_api_key(bad).await.unwrap_err();
     let secret = f.store.open_secret(&account).await.unwrap();
     let account = f.store.account(&account).await.unwrap();
@@ -62,7 +67,7 @@ async fn secret_appears_in_no_output_table_or_file(f: Fixture) {
     assert!(!shown.contains("planted"), "{shown}");
     assert_eq!(secret.expose_secret(), PLANTED);
 
-    for table in ["accounts", "identity_bundles", "audit_log", "events", "login_sessions", "crypto_keys"] {
+    for table in ["accounts", "identity_bundles", "audit_log", "login_sessions", "crypto_keys"] {
         let rows = match f.place.kind {
             identity_store::DatabaseKind::Sqlite => continue,
             identity_store::DatabaseKind::Postgres => {
@@ -85,12 +90,17 @@ async fn secret_appears_in_no_output_table_or_file(f: Fixture) {
 
 async fn keyring_opens_secrets_of_the_old_key_after_rotation(f: Fixture) {
     let one = f.bundle("One").await.id;
-    let old = f.store.save_api_key(api_key(Target::Existing(one.clone()), "sk-old")).await.unwrap().account;
+    let old = f
+        .store
+        .save_api_key(api_key(DestinationBundle::Existing(one.clone()), "sk-old"))
+        .await
+        .unwrap()
+        .account;
     f.store.close().await;
 
     let store = f.place.open(Keyring::with_old(key("two"), vec![key("one")])).await.unwrap();
     assert_eq!(store.open_secret(&old).await.unwrap().expose_secret(), "sk-old");
-    store.save_api_key(api_key(Target::Existing(one), "sk-new")).await.unwrap();
+    store.save_api_key(api_key(DestinationBundle::Existing(one), "sk-new")).await.unwrap();
     assert_eq!(store.open_secret(&old).await.unwrap().expose_secret(), "sk-new");
     store.close().await;
 

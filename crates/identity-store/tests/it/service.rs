@@ -1,28 +1,29 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use identity_store::{Announce, Change, Counts, DatabaseKind, NewBundle, Target};
+use identity_store::{Announce, Change, Counts, DatabaseKind, DestinationBundle, NewBundle, StoreError};
 
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, refusal};
 
 on_both![
+    copy_is_unsupported_when_the_database_is_a_server,
+    error_text_holds_no_text_of_the_database,
     store_reports_kind_schema_version_and_counts,
     store_reads_back_settings_and_refuses_empty_name,
     listener_receives_only_committed_changes,
     store_keeps_working_when_listener_panics,
-    store_deletes_oldest_events_when_over_limit,
     store_reports_unavailable_when_closed,
 ];
 
 async fn store_reports_kind_schema_version_and_counts(f: Fixture) {
     assert_eq!(f.store.kind(), f.place.kind);
-    assert_eq!(f.store.schema_version().await.unwrap(), 4);
+    assert_eq!(f.store.schema_version().await.unwrap(), 5);
     f.store.ping().await.unwrap();
     let empty = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0 };
     assert_eq!(f.store.counts().await.unwrap(), empty);
     let one = f.bundle("One").await.id;
     f.login("one", "a@x").await;
-    f.store.save_api_key(api_key(Target::Existing(one), "sk-1")).await.unwrap();
+    f.store.save_api_key(api_key(DestinationBundle::Existing(one), "sk-1")).await.unwrap();
     let filled = Counts { bundles: 2, accounts: 2, bindings: 2, live_sessions: 0 };
     assert_eq!(f.store.counts().await.unwrap(), filled);
     let expected = match f.place.kind {
@@ -77,23 +78,31 @@ async fn store_keeps_working_when_listener_panics(f: Fixture) {
     store.close().await;
 }
 
-async fn store_deletes_oldest_events_when_over_limit(f: Fixture) {
-    f.place.execute(
-        "INSERT INTO events (at, change)
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10495) SELECT 1, 'x' FROM n",
-    )
-    .await;
-    f.bundle("One").await;
-    // The 10496th event is the 41st at which old ones are deleted.
-    let rest = f.place.texts("SELECT CAST(count(*) AS TEXT) FROM events").await;
-    assert_eq!(rest, ["10000"]);
-    let ends = f.place.texts("SELECT min(seq) || ' ' || max(seq) FROM events").await;
-    assert_eq!(ends, ["497 10496"]);
-}
-
 async fn store_reports_unavailable_when_closed(f: Fixture) {
     f.store.close().await;
     assert_eq!(refusal(f.store.bundles().await).0, "unavailable");
     assert_eq!(refusal(f.store.ping().await).0, "unavailable");
     assert_eq!(refusal(f.store.put_setting("a", "b", NOW).await).0, "unavailable");
+}
+
+async fn copy_is_unsupported_when_the_database_is_a_server(f: Fixture) {
+    let directory = tempfile::tempdir().unwrap();
+    let copied = f.store.copy_into(&directory.path().join("copy.db")).await;
+    match f.place.kind {
+        DatabaseKind::Sqlite => copied.unwrap(),
+        DatabaseKind::Postgres => assert!(matches!(
+            copied,
+            Err(StoreError::Unsupported { operation: "copy", database: DatabaseKind::Postgres, .. })
+        )),
+    }
+}
+
+/// The text of the database is in the error's source, for the log.
+async fn error_text_holds_no_text_of_the_database(f: Fixture) {
+    f.place.execute("DROP TABLE tombstones").await;
+    let error = f.store.leftovers().await.unwrap_err();
+    assert!(matches!(error, StoreError::Database(_)), "{error:?}");
+    assert_eq!(error.to_string(), "the database refused a statement");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("tombstones"), "{source}");
 }

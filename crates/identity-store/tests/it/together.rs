@@ -1,17 +1,22 @@
 //! Writers that arrive at the same time. They share transactions, but only the commit can fail for all of them.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use identity_store::{
-    DatabaseKind, Evidence, Profile, ProfileFilter, SaveProfileKey, Status, StatusReport, StoreError,
+    Announce, Change, DatabaseKind, Evidence, Profile, ProfileFilter, SaveProfileKey, Status, StatusReport,
+    Store, StoreError,
 };
 
 use crate::grants::key;
 use crate::harness::{Fixture, NOW, account_id, keyring, login, new_target, obstacles, on_both, refusal};
 
 on_both![
+    writers_share_a_commit_when_they_wait_together,
     batch_is_durable_for_every_call,
     batch_returns_to_each_call_its_own_profile,
     batch_commits_the_other_calls_when_some_fail,
@@ -47,23 +52,43 @@ async fn users(f: &Fixture) -> Vec<String> {
     list.profiles.into_iter().map(|profile| profile.user.to_string()).collect()
 }
 
-/// Checks that nothing was written in part, all changes were announced in order, and the chain of the log is intact.
+/// Checks that nothing was written in part, that each profile was announced once, and that the chain of the log is
+/// intact.
 async fn is_whole(f: &Fixture, profiles: usize) {
     for table in ["user_profiles", "accounts"] {
         let rows = f.place.texts(&format!("SELECT 'x' FROM {table}")).await;
         assert_eq!(rows.len(), profiles, "{table}");
     }
-    let mut heard = Vec::new();
+    let (mut users, mut accounts) = (BTreeSet::new(), BTreeSet::new());
     for change in f.heard() {
-        heard.push(match change {
-            identity_store::Change::Profiles(user) => format!(r#"{{"type":"profiles","user":"{user}"}}"#),
-            identity_store::Change::Account(id) => format!(r#"{{"type":"account","account":"{id}"}}"#),
+        match change {
+            Change::Profiles(user) => assert!(users.insert(user.to_string()), "{user} was announced twice"),
+            Change::Account(id) => assert!(accounts.insert(id.to_string()), "{id} was announced twice"),
             other => panic!("{other:?}"),
-        });
+        }
     }
-    assert_eq!(f.place.texts("SELECT change FROM events ORDER BY seq").await, heard);
+    let stored = async |text| -> BTreeSet<String> { f.place.texts(text).await.into_iter().collect() };
+    assert_eq!(users, stored("SELECT user_id FROM user_profiles").await);
+    assert_eq!(accounts, stored("SELECT id FROM accounts").await);
     let check = f.store.check_audit().await.unwrap();
     assert_eq!((check.rows, check.fault), (1 + profiles as u64, None));
+}
+
+/// Each commit is announced by one call of the listener.
+async fn writers_share_a_commit_when_they_wait_together(f: Fixture) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let announce: Announce = Arc::new(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let store = Store::open(f.place.options(announce), keyring("one")).await.unwrap();
+    let f = Fixture { store: store.clone(), ..f };
+    let saved = together(&f, (0..16).map(|number| save(&f, &format!("u{number}"))).collect()).await;
+    assert!(saved.iter().all(Result::is_ok), "{saved:?}");
+    // Waiting writers join within 50 ms. A slow machine may need a few commits, but not one for each.
+    let commits = calls.load(Ordering::SeqCst);
+    assert!((1..=8).contains(&commits), "{commits} commits for 16 writers");
+    store.close().await;
 }
 
 async fn batch_is_durable_for_every_call(f: Fixture) {

@@ -1,4 +1,4 @@
-use identity_store::{History, LeftOut, Status, Target};
+use identity_store::{DestinationBundle, History, LeftOut, Status};
 use secrecy::ExposeSecret as _;
 
 use crate::harness::{Fixture, NOW, api_key, bundle_id, keyring, on_both, provider, refusal};
@@ -12,7 +12,7 @@ on_both![
 async fn filled(f: &Fixture) {
     f.bundle("One").await;
     for (name, secret) in [("openai", "sk-planted-openai"), ("groq", "sk-planted-groq-0123456789")] {
-        let mut save = api_key(Target::Existing(bundle_id("one")), secret);
+        let mut save = api_key(DestinationBundle::Existing(bundle_id("one")), secret);
         save.provider = provider(name);
         f.store.save_api_key(save).await.unwrap();
     }

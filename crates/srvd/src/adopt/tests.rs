@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use identity_store::{
-    AccountList, Bundle, Change, DatabaseUrl, History, Key, Keyring, LoginCredential, NewBundle, NewInstance,
-    SaveLogin, Status, StoreOptions, Target,
+    AccountList, Bundle, Change, DatabaseUrl, DestinationBundle, History, Key, Keyring, LoginCredential,
+    NewBundle, NewInstance, SaveLogin, Status, StoreOptions,
 };
 use serde_json::json;
 
@@ -85,7 +85,7 @@ impl World {
     async fn log_in(&self, bundle: &str) {
         let login = SaveLogin {
             session: None,
-            target: Target::Existing(bundle.parse().unwrap()),
+            target: DestinationBundle::Existing(bundle.parse().unwrap()),
             provider: codex(),
             provider_name: "Codex".into(),
             credential: LoginCredential::Directory("/data/identities/work/codex".into()),

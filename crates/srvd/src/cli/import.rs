@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use identity_store::Imported;
+use identity_store::ImportedBundle;
 use secrecy::SecretString;
 
 use super::export::say_left_out;
@@ -51,7 +51,7 @@ pub(super) async fn run(
     let store = offline.open(keyring).await?;
     let imported = store.acting_as("cli").import_bundle(bundle, now()).await;
     store.close().await;
-    let Imported { bundle, name, accounts } = imported.map_err(BootError::from)?;
+    let ImportedBundle { bundle, name, accounts } = imported.map_err(BootError::from)?;
     let count = accounts.len();
     ui.result(&format!("imported {count} accounts into the bundle \"{}\" ({bundle})", plain_line(&name)))?;
     say_left_out(&opened.left_out, ui);

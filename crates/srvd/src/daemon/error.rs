@@ -70,7 +70,7 @@ impl BootError {
                 _ => 69,
             },
             Self::Store(error) => match error {
-                StoreError::Corrupt { .. } => 74,
+                StoreError::Corrupt { .. } | StoreError::Damaged(_) => 74,
                 _ => 69,
             },
         }
@@ -89,7 +89,7 @@ mod tests {
             (BootError::Config(ConfigError::NoHome), 78),
             (BootError::Key(KeySourceError::Missing(path())), 78),
             (BootError::Open(OpenError::SchemaNewer { found: 2, known: 1 }), 78),
-            (BootError::Open(OpenError::Corrupt { path: path(), reason: String::new() }), 74),
+            (BootError::Open(OpenError::Corrupt { path: path(), reason: String::new(), source: None }), 74),
             (BootError::Open(OpenError::Unavailable("down".into())), 69),
             (
                 BootError::Open(OpenError::Permission {

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use auth_spawner::{ConfirmedLogin, FailureKind, SaveError, Saved};
 use identity_store::{
-    Evidence, LoginCredential, ProviderId, SaveLogin, SessionId, StoreError, Target as StoreTarget,
+    DestinationBundle as StoreTarget, Evidence, LoginCredential, ProviderId, SaveLogin, SessionId, StoreError,
 };
 use tokio::sync::oneshot;
 
@@ -84,7 +84,7 @@ impl Logins {
         session: SessionId,
         save: SaveLogin,
         renewal: Renewal,
-    ) -> Result<identity_store::Saved, SaveError> {
+    ) -> Result<identity_store::SavedCredential, SaveError> {
         let (report, answer) = oneshot::channel();
         let (logins, name) = (self.clone(), session.to_string());
         let task = tokio::spawn(async move {
@@ -102,7 +102,7 @@ impl Logins {
         session: &SessionId,
         save: SaveLogin,
         renewal: Renewal,
-    ) -> Result<identity_store::Saved, SaveError> {
+    ) -> Result<identity_store::SavedCredential, SaveError> {
         let tools = &self.0.tools;
         let pending = tools.store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
         match tokio::task::spawn_blocking(move || renewal.place()).await {

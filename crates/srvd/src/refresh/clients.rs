@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use auth_spawner::{Provider, Registry, TokenBody, TokenEndpoint};
 use base64::Engine as _;
-use identity_store::{Authority, Identity, Received, StoredTokens};
+use identity_store::{Authority, Identity, ReceivedTokens, StoredTokens};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Position, Url};
 
@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// Returns the owner of the new tokens, as far as it can be determined. An unknown owner does not lose the tokens.
-    pub(super) async fn identity(&self, stored: &StoredTokens, new: &Received) -> Option<Identity> {
+    pub(super) async fn identity(&self, stored: &StoredTokens, new: &ReceivedTokens) -> Option<Identity> {
         match &self.issuer {
             At::Forge(forge) => {
                 let found =

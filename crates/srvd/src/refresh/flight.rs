@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use auth_spawner::Registry;
 use identity_store::{
-    AccountId, Authority, Jitter, Received, RefreshFailure, RefreshLease, RefreshReason, RefreshRequest,
-    RefreshWhy, Store, StoreError,
+    AccountId, Authority, Jitter, ReceivedTokens, RefreshFailure, RefreshLease, RefreshReason,
+    RefreshRequest, RefreshWhy, Store, StoreError,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -275,7 +275,7 @@ impl Inner {
 
     /// Commits the new tokens. The old refresh token may be used up, so the commit is retried until the lease is nearly
     /// over.
-    async fn keep(&self, lease: RefreshLease, client: &Client, received: Received) -> Outcome {
+    async fn keep(&self, lease: RefreshLease, client: &Client, received: ReceivedTokens) -> Outcome {
         for secret in
             [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()].into_iter().flatten()
         {
@@ -330,7 +330,7 @@ impl Inner {
 fn passes(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::Busy(_) | StoreError::Locked(_) | StoreError::Unavailable(_) | StoreError::Database(_)
+        StoreError::Busy(_) | StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Database(_)
     )
 }
 

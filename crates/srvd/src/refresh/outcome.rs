@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use identity_store::{Begun, Completed, Failed, Jitter, RefreshFailure, RefreshLease, RefreshReason};
+use identity_store::{
+    CompletedRefresh, FailedRefresh, Jitter, RefreshFailure, RefreshLease, RefreshReason, RefreshStart,
+};
 
 use crate::forge::oauth::http::HttpFailure;
 use crate::forge::oauth::{Dead, Failure, Trouble};
@@ -48,33 +50,33 @@ pub(super) enum Step {
 }
 
 /// Converts the answer to the request for a lease.
-pub(super) fn begun(begun: Begun) -> Step {
+pub(super) fn begun(begun: RefreshStart) -> Step {
     Step::Done(match begun {
-        Begun::Lease(lease) => return Step::Ask(lease),
-        Begun::Fresh(_) => Outcome::Unneeded,
-        Begun::Busy { until, .. } => Outcome::Busy { until },
-        Begun::Waiting { until, tokens } => Outcome::Later { reason: tokens.reason, at: until },
-        Begun::Stuck { reason, .. } => Outcome::Stuck(reason),
+        RefreshStart::Lease(lease) => return Step::Ask(lease),
+        RefreshStart::Fresh(_) => Outcome::Unneeded,
+        RefreshStart::Busy { until, .. } => Outcome::Busy { until },
+        RefreshStart::Waiting { until, tokens } => Outcome::Later { reason: tokens.reason, at: until },
+        RefreshStart::Stuck { reason, .. } => Outcome::Stuck(reason),
     })
 }
 
 /// Converts the answer to the commit of new tokens.
-pub(super) fn completed(completed: &Completed) -> Outcome {
+pub(super) fn completed(completed: &CompletedRefresh) -> Outcome {
     match completed {
-        Completed::Committed(_) | Completed::Adopted(_) => Outcome::Renewed,
-        Completed::Gone => Outcome::Gone,
+        CompletedRefresh::Committed(_) | CompletedRefresh::Adopted(_) => Outcome::Renewed,
+        CompletedRefresh::Gone => Outcome::Gone,
     }
 }
 
 /// Converts the answer to the record of a failure at `now`.
-pub(super) fn failed(failed: &Failed, now: i64) -> Outcome {
+pub(super) fn failed(failed: &FailedRefresh, now: i64) -> Outcome {
     match failed {
-        Failed::Adopted(_) => Outcome::Renewed,
-        Failed::RetryAt { at, tokens } => Outcome::Later { reason: tokens.reason, at: *at },
-        Failed::NeedsReauth { reason, .. } => Outcome::Stuck(*reason),
+        FailedRefresh::Adopted(_) => Outcome::Renewed,
+        FailedRefresh::RetryAt { at, tokens } => Outcome::Later { reason: tokens.reason, at: *at },
+        FailedRefresh::NeedsReauth { reason, .. } => Outcome::Stuck(*reason),
         // The process that took over is refreshing at this moment. The store knows the end of its lease.
-        Failed::Superseded => Outcome::Busy { until: now },
-        Failed::Gone => Outcome::Gone,
+        FailedRefresh::Superseded => Outcome::Busy { until: now },
+        FailedRefresh::Gone => Outcome::Gone,
     }
 }
 

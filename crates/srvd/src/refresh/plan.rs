@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use identity_store::{AccountId, Due};
+use identity_store::{AccountId, DueRefresh};
 
 /// Largest number of flights that the queue has under way, in all and at one host. Each host is still asked once at a
 /// time. A second flight waits at the host, so that the host is not idle until the next pass.
@@ -25,7 +25,7 @@ struct Plan {
 /// The backlog finds the accounts behind them without reading the queue again each time a flight ends.
 #[derive(Default)]
 pub(super) struct Backlog {
-    due: Vec<Due>,
+    due: Vec<DueRefresh>,
     hosts: Vec<Option<Arc<str>>>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Backlog {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
     /// The accounts that are refreshed at once.
-    pub(super) start: Vec<Due>,
+    pub(super) start: Vec<DueRefresh>,
     /// The accounts that no client can refresh.
     pub(super) hopeless: Vec<AccountId>,
     /// True if there is room for more than the backlog holds.
@@ -42,7 +42,7 @@ pub(super) struct Taken {
 
 impl Backlog {
     /// Creates a backlog from rows that were just read, each with the host that is asked to refresh it.
-    pub(super) fn new(due: Vec<Due>, host: impl Fn(&Due) -> Option<Arc<str>>) -> Self {
+    pub(super) fn new(due: Vec<DueRefresh>, host: impl Fn(&DueRefresh) -> Option<Arc<str>>) -> Self {
         let hosts = due.iter().map(host).collect();
         Self { due, hosts }
     }
@@ -76,7 +76,7 @@ impl Backlog {
 
 /// Plans for the head of the queue, the longest waiting first, while these flights are under way. `hosts` holds the
 /// host of each due account; an account without a host is hopeless.
-fn plan(due: &[Due], hosts: &[Option<Arc<str>>], under_way: &HashMap<AccountId, Arc<str>>) -> Plan {
+fn plan(due: &[DueRefresh], hosts: &[Option<Arc<str>>], under_way: &HashMap<AccountId, Arc<str>>) -> Plan {
     let mut busy: HashMap<&str, usize> = HashMap::new();
     for host in under_way.values() {
         *busy.entry(host).or_default() += 1;
@@ -110,12 +110,12 @@ mod tests {
             |queue: &[(&str, &str)], flights: &[(&str, &str)], start: &[usize], hopeless: &[usize]| {
                 let authority =
                     Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
-                let due = |(id, _): &(&str, &str)| Due {
+                let due = |(id, _): &(&str, &str)| DueRefresh {
                     account: id.parse().unwrap(),
                     authority: authority.clone(),
                     at: 0,
                 };
-                let due: Vec<Due> = queue.iter().map(due).collect();
+                let due: Vec<DueRefresh> = queue.iter().map(due).collect();
                 let host = |(_, host): &(&str, &str)| (!host.is_empty()).then(|| Arc::from(*host));
                 let hosts: Vec<_> = queue.iter().map(host).collect();
                 let under_way =
@@ -138,9 +138,9 @@ mod tests {
     #[test]
     fn backlog_yields_each_account_once_in_order() {
         let authority = Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
-        let due = |id: &str| Due { account: id.parse().unwrap(), authority: authority.clone(), at: 0 };
+        let due = |id: &str| DueRefresh { account: id.parse().unwrap(), authority: authority.clone(), at: 0 };
         // The first letter is the host; `n` has none.
-        let host = |due: &Due| {
+        let host = |due: &DueRefresh| {
             let host = &due.account.as_str()[..1];
             (host != "n").then(|| Arc::from(host))
         };

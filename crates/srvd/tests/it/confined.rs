@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use auth_spawner::{Cli, KeyService, Registry};
 use identity_store::{
-    BundleId, Evidence, KeyPlace, LoginCredential, OwnLogin, SaveApiKey, Status, Store, Target,
+    BundleId, DestinationBundle, Evidence, KeyPlace, LoginCredential, OwnLogin, SaveApiKey, Status, Store,
 };
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ async fn keys(store: &Store, provider: &str, service: &KeyService) -> Vec<Case> 
     for (way, key, answer) in places {
         let bundle = bundle(provider, way);
         let save = SaveApiKey {
-            target: Target::New { id: bundle.clone(), name: Some(bundle.to_string()) },
+            target: DestinationBundle::New { id: bundle.clone(), name: Some(bundle.to_string()) },
             provider: provider.parse().unwrap(),
             provider_name: provider.to_owned(),
             account_name: way.to_owned(),

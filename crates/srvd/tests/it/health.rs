@@ -299,11 +299,14 @@ async fn accounts_change_together_when_they_share_a_directory() {
 
 /// Stores a second account that points at the directory of the first.
 async fn share(home: &Home, dir: &Path) -> String {
-    use identity_store::{LoginCredential, SaveLogin, Target};
+    use identity_store::{DestinationBundle, LoginCredential, SaveLogin};
     let store = crate::support::store(home).await;
     let login = SaveLogin {
         session: None,
-        target: Target::New { id: identity_store::BundleId::generate(), name: Some("Second".into()) },
+        target: DestinationBundle::New {
+            id: identity_store::BundleId::generate(),
+            name: Some("Second".into()),
+        },
         provider: "fake".parse().unwrap(),
         provider_name: "Fake".into(),
         credential: LoginCredential::Directory(dir.to_owned()),

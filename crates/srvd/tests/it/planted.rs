@@ -7,8 +7,8 @@ use auth_spawner::{Cli, Format};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity_store::{
-    BundleId, Change, DatabaseUrl, Evidence, Key, Keyring, LoginCredential, SaveLogin, Store, StoreOptions,
-    Target,
+    BundleId, Change, DatabaseUrl, DestinationBundle, Evidence, Key, Keyring, LoginCredential, SaveLogin,
+    Store, StoreOptions,
 };
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ pub(crate) async fn store(home: &Home) -> Store {
 pub(crate) fn row(bundle: &BundleId, provider: &str, credential: LoginCredential) -> SaveLogin {
     SaveLogin {
         session: None,
-        target: Target::New { id: bundle.clone(), name: Some(bundle.to_string()) },
+        target: DestinationBundle::New { id: bundle.clone(), name: Some(bundle.to_string()) },
         provider: provider.parse().unwrap(),
         provider_name: provider.to_owned(),
         credential,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use identity_store::{
-    AccountId, DatabaseUrl, Evidence, Key, KeyPlace, Keyring, NewBundle, SaveApiKey, Status, Store,
-    StoreOptions, Target,
+    AccountId, DatabaseUrl, DestinationBundle, Evidence, Key, KeyPlace, Keyring, NewBundle, SaveApiKey,
+    Status, Store, StoreOptions,
 };
 use secrecy::ExposeSecret as _;
 use srvd::base::environment::Environment;
@@ -40,7 +40,7 @@ async fn fill(home: &Home, secrets: usize) -> Vec<AccountId> {
     let mut accounts = Vec::new();
     for number in 0..secrets {
         let save = SaveApiKey {
-            target: Target::Existing(bundle.clone()),
+            target: DestinationBundle::Existing(bundle.clone()),
             provider: format!("p{number}").parse().unwrap(),
             provider_name: "P".into(),
             account_name: "Key".into(),

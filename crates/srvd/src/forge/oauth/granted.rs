@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use identity_store::Received;
+use identity_store::ReceivedTokens;
 use oauth2::basic::BasicTokenType;
 use oauth2::{AccessToken, RefreshToken, Scope, TokenResponse};
 use secrecy::SecretString;
@@ -48,7 +48,7 @@ impl Granted {
 }
 
 /// The form that the store accepts.
-impl From<Granted> for Received {
+impl From<Granted> for ReceivedTokens {
     fn from(granted: Granted) -> Self {
         Self {
             access: granted.access,

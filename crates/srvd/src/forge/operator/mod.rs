@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use identity_store::{
-    Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, Kept, Park, Received, Store,
-    StoreError, Unsaved, UnsavedLogin,
+    Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, LoginNotSaved, ParkLogin,
+    ReceivedTokens, SavedTokens, Store, StoreError, UnsavedLogin,
 };
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ impl Operators {
         let Obtained { session_id, forge, granted, identity, .. } = obtained;
         let access = granted.access.clone();
         let fresh = Spent::from(&granted);
-        let login = match unsaved(&forge, &session_id, Received::from(granted)) {
+        let login = match unsaved(&forge, &session_id, ReceivedTokens::from(granted)) {
             Ok(login) => login,
             Err(error) => return Err(self.lost(&forge, &error, fresh)),
         };
@@ -109,7 +109,7 @@ impl Operators {
         login: UnsavedLogin,
         forge: &Forge,
         person: identity::Identity,
-    ) -> Result<Kept, Unsaved> {
+    ) -> Result<SavedTokens, LoginNotSaved> {
         let (mut login, store) = (login, self.acting_as(forge, &person));
         for pause in PAUSES {
             match store.commit_operator(login, self.request(&person, true)).await {
@@ -155,8 +155,8 @@ impl Operators {
         self.store.acting_as(format!("operator:{}/{}", forge.settings.name, person.login))
     }
 
-    async fn park(&self, login: UnsavedLogin) -> Result<identity_store::AccountId, Unsaved> {
-        let park = || Park { user: None, hint_email: None, jitter: jitter(), now: (self.clock)() };
+    async fn park(&self, login: UnsavedLogin) -> Result<identity_store::AccountId, LoginNotSaved> {
+        let park = || ParkLogin { user: None, hint_email: None, jitter: jitter(), now: (self.clock)() };
         let mut login = login;
         for pause in PAUSES {
             match self.store.park(login, park()).await {
@@ -177,7 +177,7 @@ impl Operators {
     }
 
     /// Revokes the tokens that a commit replaced with `fresh`.
-    fn replaced(&self, forge: &Arc<Forge>, kept: &Kept, fresh: &Spent) {
+    fn replaced(&self, forge: &Arc<Forge>, kept: &SavedTokens, fresh: &Spent) {
         if let Some(old) = &kept.replaced {
             self.returns.give_back(forge, Spent::from(&**old).except(fresh));
         }
@@ -189,8 +189,8 @@ impl Operators {
         KeepError { code: "storage", text: with_causes(error) }
     }
 
-    fn unsaved(&self, forge: &Arc<Forge>, unsaved: Unsaved) -> KeepError {
-        let Unsaved { error, login } = unsaved;
+    fn unsaved(&self, forge: &Arc<Forge>, unsaved: LoginNotSaved) -> KeepError {
+        let LoginNotSaved { error, login } = unsaved;
         self.lost(forge, &error, Spent::from(&login.discard()))
     }
 
@@ -211,7 +211,7 @@ impl Operators {
 ///
 /// # Errors
 /// The value that cannot be stored.
-pub fn unsaved(forge: &Forge, flow: &str, received: Received) -> Result<UnsavedLogin, StoreError> {
+pub fn unsaved(forge: &Forge, flow: &str, received: ReceivedTokens) -> Result<UnsavedLogin, StoreError> {
     let endpoint = Endpoint {
         issuer: None,
         token_url: Some(forge.token_url.clone()),

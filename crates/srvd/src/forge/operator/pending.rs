@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use identity_store::{OperatorToken, Pending};
+use identity_store::{OperatorToken, ParkedLogin};
 
 use super::{Operators, authority};
 use crate::forge::oauth::revoke::Spent;
@@ -27,7 +27,7 @@ impl Operators {
         }
     }
 
-    async fn complete(&self, parked: &Pending) {
+    async fn complete(&self, parked: &ParkedLogin) {
         let account = &parked.account;
         let forge =
             self.forges.iter().find(|forge| authority(forge).is_ok_and(|own| own == parked.authority));
@@ -47,7 +47,12 @@ impl Operators {
     }
 
     /// Assigns parked tokens to their person. If that person has signed in again since, the tokens are revoked instead.
-    async fn name(&self, (forge, parked): (&Arc<Forge>, &Pending), person: &identity::Identity, own: Spent) {
+    async fn name(
+        &self,
+        (forge, parked): (&Arc<Forge>, &ParkedLogin),
+        person: &identity::Identity,
+        own: Spent,
+    ) {
         let account = &parked.account;
         let done = match self.newer(parked, person).await {
             Ok(true) => {
@@ -75,7 +80,7 @@ impl Operators {
 
     async fn newer(
         &self,
-        parked: &Pending,
+        parked: &ParkedLogin,
         person: &identity::Identity,
     ) -> Result<bool, identity_store::StoreError> {
         let same = |token: &OperatorToken| {

@@ -32,7 +32,7 @@ pub(super) async fn gather(
     let own = subject.user.iter().map(|user| (user, None));
     for (user, owner) in own.chain(owner.map(|owner| (owner, Some(owner)))) {
         for agent in [&subject.agent, &AgentId::any()] {
-            for profile in store.candidates(user, agent, wanted.as_ref()).await? {
+            for profile in store.profile_credentials(user, agent, wanted.as_ref()).await? {
                 let position = i64::try_from(candidates.len()).unwrap_or(i64::MAX);
                 candidates.extend(of_profile(launcher, profile, position, owner));
             }
@@ -48,7 +48,7 @@ pub(super) async fn gather(
 /// Returns the candidate for a profile, or `None` if the registry does not know its provider.
 fn of_profile(
     launcher: &Launcher,
-    profile: identity_store::Candidate,
+    profile: identity_store::ProfileCredential,
     position: i64,
     owner: Option<&UserId>,
 ) -> Option<Candidate> {
@@ -93,7 +93,7 @@ fn of_profile(
 }
 
 /// Returns the state of a stored profile.
-fn standing(profile: &identity_store::Candidate) -> Standing {
+fn standing(profile: &identity_store::ProfileCredential) -> Standing {
     let unavailable = |why: Why, reason: &str| Standing {
         state: State::Unavailable(Unavailable::new(why, reason)),
         expires_at: None,
@@ -120,7 +120,7 @@ fn standing(profile: &identity_store::Candidate) -> Standing {
 }
 
 /// Returns the grant of a profile, if the daemon can refresh it.
-fn grant(launcher: &Launcher, profile: &identity_store::Candidate) -> Option<Grant> {
+fn grant(launcher: &Launcher, profile: &identity_store::ProfileCredential) -> Option<Grant> {
     let Stored::Tokens(tokens) = &profile.credential else { return None };
     let supported = launcher.refresher.supports(&tokens.authority);
     supported.then(|| Grant { account: tokens.account.clone(), authority: tokens.authority.clone() })

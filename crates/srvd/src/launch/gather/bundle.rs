@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider, Reach};
-use identity_store::{Account, AccountKind, BundleId, Held, SecretRef, Store};
+use identity_store::{Account, AccountKind, BoundCredential, BundleId, SecretRef, Store};
 
 use crate::agents::model::Model;
 use crate::base::host;
@@ -56,7 +56,7 @@ impl Found {
 async fn candidate(
     launcher: &Launcher,
     bundle: &BundleId,
-    held: Held,
+    held: BoundCredential,
     now: i64,
 ) -> Result<Candidate, ApiError> {
     let account = held.account;

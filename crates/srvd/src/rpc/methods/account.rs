@@ -1,6 +1,8 @@
 //! `account.*`.
 
-use identity_store::{AccountEdit, AccountFilter, AccountId, AccountKind, Leftover, SecretRef, StatusReport};
+use identity_store::{
+    AccountEdit, AccountFilter, AccountId, AccountKind, Leftover, SecretRef, StatusReport, StoreError,
+};
 use rpc_engine::Call;
 
 use crate::base::clock::now;
@@ -91,20 +93,36 @@ async fn probed(app: &App, account: &identity_store::Account) -> Option<StatusRe
 /// `account.delete`.
 pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
     let id = account_id(&params.account_id)?;
-    let found = app.store.account(&id).await?;
-    for bundle in &found.bound_to {
-        super::bundle::end_logins(&app, bundle, Some(found.provider.as_str())).await;
+    match app.store.account(&id).await {
+        Ok(found) => {
+            for bundle in &found.bound_to {
+                super::bundle::end_logins(&app, bundle, Some(found.provider.as_str())).await;
+            }
+        }
+        // A row that cannot be read can be deleted all the same.
+        Err(StoreError::Corrupt { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     let gone = app.store.delete_account(&id, now()).await?;
+    let leftover = gone.leftover.as_ref();
+    let provider =
+        gone.account.as_ref().map(|account| &account.provider).or(leftover.map(|one| &one.provider));
     // A login that started in the meantime would run in a directory that is about to be removed.
-    for bundle in &gone.account.bound_to {
-        super::bundle::end_logins(&app, bundle, Some(gone.account.provider.as_str())).await;
+    if let Some(provider) = provider {
+        for bundle in &gone.unbound_from {
+            super::bundle::end_logins(&app, bundle, Some(provider.as_str())).await;
+        }
     }
+    let cleanup = match (&gone.account, leftover) {
+        (Some(account), leftover) => clean(&app, account, leftover).await,
+        (None, Some(leftover)) => Some(broom(&app).clear(leftover).await),
+        (None, None) => None,
+    };
     Ok(Deleted {
         deleted: true,
-        unbound_from: gone.account.bound_to.iter().map(ToString::to_string).collect(),
+        unbound_from: gone.unbound_from.iter().map(ToString::to_string).collect(),
         instances_affected: gone.instances,
-        cleanup: clean(&app, &gone.account, gone.leftover.as_ref()).await.into_iter().collect(),
+        cleanup: cleanup.into_iter().collect(),
     })
 }
 

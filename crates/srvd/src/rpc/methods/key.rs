@@ -1,7 +1,7 @@
 //! `auth.submitapikey`: storing an API key as an account of a bundle.
 
 use auth_spawner::Provider;
-use identity_store::{BundleId, Evidence, KeyPlace, SaveApiKey, Status, Target};
+use identity_store::{BundleId, DestinationBundle, Evidence, KeyPlace, SaveApiKey, Status};
 use rpc_engine::Call;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -56,8 +56,8 @@ pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcom
         .store
         .save_api_key(SaveApiKey {
             target: match into {
-                Some(bundle) => Target::Existing(bundle),
-                None => Target::New { id: BundleId::generate(), name },
+                Some(bundle) => DestinationBundle::Existing(bundle),
+                None => DestinationBundle::New { id: BundleId::generate(), name },
             },
             provider: convert::stored_id(&provider)?,
             provider_name: provider.display_name.clone(),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity_store::{AccountId, ActiveForge, CommitOperator, Identity, OperatorToken, Pending, StoreError};
+use identity_store::{
+    AccountId, ActiveForge, CommitOperator, Identity, OperatorToken, ParkedLogin, StoreError,
+};
 use rpc_engine::Call;
 use uuid::Uuid;
 
@@ -263,7 +265,7 @@ fn shown(token: OperatorToken) -> OperatorAccount {
     }
 }
 
-fn parked(pending: Pending) -> PendingAccount {
+fn parked(pending: ParkedLogin) -> PendingAccount {
     PendingAccount {
         account_id: pending.account.to_string(),
         forge_type: pending.authority.provider.to_string(),

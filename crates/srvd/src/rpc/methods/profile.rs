@@ -3,8 +3,8 @@
 use auth_spawner::Provider;
 use identity_store::{
     Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId, Identity, Jitter,
-    Profile as Stored, ProfileFilter, ProfileId, ProfileScope, Received, SaveProfileKey, Status,
-    UnsavedLogin,
+    Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, ReceivedTokens, SaveProfileKey,
+    Status, UnsavedLogin,
 };
 use rpc_engine::Call;
 use secrecy::SecretString;
@@ -116,7 +116,7 @@ fn flow() -> Result<FlowId, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id("tokens", &error))
 }
 
-pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> Received {
+pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> ReceivedTokens {
     let secret = |input: SecretInput| {
         let secret = input.into_secret();
         app.redactor.hide(&secret);
@@ -130,7 +130,7 @@ pub(super) fn received(app: &App, tokens: Tokens, now: i64) -> Received {
     };
     let received_at = tokens.expires_at.map_or(now, arrival);
     let life = |end: i64| (end.saturating_sub(received_at) / 1000).max(1);
-    Received {
+    ReceivedTokens {
         access: secret(tokens.access_token),
         refresh: tokens.refresh_token.map(secret),
         id: tokens.id_token.map(secret),
@@ -179,7 +179,9 @@ pub async fn reorder(app: App, _: Call, params: Reorder) -> Result<Profiles, Api
     let (user, agent) = (ids::user(&params.user_id)?, ids::agent(&params.agent_id)?);
     let order =
         params.profile_ids.iter().map(|id| profile_id("profileIds", id)).collect::<Result<Vec<_>, _>>()?;
-    app.store.reorder_profiles((&user, &agent, &stored_id(provider)?), &order, now()).await?;
+    let stored_provider = stored_id(provider)?;
+    let order = ProfileOrder { user: &user, agent: &agent, provider: &stored_provider, profiles: &order };
+    app.store.reorder_profiles(order, now()).await?;
     let mut profiles = stored(&app, ProfileFilter { user: Some(user), agent: Some(agent) }).await?;
     profiles.profiles.retain(|profile| profile.provider_id == provider.id);
     Ok(profiles)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use auth_spawner::{Overlay, Registry};
 use identity_store::{
     AccountId, Authority, Change, CommitProfile, Consumer, DatabaseUrl, Endpoint as Place, Identity, Jitter,
-    Key, Keyring, ProfileId, ProfileScope, Received, RefreshReason, RefreshState, RefreshWhy, Store,
+    Key, Keyring, ProfileId, ProfileScope, ReceivedTokens, RefreshReason, RefreshState, RefreshWhy, Store,
     StoreOptions, StoredTokens, UnsavedLogin,
 };
 use secrecy::ExposeSecret as _;
@@ -96,11 +96,11 @@ impl Desk {
     async fn login(&self, user: &str, refresh: Option<String>, id: Option<String>) -> (Grant, ProfileId) {
         let authority = Authority { provider: "lent".parse().unwrap(), base_url: None, client_id: None };
         let endpoint = Place { auth_method: "none".to_owned(), ..Place::default() };
-        let received = Received {
+        let received = ReceivedTokens {
             refresh: refresh.map(Into::into),
             id: id.map(Into::into),
             expires_in: Some(3600),
-            ..Received::access_only("planted-access-first".into(), clock())
+            ..ReceivedTokens::access_only("planted-access-first".into(), clock())
         };
         let flow = format!("flow-{user}").parse().unwrap();
         let login = UnsavedLogin::new(authority.clone(), endpoint, flow, received, Consumer::Access).unwrap();

@@ -1,0 +1,100 @@
+//! Deletion of accounts.
+
+use super::leftovers;
+use super::rows::{account_in, binding_bundles};
+use crate::db::{Tx, Undecoded, sql};
+use crate::error::StoreError;
+use crate::id::{AccountId, BundleId, ProviderId};
+use crate::model::account::{AccountKind, DeletedAccount, History, SecretRef};
+use crate::model::changes::Change;
+use crate::store::Store;
+use crate::store::work::Work;
+use crate::{instances, tombstones};
+
+/// The columns that a deletion needs. A row that is corrupt may still have some of them.
+#[derive(Default)]
+struct Remains {
+    provider: Option<ProviderId>,
+    kind: Option<AccountKind>,
+    secret_ref: Option<SecretRef>,
+}
+
+impl Store {
+    /// Deletes an account and every binding to it. A login of this provider is no longer adopted. The account's
+    /// directory is recorded until [`Store::forget_leftover`].
+    ///
+    /// A row that cannot be read is deleted in the same way, as far as its provider, kind and directory can be read.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the account does not exist; [`StoreError::Busy`], [`StoreError::Full`] or another
+    /// error of the database.
+    pub async fn delete_account(&self, id: &AccountId, now: i64) -> Result<DeletedAccount, StoreError> {
+        let mut work = self.write(now).await?;
+        let (account, remains) = match account_in(&mut work.tx, id).await {
+            Ok(account) => {
+                let remains = Remains {
+                    provider: Some(account.provider.clone()),
+                    kind: Some(account.kind),
+                    secret_ref: Some(account.secret_ref.clone()),
+                };
+                (Some(account), remains)
+            }
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::warn!(account = %id, %error, "a corrupt account is deleted");
+                (None, remains(&mut work.tx, id).await?)
+            }
+            Err(error) => return Err(error),
+        };
+        let bundles = binding_bundles(&mut work.tx, id.as_str()).await?;
+        let unbound_from: Vec<BundleId> = bundles.iter().filter_map(|bundle| bundle.parse().ok()).collect();
+        let instances = instances::under(&mut work.tx, id).await?;
+        delete_row(&mut work, id).await?;
+        if let (Some(AccountKind::OAuth), Some(provider)) = (remains.kind, &remains.provider) {
+            tombstones::decline(&mut work.tx, provider, now).await?;
+        }
+        let leftover = match (&remains.provider, &remains.secret_ref) {
+            (Some(provider), Some(secret_ref)) => leftovers::of(provider, secret_ref, History::Keep),
+            _ => None,
+        };
+        if let Some(leftover) = &leftover {
+            leftovers::note(&mut work.tx, leftover, now).await?;
+        }
+        for bundle in &unbound_from {
+            work.changed(Change::Bindings(bundle.clone()));
+        }
+        work.commit().await?;
+        Ok(DeletedAccount { id: id.clone(), account, unbound_from, instances, leftover })
+    }
+}
+
+/// Reads the columns of a corrupt row, each on its own.
+async fn remains(tx: &mut Tx, id: &AccountId) -> Result<Remains, StoreError> {
+    let texts = [
+        readable(sql!(each, Text, tx, "SELECT provider AS text FROM accounts WHERE id = $1", id.as_str())?),
+        readable(sql!(each, Text, tx, "SELECT kind AS text FROM accounts WHERE id = $1", id.as_str())?),
+        readable(sql!(each, Text, tx, "SELECT secret_ref AS text FROM accounts WHERE id = $1", id.as_str())?),
+    ];
+    let [provider, kind, secret_ref] = texts;
+    Ok(Remains {
+        provider: provider.and_then(|text| text.parse().ok()),
+        kind: kind.and_then(|text| text.parse().ok()),
+        secret_ref: secret_ref.and_then(|text| text.parse().ok()),
+    })
+}
+
+#[derive(sqlx::FromRow)]
+struct Text {
+    text: String,
+}
+
+fn readable(rows: Vec<Result<Text, Undecoded>>) -> Option<String> {
+    rows.into_iter().find_map(Result::ok).map(|row| row.text)
+}
+
+/// Deletes an account's row. Its bindings are deleted with it.
+pub(crate) async fn delete_row(work: &mut Work, id: &AccountId) -> Result<(), StoreError> {
+    sql!(run, &mut work.tx, "DELETE FROM accounts WHERE id = $1", id.as_str())?;
+    work.audit("account.delete", id.as_str());
+    work.changed(Change::Account(id.clone()));
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! Bundles and their bindings.
+
+use super::writes::{bind_in, insert, name_taken, touch, unprotected};
+use crate::accounts::delete::delete_row;
+use crate::accounts::leftovers;
+use crate::accounts::rows::account_in;
+use crate::db::{Tx, sql};
+use crate::error::StoreError;
+use crate::id::{AccountId, BundleId, ProviderId};
+use crate::model::account::{AccountKind, History, Owner, Status};
+use crate::model::bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
+use crate::model::changes::Change;
+use crate::store::Store;
+use crate::{instances, names, tombstones};
+
+#[derive(sqlx::FromRow)]
+struct BundleRow {
+    id: String,
+    name: String,
+    description: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+/// Bundle, provider, account and the account's status.
+type BindingRow = (String, String, String, String);
+
+impl Store {
+    /// Returns all bundles, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let rows = sql!(
+            all,
+            BundleRow,
+            &mut tx,
+            "SELECT id, name, description, created_at, updated_at FROM identity_bundles ORDER BY created_at, id"
+        )?;
+        let bindings = bindings_in(&mut tx, None).await?;
+        tx.commit().await?;
+        let mut by_bundle: std::collections::HashMap<String, Vec<Binding>> = std::collections::HashMap::new();
+        for (bundle, binding) in bindings {
+            by_bundle.entry(bundle).or_default().push(binding);
+        }
+        let mut bundles = Vec::with_capacity(rows.len());
+        for row in rows {
+            let bindings = by_bundle.remove(&row.id).unwrap_or_default();
+            match row.parse(bindings) {
+                Ok(bundle) => bundles.push(bundle),
+                // One bad row must not hide the others. A request for that bundle by its id is an error.
+                Err(error) => tracing::error!(%error, "a bundle was skipped: its row cannot be read"),
+            }
+        }
+        Ok(bundles)
+    }
+
+    /// Returns one bundle.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the bundle does not exist; [`StoreError::Corrupt`] if the row cannot be read;
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn bundle(&self, id: &BundleId) -> Result<Bundle, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let bundle = bundle_in(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(bundle)
+    }
+
+    /// Returns the bundle of that name, without regard to case.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the row cannot be read; [`StoreError::Busy`], [`StoreError::Unavailable`] or
+    /// another error of the database.
+    pub async fn bundle_named(&self, name: &str) -> Result<Option<Bundle>, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let row = sql!(
+            optional,
+            BundleRow,
+            &mut tx,
+            "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE name_key = $1",
+            names::name_key(name.trim()),
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        let bundle = complete(&mut tx, row).await?;
+        tx.commit().await?;
+        Ok(Some(bundle))
+    }
+
+    /// Creates a bundle.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidName`] if a text is not valid; [`StoreError::Conflict`] if the id or the name is taken;
+    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn create_bundle(&self, new: NewBundle, now: i64) -> Result<Bundle, StoreError> {
+        let name = names::name("name", &new.name)?;
+        let description = names::text("description", &new.description)?;
+        let mut work = self.write(now).await?;
+        insert(&mut work, &new.id, &name, &description).await?;
+        let bundle = bundle_in(&mut work.tx, &new.id).await?;
+        work.commit().await?;
+        Ok(bundle)
+    }
+
+    /// Changes a bundle's name or description.
+    ///
+    /// # Errors
+    /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::InvalidName`] if a text is not valid;
+    /// [`StoreError::NotFound`] if the bundle does not exist; [`StoreError::Conflict`] if another bundle has the
+    /// name; [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn update_bundle(
+        &self,
+        id: &BundleId,
+        edit: BundleEdit,
+        now: i64,
+    ) -> Result<Bundle, StoreError> {
+        unprotected(id)?;
+        let name = edit.name.as_deref().map(|name| names::name("name", name)).transpose()?;
+        let description =
+            edit.description.as_deref().map(|text| names::text("description", text)).transpose()?;
+        let mut work = self.write(now).await?;
+        if let Some(name) = &name {
+            let taken = sql!(
+                optional,
+                (String,),
+                &mut work.tx,
+                "SELECT id FROM identity_bundles WHERE name_key = $1 AND id <> $2",
+                names::name_key(name),
+                id.as_str(),
+            )?;
+            if taken.is_some() {
+                return Err(name_taken(name));
+            }
+        }
+        sql!(
+            run,
+            &mut work.tx,
+            "UPDATE identity_bundles SET name = COALESCE($2, name), name_key = COALESCE($3, name_key),
+                 description = COALESCE($4, description), updated_at = $5 WHERE id = $1",
+            id.as_str(),
+            name.as_deref(),
+            name.as_deref().map(names::name_key),
+            description.as_deref(),
+            now,
+        )?;
+        let bundle = bundle_in(&mut work.tx, id).await?;
+        work.audit("bundle.update", id.as_str());
+        work.changed(Change::Bundles);
+        work.commit().await?;
+        Ok(bundle)
+    }
+
+    /// Deletes a bundle together with the accounts owned by bundles that no other bundle binds. Logins of their
+    /// providers are no longer adopted. Their directories are recorded until [`Store::forget_leftover`].
+    ///
+    /// # Errors
+    /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::NotFound`] if the bundle does not exist;
+    /// [`StoreError::Corrupt`] if the bundle's row cannot be read; [`StoreError::Busy`], [`StoreError::Full`] or
+    /// another error of the database.
+    pub async fn delete_bundle(
+        &self,
+        id: &BundleId,
+        history: History,
+        now: i64,
+    ) -> Result<DeletedBundle, StoreError> {
+        unprotected(id)?;
+        let mut work = self.write(now).await?;
+        let bundle = bundle_in(&mut work.tx, id).await?;
+        let mut accounts = Vec::new();
+        work.changed(Change::Bundles);
+        work.changed(Change::Bindings(id.clone()));
+        for binding in &bundle.bindings {
+            work.changed(Change::Account(binding.account.clone()));
+            match account_in(&mut work.tx, &binding.account).await {
+                Ok(account) if account.owner == Owner::Bundle && account.bound_to == [id.clone()] => {
+                    accounts.push(account);
+                }
+                // A row that cannot be read stays, unbound and reported; the bundle can be deleted anyway.
+                Ok(_) | Err(StoreError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut left = Vec::new();
+        for account in &accounts {
+            left.extend(leftovers::of(&account.provider, &account.secret_ref, history));
+            delete_row(&mut work, &account.id).await?;
+            if account.kind == AccountKind::OAuth {
+                tombstones::decline(&mut work.tx, &account.provider, now).await?;
+            }
+        }
+        for leftover in &left {
+            leftovers::note(&mut work.tx, leftover, now).await?;
+        }
+        let instances = instances::release(&mut work.tx, id, now).await?;
+        sql!(run, &mut work.tx, "DELETE FROM identity_bundles WHERE id = $1", id.as_str())?;
+        work.audit("bundle.delete", id.as_str());
+        work.commit().await?;
+        Ok(DeletedBundle { bundle, accounts, instances, leftovers: left })
+    }
+
+    /// Binds an account for its provider in a bundle, in place of the account bound before.
+    ///
+    /// # Errors
+    /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::NotFound`] if the bundle or the account does
+    /// not exist; [`StoreError::Corrupt`] if the row cannot be read; [`StoreError::Busy`], [`StoreError::Full`] or
+    /// another error of the database.
+    pub async fn bind(&self, bundle: &BundleId, account: &AccountId, now: i64) -> Result<Bundle, StoreError> {
+        unprotected(bundle)?;
+        let mut work = self.write(now).await?;
+        let before = bundle_in(&mut work.tx, bundle).await?;
+        let provider = account_in(&mut work.tx, account).await?.provider;
+        let moved = before.bindings.iter().find(|binding| binding.provider == provider);
+        if moved.is_some_and(|binding| binding.account == *account) {
+            return Ok(before);
+        }
+        bind_in(&mut work, bundle, &provider, account).await?;
+        if let Some(binding) = moved {
+            work.changed(Change::Account(binding.account.clone()));
+        }
+        work.audit("bundle.bind", &format!("{bundle} {provider} {account}"));
+        let after = bundle_in(&mut work.tx, bundle).await?;
+        work.commit().await?;
+        Ok(after)
+    }
+
+    /// Removes a provider from a bundle. The account stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::NotFound`] if the bundle or the binding does
+    /// not exist; [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn unbind(
+        &self,
+        bundle: &BundleId,
+        provider: &ProviderId,
+        now: i64,
+    ) -> Result<Bundle, StoreError> {
+        unprotected(bundle)?;
+        let mut work = self.write(now).await?;
+        touch(&mut work, bundle).await?;
+        let removed = sql!(
+            optional,
+            (String,),
+            &mut work.tx,
+            "DELETE FROM identity_bindings WHERE bundle_id = $1 AND provider = $2 RETURNING account_id",
+            bundle.as_str(),
+            provider.as_str(),
+        )?;
+        let (account,) =
+            removed.ok_or_else(|| StoreError::not_found("binding", &format!("{bundle} {provider}")))?;
+        work.changed(Change::Bindings(bundle.clone()));
+        if let Ok(account) = account.parse() {
+            work.changed(Change::Account(account));
+        }
+        work.audit("bundle.unbind", &format!("{bundle} {provider}"));
+        if *bundle == BundleId::default_bundle() {
+            tombstones::decline(&mut work.tx, provider, now).await?;
+        }
+        let after = bundle_in(&mut work.tx, bundle).await?;
+        work.commit().await?;
+        Ok(after)
+    }
+}
+
+/// Reads one bundle within an open transaction.
+pub(crate) async fn bundle_in(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
+    let row = sql!(
+        optional,
+        BundleRow,
+        tx,
+        "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE id = $1",
+        id.as_str(),
+    )?;
+    complete(tx, row.ok_or_else(|| StoreError::not_found("bundle", id))?).await
+}
+
+async fn complete(tx: &mut Tx, row: BundleRow) -> Result<Bundle, StoreError> {
+    let bindings = bindings_in(tx, Some(&row.id)).await?;
+    row.parse(bindings.into_iter().map(|(_, binding)| binding).collect())
+}
+
+/// Returns the bindings of one bundle, or of all, in order of their providers.
+async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, Binding)>, StoreError> {
+    macro_rules! select {
+        ($condition:literal) => {
+            concat!(
+                "SELECT identity_bindings.bundle_id, identity_bindings.provider, account_id, status
+                 FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id",
+                $condition,
+                " ORDER BY identity_bindings.bundle_id, identity_bindings.provider"
+            )
+        };
+    }
+    // There are two texts. With an optional condition in one text, the database would search all rows for those of one
+    // bundle.
+    let rows = match bundle {
+        Some(bundle) => sql!(all, BindingRow, tx, select!(" WHERE identity_bindings.bundle_id = $1"), bundle),
+        None => sql!(all, BindingRow, tx, select!("")),
+    }?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (bundle, provider, account, status) in rows {
+        match (provider.parse(), account.parse()) {
+            (Ok(provider), Ok(account)) => {
+                // The list of accounts reports the bad row. Here the status is only unknown.
+                let status = status.parse().unwrap_or(Status::Unknown);
+                found.push((bundle, Binding { provider, account, status }));
+            }
+            _ => {
+                tracing::error!(bundle, "a binding was skipped: its row is corrupt");
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl BundleRow {
+    fn parse(self, bindings: Vec<Binding>) -> Result<Bundle, StoreError> {
+        let id: BundleId =
+            self.id.parse().map_err(|error| StoreError::corrupt("bundle", &self.id, &error))?;
+        Ok(Bundle {
+            is_blank: id.is_blank(),
+            id,
+            name: self.name,
+            description: self.description,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            bindings,
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! The statements that write a bundle or a binding, for every use case that does.
+
+use crate::db::sql;
+use crate::error::StoreError;
+use crate::id::{AccountId, BundleId, ProviderId};
+use crate::model::changes::Change;
+use crate::names;
+use crate::store::work::Work;
+
+/// Refuses the bundle `blank`. Only its id decides, not its row.
+pub(crate) fn unprotected(id: &BundleId) -> Result<(), StoreError> {
+    if id.is_blank() {
+        return Err(StoreError::Protected { what: "bundle", id: id.to_string() });
+    }
+    Ok(())
+}
+
+/// Inserts a bundle's row. Its id and its name must be free.
+pub(crate) async fn insert(
+    work: &mut Work,
+    id: &BundleId,
+    name: &str,
+    description: &str,
+) -> Result<(), StoreError> {
+    let taken = sql!(
+        optional,
+        (String,),
+        &mut work.tx,
+        "SELECT id FROM identity_bundles WHERE id = $1 OR name_key = $2 ORDER BY id <> $1 LIMIT 1",
+        id.as_str(),
+        names::name_key(name),
+    )?;
+    match taken {
+        Some((other,)) if other == id.as_str() => {
+            return Err(StoreError::conflict("bundle", id, "it exists already"));
+        }
+        Some(_) => return Err(name_taken(name)),
+        None => {}
+    }
+    sql!(
+        run,
+        &mut work.tx,
+        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $5)",
+        id.as_str(),
+        name,
+        names::name_key(name),
+        description,
+        work.now,
+    )?;
+    work.audit("bundle.create", id.as_str());
+    work.changed(Change::Bundles);
+    Ok(())
+}
+
+/// Returns the first of `base`, `base 2`, `base 3`, ... that no bundle uses.
+pub(crate) async fn free_name(work: &mut Work, base: &str) -> Result<String, StoreError> {
+    let mut number = 1;
+    loop {
+        let name = names::numbered(base, number);
+        let taken = sql!(
+            optional,
+            (i64,),
+            &mut work.tx,
+            "SELECT created_at FROM identity_bundles WHERE name_key = $1",
+            names::name_key(&name),
+        )?;
+        if taken.is_none() {
+            return Ok(name);
+        }
+        number += 1;
+    }
+}
+
+/// Records that a bundle changed. The bundle must exist.
+pub(crate) async fn touch(work: &mut Work, id: &BundleId) -> Result<(), StoreError> {
+    let touched = sql!(
+        run,
+        &mut work.tx,
+        "UPDATE identity_bundles SET updated_at = $2 WHERE id = $1",
+        id.as_str(),
+        work.now,
+    )?;
+    if touched == 0 {
+        return Err(StoreError::not_found("bundle", id));
+    }
+    Ok(())
+}
+
+/// Creates or moves a binding.
+pub(crate) async fn bind_in(
+    work: &mut Work,
+    bundle: &BundleId,
+    provider: &ProviderId,
+    account: &AccountId,
+) -> Result<(), StoreError> {
+    touch(work, bundle).await?;
+    sql!(
+        run,
+        &mut work.tx,
+        "INSERT INTO identity_bindings (bundle_id, provider, account_id, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (bundle_id, provider)
+         DO UPDATE SET account_id = excluded.account_id, created_at = excluded.created_at",
+        bundle.as_str(),
+        provider.as_str(),
+        account.as_str(),
+        work.now,
+    )?;
+    work.changed(Change::Bindings(bundle.clone()));
+    work.changed(Change::Account(account.clone()));
+    Ok(())
+}
+
+pub(crate) fn name_taken(name: &str) -> StoreError {
+    StoreError::conflict("bundle name", name, "another bundle has it")
+}

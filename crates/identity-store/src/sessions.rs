@@ -1,0 +1,352 @@
+//! Login sessions. Their rows are written before the CLI starts and are ended once.
+
+use crate::db::{Tx, sql};
+use crate::error::StoreError;
+use crate::id::{BundleId, SessionId};
+use crate::model::changes::Change;
+use crate::model::save::SavedCredential;
+use crate::model::session::{LoginSession, NewSession, SessionEnd, SessionState, SessionUpdate};
+use crate::names;
+use crate::store::Store;
+use crate::store::work::Work;
+
+/// The kind of row, for errors.
+const WHAT: &str = "session";
+
+/// The columns of [`SessionRow`].
+macro_rules! columns {
+    () => {
+        "id, provider, recipe, target_bundle, new_bundle, state, revision, pid, process_start, bundle_id, \
+         account_id, email, error, error_kind, hint, exit_code, started_at, expires_at, updated_at, ended_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    id: String,
+    provider: String,
+    recipe: String,
+    target_bundle: Option<String>,
+    new_bundle: i64,
+    state: String,
+    revision: i64,
+    pid: Option<i64>,
+    process_start: Option<String>,
+    bundle_id: Option<String>,
+    account_id: Option<String>,
+    email: Option<String>,
+    error: Option<String>,
+    error_kind: Option<String>,
+    hint: Option<String>,
+    exit_code: Option<i64>,
+    started_at: i64,
+    expires_at: i64,
+    updated_at: i64,
+    ended_at: Option<i64>,
+}
+
+impl Store {
+    /// Writes the row of a session that is about to begin.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidName`] if the recipe is not valid; [`StoreError::Conflict`] if the session exists
+    /// already; [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn insert_session(&self, new: NewSession) -> Result<(), StoreError> {
+        let recipe = names::name("recipe", &new.recipe)?;
+        let mut work = self.write(new.started_at).await?;
+        let inserted = sql!(
+            run,
+            &mut work.tx,
+            "INSERT INTO login_sessions (id, provider, recipe, target_bundle, new_bundle, state, revision, started_at,
+                 expires_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $7) ON CONFLICT (id) DO NOTHING",
+            new.id.as_str(),
+            new.provider.as_str(),
+            recipe.as_str(),
+            new.target_bundle.as_ref().map(BundleId::as_str),
+            i64::from(new.new_bundle),
+            SessionState::Pending.as_str(),
+            new.started_at,
+            new.expires_at,
+        )?;
+        if inserted == 0 {
+            return Err(StoreError::conflict("session", &new.id, "it exists already"));
+        }
+        work.audit("session.start", new.id.as_str());
+        work.changed(Change::Session(new.id));
+        work.commit().await
+    }
+
+    /// Records a step of a live session. Only `finish_session` and `save_login` write a terminal state.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the session does not exist; [`StoreError::Conflict`] if it has ended, its revision
+    /// is newer, or the state would end it; [`StoreError::Busy`], [`StoreError::Full`] or another error of the
+    /// database.
+    pub async fn update_session(&self, id: &SessionId, update: SessionUpdate) -> Result<(), StoreError> {
+        if update.state.is_terminal() {
+            return Err(StoreError::conflict("session", id, "this state ends it"));
+        }
+        let revision = revision(update.revision)?;
+        let mut work = self.write(update.now).await?;
+        let updated = sql!(
+            run,
+            &mut work.tx,
+            "UPDATE login_sessions SET state = $2, revision = $3, pid = COALESCE($4, pid),
+                 process_start = COALESCE($5, process_start), updated_at = $6
+             WHERE id = $1 AND ended_at IS NULL AND revision <= $3",
+            id.as_str(),
+            update.state.as_str(),
+            revision,
+            update.pid.map(i64::from),
+            update.process_start.as_deref(),
+            update.now,
+        )?;
+        if updated == 0 {
+            return Err(why_not(&mut work.tx, id).await?);
+        }
+        work.changed(Change::Session(id.clone()));
+        work.commit().await
+    }
+
+    /// Ends a session without a credential. A session that has ended never changes again; a second end is a conflict.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidName`] if a text is not valid; [`StoreError::NotFound`] if the session does not exist;
+    /// [`StoreError::Conflict`] if it has ended or its revision is newer; [`StoreError::Busy`], [`StoreError::Full`]
+    /// or another error of the database.
+    pub async fn finish_session(&self, id: &SessionId, end: SessionEnd) -> Result<(), StoreError> {
+        let revision = revision(end.revision)?;
+        let error = names::optional("error", end.error.as_deref())?;
+        let hint = names::optional("hint", end.hint.as_deref())?;
+        let mut work = self.write(end.now).await?;
+        let updated = sql!(
+            run,
+            &mut work.tx,
+            "UPDATE login_sessions SET state = $2, revision = $3, error = $4, error_kind = $5, hint = $6,
+                 exit_code = $7, updated_at = $8, ended_at = $8
+             WHERE id = $1 AND ended_at IS NULL AND revision <= $3",
+            id.as_str(),
+            end.state.as_str(),
+            revision,
+            error.as_deref(),
+            end.error_kind.as_deref(),
+            hint.as_deref(),
+            end.exit_code.map(i64::from),
+            end.now,
+        )?;
+        if updated == 0 {
+            return Err(why_not(&mut work.tx, id).await?);
+        }
+        work.audit_outcome("session.end", id.as_str(), end.state.as_str());
+        work.changed(Change::Session(id.clone()));
+        work.commit().await
+    }
+
+    /// Returns one session.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the session does not exist; [`StoreError::Corrupt`] if the row cannot be read;
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn session(&self, id: &SessionId) -> Result<LoginSession, StoreError> {
+        session_in(&mut self.read().await?, id).await
+    }
+
+    /// Returns the sessions that are live or ended at `since` or later, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn recent_sessions(&self, since: i64, limit: u32) -> Result<Vec<LoginSession>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            SessionRow,
+            &mut tx,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM login_sessions WHERE ended_at IS NULL OR ended_at >= $1
+                 ORDER BY started_at DESC, id LIMIT $2"
+            ),
+            since,
+            i64::from(limit),
+        )?;
+        Ok(readable(rows))
+    }
+
+    /// Returns the sessions that have not ended, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn live_sessions(&self) -> Result<Vec<LoginSession>, StoreError> {
+        live_in(&mut self.read().await?).await
+    }
+
+    /// Ends every live session as `failed` (`daemon_restarted`). Returns them as they were, so that their remaining
+    /// processes can be told from unrelated ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn fail_orphaned_sessions(&self, now: i64) -> Result<Vec<LoginSession>, StoreError> {
+        let mut work = self.write(now).await?;
+        let orphans = live_in(&mut work.tx).await?;
+        let failed = sql!(
+            all, (String,),
+            &mut work.tx,
+            "UPDATE login_sessions SET state = 'failed', revision = revision + 1, error_kind = 'daemon_restarted',
+                 error = 'the daemon was restarted during this login', hint = 'start the login again',
+                 updated_at = $1, ended_at = $1
+             WHERE ended_at IS NULL RETURNING id",
+            now,
+        )?;
+        if failed.is_empty() {
+            return Ok(orphans);
+        }
+        for (id,) in failed {
+            work.audit_outcome("session.end", &id, "failed");
+            if let Ok(id) = id.parse() {
+                work.changed(Change::Session(id));
+            }
+        }
+        work.commit().await?;
+        Ok(orphans)
+    }
+
+    /// Deletes sessions that ended before `before`, and all but the `keep` that ended last. Returns the number deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn prune_sessions(&self, before: i64, keep: u32) -> Result<u64, StoreError> {
+        let mut work = self.write(before).await?;
+        let pruned = sql!(
+            run,
+            &mut work.tx,
+            "DELETE FROM login_sessions WHERE ended_at IS NOT NULL AND (ended_at < $1 OR id NOT IN (
+                 SELECT id FROM login_sessions WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, id LIMIT $2))",
+            before,
+            i64::from(keep),
+        )?;
+        work.commit().await?;
+        Ok(pruned)
+    }
+}
+
+/// Fails unless the session exists and has not ended.
+pub(crate) async fn expect_live(work: &mut Work, id: &SessionId) -> Result<(), StoreError> {
+    match session_in(&mut work.tx, id).await?.ended_at {
+        None => Ok(()),
+        Some(_) => Err(ended(id)),
+    }
+}
+
+/// Ends a live session with the result of its login.
+pub(crate) async fn succeed(
+    work: &mut Work,
+    id: &SessionId,
+    saved: &SavedCredential,
+    email: Option<&str>,
+) -> Result<(), StoreError> {
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE login_sessions SET state = $2, revision = revision + 1, bundle_id = $3, account_id = $4, email = $5,
+             updated_at = $6, ended_at = $6
+         WHERE id = $1 AND ended_at IS NULL",
+        id.as_str(),
+        SessionState::Success.as_str(),
+        saved.bundle.as_str(),
+        saved.account.as_str(),
+        email,
+        work.now,
+    )?;
+    work.audit("session.end", id.as_str());
+    work.changed(Change::Session(id.clone()));
+    Ok(())
+}
+
+async fn session_in(tx: &mut Tx, id: &SessionId) -> Result<LoginSession, StoreError> {
+    let row = sql!(
+        optional,
+        SessionRow,
+        tx,
+        concat!("SELECT ", columns!(), " FROM login_sessions WHERE id = $1"),
+        id.as_str(),
+    )?;
+    let row = row.ok_or_else(|| StoreError::not_found(WHAT, id))?;
+    row.parse().map_err(|reason| StoreError::corrupt(WHAT, id, &reason))
+}
+
+async fn live_in(tx: &mut Tx) -> Result<Vec<LoginSession>, StoreError> {
+    let rows = sql!(
+        all,
+        SessionRow,
+        tx,
+        concat!("SELECT ", columns!(), " FROM login_sessions WHERE ended_at IS NULL ORDER BY started_at, id"),
+    )?;
+    Ok(readable(rows))
+}
+
+/// Returns the sessions that can be read. A bad row must not hide the others.
+fn readable(rows: Vec<SessionRow>) -> Vec<LoginSession> {
+    rows.into_iter()
+        .filter_map(|row| {
+            let id = row.id.clone();
+            row.parse()
+                .inspect_err(|reason| {
+                    tracing::error!(id, reason, "a session was skipped: its row cannot be read");
+                })
+                .ok()
+        })
+        .collect()
+}
+
+/// Returns the reason why an update matched no row.
+async fn why_not(tx: &mut Tx, id: &SessionId) -> Result<StoreError, StoreError> {
+    Ok(match session_in(tx, id).await?.ended_at {
+        Some(_) => ended(id),
+        None => StoreError::conflict("session", id, "its revision is newer"),
+    })
+}
+
+fn ended(id: &SessionId) -> StoreError {
+    StoreError::conflict("session", id, "it has ended")
+}
+
+fn revision(revision: u64) -> Result<i64, StoreError> {
+    i64::try_from(revision)
+        .map_err(|_| StoreError::InvalidName { field: "revision", reason: "it is too large" })
+}
+
+impl SessionRow {
+    fn parse(self) -> Result<LoginSession, String> {
+        fn id<T: std::str::FromStr<Err = crate::id::InvalidId>>(text: &str) -> Result<T, String> {
+            text.parse().map_err(|error: crate::id::InvalidId| error.to_string())
+        }
+        let number = |_| "a number is out of range".to_owned();
+        Ok(LoginSession {
+            id: id(&self.id)?,
+            provider: id(&self.provider)?,
+            recipe: self.recipe,
+            target_bundle: self.target_bundle.as_deref().map(id).transpose()?,
+            new_bundle: self.new_bundle != 0,
+            state: self
+                .state
+                .parse()
+                .map_err(|error: crate::model::account::UnknownWord| error.to_string())?,
+            revision: u64::try_from(self.revision).map_err(number)?,
+            pid: self.pid.map(u32::try_from).transpose().map_err(number)?,
+            process_start: self.process_start,
+            bundle: self.bundle_id.as_deref().map(id).transpose()?,
+            account: self.account_id.as_deref().map(id).transpose()?,
+            email: self.email,
+            error: self.error,
+            error_kind: self.error_kind,
+            hint: self.hint,
+            exit_code: self.exit_code.map(i32::try_from).transpose().map_err(number)?,
+            started_at: self.started_at,
+            expires_at: self.expires_at,
+            updated_at: self.updated_at,
+            ended_at: self.ended_at,
+        })
+    }
+}

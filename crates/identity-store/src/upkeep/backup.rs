@@ -1,0 +1,61 @@
+//! Copies of a `SQLite` database: making one beside a running daemon, and checking one before it is used.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePoolOptions;
+
+use crate::db::{Tx, sql, sqlite_options};
+use crate::error::StoreError;
+use crate::store::Store;
+
+impl Store {
+    /// Copies the database, as it is at one moment, into a file that is empty or missing. Writers are not blocked.
+    /// Sealed secrets stay sealed. For `PostgreSQL` there is the server's own `pg_dump`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for `PostgreSQL`; [`StoreError::InvalidName`] if the path is not valid;
+    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn copy_into(&self, path: &Path) -> Result<(), StoreError> {
+        let path = path
+            .to_str()
+            .ok_or(StoreError::InvalidName { field: "path", reason: "it is not valid Unicode" })?;
+        self.pools().copy_into(path).await
+    }
+
+    /// Checks every page and every row of a `SQLite` file. For `PostgreSQL`, which does that on its own, nothing is
+    /// done.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the file has a fault; [`StoreError::Busy`], [`StoreError::Unavailable`] or another
+    /// error of the database.
+    pub async fn check_integrity(&self) -> Result<(), StoreError> {
+        let mut tx = self.read().await?;
+        if matches!(tx, Tx::Postgres(_)) {
+            return Ok(());
+        }
+        let found = sql!(all, (String,), &mut tx, "PRAGMA integrity_check(1)")?;
+        if let Some((problem,)) = found.into_iter().find(|(problem,)| problem != "ok") {
+            return Err(StoreError::Damaged(problem.into()));
+        }
+        let (orphans,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM pragma_foreign_key_check")?;
+        if orphans > 0 {
+            return Err(StoreError::Damaged(
+                format!("{orphans} rows refer to rows that do not exist").into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Merges the write-ahead log of an unused `SQLite` file into the file, for any schema and any keys.
+///
+/// # Errors
+/// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+pub async fn fold_log(path: &Path) -> Result<(), StoreError> {
+    let options = sqlite_options(path).busy_timeout(Duration::from_secs(1));
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await;
+    pool.close().await;
+    folded.map(|_| ()).map_err(StoreError::from)
+}

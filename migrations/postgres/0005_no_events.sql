@@ -1,0 +1,2 @@
+-- The changes of each transaction were written here, and nothing read them.
+DROP TABLE events;
