@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::directory::private_directory;
-use crate::environment::{ChildEnv, asking_env, own_env};
-use crate::process::bounded::Bounded;
+use crate::process::{Bounded, ChildEnv, asking_env, own_env, private_directory};
 use crate::proof::{Proof, Slot, prove_slot};
-use crate::provider::{Cli, Provider};
-use crate::reach::Reach;
+use crate::registry::{Cli, Provider, Reach};
 
 /// Longest wait for a file that is removed just after the CLI has ended. The file is checked every [`AGAIN`].
 const LATE: Duration = Duration::from_secs(1);

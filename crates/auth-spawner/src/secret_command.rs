@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::environment::ChildEnv;
-use crate::process::bounded::{Bounded, Broken};
+use crate::process::{Bounded, Broken, ChildEnv};
 
 /// Working directory of the command. It always exists and holds no configuration.
 const DIR: &str = "/";

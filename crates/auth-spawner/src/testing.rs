@@ -34,7 +34,8 @@
 //! In texts `{now_us}` stands for the time in unix microseconds and `{pid}` for the process id. A script that
 //! ends without `exit` exits with 0.
 
-use crate::{Provider, Recipe, session};
+use crate::findings;
+use crate::{Provider, Recipe};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Reads a CLI's output on a pipe as a login of `recipe` does, and returns the number of facts that the login learns.
@@ -45,12 +46,12 @@ pub fn hear<'a>(
     limit: usize,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> usize {
-    session::hear(provider, recipe, limit, chunks).seen.len()
+    findings::hear(provider, recipe, limit, chunks).seen.len()
 }
 
 /// Returns the expressions that are searched for in the lines of a login.
 pub fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
-    session::questions(recipe)
+    findings::questions(recipe)
 }
 
 /// One line of a script.

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::Leash;
-use crate::environment::ChildEnv;
+use super::environment::ChildEnv;
 
 /// Longest wait for output after the command has ended, if a process that left its group holds it open. The command's
 /// own output has been written by then.

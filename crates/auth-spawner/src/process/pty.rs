@@ -162,7 +162,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::environment::ChildEnv;
+    use crate::process::environment::ChildEnv;
 
     #[tokio::test]
     async fn pty_does_not_echo_input_and_reports_exit_code() {
@@ -171,7 +171,7 @@ mod tests {
             args: Vec::new(),
             env: ChildEnv::default(),
             dir: "/".into(),
-            terminal: crate::recipe::Terminal::WIDE,
+            terminal: crate::registry::Terminal::WIDE,
         };
         let mut parts = open(launch, 1000, 24).await.unwrap();
         // The last byte ends the input, like Control-D at the beginning of a line.

@@ -21,8 +21,9 @@ use rustix::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::inspect::{self, Identity, child_pid, families, with_descendants};
-use crate::environment::SESSION_VAR;
+use super::environment::SESSION_VAR;
+use super::inspect;
+use super::inspect::{Identity, child_pid, families, with_descendants};
 
 /// Pause between two checks of a group that was asked to end.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);

@@ -3,8 +3,7 @@
 use super::document::parse;
 use super::files::{MAX_BYTES, Root, read_trusted};
 use super::{Proof, facts};
-use crate::elsewhere::Elsewhere;
-use crate::provider::Cli;
+use crate::registry::{Cli, Elsewhere};
 
 /// Returns the proof, or [`Proof::Elsewhere`] instead of a missing login.
 pub(super) fn or_elsewhere(proof: Proof, cli: &Cli, root: &Root<'_>) -> Proof {

@@ -4,12 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use super::Credential;
 use super::document::{read_member, read_other};
 use super::files::Root;
-use super::time::{self, claims};
-use crate::credential::{CredentialFile, Expiry, Place};
-use crate::selection::{Mode, Otherwise, Template};
+use super::time::claims;
+use super::{Credential, time};
+use crate::registry::{CredentialFile, Expiry, Mode, Otherwise, Place, Template};
 
 /// A login, and a hash that changes with it.
 pub(super) struct Facts {

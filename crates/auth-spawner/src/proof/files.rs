@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::provider::ConfigDir;
-use crate::reach::Reach;
+use crate::registry::{ConfigDir, Reach};
 
 /// Largest credential file that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;

@@ -12,9 +12,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OptionalExtension, types::ValueRef};
 
-use super::files::{self, MAX_BYTES, Trust};
-use super::wal;
-use crate::credential::Cell;
+use super::files::{MAX_BYTES, Trust};
+use super::{files, wal};
+use crate::registry::Cell;
 
 /// Largest database that is read, and largest log, in bytes.
 const MAX_DATABASE: u64 = 64 * 1024 * 1024;

@@ -7,9 +7,8 @@ use serde_json::{Map, Value};
 
 use super::TransferError;
 use super::files::read;
-use crate::credential::{CredentialFile, Format};
 use crate::proof;
-use crate::provider::Cli;
+use crate::registry::{Cli, CredentialFile, Format};
 
 /// A file that the registry names, and the parts of it that belong to the login.
 struct LoginFile {

@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::credential::Format;
-use crate::directory::private_directory;
+use crate::process::private_directory;
 use crate::proof::{Proof, prove};
-use crate::provider::Cli;
+use crate::registry::{Cli, Format};
 use files::{keep, read, rename, sync, write};
 
 /// Name of the file that holds the plan.
