@@ -22,16 +22,17 @@ mod transfer;
 
 // The registry: providers and their CLIs, recipes, key services.
 pub use registry::{
-    Cell, Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Elsewhere, Expiry, ExpiryUnit, Format,
-    Host, HostChoice, InvalidHost, KeyService, Mode, OtherHosts, Otherwise, Overlay, Pair, Paste, PasteForm,
-    PasteShape, Pattern, Patterns, Place, PreparedFile, Probe, Provider, Reach, Recipe, Registry,
-    RegistryError, ScreenToken, Slot, Step, System, Template, Terminal, TokenBody, TokenEndpoint,
-    VersionRange, base_url,
+    Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
+    InvalidHost, KeyService, KeyringMark, Mode, OtherHosts, Overlay, Pair, Paste, PasteForm, PasteShape,
+    Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry, RegistryError, ScreenToken,
+    Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
+    TokenEndpoint, VersionRange, base_url,
 };
 // Processes: programs, their environment, the guard, and what an earlier daemon left running.
 pub use process::{
-    ChildEnv, Guard, GuardCommand, HeldPort, SHIM_HEAD, Version, VersionQuestion, candidates, end_leftover,
-    held_ports, is_program, is_shim, locate, prepare, start_ticks, watch_over,
+    ChildEnv, Guard, GuardCommand, HeldPort, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
+    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, prepare, programs, start_ticks,
+    watch_over,
 };
 // The proof that a CLI's files give.
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
@@ -44,5 +45,5 @@ pub use login::{
 };
 // Operations beside a login.
 pub use logout::{Logout, LogoutError};
-pub use secret_command::{NoSecret, SecretCommand};
+pub use secret_command::{SecretCommand, SecretError};
 pub use transfer::{Transfer, TransferError};

@@ -34,8 +34,7 @@
 //! In texts `{now_us}` stands for the time in unix microseconds and `{pid}` for the process id. A script that
 //! ends without `exit` exits with 0.
 
-use crate::findings;
-use crate::{Provider, Recipe};
+use crate::{Provider, Recipe, findings};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Reads a CLI's output on a pipe as a login of `recipe` does, and returns the number of facts that the login learns.
@@ -46,7 +45,7 @@ pub fn hear<'a>(
     limit: usize,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> usize {
-    findings::hear(provider, recipe, limit, chunks).seen.len()
+    findings::hear(provider, recipe, limit, chunks).found.len()
 }
 
 /// Returns the expressions that are searched for in the lines of a login.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_spawner::{ChildEnv, NoSecret, Registry, SecretCommand};
+use auth_spawner::{ChildEnv, Registry, SecretCommand, SecretError};
 use identity_store::{KeyPlace, SecretRef};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -137,7 +137,7 @@ impl Secrets {
                     let timeout = LONGEST;
                     SecretCommand { argv, environment: inherited, timeout, bytes: MOST_BYTES }.ask().await
                 };
-                let asked = tokio::time::timeout(LONGEST, run).await.unwrap_or(Err(NoSecret::TimedOut));
+                let asked = tokio::time::timeout(LONGEST, run).await.unwrap_or(Err(SecretError::TimedOut));
                 asked.map_err(|error| Unavailable::new(Why::BackendFailed, error.to_string()))
             }
         }

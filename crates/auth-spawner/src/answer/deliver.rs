@@ -20,7 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between the text and the Enter key. A TUI that reads them separately needs this time.
 const ENTER_PAUSE: Duration = Duration::from_millis(300);
 
-type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
+/// The CLI's standard input.
+pub(crate) type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// The result of a delivery.
+pub(crate) struct Delivered {
+    /// The CLI's input; `None` if the delivery did not use it, or if nothing may follow on it.
+    pub(crate) stdin: Option<Stdin>,
+    pub(crate) result: Result<(), SubmitError>,
+}
 
 /// A line to type.
 pub(crate) struct Typed {
@@ -34,7 +42,7 @@ pub(crate) struct Typed {
 }
 
 /// Writes one line and returns the stream.
-pub(crate) async fn line(stdin: Stdin, typed: Typed) -> (Option<Stdin>, Result<(), SubmitError>) {
+pub(crate) async fn line(stdin: Stdin, typed: Typed) -> Delivered {
     let Typed { before, text, enter, apart } = typed;
     if !apart {
         // The line is written in one piece, so that it cannot arrive in two halves.
@@ -42,27 +50,33 @@ pub(crate) async fn line(stdin: Stdin, typed: Typed) -> (Option<Stdin>, Result<(
         return write(stdin, line.expose_secret().as_bytes()).await;
     }
     let text = SecretString::from(format!("{before}{}", text.expose_secret()));
-    let (stdin, result) = write(stdin, text.expose_secret().as_bytes()).await;
-    let Some(stdin) = stdin.filter(|_| result.is_ok()) else { return (None, result) };
-    tokio::time::sleep(ENTER_PAUSE).await;
-    write(stdin, &[enter]).await
+    match write(stdin, text.expose_secret().as_bytes()).await {
+        Delivered { stdin: Some(stdin), result: Ok(()) } => {
+            tokio::time::sleep(ENTER_PAUSE).await;
+            write(stdin, &[enter]).await
+        }
+        failed => failed,
+    }
 }
 
 /// Types the keys of a step.
-pub(crate) async fn keys(stdin: Stdin, keys: String) -> (Option<Stdin>, Result<(), SubmitError>) {
+pub(crate) async fn keys(stdin: Stdin, keys: String) -> Delivered {
     write(stdin, keys.as_bytes()).await
 }
 
-async fn write(mut stdin: Stdin, bytes: &[u8]) -> (Option<Stdin>, Result<(), SubmitError>) {
+async fn write(mut stdin: Stdin, bytes: &[u8]) -> Delivered {
     let write = async {
         stdin.write_all(bytes).await?;
         stdin.flush().await
     };
     match tokio::time::timeout(PATIENCE, write).await {
-        Ok(Ok(())) => (Some(stdin), Ok(())),
-        Ok(Err(error)) => (None, Err(undeliverable(error.kind().to_string()))),
+        Ok(Ok(())) => Delivered { stdin: Some(stdin), result: Ok(()) },
+        Ok(Err(error)) => Delivered {
+            stdin: None,
+            result: Err(undeliverable(format!("the CLI's input cannot be written to: {}", error.kind()))),
+        },
         // Half of the line may be in the pipe, so nothing may follow it.
-        Err(_) => (None, Err(undeliverable("the CLI does not read its input"))),
+        Err(_) => Delivered { stdin: None, result: Err(undeliverable("the CLI does not read its input")) },
     }
 }
 
@@ -74,8 +88,13 @@ fn undeliverable(reason: impl Into<String>) -> SubmitError {
 /// the target of a redirect does not matter.
 ///
 /// A name (`localhost`) is tried on both address families, because a CLI may listen on one of them only.
-pub(crate) async fn callback(url: SecretString) -> Result<(), SubmitError> {
-    let url = Url::parse(url.expose_secret()).map_err(|_| undeliverable("not an address"))?;
+pub(crate) async fn callback(url: SecretString) -> Delivered {
+    Delivered { stdin: None, result: call(url).await }
+}
+
+async fn call(url: SecretString) -> Result<(), SubmitError> {
+    let url =
+        Url::parse(url.expose_secret()).map_err(|_| undeliverable("the callback is not a valid address"))?;
     let addresses: Vec<IpAddr> = match url.host() {
         Some(Host::Domain(_)) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         Some(Host::Ipv4(address)) => vec![address.into()],
@@ -88,7 +107,7 @@ pub(crate) async fn callback(url: SecretString) -> Result<(), SubmitError> {
             Ok(Ok(status)) if (200..400).contains(&status) => return Ok(()),
             Ok(Ok(status)) => failure = undeliverable(format!("the CLI's callback answered {status}")),
             Ok(Err(Unanswered::Unreachable)) => {}
-            Ok(Err(Unanswered::Broken(reason))) => failure = undeliverable(reason),
+            Ok(Err(Unanswered::CommandError(reason))) => failure = undeliverable(reason),
             Err(_) => failure = undeliverable("the CLI's callback did not answer"),
         }
     }
@@ -100,19 +119,19 @@ enum Unanswered {
     /// No program listens at the address.
     Unreachable,
     /// A program listens at the address, and the call failed for this reason.
-    Broken(&'static str),
+    CommandError(&'static str),
 }
 
 async fn get(url: &Url, address: IpAddr) -> Result<u16, Unanswered> {
-    let no_address = || Unanswered::Broken("not an address");
+    let no_address = || Unanswered::CommandError("the callback is not a valid address");
     let port = url.port_or_known_default().ok_or_else(no_address)?;
     let stream =
         TcpStream::connect(SocketAddr::from((address, port))).await.map_err(|_| Unanswered::Unreachable)?;
     let failed = |error: hyper::Error| {
-        Unanswered::Broken(if error.is_parse() {
-            "the CLI's callback answered something else than HTTP"
+        Unanswered::CommandError(if error.is_parse() {
+            "the CLI's callback did not answer with HTTP"
         } else {
-            "the CLI's callback hung up"
+            "the CLI's callback closed the connection without an answer"
         })
     };
     let (mut sender, connection) =

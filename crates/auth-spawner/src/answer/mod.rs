@@ -10,5 +10,5 @@ pub(crate) mod paste;
 
 pub use error::SubmitError;
 
-pub(crate) use deliver::Typed;
+pub(crate) use deliver::{Delivered, Stdin, Typed};
 pub(crate) use paste::{Answer, is_taken};

@@ -148,7 +148,7 @@ fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitE
         return if takes(PasteShape::Url) {
             read_url(expected, text)
         } else {
-            Err(invalid("an address is not what this login takes"))
+            Err(invalid("this login does not take an address; paste the code"))
         };
     }
     match text.split_once('#') {
@@ -169,7 +169,7 @@ fn is_address(text: &str) -> bool {
 }
 
 const SHAPE: SubmitError =
-    SubmitError::Invalid { reason: "the answer has none of the shapes that this login takes" };
+    SubmitError::Invalid { reason: "the answer does not have a form that this login takes" };
 
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=%:|".contains(&byte))
@@ -189,7 +189,7 @@ fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
         && url.username().is_empty()
         && url.password().is_none();
     if !same || !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid("the address is not the one that this login ends on"));
+        return Err(invalid("the address is not the callback of this login"));
     }
     if url.query_pairs().any(|(key, _)| key == "error") {
         return Err(invalid("the address says that the login was refused"));
@@ -199,7 +199,7 @@ fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
         (Some(code), Some(state)) if is_word(&code) && is_word(&state) => {
             Ok(Found { code, state: Some(state) })
         }
-        _ => Err(invalid("the address carries no code and state")),
+        _ => Err(invalid("the address has no code or no state")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::bytes::{Captures, Regex, RegexSet, RegexSetBuilder};
+use regex::bytes::{Captures, Regex};
 use serde_json::Value;
 use url::Url;
 
@@ -21,7 +21,7 @@ static ANY_URL: LazyLock<Option<Regex>> =
 
 /// A fact that a line reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Finding {
     /// An address to open. `device` is true if a device code is entered there.
     Url { url: String, openable: bool, device: bool },
     /// A code to enter at an address.
@@ -46,7 +46,7 @@ pub(crate) enum Seen {
 
 /// The degree to which a line is known to be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wholeness {
+pub(crate) enum Completeness {
     /// The line ended with a line feed.
     Whole,
     /// The line has not changed for so long that no more of it is expected.
@@ -60,8 +60,6 @@ pub(crate) enum Wholeness {
 pub(crate) struct Matcher {
     patterns: Patterns,
     steps: Vec<Pattern>,
-    /// All patterns in one set; a line that it does not match has no meaning. `None` if they are too big together.
-    any: Option<RegexSet>,
     hosts: Vec<String>,
     /// The previous line, because a device code may be below its announcement.
     before: String,
@@ -76,7 +74,6 @@ impl Matcher {
         Self {
             patterns: recipe.patterns.clone(),
             steps: recipe.steps.iter().map(|step| step.when.clone()).collect(),
-            any: any_of(recipe),
             hosts: provider.cli.as_ref().map(|cli| cli.url_hosts.clone()).unwrap_or_default(),
             before: String::new(),
             joined: String::new(),
@@ -96,56 +93,50 @@ impl Matcher {
 
     /// Returns the facts of a line, in the order in which a session needs them. An empty line stands for lines without
     /// meaning.
-    pub(crate) fn read(&mut self, line: &Line, wholeness: Wholeness) -> Vec<Seen> {
+    pub(crate) fn read(&mut self, line: &Line, completeness: Completeness) -> Vec<Finding> {
         let text = line.text.as_bytes();
         let mut seen = Vec::new();
         if line.is_empty() {
-            self.remember(line, wholeness);
+            self.remember(line, completeness);
             return seen;
         }
-        if line.links.is_empty() && self.any.as_ref().is_some_and(|any| !any.is_match(text)) {
-            // Only a device code is still possible, announced by the previous line.
-            seen.extend(self.device_code(line, wholeness).map(Seen::DeviceCode));
-            self.remember(line, wholeness);
-            return seen;
-        }
-        seen.extend(self.url(line, wholeness));
-        seen.extend(self.device_code(line, wholeness).map(Seen::DeviceCode));
+        seen.extend(self.url(line, completeness));
+        seen.extend(self.device_code(line, completeness).map(Finding::DeviceCode));
         if self.is_prompt(&line.text) {
-            seen.push(Seen::Prompt);
+            seen.push(Finding::Prompt);
         }
         let reached = self.steps.iter().enumerate().filter(|(_, when)| when.is_match(text));
-        seen.extend(reached.map(|(position, _)| Seen::Step(position)));
-        if wholeness != Wholeness::Partial {
+        seen.extend(reached.map(|(position, _)| Finding::Step(position)));
+        if completeness != Completeness::Partial {
             if let Some(found) = matches(&self.patterns.token, text) {
-                seen.extend(group(&found, "token").map(|token| Seen::Token(Token::new(&token))));
+                seen.extend(group(&found, "token").map(|token| Finding::Token(Token::new(&token))));
             }
             if matches(&self.patterns.retired, text).is_some() {
-                seen.push(Seen::Retired(public_words(&line.text)));
+                seen.push(Finding::Retired(public_words(&line.text)));
             }
             if matches(&self.patterns.refused, text).is_some() {
-                seen.push(Seen::Refused);
+                seen.push(Finding::Refused);
             }
             if let Some(found) = matches(&self.patterns.logged_in, text) {
-                seen.push(Seen::LoggedIn { email: group(&found, "email") });
+                seen.push(Finding::LoggedIn { email: group(&found, "email") });
             }
             if let Some(found) = matches(&self.patterns.denied, text) {
-                seen.push(Seen::Denied(reason(&found, &line.text)));
+                seen.push(Finding::Denied(reason(&found, &line.text)));
             } else if let Some(found) = matches(&self.patterns.failed, text) {
-                seen.push(Seen::Failed(reason(&found, &line.text)));
+                seen.push(Finding::Failed(reason(&found, &line.text)));
             }
         }
-        self.remember(line, wholeness);
+        self.remember(line, completeness);
         seen
     }
 
-    fn remember(&mut self, line: &Line, wholeness: Wholeness) {
-        if wholeness == Wholeness::Whole && !self.patterns.device_code.is_empty() {
+    fn remember(&mut self, line: &Line, completeness: Completeness) {
+        if completeness == Completeness::Whole && !self.patterns.device_code.is_empty() {
             self.before.clone_from(&line.text);
         }
     }
 
-    fn url(&mut self, line: &Line, wholeness: Wholeness) -> Option<Seen> {
+    fn url(&mut self, line: &Line, completeness: Completeness) -> Option<Finding> {
         let asked_for = !self.patterns.url.is_empty();
         let is_match = |text: &[u8]| {
             let own = self.patterns.url.iter().any(|pattern| pattern.is_match(text));
@@ -154,7 +145,7 @@ impl Matcher {
         // The target of a hyperlink is whole even if its visible text is wrapped or cut.
         let linked = line.links.iter().filter(|link| is_match(link.as_bytes()));
         let shown = ANY_URL.as_ref()?.find_iter(line.text.as_bytes()).filter_map(|found| {
-            let whole = wholeness != Wholeness::Partial || found.end() < line.text.len();
+            let whole = completeness != Completeness::Partial || found.end() < line.text.len();
             let text = line.text.get(found.range()).filter(|_| whole)?;
             is_match(text.as_bytes()).then(|| text.trim_end_matches(['.', ',', ';', ':', ')', ']', '}']))
         });
@@ -164,15 +155,15 @@ impl Matcher {
             // assumes.
             let cut = text.len() < self.known.len() && self.known.starts_with(text);
             let openable = openable(text, &self.hosts, asked_for).filter(|_| !cut)?;
-            Some(Seen::Url { url: text.to_owned(), openable, device })
+            Some(Finding::Url { url: text.to_owned(), openable, device })
         })?;
-        if let Seen::Url { url, .. } = &seen {
+        if let Finding::Url { url, .. } = &seen {
             self.known.clone_from(url);
         }
         Some(seen)
     }
 
-    fn device_code(&mut self, line: &Line, wholeness: Wholeness) -> Option<String> {
+    fn device_code(&mut self, line: &Line, completeness: Completeness) -> Option<String> {
         if self.patterns.device_code.is_empty() {
             return None;
         }
@@ -181,17 +172,11 @@ impl Matcher {
         joined.extend([self.before.as_str(), "\n", &line.text]);
         let found = matches(&self.patterns.device_code, joined.as_bytes())?;
         let code = found.name("code")?;
-        let whole = wholeness != Wholeness::Partial || code.end() < joined.len();
+        let whole = completeness != Completeness::Partial || code.end() < joined.len();
         // A code that ends in the previous line has been reported with that line.
         let fresh = code.end() > self.before.len() + 1;
         (whole && fresh).then(|| group(&found, "code")).flatten()
     }
-}
-
-/// Builds one set of every pattern and any address.
-fn any_of(recipe: &Recipe) -> Option<RegexSet> {
-    let all = recipe.expressions().map(Pattern::as_str);
-    RegexSetBuilder::new(all.chain([URL])).unicode(false).size_limit(1 << 22).build().ok()
 }
 
 /// Returns `None` if the text is not an address for a person; otherwise whether it may be opened without asking.
@@ -235,7 +220,7 @@ fn reason(found: &Captures<'_>, line: &str) -> String {
 pub(crate) fn public_words(text: &str) -> String {
     let document: Option<Value> = serde_json::from_str(text.trim()).ok().filter(Value::is_object);
     let explained =
-        document.map(|document| explanation(&document).unwrap_or("an error without a text").to_owned());
+        document.map(|document| explanation(&document).unwrap_or("an error without a message").to_owned());
     let text = explained.as_deref().unwrap_or(text);
     let word = |word: &str| match word {
         _ if word.contains("://") => "(address)".to_owned(),
@@ -271,26 +256,26 @@ mod tests {
         check(r#"{"error": {"message": "Invalid code", "code": "x"}}"#, "Invalid code");
         check(r#"{"error": "access_denied"}"#, "access_denied");
         check(r#"{"message": "see https://a.example/?code=1 please"}"#, "see (address) please");
-        check(r#"{"type": "waiting"}"#, "an error without a text");
+        check(r#"{"type": "waiting"}"#, "an error without a message");
         check(r#"{"type": broken"#, r#"{"type": broken"#);
         check("[1]", "[1]");
     }
 
-    fn seen(provider: &str, recipe: &str, lines: &[&str]) -> Vec<Seen> {
+    fn seen(provider: &str, recipe: &str, lines: &[&str]) -> Vec<Finding> {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider(provider).unwrap();
         let mut matcher = Matcher::new(provider, &provider.recipe(recipe, None).unwrap());
         let line = |text: &&str| Line { text: (*text).to_owned(), links: Vec::new() };
-        lines.iter().map(line).flat_map(|line| matcher.read(&line, Wholeness::Whole)).collect()
+        lines.iter().map(line).flat_map(|line| matcher.read(&line, Completeness::Whole)).collect()
     }
 
     #[test]
     fn matcher_recognizes_lines_of_each_provider() {
-        let check = |provider: &str, recipe: &str, lines: &[&str], expected: &[Seen]| {
+        let check = |provider: &str, recipe: &str, lines: &[&str], expected: &[Finding]| {
             assert_eq!(seen(provider, recipe, lines), expected, "{lines:?}");
         };
         let url =
-            |url: &str, openable: bool, device: bool| Seen::Url { url: url.to_owned(), openable, device };
+            |url: &str, openable: bool, device: bool| Finding::Url { url: url.to_owned(), openable, device };
         check("codex", "login", &["Starting local login server on http://localhost:1455."], &[]);
         check(
             "codex",
@@ -319,7 +304,10 @@ mod tests {
                 "   ABCD-12345",
                 "   other",
             ],
-            &[url("https://auth.openai.com/codex/device", true, true), Seen::DeviceCode("ABCD-12345".into())],
+            &[
+                url("https://auth.openai.com/codex/device", true, true),
+                Finding::DeviceCode("ABCD-12345".into()),
+            ],
         );
         check(
             "codex",
@@ -331,13 +319,13 @@ mod tests {
             "claude",
             "login",
             &["That doesn't look like the full code. Copy all of it, including the # in the middle."],
-            &[Seen::Refused],
+            &[Finding::Refused],
         );
         check(
             "claude",
             "login",
             &["Couldn't log in: That code wasn't accepted. See https://claude.com/x?code=secret please"],
-            &[Seen::Failed("That code wasn't accepted. See (address) please".into())],
+            &[Finding::Failed("That code wasn't accepted. See (address) please".into())],
         );
         check("claude", "login", &["javascript://claude.com/oauth/authorize?x"], &[]);
     }
@@ -345,7 +333,7 @@ mod tests {
     #[test]
     fn address_is_kept_when_a_truncated_copy_follows() {
         let whole = "https://auth.openai.com/oauth/authorize?a=b&state=s";
-        let url = |url: &str| Seen::Url { url: url.to_owned(), openable: true, device: false };
+        let url = |url: &str| Finding::Url { url: url.to_owned(), openable: true, device: false };
         let boxed = "| https://auth.openai.com/oauth/authorize?a=b&st |";
         assert_eq!(seen("codex", "login", &[whole, boxed, "| ate=s |"]), [url(whole)]);
         let cut = "https://auth.openai.com/oauth/authorize?a=b&st";
@@ -359,10 +347,10 @@ mod tests {
         let mut matcher = Matcher::new(provider, &provider.recipe("login", None).unwrap());
         let line = |text: &str| Line { text: text.to_owned(), links: Vec::new() };
         let cut = line("https://auth.openai.com/oauth/authorize?a=");
-        assert_eq!(matcher.read(&cut, Wholeness::Partial), []);
+        assert_eq!(matcher.read(&cut, Completeness::Partial), []);
         let whole = line("https://auth.openai.com/oauth/authorize?a=b next");
         let url = "https://auth.openai.com/oauth/authorize?a=b".to_owned();
-        let expected = [Seen::Url { url, openable: true, device: false }];
-        assert_eq!(matcher.read(&whole, Wholeness::Partial), expected);
+        let expected = [Finding::Url { url, openable: true, device: false }];
+        assert_eq!(matcher.read(&whole, Completeness::Partial), expected);
     }
 }

@@ -11,5 +11,5 @@ mod token;
 
 pub use token::Token;
 
-pub(crate) use matcher::{Matcher, Seen, Wholeness, public_words};
-pub(crate) use output::{News, Output, SETTLED, hear, questions, skim};
+pub(crate) use matcher::{Completeness, Finding, Matcher, public_words};
+pub(crate) use output::{Findings, Output, SETTLED, hear, questions};

@@ -13,10 +13,10 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::matcher::{Matcher, Seen, Wholeness};
-use super::output::{Output, Reader, SETTLED, skim};
+use super::matcher::{Completeness, Finding, Matcher};
+use super::output::{Output, Reader, SETTLED};
 use crate::registry::VersionRange;
-use crate::terminal::{Skim, View};
+use crate::terminal::View;
 use crate::{Recipe, Registry, Terminal};
 
 /// Pause after which a session looks at unfinished output, and longest time between two looks.
@@ -81,9 +81,9 @@ fn recorded(name: &str) -> Vec<Chunk> {
 
 /// One stream of a child, filled by the test.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<(VecDeque<u8>, bool)>>);
+struct TestStream(Arc<Mutex<(VecDeque<u8>, bool)>>);
 
-impl AsyncRead for Told {
+impl AsyncRead for TestStream {
     fn poll_read(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -100,30 +100,24 @@ impl AsyncRead for Told {
     }
 }
 
-/// The search for meaning in a recording.
-struct Meaning {
-    matcher: Matcher,
-    skim: Option<Skim>,
-}
-
 /// The output side of a session, with the facts that it has read.
-struct Ears {
+struct Listener {
     output: Output,
-    streams: [Told; 2],
-    heard: Vec<Seen>,
+    streams: [TestStream; 2],
+    heard: Vec<Finding>,
     unread: Duration,
 }
 
-impl Ears {
-    fn new(Meaning { matcher, skim }: &Meaning, terminal: Terminal) -> Self {
-        let streams = [Told::default(), Told::default()];
-        let readers = streams.iter().map(|told| -> Reader { Box::new(told.clone()) }).collect();
-        let view = || View::new(terminal, 8192, skim.clone());
+impl Listener {
+    fn new(matcher: &Matcher, terminal: Terminal) -> Self {
+        let streams = [TestStream::default(), TestStream::default()];
+        let readers = streams.iter().map(|stream| -> Reader { Box::new(stream.clone()) }).collect();
+        let view = || View::new(terminal, 8192);
         let output = Output::new(readers, view, || matcher.clone());
         Self { output, streams, heard: Vec::new(), unread: Duration::ZERO }
     }
 
-    fn hear(&mut self, seen: Vec<Seen>) {
+    fn hear(&mut self, seen: Vec<Finding>) {
         for seen in seen {
             if !self.heard.contains(&seen) {
                 self.heard.push(seen);
@@ -140,18 +134,18 @@ impl Ears {
         }
         if length >= STILL || self.unread >= LATE {
             self.unread = Duration::ZERO;
-            let seen = self.output.still(Wholeness::Partial).seen;
+            let seen = self.output.still(Completeness::Partial).found;
             self.hear(seen);
         }
         if length >= STILL + SETTLED {
-            let seen = self.output.still(Wholeness::Settled).seen;
+            let seen = self.output.still(Completeness::Settled).found;
             self.hear(seen);
         }
     }
 
     fn read(&mut self) {
-        while let Some(news) = self.output.next().now_or_never() {
-            self.hear(news.seen);
+        while let Some(findings) = self.output.next().now_or_never() {
+            self.hear(findings.found);
             // The answers are not used, but they must not pile up.
             while self.output.reply().is_some() {}
         }
@@ -172,53 +166,53 @@ impl Ears {
     }
 }
 
-fn word(seen: &Seen) -> String {
+fn word(seen: &Finding) -> String {
     match seen {
-        Seen::Url { url, openable, device } => {
+        Finding::Url { url, openable, device } => {
             let kind = if *device { "verify at" } else { "go to" };
             let foreign = if *openable { "" } else { " (foreign)" };
             format!("{kind}{foreign} {url}")
         }
-        Seen::DeviceCode(code) => format!("code {code}"),
-        Seen::Prompt => "prompt".to_owned(),
-        Seen::Refused => "refused".to_owned(),
-        Seen::LoggedIn { email: None } => "logged in".to_owned(),
-        Seen::LoggedIn { email: Some(email) } => format!("logged in as {email}"),
-        Seen::Denied(words) => format!("denied: {words}"),
-        Seen::Failed(words) => format!("failed: {words}"),
-        Seen::Token(token) => format!("token of {} characters", token.secret().expose_secret().len()),
-        Seen::Retired(words) => format!("retired: {words}"),
-        Seen::Step(position) => format!("step {position}"),
+        Finding::DeviceCode(code) => format!("code {code}"),
+        Finding::Prompt => "prompt".to_owned(),
+        Finding::Refused => "refused".to_owned(),
+        Finding::LoggedIn { email: None } => "logged in".to_owned(),
+        Finding::LoggedIn { email: Some(email) } => format!("logged in as {email}"),
+        Finding::Denied(words) => format!("denied: {words}"),
+        Finding::Failed(words) => format!("failed: {words}"),
+        Finding::Token(token) => format!("token of {} characters", token.secret().expose_secret().len()),
+        Finding::Retired(words) => format!("retired: {words}"),
+        Finding::Step(position) => format!("step {position}"),
     }
 }
 
 /// Reads the recording with one more place at which a read ends.
-async fn cut(meaning: &Meaning, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
-    let mut ears = Ears::new(meaning, view);
+async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
+    let mut listener = Listener::new(matcher, view);
     let mut left = at;
     for chunk in chunks {
-        ears.pause(chunk.pause).await;
+        listener.pause(chunk.pause).await;
         let (head, tail) = chunk.bytes.split_at(left.min(chunk.bytes.len()));
         left -= head.len();
         for part in [head, tail] {
             if !part.is_empty() {
-                ears.print(chunk.error, part);
+                listener.print(chunk.error, part);
             }
         }
     }
-    ears.end().await
+    listener.end().await
 }
 
 /// Reads the recording one byte at a time: every cut at once.
-async fn crumbs(meaning: &Meaning, chunks: &[Chunk], view: Terminal) -> Vec<String> {
-    let mut ears = Ears::new(meaning, view);
+async fn crumbs(matcher: &Matcher, chunks: &[Chunk], view: Terminal) -> Vec<String> {
+    let mut listener = Listener::new(matcher, view);
     for chunk in chunks {
-        ears.pause(chunk.pause).await;
+        listener.pause(chunk.pause).await;
         for byte in &chunk.bytes {
-            ears.print(chunk.error, &[*byte]);
+            listener.print(chunk.error, &[*byte]);
         }
     }
-    ears.end().await
+    listener.end().await
 }
 
 /// Compares facts without the order of prompts: the cursor can be on a prompt before the rows above it have been read.
@@ -237,14 +231,14 @@ async fn each_is_heard(views: impl Fn(&Recording) -> Option<(Terminal, Vec<Strin
         let chunks = recorded(&recording.name);
         let length: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
         let recipe = provider.recipe(&recording.recipe, Some(&recording.version)).unwrap();
-        let meaning = Meaning { matcher: Matcher::new(provider, &recipe), skim: skim(&recipe) };
-        let heard = crumbs(&meaning, &chunks, view).await;
+        let matcher = Matcher::new(provider, &recipe);
+        let heard = crumbs(&matcher, &chunks, view).await;
         if !same(&heard, &expected) {
             wrong.push(format!("{} on {view:?}, byte by byte: {heard:#?}", recording.name));
             continue;
         }
         for at in 0..=length {
-            let heard = cut(&meaning, &chunks, view, at).await;
+            let heard = cut(&matcher, &chunks, view, at).await;
             if !same(&heard, &expected) {
                 wrong.push(format!("{} on {view:?}, cut at {at}: {heard:#?}", recording.name));
                 break;

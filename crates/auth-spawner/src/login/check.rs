@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 
 use super::spawner::Clock;
 use crate::findings::Token;
-use crate::process::{Bounded, ChildEnv};
+use crate::process::{BoundedCommand, ChildEnv};
 use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 use crate::registry::{Check, Cli, Provider};
 
@@ -19,7 +20,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// The data that one confirmation needs. It runs beside the session.
 #[derive(Clone)]
-pub(crate) struct Question {
+pub(crate) struct LoginCheck {
     pub(crate) provider: std::sync::Arc<Provider>,
     pub(crate) program: PathBuf,
     pub(crate) env: ChildEnv,
@@ -32,50 +33,52 @@ pub(crate) struct Question {
     /// True if the CLI ended with an error.
     pub(crate) failed: bool,
     /// Present for a recipe whose CLI shows its credential and stores nothing.
-    pub(crate) screen: Option<Screen>,
+    pub(crate) screen: Option<ShownCredential>,
+    /// The spawner's tasks. A read of the files that the session no longer waits for belongs to them.
+    pub(crate) tracker: TaskTracker,
     pub(crate) check_timeout: Duration,
     pub(crate) clock: Clock,
 }
 
 /// The proof of a login that leaves no file.
 #[derive(Debug, Clone)]
-pub(crate) struct Screen {
+pub(crate) struct ShownCredential {
     /// Lifetime of such a credential, in milliseconds.
     pub(crate) lifetime: i64,
     /// The credential, once the CLI has shown it.
     pub(crate) token: Option<Token>,
 }
 
-/// The result of a [`Question`].
+/// The result of a [`LoginCheck`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Yes {
+pub(crate) enum CheckResult {
+    Confirmed {
         credential: Credential,
         checked: bool,
     },
-    No {
+    NotConfirmed {
         reason: String,
     },
     /// The CLI has stored its login in a place that only the CLI can read.
-    Elsewhere {
+    InKeyring {
         reason: String,
         hint: String,
     },
 }
 
-impl Question {
+impl LoginCheck {
     /// Checks for the login. `last` is true when the CLI has ended; the file then gets a moment to appear.
-    pub(crate) async fn ask(self, last: bool) -> Verdict {
+    pub(crate) async fn run(self, last: bool) -> CheckResult {
         if let Some(screen) = &self.screen {
             return screen.judge((self.clock)());
         }
         let Some(cli) = self.provider.cli.clone() else {
-            return Verdict::No { reason: "the provider has no CLI".to_owned() };
+            return CheckResult::NotConfirmed { reason: "the provider has no CLI".to_owned() };
         };
         let names = cli.credential.iter().any(|file| file.email.is_some());
         let mut waited = Duration::ZERO;
         let credential = loop {
-            let verdict = match self.look(&cli).await {
+            let result = match self.look(&cli).await {
                 // The account's name may be in a file that is written later than the tokens.
                 Ok(credential) if credential.email.is_none() && names && waited < NAME => {
                     waited += AGAIN;
@@ -83,54 +86,61 @@ impl Question {
                     continue;
                 }
                 Ok(credential) => break credential,
-                Err(verdict) => verdict,
+                Err(result) => result,
             };
             if !last || waited >= LATE {
-                return verdict;
+                return result;
             }
             waited += AGAIN;
             sleep(AGAIN).await;
         };
         match &cli.check {
-            None => Verdict::Yes { credential, checked: false },
-            Some(check) if self.run(check).await => Verdict::Yes { credential, checked: true },
-            Some(_) => Verdict::No { reason: "the CLI's own check says no".to_owned() },
+            None => CheckResult::Confirmed { credential, checked: false },
+            Some(check) if self.run_command(check).await => {
+                CheckResult::Confirmed { credential, checked: true }
+            }
+            Some(_) => CheckResult::NotConfirmed {
+                reason: "the CLI's check command did not confirm the login".to_owned(),
+            },
         }
     }
 
     /// Reads the login from the files, off the runtime's threads.
-    async fn look(&self, cli: &Cli) -> Result<Credential, Verdict> {
-        let no = |reason: String| Err(Verdict::No { reason });
+    async fn look(&self, cli: &Cli) -> Result<Credential, CheckResult> {
+        let no = |reason: String| Err(CheckResult::NotConfirmed { reason });
         let (cli, dir) = (cli.clone(), self.dir.clone());
         let read = move || (fingerprint(&cli, &dir), prove(&cli, &dir));
-        let (now, proof) = match tokio::task::spawn_blocking(read).await {
+        let (now, proof) = match self.tracker.spawn_blocking(read).await {
             Ok(read) => read,
             Err(error) => return no(error.to_string()),
         };
         match proof.at((self.clock)()) {
-            Proof::LoggedIn(_) if now == self.baseline => no("the login is the one from before".to_owned()),
+            Proof::LoggedIn(_) if now == self.baseline => {
+                no("the credential has not changed since the start of the login".to_owned())
+            }
             Proof::LoggedIn(_) if self.logged_in_before && self.failed => {
-                no("the CLI failed, and the login may be the one from before".to_owned())
+                no("the CLI failed, and the credential may be from an earlier login".to_owned())
             }
             Proof::LoggedIn(credential) => Ok(credential),
             Proof::Absent => no("there is no login".to_owned()),
             Proof::Incomplete { reason } | Proof::Unreadable { reason } => no(reason),
-            Proof::Elsewhere { reason, hint } => Err(Verdict::Elsewhere { reason, hint }),
+            Proof::InKeyring { reason, hint } => Err(CheckResult::InKeyring { reason, hint }),
         }
     }
 
-    async fn run(&self, check: &Check) -> bool {
-        let command = Bounded::silent(&self.program, &check.args, &self.env, &self.dir, self.check_timeout);
+    async fn run_command(&self, check: &Check) -> bool {
+        let command =
+            BoundedCommand::silent(&self.program, &check.args, &self.env, &self.dir, self.check_timeout);
         command.code().await.is_some_and(|code| check.ok.contains(&code))
     }
 }
 
-impl Screen {
+impl ShownCredential {
     /// Judges a credential that the CLI has shown. No file and no check command knows of it, so its appearance is the
     /// only proof.
-    fn judge(&self, now: i64) -> Verdict {
+    fn judge(&self, now: i64) -> CheckResult {
         if self.token.is_none() {
-            return Verdict::No { reason: "the CLI has shown no credential".to_owned() };
+            return CheckResult::NotConfirmed { reason: "the CLI has shown no credential".to_owned() };
         }
         let end = now.checked_add(self.lifetime);
         let credential = Credential {
@@ -139,6 +149,6 @@ impl Screen {
             refreshable: false,
             ..Credential::default()
         };
-        Verdict::Yes { credential, checked: false }
+        CheckResult::Confirmed { credential, checked: false }
     }
 }

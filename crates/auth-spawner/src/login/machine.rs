@@ -48,9 +48,9 @@ pub(crate) enum Input {
     /// The CLI ended and its output has been read.
     Exited(Exit),
     /// The check found a login.
-    Yes,
+    Confirmed,
     /// The check found no login.
-    No,
+    NotConfirmed,
     /// The login was committed.
     Saved,
     /// The login was not committed.
@@ -69,7 +69,7 @@ pub(crate) enum Effect {
     /// Publish the current state of the session.
     Announce,
     /// Check whether the login exists; `last` when nothing more can arrive.
-    Ask { last: bool },
+    Check { last: bool },
     /// Commit the login that the check found.
     Save,
     /// End the process tree, then publish the end.
@@ -79,9 +79,9 @@ pub(crate) enum Effect {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Question {
+enum CheckProgress {
     Idle,
-    Asked { last: bool, again: bool },
+    Running { last: bool, again: bool },
 }
 
 /// The state machine of one login.
@@ -90,7 +90,7 @@ pub(crate) struct Machine {
     state: State,
     /// The state to return to when the CLI asks for another paste.
     shown: State,
-    question: Question,
+    check: CheckProgress,
     /// The end of the CLI, once it has ended.
     exit: Option<Exit>,
     /// The failure that the CLI has reported.
@@ -104,7 +104,7 @@ impl Default for Machine {
         Self {
             state: State::Pending,
             shown: State::Pending,
-            question: Question::Idle,
+            check: CheckProgress::Idle,
             exit: None,
             reported: None,
             given_up: false,
@@ -124,8 +124,8 @@ impl Machine {
     }
 
     /// Returns whether a check is running.
-    pub(crate) fn asking(&self) -> bool {
-        self.question != Question::Idle
+    pub(crate) fn checking(&self) -> bool {
+        self.check != CheckProgress::Idle
     }
 
     /// Returns the exit code of the CLI, if it ended with one.
@@ -163,7 +163,7 @@ impl Machine {
             }
             Input::LoggedIn => {
                 let mut effects = self.confirm();
-                effects.extend(self.ask());
+                effects.extend(self.start_check());
                 effects
             }
             Input::Denied => {
@@ -175,7 +175,7 @@ impl Machine {
                 Vec::new()
             }
             // The check that is running may still find a login.
-            Input::GivenUp if self.asking() => {
+            Input::GivenUp if self.checking() => {
                 self.given_up = self.reported.is_some();
                 Vec::new()
             }
@@ -185,27 +185,27 @@ impl Machine {
                 self.prompt = false;
                 self.confirm()
             }
-            Input::FileChanged if self.asking() => Vec::new(),
-            Input::FileChanged => self.ask().into_iter().collect(),
+            Input::FileChanged if self.checking() => Vec::new(),
+            Input::FileChanged => self.start_check().into_iter().collect(),
             Input::Exited(exit) => {
                 self.exit = Some(exit);
                 self.prompt = false;
                 let mut effects = self.confirm();
-                effects.extend(self.ask());
+                effects.extend(self.start_check());
                 effects
             }
-            Input::Yes if self.asking() => {
-                self.question = Question::Idle;
+            Input::Confirmed if self.checking() => {
+                self.check = CheckProgress::Idle;
                 self.prompt = false;
                 self.state = State::Saving;
                 vec![Effect::Announce, Effect::Save]
             }
-            Input::No => self.no(),
+            Input::NotConfirmed => self.not_confirmed(),
             Input::SpawnFailed(kind) => self.end(State::Failed, Some(kind)),
             Input::Cancel => self.end(State::Cancelled, Some(FailureKind::Cancelled)),
             Input::Deadline => self.end(State::Expired, Some(FailureKind::Expired)),
             // The result of a check that was not started.
-            Input::Yes | Input::Saved | Input::SaveFailed(_) | Input::GivenUp => Vec::new(),
+            Input::Confirmed | Input::Saved | Input::SaveFailed(_) | Input::GivenUp => Vec::new(),
         }
     }
 
@@ -229,7 +229,7 @@ impl Machine {
     /// Publishes a new address or code. While the CLI runs, an answer can then be given, also a second time.
     fn show(&mut self, state: State) -> Vec<Effect> {
         self.shown = state;
-        if self.exit.is_none() && !self.asking() {
+        if self.exit.is_none() && !self.checking() {
             self.state = state;
         }
         vec![Effect::Announce]
@@ -244,19 +244,19 @@ impl Machine {
     }
 
     /// Starts a check, or records that another one must follow the current check.
-    fn ask(&mut self) -> Option<Effect> {
+    fn start_check(&mut self) -> Option<Effect> {
         let last = self.exit.is_some();
-        if let Question::Asked { again, .. } = &mut self.question {
+        if let CheckProgress::Running { again, .. } = &mut self.check {
             *again = true;
             return None;
         }
-        self.question = Question::Asked { last, again: false };
-        Some(Effect::Ask { last })
+        self.check = CheckProgress::Running { last, again: false };
+        Some(Effect::Check { last })
     }
 
-    fn no(&mut self) -> Vec<Effect> {
-        let Question::Asked { last, again } = self.question else { return Vec::new() };
-        self.question = Question::Idle;
+    fn not_confirmed(&mut self) -> Vec<Effect> {
+        let CheckProgress::Running { last, again } = self.check else { return Vec::new() };
+        self.check = CheckProgress::Idle;
         match self.exit {
             Some(exit) if last => {
                 let by_exit = match exit.code {
@@ -265,9 +265,9 @@ impl Machine {
                 };
                 self.end(State::Failed, Some(self.reported.unwrap_or(by_exit)))
             }
-            Some(_) => self.ask().into_iter().collect(),
+            Some(_) => self.start_check().into_iter().collect(),
             None if self.given_up => self.end(State::Failed, self.reported),
-            None if again => self.ask().into_iter().collect(),
+            None if again => self.start_check().into_iter().collect(),
             None => Vec::new(),
         }
     }
@@ -275,7 +275,7 @@ impl Machine {
     fn end(&mut self, state: State, kind: Option<FailureKind>) -> Vec<Effect> {
         self.state = state;
         self.prompt = false;
-        self.question = Question::Idle;
+        self.check = CheckProgress::Idle;
         vec![Effect::Finish(kind)]
     }
 }
@@ -306,8 +306,8 @@ mod tests {
         Input::Exited(Exit { code: Some(0) }),
         Input::Exited(Exit { code: Some(1) }),
         Input::Exited(Exit { code: None }),
-        Input::Yes,
-        Input::No,
+        Input::Confirmed,
+        Input::NotConfirmed,
         Input::Saved,
         Input::SaveFailed(FailureKind::Storage),
         Input::SpawnFailed(FailureKind::SpawnFailed),
@@ -351,16 +351,16 @@ mod tests {
         let failed = matches!(after.state, State::Failed | State::Cancelled | State::Expired);
         let named = effects.iter().any(|effect| matches!(effect, Effect::Finish(Some(_))));
         assert_eq!(failed, named, "a failure has a kind: {case}");
-        let asks = effects.iter().filter(|effect| matches!(effect, Effect::Ask { .. })).count();
-        assert!(asks == 0 || after.asking(), "{case}");
-        if before.asking() && after.asking() && input != Input::No {
-            assert_eq!(asks, 0, "one question at a time: {case}");
+        let asks = effects.iter().filter(|effect| matches!(effect, Effect::Check { .. })).count();
+        assert!(asks == 0 || after.checking(), "{case}");
+        if before.checking() && after.checking() && input != Input::NotConfirmed {
+            assert_eq!(asks, 0, "one check at a time: {case}");
         }
         if after.state == State::Saving && before.state != State::Saving {
-            assert_eq!((input, effects), (Input::Yes, &[Effect::Announce, Effect::Save][..]), "{case}");
+            assert_eq!((input, effects), (Input::Confirmed, &[Effect::Announce, Effect::Save][..]), "{case}");
         }
         if before.exit.is_some() && !after.state.is_terminal() && after.state != State::Saving {
-            assert!(after.asking(), "an ended CLI leaves nothing to wait for: {case}");
+            assert!(after.checking(), "an ended CLI leaves nothing to wait for: {case}");
         }
         if before.state == State::Saving && matches!(input, Input::Cancel | Input::Deadline) {
             assert_eq!(after, before, "{case}");
@@ -382,31 +382,47 @@ mod tests {
         };
         let url = Input::Url { device: false, paste: false };
         let failed = |kind| Effect::Finish(Some(kind));
-        check(&[url, Input::LoggedIn, Input::Yes, Input::Saved], State::Success, Effect::Linger);
-        check(&[url, exit(Some(1)), Input::Yes, Input::Saved], State::Success, Effect::Finish(None));
-        check(&[url, exit(Some(0)), Input::No], State::Failed, failed(FailureKind::NotAuthenticated));
-        check(&[exit(Some(7)), Input::No], State::Failed, failed(FailureKind::CliExited));
-        check(&[exit(None), Input::No], State::Failed, failed(FailureKind::CliExited));
+        check(&[url, Input::LoggedIn, Input::Confirmed, Input::Saved], State::Success, Effect::Linger);
+        check(&[url, exit(Some(1)), Input::Confirmed, Input::Saved], State::Success, Effect::Finish(None));
+        check(
+            &[url, exit(Some(0)), Input::NotConfirmed],
+            State::Failed,
+            failed(FailureKind::NotAuthenticated),
+        );
+        check(&[exit(Some(7)), Input::NotConfirmed], State::Failed, failed(FailureKind::CliExited));
+        check(&[exit(None), Input::NotConfirmed], State::Failed, failed(FailureKind::CliExited));
         check(&[url, Input::Denied, Input::GivenUp], State::Failed, failed(FailureKind::Denied));
         let asked = [url, Input::Denied, Input::LoggedIn, Input::GivenUp];
-        check(&[&asked[..], &[Input::No]].concat(), State::Failed, failed(FailureKind::Denied));
-        check(&[&asked[..], &[Input::Yes, Input::Saved]].concat(), State::Success, Effect::Linger);
+        check(&[&asked[..], &[Input::NotConfirmed]].concat(), State::Failed, failed(FailureKind::Denied));
+        check(&[&asked[..], &[Input::Confirmed, Input::Saved]].concat(), State::Success, Effect::Linger);
         check(&[url, Input::Failed, Input::GivenUp], State::Failed, failed(FailureKind::LoginFailed));
         check(
-            &[Input::Failed, Input::Denied, exit(Some(1)), Input::No],
+            &[Input::Failed, Input::Denied, exit(Some(1)), Input::NotConfirmed],
             State::Failed,
             failed(FailureKind::Denied),
         );
         check(
-            &[Input::Denied, Input::Failed, exit(Some(1)), Input::No],
+            &[Input::Denied, Input::Failed, exit(Some(1)), Input::NotConfirmed],
             State::Failed,
             failed(FailureKind::Denied),
         );
-        check(&[Input::Failed, exit(Some(0)), Input::No], State::Failed, failed(FailureKind::LoginFailed));
+        check(
+            &[Input::Failed, exit(Some(0)), Input::NotConfirmed],
+            State::Failed,
+            failed(FailureKind::LoginFailed),
+        );
         check(&[Input::Retired, exit(Some(0))], State::Failed, failed(FailureKind::CliRetired));
-        check(&[Input::Denied, exit(Some(1)), Input::No], State::Failed, failed(FailureKind::Denied));
+        check(
+            &[Input::Denied, exit(Some(1)), Input::NotConfirmed],
+            State::Failed,
+            failed(FailureKind::Denied),
+        );
         // A check that was running when the CLI ended does not count as the last one.
-        check(&[Input::LoggedIn, exit(Some(0)), Input::No], State::Confirming, Effect::Ask { last: true });
+        check(
+            &[Input::LoggedIn, exit(Some(0)), Input::NotConfirmed],
+            State::Confirming,
+            Effect::Check { last: true },
+        );
         check(&[url, Input::Delivering, Input::Prompt], State::UrlAvailable, Effect::Announce);
         check(
             &[Input::Url { device: true, paste: false }, Input::Code],

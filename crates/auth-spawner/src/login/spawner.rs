@@ -17,7 +17,7 @@ use super::session;
 use super::session::{Inbox, Submit};
 use super::sink::Sink;
 use super::snapshot::{Failure, FailureKind, Snapshot, State};
-use super::table::{Handle, Table};
+use super::table::{LiveLogin, Table};
 use crate::answer::SubmitError;
 use crate::process::tree::{self, Tree};
 use crate::process::{ChildEnv, Guard, child_pid};
@@ -25,7 +25,7 @@ use crate::registry::{Provider, Recipe, Terminal};
 
 /// Starts logins and keeps their state. Clones are cheap and share one spawner.
 #[derive(Clone)]
-pub struct Spawner(Arc<Shared>);
+pub struct Spawner(Arc<SpawnerState>);
 
 /// A source of unix milliseconds, supplied by the owner of the clock.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -122,7 +122,7 @@ impl Spawner {
     /// Creates a spawner that reports to `sink`.
     pub fn new(config: SpawnerConfig, sink: Arc<dyn Sink>) -> Self {
         let table = Mutex::new(Table::new(&config.limits));
-        Self(Arc::new(Shared { config, sink, table, tracker: TaskTracker::new() }))
+        Self(Arc::new(SpawnerState { config, sink, table, tracker: TaskTracker::new() }))
     }
 
     /// Starts a login and returns before its process exists. A process that cannot be started is a session that ends
@@ -140,7 +140,7 @@ impl Spawner {
         {
             let mut table = self.0.table();
             table.admit(&request, &recipe)?;
-            let handle = Handle {
+            let handle = LiveLogin {
                 snapshot: receiver,
                 commands,
                 cancel: cancel.clone(),
@@ -177,7 +177,7 @@ impl Spawner {
         let ports: Vec<u16> = recipes.flat_map(|recipe| recipe.callback_ports.clone()).collect();
         let ending: Vec<CancellationToken> = {
             let table = self.0.table();
-            let in_the_way = |handle: &&Handle| {
+            let in_the_way = |handle: &&LiveLogin| {
                 let same = handle.scope == scope && handle.provider == provider.id;
                 let over = handle.snapshot.borrow().state.is_terminal();
                 over && (same || handle.ports.iter().any(|port| ports.contains(port)))
@@ -250,20 +250,20 @@ impl Spawner {
         }
         self.0.tracker.close();
         if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {
-            tracing::warn!("logins did not end in the time given");
+            tracing::warn!("logins did not end before the shutdown's time limit");
         }
     }
 }
 
 /// The data that the sessions share with the spawner.
-pub(crate) struct Shared {
+pub(crate) struct SpawnerState {
     pub(crate) config: SpawnerConfig,
     pub(crate) sink: Arc<dyn Sink>,
     table: Mutex<Table>,
-    tracker: TaskTracker,
+    pub(crate) tracker: TaskTracker,
 }
 
-impl Shared {
+impl SpawnerState {
     pub(crate) fn now(&self) -> i64 {
         (self.config.clock)()
     }
@@ -331,7 +331,7 @@ impl Shared {
         snapshot.ended_at = Some(self.now());
         snapshot.failure = Some(Failure {
             kind: FailureKind::Internal,
-            message: "the login stopped because of an internal fault".to_owned(),
+            message: "the login ended because of an internal error".to_owned(),
             hint: None,
             exit_code: None,
         });

@@ -14,7 +14,7 @@ use crate::registry::Recipe;
 
 /// All logins that are live or have ended recently.
 pub(crate) struct Table {
-    pub(crate) live: HashMap<String, Handle>,
+    pub(crate) live: HashMap<String, LiveLogin>,
     pub(crate) ended: VecDeque<(String, watch::Receiver<Snapshot>)>,
     pub(crate) closed: bool,
     /// Ids of the sessions that wait for their turn, the first one first.
@@ -25,7 +25,7 @@ pub(crate) struct Table {
 }
 
 /// A live login: its resources, and the channels to it.
-pub(crate) struct Handle {
+pub(crate) struct LiveLogin {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) commands: mpsc::Sender<Submit>,
     pub(crate) cancel: CancellationToken,
@@ -84,7 +84,7 @@ impl Table {
     }
 
     /// Adds a login that was admitted. It gets its turn at once, or when those before it have ended.
-    pub(crate) fn insert(&mut self, id: String, handle: Handle) {
+    pub(crate) fn insert(&mut self, id: String, handle: LiveLogin) {
         self.waiting.push_back(id.clone());
         self.live.insert(id, handle);
         self.advance();

@@ -7,11 +7,12 @@ use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::environment::ChildEnv;
+use super::locate::is_program;
 use super::{inspect, pipe, pty};
 use crate::registry::Terminal;
 
 /// A started child, on a pseudo-terminal or on pipes.
-pub(crate) struct Parts {
+pub(crate) struct StartedChild {
     /// One stream for a pseudo-terminal, two (standard output, standard error) for pipes.
     pub(crate) streams: Vec<Box<dyn AsyncRead + Send + Unpin>>,
     pub(crate) stdin: Box<dyn AsyncWrite + Send + Unpin>,
@@ -19,7 +20,7 @@ pub(crate) struct Parts {
     pub(crate) exit: BoxFuture<'static, Exit>,
     /// Process id. It is also the group's id, because every child leads a group of its own.
     pub(crate) pid: u32,
-    pub(crate) leash: Leash,
+    pub(crate) kill_on_drop: KillOnDrop,
 }
 
 /// The end of a child.
@@ -30,7 +31,7 @@ pub(crate) struct Exit {
 }
 
 /// The description of a child to start.
-pub(crate) struct Launch {
+pub(crate) struct ChildCommand {
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
     pub(crate) env: ChildEnv,
@@ -46,21 +47,23 @@ pub(crate) enum OpenError {
 }
 
 /// Starts a child on pipes or on a pseudo-terminal.
-pub(crate) async fn open(launch: Launch) -> Result<Parts, OpenError> {
-    if !super::locate::is_program(&launch.program) {
+pub(crate) async fn open(command: ChildCommand) -> Result<StartedChild, OpenError> {
+    let program = command.program.clone();
+    let executable = tokio::task::spawn_blocking(move || is_program(&program)).await;
+    if !executable.unwrap_or(false) {
         return Err(OpenError::Program("the program is not an executable file".to_owned()));
     }
-    match launch.terminal {
-        Terminal::Pipe => pipe::open(&launch),
-        Terminal::Pty { columns, rows } => pty::open(launch, columns, rows).await,
+    match command.terminal {
+        Terminal::Pipe => pipe::open(&command),
+        Terminal::Pty { columns, rows } => pty::open(command, columns, rows).await,
     }
 }
 
 /// A handle that kills a process group when it is dropped, so that no exit from the code that holds it leaves a child
 /// behind.
-pub(crate) struct Leash(Option<Pid>);
+pub(crate) struct KillOnDrop(Option<Pid>);
 
-impl Leash {
+impl KillOnDrop {
     pub(crate) fn new(pid: Option<u32>) -> Self {
         Self(pid.and_then(inspect::child_pid))
     }
@@ -71,7 +74,7 @@ impl Leash {
     }
 }
 
-impl Drop for Leash {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
             // The group may be gone already, which is fine.

@@ -61,7 +61,7 @@ impl std::fmt::Debug for ChildEnv {
 }
 
 /// The parts of a child's environment besides the base list.
-pub(crate) struct ChildEnvParts<'a> {
+pub(crate) struct ChildEnvSources<'a> {
     pub(crate) cli: &'a Cli,
     pub(crate) recipe: &'a Recipe,
     pub(crate) terminal: Terminal,
@@ -74,7 +74,7 @@ pub(crate) struct ChildEnvParts<'a> {
 }
 
 /// Builds a child's environment. Later steps win, so the config directory can never be redirected.
-pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvParts<'_>) -> ChildEnv {
+pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvSources<'_>) -> ChildEnv {
     let mut env = base.clone();
     for (name, value) in parts.extra {
         env.set(name, value);
@@ -115,7 +115,7 @@ pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) 
 }
 
 /// Builds the environment in which a CLI uses a directory of the user's own, with everything that belongs to it.
-pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, (dir, reach): (&Path, Reach)) -> ChildEnv {
+pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, dir: &Path, reach: Reach) -> ChildEnv {
     let mut env = asking_env(base, cli, Path::new(""), Path::new(""));
     for name in cli.config_dir.extra_vars.keys().chain([&cli.config_dir.var]) {
         env.remove(name);
@@ -169,7 +169,7 @@ mod tests {
         let extra = [("CODEX_HOME".to_owned(), "/elsewhere".to_owned()), ("LANG".to_owned(), "C".to_owned())];
         let env = child_env(
             &base,
-            &ChildEnvParts {
+            &ChildEnvSources {
                 cli: provider.cli.as_ref().unwrap(),
                 recipe: &provider.recipe("", None).unwrap(),
                 terminal: Terminal::Pipe,
@@ -228,14 +228,14 @@ mod tests {
         let bus = |env: &ChildEnv| env.value("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned);
         let check = |base: &ChildEnv, bundle: Option<&str>, own: Option<&str>| {
             assert_eq!(bus(&asking_env(base, cli, dir, dir)).as_deref(), bundle);
-            assert_eq!(bus(&own_env(base, cli, (dir, Reach::Usual))).as_deref(), own);
+            assert_eq!(bus(&own_env(base, cli, dir, Reach::Usual)).as_deref(), own);
         };
         check(&ChildEnv::default(), Some("disabled:"), None);
         // A value from the operator's `[spawn.environment]`.
         let told = [("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus")].into_iter().collect();
         check(&told, Some("unix:path=/run/bus"), Some("unix:path=/run/bus"));
-        let named = own_env(&ChildEnv::default(), cli, (dir, Reach::Variable));
+        let named = own_env(&ChildEnv::default(), cli, dir, Reach::Variable);
         assert_eq!(named.value("CODEX_HOME"), Some("/work/codex"));
-        assert_eq!(own_env(&ChildEnv::default(), cli, (dir, Reach::Usual)).value("CODEX_HOME"), None);
+        assert_eq!(own_env(&ChildEnv::default(), cli, dir, Reach::Usual).value("CODEX_HOME"), None);
     }
 }

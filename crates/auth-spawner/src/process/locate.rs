@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::bounded::Bounded;
+use super::bounded::BoundedCommand;
 use super::directory::private_directory;
 use super::environment::{ChildEnv, asking_env};
 use crate::registry::{Cli, Provider};
 
-/// Returns the first of the [`candidates`].
+/// Returns the first of the [`programs`].
 pub fn locate(cli: &Cli, search_path: &[PathBuf]) -> Option<PathBuf> {
-    candidates(cli, search_path).next()
+    programs(cli, search_path).next()
 }
 
 /// Returns every executable regular file with one of the CLI's names, in the order of `search_path`, then of the names.
 /// Relative directories are skipped, because their meaning depends on the daemon's working directory.
-pub fn candidates(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+pub fn programs(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
     search_path
         .iter()
         .filter(|folder| folder.is_absolute())
@@ -90,7 +90,7 @@ impl VersionQuestion<'_> {
         let made = dir.clone();
         tokio::task::spawn_blocking(move || private_directory(&made)).await.ok()?.ok()?;
         let env = asking_env(self.environment, cli, &dir, &shared);
-        let command = Bounded {
+        let command = BoundedCommand {
             program: self.program,
             args: &cli.version_args,
             env: &env,
@@ -228,6 +228,6 @@ mod tests {
         assert!(is_shim(&shims.join("codex")) && !is_shim(&good.join("codex")) && !is_shim(&shims));
         assert_eq!(locate(cli, &[shims, good.clone()]), Some(good.join("codex")));
         let twice = [good.clone(), good.clone()];
-        assert_eq!(candidates(cli, &twice).count(), 2);
+        assert_eq!(programs(cli, &twice).count(), 2);
     }
 }

@@ -20,12 +20,12 @@ pub(crate) mod tree;
 pub use directory::prepare;
 pub use environment::ChildEnv;
 pub use guard::{Guard, GuardCommand, watch_over};
-pub use leftover::{end_leftover, start_ticks};
-pub use locate::{SHIM_HEAD, Version, VersionQuestion, candidates, is_program, is_shim, locate};
-pub use ports::{Taken as HeldPort, all_taken as held_ports};
+pub use leftover::{ProcessIdentity, end_leftover, start_ticks};
+pub use locate::{SHIM_HEAD, Version, VersionQuestion, is_program, is_shim, locate, programs};
+pub use ports::{HeldPort, PortHolder, held_ports};
 
-pub(crate) use bounded::{Bounded, Broken};
-pub(crate) use child::{Exit, Launch, Leash, OpenError, Parts, open};
+pub(crate) use bounded::{BoundedCommand, CommandError};
+pub(crate) use child::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild, open};
 pub(crate) use directory::private_directory;
-pub(crate) use environment::{ChildEnvParts, asking_env, child_env, own_env};
+pub(crate) use environment::{ChildEnvSources, asking_env, child_env, own_env};
 pub(crate) use inspect::child_pid;

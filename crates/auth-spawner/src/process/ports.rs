@@ -18,17 +18,28 @@ const LISTENS: &str = "0A";
 
 /// A port that another program listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct HeldPort {
     /// The port.
     pub port: u16,
-    /// Command name and process id, if they can be determined.
-    pub holder: Option<(String, i32)>,
+    /// The program, if it can be determined.
+    pub holder: Option<PortHolder>,
 }
 
-impl fmt::Display for Taken {
+/// A process that listens on a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortHolder {
+    /// Command name of the process.
+    pub name: String,
+    /// Process id.
+    pub pid: i32,
+}
+
+impl fmt::Display for HeldPort {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.holder {
-            Some((name, pid)) => write!(formatter, "port {} is in use by {name} (pid {pid})", self.port),
+            Some(PortHolder { name, pid }) => {
+                write!(formatter, "port {} is in use by {name} (pid {pid})", self.port)
+            }
             None => write!(formatter, "port {} is in use by another program", self.port),
         }
     }
@@ -38,32 +49,32 @@ impl fmt::Display for Taken {
 /// user's processes, and a second longer if the holder cannot be named.
 ///
 /// A program may take the port between this check and the CLI's start; the CLI then reports the error.
-pub(crate) fn first_taken(ports: &[u16]) -> Option<Taken> {
-    ports.iter().find_map(|port| taken(*port))
+pub(crate) fn first_held(ports: &[u16]) -> Option<HeldPort> {
+    ports.iter().find_map(|port| held(*port))
 }
 
 /// Returns each of these ports that another program holds on a loopback address. Blocks for a second for each one whose
 /// holder cannot be named.
-pub fn all_taken(ports: &[u16]) -> Vec<Taken> {
-    ports.iter().filter_map(|port| taken(*port)).collect()
+pub fn held_ports(ports: &[u16]) -> Vec<HeldPort> {
+    ports.iter().filter_map(|port| held(*port)).collect()
 }
 
 /// Checks one port, several times if the holder is unknown. Such a holder may be a short-lived outgoing connection that
 /// was given this port as its own end.
-fn taken(port: u16) -> Option<Taken> {
+fn held(port: u16) -> Option<HeldPort> {
     for _ in 0..LOOKS {
-        if !is_taken(port) {
+        if !is_held(port) {
             return None;
         }
         if let Some(holder) = holder(port) {
-            return Some(Taken { port, holder: Some(holder) });
+            return Some(HeldPort { port, holder: Some(holder) });
         }
         std::thread::sleep(BETWEEN);
     }
-    is_taken(port).then_some(Taken { port, holder: None })
+    is_held(port).then_some(HeldPort { port, holder: None })
 }
 
-fn is_taken(port: u16) -> bool {
+fn is_held(port: u16) -> bool {
     // A machine without one of the address families has no listener there.
     let refused = |address| TcpListener::bind((address, port)).err();
     LOOPBACK.into_iter().filter_map(refused).any(|error| error.kind() == ErrorKind::AddrInUse)
@@ -71,7 +82,7 @@ fn is_taken(port: u16) -> bool {
 
 /// Returns the process that listens on a port of this machine. It is found from the socket table through the processes'
 /// descriptors, for processes of the same user only.
-fn holder(port: u16) -> Option<(String, i32)> {
+fn holder(port: u16) -> Option<PortHolder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
     let sockets: Vec<String> = tables
         .iter()
@@ -92,7 +103,7 @@ fn holder(port: u16) -> Option<(String, i32)> {
     };
     let pid = pids().map(|pid| pid.as_raw_nonzero().get()).find(holds)?;
     let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
-    Some((plain(&name), pid))
+    Some(PortHolder { name: plain(&name), pid })
 }
 
 /// Returns the inode of the socket if this line of the table listens on the port, on an address that matters for a
@@ -141,19 +152,19 @@ mod tests {
             // A machine without IPv6 has no listener there.
             let Ok(socket) = TcpListener::bind(address) else { continue };
             let port = socket.local_addr().unwrap().port();
-            let taken = first_taken(&[port]).unwrap();
+            let held = first_held(&[port]).unwrap();
             let own = i32::try_from(std::process::id()).unwrap();
-            assert_eq!(all_taken(&[port]), std::slice::from_ref(&taken));
+            assert_eq!(held_ports(&[port]), std::slice::from_ref(&held));
             assert_eq!(
-                (taken.port, taken.holder.as_ref().map(|(_, pid)| *pid)),
+                (held.port, held.holder.as_ref().map(|holder| holder.pid)),
                 (port, Some(own)),
                 "{address}"
             );
-            assert!(taken.to_string().ends_with(&format!("(pid {own})")), "{taken}");
+            assert!(held.to_string().ends_with(&format!("(pid {own})")), "{held}");
             drop(socket);
-            assert_eq!(first_taken(&[port]), None, "{address}");
+            assert_eq!(first_held(&[port]), None, "{address}");
         }
-        assert_eq!(first_taken(&[]), None);
+        assert_eq!(first_held(&[]), None);
     }
 
     #[test]

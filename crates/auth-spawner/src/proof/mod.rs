@@ -6,10 +6,10 @@
 //! sessions and text from a CLI's output must not be in it.
 
 mod document;
-mod elsewhere;
 mod facts;
 mod files;
 mod jsonc;
+mod keyring;
 mod prove;
 mod sqlite;
 mod time;

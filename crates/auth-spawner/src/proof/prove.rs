@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::document::Found;
 use super::facts::Source;
 use super::files::{Root, Trouble};
-use super::{document, elsewhere, files};
+use super::{document, files, keyring};
 use crate::registry::{Cli, Format, Reach};
 
 /// The state of a login, as shown by a config directory's files.
@@ -27,7 +27,7 @@ pub enum Proof {
         reason: String,
     },
     /// The CLI's files show that it keeps the login in the system's keyring, where only the CLI can read it.
-    Elsewhere {
+    InKeyring {
         /// The place of the login, as a sentence without a full stop.
         reason: String,
         /// The next step for the user.
@@ -138,7 +138,7 @@ fn prove_at(cli: &Cli, root: &Root<'_>) -> (Proof, Slot) {
             why = proof;
         }
     }
-    (elsewhere::or_elsewhere(why, cli, root), None)
+    (keyring::or_in_keyring(why, cli, root), None)
 }
 
 /// The state of a directory's credentials at one moment. Two fingerprints are equal when no credential changed, so a
@@ -149,7 +149,7 @@ pub struct Fingerprint(Vec<(PathBuf, u64)>);
 /// Takes the fingerprint of the directory's credentials. `dir` is the directory that the CLI's variable names.
 ///
 /// If a file proves a login, the fingerprint covers that login only: CLIs keep counters and settings in the same file,
-/// and a change of those is no new login. Otherwise it covers every existing file as a whole.
+/// and a change of those is no new login. SlotFallback it covers every existing file as a whole.
 pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
     let root = Root::named(&cli.config_dir, dir);
     let mut whole = Vec::new();

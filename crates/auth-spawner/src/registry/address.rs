@@ -12,7 +12,7 @@ pub fn base_url(text: &str) -> Result<&str, &'static str> {
         return Err("must be an https address (http on a loopback address)");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must hold no name and no password");
+        return Err("must not contain a user name or a password");
     }
     if url.query().is_some() || url.fragment().is_some() || !text.bytes().all(|byte| byte.is_ascii_graphic())
     {
@@ -42,7 +42,7 @@ mod tests {
         check("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080"));
         check("http://a.test", Err("must be an https address (http on a loopback address)"));
         check("ftp://127.0.0.1", Err("must be an https address (http on a loopback address)"));
-        check("https://u:p@a.test", Err("must hold no name and no password"));
+        check("https://u:p@a.test", Err("must not contain a user name or a password"));
         check("https://a.test?key=1", Err("must be an address without a query and a fragment, in ASCII"));
         check("https://a.test/\n", Err("must be an address without a query and a fragment, in ASCII"));
         check("a.test", Err("is not an address"));

@@ -13,9 +13,9 @@ pub struct CredentialFile {
     /// Format of the file.
     #[serde(default)]
     pub format: Format,
-    /// Place of the document in a database; present exactly for [`Format::Sqlite`].
+    /// TextLocation of the document in a database; present exactly for [`Format::Sqlite`].
     #[serde(default)]
-    pub sqlite: Option<Cell>,
+    pub sqlite: Option<SqliteValue>,
     /// JSON pointers that must all hold a non-empty string. A segment `*` matches the member that `slot` names. Without
     /// `slot` it matches the first member, in order of name, for which all of them hold. The other pointers use the
     /// same member.
@@ -28,10 +28,10 @@ pub struct CredentialFile {
     pub mode: Option<Mode>,
     /// The account's email address.
     #[serde(default)]
-    pub email: Option<Place>,
+    pub email: Option<TextLocation>,
     /// The provider's own id of the account.
     #[serde(default)]
-    pub subject: Option<Place>,
+    pub subject: Option<TextLocation>,
     /// End of the access token.
     #[serde(default)]
     pub expires: Option<Expiry>,
@@ -47,7 +47,7 @@ impl CredentialFile {
     /// Returns the other files of the CLI's directory that decide whether this is a login and name its account.
     pub(crate) fn other_files(&self) -> impl Iterator<Item = &str> {
         let named = self.slot.iter().flat_map(|slot| &slot.names);
-        let slots = named.flat_map(Template::places).filter_map(|(file, _)| file);
+        let slots = named.flat_map(Template::pointers).filter_map(|(file, _)| file);
         let mode = self.mode.iter().filter_map(|mode| mode.file.as_deref());
         let people = [&self.email, &self.subject].into_iter().flatten();
         people.filter_map(|place| place.file.as_deref()).chain(mode).chain(slots)
@@ -88,7 +88,7 @@ impl Format {
 /// One value of a `SQLite` database.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Cell {
+pub struct SqliteValue {
     /// Name of the table; views are not read.
     pub table: String,
     /// The column that holds the key.
@@ -99,10 +99,10 @@ pub struct Cell {
     pub value_column: String,
 }
 
-/// Place of a text: a JSON pointer, optionally in another file, optionally inside a JSON Web Token.
+/// TextLocation of a text: a JSON pointer, optionally in another file, optionally inside a JSON Web Token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
+pub struct TextLocation {
     /// Another JSON file of the CLI's directory; the credential file when absent.
     #[serde(default)]
     pub file: Option<String>,
@@ -113,7 +113,7 @@ pub struct Place {
     pub claim: Option<String>,
 }
 
-/// Place and unit of an end time.
+/// TextLocation and unit of an end time.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expiry {

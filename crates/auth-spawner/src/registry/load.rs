@@ -12,7 +12,7 @@ use super::key_service::KeyService;
 use super::provider::{Class, Cli, Provider};
 use super::reserved;
 use super::token_endpoint::TokenEndpoint;
-use super::validate::validate;
+use super::validate::{Violation, validate};
 
 /// The shipped entries, as pairs of file name and text.
 const SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
@@ -62,7 +62,9 @@ impl Registry {
             merge(&mut merged, table);
             providers = read(source, &merged)?;
             providers.iter().filter(|provider| named.contains(&provider.id)).try_for_each(|provider| {
-                compile(provider).map_err(|(place, reason)| refuse(source, place, reason))
+                compile(provider).map_err(|Violation { field, reason }| {
+                    refuse(source, format!("providers.{}.{field}", provider.id), reason)
+                })
             })?;
         }
         let names = providers
@@ -105,9 +107,7 @@ fn parse(source: &str, text: &str) -> Result<Table, RegistryError> {
     }
     match reserved::find(&table) {
         None => Ok(table),
-        Some(place) => {
-            Err(refuse(source, place, "this key is reserved for a later srvd and has no meaning in this one"))
-        }
+        Some(place) => Err(refuse(source, place, "this key is reserved for a later srvd; remove it")),
     }
 }
 
@@ -117,12 +117,10 @@ fn tables(file: &Table) -> Vec<String> {
     providers.into_iter().flat_map(Table::keys).cloned().collect()
 }
 
-/// Checks that every pattern of a provider can be compiled; `Err` is (place, reason).
-fn compile(provider: &Provider) -> Result<(), (String, String)> {
+/// Checks that every pattern of a provider can be compiled.
+fn compile(provider: &Provider) -> Result<(), Violation> {
     let Some(cli) = &provider.cli else { return Ok(()) };
-    let refused = |place: String, error: regex::Error| {
-        (format!("providers.{}.{place}", provider.id), error.to_string())
-    };
+    let refused = |field: String, error: regex::Error| Violation { field, reason: error.to_string() };
     if let Some(pattern) = &cli.version_pattern {
         pattern.check().map_err(|error| refused("cli.version-pattern".to_owned(), error))?;
     }
@@ -199,7 +197,8 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
             oauth: entry.oauth,
             template: template.map(Arc::new),
         };
-        validate(&provider).map_err(|(field, reason)| refuse(source, format!("{place}.{field}"), reason))?;
+        validate(&provider)
+            .map_err(|Violation { field, reason }| refuse(source, format!("{place}.{field}"), reason))?;
         for name in std::iter::once(&provider.id).chain(&provider.aliases) {
             if let Some(owner) = owners.insert(fold(name), id.clone()) {
                 return Err(refuse(
@@ -232,7 +231,7 @@ fn at_default_host(entry: &Value) -> Result<(Value, Option<Value>), String> {
     let Some(cli) = entry.get_mut("cli") else { return Ok((entry, None)) };
     let Some(choice) = cli.get("host") else {
         let unused = !has_placeholder(cli);
-        let reason = "`{host}` needs the table [cli.host], which says what it stands for";
+        let reason = "`{host}` can be used only with the table [cli.host]";
         return if unused { Ok((entry, None)) } else { Err(reason.to_owned()) };
     };
     let choice: HostChoice = choice.clone().try_into().map_err(|error: toml::de::Error| error.to_string())?;

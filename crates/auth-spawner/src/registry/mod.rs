@@ -6,10 +6,10 @@
 
 mod address;
 mod credential_file;
-mod elsewhere;
 mod error;
 mod host;
 mod key_service;
+mod keyring_mark;
 mod load;
 mod provider;
 mod reach;
@@ -21,16 +21,16 @@ mod validate;
 mod versions;
 
 pub use address::base_url;
-pub use credential_file::{Cell, CredentialFile, Expiry, ExpiryUnit, Format, Place};
-pub use elsewhere::Elsewhere;
+pub use credential_file::{CredentialFile, Expiry, ExpiryUnit, Format, SqliteValue, TextLocation};
 pub use error::RegistryError;
 pub use host::{Host, HostChoice, InvalidHost};
 pub use key_service::{KeyService, OtherHosts, Pair, Probe};
+pub use keyring_mark::KeyringMark;
 pub use load::{Overlay, Registry};
 pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenToken, System};
 pub use reach::Reach;
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
-pub use selection::{Mode, Otherwise, Slot, Template};
+pub use selection::{Mode, Slot, SlotFallback, Template};
 pub use token_endpoint::{TokenBody, TokenEndpoint};
 pub use versions::VersionRange;
 

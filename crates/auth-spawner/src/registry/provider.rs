@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::credential_file::CredentialFile;
-use super::elsewhere::Elsewhere;
 use super::host::HostChoice;
 use super::key_service::KeyService;
+use super::keyring_mark::KeyringMark;
 use super::recipe::{Pattern, Recipe};
 use super::token_endpoint::TokenEndpoint;
 use super::versions::VersionRange;
@@ -121,7 +121,7 @@ pub struct Cli {
     pub(crate) other_credentials: Vec<CredentialFile>,
     /// Marks of a login in the system's keyring, read if no credential file proves a login.
     #[serde(default)]
-    pub elsewhere: Vec<Elsewhere>,
+    pub elsewhere: Vec<KeyringMark>,
     /// The choice of hosts, for a CLI that can log in to other hosts than the vendor's.
     #[serde(default)]
     pub host: Option<HostChoice>,
@@ -146,7 +146,7 @@ pub struct Cli {
     /// Systems on which the CLI may keep its login in the system's keychain instead of a file.
     #[serde(default)]
     pub keychain: Vec<System>,
-    /// Parts of the entry that were not tested with the real program, as sentences for display.
+    /// StartedChild of the entry that were not tested with the real program, as sentences for display.
     #[serde(default)]
     pub untested: Vec<String>,
 }

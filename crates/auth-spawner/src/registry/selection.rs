@@ -10,13 +10,13 @@ pub struct Slot {
     pub names: Vec<Template>,
     /// The login to use if the configuration names a member that is none.
     #[serde(default)]
-    pub otherwise: Otherwise,
+    pub otherwise: SlotFallback,
 }
 
 /// The login to use if the CLI's configuration names a member that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Otherwise {
+pub enum SlotFallback {
     /// There is no login.
     #[default]
     None,
@@ -52,15 +52,15 @@ pub(crate) enum Part {
     /// A fixed text.
     Text(String),
     /// The text at a JSON pointer, in the credential file or in another file of the CLI's directory.
-    Place { file: Option<String>, pointer: String },
+    Pointer { file: Option<String>, pointer: String },
 }
 
 impl Template {
     /// Returns the places, as (another file, pointer).
-    pub(crate) fn places(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
         self.0.iter().filter_map(|part| match part {
             Part::Text(_) => None,
-            Part::Place { file, pointer } => Some((file.as_deref(), pointer.as_str())),
+            Part::Pointer { file, pointer } => Some((file.as_deref(), pointer.as_str())),
         })
     }
 
@@ -68,7 +68,7 @@ impl Template {
     pub(crate) fn fill(&self, text: impl Fn(Option<&str>, &str) -> Option<String>) -> Option<String> {
         let part = |part: &Part| match part {
             Part::Text(own) => Some(own.clone()),
-            Part::Place { file, pointer } => text(file.as_deref(), pointer),
+            Part::Pointer { file, pointer } => text(file.as_deref(), pointer),
         };
         self.0.iter().map(part).collect()
     }
@@ -78,8 +78,8 @@ impl std::fmt::Display for Template {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|part| match part {
             Part::Text(text) => formatter.write_str(text),
-            Part::Place { file: Some(file), pointer } => write!(formatter, "{{{file}#{pointer}}}"),
-            Part::Place { file: None, pointer } => write!(formatter, "{{{pointer}}}"),
+            Part::Pointer { file: Some(file), pointer } => write!(formatter, "{{{file}#{pointer}}}"),
+            Part::Pointer { file: None, pointer } => write!(formatter, "{{{pointer}}}"),
         })
     }
 }
@@ -99,11 +99,11 @@ impl TryFrom<String> for Template {
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
-            parts.push(Part::Place { file, pointer: pointer.to_owned() });
+            parts.push(Part::Pointer { file, pointer: pointer.to_owned() });
             rest = behind;
         }
         if parts.is_empty() {
-            return Err("it names no place in braces".to_owned());
+            return Err("it has no JSON pointer in braces".to_owned());
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));

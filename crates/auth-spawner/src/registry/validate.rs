@@ -1,25 +1,37 @@
 //! Rules that the registry's types cannot express: rules between fields, and the formats of texts.
 
 use super::address::is_loopback;
-use super::credential_file::{CredentialFile, Format, Place};
-use super::elsewhere::Elsewhere;
+use super::credential_file::{CredentialFile, Format, TextLocation};
 use super::key_service::{BASE, HOST, KeyService};
+use super::keyring_mark::KeyringMark;
 use super::load::fold;
 use super::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use super::recipe::Paste;
 use super::selection::{Mode, Slot, Template};
 use super::token_endpoint::TokenEndpoint;
 
-/// Checks the rules that the types cannot express; `Err` is (field below the provider, reason).
-pub(crate) fn validate(provider: &Provider) -> Result<(), (String, String)> {
-    ensure(is_id(&provider.id), "id", "must be lower case letters, digits, `-` and `_`, at most 64")?;
+/// A broken rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// Path of the field below the provider's table.
+    pub(super) field: String,
+    pub(super) reason: String,
+}
+
+/// Checks the rules that the types cannot express.
+pub(crate) fn validate(provider: &Provider) -> Result<(), Violation> {
+    ensure(is_id(&provider.id), "id", "must be at most 64 lower case letters, digits, `-` and `_`")?;
     for alias in &provider.aliases {
-        ensure(is_id(&fold(alias)), "aliases", "must be letters, digits, `-` and `_`, at most 64")?;
+        ensure(is_id(&fold(alias)), "aliases", "must be at most 64 letters, digits, `-` and `_`")?;
     }
     ensure(!provider.display_name.trim().is_empty(), "display-name", "must not be empty")?;
     match provider.class {
-        Class::OAuth => ensure(provider.cli.is_some(), "cli", "an oauth provider needs a cli")?,
-        Class::ApiKey => ensure(provider.key.is_some(), "key", "an api_key provider needs a key table")?,
+        Class::OAuth => {
+            ensure(provider.cli.is_some(), "cli", "a provider of class oauth needs the table `cli`")?
+        }
+        Class::ApiKey => {
+            ensure(provider.key.is_some(), "key", "a provider of class api_key needs the table `key`")?
+        }
     }
     if let Some(cli) = &provider.cli {
         cli_holds(cli)?;
@@ -33,7 +45,7 @@ const HTTPS: &str = "must be an https address (http on a loopback address)";
 const RELATIVE: &str = "must be a path below the CLI's directory without `..`";
 const POINTER: &str = "must be a JSON pointer, beginning with a slash, with at most one segment `*`";
 
-fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
+fn key_holds(key: &KeyService) -> Result<(), Violation> {
     ensure(key.vars.is_empty() == key.pair.is_some(), "key", "needs either vars or a pair")?;
     ensure(key.variables().all(is_var), "key.vars", VARS)?;
     if let Some(pair) = &key.pair {
@@ -43,7 +55,7 @@ fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
         ensure(
             key.probe.is_none(),
             "key.probe",
-            "a probe can send a whole key only, and this one is a pair",
+            "a probe sends a whole key, and this key is a pair; remove the probe",
         )?;
     }
     let other = key.other_hosts.as_ref();
@@ -68,7 +80,7 @@ fn key_holds(key: &KeyService) -> Result<(), (String, String)> {
     Ok(())
 }
 
-fn endpoint_holds(endpoint: &TokenEndpoint) -> Result<(), (String, String)> {
+fn endpoint_holds(endpoint: &TokenEndpoint) -> Result<(), Violation> {
     let url = url::Url::parse(&endpoint.token_url).ok();
     let safe = url.as_ref().is_some_and(|url| url.scheme() == "https" || is_loopback(url));
     ensure(safe, "oauth.token-url", HTTPS)?;
@@ -80,7 +92,7 @@ fn endpoint_holds(endpoint: &TokenEndpoint) -> Result<(), (String, String)> {
     ensure(visible, "oauth.client-id", "must be printable text without spaces")
 }
 
-fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
+fn cli_holds(cli: &Cli) -> Result<(), Violation> {
     let segment = |name: &String| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
     let named = !cli.binaries.is_empty() && cli.binaries.iter().all(segment);
     ensure(named, "cli.binaries", "must be file names")?;
@@ -100,7 +112,8 @@ fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
             1 => "cli.credential".to_owned(),
             _ => format!("cli.credential.{position}"),
         };
-        credential_holds(credential).map_err(|(field, reason)| (format!("{place}{field}"), reason))?;
+        credential_holds(credential)
+            .map_err(|violation| Violation { field: format!("{place}{}", violation.field), ..violation })?;
     }
     for (position, mark) in cli.elsewhere.iter().enumerate() {
         elsewhere_holds(mark, &format!("cli.elsewhere.{position}"))?;
@@ -111,7 +124,7 @@ fn cli_holds(cli: &Cli) -> Result<(), (String, String)> {
     recipes_hold(cli)
 }
 
-fn config_dir_holds(dir: &ConfigDir) -> Result<(), (String, String)> {
+fn config_dir_holds(dir: &ConfigDir) -> Result<(), Violation> {
     let segment = !dir.name.is_empty() && !dir.name.contains('/') && dir.name != "." && dir.name != "..";
     ensure(segment, "cli.config-dir.name", "must be one path segment")?;
     ensure(is_var(&dir.var), "cli.config-dir.var", VARS)?;
@@ -137,13 +150,21 @@ fn config_dir_holds(dir: &ConfigDir) -> Result<(), (String, String)> {
 }
 
 /// Checks a credential file. The field in an error has its leading dot and is below the table.
-fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)> {
+fn credential_holds(credential: &CredentialFile) -> Result<(), Violation> {
     ensure(is_relative(&credential.path), ".path", RELATIVE)?;
     let (folders, _) = credential.path.rsplit_once('/').unwrap_or(("", ""));
     let stars = credential.path.matches('*').count();
-    ensure(stars <= 1 && !folders.contains('*'), ".path", "one `*`, in the last segment")?;
+    ensure(
+        stars <= 1 && !folders.contains('*'),
+        ".path",
+        "may have one `*`, in the last segment of the path",
+    )?;
     match (&credential.sqlite, credential.format) {
-        (None, Format::Sqlite) => ensure(false, ".sqlite", "format sqlite needs the place of the value")?,
+        (None, Format::Sqlite) => ensure(
+            false,
+            ".sqlite",
+            "must name the table, the columns and the key, because the format is sqlite",
+        )?,
         (Some(_), Format::Json | Format::Jsonc | Format::Yaml | Format::Toml) => {
             ensure(false, ".sqlite", "is for format sqlite only")?;
         }
@@ -154,40 +175,48 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), (String, String)>
         }
         (None, _) => {}
     }
-    ensure(!credential.requires.is_empty(), ".requires", "an empty file would prove a login")?;
+    ensure(
+        !credential.requires.is_empty(),
+        ".requires",
+        "must not be empty, or an empty file would prove a login",
+    )?;
     ensure(credential.requires.iter().all(|pointer| is_pointer(pointer)), ".requires", POINTER)?;
     let expiries = [&credential.expires, &credential.refresh_expires].into_iter().flatten();
     let others = credential.refresh.iter().chain(expiries.map(|expiry| &expiry.pointer));
     let places = || [&credential.email, &credential.subject].into_iter().flatten();
-    ensure(places().all(is_place), "", "bad JSON pointer or path of email or subject")?;
+    ensure(
+        places().all(is_place),
+        "",
+        "`email` and `subject` must have valid JSON pointers and relative paths",
+    )?;
     let own = places().filter(|place| place.file.is_none()).map(|place| &place.pointer);
     let elsewhere = places().filter(|place| place.file.is_some());
     ensure(
         elsewhere.into_iter().all(|place| !has_star(&place.pointer)),
         "",
-        "`*` means nothing in another file",
+        "`*` cannot be used in another file",
     )?;
     let chosen = credential.requires.iter().any(|pointer| has_star(pointer));
     if let Some(slot) = &credential.slot {
-        ensure(chosen, ".slot", "`requires` must have the `*` that it gives a meaning to")?;
+        ensure(chosen, ".slot", "`requires` must have a `*` when there is a slot")?;
         slot_holds(slot)?;
     }
     credential.mode.iter().try_for_each(mode_holds)?;
     for pointer in others.chain(own) {
         ensure(is_pointer(pointer), "", POINTER)?;
-        ensure(chosen || !has_star(pointer), ".requires", "must have the `*` that another pointer has")?;
+        ensure(chosen || !has_star(pointer), ".requires", "must have a `*` when another pointer has one")?;
     }
     Ok(())
 }
 
-fn slot_holds(slot: &Slot) -> Result<(), (String, String)> {
+fn slot_holds(slot: &Slot) -> Result<(), Violation> {
     ensure(!slot.names.is_empty(), ".slot.names", "must not be empty")?;
-    let mut places = slot.names.iter().flat_map(Template::places);
+    let mut places = slot.names.iter().flat_map(Template::pointers);
     let sound = places.all(|(file, pointer)| is_plain(pointer) && file.is_none_or(is_relative));
     ensure(sound, ".slot.names", "each brace must hold a JSON pointer without `*`, or `file#` and a pointer")
 }
 
-fn mode_holds(mode: &Mode) -> Result<(), (String, String)> {
+fn mode_holds(mode: &Mode) -> Result<(), Violation> {
     let pointers = std::iter::once(&mode.pointer).chain(&mode.keys);
     ensure(
         pointers.into_iter().all(|pointer| is_plain(pointer)),
@@ -195,12 +224,12 @@ fn mode_holds(mode: &Mode) -> Result<(), (String, String)> {
         "must be JSON pointers without `*`",
     )?;
     ensure(mode.file.as_deref().is_none_or(is_relative), ".mode.file", RELATIVE)?;
-    ensure(!mode.accepts.is_empty(), ".mode.accepts", "with no accepted value there would be no login")
+    ensure(!mode.accepts.is_empty(), ".mode.accepts", "must not be empty, or there would never be a login")
 }
 
-fn elsewhere_holds(mark: &Elsewhere, place: &str) -> Result<(), (String, String)> {
+fn elsewhere_holds(mark: &KeyringMark, place: &str) -> Result<(), Violation> {
     ensure(is_relative(&mark.path), place, RELATIVE)?;
-    ensure(mark.format != Format::Sqlite, place, "a database cannot be a mark")?;
+    ensure(mark.format != Format::Sqlite, place, "a database cannot be a mark; choose another format")?;
     ensure(!mark.when.is_empty(), place, "`when` must name at least one pointer")?;
     let plain = mark.when.keys().all(|pointer| is_pointer(pointer) && !has_star(pointer));
     ensure(plain, place, "`when` must hold JSON pointers without `*`")?;
@@ -208,13 +237,13 @@ fn elsewhere_holds(mark: &Elsewhere, place: &str) -> Result<(), (String, String)
     ensure(told, place, "`reason` and `hint` must not be empty")
 }
 
-fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
+fn recipes_hold(cli: &Cli) -> Result<(), Violation> {
     for (position, recipe) in cli.recipes.iter().enumerate() {
         let place = format!("cli.recipes.{position}");
         ensure(is_id(&recipe.id), &place, "the id must be lower case letters, digits, `-` and `_`")?;
         let twins = || cli.recipes.iter().filter(|other| other.id == recipe.id);
         let told_apart = twins().count() == 1 || twins().all(|twin| twin.versions.is_some());
-        ensure(told_apart, &place, "another recipe has the same id, and not both name their `versions`")?;
+        ensure(told_apart, &place, "another recipe has the same id, so each must name its `versions`")?;
         ensure(recipe.env.keys().all(|var| is_var(var)), &place, VARS)?;
         ensure(!recipe.deadline.is_zero(), &place, "the deadline must not be zero")?;
         for pattern in &recipe.patterns.device_code {
@@ -224,7 +253,11 @@ fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
             ensure(pattern.names("token"), &place, "the token pattern needs a group named `token`")?;
             ensure(cli.token.is_some(), &place, "a token pattern needs the table `cli.token`")?;
         }
-        ensure(recipe.steps.iter().all(|step| !step.send.is_empty()), &place, "a step must send something")?;
+        ensure(
+            recipe.steps.iter().all(|step| !step.send.is_empty()),
+            &place,
+            "`send` of a step must not be empty",
+        )?;
         if let Some(Paste { shapes, .. }) = &recipe.paste {
             ensure(!shapes.is_empty(), &place, "paste.shapes must not be empty")?;
         }
@@ -232,8 +265,8 @@ fn recipes_hold(cli: &Cli) -> Result<(), (String, String)> {
     Ok(())
 }
 
-fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), (String, String)> {
-    if holds { Ok(()) } else { Err((field.to_owned(), reason.to_owned())) }
+fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { field: field.to_owned(), reason: reason.to_owned() }) }
 }
 
 fn is_id(id: &str) -> bool {
@@ -274,7 +307,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn is_place(place: &Place) -> bool {
+fn is_place(place: &TextLocation) -> bool {
     is_pointer(&place.pointer)
         && place.claim.as_deref().is_none_or(|claim| is_pointer(claim) && !has_star(claim))
         && place.file.as_deref().is_none_or(is_relative)

@@ -63,11 +63,6 @@ impl Decoder {
         self.held.extend_from_slice(&rest[whole..]);
     }
 
-    /// Returns whether no sequence and no character is unfinished.
-    pub(crate) fn is_plain(&self) -> bool {
-        !self.escaped && self.held.is_empty()
-    }
-
     fn read(&mut self, page: &mut impl Page, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.escaped {

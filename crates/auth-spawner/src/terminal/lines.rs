@@ -3,17 +3,11 @@
 //! Colours and cursor moves are removed. A carriage return and a backspace overwrite, as on a screen. The target of an
 //! OSC 8 hyperlink is kept, because it is whole where the visible text may be wrapped. This is not a screen: a program
 //! on a pipe has no cursor to draw with. The output of a program on a terminal is read by [`super::screen`].
-//!
-//! Most lines carry no information. Whole [plain](super::plain) lines are therefore gathered in a block and searched
-//! together; every other line goes through the [`Decoder`].
 
-use memchr::memchr;
 use vte::Params;
 
 use super::decoder::{Decoder, Page, number};
-use super::plain::gather;
 use super::row::{Line, Row};
-use super::skim::Skim;
 
 /// Farthest column that a cursor move reaches. Only text makes a line longer: a few bytes must not create thousands of
 /// cells.
@@ -23,47 +17,17 @@ const COLUMNS: usize = 1000;
 pub(crate) struct Lines {
     decoder: Decoder,
     sheet: Sheet,
-    skim: Option<Skim>,
-    /// Plain lines that have not been passed on, each with its line feed. The buffer is kept to reuse its memory.
-    block: Vec<u8>,
 }
 
 impl Lines {
-    /// Creates a splitter. `limit` is the most characters kept of one line; the rest is dropped. `skim` selects the
-    /// lines that matter; without it all do. An empty line is passed on in the place of lines that `skim` has skipped.
-    pub(crate) fn new(limit: usize, skim: Option<Skim>) -> Self {
-        let sheet = Sheet { limit, ..Sheet::default() };
-        Self { decoder: Decoder::default(), sheet, skim, block: Vec::new() }
+    /// Creates a splitter. `limit` is the most characters kept of one line; the rest is dropped.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { decoder: Decoder::default(), sheet: Sheet { limit, ..Sheet::default() } }
     }
 
-    /// Takes a chunk and passes every line that it finishes and that matters to `done`. Empty lines are left out.
+    /// Takes a chunk and passes every line that it finishes to `done`. Empty lines are left out.
     pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
-        let mut rest = chunk;
-        while !rest.is_empty() {
-            if self.sheet.is_fresh() && self.decoder.is_plain() {
-                rest = gather(rest, self.sheet.limit, &mut self.block);
-                self.hand_on(done);
-            }
-            let end = memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-            self.decoder.feed(&mut Writing { sheet: &mut self.sheet, done }, &rest[..end]);
-            rest = &rest[end..];
-        }
-    }
-
-    fn hand_on(&mut self, done: &mut dyn FnMut(&Line)) {
-        let line = &mut self.sheet.line;
-        line.links.clear();
-        let mut tell = |bytes: &[u8]| {
-            line.text.clear();
-            // Plain lines are UTF-8.
-            line.text.push_str(str::from_utf8(bytes).unwrap_or_default());
-            done(line);
-        };
-        match &self.skim {
-            Some(skim) => skim.read(&self.block, &mut tell),
-            None => self.block.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(tell),
-        }
-        self.block.clear();
+        self.decoder.feed(&mut Writing { sheet: &mut self.sheet, done }, chunk);
     }
 
     /// Returns the unfinished line, if it has any text or link.
@@ -98,13 +62,6 @@ struct Sheet {
     touched: bool,
     /// Buffer kept from line to line to reuse its memory.
     line: Line,
-}
-
-impl Sheet {
-    /// Returns whether nothing has been written since the last line ended.
-    fn is_fresh(&self) -> bool {
-        self.cursor == 0 && self.row.is_empty()
-    }
 }
 
 /// A sheet while it is written on.
@@ -203,7 +160,7 @@ mod tests {
     }
 
     fn read_within(limit: usize, chunks: &[&[u8]]) -> Vec<(String, Vec<String>)> {
-        let mut lines = Lines::new(limit, None);
+        let mut lines = Lines::new(limit);
         let mut seen = Vec::new();
         for chunk in chunks {
             lines.feed(chunk, &mut |line| seen.push((line.text.clone(), line.links.clone())));
@@ -252,7 +209,7 @@ mod tests {
 
     #[test]
     fn line_is_cut_at_its_limit() {
-        let mut lines = Lines::new(10, None);
+        let mut lines = Lines::new(10);
         for _ in 0..1000 {
             lines.feed(&[b'x'; 1000], &mut |_| {});
         }
@@ -268,7 +225,6 @@ mod tests {
             prop_assert_eq!(read(&[&bytes]), read(&[&bytes[..cut], &bytes[cut..]]));
         }
 
-        /// A stream of single bytes never gathers a line that has any text.
         #[test]
         fn lines_are_the_same_when_bytes_arrive_singly(bytes in stream(), limit in 1_usize..40) {
             let single: Vec<&[u8]> = bytes.chunks(1).collect();

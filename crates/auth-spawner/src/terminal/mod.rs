@@ -5,12 +5,9 @@
 
 mod decoder;
 mod lines;
-mod plain;
 mod row;
 mod screen;
-mod skim;
 mod view;
 
 pub(crate) use row::Line;
-pub(crate) use skim::{Reach, Skim};
 pub(crate) use view::View;

@@ -3,7 +3,6 @@
 use super::lines::Lines;
 use super::row::Line;
 use super::screen::Screen;
-use super::skim::Skim;
 use crate::registry::Terminal;
 
 pub(crate) enum View {
@@ -12,15 +11,15 @@ pub(crate) enum View {
 }
 
 impl View {
-    /// Creates a view. `limit` is the most characters of a line. `skim` selects the lines that matter.
-    pub(crate) fn new(terminal: Terminal, limit: usize, skim: Option<Skim>) -> Self {
+    /// Creates a view. `limit` is the most characters of a line.
+    pub(crate) fn new(terminal: Terminal, limit: usize) -> Self {
         match terminal {
-            Terminal::Pipe => Self::Lines(Box::new(Lines::new(limit, skim))),
+            Terminal::Pipe => Self::Lines(Box::new(Lines::new(limit))),
             Terminal::Pty { columns, rows } => Self::Screen(Box::new(Screen::new(columns, rows, limit))),
         }
     }
 
-    /// Takes a chunk and passes to `done` the lines that it finishes and that may matter.
+    /// Takes a chunk and passes to `done` the lines that it finishes.
     pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
         match self {
             Self::Lines(lines) => lines.feed(chunk, done),

@@ -104,7 +104,7 @@ async fn login_fails_as_cli_retired_when_program_prints_its_retirement() {
             failure.message,
             "the program is no longer the provider's CLI: fake is no longer maintained. See (address)"
         );
-        let hint = "install the CLI of today: cargo build --example fake_cli";
+        let hint = "install the current CLI: cargo build --example fake_cli";
         assert_eq!(failure.hint.as_deref(), Some(hint));
         world.assert_nobody_left();
     }

@@ -266,7 +266,7 @@ impl Candidate {
                     Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, "its directory holds no login"))
                 }
                 Proof::Incomplete { reason } => Err(unfit(Status::NeedsReauth, Kind::NeedsReauth, reason)),
-                Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. } => {
+                Proof::Unreadable { reason } | Proof::InKeyring { reason, .. } => {
                     Err(unfit(Status::Unknown, Kind::SecretUnavailable, reason))
                 }
             },

@@ -5,36 +5,32 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::io::AsyncWrite;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::opening::open;
+use super::opening::{Opened, Unopened, open};
 use super::replies::Replies;
-use super::report::Report;
+use super::report::{KeyringLogin, Report};
 use super::timers::Timers;
 use super::{Inbox, Submit};
-use crate::answer::SubmitError;
-use crate::findings::{Matcher, News, Output, Seen, Token, Wholeness, skim};
-use crate::login::check::{Question, Verdict};
+use crate::answer::{Delivered, Stdin, SubmitError};
+use crate::findings::{Completeness, Finding, Findings, Matcher, Output, Token};
+use crate::login::check::{CheckResult, LoginCheck};
 use crate::login::machine::{Effect, Input, Machine};
 use crate::login::sink::{SaveError, Saved};
 use crate::login::snapshot::Snapshot;
-use crate::login::spawner::{LoginRequest, Shared};
-use crate::process::{Exit, Leash, Parts, start_ticks};
+use crate::login::spawner::{LoginRequest, SpawnerState};
+use crate::process::{Exit, KillOnDrop, StartedChild, start_ticks};
 use crate::proof::{Credential, Fingerprint, fingerprint};
-use crate::registry::{Recipe, Terminal};
+use crate::registry::Recipe;
 use crate::terminal::View;
 
 /// Ticks after which an unchanged new file is checked again.
 const ASK_AGAIN: u32 = 5;
 
-pub(super) type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
-pub(super) type Delivered = (Option<Stdin>, Result<(), SubmitError>);
-
 /// Runs one login to its end.
 pub(crate) async fn run(
-    shared: Arc<Shared>,
+    shared: Arc<SpawnerState>,
     request: LoginRequest,
     recipe: Recipe,
     mut inbox: Inbox,
@@ -46,11 +42,11 @@ pub(crate) async fn run(
     report.announce(&machine).await;
     let opened = match its_turn(&mut inbox, time_left(&shared, &request)).await {
         Ok(()) => open(&shared, &request, &recipe).await,
-        Err(input) => Err((input, None)),
+        Err(input) => Err(Unopened { input, message: None }),
     };
-    let (parts, question) = match opened {
+    let Opened { child, check } = match opened {
         Ok(opened) => opened,
-        Err((input, message)) => {
+        Err(Unopened { input, message }) => {
             report.message = message;
             for effect in machine.step(input) {
                 if let Effect::Finish(Some(kind)) = effect {
@@ -62,19 +58,18 @@ pub(crate) async fn run(
             return;
         }
     };
-    report.snapshot.pid = Some(parts.pid);
-    report.snapshot.process_start = start_ticks(parts.pid);
+    report.snapshot.pid = Some(child.pid);
+    report.snapshot.process_start = start_ticks(child.pid);
     if let Some(guard) = &shared.config.guard {
-        guard.leads(&request.id, parts.pid, report.snapshot.process_start.as_deref());
+        guard.leads(&request.id, child.pid, report.snapshot.process_start.as_deref());
     }
     report.announce(&machine).await;
-    let Parts { streams, stdin, exit, pid, leash } = parts;
+    let StartedChild { streams, stdin, exit, pid, kill_on_drop } = child;
     let terminal = request.terminal.unwrap_or(recipe.terminal);
     let matcher = Matcher::new(&request.provider, &recipe);
     let limit = shared.config.limits.line_bytes;
-    let skim = (terminal == Terminal::Pipe).then(|| skim(&recipe)).flatten();
-    let output = Output::new(streams, || View::new(terminal, limit, skim.clone()), || matcher.clone());
-    let work = Work { stdin: Some(stdin), exit: Some(exit), pid, leash, ..Work::idle(question) };
+    let output = Output::new(streams, || View::new(terminal, limit), || matcher.clone());
+    let work = Work { stdin: Some(stdin), exit: Some(exit), pid, kill_on_drop, ..Work::idle(check) };
     let mut session = Session { shared, request, recipe, inbox, report, machine, output, work };
     session.live().await;
 }
@@ -97,13 +92,13 @@ async fn its_turn(inbox: &mut Inbox, left: Duration) -> Result<(), Input> {
     }
 }
 
-fn time_left(shared: &Shared, request: &LoginRequest) -> Duration {
+fn time_left(shared: &SpawnerState, request: &LoginRequest) -> Duration {
     let left = request.expires_at.saturating_sub(shared.now());
     Duration::from_millis(u64::try_from(left).unwrap_or(0))
 }
 
 pub(super) struct Session {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SpawnerState>,
     pub(super) request: LoginRequest,
     pub(super) recipe: Recipe,
     pub(super) inbox: Inbox,
@@ -115,18 +110,18 @@ pub(super) struct Session {
 
 /// The child, and all work that is running for it. Each kind of work exists at most once.
 pub(super) struct Work {
-    pub(super) question: Question,
+    pub(super) check: LoginCheck,
     pub(super) stdin: Option<Stdin>,
     pub(super) exit: Option<BoxFuture<'static, Exit>>,
     pub(super) pid: u32,
-    pub(super) leash: Leash,
-    pub(super) asking: Option<BoxFuture<'static, Verdict>>,
+    pub(super) kill_on_drop: KillOnDrop,
+    pub(super) checking: Option<BoxFuture<'static, CheckResult>>,
     pub(super) saving: Option<BoxFuture<'static, Result<Saved, SaveError>>>,
     pub(super) delivering: Option<BoxFuture<'static, Delivered>>,
     pub(super) replies: Replies,
     pub(super) reply: Option<oneshot::Sender<Result<(), SubmitError>>>,
     pub(super) glancing: Option<BoxFuture<'static, Option<Fingerprint>>>,
-    pub(super) found: Option<(Credential, bool)>,
+    pub(super) confirmed: Option<Confirmed>,
     /// Number of the recipe's steps that have been reached, and of those that have been typed.
     pub(super) steps_reached: usize,
     pub(super) steps_typed: usize,
@@ -135,20 +130,20 @@ pub(super) struct Work {
 }
 
 impl Work {
-    fn idle(question: Question) -> Self {
+    fn idle(check: LoginCheck) -> Self {
         Self {
-            question,
+            check,
             stdin: None,
             exit: None,
             pid: 0,
-            leash: Leash::new(None),
-            asking: None,
+            kill_on_drop: KillOnDrop::new(None),
+            checking: None,
             saving: None,
             delivering: None,
             replies: Replies::default(),
             reply: None,
             glancing: None,
-            found: None,
+            confirmed: None,
             steps_reached: 0,
             steps_typed: 0,
             glanced: None,
@@ -157,16 +152,24 @@ impl Work {
     }
 }
 
+/// A login that the check has confirmed.
+#[derive(Clone)]
+pub(super) struct Confirmed {
+    pub(super) credential: Credential,
+    /// True if a check command confirmed the login as well.
+    pub(super) checked: bool,
+}
+
 /// An event that wakes the session.
 enum Event {
-    Output(News),
+    Output(Findings),
     Exit(Exit),
     Drained,
     GiveUp,
-    Still(Wholeness),
+    Still(Completeness),
     Tick,
     Glance(Option<Fingerprint>),
-    Verdict(Verdict),
+    CheckResult(CheckResult),
     Saved(Result<Saved, SaveError>),
     Delivered(Delivered),
     Submit(Submit),
@@ -204,7 +207,7 @@ impl Session {
             let event = self.next_event(&mut timers).await;
             let inputs = match event {
                 Event::Exit(exit) => {
-                    self.work.question.failed = exit.code != Some(0);
+                    self.work.check.failed = exit.code != Some(0);
                     exited = Some(exit);
                     timers.exited();
                     Vec::new()
@@ -217,18 +220,18 @@ impl Session {
                     timers.drain = None;
                     exited.take().map(Input::Exited).into_iter().collect()
                 }
-                Event::Output(news) => {
+                Event::Output(findings) => {
                     timers.heard(self.output.has_partial());
                     timers.drains();
                     while let Some(reply) = self.output.reply() {
                         self.work.replies.push(reply);
                     }
-                    self.hear(news)
+                    self.hear(findings)
                 }
-                Event::Still(wholeness) => {
-                    timers.looked(wholeness);
-                    let news = self.output.still(wholeness);
-                    self.hear(news)
+                Event::Still(completeness) => {
+                    timers.looked(completeness);
+                    let findings = self.output.still(completeness);
+                    self.hear(findings)
                 }
                 event => self.react(event),
             };
@@ -253,14 +256,14 @@ impl Session {
         tokio::select! {
             () = self.inbox.cancel.cancelled(), if !self.machine.state().is_terminal() && work.saving.is_none() => Event::Cancel,
             () = sleep_until(timers.deadline), if work.saving.is_none() => Event::Deadline,
-            news = self.output.next(), if !self.output.ended() => Event::Output(news),
+            findings = self.output.next(), if !self.output.ended() => Event::Output(findings),
             exit = done(&mut work.exit) => Event::Exit(exit),
             () = moment(timers.drain) => Event::Drained,
             () = moment(timers.give_up) => Event::GiveUp,
-            () = moment(still.map(|(at, _)| at)) => Event::Still(still.map_or(Wholeness::Partial, |(_, what)| what)),
+            () = moment(still.map(|look| look.at)) => Event::Still(still.map_or(Completeness::Partial, |look| look.completeness)),
             _ = timers.tick.tick() => Event::Tick,
             glance = done(&mut work.glancing) => Event::Glance(glance),
-            verdict = done(&mut work.asking) => Event::Verdict(verdict),
+            result = done(&mut work.checking) => Event::CheckResult(result),
             saved = done(&mut work.saving) => Event::Saved(saved),
             delivered = done(&mut work.delivering) => Event::Delivered(delivered),
             // An error needs no handling: the CLI has closed its input, and the result shows in its output or its end.
@@ -270,32 +273,32 @@ impl Session {
     }
 
     /// Converts the meaning of the CLI's output into inputs of the machine.
-    fn hear(&mut self, news: News) -> Vec<Input> {
-        if let Some(words) = news.words {
-            self.report.explain(&words);
+    fn hear(&mut self, findings: Findings) -> Vec<Input> {
+        if let Some(line) = findings.explanation {
+            self.report.explain(&line);
         }
         let mut inputs = Vec::new();
-        for seen in news.seen {
-            if !self.report.note(&seen) {
+        for finding in findings.found {
+            if !self.report.note(&finding) {
                 continue;
             }
-            let input = match seen {
-                Seen::Url { device, .. } => {
+            let input = match finding {
+                Finding::Url { device, .. } => {
                     Input::Url { device, paste: !device && self.report.takes_paste() }
                 }
-                Seen::DeviceCode(_) => Input::Code,
-                Seen::Prompt | Seen::Refused => Input::Prompt,
-                Seen::LoggedIn { .. } => Input::LoggedIn,
-                Seen::Denied(_) => Input::Denied,
-                Seen::Failed(_) => Input::Failed,
-                Seen::Token(token) if self.take_token(&token) => Input::LoggedIn,
-                Seen::Token(_) => continue,
-                Seen::Retired(_) => {
+                Finding::DeviceCode(_) => Input::Code,
+                Finding::Prompt | Finding::Refused => Input::Prompt,
+                Finding::LoggedIn { .. } => Input::LoggedIn,
+                Finding::Denied(_) => Input::Denied,
+                Finding::Failed(_) => Input::Failed,
+                Finding::Token(token) if self.take_token(&token) => Input::LoggedIn,
+                Finding::Token(_) => continue,
+                Finding::Retired(_) => {
                     let install = self.request.provider.cli.as_ref().map(|cli| &cli.install);
-                    self.report.hint = install.map(|line| format!("install the CLI of today: {line}"));
+                    self.report.hint = install.map(|line| format!("install the current CLI: {line}"));
                     Input::Retired
                 }
-                Seen::Step(position) => {
+                Finding::Step(position) => {
                     self.reach_step(position);
                     continue;
                 }
@@ -307,7 +310,7 @@ impl Session {
 
     /// Keeps the credential that the CLI has shown. Returns whether it differs from the one before.
     fn take_token(&mut self, token: &Token) -> bool {
-        let Some(screen) = &mut self.work.question.screen else { return false };
+        let Some(screen) = &mut self.work.check.screen else { return false };
         let new = screen.token.as_ref() != Some(token);
         screen.token = Some(token.clone());
         new
@@ -320,18 +323,18 @@ impl Session {
                 Vec::new()
             }
             Event::Glance(found) => self.compare(found).into_iter().collect(),
-            Event::Verdict(Verdict::Yes { credential, checked }) => {
-                self.work.found = Some((credential, checked));
-                vec![Input::Yes]
+            Event::CheckResult(CheckResult::Confirmed { credential, checked }) => {
+                self.work.confirmed = Some(Confirmed { credential, checked });
+                vec![Input::Confirmed]
             }
-            Event::Verdict(Verdict::No { reason }) => {
+            Event::CheckResult(CheckResult::NotConfirmed { reason }) => {
                 tracing::debug!(session = %self.request.id, reason, "no login yet");
-                self.report.elsewhere = None;
-                vec![Input::No]
+                self.report.in_keyring = None;
+                vec![Input::NotConfirmed]
             }
-            Event::Verdict(Verdict::Elsewhere { reason, hint }) => {
-                self.report.elsewhere = Some((reason, hint));
-                vec![Input::No]
+            Event::CheckResult(CheckResult::InKeyring { reason, hint }) => {
+                self.report.in_keyring = Some(KeyringLogin { reason, hint });
+                vec![Input::NotConfirmed]
             }
             Event::Saved(Ok(saved)) => {
                 self.report.snapshot.saved = Some(saved);
@@ -341,7 +344,7 @@ impl Session {
                 self.report.message = Some(error.message);
                 vec![Input::SaveFailed(error.kind)]
             }
-            Event::Delivered((stdin, result)) => self.delivered(stdin, result).into_iter().collect(),
+            Event::Delivered(delivered) => self.delivered(delivered).into_iter().collect(),
             Event::Submit(submit) => self.submit(submit).into_iter().collect(),
             Event::Cancel => vec![Input::Cancel],
             Event::Deadline => vec![Input::Deadline],
@@ -355,21 +358,21 @@ impl Session {
     /// Starts a look at the credential file, off the runtime's threads, unless a check is running.
     fn glance(&mut self) {
         self.work.ticks = self.work.ticks.saturating_add(1);
-        if self.work.glancing.is_some() || self.machine.asking() {
+        if self.work.glancing.is_some() || self.machine.checking() {
             return;
         }
         let Some(cli) = self.request.provider.cli.clone() else { return };
         let dir = self.request.config_dir.clone();
-        let look = tokio::task::spawn_blocking(move || fingerprint(&cli, &dir));
+        let look = self.shared.tracker.spawn_blocking(move || fingerprint(&cli, &dir));
         self.work.glancing = Some(look.map(Result::ok).boxed());
     }
 
     fn compare(&mut self, found: Option<Fingerprint>) -> Option<Input> {
         // Another process may refresh the old login at any time, so only the CLI's own message or its end counts.
-        if self.work.question.logged_in_before {
+        if self.work.check.logged_in_before {
             return None;
         }
-        let found = found.filter(|found| *found != self.work.question.baseline)?;
+        let found = found.filter(|found| *found != self.work.check.baseline)?;
         let same = self.work.glanced.as_ref() == Some(&found);
         if same && self.work.ticks < ASK_AGAIN {
             return None;

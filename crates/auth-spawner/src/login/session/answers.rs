@@ -3,8 +3,8 @@
 use futures_util::FutureExt;
 
 use super::Submit;
-use super::actor::{Session, Stdin};
-use crate::answer::{Answer, SubmitError, Typed, deliver, paste};
+use super::actor::Session;
+use crate::answer::{Answer, Delivered, SubmitError, Typed, deliver, paste};
 use crate::login::machine::Input;
 use crate::registry::{Delivery, Terminal};
 
@@ -19,7 +19,7 @@ impl Session {
         };
         let delivery = match answer {
             Err(error) => Err(error),
-            Ok(Answer::Get(url)) => Ok(deliver::callback(url).map(|result| (None, result)).boxed()),
+            Ok(Answer::Get(url)) => Ok(deliver::callback(url).boxed()),
             Ok(Answer::Line(line)) => match self.work.stdin.take() {
                 Some(stdin) => {
                     self.report.remember_pasted(line.clone());
@@ -84,11 +84,7 @@ impl Session {
         }
     }
 
-    pub(super) fn delivered(
-        &mut self,
-        stdin: Option<Stdin>,
-        result: Result<(), SubmitError>,
-    ) -> Option<Input> {
+    pub(super) fn delivered(&mut self, Delivered { stdin, result }: Delivered) -> Option<Input> {
         if stdin.is_some() {
             self.work.stdin = stdin;
         }

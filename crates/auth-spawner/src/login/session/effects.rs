@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::actor::{Session, done};
+use super::actor::{Confirmed, Session, done};
 use crate::login::machine::Effect;
 use crate::login::sink::{ConfirmedLogin, SaveError};
 use crate::login::snapshot::FailureKind;
@@ -23,7 +23,7 @@ impl Session {
     pub(super) async fn apply(&mut self, effect: Effect) -> bool {
         match effect {
             Effect::Announce => self.report.announce(&self.machine).await,
-            Effect::Ask { last } => self.work.asking = Some(self.work.question.clone().ask(last).boxed()),
+            Effect::Check { last } => self.work.checking = Some(self.work.check.clone().run(last).boxed()),
             Effect::Save => self.save(),
             Effect::Finish(kind) => {
                 self.finish(kind).await;
@@ -42,7 +42,7 @@ impl Session {
     }
 
     fn save(&mut self) {
-        let Some((mut credential, evidence_check)) = self.work.found.clone() else { return };
+        let Some(Confirmed { mut credential, checked }) = self.work.confirmed.clone() else { return };
         credential.email = credential.email.or_else(|| self.report.email.clone());
         self.report.email.clone_from(&credential.email);
         let login = ConfirmedLogin {
@@ -51,12 +51,14 @@ impl Session {
             scope: self.request.scope.clone(),
             config_dir: self.request.config_dir.clone(),
             credential,
-            evidence_check,
-            token: self.work.question.screen.as_ref().and_then(|screen| screen.token.clone()),
+            evidence_check: checked,
+            token: self.work.check.screen.as_ref().and_then(|screen| screen.token.clone()),
         };
         let save = timeout(SAVE_PATIENCE, self.shared.sink.save(login));
-        let late =
-            || SaveError { kind: FailureKind::Storage, message: "the store did not answer".to_owned() };
+        let late = || SaveError {
+            kind: FailureKind::Storage,
+            message: "the store did not answer in time".to_owned(),
+        };
         self.work.saving = Some(save.map(move |saved| saved.unwrap_or_else(|_| Err(late()))).boxed());
     }
 
@@ -66,7 +68,7 @@ impl Session {
 
     async fn finish(&mut self, kind: Option<FailureKind>) {
         // A check that is still running belongs to this login and ends with it.
-        self.work.asking = None;
+        self.work.checking = None;
         self.work.delivering = None;
         self.end_tree().await;
         match kind {
@@ -102,6 +104,6 @@ impl Session {
         let tree = Tree { pid: self.work.pid, start, session: &self.request.id };
         tree::end(tree, self.work.exit.as_mut(), grace).await;
         self.work.exit = None;
-        self.work.leash.release();
+        self.work.kill_on_drop.release();
     }
 }

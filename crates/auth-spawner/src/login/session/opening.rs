@@ -3,26 +3,36 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::login::check::{Question, Screen};
+use crate::login::check::{LoginCheck, ShownCredential};
 use crate::login::machine::Input;
 use crate::login::snapshot::FailureKind;
-use crate::login::spawner::{LoginRequest, Shared};
+use crate::login::spawner::{LoginRequest, SpawnerState};
 use crate::process;
 use crate::process::{
-    ChildEnv, ChildEnvParts, Launch, OpenError, Parts, child_env, ports, prepare, private_directory,
+    ChildCommand, ChildEnv, ChildEnvSources, OpenError, StartedChild, child_env, ports, prepare,
+    private_directory,
 };
 use crate::proof::{Proof, fingerprint, prove};
 use crate::registry::{Cli, Recipe, ScreenToken};
 
-/// A started child, and the check for its login.
-type Opened = (Parts, Question);
+/// A login whose CLI has been started.
+pub(crate) struct Opened {
+    pub(crate) child: StartedChild,
+    /// The check for the login.
+    pub(crate) check: LoginCheck,
+}
 
-/// The reason why there is no child: the input for the machine, and the text for display.
-type Unopened = (Input, Option<String>);
+/// The reason why a login has no child.
+pub(crate) struct Unopened {
+    /// The input that ends the login.
+    pub(crate) input: Input,
+    /// Text for display, if it differs from the usual one.
+    pub(crate) message: Option<String>,
+}
 
 /// Writes the files that the CLI expects, records the state before the login, and starts the CLI.
 pub(crate) async fn open(
-    shared: &Shared,
+    shared: &SpawnerState,
     request: &LoginRequest,
     recipe: &Recipe,
 ) -> Result<Opened, Unopened> {
@@ -37,8 +47,8 @@ pub(crate) async fn open(
     let callback_ports = recipe.callback_ports.clone();
     let before = move || {
         // The lease keeps other logins away, but another program may have taken the port at any time.
-        if let Some(taken) = ports::first_taken(&callback_ports) {
-            return Err(failed(FailureKind::PortInUse, &taken));
+        if let Some(held) = ports::first_held(&callback_ports) {
+            return Err(failed(FailureKind::PortInUse, &held));
         }
         if cli.config_dir.shares() {
             private_directory(&common).map_err(|error| failed(FailureKind::SpawnFailed, &error))?;
@@ -47,10 +57,12 @@ pub(crate) async fn open(
         let logged_in = matches!(prove(&cli, &dir), Proof::LoggedIn(_));
         Ok((fingerprint(&cli, &dir), logged_in))
     };
-    let (baseline, logged_in_before) = tokio::task::spawn_blocking(before)
+    let (baseline, logged_in_before) = shared
+        .tracker
+        .spawn_blocking(before)
         .await
         .map_err(|error| failed(FailureKind::SpawnFailed, &error))??;
-    let launch = Launch {
+    let command = ChildCommand {
         program: request.program.clone(),
         args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
         env: env.clone(),
@@ -61,11 +73,11 @@ pub(crate) async fn open(
     if let Some(guard) = &shared.config.guard {
         guard.announce(&request.id).await;
     }
-    let parts = process::open(launch).await.map_err(|error| match error {
+    let child = process::open(command).await.map_err(|error| match error {
         OpenError::Program(reason) => failed(FailureKind::SpawnFailed, &reason),
         OpenError::Terminal(reason) => failed(FailureKind::TtyUnavailable, &reason),
     })?;
-    let question = Question {
+    let check = LoginCheck {
         provider: Arc::clone(&request.provider),
         program: request.program.clone(),
         env,
@@ -74,25 +86,26 @@ pub(crate) async fn open(
         logged_in_before,
         failed: false,
         screen,
+        tracker: shared.tracker.clone(),
         check_timeout: shared.config.limits.check_timeout,
         clock: Arc::clone(&shared.config.clock),
     };
-    Ok((parts, question))
+    Ok(Opened { child, check })
 }
 
 fn failed(kind: FailureKind, reason: &dyn std::fmt::Display) -> Unopened {
-    (Input::SpawnFailed(kind), Some(reason.to_string()))
+    Unopened { input: Input::SpawnFailed(kind), message: Some(reason.to_string()) }
 }
 
 /// Returns the place for the credential, if the recipe's CLI shows its credential and stores nothing.
-fn screen(token: Option<&ScreenToken>, recipe: &Recipe) -> Option<Screen> {
+fn screen(token: Option<&ScreenToken>, recipe: &Recipe) -> Option<ShownCredential> {
     let token = token.filter(|_| !recipe.patterns.token.is_empty())?;
     let lifetime = token.lifetime_s.checked_mul(1000)?;
-    Some(Screen { lifetime: i64::try_from(lifetime).ok()?, token: None })
+    Some(ShownCredential { lifetime: i64::try_from(lifetime).ok()?, token: None })
 }
 
 fn environment(
-    shared: &Shared,
+    shared: &SpawnerState,
     request: &LoginRequest,
     recipe: &Recipe,
     cli: &Cli,
@@ -100,7 +113,7 @@ fn environment(
 ) -> ChildEnv {
     child_env(
         &shared.config.environment,
-        &ChildEnvParts {
+        &ChildEnvSources {
             cli,
             recipe,
             terminal: request.terminal.unwrap_or(recipe.terminal),

@@ -8,7 +8,7 @@ use std::task::ready;
 
 use tokio::io::AsyncWrite;
 
-use super::actor::Stdin;
+use crate::answer::Stdin;
 
 /// Most answers that wait. A CLI that asks for more does not read them, and they are dropped.
 const WAITING: usize = 16;

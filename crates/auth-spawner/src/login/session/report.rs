@@ -9,24 +9,32 @@ use tokio::time::timeout;
 
 use super::SINK_PATIENCE;
 use crate::answer::is_taken;
-use crate::findings::{Seen, public_words};
+use crate::findings::{Finding, public_words};
 use crate::login::machine::Machine;
 use crate::login::snapshot::{Failure, FailureKind, Snapshot};
-use crate::login::spawner::Shared;
+use crate::login::spawner::SpawnerState;
 use crate::registry::Paste;
 
 /// Longest email address that is taken from the CLI's output, in bytes; the same as from its file.
 const EMAIL_BYTES: usize = 320;
 
+/// A login that only its CLI can read.
+pub(crate) struct KeyringLogin {
+    /// The place of the login, as a sentence without a full stop.
+    pub(crate) reason: String,
+    /// The next step for the user.
+    pub(crate) hint: String,
+}
+
 /// The snapshot and all data that goes into it.
 pub(crate) struct Report {
     pub(crate) snapshot: Snapshot,
-    shared: Arc<Shared>,
+    shared: Arc<SpawnerState>,
     sender: watch::Sender<Snapshot>,
     /// The recipe's rules for a pasted answer.
     paste: Option<Paste>,
     /// The line of output that explains the failure best so far.
-    words: Option<String>,
+    explanation: Option<String>,
     /// The pasted texts. Output of the CLI that contains one is not repeated.
     pasted: Vec<SecretString>,
     /// Email address from the CLI's output.
@@ -35,24 +43,28 @@ pub(crate) struct Report {
     pub(crate) message: Option<String>,
     /// The next step for the user, if it is not the same for every failure of this kind.
     pub(crate) hint: Option<String>,
-    /// The place where the CLI has stored the login instead of a file, and the next step for the user.
-    pub(crate) elsewhere: Option<(String, String)>,
+    /// The login that the CLI has stored in the keyring instead of a file.
+    pub(crate) in_keyring: Option<KeyringLogin>,
 }
 
 impl Report {
-    pub(crate) fn new(shared: Arc<Shared>, sender: watch::Sender<Snapshot>, paste: Option<Paste>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<SpawnerState>,
+        sender: watch::Sender<Snapshot>,
+        paste: Option<Paste>,
+    ) -> Self {
         let snapshot = sender.borrow().clone();
         Self {
             snapshot,
             shared,
             sender,
             paste,
-            words: None,
+            explanation: None,
             pasted: Vec::new(),
             email: None,
             message: None,
             hint: None,
-            elsewhere: None,
+            in_keyring: None,
         }
     }
 
@@ -65,33 +77,33 @@ impl Report {
     }
 
     /// Records a fact of the CLI's output. Returns whether it is new.
-    pub(crate) fn note(&mut self, seen: &Seen) -> bool {
-        match seen {
-            Seen::Url { url, openable, device } => self.note_url(url, *openable, *device),
-            Seen::DeviceCode(code) => {
+    pub(crate) fn note(&mut self, finding: &Finding) -> bool {
+        match finding {
+            Finding::Url { url, openable, device } => self.note_url(url, *openable, *device),
+            Finding::DeviceCode(code) => {
                 let new = self.snapshot.device_code.as_ref() != Some(code);
                 self.snapshot.device_code = Some(code.clone());
                 new
             }
-            Seen::LoggedIn { email } => {
+            Finding::LoggedIn { email } => {
                 let email = email.clone().filter(|email| email.len() <= EMAIL_BYTES);
                 self.email = email.or(self.email.take());
                 true
             }
-            Seen::Denied(words) | Seen::Failed(words) => {
-                self.explain(words);
+            Finding::Denied(line) | Finding::Failed(line) => {
+                self.explain(line);
                 true
             }
-            Seen::Retired(words) => {
-                self.message = Some(words.clone());
+            Finding::Retired(line) => {
+                self.message = Some(line.clone());
                 true
             }
-            Seen::Prompt => {
+            Finding::Prompt => {
                 let first = !std::mem::replace(&mut self.snapshot.prompted, true);
-                // An answer that was given before the CLI asked is the answer to its first question.
+                // An answer that was given before the CLI asked is the answer to its first check.
                 !first || self.pasted.is_empty()
             }
-            Seen::Refused | Seen::Token(_) | Seen::Step(_) => true,
+            Finding::Refused | Finding::Token(_) | Finding::Step(_) => true,
         }
     }
 
@@ -115,7 +127,7 @@ impl Report {
             parts.iter().any(|part| part.len() >= 4 && line.contains(part.as_ref()))
         };
         if !self.pasted.iter().any(repeats) {
-            self.words = Some(public_words(line));
+            self.explanation = Some(public_words(line));
         }
     }
 
@@ -138,7 +150,7 @@ impl Report {
         }
         let moved = self.shared.sink.moved(self.snapshot.clone());
         if timeout(SINK_PATIENCE, moved).await.is_err() {
-            tracing::warn!(session = %self.snapshot.id, "the sink did not take note of a login's move in time");
+            tracing::warn!(session = %self.snapshot.id, "the sink did not record a change of a login in time");
         }
         self.sender.send_replace(self.snapshot.clone());
         self.shared.sink.shown(&self.snapshot);
@@ -147,7 +159,7 @@ impl Report {
     /// Sets the failure of the snapshot, with its text.
     pub(crate) fn fail(&mut self, kind: FailureKind, machine: &Machine) {
         if kind == FailureKind::NotAuthenticated
-            && let Some((message, hint)) = self.elsewhere.take()
+            && let Some(KeyringLogin { reason: message, hint }) = self.in_keyring.take()
         {
             // Finishing the login in the browser once more would have the same result.
             self.snapshot.failure = Some(Failure { kind, message, hint: Some(hint), exit_code: None });
@@ -156,7 +168,7 @@ impl Report {
         let (message, hint) = wording(kind);
         let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
         let explained = self.message.take();
-        let words = self.words.take().filter(|_| {
+        let line = self.explanation.take().filter(|_| {
             matches!(
                 kind,
                 FailureKind::CliExited
@@ -165,10 +177,10 @@ impl Report {
                     | FailureKind::NotAuthenticated
             )
         });
-        let message = match explained.or(words) {
+        let message = match explained.or(line) {
             // The explanation names the port and its holder, so no further text is needed.
-            Some(words) if kind == FailureKind::PortInUse => words,
-            Some(words) => format!("{message}: {words}"),
+            Some(text) if kind == FailureKind::PortInUse => text,
+            Some(text) => format!("{message}: {text}"),
             None => message.to_owned(),
         };
         let hint = self.hint.take().or_else(|| hint.map(str::to_owned));
@@ -212,7 +224,7 @@ fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
             "a port that the CLI needs is in use",
             Some("end the program that uses the port, then start the login again"),
         ),
-        FailureKind::IdentityMismatch => ("the login came back as another account", None),
+        FailureKind::IdentityMismatch => ("the CLI logged in to another account", None),
         FailureKind::Storage | FailureKind::StoreUnavailable => ("the login could not be stored", None),
         FailureKind::NotFound
         | FailureKind::Conflict

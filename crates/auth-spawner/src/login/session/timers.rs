@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use crate::findings::{SETTLED, Wholeness};
+use crate::findings::{Completeness, SETTLED};
 use crate::login::machine::Input;
 
 /// Time without change after which a line is searched for a prompt.
@@ -25,11 +25,18 @@ const DRAIN_MOST: Duration = Duration::from_secs(2);
 /// Time between two looks at the credential file.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The next look at unread text.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    pub(super) at: Instant,
+    pub(super) completeness: Completeness,
+}
+
 /// The moments that a session waits for.
 pub(super) struct Timers {
     pub(super) deadline: Instant,
     pub(super) tick: Interval,
-    pub(super) still: Option<(Instant, Wholeness)>,
+    pub(super) still: Option<Look>,
     /// The moment since which there has been unread text.
     unread: Option<Instant>,
     pub(super) drain: Option<Instant>,
@@ -75,14 +82,15 @@ impl Timers {
     pub(super) fn heard(&mut self, unread: bool) {
         let now = Instant::now();
         self.unread = unread.then(|| self.unread.unwrap_or(now));
-        self.still = self.unread.map(|since| (next_look(since, now), Wholeness::Partial));
+        self.still =
+            self.unread.map(|since| Look { at: next_look(since, now), completeness: Completeness::Partial });
     }
 
     /// Records that the unread text has been read. Schedules the next look if no more output arrives.
-    pub(super) fn looked(&mut self, wholeness: Wholeness) {
+    pub(super) fn looked(&mut self, completeness: Completeness) {
         self.unread = None;
-        self.still =
-            (wholeness == Wholeness::Partial).then(|| (Instant::now() + SETTLED, Wholeness::Settled));
+        self.still = (completeness == Completeness::Partial)
+            .then(|| Look { at: Instant::now() + SETTLED, completeness: Completeness::Settled });
     }
 }
 

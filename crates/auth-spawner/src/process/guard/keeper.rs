@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::GuardCommand;
-use super::notes::{Sessions, Wanted, difference};
+use super::notes::{GuardState, Sessions, difference};
 
 /// Longest time that a write to the guard may take. A guard that does not read is of no use.
 const WRITE: Duration = Duration::from_secs(1);
@@ -24,14 +24,14 @@ const PROVEN: Duration = Duration::from_mins(1);
 /// Keeps a guard running until it is no longer wanted.
 pub(super) async fn keep(
     command: GuardCommand,
-    mut wanted: watch::Receiver<Wanted>,
-    told: watch::Sender<u64>,
+    mut state: watch::Receiver<GuardState>,
+    acknowledged: watch::Sender<u64>,
 ) {
     let mut pause = FIRST_PAUSE;
     loop {
         let started = Instant::now();
-        let why = match Post::open(&command) {
-            Ok(post) => match post.serve(&mut wanted, &told).await {
+        let why = match GuardProcess::open(&command) {
+            Ok(process) => match process.serve(&mut state, &acknowledged).await {
                 Ok(()) => return,
                 Err(why) => why,
             },
@@ -41,7 +41,7 @@ pub(super) async fn keep(
             pause = FIRST_PAUSE;
         }
         tracing::warn!(why, pause_ms = pause.as_millis(), "the guard process is gone; starting another one");
-        if !unguarded(&mut wanted, &told, Instant::now() + pause).await {
+        if !unguarded(&mut state, &acknowledged, Instant::now() + pause).await {
             return;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -49,16 +49,16 @@ pub(super) async fn keep(
 }
 
 /// A guard process at the other end of a pipe.
-struct Post {
+struct GuardProcess {
     child: Child,
     pipe: ChildStdin,
 }
 
-impl Post {
+impl GuardProcess {
     fn open(command: &GuardCommand) -> io::Result<Self> {
-        let mut process = std::process::Command::new(&command.program);
-        process.arg0(&command.name);
-        let mut child = Command::from(process)
+        let mut base = std::process::Command::new(&command.program);
+        base.arg0(&command.name);
+        let mut child = Command::from(base)
             .args(&command.args)
             .env_clear()
             .current_dir("/")
@@ -75,20 +75,22 @@ impl Post {
     /// Sends the guard all sessions, then each change. `Err` holds the reason why there is no guard any more.
     async fn serve(
         mut self,
-        wanted: &mut watch::Receiver<Wanted>,
-        told: &watch::Sender<u64>,
+        state: &mut watch::Receiver<GuardState>,
+        acknowledged: &watch::Sender<u64>,
     ) -> Result<(), String> {
-        let mut said = Sessions::new();
+        let mut sent = Sessions::new();
         loop {
-            let now = wanted.borrow_and_update().clone();
-            let lines = difference(&said, &now.sessions);
+            let now = state.borrow_and_update().clone();
+            let lines = difference(&sent, &now.sessions);
             match timeout(WRITE, self.pipe.write_all(lines.as_bytes())).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(self.dismiss(format!("it cannot be told: {error}")).await),
-                Err(_) => return Err(self.dismiss("it does not listen".to_owned()).await),
+                Ok(Err(error)) => {
+                    return Err(self.dismiss(format!("its pipe cannot be written to: {error}")).await);
+                }
+                Err(_) => return Err(self.dismiss("it does not read its pipe".to_owned()).await),
             }
-            said = now.sessions;
-            told.send_replace(now.revision);
+            sent = now.sessions;
+            acknowledged.send_replace(now.revision);
             if now.closing {
                 drop(self.pipe);
                 // The guard ends the remaining sessions, which has a time limit of its own.
@@ -97,7 +99,7 @@ impl Post {
             }
             tokio::select! {
                 // The last sender is gone, so no further change can arrive. The pipe closes with this return.
-                changed = wanted.changed() => if changed.is_err() { return Ok(()) },
+                changed = state.changed() => if changed.is_err() { return Ok(()) },
                 status = self.child.wait() => {
                     return Err(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
                 }
@@ -116,18 +118,22 @@ impl Post {
 
 /// Waits for the next attempt to start a guard. Logins go on meanwhile; their announcements are acknowledged without a
 /// guard. Returns whether to make another attempt.
-async fn unguarded(wanted: &mut watch::Receiver<Wanted>, told: &watch::Sender<u64>, until: Instant) -> bool {
+async fn unguarded(
+    state: &mut watch::Receiver<GuardState>,
+    acknowledged: &watch::Sender<u64>,
+    until: Instant,
+) -> bool {
     loop {
         let (revision, closing) = {
-            let now = wanted.borrow_and_update();
+            let now = state.borrow_and_update();
             (now.revision, now.closing)
         };
         if closing {
             return false;
         }
-        told.send_replace(revision);
+        acknowledged.send_replace(revision);
         tokio::select! {
-            changed = wanted.changed() => if changed.is_err() { return false },
+            changed = state.changed() => if changed.is_err() { return false },
             () = sleep_until(until) => return true,
         }
     }
@@ -141,16 +147,17 @@ mod tests {
     async fn guard_is_dismissed_when_it_does_not_read() {
         let command =
             GuardCommand { program: "/bin/sleep".into(), name: "sleep".into(), args: vec!["1000".into()] };
-        let post = Post::open(&command).unwrap();
-        let pid = post.child.id().unwrap();
-        let mut crowd = Wanted::default();
+        let process = GuardProcess::open(&command).unwrap();
+        let pid = process.child.id().unwrap();
+        let mut crowd = GuardState::default();
         for number in 0..2000 {
             crowd.begin(&format!("{number}{}", "x".repeat(100)));
         }
-        let (_wanted, mut wishes) = watch::channel(crowd);
-        let (teller, told) = watch::channel(0);
-        let served = timeout(Duration::from_secs(30), post.serve(&mut wishes, &teller)).await.unwrap();
-        assert_eq!(served, Err("it does not listen".to_owned()));
-        assert_eq!((crate::start_ticks(pid), *told.borrow()), (None, 0));
+        let (_sender, mut changes) = watch::channel(crowd);
+        let (acknowledge, acknowledged) = watch::channel(0);
+        let served =
+            timeout(Duration::from_secs(30), process.serve(&mut changes, &acknowledge)).await.unwrap();
+        assert_eq!(served, Err("it does not read its pipe".to_owned()));
+        assert_eq!((crate::start_ticks(pid), *acknowledged.borrow()), (None, 0));
     }
 }

@@ -23,11 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch as channel;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 pub use watch::watch_over;
 
-use notes::{Leader, Wanted, is_name};
+use notes::{GuardState, Leader, is_name};
 
 /// Longest wait for the guard to learn of a session. After it the CLI is started anyway.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,13 +48,16 @@ pub struct GuardCommand {
 /// The daemon's handle on its guard process. Clones are cheap and share one guard. When the last clone is dropped, the
 /// guard ends the processes that it still knows of.
 #[derive(Clone, Debug)]
-pub struct Guard(Arc<Hold>);
+pub struct Guard(Arc<Handle>);
 
 #[derive(Debug)]
-struct Hold {
-    wanted: channel::Sender<Wanted>,
-    /// The revision of `wanted` that the guard process has received.
-    told: channel::Receiver<u64>,
+struct Handle {
+    state: channel::Sender<GuardState>,
+    /// The revision of `state` that the guard process has received.
+    acknowledged: channel::Receiver<u64>,
+    /// The task that owns the guard process.
+    tasks: TaskTracker,
+    keeper: AbortHandle,
 }
 
 impl Guard {
@@ -60,55 +65,58 @@ impl Guard {
     /// the end besides those of the sessions. A guard that cannot be started is logged and retried; logins go on
     /// without it.
     pub async fn start(command: GuardCommand, standing: &[&str]) -> Self {
-        let mut first = Wanted::default();
+        let mut first = GuardState::default();
         for mark in standing {
             first.stand(mark);
         }
-        let (wanted, wishes) = channel::channel(first);
-        let (teller, mut told) = channel::channel(0);
-        tokio::spawn(keeper::keep(command, wishes, teller));
-        if timeout(PATIENCE, told.changed()).await.is_err() {
-            tracing::warn!("the guard process takes long to start");
+        let (state, changes) = channel::channel(first);
+        let (acknowledge, mut acknowledged) = channel::channel(0);
+        let tasks = TaskTracker::new();
+        let keeper = tasks.spawn(keeper::keep(command, changes, acknowledge)).abort_handle();
+        tasks.close();
+        if timeout(PATIENCE, acknowledged.changed()).await.is_err() {
+            tracing::warn!("the guard process did not start in time; it is retried");
         }
-        Self(Arc::new(Hold { wanted, told }))
+        Self(Arc::new(Handle { state, acknowledged, tasks, keeper }))
     }
 
     /// Announces to the guard a session whose CLI is about to be started. Waits until the guard knows of it, at most a
     /// second.
     pub(crate) async fn announce(&self, session: &str) {
         if !is_name(session) {
-            tracing::warn!("the guard cannot be told of a session whose id is no name");
+            tracing::warn!("the guard cannot watch a session whose id is not visible ASCII");
             return;
         }
         let mut revision = 0;
-        self.0.wanted.send_modify(|wanted| revision = wanted.begin(session));
-        let mut told = self.0.told.clone();
-        let knows = told.wait_for(|told| *told >= revision);
+        self.0.state.send_modify(|state| revision = state.begin(session));
+        let mut acknowledged = self.0.acknowledged.clone();
+        let knows = acknowledged.wait_for(|acknowledged| *acknowledged >= revision);
         if !matches!(timeout(PATIENCE, knows).await, Ok(Ok(_))) {
-            tracing::warn!(session, "a login starts without the guard knowing of it");
+            tracing::warn!(
+                session,
+                "the guard did not acknowledge a session in time; its login starts unguarded"
+            );
         }
     }
 
     /// Reports to the guard the process that leads a session.
     pub(crate) fn leads(&self, session: &str, pid: u32, start: Option<&str>) {
         let leader = Leader { pid, start: start.map(str::to_owned) };
-        self.0.wanted.send_if_modified(|wanted| wanted.lead(session, leader));
+        self.0.state.send_if_modified(|state| state.lead(session, leader));
     }
 
     /// Reports to the guard that no process of a session is left.
     pub(crate) fn forget(&self, session: &str) {
-        self.0.wanted.send_if_modified(|wanted| wanted.end(session));
+        self.0.state.send_if_modified(|state| state.end(session));
     }
 
     /// Closes the pipe and waits for the guard's end, at most `patience`. The guard first ends the sessions that
     /// remain.
     pub async fn close(&self, patience: Duration) {
-        self.0.wanted.send_modify(Wanted::close);
-        let mut told = self.0.told.clone();
-        // The keeper drops its side when the guard has been reaped.
-        let ended = async { while told.changed().await.is_ok() {} };
-        if timeout(patience, ended).await.is_err() {
-            tracing::warn!("the guard did not end in time");
+        self.0.state.send_modify(GuardState::close);
+        if timeout(patience, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("the guard process did not end in time");
+            self.0.keeper.abort();
         }
     }
 }
@@ -148,13 +156,11 @@ mod tests {
         {
             let guard = Guard::start(command(program, args), &[]).await;
             for number in 0..2000 {
-                guard
-                    .0
-                    .wanted
-                    .send_modify(|wanted| _ = wanted.begin(&format!("{number}{}", "x".repeat(100))));
+                guard.0.state.send_modify(|state| _ = state.begin(&format!("{number}{}", "x".repeat(100))));
             }
             timeout(Duration::from_secs(30), guard.announce("last")).await.unwrap();
             guard.close(Duration::from_millis(10)).await;
+            timeout(Duration::from_secs(30), guard.0.tasks.wait()).await.unwrap();
         }
     }
 }

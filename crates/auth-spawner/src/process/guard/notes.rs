@@ -28,7 +28,7 @@ pub(super) fn is_name(text: &str) -> bool {
 
 /// The state that the daemon wants its guard to have.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
+pub(super) struct GuardState {
     /// Revision of the state; it grows with every change.
     pub(super) revision: u64,
     pub(super) sessions: Sessions,
@@ -36,7 +36,7 @@ pub(super) struct Wanted {
     pub(super) closing: bool,
 }
 
-impl Wanted {
+impl GuardState {
     /// Adds a mark that is looked for as long as the daemon runs.
     pub(super) fn stand(&mut self, mark: &str) {
         self.standing.insert(mark.to_owned());
@@ -73,13 +73,13 @@ impl Wanted {
 }
 
 /// Returns the lines that lead from the state already sent to the current one.
-pub(super) fn difference(told: &Sessions, now: &Sessions) -> String {
+pub(super) fn difference(sent: &Sessions, now: &Sessions) -> String {
     let mut lines = String::new();
-    for session in told.keys().filter(|session| !now.contains_key(*session)) {
+    for session in sent.keys().filter(|session| !now.contains_key(*session)) {
         let _ = writeln!(lines, "end {session}");
     }
     for (session, leader) in now {
-        let known = told.get(session);
+        let known = sent.get(session);
         if known.is_none() {
             let _ = writeln!(lines, "begin {session}");
         }
@@ -94,7 +94,7 @@ pub(super) fn difference(told: &Sessions, now: &Sessions) -> String {
 
 /// The state that the guard has received so far.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ReceivedSessions {
     pub(super) sessions: Sessions,
     /// The unfinished line.
     line: Vec<u8>,
@@ -102,7 +102,7 @@ pub(super) struct Told {
     overlong: bool,
 }
 
-impl Told {
+impl ReceivedSessions {
     /// Takes received bytes, in pieces of any size.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -151,51 +151,51 @@ mod tests {
 
     use super::*;
 
-    fn told(text: &str) -> Sessions {
-        let mut told = Told::default();
-        told.feed(text.as_bytes());
-        told.sessions
+    fn received(text: &str) -> Sessions {
+        let mut received = ReceivedSessions::default();
+        received.feed(text.as_bytes());
+        received.sessions
     }
 
     #[test]
     fn notes_read_back_as_they_were_written() {
-        let mut wanted = Wanted::default();
-        wanted.stand("probe");
-        let mut known = Told::default();
+        let mut state = GuardState::default();
+        state.stand("probe");
+        let mut known = ReceivedSessions::default();
         let mut last = Sessions::new();
-        let mut tell = |wanted: &Wanted| {
-            let lines = difference(&last, &wanted.sessions);
-            last = wanted.sessions.clone();
+        let mut tell = |state: &GuardState| {
+            let lines = difference(&last, &state.sessions);
+            last = state.sessions.clone();
             known.feed(lines.as_bytes());
-            assert_eq!(known.sessions, wanted.sessions, "{lines}");
+            assert_eq!(known.sessions, state.sessions, "{lines}");
             lines
         };
-        assert_eq!(wanted.begin("a"), 2);
-        assert_eq!(tell(&wanted), "begin a\nbegin probe\n");
-        assert!(wanted.lead("a", Leader { pid: 7, start: Some("99".into()) }));
-        assert!(!wanted.lead("b", Leader { pid: 8, start: None }));
-        wanted.begin("b");
-        assert_eq!(tell(&wanted), "group a 7 99\nbegin b\n");
-        assert!(wanted.lead("b", Leader { pid: 8, start: None }));
-        assert!(wanted.end("a") && !wanted.end("a"));
-        assert_eq!(tell(&wanted), "end a\ngroup b 8 -\n");
-        wanted.close();
-        assert_eq!(tell(&wanted), "end probe\n");
-        assert_eq!(difference(&Sessions::new(), &wanted.sessions), "begin b\ngroup b 8 -\n");
+        assert_eq!(state.begin("a"), 2);
+        assert_eq!(tell(&state), "begin a\nbegin probe\n");
+        assert!(state.lead("a", Leader { pid: 7, start: Some("99".into()) }));
+        assert!(!state.lead("b", Leader { pid: 8, start: None }));
+        state.begin("b");
+        assert_eq!(tell(&state), "group a 7 99\nbegin b\n");
+        assert!(state.lead("b", Leader { pid: 8, start: None }));
+        assert!(state.end("a") && !state.end("a"));
+        assert_eq!(tell(&state), "end a\ngroup b 8 -\n");
+        state.close();
+        assert_eq!(tell(&state), "end probe\n");
+        assert_eq!(difference(&Sessions::new(), &state.sessions), "begin b\ngroup b 8 -\n");
     }
 
     #[test]
     fn notes_skip_lines_that_cannot_be_read() {
-        let check = |text: &str| assert_eq!(told(text), Sessions::new(), "{text:?}");
+        let check = |text: &str| assert_eq!(received(text), Sessions::new(), "{text:?}");
         check("begin a");
         check("begin\nbegin \nend a\ngroup a 7 1\nBEGIN a\n\n\0\n");
         check(&format!("begin {}\n", "x".repeat(NAME + 1)));
         check(&format!("{}\n", "begin ".repeat(LINE)));
         check("begin a\u{e9}\nbegin a\tb\n");
         // A group line that cannot be read leaves the session as it was.
-        let kept = told("begin a\ngroup a x 1\ngroup a -7 1\ngroup a 7\ngroup a 99999999999 1\n");
+        let kept = received("begin a\ngroup a x 1\ngroup a -7 1\ngroup a 7\ngroup a 99999999999 1\n");
         assert_eq!(kept, Sessions::from([("a".to_owned(), None)]));
-        let kept = told("nonsense\nbegin a\ngroup a 7 1\n\u{7f}\n");
+        let kept = received("nonsense\nbegin a\ngroup a 7 1\n\u{7f}\n");
         assert_eq!(
             kept,
             Sessions::from([("a".to_owned(), Some(Leader { pid: 7, start: Some("1".to_owned()) }))])
@@ -204,34 +204,34 @@ mod tests {
 
     #[test]
     fn notes_keep_bounded_memory_when_input_floods() {
-        let mut told = Told::default();
+        let mut received = ReceivedSessions::default();
         for number in 0..2 * SESSIONS {
-            told.feed(format!("begin {number}\n").as_bytes());
+            received.feed(format!("begin {number}\n").as_bytes());
         }
-        assert_eq!(told.sessions.len(), SESSIONS);
+        assert_eq!(received.sessions.len(), SESSIONS);
         for _ in 0..1000 {
-            told.feed(&[b'x'; 10_000]);
-            assert!(told.line.len() <= LINE);
+            received.feed(&[b'x'; 10_000]);
+            assert!(received.line.len() <= LINE);
         }
-        told.feed(b"\nend 0\nbegin last\n");
-        assert!(told.sessions.contains_key("last"));
+        received.feed(b"\nend 0\nbegin last\n");
+        assert!(received.sessions.contains_key("last"));
     }
 
     proptest! {
         #[test]
         fn notes_read_the_same_when_they_come_in_pieces(lines in "((begin|group|end) [ab]( [0-9]{1,2}){0,2}\n){0,8}", cut in 0..100usize) {
             let cut = cut.min(lines.len());
-            let mut pieces = Told::default();
+            let mut pieces = ReceivedSessions::default();
             pieces.feed(&lines.as_bytes()[..cut]);
             pieces.feed(&lines.as_bytes()[cut..]);
-            prop_assert_eq!(pieces.sessions, told(&lines));
+            prop_assert_eq!(pieces.sessions, received(&lines));
         }
 
         #[test]
         fn notes_accept_any_bytes_within_the_line_limit(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
-            let mut told = Told::default();
-            told.feed(&bytes);
-            prop_assert!(told.line.len() <= LINE);
+            let mut received = ReceivedSessions::default();
+            received.feed(&bytes);
+            prop_assert!(received.line.len() <= LINE);
         }
     }
 }

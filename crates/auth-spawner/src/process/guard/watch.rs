@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
-use super::notes::{Leader, Sessions, Told};
+use super::notes::{Leader, ReceivedSessions, Sessions};
 use crate::process::inspect::{available, child_pid, families};
 use crate::process::tree::{LOOK, ask, exists, is_ours, kill, kill_each, sweep};
 
@@ -26,18 +26,18 @@ const LONGEST: Duration = Duration::from_secs(30);
 ///
 /// The caller ensures that signals for the daemon's group or terminal do not end this process.
 pub fn watch_over(mut pipe: impl Read) {
-    let mut told = Told::default();
+    let mut received = ReceivedSessions::default();
     let mut bytes = [0; 4096];
     loop {
         match pipe.read(&mut bytes) {
             Ok(0) => break,
-            Ok(count) => told.feed(&bytes[..count]),
+            Ok(count) => received.feed(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // A pipe that cannot be read is treated like one that has ended.
             Err(_) => break,
         }
     }
-    end_all(&told.sessions);
+    end_all(&received.sessions);
 }
 
 fn end_all(sessions: &Sessions) {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Registry;
-use crate::findings::{Matcher, Seen, Wholeness};
+use crate::findings::{Completeness, Finding, Matcher};
 use crate::registry::Overlay;
 use crate::terminal::decoder::hidden;
 
@@ -224,9 +224,9 @@ fn matcher() -> Matcher {
 }
 
 /// Returns the meaning of the lines, each fact once.
-fn meaning(matcher: &mut Matcher, lines: &[Line]) -> Vec<Seen> {
+fn meaning(matcher: &mut Matcher, lines: &[Line]) -> Vec<Finding> {
     let mut heard = Vec::new();
-    for seen in lines.iter().flat_map(|line| matcher.read(line, Wholeness::Whole)) {
+    for seen in lines.iter().flat_map(|line| matcher.read(line, Completeness::Whole)) {
         if !heard.contains(&seen) {
             heard.push(seen);
         }
@@ -236,7 +236,7 @@ fn meaning(matcher: &mut Matcher, lines: &[Line]) -> Vec<Seen> {
 
 /// Checks a recording that is read in one piece, cut at every byte, and cut at each place with the screen read in
 /// between.
-fn check_recording(name: &str, columns: u16, rows: &[&str], expected: &[Seen]) {
+fn check_recording(name: &str, columns: u16, rows: &[&str], expected: &[Finding]) {
     let bytes = recorded(name);
     let all = |chunks: &[&[u8]], still: bool| {
         let mut screen = Screen::new(columns, 24, LIMIT);
@@ -266,8 +266,8 @@ fn check_recording(name: &str, columns: u16, rows: &[&str], expected: &[Seen]) {
     }
 }
 
-fn url(url: &str) -> Seen {
-    Seen::Url { url: url.to_owned(), openable: true, device: false }
+fn url(url: &str) -> Finding {
+    Finding::Url { url: url.to_owned(), openable: true, device: false }
 }
 
 const CLAUDE: &str = "https://claude.com/cai/oauth/authorize?code=true&client_id=9d1c250a-e61b-44d9-88ed-5944d1962f5e&response_type=code&redirect_uri=https%3A%2F%2Fplatform.claude.com%2Foauth%2Fcode%2Fcallback&scope=user%3Ainference&code_challenge=hw145voAI8rMVeoscBew0p5F4L56CtQbSDQTq_KrT0M&code_challenge_method=S256&state=oW2pBp5oe_aHzxXcN5YYTQfznkkbMW2x8kuY3IJTtgo";
@@ -284,7 +284,7 @@ fn claude_setup_token_is_read_when_address_wraps_and_words_are_positioned() {
         " \u{2718} That doesn't look like the full code.",
         "   Copy all of it, including the # in the middle.",
     ];
-    check_recording("claude-setup-token-pty", 80, &rows, &[url(CLAUDE), Seen::Prompt, Seen::Refused]);
+    check_recording("claude-setup-token-pty", 80, &rows, &[url(CLAUDE), Finding::Prompt, Finding::Refused]);
 }
 
 /// Output on a wide terminal without hyperlinks.
@@ -306,14 +306,14 @@ fn openclaw_address_is_found_once_when_repeated_in_a_box() {
         "\u{25b2}  Paste the authorization code (or full redirect URL):",
         "\u{2514}  Required",
     ];
-    check_recording("openclaw-login-pty", 1000, &rows, &[url(address), Seen::Prompt, Seen::Refused]);
+    check_recording("openclaw-login-pty", 1000, &rows, &[url(address), Finding::Prompt, Finding::Refused]);
 }
 
 #[test]
 fn gemini_login_is_read_from_alternate_screen() {
     let address = "https://accounts.google.com/o/oauth2/v2/auth?redirect_uri=https%3A%2F%2Fcodeassist.google.com%2Fauthcode&access_type=offline&scope=https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.email%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.profile&code_challenge_method=S256&code_challenge=Hx8z3K7r5Nua7D2ma25OtFWcqgDPP2DAMp19VrScsRY&state=f700db9544c66691adfe2218e63dbe99ddf98e3895010d9e45f1d6e2edbc4a85&response_type=code&client_id=681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j.apps.googleusercontent.com";
     let rows = [address, "Enter the authorization code: goodcode"];
-    let expected = [url(address), Seen::Prompt, Seen::LoggedIn { email: None }];
+    let expected = [url(address), Finding::Prompt, Finding::LoggedIn { email: None }];
     check_recording("gemini-login-pty", 1000, &rows, &expected);
 }
 
@@ -353,7 +353,7 @@ proptest! {
     fn screen_gives_same_lines_as_pipe_when_text_is_plain(words in prop::collection::vec("[ -~\u{e9}]{0,30}", 0..40)) {
         let text = words.join("\r\n");
         let mut plain = Vec::new();
-        let mut lines = crate::terminal::lines::Lines::new(LIMIT, None);
+        let mut lines = crate::terminal::lines::Lines::new(LIMIT);
         lines.feed(text.as_bytes(), &mut |line| plain.push(line.text.clone()));
         lines.finish(&mut |line| plain.push(line.text.clone()));
         let (mut seen, last) = read(80, 5, &[text.as_bytes()]);

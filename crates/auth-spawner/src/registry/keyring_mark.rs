@@ -11,7 +11,7 @@ use super::credential_file::Format;
 /// The mark is used only if no credential file proves a login.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Elsewhere {
+pub struct KeyringMark {
     /// Path below the CLI's directory.
     pub path: String,
     /// Format of the file; not [`Format::Sqlite`].

@@ -3,21 +3,21 @@
 use super::document::parse;
 use super::files::{MAX_BYTES, Root, read_trusted};
 use super::{Proof, facts};
-use crate::registry::{Cli, Elsewhere};
+use crate::registry::{Cli, KeyringMark};
 
-/// Returns the proof, or [`Proof::Elsewhere`] instead of a missing login.
-pub(super) fn or_elsewhere(proof: Proof, cli: &Cli, root: &Root<'_>) -> Proof {
+/// Returns the proof, or [`Proof::InKeyring`] instead of a missing login.
+pub(super) fn or_in_keyring(proof: Proof, cli: &Cli, root: &Root<'_>) -> Proof {
     if !matches!(proof, Proof::Absent | Proof::Incomplete { .. }) {
         return proof;
     }
     match cli.elsewhere.iter().find(|mark| is_set(mark, root)) {
-        Some(mark) => Proof::Elsewhere { reason: mark.reason.clone(), hint: mark.hint.clone() },
+        Some(mark) => Proof::InKeyring { reason: mark.reason.clone(), hint: mark.hint.clone() },
         None => proof,
     }
 }
 
 /// Returns whether the file has the mark. A file that cannot be read or parsed has none.
-fn is_set(mark: &Elsewhere, root: &Root<'_>) -> bool {
+fn is_set(mark: &KeyringMark, root: &Root<'_>) -> bool {
     let path = root.find(&mark.path).ok().flatten();
     let bytes = path.and_then(|path| read_trusted(&path, MAX_BYTES, root.trust).ok().flatten());
     let Some(document) = bytes.and_then(|bytes| parse(mark.format, &bytes).ok()) else { return false };
