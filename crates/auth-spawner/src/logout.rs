@@ -12,6 +12,7 @@ const LATE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// A login to end with its CLI's own logout, which may also end it at the provider and for every copy of it.
+#[derive(Debug)]
 pub struct Logout<'a> {
     /// The provider of the login.
     pub provider: &'a Provider,

@@ -1,5 +1,6 @@
 //! Runs an operator's command that prints one secret, such as the client of an external secret manager.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::process::{BoundedCommand, ChildEnv, CommandError};
 /// Working directory of the command. It always exists and holds no configuration.
 const DIR: &str = "/";
 
-/// A command that prints a secret. No shell is involved: the first of `argv` is the program, an absolute path.
+/// A command that prints a secret. No shell is involved: the first of `argv` is the program, an absolute path. `Debug`
+/// shows no arguments.
 ///
 /// The command gets exactly this environment, an empty standard input, and a process group of its own that is ended
 /// with it. Its standard error is discarded. A process that leaves the group, such as the agent that many secret
@@ -50,6 +52,17 @@ pub enum SecretError {
     /// The output is not one line of text.
     #[error("the output of the command is not one line of text")]
     NotText,
+}
+
+impl fmt::Debug for SecretCommand<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SecretCommand")
+            .field("program", &self.argv.first())
+            .field("environment", self.environment)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SecretCommand<'_> {

@@ -178,7 +178,10 @@ impl How {
     }
 }
 
-/// Reads the steps of a script that apply to these arguments (joined by spaces). `Err` names the line.
+/// Reads the steps of a script that apply to these arguments (joined by spaces).
+///
+/// # Errors
+/// Returns the first line that is not part of the language, with its number.
 pub fn parse(script: &str, args: &str) -> Result<Vec<Step>, String> {
     let sections: Vec<&str> = script.lines().filter_map(|line| line.trim().strip_prefix("when ")).collect();
     let wanted = if sections.iter().any(|section| section.trim() == args) { args } else { "*" };

@@ -1,5 +1,6 @@
 //! The table of logins, with operations to start, find and end them.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,13 @@ use crate::registry::{Provider, Recipe, Terminal};
 #[derive(Clone)]
 pub struct Spawner(Arc<SpawnerState>);
 
+impl fmt::Debug for Spawner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let live = self.0.table().live.len();
+        formatter.debug_struct("Spawner").field("live", &live).finish_non_exhaustive()
+    }
+}
+
 /// A source of unix milliseconds, supplied by the owner of the clock.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -46,6 +54,19 @@ pub struct SpawnerConfig {
     pub clock: Clock,
     /// The guard that ends the logins' processes if this process no longer can.
     pub guard: Option<Guard>,
+}
+
+impl fmt::Debug for SpawnerConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SpawnerConfig")
+            .field("environment", &self.environment)
+            .field("browser", &self.browser)
+            .field("shared", &self.shared)
+            .field("limits", &self.limits)
+            .field("guard", &self.guard.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Limits on all logins together and on each.
@@ -81,7 +102,7 @@ impl Default for SpawnLimits {
     }
 }
 
-/// One login to start.
+/// One login to start. `Debug` shows no arguments and no variables, because they may hold secrets.
 #[derive(Clone)]
 pub struct LoginRequest {
     /// Unique id of the session. It also marks the processes of this login.
@@ -111,6 +132,24 @@ pub struct LoginRequest {
     pub terminal: Option<Terminal>,
 }
 
+impl fmt::Debug for LoginRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LoginRequest")
+            .field("id", &self.id)
+            .field("provider", &self.provider.id)
+            .field("recipe", &self.recipe)
+            .field("program", &self.program)
+            .field("version", &self.version)
+            .field("config_dir", &self.config_dir)
+            .field("destination", &self.destination)
+            .field("scope", &self.scope)
+            .field("expires_at", &self.expires_at)
+            .field("terminal", &self.terminal)
+            .finish_non_exhaustive()
+    }
+}
+
 impl LoginRequest {
     /// Returns the directory that the login is for.
     pub(crate) fn directory(&self) -> &Path {
@@ -128,6 +167,10 @@ impl Spawner {
     /// Starts a login and returns before its process exists. A process that cannot be started is a session that ends
     /// with `spawn_failed`. The login holds the scope and the callback ports from here on. Its process may have to wait
     /// for other logins to end, in the order of the starts. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Returns an error if the login conflicts with a running one, if there are too many, or if the spawner is shutting
+    /// down. Nothing has been started then.
     pub fn start(&self, request: LoginRequest) -> Result<(), StartError> {
         let recipe = request
             .provider
@@ -214,6 +257,9 @@ impl Spawner {
 
     /// Ends a login. Returns when its whole process tree is gone and the session has ended. A login that is being
     /// committed can no longer be ended: if the commit wins, the result is `NotLive`.
+    ///
+    /// # Errors
+    /// Returns [`NotLive`] if the session is unknown, has ended, or ended in another way.
     pub async fn cancel(&self, id: &str) -> Result<(), NotLive> {
         let (cancel, mut receiver) = {
             let table = self.0.table();
@@ -230,6 +276,9 @@ impl Spawner {
 
     /// Delivers a pasted answer to the CLI. `Ok` means that it was written to the CLI, or that the CLI's own callback
     /// took it. The session then shows whether the login succeeds.
+    ///
+    /// # Errors
+    /// Returns an error if the answer does not belong to this login, or did not reach the CLI.
     pub async fn submit(&self, id: &str, pasted: SecretString) -> Result<(), SubmitError> {
         let commands = self.0.table().live.get(id).ok_or(SubmitError::NotLive)?.commands.clone();
         let (reply, answer) = oneshot::channel();

@@ -60,6 +60,7 @@ pub enum Version {
 }
 
 /// A question to a program for its version.
+#[derive(Debug)]
 pub struct VersionQuestion<'a> {
     /// The provider whose CLI the program should be.
     pub provider: &'a Provider,

@@ -336,7 +336,7 @@ mod tests {
         while exists(group) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert!(rustix::process::test_kill_process_group(group).is_ok(), "nobody has reaped it yet");
+        assert!(rustix::process::test_kill_process_group(group).is_ok(), "it has not been reaped yet");
         child.wait().unwrap();
         assert!(!exists(group));
     }

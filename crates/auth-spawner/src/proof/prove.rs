@@ -149,7 +149,7 @@ pub struct Fingerprint(Vec<(PathBuf, u64)>);
 /// Takes the fingerprint of the directory's credentials. `dir` is the directory that the CLI's variable names.
 ///
 /// If a file proves a login, the fingerprint covers that login only: CLIs keep counters and settings in the same file,
-/// and a change of those is no new login. SlotFallback it covers every existing file as a whole.
+/// and a change of those is no new login. Otherwise it covers every existing file as a whole.
 pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
     let root = Root::named(&cli.config_dir, dir);
     let mut whole = Vec::new();

@@ -13,7 +13,7 @@ pub struct CredentialFile {
     /// Format of the file.
     #[serde(default)]
     pub format: Format,
-    /// TextLocation of the document in a database; present exactly for [`Format::Sqlite`].
+    /// Place of the document in a database; present exactly for [`Format::Sqlite`].
     #[serde(default)]
     pub sqlite: Option<SqliteValue>,
     /// JSON pointers that must all hold a non-empty string. A segment `*` matches the member that `slot` names. Without
@@ -99,7 +99,7 @@ pub struct SqliteValue {
     pub value_column: String,
 }
 
-/// TextLocation of a text: a JSON pointer, optionally in another file, optionally inside a JSON Web Token.
+/// Place of a text: a JSON pointer, optionally in another file, optionally inside a JSON Web Token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextLocation {
@@ -113,7 +113,7 @@ pub struct TextLocation {
     pub claim: Option<String>,
 }
 
-/// TextLocation and unit of an end time.
+/// Place and unit of an end time.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expiry {

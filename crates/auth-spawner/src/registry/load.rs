@@ -43,12 +43,18 @@ pub struct Overlay {
 
 impl Registry {
     /// Returns the registry that this build ships.
+    ///
+    /// # Errors
+    /// Returns an error if a shipped entry is not valid, which a test of this crate excludes.
     pub fn builtin() -> Result<Self, RegistryError> {
         Self::with_overlays(&[])
     }
 
     /// Returns the shipped registry with the operator's files applied in order: tables are merged, arrays and single
     /// values are replaced. After each file the whole registry must be valid, so an error names its file.
+    ///
+    /// # Errors
+    /// Returns the first problem, with the file and the place in it.
     pub fn with_overlays(overlays: &[Overlay]) -> Result<Self, RegistryError> {
         let mut merged = Table::new();
         for (source, text) in SHIPPED {

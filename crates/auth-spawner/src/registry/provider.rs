@@ -146,7 +146,7 @@ pub struct Cli {
     /// Systems on which the CLI may keep its login in the system's keychain instead of a file.
     #[serde(default)]
     pub keychain: Vec<System>,
-    /// StartedChild of the entry that were not tested with the real program, as sentences for display.
+    /// Parts of the entry that were not tested with the real program, as sentences for display.
     #[serde(default)]
     pub untested: Vec<String>,
 }

@@ -26,12 +26,8 @@ pub(crate) fn validate(provider: &Provider) -> Result<(), Violation> {
     }
     ensure(!provider.display_name.trim().is_empty(), "display-name", "must not be empty")?;
     match provider.class {
-        Class::OAuth => {
-            ensure(provider.cli.is_some(), "cli", "a provider of class oauth needs the table `cli`")?
-        }
-        Class::ApiKey => {
-            ensure(provider.key.is_some(), "key", "a provider of class api_key needs the table `key`")?
-        }
+        Class::OAuth => ensure(provider.cli.is_some(), "cli", "class oauth needs the table `cli`")?,
+        Class::ApiKey => ensure(provider.key.is_some(), "key", "class api_key needs the table `key`")?,
     }
     if let Some(cli) = &provider.cli {
         cli_holds(cli)?;

@@ -30,7 +30,7 @@ async fn login_is_refused_when_one_runs_for_the_same_scope_and_provider() {
         world.spawner.shutdown(PATIENCE).await;
         let states: Vec<State> = world.spawner.snapshots().iter().map(|snapshot| snapshot.state).collect();
         assert_eq!(states, [State::Cancelled; 3]);
-        world.assert_nobody_left();
+        world.assert_no_process_left();
         let late = world.spawner.start(world.request("late", "login"));
         assert_eq!(late, Err(StartError::ShuttingDown));
     }

@@ -417,7 +417,7 @@ fn fingerprint_follows_only_the_tokens_when_there_is_a_login() {
     write(dir.path(), ".claude.json", br#"{"numStartups": 1}"#);
     let before = take();
     write(dir.path(), ".claude.json", br#"{"numStartups": 2}"#);
-    assert_ne!(take(), before, "nobody is logged in, and whatever changes is worth a look");
+    assert_ne!(take(), before, "there is no login, so every change counts");
     write(dir.path(), ".claude.json", br#"{"numStartups": 2, "primaryApiKey": "k1"}"#);
     let first = take();
     write(dir.path(), ".claude.json", br#"{"numStartups": 3, "primaryApiKey": "k1"}"#);

@@ -59,7 +59,9 @@ pub(crate) async fn run(
         }
     };
     report.snapshot.pid = Some(child.pid);
-    report.snapshot.process_start = start_ticks(child.pid);
+    let pid = child.pid;
+    report.snapshot.process_start =
+        shared.tracker.spawn_blocking(move || start_ticks(pid)).await.ok().flatten();
     if let Some(guard) = &shared.config.guard {
         guard.leads(&request.id, child.pid, report.snapshot.process_start.as_deref());
     }

@@ -100,7 +100,7 @@ impl Report {
             }
             Finding::Prompt => {
                 let first = !std::mem::replace(&mut self.snapshot.prompted, true);
-                // An answer that was given before the CLI asked is the answer to its first check.
+                // An answer that was given before the CLI asked is the answer to its first question.
                 !first || self.pasted.is_empty()
             }
             Finding::Refused | Finding::Token(_) | Finding::Step(_) => true,

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn login_goes_on_when_the_guard_is_missing_or_stuck() {
+    async fn announcement_and_close_end_when_the_guard_is_missing_or_stuck() {
         for (program, args) in
             [("/nonexistent", &[][..]), ("/bin/sleep", &["20"][..]), ("/bin/false", &[][..])]
         {
