@@ -1,12 +1,12 @@
 //! A login's course, decided without a clock and without I/O: state and input give a state and effects.
 //!
 //! ```text
-//!             Url             Prompt asked, pasted,        Yes           Saved
+//!             Url             Prompt asked, pasted,     Confirmed        Saved
 //!  Pending ---------> UrlAvailable ---+  LoggedIn, Exited  +--> Saving --------> Success
 //!     |       Code    CodeEmitted ----+---> Confirming ----+       |
 //!     +------------------^   ^------ Prompt, Refused --+            +-- SaveFailed --> Failed
 //!
-//!  Cancel -> Cancelled, Deadline -> Expired, a last No -> Failed; none of them once Saving has begun.
+//!  Cancel -> Cancelled, Deadline -> Expired, a last NotConfirmed -> Failed; none of them once Saving has begun.
 //! ```
 
 use super::snapshot::{FailureKind, State};
