@@ -3,18 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::directory::private_directory;
-use crate::environment::{ChildEnv, asking_env, own_env};
-use crate::process::bounded::Bounded;
+use crate::process::{BoundedCommand, ChildEnv, asking_env, own_env, private_directory};
 use crate::proof::{Proof, Slot, prove_slot};
-use crate::provider::{Cli, Provider};
-use crate::reach::Reach;
+use crate::registry::{Cli, Provider, Reach};
 
 /// Longest wait for a file that is removed just after the CLI has ended. The file is checked every [`AGAIN`].
 const LATE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// A login to end with its CLI's own logout, which may also end it at the provider and for every copy of it.
+#[derive(Debug)]
 pub struct Logout<'a> {
     /// The provider of the login.
     pub provider: &'a Provider,
@@ -46,13 +44,13 @@ pub enum LogoutError {
     #[error("the login cannot be read: {0}")]
     Unreadable(String),
     /// The command ended with this code; `None` when it could not be run, was ended by a signal or took too long.
-    #[error("the CLI's logout failed")]
+    #[error("the CLI's logout command failed")]
     Failed(Option<i32>),
     /// The command succeeded and the login still exists.
-    #[error("the CLI's logout ended well, but the login is still there")]
+    #[error("the CLI's logout command succeeded, but the login still exists")]
     StillThere,
     /// The command succeeded, and the files that it left cannot be read.
-    #[error("the CLI's logout ended well, but what it left cannot be read: {0}")]
+    #[error("the CLI's logout command succeeded, but the files that it left cannot be read: {0}")]
     Doubtful(String),
 }
 
@@ -69,20 +67,20 @@ impl Logout<'_> {
         let slot = match self.look(cli).await {
             (Proof::LoggedIn(_), slot) => slot,
             (Proof::Absent | Proof::Incomplete { .. }, _) => return Err(LogoutError::NoLogin),
-            (Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. }, _) => {
+            (Proof::Unreadable { reason } | Proof::InKeyring { reason, .. }, _) => {
                 return Err(LogoutError::Unreadable(reason));
             }
         };
         let common = self.shared.join(&self.provider.id);
         let env = match self.reach {
             Reach::Bundle => asking_env(self.environment, cli, &self.dir, &common),
-            Reach::Variable | Reach::Usual => own_env(self.environment, cli, (&self.dir, self.reach)),
+            Reach::Variable | Reach::Usual => own_env(self.environment, cli, &self.dir, self.reach),
         };
         if cli.config_dir.shares() && self.reach == Reach::Bundle {
             let made = tokio::task::spawn_blocking(move || private_directory(&common)).await;
             made.ok().and_then(Result::ok).ok_or(LogoutError::Failed(None))?;
         }
-        match Bounded::silent(self.program, args, &env, &self.dir, self.timeout).code().await {
+        match BoundedCommand::silent(self.program, args, &env, &self.dir, self.timeout).code().await {
             Some(0) => self.gone(cli, &slot).await,
             other => Err(LogoutError::Failed(other)),
         }
@@ -98,7 +96,7 @@ impl Logout<'_> {
                 (Proof::Absent | Proof::Incomplete { .. }, _) => return Ok(()),
                 (Proof::LoggedIn(_), left) if left != *slot && path(&left) == path(slot) => return Ok(()),
                 (Proof::LoggedIn(_), _) => LogoutError::StillThere,
-                (Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. }, _) => {
+                (Proof::Unreadable { reason } | Proof::InKeyring { reason, .. }, _) => {
                     LogoutError::Doubtful(reason)
                 }
             };

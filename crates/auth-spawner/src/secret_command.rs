@@ -1,17 +1,18 @@
 //! Runs an operator's command that prints one secret, such as the client of an external secret manager.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::environment::ChildEnv;
-use crate::process::bounded::{Bounded, Broken};
+use crate::process::{BoundedCommand, ChildEnv, CommandError};
 
 /// Working directory of the command. It always exists and holds no configuration.
 const DIR: &str = "/";
 
-/// A command that prints a secret. No shell is involved: the first of `argv` is the program, an absolute path.
+/// A command that prints a secret. No shell is involved: the first of `argv` is the program, an absolute path. `Debug`
+/// shows no arguments.
 ///
 /// The command gets exactly this environment, an empty standard input, and a process group of its own that is ended
 /// with it. Its standard error is discarded. A process that leaves the group, such as the agent that many secret
@@ -29,9 +30,9 @@ pub struct SecretCommand<'a> {
 
 /// The reason why there is no secret. No text holds any output of the command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoSecret {
+pub enum SecretError {
     /// The program is missing, or its path is not absolute.
-    #[error("the command names no program by its absolute path")]
+    #[error("the command does not begin with the absolute path of a program")]
     NoProgram,
     /// The program cannot be run.
     #[error("the command cannot be run")]
@@ -43,28 +44,39 @@ pub enum NoSecret {
     #[error("the command did not end in time")]
     TimedOut,
     /// The command printed too much.
-    #[error("the command printed more than a secret")]
+    #[error("the command printed too much for a secret")]
     TooLong,
     /// The command printed nothing.
     #[error("the command printed nothing")]
     Empty,
     /// The output is not one line of text.
-    #[error("the command printed something else than one line of text")]
+    #[error("the output of the command is not one line of text")]
     NotText,
+}
+
+impl fmt::Debug for SecretCommand<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SecretCommand")
+            .field("program", &self.argv.first())
+            .field("environment", self.environment)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SecretCommand<'_> {
     /// Runs the command. The secret is its whole output, without one line end at its end.
     ///
     /// # Errors
-    /// Returns [`NoSecret`].
-    pub async fn ask(self) -> Result<SecretString, NoSecret> {
-        let (program, args) = self.argv.split_first().ok_or(NoSecret::NoProgram)?;
+    /// Returns [`SecretError`].
+    pub async fn ask(self) -> Result<SecretString, SecretError> {
+        let (program, args) = self.argv.split_first().ok_or(SecretError::NoProgram)?;
         let program = Path::new(program);
         if !program.is_absolute() {
-            return Err(NoSecret::NoProgram);
+            return Err(SecretError::NoProgram);
         }
-        let command = Bounded {
+        let command = BoundedCommand {
             program,
             args,
             env: self.environment,
@@ -74,26 +86,26 @@ impl SecretCommand<'_> {
             err: 0,
         };
         let ended = command.run().await.map_err(|broken| match broken {
-            Broken::Io(error) => {
-                tracing::warn!(%error, "the command of a secret cannot be run");
-                NoSecret::NotRun
+            CommandError::Io(error) => {
+                tracing::warn!(%error, "the command for a secret cannot be run");
+                SecretError::NotRun
             }
-            Broken::TooLong => NoSecret::TooLong,
-            Broken::TimedOut => NoSecret::TimedOut,
+            CommandError::TooLong => SecretError::TooLong,
+            CommandError::TimedOut => SecretError::TimedOut,
         })?;
         if ended.code != Some(0) {
-            return Err(NoSecret::Failed(ended.code));
+            return Err(SecretError::Failed(ended.code));
         }
         secret(&ended.out)
     }
 }
 
-fn secret(printed: &[u8]) -> Result<SecretString, NoSecret> {
-    let text = std::str::from_utf8(printed).map_err(|_| NoSecret::NotText)?;
+fn secret(printed: &[u8]) -> Result<SecretString, SecretError> {
+    let text = std::str::from_utf8(printed).map_err(|_| SecretError::NotText)?;
     let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
     match line {
-        "" => Err(NoSecret::Empty),
-        _ if line.contains(char::is_control) => Err(NoSecret::NotText),
+        "" => Err(SecretError::Empty),
+        _ if line.contains(char::is_control) => Err(SecretError::NotText),
         _ => Ok(SecretString::from(line)),
     }
 }
@@ -106,7 +118,7 @@ mod tests {
 
     #[test]
     fn secret_is_exactly_one_line_of_text() {
-        let check = |printed: &[u8], expected: Result<&str, NoSecret>| {
+        let check = |printed: &[u8], expected: Result<&str, SecretError>| {
             let got = secret(printed).map(|secret| secret.expose_secret().to_owned());
             assert_eq!(got, expected.map(str::to_owned), "{printed:?}");
         };
@@ -114,11 +126,11 @@ mod tests {
         check(b"sk-1\n", Ok("sk-1"));
         check(b"sk-1\r\n", Ok("sk-1"));
         check(" sk-\u{e9} \n".as_bytes(), Ok(" sk-\u{e9} "));
-        check(b"", Err(NoSecret::Empty));
-        check(b"\n", Err(NoSecret::Empty));
-        check(b"sk-1\n\n", Err(NoSecret::NotText));
-        check(b"sk-1\nsk-2\n", Err(NoSecret::NotText));
-        check(b"sk\0-1", Err(NoSecret::NotText));
-        check(b"sk-\xff", Err(NoSecret::NotText));
+        check(b"", Err(SecretError::Empty));
+        check(b"\n", Err(SecretError::Empty));
+        check(b"sk-1\n\n", Err(SecretError::NotText));
+        check(b"sk-1\nsk-2\n", Err(SecretError::NotText));
+        check(b"sk\0-1", Err(SecretError::NotText));
+        check(b"sk-\xff", Err(SecretError::NotText));
     }
 }

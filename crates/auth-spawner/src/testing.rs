@@ -34,7 +34,7 @@
 //! In texts `{now_us}` stands for the time in unix microseconds and `{pid}` for the process id. A script that
 //! ends without `exit` exits with 0.
 
-use crate::{Provider, Recipe, session};
+use crate::{Provider, Recipe, findings};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Reads a CLI's output on a pipe as a login of `recipe` does, and returns the number of facts that the login learns.
@@ -45,12 +45,12 @@ pub fn hear<'a>(
     limit: usize,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> usize {
-    session::hear(provider, recipe, limit, chunks).seen.len()
+    findings::hear(provider, recipe, limit, chunks).found.len()
 }
 
 /// Returns the expressions that are searched for in the lines of a login.
 pub fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
-    session::questions(recipe)
+    findings::questions(recipe)
 }
 
 /// One line of a script.
@@ -178,7 +178,10 @@ impl How {
     }
 }
 
-/// Reads the steps of a script that apply to these arguments (joined by spaces). `Err` names the line.
+/// Reads the steps of a script that apply to these arguments (joined by spaces).
+///
+/// # Errors
+/// Returns the first line that is not part of the language, with its number.
 pub fn parse(script: &str, args: &str) -> Result<Vec<Step>, String> {
     let sections: Vec<&str> = script.lines().filter_map(|line| line.trim().strip_prefix("when ")).collect();
     let wanted = if sections.iter().any(|section| section.trim() == args) { args } else { "*" };

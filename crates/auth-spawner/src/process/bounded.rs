@@ -11,15 +11,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::Leash;
-use crate::environment::ChildEnv;
+use super::KillOnDrop;
+use super::environment::ChildEnv;
 
 /// Longest wait for output after the command has ended, if a process that left its group holds it open. The command's
 /// own output has been written by then.
 const LATE: Duration = Duration::from_millis(200);
 
 /// A command to run. Its standard input is empty. It leads a process group of its own, which ends with it.
-pub(crate) struct Bounded<'a> {
+pub(crate) struct BoundedCommand<'a> {
     pub(crate) program: &'a Path,
     pub(crate) args: &'a [String],
     pub(crate) env: &'a ChildEnv,
@@ -33,7 +33,7 @@ pub(crate) struct Bounded<'a> {
 }
 
 /// The result of a command that was not killed for a limit.
-pub(crate) struct Ended {
+pub(crate) struct CommandOutput {
     /// Exit code of the command; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) out: Zeroizing<Vec<u8>>,
@@ -42,7 +42,7 @@ pub(crate) struct Ended {
 
 /// The reason why a command has no result.
 #[derive(Debug)]
-pub(crate) enum Broken {
+pub(crate) enum CommandError {
     /// The command cannot be started, or its output cannot be read.
     Io(io::Error),
     /// The command printed more than its limit, and was killed.
@@ -51,7 +51,7 @@ pub(crate) enum Broken {
     TimedOut,
 }
 
-impl<'a> Bounded<'a> {
+impl<'a> BoundedCommand<'a> {
     /// Describes a command whose output is discarded.
     pub(crate) fn silent(
         program: &'a Path,
@@ -69,7 +69,7 @@ impl<'a> Bounded<'a> {
     }
 
     /// Runs the command to its end.
-    pub(crate) async fn run(self) -> Result<Ended, Broken> {
+    pub(crate) async fn run(self) -> Result<CommandOutput, CommandError> {
         let piped = |most: usize| if most == 0 { Stdio::null() } else { Stdio::piped() };
         let mut child = Command::new(self.program)
             .args(self.args)
@@ -82,8 +82,8 @@ impl<'a> Bounded<'a> {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(Broken::Io)?;
-        let leash = Leash::new(child.id());
+            .map_err(CommandError::Io)?;
+        let group = KillOnDrop::new(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         // The buffers get their full size at once, so that growing leaves no copies of secrets behind.
         let [mut out, mut err] = [self.out, self.err].map(|most| Zeroizing::new(Vec::with_capacity(most)));
@@ -95,18 +95,18 @@ impl<'a> Bounded<'a> {
             let status = loop {
                 tokio::select! {
                     done = &mut reading, if !read => { done?; read = true; }
-                    status = child.wait() => break status.map_err(Broken::Io)?,
+                    status = child.wait() => break status.map_err(CommandError::Io)?,
                 }
             };
             // The processes that the command started end with it, and close the output.
-            drop(leash);
+            drop(group);
             if !read && let Ok(done) = timeout(LATE, &mut reading).await {
                 done?;
             }
             Ok(status.code())
         };
-        let code = timeout(self.limit, work).await.unwrap_or(Err(Broken::TimedOut))?;
-        Ok(Ended { code, out, err })
+        let code = timeout(self.limit, work).await.unwrap_or(Err(CommandError::TimedOut))?;
+        Ok(CommandOutput { code, out, err })
     }
 }
 
@@ -115,16 +115,16 @@ async fn fill(
     stream: Option<impl AsyncRead + Unpin>,
     bytes: &mut Vec<u8>,
     most: usize,
-) -> Result<(), Broken> {
+) -> Result<(), CommandError> {
     let Some(mut stream) = stream else { return Ok(()) };
     loop {
         let left = most - bytes.len();
         if left == 0 {
-            let more = stream.read(&mut [0]).await.map_err(Broken::Io)?;
-            return if more == 0 { Ok(()) } else { Err(Broken::TooLong) };
+            let more = stream.read(&mut [0]).await.map_err(CommandError::Io)?;
+            return if more == 0 { Ok(()) } else { Err(CommandError::TooLong) };
         }
         let mut limited = (&mut stream).take(left as u64);
-        if limited.read_buf(bytes).await.map_err(Broken::Io)? == 0 {
+        if limited.read_buf(bytes).await.map_err(CommandError::Io)? == 0 {
             return Ok(());
         }
     }

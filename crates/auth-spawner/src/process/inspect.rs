@@ -62,7 +62,7 @@ pub(crate) fn families(groups: &[Pid]) -> Vec<Identity> {
         return Vec::new();
     }
     let wanted: HashSet<i32> = groups.iter().map(|group| number(*group)).collect();
-    descend(&everybody(), |_, stat| wanted.contains(&stat.group))
+    descend(&all_processes(), |_, stat| wanted.contains(&stat.group))
 }
 
 /// Returns those of these processes that live, and all their descendants.
@@ -71,11 +71,11 @@ pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
         return Vec::new();
     }
     let wanted: HashSet<Identity> = processes.iter().copied().collect();
-    descend(&everybody(), |pid, stat| wanted.contains(&Identity { pid, start: stat.start }))
+    descend(&all_processes(), |pid, stat| wanted.contains(&Identity { pid, start: stat.start }))
 }
 
 /// Returns whether a member of the group is more than a zombie; true if that cannot be determined.
-pub(crate) fn anybody_runs(group: Pid) -> bool {
+pub(crate) fn has_running_member(group: Pid) -> bool {
     let member = |stat: Stat| stat.group == number(group) && !stat.ended;
     !available() || pids().filter_map(stat).any(member)
 }
@@ -85,7 +85,7 @@ pub(crate) fn lives(process: Identity) -> bool {
     stat(process.pid).is_some_and(|stat| stat.start == process.start)
 }
 
-fn everybody() -> Vec<(Pid, Stat)> {
+fn all_processes() -> Vec<(Pid, Stat)> {
     pids().filter_map(|pid| Some((pid, stat(pid)?))).collect()
 }
 

@@ -1,87 +1,31 @@
-//! Child processes: opened on pipes or on a pseudo-terminal, with one interface for both, and ended as a whole tree.
+//! The processes of CLIs: found, given an environment, started, and ended as a whole tree.
+//!
+//! Every child leads a process group of its own, carries its session's mark in its environment, and is ended together
+//! with everything that it started; the guard does so after the daemon has ended. This room may use the registry. It
+//! knows nothing of logins: text, proofs and sessions must not be in it.
 
-pub(crate) mod bounded;
-pub(crate) mod inspect;
-pub(crate) mod leftover;
+mod bounded;
+mod child;
+mod directory;
+mod environment;
+mod guard;
+mod inspect;
+mod leftover;
+mod locate;
 mod pipe;
+pub(crate) mod ports;
 mod pty;
 pub(crate) mod tree;
 
-use std::path::PathBuf;
+pub use directory::prepare;
+pub use environment::ChildEnv;
+pub use guard::{Guard, GuardCommand, watch_over};
+pub use leftover::{ProcessIdentity, end_leftover, start_ticks};
+pub use locate::{SHIM_HEAD, Version, VersionQuestion, is_program, is_shim, locate, programs};
+pub use ports::{HeldPort, PortHolder, held_ports};
 
-use futures_util::future::BoxFuture;
-use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncRead, AsyncWrite};
-
-use crate::environment::ChildEnv;
-use crate::recipe::Terminal;
-
-/// A started child, on a pseudo-terminal or on pipes.
-pub(crate) struct Parts {
-    /// One stream for a pseudo-terminal, two (standard output, standard error) for pipes.
-    pub(crate) streams: Vec<Box<dyn AsyncRead + Send + Unpin>>,
-    pub(crate) stdin: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Resolves when the child itself has ended and has been reaped.
-    pub(crate) exit: BoxFuture<'static, Exit>,
-    /// Process id. It is also the group's id, because every child leads a group of its own.
-    pub(crate) pid: u32,
-    pub(crate) leash: Leash,
-}
-
-/// The end of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Exit {
-    /// Exit code; `None` if a signal ended the child.
-    pub(crate) code: Option<i32>,
-}
-
-/// The description of a child to start.
-pub(crate) struct Launch {
-    pub(crate) program: PathBuf,
-    pub(crate) args: Vec<String>,
-    pub(crate) env: ChildEnv,
-    pub(crate) dir: PathBuf,
-    pub(crate) terminal: Terminal,
-}
-
-/// The reason why no child was started.
-#[derive(Debug)]
-pub(crate) enum OpenError {
-    Program(String),
-    Terminal(String),
-}
-
-/// Starts a child on pipes or on a pseudo-terminal.
-pub(crate) async fn open(launch: Launch) -> Result<Parts, OpenError> {
-    if !crate::locate::is_program(&launch.program) {
-        return Err(OpenError::Program("the program is not an executable file".to_owned()));
-    }
-    match launch.terminal {
-        Terminal::Pipe => pipe::open(&launch),
-        Terminal::Pty { columns, rows } => pty::open(launch, columns, rows).await,
-    }
-}
-
-/// A handle that kills a process group when it is dropped, so that no exit from the code that holds it leaves a child
-/// behind.
-pub(crate) struct Leash(Option<Pid>);
-
-impl Leash {
-    pub(crate) fn new(pid: Option<u32>) -> Self {
-        Self(pid.and_then(inspect::child_pid))
-    }
-
-    /// Releases the group, which is known to be gone. Its number may belong to another group from now on.
-    pub(crate) fn release(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Leash {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // The group may be gone already, which is fine.
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
-    }
-}
+pub(crate) use bounded::{BoundedCommand, CommandError};
+pub(crate) use child::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild, open};
+pub(crate) use directory::private_directory;
+pub(crate) use environment::{ChildEnvSources, asking_env, child_env, own_env};
+pub(crate) use inspect::child_pid;

@@ -5,15 +5,15 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::{Exit, Launch, Leash, OpenError, Parts};
+use super::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild};
 
 /// Starts the child in a process group of its own. There is no `pre_exec`, so that the cheap way to spawn is used.
-pub(super) fn open(launch: &Launch) -> Result<Parts, OpenError> {
-    let mut child = Command::new(&launch.program)
-        .args(&launch.args)
+pub(super) fn open(command: &ChildCommand) -> Result<StartedChild, OpenError> {
+    let mut child = Command::new(&command.program)
+        .args(&command.args)
         .env_clear()
-        .envs(launch.env.iter())
-        .current_dir(&launch.dir)
+        .envs(command.env.iter())
+        .current_dir(&command.dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -21,7 +21,7 @@ pub(super) fn open(launch: &Launch) -> Result<Parts, OpenError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| OpenError::Program(error.to_string()))?;
-    let leash = Leash::new(child.id());
+    let kill_on_drop = KillOnDrop::new(child.id());
     let (Some(pid), Some(stdin), Some(stdout), Some(stderr)) =
         (child.id(), child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -31,11 +31,11 @@ pub(super) fn open(launch: &Launch) -> Result<Parts, OpenError> {
         let status = child.wait().await.ok();
         Exit { code: status.and_then(|status| if status.signal().is_some() { None } else { status.code() }) }
     };
-    Ok(Parts {
+    Ok(StartedChild {
         streams: vec![Box::new(stdout), Box::new(stderr)],
         stdin: Box::new(stdin),
         exit: Box::pin(exit),
         pid,
-        leash,
+        kill_on_drop,
     })
 }

@@ -13,28 +13,28 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, Launch, Leash, OpenError, Parts};
+use super::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild};
 
 /// Starts the child as the leader of a session on a new terminal. The library forks, so this runs off the runtime's own
 /// threads.
-pub(super) async fn open(launch: Launch, columns: u16, rows: u16) -> Result<Parts, OpenError> {
+pub(super) async fn open(command: ChildCommand, columns: u16, rows: u16) -> Result<StartedChild, OpenError> {
     // The signal handler is installed before the child can end, so its end cannot be missed.
     let ended =
         signal(SignalKind::child()).map_err(|error| OpenError::Terminal(format!("SIGCHLD: {error}")))?;
     let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
-    let (child, reader, writer) = tokio::task::spawn_blocking(move || spawn(&launch, size))
+    let (child, reader, writer) = tokio::task::spawn_blocking(move || spawn(&command, size))
         .await
         .map_err(|error| OpenError::Terminal(error.to_string()))??;
     let pid = child.process_id();
-    let leash = Leash::new(pid);
+    let kill_on_drop = KillOnDrop::new(pid);
     let pid = pid.ok_or_else(|| OpenError::Program("the child has no process id".to_owned()))?;
     let terminal = |error: io::Error| OpenError::Terminal(error.to_string());
-    Ok(Parts {
+    Ok(StartedChild {
         streams: vec![Box::new(register(reader).map_err(terminal)?)],
         stdin: Box::new(register(writer).map_err(terminal)?),
         exit: Box::pin(wait(child, ended)),
         pid,
-        leash,
+        kill_on_drop,
     })
 }
 
@@ -45,36 +45,38 @@ fn register(file: File) -> io::Result<Terminal> {
 
 type Spawned = (Box<dyn Child + Send + Sync>, File, File);
 
-fn spawn(launch: &Launch, size: PtySize) -> Result<Spawned, OpenError> {
+fn spawn(command: &ChildCommand, size: PtySize) -> Result<Spawned, OpenError> {
     let terminal = |error: &dyn std::fmt::Display| OpenError::Terminal(error.to_string());
     let pair = native_pty_system().openpty(size).map_err(|error| terminal(&error))?;
     let reader = duplicate(pair.master.as_ref()).map_err(|error| terminal(&error))?;
     let writer = duplicate(pair.master.as_ref()).map_err(|error| terminal(&error))?;
     silence(&writer).map_err(|error| terminal(&error))?;
-    let mut command = CommandBuilder::new(&launch.program);
-    command.args(&launch.args);
+    let mut builder = CommandBuilder::new(&command.program);
+    builder.args(&command.args);
     // The builder starts with this process's environment, which includes the daemon's key.
-    command.env_clear();
-    for (name, value) in launch.env.iter() {
-        command.env(name, value);
+    builder.env_clear();
+    for (name, value) in command.env.iter() {
+        builder.env(name, value);
     }
-    command.cwd(&launch.dir);
-    let child = pair.slave.spawn_command(command).map_err(|error| OpenError::Program(error.to_string()))?;
+    builder.cwd(&command.dir);
+    let child = pair.slave.spawn_command(builder).map_err(|error| OpenError::Program(error.to_string()))?;
     Ok((child, reader, writer))
 }
 
 /// A descriptor that the library lends only as a number. The wrapper lets it be duplicated without `unsafe`.
-struct Lent(RawFd);
+struct BorrowedDescriptor(RawFd);
 
-impl AsRawFd for Lent {
+impl AsRawFd for BorrowedDescriptor {
     fn as_raw_fd(&self) -> RawFd {
         self.0
     }
 }
 
 fn duplicate(master: &dyn MasterPty) -> io::Result<File> {
-    let lent = Lent(master.as_raw_fd().ok_or_else(|| io::Error::other("the terminal has no descriptor"))?);
-    let mut descriptor = FileDescriptor::dup(&lent).map_err(io::Error::other)?;
+    let borrowed = BorrowedDescriptor(
+        master.as_raw_fd().ok_or_else(|| io::Error::other("the terminal has no descriptor"))?,
+    );
+    let mut descriptor = FileDescriptor::dup(&borrowed).map_err(io::Error::other)?;
     descriptor.set_non_blocking(true).map_err(io::Error::other)?;
     descriptor.as_file().map_err(io::Error::other)
 }
@@ -162,25 +164,25 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::environment::ChildEnv;
+    use crate::process::environment::ChildEnv;
 
     #[tokio::test]
     async fn pty_does_not_echo_input_and_reports_exit_code() {
-        let launch = Launch {
+        let command = ChildCommand {
             program: "/bin/cat".into(),
             args: Vec::new(),
             env: ChildEnv::default(),
             dir: "/".into(),
-            terminal: crate::recipe::Terminal::WIDE,
+            terminal: crate::registry::Terminal::WIDE,
         };
-        let mut parts = open(launch, 1000, 24).await.unwrap();
+        let mut child = open(command, 1000, 24).await.unwrap();
         // The last byte ends the input, like Control-D at the beginning of a line.
-        parts.stdin.write_all(b"secret\rend\r\x04").await.unwrap();
+        child.stdin.write_all(b"secret\rend\r\x04").await.unwrap();
         let mut output = Vec::new();
         let patience = Duration::from_secs(30);
-        timeout(patience, parts.streams[0].read_to_end(&mut output)).await.unwrap().unwrap();
+        timeout(patience, child.streams[0].read_to_end(&mut output)).await.unwrap().unwrap();
         assert_eq!(String::from_utf8(output).unwrap(), "secret\r\nend\r\n");
-        let exit = timeout(patience, parts.exit).await.unwrap();
+        let exit = timeout(patience, child.exit).await.unwrap();
         assert_eq!(exit, Exit { code: Some(0) });
     }
 }

@@ -21,8 +21,9 @@ use rustix::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::inspect::{self, Identity, child_pid, families, with_descendants};
-use crate::environment::SESSION_VAR;
+use super::environment::SESSION_VAR;
+use super::inspect;
+use super::inspect::{Identity, child_pid, families, with_descendants};
 
 /// Pause between two checks of a group that was asked to end.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
@@ -33,9 +34,12 @@ const SWEEP: Duration = Duration::from_secs(3);
 /// Longest wait for the end of killed processes.
 #[cfg(target_os = "linux")]
 const GONE: Duration = Duration::from_secs(1);
-/// Most checks of a process that shows no environment, and the pause between two.
+/// Most checks of a process that shows no environment.
 #[cfg(target_os = "linux")]
-const LOOKS: (u32, Duration) = (500, Duration::from_micros(200));
+const ENVIRON_READS: u32 = 500;
+/// Pause between two such checks.
+#[cfg(target_os = "linux")]
+const ENVIRON_PAUSE: Duration = Duration::from_micros(200);
 /// Number of checks after which a process that has a program is known to have an empty environment.
 #[cfg(target_os = "linux")]
 const EMPTY: u32 = 10;
@@ -57,10 +61,17 @@ pub(crate) struct Tree<'a> {
 /// that carries this session's mark. `leader` resolves when the child is reaped; it is `None` if the child has been
 /// reaped already.
 pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F>, grace: Duration) {
-    let group = child_pid(tree.pid).filter(|group| exists(*group) && is_ours(*group, tree.start));
-    let mut family = Vec::new();
+    let start = tree.start.map(str::to_owned);
+    let group = child_pid(tree.pid);
+    let found = off_runtime(move || {
+        let group = group.filter(|group| exists(*group) && is_ours(*group, start.as_deref()))?;
+        Some((group, families(&[group])))
+    });
+    // A leader that has not been reaped keeps its number.
+    let unreaped = leader.is_some();
+    let unchecked = || group.filter(|_| unreaped).map(|group| (group, Vec::new()));
+    let (group, mut family) = found.await.unwrap_or_else(unchecked).unzip();
     if let Some(group) = group {
-        family = relatives(group).await;
         ask(group);
     }
     let until = tokio::time::Instant::now() + grace;
@@ -71,12 +82,13 @@ pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F
         leader = None;
     }
     if let Some(group) = group {
-        while exists(group) && tokio::time::Instant::now() < until {
+        while tokio::time::Instant::now() < until && has_members(group).await {
             sleep(LOOK).await;
         }
-        if exists(group) {
+        if has_members(group).await {
             // A process that received TERM may have started others before its end.
-            family.extend(relatives(group).await);
+            let late = off_runtime(move || families(&[group])).await;
+            family.get_or_insert_default().extend(late.unwrap_or_default());
             kill(group);
         }
     }
@@ -86,14 +98,19 @@ pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F
     }
     let session = tree.session.to_owned();
     let rest = move || {
-        kill_each(&family);
+        kill_each(&family.unwrap_or_default());
         sweep(&[&session]);
     };
-    let _ = tokio::task::spawn_blocking(rest).await;
+    let _: Option<()> = off_runtime(rest).await;
 }
 
-async fn relatives(group: Pid) -> Vec<Identity> {
-    tokio::task::spawn_blocking(move || families(&[group])).await.unwrap_or_default()
+async fn has_members(group: Pid) -> bool {
+    off_runtime(move || exists(group)).await.unwrap_or(true)
+}
+
+/// Runs work on `/proc` outside the runtime's threads; `None` if it panicked or the runtime is shutting down.
+async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// Returns whether a group's number still means the group of the leader that was started. The system does not reuse a
@@ -123,7 +140,7 @@ pub(crate) fn kill(group: Pid) {
 pub(crate) fn exists(group: Pid) -> bool {
     // Orphans are reaped by the system's first process. In a container it may take seconds, or never do so; the end of
     // a login does not wait for it.
-    rustix::process::test_kill_process_group(group).is_ok() && inspect::anybody_runs(group)
+    rustix::process::test_kill_process_group(group).is_ok() && inspect::has_running_member(group)
 }
 
 /// Kills those of these processes that still exist, and all their descendants. They are first stopped, until there are
@@ -157,7 +174,7 @@ pub(crate) fn sweep(sessions: &[&str]) -> bool {
     while kill_marked(&marks) {
         any = true;
         if Instant::now() >= until {
-            tracing::warn!("processes of a login go on appearing");
+            tracing::warn!("new processes of a login keep appearing; the search for them is given up");
             break;
         }
     }
@@ -205,8 +222,7 @@ fn kill_if_marked(pid: Pid, marks: &[String]) -> Option<OwnedFd> {
 fn environ(pid: Pid) -> Option<Vec<u8>> {
     let path = |name| format!("/proc/{}/{name}", pid.as_raw_nonzero());
     let mut empty = 0;
-    let (looks, pause) = LOOKS;
-    for _ in 0..looks {
+    for _ in 0..ENVIRON_READS {
         let environ = read_at_once(&path("environ")).ok()?;
         // A zombie or a kernel thread, which has no program, has no `exe` either.
         if !environ.is_empty() || empty == EMPTY || std::fs::read_link(path("exe")).is_err() {
@@ -214,7 +230,7 @@ fn environ(pid: Pid) -> Option<Vec<u8>> {
         }
         // A process without arguments is still replacing its program.
         empty += u32::from(std::fs::read(path("cmdline")).is_ok_and(|arguments| !arguments.is_empty()));
-        std::thread::sleep(pause);
+        std::thread::sleep(ENVIRON_PAUSE);
     }
     None
 }
@@ -320,7 +336,7 @@ mod tests {
         while exists(group) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert!(rustix::process::test_kill_process_group(group).is_ok(), "nobody has reaped it yet");
+        assert!(rustix::process::test_kill_process_group(group).is_ok(), "it has not been reaped yet");
         child.wait().unwrap();
         assert!(!exists(group));
     }

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::files::{self, MAX_BYTES, Root, Trouble};
-use super::{jsonc, sqlite};
-use crate::credential::{CredentialFile, Format};
+use super::files::{MAX_BYTES, Root, Trouble};
+use super::{files, jsonc, sqlite};
+use crate::registry::{CredentialFile, Format};
 
 /// Largest settings file in which a name is looked for, in bytes.
 const MAX_SETTINGS: u64 = 64 * 1024 * 1024;

@@ -4,12 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use super::Credential;
 use super::document::{read_member, read_other};
 use super::files::Root;
-use super::time::{self, claims};
-use crate::credential::{CredentialFile, Expiry, Place};
-use crate::selection::{Mode, Otherwise, Template};
+use super::time::claims;
+use super::{Credential, time};
+use crate::registry::{CredentialFile, Expiry, Mode, SlotFallback, Template, TextLocation};
 
 /// A login, and a hash that changes with it.
 pub(super) struct Facts {
@@ -85,7 +84,7 @@ impl Source<'_> {
         if let Some(found) = named.iter().map(|name| escape(name)).find(fits) {
             return Ok(Some(found));
         }
-        let falls_back = file.slot.as_ref().is_some_and(|slot| slot.otherwise == Otherwise::First);
+        let falls_back = file.slot.as_ref().is_some_and(|slot| slot.otherwise == SlotFallback::First);
         if let Some(selected) = named.last().filter(|_| !falls_back) {
             let selected = printable(selected).unwrap_or("another login");
             return Err(format!("{} selects {selected} and holds no login of that name", self.name));
@@ -106,7 +105,24 @@ impl Source<'_> {
     }
 
     fn incomplete(&self, pointer: &str) -> String {
-        format!("{} holds no login: there is no text at {pointer}", self.name)
+        format!("{} holds no login: the file has no {} ({pointer})", self.name, meaning(pointer))
+    }
+}
+
+/// Returns a name for the text at a pointer, by the last member that the pointer names.
+fn meaning(pointer: &str) -> &'static str {
+    let member = pointer.rsplit('/').find(|segment| *segment != "*").unwrap_or_default();
+    // Amp adds the address to the member: `apiKey@https:~1~1ampcode.com~1`.
+    let member = member.split('@').next().unwrap_or_default();
+    let letters: String = member.chars().filter(char::is_ascii_alphanumeric).collect();
+    match letters.to_ascii_lowercase().as_str() {
+        "access" | "accesstoken" => "access token",
+        "idtoken" => "ID token",
+        "refresh" | "refreshtoken" => "refresh token",
+        "token" | "oauthtoken" => "token",
+        "key" | "apikey" | "primaryapikey" => "API key",
+        "" => "credential",
+        _ => "required value",
     }
 }
 
@@ -164,7 +180,7 @@ impl View<'_> {
         file.requires.iter().find(|pointer| self.text(pointer).is_none())
     }
 
-    fn text_of(&self, place: &Place, root: &Root<'_>) -> Option<String> {
+    fn text_of(&self, place: &TextLocation, root: &Root<'_>) -> Option<String> {
         let other = match &place.file {
             Some(file) => Some(read_member(root, file, &place.pointer)?),
             None => None,
@@ -191,7 +207,7 @@ impl View<'_> {
         let mut hasher = DefaultHasher::new();
         self.member.hash(&mut hasher);
         let ends = [&file.expires, &file.refresh_expires].into_iter().flatten().map(|expiry| &expiry.pointer);
-        let own = |place: &&Place| place.file.is_none();
+        let own = |place: &&TextLocation| place.file.is_none();
         let places = [&file.email, &file.subject].into_iter().flatten().filter(own);
         let pointers = file.requires.iter().chain(&file.refresh).chain(ends);
         for pointer in pointers.chain(places.map(|place| &place.pointer)) {

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::provider::ConfigDir;
-use crate::reach::Reach;
+use crate::registry::{ConfigDir, Reach};
 
 /// Largest credential file that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
@@ -155,10 +154,10 @@ fn behind_links(path: &Path) -> Result<Option<PathBuf>, Trouble> {
         (_, Ok(real)) => Ok(Some(real)),
         (Err(error), _) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         (Ok(_), Err(error)) if error.kind() == ErrorKind::NotFound => {
-            Err(Trouble::NoLogin(format!("{name} is a symbolic link, and there is no file where it leads")))
+            Err(Trouble::NoLogin(format!("{name} is a symbolic link to a file that does not exist")))
         }
         (_, Err(error)) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            Err(Trouble::NoLogin(format!("{name} is a symbolic link that leads in a circle")))
+            Err(Trouble::NoLogin(format!("{name} is a symbolic link in a loop")))
         }
         (_, Err(error)) => Err(Trouble::Unreadable(format!("{name} cannot be read: {error}"))),
     }

@@ -12,9 +12,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OptionalExtension, types::ValueRef};
 
-use super::files::{self, MAX_BYTES, Trust};
-use super::wal;
-use crate::credential::Cell;
+use super::files::{MAX_BYTES, Trust};
+use super::{files, wal};
+use crate::registry::SqliteValue;
 
 /// Largest database that is read, and largest log, in bytes.
 const MAX_DATABASE: u64 = 64 * 1024 * 1024;
@@ -33,7 +33,7 @@ const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Returns the value's bytes; `Ok(None)` if there is no database, no such table, or no such row.
-pub(super) fn read(path: &Path, cell: &Cell, trust: Trust) -> Result<Option<Vec<u8>>, String> {
+pub(super) fn read(path: &Path, cell: &SqliteValue, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     match snapshot(path, trust)? {
         // An empty file is an empty database.
@@ -66,7 +66,7 @@ fn snapshot(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, String> {
         }
         return Ok(Some(bytes));
     }
-    Err("it is being written to".to_owned())
+    Err("another program is writing to it".to_owned())
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -103,7 +103,7 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
-fn look_up(bytes: &[u8], cell: &Cell) -> Result<Option<Vec<u8>>, Trouble> {
+fn look_up(bytes: &[u8], cell: &SqliteValue) -> Result<Option<Vec<u8>>, Trouble> {
     let mut database = Connection::open_in_memory()?;
     restrain(&database)?;
     database.deserialize_read_exact(rusqlite::MAIN_DB, bytes, bytes.len(), true)?;
@@ -133,7 +133,7 @@ fn look_up(bytes: &[u8], cell: &Cell) -> Result<Option<Vec<u8>>, Trouble> {
             return Err(Trouble::Named(format!("{} has no plain column {column}", cell.table)));
         }
     }
-    let Cell { table, key_column, key, value_column } = cell;
+    let SqliteValue { table, key_column, key, value_column } = cell;
     let query = format!(r#"SELECT "{value_column}" FROM "{table}" WHERE "{key_column}" = ?1 LIMIT 1"#);
     let value = database
         .query_row(&query, [key], |row| {
@@ -145,7 +145,7 @@ fn look_up(bytes: &[u8], cell: &Cell) -> Result<Option<Vec<u8>>, Trouble> {
         .optional()?;
     match value {
         None => Ok(None),
-        Some(None) => Err(Trouble::Named("its value is no text".to_owned())),
+        Some(None) => Err(Trouble::Named("its value is not text".to_owned())),
         Some(Some(bytes)) => Ok(Some(bytes)),
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use serde_json::Value;
 
-use crate::credential::ExpiryUnit;
+use crate::registry::ExpiryUnit;
 
 /// The largest distance from 1970 that counts as a time, in milliseconds. A double holds every whole number up to it.
 const FURTHEST: f64 = 9e15;

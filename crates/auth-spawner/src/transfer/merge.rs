@@ -7,9 +7,8 @@ use serde_json::{Map, Value};
 
 use super::TransferError;
 use super::files::read;
-use crate::credential::{CredentialFile, Format};
 use crate::proof;
-use crate::provider::Cli;
+use crate::registry::{Cli, CredentialFile, Format};
 
 /// A file that the registry names, and the parts of it that belong to the login.
 struct LoginFile {
@@ -19,6 +18,13 @@ struct LoginFile {
     members: BTreeSet<String>,
     /// True if only those members belong to the login, because the CLI keeps its settings in the same file.
     settings: bool,
+}
+
+impl LoginFile {
+    fn new<'a>(path: &str, format: Format, pointers: impl IntoIterator<Item = &'a str>) -> Self {
+        let members = pointers.into_iter().filter_map(first).collect();
+        Self { path: path.to_owned(), format, members, settings: false }
+    }
 }
 
 /// Returns the files that change, by their path below the CLI's own directory, and their new contents.
@@ -93,10 +99,12 @@ fn files(cli: &Cli) -> Vec<LoginFile> {
     let mut files: Vec<LoginFile> = Vec::new();
     for credential in &cli.credential {
         let CredentialFile { path, format, .. } = credential;
-        add(&mut files, (path, *format, false), own_pointers(credential));
+        let file = LoginFile::new(path, *format, own_pointers(credential));
+        add(&mut files, file);
         for place in [&credential.email, &credential.subject].into_iter().flatten() {
             if let Some(other) = &place.file {
-                add(&mut files, (other, Format::Json, true), [place.pointer.as_str()]);
+                let file = LoginFile::new(other, Format::Json, [place.pointer.as_str()]);
+                add(&mut files, LoginFile { settings: true, ..file });
             }
         }
     }
@@ -112,18 +120,14 @@ fn own_pointers(file: &CredentialFile) -> Vec<&str> {
     requires.chain(ends).chain(own.map(|place| place.pointer.as_str())).chain(choices).collect()
 }
 
-fn add<'a>(
-    files: &mut Vec<LoginFile>,
-    (path, format, settings): (&String, Format, bool),
-    pointers: impl IntoIterator<Item = &'a str>,
-) {
-    let members = pointers.into_iter().filter_map(first);
-    match files.iter_mut().find(|file| file.path == *path) {
-        Some(file) => {
-            file.members.extend(members);
-            file.settings |= settings;
+/// Adds a file, or the parts of it to the file of the same path.
+fn add(files: &mut Vec<LoginFile>, file: LoginFile) {
+    match files.iter_mut().find(|known| known.path == file.path) {
+        Some(known) => {
+            known.members.extend(file.members);
+            known.settings |= file.settings;
         }
-        None => files.push(LoginFile { path: path.clone(), format, members: members.collect(), settings }),
+        None => files.push(file),
     }
 }
 
@@ -149,7 +153,7 @@ fn parse(file: &LoginFile, dir: &Path, bytes: &[u8]) -> Result<Map<String, Value
     let unusable = |reason| TransferError::Unusable { path: dir.join(&file.path), reason };
     match proof::parse(file.format, bytes).map_err(unusable)? {
         Value::Object(members) => Ok(members),
-        _ => Err(unusable("it is no object".to_owned())),
+        _ => Err(unusable("it is not an object".to_owned())),
     }
 }
 

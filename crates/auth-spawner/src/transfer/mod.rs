@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::credential::Format;
-use crate::directory::private_directory;
+use crate::process::private_directory;
 use crate::proof::{Proof, prove};
-use crate::provider::Cli;
+use crate::registry::{Cli, Format};
 use files::{keep, read, rename, sync, write};
 
 /// Name of the file that holds the plan.
@@ -45,7 +44,7 @@ pub enum TransferError {
         reason: String,
     },
     /// The moved files do not prove the same login in their new place.
-    #[error("the login does not hold in {0}")]
+    #[error("the moved files do not prove the login in {0}")]
     Unproven(PathBuf),
 }
 
@@ -60,16 +59,17 @@ pub struct Transfer {
 struct Plan {
     /// The CLI's own directory that the files go to.
     to: PathBuf,
-    files: Vec<Step>,
+    files: Vec<PlannedFile>,
 }
 
 /// One file. Its number is its position in the plan.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Step {
+struct PlannedFile {
     /// Path below the CLI's own directory.
     path: String,
     /// True if there was a file before.
-    was: bool,
+    #[serde(rename = "was")]
+    existed: bool,
 }
 
 impl Cli {
@@ -101,8 +101,8 @@ impl Transfer {
             let (new, old, place) =
                 (work.join(NEW).join(&number), work.join(OLD).join(&number), to.join(&path));
             write(&new, &bytes).map_err(io_at(&place))?;
-            let was = keep(&place, &old).map_err(io_at(&place))?;
-            files.push(Step { path, was });
+            let existed = keep(&place, &old).map_err(io_at(&place))?;
+            files.push(PlannedFile { path, existed });
         }
         let transfer = Self { work: work.to_owned(), plan: Plan { to, files } };
         transfer.write_plan().map_err(io_at(work))?;
@@ -134,9 +134,9 @@ impl Transfer {
     /// Returns an error if a file cannot be placed, or if it is another login than the one that was made. The caller
     /// must then undo the transfer.
     pub fn place(&self, cli: &Cli, from: &Path, to: &Path) -> Result<(), TransferError> {
-        for (number, step) in self.plan.files.iter().enumerate() {
-            let place = self.plan.to.join(&step.path);
-            self.folder_of(step).map_err(io_at(&place))?;
+        for (number, file) in self.plan.files.iter().enumerate() {
+            let place = self.plan.to.join(&file.path);
+            self.folder_of(file).map_err(io_at(&place))?;
             rename(&self.work.join(NEW).join(number.to_string()), &place).map_err(io_at(&place))?;
         }
         match prove(cli, to) {
@@ -151,9 +151,9 @@ impl Transfer {
     /// Returns the first file that could not be restored; the others are restored.
     pub fn undo(&self) -> Result<(), TransferError> {
         let mut done = Ok(());
-        for (number, step) in self.plan.files.iter().enumerate().rev() {
-            let place = self.plan.to.join(&step.path);
-            let back = self.put_back(&number.to_string(), step, &place).map_err(io_at(&place));
+        for (number, file) in self.plan.files.iter().enumerate().rev() {
+            let place = self.plan.to.join(&file.path);
+            let back = self.put_back(&number.to_string(), file, &place).map_err(io_at(&place));
             done = done.and(back);
         }
         done
@@ -170,9 +170,9 @@ impl Transfer {
         }
     }
 
-    fn put_back(&self, number: &str, step: &Step, place: &Path) -> io::Result<()> {
+    fn put_back(&self, number: &str, file: &PlannedFile, place: &Path) -> io::Result<()> {
         let (new, old) = (self.work.join(NEW).join(number), self.work.join(OLD).join(number));
-        if step.was {
+        if file.existed {
             return match rename(&old, place) {
                 // The file has been restored already.
                 Err(error) if error.kind() == ErrorKind::NotFound && !old.exists() => Ok(()),
@@ -189,10 +189,10 @@ impl Transfer {
     }
 
     /// Creates the folders on the way to a file. A link among them is an error, because it could lead anywhere.
-    fn folder_of(&self, step: &Step) -> io::Result<()> {
+    fn folder_of(&self, file: &PlannedFile) -> io::Result<()> {
         private_directory(&self.plan.to)?;
         let mut folder = self.plan.to.clone();
-        let Some((folders, _)) = step.path.rsplit_once('/') else { return Ok(()) };
+        let Some((folders, _)) = file.path.rsplit_once('/') else { return Ok(()) };
         for part in folders.split('/') {
             folder.push(part);
             private_directory(&folder)?;

@@ -247,6 +247,25 @@ fn transfer_is_undone_from_every_point_when_it_ends_half_way() {
 }
 
 #[test]
+fn undo_restores_every_file_when_an_earlier_undo_stopped_half_way() {
+    let files = [".credentials.json", ".claude.json"];
+    let two = Two::new("claude");
+    two.write("from", files[0], r#"{"claudeAiOauth":{"accessToken":"new"}}"#);
+    two.write("from", files[1], r#"{"oauthAccount":{"emailAddress":"b@x"}}"#);
+    let old = r#"{"claudeAiOauth":{"accessToken":"old"},"oauthAccount":{"emailAddress":"a@x"}}"#;
+    for path in files {
+        two.write("to", path, old);
+    }
+    let transfer = two.prepare().unwrap();
+    two.place(&transfer).unwrap();
+    assert!(files.iter().all(|path| two.text(path).as_deref() != Some(old)));
+    // The earlier undo ended after the last file, with which it begins.
+    rename(&two.dir("work/old/1"), &two.file("to", files[1])).unwrap();
+    Transfer::open(&two.dir("work")).unwrap().unwrap().undo().unwrap();
+    assert!(files.iter().all(|path| two.text(path).as_deref() == Some(old)));
+}
+
+#[test]
 fn provider_declares_whether_its_login_can_be_moved() {
     let registry = Registry::builtin().unwrap();
     let can = |provider: &str| registry.provider(provider).unwrap().cli.as_ref().unwrap().can_move();

@@ -134,7 +134,7 @@ async fn ends_as_it_should(case: &Case, terminal: Terminal) {
     }
     assert_eq!(world.ear.moves.lock().unwrap().last(), Some(&end), "{}", case.name);
     world.spawner.shutdown(crate::harness::PATIENCE).await;
-    world.assert_nobody_left();
+    world.assert_no_process_left();
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn cancel_ends_the_whole_process_tree_at_every_stage() {
                 world.until_url().await;
             }
             assert_eq!(world.spawner.cancel(&world.id).await, Ok(()), "{stage}");
-            world.assert_nobody_left();
+            world.assert_no_process_left();
             let end = world.spawner.snapshot(&world.id).unwrap();
             assert_eq!(end.state, State::Cancelled, "{stage}");
             assert_eq!(end.failure.unwrap().kind, FailureKind::Cancelled, "{stage}");
@@ -224,7 +224,7 @@ async fn cancel_ends_the_session_once_when_the_process_is_not_yet_spawned() {
                 tokio::task::yield_now().await;
             }
             assert_eq!(world.spawner.cancel(&world.id).await, Ok(()));
-            world.assert_nobody_left();
+            world.assert_no_process_left();
             let moves = world.ear.moves.lock().unwrap().clone();
             let ends = moves.iter().filter(|snapshot| snapshot.state.is_terminal()).count();
             assert_eq!(ends, 1, "round {round} on {terminal:?}");
@@ -244,24 +244,26 @@ async fn deadline_expires_the_session_and_ends_the_process_tree() {
         let end = world.end().await;
         assert_eq!(end.state, State::Expired);
         assert_eq!(end.failure.unwrap().kind, FailureKind::Expired);
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }
 
 #[tokio::test]
 async fn login_fails_when_the_save_is_refused() {
     for terminal in TERMINALS {
-        let answer =
-            Err(SaveError { kind: FailureKind::IdentityMismatch, message: "it is somebody else".to_owned() });
+        let answer = Err(SaveError {
+            kind: FailureKind::IdentityMismatch,
+            message: "it is another person".to_owned(),
+        });
         let script = format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n");
         let world = World::with(Options { answer, ..Options::on(terminal) }, &script);
         world.start("login").unwrap();
         let end = world.end().await;
         let failure = end.failure.unwrap();
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::IdentityMismatch));
-        assert!(failure.message.contains("it is somebody else"));
+        assert!(failure.message.contains("it is another person"));
         assert_eq!(end.saved, None);
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }
 
@@ -290,7 +292,7 @@ async fn check_times_out_when_the_status_command_hangs() {
         let world = World::with(Options { limits, ..Options::on(terminal) }, &script);
         world.start("login").unwrap();
         assert_eq!(world.end().await.failure.unwrap().kind, FailureKind::NotAuthenticated);
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }
 
@@ -317,4 +319,13 @@ async fn environment_holds_only_the_listed_variables() {
         assert_eq!(std::fs::read_to_string(prepared).unwrap(), "{}\n");
         world.spawner.cancel(&world.id).await.unwrap();
     }
+}
+
+#[test]
+fn example_reaches_a_proven_login() {
+    let program = crate::harness::fake_cli().with_file_name("login");
+    let run = std::process::Command::new(program).output().unwrap();
+    let printed = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{printed}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(printed.contains("ada@example.test") && printed.ends_with("state: success\n"), "{printed}");
 }

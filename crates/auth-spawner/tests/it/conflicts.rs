@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use auth_spawner::{FailureKind, SpawnLimits, StartError, State, end_leftover, start_ticks};
+use auth_spawner::{FailureKind, ProcessIdentity, SpawnLimits, StartError, State, end_leftover, start_ticks};
 
 use crate::harness::{Options, PATIENCE, TERMINALS, World};
 
@@ -30,7 +30,7 @@ async fn login_is_refused_when_one_runs_for_the_same_scope_and_provider() {
         world.spawner.shutdown(PATIENCE).await;
         let states: Vec<State> = world.spawner.snapshots().iter().map(|snapshot| snapshot.state).collect();
         assert_eq!(states, [State::Cancelled; 3]);
-        world.assert_nobody_left();
+        world.assert_no_process_left();
         let late = world.spawner.start(world.request("late", "login"));
         assert_eq!(late, Err(StartError::ShuttingDown));
     }
@@ -154,10 +154,10 @@ async fn leftover_is_killed_only_when_its_process_start_matches() {
         let shown = world.until("a process", |snapshot| snapshot.pid.is_some()).await;
         let (pid, start) = (shown.pid.unwrap(), shown.process_start.unwrap());
         assert_eq!(start_ticks(pid).as_ref(), Some(&start));
-        assert!(!end_leftover("auth-another", Some((pid, "1"))));
-        assert!(end_leftover("auth-another", Some((pid, &start))));
+        assert!(!end_leftover("auth-another", Some(ProcessIdentity { pid, start: "1" })));
+        assert!(end_leftover("auth-another", Some(ProcessIdentity { pid, start: &start })));
         assert_eq!(world.end().await.state, State::Failed);
-        assert!(!end_leftover("auth-another", Some((pid, &start))));
+        assert!(!end_leftover("auth-another", Some(ProcessIdentity { pid, start: &start })));
     }
 }
 

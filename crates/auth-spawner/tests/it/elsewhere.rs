@@ -18,7 +18,7 @@ fn proof(cli: &Cli, path: &str, text: &str) -> Proof {
 
 fn reason(proof: &Proof) -> Option<&str> {
     match proof {
-        Proof::Elsewhere { reason, .. } => Some(reason),
+        Proof::InKeyring { reason, .. } => Some(reason),
         _ => None,
     }
 }

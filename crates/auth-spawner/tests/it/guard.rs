@@ -1,4 +1,4 @@
-//! The guard's end of the pipe: the processes that the guard ends, and the processes that it leaves alone.
+//! The guard: the processes that it ends and those that it leaves alone, and the reports that a login makes to it.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use auth_spawner::{end_leftover, start_ticks, watch_over};
+use auth_spawner::{Guard, GuardCommand, State, end_leftover, start_ticks, watch_over};
 
-use crate::harness::PATIENCE;
+use crate::harness::{LOGIN, Options, PATIENCE, TERMINALS, World};
 
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
 
@@ -119,7 +119,7 @@ fn guard_spares_processes_not_proven_to_belong_to_daemon() {
     let (mut ended, mut other) = (Cli::start(STUBBORN), Cli::start(STUBBORN));
     let mut stranger = Cli::start(STUBBORN);
     let text = format!(
-        "begin {one}\n{group}end {one}\nbegin nobody\ngroup nobody {two} 1\ngroup nobody 1 1\ngroup nobody 0 -\n\
+        "begin {one}\n{group}end {one}\nbegin absent\ngroup absent {two} 1\ngroup absent 1 1\ngroup absent 0 -\n\
          begin unproven\ngroup unproven {three} -\n\u{0}\u{1b}garbage {}\nbegin {}",
         "x".repeat(100_000),
         other.session,
@@ -141,4 +141,42 @@ fn mark_covers_only_sessions_below_it() {
     assert!(!below.lives() && beside.lives());
     assert!(!end_leftover(&format!("{above}1.2"), None));
     assert!(beside.lives());
+}
+
+fn command(program: &str, args: &[&str]) -> GuardCommand {
+    let args = args.iter().map(Into::into).collect();
+    GuardCommand { program: program.into(), name: "guard".into(), args }
+}
+
+fn login() -> String {
+    format!("when status\nexit 0\nwhen *\ndir-var FAKE_HOME\nwrite auth.json {LOGIN}\nout Logged in\n")
+}
+
+#[tokio::test]
+async fn login_reports_its_process_to_the_guard_from_begin_to_end() {
+    for terminal in TERMINALS {
+        let home = tempfile::tempdir().unwrap();
+        let received = home.path().join("received");
+        let script = format!("exec cat > {}", received.display());
+        let guard = Guard::start(command("/bin/sh", &["-c", &script]), &[]).await;
+        let world = World::with(Options { guard: Some(guard.clone()), ..Options::on(terminal) }, &login());
+        world.start("login").unwrap();
+        let end = world.end().await;
+        assert_eq!(end.state, State::Success, "{end:?}");
+        world.spawner.shutdown(PATIENCE).await;
+        guard.close(PATIENCE).await;
+        let (pid, start) = (end.pid.unwrap(), end.process_start.unwrap());
+        let expected = format!("begin {0}\ngroup {0} {pid} {start}\nend {0}\n", world.id);
+        assert_eq!(std::fs::read_to_string(received).unwrap(), expected, "on {terminal:?}");
+    }
+}
+
+#[tokio::test]
+async fn login_succeeds_when_the_guard_cannot_be_started_or_ends() {
+    for program in ["/nonexistent", "/bin/false"] {
+        let guard = Guard::start(command(program, &[]), &[]).await;
+        let world = World::with(Options { guard: Some(guard), ..Options::on(TERMINALS[0]) }, &login());
+        world.start("login").unwrap();
+        assert_eq!(world.end().await.state, State::Success, "{program}");
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use auth_spawner::{
-    ChildEnv, ConfirmedLogin, LoginRequest, Overlay, Provider, Registry, SaveError, Saved, Sink, Snapshot,
-    SpawnLimits, Spawner, SpawnerConfig, StartError, State, Terminal,
+    ChildEnv, ConfirmedLogin, Guard, LoginRequest, Overlay, Provider, Registry, SaveError, Saved, Sink,
+    Snapshot, SpawnLimits, Spawner, SpawnerConfig, StartError, State, Terminal,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -75,6 +75,7 @@ pub(crate) struct Options {
     pub(crate) terminal: Terminal,
     pub(crate) answer: Result<Saved, SaveError>,
     pub(crate) limits: SpawnLimits,
+    pub(crate) guard: Option<Guard>,
 }
 
 impl Options {
@@ -85,7 +86,7 @@ impl Options {
             linger: Duration::from_millis(300),
             ..SpawnLimits::default()
         };
-        Self { terminal, answer: Ok(saved()), limits }
+        Self { terminal, answer: Ok(saved()), limits, guard: None }
     }
 }
 
@@ -123,7 +124,7 @@ impl World {
             shared: home.path().join("shared"),
             limits: options.limits,
             clock: Arc::new(|| NOW),
-            guard: None,
+            guard: options.guard,
         };
         let spawner = Spawner::new(config, Arc::<Ear>::clone(&ear));
         let id = format!("auth-{}-{}", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
@@ -248,7 +249,7 @@ impl World {
     }
 
     /// Asserts that no process of this login is left.
-    pub(crate) fn assert_nobody_left(&self) {
+    pub(crate) fn assert_no_process_left(&self) {
         assert_eq!(self.marked(), Vec::<u32>::new(), "on {:?}", self.terminal);
     }
 

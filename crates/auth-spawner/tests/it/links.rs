@@ -88,10 +88,10 @@ fn own_link_is_named_when_it_leads_to_no_login() {
     let unreadable = |target: &Path, reason: &str| Proof::Unreadable {
         reason: format!("auth.json (a link to {}) cannot be read: {reason}", target.display()),
     };
-    let gone = no_login("auth.json is a symbolic link, and there is no file where it leads");
+    let gone = no_login("auth.json is a symbolic link to a file that does not exist");
     check(&world.path("shared/nothing.json"), gone.clone());
     check(&world.path("nowhere/at/all"), gone);
-    check(&world.path(place), no_login("auth.json is a symbolic link that leads in a circle"));
+    check(&world.path(place), no_login("auth.json is a symbolic link in a loop"));
     let dir = world.path("shared");
     check(&dir, unreadable(&dir, "it is not a regular file"));
     let fifo = world.path("shared/fifo");
@@ -107,7 +107,7 @@ fn own_link_is_named_when_it_leads_to_no_login() {
     check(&text, unreadable(&text, "not JSON at line 1"));
     let empty = world.path("shared/empty");
     std::fs::write(&empty, "{}").unwrap();
-    let words = "holds no login: there is no text at /tokens/id_token";
+    let words = "holds no login: the file has no ID token (/tokens/id_token)";
     check(&empty, no_login(&format!("auth.json (a link to {}) {words}", empty.display())));
 }
 

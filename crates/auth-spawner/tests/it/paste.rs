@@ -103,7 +103,7 @@ async fn paste_never_reaches_the_cli_when_it_is_refused() {
             (_, Terminal::Pty { .. }) => "good#S1\r",
         };
         assert_eq!(world.file("heard").await, heard, "by {recipe} on {terminal:?}");
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }
 

@@ -140,13 +140,15 @@ fn proof_finds_no_login_when_the_file_is_incomplete_or_unreadable() {
         "codex",
         "auth.json",
         "{}",
-        incomplete("auth.json holds no login: there is no text at /tokens/id_token"),
+        incomplete("auth.json holds no login: the file has no ID token (/tokens/id_token)"),
     );
     let no_json = "auth.json cannot be read: not JSON at line 1";
     check("codex", "auth.json", "", unreadable(no_json));
     check("codex", "auth.json", "secret garbage", unreadable(no_json));
     check("claude", ".credentials.json", r#"{"claudeAiOauth":{"accessToken":""}}"#, {
-        incomplete(".credentials.json holds no login: there is no text at /claudeAiOauth/accessToken")
+        incomplete(
+            ".credentials.json holds no login: the file has no access token (/claudeAiOauth/accessToken)",
+        )
     });
     let expired = r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":null,"expiresAt":1}}"#;
     check("claude", ".credentials.json", expired, incomplete("it has expired"));
@@ -227,7 +229,7 @@ fn proof_finds_each_kind_of_login_of_one_cli() {
     );
     let neither = json!({"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {}});
     let why = Proof::Incomplete {
-        reason: "auth.json holds no login: there is no text at /tokens/id_token".to_owned(),
+        reason: "auth.json holds no login: the file has no ID token (/tokens/id_token)".to_owned(),
     };
     assert_eq!(
         look("shape-codex", &[("auth.json", neither.to_string())]),
@@ -251,7 +253,7 @@ fn proof_finds_each_kind_of_login_of_one_cli() {
     assert_eq!(
         look("shape-claude", &[(".claude.json", "{}".to_owned())]),
         Proof::Incomplete {
-            reason: ".claude.json holds no login: there is no text at /primaryApiKey".to_owned()
+            reason: ".claude.json holds no login: the file has no API key (/primaryApiKey)".to_owned()
         }
     );
 }
@@ -415,7 +417,7 @@ fn fingerprint_follows_only_the_tokens_when_there_is_a_login() {
     write(dir.path(), ".claude.json", br#"{"numStartups": 1}"#);
     let before = take();
     write(dir.path(), ".claude.json", br#"{"numStartups": 2}"#);
-    assert_ne!(take(), before, "nobody is logged in, and whatever changes is worth a look");
+    assert_ne!(take(), before, "there is no login, so every change counts");
     write(dir.path(), ".claude.json", br#"{"numStartups": 2, "primaryApiKey": "k1"}"#);
     let first = take();
     write(dir.path(), ".claude.json", br#"{"numStartups": 3, "primaryApiKey": "k1"}"#);

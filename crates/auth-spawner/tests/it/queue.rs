@@ -139,8 +139,8 @@ async fn shutdown_cancels_running_and_waiting_logins() {
         let states: Vec<State> = world.spawner.snapshots().iter().map(|shown| shown.state).collect();
         assert_eq!(states, [State::Cancelled; 4]);
         let begun = log(&world).lines().filter(|line| line.starts_with('+')).count();
-        assert!(begun <= 1, "nobody's turn comes in the end:\n{}", log(&world));
-        world.assert_nobody_left();
+        assert!(begun <= 1, "no waiting login starts during the shutdown:\n{}", log(&world));
+        world.assert_no_process_left();
     }
 }
 
@@ -156,7 +156,7 @@ impl Sink for Faulty {
     fn shown(&self, _: &Snapshot) {}
 
     fn save(&self, _: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
-        unreachable!("nobody logs in here")
+        unreachable!("no login is saved here")
     }
 }
 
@@ -179,7 +179,7 @@ async fn internal_fault_frees_the_slot_and_leaves_no_process() {
         spawner.start(second.clone()).unwrap();
         let end = ended(&spawner, &world.id).await;
         assert_eq!(end.failure.unwrap().kind, FailureKind::Internal);
-        world.assert_nobody_left();
+        world.assert_no_process_left();
         has_process(&spawner, &second.id).await;
         spawner.shutdown(PATIENCE).await;
     }

@@ -178,15 +178,12 @@ fn registry_error_names_its_file_and_place() {
         cli(&format!("credential = [{{ path = 'a', requires = ['/a'] }}, {{ path = 'b', {lines} }}]"))
     };
     let place = "own.toml: providers.codex.cli.credential.1";
-    check(&credential("requires = []"), &format!("{place}.requires: an empty file"));
+    check(&credential("requires = []"), &format!("{place}.requires: must not be empty"));
     check(&credential("requires = ['/*/*']"), &format!("{place}.requires: must be a JSON pointer"));
-    check(
-        &credential("requires = ['/a'], refresh = '/*/b'"),
-        &format!("{place}.requires: must have the `*`"),
-    );
+    check(&credential("requires = ['/a'], refresh = '/*/b'"), &format!("{place}.requires: must have a `*`"));
     check(
         &credential("requires = ['/*'], email = { file = 'c', pointer = '/*' }"),
-        &format!("{place}: `*` means"),
+        &format!("{place}: `*` cannot be used"),
     );
     let slot = |names: &str| credential(&format!("requires = ['/*/a'], slot = {{ names = [{names}] }}"));
     check(&slot(""), &format!("{place}.slot.names: must not be empty"));
@@ -199,13 +196,13 @@ fn registry_error_names_its_file_and_place() {
         &format!("{place}.slot: `requires`"),
     );
     let mode = |lines: &str| credential(&format!("requires = ['/a'], mode = {{ pointer = '/m', {lines} }}"));
-    check(&mode("accepts = []"), &format!("{place}.mode.accepts: "));
+    check(&mode("accepts = []"), &format!("{place}.mode.accepts: must not be empty"));
     check(&mode("accepts = ['a'], keys = ['k']"), &format!("{place}.mode: must be JSON pointers"));
     check(&mode("accepts = ['a'], file = '/etc/x'"), &format!("{place}.mode.file: "));
     check(&mode("values = ['a']"), "own.toml: providers.codex: ");
     check(
         &credential("requires = ['/a'], format = 'sqlite'"),
-        &format!("{place}.sqlite: format sqlite needs"),
+        &format!("{place}.sqlite: must name the table"),
     );
     let cell = "sqlite = { table = 'a', key-column = 'b', key = 'c', value-column = 'd\"' }";
     check(

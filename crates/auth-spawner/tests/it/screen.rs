@@ -37,7 +37,7 @@ async fn credential_on_screen_is_saved_and_never_reported() {
             assert!(!told.contains("tok-"), "{told}");
         }
         world.spawner.shutdown(PATIENCE).await;
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }
 
@@ -88,7 +88,7 @@ async fn login_is_denied_and_cli_killed_when_refusal_is_printed() {
         let failure = end.failure.unwrap();
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::Denied));
         assert_eq!(failure.message, "the login was refused: Denied by the owner");
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }
 
@@ -104,8 +104,8 @@ async fn login_fails_as_cli_retired_when_program_prints_its_retirement() {
             failure.message,
             "the program is no longer the provider's CLI: fake is no longer maintained. See (address)"
         );
-        let hint = "install the CLI of today: cargo build --example fake_cli";
+        let hint = "install the current CLI: cargo build --example fake_cli";
         assert_eq!(failure.hint.as_deref(), Some(hint));
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }

@@ -4,20 +4,20 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use auth_spawner::{ChildEnv, NoSecret, SecretCommand};
+use auth_spawner::{ChildEnv, SecretCommand, SecretError};
 use secrecy::ExposeSecret as _;
 use tokio::sync::oneshot;
 
 use crate::harness::PATIENCE;
 
-async fn asked(argv: &[&str], timeout: Duration) -> Result<String, NoSecret> {
+async fn asked(argv: &[&str], timeout: Duration) -> Result<String, SecretError> {
     let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
     let environment: ChildEnv = [("PATH", "/usr/bin:/bin"), ("GIVEN", "given")].into_iter().collect();
     let command = SecretCommand { argv: &argv, environment: &environment, timeout, bytes: 64 * 1024 };
     command.ask().await.map(|secret| secret.expose_secret().to_owned())
 }
 
-async fn shell(script: &str) -> Result<String, NoSecret> {
+async fn shell(script: &str) -> Result<String, SecretError> {
     asked(&["/bin/sh", "-c", script], PATIENCE).await
 }
 
@@ -25,28 +25,28 @@ async fn shell(script: &str) -> Result<String, NoSecret> {
 async fn secret_command_gives_the_answer_that_matches_its_end() {
     assert_eq!(shell("echo sk-1").await, Ok("sk-1".to_owned()));
     assert_eq!(shell("echo sk-1; echo planted >&2").await, Ok("sk-1".to_owned()));
-    assert_eq!(shell("echo sk-1; exit 3").await, Err(NoSecret::Failed(Some(3))));
-    assert_eq!(shell("echo sk-1; kill -9 $$").await, Err(NoSecret::Failed(None)));
-    assert_eq!(shell("true").await, Err(NoSecret::Empty));
-    assert_eq!(shell("echo one; echo two").await, Err(NoSecret::NotText));
+    assert_eq!(shell("echo sk-1; exit 3").await, Err(SecretError::Failed(Some(3))));
+    assert_eq!(shell("echo sk-1; kill -9 $$").await, Err(SecretError::Failed(None)));
+    assert_eq!(shell("true").await, Err(SecretError::Empty));
+    assert_eq!(shell("echo one; echo two").await, Err(SecretError::NotText));
     // The command's input is empty, and its environment is the given list.
     assert_eq!(shell("cat; echo \"$GIVEN$HOME$CARGO_MANIFEST_DIR\"").await, Ok("given".to_owned()));
     assert_eq!(shell("pwd").await, Ok("/".to_owned()));
     // The command is run without a shell.
     assert_eq!(asked(&["/bin/echo", "$(id)", "; a  b"], PATIENCE).await, Ok("$(id) ; a  b".to_owned()));
-    assert_eq!(asked(&[], PATIENCE).await, Err(NoSecret::NoProgram));
-    assert_eq!(asked(&["sh", "-c", "echo sk-1"], PATIENCE).await, Err(NoSecret::NoProgram));
-    assert_eq!(asked(&["/no/such/program"], PATIENCE).await, Err(NoSecret::NotRun));
-    assert_eq!(asked(&["/"], PATIENCE).await, Err(NoSecret::NotRun));
+    assert_eq!(asked(&[], PATIENCE).await, Err(SecretError::NoProgram));
+    assert_eq!(asked(&["sh", "-c", "echo sk-1"], PATIENCE).await, Err(SecretError::NoProgram));
+    assert_eq!(asked(&["/no/such/program"], PATIENCE).await, Err(SecretError::NotRun));
+    assert_eq!(asked(&["/"], PATIENCE).await, Err(SecretError::NotRun));
 }
 
 #[tokio::test]
 async fn secret_command_output_is_limited_to_64_kib() {
     let filled = "head -c 65536 /dev/zero | tr '\\0' a";
     assert_eq!(shell(filled).await.map(|secret| secret.len()), Ok(65536));
-    assert_eq!(shell(&format!("{filled}; printf b")).await, Err(NoSecret::TooLong));
-    assert_eq!(shell("head -c 100000000 /dev/zero | tr '\\0' a").await, Err(NoSecret::TooLong));
-    assert_eq!(shell("yes").await, Err(NoSecret::TooLong));
+    assert_eq!(shell(&format!("{filled}; printf b")).await, Err(SecretError::TooLong));
+    assert_eq!(shell("head -c 100000000 /dev/zero | tr '\\0' a").await, Err(SecretError::TooLong));
+    assert_eq!(shell("yes").await, Err(SecretError::TooLong));
 }
 
 /// Resolves when every process that holds the FIFO open for writing has ended. A thread of its own waits for that.
@@ -66,7 +66,7 @@ async fn secret_command_is_ended_with_its_group_when_it_hangs() {
     // The shell waits for its child, and both hold the FIFO.
     let script = format!("exec 9>{}; echo sk-1; sleep 1000; true", fifo.display());
     let answer = asked(&["/bin/sh", "-c", &script], Duration::from_millis(300)).await;
-    assert_eq!(answer, Err(NoSecret::TimedOut));
+    assert_eq!(answer, Err(SecretError::TimedOut));
     tokio::time::timeout(PATIENCE, gone).await.expect("the group is gone").unwrap().unwrap();
 }
 

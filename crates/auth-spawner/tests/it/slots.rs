@@ -110,7 +110,7 @@ fn copilot_login_belongs_to_the_last_logged_in_user() {
     let missing = "config.json selects https://github.com:cleo and holds no login of that name";
     check(&["ann:github"], Some("cleo"), Err(missing));
     check(&["ann:github"], None, Ok(None));
-    check(&[], None, Err("config.json holds no login: there is no text at /authTokens/*/token"));
+    check(&[], None, Err("config.json holds no login: the file has no token (/authTokens/*/token)"));
     // An empty slot of the selected user is not replaced by another user's slot.
     let file = json!({"authTokens": {(format!("{host}:ann:github")): {"token": "gho"}, (format!("{host}:bob:github")): {}},
         "lastLoggedInUser": {"host": host, "login": "bob"}});
@@ -123,9 +123,9 @@ fn copilot_login_belongs_to_the_last_logged_in_user() {
 #[test]
 fn github_login_is_the_token_that_gh_would_use() {
     let octo = || login(Credential { subject: Some("octo".into()), ..Credential::default() });
-    let missing = || no_login("hosts.yml holds no login: there is no text at /github.com/oauth_token");
+    let missing = || no_login("hosts.yml holds no login: the file has no token (/github.com/oauth_token)");
     // Without an active token in the file, gh asks the keyring.
-    let keyring = || Proof::Elsewhere {
+    let keyring = || Proof::InKeyring {
         reason: "gh stored the token in your keyring, where srvd does not look".to_owned(),
         hint: "log in again with srvd and gh 2.26 or newer".to_owned(),
     };
@@ -210,7 +210,7 @@ fn opencode_login_is_openai_or_else_any_that_opencode_would_use() {
     ] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), login(expected), "{file}");
     }
-    let reason = "auth.json holds no login: there is no text at /openai/access";
+    let reason = "auth.json holds no login: the file has no access token (/openai/access)";
     for file in [json!({}), json!({"openai": {"type": "oauth"}}), json!({"openai": "text"})] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), no_login(reason), "{file}");
     }

@@ -154,7 +154,7 @@ fn database_is_not_read_when_transaction_without_wal_is_open() {
         let query = "INSERT INTO config_machine_state VALUES (?1, ?2)";
         change.execute(query, [number.to_string(), "x".repeat(500)]).unwrap();
     }
-    assert_eq!(world.reason(), "it is being written to");
+    assert_eq!(world.reason(), "another program is writing to it");
     change.rollback().unwrap();
     assert_eq!(world.prove(), login());
 }
@@ -178,7 +178,7 @@ fn database_is_refused_when_hostile_or_damaged() {
     );
     let put = "INSERT INTO config_machine_state VALUES ('authProfiles.store',";
     let plain = "CREATE TABLE config_machine_state (state_key, value_json);";
-    check(&format!("{plain} {put} 7)"), "its value is no text");
+    check(&format!("{plain} {put} 7)"), "its value is not text");
     check(&format!("{plain} {put} zeroblob(1048577))"), "its value is larger than 1 MiB");
     check(&format!("{plain} {put} 'no json')"), "not JSON in its value at line 1");
     let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500000)

@@ -41,7 +41,7 @@ async fn terminal_answers_cursor_and_device_queries() {
         let shown = world.until_url().await;
         assert_eq!(shown.auth_url, Some(format!("{URL}&answer={answer}")), "{question}");
         world.spawner.cancel(&world.id).await.unwrap();
-        world.assert_nobody_left();
+        world.assert_no_process_left();
     }
 }
 
@@ -55,7 +55,7 @@ async fn login_shows_its_url_and_cancels_when_the_cli_only_sends_queries() {
     assert_eq!(world.until_url().await.auth_url.as_deref(), Some(URL));
     world.spawner.cancel(&world.id).await.unwrap();
     assert_eq!(world.end().await.state, State::Cancelled);
-    world.assert_nobody_left();
+    world.assert_no_process_left();
 }
 
 /// The answer to the query before the paste is written first and whole.

@@ -116,7 +116,7 @@ pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Pr
                 login_deadline_at,
             })
         }
-        Proof::Elsewhere { reason, hint } => Step::Settled(Outcome::Elsewhere { reason, hint }),
+        Proof::InKeyring { reason, hint } => Step::Settled(Outcome::Elsewhere { reason, hint }),
         // A user who sets the variable expects its directory to be searched.
         Proof::Absent => Step::Settled(Outcome::NoLogin(
             own.variable.is_some().then(|| format!("there is no login in {}", own.describe())),

@@ -416,7 +416,7 @@ async fn unusable_login_is_skipped_with_a_reason() {
         [reason("codex"), reason("github"), reason("gemini")],
         [
             "the CLI would use the key in auth.json (/OPENAI_API_KEY) and not this login",
-            "hosts.yml holds no login: there is no text at /github.com/oauth_token",
+            "hosts.yml holds no login: the file has no token (/github.com/oauth_token)",
             "settings.json selects gemini-api-key (/security/auth/selectedType), so the CLI would not use this login",
         ]
     );

@@ -38,7 +38,7 @@ pub(super) async fn end_probes(probes: &str) {
 async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
     let session = session.to_owned();
     let end = move || {
-        let process = process.as_ref().map(|(pid, start)| (*pid, start.as_str()));
+        let process = process.as_ref().map(|(pid, start)| auth_spawner::ProcessIdentity { pid: *pid, start });
         auth_spawner::end_leftover(&session, process)
     };
     tokio::task::spawn_blocking(end).await.unwrap_or_default()

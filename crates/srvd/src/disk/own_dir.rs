@@ -67,7 +67,7 @@ impl OwnDir {
         match cli.prove(&self.dir, reach) {
             // A CLI that was never run has no directory, and therefore no login in the keychain either.
             Proof::Absent if cli.keeps_in_keychain() && cli.config_dir.inside(&self.dir).is_dir() => {
-                Proof::Elsewhere {
+                Proof::InKeyring {
                     reason: "its CLI may keep the login in this system's keychain, where srvd cannot look"
                         .to_owned(),
                     hint: "to use it with srvd, log in once more with `srvd login`".to_owned(),

@@ -163,7 +163,7 @@ fn pauses(known: Status, proof: &Proof) -> &'static [Duration] {
     let good = matches!(known, Status::Valid | Status::Expired);
     match proof {
         Proof::Unreadable { .. } if known != Status::Unknown => &UNREADABLE,
-        Proof::Absent | Proof::Incomplete { .. } | Proof::Elsewhere { .. } if good => &GONE,
+        Proof::Absent | Proof::Incomplete { .. } | Proof::InKeyring { .. } if good => &GONE,
         _ => &[],
     }
 }

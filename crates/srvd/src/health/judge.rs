@@ -144,7 +144,7 @@ fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgem
         )),
         Proof::Absent => lasting(needs_reauth(&forgotten, "its directory holds no login any more")),
         Proof::Incomplete { reason } => lasting(needs_reauth(&forgotten, &reason)),
-        Proof::Elsewhere { reason, hint } => lasting(unknown(&report, &format!("{reason}; {hint}"))),
+        Proof::InKeyring { reason, hint } => lasting(unknown(&report, &format!("{reason}; {hint}"))),
         // The known facts may still be true.
         Proof::Unreadable { reason } => lasting(unknown(&report, &reason)),
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_spawner::{ChildEnv, NoSecret, Provider, Registry, SecretCommand};
+use auth_spawner::{ChildEnv, Provider, Registry, SecretCommand, SecretError};
 use identity_store::{KeyPlace, SecretRef};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -166,7 +166,7 @@ impl ExternalKeys {
             let _turn = self.0.turns.acquire().await;
             SecretCommand { argv, environment, timeout: LONGEST, bytes: MOST_BYTES }.ask().await
         };
-        let printed = tokio::time::timeout(LONGEST, run).await.unwrap_or(Err(NoSecret::TimedOut));
+        let printed = tokio::time::timeout(LONGEST, run).await.unwrap_or(Err(SecretError::TimedOut));
         let secret = printed.map_err(|error| Unavailable::new(Why::BackendFailed, error.to_string()))?;
         self.0.redactor.hide(&secret);
         Ok(secret)

@@ -195,12 +195,13 @@ async fn cli_starts_when_the_login_of_another_provider_is_missing() {
     let (code, _, errors) = exec("env");
     assert!(
         code == 1
-            && errors
-                .starts_with("srvd: second: credentials.json holds no login: there is no text at /access\n"),
+            && errors.starts_with(
+                "srvd: second: credentials.json holds no login: the file has no access token (/access)\n"
+            ),
         "{errors}"
     );
     let (code, _, errors) = exec("fakecli");
-    let said = "srvd: started without second: credentials.json holds no login: there is no text at /access (srvd login second --bundle ";
+    let said = "srvd: started without second: credentials.json holds no login: the file has no access token (/access) (srvd login second --bundle ";
     assert!(code == 5 && errors.starts_with(said), "{errors}");
     let lines = place.started_with().unwrap();
     assert!(lines.contains(&place.login()), "{lines:?}");
@@ -208,8 +209,9 @@ async fn cli_starts_when_the_login_of_another_provider_is_missing() {
     let (code, _, errors) = exec("secondcli");
     assert!(
         code == 1
-            && errors
-                .starts_with("srvd: second: credentials.json holds no login: there is no text at /access\n"),
+            && errors.starts_with(
+                "srvd: second: credentials.json holds no login: the file has no access token (/access)\n"
+            ),
         "{errors}"
     );
 
@@ -219,7 +221,7 @@ async fn cli_starts_when_the_login_of_another_provider_is_missing() {
     let (code, _, errors) = exec("fakecli");
     assert_eq!((code, place.started_with()), (1, None));
     assert!(
-        errors.starts_with("srvd: fake: credentials.json holds no login: there is no text at /access\nhint: srvd login fake --bundle "),
+        errors.starts_with("srvd: fake: credentials.json holds no login: the file has no access token (/access)\nhint: srvd login fake --bundle "),
         "{errors}"
     );
 }

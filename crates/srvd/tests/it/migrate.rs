@@ -139,7 +139,7 @@ async fn own_login_is_taken_over_and_watched_when_it_is_behind_a_link() {
     replace("{}");
     let found = becomes("needs_reauth").await;
     let reason = format!(
-        "credentials.json (a link to {}) holds no login: there is no text at /access",
+        "credentials.json (a link to {}) holds no login: the file has no access token (/access)",
         target.display()
     );
     assert_eq!(found["statusReason"], reason);
@@ -148,10 +148,7 @@ async fn own_login_is_taken_over_and_watched_when_it_is_behind_a_link() {
     becomes("valid").await;
     std::fs::remove_file(&target).unwrap();
     let found = becomes("needs_reauth").await;
-    assert_eq!(
-        found["statusReason"],
-        "credentials.json is a symbolic link, and there is no file where it leads"
-    );
+    assert_eq!(found["statusReason"], "credentials.json is a symbolic link to a file that does not exist");
     replace(LOGIN);
     becomes("valid").await;
     // The link now leads to another file, whose changes count from then on.

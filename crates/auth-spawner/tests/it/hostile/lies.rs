@@ -23,7 +23,7 @@ async fn login_succeeds_only_when_session_wrote_a_usable_credential() {
         none("exits 0 without a login", "exit 0\n"),
         none("says nothing at all and exits 0", ""),
         none("says logged in and is not", "out Logged in\nexit 0\n"),
-        none("says logged in as somebody and is not", "out Logged in as eve@example.test\nexit 0\n"),
+        none("says logged in as a person and is not", "out Logged in as eve@example.test\nexit 0\n"),
         none("writes {}", "write auth.json {}\nout Logged in\nexit 0\n"),
         none("writes nothing into its file", "write auth.json \nout Logged in\nexit 0\n"),
         none("writes half of its file", "write auth.json {\"access_token\":\"at\nout Logged in\nexit 0\n"),

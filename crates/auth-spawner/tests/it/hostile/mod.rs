@@ -88,7 +88,7 @@ async fn ends(world: &World, name: &str, ending: Ending) -> Snapshot {
     assert_eq!(world.ear.logins.lock().unwrap().len(), usize::from(ending == SUCCESS), "{name}");
     // A CLI may run for a moment after its success.
     world.spawner.settled(&world.provider, "login", "bundle-1").await;
-    world.assert_nobody_left();
+    world.assert_no_process_left();
     world.assert_scope_is_free().await;
     end
 }

@@ -135,7 +135,8 @@ async fn login_succeeds_when_cli_closed_its_input() {
         match terminal {
             // A pipe reports that there is no reader. A terminal keeps a line for the next reader.
             Terminal::Pipe => {
-                assert_eq!(answer, Err(SubmitError::Undeliverable { reason: "broken pipe".to_owned() }));
+                let reason = "the CLI's input cannot be written to: broken pipe".to_owned();
+                assert_eq!(answer, Err(SubmitError::Undeliverable { reason }));
             }
             Terminal::Pty { .. } => assert_eq!(answer, Ok(())),
         }

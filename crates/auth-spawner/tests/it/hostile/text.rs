@@ -35,10 +35,13 @@ async fn address_is_found_in_every_form_of_output() {
         ("with marks that turn it around", format!("raw {head}\\xe2\\x80\\xae\\xe2\\x81\\xa6{tail}\\n\n")),
         ("on standard error", format!("err {URL}\n")),
         (
-            "every byte by itself",
+            "each byte in its own write",
             format!("bytes \\e[1;32mopen\\e[0m \\e[4m{URL}\\e[0m \\xe2\\x80\\xa6\\r\\n\n"),
         ),
-        ("a link, every byte by itself", format!("bytes \\e]8;id=1;{URL}\\e\\\\here\\e]8;;\\e\\\\\\n\n")),
+        (
+            "a link, each byte in its own write",
+            format!("bytes \\e]8;id=1;{URL}\\e\\\\here\\e]8;;\\e\\\\\\n\n"),
+        ),
         ("over a line that was erased", format!("raw https://evil.example/waiting\\r\\e[K{URL}\\n\n")),
         ("over a line that was as long", format!("raw {}\\r{URL}\\n\n", "x".repeat(URL.len()))),
         ("over a spinner", format!("repeat 200 raw \\r|\\r/\\r-\\r\\\\\nraw \\r\\e[K{URL}\\n\n")),

@@ -199,7 +199,7 @@ impl<'a> Checker<'a> {
     /// Returns the program to check, if there is one. Problems of the programs that were found go into the report.
     async fn find(&self, provider: &Provider, cli: &Cli, report: &mut ProviderReport) -> Option<PathBuf> {
         let (mut silent, mut strange) = (None, None);
-        for program in auth_spawner::candidates(cli, self.search_path) {
+        for program in auth_spawner::programs(cli, self.search_path) {
             let said = match self.version(provider, &program).await {
                 Version::Is(version) => {
                     report.version = Some(version);

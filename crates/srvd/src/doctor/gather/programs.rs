@@ -102,7 +102,7 @@ async fn ask(
 fn different(cli: &Cli, config: &Config) -> Vec<PathBuf> {
     let mut seen = Vec::new();
     let mut paths = Vec::new();
-    for path in auth_spawner::candidates(cli, &config.search_path) {
+    for path in auth_spawner::programs(cli, &config.search_path) {
         let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         if !seen.contains(&real) && paths.len() < OF_A_NAME {
             seen.push(real);

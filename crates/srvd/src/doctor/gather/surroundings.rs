@@ -66,7 +66,7 @@ pub(super) fn own_logins(own: &OwnDirs, registry: &Registry, contents: Option<&C
             Proof::Absent => return None,
             Proof::LoggedIn(_) => LoginState::Good,
             Proof::Incomplete { reason } | Proof::Unreadable { reason } => LoginState::Unusable(reason),
-            Proof::Elsewhere { reason, hint } => LoginState::Elsewhere { reason, hint },
+            Proof::InKeyring { reason, hint } => LoginState::Elsewhere { reason, hint },
         };
         Some(OwnLogin {
             provider: provider.id.clone(),

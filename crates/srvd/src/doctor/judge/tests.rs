@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use auth_spawner::{HeldPort, Version};
+use auth_spawner::{HeldPort, PortHolder, Version};
 use identity_store::{Inspection, KeyFit};
 
 use super::*;
@@ -233,7 +233,7 @@ fn doctor_reports_unsafe_and_unowned_login_directories() {
 
 #[test]
 fn doctor_reports_held_ports_and_unexpected_cli_programs() {
-    let held = || HeldPort { port: 1455, holder: Some(("node".to_owned(), 9)) };
+    let held = || HeldPort { port: 1455, holder: Some(PortHolder { name: "node".to_owned(), pid: 9 }) };
     check(|facts| facts.ports.held.push(held()), &["port.1455 warning"]);
     check(
         |facts| {

@@ -168,7 +168,7 @@ pub(in crate::launch) fn state(proof: Proof) -> State {
         Proof::LoggedIn(_) => State::Found,
         Proof::Absent => State::NeedsReauth("its directory holds no login".to_owned()),
         Proof::Incomplete { reason } => State::NeedsReauth(reason),
-        Proof::Unreadable { reason } | Proof::Elsewhere { reason, .. } => {
+        Proof::Unreadable { reason } | Proof::InKeyring { reason, .. } => {
             State::Unavailable(Unavailable::new(Why::Undecryptable, reason))
         }
     }

@@ -338,7 +338,7 @@ fn named_directory_of_the_users_own_is_launched_by_its_variable_only() {
 
 #[test]
 fn login_in_a_keyring_is_refused_with_its_reason() {
-    let proof = Proof::Elsewhere { reason: "it is in the keyring".into(), hint: "log in again".into() };
+    let proof = Proof::InKeyring { reason: "it is in the keyring".into(), hint: "log in again".into() };
     let error = launch(vec![login("github", proof)], None).unwrap_err();
     assert_eq!(error.kind(), Kind::SecretUnavailable);
     assert!(error.message().contains("it is in the keyring"), "{}", error.message());

@@ -88,7 +88,7 @@ async fn installed(app: &App, provider: &Registered, cli: &Cli) -> WireCli {
 /// else the first that reports nothing. A program that identifies as another one is skipped.
 pub(super) async fn find(app: &App, provider: &Registered, cli: &Cli) -> Option<(PathBuf, Option<String>)> {
     let mut silent = None;
-    for path in auth_spawner::candidates(cli, &app.config.search_path) {
+    for path in auth_spawner::programs(cli, &app.config.search_path) {
         match version(app, provider, &path).await {
             Version::Is(version) => return Some((path, Some(version))),
             Version::Silent if silent.is_none() => silent = Some((path, None)),

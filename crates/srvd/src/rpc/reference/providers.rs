@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use auth_spawner::{
-    Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, Mode, Otherwise, PasteShape,
-    Provider, Recipe, Registry, RegistryError, Terminal, TokenBody, TokenEndpoint,
+    Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, Mode, PasteShape, Provider,
+    Recipe, Registry, RegistryError, SlotFallback, Terminal, TokenBody, TokenEndpoint,
 };
 
 /// Returns the whole document. A test compares it with `docs/providers.md`.
@@ -146,7 +146,7 @@ fn credential(file: &CredentialFile) -> String {
     if let Some(slot) = &file.slot {
         let names: Vec<String> = slot.names.iter().map(ToString::to_string).collect();
         let _ = write!(words, "; `*` is {}", codes(names.iter().map(String::as_str)));
-        if slot.otherwise == Otherwise::First {
+        if slot.otherwise == SlotFallback::First {
             words.push_str(", or else the first login");
         }
     }

@@ -1,0 +1,361 @@
+//! Checks a pasted answer against the address of its login and converts it into the form that the CLI takes.
+//!
+//! Most CLIs do not check the `state` of a pasted answer, so a code that another person obtained would log this person
+//! in as the other one. The check is done here. An address without a `state` leaves nothing to check against; a recipe
+//! whose answers carry one then takes no answer at all, in any shape.
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::error::SubmitError;
+use crate::registry::{Delivery, Paste, PasteForm, PasteShape, is_loopback};
+
+/// Longest answer. A terminal silently cuts a line of more than 4095 bytes.
+const MAX_BYTES: usize = 4000;
+
+/// The form in which a pasted answer goes to the CLI.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// One line on standard input, without its line end.
+    Line(SecretString),
+    /// A GET to this address.
+    Get(SecretString),
+}
+
+/// Returns whether a login that shows this address takes a pasted answer.
+pub(crate) fn is_taken(paste: &Paste, auth_url: &str) -> bool {
+    let expected = Expected::of(auth_url);
+    expected.ties(paste).is_ok() && (paste.delivery != Delivery::CallbackGet || expected.callback().is_ok())
+}
+
+/// Checks a pasted text against the address that the login printed.
+pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) -> Result<Answer, SubmitError> {
+    let text = pasted.expose_secret().trim_matches([' ', '\t', '\r', '\n']);
+    if text.len() > MAX_BYTES {
+        return Err(SubmitError::TooLong);
+    }
+    if text.is_empty() {
+        return Err(invalid("the answer is empty"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(invalid("the answer must be one line of printable characters without spaces"));
+    }
+    let expected = Expected::of(auth_url);
+    let state = expected.ties(paste)?;
+    let found = read(paste, &expected, text)?;
+    if found.state.as_deref().is_some_and(|found| found != state) {
+        return Err(SubmitError::WrongState);
+    }
+    match paste.delivery {
+        Delivery::CallbackGet => {
+            let mut target = expected.callback()?.clone();
+            target.query_pairs_mut().clear().append_pair("code", &found.code).append_pair("state", state);
+            Ok(Answer::Get(String::from(target).into()))
+        }
+        Delivery::StdinLine | Delivery::StdinTyped => Ok(Answer::Line(
+            match paste.form {
+                PasteForm::AsPasted => text.to_owned(),
+                PasteForm::Code => found.code,
+                PasteForm::CodeState => format!("{}#{state}", found.code),
+            }
+            .into(),
+        )),
+    }
+}
+
+impl Paste {
+    /// Returns the parameters that the login's address lacks and that an answer must match: `state`, and `redirect_uri`
+    /// if an address may be pasted or the CLI's callback is called.
+    #[must_use]
+    pub fn missing_parameters(&self, auth_url: &str) -> Vec<&'static str> {
+        let expected = Expected::of(auth_url);
+        let redirects = self.shapes.contains(&PasteShape::Url) || self.delivery == Delivery::CallbackGet;
+        let missing = [
+            ("state", carries_state(self) && expected.state.is_none()),
+            ("redirect_uri", redirects && expected.redirect.is_none()),
+        ];
+        missing.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect()
+    }
+}
+
+/// Returns whether an answer to this recipe carries the state of its login, in the pasted text or in the form that the
+/// CLI gets.
+fn carries_state(paste: &Paste) -> bool {
+    paste.shapes.iter().any(|shape| *shape != PasteShape::Code)
+        || paste.form == PasteForm::CodeState
+        || paste.delivery == Delivery::CallbackGet
+}
+
+fn invalid(reason: &'static str) -> SubmitError {
+    SubmitError::Invalid { reason }
+}
+
+/// The parts of the login's address that its answer must match.
+struct Expected {
+    redirect: Option<Url>,
+    state: Option<String>,
+}
+
+impl Expected {
+    fn of(auth_url: &str) -> Self {
+        let url = Url::parse(auth_url).ok();
+        let value = |name: &str| url.as_ref().and_then(|url| parameter(url, name));
+        Self {
+            redirect: value("redirect_uri").and_then(|redirect| Url::parse(&redirect).ok()),
+            state: value("state"),
+        }
+    }
+
+    /// Returns the state that ties an answer to this login; empty for a recipe whose answers carry none.
+    fn ties(&self, paste: &Paste) -> Result<&str, SubmitError> {
+        match &self.state {
+            Some(state) => Ok(state),
+            None if carries_state(paste) => Err(invalid(
+                "the login's address has no state, so an answer to another login could not be told apart; \
+                 finish the login in the browser, or update srvd",
+            )),
+            None => Ok(""),
+        }
+    }
+
+    /// Returns the address of the CLI's own listener.
+    fn callback(&self) -> Result<&Url, SubmitError> {
+        let redirect =
+            self.redirect.as_ref().ok_or_else(|| invalid("the login's address names no callback"))?;
+        let near = redirect.scheme() == "http" && is_loopback(redirect);
+        if near { Ok(redirect) } else { Err(invalid("the login's callback is not on this machine")) }
+    }
+}
+
+/// Returns the value of a parameter. A parameter that occurs twice has none, because two readers could choose different
+/// ones.
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    let mut values = url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(value), None) if !value.is_empty() => Some(value.into_owned()),
+        _ => None,
+    }
+}
+
+struct Found {
+    code: String,
+    state: Option<String>,
+}
+
+fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitError> {
+    let takes = |shape| paste.shapes.contains(&shape);
+    if is_address(text) {
+        return if takes(PasteShape::Url) {
+            read_url(expected, text)
+        } else {
+            Err(invalid("this login does not take an address; paste the code"))
+        };
+    }
+    match text.split_once('#') {
+        Some((code, state)) if takes(PasteShape::CodeState) => {
+            let whole = is_word(code) && is_word(state);
+            if whole { Ok(Found { code: code.into(), state: Some(state.into()) }) } else { Err(SHAPE) }
+        }
+        None if takes(PasteShape::Code) && is_word(text) => Ok(Found { code: text.into(), state: None }),
+        _ => Err(SHAPE),
+    }
+}
+
+/// Returns whether a text is an address for a browser or a shell. `file:/x` is one without a host.
+fn is_address(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    let known = ["http", "https", "file", "data", "javascript"];
+    text.contains("://") || known.iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
+const SHAPE: SubmitError =
+    SubmitError::Invalid { reason: "the answer does not have a form that this login takes" };
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=%:|".contains(&byte))
+}
+
+fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
+    let url = Url::parse(text).map_err(|_| invalid("the answer is not a whole address"))?;
+    let Some(redirect) = &expected.redirect else {
+        return Err(invalid(
+            "the login's address names no callback, so an address cannot be checked; paste the code",
+        ));
+    };
+    let same = url.scheme() == redirect.scheme()
+        && same_host(&url, redirect)
+        && url.port_or_known_default() == redirect.port_or_known_default()
+        && url.path() == redirect.path()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !same || !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("the address is not the callback of this login"));
+    }
+    if url.query_pairs().any(|(key, _)| key == "error") {
+        return Err(invalid("the address says that the login was refused"));
+    }
+    match (parameter(&url, "code"), parameter(&url, "state")) {
+        // The decoded values are checked, because they would be typed into a terminal.
+        (Some(code), Some(state)) if is_word(&code) && is_word(&state) => {
+            Ok(Found { code, state: Some(state) })
+        }
+        _ => Err(invalid("the address has no code or no state")),
+    }
+}
+
+/// Returns whether two addresses have the same host. `localhost` and a loopback address count as one host, because
+/// browsers and CLIs mix them.
+fn same_host(left: &Url, right: &Url) -> bool {
+    left.host_str() == right.host_str() || (is_loopback(left) && is_loopback(right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Registry;
+
+    const CLAUDE: &str = "https://claude.com/cai/oauth/authorize?code=true&redirect_uri=https%3A%2F%2Fplatform.claude.com%2Foauth%2Fcode%2Fcallback&state=S-1_x";
+    const CODEX: &str = "https://auth.openai.com/oauth/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback&state=S-1_x";
+
+    fn answer(provider: &str, url: &str, text: &str) -> Result<String, SubmitError> {
+        let registry = Registry::builtin().unwrap();
+        let paste = registry.provider(provider).unwrap().recipe("", None).unwrap().paste.unwrap();
+        interpret(&paste, url, &SecretString::from(text)).map(|answer| match answer {
+            Answer::Line(text) => format!("line {}", text.expose_secret()),
+            Answer::Get(url) => format!("get {}", url.expose_secret()),
+        })
+    }
+
+    #[test]
+    fn paste_is_converted_to_the_form_that_the_cli_accepts() {
+        let check = |provider: &str, url: &str, text: &str, expected: &str| {
+            assert_eq!(answer(provider, url, text).as_deref(), Ok(expected), "{text}");
+        };
+        check("claude", CLAUDE, "abc#S-1_x", "line abc#S-1_x");
+        check("claude", CLAUDE, "  abc#S-1_x\n", "line abc#S-1_x");
+        check("claude", CLAUDE, "abc", "line abc#S-1_x");
+        let callback = "https://platform.claude.com/oauth/code/callback?code=abc&state=S-1_x";
+        check("claude", CLAUDE, callback, "line abc#S-1_x");
+        let get = "get http://127.0.0.1:1455/auth/callback?code=abc&state=S-1_x";
+        check("codex", CODEX, "http://127.0.0.1:1455/auth/callback?code=abc&state=S-1_x", get);
+        check("codex", CODEX, "http://localhost:1455/auth/callback?code=abc&scope=x&state=S-1_x", get);
+        check("codex", CODEX, "abc#S-1_x", get);
+    }
+
+    #[test]
+    fn paste_is_refused_when_it_is_malformed_or_names_another_callback() {
+        let check = |provider: &str, url: &str, text: &str| match answer(provider, url, text) {
+            Err(SubmitError::Invalid { .. }) => {}
+            other => panic!("{text:?} gave {other:?}"),
+        };
+        for text in [
+            "",
+            " \n",
+            "a b",
+            "a\nb",
+            "abc\x03#S-1_x",
+            "abc\u{7f}",
+            "a\u{202e}b",
+            "abc#",
+            "#S-1_x",
+            "a#b#c",
+            "file:/etc/passwd#S-1_x",
+            "FILE:x#S-1_x",
+            "data:x#S-1_x",
+            "https:x#S-1_x",
+        ] {
+            check("claude", CLAUDE, text);
+        }
+        check("codex", CODEX, "abc");
+        for url in [
+            "file:///etc/passwd",
+            "javascript://127.0.0.1:1455/auth/callback?code=a&state=S-1_x",
+            "http://127.0.0.1:1456/auth/callback?code=a&state=S-1_x",
+            "http://127.0.0.1:1455/cancel?code=a&state=S-1_x",
+            "http://evil.example:1455/auth/callback?code=a&state=S-1_x",
+            "http://u:p@127.0.0.1:1455/auth/callback?code=a&state=S-1_x",
+            "https://127.0.0.1:1455/auth/callback?code=a&state=S-1_x",
+            "http://127.0.0.1:1455/auth/callback?state=S-1_x",
+            "http://127.0.0.1:1455/auth/callback?code=a%0Ab&state=S-1_x",
+            "http://127.0.0.1:1455/auth/callback?error=access_denied&state=S-1_x",
+        ] {
+            check("codex", CODEX, url);
+        }
+        // A CLI that names a callback on another machine does not make the daemon call it.
+        let far = "https://auth.openai.com/oauth/authorize?redirect_uri=http%3A%2F%2F10.0.0.1%2Fcb&state=S";
+        check("codex", far, "abc#S");
+    }
+
+    #[test]
+    fn paste_is_refused_when_its_state_differs_or_it_is_too_long() {
+        assert_eq!(answer("claude", CLAUDE, "abc#other"), Err(SubmitError::WrongState));
+        let other = "http://127.0.0.1:1455/auth/callback?code=abc&state=other";
+        assert_eq!(answer("codex", CODEX, other), Err(SubmitError::WrongState));
+        let text = |length: usize| format!("{}#S-1_x", "a".repeat(length - "#S-1_x".len()));
+        assert!(answer("claude", CLAUDE, &text(4000)).is_ok());
+        assert_eq!(answer("claude", CLAUDE, &text(4001)), Err(SubmitError::TooLong));
+    }
+
+    /// Returns every shipped recipe that takes a paste, each with its name.
+    fn recipes() -> Vec<(String, Paste)> {
+        let registry = Registry::builtin().unwrap();
+        let recipes = registry.iter().flat_map(|provider| {
+            let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes);
+            recipes
+                .filter_map(|recipe| Some((format!("{} {}", provider.id, recipe.id), recipe.paste.clone()?)))
+        });
+        recipes.collect()
+    }
+
+    fn forms(state: &str) -> [String; 4] {
+        [
+            format!("http://127.0.0.1:1455/auth/callback?code=abc&state={state}"),
+            format!("http://127.0.0.1:1455/auth/callback?code=abc&state={state}&state=S-1_x"),
+            format!("abc#{state}"),
+            "abc".to_owned(),
+        ]
+    }
+
+    #[test]
+    fn paste_is_refused_in_every_form_when_the_address_has_no_state() {
+        let addresses = [
+            "https://claude.ai/oauth/authorize?z-abc",
+            "https://a.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback",
+            "https://a.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback&state=",
+            "https://a.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback&state=a&state=S-1_x",
+        ];
+        let mut carrying = 0;
+        for (name, paste) in recipes() {
+            if !carries_state(&paste) {
+                assert_eq!(paste.shapes, [PasteShape::Code], "{name}");
+                continue;
+            }
+            carrying += 1;
+            for (address, text) in
+                addresses.iter().flat_map(|address| forms("S-1_x").map(|text| (address, text)))
+            {
+                let answer = interpret(&paste, address, &SecretString::from(text.as_str()));
+                assert!(
+                    matches!(answer, Err(SubmitError::Invalid { .. })),
+                    "{name} took {text} at {address}"
+                );
+                assert!(!is_taken(&paste, address), "{name} offers a paste at {address}");
+                assert!(paste.missing_parameters(address).contains(&"state"), "{name}: {address}");
+            }
+        }
+        assert!(carrying > 10, "the shipped recipes are looked at: {carrying}");
+    }
+
+    #[test]
+    fn paste_is_refused_in_every_form_when_its_state_is_another_one() {
+        for (name, paste) in recipes().into_iter().filter(|(_, paste)| carries_state(paste)) {
+            assert!(is_taken(&paste, CODEX), "{name}");
+            for text in &forms("S-other")[..3] {
+                let answer = interpret(&paste, CODEX, &SecretString::from(text.as_str()));
+                assert!(answer.is_err(), "{name} took {text}");
+            }
+            let whole = interpret(&paste, CODEX, &SecretString::from(forms("S-1_x")[0].as_str()));
+            assert_eq!(whole.is_ok(), paste.shapes.contains(&PasteShape::Url), "{name}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! One login as one task, which owns the child, the machine that decides, and the snapshot that others see.
+
+mod actor;
+mod answers;
+mod effects;
+mod opening;
+mod replies;
+mod report;
+mod timers;
+
+pub(crate) use actor::run;
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::SubmitError;
+
+/// Longest wait for the sink to record a change of the session.
+pub(crate) const SINK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Messages to a session from outside.
+pub(crate) struct Inbox {
+    pub(crate) commands: mpsc::Receiver<Submit>,
+    pub(crate) cancel: CancellationToken,
+    /// Resolves when the session may have processes.
+    pub(crate) turn: oneshot::Receiver<()>,
+}
+
+/// A pasted answer, and the channel for its result.
+pub(crate) struct Submit {
+    pub(crate) pasted: SecretString,
+    pub(crate) reply: oneshot::Sender<Result<(), SubmitError>>,
+}

@@ -1,0 +1,235 @@
+//! The snapshot of a session, kept in step with the machine.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::SINK_PATIENCE;
+use crate::answer::is_taken;
+use crate::findings::{Finding, public_words};
+use crate::login::machine::Machine;
+use crate::login::snapshot::{Failure, FailureKind, Snapshot};
+use crate::login::spawner::SpawnerState;
+use crate::registry::Paste;
+
+/// Longest email address that is taken from the CLI's output, in bytes; the same as from its file.
+const EMAIL_BYTES: usize = 320;
+
+/// A login that only its CLI can read.
+pub(crate) struct KeyringLogin {
+    /// The place of the login, as a sentence without a full stop.
+    pub(crate) reason: String,
+    /// The next step for the user.
+    pub(crate) hint: String,
+}
+
+/// The snapshot and all data that goes into it.
+pub(crate) struct Report {
+    pub(crate) snapshot: Snapshot,
+    shared: Arc<SpawnerState>,
+    sender: watch::Sender<Snapshot>,
+    /// The recipe's rules for a pasted answer.
+    paste: Option<Paste>,
+    /// The line of output that explains the failure best so far.
+    explanation: Option<String>,
+    /// The pasted texts. Output of the CLI that contains one is not repeated.
+    pasted: Vec<SecretString>,
+    /// Email address from the CLI's output.
+    pub(crate) email: Option<String>,
+    /// Explanation of the failure, if it is not the CLI's exit.
+    pub(crate) message: Option<String>,
+    /// The next step for the user, if it is not the same for every failure of this kind.
+    pub(crate) hint: Option<String>,
+    /// The login that the CLI has stored in the keyring instead of a file.
+    pub(crate) in_keyring: Option<KeyringLogin>,
+}
+
+impl Report {
+    pub(crate) fn new(
+        shared: Arc<SpawnerState>,
+        sender: watch::Sender<Snapshot>,
+        paste: Option<Paste>,
+    ) -> Self {
+        let snapshot = sender.borrow().clone();
+        Self {
+            snapshot,
+            shared,
+            sender,
+            paste,
+            explanation: None,
+            pasted: Vec::new(),
+            email: None,
+            message: None,
+            hint: None,
+            in_keyring: None,
+        }
+    }
+
+    /// Returns whether a pasted answer to the shown address would be taken.
+    pub(crate) fn takes_paste(&self) -> bool {
+        self.paste
+            .as_ref()
+            .zip(self.snapshot.auth_url.as_deref())
+            .is_some_and(|(paste, url)| is_taken(paste, url))
+    }
+
+    /// Records a fact of the CLI's output. Returns whether it is new.
+    pub(crate) fn note(&mut self, finding: &Finding) -> bool {
+        match finding {
+            Finding::Url { url, openable, device } => self.note_url(url, *openable, *device),
+            Finding::DeviceCode(code) => {
+                let new = self.snapshot.device_code.as_ref() != Some(code);
+                self.snapshot.device_code = Some(code.clone());
+                new
+            }
+            Finding::LoggedIn { email } => {
+                let email = email.clone().filter(|email| email.len() <= EMAIL_BYTES);
+                self.email = email.or(self.email.take());
+                true
+            }
+            Finding::Denied(line) | Finding::Failed(line) => {
+                self.explain(line);
+                true
+            }
+            Finding::Retired(line) => {
+                self.message = Some(line.clone());
+                true
+            }
+            Finding::Prompt => {
+                let first = !std::mem::replace(&mut self.snapshot.prompted, true);
+                // An answer that was given before the CLI asked is the answer to its first question.
+                !first || self.pasted.is_empty()
+            }
+            Finding::Refused | Finding::Token(_) | Finding::Step(_) => true,
+        }
+    }
+
+    fn note_url(&mut self, url: &str, openable: bool, device: bool) -> bool {
+        let snapshot = &mut self.snapshot;
+        let place = if device { &mut snapshot.verification_url } else { &mut snapshot.auth_url };
+        // An address that is not on the provider's list never replaces one that is.
+        let worse = snapshot.url_openable && !openable;
+        if worse || place.as_deref() == Some(url) {
+            return false;
+        }
+        *place = Some(url.to_owned());
+        snapshot.url_openable = openable;
+        true
+    }
+
+    /// Keeps a line that may explain a failure.
+    pub(crate) fn explain(&mut self, line: &str) {
+        let repeats = |pasted: &SecretString| {
+            let parts = secret_parts(pasted.expose_secret());
+            parts.iter().any(|part| part.len() >= 4 && line.contains(part.as_ref()))
+        };
+        if !self.pasted.iter().any(repeats) {
+            self.explanation = Some(public_words(line));
+        }
+    }
+
+    pub(crate) fn remember_pasted(&mut self, pasted: SecretString) {
+        // Only the latest few can still be echoed.
+        if self.pasted.len() >= 4 {
+            self.pasted.remove(0);
+        }
+        self.pasted.push(pasted);
+    }
+
+    /// Publishes the state of the machine. The sink receives it first, so that a caller who sees the end can rely on
+    /// its record.
+    pub(crate) async fn announce(&mut self, machine: &Machine) {
+        self.snapshot.revision += 1;
+        self.snapshot.state = machine.state();
+        self.snapshot.prompt = machine.prompt() && self.takes_paste();
+        if machine.state().is_terminal() && self.snapshot.ended_at.is_none() {
+            self.snapshot.ended_at = Some(self.shared.now());
+        }
+        let moved = self.shared.sink.moved(self.snapshot.clone());
+        if timeout(SINK_PATIENCE, moved).await.is_err() {
+            tracing::warn!(session = %self.snapshot.id, "the sink did not record a change of a login in time");
+        }
+        self.sender.send_replace(self.snapshot.clone());
+        self.shared.sink.shown(&self.snapshot);
+    }
+
+    /// Sets the failure of the snapshot, with its text.
+    pub(crate) fn fail(&mut self, kind: FailureKind, machine: &Machine) {
+        if kind == FailureKind::NotAuthenticated
+            && let Some(KeyringLogin { reason: message, hint }) = self.in_keyring.take()
+        {
+            // Finishing the login in the browser once more would have the same result.
+            self.snapshot.failure = Some(Failure { kind, message, hint: Some(hint), exit_code: None });
+            return;
+        }
+        let (message, hint) = wording(kind);
+        let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
+        let explained = self.message.take();
+        let line = self.explanation.take().filter(|_| {
+            matches!(
+                kind,
+                FailureKind::CliExited
+                    | FailureKind::Denied
+                    | FailureKind::LoginFailed
+                    | FailureKind::NotAuthenticated
+            )
+        });
+        let message = match explained.or(line) {
+            // The explanation names the port and its holder, so no further text is needed.
+            Some(text) if kind == FailureKind::PortInUse => text,
+            Some(text) => format!("{message}: {text}"),
+            None => message.to_owned(),
+        };
+        let hint = self.hint.take().or_else(|| hint.map(str::to_owned));
+        self.snapshot.failure = Some(Failure { kind, message, hint, exit_code });
+    }
+}
+
+/// Returns the secret parts of a pasted answer: a code and a state, or the values of an address's parameters, both as
+/// written and decoded. The address itself and the names of its parameters are not secret.
+fn secret_parts(pasted: &str) -> Vec<Cow<'_, str>> {
+    let Some((_, address)) = pasted.split_once("://") else {
+        return pasted.trim().split('#').map(Cow::Borrowed).collect();
+    };
+    let parameters = address.split(['?', '&', '#']).skip(1);
+    let written = parameters.clone().map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+    let decoded = parameters.flat_map(|part| url::form_urlencoded::parse(part.as_bytes()));
+    written.map(Cow::Borrowed).chain(decoded.map(|(_, value)| value)).collect()
+}
+
+fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
+    match kind {
+        FailureKind::SpawnFailed => ("the CLI could not be started", Some("check that the CLI is installed")),
+        FailureKind::TtyUnavailable => ("no terminal could be opened for the CLI", None),
+        FailureKind::CliExited => ("the CLI ended with an error", Some("start the login again")),
+        FailureKind::NotAuthenticated => {
+            ("the CLI ended without a login", Some("start the login again and finish it in the browser"))
+        }
+        FailureKind::Denied => ("the login was refused", Some("start the login again and allow it")),
+        FailureKind::LoginFailed => (
+            "the CLI could not finish the login",
+            Some("start the login again; if that fails too, check the network of this machine"),
+        ),
+        FailureKind::CliRetired => ("the program is no longer the provider's CLI", None),
+        // Copilot, for example, goes on silently when the person has refused.
+        FailureKind::Expired => (
+            "the login was not finished in time",
+            Some("start the login again and allow it; some CLIs do not report a refusal in the browser"),
+        ),
+        FailureKind::Cancelled => ("the login was cancelled", None),
+        FailureKind::PortInUse => (
+            "a port that the CLI needs is in use",
+            Some("end the program that uses the port, then start the login again"),
+        ),
+        FailureKind::IdentityMismatch => ("the CLI logged in to another account", None),
+        FailureKind::Storage | FailureKind::StoreUnavailable => ("the login could not be stored", None),
+        FailureKind::NotFound
+        | FailureKind::Conflict
+        | FailureKind::AmbientDirectory
+        | FailureKind::DaemonRestarted
+        | FailureKind::Internal => ("the login could not be kept", None),
+    }
+}

@@ -1,0 +1,117 @@
+//! The existing logins, their permission to have processes, and the order of those that wait.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::error::StartError;
+use super::session::Submit;
+use super::snapshot::Snapshot;
+use super::spawner::{LoginRequest, SpawnLimits};
+use crate::registry::Recipe;
+
+/// All logins that are live or have ended recently.
+pub(crate) struct Table {
+    pub(crate) live: HashMap<String, LiveLogin>,
+    pub(crate) ended: VecDeque<(String, watch::Receiver<Snapshot>)>,
+    pub(crate) closed: bool,
+    /// Ids of the sessions that wait for their turn, the first one first.
+    waiting: VecDeque<String>,
+    most_running: usize,
+    most_waiting: usize,
+    ended_keep: usize,
+}
+
+/// A live login: its resources, and the channels to it.
+pub(crate) struct LiveLogin {
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+    pub(crate) commands: mpsc::Sender<Submit>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) provider: String,
+    pub(crate) scope: String,
+    pub(crate) ports: Vec<u16>,
+    /// The directory that the login is for.
+    pub(crate) directory: PathBuf,
+    /// Cancelled when the session's processes are gone.
+    pub(crate) gone: CancellationToken,
+    /// Channel that allows the session to have processes; taken once it has been used.
+    pub(crate) turn: Option<oneshot::Sender<()>>,
+}
+
+impl Table {
+    pub(crate) fn new(limits: &SpawnLimits) -> Self {
+        Self {
+            live: HashMap::new(),
+            ended: VecDeque::new(),
+            closed: false,
+            waiting: VecDeque::new(),
+            most_running: limits.live,
+            most_waiting: limits.queue,
+            ended_keep: limits.ended_keep,
+        }
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<watch::Receiver<Snapshot>> {
+        let live = self.live.get(id).map(|handle| &handle.snapshot);
+        let ended = || self.ended.iter().find(|(ended, _)| ended == id).map(|(_, receiver)| receiver);
+        live.or_else(ended).cloned()
+    }
+
+    /// Checks that this login may begin, or wait for its turn.
+    pub(crate) fn admit(&self, request: &LoginRequest, recipe: &Recipe) -> Result<(), StartError> {
+        if self.closed {
+            return Err(StartError::ShuttingDown);
+        }
+        if self.find(&request.id).is_some() {
+            return Err(StartError::DuplicateId);
+        }
+        for (session, handle) in &self.live {
+            let same_login = handle.scope == request.scope && handle.provider == request.provider.id;
+            // Two bundles may share an account, and two CLIs in one directory would confirm each other's login.
+            if same_login || handle.directory == request.directory() {
+                return Err(StartError::Running { session: session.clone() });
+            }
+        }
+        for port in &recipe.callback_ports {
+            if let Some((session, _)) = self.live.iter().find(|(_, handle)| handle.ports.contains(port)) {
+                return Err(StartError::PortLeased { port: *port, session: session.clone() });
+            }
+        }
+        let full = self.live.len() >= self.most_running.saturating_add(self.most_waiting);
+        if full { Err(StartError::Capacity) } else { Ok(()) }
+    }
+
+    /// Adds a login that was admitted. It gets its turn at once, or when those before it have ended.
+    pub(crate) fn insert(&mut self, id: String, handle: LiveLogin) {
+        self.waiting.push_back(id.clone());
+        self.live.insert(id, handle);
+        self.advance();
+    }
+
+    /// Frees a session's resources: its place, its ports and its scope. The session stays readable for a while.
+    pub(crate) fn release(&mut self, id: &str) {
+        if let Some(handle) = self.live.remove(id) {
+            handle.gone.cancel();
+            self.ended.push_back((id.to_owned(), handle.snapshot));
+            if handle.turn.is_some() {
+                self.waiting.retain(|waiting| waiting != id);
+            }
+        }
+        while self.ended.len() > self.ended_keep {
+            self.ended.pop_front();
+        }
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        while self.live.len() - self.waiting.len() < self.most_running
+            && let Some(next) = self.waiting.pop_front()
+        {
+            let turn = self.live.get_mut(&next).and_then(|handle| handle.turn.take());
+            // A session that has ended meanwhile does not receive the message. Its place is freed when it is released.
+            let _ = turn.map(|turn| turn.send(()));
+        }
+    }
+}

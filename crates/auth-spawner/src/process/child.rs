@@ -1,0 +1,84 @@
+//! Child processes: opened on pipes or on a pseudo-terminal, with one interface for both, and ended as a whole tree.
+
+use std::path::PathBuf;
+
+use futures_util::future::BoxFuture;
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::environment::ChildEnv;
+use super::locate::is_program;
+use super::{inspect, pipe, pty};
+use crate::registry::Terminal;
+
+/// A started child, on a pseudo-terminal or on pipes.
+pub(crate) struct StartedChild {
+    /// One stream for a pseudo-terminal, two (standard output, standard error) for pipes.
+    pub(crate) streams: Vec<Box<dyn AsyncRead + Send + Unpin>>,
+    pub(crate) stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Resolves when the child itself has ended and has been reaped.
+    pub(crate) exit: BoxFuture<'static, Exit>,
+    /// Process id. It is also the group's id, because every child leads a group of its own.
+    pub(crate) pid: u32,
+    pub(crate) kill_on_drop: KillOnDrop,
+}
+
+/// The end of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Exit {
+    /// Exit code; `None` if a signal ended the child.
+    pub(crate) code: Option<i32>,
+}
+
+/// The description of a child to start.
+pub(crate) struct ChildCommand {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: ChildEnv,
+    pub(crate) dir: PathBuf,
+    pub(crate) terminal: Terminal,
+}
+
+/// The reason why no child was started.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    Program(String),
+    Terminal(String),
+}
+
+/// Starts a child on pipes or on a pseudo-terminal.
+pub(crate) async fn open(command: ChildCommand) -> Result<StartedChild, OpenError> {
+    let program = command.program.clone();
+    let executable = tokio::task::spawn_blocking(move || is_program(&program)).await;
+    if !executable.unwrap_or(false) {
+        return Err(OpenError::Program("the program is not an executable file".to_owned()));
+    }
+    match command.terminal {
+        Terminal::Pipe => pipe::open(&command),
+        Terminal::Pty { columns, rows } => pty::open(command, columns, rows).await,
+    }
+}
+
+/// A handle that kills a process group when it is dropped, so that no exit from the code that holds it leaves a child
+/// behind.
+pub(crate) struct KillOnDrop(Option<Pid>);
+
+impl KillOnDrop {
+    pub(crate) fn new(pid: Option<u32>) -> Self {
+        Self(pid.and_then(inspect::child_pid))
+    }
+
+    /// Releases the group, which is known to be gone. Its number may belong to another group from now on.
+    pub(crate) fn release(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // The group may be gone already, which is fine.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The environment of a child: an explicit list, independent of this process's own environment.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::registry::{Cli, Reach, Recipe, Terminal};
+
+/// Name of the variable that marks every process of a login with its session id.
+pub(crate) const SESSION_VAR: &str = "SRVD_SESSION";
+
+/// The variable by which a desktop program finds the keyring. Several programs look for the session bus on their own
+/// when the variable is not set.
+const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
+/// An address that every D-Bus library refuses.
+const NO_BUS: &str = "disabled:";
+
+/// The whole environment of a child, from name to value.
+///
+/// `Debug` shows names only, because values may be secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ChildEnv(BTreeMap<String, String>);
+
+impl ChildEnv {
+    /// Sets one variable, replacing an earlier value.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(name.into(), value.into());
+    }
+
+    /// Marks every process that gets this environment, and every process that it starts, as belonging to `session`.
+    pub fn mark(&mut self, session: &str) {
+        self.set(SESSION_VAR, session);
+    }
+
+    /// Removes one variable.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// Returns the value of one variable.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Returns names and values in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for ChildEnv {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl std::fmt::Debug for ChildEnv {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The parts of a child's environment besides the base list.
+pub(crate) struct ChildEnvSources<'a> {
+    pub(crate) cli: &'a Cli,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) terminal: Terminal,
+    pub(crate) extra: &'a [(String, String)],
+    pub(crate) config_dir: &'a Path,
+    /// Directory that all bundles share for this provider.
+    pub(crate) shared: &'a Path,
+    pub(crate) browser: Option<&'a Path>,
+    pub(crate) session: &'a str,
+}
+
+/// Builds a child's environment. Later steps win, so the config directory can never be redirected.
+pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvSources<'_>) -> ChildEnv {
+    let mut env = base.clone();
+    for (name, value) in parts.extra {
+        env.set(name, value);
+    }
+    let cli = parts.cli;
+    scrub(&mut env, cli);
+    for (name, value) in cli.env.iter().chain(&parts.recipe.env) {
+        env.set(name, value);
+    }
+    env.set("TERM", if parts.terminal == Terminal::Pipe { "dumb" } else { "xterm-256color" });
+    if env.value("SHELL").is_none() {
+        // The pseudo-terminal library always sets SHELL from the user database. An explicit value keeps both kinds of
+        // child equal and independent of the machine.
+        env.set("SHELL", "/bin/sh");
+    }
+    env.remove("BROWSER");
+    if let Some(browser) = parts.browser.filter(|_| parts.recipe.browser) {
+        env.set("BROWSER", text(browser.as_os_str()));
+    }
+    keep_from_keyring(&mut env);
+    directories(&mut env, cli, parts.config_dir, parts.shared);
+    env.mark(parts.session);
+    env
+}
+
+/// Builds the environment for a question to a CLI that does not concern a login, such as its version.
+pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) -> ChildEnv {
+    let mut env = base.clone();
+    scrub(&mut env, cli);
+    for (name, value) in &cli.env {
+        env.set(name, value);
+    }
+    env.set("TERM", "dumb");
+    env.remove("BROWSER");
+    keep_from_keyring(&mut env);
+    directories(&mut env, cli, dir, shared);
+    env
+}
+
+/// Builds the environment in which a CLI uses a directory of the user's own, with everything that belongs to it.
+pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, dir: &Path, reach: Reach) -> ChildEnv {
+    let mut env = asking_env(base, cli, Path::new(""), Path::new(""));
+    for name in cli.config_dir.extra_vars.keys().chain([&cli.config_dir.var]) {
+        env.remove(name);
+    }
+    if env.value(SESSION_BUS) == Some(NO_BUS) {
+        env.remove(SESSION_BUS);
+    }
+    for (name, value) in cli.config_dir.variables_for(reach, dir, Path::new("")) {
+        env.set(name, value);
+    }
+    env
+}
+
+/// Keeps a CLI that runs for a bundle away from the user's keyring. gh has one entry per host there, whatever its
+/// directory, so its login and its logout would change the user's own. macOS has no variable for this.
+fn keep_from_keyring(env: &mut ChildEnv) {
+    if env.value(SESSION_BUS).is_none() {
+        env.set(SESSION_BUS, NO_BUS);
+    }
+}
+
+fn scrub(env: &mut ChildEnv, cli: &Cli) {
+    for name in cli.scrub.iter().chain(&cli.key_vars) {
+        env.remove(name);
+    }
+}
+
+fn directories(env: &mut ChildEnv, cli: &Cli, dir: &Path, shared: &Path) {
+    for (name, value) in cli.config_dir.variables(dir, shared) {
+        env.set(name, value);
+    }
+}
+
+fn text(path: &OsStr) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Registry;
+
+    #[test]
+    fn child_env_holds_exactly_the_listed_variables() {
+        let registry = Registry::builtin().unwrap();
+        let provider = registry.provider("codex").unwrap();
+        let base: ChildEnv =
+            [("PATH", "/bin"), ("HOME", "/home/u"), ("OPENAI_API_KEY", "sk-no"), ("BROWSER", "firefox")]
+                .into_iter()
+                .collect();
+        let extra = [("CODEX_HOME".to_owned(), "/elsewhere".to_owned()), ("LANG".to_owned(), "C".to_owned())];
+        let env = child_env(
+            &base,
+            &ChildEnvSources {
+                cli: provider.cli.as_ref().unwrap(),
+                recipe: &provider.recipe("", None).unwrap(),
+                terminal: Terminal::Pipe,
+                extra: &extra,
+                config_dir: Path::new("/data/codex"),
+                shared: Path::new("/shared/codex"),
+                browser: Some(Path::new("/libexec/browser")),
+                session: "auth-1",
+            },
+        );
+        let expected: ChildEnv = [
+            ("BROWSER", "/libexec/browser"),
+            ("CODEX_HOME", "/data/codex"),
+            ("DBUS_SESSION_BUS_ADDRESS", "disabled:"),
+            ("HOME", "/home/u"),
+            ("LANG", "C"),
+            ("PATH", "/bin"),
+            ("SHELL", "/bin/sh"),
+            ("SRVD_SESSION", "auth-1"),
+            ("TERM", "dumb"),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(env.iter().collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+        assert!(!format!("{env:?}").contains("/data/codex"));
+    }
+
+    #[test]
+    fn asking_env_fills_dir_and_shared_placeholders_once() {
+        let text = "[providers.codex.cli]\nenv = { A = \"1\" }\n[providers.codex.cli.config-dir.extra-vars]\n\
+            CACHE = \"{shared}/c\"\nBOTH = \"{dir}:{shared}:{dir}\"";
+        let overlay = crate::Overlay { source: "own.toml".to_owned(), text: text.to_owned() };
+        let registry = Registry::with_overlays(&[overlay]).unwrap();
+        let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
+        assert!(cli.config_dir.shares());
+        let base =
+            [("PATH", "/bin"), ("OPENAI_API_KEY", "sk-no"), ("BROWSER", "firefox")].into_iter().collect();
+        let env = asking_env(&base, cli, Path::new("/d/{shared}"), Path::new("/s/{dir}"));
+        let expected = [
+            ("A", "1"),
+            ("BOTH", "/d/{shared}:/s/{dir}:/d/{shared}"),
+            ("CACHE", "/s/{dir}/c"),
+            ("CODEX_HOME", "/d/{shared}"),
+            ("DBUS_SESSION_BUS_ADDRESS", "disabled:"),
+            ("PATH", "/bin"),
+            ("TERM", "dumb"),
+        ];
+        assert_eq!(env.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn env_disables_keyring_bus_when_config_dir_belongs_to_a_bundle() {
+        let registry = Registry::builtin().unwrap();
+        let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
+        let dir = Path::new("/work/codex");
+        let bus = |env: &ChildEnv| env.value("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned);
+        let check = |base: &ChildEnv, bundle: Option<&str>, own: Option<&str>| {
+            assert_eq!(bus(&asking_env(base, cli, dir, dir)).as_deref(), bundle);
+            assert_eq!(bus(&own_env(base, cli, dir, Reach::Usual)).as_deref(), own);
+        };
+        check(&ChildEnv::default(), Some("disabled:"), None);
+        // A value from the operator's `[spawn.environment]`.
+        let told = [("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus")].into_iter().collect();
+        check(&told, Some("unix:path=/run/bus"), Some("unix:path=/run/bus"));
+        let named = own_env(&ChildEnv::default(), cli, dir, Reach::Variable);
+        assert_eq!(named.value("CODEX_HOME"), Some("/work/codex"));
+        assert_eq!(own_env(&ChildEnv::default(), cli, dir, Reach::Usual).value("CODEX_HOME"), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! The daemon's side of the pipe: one task that owns the guard process, keeps it informed and replaces it when it dies.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::GuardCommand;
+use super::notes::{GuardState, Sessions, difference};
+
+/// Longest time that a write to the guard may take. A guard that does not read is of no use.
+const WRITE: Duration = Duration::from_secs(1);
+/// Pause before another guard is started. It doubles up to the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Lifetime after which a guard counts as good.
+const PROVEN: Duration = Duration::from_mins(1);
+
+/// Keeps a guard running until it is no longer wanted.
+pub(super) async fn keep(
+    command: GuardCommand,
+    mut state: watch::Receiver<GuardState>,
+    acknowledged: watch::Sender<u64>,
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let started = Instant::now();
+        let why = match GuardProcess::open(&command) {
+            Ok(process) => match process.serve(&mut state, &acknowledged).await {
+                Ok(()) => return,
+                Err(why) => why,
+            },
+            Err(error) => format!("it could not be started: {error}"),
+        };
+        if started.elapsed() >= PROVEN {
+            pause = FIRST_PAUSE;
+        }
+        tracing::warn!(why, pause_ms = pause.as_millis(), "the guard process is gone; starting another one");
+        if !unguarded(&mut state, &acknowledged, Instant::now() + pause).await {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// A guard process at the other end of a pipe.
+struct GuardProcess {
+    child: Child,
+    pipe: ChildStdin,
+}
+
+impl GuardProcess {
+    fn open(command: &GuardCommand) -> io::Result<Self> {
+        let mut base = std::process::Command::new(&command.program);
+        base.arg0(&command.name);
+        let mut child = Command::from(base)
+            .args(&command.args)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        let pipe = child.stdin.take().ok_or_else(|| io::Error::other("it has no pipe"))?;
+        tracing::debug!(pid = child.id(), "the guard process runs");
+        Ok(Self { child, pipe })
+    }
+
+    /// Sends the guard all sessions, then each change. `Err` holds the reason why there is no guard any more.
+    async fn serve(
+        mut self,
+        state: &mut watch::Receiver<GuardState>,
+        acknowledged: &watch::Sender<u64>,
+    ) -> Result<(), String> {
+        let mut sent = Sessions::new();
+        loop {
+            let now = state.borrow_and_update().clone();
+            let lines = difference(&sent, &now.sessions);
+            match timeout(WRITE, self.pipe.write_all(lines.as_bytes())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    return Err(self.dismiss(format!("its pipe cannot be written to: {error}")).await);
+                }
+                Err(_) => return Err(self.dismiss("it does not read its pipe".to_owned()).await),
+            }
+            sent = now.sessions;
+            acknowledged.send_replace(now.revision);
+            if now.closing {
+                drop(self.pipe);
+                // The guard ends the remaining sessions, which has a time limit of its own.
+                let _ = self.child.wait().await;
+                return Ok(());
+            }
+            tokio::select! {
+                // The last sender is gone, so no further change can arrive. The pipe closes with this return.
+                changed = state.changed() => if changed.is_err() { return Ok(()) },
+                status = self.child.wait() => {
+                    return Err(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Kills a guard that is of no use. It must not see the pipe break, or it would end the logins.
+    async fn dismiss(mut self, why: String) -> String {
+        // The process may have ended already.
+        let _ = self.child.start_kill();
+        let _ = self.child.wait().await;
+        why
+    }
+}
+
+/// Waits for the next attempt to start a guard. Logins go on meanwhile; their announcements are acknowledged without a
+/// guard. Returns whether to make another attempt.
+async fn unguarded(
+    state: &mut watch::Receiver<GuardState>,
+    acknowledged: &watch::Sender<u64>,
+    until: Instant,
+) -> bool {
+    loop {
+        let (revision, closing) = {
+            let now = state.borrow_and_update();
+            (now.revision, now.closing)
+        };
+        if closing {
+            return false;
+        }
+        acknowledged.send_replace(revision);
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() { return false },
+            () = sleep_until(until) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn guard_is_dismissed_when_it_does_not_read() {
+        let command =
+            GuardCommand { program: "/bin/sleep".into(), name: "sleep".into(), args: vec!["1000".into()] };
+        let process = GuardProcess::open(&command).unwrap();
+        let pid = process.child.id().unwrap();
+        let mut crowd = GuardState::default();
+        for number in 0..2000 {
+            crowd.begin(&format!("{number}{}", "x".repeat(100)));
+        }
+        let (_sender, mut changes) = watch::channel(crowd);
+        let (acknowledge, acknowledged) = watch::channel(0);
+        let served =
+            timeout(Duration::from_secs(30), process.serve(&mut changes, &acknowledge)).await.unwrap();
+        assert_eq!(served, Err("it does not read its pipe".to_owned()));
+        assert_eq!((crate::start_ticks(pid), *acknowledged.borrow()), (None, 0));
+    }
+}

@@ -1,0 +1,37 @@
+//! The provider registry: how each provider's CLI logs in, and how its service takes an API key.
+//!
+//! The types of this room are the format of registry files, and their methods are pure. The room reads the shipped
+//! entries and the operator's overlays, checks them as a whole, and answers questions about an entry. It uses no other
+//! room. Nothing here may start a process, read a CLI's file or know of a session.
+
+mod address;
+mod credential_file;
+mod error;
+mod host;
+mod key_service;
+mod keyring_mark;
+mod load;
+mod provider;
+mod reach;
+mod recipe;
+mod reserved;
+mod selection;
+mod token_endpoint;
+mod validate;
+mod versions;
+
+pub use address::base_url;
+pub use credential_file::{CredentialFile, Expiry, ExpiryUnit, Format, SqliteValue, TextLocation};
+pub use error::RegistryError;
+pub use host::{Host, HostChoice, InvalidHost};
+pub use key_service::{KeyService, OtherHosts, Pair, Probe};
+pub use keyring_mark::KeyringMark;
+pub use load::{Overlay, Registry};
+pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenToken, System};
+pub use reach::Reach;
+pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
+pub use selection::{Mode, Slot, SlotFallback, Template};
+pub use token_endpoint::{TokenBody, TokenEndpoint};
+pub use versions::VersionRange;
+
+pub(crate) use address::is_loopback;

@@ -1,0 +1,352 @@
+//! The registry's description of a provider. Every field exists because a real CLI needs it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::credential_file::CredentialFile;
+use super::host::HostChoice;
+use super::key_service::KeyService;
+use super::keyring_mark::KeyringMark;
+use super::recipe::{Pattern, Recipe};
+use super::token_endpoint::TokenEndpoint;
+use super::versions::VersionRange;
+
+/// A provider: a CLI with its own login, a service that takes an API key, or both.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// Canonical id, lower case, such as `codex`. It is the table's name in the registry file.
+    pub id: String,
+    /// Other names of this provider; unique over the whole registry.
+    pub aliases: Vec<String>,
+    /// Name for display.
+    pub display_name: String,
+    /// The kind of its credential.
+    pub class: Class,
+    /// The provider's CLI, always present for [`Class::OAuth`].
+    pub cli: Option<Cli>,
+    /// The provider's key service, always present for [`Class::ApiKey`].
+    pub key: Option<KeyService>,
+    /// The endpoint that refreshes tokens that users supply. Without it they are used until they end.
+    pub oauth: Option<TokenEndpoint>,
+    /// The table of a CLI that can log in to several hosts, before a host was filled in.
+    pub(crate) template: Option<Arc<toml::Value>>,
+}
+
+impl Provider {
+    /// Returns the login recipe with this id, or the default one for an empty id, for this version of the CLI.
+    ///
+    /// Of several recipes with the id, the first one whose range holds the version is used. If the version is unknown
+    /// or in no range, it is the first one, which is the newest.
+    pub fn recipe(&self, id: &str, version: Option<&str>) -> Option<Recipe> {
+        let recipes = &self.cli.as_ref()?.recipes;
+        let id = if id.is_empty() { &recipes.first()?.id } else { id };
+        let named = || recipes.iter().filter(|recipe| recipe.id == id);
+        let fits = |recipe: &&Recipe| VersionRange::applies(recipe.versions.as_ref(), version);
+        named().find(fits).or_else(|| named().next()).map(|recipe| recipe.at(version))
+    }
+}
+
+/// The way in which a provider's credential is obtained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+pub enum Class {
+    /// A login in the provider's own CLI.
+    #[serde(rename = "oauth")]
+    OAuth,
+    /// A key that the user pastes.
+    #[serde(rename = "api_key")]
+    ApiKey,
+}
+
+impl Class {
+    /// Returns the word used in files and on the wire: `oauth` or `api_key`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OAuth => "oauth",
+            Self::ApiKey => "api_key",
+        }
+    }
+}
+
+/// A provider's command-line tool.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Cli {
+    /// Executable names, the preferred one first.
+    pub binaries: Vec<String>,
+    /// Installation instruction for a person, in one line.
+    pub install: String,
+    /// Arguments that print the version.
+    #[serde(default = "version_args")]
+    pub version_args: Vec<String>,
+    /// First arguments with which the CLI only reports about itself or updates itself. A shim then runs it without an
+    /// account, because it needs no login.
+    #[serde(default = "completion")]
+    pub plain_commands: Vec<String>,
+    /// Pattern for a line that this CLI prints for its version, with an optional group `version`. A program of the same
+    /// name that prints no such line is another program.
+    #[serde(default)]
+    pub version_pattern: Option<Pattern>,
+    /// The version that the entry was tested with.
+    #[serde(default)]
+    pub tested: Option<String>,
+    /// The directory that holds the CLI's login.
+    pub config_dir: ConfigDir,
+    /// Ways to log in; the first is the default.
+    #[serde(default)]
+    pub recipes: Vec<Recipe>,
+    /// Command that checks whether a login is usable, if that adds to the file's own proof.
+    #[serde(default)]
+    pub check: Option<Check>,
+    /// Arguments that log out. Most CLIs also revoke the token at the provider.
+    #[serde(default)]
+    pub logout: Option<Vec<String>>,
+    /// True if the logout is known to revoke the login at the provider, for every copy of the directory.
+    #[serde(default)]
+    pub logout_revokes: bool,
+    /// The launch data for a credential that a recipe's login showed on the screen only.
+    #[serde(default)]
+    pub token: Option<ScreenToken>,
+    /// The variable through which the CLI takes the access token of a login that was made elsewhere.
+    #[serde(default)]
+    pub access_token_var: Option<String>,
+    /// The files that prove a login; the first one that does is used. Empty only for a CLI that has no login.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub credential: Vec<CredentialFile>,
+    /// Further files that prove a login, tried after `credential`. In a registry that was read they are part of
+    /// `credential`. They are separate so that an overlay can change the one table `credential`.
+    #[serde(default)]
+    pub(crate) other_credentials: Vec<CredentialFile>,
+    /// Marks of a login in the system's keyring, read if no credential file proves a login.
+    #[serde(default)]
+    pub elsewhere: Vec<KeyringMark>,
+    /// The choice of hosts, for a CLI that can log in to other hosts than the vendor's.
+    #[serde(default)]
+    pub host: Option<HostChoice>,
+    /// Hosts whose addresses a person may open; `*.example.com` means any host below `example.com`.
+    #[serde(default)]
+    pub url_hosts: Vec<String>,
+    /// Variables set for login, check and launch.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Variables removed for login, check and launch, because they would shadow the directory's login.
+    #[serde(default)]
+    pub scrub: Vec<String>,
+    /// Variables through which this CLI takes an API key. They are removed like `scrub`.
+    #[serde(default)]
+    pub key_vars: Vec<String>,
+    /// Directories and files inside the CLI's directory that hold the user's history, not the login.
+    #[serde(default)]
+    pub history: Vec<String>,
+    /// Files written before a login when they are absent.
+    #[serde(default)]
+    pub prepare: Vec<PreparedFile>,
+    /// Systems on which the CLI may keep its login in the system's keychain instead of a file.
+    #[serde(default)]
+    pub keychain: Vec<System>,
+    /// Parts of the entry that were not tested with the real program, as sentences for display.
+    #[serde(default)]
+    pub untested: Vec<String>,
+}
+
+impl Cli {
+    /// Returns the ids of the recipes, each once; the first is the default.
+    #[must_use]
+    pub fn recipe_ids(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = Vec::new();
+        for recipe in &self.recipes {
+            if !ids.contains(&recipe.id.as_str()) {
+                ids.push(&recipe.id);
+            }
+        }
+        ids
+    }
+
+    /// Returns whether the version of the program decides how it logs in.
+    #[must_use]
+    pub fn depends_on_version(&self) -> bool {
+        let ranged = |recipe: &Recipe| {
+            recipe.versions.is_some() || recipe.expressions().any(|pattern| pattern.versions().is_some())
+        };
+        self.recipes.iter().any(ranged)
+    }
+
+    /// Returns the paths of the user's history, relative to the directory that the variable names.
+    #[must_use]
+    pub fn history_paths(&self) -> Vec<PathBuf> {
+        let inner = Path::new(&self.config_dir.inner);
+        self.history.iter().map(|path| inner.join(path)).collect()
+    }
+
+    /// Returns whether the CLI may keep its login in this system's keychain, which only the CLI itself may read.
+    #[must_use]
+    pub fn keeps_in_keychain(&self) -> bool {
+        self.keychain.iter().any(|system| system.is_this())
+    }
+}
+
+/// A kind of operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum System {
+    /// Linux, whose keychain is the Secret Service.
+    Linux,
+    /// macOS.
+    Macos,
+}
+
+impl System {
+    /// Returns the word used in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Macos => "macos",
+        }
+    }
+
+    fn is_this(self) -> bool {
+        match self {
+            Self::Linux => cfg!(target_os = "linux"),
+            Self::Macos => cfg!(target_os = "macos"),
+        }
+    }
+}
+
+fn completion() -> Vec<String> {
+    vec!["completion".to_owned()]
+}
+
+fn version_args() -> Vec<String> {
+    vec!["--version".to_owned()]
+}
+
+/// The location of a CLI's login.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ConfigDir {
+    /// Variable that points the CLI at the directory.
+    pub var: String,
+    /// Name of the directory inside a bundle, one path segment.
+    pub name: String,
+    /// The CLI's own directory below the one that `var` names; empty if they are the same.
+    #[serde(default)]
+    pub inner: String,
+    /// The user's own directory, `~/...`; never a bundle's. It ends in `inner` if there is one.
+    pub ambient: String,
+    /// Files that the CLI keeps elsewhere while the variable is not set. Maps their path below its own directory to
+    /// their path then, `~/...`.
+    #[serde(default)]
+    pub ambient_files: BTreeMap<String, String>,
+    /// Further variables. `{dir}` in a value stands for the directory that `var` names, `{shared}` for one that all
+    /// bundles share and that holds caches, never credentials.
+    #[serde(default)]
+    pub extra_vars: BTreeMap<String, String>,
+}
+
+impl ConfigDir {
+    /// Returns the CLI's own directory, where `dir` is the one that the variable names.
+    #[must_use]
+    pub fn inside(&self, dir: &Path) -> PathBuf {
+        if self.inner.is_empty() { dir.to_owned() } else { dir.join(&self.inner) }
+    }
+
+    /// Returns the value of the variable that means the user's own directory, where `home` is the user's home.
+    #[must_use]
+    pub fn own(&self, home: &Path) -> PathBuf {
+        let mut dir = home.join(self.ambient_below());
+        for _ in Path::new(&self.inner).components() {
+            dir.pop();
+        }
+        dir
+    }
+
+    /// Returns the user's own directory, relative to the user's home.
+    pub(crate) fn ambient_below(&self) -> &Path {
+        Path::new(self.ambient.strip_prefix("~/").unwrap_or(&self.ambient))
+    }
+
+    /// Returns the variables that point the CLI at `dir`; `shared` is the directory that all bundles share.
+    #[must_use]
+    pub fn variables(&self, dir: &Path, shared: &Path) -> BTreeMap<String, String> {
+        let (dir, shared) = (dir.to_string_lossy(), shared.to_string_lossy());
+        let fill = |value: &String| {
+            // One pass keeps a directory whose name contains braces unchanged.
+            let parts: Vec<String> = value.split(DIR).map(|part| part.replace(SHARED, &shared)).collect();
+            parts.join(&dir)
+        };
+        let mut variables: BTreeMap<String, String> =
+            self.extra_vars.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+        // The variable is set last, so that no other value can redirect the CLI.
+        variables.insert(self.var.clone(), dir.into_owned());
+        variables
+    }
+
+    /// Returns whether a variable's value names the shared directory.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.extra_vars.values().any(|value| value.contains(SHARED))
+    }
+}
+
+/// Placeholder for the directory that `var` names.
+pub(crate) const DIR: &str = "{dir}";
+/// Placeholder for the directory that all bundles share.
+pub(crate) const SHARED: &str = "{shared}";
+
+/// Reads a list of tables, or one table as a list of one.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<CredentialFile>, D::Error> {
+    // An untagged enum would lose the error in the table.
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::Array(tables) => tables
+            .into_iter()
+            .enumerate()
+            .map(|(position, table)| {
+                let read: Result<CredentialFile, _> = table.try_into();
+                read.map_err(|error| serde::de::Error::custom(format!("credential {position}: {error}")))
+            })
+            .collect(),
+        table => {
+            let one: CredentialFile = table.try_into().map_err(serde::de::Error::custom)?;
+            Ok(vec![one])
+        }
+    }
+}
+
+/// A file to write before a login, mode 0600, unless it exists.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreparedFile {
+    /// Path below the CLI's directory.
+    pub path: String,
+    /// Whole text of the file.
+    pub text: String,
+}
+
+/// A credential without a file: the CLI shows it once, and accepts it in a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ScreenToken {
+    /// The variable that carries the credential when an agent is launched.
+    pub var: String,
+    /// Lifetime of the credential at the provider, in seconds. The CLI does not report it, so this is the lifetime that
+    /// it requests.
+    pub lifetime_s: u64,
+}
+
+/// A command that checks whether a login is usable.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Arguments of the CLI.
+    pub args: Vec<String>,
+    /// Exit codes that mean that the login is usable.
+    #[serde(default = "zero")]
+    pub ok: Vec<i32>,
+}
+
+fn zero() -> Vec<i32> {
+    vec![0]
+}

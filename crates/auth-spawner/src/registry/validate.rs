@@ -1,0 +1,310 @@
+//! Rules that the registry's types cannot express: rules between fields, and the formats of texts.
+
+use super::address::is_loopback;
+use super::credential_file::{CredentialFile, Format, TextLocation};
+use super::key_service::{BASE, HOST, KeyService};
+use super::keyring_mark::KeyringMark;
+use super::load::fold;
+use super::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
+use super::recipe::Paste;
+use super::selection::{Mode, Slot, Template};
+use super::token_endpoint::TokenEndpoint;
+
+/// A broken rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// Path of the field below the provider's table.
+    pub(super) field: String,
+    pub(super) reason: String,
+}
+
+/// Checks the rules that the types cannot express.
+pub(crate) fn validate(provider: &Provider) -> Result<(), Violation> {
+    ensure(is_id(&provider.id), "id", "must be at most 64 lower case letters, digits, `-` and `_`")?;
+    for alias in &provider.aliases {
+        ensure(is_id(&fold(alias)), "aliases", "must be at most 64 letters, digits, `-` and `_`")?;
+    }
+    ensure(!provider.display_name.trim().is_empty(), "display-name", "must not be empty")?;
+    match provider.class {
+        Class::OAuth => ensure(provider.cli.is_some(), "cli", "class oauth needs the table `cli`")?,
+        Class::ApiKey => ensure(provider.key.is_some(), "key", "class api_key needs the table `key`")?,
+    }
+    if let Some(cli) = &provider.cli {
+        cli_holds(cli)?;
+    }
+    provider.key.iter().try_for_each(key_holds)?;
+    provider.oauth.iter().try_for_each(endpoint_holds)
+}
+
+const VARS: &str = "must be names of environment variables";
+const HTTPS: &str = "must be an https address (http on a loopback address)";
+const RELATIVE: &str = "must be a path below the CLI's directory without `..`";
+const POINTER: &str = "must be a JSON pointer, beginning with a slash, with at most one segment `*`";
+
+fn key_holds(key: &KeyService) -> Result<(), Violation> {
+    ensure(key.vars.is_empty() == key.pair.is_some(), "key", "needs either vars or a pair")?;
+    ensure(key.variables().all(is_var), "key.vars", VARS)?;
+    if let Some(pair) = &key.pair {
+        ensure(pair.vars.len() >= 2, "key.pair.vars", "a pair needs at least two variables")?;
+        let visible = pair.separator.bytes().all(|byte| byte.is_ascii_graphic());
+        ensure(visible && !pair.separator.is_empty(), "key.pair.separator", "must be printable ASCII text")?;
+        ensure(
+            key.probe.is_none(),
+            "key.probe",
+            "a probe sends a whole key, and this key is a pair; remove the probe",
+        )?;
+    }
+    let other = key.other_hosts.as_ref();
+    let told = other.is_none_or(|other| !other.usual.is_empty() && !other.vars.is_empty());
+    ensure(
+        told && (other.is_none() || key.pair.is_none()),
+        "key.other-hosts",
+        "needs `usual` and `vars`, and no pair",
+    )?;
+    let base = url::Url::parse(&key.base_url).ok();
+    ensure(base.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)), "key.base-url", HTTPS)?;
+    ensure(!key.base_url.ends_with('/'), "key.base-url", "must not end with a slash")?;
+    ensure(key.shadowing().all(is_var), "key", VARS)?;
+    let unfilled = |value: &String| value.replace(BASE, "").replace(HOST, "").contains(['{', '}']);
+    let known = !key.base_url_vars.values().any(unfilled);
+    ensure(known, "key.base-url-vars", "only {base} and {host} are known in braces")?;
+    if let Some(probe) = &key.probe {
+        ensure(probe.path.starts_with('/'), "key.probe.path", "must begin with a slash")?;
+        let carried = probe.headers.values().any(|value| value.contains("{key}"));
+        ensure(carried, "key.probe.headers", "one header must carry {key}")?;
+    }
+    Ok(())
+}
+
+fn endpoint_holds(endpoint: &TokenEndpoint) -> Result<(), Violation> {
+    let url = url::Url::parse(&endpoint.token_url).ok();
+    let safe = url.as_ref().is_some_and(|url| url.scheme() == "https" || is_loopback(url));
+    ensure(safe, "oauth.token-url", HTTPS)?;
+    let bare = url
+        .is_some_and(|url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+    ensure(bare, "oauth.token-url", "must not hold a user, a password or a fragment")?;
+    let id = &endpoint.client_id;
+    let visible = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
+    ensure(visible, "oauth.client-id", "must be printable text without spaces")
+}
+
+fn cli_holds(cli: &Cli) -> Result<(), Violation> {
+    let segment = |name: &String| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+    let named = !cli.binaries.is_empty() && cli.binaries.iter().all(segment);
+    ensure(named, "cli.binaries", "must be file names")?;
+    let tested = cli.tested.as_ref().is_none_or(|version| is_version(version));
+    ensure(tested, "cli.tested", "must be a version: one word of at most 64 printable characters")?;
+    let words = cli.plain_commands.iter().all(|word| is_word(word));
+    ensure(words, "cli.plain-commands", "must be single words, each the first argument of a command")?;
+    ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
+    ensure(cli.access_token_var.as_deref().is_none_or(is_var), "cli.access-token-var", VARS)?;
+    config_dir_holds(&cli.config_dir)?;
+    let named = cli.env.keys().chain(&cli.scrub).chain(&cli.key_vars);
+    ensure(named.into_iter().all(|var| is_var(var)), "cli", VARS)?;
+    let proven = cli.recipes.is_empty() || !cli.credential.is_empty();
+    ensure(proven, "cli.credential", "a login needs a file that proves it")?;
+    for (position, credential) in cli.credential.iter().enumerate() {
+        let place = match cli.credential.len() {
+            1 => "cli.credential".to_owned(),
+            _ => format!("cli.credential.{position}"),
+        };
+        credential_holds(credential)
+            .map_err(|violation| Violation { field: format!("{place}{}", violation.field), ..violation })?;
+    }
+    for (position, mark) in cli.elsewhere.iter().enumerate() {
+        elsewhere_holds(mark, &format!("cli.elsewhere.{position}"))?;
+    }
+    ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
+    ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
+    ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
+    recipes_hold(cli)
+}
+
+fn config_dir_holds(dir: &ConfigDir) -> Result<(), Violation> {
+    let segment = !dir.name.is_empty() && !dir.name.contains('/') && dir.name != "." && dir.name != "..";
+    ensure(segment, "cli.config-dir.name", "must be one path segment")?;
+    ensure(is_var(&dir.var), "cli.config-dir.var", VARS)?;
+    ensure(dir.inner.is_empty() || is_relative(&dir.inner), "cli.config-dir.inner", RELATIVE)?;
+    let below = dir.ambient.strip_prefix("~/");
+    ensure(below.is_some_and(is_relative), "cli.config-dir.ambient", "must begin with ~/, without `..`")?;
+    // `Path::ends_with` compares whole segments.
+    let ends = std::path::Path::new(&dir.ambient).ends_with(&dir.inner);
+    ensure(ends, "cli.config-dir.ambient", "must end with `inner`: it is the user's own inner directory")?;
+    let placed = dir
+        .ambient_files
+        .iter()
+        .all(|(name, place)| is_relative(name) && place.strip_prefix("~/").is_some_and(is_relative));
+    let wanted = "must lead from a path below the CLI's directory to one that begins with ~/, without `..`";
+    ensure(placed, "cli.config-dir.ambient-files", wanted)?;
+    for (name, value) in &dir.extra_vars {
+        let place = format!("cli.config-dir.extra-vars.{name}");
+        ensure(is_var(name) && *name != dir.var, &place, VARS)?;
+        let rest = value.replace(DIR, "").replace(SHARED, "");
+        ensure(!rest.contains(['{', '}']), &place, "only {dir} and {shared} are known in braces")?;
+    }
+    Ok(())
+}
+
+/// Checks a credential file. The field in an error has its leading dot and is below the table.
+fn credential_holds(credential: &CredentialFile) -> Result<(), Violation> {
+    ensure(is_relative(&credential.path), ".path", RELATIVE)?;
+    let (folders, _) = credential.path.rsplit_once('/').unwrap_or(("", ""));
+    let stars = credential.path.matches('*').count();
+    ensure(
+        stars <= 1 && !folders.contains('*'),
+        ".path",
+        "may have one `*`, in the last segment of the path",
+    )?;
+    match (&credential.sqlite, credential.format) {
+        (None, Format::Sqlite) => ensure(
+            false,
+            ".sqlite",
+            "must name the table, the columns and the key, because the format is sqlite",
+        )?,
+        (Some(_), Format::Json | Format::Jsonc | Format::Yaml | Format::Toml) => {
+            ensure(false, ".sqlite", "is for format sqlite only")?;
+        }
+        (Some(cell), Format::Sqlite) => {
+            let names = [&cell.table, &cell.key_column, &cell.value_column];
+            let sound = names.iter().all(|name| is_sql_name(name)) && !cell.key.is_empty();
+            ensure(sound, ".sqlite", "names must be letters, digits and `_`, and the key not empty")?;
+        }
+        (None, _) => {}
+    }
+    ensure(
+        !credential.requires.is_empty(),
+        ".requires",
+        "must not be empty, or an empty file would prove a login",
+    )?;
+    ensure(credential.requires.iter().all(|pointer| is_pointer(pointer)), ".requires", POINTER)?;
+    let expiries = [&credential.expires, &credential.refresh_expires].into_iter().flatten();
+    let others = credential.refresh.iter().chain(expiries.map(|expiry| &expiry.pointer));
+    let places = || [&credential.email, &credential.subject].into_iter().flatten();
+    ensure(
+        places().all(is_place),
+        "",
+        "`email` and `subject` must have valid JSON pointers and relative paths",
+    )?;
+    let own = places().filter(|place| place.file.is_none()).map(|place| &place.pointer);
+    let elsewhere = places().filter(|place| place.file.is_some());
+    ensure(
+        elsewhere.into_iter().all(|place| !has_star(&place.pointer)),
+        "",
+        "`*` cannot be used in another file",
+    )?;
+    let chosen = credential.requires.iter().any(|pointer| has_star(pointer));
+    if let Some(slot) = &credential.slot {
+        ensure(chosen, ".slot", "`requires` must have a `*` when there is a slot")?;
+        slot_holds(slot)?;
+    }
+    credential.mode.iter().try_for_each(mode_holds)?;
+    for pointer in others.chain(own) {
+        ensure(is_pointer(pointer), "", POINTER)?;
+        ensure(chosen || !has_star(pointer), ".requires", "must have a `*` when another pointer has one")?;
+    }
+    Ok(())
+}
+
+fn slot_holds(slot: &Slot) -> Result<(), Violation> {
+    ensure(!slot.names.is_empty(), ".slot.names", "must not be empty")?;
+    let mut places = slot.names.iter().flat_map(Template::pointers);
+    let sound = places.all(|(file, pointer)| is_plain(pointer) && file.is_none_or(is_relative));
+    ensure(sound, ".slot.names", "each brace must hold a JSON pointer without `*`, or `file#` and a pointer")
+}
+
+fn mode_holds(mode: &Mode) -> Result<(), Violation> {
+    let pointers = std::iter::once(&mode.pointer).chain(&mode.keys);
+    ensure(
+        pointers.into_iter().all(|pointer| is_plain(pointer)),
+        ".mode",
+        "must be JSON pointers without `*`",
+    )?;
+    ensure(mode.file.as_deref().is_none_or(is_relative), ".mode.file", RELATIVE)?;
+    ensure(!mode.accepts.is_empty(), ".mode.accepts", "must not be empty, or there would never be a login")
+}
+
+fn elsewhere_holds(mark: &KeyringMark, place: &str) -> Result<(), Violation> {
+    ensure(is_relative(&mark.path), place, RELATIVE)?;
+    ensure(mark.format != Format::Sqlite, place, "a database cannot be a mark; choose another format")?;
+    ensure(!mark.when.is_empty(), place, "`when` must name at least one pointer")?;
+    let plain = mark.when.keys().all(|pointer| is_pointer(pointer) && !has_star(pointer));
+    ensure(plain, place, "`when` must hold JSON pointers without `*`")?;
+    let told = !mark.reason.trim().is_empty() && !mark.hint.trim().is_empty();
+    ensure(told, place, "`reason` and `hint` must not be empty")
+}
+
+fn recipes_hold(cli: &Cli) -> Result<(), Violation> {
+    for (position, recipe) in cli.recipes.iter().enumerate() {
+        let place = format!("cli.recipes.{position}");
+        ensure(is_id(&recipe.id), &place, "the id must be lower case letters, digits, `-` and `_`")?;
+        let twins = || cli.recipes.iter().filter(|other| other.id == recipe.id);
+        let told_apart = twins().count() == 1 || twins().all(|twin| twin.versions.is_some());
+        ensure(told_apart, &place, "another recipe has the same id, so each must name its `versions`")?;
+        ensure(recipe.env.keys().all(|var| is_var(var)), &place, VARS)?;
+        ensure(!recipe.deadline.is_zero(), &place, "the deadline must not be zero")?;
+        for pattern in &recipe.patterns.device_code {
+            ensure(pattern.names("code"), &place, "the device-code pattern needs a group named `code`")?;
+        }
+        for pattern in &recipe.patterns.token {
+            ensure(pattern.names("token"), &place, "the token pattern needs a group named `token`")?;
+            ensure(cli.token.is_some(), &place, "a token pattern needs the table `cli.token`")?;
+        }
+        ensure(
+            recipe.steps.iter().all(|step| !step.send.is_empty()),
+            &place,
+            "`send` of a step must not be empty",
+        )?;
+        if let Some(Paste { shapes, .. }) = &recipe.paste {
+            ensure(!shapes.is_empty(), &place, "paste.shapes must not be empty")?;
+        }
+    }
+    Ok(())
+}
+
+fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { field: field.to_owned(), reason: reason.to_owned() }) }
+}
+
+fn is_id(id: &str) -> bool {
+    let body = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    matches!(id.len(), 1..=64) && id.bytes().all(body) && !id.starts_with(['-', '_'])
+}
+
+fn is_var(name: &str) -> bool {
+    let body = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    matches!(name.len(), 1..=64) && name.bytes().all(body) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_relative(path: &str) -> bool {
+    !path.is_empty() && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+}
+
+fn is_pointer(pointer: &str) -> bool {
+    pointer.starts_with('/') && pointer.split('/').filter(|segment| *segment == "*").count() <= 1
+}
+
+fn has_star(pointer: &str) -> bool {
+    pointer.split('/').any(|segment| segment == "*")
+}
+
+fn is_plain(pointer: &str) -> bool {
+    pointer.starts_with('/') && !has_star(pointer)
+}
+
+fn is_sql_name(name: &str) -> bool {
+    matches!(name.len(), 1..=64) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn is_version(version: &str) -> bool {
+    matches!(version.len(), 1..=64) && version.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_place(place: &TextLocation) -> bool {
+    is_pointer(&place.pointer)
+        && place.claim.as_deref().is_none_or(|claim| is_pointer(claim) && !has_star(claim))
+        && place.file.as_deref().is_none_or(is_relative)
+}
