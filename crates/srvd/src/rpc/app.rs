@@ -26,7 +26,8 @@ use crate::login::Logins;
 use crate::login::renewal::Renewals;
 use crate::refresh::Refresher;
 use crate::rpc::methods::provider::Said;
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::error::ApiError;
+use crate::wire::ids;
 
 /// The parts of the daemon. A clone is a handle to the same ones.
 #[derive(Clone)]
@@ -116,10 +117,7 @@ impl App {
     /// # Errors
     /// `unknown_provider` with the known ids.
     pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
-        self.registry.provider(id).ok_or_else(|| {
-            ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
-                .with("known", self.registry.ids())
-        })
+        ids::provider(&self.registry, id)
     }
 
     /// Returns the bundle id in a request's field; `None` when the field is absent or empty.

@@ -13,6 +13,7 @@ pub mod declared;
 pub mod ephemeral;
 pub mod error;
 pub mod events;
+pub mod ids;
 pub mod instance;
 pub mod launch;
 mod names;

@@ -42,32 +42,3 @@ impl Asked {
         }
     }
 }
-
-impl Model {
-    /// Parses a model from a request or a row. An absent or empty text, or `*`, means any model. The provider's own
-    /// prefix, its id or an alias, is removed. The prefix of another provider is part of the name, as in `openrouter`'s
-    /// `anthropic/...`.
-    pub fn of(text: Option<&str>, provider: &Provider, registry: &Registry) -> Self {
-        let text = text.map_or("*", str::trim);
-        let own = text.split_once('/').filter(|(prefix, rest)| {
-            !rest.is_empty() && registry.provider(prefix).is_some_and(|found| found.id == provider.id)
-        });
-        match own.map_or(text, |(_, rest)| rest) {
-            "" | "*" => Self::Any,
-            model => Self::Only(model.to_owned()),
-        }
-    }
-
-    /// Returns the provider that a model's prefix names, for a request without a provider.
-    pub fn provider<'a>(text: &str, registry: &'a Registry) -> Option<&'a std::sync::Arc<Provider>> {
-        registry.provider(text.trim().split_once('/')?.0)
-    }
-
-    /// Returns the model as text; `*` for any model.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Any => "*",
-            Self::Only(model) => model,
-        }
-    }
-}

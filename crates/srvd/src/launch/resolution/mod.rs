@@ -12,36 +12,7 @@ use std::fmt;
 pub use asked::Asked;
 pub use settle::settle;
 
-/// The source of a credential, the strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// A profile, which the user supplied for the agent.
-    User,
-    /// A credential that a client lent to the daemon until the daemon ends.
-    Ephemeral,
-    /// A credential that a file declares for the agent.
-    Declared,
-}
-
-impl Source {
-    /// Returns the word of the wire protocol.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Ephemeral => "ephemeral",
-            Self::Declared => "declared",
-        }
-    }
-}
-
-/// The models that a credential is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Model {
-    /// Every model, `*`.
-    Any,
-    /// One model, without its provider's prefix.
-    Only(String),
-}
+pub use crate::agents::credential::{Model, Source};
 
 /// A credential that an agent may receive, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

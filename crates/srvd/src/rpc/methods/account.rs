@@ -1,6 +1,6 @@
 //! `account.*`.
 
-use identity_store::{AccountEdit, AccountFilter, AccountId, AccountKind, Leftover, SecretRef, StatusReport};
+use identity_store::{AccountEdit, AccountFilter, AccountKind, Leftover, SecretRef, StatusReport};
 use rpc_engine::Call;
 
 use crate::base::clock::now;
@@ -12,10 +12,7 @@ use crate::wire::account::{Account, Accounts, Corrupt, Delete, Deleted, Get, Lis
 use crate::wire::bundle::Cleanup;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, with_causes};
-
-pub(super) fn account_id(id: &str) -> Result<AccountId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("accountId", &error))
-}
+use crate::wire::ids::{account_id, bundle_id};
 
 /// `account.list`.
 pub async fn list(app: App, _: Call, params: List) -> Result<Accounts, ApiError> {
@@ -25,7 +22,7 @@ pub async fn list(app: App, _: Call, params: List) -> Result<Accounts, ApiError>
     };
     let bundle = match params.bundle_id.as_deref() {
         Some(id) => {
-            let id = id.parse().map_err(|error| ApiError::bad_id("bundleId", &error))?;
+            let id = bundle_id(id)?;
             app.store.bundle(&id).await?;
             Some(id)
         }

@@ -21,6 +21,7 @@ use crate::rpc::app::App;
 use crate::wire::Status;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
+use crate::wire::ids::{one_agent, user_id};
 use crate::wire::profile::Degraded;
 
 /// Longest time that the refreshes for one answer may take together.
@@ -43,34 +44,6 @@ impl Subject {
         let user = user.filter(|user| !user.is_empty()).map(user_id).transpose()?;
         Ok(Self { user, agent: one_agent(agent)? })
     }
-}
-
-/// Returns the id of the one agent in a request; `*` is not allowed.
-///
-/// # Errors
-/// `invalid_input`.
-pub(super) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
-    let agent = agent_id(id)?;
-    if agent.is_any() {
-        return Err(ApiError::invalid_input("agentId", "* stands for every agent; name one"));
-    }
-    Ok(agent)
-}
-
-/// Returns the id of the agent in a request, or `*` for every agent.
-///
-/// # Errors
-/// `invalid_input`.
-pub(super) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("agentId", &error))
-}
-
-/// Returns the id of the user in a request.
-///
-/// # Errors
-/// `invalid_input`.
-pub(super) fn user_id(id: &str) -> Result<UserId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("userId", &error))
 }
 
 /// The choice between refreshing credentials and only reading them.

@@ -1,9 +1,7 @@
 //! `bundle.*`.
 
 use auth_spawner::Snapshot;
-use identity_store::{
-    AccountId, Bundle as Stored, BundleEdit, BundleId, History, Leftover, NewBundle, SecretRef,
-};
+use identity_store::{Bundle as Stored, BundleEdit, BundleId, History, Leftover, NewBundle, SecretRef};
 use rpc_engine::Call;
 
 use super::account::clean;
@@ -12,10 +10,7 @@ use crate::rpc::app::App;
 use crate::wire::bundle::{Bind, Bundle, Bundles, Create, Delete, Deleted, Get, List, Unbind, Update};
 use crate::wire::convert;
 use crate::wire::error::ApiError;
-
-fn bundle_id(id: &str) -> Result<BundleId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("bundleId", &error))
-}
+use crate::wire::ids::{account_id, bundle_id};
 
 /// `bundle.list`.
 pub async fn list(app: App, _: Call, _: List) -> Result<Bundles, ApiError> {
@@ -82,8 +77,7 @@ pub(super) async fn end_logins(app: &App, bundle: &BundleId, provider: Option<&s
 
 /// `bundle.bind`.
 pub async fn bind(app: App, _: Call, params: Bind) -> Result<Bundle, ApiError> {
-    let account: AccountId =
-        params.account_id.parse().map_err(|error| ApiError::bad_id("accountId", &error))?;
+    let account = account_id(&params.account_id)?;
     Ok(convert::bundle(app.store.bind(&bundle_id(&params.bundle_id)?, &account, now()).await?))
 }
 

@@ -2,12 +2,12 @@
 
 use rpc_engine::Call;
 
-use super::agent::{one_agent, user_id};
 use crate::agents::ephemeral::Slot;
 use crate::keys::api_key;
 use crate::rpc::app::App;
 use crate::wire::ephemeral::{Clear, Cleared, Put, Stored};
 use crate::wire::error::{ApiError, Kind};
+use crate::wire::ids::{one_agent, user_id};
 
 /// `ephemeral.put`.
 pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {

@@ -1,21 +1,17 @@
 //! `instance.*`.
 
-use identity_store::{BundleId, Instance as Stored, InstanceFilter, InstanceId, NewInstance};
+use identity_store::{BundleId, Instance as Stored, InstanceFilter, NewInstance};
 use rpc_engine::Call;
 
 use crate::base::clock::now;
 use crate::rpc::app::App;
 use crate::wire::error::ApiError;
+use crate::wire::ids::{bundle_id, instance_id};
 use crate::wire::instance::{Create, End, Ended, Instance, Instances, List, Update};
-
-/// Returns the instance id in a request.
-pub(super) fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("instanceId", &error))
-}
 
 fn bundle(id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
     let id = id.filter(|id| !id.is_empty());
-    id.map(|id| id.parse().map_err(|error| ApiError::bad_id("bundleId", &error))).transpose()
+    id.map(bundle_id).transpose()
 }
 
 /// `instance.create`.

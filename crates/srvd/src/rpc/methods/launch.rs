@@ -18,6 +18,7 @@ use crate::rpc::app::App;
 use crate::wire::SecretOutput;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind, with_causes};
+use crate::wire::ids::instance_id;
 use crate::wire::launch::{Launch, ProviderReadiness, Readiness, Ready, Resolve, Trace, Used};
 
 /// The `source` of an account that a bundle binds.
@@ -39,8 +40,7 @@ pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiEr
 /// Returns the subject of the request for the audit log. Only texts that are valid ids are logged.
 fn asked(params: &Resolve) -> String {
     let bundle = || Some(params.bundle_id.as_deref()?.parse::<BundleId>().ok()?.to_string());
-    let instance =
-        || Some(format!("instance {}", super::instance::instance_id(params.instance_id.as_deref()?).ok()?));
+    let instance = || Some(format!("instance {}", instance_id(params.instance_id.as_deref()?).ok()?));
     let agent = || Some(format!("agent {}", params.agent_id.as_deref()?.parse::<AgentId>().ok()?));
     agent().or_else(bundle).or_else(instance).unwrap_or_default()
 }
@@ -105,7 +105,7 @@ async fn subject(app: &App, bundle: Option<&str>, instance: Option<&str>) -> Res
     match (bundle.filter(|id| !id.is_empty()), instance) {
         (Some(id), None) => id.parse().map_err(|error| ApiError::bad_id("bundleId", &error)),
         (None, Some(id)) => {
-            let id = super::instance::instance_id(id)?;
+            let id = instance_id(id)?;
             let instance = Box::pin(app.store.instance(&id)).await?;
             Ok(instance.bundle.unwrap_or_else(BundleId::blank))
         }

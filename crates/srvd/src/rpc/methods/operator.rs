@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity_store::{AccountId, ActiveForge, CommitOperator, Identity, OperatorToken, Pending, StoreError};
+use identity_store::{ActiveForge, CommitOperator, Identity, OperatorToken, Pending, StoreError};
 use rpc_engine::Call;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use crate::forge::operator::OWNER;
 use crate::rpc::app::App;
 use crate::wire::auth::Outcome;
 use crate::wire::error::{ApiError, Kind};
+use crate::wire::ids::account_id;
 use crate::wire::operator::{
     Active, Cancel, ClearActive, Cleared, ConfiguredForge, Delete, Deleted, Flow, GetActive, List,
     OperatorAccount, Operators, PendingAccount, Poll, SetActive, SignIn, SignInStatus, Start, Started,
@@ -168,10 +169,6 @@ pub async fn set_active(app: App, call: Call, params: SetActive) -> Result<Activ
 /// `operator.clearactive`.
 pub async fn clear_active(app: App, _: Call, _: ClearActive) -> Result<Cleared, ApiError> {
     Ok(Cleared { cleared: app.store.clear_active_forge(now()).await? })
-}
-
-fn account_id(id: &str) -> Result<AccountId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("accountId", &error))
 }
 
 fn kind(word: &str) -> Result<ForgeKind, ApiError> {

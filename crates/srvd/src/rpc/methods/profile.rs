@@ -9,7 +9,6 @@ use identity_store::{
 use rpc_engine::Call;
 use secrecy::SecretString;
 
-use super::agent::{agent_id, one_agent, user_id};
 use crate::agents::declared::{Agent, credential_id};
 use crate::base::clock::now;
 use crate::keys::api_key;
@@ -20,6 +19,7 @@ use crate::wire::SecretInput;
 use crate::wire::account::Corrupt;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, with_causes};
+use crate::wire::ids::{agent_id, one_agent, user_id};
 use crate::wire::profile::{
     Delete, DeleteAgent, DeleteUser, Deleted, List, Profile, Profiles, Reorder, Tokens, Upsert,
 };

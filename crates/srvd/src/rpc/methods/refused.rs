@@ -5,13 +5,13 @@ use std::time::Duration;
 use identity_store::{AccountId, RefreshWhy, StoreError, StoredTokens};
 use rpc_engine::Call;
 
-use super::account::account_id;
 use crate::base::clock::now;
 use crate::forge::oauth::identity::{Next, after_api_answer};
 use crate::refresh::{Grant, Outcome};
 use crate::rpc::app::App;
 use crate::wire::account::{AfterRefusal, NextStep, Refused};
 use crate::wire::error::{ApiError, Kind};
+use crate::wire::ids::account_id;
 
 /// Longest time that the refresh may take.
 const REFRESHING: Duration = Duration::from_secs(10);

@@ -1,0 +1,80 @@
+//! The ids in requests: their parsing, and the error for an id that is not well formed or not known.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use auth_spawner::{Provider, Registry};
+use identity_store::{AccountId, AgentId, BundleId, InstanceId, InvalidId, UserId};
+
+use crate::wire::error::{ApiError, Kind};
+
+/// Returns the id in this field of a request.
+///
+/// # Errors
+/// `invalid_input`, with the name of the field.
+pub fn parse<T: FromStr<Err = InvalidId>>(field: &str, id: &str) -> Result<T, ApiError> {
+    id.parse().map_err(|error| ApiError::bad_id(field, &error))
+}
+
+/// Returns the account id in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn account_id(id: &str) -> Result<AccountId, ApiError> {
+    parse("accountId", id)
+}
+
+/// Returns the bundle id in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn bundle_id(id: &str) -> Result<BundleId, ApiError> {
+    parse("bundleId", id)
+}
+
+/// Returns the instance id in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
+    parse("instanceId", id)
+}
+
+/// Returns the id of the user in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn user_id(id: &str) -> Result<UserId, ApiError> {
+    parse("userId", id)
+}
+
+/// Returns the id of the agent in a request, or `*` for every agent.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn agent_id(id: &str) -> Result<AgentId, ApiError> {
+    parse("agentId", id)
+}
+
+/// Returns the id of the one agent in a request; `*` is not allowed.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn one_agent(id: &str) -> Result<AgentId, ApiError> {
+    let agent = agent_id(id)?;
+    if agent.is_any() {
+        return Err(ApiError::invalid_input("agentId", "* stands for every agent; name one"));
+    }
+    Ok(agent)
+}
+
+/// Returns the provider with this id or alias.
+///
+/// # Errors
+/// `unknown_provider` with the known ids.
+pub fn provider<'a>(registry: &'a Registry, id: &str) -> Result<&'a Arc<Provider>, ApiError> {
+    registry.provider(id).ok_or_else(|| {
+        ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
+            .with("known", registry.ids())
+    })
+}
