@@ -43,7 +43,7 @@ use crate::base::redact::Redactor;
 use crate::base::{endpoint, private};
 use crate::config::{Config, key};
 use crate::disk::identity_dir::Identities;
-use crate::disk::leftovers::Broom;
+use crate::disk::leftovers::LeftoverCleaner;
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::oauth::flows::FlowsConfig;
 use crate::forge::oauth::{Flows, Forges, Returns};
@@ -121,8 +121,9 @@ pub async fn start(
     );
     let store = store?;
     let identities = Identities::new(config.identities(), config.home.clone());
-    let broom = Broom { store: &store, registry: &registry, identities: &identities };
-    let renewals = recover::recover(broom, Renewals::new(&config.identities())).await?;
+    let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
+    let renewals = Renewals::new(&config.identities());
+    let renewals = recover::recover(&store, &identities, &leftovers, renewals).await?;
     // The daemon starts regardless of the result. The next start does the rest.
     let own = OwnDirs::new(environment, &config, &registry);
     adopt::run(&store, &registry, &own, now()).await;
@@ -164,6 +165,7 @@ pub async fn start(
         flows: flows.clone(),
         operators,
         identities,
+        leftovers: leftovers.clone(),
         secrets,
         renewals,
         refresher: refresher.clone(),
@@ -201,6 +203,7 @@ pub async fn start(
         flows,
         guard,
         recorder,
+        leftovers,
         store,
         grace,
         announced,

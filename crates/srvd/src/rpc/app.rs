@@ -17,6 +17,7 @@ use crate::base::clock::now;
 use crate::base::redact::Redactor;
 use crate::config::Config;
 use crate::disk::identity_dir::Identities;
+use crate::disk::leftovers::LeftoverCleaner;
 use crate::forge::oauth::Flows;
 use crate::forge::operator::Operators;
 use crate::health::Examiner;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub operators: Operators,
     /// The directories of the identities.
     pub identities: Identities,
+    /// Removes the directories of deleted accounts.
+    pub leftovers: LeftoverCleaner,
     /// The operator's keys that are kept outside the store.
     pub secrets: Secrets,
     /// The logins that renew an existing one.

@@ -4,12 +4,11 @@ use identity_store::{AccountEdit, AccountFilter, AccountKind, Leftover, SecretRe
 use rpc_engine::Call;
 
 use crate::base::clock::now;
-use crate::disk::leftovers::Broom;
 use crate::health::{Write, judge};
 use crate::keys::probe;
 use crate::rpc::app::App;
 use crate::wire::account::{Account, Accounts, Corrupt, Delete, Deleted, Get, List, RefreshStatus, Update};
-use crate::wire::bundle::Cleanup;
+use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::convert;
 use crate::wire::error::{ApiError, with_causes};
 use crate::wire::ids::{account_id, bundle_id};
@@ -113,15 +112,10 @@ pub(super) async fn clean(
     leftover: Option<&Leftover>,
 ) -> Option<Cleanup> {
     match (leftover, &account.secret_ref) {
-        (Some(leftover), _) => Some(broom(app).clear(leftover).await),
-        (None, SecretRef::ConfigDir { dir, .. }) => Some(Cleanup {
-            path: dir.display().to_string(),
-            outcome: crate::disk::identity_dir::NOT_OURS.to_owned(),
-        }),
+        (Some(leftover), _) => Some(app.leftovers.clear(&app.store, leftover).await),
+        (None, SecretRef::ConfigDir { dir, .. }) => {
+            Some(Cleanup { path: dir.display().to_string(), outcome: CleanupOutcome::NotOurs })
+        }
         (None, _) => None,
     }
-}
-
-fn broom(app: &App) -> Broom<'_> {
-    Broom { store: &app.store, registry: &app.registry, identities: &app.identities }
 }
