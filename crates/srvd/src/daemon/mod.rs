@@ -33,6 +33,9 @@ use changes::{announce, fresh_broker};
 pub use running::Running;
 use running::background;
 
+use crate::accounts::accounts::StatusChecker;
+use crate::accounts::profiles::ProfileKeeper;
+use crate::accounts::removal::Remover;
 use crate::agents::declared::{Declared, Keeper, Surroundings};
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
@@ -150,6 +153,19 @@ pub async fn start(
     let open_connections = Arc::new(AtomicUsize::new(0));
     let (auditor, recorder) = Auditor::start(store.clone());
     let audit_rows = config.audit_rows;
+    let remover = Remover::new(spawner.clone(), registry.clone(), leftovers.clone());
+    let status_checker = StatusChecker {
+        registry: registry.clone(),
+        secrets: secrets.clone(),
+        redactor: redactor.clone(),
+        health: examiner.clone(),
+    };
+    let profiles = ProfileKeeper {
+        registry: registry.clone(),
+        redactor: redactor.clone(),
+        declared: declared.clone(),
+        ephemeral: ephemeral.clone(),
+    };
     let app = App::new(Parts {
         config,
         store: store.clone(),
@@ -165,7 +181,9 @@ pub async fn start(
         flows: flows.clone(),
         operators,
         identities,
-        leftovers: leftovers.clone(),
+        remover,
+        status_checker,
+        profiles,
         secrets,
         renewals,
         refresher: refresher.clone(),

@@ -10,6 +10,9 @@ use auth_spawner::{Provider, Registry, Spawner};
 use identity_store::{AuditEntry, BundleId, Store};
 use rpc_engine::{Broker, Call};
 
+use crate::accounts::accounts::StatusChecker;
+use crate::accounts::profiles::ProfileKeeper;
+use crate::accounts::removal::Remover;
 use crate::agents::declared::Declared;
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
@@ -17,7 +20,6 @@ use crate::base::clock::now;
 use crate::base::redact::Redactor;
 use crate::config::Config;
 use crate::disk::identity_dir::Identities;
-use crate::disk::leftovers::LeftoverCleaner;
 use crate::forge::oauth::Flows;
 use crate::forge::operator::Operators;
 use crate::health::Examiner;
@@ -70,8 +72,12 @@ pub struct Parts {
     pub operators: Operators,
     /// The directories of the identities.
     pub identities: Identities,
-    /// Removes the directories of deleted accounts.
-    pub leftovers: LeftoverCleaner,
+    /// Ends the logins of deleted accounts and removes their directories.
+    pub remover: Remover,
+    /// Checks the credentials of accounts on request.
+    pub status_checker: StatusChecker,
+    /// Keeps the credentials that users supply for agents.
+    pub profiles: ProfileKeeper,
     /// The operator's keys that are kept outside the store.
     pub secrets: Secrets,
     /// The logins that renew an existing one.

@@ -7,7 +7,8 @@ use crate::wire::account::{Account, SecretRef};
 use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle};
 use crate::wire::error::{ApiError, Kind};
-use crate::wire::{Evidence, Status};
+use crate::wire::profile::Tokens;
+use crate::wire::{Evidence, SecretInput, Status};
 
 /// Converts a status.
 pub fn status(status: store::Status) -> Status {
@@ -166,6 +167,28 @@ pub fn session(snapshot: Snapshot) -> Session {
         error: failure.as_ref().map(|failure| failure.message.clone()),
         hint: failure.as_ref().and_then(|failure| failure.hint.clone()),
         exit_code: failure.and_then(|failure| failure.exit_code),
+    }
+}
+
+/// Converts the tokens that a client supplies at this time.
+pub fn received(tokens: Tokens, now: i64) -> store::Received {
+    // The arrival is set so that the end is a whole number of seconds later, which keeps the end exact. This also holds
+    // for an end in the past.
+    let arrival = |end: i64| match end.saturating_sub(now) {
+        left if left > 0 => now - (1000 - left % 1000) % 1000,
+        _ => end.saturating_sub(1000),
+    };
+    let received_at = tokens.expires_at.map_or(now, arrival);
+    let life = |end: i64| (end.saturating_sub(received_at) / 1000).max(1);
+    store::Received {
+        access: tokens.access_token.into_secret(),
+        refresh: tokens.refresh_token.map(SecretInput::into_secret),
+        id: tokens.id_token.map(SecretInput::into_secret),
+        expires_in: tokens.expires_at.map(life),
+        refresh_expires_in: tokens.refresh_expires_at.map(life),
+        scopes: tokens.scopes.map(|scopes| scopes.join(" ")),
+        token_type: None,
+        received_at,
     }
 }
 

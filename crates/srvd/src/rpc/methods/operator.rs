@@ -7,7 +7,6 @@ use identity_store::{ActiveForge, CommitOperator, Identity, OperatorToken, Pendi
 use rpc_engine::Call;
 use uuid::Uuid;
 
-use super::profile::received;
 use crate::base::clock::now;
 use crate::config::forges::ForgeKind;
 use crate::forge::oauth::flows::StartError;
@@ -18,6 +17,7 @@ use crate::forge::operator;
 use crate::forge::operator::OWNER;
 use crate::rpc::app::App;
 use crate::wire::auth::Outcome;
+use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
 use crate::wire::operator::{
@@ -50,7 +50,8 @@ pub async fn upsert(app: App, _: Call, params: Upsert) -> Result<OperatorAccount
         Err(error) => return Err(unselected(error)),
     };
     let subject = tokens.subject.clone();
-    let received = received(&app, tokens, now());
+    let received = convert::received(tokens, now());
+    app.redactor.hide_received(&received);
     let identity = match (subject, account_login) {
         (Some(subject), Some(login)) => Identity { subject: Some(subject), login: Some(login), email },
         (subject, login) => {

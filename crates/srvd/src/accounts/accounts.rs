@@ -1,0 +1,151 @@
+//! Accounts, which hold one credential each.
+
+use auth_spawner::{Provider, Registry};
+use identity_store::{
+    Account as Stored, AccountEdit, AccountFilter, AccountKind, BundleId, SecretRef, StatusReport, Store,
+};
+use secrecy::SecretString;
+
+use super::removal::Remover;
+use crate::base::clock::now;
+use crate::base::redact::Redactor;
+use crate::health::{Examiner, Write, judge};
+use crate::keys::external::Secrets;
+use crate::keys::probe;
+use crate::wire::account::{Account, Accounts, Corrupt, Delete, Deleted, Get, List, RefreshStatus, Update};
+use crate::wire::convert;
+use crate::wire::error::{ApiError, with_causes};
+use crate::wire::ids::{account_id, bundle_id, provider};
+
+/// Lists accounts, and the rows that could not be read.
+///
+/// # Errors
+/// `unknown_provider`, `invalid_input` or `not_found` for an id, and an error of the store.
+pub async fn list(store: &Store, registry: &Registry, params: List) -> Result<Accounts, ApiError> {
+    let provider = match &params.provider_id {
+        Some(id) => Some(convert::stored_id(provider(registry, id)?)?),
+        None => None,
+    };
+    let bundle = match params.bundle_id.as_deref() {
+        Some(id) => {
+            let id = bundle_id(id)?;
+            // An unknown bundle is an error, not an empty list.
+            store.bundle(&id).await?;
+            Some(id)
+        }
+        None => None,
+    };
+    let found = store.accounts(AccountFilter { provider, bundle }).await?;
+    Ok(Accounts {
+        accounts: found.accounts.into_iter().map(convert::account).collect(),
+        corrupt: found.corrupt.into_iter().map(|row| Corrupt { id: row.id, reason: row.reason }).collect(),
+    })
+}
+
+/// Reads one account.
+///
+/// # Errors
+/// `invalid_input` or `not_found` for the id, and an error of the store.
+pub async fn get(store: &Store, params: Get) -> Result<Account, ApiError> {
+    Ok(convert::account(store.account(&account_id(&params.account_id)?).await?))
+}
+
+/// Renames an account.
+///
+/// # Errors
+/// `invalid_input` or `not_found`, and an error of the store.
+pub async fn update(store: &Store, params: Update) -> Result<Account, ApiError> {
+    let edit = AccountEdit { name: params.name, display_name: params.display_name };
+    Ok(convert::account(store.update_account(&account_id(&params.account_id)?, edit, now()).await?))
+}
+
+/// Deletes an account with its bindings, its running logins and its directory.
+///
+/// # Errors
+/// `invalid_input` or `not_found` for the id, and an error of the store. A directory that cannot be removed is part of
+/// the result.
+pub async fn delete(store: &Store, remover: &Remover, params: Delete) -> Result<Deleted, ApiError> {
+    let id = account_id(&params.account_id)?;
+    let found = store.account(&id).await?;
+    end_logins(remover, &found).await;
+    let gone = store.delete_account(&id, now()).await?;
+    // A login that started in the meantime would run in a directory that is about to be removed.
+    end_logins(remover, &gone.account).await;
+    Ok(Deleted {
+        deleted: true,
+        unbound_from: gone.account.bound_to.iter().map(BundleId::to_string).collect(),
+        instances_affected: gone.instances,
+        cleanup: remover.clean(store, &gone.account, gone.leftover.as_ref()).await.into_iter().collect(),
+    })
+}
+
+async fn end_logins(remover: &Remover, account: &Stored) {
+    for bundle in &account.bound_to {
+        remover.end_logins(bundle, Some(account.provider.as_str())).await;
+    }
+}
+
+/// Checks the credentials of accounts on request. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct StatusChecker {
+    /// The providers, which describe how a key is checked.
+    pub registry: Registry,
+    /// The keys that are kept outside the store.
+    pub secrets: Secrets,
+    /// Keeps keys out of the log.
+    pub redactor: Redactor,
+    /// Examines the files of an account.
+    pub health: Examiner,
+}
+
+impl StatusChecker {
+    /// Reads an account's file, or asks the provider about its key, and stores the status.
+    ///
+    /// # Errors
+    /// `invalid_input` or `not_found` for the id, and an error of the store.
+    pub async fn refresh_status(&self, store: &Store, params: RefreshStatus) -> Result<Account, ApiError> {
+        let id = account_id(&params.account_id)?;
+        let known = store.account(&id).await?;
+        let account = match self.probed(store, &known).await {
+            Some(report) => store.set_status(&id, report, now()).await?,
+            None => self.health.examine(&id, Write::Always).await?.account,
+        };
+        Ok(convert::account(account))
+    }
+
+    /// Asks the provider about an API key. Returns `None` for a credential that cannot be checked at a provider.
+    async fn probed(&self, store: &Store, account: &Stored) -> Option<StatusReport> {
+        let provider = self.registry.provider(account.provider.as_str())?;
+        let is_key = account.kind == AccountKind::ApiKey;
+        let service = provider.key.as_ref().filter(|_| is_key)?.at(account.base_url.as_deref());
+        let probe = service.probe.as_ref()?;
+        Some(match self.key(store, provider, account).await? {
+            Ok(key) => judge::probed(account, probe::ask(&service, probe, &key).await, now()),
+            Err(reason) => judge::unopened(account, &reason, now()),
+        })
+    }
+
+    /// Returns the account's key, or the reason why it cannot be opened. Returns `None` for an account without a key.
+    async fn key(
+        &self,
+        store: &Store,
+        provider: &Provider,
+        account: &Stored,
+    ) -> Option<Result<SecretString, String>> {
+        let key = match &account.secret_ref {
+            SecretRef::Sealed => store.open_secret(&account.id).await.map_err(|error| {
+                tracing::error!(error = with_causes(&error), account = %account.id, "a secret does not open");
+                "its stored secret could not be opened".to_owned()
+            }),
+            SecretRef::Env { .. } | SecretRef::Command { .. } => {
+                let key = self.secrets.read(&provider.id, &account.secret_ref).await;
+                key.map_err(|unavailable| unavailable.text)
+            }
+            SecretRef::ConfigDir { .. } | SecretRef::Tokens => return None,
+        };
+        if let Ok(key) = &key {
+            self.redactor.hide(key);
+        }
+        Some(key)
+    }
+}
