@@ -50,8 +50,8 @@ use crate::disk::leftovers::LeftoverCleaner;
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::oauth::flows::FlowsConfig;
 use crate::forge::oauth::{Flows, Forges, Returns};
-use crate::forge::operator::Operators;
 use crate::forge::operator::session::Sessions;
+use crate::forge::operator::{Operators, OperatorsConfig};
 use crate::health::Examiner;
 use crate::http::gate::Gate;
 use crate::http::{Front, Listeners};
@@ -284,7 +284,14 @@ fn flows(
             BootError::Config(crate::config::ConfigError::Invalid { name: format!("forges.{key}"), reason })
         })?;
     let returns = Returns::default();
-    let operators = Operators::new(store, (forges.clone(), returns.clone()), now, stop.clone());
+    let operators = Operators::new(OperatorsConfig {
+        store: store.clone(),
+        forges: forges.clone(),
+        returns: returns.clone(),
+        redactor: redactor.clone(),
+        clock: now,
+        stop: stop.clone(),
+    });
     let (keep, moved) = (operators.keeper(), changes::moved(broker));
     let flows =
         Flows::new(FlowsConfig { forges, keep, moved, returns, redactor: redactor.clone(), clock: now });
