@@ -8,6 +8,7 @@ use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::profile::Tokens;
+use crate::wire::suggestion::{SuggestedCommand, Suggestion};
 use crate::wire::{Evidence, SecretInput, Status};
 
 /// Converts a status.
@@ -81,20 +82,17 @@ pub fn account(account: store::Account) -> Account {
 /// unknown; `status_reason` then says why.
 fn next_step(account: &store::Account) -> Option<String> {
     let bundle = account.bound_to.first()?;
-    let provider = &account.provider;
-    match (account.status, account.kind) {
-        (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => None,
+    let command = match (account.status, account.kind) {
+        (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => return None,
         (store::Status::NeedsReauth | store::Status::Invalid, store::AccountKind::ApiKey) => {
-            Some(format!("srvd add-key {provider} --bundle {bundle}"))
+            SuggestedCommand::AddKey
         }
-        (store::Status::NeedsReauth, store::AccountKind::OAuth) => {
-            Some(format!("srvd login {provider} --bundle {bundle}"))
-        }
+        (store::Status::NeedsReauth, store::AccountKind::OAuth) => SuggestedCommand::Login,
         // The directory holds a login of another person. Without `--force` it would count as logged in.
-        (store::Status::Invalid, store::AccountKind::OAuth) => {
-            Some(format!("srvd login {provider} --bundle {bundle} --force"))
-        }
-    }
+        (store::Status::Invalid, store::AccountKind::OAuth) => SuggestedCommand::ForcedLogin,
+    };
+    let (provider, bundle) = (account.provider.to_string(), bundle.to_string());
+    Some(Suggestion { command, provider, bundle }.to_string())
 }
 
 fn secret_ref(secret: &store::SecretRef) -> SecretRef {

@@ -21,6 +21,7 @@ pub mod operator;
 pub mod profile;
 pub mod provider;
 mod secret;
+pub mod suggestion;
 
 pub use names::Names;
 pub use secret::{SecretInput, SecretOutput};
