@@ -88,17 +88,24 @@ async fn end_logins(remover: &Remover, account: &Stored) {
 /// Checks the credentials of accounts on request. A clone is a handle to the same one.
 #[derive(Clone)]
 pub struct StatusChecker {
-    /// The providers, which describe how a key is checked.
-    pub registry: Registry,
-    /// The keys that are kept outside the store.
-    pub secrets: Secrets,
-    /// Keeps keys out of the log.
-    pub redactor: Redactor,
-    /// Examines the files of an account.
-    pub health: Examiner,
+    registry: Registry,
+    secrets: Secrets,
+    redactor: Redactor,
+    health: Examiner,
 }
 
 impl StatusChecker {
+    /// Creates a checker. Files are examined by `health`; keys are opened, hidden from the log and sent to the provider
+    /// that the registry describes.
+    pub fn new(registry: &Registry, secrets: &Secrets, redactor: &Redactor, health: &Examiner) -> Self {
+        Self {
+            registry: registry.clone(),
+            secrets: secrets.clone(),
+            redactor: redactor.clone(),
+            health: health.clone(),
+        }
+    }
+
     /// Reads an account's file, or asks the provider about its key, and stores the status.
     ///
     /// # Errors

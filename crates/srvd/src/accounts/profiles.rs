@@ -27,14 +27,12 @@ use crate::wire::profile::{
 /// Keeps the credentials that users supply for agents. A clone is a handle to the same ones.
 #[derive(Clone)]
 pub struct ProfileKeeper {
-    /// The providers that the credentials are for.
-    pub registry: Registry,
-    /// Keeps the secrets out of the log.
-    pub redactor: Redactor,
+    registry: Registry,
+    redactor: Redactor,
     /// The credentials that files declare. They are listed too, and cannot be changed.
-    pub declared: Declared,
+    declared: Declared,
     /// The credentials that clients lend. They end with their agent or user.
-    pub ephemeral: Ephemeral,
+    ephemeral: Ephemeral,
 }
 
 /// The purpose of a credential, and how it is shown.
@@ -46,6 +44,16 @@ struct Purpose {
 }
 
 impl ProfileKeeper {
+    /// Creates a keeper that hides every secret from the log.
+    pub fn new(registry: &Registry, redactor: &Redactor, declared: &Declared, ephemeral: &Ephemeral) -> Self {
+        Self {
+            registry: registry.clone(),
+            redactor: redactor.clone(),
+            declared: declared.clone(),
+            ephemeral: ephemeral.clone(),
+        }
+    }
+
     /// Stores a user's credential for an agent.
     ///
     /// # Errors

@@ -16,8 +16,8 @@ pub struct Remover {
 
 impl Remover {
     /// Creates a remover of these logins and directories.
-    pub fn new(spawner: Spawner, registry: Registry, leftovers: LeftoverCleaner) -> Self {
-        Self { spawner, registry, leftovers }
+    pub fn new(spawner: &Spawner, registry: &Registry, leftovers: &LeftoverCleaner) -> Self {
+        Self { spawner: spawner.clone(), registry: registry.clone(), leftovers: leftovers.clone() }
     }
 
     /// Ends the logins of a bundle, or of one provider in it. This includes logins whose CLI is still ending.

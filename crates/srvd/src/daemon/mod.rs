@@ -123,13 +123,8 @@ pub async fn start(
         recover::end_probes(&probes),
     );
     let store = store?;
-    let identities = Identities::new(config.identities(), config.home.clone());
-    let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
-    let renewals = Renewals::new(&config.identities());
-    let renewals = recover::recover(&store, &identities, &leftovers, renewals).await?;
-    // The daemon starts regardless of the result. The next start does the rest.
-    let own = OwnDirs::new(environment, &config, &registry);
-    adopt::run(&store, &registry, &own, now()).await;
+    let Directories { identities, leftovers, renewals } =
+        directories(&config, environment, &store, &registry).await?;
     let examiner = Examiner::new(store.clone(), registry.clone(), &config.home, inbox.clone());
 
     let logins = Logins::new(login::Tools {
@@ -153,24 +148,14 @@ pub async fn start(
     let open_connections = Arc::new(AtomicUsize::new(0));
     let (auditor, recorder) = Auditor::start(store.clone());
     let audit_rows = config.audit_rows;
-    let remover = Remover::new(spawner.clone(), registry.clone(), leftovers.clone());
-    let status_checker = StatusChecker {
-        registry: registry.clone(),
-        secrets: secrets.clone(),
-        redactor: redactor.clone(),
-        health: examiner.clone(),
-    };
-    let profiles = ProfileKeeper {
-        registry: registry.clone(),
-        redactor: redactor.clone(),
-        declared: declared.clone(),
-        ephemeral: ephemeral.clone(),
-    };
     let app = App::new(Parts {
         config,
         store: store.clone(),
         auditor,
         shadows: Shadows::new(&registry),
+        remover: Remover::new(&spawner, &registry, &leftovers),
+        status_checker: StatusChecker::new(&registry, &secrets, &redactor, &examiner),
+        profiles: ProfileKeeper::new(&registry, &redactor, &declared, &ephemeral),
         registry,
         spawner: spawner.clone(),
         logins,
@@ -181,9 +166,6 @@ pub async fn start(
         flows: flows.clone(),
         operators,
         identities,
-        remover,
-        status_checker,
-        profiles,
         secrets,
         renewals,
         refresher: refresher.clone(),
@@ -227,6 +209,33 @@ pub async fn start(
         announced,
         _lock: lock,
     })
+}
+
+/// The directories of the identities, and what puts them in order.
+struct Directories {
+    identities: Identities,
+    leftovers: LeftoverCleaner,
+    renewals: Renewals,
+}
+
+/// Puts the directories in order after a crash of an earlier daemon, and takes over the user's own logins.
+///
+/// # Errors
+/// [`BootError`], when the store fails.
+async fn directories(
+    config: &Config,
+    environment: &Environment,
+    store: &Store,
+    registry: &Registry,
+) -> Result<Directories, BootError> {
+    let identities = Identities::new(config.identities(), config.home.clone());
+    let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
+    let renewals = Renewals::new(&config.identities());
+    let renewals = recover::recover(store, &identities, &leftovers, renewals).await?;
+    // The daemon starts regardless of the result. The next start does the rest.
+    let own = OwnDirs::new(environment, config, registry);
+    adopt::run(store, registry, &own, now()).await;
+    Ok(Directories { identities, leftovers, renewals })
 }
 
 /// Returns the addresses of the daemon.
