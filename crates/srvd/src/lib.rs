@@ -4,6 +4,7 @@
 //! good place to start reading is [`daemon::start`], which shows the whole daemon at a glance. `ARCHITECTURE.md` has a
 //! map of the rooms.
 
+pub mod accounts;
 pub mod adopt;
 pub mod agents;
 pub mod audit;

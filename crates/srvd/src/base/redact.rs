@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
+use identity_store::ReceivedTokens;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -39,6 +40,12 @@ impl Redactor {
     /// when many newer ones arrive. The caller bounds their length.
     pub fn hide(&self, secret: &SecretString) {
         self.add(secret, Known::pass);
+    }
+
+    /// Removes tokens that were just received from the log from now on.
+    pub fn hide_received(&self, received: &ReceivedTokens) {
+        let tokens = [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()];
+        tokens.into_iter().flatten().for_each(|token| self.hide(token));
     }
 
     /// Removes a secret of the daemon from the log for as long as the daemon runs.

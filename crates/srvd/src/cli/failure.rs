@@ -13,6 +13,7 @@ use crate::config::ConfigError;
 use crate::daemon::BootError;
 use crate::wire::bundle::Bundle;
 use crate::wire::error::with_causes;
+use crate::wire::suggestion::Suggestion;
 
 /// Exit codes, after `sysexits.h`.
 pub(super) mod code {
@@ -95,12 +96,14 @@ impl Failure {
         message.chain(hints).collect::<Vec<_>>().join("\n")
     }
 
-    /// Replaces the bundle's id in the hints with its name, which is easier to type.
+    /// Names the bundle in the suggested commands by its name, which is easier to type than its id.
     pub(super) fn naming(mut self, bundle: &Bundle) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
         let name = if bundle.name.bytes().all(plain) { bundle.name.clone() } else { quoted(&bundle.name) };
         for hint in &mut self.hints {
-            *hint = hint.replace(&bundle.id, &name);
+            if let Some(suggestion) = Suggestion::parse(hint).filter(|found| found.bundle == bundle.id) {
+                *hint = Suggestion { bundle: name.clone(), ..suggestion }.to_string();
+            }
         }
         self
     }

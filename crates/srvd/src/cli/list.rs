@@ -46,10 +46,8 @@ pub(super) async fn bundles(args: &BundlesArgs, daemon: &Connection, ui: &Ui) ->
 }
 
 fn bundle_row(bundle: bundle::Bundle) -> Vec<String> {
-    let mark = |binding: &bundle::Binding| {
-        let mark = table::status(binding.status).chars().next().unwrap_or(' ');
-        format!("{} {mark}", binding.provider_id)
-    };
+    let mark =
+        |binding: &bundle::Binding| format!("{} {}", binding.provider_id, table::list_mark(binding.status));
     let accounts = match bundle.bindings.is_empty() {
         true if bundle.is_blank => "always none".to_owned(),
         true => "none".to_owned(),
@@ -86,7 +84,7 @@ fn account_row(account: &account::Account, bundles: &[bundle::Bundle], now: i64)
         account.provider_id.clone(),
         who(account),
         if account.kind == "api_key" { "API key".to_owned() } else { "login".to_owned() },
-        table::status(account.status).to_owned(),
+        table::status(account.status),
         table::when(account.expires_at, now),
         account.bound_to.iter().map(name).collect::<Vec<_>>().join(", "),
         account.id.clone(),

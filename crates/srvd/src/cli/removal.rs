@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::ui::{Ui, plain_line};
-use crate::wire::bundle::Cleanup;
+use crate::wire::bundle::{Cleanup, CleanupOutcome};
 
 /// Prints a line for each directory.
 pub(super) fn report(cleanup: &[Cleanup], ui: &Ui) -> Result<(), Failure> {
@@ -11,12 +11,16 @@ pub(super) fn report(cleanup: &[Cleanup], ui: &Ui) -> Result<(), Failure> {
 
 fn line(one: &Cleanup) -> String {
     let path = plain_line(&one.path);
-    match one.outcome.as_str() {
-        "removed" => format!("  removed {path}"),
-        "kept_history" => format!("  removed the login in {path}, and kept the conversations there"),
-        "absent" => format!("  {path} was not there"),
-        "not_ours" => format!("  left {path} alone"),
-        other => format!("  {path}: {}", plain_line(other)),
+    match &one.outcome {
+        CleanupOutcome::Removed => format!("  removed {path}"),
+        CleanupOutcome::KeptHistory => {
+            format!("  removed the login in {path}, and kept the conversations there")
+        }
+        CleanupOutcome::Absent => format!("  {path} was not there"),
+        CleanupOutcome::NotOurs => format!("  left {path} alone"),
+        outcome @ (CleanupOutcome::Failed(_) | CleanupOutcome::Other(_)) => {
+            format!("  {path}: {}", plain_line(&outcome.to_string()))
+        }
     }
 }
 
@@ -26,14 +30,14 @@ mod tests {
 
     #[test]
     fn removal_prints_a_line_for_every_outcome() {
-        let check = |outcome: &str, expected: &str| {
-            let one = Cleanup { path: "/d".to_owned(), outcome: outcome.to_owned() };
+        let check = |outcome: CleanupOutcome, expected: &str| {
+            let one = Cleanup { path: "/d".to_owned(), outcome };
             assert_eq!(line(&one), expected);
         };
-        check("removed", "  removed /d");
-        check("kept_history", "  removed the login in /d, and kept the conversations there");
-        check("absent", "  /d was not there");
-        check("not_ours", "  left /d alone");
-        check("failed: no\nspace", "  /d: failed: no space");
+        check(CleanupOutcome::Removed, "  removed /d");
+        check(CleanupOutcome::KeptHistory, "  removed the login in /d, and kept the conversations there");
+        check(CleanupOutcome::Absent, "  /d was not there");
+        check(CleanupOutcome::NotOurs, "  left /d alone");
+        check(CleanupOutcome::Failed("no\nspace".to_owned()), "  /d: failed: no space");
     }
 }

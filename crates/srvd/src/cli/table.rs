@@ -34,15 +34,26 @@ pub(super) fn mark(status: Status, ui: &Ui) -> (&'static str, &'static str) {
     (if ui.unicode { mark } else { ascii }, meaning)
 }
 
-/// Returns a mark and a word for a status.
-pub(super) fn status(status: Status) -> &'static str {
+/// Returns the mark of a status in a list.
+pub(super) fn list_mark(status: Status) -> char {
     match status {
-        Status::Valid => "✓ valid",
-        Status::Expired => "✗ expired",
-        Status::NeedsReauth => "! needs login",
-        Status::Invalid => "✗ invalid",
-        Status::Unknown => "? unknown",
+        Status::Valid => '✓',
+        Status::Expired | Status::Invalid => '✗',
+        Status::NeedsReauth => '!',
+        Status::Unknown => '?',
     }
+}
+
+/// Returns a mark and a word for a status.
+pub(super) fn status(status: Status) -> String {
+    let word = match status {
+        Status::Valid => "valid",
+        Status::Expired => "expired",
+        Status::NeedsReauth => "needs login",
+        Status::Invalid => "invalid",
+        Status::Unknown => "unknown",
+    };
+    format!("{} {word}", list_mark(status))
 }
 
 /// Formats a time relative to `now`, both in unix milliseconds: `in 3 h`, `2 d ago`; empty if there is no time.

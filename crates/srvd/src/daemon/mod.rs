@@ -33,6 +33,9 @@ use changes::{announce, fresh_broker};
 pub use running::Running;
 use running::background;
 
+use crate::accounts::accounts::StatusChecker;
+use crate::accounts::profiles::ProfileKeeper;
+use crate::accounts::removal::Remover;
 use crate::agents::declared::{Declared, Keeper, Surroundings};
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
@@ -43,12 +46,12 @@ use crate::base::redact::Redactor;
 use crate::base::{endpoint, private};
 use crate::config::{Config, key};
 use crate::disk::identity_dir::Identities;
-use crate::disk::leftovers::Broom;
+use crate::disk::leftovers::LeftoverCleaner;
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::oauth::flows::FlowsConfig;
 use crate::forge::oauth::{Flows, Forges, Returns};
-use crate::forge::operator::Operators;
 use crate::forge::operator::session::Sessions;
+use crate::forge::operator::{Operators, OperatorsConfig};
 use crate::health::Examiner;
 use crate::http::gate::Gate;
 use crate::http::{Front, Listeners};
@@ -121,12 +124,8 @@ pub async fn start(
         recover::end_probes(&probes),
     );
     let store = store?;
-    let identities = Identities::new(config.identities(), config.home.clone());
-    let broom = Broom { store: &store, registry: &registry, identities: &identities };
-    let renewals = recover::recover(broom, Renewals::new(&config.identities())).await?;
-    // The daemon starts regardless of the result. The next start does the rest.
-    let own = OwnDirs::new(environment, &config, &registry);
-    adopt::run(&store, &registry, &own, now()).await;
+    let Directories { identities, leftovers, renewals } =
+        directories(&config, environment, &store, &registry).await?;
     let examiner = Examiner::new(store.clone(), registry.clone(), &config.home, inbox.clone());
 
     let logins = Logins::new(login::Tools {
@@ -165,6 +164,9 @@ pub async fn start(
         store: store.clone(),
         auditor,
         launcher,
+        remover: Remover::new(&spawner, &registry, &leftovers),
+        status_checker: StatusChecker::new(&registry, &external_keys, &redactor, &examiner),
+        profiles: ProfileKeeper::new(&registry, &redactor, &declared, &ephemeral),
         registry,
         spawner: spawner.clone(),
         logins,
@@ -212,11 +214,39 @@ pub async fn start(
         flows,
         guard,
         recorder,
+        leftovers,
         store,
         grace,
         announced,
         _lock: lock,
     })
+}
+
+/// The directories of the identities, and what puts them in order.
+struct Directories {
+    identities: Identities,
+    leftovers: LeftoverCleaner,
+    renewals: Renewals,
+}
+
+/// Puts the directories in order after a crash of an earlier daemon, and takes over the user's own logins.
+///
+/// # Errors
+/// [`BootError`], when the store fails.
+async fn directories(
+    config: &Config,
+    environment: &Environment,
+    store: &Store,
+    registry: &Registry,
+) -> Result<Directories, BootError> {
+    let identities = Identities::new(config.identities(), config.home.clone());
+    let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
+    let renewals = Renewals::new(&config.identities());
+    let renewals = recover::recover(store, &identities, &leftovers, renewals).await?;
+    // The daemon starts regardless of the result. The next start does the rest.
+    let own = OwnDirs::new(environment, config, registry);
+    adopt::run(store, registry, &own, now()).await;
+    Ok(Directories { identities, leftovers, renewals })
 }
 
 /// Returns the addresses of the daemon.
@@ -274,7 +304,14 @@ fn flows(
             BootError::Config(crate::config::ConfigError::Invalid { name: format!("forges.{key}"), reason })
         })?;
     let returns = Returns::default();
-    let operators = Operators::new(store, (forges.clone(), returns.clone()), now, stop.clone());
+    let operators = Operators::new(OperatorsConfig {
+        store: store.clone(),
+        forges: forges.clone(),
+        returns: returns.clone(),
+        redactor: redactor.clone(),
+        clock: now,
+        stop: stop.clone(),
+    });
     let (keep, moved) = (operators.keeper(), changes::moved(broker));
     let flows =
         Flows::new(FlowsConfig { forges, keep, moved, returns, redactor: redactor.clone(), clock: now });

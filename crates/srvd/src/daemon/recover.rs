@@ -1,16 +1,23 @@
 //! Recovery from a crash of an earlier daemon.
 
+use identity_store::Store;
+
 use super::BootError;
 use crate::base::clock::now;
-use crate::disk::leftovers::Broom;
+use crate::disk::identity_dir::Identities;
+use crate::disk::leftovers::LeftoverCleaner;
 use crate::login;
 use crate::login::renewal;
 use crate::login::renewal::Renewals;
 
 /// Cleans up after a daemon that crashed: rows of logins, their processes and the directories they were given, files
 /// that were being put into place, and directories of deleted accounts. Returns the renewals after they are settled.
-pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Renewals, BootError> {
-    let Broom { store, identities, .. } = broom;
+pub(super) async fn recover(
+    store: &Store,
+    identities: &Identities,
+    leftovers: &LeftoverCleaner,
+    renewals: Renewals,
+) -> Result<Renewals, BootError> {
     // The rows stay live until the processes are gone, so that the next boot can recover from a crash in between.
     for session in store.live_sessions().await? {
         let process = session.pid.zip(session.process_start);
@@ -25,7 +32,7 @@ pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Rene
     // This runs before new logins can begin, because undoing a renewal later would damage them.
     renewal::settle_all(store, &renewals, |_| false).await;
     store.fail_orphaned_sessions(now()).await?;
-    broom.clear_all().await;
+    leftovers.clear_all(store).await;
     Ok(renewals)
 }
 

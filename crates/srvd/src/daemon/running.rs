@@ -15,6 +15,7 @@ use super::lock::Lock;
 use crate::agents::declared::Keeper;
 use crate::audit::Recorder;
 use crate::base::clock::now;
+use crate::disk::leftovers::LeftoverCleaner;
 use crate::forge::oauth::Flows;
 use crate::health::Examiner;
 use crate::http::Front;
@@ -40,6 +41,8 @@ pub struct Running {
     pub(super) flows: Flows,
     pub(super) guard: Guard,
     pub(super) recorder: Recorder,
+    /// Removes the directories of deleted accounts.
+    pub(super) leftovers: LeftoverCleaner,
     pub(super) store: Store,
     pub(super) grace: Duration,
     /// The files that announce the daemon's addresses to clients.
@@ -65,11 +68,18 @@ impl Running {
             tracing::warn!("some connections did not end in time");
         }
         // Work that did not end in the given time is ended now.
-        let background = tokio::time::timeout(self.grace + BACKGROUND_PATIENCE, background);
-        let (background, ..) =
-            tokio::join!(background, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
+        let patience = self.grace + BACKGROUND_PATIENCE;
+        let background = tokio::time::timeout(patience, background);
+        let removals = tokio::time::timeout(patience, self.leftovers.settle());
+        let (background, removals, ..) =
+            tokio::join!(background, removals, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
         if background.is_err() {
             tracing::warn!("a background task did not end in time");
+        }
+        if removals.is_err() {
+            tracing::warn!(
+                "the directory of a deleted account was not removed in time; the next start removes it"
+            );
         }
         self.store.close().await;
         tracing::info!("stopped");

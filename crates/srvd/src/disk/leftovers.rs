@@ -2,41 +2,47 @@
 
 use auth_spawner::{Cli, Registry};
 use identity_store::{History, Leftover, Store};
+use tokio_util::task::TaskTracker;
 
 use crate::base::clock::now;
-use crate::disk::identity_dir;
 use crate::disk::identity_dir::Identities;
-use crate::wire::bundle::Cleanup;
+use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::error::with_causes;
 
-/// The parts that the removal of a directory uses.
-#[derive(Clone, Copy)]
-pub struct Broom<'a> {
-    /// Knows whether another account uses the directory, and records its removal.
-    pub store: &'a Store,
-    /// Knows which files in the directory are the user's work.
-    pub registry: &'a Registry,
-    /// Knows whether the directory belongs to the daemon.
-    pub identities: &'a Identities,
+/// Removes the directories of deleted accounts. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct LeftoverCleaner {
+    /// Knows which files in a directory are the user's work.
+    registry: Registry,
+    /// Knows whether a directory belongs to the daemon.
+    identities: Identities,
+    /// The removals under way. Each goes on when its caller leaves.
+    removals: TaskTracker,
 }
 
-impl Broom<'_> {
+impl LeftoverCleaner {
+    /// Creates a cleaner of the directories of these identities.
+    pub fn new(registry: Registry, identities: Identities) -> Self {
+        Self { registry, identities, removals: TaskTracker::new() }
+    }
+
     /// Removes the directory of a deleted account, except the files to keep, and returns the outcome. A failed removal
-    /// is retried at the next start.
-    pub async fn clear(self, leftover: &Leftover) -> Cleanup {
-        let outcome =
-            |outcome: &str| Cleanup { path: leftover.dir.display().to_string(), outcome: outcome.to_owned() };
-        let done = match self.store.directory_owner(&leftover.provider, &leftover.dir).await {
+    /// is retried at the next start. The store knows whether another account uses the directory, and records the
+    /// removal.
+    pub async fn clear(&self, store: &Store, leftover: &Leftover) -> Cleanup {
+        let unchanged = |outcome| Cleanup { path: leftover.dir.display().to_string(), outcome };
+        let done = match store.directory_owner(&leftover.provider, &leftover.dir).await {
             Ok(None) => self.remove(leftover).await,
-            Ok(Some(_)) => outcome(identity_dir::NOT_OURS),
+            Ok(Some(_)) => unchanged(CleanupOutcome::NotOurs),
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "whose a directory is cannot be read");
-                outcome("failed: the database could not say whether another account uses it")
+                let reason = "the database could not say whether another account uses it";
+                unchanged(CleanupOutcome::Failed(reason.to_owned()))
             }
         };
-        if done.outcome.starts_with("failed") {
-            tracing::warn!(path = done.path, outcome = done.outcome, "a deleted account left files behind");
-        } else if let Err(error) = self.store.forget_leftover(leftover, now()).await {
+        if matches!(done.outcome, CleanupOutcome::Failed(_)) {
+            tracing::warn!(path = done.path, outcome = %done.outcome, "a deleted account left files behind");
+        } else if let Err(error) = store.forget_leftover(leftover, now()).await {
             // The next start looks for the directory once more and does not find it.
             tracing::warn!(error = with_causes(&error), "that a directory is gone could not be written down");
         }
@@ -44,8 +50,8 @@ impl Broom<'_> {
     }
 
     /// Removes the directories of accounts that were deleted before the daemon last stopped.
-    pub async fn clear_all(self) {
-        let leftovers = match self.store.leftovers().await {
+    pub async fn clear_all(&self, store: &Store) {
+        let leftovers = match store.leftovers().await {
             Ok(leftovers) => leftovers,
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "what deleted accounts have left cannot be read");
@@ -53,22 +59,60 @@ impl Broom<'_> {
             }
         };
         for leftover in leftovers {
-            let done = self.clear(&leftover).await;
-            tracing::info!(path = done.path, outcome = done.outcome, "the directory of a deleted account");
+            let done = self.clear(store, &leftover).await;
+            tracing::info!(path = done.path, outcome = %done.outcome, "the directory of a deleted account");
         }
     }
 
-    async fn remove(self, leftover: &Leftover) -> Cleanup {
+    /// Waits until the removals under way have ended. A removal that is cut off is retried at the next start.
+    pub async fn settle(&self) {
+        self.removals.close();
+        self.removals.wait().await;
+    }
+
+    /// Removes a directory outside the runtime's threads.
+    async fn remove(&self, leftover: &Leftover) -> Cleanup {
         let cli = self.registry.provider(leftover.provider.as_str()).and_then(|known| known.cli.as_ref());
         let keep = match leftover.history {
             History::Keep => cli.map(Cli::history_paths).unwrap_or_default(),
             History::Remove => Vec::new(),
         };
         let (identities, dir) = (self.identities.clone(), leftover.dir.clone());
-        let removed = tokio::task::spawn_blocking(move || identities.clean(&dir, &keep)).await;
+        let removed = self.removals.spawn_blocking(move || identities.clean(&dir, &keep)).await;
         removed.unwrap_or_else(|_| Cleanup {
             path: leftover.dir.display().to_string(),
-            outcome: "failed: it broke off".to_owned(),
+            outcome: CleanupOutcome::Failed("it broke off".to_owned()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn removal_is_awaited_at_shutdown_when_its_caller_has_left() {
+        // The only thread for blocking work is busy, so that the removal cannot begin.
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || released.recv());
+        let home = tempfile::tempdir().unwrap();
+        let identities = Identities::new(home.path().join("identities"), home.path().join("home"));
+        let dir = identities.make(&"work".parse().unwrap(), "codex").unwrap();
+        let cleaner = LeftoverCleaner::new(Registry::builtin().unwrap(), identities);
+        runtime.block_on(async {
+            let provider = "codex".parse().unwrap();
+            let leftover = Leftover { provider, dir: dir.clone(), history: History::Remove };
+            assert_eq!(cleaner.remove(&leftover).now_or_never(), None);
+            assert_eq!(cleaner.settle().now_or_never(), None);
+            assert!(dir.exists());
+            release.send(()).unwrap();
+            cleaner.settle().await;
+            assert!(!dir.exists());
+        });
     }
 }

@@ -25,6 +25,7 @@ use crate::disk::identity_dir::Identities;
 use crate::keys::external::ExternalKeys;
 use crate::refresh::Refresher;
 use crate::wire::error::ApiError;
+use crate::wire::ids;
 use crate::wire::launch::{Launch, Readiness, Ready, Resolve};
 use crate::wire::profile::{Best, Resolution};
 
@@ -84,7 +85,7 @@ impl Launcher {
     /// # Errors
     /// `unknown_provider` with the known ids.
     pub(super) fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
-        self.registry.provider(id).ok_or_else(|| ApiError::unknown_provider(self.registry.ids()))
+        ids::provider(&self.registry, id)
     }
 
     /// Answers `launch.resolve`.

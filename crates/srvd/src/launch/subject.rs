@@ -38,7 +38,7 @@ impl Agent {
     /// # Errors
     /// `invalid_input` for an id that no agent or user can have.
     pub(super) fn of(user: Option<&str>, agent: &str) -> Result<Self, ApiError> {
-        let user = user.filter(|user| !user.is_empty()).map(ids::user).transpose()?;
+        let user = user.filter(|user| !user.is_empty()).map(ids::user_id).transpose()?;
         Ok(Self { user, agent: ids::one_agent(agent)? })
     }
 }
@@ -60,9 +60,9 @@ impl Subject {
             return Ok(Self::Agent(Agent::of(named.user, agent)?));
         }
         match (named.bundle.filter(|id| !id.is_empty()), named.instance) {
-            (Some(id), None) => Ok(Self::Bundle(ids::bundle("bundleId", id)?)),
+            (Some(id), None) => Ok(Self::Bundle(ids::bundle_id(id)?)),
             (None, Some(id)) => {
-                let instance = Box::pin(store.instance(&ids::instance(id)?)).await?;
+                let instance = Box::pin(store.instance(&ids::instance_id(id)?)).await?;
                 Ok(Self::Bundle(instance.bundle.unwrap_or_else(BundleId::blank)))
             }
             _ => Err(one_of("bundleId")),
@@ -72,7 +72,7 @@ impl Subject {
     /// Returns the subject for the audit log. Only texts that are valid ids are logged.
     pub(super) fn noted(named: Named<'_>) -> String {
         let bundle = || Some(named.bundle?.parse::<BundleId>().ok()?.to_string());
-        let instance = || Some(format!("instance {}", ids::instance(named.instance?).ok()?));
+        let instance = || Some(format!("instance {}", ids::instance_id(named.instance?).ok()?));
         let agent = || Some(format!("agent {}", named.agent?.parse::<AgentId>().ok()?));
         agent().or_else(bundle).or_else(instance).unwrap_or_default()
     }

@@ -276,11 +276,7 @@ impl Inner {
     /// Commits the new tokens. The old refresh token may be used up, so the commit is retried until the lease is nearly
     /// over.
     async fn keep(&self, lease: RefreshLease, client: &Client, received: ReceivedTokens) -> Outcome {
-        for secret in
-            [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()].into_iter().flatten()
-        {
-            self.redactor.hide(secret);
-        }
+        self.redactor.hide_received(&received);
         let account = lease.stored().account.clone();
         let identity = client.identity(lease.stored(), &received).await;
         let refreshed = lease.answered(received, identity);

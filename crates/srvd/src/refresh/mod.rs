@@ -4,6 +4,7 @@
 //! - `clients` knows the endpoints that refresh an authority's tokens.
 //! - `flight` refreshes one account: one flight per account in this process, one lease per account among all daemons.
 //! - `plan` chooses the due accounts that are refreshed next, without I/O. `actor` owns the queue and begins flights.
+//! - `refused` handles the report that a service refused a token before its expiry.
 //!
 //! All parts read the stored row of one account and not the result of a resolution. An account is therefore refreshed
 //! even when another credential takes precedence over it.
@@ -13,6 +14,7 @@ mod clients;
 mod flight;
 mod outcome;
 mod plan;
+mod refused;
 
 pub use actor::{Wake, watch_over};
 pub use flight::{Grant, Refresher, RefresherConfig};

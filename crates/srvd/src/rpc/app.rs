@@ -10,6 +10,9 @@ use auth_spawner::{Provider, Registry, Spawner};
 use identity_store::{AuditEntry, BundleId, Store};
 use rpc_engine::{Broker, Call};
 
+use crate::accounts::accounts::StatusChecker;
+use crate::accounts::profiles::ProfileKeeper;
+use crate::accounts::removal::Remover;
 use crate::agents::declared::Declared;
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
@@ -27,6 +30,7 @@ use crate::login::renewal::Renewals;
 use crate::refresh::Refresher;
 use crate::rpc::methods::provider::Said;
 use crate::wire::error::ApiError;
+use crate::wire::ids;
 
 /// The parts of the daemon. A clone is a handle to the same ones.
 #[derive(Clone)]
@@ -68,6 +72,12 @@ pub struct Parts {
     pub operators: Operators,
     /// The directories of the identities.
     pub identities: Identities,
+    /// Ends the logins of deleted accounts and removes their directories.
+    pub remover: Remover,
+    /// Checks the credentials of accounts on request.
+    pub status_checker: StatusChecker,
+    /// Keeps the credentials that users supply for agents.
+    pub profiles: ProfileKeeper,
     /// The operator's keys that are kept outside the store.
     pub external_keys: ExternalKeys,
     /// The logins that renew an existing one.
@@ -116,7 +126,7 @@ impl App {
     /// # Errors
     /// `unknown_provider` with the known ids.
     pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
-        self.registry.provider(id).ok_or_else(|| ApiError::unknown_provider(self.registry.ids()))
+        ids::provider(&self.registry, id)
     }
 
     /// Returns the bundle id in a request's field; `None` when the field is absent or empty.

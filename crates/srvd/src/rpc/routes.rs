@@ -5,7 +5,7 @@ use rpc_engine::{ApiInfo, Router};
 use crate::rpc::app::App;
 use crate::rpc::methods::{
     account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, operator, profile,
-    provider, refused, resolve, revoke,
+    provider, resolve, revoke,
 };
 
 /// Every method of the wire, bound to its handler.
@@ -31,7 +31,7 @@ pub fn router() -> Router<App> {
         .on(account::delete)
         .on(account::refresh_status)
         .on(revoke::revoke)
-        .on(refused::refused)
+        .on(account::refused)
         .on(provider::list)
         .on(instance::create)
         .on(instance::list)

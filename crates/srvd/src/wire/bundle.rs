@@ -1,5 +1,7 @@
 //! `bundle.*`: identity bundles and their bindings.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +122,63 @@ pub struct Cleanup {
     /// The absolute path.
     pub path: String,
     /// `removed`, `kept_history`, `absent`, `not_ours` or `failed: <reason>`.
-    pub outcome: String,
+    #[schemars(with = "String")]
+    pub outcome: CleanupOutcome,
+}
+
+/// The outcome of the clean-up of one directory or file. It is a text on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum CleanupOutcome {
+    /// The directory was removed.
+    Removed,
+    /// The directory holds only the conversation history, which was to be kept.
+    KeptHistory,
+    /// The directory did not exist.
+    Absent,
+    /// The directory does not belong to the daemon, or another account uses it. It was not changed.
+    NotOurs,
+    /// The directory could not be removed, for this reason.
+    Failed(String),
+    /// A word that only a newer daemon knows.
+    Other(String),
+}
+
+/// Begins the text of a failure.
+const FAILED: &str = "failed: ";
+
+impl fmt::Display for CleanupOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Removed => f.write_str("removed"),
+            Self::KeptHistory => f.write_str("kept_history"),
+            Self::Absent => f.write_str("absent"),
+            Self::NotOurs => f.write_str("not_ours"),
+            Self::Failed(reason) => write!(f, "{FAILED}{reason}"),
+            Self::Other(word) => f.write_str(word),
+        }
+    }
+}
+
+impl From<CleanupOutcome> for String {
+    fn from(outcome: CleanupOutcome) -> Self {
+        outcome.to_string()
+    }
+}
+
+impl From<String> for CleanupOutcome {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "removed" => Self::Removed,
+            "kept_history" => Self::KeptHistory,
+            "absent" => Self::Absent,
+            "not_ours" => Self::NotOurs,
+            _ => match text.strip_prefix(FAILED) {
+                Some(reason) => Self::Failed(reason.to_owned()),
+                None => Self::Other(text),
+            },
+        }
+    }
 }
 
 /// Binds an account in a bundle. It replaces the provider's account that was bound before.
@@ -144,3 +202,23 @@ pub struct Unbind {
     pub provider_id: String,
 }
 method!(Unbind, "bundle.unbind", Bundle, "Removes the binding of a provider; the account stays.");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleanup_outcome_is_a_word_on_the_wire() {
+        for (outcome, text) in [
+            (CleanupOutcome::Removed, "removed"),
+            (CleanupOutcome::KeptHistory, "kept_history"),
+            (CleanupOutcome::Absent, "absent"),
+            (CleanupOutcome::NotOurs, "not_ours"),
+            (CleanupOutcome::Failed("no space".to_owned()), "failed: no space"),
+            (CleanupOutcome::Other("archived".to_owned()), "archived"),
+        ] {
+            assert_eq!(serde_json::to_value(&outcome).unwrap(), text);
+            assert_eq!(serde_json::from_value::<CleanupOutcome>(text.into()).unwrap(), outcome);
+        }
+    }
+}

@@ -7,7 +7,9 @@ use crate::wire::account::{Account, SecretRef};
 use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle};
 use crate::wire::error::{ApiError, Kind};
-use crate::wire::{Evidence, Status};
+use crate::wire::profile::Tokens;
+use crate::wire::suggestion::{SuggestedCommand, Suggestion};
+use crate::wire::{Evidence, SecretInput, Status};
 
 /// Converts a status.
 pub fn status(status: store::Status) -> Status {
@@ -80,20 +82,17 @@ pub fn account(account: store::Account) -> Account {
 /// unknown; `status_reason` then says why.
 fn next_step(account: &store::Account) -> Option<String> {
     let bundle = account.bound_to.first()?;
-    let provider = &account.provider;
-    match (account.status, account.kind) {
-        (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => None,
+    let command = match (account.status, account.kind) {
+        (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => return None,
         (store::Status::NeedsReauth | store::Status::Invalid, store::AccountKind::ApiKey) => {
-            Some(format!("srvd add-key {provider} --bundle {bundle}"))
+            SuggestedCommand::AddKey
         }
-        (store::Status::NeedsReauth, store::AccountKind::OAuth) => {
-            Some(format!("srvd login {provider} --bundle {bundle}"))
-        }
+        (store::Status::NeedsReauth, store::AccountKind::OAuth) => SuggestedCommand::Login,
         // The directory holds a login of another person. Without `--force` it would count as logged in.
-        (store::Status::Invalid, store::AccountKind::OAuth) => {
-            Some(format!("srvd login {provider} --bundle {bundle} --force"))
-        }
-    }
+        (store::Status::Invalid, store::AccountKind::OAuth) => SuggestedCommand::ForcedLogin,
+    };
+    let (provider, bundle) = (account.provider.to_string(), bundle.to_string());
+    Some(Suggestion { command, provider, bundle }.to_string())
 }
 
 fn secret_ref(secret: &store::SecretRef) -> SecretRef {
@@ -166,6 +165,28 @@ pub fn session(snapshot: Snapshot) -> Session {
         error: failure.as_ref().map(|failure| failure.message.clone()),
         hint: failure.as_ref().and_then(|failure| failure.hint.clone()),
         exit_code: failure.and_then(|failure| failure.exit_code),
+    }
+}
+
+/// Converts the tokens that a client supplies at this time.
+pub fn received(tokens: Tokens, now: i64) -> store::ReceivedTokens {
+    // The arrival is set so that the end is a whole number of seconds later, which keeps the end exact. This also holds
+    // for an end in the past.
+    let arrival = |end: i64| match end.saturating_sub(now) {
+        left if left > 0 => now - (1000 - left % 1000) % 1000,
+        _ => end.saturating_sub(1000),
+    };
+    let received_at = tokens.expires_at.map_or(now, arrival);
+    let life = |end: i64| (end.saturating_sub(received_at) / 1000).max(1);
+    store::ReceivedTokens {
+        access: tokens.access_token.into_secret(),
+        refresh: tokens.refresh_token.map(SecretInput::into_secret),
+        id: tokens.id_token.map(SecretInput::into_secret),
+        expires_in: tokens.expires_at.map(life),
+        refresh_expires_in: tokens.refresh_expires_at.map(life),
+        scopes: tokens.scopes.map(|scopes| scopes.join(" ")),
+        token_type: None,
+        received_at,
     }
 }
 

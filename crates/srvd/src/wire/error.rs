@@ -39,11 +39,6 @@ impl ApiError {
         Self::new(Kind::NotFound, format!("no such {what}")).with("what", what).with("id", id)
     }
 
-    /// Creates an `unknown_provider` error with the known ids.
-    pub fn unknown_provider(known: Vec<&str>) -> Self {
-        Self::new(Kind::UnknownProvider, "the registry has no such provider").with("known", known)
-    }
-
     /// Creates an `invalid_input` error for the named field.
     pub fn invalid_input(field: &str, reason: impl fmt::Display) -> Self {
         Self::new(Kind::InvalidInput, format!("{field}: {reason}")).with("field", field)

@@ -1,49 +1,80 @@
-//! The ids in requests.
+//! The ids in requests: their parsing, and the error for an id that is not well formed or not known.
 
-use identity_store::{AgentId, BundleId, InstanceId, UserId};
+use std::str::FromStr;
+use std::sync::Arc;
 
-use super::error::ApiError;
+use auth_spawner::{Provider, Registry};
+use identity_store::{AccountId, AgentId, BundleId, InstanceId, InvalidId, UserId};
 
-/// Returns the bundle id in a request's field.
+use crate::wire::error::{ApiError, Kind};
+
+/// Returns the id in this field of a request.
 ///
 /// # Errors
-/// `invalid_input`, with the field.
-pub(crate) fn bundle(field: &str, id: &str) -> Result<BundleId, ApiError> {
+/// `invalid_input`, with the name of the field.
+pub fn parse<T: FromStr<Err = InvalidId>>(field: &str, id: &str) -> Result<T, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id(field, &error))
+}
+
+/// Returns the account id in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn account_id(id: &str) -> Result<AccountId, ApiError> {
+    parse("accountId", id)
+}
+
+/// Returns the bundle id in a request.
+///
+/// # Errors
+/// `invalid_input`.
+pub fn bundle_id(id: &str) -> Result<BundleId, ApiError> {
+    parse("bundleId", id)
 }
 
 /// Returns the instance id in a request.
 ///
 /// # Errors
 /// `invalid_input`.
-pub(crate) fn instance(id: &str) -> Result<InstanceId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("instanceId", &error))
+pub fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
+    parse("instanceId", id)
 }
 
-/// Returns the user id in a request.
+/// Returns the id of the user in a request.
 ///
 /// # Errors
 /// `invalid_input`.
-pub(crate) fn user(id: &str) -> Result<UserId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("userId", &error))
+pub fn user_id(id: &str) -> Result<UserId, ApiError> {
+    parse("userId", id)
 }
 
-/// Returns the agent id in a request, or `*` for every agent.
+/// Returns the id of the agent in a request, or `*` for every agent.
 ///
 /// # Errors
 /// `invalid_input`.
-pub(crate) fn agent(id: &str) -> Result<AgentId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("agentId", &error))
+pub fn agent_id(id: &str) -> Result<AgentId, ApiError> {
+    parse("agentId", id)
 }
 
 /// Returns the id of the one agent in a request; `*` is not allowed.
 ///
 /// # Errors
 /// `invalid_input`.
-pub(crate) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
-    let agent = agent(id)?;
+pub fn one_agent(id: &str) -> Result<AgentId, ApiError> {
+    let agent = agent_id(id)?;
     if agent.is_any() {
         return Err(ApiError::invalid_input("agentId", "* stands for every agent; name one"));
     }
     Ok(agent)
+}
+
+/// Returns the provider with this id or alias.
+///
+/// # Errors
+/// `unknown_provider` with the known ids.
+pub fn provider<'a>(registry: &'a Registry, id: &str) -> Result<&'a Arc<Provider>, ApiError> {
+    registry.provider(id).ok_or_else(|| {
+        ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
+            .with("known", registry.ids())
+    })
 }

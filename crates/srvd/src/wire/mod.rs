@@ -13,7 +13,7 @@ pub mod declared;
 pub mod ephemeral;
 pub mod error;
 pub mod events;
-pub(crate) mod ids;
+pub mod ids;
 pub mod instance;
 pub mod launch;
 mod names;
@@ -21,6 +21,7 @@ pub mod operator;
 pub mod profile;
 pub mod provider;
 mod secret;
+pub mod suggestion;
 
 pub use names::Names;
 pub use secret::{SecretInput, SecretOutput};

@@ -17,6 +17,7 @@ use crate::cli::client::Connection;
 use crate::cli::failure::{Failure, code, field};
 use crate::wire::bundle::{Binding, Bundle};
 use crate::wire::launch::{Launch, Resolve};
+use crate::wire::suggestion::{SuggestedCommand, Suggestion};
 
 /// The relation of a program to a bundle.
 #[derive(Debug, PartialEq, Eq)]
@@ -161,7 +162,9 @@ pub(super) fn fit(
 fn not_started(program: &OsStr, provider: &str, bundle: &Bundle) -> Failure {
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
     let message = format!("{name} is not started: this launch holds no login of {provider}");
-    Failure::new(code::FAILED, message).hint(format!("srvd login {provider} --bundle {}", bundle.id))
+    let command = SuggestedCommand::Login;
+    let suggestion = Suggestion { command, provider: provider.to_owned(), bundle: bundle.id.clone() };
+    Failure::new(code::FAILED, message).hint(suggestion.to_string())
 }
 
 fn all(bundle: &Bundle) -> Resolve {

@@ -22,9 +22,14 @@ impl Cell<'_> {
         }
     }
 
-    fn full(&self) -> String {
+    /// Returns the account's name and the age of its status.
+    fn name_and_age(&self) -> String {
         let who = self.account.map_or_else(|| self.binding.account_id.clone(), who);
-        format!("{} {}, {}", self.mark, plain_line(&who), self.age())
+        format!("{}, {}", plain_line(&who), self.age())
+    }
+
+    fn full(&self) -> String {
+        format!("{} {}", self.mark, self.name_and_age())
     }
 
     fn short(&self) -> String {
@@ -67,9 +72,7 @@ pub(super) fn draw<'a>(bundles: &'a [Bundle], accounts: &'a [Account], ui: &Ui, 
         let entries = shown().map(|bundle| {
             let lines = bundle.bindings.iter().map(|binding| {
                 let cell = cell(binding);
-                let said = cell.full();
-                let rest = said.strip_prefix(cell.mark).unwrap_or(&said);
-                format!("\n  {} {:longest$} {rest}", cell.mark, binding.provider_id)
+                format!("\n  {} {:longest$}  {}", cell.mark, binding.provider_id, cell.name_and_age())
             });
             let lines: String = if bundle.bindings.is_empty() { "\n  -".to_owned() } else { lines.collect() };
             format!("{}{lines}", plain_line(&bundle.name))

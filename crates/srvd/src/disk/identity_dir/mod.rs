@@ -12,10 +12,7 @@ use identity_store::BundleId;
 use crate::base::private;
 use crate::base::private::PrivateError;
 use crate::disk::own_dir;
-use crate::wire::bundle::Cleanup;
-
-/// The outcome of a cleanup for a directory that does not belong to srvd and is not removed.
-pub const NOT_OURS: &str = "not_ours";
+use crate::wire::bundle::{Cleanup, CleanupOutcome};
 
 /// The root directory of all identities.
 #[derive(Debug, Clone)]
@@ -125,11 +122,11 @@ impl Identities {
     pub fn clean(&self, dir: &Path, keep: &[PathBuf]) -> Cleanup {
         let below = dir.strip_prefix(&self.root).ok().filter(|_| self.owns(dir));
         let outcome = match below.map(|below| clean::clean(&self.root, below, keep)) {
-            None => NOT_OURS.to_owned(),
-            Some(Ok(Cleaned::Removed)) => "removed".to_owned(),
-            Some(Ok(Cleaned::KeptHistory)) => "kept_history".to_owned(),
-            Some(Ok(Cleaned::Absent)) => "absent".to_owned(),
-            Some(Err(error)) => format!("failed: {error}"),
+            None => CleanupOutcome::NotOurs,
+            Some(Ok(Cleaned::Removed)) => CleanupOutcome::Removed,
+            Some(Ok(Cleaned::KeptHistory)) => CleanupOutcome::KeptHistory,
+            Some(Ok(Cleaned::Absent)) => CleanupOutcome::Absent,
+            Some(Err(error)) => CleanupOutcome::Failed(error.to_string()),
         };
         Cleanup { path: dir.display().to_string(), outcome }
     }
@@ -180,34 +177,38 @@ mod tests {
         let clean = |keep: &[&str]| {
             identities.clean(&dir, &keep.iter().map(PathBuf::from).collect::<Vec<_>>()).outcome
         };
-        assert_eq!(clean(&["sessions"]), "kept_history");
+        assert_eq!(clean(&["sessions"]), CleanupOutcome::KeptHistory);
         let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["sessions"]);
         for made in ["inner", "inner/chats", "inner/chats/1", "inner/cache"] {
             std::fs::create_dir(dir.join(made)).unwrap();
         }
         symlink(&outside, dir.join("other")).unwrap();
-        assert_eq!(clean(&["inner/chats", "inner/none", "other/precious"]), "kept_history");
+        assert_eq!(clean(&["inner/chats", "inner/none", "other/precious"]), CleanupOutcome::KeptHistory);
         assert!(dir.join("inner/chats/1").exists() && !dir.join("inner/cache").exists());
         assert!(!dir.join("other").is_symlink() && !dir.join("sessions").exists());
-        assert_eq!(clean(&["inner/none"]), "removed");
-        assert_eq!(clean(&[]), "absent");
+        assert_eq!(clean(&["inner/none"]), CleanupOutcome::Removed);
+        assert_eq!(clean(&[]), CleanupOutcome::Absent);
         assert!(!identities.bundle(&bundle).exists());
         assert!(outside.join("precious").exists());
         // A link in place of the directory is removed; a link on the way to it is an error.
         symlink(&outside, identities.bundle(&bundle)).unwrap();
         std::fs::create_dir(outside.join("codex")).unwrap();
-        assert_eq!(clean(&[]), "failed: a part of its path is not a directory");
+        let reason = "a part of its path is not a directory".to_owned();
+        assert_eq!(clean(&[]), CleanupOutcome::Failed(reason));
         std::fs::remove_file(identities.bundle(&bundle)).unwrap();
         std::fs::create_dir(identities.bundle(&bundle)).unwrap();
         symlink(&outside, &dir).unwrap();
-        assert_eq!(clean(&[]), "removed");
+        assert_eq!(clean(&[]), CleanupOutcome::Removed);
         assert!(outside.join("codex").exists() && outside.join("precious").exists());
         let deep = std::iter::repeat_n("d", 200).fold(dir.clone(), |path, part| path.join(part));
         private::directory(&deep).unwrap();
-        assert!(clean(&[]).starts_with("failed: "));
-        assert_eq!(identities.clean(&outside, &[]).outcome, "not_ours");
-        assert_eq!(identities.clean(&root.path().join("identities/../outside"), &[]).outcome, "not_ours");
+        assert!(matches!(clean(&[]), CleanupOutcome::Failed(_)));
+        assert_eq!(identities.clean(&outside, &[]).outcome, CleanupOutcome::NotOurs);
+        assert_eq!(
+            identities.clean(&root.path().join("identities/../outside"), &[]).outcome,
+            CleanupOutcome::NotOurs
+        );
     }
 
     #[test]

@@ -1,5 +1,8 @@
-//! The operator at the forges: the storing of a sign-in's tokens, and the browsers that the operator has signed in
-//! with.
+//! The operator at the forges.
+//!
+//! - This module stores the tokens of a sign-in, and `pending` completes those whose owner was not known.
+//! - [`sign_in`] starts and polls a sign-in for a local client. [`accounts`] lists, adds, deletes and chooses accounts.
+//! - [`session`] holds the browsers that the operator has signed in with.
 //!
 //! Tokens whose owner is known are committed. Their account becomes the active one in the same transaction. Tokens
 //! whose owner the forge does not name are parked at once. They are completed when the forge names the owner: within
@@ -7,8 +10,10 @@
 //!
 //! Tokens that a sign-in replaced, and tokens that it obtained but that were not kept, are revoked at their forge.
 
+pub mod accounts;
 mod pending;
 pub mod session;
+pub mod sign_in;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +26,7 @@ use identity_store::{
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::redact::Redactor;
 use crate::config::forges::ClientAuth;
 use crate::forge::oauth::flows::{Keep, KeepError, KeptLogin, Obtained};
 use crate::forge::oauth::revoke::Spent;
@@ -39,23 +45,35 @@ pub struct Operators {
     store: Store,
     forges: Forges,
     returns: Returns,
+    redactor: Redactor,
     clock: fn() -> i64,
     stop: CancellationToken,
     /// The sign-ins that are still asking their forge who owns their tokens.
     asking: Arc<Mutex<BTreeSet<String>>>,
 }
 
+/// The parts that [`Operators`] is built from.
+pub struct OperatorsConfig {
+    /// The store of the tokens.
+    pub store: Store,
+    /// The forges at which the operator can sign in.
+    pub forges: Forges,
+    /// Revokes tokens that are not kept.
+    pub returns: Returns,
+    /// Keeps the tokens out of the log.
+    pub redactor: Redactor,
+    /// The wall clock in unix milliseconds.
+    pub clock: fn() -> i64,
+    /// The token whose cancellation ends every wait.
+    pub stop: CancellationToken,
+}
+
 impl Operators {
-    /// Creates a keeper of these forges' tokens in this store. It revokes tokens that are not kept. Its waits end when
-    /// `stop` is cancelled.
-    pub fn new(
-        store: &Store,
-        (forges, returns): (Forges, Returns),
-        clock: fn() -> i64,
-        stop: CancellationToken,
-    ) -> Self {
+    /// Creates a keeper from its parts.
+    pub fn new(config: OperatorsConfig) -> Self {
+        let OperatorsConfig { store, forges, returns, redactor, clock, stop } = config;
         let store = store.acting_as("forge sign-in");
-        Self { store, forges, returns, clock, stop, asking: Arc::default() }
+        Self { store, forges, returns, redactor, clock, stop, asking: Arc::default() }
     }
 
     /// Returns the function to which [`crate::forge::oauth::Flows`] passes the tokens of its sign-ins.

@@ -41,18 +41,13 @@ impl Operators {
             }
         };
         match forge.identify(&tokens.access.secret).await {
-            Ok(person) => self.name((forge, parked), &person, Spent::from(&tokens)).await,
+            Ok(person) => self.name(forge, parked, &person, Spent::from(&tokens)).await,
             Err(failure) => tracing::warn!(%account, "whose sign-in this is stays unknown: {failure}"),
         }
     }
 
     /// Assigns parked tokens to their person. If that person has signed in again since, the tokens are revoked instead.
-    async fn name(
-        &self,
-        (forge, parked): (&Arc<Forge>, &ParkedLogin),
-        person: &identity::Identity,
-        own: Spent,
-    ) {
+    async fn name(&self, forge: &Arc<Forge>, parked: &ParkedLogin, person: &identity::Identity, own: Spent) {
         let account = &parked.account;
         let done = match self.newer(parked, person).await {
             Ok(true) => {

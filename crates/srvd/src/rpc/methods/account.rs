@@ -1,148 +1,40 @@
-//! `account.*`.
+//! `account.*`, except `account.revoke`.
 
-use identity_store::{
-    AccountEdit, AccountFilter, AccountId, AccountKind, Leftover, SecretRef, StatusReport, StoreError,
-};
 use rpc_engine::Call;
 
-use crate::base::clock::now;
-use crate::disk::leftovers::Broom;
-use crate::health::{Write, judge};
-use crate::keys::probe;
+use crate::accounts::accounts;
 use crate::rpc::app::App;
-use crate::wire::account::{Account, Accounts, Corrupt, Delete, Deleted, Get, List, RefreshStatus, Update};
-use crate::wire::bundle::Cleanup;
-use crate::wire::convert;
-use crate::wire::error::{ApiError, with_causes};
-
-pub(super) fn account_id(id: &str) -> Result<AccountId, ApiError> {
-    id.parse().map_err(|error| ApiError::bad_id("accountId", &error))
-}
+use crate::wire::account::{
+    Account, Accounts, AfterRefusal, Delete, Deleted, Get, List, RefreshStatus, Refused, Update,
+};
+use crate::wire::error::ApiError;
 
 /// `account.list`.
 pub async fn list(app: App, _: Call, params: List) -> Result<Accounts, ApiError> {
-    let provider = match &params.provider_id {
-        Some(id) => Some(convert::stored_id(app.provider(id)?)?),
-        None => None,
-    };
-    let bundle = match params.bundle_id.as_deref() {
-        Some(id) => {
-            let id = id.parse().map_err(|error| ApiError::bad_id("bundleId", &error))?;
-            app.store.bundle(&id).await?;
-            Some(id)
-        }
-        None => None,
-    };
-    let found = app.store.accounts(AccountFilter { provider, bundle }).await?;
-    Ok(Accounts {
-        accounts: found.accounts.into_iter().map(convert::account).collect(),
-        corrupt: found.corrupt.into_iter().map(|row| Corrupt { id: row.id, reason: row.reason }).collect(),
-    })
+    accounts::list(&app.store, &app.registry, params).await
 }
 
 /// `account.get`.
 pub async fn get(app: App, _: Call, params: Get) -> Result<Account, ApiError> {
-    Ok(convert::account(app.store.account(&account_id(&params.account_id)?).await?))
+    accounts::get(&app.store, params).await
 }
 
 /// `account.update`.
 pub async fn update(app: App, _: Call, params: Update) -> Result<Account, ApiError> {
-    let edit = AccountEdit { name: params.name, display_name: params.display_name };
-    Ok(convert::account(app.store.update_account(&account_id(&params.account_id)?, edit, now()).await?))
+    accounts::update(&app.store, params).await
 }
 
 /// `account.refreshstatus`.
 pub async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> Result<Account, ApiError> {
-    let id = account_id(&params.account_id)?;
-    let known = app.store.account(&id).await?;
-    let account = match probed(&app, &known).await {
-        Some(report) => app.store.set_status(&id, report, now()).await?,
-        None => app.health.examine(&id, Write::Always).await?.account,
-    };
-    Ok(convert::account(account))
-}
-
-/// Asks the provider about an API key. Returns `None` for a credential that cannot be checked at a provider.
-async fn probed(app: &App, account: &identity_store::Account) -> Option<StatusReport> {
-    let provider = app.registry.provider(account.provider.as_str())?;
-    let asked = account.kind == AccountKind::ApiKey;
-    let service = provider.key.as_ref().filter(|_| asked)?.at(account.base_url.as_deref());
-    let probe = service.probe.as_ref()?;
-    let key = match &account.secret_ref {
-        SecretRef::Sealed => app.store.open_secret(&account.id).await,
-        SecretRef::Env { .. } | SecretRef::Command { .. } => {
-            match app.external_keys.read(&provider.id, &account.secret_ref).await {
-                Ok(key) => Ok(key),
-                Err(unavailable) => return Some(judge::unopened(account, &unavailable.text, now())),
-            }
-        }
-        SecretRef::ConfigDir { .. } | SecretRef::Tokens => return None,
-    };
-    match key {
-        Ok(key) => {
-            app.redactor.hide(&key);
-            Some(judge::probed(account, probe::ask(&service, probe, &key).await, now()))
-        }
-        Err(error) => {
-            tracing::error!(error = with_causes(&error), account = %account.id, "a secret does not open");
-            Some(judge::unopened(account, "its stored secret could not be opened", now()))
-        }
-    }
+    app.status_checker.refresh_status(&app.store, params).await
 }
 
 /// `account.delete`.
 pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
-    let id = account_id(&params.account_id)?;
-    match app.store.account(&id).await {
-        Ok(found) => {
-            for bundle in &found.bound_to {
-                super::bundle::end_logins(&app, bundle, Some(found.provider.as_str())).await;
-            }
-        }
-        // A row that cannot be read can be deleted all the same.
-        Err(StoreError::Corrupt { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let gone = app.store.delete_account(&id, now()).await?;
-    let leftover = gone.leftover.as_ref();
-    let provider =
-        gone.account.as_ref().map(|account| &account.provider).or(leftover.map(|one| &one.provider));
-    // A login that started in the meantime would run in a directory that is about to be removed.
-    if let Some(provider) = provider {
-        for bundle in &gone.unbound_from {
-            super::bundle::end_logins(&app, bundle, Some(provider.as_str())).await;
-        }
-    }
-    let cleanup = match (&gone.account, leftover) {
-        (Some(account), leftover) => clean(&app, account, leftover).await,
-        (None, Some(leftover)) => Some(broom(&app).clear(leftover).await),
-        (None, None) => None,
-    };
-    Ok(Deleted {
-        deleted: true,
-        unbound_from: gone.unbound_from.iter().map(ToString::to_string).collect(),
-        instances_affected: gone.instances,
-        cleanup: cleanup.into_iter().collect(),
-    })
+    accounts::delete(&app.store, &app.remover, params).await
 }
 
-/// Removes the credential of a deleted account from this machine's disk. A sealed key was deleted with its row. A
-/// directory that belongs to the user is not changed.
-pub(super) async fn clean(
-    app: &App,
-    account: &identity_store::Account,
-    leftover: Option<&Leftover>,
-) -> Option<Cleanup> {
-    match (leftover, &account.secret_ref) {
-        (Some(leftover), _) => Some(broom(app).clear(leftover).await),
-        (None, SecretRef::ConfigDir { dir, .. }) => Some(Cleanup {
-            path: dir.display().to_string(),
-            outcome: crate::disk::identity_dir::NOT_OURS.to_owned(),
-        }),
-        (None, _) => None,
-    }
-}
-
-fn broom(app: &App) -> Broom<'_> {
-    Broom { store: &app.store, registry: &app.registry, identities: &app.identities }
+/// `account.refused`.
+pub async fn refused(app: App, _: Call, params: Refused) -> Result<AfterRefusal, ApiError> {
+    app.refresher.after_refusal(&app.store, params).await
 }

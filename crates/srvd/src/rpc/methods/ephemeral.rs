@@ -7,7 +7,7 @@ use crate::keys::api_key;
 use crate::rpc::app::App;
 use crate::wire::ephemeral::{Clear, Cleared, Put, Stored};
 use crate::wire::error::{ApiError, Kind};
-use crate::wire::ids;
+use crate::wire::ids::{one_agent, user_id};
 
 /// `ephemeral.put`.
 pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
@@ -20,9 +20,9 @@ pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
         .ok_or_else(|| ApiError::invalid_input("providerId", "this provider takes no API key"))?;
     let key = api_key::usable(&key, service).map_err(|reason| ApiError::invalid_input("apiKey", reason))?;
     let slot = Slot {
-        agent: ids::one_agent(&params.agent_id)?.to_string(),
+        agent: one_agent(&params.agent_id)?.to_string(),
         provider: provider.id.clone(),
-        user: params.user_id.as_deref().map(ids::user).transpose()?.map(|user| user.to_string()),
+        user: params.user_id.as_deref().map(user_id).transpose()?.map(|user| user.to_string()),
     };
     tracing::info!(agent = slot.agent, provider = slot.provider, "a credential was lent");
     let replaced = app.ephemeral.put(slot, key).map_err(|_| {
@@ -35,7 +35,7 @@ pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
 
 /// `ephemeral.clear`.
 pub async fn clear(app: App, _: Call, params: Clear) -> Result<Cleared, ApiError> {
-    let agent = ids::one_agent(&params.agent_id)?;
+    let agent = one_agent(&params.agent_id)?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id)).transpose()?;
     let cleared = app.ephemeral.clear(agent.as_str(), provider.map(|provider| provider.id.as_str()));
     tracing::info!(%agent, cleared, "lent credentials were let go of");

@@ -14,6 +14,5 @@ pub mod launch;
 pub mod operator;
 pub mod profile;
 pub mod provider;
-pub mod refused;
 pub mod resolve;
 pub mod revoke;

@@ -8,11 +8,11 @@ use auth_spawner::{Logout, LogoutError, Provider};
 use identity_store::{Account, AccountKind, SecretRef};
 use rpc_engine::Call;
 
-use super::account::account_id;
 use crate::base::host;
 use crate::rpc::app::App;
 use crate::wire::account::{Delete, Outcome, Revoke, Revoked};
 use crate::wire::error::{ApiError, Kind};
+use crate::wire::ids::account_id;
 
 /// Longest time that a CLI may take to log out, including its request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(30);

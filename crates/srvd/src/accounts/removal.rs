@@ -1,0 +1,54 @@
+//! The end of what belongs to a deleted account or bundle: its running logins and its directories.
+
+use auth_spawner::{Registry, Snapshot, Spawner};
+use identity_store::{Account, BundleId, Leftover, SecretRef, Store};
+
+use crate::disk::leftovers::LeftoverCleaner;
+use crate::wire::bundle::{Cleanup, CleanupOutcome};
+
+/// Ends logins and removes directories. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct Remover {
+    spawner: Spawner,
+    registry: Registry,
+    leftovers: LeftoverCleaner,
+}
+
+impl Remover {
+    /// Creates a remover of these logins and directories.
+    pub fn new(spawner: &Spawner, registry: &Registry, leftovers: &LeftoverCleaner) -> Self {
+        Self { spawner: spawner.clone(), registry: registry.clone(), leftovers: leftovers.clone() }
+    }
+
+    /// Ends the logins of a bundle, or of one provider in it. This includes logins whose CLI is still ending.
+    pub(super) async fn end_logins(&self, bundle: &BundleId, provider: Option<&str>) {
+        let ours = |login: &Snapshot| {
+            login.scope == bundle.as_str() && provider.is_none_or(|provider| login.provider == provider)
+        };
+        for login in self.spawner.snapshots().into_iter().filter(ours) {
+            // A login that has already ended needs no cancellation.
+            let _ = self.spawner.cancel(&login.id).await;
+            if let Some(provider) = self.registry.provider(&login.provider) {
+                self.spawner.settled(provider, &login.recipe, bundle.as_str()).await;
+            }
+        }
+    }
+
+    /// Removes the credential of a deleted account from this machine's disk. `account` is `None` if its row could not be
+    /// read. Returns `None` when there is nothing to remove: a sealed key was deleted with its row. A directory that
+    /// belongs to the user is not changed.
+    pub(super) async fn clean(
+        &self,
+        store: &Store,
+        account: Option<&Account>,
+        leftover: Option<&Leftover>,
+    ) -> Option<Cleanup> {
+        match (leftover, account.map(|account| &account.secret_ref)) {
+            (Some(leftover), _) => Some(self.leftovers.clear(store, leftover).await),
+            (None, Some(SecretRef::ConfigDir { dir, .. })) => {
+                Some(Cleanup { path: dir.display().to_string(), outcome: CleanupOutcome::NotOurs })
+            }
+            (None, _) => None,
+        }
+    }
+}

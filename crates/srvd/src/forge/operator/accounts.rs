@@ -1,0 +1,228 @@
+//! The operator's accounts at forges: their list, tokens that the operator supplies, deletion, and the one in use.
+
+use std::sync::Arc;
+
+use identity_store::{
+    ActiveForge, CommitOperator, Identity, OperatorToken, ParkedLogin, ReceivedTokens, Store, StoreError,
+};
+use uuid::Uuid;
+
+use super::{Operators, jitter, unsaved};
+use crate::base::clock::now;
+use crate::config::forges::ForgeKind;
+use crate::forge::oauth::forge::SelectError;
+use crate::forge::oauth::{Failure, Forge};
+use crate::wire::convert;
+use crate::wire::error::{ApiError, Kind};
+use crate::wire::ids::account_id;
+use crate::wire::operator::{
+    Active, Cleared, ConfiguredForge, Delete, Deleted, OperatorAccount, Operators as OperatorList,
+    PendingAccount, SetActive, Upsert,
+};
+
+/// The operator's own words about the owner of supplied tokens.
+struct Claim {
+    subject: Option<String>,
+    login: Option<String>,
+    email: Option<String>,
+}
+
+impl Operators {
+    /// Lists the operator's accounts and the configured forges.
+    ///
+    /// # Errors
+    /// An error of the store.
+    pub async fn list(&self, store: &Store) -> Result<OperatorList, ApiError> {
+        let tokens = store.operator_tokens().await?;
+        let pending = store.pending_logins(None).await?;
+        Ok(OperatorList {
+            tokens: tokens.into_iter().map(shown).collect(),
+            pending: pending.into_iter().map(parked).collect(),
+            forges: self.forges.iter().map(|forge| configured(forge)).collect(),
+        })
+    }
+
+    /// Stores tokens that the operator supplies.
+    ///
+    /// # Errors
+    /// `unknown_provider`, `invalid_input` or `not_found` for the forge, `identity_mismatch` when the forge names another
+    /// person, `refresh_failed` when it cannot be asked, and an error of the store.
+    pub async fn upsert(&self, store: &Store, params: Upsert) -> Result<OperatorAccount, ApiError> {
+        let Upsert { forge_type, base_url, client_id, tokens, account_login, email, activate } = params;
+        let kind = kind(&forge_type)?;
+        let forge = match self.forges.select(kind, base_url.as_deref(), client_id.as_deref()) {
+            Ok(forge) => forge.clone(),
+            Err(SelectError::Unknown) if client_id.is_none() => {
+                self.unconfigured(kind, base_url.as_deref())?
+            }
+            Err(error) => return Err(unselected(error)),
+        };
+        let claim = Claim { subject: tokens.subject.clone(), login: account_login, email };
+        let received = convert::received(tokens, (self.clock)());
+        self.redactor.hide_received(&received);
+        let identity = owner(&forge, &received, claim).await?;
+        let login = unsaved(&forge, &format!("upsert-{}", Uuid::new_v4().simple()), received)?;
+        let activate = activate.unwrap_or(false);
+        let commit = CommitOperator { identity, activate, jitter: jitter(), now: (self.clock)() };
+        match store.commit_operator(login, commit).await {
+            Ok(kept) => Ok(shown(store.operator_token(&kept.account).await?)),
+            Err(unsaved) => {
+                // The client still has the tokens, and only the client can revoke them.
+                drop(unsaved.login.discard());
+                Err(unsaved.error.into())
+            }
+        }
+    }
+
+    /// Returns a forge without an OAuth client, for a token whose forge is not configured.
+    fn unconfigured(&self, kind: ForgeKind, base_url: Option<&str>) -> Result<Arc<Forge>, ApiError> {
+        let address = base_url.or(kind.default_base());
+        let address = address
+            .ok_or_else(|| ApiError::invalid_input("baseUrl", "this kind of forge has no usual one"))?;
+        let forge = Forge::bare(kind, address, self.clock).map(Arc::new);
+        forge.map_err(|reason| ApiError::invalid_input("baseUrl", reason))
+    }
+}
+
+/// Returns the owner of supplied tokens. The forge is asked unless the claim names the subject and the login.
+async fn owner(forge: &Forge, received: &ReceivedTokens, claim: Claim) -> Result<Identity, ApiError> {
+    let (subject, login) = match (claim.subject, claim.login) {
+        (Some(subject), Some(login)) => {
+            return Ok(Identity { subject: Some(subject), login: Some(login), email: claim.email });
+        }
+        incomplete => incomplete,
+    };
+    let person = forge.identify(&received.access).await.map_err(|failure| unidentified(&failure))?;
+    let told = [(subject, &person.account_id), (login, &person.login)];
+    if told.iter().any(|(told, found)| told.as_ref().is_some_and(|told| told != *found)) {
+        let text = "the forge says that the token is another person's";
+        return Err(ApiError::new(Kind::IdentityMismatch, text));
+    }
+    let email = claim.email.or(person.email);
+    Ok(Identity { subject: Some(person.account_id), login: Some(person.login), email })
+}
+
+/// Deletes an account of the operator, or a sign-in whose person is not known.
+///
+/// # Errors
+/// `invalid_input` or `not_found` for the id, and an error of the store.
+pub async fn delete(store: &Store, params: Delete) -> Result<Deleted, ApiError> {
+    let account = account_id(&params.account_id)?;
+    let was_active = match store.delete_operator(&account, now()).await {
+        Ok(token) => token.active,
+        Err(missing @ StoreError::NotFound { .. }) => match store.discard_pending(&account, now()).await {
+            Ok(()) => false,
+            Err(StoreError::NotFound { .. }) => return Err(missing.into()),
+            Err(error) => return Err(error.into()),
+        },
+        Err(error) => return Err(error.into()),
+    };
+    tracing::info!(%account, was_active, "an account of the operator was forgotten");
+    Ok(Deleted { deleted: true, was_active })
+}
+
+/// Returns the account in use.
+///
+/// # Errors
+/// `no_active_forge` when there is none, and an error of the store.
+pub async fn active(store: &Store) -> Result<Active, ApiError> {
+    let found = store.active_forge().await?;
+    found.map(in_use).ok_or_else(|| {
+        ApiError::new(Kind::NoActiveForge, "no account of the operator is in use")
+            .hint("sign in with: srvd operator login NAME, or choose one with: srvd operator use ACCOUNT")
+    })
+}
+
+/// Makes an account the one in use, and returns it.
+///
+/// # Errors
+/// `invalid_input` or `not_found` for the id, and an error of the store.
+pub async fn set_active(store: &Store, params: SetActive) -> Result<Active, ApiError> {
+    store.set_active_forge(&account_id(&params.account_id)?, now()).await?;
+    active(store).await
+}
+
+/// Leaves no account in use.
+///
+/// # Errors
+/// An error of the store.
+pub async fn clear_active(store: &Store) -> Result<Cleared, ApiError> {
+    Ok(Cleared { cleared: store.clear_active_forge(now()).await? })
+}
+
+/// Returns the kind of forge that a request names.
+pub(super) fn kind(word: &str) -> Result<ForgeKind, ApiError> {
+    let known = ForgeKind::ALL.map(ForgeKind::as_str);
+    ForgeKind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
+        ApiError::new(Kind::UnknownProvider, "srvd knows no such kind of forge").with("known", known.to_vec())
+    })
+}
+
+/// Returns the error for a request that names no single configured forge.
+pub(super) fn unselected(error: SelectError) -> ApiError {
+    match error {
+        SelectError::Unknown => {
+            ApiError::not_found("forge", "").hint("configure it in srvd.toml, below [forges.<name>]")
+        }
+        SelectError::Ambiguous => ApiError::invalid_input("baseUrl", error),
+    }
+}
+
+fn unidentified(failure: &Failure) -> ApiError {
+    match failure {
+        Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string())
+            .hint("try again later, or name the person: subject and accountLogin"),
+        Failure::Dead(_) => ApiError::invalid_input("tokens", "the forge does not take the token"),
+        Failure::Misconfigured(_) => ApiError::invalid_input("tokens", failure)
+            .hint("give the token the right to read its user, or name the person: subject and accountLogin"),
+    }
+}
+
+fn shown(token: OperatorToken) -> OperatorAccount {
+    OperatorAccount {
+        account_id: token.account.to_string(),
+        forge_type: token.forge.to_string(),
+        base_url: token.base_url.to_string(),
+        client_id: token.client_id,
+        account_login: token.login,
+        subject: token.subject,
+        email: token.email,
+        active: token.active,
+        state: token.state.as_str().to_owned(),
+        state_reason: token.reason.map(|reason| reason.as_str().to_owned()),
+        expires_at: token.expires_at,
+        created_at: token.created_at,
+        updated_at: token.updated_at,
+    }
+}
+
+fn parked(pending: ParkedLogin) -> PendingAccount {
+    PendingAccount {
+        account_id: pending.account.to_string(),
+        forge_type: pending.authority.provider.to_string(),
+        base_url: pending.authority.base_url.map(|url| url.to_string()),
+        client_id: pending.authority.client_id,
+        created_at: pending.created_at,
+    }
+}
+
+fn configured(forge: &Forge) -> ConfiguredForge {
+    let flows = if forge.has_device_flow() { vec!["code", "device"] } else { vec!["code"] };
+    ConfiguredForge {
+        name: forge.settings.name.clone(),
+        forge_type: forge.settings.kind.as_str().to_owned(),
+        base_url: forge.settings.base.as_str().to_owned(),
+        client_id: forge.settings.client_id.clone(),
+        flows: flows.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+fn in_use(active: ActiveForge) -> Active {
+    Active {
+        account_id: active.account.to_string(),
+        forge_type: active.forge.to_string(),
+        account_login: active.login,
+        base_url: active.base_url.to_string(),
+        since: active.since,
+    }
+}

@@ -1,0 +1,111 @@
+//! The operator's sign-ins at forges, as a local client starts, polls and cancels them.
+
+use std::time::Duration;
+
+use super::accounts::{kind, unselected};
+use super::{OWNER, Operators};
+use crate::forge::oauth::flows::{self, StartError};
+use crate::forge::oauth::table::{Ending, Status};
+use crate::forge::oauth::{Failure, Flows};
+use crate::wire::auth::Outcome;
+use crate::wire::error::{ApiError, Kind};
+use crate::wire::operator::{Cancel, Flow, Poll, SignIn, SignInStatus, Start, Started};
+
+/// The longest wait of a poll, in milliseconds.
+const LONGEST_WAIT_MS: u64 = 30_000;
+
+impl Operators {
+    /// Starts a sign-in at a configured forge.
+    ///
+    /// # Errors
+    /// `unknown_provider`, `invalid_input` or `not_found` for the forge or the flow, `conflict` when too many sign-ins
+    /// are live, and `refresh_failed` when the forge cannot be asked.
+    pub async fn start(&self, flows: &Flows, params: Start) -> Result<Started, ApiError> {
+        let kind = kind(&params.forge_type)?;
+        let forge = self.forges.select(kind, params.base_url.as_deref(), params.client_id.as_deref());
+        let forge = forge.map_err(unselected)?.clone();
+        // The forge may now be able to name the person of an earlier sign-in.
+        let operators = self.clone();
+        flows.aside(async move { operators.complete_pending().await });
+        let begin = flows::Start { owner: OWNER.to_owned(), forge, session: None };
+        match params.flow.unwrap_or(Flow::Code) {
+            Flow::Code => {
+                let started = flows.start_code(&begin).map_err(not_started)?;
+                Ok(Started {
+                    session_id: started.session_id,
+                    auth_url: Some(started.auth_url.into()),
+                    device_code: None,
+                    verification_url: None,
+                })
+            }
+            Flow::Device => {
+                let started = flows.start_device(begin).await.map_err(not_started)?;
+                Ok(Started {
+                    session_id: started.session_id,
+                    auth_url: None,
+                    device_code: Some(started.user_code),
+                    verification_url: Some(started.verification_url),
+                })
+            }
+        }
+    }
+}
+
+/// Returns the state of a sign-in. Waits for its end if the request asks for that.
+///
+/// # Errors
+/// `invalid_input` for a wait that is too long, `not_found` for an unknown sign-in.
+pub async fn poll(flows: &Flows, params: Poll) -> Result<SignIn, ApiError> {
+    let wait = params.wait_ms.unwrap_or(0);
+    if wait > LONGEST_WAIT_MS {
+        return Err(ApiError::invalid_input("waitMs", format!("at most {LONGEST_WAIT_MS}")));
+    }
+    let status = flows.ended(&params.session_id, Duration::from_millis(wait)).await;
+    let status = status.ok_or_else(|| ApiError::not_found("session", &params.session_id))?;
+    Ok(sign_in(params.session_id, status))
+}
+
+/// Cancels a sign-in before its tokens are saved.
+pub fn cancel(flows: &Flows, params: &Cancel) -> Outcome {
+    let success = flows.cancel(&params.session_id);
+    let told = |text: &str| (!success).then(|| text.to_owned());
+    let (error, error_kind) = (told("no such sign-in waits for its person"), told("not_found"));
+    Outcome { success, error, error_kind }
+}
+
+fn not_started(error: StartError) -> ApiError {
+    match error {
+        StartError::NoRedirect => ApiError::invalid_input("flow", error),
+        StartError::Full(_) => ApiError::new(Kind::Conflict, error.to_string()),
+        StartError::Forge(failure) => match failure {
+            Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string()),
+            _ => ApiError::invalid_input("flow", &failure),
+        },
+    }
+}
+
+fn sign_in(session_id: String, status: Status) -> SignIn {
+    let mut shown = SignIn {
+        session_id,
+        status: SignInStatus::Failed,
+        account_id: None,
+        account_login: None,
+        error: None,
+        error_kind: None,
+    };
+    let (kind, text) = match status {
+        Status::Waiting => return SignIn { status: SignInStatus::Pending, ..shown },
+        Status::Working => return SignIn { status: SignInStatus::Saving, ..shown },
+        Status::Ended(Ending::Success { account, login }) => {
+            shown.status = SignInStatus::Success;
+            return SignIn { account_id: Some(account), account_login: login, ..shown };
+        }
+        Status::Ended(Ending::Failed { code, text }) => (code, text),
+        Status::Ended(Ending::Cancelled) => ("cancelled", "it was cancelled".to_owned()),
+        Status::Ended(Ending::Superseded) => {
+            ("superseded", "another sign-in at the same forge took its place".to_owned())
+        }
+        Status::Ended(Ending::Expired) => ("expired", "nobody came in time".to_owned()),
+    };
+    SignIn { error: Some(text), error_kind: Some(kind.to_owned()), ..shown }
+}

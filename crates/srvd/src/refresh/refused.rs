@@ -1,0 +1,87 @@
+//! The handling of a token that a provider's service refused before its expiry.
+
+use std::time::Duration;
+
+use identity_store::{AccountId, RefreshWhy, Store, StoreError, StoredTokens};
+
+use super::flight::{Grant, Refresher};
+use super::outcome::Outcome;
+use crate::base::clock::now;
+use crate::forge::oauth::identity::{Next, after_api_answer};
+use crate::wire::account::{AfterRefusal, NextStep, Refused};
+use crate::wire::error::{ApiError, Kind};
+use crate::wire::ids::account_id;
+
+/// Longest time that the refresh may take.
+const REFRESHING: Duration = Duration::from_secs(10);
+
+impl Refresher {
+    /// Returns the next step after a service refused an account's token. The refused tokens are refreshed first, if
+    /// that can help. `store` names the caller in the audit log.
+    ///
+    /// # Errors
+    /// `invalid_input` or `not_found` for the account, `refresh_failed` when the report is worth repeating later, and an
+    /// error of the store.
+    pub async fn after_refusal(&self, store: &Store, params: Refused) -> Result<AfterRefusal, ApiError> {
+        let id = account_id(&params.account_id)?;
+        let stored = tokens(store, &id).await?;
+        let next = match after_api_answer(params.status, params.retried.unwrap_or(false)) {
+            Next::Nothing => NextStep::Nothing,
+            Next::MissingScope => NextStep::MissingScope,
+            Next::NeedsReauth => give_up(store, &id, params.generation).await?,
+            Next::RefreshAndRetry => self.replace(store, stored, params.generation).await?,
+        };
+        tracing::info!(account = %id, status = params.status, ?next, "a service refused a token");
+        Ok(AfterRefusal { next })
+    }
+
+    /// Refreshes the set of tokens that was refused, unless a newer set exists.
+    async fn replace(
+        &self,
+        store: &Store,
+        stored: StoredTokens,
+        generation: u64,
+    ) -> Result<NextStep, ApiError> {
+        let grant = Grant { account: stored.account, authority: stored.authority };
+        let why = RefreshWhy::Forced { generation };
+        let later = |reason: String| {
+            ApiError::new(Kind::RefreshFailed, reason).hint("the token stays; report it again later")
+        };
+        match self.refresh(&grant, why, REFRESHING).await {
+            Outcome::Unneeded | Outcome::Renewed => Ok(NextStep::Retry),
+            Outcome::Stuck(_) | Outcome::Unsupported => give_up(store, &grant.account, generation).await,
+            Outcome::Gone => Err(ApiError::not_found("account", grant.account.as_str())),
+            Outcome::Later { reason, at } => {
+                let reason = reason.map_or("it is tried again later", |reason| reason.as_str());
+                Err(later(format!("the refresh failed: {reason}")).with("retryAt", at))
+            }
+            Outcome::Busy { until } => {
+                Err(later("another daemon is refreshing it".to_owned()).with("retryAt", until))
+            }
+            Outcome::TooLong | Outcome::Unavailable => {
+                Err(later("the refresh did not end in time".to_owned()))
+            }
+        }
+    }
+}
+
+/// Returns the tokens of an account.
+async fn tokens(store: &Store, account: &AccountId) -> Result<StoredTokens, ApiError> {
+    match store.tokens(account, now()).await {
+        Ok(stored) => Ok(stored),
+        Err(StoreError::NotFound { .. }) => {
+            store.account(account).await?;
+            let reason = "this account has no tokens of the daemon's";
+            Err(ApiError::invalid_input("accountId", reason)
+                .hint("account.refreshstatus looks at what it has"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Records that a new login is required, unless a newer set of tokens exists.
+async fn give_up(store: &Store, account: &AccountId, generation: u64) -> Result<NextStep, ApiError> {
+    store.refuse_tokens(account, generation, now()).await?;
+    let stored = store.tokens(account, now()).await?;
+    Ok(if stored.generation > generation { NextStep::Retry } else { NextStep::SignIn })
+}
