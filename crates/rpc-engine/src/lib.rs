@@ -51,33 +51,25 @@
 //! `tungstenite` prints whole messages at its `trace` level. The application that installs the subscriber has to cap
 //! it.
 
-pub mod broker;
+#![warn(missing_debug_implementations, clippy::missing_errors_doc)]
+
 #[cfg(feature = "client")]
 pub mod client;
-pub mod connection;
-pub mod engine;
-pub mod error;
-pub mod limits;
-pub mod method;
-pub mod openrpc;
-pub mod router;
+pub mod events;
+pub mod methods;
+pub mod serve;
 pub mod wire;
 
-mod calling;
-mod calls;
-mod decode;
-mod frames;
-mod mailbox;
-mod parcel;
-mod socket;
-
-pub use broker::{Broker, BrokerConfig, EventMethods};
-pub use calling::{Calling, calling};
+// To define methods.
+pub use methods::{ApiInfo, Call, ConnectionId, MethodInfo, Params, Router, Service, Transport};
+// To serve them.
+pub use serve::{Closed, Counters, Engine, Io, accept_key};
+// To publish events.
+pub use events::{Broker, BrokerConfig, Cursor, EventMethods, NewEvent, Subscribed};
+// To report errors and set limits.
+pub use wire::{ENGINE_ERRORS, ErrorEntry, Limits, RpcError};
+// To call a server.
 #[cfg(feature = "client")]
-pub use client::{CallError, Client, ClientError, ClientEvent, ClientOptions, EventNames, Subscription};
-pub use connection::Closed;
-pub use engine::{Counters, Engine, Io, accept_key};
-pub use error::{ENGINE_ERRORS, ErrorEntry, RpcError};
-pub use limits::Limits;
-pub use method::{Call, ConnectionId, Cursor, Params, Subscribed, Transport};
-pub use router::{ApiInfo, MethodInfo, Router, Service};
+pub use client::{
+    BearerToken, CallError, Client, ClientError, ClientEvent, ClientOptions, Dialed, EventNames, Subscription,
+};

@@ -18,7 +18,7 @@ async fn drain_finishes_running_calls_and_refuses_new_ones() {
     assert_eq!(idle.call("sum", &json!([1])).await, 1);
     let engine = server.engine.clone();
     let drained = tokio::spawn(async move { engine.drain(Duration::from_secs(100)).await });
-    assert_eq!(idle.closing().await, (1001, "going away".to_owned()));
+    assert_eq!(idle.closing().await, (1001, "the daemon is shutting down".to_owned()));
     assert_eq!(idle.ended().await, Closed::Drained);
 
     let refused = json!({"jsonrpc": "2.0", "error": RpcError::shutting_down(), "id": 2});
@@ -26,7 +26,7 @@ async fn drain_finishes_running_calls_and_refuses_new_ones() {
     let post = server.post(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":2}"#).await;
     assert_eq!(post, Some(refused));
     assert!(!drained.is_finished());
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert_eq!(busy.next().await, json!({"jsonrpc": "2.0", "result": true, "id": 1}));
     assert_eq!(busy.closing().await.0, 1001);
     assert_eq!(busy.ended().await, Closed::Drained);
@@ -54,6 +54,24 @@ async fn drain_aborts_running_calls_when_the_grace_time_ends() {
     let reply = soon(post).await.unwrap().unwrap();
     let refused = serde_json::to_value(RpcError::shutting_down()).unwrap();
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&reply).unwrap()["error"], refused);
+}
+
+#[tokio::test]
+async fn drain_waits_for_the_calls_of_disconnected_clients() {
+    let server = Server::new(Limits::default());
+    let mut gone = server.connect();
+    gone.send(WAIT).await;
+    soon(server.app.begun.notified()).await;
+    assert_eq!(gone.ended().await, Closed::Lost);
+    let engine = server.engine.clone();
+    let drained = tokio::spawn(async move { engine.drain(Duration::from_secs(100)).await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!drained.is_finished());
+    server.app.permits.add_permits(1);
+    soon(drained).await.unwrap();
+    soon(server.app.ended.notified()).await;
 }
 
 #[tokio::test]

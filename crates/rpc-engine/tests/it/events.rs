@@ -1,6 +1,6 @@
 //! Tests of topics, order, replay, and subscribers that do not keep up.
 
-use rpc_engine::{Limits, RpcError};
+use rpc_engine::{Limits, NewEvent, RpcError};
 use serde_json::{Value, json};
 
 use crate::support::{Peer, Server, soon};
@@ -64,7 +64,7 @@ fn burst(length: u64) -> impl Iterator<Item = (String, u64)> {
 }
 
 fn publish_burst(server: &Server, length: u64) {
-    server.app.broker.publish_all(5, burst(length).map(|(topic, _)| (topic, None)));
+    server.app.broker.publish_all(5, burst(length).map(|(topic, _)| NewEvent { topic, data: None }));
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn subscribe_reply_precedes_its_events_when_the_call_is_slow() {
     assert_eq!(subscribe(&mut peer, &["b"]).await, subscribed("s2", 2, false));
     server.app.broker.publish("b", 5, None);
     assert_eq!(peer.next().await, event("s2", "b", 3));
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert_eq!(peer.next().await["result"], subscribed("s1", 0, false));
     let mut first = event("s1", "a", 1);
     first["params"]["at"] = 1.into();
@@ -212,7 +212,7 @@ async fn subscribe_reply_precedes_its_events_when_the_call_is_slow() {
                     {"jsonrpc":"2.0","id":3,"method":"wait"}]"#;
     peer.send(batch).await;
     soon(server.app.begun.notified()).await;
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert_eq!(peer.next().await.as_array().map(Vec::len), Some(3));
     assert_eq!(peer.next().await["params"]["subscriptionId"], "s3");
 }
@@ -224,7 +224,7 @@ async fn failed_call_removes_its_subscription() {
     peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a","fail":true}}"#)
         .await;
     soon(server.app.begun.notified()).await;
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert_eq!(peer.next().await["error"]["code"], 1001);
     server.app.broker.publish("a", 5, None);
     assert_eq!(peer.call("events.unsubscribe", &json!({"subscriptionId": "s1"})).await, false);

@@ -1,5 +1,9 @@
 //! Tests of JSON-RPC 2.0: the specification's examples verbatim, then the cases that it leaves open.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use rpc_engine::{Closed, Counters, Limits};
 use serde_json::{Value, json};
 
@@ -230,7 +234,7 @@ async fn slow_call_does_not_block_others_and_equal_ids_are_both_answered() {
         r#"[{"jsonrpc":"2.0","method":"wait","id":2},{"jsonrpc":"2.0","method":"sum","params":[3],"id":3}]"#;
     peer.send(mixed).await;
     assert_eq!(peer.call("sum", &json!([4])).await, 4);
-    server.app.gate.add_permits(3);
+    server.app.permits.add_permits(3);
     let mut replies = [peer.next().await, peer.next().await, peer.next().await].map(sorted);
     replies.sort_by_key(ToString::to_string);
     assert_eq!(replies, [json!([result(true, 2), result(3, 3)]), result(true, 1), result(true, 1)]);
@@ -239,7 +243,7 @@ async fn slow_call_does_not_block_others_and_equal_ids_are_both_answered() {
 #[tokio::test]
 async fn post_waits_for_slow_calls_and_refuses_subscriptions() {
     let server = Server::new(Limits::default());
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     let slow =
         r#"[{"jsonrpc":"2.0","method":"wait","id":1},{"jsonrpc":"2.0","method":"update","params":[1]}]"#;
     assert_eq!(server.post(slow).await, Some(json!([result(true, 1)])));
@@ -256,7 +260,7 @@ async fn call_runs_to_completion_when_client_disconnects() {
     peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
     soon(server.app.begun.notified()).await;
     assert_eq!(peer.ended().await, Closed::Lost);
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     soon(server.app.ended.notified()).await;
 
     let engine = server.engine.clone();
@@ -264,8 +268,16 @@ async fn call_runs_to_completion_when_client_disconnects() {
     soon(server.app.begun.notified()).await;
     post.abort();
     assert!(soon(post).await.unwrap_err().is_cancelled());
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     soon(server.app.ended.notified()).await;
+}
+
+#[test]
+fn quick_call_of_a_post_is_answered_in_its_first_poll() {
+    let server = Server::new(Limits::default());
+    let mut post = pin!(server.engine.post(br#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#));
+    let reply = post.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(reply, Poll::Ready(Some(_))), "{reply:?}");
 }
 
 #[tokio::test]
