@@ -384,3 +384,29 @@ impl Listener {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::EventNames;
+
+    #[tokio::test]
+    async fn pending_requests_stay_bounded_when_the_server_never_answers() {
+        let names = EventNames {
+            event: "event",
+            lagged: "lagged",
+            subscribe: "subscribe",
+            unsubscribe: "unsubscribe",
+        };
+        let (stream, _server) = tokio::io::duplex(64);
+        let (_commands, inbox) = mpsc::channel(1);
+        let options = ClientOptions::new("localhost", "/", names);
+        let mut driver = Driver::new(Socket::upgraded(stream).await, inbox, None, options);
+        for _ in 0..3 * PENDING {
+            let (answer, _gave_up) = oneshot::channel();
+            let params = to_raw_value(&()).unwrap();
+            driver.perform(Command::Call { method: "method".to_owned(), params, answer });
+        }
+        assert!(driver.pending.len() <= PENDING, "{}", driver.pending.len());
+    }
+}

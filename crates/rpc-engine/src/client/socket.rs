@@ -89,3 +89,13 @@ pub(super) async fn handshake(link: Link, options: &ClientOptions) -> Result<Soc
         Ok(Err(error)) => Err(ClientError::Handshake(error.to_string())),
     }
 }
+
+#[cfg(test)]
+impl Socket {
+    /// Returns a socket whose handshake is taken as done.
+    pub(super) async fn upgraded(stream: tokio::io::DuplexStream) -> Self {
+        let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
+        let stream: Box<dyn Io> = Box::new(stream);
+        Self { inner: WebSocketStream::from_raw_socket(stream, role, None).await, flushing: false }
+    }
+}

@@ -1,4 +1,4 @@
-//! The parts of a method: its request type, and the call that its handler receives.
+//! The request type of a method, and the call that its handler receives.
 
 use std::fmt;
 use std::sync::Arc;

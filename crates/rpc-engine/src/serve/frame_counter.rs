@@ -107,10 +107,10 @@ mod tests {
     }
 
     fn check(limit: u32, cut: usize, headers: usize, exceeded: bool) {
-        let mut counter = FrameCounter::new(limit);
+        let mut frames = FrameCounter::new(limit);
         let mut seen = Counted::default();
         for piece in stream().chunks(cut) {
-            let counted = counter.count(piece);
+            let counted = frames.count(piece);
             seen.headers += counted.headers;
             seen.exceeded_at = seen.exceeded_at.or(counted.exceeded_at);
             if seen.exceeded_at.is_some() {

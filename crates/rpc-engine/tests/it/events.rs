@@ -91,8 +91,8 @@ async fn burst_reaches_each_subscription_filtered_and_in_order() {
         let expected: Vec<Vec<Value>> = (1..)
             .zip(wanted)
             .map(|(number, (_, wants))| {
-                let of_it = burst(length).filter(|(topic, _)| wants(topic));
-                of_it.map(|(topic, seq)| event(&format!("s{number}"), &topic, seq)).collect()
+                let matching = burst(length).filter(|(topic, _)| wants(topic));
+                matching.map(|(topic, seq)| event(&format!("s{number}"), &topic, seq)).collect()
             })
             .collect();
         for _ in 0..expected.iter().map(Vec::len).sum() {

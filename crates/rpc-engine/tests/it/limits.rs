@@ -182,7 +182,7 @@ async fn subscription_is_refused_beyond_the_count_topic_and_byte_limits() {
             .to_string()
     };
     let many = |count: usize| (0..count).map(|n| format!("t{n}")).collect::<Vec<_>>();
-    let bad = |what: &str, path: &str| refusal(&RpcError::invalid_params(what, Some(path)), 1);
+    let bad = |reason: &str, path: &str| refusal(&RpcError::invalid_params(reason, Some(path)), 1);
     let refused = peer.ask(&subscribe(Vec::new())).await;
     assert_eq!(refused, bad("at least one topic is needed", "topics"));
     assert_eq!(peer.ask(&subscribe(many(33))).await, bad("a subscription has at most 32 topics", "topics"));

@@ -275,8 +275,8 @@ async fn close_frame_reaches_a_client_whose_later_bytes_were_not_read() {
     let server = Server::new(Limits::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let served = server.serve(listener.accept().await.unwrap().0, &[]);
-    let mut peer = Peer { stream, served };
+    let (accepted, _) = listener.accept().await.unwrap();
+    let mut peer = Peer { stream, served: server.serve(accepted, &[]) };
     peer.raw(&[frame(0x83, b""), vec![0; 200_000]].concat()).await;
     peer.stream.shutdown().await.unwrap();
     assert_eq!(soon(&mut peer.served).await.unwrap(), Closed::Protocol);

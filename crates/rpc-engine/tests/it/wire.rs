@@ -30,7 +30,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
     let Some(reply) = runtime.block_on(server.engine.post(body)) else { return Ok(()) };
     let reply: Value = serde_json::from_slice(&reply).unwrap();
     match &reply {
-        Value::Array(parts) => prop_assert!(!parts.is_empty() && parts.iter().all(is_reply), "{reply}"),
+        Value::Array(replies) => prop_assert!(!replies.is_empty() && replies.iter().all(is_reply), "{reply}"),
         _ => prop_assert!(is_reply(&reply), "{reply}"),
     }
     Ok(())
