@@ -4,13 +4,8 @@
 //! [`Router`] binds it to a handler, and an [`Engine`] serves connections that the application has accepted,
 //! authenticated and upgraded. The two event notifications get their names from the caller ([`EventMethods`]).
 //!
-//! The engine guarantees the following:
-//! - Ids are echoed byte for byte. Envelopes are parsed once with borrowed fields. `params` never become a tree.
-//! - A slow handler never blocks another call of its connection. A client that does not read never blocks a publisher:
-//!   every queue is bounded and every wait has an end.
-//! - A call that has started runs to its end even if its client goes away, because a partial write is worse than a late
-//!   one.
-//! - A value that a client sent is never repeated in an error message or in a log line.
+//! The groups are [`methods`] (request types, handlers, the dispatch table), [`serve`] (the engine), [`events`] (the
+//! broker), [`wire`] (envelopes, errors, limits) and `client`.
 //!
 //! ```
 //! use rpc_engine::{
@@ -48,36 +43,81 @@
 //! # }
 //! ```
 //!
-//! `tungstenite` prints whole messages at its `trace` level. The application that installs the subscriber has to cap
-//! it.
+//! # Theory of operation
+//!
+//! ## Tasks
+//!
+//! The future of [`Engine::serve`] is the only task of a connection. It works in turns. A turn reads the received messages,
+//! polls the unfinished calls, writes what is ready with one flush, and checks the deadlines. A call is polled once where
+//! its message was read, so a quick call costs no queue. A call that is not ready then is polled beside the reading, so it
+//! blocks no other call. It must not block the thread.
+//!
+//! A call that has started runs to its end even if its client goes away, because a partial write is worse than a late one.
+//! The engine then moves the calls of the connection into a task of its own. [`Engine::post`] does the same with calls that
+//! do not finish at once. Every such task and every connection belongs to one tracker.
+//!
+//! ## Messages
+//!
+//! A message is parsed once, with borrowed fields. Ids are echoed byte for byte. The parameters are decoded from their JSON
+//! text into the method's type and never become a tree. A value that a client sent is never repeated in an error or in a
+//! log line.
+//!
+//! ## Queues
+//!
+//! A connection has two outbound queues, and both are bounded by [`Limits::outbound_messages`] and
+//! [`Limits::outbound_bytes`]. Replies are written before events, so the reply to a subscribing call precedes the first
+//! event of its subscription. Events that are published together are one batch. A batch is encoded once, and connections
+//! write it from the same memory.
+//!
+//! ## Limits
+//!
+//! [`Limits`] holds every limit, and each of its fields names the consequence of exceeding it: an error for the request, or
+//! a close code for the connection ([`Closed`]).
+//!
+//! ## A client that does not read
+//!
+//! A full queue of replies pauses the reading of requests. A full queue of events drops the events that do not fit and
+//! counts them; when the queue is empty again, one `lagged` notification reports the number. A publisher never waits. A
+//! flush that takes longer than [`Limits::write_timeout`] closes the connection with 4013. A client that sends nothing is
+//! pinged, and closed with 4008 after [`Limits::idle`].
+//!
+//! ## A flood
+//!
+//! A turn reads at most [`Limits::requests_per_turn`] messages. The connection then yields, so that the runtime polls the
+//! other sockets before the next turn. Calls beyond [`Limits::in_flight`] or [`Limits::in_flight_total`] are refused with
+//! `server_busy`.
+//!
+//! ## A shutdown
+//!
+//! [`Engine::drain`] refuses new calls with `shutting_down`. A connection without unfinished calls and replies is closed
+//! with 1001. After the grace time, unfinished calls are aborted at their next await. The method returns when the tracker is
+//! empty, so it is the one place to wait for everything that the engine runs.
+//!
+//! ## Logs
+//!
+//! Each call has a span named `call` with its `method`, `request` and `connection`. It is made only if the subscriber
+//! enables it. A task that a handler spawns belongs to it with `tracing::Instrument::in_current_span`. `tungstenite` prints
+//! whole messages at its `trace` level. The application that installs the subscriber has to cap it.
 
-pub mod broker;
+#![warn(missing_debug_implementations, clippy::missing_errors_doc)]
+
 #[cfg(feature = "client")]
 pub mod client;
-pub mod connection;
-pub mod engine;
-pub mod error;
-pub mod limits;
-pub mod method;
-pub mod openrpc;
-pub mod router;
+pub mod events;
+pub mod methods;
+pub mod serve;
 pub mod wire;
 
-mod calling;
-mod calls;
-mod decode;
-mod frames;
-mod mailbox;
-mod parcel;
-mod socket;
-
-pub use broker::{Broker, BrokerConfig, EventMethods};
-pub use calling::{Calling, calling};
+// To define methods.
+pub use methods::{ApiInfo, Call, ConnectionId, MethodInfo, Params, Router, Service, Transport};
+// To serve them.
+pub use serve::{Closed, Counters, Engine, Io, accept_key};
+// To publish events.
+pub use events::{Broker, BrokerConfig, Cursor, EventMethods, NewEvent, Subscribed};
+// To report errors and set limits.
+pub use wire::{ENGINE_ERRORS, ErrorEntry, Limits, RpcError};
+// To call a server.
 #[cfg(feature = "client")]
-pub use client::{CallError, Client, ClientError, ClientEvent, ClientOptions, EventNames, Subscription};
-pub use connection::Closed;
-pub use engine::{Counters, Engine, Io, accept_key};
-pub use error::{ENGINE_ERRORS, ErrorEntry, RpcError};
-pub use limits::Limits;
-pub use method::{Call, ConnectionId, Cursor, Params, Subscribed, Transport};
-pub use router::{ApiInfo, MethodInfo, Router, Service};
+pub use client::{
+    BearerToken, CallError, Client, ClientError, ClientEvent, ClientOptions, Dialed, EventNames, Subscription,
+};

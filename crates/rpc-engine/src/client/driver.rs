@@ -12,26 +12,35 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::socket::{Dial, Socket, handshake};
+use super::socket::{Connector, Socket, handshake};
 use super::{CallError, ClientEvent, ClientOptions};
-use crate::error::RpcError;
-use crate::method::{Cursor, Subscribed};
+use crate::events::{Cursor, Subscribed};
+use crate::wire::RpcError;
+
+/// The number of pending requests from which those whose callers gave up are removed.
+const PENDING: usize = 256;
 
 type Answer<T> = oneshot::Sender<Result<T, CallError>>;
 
 /// A request from a handle to the driver.
 pub(super) enum Command {
     Call { method: String, params: Box<RawValue>, answer: Answer<Box<RawValue>> },
-    Subscribe { topics: Vec<String>, answer: Answer<(u64, mpsc::Receiver<ClientEvent>)> },
+    Subscribe { topics: Vec<String>, answer: Answer<NewSubscription> },
     Unsubscribe { number: u64 },
+}
+
+/// A subscription that the server has accepted.
+pub(super) struct NewSubscription {
+    pub(super) number: u64,
+    pub(super) events: mpsc::Receiver<ClientEvent>,
 }
 
 /// The purpose of a request whose reply is pending.
 enum Pending {
     Call(Answer<Box<RawValue>>),
-    Subscribe(Vec<String>, Answer<(u64, mpsc::Receiver<ClientEvent>)>),
-    Resume(u64),
-    Nothing,
+    Subscribe { topics: Vec<String>, answer: Answer<NewSubscription> },
+    Resume { number: u64 },
+    Unsubscribe,
 }
 
 /// A subscription on the client's side. It outlives the connection.
@@ -46,21 +55,21 @@ struct Listener {
 pub(super) struct Driver {
     socket: Socket,
     commands: mpsc::Receiver<Command>,
-    dial: Option<Dial>,
+    connector: Option<Connector>,
     options: ClientOptions,
     pending: HashMap<u64, Pending>,
     listeners: HashMap<u64, Listener>,
     last_number: u64,
     last_message: Instant,
     /// True when no handle is left, so that no command will follow.
-    abandoned: bool,
+    no_handles: bool,
 }
 
 enum Step {
     Message(Message),
     Command(Command),
     Lost,
-    Abandoned,
+    NoHandles,
 }
 
 #[derive(Deserialize)]
@@ -107,29 +116,29 @@ impl Driver {
     pub(super) fn new(
         socket: Socket,
         commands: mpsc::Receiver<Command>,
-        dial: Option<Dial>,
+        connector: Option<Connector>,
         options: ClientOptions,
     ) -> Self {
         Self {
             socket,
             commands,
-            dial,
+            connector,
             options,
             pending: HashMap::new(),
             listeners: HashMap::new(),
             last_number: 0,
             last_message: Instant::now(),
-            abandoned: false,
+            no_handles: false,
         }
     }
 
     pub(super) async fn run(mut self) {
         loop {
             match self.step().await {
-                Step::Message(Message::Text(text)) => self.take(&text),
+                Step::Message(Message::Text(text)) => self.receive(&text),
                 Step::Message(_) => {}
-                Step::Command(command) => self.obey(command),
-                Step::Abandoned => break,
+                Step::Command(command) => self.perform(command),
+                Step::NoHandles => break,
                 Step::Lost => {
                     self.pending.clear();
                     if !self.reconnect().await {
@@ -140,8 +149,8 @@ impl Driver {
         }
         let _ = self.socket.feed(Message::Close(None));
         let wait = self.options.limits.close_wait;
-        let farewell = async { while !matches!(self.step().await, Step::Lost) {} };
-        let _ = tokio::time::timeout(wait, farewell).await;
+        let closing = async { while !matches!(self.step().await, Step::Lost) {} };
+        let _ = tokio::time::timeout(wait, closing).await;
     }
 
     async fn step(&mut self) -> Step {
@@ -152,12 +161,12 @@ impl Driver {
                 return Poll::Ready(next.map_or(Step::Lost, Step::Message));
             }
             // Each command is one flush, so the next one is taken after the previous one has been written.
-            if self.socket.is_flushed() && !self.abandoned {
+            if self.socket.is_flushed() && !self.no_handles {
                 match self.commands.poll_recv(cx) {
                     Poll::Ready(Some(command)) => return Poll::Ready(Step::Command(command)),
                     Poll::Ready(None) => {
-                        self.abandoned = true;
-                        return Poll::Ready(Step::Abandoned);
+                        self.no_handles = true;
+                        return Poll::Ready(Step::NoHandles);
                     }
                     Poll::Pending => {}
                 }
@@ -169,13 +178,6 @@ impl Driver {
         step
     }
 
-    fn obey(&mut self, command: Command) {
-        self.perform(command);
-        while let Ok(command) = self.commands.try_recv() {
-            self.perform(command);
-        }
-    }
-
     fn perform(&mut self, command: Command) {
         match command {
             Command::Call { method, params, answer } => self.send(&method, &params, Pending::Call(answer)),
@@ -183,7 +185,8 @@ impl Driver {
                 let params = SubscribeParams { topics: &topics, since: None };
                 match to_raw_value(&params) {
                     Ok(params) => {
-                        self.send(self.options.events.subscribe, &params, Pending::Subscribe(topics, answer));
+                        let pending = Pending::Subscribe { topics, answer };
+                        self.send(self.options.events.subscribe, &params, pending);
                     }
                     Err(error) => drop(answer.send(Err(CallError::Protocol(error.to_string())))),
                 }
@@ -201,7 +204,7 @@ impl Driver {
             params: &'a RawValue,
         }
         // Callers that gave up leave their entry behind. These entries must not pile up when a server never answers.
-        if self.pending.len() >= 256 {
+        if self.pending.len() >= PENDING {
             self.pending.retain(|_, pending| !matches!(pending, Pending::Call(answer) if answer.is_closed()));
         }
         self.last_number += 1;
@@ -213,7 +216,7 @@ impl Driver {
         }
     }
 
-    fn take(&mut self, text: &str) {
+    fn receive(&mut self, text: &str) {
         let Ok(incoming) = serde_json::from_str::<Incoming<'_>>(text) else { return };
         match (incoming.method.as_deref(), incoming.params, incoming.id) {
             (Some(method), Some(params), _) if method == self.options.events.event => self.event(params),
@@ -244,30 +247,31 @@ impl Driver {
     fn answer(&mut self, pending: Pending, result: Result<Box<RawValue>, CallError>) {
         let subscribed = |result: Result<Box<RawValue>, CallError>| {
             serde_json::from_str::<Subscribed>(result?.get())
-                .map_err(|_| CallError::Protocol("this is no subscription".to_owned()))
+                .map_err(|_| CallError::Protocol("the result is not a subscription".to_owned()))
         };
         match pending {
             Pending::Call(answer) => drop(answer.send(result)),
-            Pending::Subscribe(topics, answer) => match subscribed(result) {
+            Pending::Subscribe { topics, answer } => match subscribed(result) {
                 Err(error) => drop(answer.send(Err(error))),
                 Ok(subscribed) => {
-                    let (events, receiver) = mpsc::channel(self.options.limits.outbound_messages.max(1));
+                    let (sender, events) = mpsc::channel(self.options.limits.outbound_messages.max(1));
                     self.last_number += 1;
                     let number = self.last_number;
                     let cursor = Cursor { epoch: subscribed.epoch, seq: subscribed.seq };
                     let server_id = subscribed.subscription_id;
-                    self.listeners.insert(number, Listener { topics, server_id, cursor, events, missed: 0 });
-                    if answer.send(Ok((number, receiver))).is_err() {
+                    let listener = Listener { topics, server_id, cursor, events: sender, missed: 0 };
+                    self.listeners.insert(number, listener);
+                    if answer.send(Ok(NewSubscription { number, events })).is_err() {
                         self.unsubscribe(number);
                     }
                 }
             },
-            Pending::Resume(number) => match (subscribed(result), self.listeners.get_mut(&number)) {
+            Pending::Resume { number } => match (subscribed(result), self.listeners.get_mut(&number)) {
                 (Ok(subscribed), Some(listener)) => listener.resume(subscribed),
                 // A subscription that the server no longer accepts ends. Its reader sees the end.
                 _ => drop(self.listeners.remove(&number)),
             },
-            Pending::Nothing => {}
+            Pending::Unsubscribe => {}
         }
     }
 
@@ -301,17 +305,17 @@ impl Driver {
         if let Some(listener) = self.listeners.remove(&number)
             && let Ok(params) = to_raw_value(&serde_json::json!({"subscriptionId": listener.server_id}))
         {
-            self.send(self.options.events.unsubscribe, &params, Pending::Nothing);
+            self.send(self.options.events.unsubscribe, &params, Pending::Unsubscribe);
         }
     }
 
-    /// Dials until a connection succeeds or the time for it is over. Returns false when the client has to end.
+    /// Connects again until it succeeds or the time for it is over. Returns false when the client has to end.
     async fn reconnect(&mut self) -> bool {
-        let Some(dial) = self.dial.clone() else { return false };
+        let Some(connector) = self.connector.clone() else { return false };
         let deadline = Instant::now() + self.options.reconnect_for;
         let mut pause = Duration::from_millis(50);
         while !self.commands.is_closed() {
-            let attempt = async { handshake(dial().await?, &self.options).await };
+            let attempt = async { handshake(connector().await?, &self.options).await };
             if let Ok(Ok(socket)) = tokio::time::timeout_at(deadline, attempt).await {
                 self.socket = socket;
                 self.last_message = Instant::now();
@@ -334,22 +338,22 @@ impl Driver {
             listener.server_id.clear();
             let params = SubscribeParams { topics: &listener.topics, since: Some(&listener.cursor) };
             if let Ok(params) = to_raw_value(&params) {
-                self.send(self.options.events.subscribe, &params, Pending::Resume(number));
+                self.send(self.options.events.subscribe, &params, Pending::Resume { number });
             }
         }
     }
 }
 
 impl Listener {
-    /// Delivers an event. Returns false when the receiver is gone. Events that do not fit are counted and reported
-    /// later.
-    fn deliver(&mut self, event: ClientEvent, seq: u64, worth: u64) -> bool {
+    /// Delivers a notification that stands for this many events. Returns false when the receiver is gone. Events that do
+    /// not fit are counted and reported later.
+    fn deliver(&mut self, event: ClientEvent, seq: u64, events: u64) -> bool {
         if self.missed > 0 {
             let newest = seq.saturating_sub(1);
             match self.events.try_send(ClientEvent::Lagged { missed: self.missed, seq: newest }) {
                 Ok(()) => self.missed = 0,
                 Err(mpsc::error::TrySendError::Full(_)) => {
-                    self.missed += worth;
+                    self.missed += events;
                     return true;
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => return false,
@@ -358,7 +362,7 @@ impl Listener {
         match self.events.try_send(event) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
-                self.missed += worth;
+                self.missed += events;
                 true
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -378,5 +382,31 @@ impl Listener {
             seq,
             u64::from(subscribed.lagged),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::EventNames;
+
+    #[tokio::test]
+    async fn pending_requests_stay_bounded_when_the_server_never_answers() {
+        let names = EventNames {
+            event: "event",
+            lagged: "lagged",
+            subscribe: "subscribe",
+            unsubscribe: "unsubscribe",
+        };
+        let (stream, _server) = tokio::io::duplex(64);
+        let (_commands, inbox) = mpsc::channel(1);
+        let options = ClientOptions::new("localhost", "/", names);
+        let mut driver = Driver::new(Socket::upgraded(stream).await, inbox, None, options);
+        for _ in 0..3 * PENDING {
+            let (answer, _gave_up) = oneshot::channel();
+            let params = to_raw_value(&()).unwrap();
+            driver.perform(Command::Call { method: "method".to_owned(), params, answer });
+        }
+        assert!(driver.pending.len() <= PENDING, "{}", driver.pending.len());
     }
 }

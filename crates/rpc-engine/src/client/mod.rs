@@ -1,6 +1,9 @@
 //! A client: typed calls, and subscriptions that survive a reconnect.
 //!
 //! One task owns the socket and ends when the last handle is dropped. Handles send it commands over a bounded queue.
+//!
+//! The room may use `wire`, and of `events` and `methods` only the types that a client sends or receives. Everything that a
+//! server alone needs must not be in it.
 
 mod driver;
 mod socket;
@@ -17,29 +20,50 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
-use crate::error::RpcError;
-use crate::limits::Limits;
-use crate::method::Params;
-use driver::{Command, Driver};
-use socket::{Dial, Link, handshake};
+use crate::methods::Params;
+use crate::wire::{Limits, RpcError};
+use driver::{Command, Driver, NewSubscription};
+use socket::{Connector, Link, handshake};
+
+/// The number of commands that wait for the client's task.
+const COMMANDS: usize = 64;
 
 /// A connection to a server. Cheap to clone; the connection closes when the last clone and subscription are gone.
 #[derive(Clone)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
     timeout: Duration,
+    /// Tracks the task that owns the socket.
+    task: TaskTracker,
+}
+
+/// A bearer token. `Debug` does not show it.
+#[derive(Clone)]
+pub struct BearerToken(String);
+
+impl<T: Into<String>> From<T> for BearerToken {
+    fn from(token: T) -> Self {
+        Self(token.into())
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
 }
 
 /// The options of a connection.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// The `Host` header.
     pub host: String,
     /// The path of the upgrade request, with its leading slash.
     pub path: String,
-    /// The bearer token, sent as `Authorization: Bearer`. `Debug` does not show it.
-    pub bearer: Option<String>,
+    /// The bearer token, sent as `Authorization: Bearer`.
+    pub bearer: Option<BearerToken>,
     /// The server's names for the event methods.
     pub events: EventNames,
     /// The limits of the client. `message_bytes` and `frame_bytes` bound the messages that are accepted.
@@ -59,16 +83,6 @@ impl ClientOptions {
         let minute = Duration::from_mins(1);
         let (host, path) = (host.into(), path.into());
         Self { host, path, bearer: None, events, limits, timeout: minute, reconnect_for: minute }
-    }
-}
-
-impl fmt::Debug for ClientOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOptions")
-            .field("host", &self.host)
-            .field("path", &self.path)
-            .field("bearer", &self.bearer.as_ref().map(|_| "[REDACTED]"))
-            .finish_non_exhaustive()
     }
 }
 
@@ -93,13 +107,13 @@ pub enum ClientError {
     #[error("the server refused the connection with HTTP status {0}")]
     Refused(u16),
     /// The stream failed.
-    #[error("the connection failed")]
+    #[error("the connection failed; check that the server is running")]
     Io(#[from] io::Error),
     /// The other side does not speak WebSocket, or the options cannot be written as HTTP.
     #[error("the WebSocket handshake failed: {0}")]
     Handshake(String),
     /// The handshake took too long.
-    #[error("the handshake timed out")]
+    #[error("the server did not finish the WebSocket handshake in time")]
     Timeout,
 }
 
@@ -111,13 +125,13 @@ pub enum CallError {
     #[error("{0}")]
     Rpc(RpcError),
     /// The connection ended before the answer was received. It is not known whether the call took effect.
-    #[error("the connection closed")]
+    #[error("the connection closed before the answer was received")]
     Closed,
     /// The answer was not received in time. It is not known whether the call took effect.
-    #[error("no answer in time")]
+    #[error("the server did not answer in time")]
     Timeout,
     /// The parameters are not JSON, or the answer does not have the type that the method promises.
-    #[error("unexpected answer: {0}")]
+    #[error("the server and the client do not agree on the method: {0}")]
     Protocol(String),
 }
 
@@ -150,6 +164,15 @@ pub enum ClientEvent {
     },
 }
 
+/// A connected stream, and the bearer token to use on it.
+#[derive(Debug)]
+pub struct Dialed<S> {
+    /// The stream.
+    pub stream: S,
+    /// The token. A restarted server may have a new one.
+    pub bearer: Option<BearerToken>,
+}
+
 /// A live subscription. Dropping it ends the subscription.
 pub struct Subscription {
     events: mpsc::Receiver<ClientEvent>,
@@ -160,6 +183,9 @@ pub struct Subscription {
 impl Client {
     /// Does the handshake on a stream that is already connected. The client does not reconnect: it ends with the
     /// stream.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the server refuses the handshake, does not answer it in time, or the stream fails.
     pub async fn connect<S>(stream: S, options: ClientOptions) -> Result<Self, ClientError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -169,35 +195,48 @@ impl Client {
     }
 
     /// Connects through `dial`, and reconnects whenever the connection is lost. Subscriptions continue where they
-    /// stopped. `dial` returns a stream and the bearer token for it, because a restarted server may have a new token.
+    /// stopped.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], and [`ClientError::Io`] when `dial` fails.
     pub async fn connect_with<F, Fut, S>(dial: F, options: ClientOptions) -> Result<Self, ClientError>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = io::Result<(S, Option<String>)>> + Send + 'static,
+        Fut: Future<Output = io::Result<Dialed<S>>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let dial: Dial = Arc::new(move || {
-            let dialled = dial();
+        let connector: Connector = Arc::new(move || {
+            let dialing = dial();
             Box::pin(async move {
-                let (stream, bearer) = dialled.await?;
+                let Dialed { stream, bearer } = dialing.await?;
                 Ok(Link { stream: Box::new(stream), bearer })
             })
         });
         let link =
-            tokio::time::timeout(options.timeout, dial()).await.map_err(|_| ClientError::Timeout)??;
-        Self::start(link, Some(dial), options).await
+            tokio::time::timeout(options.timeout, connector()).await.map_err(|_| ClientError::Timeout)??;
+        Self::start(link, Some(connector), options).await
     }
 
-    async fn start(link: Link, dial: Option<Dial>, options: ClientOptions) -> Result<Self, ClientError> {
+    async fn start(
+        link: Link,
+        connector: Option<Connector>,
+        options: ClientOptions,
+    ) -> Result<Self, ClientError> {
         let socket = handshake(link, &options).await?;
         let timeout = options.timeout;
-        let (commands, inbox) = mpsc::channel(64);
-        // This task has no owner that joins it. It ends when the last sender of its inbox is dropped.
-        tokio::spawn(Driver::new(socket, inbox, dial, options).run());
-        Ok(Self { commands, timeout })
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        // The task ends when the connection ends for good or the last sender of its inbox is dropped.
+        let task = TaskTracker::new();
+        task.spawn(Driver::new(socket, inbox, connector, options).run());
+        task.close();
+        Ok(Self { commands, timeout, task })
     }
 
     /// Calls a method by its request type.
+    ///
+    /// # Errors
+    /// [`CallError`] when the server answers with an error or with another type, when the connection closes before the
+    /// answer, or when there is no answer in time.
     pub async fn call<P>(&self, params: &P) -> Result<P::Result, CallError>
     where
         P: Params + Serialize,
@@ -207,24 +246,31 @@ impl Client {
     }
 
     /// Calls a method by name.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
     pub async fn call_raw(&self, method: &str, params: &impl Serialize) -> Result<Value, CallError> {
         self.request(method, params).await
     }
 
     /// Subscribes to topics: exact names, or prefixes that end in `*`.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
     pub async fn subscribe(
         &self,
         topics: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Subscription, CallError> {
         let topics = topics.into_iter().map(Into::into).collect();
         let (answer, answered) = oneshot::channel();
-        let (number, events) = self.exchange(Command::Subscribe { topics, answer }, answered).await?;
+        let command = Command::Subscribe { topics, answer };
+        let NewSubscription { number, events } = self.exchange(command, answered).await?;
         Ok(Subscription { events, commands: self.commands.clone(), number })
     }
 
-    /// Waits until the connection has ended for good.
+    /// Waits until the connection has ended for good and the client's task with it.
     pub async fn closed(&self) {
-        self.commands.closed().await;
+        self.task.wait().await;
     }
 
     async fn request<R: DeserializeOwned>(
@@ -238,9 +284,10 @@ impl Client {
         let result: Box<RawValue> = self.exchange(command, answered).await?;
         // serde's messages quote values and a result may hold a secret, so only the position is reported.
         serde_json::from_str(result.get()).map_err(|error| {
-            let place =
-                format!("the result of {method} differs at line {} column {}", error.line(), error.column());
-            CallError::Protocol(place)
+            let (line, column) = (error.line(), error.column());
+            CallError::Protocol(format!(
+                "the result of {method} has another type at line {line} column {column}"
+            ))
         })
     }
 

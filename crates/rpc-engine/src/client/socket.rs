@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::{ClientError, ClientOptions};
+use super::{BearerToken, ClientError, ClientOptions};
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
@@ -22,10 +22,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
 /// A connected stream and the token to use on it.
 pub(super) struct Link {
     pub(super) stream: Box<dyn Io>,
-    pub(super) bearer: Option<String>,
+    pub(super) bearer: Option<BearerToken>,
 }
 
-pub(super) type Dial = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Link>> + Send>> + Send + Sync>;
+/// A function that connects again.
+pub(super) type Connector =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Link>> + Send>> + Send + Sync>;
 
 /// A WebSocket that is read while a flush waits. Otherwise a server that stops reading until its replies are read could
 /// deadlock with a client that stops reading until its requests are written.
@@ -69,8 +71,8 @@ pub(super) async fn handshake(link: Link, options: &ClientOptions) -> Result<Soc
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", generate_key());
-    if let Some(bearer) = &link.bearer {
-        request = request.header("Authorization", format!("Bearer {bearer}"));
+    if let Some(BearerToken(token)) = &link.bearer {
+        request = request.header("Authorization", format!("Bearer {token}"));
     }
     let request = request.body(()).map_err(|error| ClientError::Handshake(error.to_string()))?;
     let config = WebSocketConfig::default()
@@ -85,5 +87,15 @@ pub(super) async fn handshake(link: Link, options: &ClientOptions) -> Result<Soc
         Ok(Err(WsError::Http(response))) => Err(ClientError::Refused(response.status().as_u16())),
         Ok(Err(WsError::Io(error))) => Err(ClientError::Io(error)),
         Ok(Err(error)) => Err(ClientError::Handshake(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+impl Socket {
+    /// Returns a socket whose handshake is taken as done.
+    pub(super) async fn upgraded(stream: tokio::io::DuplexStream) -> Self {
+        let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
+        let stream: Box<dyn Io> = Box::new(stream);
+        Self { inner: WebSocketStream::from_raw_socket(stream, role, None).await, flushing: false }
     }
 }

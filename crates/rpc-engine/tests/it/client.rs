@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rpc_engine::{
-    CallError, Client, ClientError, ClientEvent, ClientOptions, Engine, EventNames, Limits, RpcError,
-    accept_key,
+    BearerToken, CallError, Client, ClientError, ClientEvent, ClientOptions, Dialed, Engine, EventNames,
+    Limits, RpcError, accept_key,
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -51,7 +51,12 @@ fn options() -> ClientOptions {
 }
 
 fn open(server: &Server) -> DuplexStream {
-    let (near, far) = tokio::io::duplex(1 << 16);
+    open_with(server, 1 << 16)
+}
+
+/// Opens a connection. `pipe` is the size of the stream's buffers.
+fn open_with(server: &Server, pipe: usize) -> DuplexStream {
+    let (near, far) = tokio::io::duplex(pipe);
     tokio::spawn(accept(server.engine.clone(), far));
     near
 }
@@ -89,8 +94,17 @@ async fn calls_run_concurrently() {
     let texts: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     let echoes = texts.iter().map(|text| async { client.call(&Echo { text: text.clone() }).await.unwrap() });
     assert_eq!(soon(futures_util::future::join_all(echoes)).await, texts);
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert!(soon(waiting).await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn client_reads_replies_while_its_requests_wait_to_be_written() {
+    let server = Server::new(Limits { outbound_messages: 1, ..Limits::default() });
+    let client = soon(Client::connect(open_with(&server, 64), options())).await.unwrap();
+    let text = "x".repeat(1000);
+    let echoes = (0..50).map(|_| async { client.call(&Echo { text: text.clone() }).await.unwrap() });
+    assert_eq!(soon(futures_util::future::join_all(echoes)).await, vec![text.clone(); 50]);
 }
 
 #[tokio::test]
@@ -112,6 +126,15 @@ async fn call_times_out_when_no_answer_comes() {
     let late = soon(client.call(&Wait {})).await.unwrap_err();
     assert!(matches!(late, CallError::Timeout), "{late:?}");
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_ends_when_the_server_is_silent_for_too_long() {
+    let hours = Duration::from_hours(2);
+    let server = Server::new(Limits { ping_every: hours, idle: hours, ..Limits::default() });
+    let client = connect(&server).await;
+    soon(client.closed()).await;
+    assert!(matches!(client.call_raw("sum", &json!([1])).await, Err(CallError::Closed)));
 }
 
 #[tokio::test]
@@ -191,12 +214,12 @@ impl Line {
         self.serving.lock().unwrap().take().unwrap().abort();
     }
 
-    fn dial(&self) -> io::Result<(DuplexStream, Option<String>)> {
+    fn dial(&self) -> io::Result<Dialed<DuplexStream>> {
         let engine = self.engine.lock().unwrap().clone().ok_or(io::ErrorKind::ConnectionRefused)?;
-        let (near, far) = tokio::io::duplex(1 << 16);
+        let (stream, far) = tokio::io::duplex(1 << 16);
         let task = tokio::spawn(accept(engine, far));
         *self.serving.lock().unwrap() = Some(task.abort_handle());
-        Ok((near, Some("token".into())))
+        Ok(Dialed { stream, bearer: Some(BearerToken::from("token")) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tests of topics, order, replay, and subscribers that do not keep up.
 
-use rpc_engine::{Limits, RpcError};
+use rpc_engine::{Limits, NewEvent, RpcError};
 use serde_json::{Value, json};
 
 use crate::support::{Peer, Server, soon};
@@ -64,7 +64,7 @@ fn burst(length: u64) -> impl Iterator<Item = (String, u64)> {
 }
 
 fn publish_burst(server: &Server, length: u64) {
-    server.app.broker.publish_all(5, burst(length).map(|(topic, _)| (topic, None)));
+    server.app.broker.publish_all(5, burst(length).map(|(topic, _)| NewEvent { topic, data: None }));
 }
 
 #[tokio::test]
@@ -91,8 +91,8 @@ async fn burst_reaches_each_subscription_filtered_and_in_order() {
         let expected: Vec<Vec<Value>> = (1..)
             .zip(wanted)
             .map(|(number, (_, wants))| {
-                let of_it = burst(length).filter(|(topic, _)| wants(topic));
-                of_it.map(|(topic, seq)| event(&format!("s{number}"), &topic, seq)).collect()
+                let matching = burst(length).filter(|(topic, _)| wants(topic));
+                matching.map(|(topic, seq)| event(&format!("s{number}"), &topic, seq)).collect()
             })
             .collect();
         for _ in 0..expected.iter().map(Vec::len).sum() {
@@ -199,7 +199,7 @@ async fn subscribe_reply_precedes_its_events_when_the_call_is_slow() {
     assert_eq!(subscribe(&mut peer, &["b"]).await, subscribed("s2", 2, false));
     server.app.broker.publish("b", 5, None);
     assert_eq!(peer.next().await, event("s2", "b", 3));
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert_eq!(peer.next().await["result"], subscribed("s1", 0, false));
     let mut first = event("s1", "a", 1);
     first["params"]["at"] = 1.into();
@@ -212,7 +212,7 @@ async fn subscribe_reply_precedes_its_events_when_the_call_is_slow() {
                     {"jsonrpc":"2.0","id":3,"method":"wait"}]"#;
     peer.send(batch).await;
     soon(server.app.begun.notified()).await;
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert_eq!(peer.next().await.as_array().map(Vec::len), Some(3));
     assert_eq!(peer.next().await["params"]["subscriptionId"], "s3");
 }
@@ -224,7 +224,7 @@ async fn failed_call_removes_its_subscription() {
     peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a","fail":true}}"#)
         .await;
     soon(server.app.begun.notified()).await;
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     assert_eq!(peer.next().await["error"]["code"], 1001);
     server.app.broker.publish("a", 5, None);
     assert_eq!(peer.call("events.unsubscribe", &json!({"subscriptionId": "s1"})).await, false);
@@ -301,15 +301,21 @@ async fn subscription_accounts_for_each_event_once_when_others_publish() {
 #[tokio::test]
 async fn subscriptions_end_with_their_connection() {
     let server = Server::new(Limits { subscriptions: 1, ..Limits::default() });
-    for _ in 0..3 {
+    for is_aborted in [false, true, false] {
         let mut peer = server.connect();
         assert_eq!(subscribe(&mut peer, &["a", "b*"]).await["subscriptionId"], "s1");
         let again =
             json!({"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {"topics": ["a"]}});
         let error = serde_json::to_value(RpcError::too_many_subscriptions()).unwrap();
         assert_eq!(peer.ask(&again.to_string()).await["error"], error);
-        peer.ended().await;
+        assert!(format!("{:?}", server.app.broker).contains("subscribed_topics: 2"));
+        if is_aborted {
+            peer.served.abort();
+            assert!(peer.served.await.unwrap_err().is_cancelled());
+        } else {
+            peer.ended().await;
+        }
         assert_eq!(server.engine.connections(), 0);
+        assert!(format!("{:?}", server.app.broker).contains("subscribed_topics: 0"));
     }
-    server.app.broker.publish("a", 5, None);
 }

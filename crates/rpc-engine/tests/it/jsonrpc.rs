@@ -1,6 +1,14 @@
 //! Tests of JSON-RPC 2.0: the specification's examples verbatim, then the cases that it leaves open.
 
-use rpc_engine::{Closed, Counters, Limits};
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use rpc_engine::{ApiInfo, Closed, Counters, Limits, Params, Router, RpcError};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::{Server, soon};
@@ -36,10 +44,10 @@ async fn check(input: &str, expected: Option<Value>) {
     assert_eq!(peer.ended().await, Closed::Lost);
 }
 
-/// Sorts the parts of a batch, which may be in any order.
+/// Sorts the replies of a batch, which may be in any order.
 fn sorted(mut reply: Value) -> Value {
-    if let Value::Array(parts) = &mut reply {
-        parts.sort_by_key(ToString::to_string);
+    if let Value::Array(replies) = &mut reply {
+        replies.sort_by_key(ToString::to_string);
     }
     reply
 }
@@ -230,7 +238,7 @@ async fn slow_call_does_not_block_others_and_equal_ids_are_both_answered() {
         r#"[{"jsonrpc":"2.0","method":"wait","id":2},{"jsonrpc":"2.0","method":"sum","params":[3],"id":3}]"#;
     peer.send(mixed).await;
     assert_eq!(peer.call("sum", &json!([4])).await, 4);
-    server.app.gate.add_permits(3);
+    server.app.permits.add_permits(3);
     let mut replies = [peer.next().await, peer.next().await, peer.next().await].map(sorted);
     replies.sort_by_key(ToString::to_string);
     assert_eq!(replies, [json!([result(true, 2), result(3, 3)]), result(true, 1), result(true, 1)]);
@@ -239,7 +247,7 @@ async fn slow_call_does_not_block_others_and_equal_ids_are_both_answered() {
 #[tokio::test]
 async fn post_waits_for_slow_calls_and_refuses_subscriptions() {
     let server = Server::new(Limits::default());
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     let slow =
         r#"[{"jsonrpc":"2.0","method":"wait","id":1},{"jsonrpc":"2.0","method":"update","params":[1]}]"#;
     assert_eq!(server.post(slow).await, Some(json!([result(true, 1)])));
@@ -256,7 +264,7 @@ async fn call_runs_to_completion_when_client_disconnects() {
     peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
     soon(server.app.begun.notified()).await;
     assert_eq!(peer.ended().await, Closed::Lost);
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     soon(server.app.ended.notified()).await;
 
     let engine = server.engine.clone();
@@ -264,8 +272,49 @@ async fn call_runs_to_completion_when_client_disconnects() {
     soon(server.app.begun.notified()).await;
     post.abort();
     assert!(soon(post).await.unwrap_err().is_cancelled());
-    server.app.gate.add_permits(1);
+    server.app.permits.add_permits(1);
     soon(server.app.ended.notified()).await;
+}
+
+#[test]
+fn quick_call_of_a_post_is_answered_in_its_first_poll() {
+    let server = Server::new(Limits::default());
+    let mut post = pin!(server.engine.post(br#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#));
+    let reply = post.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(reply, Poll::Ready(Some(_))), "{reply:?}");
+}
+
+/// Parameters that count how often they are described.
+#[derive(Deserialize)]
+struct Counted {}
+
+static DESCRIPTIONS: AtomicUsize = AtomicUsize::new(0);
+
+impl JsonSchema for Counted {
+    fn schema_name() -> Cow<'static, str> {
+        "Counted".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        DESCRIPTIONS.fetch_add(1, Ordering::Relaxed);
+        json_schema!({"type": "object"})
+    }
+}
+
+impl Params for Counted {
+    const METHOD: &'static str = "counted";
+    const SUMMARY: &'static str = "Test method counted.";
+    type Result = ();
+}
+
+#[test]
+fn openrpc_document_is_made_once_and_only_when_it_is_requested() {
+    let info = ApiInfo { title: "test".into(), version: "1".into(), description: "A test.".into() };
+    let router = Router::new().on(|(), _, _: Counted| async { Ok::<_, RpcError>(()) });
+    let service = router.build(&(), info, Limits::default());
+    assert_eq!(DESCRIPTIONS.load(Ordering::Relaxed), 0);
+    assert_eq!(service.openrpc().as_ptr(), service.openrpc().as_ptr());
+    assert_eq!(DESCRIPTIONS.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

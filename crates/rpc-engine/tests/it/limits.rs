@@ -31,7 +31,7 @@ async fn message_is_refused_when_it_exceeds_the_byte_limit() {
     assert_eq!(peer.next().await["id"], 1);
     peer.raw(&cut(&too_long)).await;
     assert_eq!(peer.next().await, refused);
-    assert_eq!(peer.closing().await, (1009, "message too large".to_owned()));
+    assert_eq!(peer.closing().await, (1009, "a message or frame is too large".to_owned()));
     assert_eq!(peer.ended().await, Closed::TooLarge);
 
     assert_eq!(server.post(&fits).await.unwrap()["id"], 1);
@@ -73,7 +73,7 @@ async fn connection_closes_when_a_message_has_too_many_frames() {
     let bytes = [text(&echo("before")), cut(&echo("x"), 1025)].concat();
     peer.raw(&bytes).await;
     assert_eq!(peer.next().await["result"], "before");
-    assert_eq!(peer.closing().await, (1008, "too many frames in one message".to_owned()));
+    assert_eq!(peer.closing().await, (1008, "a message has too many frames".to_owned()));
     assert_eq!(peer.ended().await, Closed::TooManyFrames);
 
     let mut peer = server.connect();
@@ -141,7 +141,7 @@ async fn connection_answers_busy_when_its_calls_in_flight_reach_the_limit() {
     assert_eq!(busy.next().await, refusal(&RpcError::server_busy(), "w"));
     other.send(wait).await;
     assert_eq!(other.call("sum", &json!([1])).await, 1);
-    server.app.gate.add_permits(4);
+    server.app.permits.add_permits(4);
     for _ in 0..3 {
         assert_eq!(busy.next().await["result"], true);
     }
@@ -160,7 +160,7 @@ async fn engine_counts_calls_in_flight_of_disconnected_clients() {
     }
     let refused = refusal(&RpcError::server_busy(), 1);
     assert_eq!(server.post(&echo("x")).await.unwrap(), refused);
-    server.app.gate.add_permits(2);
+    server.app.permits.add_permits(2);
     let answered = soon(async {
         loop {
             let reply = server.post(&echo("x")).await.unwrap();
@@ -182,10 +182,10 @@ async fn subscription_is_refused_beyond_the_count_topic_and_byte_limits() {
             .to_string()
     };
     let many = |count: usize| (0..count).map(|n| format!("t{n}")).collect::<Vec<_>>();
-    let bad = |what: &str, path: &str| refusal(&RpcError::invalid_params(what, Some(path)), 1);
+    let bad = |reason: &str, path: &str| refusal(&RpcError::invalid_params(reason, Some(path)), 1);
     let refused = peer.ask(&subscribe(Vec::new())).await;
     assert_eq!(refused, bad("at least one topic is needed", "topics"));
-    assert_eq!(peer.ask(&subscribe(many(33))).await, bad("at most 32 topics in one subscription", "topics"));
+    assert_eq!(peer.ask(&subscribe(many(33))).await, bad("a subscription has at most 32 topics", "topics"));
     let length = "a topic has 1 to 200 bytes";
     assert_eq!(peer.ask(&subscribe(vec!["a".into(), String::new()])).await, bad(length, "topics[1]"));
     assert_eq!(peer.ask(&subscribe(vec!["x".repeat(201)])).await, bad(length, "topics[0]"));
@@ -241,6 +241,27 @@ async fn connection_loses_no_reply_when_outbound_messages_are_full() {
     }
 }
 
+#[tokio::test]
+async fn connection_reads_again_when_one_flush_makes_room_for_replies() {
+    let server = Server::new(Limits { outbound_messages: 2, ..Limits::default() });
+    let (mut requests, input) = tokio::io::duplex(1 << 20);
+    let (mut replies, output) = tokio::io::duplex(200);
+    let served = server.serve(tokio::io::join(input, output), &[]);
+    let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
+    requests.write_all(&request.repeat(50)).await.unwrap();
+    let reply = 2 + json!({"jsonrpc": "2.0", "result": 1, "id": 1}).to_string().len();
+    let mut received = 0;
+    while received < 50 * reply {
+        // The engine stops at the full pipe, which is then emptied at once.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        received += soon(replies.read(&mut [0; 4096])).await.unwrap();
+    }
+    assert_eq!(received, 50 * reply);
+    served.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn connection_closes_as_slow_when_the_client_never_reads() {
     let server = Server::new(Limits { outbound_messages: 8, ..Limits::default() });
@@ -284,4 +305,20 @@ async fn engine_serves_other_connections_when_one_client_floods() {
     for _ in 0..5000 {
         assert_eq!(flood.next().await["result"], 1);
     }
+}
+
+#[tokio::test]
+async fn connection_yields_to_other_sockets_after_a_turn_of_a_flood() {
+    let server = Server::new(Limits { requests_per_turn: 2, ..Limits::default() });
+    let (mut flood, mut other) = (server.connect_unix(), server.connect_unix());
+    let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
+    assert_eq!(flood.call("sum", &json!([1])).await, 1);
+    assert_eq!(other.call("sum", &json!([1])).await, 1);
+    flood.raw(&request.repeat(800)).await;
+    other.raw(&request).await;
+    let before = server.engine.counters().calls;
+    assert_eq!(other.next().await["result"], 1);
+    // A connection that only wakes its own task takes dozens of turns before the runtime polls the other socket.
+    let calls = server.engine.counters().calls - before;
+    assert!(calls < 30, "{calls}");
 }

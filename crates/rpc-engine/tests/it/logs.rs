@@ -1,70 +1,43 @@
 //! Tests of the log: a line names its call by numbers and method, and repeats nothing that a client sent.
 
 use std::cell::RefCell;
-use std::fmt::{Debug, Write};
+use std::io;
 use std::sync::Once;
 
 use rpc_engine::Limits;
 use serde_json::json;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use crate::support::Server;
 
 thread_local! {
     /// The log of this thread. Each test has its own thread, and its engine runs on it.
-    static LOG: RefCell<String> = const { RefCell::new(String::new()) };
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Records every span and event, whatever its level.
-struct Log;
+struct ThreadLog;
 
-/// Installs the log for the whole process. Every test installs it before it logs anything, because a callsite that is
-/// first reached without a subscriber may stay silent.
+impl io::Write for ThreadLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Installs a log of every line, whatever its level, for the whole process. Every test installs it before it logs
+/// anything, because a callsite that is first reached without a subscriber may stay silent.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
+    ONCE.call_once(|| {
+        let log = tracing_subscriber::fmt().with_env_filter("rpc_engine=trace,it=trace");
+        log.with_ansi(false).with_target(false).without_time().with_writer(|| ThreadLog).init();
+    });
 }
 
-impl Visit for Log {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        LOG.with_borrow_mut(|log| write!(log, " {field}={value:?}").unwrap());
-    }
-}
-
-impl Log {
-    fn line(name: &str) -> Self {
-        LOG.with_borrow_mut(|log| write!(log, "\n{name}").unwrap());
-        Self
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("rpc_engine")
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        span.record(&mut Self::line(span.metadata().name()));
-        Id::from_u64(1)
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Self::line(event.metadata().level().as_str());
-        if let Some(calling) = rpc_engine::calling() {
-            LOG.with_borrow_mut(|log| write!(log, " {calling}:").unwrap());
-        }
-        event.record(&mut line);
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        values.record(&mut Self);
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+fn log() -> String {
+    String::from_utf8(LOG.with_borrow(Clone::clone)).unwrap()
 }
 
 #[tokio::test]
@@ -89,11 +62,20 @@ async fn log_names_the_call_and_shows_no_secret() {
         replies += &server.post(&request.to_string()).await.unwrap().to_string();
     }
     replies += &peer.ask("sk-secret").await.to_string();
-    let log = LOG.with_borrow(Clone::clone);
-    let panicked = "\nERROR call{method=\"crash\" request=8 connection=1}: message=a handler panicked";
+    tracing::info!("outside of any call");
+    let log = log();
+    let panicked = r#"ERROR call{method="crash" request=8 connection=1}: the handler of a method panicked"#;
     assert!(log.contains(panicked), "{log}");
-    assert_eq!(rpc_engine::calling(), None);
+    assert!(log.ends_with(" INFO outside of any call\n"), "{log}");
     for text in [&log, &replies] {
         assert!(!text.contains("sk-"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn log_names_the_call_of_a_task_that_its_handler_spawned() {
+    let server = Server::new(Limits::default());
+    server.connect().call("spawn", &json!({})).await;
+    let line = r#" INFO call{method="spawn" request=1 connection=1}: a spawned task is running"#;
+    assert!(log().contains(line), "{}", log());
 }

@@ -6,28 +6,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rpc_engine::{
-    ApiInfo, Broker, BrokerConfig, Call, Closed, Cursor, Engine, EventMethods, Limits, Params, Router,
+    ApiInfo, Broker, BrokerConfig, Call, Closed, Cursor, Engine, EventMethods, Io, Limits, Params, Router,
     RpcError, Subscribed,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::UnixStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 pub(crate) const METHODS: EventMethods = EventMethods { event: "event", lagged: "events.lagged" };
 
 /// Waits for something that must happen. The deadline only ends a test that would hang.
-pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_mins(2), what).await.expect("it never happened")
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(2), future).await.expect("the deadline has passed")
 }
 
 /// The state that the handlers of the test service share with the test.
 #[derive(Clone)]
 pub(crate) struct App {
     /// The permits of `wait`: each call ends when it gets one.
-    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     /// Notified when a call of `wait` begins.
     pub(crate) begun: Arc<Notify>,
     /// Notified when a call of `wait` ends.
@@ -131,7 +133,7 @@ method!(Unsubscribe, "events.unsubscribe", bool);
 
 async fn wait(app: App, _call: Call, _: Wait) -> Result<bool, RpcError> {
     app.begun.notify_one();
-    app.gate.acquire().await.map_err(|_| RpcError::internal())?.forget();
+    app.permits.acquire().await.map_err(|_| RpcError::internal())?.forget();
     app.ended.notify_one();
     Ok(true)
 }
@@ -140,8 +142,18 @@ async fn slow_subscribe(app: App, call: Call, params: SlowSubscribe) -> Result<S
     let subscribed = call.subscribe(vec![params.topic.clone()], None)?;
     app.broker.publish(&params.topic, 1, None);
     app.begun.notify_one();
-    app.gate.acquire().await.map_err(|_| RpcError::internal())?.forget();
+    app.permits.acquire().await.map_err(|_| RpcError::internal())?.forget();
     if params.fail { Err(RpcError::new(1001, "no")) } else { Ok(subscribed) }
+}
+
+/// Spawns a task that logs a line, and waits for it.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Spawn {}
+method!(Spawn, "spawn", ());
+
+async fn spawn(_: App, _: Call, _: Spawn) -> Result<(), RpcError> {
+    let task = async { tracing::info!("a spawned task is running") };
+    tokio::spawn(task.in_current_span()).await.map_err(|_| RpcError::internal())
 }
 
 async fn crash(_: App, _: Call, _: Crash) -> Result<(), RpcError> {
@@ -162,6 +174,7 @@ fn router() -> Router<App> {
         .on(|_, call: Call, p: Subscribe| async move { call.subscribe(p.topics, p.since) })
         .on(|_, call: Call, p: Unsubscribe| async move { call.unsubscribe(&p.subscription_id) })
         .on(crash)
+        .on(spawn)
         .on(wait)
         .on(slow_subscribe)
 }
@@ -181,7 +194,7 @@ impl Server {
         crate::logs::install();
         let broker = Broker::new(BrokerConfig { epoch: "e1".into(), keep, methods: METHODS });
         let app = App {
-            gate: Arc::new(Semaphore::new(0)),
+            permits: Arc::new(Semaphore::new(0)),
             begun: Arc::default(),
             ended: Arc::default(),
             broker: broker.clone(),
@@ -198,9 +211,18 @@ impl Server {
     /// Opens a connection. `pipe` is the size of the stream's buffers. `leftover` is what was read with the HTTP head.
     pub(crate) fn connect_with(&self, pipe: usize, leftover: &[u8]) -> Peer {
         let (near, far) = tokio::io::duplex(pipe);
+        Peer { stream: near, served: self.serve(far, leftover) }
+    }
+
+    /// Opens a connection over a Unix socket, which the runtime's driver polls.
+    pub(crate) fn connect_unix(&self) -> Peer<UnixStream> {
+        let (near, far) = UnixStream::pair().unwrap();
+        Peer { stream: near, served: self.serve(far, &[]) }
+    }
+
+    pub(crate) fn serve(&self, stream: impl Io + 'static, leftover: &[u8]) -> JoinHandle<Closed> {
         let (engine, leftover) = (self.engine.clone(), Bytes::copy_from_slice(leftover));
-        let served = tokio::spawn(async move { engine.serve(far, leftover).await });
-        Peer { stream: near, served }
+        tokio::spawn(async move { engine.serve(stream, leftover).await })
     }
 
     pub(crate) async fn post(&self, body: &str) -> Option<Value> {
@@ -210,8 +232,8 @@ impl Server {
 }
 
 /// The client's end of a connection, frame by frame.
-pub(crate) struct Peer {
-    pub(crate) stream: DuplexStream,
+pub(crate) struct Peer<S = DuplexStream> {
+    pub(crate) stream: S,
     pub(crate) served: JoinHandle<Closed>,
 }
 
@@ -239,7 +261,7 @@ pub(crate) fn text(payload: &str) -> Vec<u8> {
     frame(0x81, payload.as_bytes())
 }
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         soon(self.stream.write_all(bytes)).await.unwrap();
     }

@@ -3,14 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use rpc_engine::{Closed, Limits, accept_key};
+use rpc_engine::{Closed, Limits, NewEvent, accept_key};
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Peer, Server, frame, soon, text};
 
@@ -94,7 +94,7 @@ async fn websocket_writes_ready_replies_before_close() {
     let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
     peer.raw(&[request, frame(0x83, b"")].concat()).await;
     assert_eq!(peer.next().await, json!({"jsonrpc": "2.0", "result": 1, "id": 1}));
-    assert_eq!(peer.closing().await, (1002, "protocol error".to_owned()));
+    assert_eq!(peer.closing().await, (1002, "the client broke the WebSocket protocol".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn websocket_pings_and_closes_when_the_client_is_silent() {
     let mut peer = server.connect();
     assert_eq!(peer.frame().await, Some((0x89, Vec::new())));
     assert_eq!(peer.frame().await, Some((0x89, Vec::new())));
-    assert_eq!(peer.closing().await, (4008, "idle".to_owned()));
+    assert_eq!(peer.closing().await, (4008, "the client sent nothing for too long".to_owned()));
     assert_eq!(peer.ended().await, Closed::Idle);
 }
 
@@ -182,9 +182,7 @@ async fn websocket_batches_frames_into_one_read_and_one_write() {
     let (stream, far) = tokio::io::duplex(1 << 20);
     let calls = Arc::<[AtomicUsize; 2]>::default();
     let counting = Counting { stream: far, calls: calls.clone() };
-    let engine = server.engine.clone();
-    let serving = tokio::spawn(async move { engine.serve(counting, Bytes::new()).await });
-    let mut peer = Peer { stream, served: serving };
+    let mut peer = Peer { stream, served: server.serve(counting, &[]) };
     let counted = || calls.each_ref().map(|calls| calls.swap(0, Ordering::Relaxed));
     let sum =
         |id: usize| text(&json!({"jsonrpc": "2.0", "id": id, "method": "sum", "params": [id]}).to_string());
@@ -200,9 +198,102 @@ async fn websocket_batches_frames_into_one_read_and_one_write() {
     }
     peer.call("events.subscribe", &json!({"topics": ["*"]})).await;
     counted();
-    server.app.broker.publish_all(5, ids.clone().map(|id| (format!("t{id}"), None)));
+    server.app.broker.publish_all(5, ids.clone().map(|id| NewEvent { topic: format!("t{id}"), data: None }));
     for id in ids {
         assert_eq!(peer.next().await["params"]["topic"], format!("t{id}"));
     }
     assert_eq!(counted(), [0, 1]);
+}
+
+/// Refuses to write while `closed` is set, and records the address of what was to be written.
+struct Blocked {
+    stream: DuplexStream,
+    closed: Arc<AtomicBool>,
+    address: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Blocked {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Blocked {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.closed.load(Ordering::Relaxed) {
+            self.address.store(buf.as_ptr().addr(), Ordering::Relaxed);
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn event_is_written_from_the_same_memory_to_all_subscribers() {
+    let server = Server::new(Limits::default());
+    let closed = Arc::<AtomicBool>::default();
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        let (stream, far) = tokio::io::duplex(1 << 16);
+        let address = Arc::<AtomicUsize>::default();
+        let blocked = Blocked { stream: far, closed: closed.clone(), address: address.clone() };
+        let mut peer = Peer { stream, served: server.serve(blocked, &[]) };
+        peer.call("events.subscribe", &json!({"topics": ["a"]})).await;
+        peers.push((peer, address));
+    }
+    closed.store(true, Ordering::Relaxed);
+    server.app.broker.publish("a", 5, None);
+    let addresses = soon(async {
+        loop {
+            let addresses: Vec<usize> =
+                peers.iter().map(|(_, address)| address.load(Ordering::Relaxed)).collect();
+            if !addresses.contains(&0) {
+                return addresses;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    // All three connections hold their frames now, so equal addresses are the same memory.
+    let addresses = addresses.await;
+    assert_eq!(addresses, vec![addresses[0]; 3]);
+}
+
+#[tokio::test]
+async fn closed_connection_is_not_reset_while_the_client_still_writes() {
+    let server = Server::new(Limits { close_wait: Duration::from_mins(1), ..Limits::default() });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let mut peer = Peer { stream, served: server.serve(accepted, &[]) };
+    peer.raw(&[frame(0x83, b""), vec![0; 200_000]].concat()).await;
+    let (first, _) = peer.frame().await.unwrap();
+    assert_eq!(first, 0x88);
+    // A socket that is closed with unread bytes resets the connection, and a write then fails.
+    for _ in 0..100 {
+        peer.raw(&[0]).await;
+        tokio::task::yield_now().await;
+    }
+    peer.stream.shutdown().await.unwrap();
+    assert_eq!(soon(&mut peer.served).await.unwrap(), Closed::Protocol);
+    assert_eq!(soon(peer.stream.read(&mut [0])).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn idle_connection_takes_little_memory() {
+    let server = Server::new(Limits::default());
+    let (_near, far) = tokio::io::duplex(64);
+    let serving = server.engine.serve(far, bytes::Bytes::new());
+    assert!(size_of_val(&serving) < 2000, "{}", size_of_val(&serving));
 }

@@ -26,11 +26,11 @@ fn is_reply(reply: &Value) -> bool {
 fn check(body: &[u8]) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let server = Server::new(Limits::default());
-    server.app.gate.add_permits(1000);
+    server.app.permits.add_permits(1000);
     let Some(reply) = runtime.block_on(server.engine.post(body)) else { return Ok(()) };
     let reply: Value = serde_json::from_slice(&reply).unwrap();
     match &reply {
-        Value::Array(parts) => prop_assert!(!parts.is_empty() && parts.iter().all(is_reply), "{reply}"),
+        Value::Array(replies) => prop_assert!(!replies.is_empty() && replies.iter().all(is_reply), "{reply}"),
         _ => prop_assert!(is_reply(&reply), "{reply}"),
     }
     Ok(())

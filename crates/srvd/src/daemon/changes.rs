@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use identity_store::{Announce, Change};
-use rpc_engine::{Broker, BrokerConfig};
+use rpc_engine::{Broker, BrokerConfig, NewEvent};
 
 use crate::base::clock::now;
 use crate::forge::oauth::flows::Moved;
@@ -35,9 +35,9 @@ pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> A
     })
 }
 
-/// Returns the topic and the data of a change, or `None` if it is announced elsewhere.
-fn event(change: &Change) -> Option<(String, Option<serde_json::Value>)> {
-    Some(match change {
+/// Returns the event of a change, or `None` if it is announced elsewhere.
+fn event(change: &Change) -> Option<NewEvent> {
+    let (topic, data) = match change {
         Change::Bundles => (events::BUNDLES_CHANGED.to_owned(), None),
         Change::Bindings(id) => {
             (events::bindings_changed(id.as_str()), Some(serde_json::json!({"bundleId": id.as_str()})))
@@ -51,7 +51,8 @@ fn event(change: &Change) -> Option<(String, Option<serde_json::Value>)> {
         Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
         // The spawner announces sessions as soon as a poll shows the new state.
         Change::Session(_) => return None,
-    })
+    };
+    Some(NewEvent { topic, data })
 }
 
 /// Returns the callback that publishes each step of a sign-in at a forge.

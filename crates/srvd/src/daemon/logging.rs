@@ -1,15 +1,8 @@
 //! The log: text or JSON on standard error, filtered, without secrets.
 
-use std::fmt;
-
-use rpc_engine::calling;
-use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::fmt::format::{DefaultFields, Format, Json, JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields};
 
 use crate::base::redact::Redactor;
 use crate::config::{Config, LogFormat};
@@ -28,7 +21,7 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
     let _ = match config.log_format {
         LogFormat::Text => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(terminal).with_target(false).fmt_fields(text_fields()).try_init()
+            builder.with_ansi(terminal).with_target(false).try_init()
         }
         LogFormat::Json => builder.fmt_fields(JsonFields::new()).event_format(json_lines()).try_init(),
     };
@@ -40,49 +33,9 @@ pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Writes the call that a line belongs to in the position of a span.
-struct NamingCall<F>(F);
-
-fn text_fields() -> NamingCall<DefaultFields> {
-    NamingCall(DefaultFields::new())
-}
-
-fn json_lines() -> NamingCall<Format<Json>> {
-    NamingCall(Format::default().json().flatten_event(true).with_span_list(false))
-}
-
-impl<'w> FormatFields<'w> for NamingCall<DefaultFields> {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
-        if let Some(calling) = calling() {
-            write!(writer, "{calling}: ")?;
-        }
-        self.0.format_fields(writer, fields)
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for NamingCall<Format<Json>>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let Some(calling) = calling() else { return self.0.format_event(context, writer, event) };
-        let mut line = String::new();
-        self.0.format_event(context, Writer::new(&mut line), event)?;
-        let object = line.trim_end().strip_suffix('}').ok_or(fmt::Error)?;
-        let span = serde_json::json!({
-            "name": "call",
-            "method": calling.method,
-            "request": calling.request,
-            "connection": calling.connection.0,
-        });
-        writeln!(writer, r#"{object},"span":{span}}}"#)
-    }
+/// A line of JSON. The call that it belongs to is its `span`.
+fn json_lines() -> Format<Json> {
+    Format::default().json().flatten_event(true).with_span_list(false)
 }
 
 fn filter(text: &str) -> Result<EnvFilter, ParseError> {
@@ -102,13 +55,14 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use rpc_engine::{Broker, BrokerConfig, Call, Engine, Limits, Router, RpcError};
+    use tracing::Subscriber;
 
     use super::*;
     use crate::wire::daemon::{Ping, Pong};
     use crate::wire::events;
 
     async fn talkative((): (), _: Call, Ping { text }: Ping) -> Result<Pong, RpcError> {
-        tracing::info!(answer = 42, "it was asked");
+        tracing::info!(answer = 42, "a call is running");
         Ok(Pong { text })
     }
 
@@ -126,7 +80,7 @@ mod tests {
             let engine = Engine::new(service, broker);
             let reply = pin!(engine.post(br#"{"jsonrpc":"2.0","id":7,"method":"srvd.ping","params":{}}"#));
             assert!(matches!(reply.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Some(_))));
-            tracing::info!(answer = 43, "nobody asked");
+            tracing::info!(answer = 43, "no call is running");
         });
         let mut text = String::new();
         (&*out).rewind().unwrap();
@@ -139,11 +93,11 @@ mod tests {
     fn log_line_names_call_only_when_written_inside_it() {
         let (asked, other) = logged(|out| {
             let log = tracing_subscriber::fmt().with_ansi(false).with_target(false);
-            log.fmt_fields(text_fields()).with_writer(out).finish()
+            log.with_writer(out).finish()
         });
-        let named = r#"INFO call{method="srvd.ping" request=1 connection=0}: it was asked answer=42"#;
+        let named = r#"INFO call{method="srvd.ping" request=1 connection=0}: a call is running answer=42"#;
         assert!(asked.ends_with(named), "{asked}");
-        assert!(other.ends_with("INFO nobody asked answer=43"), "{other}");
+        assert!(other.ends_with("INFO no call is running answer=43"), "{other}");
 
         let (asked, other) = logged(|out| {
             let log = tracing_subscriber::fmt().fmt_fields(JsonFields::new());
@@ -153,7 +107,7 @@ mod tests {
             [asked, other].map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
         let span = serde_json::json!({"name": "call", "method": "srvd.ping", "request": 1, "connection": 0});
         assert_eq!((&asked["span"], &asked["answer"]), (&span, &42.into()));
-        assert_eq!((other.get("span"), &other["message"]), (None, &"nobody asked".into()));
+        assert_eq!((other.get("span"), &other["message"]), (None, &"no call is running".into()));
     }
 
     #[test]

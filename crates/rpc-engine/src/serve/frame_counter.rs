@@ -1,35 +1,35 @@
-//! Detection of frame headers in a stream of bytes.
+//! The number of frames in one message.
 //!
 //! tungstenite joins fragments without exposing them, so the frames of one message can only be counted before it reads
 //! them. Otherwise ten thousand empty frames would cost the reader time and never reach a size limit.
 
 /// Finds frame headers in a byte stream (RFC 6455, 5.2) that may be split anywhere.
 #[derive(Default)]
-pub(crate) struct Frames {
+pub(super) struct FrameCounter {
     /// The largest number of frames in one message.
     limit: u32,
     header: [u8; 14],
-    have: usize,
+    header_bytes: usize,
     payload: u64,
     in_message: u32,
 }
 
 /// The frame headers seen in a piece of the stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Passed {
-    pub(crate) headers: usize,
+pub(super) struct Counted {
+    pub(super) headers: usize,
     /// The number of bytes before the last byte of the header that exceeded the limit.
-    pub(crate) exceeded_after: Option<usize>,
+    pub(super) exceeded_at: Option<usize>,
 }
 
-impl Frames {
-    pub(crate) fn new(limit: u32) -> Self {
+impl FrameCounter {
+    pub(super) fn new(limit: u32) -> Self {
         Self { limit, ..Self::default() }
     }
 
     /// Scans the next piece of the stream.
-    pub(crate) fn pass(&mut self, bytes: &[u8]) -> Passed {
-        let mut passed = Passed::default();
+    pub(super) fn count(&mut self, bytes: &[u8]) -> Counted {
+        let mut counted = Counted::default();
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             if self.payload > 0 {
@@ -39,20 +39,20 @@ impl Frames {
                 at += usize::try_from(skip).unwrap_or(bytes.len());
                 continue;
             }
-            if let Some(slot) = self.header.get_mut(self.have) {
+            if let Some(slot) = self.header.get_mut(self.header_bytes) {
                 *slot = *byte;
-                self.have += 1;
+                self.header_bytes += 1;
             }
             if self.header_is_complete() {
-                passed.headers += 1;
-                if !self.count() {
-                    passed.exceeded_after = Some(at);
-                    return passed;
+                counted.headers += 1;
+                if !self.count_frame() {
+                    counted.exceeded_at = Some(at);
+                    return counted;
                 }
             }
             at += 1;
         }
-        passed
+        counted
     }
 
     /// Returns whether the header is complete, and reads the payload's length if it is.
@@ -67,16 +67,16 @@ impl Frames {
             }
             short => (2, u64::from(short)),
         };
-        if self.have < 2 || self.have < size + mask {
+        if self.header_bytes < 2 || self.header_bytes < size + mask {
             return false;
         }
         self.payload = payload;
-        self.have = 0;
+        self.header_bytes = 0;
         true
     }
 
     /// Counts the frame whose header has just ended. Returns false when its message has too many frames.
-    fn count(&mut self) -> bool {
+    fn count_frame(&mut self) -> bool {
         let [first, ..] = self.header;
         let is_control = first & 0x08 != 0;
         if is_control {
@@ -107,17 +107,17 @@ mod tests {
     }
 
     fn check(limit: u32, cut: usize, headers: usize, exceeded: bool) {
-        let mut frames = Frames::new(limit);
-        let mut seen = Passed::default();
+        let mut frames = FrameCounter::new(limit);
+        let mut seen = Counted::default();
         for piece in stream().chunks(cut) {
-            let passed = frames.pass(piece);
-            seen.headers += passed.headers;
-            seen.exceeded_after = seen.exceeded_after.or(passed.exceeded_after);
-            if seen.exceeded_after.is_some() {
+            let counted = frames.count(piece);
+            seen.headers += counted.headers;
+            seen.exceeded_at = seen.exceeded_at.or(counted.exceeded_at);
+            if seen.exceeded_at.is_some() {
                 break;
             }
         }
-        assert_eq!((seen.headers, seen.exceeded_after.is_some()), (headers, exceeded), "cut {cut}");
+        assert_eq!((seen.headers, seen.exceeded_at.is_some()), (headers, exceeded), "cut {cut}");
     }
 
     #[test]

@@ -5,45 +5,92 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::error::{ENGINE_ERRORS, ErrorEntry};
-use crate::method::Params;
-use crate::router::{ApiInfo, MethodInfo, SchemasOf};
+use super::call::Params;
+use crate::wire::{ENGINE_ERRORS, ErrorEntry};
 
 /// The version of the `OpenRPC` specification that the document follows.
 pub const OPENRPC_VERSION: &str = "1.3.2";
 
+/// The description of the service in the `OpenRPC` document.
+#[derive(Clone, Debug)]
+pub struct ApiInfo {
+    /// The service's name.
+    pub title: String,
+    /// The service's version.
+    pub version: String,
+    /// A description in one paragraph.
+    pub description: String,
+}
+
+/// One registered method, for documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodInfo {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// A one-sentence summary.
+    pub summary: &'static str,
+    /// The application error codes that the method may return.
+    pub errors: &'static [i32],
+}
+
+/// A method and the function that describes its types.
+#[derive(Clone, Copy)]
+pub(super) struct DescribedMethod {
+    pub(super) info: MethodInfo,
+    schemas: fn(&mut SchemaGenerator) -> Schemas,
+}
+
 /// The schemas of one method's parameters and result. Shared types are in the generator's definitions.
-pub(crate) struct Schemas {
+struct Schemas {
     params: Value,
     result: Value,
 }
 
-pub(crate) fn schemas_of<P: Params>(generator: &mut SchemaGenerator) -> Schemas {
+impl DescribedMethod {
+    pub(super) fn of<P: Params>() -> Self {
+        let info = MethodInfo { name: P::METHOD, summary: P::SUMMARY, errors: P::ERRORS };
+        Self { info, schemas: schemas_of::<P> }
+    }
+}
+
+fn schemas_of<P: Params>(generator: &mut SchemaGenerator) -> Schemas {
     // The document lists the parameters member by member, so their own object does not become a definition.
     let params = P::json_schema(generator).to_value();
     let result = generator.subschema_for::<P::Result>().to_value();
     Schemas { params, result }
 }
 
-/// Builds the document. Methods keep the given order. Members of objects are sorted by name.
-pub(crate) fn document(info: &ApiInfo, methods: &[(MethodInfo, SchemasOf)], errors: &[ErrorEntry]) -> Bytes {
-    let ApiInfo { title, version, description } = info;
-    let mut generator = SchemaSettings::draft07()
-        .with(|s| s.definitions_path = "/components/schemas".into())
-        .into_generator();
-    let methods: Vec<Value> =
-        methods.iter().map(|(method, schemas)| describe(*method, schemas(&mut generator), errors)).collect();
-    let schemas = Value::Object(generator.take_definitions(true));
-    let document = json!({
-        "openrpc": OPENRPC_VERSION,
-        "info": {"title": title, "version": version, "description": description},
-        "methods": methods,
-        "components": {
-            "schemas": schemas,
-            "errors": ENGINE_ERRORS.iter().map(|entry| (entry.kind.to_owned(), error_object(entry))).collect::<Map<_, _>>(),
-        },
-    });
-    document.to_string().into()
+/// The source of the `OpenRPC` document.
+pub(super) struct Description {
+    pub(super) info: ApiInfo,
+    pub(super) methods: Vec<DescribedMethod>,
+    /// The application's own error codes.
+    pub(super) errors: &'static [ErrorEntry],
+}
+
+impl Description {
+    /// Builds the document. Methods keep the given order. Members of objects are sorted by name.
+    pub(super) fn document(&self) -> Bytes {
+        let ApiInfo { title, version, description } = &self.info;
+        let mut generator = SchemaSettings::draft07()
+            .with(|s| s.definitions_path = "/components/schemas".into())
+            .into_generator();
+        let methods: Vec<Value> = self
+            .methods
+            .iter()
+            .map(|method| describe(method.info, (method.schemas)(&mut generator), self.errors))
+            .collect();
+        let schemas = Value::Object(generator.take_definitions(true));
+        let errors: Map<_, _> =
+            ENGINE_ERRORS.iter().map(|entry| (entry.kind.to_owned(), error_object(entry))).collect();
+        let document = json!({
+            "openrpc": OPENRPC_VERSION,
+            "info": {"title": title, "version": version, "description": description},
+            "methods": methods,
+            "components": {"schemas": schemas, "errors": errors},
+        });
+        document.to_string().into()
+    }
 }
 
 fn describe(info: MethodInfo, schemas: Schemas, errors: &[ErrorEntry]) -> Value {

@@ -1,15 +1,17 @@
 //! The event broker: topics, sequence numbers, a ring of recent events, and the subscribers of each topic.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use serde_json::Value;
 
-use crate::error::RpcError;
-use crate::mailbox::{Peer, Subscriber};
-use crate::method::{Cursor, Subscribed};
-use crate::parcel::{Event, Parcel, TOGETHER};
+use super::batch::{Event, EventBatch, MAX_BATCH_EVENTS};
+use super::mailbox::{Gap, Mailbox, Subscriber};
+use super::subscriptions::Cursor;
+use crate::wire::{RpcError, put_text_frame};
 
 /// The names of the two notifications that the engine sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,24 @@ pub struct BrokerConfig {
     pub methods: EventMethods,
 }
 
+/// An event to publish.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// The topic of the event.
+    pub topic: String,
+    /// The data of the event. Every client that may subscribe receives it, so it must hold no secret.
+    pub data: Option<Value>,
+}
+
+/// A registered subscription.
+pub(super) struct Registration {
+    pub(super) number: u32,
+    /// The sequence number of the newest event.
+    pub(super) seq: u64,
+    /// True if events since the cursor are lost.
+    pub(super) lagged: bool,
+}
+
 /// Delivers events to subscribers. Cheap to clone; every clone is the same broker.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
@@ -48,8 +68,8 @@ struct State {
     prefixes: BTreeMap<String, Vec<Arc<Subscriber>>>,
 }
 
-/// An event that has no number yet: the text before the number and the text after it.
-struct Draft {
+/// The text of an event that has no number yet, before and after the number.
+struct UnnumberedEvent {
     topic: String,
     front: String,
     back: String,
@@ -75,31 +95,30 @@ impl Broker {
     /// Never waits for a client: a subscriber whose queue is full is notified later of what it missed. `at_ms` is in
     /// Unix milliseconds. Every client that may subscribe receives `data`, so it must hold no secret.
     pub fn publish(&self, topic: &str, at_ms: i64, data: Option<Value>) -> u64 {
-        self.publish_all(at_ms, [(topic.to_owned(), data)])
+        self.publish_all(at_ms, [NewEvent { topic: topic.to_owned(), data }])
     }
 
     /// Publishes events that belong together, such as all changes of one transaction. Subscribers are woken after the
     /// last event is queued, so that each subscriber is written to once and not once for each event. Returns the newest
     /// number.
-    pub fn publish_all(&self, at_ms: i64, events: impl IntoIterator<Item = (String, Option<Value>)>) -> u64 {
-        let drafts: Vec<Draft> =
-            events.into_iter().map(|(topic, data)| self.draft(topic, at_ms, data)).collect();
+    pub fn publish_all(&self, at_ms: i64, events: impl IntoIterator<Item = NewEvent>) -> u64 {
+        let encoded: Vec<_> = events.into_iter().map(|event| self.encode(event, at_ms)).collect();
         let mut state = self.state();
-        let published: Vec<Arc<Event>> =
-            drafts.into_iter().map(|draft| state.publish(draft, self.0.config.keep)).collect();
-        let mut told = Vec::new();
-        for events in published.chunks(TOGETHER) {
-            state.deliver(events, &mut told);
+        let events: Vec<Arc<Event>> =
+            encoded.into_iter().map(|event| state.publish(event, self.0.config.keep)).collect();
+        let mut reached = Vec::new();
+        for events in events.chunks(MAX_BATCH_EVENTS) {
+            state.deliver(events, &mut reached);
         }
-        for peer in told {
-            peer.waker.wake();
+        for mailbox in reached {
+            mailbox.waker.wake();
         }
         state.seq
     }
 
-    fn draft(&self, topic: String, at_ms: i64, data: Option<Value>) -> Draft {
+    fn encode(&self, NewEvent { topic, data }: NewEvent, at_ms: i64) -> UnnumberedEvent {
         let data = data.map_or_else(String::new, |data| format!(r#","data":{data}"#));
-        Draft {
+        UnnumberedEvent {
             front: format!(
                 r#"{{"jsonrpc":"2.0","method":{},"params":{{"topic":{},"seq":"#,
                 json_string(self.0.config.methods.event),
@@ -112,66 +131,52 @@ impl Broker {
 
     /// Registers a subscription, replays missed events and reads the newest number in one step, so that no event is
     /// lost or doubled between them.
-    pub(crate) fn subscribe(
+    pub(super) fn subscribe(
         &self,
-        peer: &Arc<Peer>,
+        mailbox: &Arc<Mailbox>,
         request: u64,
         topics: Vec<String>,
         since: Option<Cursor>,
-    ) -> Result<Subscribed, RpcError> {
-        check_topics(&topics, peer)?;
+    ) -> Result<Registration, RpcError> {
         let mut state = self.state();
-        let subscriber = peer.admit(request, topics)?;
+        let subscriber = mailbox.add(request, topics)?;
         let replay = match since {
             None => Some(Vec::new()),
             Some(since) if since.epoch == self.0.config.epoch => state.missed(since.seq, &subscriber.topics),
             Some(_) => None,
         };
         let lagged = replay.is_none();
-        for events in replay.unwrap_or_default().chunks(TOGETHER) {
-            peer.push(subscriber.number, &Parcel::new(events.to_vec()));
+        for events in replay.unwrap_or_default().chunks(MAX_BATCH_EVENTS) {
+            mailbox.push(subscriber.number, &EventBatch::new(events.to_vec()));
         }
         state.register(&subscriber);
-        Ok(Subscribed {
-            subscription_id: format!("s{}", subscriber.number),
-            epoch: self.0.config.epoch.clone(),
-            seq: state.seq,
-            lagged,
-        })
+        Ok(Registration { number: subscriber.number, seq: state.seq, lagged })
     }
 
-    /// Removes a subscription. Returns false when the connection has no subscription of that id.
-    pub(crate) fn unsubscribe(&self, peer: &Peer, subscription_id: &str) -> bool {
-        let number = subscription_id.strip_prefix('s').and_then(|number| number.parse().ok());
-        number.is_some_and(|number| self.remove(peer, number))
-    }
-
-    /// Removes the subscriptions of a call that failed after making them.
-    pub(crate) fn revoke(&self, peer: &Peer, request: u64) {
-        for number in peer.held_by(request) {
-            self.remove(peer, number);
-        }
-    }
-
-    /// Removes all subscriptions of a connection that has ended.
-    pub(crate) fn forget(&self, peer: &Peer) {
-        for subscriber in peer.close() {
-            self.state().unregister(&subscriber);
-        }
-    }
-
-    fn remove(&self, peer: &Peer, number: u32) -> bool {
+    /// Removes a subscription. Returns false when the connection has no subscription of that number.
+    pub(super) fn unsubscribe(&self, mailbox: &Mailbox, number: u32) -> bool {
         let mut state = self.state();
-        let Some(subscriber) = peer.dismiss(number) else { return false };
+        let Some(subscriber) = mailbox.remove(number) else { return false };
         state.unregister(&subscriber);
         true
     }
 
-    pub(crate) fn lagged(&self, number: u32, missed: u64, seq: u64) -> String {
+    /// Removes all subscriptions of a connection that has ended.
+    pub(super) fn unsubscribe_all(&self, mailbox: &Mailbox) {
+        for subscriber in mailbox.close() {
+            self.state().unregister(&subscriber);
+        }
+    }
+
+    /// Encodes the notification of lost events as a frame.
+    pub(super) fn lagged_frame(&self, Gap { number, missed, seq }: &Gap) -> Bytes {
         let method = json_string(self.0.config.methods.lagged);
-        format!(
+        let text = format!(
             r#"{{"jsonrpc":"2.0","method":{method},"params":{{"subscriptionId":"s{number}","missed":{missed},"seq":{seq}}}}}"#
-        )
+        );
+        let mut frame = Vec::new();
+        put_text_frame(&mut frame, &[text.as_bytes()]);
+        frame.into()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -179,9 +184,21 @@ impl Broker {
     }
 }
 
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Broker")
+            .field("config", &self.0.config)
+            .field("seq", &state.seq)
+            .field("subscribed_topics", &(state.exact.len() + state.prefixes.len()))
+            .finish_non_exhaustive()
+    }
+}
+
 impl State {
     /// Assigns a sequence number to an event and keeps the event.
-    fn publish(&mut self, Draft { topic, front, back }: Draft, keep: usize) -> Arc<Event> {
+    fn publish(&mut self, event: UnnumberedEvent, keep: usize) -> Arc<Event> {
+        let UnnumberedEvent { topic, front, back } = event;
         self.seq += 1;
         let seq = self.seq;
         let event = Arc::new(Event { seq, topic, head: format!("{front}{seq}{back}") });
@@ -194,8 +211,8 @@ impl State {
         event
     }
 
-    /// Queues events for every subscriber of their topics, and adds each peer that must be woken to `told`.
-    fn deliver<'a>(&'a self, events: &[Arc<Event>], told: &mut Vec<&'a Peer>) {
+    /// Queues events for every subscriber of their topics, and adds each mailbox that was reached to `reached`.
+    fn deliver<'a>(&'a self, events: &[Arc<Event>], reached: &mut Vec<&'a Mailbox>) {
         let newest = events.last().map_or(0, |event| event.seq);
         let topics: BTreeSet<&str> = events.iter().map(|event| event.topic.as_str()).collect();
         let exact = topics.iter().filter_map(|topic| self.exact.get(*topic));
@@ -203,17 +220,17 @@ impl State {
             |prefix: &str| topics.range(prefix..).next().is_some_and(|topic| topic.starts_with(prefix));
         let prefixed =
             self.prefixes.iter().filter(|(prefix, _)| covers(prefix)).map(|(_, listeners)| listeners);
-        let mut parcels: BTreeMap<&[String], Arc<Parcel>> = BTreeMap::new();
+        let mut batches: BTreeMap<&[String], Arc<EventBatch>> = BTreeMap::new();
         for subscriber in exact.chain(prefixed).flatten() {
             if subscriber.last_seq.swap(newest, Ordering::Relaxed) == newest {
                 continue;
             }
-            let parcel = parcels.entry(&subscriber.topics).or_insert_with_key(|topics| {
+            let batch = batches.entry(&subscriber.topics).or_insert_with_key(|topics| {
                 let wanted = |event: &&Arc<Event>| is_wanted(event, topics);
-                Parcel::new(events.iter().filter(wanted).cloned().collect())
+                EventBatch::new(events.iter().filter(wanted).cloned().collect())
             });
-            subscriber.peer.push(subscriber.number, parcel);
-            told.push(&subscriber.peer);
+            subscriber.mailbox.push(subscriber.number, batch);
+            reached.push(&subscriber.mailbox);
         }
     }
 
@@ -266,24 +283,6 @@ fn matches(subscribed: &str, topic: &str) -> bool {
 
 fn is_wanted(event: &Event, topics: &[String]) -> bool {
     topics.iter().any(|topic| matches(topic, &event.topic))
-}
-
-fn check_topics(topics: &[String], peer: &Peer) -> Result<(), RpcError> {
-    let limits = peer.limits();
-    if topics.is_empty() {
-        return Err(RpcError::invalid_params("at least one topic is needed", Some("topics")));
-    }
-    if topics.len() > limits.topics {
-        let what = format!("at most {} topics in one subscription", limits.topics);
-        return Err(RpcError::invalid_params(what, Some("topics")));
-    }
-    for (at, topic) in topics.iter().enumerate() {
-        if topic.is_empty() || topic.len() > limits.topic_bytes {
-            let what = format!("a topic has 1 to {} bytes", limits.topic_bytes);
-            return Err(RpcError::invalid_params(what, Some(&format!("topics[{at}]"))));
-        }
-    }
-    Ok(())
 }
 
 fn json_string(text: &str) -> String {

@@ -1,14 +1,14 @@
-//! The parts of a method: its request type, and the call that its handler receives.
+//! The request type of a method, and the call that its handler receives.
 
 use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::error::RpcError;
-use crate::mailbox::Peer;
+use crate::events::{Cursor, Subscribed, Subscriptions};
+use crate::wire::RpcError;
 
 /// The parameters of one method. The type carries the method's name and result, so that a handler's signature tells the
 /// router everything that it needs.
@@ -52,32 +52,37 @@ pub struct Call {
     pub caller: Arc<str>,
     /// The number of the request within the engine, for logs.
     pub request: u64,
-    pub(crate) peer: Option<Arc<Peer>>,
+    pub(crate) subscriptions: Option<Subscriptions>,
 }
 
 impl Call {
     /// The transport of the call.
     pub fn transport(&self) -> Transport {
-        if self.peer.is_some() { Transport::Socket } else { Transport::Post }
+        if self.subscriptions.is_some() { Transport::Socket } else { Transport::Post }
     }
 
     /// Subscribes this connection to `topics`: exact names, or prefixes that end in `*`. With `since`, missed events
     /// are delivered first, or `lagged` reports that they are lost. No event of the subscription is written before the
     /// reply to this call. If the call fails, the subscription is removed.
     ///
-    /// Errors: `not_supported` on a POST, `invalid_params` for an unusable topic list, `too_many_subscriptions`.
+    /// # Errors
+    /// `not_supported` on a POST, `invalid_params` for an unusable topic list, `too_many_subscriptions` at the limit,
+    /// `shutting_down` when the connection has ended.
     pub fn subscribe(&self, topics: Vec<String>, since: Option<Cursor>) -> Result<Subscribed, RpcError> {
-        let peer = self.peer.as_ref().ok_or_else(RpcError::not_supported)?;
-        peer.broker().subscribe(peer, self.request, topics, since)
+        self.subscriptions()?.subscribe(self.request, topics, since)
     }
 
     /// Ends a subscription of this connection. Returns false when the connection has none of that id. No event of the
     /// subscription is written after the reply to this call.
     ///
-    /// Errors: `not_supported` on a POST.
+    /// # Errors
+    /// `not_supported` on a POST.
     pub fn unsubscribe(&self, subscription_id: &str) -> Result<bool, RpcError> {
-        let peer = self.peer.as_ref().ok_or_else(RpcError::not_supported)?;
-        Ok(peer.broker().unsubscribe(peer, subscription_id))
+        Ok(self.subscriptions()?.unsubscribe(subscription_id))
+    }
+
+    fn subscriptions(&self) -> Result<&Subscriptions, RpcError> {
+        self.subscriptions.as_ref().ok_or_else(RpcError::not_supported)
     }
 }
 
@@ -90,27 +95,4 @@ impl fmt::Debug for Call {
             .field("transport", &self.transport())
             .finish_non_exhaustive()
     }
-}
-
-/// A position in the stream of events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Cursor {
-    /// The epoch of the daemon that numbered the event. Each start of the daemon begins a new epoch.
-    pub epoch: String,
-    /// The sequence number of the last event that was seen.
-    pub seq: u64,
-}
-
-/// The starting point of a new subscription.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Subscribed {
-    /// The id of the subscription within the connection.
-    pub subscription_id: String,
-    /// The epoch of the broker.
-    pub epoch: String,
-    /// The sequence number of the newest event at the moment of subscribing. Replayed events are not newer.
-    pub seq: u64,
-    /// True if events since the given cursor are lost, so that everything has to be fetched again.
-    pub lagged: bool,
 }

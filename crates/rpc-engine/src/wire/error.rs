@@ -24,7 +24,7 @@ pub const MESSAGE_TOO_LARGE: i32 = -32001;
 pub const TOO_MANY_SUBSCRIPTIONS: i32 = -32002;
 /// Code for a daemon that is shutting down and accepts no new calls.
 pub const SHUTTING_DOWN: i32 = -32003;
-/// Code for a method that needs another transport.
+/// Code for a method that needs a WebSocket.
 pub const NOT_SUPPORTED: i32 = -32004;
 
 /// A JSON-RPC error object. `data` is an object with a `kind` in every error that the engine makes, and should be one
@@ -85,11 +85,11 @@ impl RpcError {
         Self::new(METHOD_NOT_FOUND, "Method not found").with_kind("method_not_found")
     }
 
-    /// Creates error -32602 (invalid params). `what` is appended to the standard text and must not repeat a value.
+    /// Creates error -32602 (invalid params). `reason` is appended to the standard text and must not repeat a value.
     /// `path` names the field (`a.b[2]`), if it is known.
-    pub fn invalid_params(what: impl fmt::Display, path: Option<&str>) -> Self {
+    pub fn invalid_params(reason: impl fmt::Display, path: Option<&str>) -> Self {
         let mut error =
-            Self::new(INVALID_PARAMS, format!("Invalid params: {what}")).with_kind("invalid_params");
+            Self::new(INVALID_PARAMS, format!("Invalid params: {reason}")).with_kind("invalid_params");
         if let (Some(path), Some(Value::Object(fields))) = (path, error.data.as_mut()) {
             fields.insert("path".to_owned(), path.into());
         }
@@ -103,27 +103,33 @@ impl RpcError {
 
     /// Creates error -32000 (too many calls in flight).
     pub fn server_busy() -> Self {
-        Self::new(SERVER_BUSY, "too many calls in flight").with_kind("server_busy")
+        Self::new(SERVER_BUSY, "too many calls are in flight; retry after one has finished")
+            .with_kind("server_busy")
     }
 
     /// Creates error -32001 (message too large).
     pub fn message_too_large() -> Self {
-        Self::new(MESSAGE_TOO_LARGE, "message too large").with_kind("message_too_large")
+        Self::new(MESSAGE_TOO_LARGE, "the message exceeds the size limit").with_kind("message_too_large")
     }
 
     /// Creates error -32002 (too many subscriptions).
     pub fn too_many_subscriptions() -> Self {
-        Self::new(TOO_MANY_SUBSCRIPTIONS, "too many subscriptions").with_kind("too_many_subscriptions")
+        Self::new(
+            TOO_MANY_SUBSCRIPTIONS,
+            "the connection has too many subscriptions; end one before starting another",
+        )
+        .with_kind("too_many_subscriptions")
     }
 
     /// Creates error -32003 (shutting down).
     pub fn shutting_down() -> Self {
-        Self::new(SHUTTING_DOWN, "the server is shutting down").with_kind("shutting_down")
+        Self::new(SHUTTING_DOWN, "the server is shutting down and accepts no new calls")
+            .with_kind("shutting_down")
     }
 
-    /// Creates error -32004 (not supported on this transport).
+    /// Creates error -32004 (method needs a WebSocket).
     pub fn not_supported() -> Self {
-        Self::new(NOT_SUPPORTED, "not supported on this transport").with_kind("not_supported")
+        Self::new(NOT_SUPPORTED, "this method needs a WebSocket").with_kind("not_supported")
     }
 }
 
@@ -152,9 +158,9 @@ pub const ENGINE_ERRORS: &[ErrorEntry] = &[
     ErrorEntry {
         code: INVALID_REQUEST,
         kind: "invalid_request",
-        when: "JSON, but no JSON-RPC 2.0 request, or nested too deeply, or a batch that is empty or too long",
+        when: "the JSON is not a JSON-RPC 2.0 request, is nested too deeply, or is a batch that is empty or too long",
     },
-    ErrorEntry { code: METHOD_NOT_FOUND, kind: "method_not_found", when: "no such method" },
+    ErrorEntry { code: METHOD_NOT_FOUND, kind: "method_not_found", when: "the method does not exist" },
     ErrorEntry {
         code: INVALID_PARAMS,
         kind: "invalid_params",
@@ -164,24 +170,24 @@ pub const ENGINE_ERRORS: &[ErrorEntry] = &[
     ErrorEntry {
         code: SERVER_BUSY,
         kind: "server_busy",
-        when: "too many calls in flight on this connection or in the daemon",
+        when: "too many calls are in flight on this connection or in the daemon; retry after one has finished",
     },
     ErrorEntry {
         code: MESSAGE_TOO_LARGE,
         kind: "message_too_large",
-        when: "a message over the limit; then the socket closes 1009",
+        when: "the message exceeds the limit; the WebSocket is then closed with 1009",
     },
     ErrorEntry {
         code: TOO_MANY_SUBSCRIPTIONS,
         kind: "too_many_subscriptions",
-        when: "more subscriptions on one connection than allowed",
+        when: "the connection has as many subscriptions as one connection may have",
     },
     ErrorEntry {
         code: SHUTTING_DOWN,
         kind: "shutting_down",
-        when: "the daemon is going away and takes no new calls",
+        when: "the daemon is shutting down and accepts no new calls",
     },
-    ErrorEntry { code: NOT_SUPPORTED, kind: "not_supported", when: "not on this transport" },
+    ErrorEntry { code: NOT_SUPPORTED, kind: "not_supported", when: "the method needs a WebSocket" },
 ];
 
 #[cfg(test)]

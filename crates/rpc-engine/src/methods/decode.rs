@@ -5,13 +5,13 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::error::RpcError;
+use crate::wire::RpcError;
 
 /// The replacement for an elided value.
 const ELIDED: &str = "…";
 
 /// Decodes `params`. Absent parameters count as an empty object.
-pub(crate) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, RpcError> {
+pub(super) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, RpcError> {
     let text = params.unwrap_or("{}");
     serde_json::from_str(text).map_err(|error| {
         let words = error.to_string();

@@ -6,94 +6,97 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use crate::connection::Closed;
-use crate::engine::Io;
-use crate::frames::Frames;
-use crate::limits::Limits;
+use super::closed::Closed;
+use super::frame_counter::FrameCounter;
+use crate::wire::{Limits, put_text_frame};
 
 /// Bytes read at once. The buffer lives for the read only, because most connections are idle.
-const READ: usize = 4096;
-/// Bytes that the protocol takes at once. Its buffer lives as long as the connection.
-const TAKEN: usize = 1024;
+const READ_BYTES: usize = 4096;
+/// The size of the protocol's read buffer, which lives as long as the connection.
+const PROTOCOL_BYTES: usize = 1024;
 
-pub(crate) struct Socket {
+/// A stream that a connection reads from and writes to.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
+
+pub(super) struct Socket {
     stream: Box<dyn Io>,
     protocol: WebSocketContext,
-    frames: Frames,
+    frame_counter: FrameCounter,
     too_many_frames: bool,
     last_frame: Instant,
     /// Bytes received but not yet consumed.
-    came: Bytes,
-    /// Frames that are written first and may be shared with other connections. `owed` holds this connection's own
-    /// frames.
-    shared: Bytes,
-    owed: BytesMut,
+    received: Bytes,
+    /// Frames that are written first and may be used by other connections, too. `pending_out` holds this connection's
+    /// own frames.
+    pending_events: Bytes,
+    pending_out: BytesMut,
     flushing: bool,
 }
 
 /// The in-memory stream that the protocol reads from and writes to.
 struct Memory<'a> {
-    came: &'a mut Bytes,
-    owed: &'a mut BytesMut,
+    received: &'a mut Bytes,
+    pending_out: &'a mut BytesMut,
 }
 
 impl Socket {
     /// Creates a socket. `leftover` holds the bytes that were already read from the stream. They are copied, because
     /// they may be the small end of a large buffer, which the connection would keep for its whole life.
-    #[expect(clippy::needless_pass_by_value, reason = "it is not to be kept by whoever calls this")]
-    pub(crate) fn new(stream: Box<dyn Io>, leftover: Bytes, limits: &Limits) -> Self {
+    pub(super) fn new(stream: Box<dyn Io>, leftover: &[u8], limits: &Limits) -> Self {
         // The protocol writes to memory at once. This type decides when that memory is flushed.
         let config = WebSocketConfig::default()
-            .read_buffer_size(TAKEN)
+            .read_buffer_size(PROTOCOL_BYTES)
             .write_buffer_size(0)
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.frame_bytes));
         let mut socket = Self {
             stream,
             protocol: WebSocketContext::new(Role::Server, Some(config)),
-            frames: Frames::new(limits.frames_per_message),
+            frame_counter: FrameCounter::new(limits.frames_per_message),
             too_many_frames: false,
             last_frame: Instant::now(),
-            came: Bytes::new(),
-            shared: Bytes::new(),
-            owed: BytesMut::new(),
+            received: Bytes::new(),
+            pending_events: Bytes::new(),
+            pending_out: BytesMut::new(),
             flushing: false,
         };
-        socket.arrived(&leftover);
+        socket.receive(leftover);
         socket
     }
 
     /// The time when a frame header was last complete.
-    pub(crate) fn last_frame(&self) -> Instant {
+    pub(super) fn last_frame(&self) -> Instant {
         self.last_frame
     }
 
     /// The number of bytes that wait to be written.
-    pub(crate) fn owed(&self) -> usize {
-        self.shared.len() + self.owed.len()
+    pub(super) fn pending(&self) -> usize {
+        self.pending_events.len() + self.pending_out.len()
     }
 
     /// Returns whether [`Self::poll_flush`] has nothing to do.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.owed() == 0 && !self.flushing
+    pub(super) fn is_flushed(&self) -> bool {
+        self.pending() == 0 && !self.flushing
     }
 
     /// Returns the next message. A ping is answered, but the answer is not flushed.
-    pub(crate) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+    pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
         loop {
-            let Self { protocol, came, owed, .. } = self;
-            match protocol.read(&mut Memory { came, owed }) {
+            let Self { protocol, received, pending_out, .. } = self;
+            match protocol.read(&mut Memory { received, pending_out }) {
                 Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.poll_read(cx))?;
                 }
-                read => return Poll::Ready(read.map_err(|error| why(&error))),
+                read => return Poll::Ready(read.map_err(|error| closed_by(&error))),
             }
         }
     }
@@ -102,60 +105,60 @@ impl Socket {
         if self.too_many_frames {
             return Poll::Ready(Err(Closed::TooManyFrames));
         }
-        let mut space = [const { MaybeUninit::uninit() }; READ];
+        let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut space);
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
         if read.is_err() || buffer.filled().is_empty() {
             return Poll::Ready(Err(Closed::Lost));
         }
-        self.arrived(buffer.filled());
+        self.receive(buffer.filled());
         Poll::Ready(Ok(()))
     }
 
     /// Keeps received bytes. If a message has too many frames, the bytes before the excess frame are kept, and that
     /// frame is never completed.
-    fn arrived(&mut self, bytes: &[u8]) {
-        let passed = self.frames.pass(bytes);
-        if passed.headers > 0 {
+    fn receive(&mut self, bytes: &[u8]) {
+        let counted = self.frame_counter.count(bytes);
+        if counted.headers > 0 {
             self.last_frame = Instant::now();
         }
-        self.too_many_frames = passed.exceeded_after.is_some();
-        let until = passed.exceeded_after.unwrap_or(bytes.len());
-        self.came = Bytes::copy_from_slice(bytes.get(..until).unwrap_or_default());
+        self.too_many_frames = counted.exceeded_at.is_some();
+        let until = counted.exceeded_at.unwrap_or(bytes.len());
+        self.received = Bytes::copy_from_slice(bytes.get(..until).unwrap_or_default());
     }
 
     /// Queues a text message.
-    pub(crate) fn text(&mut self, text: &[u8]) {
-        put_text(&mut self.owed, &[text]);
+    pub(super) fn queue_text(&mut self, text: &[u8]) {
+        put_text_frame(&mut self.pending_out, &[text]);
     }
 
-    /// Queues whole frames, made by [`put_text`].
-    pub(crate) fn frames(&mut self, frames: Bytes) {
-        if self.owed() == 0 {
-            self.shared = frames;
+    /// Queues whole frames. They are not copied when nothing else waits.
+    pub(super) fn queue_frames(&mut self, frames: Bytes) {
+        if self.pending() == 0 {
+            self.pending_events = frames;
         } else {
-            self.owed.extend_from_slice(&frames);
+            self.pending_out.extend_from_slice(&frames);
         }
     }
 
-    pub(crate) fn ping(&mut self) -> Result<(), WsError> {
+    pub(super) fn ping(&mut self) -> Result<(), WsError> {
         self.write(Message::Ping(Bytes::new()))
     }
 
     /// Queues the close frame, and any answer that the protocol has pending.
-    pub(crate) fn close(&mut self, frame: CloseFrame) -> Result<(), WsError> {
+    pub(super) fn close(&mut self, frame: CloseFrame) -> Result<(), WsError> {
         self.write(Message::Close(Some(frame)))
     }
 
     fn write(&mut self, message: Message) -> Result<(), WsError> {
-        let Self { protocol, came, owed, .. } = self;
-        protocol.write(&mut Memory { came, owed }, message)
+        let Self { protocol, received, pending_out, .. } = self;
+        protocol.write(&mut Memory { received, pending_out }, message)
     }
 
     /// Queues the answer to the client's close frame.
-    pub(crate) fn answer_goodbye(&mut self) -> Result<(), WsError> {
-        let Self { protocol, came, owed, .. } = self;
-        match protocol.flush(&mut Memory { came, owed }) {
+    pub(super) fn answer_close(&mut self) -> Result<(), WsError> {
+        let Self { protocol, received, pending_out, .. } = self;
+        match protocol.flush(&mut Memory { received, pending_out }) {
             // The connection is closed, so nothing more can be sent.
             Err(WsError::ConnectionClosed) => Ok(()),
             flushed => flushed,
@@ -163,10 +166,11 @@ impl Socket {
     }
 
     /// Writes all pending bytes.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flushing = true;
-        while self.owed() > 0 {
-            let next: &mut dyn Buf = if self.shared.is_empty() { &mut self.owed } else { &mut self.shared };
+        while self.pending() > 0 {
+            let next: &mut dyn Buf =
+                if self.pending_events.is_empty() { &mut self.pending_out } else { &mut self.pending_events };
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, next.chunk()))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -174,21 +178,21 @@ impl Socket {
             next.advance(written);
         }
         // Releases the memory of what has been written.
-        (self.shared, self.owed) = (Bytes::new(), BytesMut::new());
+        (self.pending_events, self.pending_out) = (Bytes::new(), BytesMut::new());
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.flushing = false;
         Poll::Ready(Ok(()))
     }
 
     /// Writes all pending bytes, then ends the stream.
-    pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
+    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
         self.stream.shutdown().await
     }
 
     /// Reads until the client has closed, too. Closing a TCP socket with unread bytes resets it, and the client would
     /// then lose what was sent to it.
-    pub(crate) async fn last_words(&mut self) -> io::Result<()> {
+    pub(super) async fn discard_until_end(&mut self) -> io::Result<()> {
         let mut ignored = [0; 1024];
         while self.stream.read(&mut ignored).await? > 0 {}
         Ok(())
@@ -197,20 +201,20 @@ impl Socket {
 
 impl Read for Memory<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.came.is_empty() {
+        if self.received.is_empty() {
             // Releases the memory of what has been consumed.
-            *self.came = Bytes::new();
+            *self.received = Bytes::new();
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let taken = self.came.len().min(buffer.len());
-        self.came.copy_to_slice(buffer.get_mut(..taken).unwrap_or_default());
-        Ok(taken)
+        let length = self.received.len().min(buffer.len());
+        self.received.copy_to_slice(buffer.get_mut(..length).unwrap_or_default());
+        Ok(length)
     }
 }
 
 impl Write for Memory<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.owed.extend_from_slice(bytes);
+        self.pending_out.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -220,56 +224,12 @@ impl Write for Memory<'_> {
 }
 
 /// Converts an error of the protocol into the reason of the close.
-fn why(error: &WsError) -> Closed {
+fn closed_by(error: &WsError) -> Closed {
     match error {
         WsError::Capacity(_) => Closed::TooLarge,
         WsError::Utf8(_) => Closed::InvalidUtf8,
         WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Closed::Lost,
         WsError::Protocol(_) => Closed::Protocol,
         _ => Closed::Lost,
-    }
-}
-
-/// Encodes a text message, given in parts, as one frame (RFC 6455, 5.2). A server's frames are not masked, so one frame
-/// can be sent to many connections.
-pub(crate) fn put_text(out: &mut impl BufMut, parts: &[&[u8]]) {
-    const WHOLE_TEXT: u8 = 0x81;
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    out.put_u8(WHOLE_TEXT);
-    match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short @ ..126), _) => out.put_u8(short),
-        (_, Ok(length)) => {
-            out.put_u8(126);
-            out.put_u16(length);
-        }
-        _ => {
-            out.put_u8(127);
-            out.put_u64(length as u64);
-        }
-    }
-    for part in parts {
-        out.put_slice(part);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio_tungstenite::tungstenite::protocol::frame::FrameSocket;
-
-    use super::*;
-
-    #[test]
-    fn frame_is_readable_by_websocket_library() {
-        for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
-            let text = "x".repeat(length);
-            let (front, back) = text.as_bytes().split_at(length / 3);
-            let mut frame = Vec::new();
-            put_text(&mut frame, &[front, back]);
-            let mut reader = FrameSocket::new(io::Cursor::new(frame));
-            let read = reader.read(None).unwrap().unwrap();
-            assert!(read.header().is_final && read.header().mask.is_none());
-            assert_eq!(read.into_text().unwrap(), text);
-            assert!(reader.read(None).unwrap().is_none());
-        }
     }
 }

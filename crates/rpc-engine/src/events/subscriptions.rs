@@ -1,0 +1,160 @@
+//! The subscriptions of one connection, as its calls and its task see them.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::broker::Broker;
+use super::mailbox::{Mailbox, Notice};
+use crate::wire::{Limits, RpcError};
+
+/// A position in the stream of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cursor {
+    /// The epoch of the daemon that numbered the event. Each start of the daemon begins a new epoch.
+    pub epoch: String,
+    /// The sequence number of the last event that was seen.
+    pub seq: u64,
+}
+
+/// The starting point of a new subscription.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscribed {
+    /// The id of the subscription within the connection.
+    pub subscription_id: String,
+    /// The epoch of the broker.
+    pub epoch: String,
+    /// The sequence number of the newest event at the moment of subscribing. Replayed events are not newer.
+    pub seq: u64,
+    /// True if events since the given cursor are lost, so that everything has to be fetched again.
+    pub lagged: bool,
+}
+
+/// The mailbox of one connection and the broker that fills it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Subscriptions {
+    broker: Broker,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Subscriptions {
+    pub(crate) fn new(broker: Broker, limits: Arc<Limits>) -> Self {
+        Self { broker, mailbox: Mailbox::new(limits) }
+    }
+
+    /// Adds a subscription. Its events are held until the reply to `request` is queued.
+    pub(crate) fn subscribe(
+        &self,
+        request: u64,
+        topics: Vec<String>,
+        since: Option<Cursor>,
+    ) -> Result<Subscribed, RpcError> {
+        check_topics(&topics, self.mailbox.limits())?;
+        let subscription = self.broker.subscribe(&self.mailbox, request, topics, since)?;
+        Ok(Subscribed {
+            subscription_id: format!("s{}", subscription.number),
+            epoch: self.broker.epoch().to_owned(),
+            seq: subscription.seq,
+            lagged: subscription.lagged,
+        })
+    }
+
+    /// Removes a subscription. Returns false when the connection has none of that id.
+    pub(crate) fn unsubscribe(&self, subscription_id: &str) -> bool {
+        let number = subscription_id.strip_prefix('s').and_then(|number| number.parse().ok());
+        number.is_some_and(|number| self.broker.unsubscribe(&self.mailbox, number))
+    }
+
+    /// Releases the events of the subscriptions that `request` made.
+    pub(crate) fn reply_queued(&self, request: u64) {
+        self.mailbox.release(request);
+    }
+
+    /// Removes the subscriptions that `request` made before it failed.
+    pub(crate) fn call_failed(&self, request: u64) {
+        for number in self.mailbox.held_by(request) {
+            self.broker.unsubscribe(&self.mailbox, number);
+        }
+    }
+
+    /// Sets the waker that is woken when there is something to take.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.mailbox.waker.register(waker);
+    }
+
+    /// Takes the next frames to write, until `bytes` is reached or none is left.
+    pub(crate) fn take_frames(&self, bytes: usize) -> Vec<Bytes> {
+        let encode = |notice: Notice| match notice {
+            Notice::Events(delivery) => delivery.batch.frames(delivery.number, delivery.count),
+            Notice::Lagged(gap) => self.broker.lagged_frame(&gap),
+        };
+        self.mailbox.take(bytes).into_iter().map(encode).collect()
+    }
+
+    /// Removes all subscriptions, because the connection has ended.
+    pub(crate) fn close(&self) {
+        self.broker.unsubscribe_all(&self.mailbox);
+    }
+}
+
+fn check_topics(topics: &[String], limits: &Limits) -> Result<(), RpcError> {
+    if topics.is_empty() {
+        return Err(RpcError::invalid_params("at least one topic is needed", Some("topics")));
+    }
+    if topics.len() > limits.topics {
+        let reason = format!("a subscription has at most {} topics", limits.topics);
+        return Err(RpcError::invalid_params(reason, Some("topics")));
+    }
+    for (at, topic) in topics.iter().enumerate() {
+        if topic.is_empty() || topic.len() > limits.topic_bytes {
+            let reason = format!("a topic has 1 to {} bytes", limits.topic_bytes);
+            return Err(RpcError::invalid_params(reason, Some(&format!("topics[{at}]"))));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{BrokerConfig, EventMethods, NewEvent};
+
+    fn broker() -> Broker {
+        let methods = EventMethods { event: "event", lagged: "lagged" };
+        Broker::new(BrokerConfig { epoch: "e1".to_owned(), keep: 0, methods })
+    }
+
+    fn subscribed(broker: &Broker) -> Subscriptions {
+        let subscriptions = Subscriptions::new(broker.clone(), Arc::new(Limits::default()));
+        subscriptions.subscribe(1, vec!["a".to_owned()], None).unwrap();
+        subscriptions.reply_queued(1);
+        subscriptions
+    }
+
+    #[test]
+    fn frames_of_an_event_are_encoded_once_for_all_subscribers() {
+        let broker = broker();
+        let subscribers = [(); 3].map(|()| subscribed(&broker));
+        broker.publish("a", 5, None);
+        let frames = subscribers.map(|subscriber| subscriber.take_frames(1));
+        let [first, rest @ ..] = frames.each_ref().map(|frames| frames.first().unwrap());
+        for other in rest {
+            assert_eq!(first.as_ptr(), other.as_ptr());
+        }
+    }
+
+    #[test]
+    fn burst_is_encoded_in_pieces_when_it_is_long() {
+        let broker = broker();
+        let subscriber = subscribed(&broker);
+        broker.publish_all(5, (0..100).map(|_| NewEvent { topic: "a".to_owned(), data: None }));
+        let pieces: Vec<usize> = std::iter::from_fn(|| subscriber.take_frames(1).pop())
+            .map(|frames| frames.windows(9).filter(|bytes| bytes == b"\"jsonrpc\"").count())
+            .collect();
+        assert_eq!(pieces, [64, 36]);
+    }
+}

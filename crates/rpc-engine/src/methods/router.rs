@@ -1,0 +1,161 @@
+//! The dispatch table. Each method is one line, and everything else is inferred from the handler's signature.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tracing::Instrument as _;
+
+use super::call::{Call, Params};
+use super::decode::decode;
+use super::openrpc::{ApiInfo, DescribedMethod, Description};
+use super::service::{BoundMethod, Outcome, Running, Service, StartCall};
+use crate::wire::{ErrorEntry, Limits, RESULT_HEAD, RpcError};
+
+/// Collects methods. `A` is the application's state, cloned into every call. The application is passed last, so that a
+/// table can be documented without one.
+pub struct Router<A> {
+    methods: BTreeMap<&'static str, Method<A>>,
+    errors: &'static [ErrorEntry],
+    scope: Option<Scope<A>>,
+}
+
+/// A function that makes the application's handle for one call.
+type Scope<A> = fn(&A, &Call) -> A;
+
+impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: Clone + Send + Sync + 'static> Router<A> {
+    /// Creates a router without methods.
+    pub fn new() -> Self {
+        Self { methods: BTreeMap::new(), errors: &[], scope: None }
+    }
+
+    /// Binds a handler, `async fn(app: A, call: Call, params: P) -> Result<P::Result, E>`, to `P::METHOD`.
+    ///
+    /// # Panics
+    /// When the method is registered already or its name starts with `rpc.`. Both are errors of the program, which must
+    /// not start with them.
+    #[must_use]
+    pub fn on<P, F, Fut, E>(mut self, handler: F) -> Self
+    where
+        P: Params,
+        F: Fn(A, Call, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<P::Result, E>> + Send + 'static,
+        E: Into<RpcError>,
+    {
+        assert!(!P::METHOD.starts_with("rpc."), "{}: names in rpc. are reserved", P::METHOD);
+        let method = Method { described: DescribedMethod::of::<P>(), start: starter(handler) };
+        let previous = self.methods.insert(P::METHOD, method);
+        assert!(previous.is_none(), "{} is registered twice", P::METHOD);
+        self
+    }
+
+    /// Gives each handler its own handle to the application. The handle is made for the call, so that it knows the
+    /// caller.
+    #[must_use]
+    pub fn scoped(mut self, scope: fn(&A, &Call) -> A) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// Describes the application's own error codes, so that the `OpenRPC` document can describe the codes that
+    /// [`Params::ERRORS`] lists.
+    #[must_use]
+    pub fn errors(mut self, table: &'static [ErrorEntry]) -> Self {
+        self.errors = table;
+        self
+    }
+
+    /// The `OpenRPC` document of the methods registered so far, as JSON text.
+    pub fn openrpc(&self, info: ApiInfo) -> Bytes {
+        self.description(info).document()
+    }
+
+    fn description(&self, info: ApiInfo) -> Description {
+        let methods = self.methods.values().map(|method| method.described).collect();
+        Description { info, methods, errors: self.errors }
+    }
+
+    /// Binds the table to the application and adds `rpc.discover`.
+    pub fn build(self, app: &A, info: ApiInfo, limits: Limits) -> Service {
+        let description = self.description(info);
+        let scope = self.scope;
+        let bind = |(name, method): (&'static str, Method<A>)| {
+            let app = app.clone();
+            let start: StartCall = Box::new(move |call, params| {
+                let app = scope.map_or_else(|| app.clone(), |scope| scope(&app, &call));
+                (method.start)(app, call, params)
+            });
+            (name, BoundMethod { info: method.described.info, start })
+        };
+        Service::new(self.methods.into_iter().map(bind).collect(), description, limits)
+    }
+}
+
+impl<A> fmt::Debug for Router<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("methods", &self.methods.keys()).finish_non_exhaustive()
+    }
+}
+
+/// A method whose types are erased, except the application's.
+struct Method<A> {
+    described: DescribedMethod,
+    start: StartWith<A>,
+}
+
+type StartWith<A> = Box<dyn Fn(A, Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
+
+/// Returns the function that decodes the parameters of a call and begins its handler. A panic of the handler ends this
+/// call only.
+fn starter<A, P, F, Fut, E>(handler: F) -> StartWith<A>
+where
+    A: Clone + Send + Sync + 'static,
+    P: Params,
+    F: Fn(A, Call, P) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<P::Result, E>> + Send + 'static,
+    E: Into<RpcError>,
+{
+    Box::new(move |app, call, params| {
+        // The span has the level of the most severe line, so that it exists whenever a line of the call is written.
+        // Tasks that a handler spawns inherit it with `Instrument::in_current_span`.
+        let span = tracing::error_span!(
+            "call",
+            method = P::METHOD,
+            request = call.request,
+            connection = call.connection.0
+        );
+        let decode_and_begin = || -> Result<_, RpcError> { Ok(handler(app, call, decode::<P>(params)?)) };
+        let answer = span.in_scope(|| {
+            catch_unwind(AssertUnwindSafe(decode_and_begin)).unwrap_or_else(|_| Err(panicked()))
+        });
+        let reply = answer?.map(|answer| encode(&answer.map_err(Into::into)?));
+        let caught = AssertUnwindSafe(reply).catch_unwind();
+        Ok(Box::pin(caught.map(|outcome| outcome.unwrap_or_else(|_| Err(panicked()))).instrument(span)))
+    })
+}
+
+fn encode(result: &impl serde::Serialize) -> Outcome {
+    let mut reply = Vec::with_capacity(128);
+    reply.extend_from_slice(RESULT_HEAD);
+    serde_json::to_writer(&mut reply, result).map_err(|_| {
+        tracing::error!("the result of a method cannot be encoded as JSON");
+        RpcError::internal()
+    })?;
+    Ok(reply)
+}
+
+/// Logs a panic and returns its error. The payload may hold anything, so it is not logged. The process's panic hook
+/// reports the location.
+fn panicked() -> RpcError {
+    tracing::error!("the handler of a method panicked");
+    RpcError::internal()
+}

@@ -1,0 +1,87 @@
+//! A complete dispatch table.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::call::Call;
+use super::openrpc::{Description, MethodInfo};
+use crate::wire::{Limits, RpcError};
+
+/// The reserved name of the `OpenRPC` method that describes a service.
+pub const DISCOVER: &str = "rpc.discover";
+
+/// A complete dispatch table. Cheap to clone.
+#[derive(Clone)]
+pub struct Service(Arc<Table>);
+
+struct Table {
+    methods: HashMap<&'static str, BoundMethod>,
+    description: Description,
+    /// The document, made on the first request. Few clients request it, and making it takes longer than everything else
+    /// that a table needs.
+    openrpc: OnceLock<Bytes>,
+    limits: Arc<Limits>,
+}
+
+/// A method bound to its application.
+pub(crate) struct BoundMethod {
+    pub(super) info: MethodInfo,
+    pub(super) start: StartCall,
+}
+
+/// The start of a reply (its head and the result's JSON), or an error.
+pub(crate) type Outcome = Result<Vec<u8>, RpcError>;
+
+/// A call whose parameters have been decoded.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+pub(super) type StartCall = Box<dyn Fn(Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
+
+impl Service {
+    pub(super) fn new(
+        methods: HashMap<&'static str, BoundMethod>,
+        description: Description,
+        limits: Limits,
+    ) -> Self {
+        Self(Arc::new(Table { methods, description, openrpc: OnceLock::new(), limits: Arc::new(limits) }))
+    }
+
+    /// The limits that the service was built with.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.0.limits
+    }
+
+    /// The `OpenRPC` document, as JSON text.
+    pub fn openrpc(&self) -> &Bytes {
+        self.0.openrpc.get_or_init(|| self.0.description.document())
+    }
+
+    /// All registered methods, sorted by name.
+    pub fn methods(&self) -> Vec<MethodInfo> {
+        let mut methods: Vec<_> = self.0.methods.values().map(|method| method.info).collect();
+        methods.sort_unstable_by_key(|info| info.name);
+        methods
+    }
+
+    pub(crate) fn method(&self, name: &str) -> Option<&BoundMethod> {
+        self.0.methods.get(name)
+    }
+}
+
+impl BoundMethod {
+    /// Decodes the parameters of a call and begins its handler.
+    pub(crate) fn start(&self, call: Call, params: Option<&str>) -> Result<Running, RpcError> {
+        (self.start)(call, params)
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("methods", &self.0.methods.keys()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! The unfinished calls of one connection, or of one POST: dispatch, batches, limits.
+//!
+//! A call is polled once where it was read, so that a quick call costs no task and no queue. Only a call that is not
+//! ready then moves into the set of running calls, which is polled beside the reading.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use super::outbox::Outbox;
+use super::state::{EngineState, InFlightPermit};
+use crate::events::Subscriptions;
+use crate::methods::{Call, ConnectionId, DISCOVER, Outcome, Running};
+use crate::wire::{
+    Element, Message, RESULT_HEAD, Request, RpcError, error_reply, finish_result, parse, parse_element,
+};
+
+/// Dispatches messages and holds the unfinished calls.
+pub(super) struct Calls {
+    state: Arc<EngineState>,
+    origin: CallOrigin,
+    /// True when new calls are refused.
+    draining: bool,
+    running: FuturesUnordered<InFlight>,
+    batches: BTreeMap<u64, Batch>,
+    last_batch: u64,
+}
+
+/// The connection or POST that calls belong to.
+pub(super) struct CallOrigin {
+    pub(super) connection: ConnectionId,
+    pub(super) caller: Arc<str>,
+    /// `None` for a POST.
+    pub(super) subscriptions: Option<Subscriptions>,
+}
+
+/// A batch that has not been answered yet.
+#[derive(Default)]
+struct Batch {
+    remaining: usize,
+    reply: Vec<u8>,
+    requests: Vec<u64>,
+}
+
+/// The message that a reply belongs to.
+#[derive(Clone, Copy)]
+enum ReplyTo {
+    Single,
+    Batch(u64),
+}
+
+/// The data needed to answer a call when it ends.
+struct PendingReply {
+    to: ReplyTo,
+    request: u64,
+    /// `None` for a notification.
+    id: Option<Box<str>>,
+}
+
+struct InFlight {
+    reply: Option<PendingReply>,
+    call: Running,
+    _permit: InFlightPermit,
+}
+
+/// A call that has been dispatched.
+enum Started {
+    /// A call of a handler.
+    Running(Running, InFlightPermit),
+    /// A call that needs no handler.
+    Finished(Vec<u8>),
+}
+
+impl Calls {
+    pub(super) fn new(state: Arc<EngineState>, origin: CallOrigin) -> Self {
+        let running = FuturesUnordered::new();
+        Self { state, origin, draining: false, running, batches: BTreeMap::new(), last_batch: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Refuses new calls from now on.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Accepts one message. Replies that are ready at once go to `outbox`.
+    pub(super) fn accept(&mut self, text: &str, outbox: &mut Outbox) {
+        match parse(text, self.state.limits()) {
+            Message::Refused(error) => outbox.push(error_reply(&error, None)),
+            Message::Single(element) => self.element(element, ReplyTo::Single, outbox),
+            Message::Batch(elements) => {
+                self.last_batch += 1;
+                let key = self.last_batch;
+                let batch = Batch { remaining: elements.len(), ..Batch::default() };
+                self.batches.insert(key, batch);
+                for raw in elements {
+                    let element = parse_element(raw.get(), self.state.limits());
+                    self.element(element.unwrap_or(Element::Invalid(None)), ReplyTo::Batch(key), outbox);
+                }
+            }
+        }
+    }
+
+    /// Collects the replies of calls that have finished since the last poll.
+    pub(super) fn poll_finished(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) {
+        while let Poll::Ready(Some((reply, outcome))) = self.running.poll_next_unpin(cx) {
+            self.finish(&reply, outcome, outbox);
+        }
+    }
+
+    /// Runs all unfinished calls to their end.
+    pub(super) async fn finish_all(&mut self, outbox: &mut Outbox) {
+        while let Some((reply, outcome)) = self.running.next().await {
+            self.finish(&reply, outcome, outbox);
+        }
+    }
+
+    /// Detaches the calls of a client that is gone. They continue in a task of the engine until they end or the engine
+    /// aborts.
+    pub(super) fn detach(mut self) {
+        if self.is_empty() {
+            return;
+        }
+        let (tasks, abort) = (self.state.tasks.clone(), self.state.abort.clone());
+        tasks.spawn(async move {
+            abort.run_until_cancelled(self.finish_all(&mut Outbox::default())).await;
+        });
+    }
+
+    fn element(&mut self, element: Element<'_>, to: ReplyTo, outbox: &mut Outbox) {
+        match element {
+            Element::Request(request) => self.request(&request, to, outbox),
+            Element::Response => {
+                self.state.count_ignored_response();
+                self.answer(to, None, &[], outbox);
+            }
+            Element::Invalid(id) => {
+                let error = error_reply(&RpcError::invalid_request(), id.map(|id| id.as_str()));
+                self.answer(to, Some(error), &[], outbox);
+            }
+        }
+    }
+
+    fn request(&mut self, request: &Request<'_>, to: ReplyTo, outbox: &mut Outbox) {
+        let number = self.state.count_call();
+        let reply = PendingReply { to, request: number, id: request.id.map(|id| id.as_str().into()) };
+        match self.start(request, number) {
+            Err(error) => self.finish(&reply, Err(error), outbox),
+            Ok(Started::Finished(result)) => self.finish(&reply, Ok(result), outbox),
+            Ok(Started::Running(mut call, permit)) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                match call.as_mut().poll(&mut cx) {
+                    Poll::Ready(outcome) => self.finish(&reply, outcome, outbox),
+                    Poll::Pending => {
+                        self.running.push(InFlight { reply: Some(reply), call, _permit: permit });
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&self, request: &Request<'_>, number: u64) -> Result<Started, RpcError> {
+        if self.draining {
+            return Err(RpcError::shutting_down());
+        }
+        let Some(method) = self.state.service.method(&request.method) else {
+            if request.method == DISCOVER {
+                let document = self.state.service.openrpc();
+                return Ok(Started::Finished([RESULT_HEAD, document].concat()));
+            }
+            return Err(RpcError::method_not_found());
+        };
+        if self.running.len() >= self.state.limits().in_flight {
+            return Err(RpcError::server_busy());
+        }
+        let permit = InFlightPermit::acquire(&self.state).ok_or_else(RpcError::server_busy)?;
+        let CallOrigin { connection, caller, subscriptions } = &self.origin;
+        let call = Call {
+            connection: *connection,
+            caller: caller.clone(),
+            request: number,
+            subscriptions: subscriptions.clone(),
+        };
+        Ok(Started::Running(method.start(call, request.params)?, permit))
+    }
+
+    fn finish(&mut self, reply: &PendingReply, outcome: Outcome, outbox: &mut Outbox) {
+        let text = match (reply.id.as_deref(), outcome) {
+            (Some(id), Ok(result)) => Some(finish_result(result, id)),
+            (None, Ok(_)) => None,
+            (id, Err(error)) => {
+                self.state.count_failure(id.is_none());
+                if let Some(subscriptions) = &self.origin.subscriptions {
+                    subscriptions.call_failed(reply.request);
+                }
+                id.map(|id| error_reply(&error, Some(id)))
+            }
+        };
+        self.answer(reply.to, text, &[reply.request], outbox);
+    }
+
+    /// Puts a reply in its place. Events of subscriptions that the requests made may follow only after the reply is
+    /// queued. The reply to a batch is queued when its last element is ready.
+    fn answer(&mut self, to: ReplyTo, reply: Option<Vec<u8>>, requests: &[u64], outbox: &mut Outbox) {
+        match to {
+            ReplyTo::Single => {
+                if let Some(reply) = reply {
+                    outbox.push(reply);
+                }
+                self.reply_queued(requests);
+            }
+            ReplyTo::Batch(key) => {
+                let Some(batch) = self.batches.get_mut(&key) else { return };
+                batch.remaining -= 1;
+                batch.requests.extend_from_slice(requests);
+                if let Some(reply) = reply {
+                    batch.reply.push(if batch.reply.is_empty() { b'[' } else { b',' });
+                    batch.reply.extend_from_slice(&reply);
+                }
+                if batch.remaining == 0
+                    && let Some(mut batch) = self.batches.remove(&key)
+                {
+                    if !batch.reply.is_empty() {
+                        batch.reply.push(b']');
+                        outbox.push(batch.reply);
+                    }
+                    self.reply_queued(&batch.requests);
+                }
+            }
+        }
+    }
+
+    fn reply_queued(&self, requests: &[u64]) {
+        if let Some(subscriptions) = &self.origin.subscriptions {
+            for request in requests {
+                subscriptions.reply_queued(*request);
+            }
+        }
+    }
+}
+
+impl Future for InFlight {
+    type Output = (PendingReply, Outcome);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = std::task::ready!(self.call.as_mut().poll(cx));
+        // The set never polls a finished call again, so the reply is always present here.
+        self.reply.take().map_or(Poll::Pending, |reply| Poll::Ready((reply, outcome)))
+    }
+}

@@ -1,0 +1,165 @@
+//! The engine: what all connections of one service have in common, and the one way to stop them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::calls::{CallOrigin, Calls};
+use super::closed::Closed;
+use super::connection::Connection;
+use super::outbox::Outbox;
+use super::socket::{Io, Socket};
+use super::state::{Counters, EngineState};
+use crate::events::{Broker, Subscriptions};
+use crate::methods::{ConnectionId, Service};
+use crate::wire::{RpcError, error_reply};
+
+/// Serves connections. Cheap to clone; every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    state: Arc<EngineState>,
+    caller: Arc<str>,
+}
+
+impl Engine {
+    /// Creates an engine without connections.
+    pub fn new(service: Service, broker: Broker) -> Self {
+        Self { state: Arc::new(EngineState::new(service, broker)), caller: Arc::from("") }
+    }
+
+    /// Returns the same engine for connections and POSTs of this caller, which each [`Call`](crate::Call) names. The
+    /// engine does not interpret the caller.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: impl Into<Arc<str>>) -> Self {
+        Self { state: self.state.clone(), caller: caller.into() }
+    }
+
+    /// Drives one upgraded WebSocket connection to its end. `leftover` holds the bytes that were read past the HTTP
+    /// head. Calls that are still running when the client goes away run to their end. Dropping this future aborts them,
+    /// so await it.
+    pub async fn serve(&self, stream: impl Io + 'static, leftover: Bytes) -> Closed {
+        let subscriptions =
+            Subscriptions::new(self.state.broker.clone(), self.state.service.limits().clone());
+        let _open = OpenConnection::new(self.state.clone(), subscriptions.clone());
+        // The stream is boxed, so that its code is compiled once, in this crate and with the settings of this crate.
+        self.connection(Box::new(stream), leftover, subscriptions).run().await
+    }
+
+    fn connection(&self, stream: Box<dyn Io>, leftover: Bytes, subscriptions: Subscriptions) -> Connection {
+        let state = self.state.clone();
+        let socket = Socket::new(stream, &leftover, state.limits());
+        drop(leftover);
+        let origin = CallOrigin {
+            connection: ConnectionId(state.last_connection.fetch_add(1, Ordering::Relaxed) + 1),
+            caller: self.caller.clone(),
+            subscriptions: Some(subscriptions.clone()),
+        };
+        let calls = Calls::new(state.clone(), origin);
+        Connection::new(state, subscriptions, socket, calls)
+    }
+
+    /// Answers the body of one POST, a request or a batch. Returns `None` when there is nothing to answer. Like the
+    /// calls of a connection, the calls of a POST run to their end even when this future is dropped.
+    pub async fn post(&self, body: &[u8]) -> Option<Bytes> {
+        if body.len() > self.state.limits().message_bytes {
+            return Some(error_reply(&RpcError::message_too_large(), None).into());
+        }
+        let Ok(text) = std::str::from_utf8(body) else {
+            return Some(error_reply(&RpcError::parse_error(), None).into());
+        };
+        let origin =
+            CallOrigin { connection: ConnectionId(0), caller: self.caller.clone(), subscriptions: None };
+        let (mut calls, mut outbox) = (Calls::new(self.state.clone(), origin), Outbox::default());
+        if self.state.drain.is_cancelled() {
+            calls.drain();
+        }
+        calls.accept(text, &mut outbox);
+        if !calls.is_empty() {
+            let abort = self.state.abort.clone();
+            let unfinished = self.state.tasks.spawn(async move {
+                let finished = abort.run_until_cancelled(calls.finish_all(&mut outbox)).await;
+                finished.map_or_else(|| Err(RpcError::shutting_down()), |()| Ok(outbox))
+            });
+            outbox = match unfinished.await.unwrap_or_else(|_| Err(RpcError::internal())) {
+                Ok(outbox) => outbox,
+                Err(error) => return Some(error_reply(&error, None).into()),
+            };
+        }
+        outbox.pop().map(Into::into)
+    }
+
+    /// The `OpenRPC` document, as JSON text.
+    pub fn openrpc(&self) -> &Bytes {
+        self.state.service.openrpc()
+    }
+
+    /// The number of connections being served now.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// The counters since the engine was created.
+    pub fn counters(&self) -> Counters {
+        self.state.counters()
+    }
+
+    /// Shuts the engine down: refuses new calls (`shutting_down`), lets the running calls finish, closes each connection
+    /// with 1001, and aborts the rest after `grace`. Returns when no connection, call or task of the engine is left, or
+    /// [`Limits::close_wait`](crate::Limits::close_wait) after `grace`.
+    ///
+    /// Aborted work ends at its next await. A handler that blocks its thread cannot be ended; the log then reports how
+    /// many tasks are left.
+    pub async fn drain(&self, grace: Duration) {
+        let EngineState { tasks, drain, abort, .. } = &*self.state;
+        drain.cancel();
+        tasks.close();
+        if tokio::time::timeout(grace, tasks.wait()).await.is_ok() {
+            return;
+        }
+        abort.cancel();
+        if tokio::time::timeout(self.state.limits().close_wait, tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = tasks.len(), "handlers did not end when they were aborted");
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("caller", &self.caller)
+            .field("connections", &self.connections())
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts a connection, and removes its subscriptions when dropped, however the connection's future ends.
+struct OpenConnection {
+    state: Arc<EngineState>,
+    subscriptions: Subscriptions,
+    _task: TaskTrackerToken,
+}
+
+impl OpenConnection {
+    fn new(state: Arc<EngineState>, subscriptions: Subscriptions) -> Self {
+        state.connections.fetch_add(1, Ordering::Relaxed);
+        let task = state.tasks.token();
+        Self { state, subscriptions, _task: task }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.subscriptions.close();
+        self.state.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The `Sec-WebSocket-Accept` value for a client's `Sec-WebSocket-Key` (RFC 6455, 4.2.2).
+pub fn accept_key(sec_websocket_key: &[u8]) -> String {
+    tokio_tungstenite::tungstenite::handshake::derive_accept_key(sec_websocket_key)
+}

@@ -1,0 +1,20 @@
+//! The text of JSON-RPC 2.0: envelopes, replies, error objects, text frames, and the limits that all rooms obey.
+//!
+//! The room may use no other room of the crate. Everything here is a pure function or a plain value. Streams, tasks,
+//! locks and method tables must not be in it.
+
+mod envelope;
+mod error;
+mod frame;
+mod limits;
+mod reply;
+
+pub use envelope::{Element, Id, Message, Request, parse, parse_element};
+pub use error::{
+    ENGINE_ERRORS, ErrorEntry, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, MESSAGE_TOO_LARGE,
+    METHOD_NOT_FOUND, NOT_SUPPORTED, PARSE_ERROR, RpcError, SERVER_BUSY, SHUTTING_DOWN,
+    TOO_MANY_SUBSCRIPTIONS,
+};
+pub(crate) use frame::put_text_frame;
+pub use limits::Limits;
+pub(crate) use reply::{RESULT_HEAD, error_reply, finish_result};
