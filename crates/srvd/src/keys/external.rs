@@ -24,9 +24,9 @@ const AT_ONCE: usize = 8;
 
 /// The operator's external keys. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct Secrets(Arc<Parts>);
+pub struct Secrets(Arc<ConfiguredKeys>);
 
-struct Parts {
+struct ConfiguredKeys {
     known: BTreeMap<String, Known>,
     turns: Semaphore,
 }
@@ -98,7 +98,7 @@ impl Secrets {
             Ok((name.clone(), known))
         });
         let known = known.collect::<Result<_, ConfigError>>()?;
-        Ok(Self(Arc::new(Parts { known, turns: Semaphore::new(AT_ONCE) })))
+        Ok(Self(Arc::new(ConfiguredKeys { known, turns: Semaphore::new(AT_ONCE) })))
     }
 
     /// The names of a provider's keys.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use auth_spawner::{Provider, Registry, Spawner};
-use identity_store::{AuditEntry, BundleId, Store};
+use identity_store::{AuditEntry, Store};
 use rpc_engine::{Broker, Call};
 
 use crate::agents::declared::Declared;
@@ -26,7 +26,8 @@ use crate::login::Logins;
 use crate::login::renewal::Renewals;
 use crate::refresh::Refresher;
 use crate::rpc::methods::provider::Said;
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::convert;
+use crate::wire::error::ApiError;
 
 /// The parts of the daemon. A clone is a handle to the same ones.
 #[derive(Clone)]
@@ -111,29 +112,12 @@ impl App {
         });
     }
 
-    /// The provider with this id or alias.
+    /// Returns the provider with this id or alias.
     ///
     /// # Errors
     /// `unknown_provider` with the known ids.
     pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
-        self.registry.provider(id).ok_or_else(|| {
-            ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
-                .with("known", self.registry.ids())
-        })
-    }
-
-    /// Returns the bundle id in a request's field; `None` when the field is absent or empty.
-    ///
-    /// # Errors
-    /// `invalid_input` for an id that is not well formed, `not_found` for an id that no bundle has.
-    pub async fn target(&self, field: &str, id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
-        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
-        let id: BundleId = id.parse().map_err(|error| ApiError::bad_id(field, &error))?;
-        if id == BundleId::blank() {
-            return Err(ApiError::invalid_input(field, "the blank bundle holds no identity"));
-        }
-        self.store.bundle(&id).await?;
-        Ok(Some(id))
+        convert::known_provider(&self.registry, id)
     }
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use auth_spawner::{Cli, LoginRequest, Proof, Provider, Snapshot, StartError};
 use identity_store::{
-    Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId,
+    Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Target,
 };
 use rpc_engine::Call;
 use secrecy::ExposeSecret as _;
 
 use crate::base::clock::now;
 use crate::base::private::PrivateError;
+use crate::destination;
 use crate::login;
 use crate::login::host::{Chosen, chosen};
 use crate::login::{policy, renewal};
@@ -33,7 +34,7 @@ const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 /// `auth.start`. Every check is made before anything is started.
 pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
     let provider = app.provider(&params.provider_id)?;
-    let target = app.target("intoBundleId", params.into_bundle_id.as_deref()).await?;
+    let target = destination::existing(&app.store, "intoBundleId", params.into_bundle_id.as_deref()).await?;
     let Chosen { provider, base_url, name: provider_name } =
         chosen(&app.store, provider, target.as_ref(), params.host.as_deref()).await?;
     let mut plan = policy::plan(app.config.spawn_policy, &provider, &params, &app.config.search_path)?;
@@ -47,11 +48,12 @@ pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError
         None
     };
     let force = params.force.unwrap_or(false);
-    let name = params.bundle_name.filter(|name| !name.trim().is_empty());
-    if let (None, Some(name)) = (&target, &name) {
-        refuse_taken(&app, name).await?;
-    }
-    let bundle = target.clone().unwrap_or_else(BundleId::generate);
+    let chosen_bundle = destination::target(&app.store, target.clone(), params.bundle_name).await?;
+    let bundle = destination::bundle(&chosen_bundle).clone();
+    let name = match chosen_bundle {
+        Target::New { name, .. } => name,
+        Target::Existing(_) => None,
+    };
     app.spawner.settled(&provider, &plan.recipe, bundle.as_str()).await;
     refuse_running(&app, &bundle, &provider)?;
     let bound = app.store.bound_account(&bundle, &convert::stored_id(&provider)?).await?;
@@ -150,18 +152,6 @@ async fn not_started(app: &App, id: &SessionId, error: &str, kind: &str) -> Resu
     let data = serde_json::json!({ "sessionId": id.as_str(), "revision": 1 });
     app.broker.publish(&crate::wire::events::session_changed(id.as_str()), now(), Some(data));
     Ok(())
-}
-
-/// Refuses a name for a new bundle that is not valid or is already used by another bundle.
-pub(super) async fn refuse_taken(app: &App, name: &str) -> Result<(), ApiError> {
-    identity_store::check_name("bundleName", name)?;
-    match app.store.bundle_named(name).await? {
-        None => Ok(()),
-        Some(bundle) => Err(ApiError::new(Kind::Conflict, "a bundle of this name exists")
-            .with("what", "bundle name")
-            .with("bundleId", bundle.id.as_str())
-            .hint("log in to it with intoBundleId")),
-    }
 }
 
 fn refuse_running(app: &App, bundle: &BundleId, provider: &Provider) -> Result<(), ApiError> {
