@@ -1,15 +1,20 @@
 //! Recovery from a crash of an earlier daemon.
 
+use tokio_util::task::TaskTracker;
+
 use super::BootError;
 use crate::base::clock::now;
 use crate::disk::leftovers::Broom;
 use crate::login;
-use crate::login::renewal;
 use crate::login::renewal::Renewals;
 
 /// Cleans up after a daemon that crashed: rows of logins, their processes and the directories they were given, files
-/// that were being put into place, and directories of deleted accounts. Returns the renewals after they are settled.
-pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Renewals, BootError> {
+/// that were being put into place, and directories of deleted accounts.
+pub(super) async fn recover(
+    broom: Broom<'_>,
+    renewals: &Renewals,
+    tasks: &TaskTracker,
+) -> Result<(), BootError> {
     let Broom { store, identities, .. } = broom;
     // The rows stay live until the processes are gone, so that the next boot can recover from a crash in between.
     for session in store.live_sessions().await? {
@@ -19,14 +24,14 @@ pub(super) async fn recover(broom: Broom<'_>, renewals: Renewals) -> Result<Rene
         if session.new_bundle
             && let Some(bundle) = &session.target_bundle
         {
-            login::discard_unmade(store, identities, bundle).await;
+            login::discard_unmade(store, identities, tasks, bundle).await;
         }
     }
     // This runs before new logins can begin, because undoing a renewal later would damage them.
-    renewal::settle_all(store, &renewals, |_| false).await;
+    renewals.settle_all(store, |_| false).await;
     store.fail_orphaned_sessions(now()).await?;
     broom.clear_all().await;
-    Ok(renewals)
+    Ok(())
 }
 
 /// Ends the version probes that a crashed daemon left; `probes` is their mark.

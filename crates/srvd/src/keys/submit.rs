@@ -57,7 +57,7 @@ impl KeyIntake<'_> {
             destination::existing(self.store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
         let target = destination::target(self.store, into, request.bundle_name).await?;
         let received = match (request.api_key, request.secret_name) {
-            (Some(key), None) => in_request(key, request.base_url)?,
+            (Some(key), None) => in_request(key, request.base_url.as_deref())?,
             (None, Some(name)) => self.in_configuration(provider, &name, request.base_url.as_deref()).await?,
             _ => {
                 let reason = "give either a key or the name of one in srvd.toml";
@@ -142,8 +142,8 @@ impl KeyIntake<'_> {
     }
 }
 
-fn in_request(key: SecretInput, base_url: Option<String>) -> Result<ReceivedKey, ApiError> {
-    let base_url = base_url.as_deref().map(auth_spawner::base_url).transpose();
+fn in_request(key: SecretInput, base_url: Option<&str>) -> Result<ReceivedKey, ApiError> {
+    let base_url = base_url.map(auth_spawner::base_url).transpose();
     let base_url = base_url.map_err(|reason| ApiError::invalid_input("baseUrl", reason))?;
     Ok(ReceivedKey { key: key.into_secret(), place: None, base_url: base_url.map(str::to_owned) })
 }

@@ -1,7 +1,5 @@
 //! The state that every handler receives.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -23,9 +21,7 @@ use crate::health::Examiner;
 use crate::keys::external::Secrets;
 use crate::launch::Shadows;
 use crate::login::Logins;
-use crate::login::renewal::Renewals;
 use crate::refresh::Refresher;
-use crate::rpc::methods::provider::Said;
 use crate::wire::convert;
 use crate::wire::error::ApiError;
 
@@ -51,9 +47,9 @@ pub struct Parts {
     pub registry: Registry,
     /// The variables that a launch removes.
     pub shadows: Shadows,
-    /// The running logins.
+    /// The processes of the running logins.
     pub spawner: Spawner,
-    /// The targets of the running logins.
+    /// The service of logins.
     pub logins: Logins,
     /// The broker that delivers events to subscribers.
     pub broker: Broker,
@@ -71,16 +67,10 @@ pub struct Parts {
     pub identities: Identities,
     /// The operator's keys that are kept outside the store.
     pub secrets: Secrets,
-    /// The logins that renew an existing one.
-    pub renewals: Renewals,
     /// Refreshes tokens.
     pub refresher: Refresher,
     /// The secrets that are removed from the log.
     pub redactor: Redactor,
-    /// The answers of programs to the request for their version, by provider and path.
-    pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), Said>>,
-    /// A lock held while a CLI's logout runs; one runs at a time.
-    pub logouts: tokio::sync::Mutex<()>,
     /// The number of open WebSocket connections.
     pub connections: Arc<AtomicUsize>,
     /// The time at which this run began.

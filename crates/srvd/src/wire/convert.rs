@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth_spawner::{Provider, Registry, Snapshot, State};
+use auth_spawner::{Cli, Provider, Registry, Snapshot, State};
 use identity_store as store;
 
 use crate::wire::account::{Account, SecretRef};
@@ -236,4 +236,12 @@ pub(crate) fn known_provider<'a>(registry: &'a Registry, id: &str) -> Result<&'a
         ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
             .with("known", registry.ids())
     })
+}
+
+/// Returns the provider's CLI.
+///
+/// # Errors
+/// `invalid_input` for a provider without a CLI.
+pub(crate) fn login_cli(provider: &Provider) -> Result<&Cli, ApiError> {
+    provider.cli.as_ref().ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))
 }

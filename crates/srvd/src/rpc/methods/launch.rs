@@ -212,7 +212,7 @@ async fn own_dir(
     if !token {
         return Ok(None);
     }
-    let dir = super::auth::own_directory(app, request.bundle, provider)?;
+    let dir = app.identities.make_for(request.bundle, provider)?;
     let (provider, made) = (provider.clone(), dir.clone());
     let prepare = move || provider.cli.as_ref().map_or(Ok(()), |cli| auth_spawner::prepare(cli, &made));
     match tokio::task::spawn_blocking(prepare).await {
