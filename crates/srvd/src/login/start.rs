@@ -96,8 +96,8 @@ impl Logins {
         request: Start,
     ) -> Result<PreparedLogin, ApiError> {
         let into = destination::existing(store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
-        let host::Chosen { provider, base_url, name: provider_name } =
-            host::chosen(store, provider, into.as_ref(), request.host.as_deref()).await?;
+        let host::HostedProvider { provider, base_url, name: provider_name } =
+            host::choose(store, provider, into.as_ref(), request.host.as_deref()).await?;
         let command = self.command(&provider, &request).await?;
         let force = request.force.unwrap_or(false);
         let target = destination::target(store, into, request.bundle_name).await?;
