@@ -12,6 +12,7 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod destination;
 pub mod disk;
 pub mod doctor;
 pub mod forge;

@@ -4,7 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use auth_spawner::Provider;
 use secrecy::SecretString;
+
+use crate::keys::api_key;
+use crate::wire::ephemeral::Stored;
+use crate::wire::error::{ApiError, Kind};
 
 /// Largest number of credentials that are held.
 const MOST: usize = 10_000;
@@ -40,6 +45,20 @@ pub struct Lent {
 }
 
 impl Ephemeral {
+    /// Stores a credential that a client lends.
+    ///
+    /// # Errors
+    /// `conflict` when there is no room for another credential.
+    pub fn lend(&self, slot: Slot, secret: SecretString) -> Result<Stored, ApiError> {
+        tracing::info!(agent = slot.agent, provider = slot.provider, "a credential was lent");
+        let replaced = self.put(slot, secret).map_err(|Full| {
+            ApiError::new(Kind::Conflict, "too many credentials are lent")
+                .with("what", "ephemeral credentials")
+                .hint("ephemeral.clear those of agents that have ended")
+        })?;
+        Ok(Stored { stored: true, replaced })
+    }
+
     /// Stores a credential, and replaces the one in the same slot. Returns whether there was one.
     ///
     /// # Errors
@@ -87,6 +106,18 @@ impl Ephemeral {
     fn held(&self) -> MutexGuard<'_, BTreeMap<Slot, SecretString>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the key in the form in which the provider takes it.
+///
+/// # Errors
+/// `invalid_input` for a provider that takes no key, and for an unusable key.
+pub fn usable(provider: &Provider, key: &SecretString) -> Result<SecretString, ApiError> {
+    let service = provider
+        .key
+        .as_ref()
+        .ok_or_else(|| ApiError::invalid_input("providerId", "this provider takes no API key"))?;
+    api_key::usable(key, service).map_err(|reason| ApiError::invalid_input("apiKey", reason))
 }
 
 #[cfg(test)]

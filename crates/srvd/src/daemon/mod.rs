@@ -21,6 +21,7 @@ use identity_store::{Announce, Change, Keyring, Store, StoreOptions};
 use rpc_engine::{Broker, Engine, Limits};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use error::BootError;
 pub use lock::Lock;
@@ -57,12 +58,12 @@ use crate::http::gate::Gate;
 use crate::http::{Front, Listeners};
 use crate::keys::external::ExternalKeys;
 use crate::launch::{EnvironmentConflicts, Launcher, LauncherConfig};
-use crate::login::Logins;
 use crate::login::renewal::Renewals;
+use crate::login::{LoginResources, LoginSink, Logins};
 use crate::refresh::{Refresher, RefresherConfig, Wake};
 use crate::rpc::app::{App, Parts};
 use crate::rpc::routes;
-use crate::{adopt, health, login};
+use crate::{adopt, health};
 
 /// Runs `--migrate-only`: everything up to the migrated store. Returns the schema version.
 ///
@@ -124,21 +125,22 @@ pub async fn start(
         recover::end_probes(&probes),
     );
     let store = store?;
+    let login_tasks = TaskTracker::new();
     let Directories { identities, leftovers, renewals } =
-        directories(&config, environment, &store, &registry).await?;
+        directories(&config, environment, &login_tasks, &store, &registry).await?;
     let examiner = Examiner::new(store.clone(), registry.clone(), &config.home, inbox.clone());
-
-    let logins = Logins::new(login::Tools {
+    let (declared, ephemeral, keeper) = agents(&config, environment, &registry, (&broker, &redactor)).await;
+    let login_resources = LoginResources {
         store: store.clone(),
         broker: broker.clone(),
         registry: registry.clone(),
         identities: identities.clone(),
-        renewals: renewals.clone(),
+        renewals,
         redactor: redactor.clone(),
         health: examiner.clone(),
-    });
-    let (declared, ephemeral, keeper) = agents(&config, environment, &registry, (&broker, &redactor)).await;
-    let spawner = spawner(&config, &guard, &logins)?;
+        tasks: login_tasks.clone(),
+    };
+    let (spawner, logins) = logins(&config, &guard, login_resources)?;
     let (flows, operators) = flows(&config, environment, &redactor, (&store, &broker, &stop))?;
     let refresher = refresher(&store, &flows, (&registry, &redactor), (broker.epoch(), wake, &stop));
     let launcher = Launcher::new(LauncherConfig {
@@ -178,12 +180,9 @@ pub async fn start(
         operators,
         identities,
         external_keys,
-        renewals,
         refresher: refresher.clone(),
         redactor,
         started,
-        versions: tokio::sync::Mutex::default(),
-        logouts: tokio::sync::Mutex::default(),
         connections: open_connections.clone(),
     });
     let engine = Engine::new(routes::router().build(&app, routes::info(), Limits::default()), broker.clone());
@@ -211,6 +210,7 @@ pub async fn start(
         tasks,
         engine,
         spawner,
+        login_tasks,
         flows,
         guard,
         recorder,
@@ -236,13 +236,14 @@ struct Directories {
 async fn directories(
     config: &Config,
     environment: &Environment,
+    tasks: &TaskTracker,
     store: &Store,
     registry: &Registry,
 ) -> Result<Directories, BootError> {
     let identities = Identities::new(config.identities(), config.home.clone());
     let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
-    let renewals = Renewals::new(&config.identities());
-    let renewals = recover::recover(store, &identities, &leftovers, renewals).await?;
+    let renewals = Renewals::new(&config.identities(), tasks.clone());
+    recover::recover(store, &identities, &leftovers, &renewals, tasks).await?;
     // The daemon starts regardless of the result. The next start does the rest.
     let own = OwnDirs::new(environment, config, registry);
     adopt::run(store, registry, &own, now()).await;
@@ -275,10 +276,10 @@ fn tell(endpoint: &Endpoint, token: &SecretString, runtime: &Path, started: Inst
     Ok(())
 }
 
-/// Creates the spawner, which runs CLIs.
-fn spawner(config: &Config, guard: &Guard, logins: &Logins) -> Result<Spawner, BootError> {
+/// Creates the spawner, which runs CLIs, and the service of logins, which it reports to.
+fn logins(config: &Config, guard: &Guard, resources: LoginResources) -> Result<(Spawner, Logins), BootError> {
     let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
-    let config = SpawnerConfig {
+    let spawner_config = SpawnerConfig {
         environment: shims.apply(child_env(config)),
         browser: Some(shims.browser()),
         shared: config.shared(),
@@ -286,7 +287,9 @@ fn spawner(config: &Config, guard: &Guard, logins: &Logins) -> Result<Spawner, B
         clock: Arc::new(now),
         guard: Some(guard.clone()),
     };
-    Ok(Spawner::new(config, Arc::new(logins.clone())))
+    let sink = LoginSink::new(resources.clone());
+    let spawner = Spawner::new(spawner_config, Arc::new(sink.clone()));
+    Ok((spawner.clone(), Logins::new(config, resources, sink, spawner)))
 }
 
 /// Creates the logins at forges, and the operators, which keep their tokens.

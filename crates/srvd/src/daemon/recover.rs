@@ -1,23 +1,24 @@
 //! Recovery from a crash of an earlier daemon.
 
 use identity_store::Store;
+use tokio_util::task::TaskTracker;
 
 use super::BootError;
 use crate::base::clock::now;
 use crate::disk::identity_dir::Identities;
 use crate::disk::leftovers::LeftoverCleaner;
 use crate::login;
-use crate::login::renewal;
 use crate::login::renewal::Renewals;
 
 /// Cleans up after a daemon that crashed: rows of logins, their processes and the directories they were given, files
-/// that were being put into place, and directories of deleted accounts. Returns the renewals after they are settled.
+/// that were being put into place, and directories of deleted accounts.
 pub(super) async fn recover(
     store: &Store,
     identities: &Identities,
     leftovers: &LeftoverCleaner,
-    renewals: Renewals,
-) -> Result<Renewals, BootError> {
+    renewals: &Renewals,
+    tasks: &TaskTracker,
+) -> Result<(), BootError> {
     // The rows stay live until the processes are gone, so that the next boot can recover from a crash in between.
     for session in store.live_sessions().await? {
         let process = session.pid.zip(session.process_start);
@@ -26,14 +27,14 @@ pub(super) async fn recover(
         if session.new_bundle
             && let Some(bundle) = &session.target_bundle
         {
-            login::discard_unmade(store, identities, bundle).await;
+            login::discard_unmade(store, identities, tasks, bundle).await;
         }
     }
     // This runs before new logins can begin, because undoing a renewal later would damage them.
-    renewal::settle_all(store, &renewals, |_| false).await;
+    renewals.settle_all(store, |_| false).await;
     store.fail_orphaned_sessions(now()).await?;
     leftovers.clear_all(store).await;
-    Ok(renewals)
+    Ok(())
 }
 
 /// Ends the version probes that a crashed daemon left; `probes` is their mark.

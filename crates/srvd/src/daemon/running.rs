@@ -10,6 +10,7 @@ use identity_store::Store;
 use rpc_engine::Engine;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::lock::Lock;
 use crate::agents::declared::Keeper;
@@ -27,6 +28,8 @@ use crate::{health, refresh};
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait for the background tasks after the grace period.
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait for the writes and the file work of logins after the last call.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(3);
 /// Longest time that ended login sessions stay readable, in milliseconds, and their maximum number.
 const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const SESSIONS_KEPT: u32 = 10_000;
@@ -38,6 +41,8 @@ pub struct Running {
     pub(super) tasks: (JoinHandle<()>, JoinHandle<()>),
     pub(super) engine: Engine,
     pub(super) spawner: Spawner,
+    /// The writes and the file work of logins.
+    pub(super) login_tasks: TaskTracker,
     pub(super) flows: Flows,
     pub(super) guard: Guard,
     pub(super) recorder: Recorder,
@@ -64,6 +69,10 @@ impl Running {
         // The logins end first, while their watchers can still be notified.
         tokio::join!(self.spawner.shutdown(self.grace), self.flows.shutdown());
         self.engine.drain(self.grace).await;
+        self.login_tasks.close();
+        if tokio::time::timeout(LOGIN_PATIENCE, self.login_tasks.wait()).await.is_err() {
+            tracing::warn!("the writes of a login did not end in time; the next start cleans up after it");
+        }
         if tokio::time::timeout(self.grace + Duration::from_secs(1), served).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }

@@ -3,7 +3,7 @@
 use auth_spawner::{Credential, Proof};
 use identity_store::{Account, Evidence, SecretRef, Status, StatusReport};
 
-use crate::keys::probe::Verdict;
+use crate::keys::probe::ProbeAnswer;
 
 /// The facts that were read about an account's credential.
 #[derive(Debug, Clone)]
@@ -52,20 +52,20 @@ pub fn judge(account: &Account, found: Found, now: i64) -> Judgement {
 }
 
 /// Returns the report after a provider was asked about a key. If it could not be asked, the known status stays.
-pub fn probed(account: &Account, verdict: Verdict, now: i64) -> StatusReport {
+pub fn probed(account: &Account, answer: ProbeAnswer, now: i64) -> StatusReport {
     let judged = by_row(account, now).report;
     if judged.status == Status::NeedsReauth {
         return judged;
     }
     let answered = StatusReport { evidence: Evidence::Live, reason: None, ..judged };
-    match verdict {
-        Verdict::Accepted => StatusReport { status: Status::Valid, ..answered },
-        Verdict::Rejected { status } => StatusReport {
+    match answer {
+        ProbeAnswer::Accepted => StatusReport { status: Status::Valid, ..answered },
+        ProbeAnswer::Rejected { status } => StatusReport {
             status: Status::Invalid,
             reason: Some(format!("its provider refused it (HTTP status {status})")),
             ..answered
         },
-        Verdict::Unknown { reason } => StatusReport {
+        ProbeAnswer::Unknown { reason } => StatusReport {
             reason: Some(reason),
             evidence: account.evidence,
             checked_at: account.checked_at,

@@ -26,9 +26,9 @@ const AT_ONCE: usize = 8;
 
 /// The operator's external keys. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct ExternalKeys(Arc<Inner>);
+pub struct ExternalKeys(Arc<ConfiguredKeys>);
 
-struct Inner {
+struct ConfiguredKeys {
     known: BTreeMap<String, Known>,
     /// The environment of a declared agent's command.
     environment: ChildEnv,
@@ -108,7 +108,7 @@ impl ExternalKeys {
             Ok((name.clone(), known))
         });
         let known = known.collect::<Result<_, ConfigError>>()?;
-        Ok(Self(Arc::new(Inner { known, environment, redactor, turns: Semaphore::new(AT_ONCE) })))
+        Ok(Self(Arc::new(ConfiguredKeys { known, environment, redactor, turns: Semaphore::new(AT_ONCE) })))
     }
 
     /// The names of a provider's keys.

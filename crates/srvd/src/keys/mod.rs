@@ -1,8 +1,10 @@
 //! Keys: API keys from their submission to their value at a launch.
 //!
-//! It checks the form of a key, asks the provider's service whether it accepts the key, and resolves the keys that are
-//! kept outside the store. It uses `wire`, `base` and `config`. It must not decide which key an agent gets.
+//! It checks the form of a key, asks the provider's service whether it accepts the key, stores a submitted key, and
+//! resolves the keys that are kept outside the store. It uses `wire`, `base`, `config` and `destination`. It must not
+//! decide which key an agent gets.
 
 pub mod api_key;
 pub mod external;
 pub mod probe;
+pub mod submit;

@@ -18,7 +18,7 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ProbeAnswer {
     /// The provider accepts the key.
     Accepted,
     /// The provider refuses the key.
@@ -35,18 +35,20 @@ pub enum Verdict {
 
 /// Sends the probe once and judges the status of the answer. Redirects are not followed, so that a key is sent only to
 /// the provider's own host.
-pub async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> Verdict {
+pub async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> ProbeAnswer {
     let request = match request(service, probe, key) {
         Ok(request) => request,
-        Err(reason) => return Verdict::Unknown { reason },
+        Err(reason) => return ProbeAnswer::Unknown { reason },
     };
     let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     match tokio::time::timeout(TIMEOUT, send(request)).await {
-        Err(_) => Verdict::Unknown { reason: format!("{host} did not answer in time") },
-        Ok(Err(reason)) => Verdict::Unknown { reason: format!("could not ask {host}: {reason}") },
-        Ok(Ok(status)) if probe.accepted.contains(&status) => Verdict::Accepted,
-        Ok(Ok(status)) if probe.rejected.contains(&status) => Verdict::Rejected { status },
-        Ok(Ok(status)) => Verdict::Unknown { reason: format!("{host} answered with HTTP status {status}") },
+        Err(_) => ProbeAnswer::Unknown { reason: format!("{host} did not answer in time") },
+        Ok(Err(reason)) => ProbeAnswer::Unknown { reason: format!("could not ask {host}: {reason}") },
+        Ok(Ok(status)) if probe.accepted.contains(&status) => ProbeAnswer::Accepted,
+        Ok(Ok(status)) if probe.rejected.contains(&status) => ProbeAnswer::Rejected { status },
+        Ok(Ok(status)) => {
+            ProbeAnswer::Unknown { reason: format!("{host} answered with HTTP status {status}") }
+        }
     }
 }
 

@@ -10,13 +10,13 @@ use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 
 /// A provider at the host of a login.
-pub(crate) struct Chosen {
+pub(super) struct HostedProvider {
     /// The provider; its CLI uses that host.
-    pub(crate) provider: Arc<Provider>,
+    pub(super) provider: Arc<Provider>,
     /// The address of the service, when it is not the default one.
-    pub(crate) base_url: Option<String>,
+    pub(super) base_url: Option<String>,
     /// The name to show to people. It includes the host when that is not the default one.
-    pub(crate) name: String,
+    pub(super) name: String,
 }
 
 /// Chooses the host: the one that the client names, or else that of the bundle's login, or else the default one.
@@ -24,12 +24,12 @@ pub(crate) struct Chosen {
 /// # Errors
 /// `invalid_input` for a text that is not a host name, and for a CLI that supports only one host. `conflict` if the
 /// bundle has a login at another host: its files would hold both logins, and a launch could use either.
-pub(crate) async fn chosen(
+pub(super) async fn choose(
     store: &Store,
     provider: &Arc<Provider>,
     target: Option<&BundleId>,
     wanted: Option<&str>,
-) -> Result<Chosen, ApiError> {
+) -> Result<HostedProvider, ApiError> {
     let wanted = wanted.filter(|host| !host.is_empty());
     let Some(usual) = provider.default_host() else {
         if wanted.is_none() {
@@ -57,17 +57,19 @@ pub(crate) async fn chosen(
     }
 }
 
-fn at(provider: &Arc<Provider>, other: Option<&Host>) -> Chosen {
+fn at(provider: &Arc<Provider>, other: Option<&Host>) -> HostedProvider {
     let there = other.and_then(|host| Some((host, Arc::new(provider.at_host(host)?))));
     match there {
-        Some((host, provider)) => Chosen {
+        Some((host, provider)) => HostedProvider {
             base_url: Some(host::base_url(host)),
             name: format!("{} at {host}", provider.display_name),
             provider,
         },
-        None => {
-            Chosen { provider: Arc::clone(provider), base_url: None, name: provider.display_name.clone() }
-        }
+        None => HostedProvider {
+            provider: Arc::clone(provider),
+            base_url: None,
+            name: provider.display_name.clone(),
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use auth_spawner::{Cli, Transfer, TransferError};
 use identity_store::{SessionId, SessionState, Store, StoreError};
+use tokio_util::task::TaskTracker;
 
 use crate::base::private;
 use crate::base::private::PrivateError;
@@ -23,6 +24,17 @@ const HOME: &str = "home";
 #[derive(Debug, Clone)]
 pub struct Renewals {
     place: PathBuf,
+    /// The blocking work on the files. The daemon waits for it at its shutdown.
+    tasks: TaskTracker,
+}
+
+/// The files that a session has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftRenewal {
+    /// The session.
+    pub session: SessionId,
+    /// The CLI's own directory that the login was transferred to, if the transfer had begun.
+    pub destination: Option<PathBuf>,
 }
 
 /// A renewal that is being saved.
@@ -36,8 +48,8 @@ pub struct Renewal {
 
 impl Renewals {
     /// The renewals below the root of all identities.
-    pub fn new(identities: &Path) -> Self {
-        Self { place: identities.join(PLACE) }
+    pub fn new(identities: &Path, tasks: TaskTracker) -> Self {
+        Self { place: identities.join(PLACE), tasks }
     }
 
     /// The directory in which the CLI of a session runs. It is not created yet.
@@ -45,7 +57,7 @@ impl Renewals {
         self.work(session).join(HOME)
     }
 
-    /// Makes the directories of a session, 0700.
+    /// Makes the directories of a session, 0700. Blocking.
     ///
     /// # Errors
     /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
@@ -57,8 +69,10 @@ impl Renewals {
     }
 
     /// Returns whether a session has left files.
-    pub fn has(&self, session: &SessionId) -> bool {
-        self.work(session).exists()
+    pub async fn has(&self, session: &SessionId) -> bool {
+        let work = self.work(session);
+        // Where it is not known whether there are files, they are looked for when they are removed.
+        self.tasks.spawn_blocking(move || work.try_exists().unwrap_or(true)).await.unwrap_or(true)
     }
 
     /// Prepares the transfer of a session's login to `to`. Nothing in `to` changes. Blocking.
@@ -92,11 +106,11 @@ impl Renewals {
         }
     }
 
-    /// Lists the sessions that have left files, each with the CLI's own directory that it was transferred to. Blocking.
+    /// Lists the sessions that have left files. Blocking.
     ///
     /// # Errors
     /// The directory of the renewals cannot be read. A missing directory is not an error.
-    pub fn left(&self) -> io::Result<Vec<(SessionId, Option<PathBuf>)>> {
+    pub fn left(&self) -> io::Result<Vec<LeftRenewal>> {
         let entries = match std::fs::read_dir(&self.place) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
@@ -105,11 +119,61 @@ impl Renewals {
         for entry in entries {
             let entry = entry?;
             if let Some(session) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                let plan = Transfer::open(&entry.path()).ok().flatten();
-                left.push((session, plan.map(|plan| plan.destination().to_owned())));
+                let transfer = Transfer::open(&entry.path()).ok().flatten();
+                let destination = transfer.map(|transfer| transfer.destination().to_owned());
+                left.push(LeftRenewal { session, destination });
             }
         }
         Ok(left)
+    }
+
+    /// Cleans up after a session according to its row. Returns whether nothing of it is left. When the store fails, the
+    /// files stay for another attempt.
+    pub async fn settle(&self, store: &Store, session: &SessionId) -> bool {
+        let committed = match store.session(session).await {
+            Ok(row) => row.state == SessionState::Success,
+            // The row was pruned because of its age, so its outcome was decided long ago.
+            Err(StoreError::NotFound { .. }) => true,
+            Err(error) => {
+                tracing::error!(error = with_causes(&error), %session, "what became of a login cannot be read");
+                return false;
+            }
+        };
+        let (renewals, id) = (self.clone(), session.clone());
+        match self.tasks.spawn_blocking(move || renewals.end(&id, committed)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(error = with_causes(&error), %session, committed, "what a login has left could not be cleared");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, %session, "clearing what a login has left broke off");
+                false
+            }
+        }
+    }
+
+    /// Cleans up after all sessions that are not live. Returns the directories that could not be settled.
+    pub async fn settle_all(&self, store: &Store, live: impl Fn(&SessionId) -> bool) -> Vec<PathBuf> {
+        let here = self.clone();
+        let left = match self.tasks.spawn_blocking(move || here.left()).await {
+            Ok(Ok(left)) => left,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "what logins have left cannot be read");
+                return Vec::new();
+            }
+            Err(error) => {
+                tracing::error!(%error, "reading what logins have left broke off");
+                return Vec::new();
+            }
+        };
+        let mut unsettled = Vec::new();
+        for LeftRenewal { session, destination } in left {
+            if !live(&session) && !self.settle(store, &session).await {
+                unsettled.extend(destination);
+            }
+        }
+        unsettled
     }
 
     fn work(&self, session: &SessionId) -> PathBuf {
@@ -127,59 +191,6 @@ impl Renewal {
     }
 }
 
-/// Cleans up after a session according to its row. Returns whether nothing of it is left. When the store fails, the
-/// files stay for another attempt.
-pub async fn settle(store: &Store, renewals: &Renewals, session: &SessionId) -> bool {
-    let committed = match store.session(session).await {
-        Ok(row) => row.state == SessionState::Success,
-        // The row was pruned because of its age, so its outcome was decided long ago.
-        Err(StoreError::NotFound { .. }) => true,
-        Err(error) => {
-            tracing::error!(error = with_causes(&error), %session, "what became of a login cannot be read");
-            return false;
-        }
-    };
-    let (renewals, id) = (renewals.clone(), session.clone());
-    match tokio::task::spawn_blocking(move || renewals.end(&id, committed)).await {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
-            tracing::error!(error = with_causes(&error), %session, committed, "what a login has left could not be cleared");
-            false
-        }
-        Err(error) => {
-            tracing::error!(%error, %session, "clearing what a login has left broke off");
-            false
-        }
-    }
-}
-
-/// Cleans up after all sessions that are not live. Returns the directories that could not be settled.
-pub async fn settle_all(
-    store: &Store,
-    renewals: &Renewals,
-    live: impl Fn(&SessionId) -> bool,
-) -> Vec<PathBuf> {
-    let here = renewals.clone();
-    let left = match tokio::task::spawn_blocking(move || here.left()).await {
-        Ok(Ok(left)) => left,
-        Ok(Err(error)) => {
-            tracing::error!(%error, "what logins have left cannot be read");
-            return Vec::new();
-        }
-        Err(error) => {
-            tracing::error!(%error, "reading what logins have left broke off");
-            return Vec::new();
-        }
-    };
-    let mut unsettled = Vec::new();
-    for (session, to) in left {
-        if !live(&session) && !settle(store, renewals, &session).await {
-            unsettled.extend(to);
-        }
-    }
-    unsettled
-}
-
 #[cfg(test)]
 mod tests {
     use auth_spawner::Registry;
@@ -193,7 +204,7 @@ mod tests {
     fn renewal_leaves_nothing_and_is_undone_when_not_committed() {
         let root = tempfile::tempdir().unwrap();
         let cli = Registry::builtin().unwrap().provider("kimi-code").unwrap().cli.clone().unwrap();
-        let renewals = Renewals::new(root.path());
+        let renewals = Renewals::new(root.path(), TaskTracker::new());
         assert_eq!(renewals.left().unwrap(), []);
         let to = root.path().join("work/kimi-code");
         let file = to.join("credentials/kimi-code.json");
@@ -207,12 +218,13 @@ mod tests {
             let made = renewals.home(&session).join("credentials/kimi-code.json");
             private::directory(made.parent().unwrap()).unwrap();
             std::fs::write(made, NEW).unwrap();
-            assert_eq!(renewals.left().unwrap(), [(session.clone(), None)]);
+            let left = |destination| LeftRenewal { session: session.clone(), destination };
+            assert_eq!(renewals.left().unwrap(), [left(None)]);
             let renewal = renewals.prepare(&session, cli.clone(), to.clone()).unwrap();
             if placed {
                 renewal.place().unwrap();
             }
-            assert_eq!(renewals.left().unwrap(), [(session.clone(), Some(to.clone()))]);
+            assert_eq!(renewals.left().unwrap(), [left(Some(to.clone()))]);
             for _ in 0..2 {
                 renewals.end(&session, committed).unwrap();
             }

@@ -1,13 +1,11 @@
 //! The state that every handler receives.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use auth_spawner::{Provider, Registry, Spawner};
-use identity_store::{AuditEntry, BundleId, Store};
+use identity_store::{AuditEntry, Store};
 use rpc_engine::{Broker, Call};
 
 use crate::accounts::accounts::StatusChecker;
@@ -26,9 +24,7 @@ use crate::health::Examiner;
 use crate::keys::external::ExternalKeys;
 use crate::launch::Launcher;
 use crate::login::Logins;
-use crate::login::renewal::Renewals;
 use crate::refresh::Refresher;
-use crate::rpc::methods::provider::Said;
 use crate::wire::error::ApiError;
 use crate::wire::ids;
 
@@ -54,9 +50,9 @@ pub struct Parts {
     pub registry: Registry,
     /// The launch engine.
     pub launcher: Launcher,
-    /// The running logins.
+    /// The processes of the running logins.
     pub spawner: Spawner,
-    /// The targets of the running logins.
+    /// The service of logins.
     pub logins: Logins,
     /// The broker that delivers events to subscribers.
     pub broker: Broker,
@@ -80,16 +76,10 @@ pub struct Parts {
     pub profiles: ProfileKeeper,
     /// The operator's keys that are kept outside the store.
     pub external_keys: ExternalKeys,
-    /// The logins that renew an existing one.
-    pub renewals: Renewals,
     /// Refreshes tokens.
     pub refresher: Refresher,
     /// The secrets that are removed from the log.
     pub redactor: Redactor,
-    /// The answers of programs to the request for their version, by provider and path.
-    pub versions: tokio::sync::Mutex<HashMap<(String, PathBuf), Said>>,
-    /// A lock held while a CLI's logout runs; one runs at a time.
-    pub logouts: tokio::sync::Mutex<()>,
     /// The number of open WebSocket connections.
     pub connections: Arc<AtomicUsize>,
     /// The time at which this run began.
@@ -121,26 +111,12 @@ impl App {
         });
     }
 
-    /// The provider with this id or alias.
+    /// Returns the provider with this id or alias.
     ///
     /// # Errors
     /// `unknown_provider` with the known ids.
     pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
         ids::provider(&self.registry, id)
-    }
-
-    /// Returns the bundle id in a request's field; `None` when the field is absent or empty.
-    ///
-    /// # Errors
-    /// `invalid_input` for an id that is not well formed, `not_found` for an id that no bundle has.
-    pub async fn target(&self, field: &str, id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
-        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
-        let id: BundleId = id.parse().map_err(|error| ApiError::bad_id(field, &error))?;
-        if id == BundleId::blank() {
-            return Err(ApiError::invalid_input(field, "the blank bundle holds no identity"));
-        }
-        self.store.bundle(&id).await?;
-        Ok(Some(id))
     }
 }
 

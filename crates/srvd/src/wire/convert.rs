@@ -1,11 +1,12 @@
 //! Conversions from the types of the libraries to the types of the wire.
 
-use auth_spawner::{Snapshot, State};
+use auth_spawner::{Cli, Provider, Snapshot, State};
 use identity_store as store;
 
 use crate::wire::account::{Account, SecretRef};
 use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle};
+use crate::wire::daemon::Counts;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::profile::Tokens;
 use crate::wire::suggestion::{SuggestedCommand, Suggestion};
@@ -190,13 +191,65 @@ pub fn received(tokens: Tokens, now: i64) -> store::ReceivedTokens {
     }
 }
 
+/// Converts the row of a session that is no longer in memory.
+pub fn stored_session(row: store::LoginSession) -> Session {
+    let status = match row.state {
+        store::SessionState::Success => SessionStatus::Success,
+        state if state.is_terminal() => SessionStatus::Failed,
+        _ => SessionStatus::Pending,
+    };
+    let success = status == SessionStatus::Success;
+    Session {
+        session_id: row.id.to_string(),
+        provider_id: row.provider.to_string(),
+        revision: row.revision,
+        status,
+        phase: None,
+        started_at: row.started_at,
+        expires_at: row.expires_at,
+        ended_at: row.ended_at,
+        auth_url: None,
+        openable: None,
+        device_code: None,
+        verification_url: None,
+        prompt: None,
+        paste_shapes: None,
+        bundle_id: row.bundle.filter(|_| success).map(|id| id.to_string()),
+        account_id: row.account.filter(|_| success).map(|id| id.to_string()),
+        email: success.then_some(row.email),
+        error: row.error,
+        error_kind: row.error_kind,
+        hint: row.hint,
+        exit_code: row.exit_code,
+    }
+}
+
+/// Converts the numbers of the store's rows and adds the number of open connections.
+pub fn counts(rows: &store::Counts, connections: usize) -> Counts {
+    Counts {
+        bundles: rows.bundles,
+        accounts: rows.accounts,
+        bindings: rows.bindings,
+        live_sessions: rows.live_sessions,
+        connections: u64::try_from(connections).unwrap_or(u64::MAX),
+    }
+}
+
 /// Returns the provider's id in the type of the store.
 ///
 /// # Errors
 /// `invalid_input` if the registry contains an id that the store cannot hold.
-pub(crate) fn stored_id(provider: &auth_spawner::Provider) -> Result<store::ProviderId, ApiError> {
+pub(crate) fn stored_id(provider: &Provider) -> Result<store::ProviderId, ApiError> {
     provider
         .id
         .parse()
         .map_err(|_| ApiError::new(Kind::InvalidInput, "the registry's provider id cannot be stored"))
+}
+
+/// Returns the provider's CLI.
+///
+/// # Errors
+/// `invalid_input` for a provider without a CLI.
+pub(crate) fn login_cli(provider: &Provider) -> Result<&Cli, ApiError> {
+    provider.cli.as_ref().ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))
 }

@@ -20,6 +20,7 @@ use crate::agents::ephemeral::Ephemeral;
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
+use crate::wire::declared::{DeclaredAgent, DeclaredAgents, DeclaredError};
 use crate::wire::events;
 
 /// The wait for the end of a burst of changes.
@@ -36,6 +37,23 @@ pub struct InForce {
     pub agents: Arc<Agents>,
     /// Faults of the last read; empty if it succeeded.
     pub faults: Arc<[Fault]>,
+}
+
+impl InForce {
+    /// Returns the agents and the faults in the form of the wire, without keys.
+    pub fn listed(&self) -> DeclaredAgents {
+        let agents = self.agents.iter().map(|(id, agent)| DeclaredAgent {
+            agent_id: id.to_owned(),
+            source: agent.source.display().to_string(),
+            providers: agent.credentials.keys().cloned().collect(),
+        });
+        let errors = self.faults.iter().map(|fault| DeclaredError {
+            file: fault.file.display().to_string(),
+            line: fault.line,
+            message: fault.reason.clone(),
+        });
+        DeclaredAgents { agents: agents.collect(), errors: errors.collect() }
+    }
 }
 
 /// The declared agents. A clone is a handle to the same agents.

@@ -5,7 +5,7 @@ mod clean;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use auth_spawner::{Cli, Reach, Registry};
+use auth_spawner::{Cli, Provider, Reach, Registry};
 use clean::Cleaned;
 use identity_store::BundleId;
 
@@ -13,6 +13,8 @@ use crate::base::private;
 use crate::base::private::PrivateError;
 use crate::disk::own_dir;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
+use crate::wire::convert::login_cli;
+use crate::wire::error::{ApiError, Kind};
 
 /// The root directory of all identities.
 #[derive(Debug, Clone)]
@@ -45,6 +47,14 @@ impl Identities {
         let path = self.place(bundle, name);
         self.make_dir(&path)?;
         Ok(path)
+    }
+
+    /// Creates the directory of a provider inside a bundle, as [`make`](Self::make) does. Blocking.
+    ///
+    /// # Errors
+    /// `invalid_input` for a provider without a CLI, `store_unavailable` when the directory cannot be used.
+    pub fn make_for(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
+        self.make(bundle, &login_cli(provider)?.config_dir.name).map_err(|error| unusable(&error))
     }
 
     /// Creates a directory that is [ours](Self::owns) with mode 0700. Links below the root are not followed.
@@ -141,6 +151,12 @@ impl Identities {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the error for a login's directory that cannot be used.
+pub fn unusable(error: &PrivateError) -> ApiError {
+    tracing::error!(%error, "a login's directory cannot be used");
+    ApiError::new(Kind::StoreUnavailable, "the login's directory cannot be used").hint(error.to_string())
 }
 
 #[cfg(test)]

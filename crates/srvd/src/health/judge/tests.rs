@@ -233,22 +233,22 @@ fn tokens_need_login_only_when_refresh_deadline_has_passed() {
 
 #[test]
 fn probe_keeps_status_when_provider_cannot_be_reached() {
-    let offline = || Verdict::Unknown { reason: "could not ask a.test: Connection refused".into() };
-    for (before, verdict, status, evidence) in [
-        (Status::Valid, Verdict::Accepted, Status::Valid, Evidence::Live),
-        (Status::Invalid, Verdict::Accepted, Status::Valid, Evidence::Live),
-        (Status::Valid, Verdict::Rejected { status: 401 }, Status::Invalid, Evidence::Live),
+    let offline = || ProbeAnswer::Unknown { reason: "could not ask a.test: Connection refused".into() };
+    for (before, answer, status, evidence) in [
+        (Status::Valid, ProbeAnswer::Accepted, Status::Valid, Evidence::Live),
+        (Status::Invalid, ProbeAnswer::Accepted, Status::Valid, Evidence::Live),
+        (Status::Valid, ProbeAnswer::Rejected { status: 401 }, Status::Invalid, Evidence::Live),
         (Status::Valid, offline(), Status::Valid, Evidence::Login),
         (Status::Unknown, offline(), Status::Unknown, Evidence::Login),
     ] {
         let key = account(AccountKind::ApiKey, before, Evidence::Login);
-        let asked = !matches!(verdict, Verdict::Unknown { .. });
-        let report = probed(&key, verdict, NOW);
+        let asked = !matches!(answer, ProbeAnswer::Unknown { .. });
+        let report = probed(&key, answer, NOW);
         assert_eq!((report.status, report.evidence), (status, evidence));
         assert_eq!(report.checked_at, if asked { Some(NOW) } else { key.checked_at });
     }
     let mut ended = account(AccountKind::ApiKey, Status::Valid, Evidence::Live);
     ended.expires_at = Some(NOW);
-    assert_eq!(probed(&ended, Verdict::Accepted, NOW).status, Status::NeedsReauth);
+    assert_eq!(probed(&ended, ProbeAnswer::Accepted, NOW).status, Status::NeedsReauth);
     assert_eq!(unopened(&ended, "it does not open", NOW).status, Status::Unknown);
 }

@@ -17,15 +17,15 @@ use crate::wire::error::{ApiError, Kind};
 
 /// The command of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// The path of the program.
-    pub program: PathBuf,
+    pub(super) program: PathBuf,
     /// The id of the recipe.
-    pub recipe: String,
+    pub(super) recipe: String,
     /// Arguments that replace the recipe's; under the `checked` policy only.
-    pub args: Option<Vec<String>>,
+    pub(super) args: Option<Vec<String>>,
     /// Variables that are added to the registry's; under the `checked` policy only.
-    pub env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, String)>,
 }
 
 /// Decides which command a request may run.
@@ -33,7 +33,7 @@ pub struct Plan {
 /// # Errors
 /// `not_allowed` with the field that does not agree, `not_found` for a CLI that is not installed, `invalid_input` for a
 /// provider without a login or an unknown recipe.
-pub fn plan(
+pub(super) fn plan(
     policy: SpawnPolicy,
     provider: &Provider,
     request: &Start,
@@ -68,7 +68,7 @@ pub fn plan(
 }
 
 /// The error for a login whose CLI is not installed on this machine.
-pub fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
+pub(super) fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
     ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
         .with("what", "cli")
         .with("id", provider.id.as_str())

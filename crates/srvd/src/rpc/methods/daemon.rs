@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use rpc_engine::Call;
 
 use crate::rpc::app::App;
-use crate::wire::daemon::{Counts, Daemon, Info, Ping, Pong};
+use crate::wire::convert;
+use crate::wire::daemon::{Daemon, Info, Ping, Pong};
 use crate::wire::error::ApiError;
 
 /// `srvd.info`.
@@ -17,13 +18,7 @@ pub async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
         uptime_ms: u64::try_from(app.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         database_kind: app.store.kind().as_str().to_owned(),
         schema_version: app.store.schema_version().await?,
-        counts: Counts {
-            bundles: counts.bundles,
-            accounts: counts.accounts,
-            bindings: counts.bindings,
-            live_sessions: counts.live_sessions,
-            connections: u64::try_from(app.connections.load(Ordering::Relaxed)).unwrap_or(u64::MAX),
-        },
+        counts: convert::counts(&counts, app.connections.load(Ordering::Relaxed)),
     })
 }
 

@@ -2,11 +2,11 @@
 
 use rpc_engine::Call;
 
+use crate::agents::ephemeral;
 use crate::agents::ephemeral::Slot;
-use crate::keys::api_key;
 use crate::rpc::app::App;
 use crate::wire::ephemeral::{Clear, Cleared, Put, Stored};
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::error::ApiError;
 use crate::wire::ids::{one_agent, user_id};
 
 /// `ephemeral.put`.
@@ -14,23 +14,13 @@ pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
     let key = params.api_key.into_secret();
     app.redactor.hide(&key);
     let provider = app.provider(&params.provider_id)?;
-    let service = provider
-        .key
-        .as_ref()
-        .ok_or_else(|| ApiError::invalid_input("providerId", "this provider takes no API key"))?;
-    let key = api_key::usable(&key, service).map_err(|reason| ApiError::invalid_input("apiKey", reason))?;
+    let key = ephemeral::usable(provider, &key)?;
     let slot = Slot {
         agent: one_agent(&params.agent_id)?.to_string(),
         provider: provider.id.clone(),
         user: params.user_id.as_deref().map(user_id).transpose()?.map(|user| user.to_string()),
     };
-    tracing::info!(agent = slot.agent, provider = slot.provider, "a credential was lent");
-    let replaced = app.ephemeral.put(slot, key).map_err(|_| {
-        ApiError::new(Kind::Conflict, "too many credentials are lent")
-            .with("what", "ephemeral credentials")
-            .hint("ephemeral.clear those of agents that have ended")
-    })?;
-    Ok(Stored { stored: true, replaced })
+    app.ephemeral.lend(slot, key)
 }
 
 /// `ephemeral.clear`.

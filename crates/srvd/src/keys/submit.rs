@@ -1,0 +1,180 @@
+//! The storing of an API key as an account of a bundle.
+
+use auth_spawner::{KeyService, Provider};
+use identity_store::{DestinationBundle, Evidence, KeyPlace, SaveApiKey, Status, Store};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::base::clock::now;
+use crate::base::redact::Redactor;
+use crate::destination;
+use crate::keys::external::ExternalKeys;
+use crate::keys::probe::ProbeAnswer;
+use crate::keys::{api_key, probe};
+use crate::wire::auth::{KeyOutcome, SubmitApiKey};
+use crate::wire::error::{ApiError, Kind};
+use crate::wire::{SecretInput, convert};
+
+/// The parts that the storing of a key uses.
+#[derive(Clone, Copy)]
+pub struct KeyIntake<'a> {
+    /// Stores the key. Its handle names the caller in the audit log.
+    pub store: &'a Store,
+    /// The keys that the operator keeps outside the store.
+    pub external_keys: &'a ExternalKeys,
+    /// Keeps the key out of the log.
+    pub redactor: &'a Redactor,
+}
+
+/// The key of a request and its service's address.
+struct ReceivedKey {
+    key: SecretString,
+    /// The place of a key that is kept elsewhere; `None` for a key that is to be sealed.
+    place: Option<KeyPlace>,
+    /// The service's address, when it is not the default one.
+    base_url: Option<String>,
+}
+
+/// The status of a key that may be stored.
+struct KeyStatus {
+    status: Status,
+    evidence: Evidence,
+    /// The reason why the status is not known.
+    reason: Option<String>,
+}
+
+impl KeyIntake<'_> {
+    /// Validates a key, seals and binds it, and announces it. A key that its provider refuses is not stored.
+    ///
+    /// # Errors
+    /// `invalid_input` for an unusable key, name or address, `secret_unavailable` for a key of the operator that cannot
+    /// be read, and the errors of the store.
+    pub async fn submit(self, provider: &Provider, request: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
+        let service = provider.key.as_ref().ok_or_else(|| {
+            ApiError::invalid_input("providerId", "this provider takes no API key").hint("use auth.start")
+        })?;
+        identity_store::check_name("accountName", &request.account_name)?;
+        let into =
+            destination::existing(self.store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
+        let target = destination::target(self.store, into, request.bundle_name).await?;
+        let received = match (request.api_key, request.secret_name) {
+            (Some(key), None) => in_request(key, request.base_url.as_deref())?,
+            (None, Some(name)) => self.in_configuration(provider, &name, request.base_url.as_deref()).await?,
+            _ => {
+                let reason = "give either a key or the name of one in srvd.toml";
+                return Err(ApiError::invalid_input("apiKey", reason));
+            }
+        };
+        let service = service.at(received.base_url.as_deref());
+        let key = self.usable(&received.key, &service)?;
+        let asks = request.validate != Some(false);
+        let status = match checked(&service, &key, asks).await {
+            Ok(status) => status,
+            Err(http_status) => return Ok(refused(provider, http_status)),
+        };
+        let received = ReceivedKey { key, ..received };
+        self.save(provider, target, request.account_name, received, status).await
+    }
+
+    /// Reads the key that the operator gave this name.
+    async fn in_configuration(
+        self,
+        provider: &Provider,
+        name: &str,
+        base_url: Option<&str>,
+    ) -> Result<ReceivedKey, ApiError> {
+        // With a free choice of the address, a client could have the operator's key sent anywhere.
+        if base_url.is_some() {
+            let reason = "the address of a named key stands in srvd.toml";
+            return Err(ApiError::invalid_input("baseUrl", reason));
+        }
+        let (place, base_url) = self.external_keys.named(&provider.id, name).ok_or_else(|| {
+            ApiError::invalid_input("secretName", "srvd.toml names no such key of this provider")
+                .with("known", self.external_keys.names(&provider.id))
+        })?;
+        let key = self.external_keys.read(&provider.id, &place.reference()).await.map_err(|unavailable| {
+            ApiError::new(Kind::SecretUnavailable, unavailable.text).with("reason", unavailable.why.as_str())
+        })?;
+        Ok(ReceivedKey { key, place: Some(place), base_url: base_url.map(str::to_owned) })
+    }
+
+    /// Returns the key without the white space that a paste added around it.
+    fn usable(self, key: &SecretString, service: &KeyService) -> Result<SecretString, ApiError> {
+        if key.expose_secret().len() > api_key::LONGEST {
+            let reason = format!("is longer than {} bytes", api_key::LONGEST);
+            return Err(ApiError::invalid_input("apiKey", reason));
+        }
+        self.redactor.hide(key);
+        api_key::usable(key, service).map_err(|reason| ApiError::invalid_input("apiKey", reason))
+    }
+
+    async fn save(
+        self,
+        provider: &Provider,
+        target: DestinationBundle,
+        account_name: String,
+        received: ReceivedKey,
+        KeyStatus { status, evidence, reason }: KeyStatus,
+    ) -> Result<KeyOutcome, ApiError> {
+        let save = SaveApiKey {
+            target,
+            provider: convert::stored_id(provider)?,
+            provider_name: provider.display_name.clone(),
+            account_name,
+            key: received.place.unwrap_or(KeyPlace::Sealed(received.key)),
+            base_url: received.base_url,
+            email: None,
+            status,
+            status_reason: reason.clone(),
+            evidence,
+            checked_at: (evidence == Evidence::Live).then(now),
+            now: now(),
+        };
+        let saved = self.store.save_api_key(save).await?;
+        tracing::info!(account = %saved.account, provider = provider.id, %status, "an API key was stored");
+        Ok(KeyOutcome {
+            success: true,
+            bundle_id: Some(saved.bundle.to_string()),
+            account_id: Some(saved.account.to_string()),
+            status: Some(convert::status(status)),
+            error: reason,
+            error_kind: None,
+        })
+    }
+}
+
+fn in_request(key: SecretInput, base_url: Option<&str>) -> Result<ReceivedKey, ApiError> {
+    let base_url = base_url.map(auth_spawner::base_url).transpose();
+    let base_url = base_url.map_err(|reason| ApiError::invalid_input("baseUrl", reason))?;
+    Ok(ReceivedKey { key: key.into_secret(), place: None, base_url: base_url.map(str::to_owned) })
+}
+
+/// Asks the provider about the key if `asks` is true.
+///
+/// # Errors
+/// The HTTP status with which the provider refuses the key.
+async fn checked(service: &KeyService, key: &SecretString, asks: bool) -> Result<KeyStatus, u16> {
+    let unknown =
+        |reason| KeyStatus { status: Status::Unknown, evidence: Evidence::None, reason: Some(reason) };
+    let Some(probe) = service.probe.as_ref().filter(|_| asks) else {
+        return Ok(unknown("the provider was not asked".to_owned()));
+    };
+    match probe::ask(service, probe, key).await {
+        ProbeAnswer::Accepted => {
+            Ok(KeyStatus { status: Status::Valid, evidence: Evidence::Live, reason: None })
+        }
+        ProbeAnswer::Unknown { reason } => Ok(unknown(reason)),
+        ProbeAnswer::Rejected { status } => Err(status),
+    }
+}
+
+fn refused(provider: &Provider, status: u16) -> KeyOutcome {
+    tracing::info!(provider = provider.id, status, "an API key was refused by its provider");
+    KeyOutcome {
+        success: false,
+        bundle_id: None,
+        account_id: None,
+        status: None,
+        error: Some(format!("{} refused the key (HTTP status {status})", provider.display_name)),
+        error_kind: Some("not_authenticated".to_owned()),
+    }
+}

@@ -1,0 +1,143 @@
+//! The storing of a proven login: its rows in the store and, for a renewal, the replacement of the old files.
+
+use auth_spawner::{ConfirmedLogin, FailureKind, SaveError, Saved};
+use identity_store::{Evidence, LoginCredential, ProviderId, SaveLogin, SessionId, StoreError};
+use tokio::sync::oneshot;
+
+use super::renewal::Renewal;
+use super::service::LoginResources;
+use super::sink::{ExpectedLogin, LoginSink};
+use crate::base::clock::now;
+use crate::wire::error::with_causes;
+
+impl LoginSink {
+    /// Stores a proven login.
+    pub(super) async fn commit(self, login: ConfirmedLogin) -> Result<Saved, SaveError> {
+        let session: SessionId = login.session.parse().map_err(|_| storage("the session has no valid id"))?;
+        let provider: ProviderId =
+            login.provider.parse().map_err(|_| storage("the provider has no valid id"))?;
+        self.written(&session).await;
+        if let Some(token) = &login.token {
+            self.resources().redactor.hide(token.secret());
+        }
+        let expected = self.expected_login(&session).ok_or_else(|| storage("the login has no target"))?;
+        let renewal = if expected.renews { Some(self.prepare(&session, &expected).await?) } else { None };
+        let save = save_login(session.clone(), provider, login, expected);
+        let saved = match renewal {
+            None => {
+                let saved = self.resources().store.save_login(save).await;
+                saved.map_err(|error| save_error(&session, &error))?
+            }
+            Some(renewal) => self.save_renewed(session, save, renewal).await?,
+        };
+        Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
+    }
+
+    async fn prepare(&self, session: &SessionId, expected: &ExpectedLogin) -> Result<Renewal, SaveError> {
+        let cli = expected.provider.cli.clone().ok_or_else(|| not_moved(session, &"it has no CLI"))?;
+        let LoginResources { renewals, tasks, .. } = self.resources();
+        let (renewals, id, to) = (renewals.clone(), session.clone(), expected.dir.clone());
+        match tasks.spawn_blocking(move || renewals.prepare(&id, cli, to)).await {
+            Ok(Ok(renewal)) => Ok(renewal),
+            Ok(Err(error)) => Err(not_moved(session, &error)),
+            Err(error) => Err(not_moved(session, &error)),
+        }
+    }
+
+    /// Writes the row, moves the files into place, and commits. It runs to its end even when its caller stops waiting.
+    /// The session's next write waits for it.
+    async fn save_renewed(
+        &self,
+        session: SessionId,
+        save: SaveLogin,
+        renewal: Renewal,
+    ) -> Result<identity_store::SavedCredential, SaveError> {
+        let (report, answer) = oneshot::channel();
+        let (sink, id) = (self.clone(), session.clone());
+        let write = self.resources().tasks.spawn(async move {
+            // The caller may have stopped waiting.
+            let _ = report.send(sink.commit_renewed(&id, save, renewal).await);
+        });
+        self.add_write(&session, write);
+        answer.await.map_err(|_| storage("the login could not be stored"))?
+    }
+
+    async fn commit_renewed(
+        &self,
+        session: &SessionId,
+        save: SaveLogin,
+        renewal: Renewal,
+    ) -> Result<identity_store::SavedCredential, SaveError> {
+        let LoginResources { store, renewals, tasks, .. } = self.resources();
+        let pending = store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
+        match tasks.spawn_blocking(move || renewal.place()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(not_moved(session, &error)),
+            Err(error) => return Err(not_moved(session, &error)),
+        }
+        let saved = pending.commit().await.map_err(|error| save_error(session, &error));
+        // The login's files are in place. Files that the CLI writes until it ends are removed after it.
+        if saved.is_ok() {
+            renewals.settle(store, session).await;
+        }
+        saved
+    }
+}
+
+fn save_login(
+    session: SessionId,
+    provider: ProviderId,
+    login: ConfirmedLogin,
+    expected: ExpectedLogin,
+) -> SaveLogin {
+    SaveLogin {
+        session: Some(session),
+        target: expected.target,
+        provider,
+        provider_name: expected.provider_name,
+        credential: match &login.token {
+            Some(token) => LoginCredential::Token(token.secret().clone()),
+            None => LoginCredential::Directory(expected.dir),
+        },
+        email: login.credential.email,
+        subject: login.credential.subject,
+        base_url: expected.base_url,
+        expires_at: login.credential.expires_at,
+        login_deadline_at: login.credential.login_deadline_at,
+        evidence: match &login.token {
+            Some(_) => Evidence::Login,
+            None if login.evidence_check => Evidence::Check,
+            None => Evidence::File,
+        },
+        replace_identity: expected.force,
+        now: now(),
+    }
+}
+
+fn storage(message: &str) -> SaveError {
+    SaveError { kind: FailureKind::Storage, message: message.to_owned() }
+}
+
+fn not_moved(session: &SessionId, error: &dyn std::fmt::Display) -> SaveError {
+    tracing::error!(%error, %session, "a proven login could not be put into its place");
+    storage("the login is good but could not be put into its place")
+}
+
+fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
+    tracing::error!(error = with_causes(error), %session, "a proven login could not be stored");
+    match error {
+        StoreError::IdentityMismatch { .. } => SaveError {
+            kind: FailureKind::IdentityMismatch,
+            message: "the login came back as another person; the stored account was not changed".to_owned(),
+        },
+        StoreError::Conflict { what: "bundle name", .. } => SaveError {
+            kind: FailureKind::Conflict,
+            message: "another bundle took the name meanwhile; nothing was stored".to_owned(),
+        },
+        StoreError::NotFound { .. } => SaveError {
+            kind: FailureKind::NotFound,
+            message: "the bundle was deleted meanwhile; nothing was stored".to_owned(),
+        },
+        _ => storage("the login is good but could not be stored"),
+    }
+}

@@ -1,0 +1,248 @@
+//! The providers' CLIs on this machine, and their versions.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use auth_spawner::{ChildEnv, Cli, Provider, Recipe, Registry, Terminal, Version, VersionQuestion};
+use futures_util::future::try_join_all;
+use tokio_util::task::TaskTracker;
+
+use super::blocking::blocking;
+use super::policy;
+use super::service::LoginResources;
+use crate::config::Config;
+use crate::config::child::probe_env;
+use crate::wire;
+use crate::wire::error::ApiError;
+use crate::wire::provider::{Login, LoginKind, Providers};
+
+/// Longest time that a CLI may take to report its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time before a CLI that reported no version is asked again. The CLI may only have been slow.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// Finds the providers' CLIs and remembers their versions.
+pub struct Programs {
+    registry: Registry,
+    /// The directories that are searched for CLIs, in this order.
+    pub(super) search_path: Arc<[PathBuf]>,
+    /// The environment of a CLI that is asked a question.
+    pub(super) environment: ChildEnv,
+    /// The directory of CLI data that all bundles share.
+    pub(super) shared: PathBuf,
+    versions: Mutex<HashMap<ProgramKey, VersionAnswer>>,
+    tasks: TaskTracker,
+}
+
+/// A program as one provider's CLI. Two providers may use different names for the same program.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ProgramKey {
+    provider: String,
+    path: PathBuf,
+}
+
+/// The answer of a program to the question for its version, with its time.
+struct VersionAnswer {
+    /// Time when the program was last modified.
+    changed: SystemTime,
+    at: Instant,
+    version: Version,
+}
+
+impl VersionAnswer {
+    /// Returns whether the answer is still valid.
+    fn holds(&self, changed: SystemTime, now: Instant) -> bool {
+        self.changed == changed && (self.version != Version::Silent || now < self.at + SILENCE)
+    }
+}
+
+/// A CLI that was found.
+struct FoundProgram {
+    path: PathBuf,
+    /// The version that the program reports, if it reports one.
+    version: Option<String>,
+}
+
+impl Programs {
+    /// Creates the finder. It searches the directories that the configuration names.
+    pub(super) fn new(config: &Config, resources: &LoginResources) -> Self {
+        Self {
+            registry: resources.registry.clone(),
+            search_path: config.search_path.clone().into(),
+            environment: probe_env(config, resources.broker.epoch()),
+            shared: config.shared(),
+            versions: Mutex::default(),
+            tasks: resources.tasks.clone(),
+        }
+    }
+
+    /// Lists the providers, or one of them, with their CLIs on this machine and their ways to log in.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the programs cannot be looked at.
+    pub async fn list(&self, only: Option<&Provider>) -> Result<Providers, ApiError> {
+        let wanted = self.registry.iter().filter(|provider| only.is_none_or(|only| only.id == provider.id));
+        let providers = try_join_all(wanted.map(|provider| self.described(provider))).await?;
+        Ok(Providers { providers })
+    }
+
+    async fn described(&self, provider: &Provider) -> Result<wire::provider::Provider, ApiError> {
+        let cli = match &provider.cli {
+            Some(cli) => self.installed(provider, cli).await?,
+            None => wire::provider::Cli { found: false, path: None, version: None, install: None },
+        };
+        let default = provider.recipe("", cli.version.as_deref());
+        let recipes = provider.cli.iter().flat_map(Cli::recipe_ids).map(str::to_owned);
+        let key = provider.key.as_ref().map(|_| "api_key".to_owned());
+        Ok(wire::provider::Provider {
+            id: provider.id.clone(),
+            aliases: provider.aliases.clone(),
+            display_name: provider.display_name.clone(),
+            class: provider.class.as_str().to_owned(),
+            requires_tty: default.is_some_and(|recipe| recipe.terminal != Terminal::Pipe),
+            login_kinds: recipes.chain(key).collect(),
+            logins: logins(provider, cli.version.as_deref()),
+            cli,
+        })
+    }
+
+    async fn installed(&self, provider: &Provider, cli: &Cli) -> Result<wire::provider::Cli, ApiError> {
+        let found = self.find(provider, cli).await?;
+        Ok(wire::provider::Cli {
+            found: found.is_some(),
+            path: found.as_ref().map(|found| found.path.display().to_string()),
+            version: found.and_then(|found| found.version),
+            install: Some(cli.install.clone()),
+        })
+    }
+
+    /// Finds the provider's CLI and its version. It is the first program on the search path that identifies as this CLI,
+    /// or else the first that reports nothing. A program that identifies as another one is skipped.
+    async fn find(&self, provider: &Provider, cli: &Cli) -> Result<Option<FoundProgram>, ApiError> {
+        let mut silent = None;
+        for path in self.candidates(cli).await? {
+            match self.version(provider, &path).await? {
+                Version::Is(version) => return Ok(Some(FoundProgram { path, version: Some(version) })),
+                Version::Silent if silent.is_none() => silent = Some(FoundProgram { path, version: None }),
+                Version::Silent | Version::Other(_) => {}
+            }
+        }
+        Ok(silent)
+    }
+
+    async fn candidates(&self, cli: &Cli) -> Result<Vec<PathBuf>, ApiError> {
+        let (cli, search_path) = (cli.clone(), Arc::clone(&self.search_path));
+        blocking(&self.tasks, move || auth_spawner::programs(&cli, &search_path).collect()).await
+    }
+
+    /// Returns the provider's CLI, found as for a login.
+    ///
+    /// # Errors
+    /// `not_found` if it is not installed, or if only other programs of its name are.
+    pub(super) async fn installed_cli(&self, provider: &Provider, cli: &Cli) -> Result<PathBuf, ApiError> {
+        let (wanted, search_path) = (cli.clone(), Arc::clone(&self.search_path));
+        let located = blocking(&self.tasks, move || auth_spawner::locate(&wanted, &search_path)).await?;
+        let located = located.ok_or_else(|| policy::not_installed(provider, cli))?;
+        self.genuine(provider, cli, located).await
+    }
+
+    /// Returns the program to log in with. If another provider's CLI has the same name, the program is asked to identify
+    /// itself.
+    ///
+    /// # Errors
+    /// `not_found` if only other programs were found.
+    pub(super) async fn genuine(
+        &self,
+        provider: &Provider,
+        cli: &Cli,
+        located: PathBuf,
+    ) -> Result<PathBuf, ApiError> {
+        if cli.version_pattern.is_none() || !self.shares_name(provider, cli) {
+            return Ok(located);
+        }
+        let found = self.find(provider, cli).await?;
+        found.map(|found| found.path).ok_or_else(|| {
+            let reason = format!("{} is another program", located.display());
+            policy::not_installed(provider, cli).with("reason", reason)
+        })
+    }
+
+    /// Returns whether another provider's CLI has one of this CLI's names.
+    fn shares_name(&self, provider: &Provider, cli: &Cli) -> bool {
+        let others = self.registry.iter().filter(|other| other.id != provider.id);
+        let mut names = others.filter_map(|other| other.cli.as_ref()).flat_map(|other| &other.binaries);
+        names.any(|name| cli.binaries.contains(name))
+    }
+
+    /// Returns the version that a program reports. It is `None` when the program reports none or is not the provider's
+    /// CLI.
+    pub(super) async fn reported_version(
+        &self,
+        provider: &Provider,
+        path: &Path,
+    ) -> Result<Option<String>, ApiError> {
+        Ok(match self.version(provider, path).await? {
+            Version::Is(version) => Some(version),
+            Version::Silent | Version::Other(_) => None,
+        })
+    }
+
+    /// Returns a program's version. The program is asked once until it changes; one that reported no version is asked
+    /// again later.
+    async fn version(&self, provider: &Provider, path: &Path) -> Result<Version, ApiError> {
+        let file = path.to_owned();
+        let modified = move || std::fs::metadata(file).and_then(|found| found.modified());
+        let Ok(changed) = blocking(&self.tasks, modified).await? else { return Ok(Version::Silent) };
+        let key = ProgramKey { provider: provider.id.clone(), path: path.to_owned() };
+        if let Some(answer) = self.versions().get(&key).filter(|answer| answer.holds(changed, Instant::now()))
+        {
+            return Ok(answer.version.clone());
+        }
+        let question = VersionQuestion {
+            provider,
+            program: path,
+            environment: &self.environment,
+            shared: &self.shared,
+            timeout: VERSION_TIMEOUT,
+        };
+        let version = question.ask().await;
+        let answer = VersionAnswer { changed, at: Instant::now(), version: version.clone() };
+        self.versions().insert(key, answer);
+        Ok(version)
+    }
+
+    fn versions(&self) -> MutexGuard<'_, HashMap<ProgramKey, VersionAnswer>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the ways to log in with this version of the CLI. The version may be unknown.
+fn logins(provider: &Provider, version: Option<&str>) -> Vec<Login> {
+    let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
+    let recipes = recipes.filter_map(|id| provider.recipe(id, version));
+    let login = |recipe: Recipe| Login {
+        kind: if recipe.patterns.device_code.is_empty() { LoginKind::Browser } else { LoginKind::DeviceCode },
+        takes_paste: recipe.paste.is_some(),
+        id: recipe.id,
+    };
+    recipes.map(login).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_answer_expires_when_silent_or_when_the_file_changed() {
+        let (changed, at) = (SystemTime::UNIX_EPOCH, Instant::now());
+        let later = changed + Duration::from_secs(1);
+        let silent = VersionAnswer { changed, at, version: Version::Silent };
+        assert!(
+            silent.holds(changed, at) && !silent.holds(changed, at + SILENCE) && !silent.holds(later, at)
+        );
+        let told = VersionAnswer { changed, at, version: Version::Is("1.2".to_owned()) };
+        assert!(told.holds(changed, at + SILENCE) && !told.holds(later, at));
+    }
+}

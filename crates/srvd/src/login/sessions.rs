@@ -1,0 +1,116 @@
+//! The running and the ended logins: their state, a pasted answer, and their cancellation.
+
+use std::time::Duration;
+
+use auth_spawner::{Snapshot, SubmitError};
+use identity_store::{SessionId, Store};
+use secrecy::ExposeSecret as _;
+
+use super::service::Logins;
+use crate::base::clock::now;
+use crate::wire::auth::{Outcome, Poll, Session, Sessions, SubmitCallback};
+use crate::wire::convert;
+use crate::wire::error::{ApiError, Kind};
+
+/// The longest wait of `auth.poll`, in milliseconds.
+const LONGEST_WAIT_MS: u64 = 30_000;
+/// The longest paste that any CLI accepts, in bytes: one line of a terminal.
+const LONGEST_PASTE: usize = 4096;
+/// The number of ended sessions that are listed.
+const LISTED: u32 = 200;
+/// The longest time since the end of a session that is listed, in milliseconds.
+const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
+
+impl Logins {
+    /// Returns the state of a session, after a wait for a newer revision if the request asks for one.
+    ///
+    /// # Errors
+    /// `invalid_input` for a wait that is too long, `not_found` for an unknown session.
+    pub async fn poll(&self, store: &Store, request: Poll) -> Result<Session, ApiError> {
+        let wait_ms = request.wait_ms.unwrap_or(0);
+        if wait_ms > LONGEST_WAIT_MS {
+            return Err(ApiError::invalid_input("waitMs", format!("must be at most {LONGEST_WAIT_MS}")));
+        }
+        let Some(mut watch) = self.spawner.watch(&request.session_id) else {
+            return stored(store, &request.session_id).await;
+        };
+        let after = request.after_revision.unwrap_or(0);
+        let news = watch.wait_for(|snapshot| snapshot.revision > after || snapshot.state.is_terminal());
+        // A timeout without news is a valid answer, and so is the end of the session's actor.
+        let _ = tokio::time::timeout(Duration::from_millis(wait_ms), news).await;
+        let snapshot = watch.borrow().clone();
+        Ok(convert::session(snapshot))
+    }
+
+    /// Cancels a login. Returns when its processes are gone.
+    pub async fn cancel(&self, session: &str) -> Outcome {
+        match self.spawner.cancel(session).await {
+            Ok(()) => done(),
+            Err(_) => not_live(),
+        }
+    }
+
+    /// Delivers a pasted answer to the CLI of a login.
+    pub async fn submit_callback(&self, request: SubmitCallback) -> Outcome {
+        let text = request.callback_url.into_secret();
+        // The spawner refuses a longer text as a whole.
+        if text.expose_secret().len() <= LONGEST_PASTE {
+            self.resources.redactor.hide(&text);
+        }
+        match self.spawner.submit(&request.session_id, text).await {
+            Ok(()) => done(),
+            Err(SubmitError::NotLive) => not_live(),
+            Err(error) => Outcome {
+                success: false,
+                error: Some(error.to_string()),
+                error_kind: Some(Kind::InvalidInput.as_str().to_owned()),
+            },
+        }
+    }
+
+    /// Lists the sessions that are running or ended recently, newest first.
+    ///
+    /// # Errors
+    /// The errors of the store.
+    pub async fn sessions(&self, store: &Store) -> Result<Sessions, ApiError> {
+        let live = self.spawner.snapshots();
+        let rows = store.recent_sessions(now() - LISTED_FOR_MS, LISTED).await?;
+        let mut sessions: Vec<Session> = live.into_iter().map(convert::session).collect();
+        for row in rows {
+            if !sessions.iter().any(|session| session.session_id == row.id.as_str()) {
+                sessions.push(convert::stored_session(row));
+            }
+        }
+        sessions.sort_by(|one, other| {
+            other.started_at.cmp(&one.started_at).then_with(|| one.session_id.cmp(&other.session_id))
+        });
+        Ok(Sessions { sessions })
+    }
+
+    /// Returns the running login of a provider whose scope fits.
+    pub(super) fn running(&self, provider: &str, fits: impl Fn(&str) -> bool) -> Option<Snapshot> {
+        self.spawner
+            .snapshots()
+            .into_iter()
+            .find(|login| !login.state.is_terminal() && login.provider == provider && fits(&login.scope))
+    }
+}
+
+/// Returns a session that is no longer in memory, from its row.
+async fn stored(store: &Store, id: &str) -> Result<Session, ApiError> {
+    let unknown = || ApiError::not_found("session", id);
+    let id: SessionId = id.parse().map_err(|_| unknown())?;
+    Ok(convert::stored_session(store.session(&id).await?))
+}
+
+fn done() -> Outcome {
+    Outcome { success: true, error: None, error_kind: None }
+}
+
+fn not_live() -> Outcome {
+    Outcome {
+        success: false,
+        error: Some("no login of this id is running".to_owned()),
+        error_kind: Some(Kind::NotFound.as_str().to_owned()),
+    }
+}

@@ -1,0 +1,338 @@
+//! The receiver of the spawner's reports: it stores them and notifies the subscribers.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use auth_spawner::{ConfirmedLogin, Provider, SaveError, Saved, Sink, Snapshot, State};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use identity_store::{
+    BundleId, DestinationBundle, ProviderId, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState,
+    SessionUpdate, Store, StoreError,
+};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use super::blocking::blocking;
+use super::service::LoginResources;
+use crate::base::clock::now;
+use crate::destination;
+use crate::disk::identity_dir::Identities;
+use crate::health::Write;
+use crate::wire::bundle::{Cleanup, CleanupOutcome};
+use crate::wire::error::with_causes;
+use crate::wire::events;
+
+/// A login that was started: the bundle and the account that its result is stored in. It is kept here because the
+/// spawner does not know bundles.
+#[derive(Debug, Clone)]
+pub(super) struct ExpectedLogin {
+    /// The bundle.
+    pub(super) target: DestinationBundle,
+    /// The provider, adapted to the host that the login is for.
+    pub(super) provider: Arc<Provider>,
+    /// The provider's display name, which a new bundle and a new account receive.
+    pub(super) provider_name: String,
+    /// The address of the service that the login is for, when it is not the usual one.
+    pub(super) base_url: Option<String>,
+    /// True if the login may replace that of another person.
+    pub(super) force: bool,
+    /// The directory that the login is for.
+    pub(super) dir: PathBuf,
+    /// True if the CLI logs in elsewhere because a login exists already.
+    pub(super) renews: bool,
+}
+
+/// Stores the spawner's reports and notifies the subscribers. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct LoginSink(Arc<SinkState>);
+
+struct SinkState {
+    resources: LoginResources,
+    /// The running logins, by session.
+    expected: Mutex<HashMap<String, ExpectedLogin>>,
+    /// Writes under way, by session. Each is awaited before the next write of its session.
+    writes: Mutex<HashMap<String, JoinHandle<()>>>,
+}
+
+impl LoginSink {
+    /// Creates a sink for no login yet.
+    pub fn new(resources: LoginResources) -> Self {
+        Self(Arc::new(SinkState { resources, expected: Mutex::default(), writes: Mutex::default() }))
+    }
+
+    pub(super) fn resources(&self) -> &LoginResources {
+        &self.0.resources
+    }
+
+    /// Records a session before it is started.
+    pub(super) fn expect(&self, session: &SessionId, login: ExpectedLogin) {
+        self.expected().insert(session.to_string(), login);
+    }
+
+    /// Returns the login of a session that has been started and has not ended.
+    pub(super) fn expected_login(&self, session: &SessionId) -> Option<ExpectedLogin> {
+        self.expected().get(session.as_str()).cloned()
+    }
+
+    /// Drops a session that was not started, with the files that were made for it.
+    pub(super) async fn forget(&self, session: &SessionId) {
+        let login = self.expected().remove(session.as_str());
+        if let Some(login) = login {
+            self.discard(session, &login).await;
+        }
+    }
+
+    fn expected(&self) -> MutexGuard<'_, HashMap<String, ExpectedLogin>> {
+        self.0.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a session has been started and has not ended.
+    pub(super) fn is_live(&self, session: &SessionId) -> bool {
+        self.expected().contains_key(session.as_str())
+    }
+
+    /// Adds a write of a session, which the next write of the session waits for.
+    pub(super) fn add_write(&self, session: &SessionId, write: JoinHandle<()>) {
+        self.writes().insert(session.to_string(), write);
+    }
+
+    fn writes(&self) -> MutexGuard<'_, HashMap<String, JoinHandle<()>>> {
+        self.0.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the files that a failed login leaves in its own directory.
+    async fn discard(&self, session: &SessionId, login: &ExpectedLogin) {
+        let LoginResources { store, identities, renewals, tasks, .. } = self.resources();
+        if let DestinationBundle::New { id, .. } = &login.target {
+            discard_unmade(store, identities, tasks, id).await;
+        }
+        if login.renews {
+            renewals.settle(store, session).await;
+        }
+    }
+
+    /// Examines the account again after a failed login in an existing bundle, because the CLI may have changed the
+    /// directory. When the bundle was deleted in the meantime, the login's files are removed.
+    async fn look_again(&self, provider: &str, login: &ExpectedLogin) {
+        let LoginResources { store, registry, .. } = self.resources();
+        let known = registry.provider(provider).and_then(|provider| provider.cli.clone());
+        let (Some(cli), Ok(id)) = (known, provider.parse::<ProviderId>()) else { return };
+        let bundle = destination::bundle(&login.target);
+        match store.bundle(bundle).await {
+            Err(StoreError::NotFound { .. }) => self.clean(login.dir.clone(), cli.history_paths()).await,
+            Err(error) => {
+                tracing::warn!(error = with_causes(&error), "the bundle of a failed login could not be read");
+            }
+            Ok(_) => {
+                let examined = self.examine(bundle, &id).await;
+                if let Err(error) = examined {
+                    tracing::warn!(
+                        error = with_causes(&error),
+                        "the account of a failed login could not be looked at again"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Removes the files of a login whose bundle was deleted, except the person's work.
+    async fn clean(&self, dir: PathBuf, keep: Vec<PathBuf>) {
+        let LoginResources { identities, tasks, .. } = self.resources();
+        let identities = identities.clone();
+        if let Ok(Cleanup { path, outcome: CleanupOutcome::Failed(reason) }) =
+            blocking(tasks, move || identities.clean(&dir, &keep)).await
+        {
+            tracing::warn!(path, reason, "the files of a login in a deleted bundle could not be removed");
+        }
+    }
+
+    /// Records the current state of a bound login's directory.
+    async fn examine(&self, bundle: &BundleId, provider: &ProviderId) -> Result<(), StoreError> {
+        match self.resources().store.bound_account(bundle, provider).await? {
+            Some(account) if matches!(account.secret_ref, SecretRef::ConfigDir { .. }) => {
+                self.resources().health.examine(&account.id, Write::Always).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn record(self, snapshot: Snapshot) {
+        let Ok(id) = snapshot.id.parse::<SessionId>() else { return };
+        if snapshot.state.is_terminal() {
+            self.written(&id).await;
+            let reason = snapshot.failure.as_ref().map_or("-", |failure| failure.kind.as_str());
+            let state = snapshot.state.as_str();
+            tracing::info!(session = %id, provider = snapshot.provider, state, reason, "a login ended");
+            let login = self.expected().remove(id.as_str());
+            if snapshot.state != State::Success {
+                // The row is written last. While the row is live, the next start cleans up after a crash.
+                if let Some(login) = login {
+                    self.discard(&id, &login).await;
+                    if !destination::is_new(&login.target) {
+                        self.look_again(&snapshot.provider, &login).await;
+                    }
+                }
+                self.record_end(&id, &snapshot).await;
+            }
+        } else if snapshot.state == State::Pending && snapshot.pid.is_some() {
+            self.record_process(id, &snapshot);
+        }
+    }
+
+    /// Records the process of a running login, so that a daemon that starts after a crash can end it. The CLI's first
+    /// output does not wait for this write; the end of the login does.
+    fn record_process(&self, id: SessionId, snapshot: &Snapshot) {
+        let update = SessionUpdate {
+            state: SessionState::Pending,
+            revision: snapshot.revision,
+            pid: snapshot.pid,
+            process_start: snapshot.process_start.clone(),
+            now: now(),
+        };
+        let store = self.resources().store.clone();
+        let session = id.clone();
+        let write = self.resources().tasks.spawn(async move {
+            if let Err(error) = store.update_session(&id, update).await {
+                tracing::error!(error = with_causes(&error), session = %id, "the process of a login could not be recorded");
+            }
+        });
+        self.add_write(&session, write);
+    }
+
+    /// Waits for the write of this login that is under way, so that no later write overtakes it.
+    pub(super) async fn written(&self, id: &SessionId) {
+        let write = self.writes().remove(id.as_str());
+        if let Some(write) = write
+            && let Err(error) = write.await
+        {
+            tracing::error!(%error, session = %id, "a write of a login broke off");
+        }
+    }
+
+    async fn record_end(&self, id: &SessionId, snapshot: &Snapshot) {
+        let failure = snapshot.failure.as_ref();
+        let end = SessionEnd {
+            state: match snapshot.state {
+                State::Cancelled => SessionEnding::Cancelled,
+                State::Expired => SessionEnding::Expired,
+                _ => SessionEnding::Failed,
+            },
+            error: failure.map(|failure| failure.message.clone()),
+            error_kind: failure.map(|failure| failure.kind.as_str().to_owned()),
+            hint: failure.and_then(|failure| failure.hint.clone()),
+            exit_code: failure.and_then(|failure| failure.exit_code),
+            revision: snapshot.revision,
+            now: now(),
+        };
+        if let Err(error) = self.resources().store.finish_session(id, end).await {
+            tracing::error!(error = with_causes(&error), session = %id, "the end of a login could not be recorded");
+        }
+    }
+}
+
+/// Removes the directory that was made for a bundle, when the bundle was not created. The directory stays when the
+/// store fails, or when the bundle was committed late.
+pub async fn discard_unmade(store: &Store, identities: &Identities, tasks: &TaskTracker, bundle: &BundleId) {
+    if !matches!(store.bundle(bundle).await, Err(StoreError::NotFound { .. })) {
+        return;
+    }
+    let (identities, bundle) = (identities.clone(), bundle.clone());
+    if let Ok(Err(error)) = blocking(tasks, move || identities.discard(&bundle)).await {
+        tracing::warn!(%error, "the directory of a login that failed could not be removed");
+    }
+}
+
+impl Sink for LoginSink {
+    fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()> {
+        // The write runs on its own task, so that it finishes even when the session stops waiting for it.
+        let recorded = self.resources().tasks.spawn(self.clone().record(snapshot));
+        let finished = async {
+            if let Err(error) = recorded.await {
+                tracing::error!(%error, "a login's move was not recorded");
+            }
+        };
+        finished.boxed()
+    }
+
+    fn shown(&self, snapshot: &Snapshot) {
+        let data = serde_json::json!({ "sessionId": snapshot.id, "revision": snapshot.revision });
+        self.resources().broker.publish(&events::session_changed(&snapshot.id), now(), Some(data));
+    }
+
+    fn gone(&self, session: &str) {
+        let Ok(session) = session.parse::<SessionId>() else { return };
+        let sink = self.clone();
+        self.resources().tasks.spawn(async move {
+            let LoginResources { store, renewals, .. } = sink.resources();
+            if renewals.has(&session).await {
+                renewals.settle(store, &session).await;
+            }
+        });
+    }
+
+    fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
+        self.clone().commit(login).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use auth_spawner::Registry;
+    use identity_store::{Change, DatabaseUrl, Key, Keyring, NewBundle, StoreOptions};
+    use rpc_engine::{Broker, BrokerConfig};
+
+    use super::*;
+    use crate::base::redact::Redactor;
+    use crate::health::{Examiner, Inbox};
+    use crate::login::renewal::Renewals;
+
+    async fn resources(root: &tempfile::TempDir) -> LoginResources {
+        let url = DatabaseUrl::sqlite(root.path().join("s.db"));
+        let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), 1);
+        let keyring = Keyring::from_key(Key::parse(b"test-key-0123456789abcdef-0123456789").unwrap());
+        let store = Store::open(options, keyring).await.unwrap();
+        let (registry, tasks) = (Registry::builtin().unwrap(), TaskTracker::new());
+        LoginResources {
+            health: Examiner::new(store.clone(), registry.clone(), root.path(), Inbox::default()),
+            store,
+            broker: Broker::new(BrokerConfig { epoch: "e".to_owned(), keep: 8, methods: events::METHODS }),
+            registry,
+            identities: Identities::new(root.path().join("identities"), root.path().join("home")),
+            renewals: Renewals::new(&root.path().join("identities"), tasks.clone()),
+            redactor: Redactor::default(),
+            tasks,
+        }
+    }
+
+    #[tokio::test]
+    async fn sink_tracks_the_removal_of_files_when_a_session_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let resources = resources(&root).await;
+        let LoginResources { renewals, tasks, store, .. } = &resources;
+        let session = SessionId::generate();
+        renewals.make(&session).unwrap();
+        assert!(renewals.has(&session).await);
+        // The test's only thread runs no other task until the tracker is waited for.
+        LoginSink::new(resources.clone()).gone(session.as_str());
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(renewals.left().unwrap(), []);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn directory_of_unmade_bundle_is_removed_but_that_of_a_made_one_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let LoginResources { store, identities, tasks, .. } = resources(&root).await;
+        let (made, unmade) = (BundleId::generate(), BundleId::generate());
+        let new = NewBundle { id: made.clone(), name: "made".to_owned(), description: String::new() };
+        store.create_bundle(new, 1).await.unwrap();
+        for bundle in [&made, &unmade] {
+            identities.make(bundle, "codex").unwrap();
+            discard_unmade(&store, &identities, &tasks, bundle).await;
+        }
+        assert!(identities.bundle(&made).exists() && !identities.bundle(&unmade).exists());
+        store.close().await;
+    }
+}

@@ -1,0 +1,339 @@
+//! The start of a login: every check, then the row, the directory and the CLI.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use auth_spawner::{Cli, LoginRequest, Proof, Provider, Recipe, StartError};
+use identity_store::{
+    Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Store,
+};
+
+use super::blocking::blocking;
+use super::host;
+use super::policy;
+use super::policy::Plan;
+use super::service::{LoginResources, Logins};
+use super::sink::ExpectedLogin;
+use crate::base::clock::now;
+use crate::destination;
+use crate::disk::identity_dir::unusable;
+use crate::wire::auth::{SessionStatus, Start, Started};
+use crate::wire::convert::{login_cli, stored_id};
+use crate::wire::error::{ApiError, Kind};
+use crate::wire::events;
+
+/// A login that passed every check.
+struct PreparedLogin {
+    id: SessionId,
+    command: LoginCommand,
+    expected: ExpectedLogin,
+    /// The directory that the CLI runs with.
+    config_dir: PathBuf,
+    started_at: i64,
+    expires_at: i64,
+}
+
+/// The command of a login, with the program that is installed.
+struct LoginCommand {
+    plan: Plan,
+    /// The version that the program reports.
+    version: Option<String>,
+    /// The variant of the recipe that fits the version.
+    recipe: Option<Recipe>,
+}
+
+impl LoginCommand {
+    /// Returns whether the CLI shows the credential and stores nothing.
+    fn only_shows(&self) -> bool {
+        self.recipe.as_ref().is_some_and(|recipe| !recipe.patterns.token.is_empty())
+    }
+
+    /// Returns the longest time that the login may take, in seconds.
+    fn seconds(&self, longest: u64) -> u64 {
+        self.recipe.as_ref().map_or(longest, |recipe| recipe.deadline.as_secs().min(longest))
+    }
+}
+
+/// The directory of a login.
+struct LoginDir {
+    dir: PathBuf,
+    /// True if the directory holds a login already, so that the CLI logs in elsewhere.
+    renews: bool,
+}
+
+impl Logins {
+    /// Starts a login. Every check is made before anything is started. `store` names the caller in the audit log.
+    ///
+    /// # Errors
+    /// The refusals of the checks, and the errors of the store and the file system.
+    pub async fn start(
+        &self,
+        store: &Store,
+        provider: &Arc<Provider>,
+        request: Start,
+    ) -> Result<Started, ApiError> {
+        let login = self.prepare(store, provider, request).await?;
+        let id = login.id.clone();
+        let started = Started {
+            session_id: id.to_string(),
+            auth_url: None,
+            status: SessionStatus::Pending,
+            expires_at: login.expires_at,
+        };
+        self.record(store, &login).await?;
+        if let Err(refusal) = self.run(login).await {
+            self.record_refusal(store, &id, &refusal).await?;
+            return Err(refusal);
+        }
+        Ok(started)
+    }
+
+    /// Makes every check. The only change is that an earlier renewal of the same directory is settled.
+    async fn prepare(
+        &self,
+        store: &Store,
+        provider: &Arc<Provider>,
+        request: Start,
+    ) -> Result<PreparedLogin, ApiError> {
+        let into = destination::existing(store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
+        let host::HostedProvider { provider, base_url, name: provider_name } =
+            host::choose(store, provider, into.as_ref(), request.host.as_deref()).await?;
+        let command = self.command(&provider, &request).await?;
+        let force = request.force.unwrap_or(false);
+        let target = destination::target(store, into, request.bundle_name).await?;
+        let bundle = destination::bundle(&target);
+        self.refuse_running(&provider, &command.plan.recipe, bundle).await?;
+        let bound = store.bound_account(bundle, &stored_id(&provider)?).await?;
+        if let Some(bound) = bound.as_ref().filter(|_| !force) {
+            self.refuse_logged_in(login_cli(&provider)?, bound).await?;
+        }
+        let LoginDir { dir, renews } = if command.only_shows() {
+            // A credential that the CLI only prints is sealed as an account of its own. No directory is at risk.
+            let dir = self.resources.identities.place(bundle, &login_cli(&provider)?.config_dir.name);
+            LoginDir { dir, renews: false }
+        } else {
+            self.directory(store, &provider, bundle, bound.as_ref()).await?
+        };
+        let id = SessionId::generate();
+        let config_dir = if renews { self.resources.renewals.home(&id) } else { dir.clone() };
+        let started_at = now();
+        let longest_ms = i64::try_from(command.seconds(self.longest_seconds) * 1000).unwrap_or(i64::MAX);
+        let expires_at = started_at.saturating_add(longest_ms);
+        let expected = ExpectedLogin { target, provider, provider_name, base_url, force, dir, renews };
+        Ok(PreparedLogin { id, command, expected, config_dir, started_at, expires_at })
+    }
+
+    /// Plans the command and finds its program.
+    async fn command(&self, provider: &Arc<Provider>, request: &Start) -> Result<LoginCommand, ApiError> {
+        let (policy, search_path) = (self.policy, Arc::clone(&self.programs.search_path));
+        let (planned, asked) = (Arc::clone(provider), request.clone());
+        let plan = move || policy::plan(policy, &planned, &asked, &search_path);
+        let mut plan = blocking(&self.resources.tasks, plan).await??;
+        let cli = login_cli(provider)?;
+        if request.cli_path.as_deref().is_none_or(str::is_empty) {
+            plan.program = self.programs.genuine(provider, cli, plan.program).await?;
+        }
+        let version = if cli.depends_on_version() {
+            self.programs.reported_version(provider, &plan.program).await?
+        } else {
+            None
+        };
+        let recipe = provider.recipe(&plan.recipe, version.as_deref());
+        Ok(LoginCommand { plan, version, recipe })
+    }
+
+    /// Refuses a bundle with a running login of the provider, after a wait for one that is ending.
+    async fn refuse_running(
+        &self,
+        provider: &Provider,
+        recipe: &str,
+        bundle: &BundleId,
+    ) -> Result<(), ApiError> {
+        self.spawner.settled(provider, recipe, bundle.as_str()).await;
+        match self.running(&provider.id, |scope| scope == bundle.as_str()) {
+            None => Ok(()),
+            Some(login) => Err(refusal(&StartError::Running { session: login.id })),
+        }
+    }
+
+    /// Refuses a bundle whose account is a valid login.
+    async fn refuse_logged_in(&self, cli: &Cli, bound: &Account) -> Result<(), ApiError> {
+        let now = now();
+        let logged_in = match &bound.secret_ref {
+            SecretRef::ConfigDir { dir, adopted } => {
+                let reach = self.resources.identities.reach(cli, dir, *adopted);
+                let (cli, dir) = (cli.clone(), dir.clone());
+                let proof = blocking(&self.resources.tasks, move || cli.prove(&dir, reach)).await?;
+                matches!(proof.at(now), Proof::LoggedIn(_))
+            }
+            SecretRef::Sealed if bound.kind == AccountKind::OAuth => {
+                bound.expires_at.is_none_or(|end| end > now)
+            }
+            _ => false,
+        };
+        if !logged_in {
+            return Ok(());
+        }
+        Err(ApiError::new(Kind::Conflict, "this bundle is logged in already")
+            .with("what", "login")
+            .with("accountId", bound.id.as_str())
+            .hint("log in again with force"))
+    }
+
+    /// Returns the directory for the login: that of the bound login, or else the bundle's. It creates nothing.
+    async fn directory(
+        &self,
+        store: &Store,
+        provider: &Provider,
+        bundle: &BundleId,
+        bound: Option<&Account>,
+    ) -> Result<LoginDir, ApiError> {
+        let LoginResources { identities, registry, .. } = &self.resources;
+        let cli = login_cli(provider)?;
+        let place = identities.place(bundle, &cli.config_dir.name);
+        let former = match bound.map(|account| &account.secret_ref) {
+            Some(SecretRef::ConfigDir { dir, .. }) => Some(dir.clone()),
+            _ => None,
+        };
+        if former.is_none()
+            && let Some(other) = store.directory_owner(&stored_id(provider)?, &place).await?
+        {
+            return Err(ApiError::new(
+                Kind::Conflict,
+                "another account keeps its login in this bundle's directory",
+            )
+            .with("what", "login")
+            .with("accountId", other.as_str())
+            .hint("bind that account again, or delete it first"));
+        }
+        let renews = cli.can_move() && former.is_some();
+        let dir = former.unwrap_or(place);
+        if !identities.owns(&dir) || identities.is_ambient(registry, &dir) {
+            return Err(ApiError::new(
+                Kind::AmbientDirectory,
+                "this account uses the user's own CLI directory",
+            )
+            .hint("log in to another bundle"));
+        }
+        if renews {
+            self.settle_earlier(store, &cli.config_dir.inside(&dir)).await?;
+        }
+        Ok(LoginDir { dir, renews })
+    }
+
+    /// Finishes what an earlier renewal of the same directory left behind. If it were undone later, it would damage the
+    /// new login.
+    async fn settle_earlier(&self, store: &Store, inside: &Path) -> Result<(), ApiError> {
+        let live = |session: &SessionId| self.sink.is_live(session);
+        let unsettled = self.resources.renewals.settle_all(store, live).await;
+        if unsettled.iter().any(|dir| dir == inside) {
+            return Err(ApiError::new(
+                Kind::StoreUnavailable,
+                "an earlier login into this directory could not be brought to its end",
+            )
+            .hint("try again later; the daemon's log says why"));
+        }
+        Ok(())
+    }
+
+    /// Writes the row of the session, and tells the sink what the login is for.
+    async fn record(&self, store: &Store, login: &PreparedLogin) -> Result<(), ApiError> {
+        let PreparedLogin { id, expected, .. } = login;
+        let row = NewSession {
+            id: id.clone(),
+            provider: stored_id(&expected.provider)?,
+            recipe: login.command.plan.recipe.clone(),
+            target_bundle: Some(destination::bundle(&expected.target).clone()),
+            new_bundle: destination::is_new(&expected.target),
+            started_at: login.started_at,
+            expires_at: login.expires_at,
+        };
+        store.insert_session(row).await?;
+        self.sink.expect(id, expected.clone());
+        Ok(())
+    }
+
+    /// Makes the directory and starts the CLI. The row exists before the directory, so that it explains the directory's
+    /// purpose after a crash.
+    async fn run(&self, login: PreparedLogin) -> Result<(), ApiError> {
+        let PreparedLogin { id, command, expected, config_dir, expires_at, .. } = login;
+        let bundle = destination::bundle(&expected.target).clone();
+        self.make_directory(&id, &bundle, &expected).await?;
+        let Plan { program, recipe, args, env } = command.plan;
+        let (provider_id, recipe_id) = (expected.provider.id.clone(), recipe.clone());
+        let request = LoginRequest {
+            id: id.to_string(),
+            provider: expected.provider,
+            recipe,
+            program,
+            version: command.version,
+            args,
+            extra_env: env,
+            config_dir,
+            destination: expected.renews.then_some(expected.dir),
+            scope: bundle.to_string(),
+            expires_at,
+            terminal: None,
+        };
+        self.spawner.start(request).map_err(|error| refusal(&error))?;
+        tracing::info!(session = %id, provider = provider_id, recipe = recipe_id, "a login started");
+        Ok(())
+    }
+
+    async fn make_directory(
+        &self,
+        id: &SessionId,
+        bundle: &BundleId,
+        expected: &ExpectedLogin,
+    ) -> Result<(), ApiError> {
+        let LoginResources { identities, renewals, tasks, .. } = &self.resources;
+        let (identities, renewals) = (identities.clone(), renewals.clone());
+        let (id, bundle, expected) = (id.clone(), bundle.clone(), expected.clone());
+        let make = move || {
+            if expected.renews {
+                let made = identities.make_dir(&expected.dir).and_then(|()| renewals.make(&id));
+                made.map_err(|error| unusable(&error))
+            } else {
+                identities.make_for(&bundle, &expected.provider).map(drop)
+            }
+        };
+        blocking(tasks, make).await?
+    }
+
+    /// Ends the row of a session that was not started.
+    async fn record_refusal(
+        &self,
+        store: &Store,
+        id: &SessionId,
+        refusal: &ApiError,
+    ) -> Result<(), ApiError> {
+        self.sink.forget(id).await;
+        let end = SessionEnd {
+            state: SessionEnding::Failed,
+            error: Some(refusal.message().to_owned()),
+            error_kind: Some(refusal.kind().as_str().to_owned()),
+            hint: None,
+            exit_code: None,
+            revision: 1,
+            now: now(),
+        };
+        store.finish_session(id, end).await?;
+        let data = serde_json::json!({ "sessionId": id.as_str(), "revision": 1 });
+        self.resources.broker.publish(&events::session_changed(id.as_str()), now(), Some(data));
+        Ok(())
+    }
+}
+
+fn refusal(error: &StartError) -> ApiError {
+    let conflict = |message: &str| ApiError::new(Kind::Conflict, message);
+    match error {
+        StartError::Running { session } => {
+            conflict("a login of this provider runs for this bundle").with("sessionId", session.as_str())
+        }
+        StartError::PortLeased { port, session } => conflict("another login holds the CLI's callback port")
+            .with("sessionId", session.as_str())
+            .with("port", *port)
+            .hint("finish or cancel that login first"),
+        other => conflict(&other.to_string()).hint("try again later"),
+    }
+}
