@@ -54,7 +54,7 @@
 //!
 //! A call that has started runs to its end even if its client goes away, because a partial write is worse than a late one.
 //! The engine then moves the calls of the connection into a task of its own. [`Engine::post`] does the same with calls that
-//! do not finish at once. Every such task, every connection and every POST belongs to one tracker.
+//! do not finish at once. Every such task and every connection belongs to one tracker.
 //!
 //! ## Messages
 //!

@@ -186,9 +186,11 @@ impl Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
         f.debug_struct("Broker")
             .field("config", &self.0.config)
-            .field("seq", &self.seq())
+            .field("seq", &state.seq)
+            .field("subscribed_topics", &(state.exact.len() + state.prefixes.len()))
             .finish_non_exhaustive()
     }
 }

@@ -161,18 +161,13 @@ impl Mailbox {
         notices
     }
 
-    /// Releases the events of subscriptions that `request` made, because its reply has been queued.
+    /// Releases the events of subscriptions that `request` made, because its reply has been queued. The caller is the
+    /// connection's task, which takes them next.
     pub(super) fn release(&self, request: u64) {
         let mut state = self.state();
         let State { queue, held, .. } = &mut *state;
-        let mut released = false;
         for held in held.extract_if(.., |held| held.request == request) {
             queue.extend(held.queue);
-            released = true;
-        }
-        drop(state);
-        if released {
-            self.waker.wake();
         }
     }
 

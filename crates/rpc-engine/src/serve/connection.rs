@@ -54,7 +54,6 @@ impl Connection {
     /// Serves until the connection has ended. Returns the reason.
     pub(super) async fn run(mut self) -> Closed {
         let closed = self.serve().await;
-        self.subscriptions.close();
         // Boxed: otherwise a connection would reserve the memory that its end needs for its whole life.
         Box::pin(self.close(closed)).await;
         closed

@@ -65,7 +65,6 @@ impl Engine {
     /// Answers the body of one POST, a request or a batch. Returns `None` when there is nothing to answer. Like the
     /// calls of a connection, the calls of a POST run to their end even when this future is dropped.
     pub async fn post(&self, body: &[u8]) -> Option<Bytes> {
-        let _task = self.state.tasks.token();
         if body.len() > self.state.limits().message_bytes {
             return Some(error_reply(&RpcError::message_too_large(), None).into());
         }

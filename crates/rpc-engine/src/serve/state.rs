@@ -26,7 +26,7 @@ pub struct Counters {
 pub(super) struct EngineState {
     pub(super) service: Service,
     pub(super) broker: Broker,
-    /// Every task of the engine, and every connection and POST that a caller's task serves.
+    /// Every task of the engine, and every connection that a caller's task serves.
     pub(super) tasks: TaskTracker,
     /// Cancelled when new calls are refused.
     pub(super) drain: CancellationToken,

@@ -1,5 +1,6 @@
 //! Tests of draining: new calls refused, running calls finished, close code 1001, and bounded waiting.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rpc_engine::{Closed, Limits, RpcError};
@@ -37,6 +38,7 @@ async fn drain_finishes_running_calls_and_refuses_new_ones() {
 #[tokio::test(start_paused = true)]
 async fn drain_aborts_running_calls_when_the_grace_time_ends() {
     let server = Server::new(Limits::default());
+    let handles = Arc::strong_count(&server.app.permits);
     let mut busy = server.connect();
     busy.send(WAIT).await;
     soon(server.app.begun.notified()).await;
@@ -49,6 +51,8 @@ async fn drain_aborts_running_calls_when_the_grace_time_ends() {
     soon(server.app.begun.notified()).await;
 
     soon(server.engine.drain(Duration::from_secs(5))).await;
+    // Each running call holds a handle, so no call is left.
+    assert_eq!(Arc::strong_count(&server.app.permits), handles);
     assert_eq!(busy.closing().await.0, 1001);
     assert_eq!(busy.ended().await, Closed::Aborted);
     let reply = soon(post).await.unwrap().unwrap();
@@ -58,11 +62,24 @@ async fn drain_aborts_running_calls_when_the_grace_time_ends() {
 
 #[tokio::test]
 async fn drain_waits_for_the_calls_of_disconnected_clients() {
-    let server = Server::new(Limits::default());
-    let mut gone = server.connect();
+    let connection = Server::new(Limits::default());
+    let mut gone = connection.connect();
     gone.send(WAIT).await;
-    soon(server.app.begun.notified()).await;
+    soon(connection.app.begun.notified()).await;
     assert_eq!(gone.ended().await, Closed::Lost);
+    check_drain_waits(connection).await;
+
+    let post = Server::new(Limits::default());
+    let engine = post.engine.clone();
+    let gone = tokio::spawn(async move { engine.post(WAIT.as_bytes()).await });
+    soon(post.app.begun.notified()).await;
+    gone.abort();
+    assert!(soon(gone).await.unwrap_err().is_cancelled());
+    check_drain_waits(post).await;
+}
+
+/// Expects that a drain waits for the one call that is running.
+async fn check_drain_waits(server: Server) {
     let engine = server.engine.clone();
     let drained = tokio::spawn(async move { engine.drain(Duration::from_secs(100)).await });
     for _ in 0..100 {

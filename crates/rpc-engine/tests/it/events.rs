@@ -301,15 +301,21 @@ async fn subscription_accounts_for_each_event_once_when_others_publish() {
 #[tokio::test]
 async fn subscriptions_end_with_their_connection() {
     let server = Server::new(Limits { subscriptions: 1, ..Limits::default() });
-    for _ in 0..3 {
+    for is_aborted in [false, true, false] {
         let mut peer = server.connect();
         assert_eq!(subscribe(&mut peer, &["a", "b*"]).await["subscriptionId"], "s1");
         let again =
             json!({"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {"topics": ["a"]}});
         let error = serde_json::to_value(RpcError::too_many_subscriptions()).unwrap();
         assert_eq!(peer.ask(&again.to_string()).await["error"], error);
-        peer.ended().await;
+        assert!(format!("{:?}", server.app.broker).contains("subscribed_topics: 2"));
+        if is_aborted {
+            peer.served.abort();
+            assert!(peer.served.await.unwrap_err().is_cancelled());
+        } else {
+            peer.ended().await;
+        }
         assert_eq!(server.engine.connections(), 0);
+        assert!(format!("{:?}", server.app.broker).contains("subscribed_topics: 0"));
     }
-    server.app.broker.publish("a", 5, None);
 }

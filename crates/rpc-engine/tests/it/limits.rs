@@ -220,7 +220,8 @@ async fn subscription_reports_missed_events_when_outbound_bytes_are_full() {
 #[tokio::test]
 async fn connection_loses_no_reply_when_outbound_messages_are_full() {
     let server = Server::new(Limits { outbound_messages: 2, ..Limits::default() });
-    for pipe in [64, 1 << 20] {
+    // A pipe of 200 bytes lets a waiting flush complete in one step, so that only the freed room continues the reading.
+    for pipe in [64, 200, 1 << 20] {
         let peer = server.connect_with(pipe, &[]);
         let requests: Vec<u8> = (0..50)
             .flat_map(|id| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rpc_engine::{Closed, Limits, NewEvent, accept_key};
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Peer, Server, frame, soon, text};
@@ -280,7 +280,10 @@ async fn close_frame_reaches_a_client_whose_later_bytes_were_not_read() {
     peer.raw(&[frame(0x83, b""), vec![0; 200_000]].concat()).await;
     peer.stream.shutdown().await.unwrap();
     assert_eq!(soon(&mut peer.served).await.unwrap(), Closed::Protocol);
-    assert_eq!(peer.closing().await.0, 1002);
+    let (first, _) = peer.frame().await.unwrap();
+    assert_eq!(first, 0x88);
+    // A socket that is closed with unread bytes resets the connection.
+    assert_eq!(soon(peer.stream.read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]
