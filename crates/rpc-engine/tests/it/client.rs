@@ -128,6 +128,15 @@ async fn call_times_out_when_no_answer_comes() {
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn client_ends_when_the_server_is_silent_for_too_long() {
+    let hours = Duration::from_hours(2);
+    let server = Server::new(Limits { ping_every: hours, idle: hours, ..Limits::default() });
+    let client = connect(&server).await;
+    soon(client.closed()).await;
+    assert!(matches!(client.call_raw("sum", &json!([1])).await, Err(CallError::Closed)));
+}
+
 #[tokio::test]
 async fn calls_and_subscriptions_end_when_the_connection_ends() {
     let server = Server::new(Limits::default());

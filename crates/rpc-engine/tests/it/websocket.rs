@@ -271,18 +271,22 @@ async fn event_is_written_from_the_same_memory_to_all_subscribers() {
 }
 
 #[tokio::test]
-async fn close_frame_reaches_a_client_whose_later_bytes_were_not_read() {
-    let server = Server::new(Limits::default());
+async fn closed_connection_is_not_reset_while_the_client_still_writes() {
+    let server = Server::new(Limits { close_wait: Duration::from_mins(1), ..Limits::default() });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     let mut peer = Peer { stream, served: server.serve(accepted, &[]) };
     peer.raw(&[frame(0x83, b""), vec![0; 200_000]].concat()).await;
-    peer.stream.shutdown().await.unwrap();
-    assert_eq!(soon(&mut peer.served).await.unwrap(), Closed::Protocol);
     let (first, _) = peer.frame().await.unwrap();
     assert_eq!(first, 0x88);
-    // A socket that is closed with unread bytes resets the connection.
+    // A socket that is closed with unread bytes resets the connection, and a write then fails.
+    for _ in 0..100 {
+        peer.raw(&[0]).await;
+        tokio::task::yield_now().await;
+    }
+    peer.stream.shutdown().await.unwrap();
+    assert_eq!(soon(&mut peer.served).await.unwrap(), Closed::Protocol);
     assert_eq!(soon(peer.stream.read(&mut [0])).await.unwrap(), 0);
 }
 
