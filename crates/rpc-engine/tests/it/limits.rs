@@ -246,7 +246,7 @@ async fn connection_reads_again_when_one_flush_makes_room_for_replies() {
     let server = Server::new(Limits { outbound_messages: 2, ..Limits::default() });
     let (mut requests, input) = tokio::io::duplex(1 << 20);
     let (mut replies, output) = tokio::io::duplex(200);
-    let served = server.serve(tokio::io::join(input, output), &[]);
+    let serving = server.serve(tokio::io::join(input, output), &[]);
     let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
     requests.write_all(&request.repeat(50)).await.unwrap();
     let reply = 2 + json!({"jsonrpc": "2.0", "result": 1, "id": 1}).to_string().len();
@@ -259,7 +259,7 @@ async fn connection_reads_again_when_one_flush_makes_room_for_replies() {
         received += soon(replies.read(&mut [0; 4096])).await.unwrap();
     }
     assert_eq!(received, 50 * reply);
-    served.abort();
+    serving.abort();
 }
 
 #[tokio::test(start_paused = true)]
