@@ -73,6 +73,33 @@ test_names() {
   ! git grep -nE '^\s*(async )?fn (a|an|the|it|what|who|whose|whoever|nobody|somebody)_\w*\(' -- '*.rs'
 }
 
+# Rooms import downwards only. The checker is tried first on a copy with a back edge behind a re-export, which must fail.
+rooms() {
+  local work code=0
+  work=$(mktemp -d)
+  mkdir -p "$work/scripts" "$work/crates"
+  cp scripts/rooms.* "$work/scripts" && cp -r crates/* "$work/crates" || return 1
+  echo 'pub use crate::daemon::Running as Planted;' >>"$work/crates/srvd/src/wire/mod.rs"
+  echo 'use crate::wire::Planted;' >>"$work/crates/srvd/src/base/clock.rs"
+  if { python3 "$work/scripts/rooms.py" 2>&1 || true; } | grep -q '^srvd: base::clock uses daemon::running$'; then
+    python3 scripts/rooms.py || code=$?
+  else
+    echo "check.sh: the checker of rooms does not see a planted back edge" >&2
+    code=1
+  fi
+  rm -rf "$work"
+  return "$code"
+}
+
+# A method decodes, calls a room and encodes: no store, spawner, file or HTTP, and at most 15 lines a function.
+methods() {
+  ! grep -nE 'identity_store|auth_spawner|(std|tokio)::fs|hyper' crates/srvd/src/rpc/methods/*.rs && awk '
+    /^(pub )?(async )?fn / { name = FILENAME ": " $0; lines = 0 }
+    { lines++ }
+    /^}/ && name { if (lines > 15) { print name " has " lines " lines"; long = 1 } name = "" }
+    END { exit long }' crates/srvd/src/rpc/methods/*.rs
+}
+
 # Both databases have the same migrations.
 migrations() { diff <(ls migrations/sqlite) <(ls migrations/postgres); }
 
@@ -103,6 +130,12 @@ fi
 step "file lengths" file_lengths
 step "comment openings" comment_openings
 step "test names" test_names
+if command -v python3 >/dev/null; then
+  step "rooms" rooms
+else
+  echo "check.sh: rooms are not checked: no python3"
+fi
+step "methods" methods
 step "migrations" migrations
 if command -v shellcheck >/dev/null; then
   step "shell scripts" shell_scripts

@@ -2,9 +2,8 @@
 """Checks the imports between rooms against scripts/rooms.txt.
 
 A room is a module directly below a crate's `src`, with every file in it. Each line of rooms.txt, `crate/room: room room`,
-lists the rooms that a room may use; the table must have no cycle. An import counts for the file that defines the item, so
-a re-export hides nothing. Test code does not count. `--table` prints the imports that exist.
-"""
+lists the rooms that it may use; the table must have no cycle. An import counts for the file that defines the item, so a
+re-export hides nothing. Test code does not count. `--table` prints the imports that exist."""
 import re, sys
 from collections import defaultdict
 from pathlib import Path
@@ -29,11 +28,10 @@ def leaves(tree, prefix=()):
     depth, part = 0, ""
     for letter in rest.rstrip()[:-1] + ",":
         depth += (letter == "{") - (letter == "}")
+        part += letter
         if letter == "," and depth == 0:
-            yield from leaves(part, path)
+            yield from leaves(part[:-1], path)
             part = ""
-        else:
-            part += letter
 
 class Crate:
     def __init__(self, name):
@@ -85,16 +83,17 @@ def main():
             allowed[room.strip()] = [room.split("/")[0] + "/" + use for use in uses.split()]
     for name in sorted(path.name for path in (ROOT / "crates").iterdir()):
         found, crate = defaultdict(set), Crate(name)
+        rooms = sorted({module[0] for module in crate.files if module})
+        faults += [f"scripts/rooms.txt lacks {name}/{room}" for room in rooms if f"{name}/{room}" not in allowed]
         for room, to, module, target in crate.imports():
             found[room].add(to)
             if f"{name}/{to}" not in allowed.get(f"{name}/{room}", []) and "--table" not in sys.argv:
                 faults.append(f"{name}: {'::'.join(module)} uses {'::'.join(target)}")
         if "--table" in sys.argv:
-            for room in sorted({module[0] for module in crate.files if module}):
+            for room in rooms:
                 print(f"{name}/{room}: {' '.join(sorted(found[room]))}".strip())
     while free := [room for room, uses in allowed.items() if not any(use in allowed for use in uses)]:
-        for room in free:
-            del allowed[room]
+        allowed = {room: uses for room, uses in allowed.items() if room not in free}
     faults += [f"scripts/rooms.txt: a cycle through {' '.join(allowed)}"] if allowed else []
     sys.exit("\n".join(sorted(set(faults))) or 0)
 
