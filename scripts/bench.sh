@@ -47,9 +47,9 @@ wants() {
 }
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-# The daemon is built by itself, as quickstart.sh builds it. The part `build` does that itself.
+# The daemon is built by itself, as install.sh builds it. The part `build` builds it as quickstart.sh does.
 program=$target/release/srvd
-if [[ $parts != build ]]; then program=$(build); fi
+if [[ $parts != build ]]; then program=$(build release); fi
 cargo build --profile peers --locked --quiet -p srvd-bench --bins
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/srvd-bench.XXXXXX")

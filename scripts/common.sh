@@ -19,9 +19,9 @@ else
   runtime_dir=${runtime_dir:-$data_dir/run}
 fi
 
-# Builds the release binary and prints its path; cargo's own words go to standard error.
+# Builds the program with a profile of Cargo.toml and prints its path; cargo's own output goes to standard error.
 build() {
-  local wanted found
+  local profile=$1 wanted found
   if ! command -v cargo >/dev/null; then fail "cargo is missing; install Rust: https://rustup.rs" 69; fi
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
   found=$(cargo --version | awk '{ print $2 }')
@@ -32,8 +32,8 @@ build() {
     fail "a C compiler is missing (SQLite is built from source); install one: apt-get install build-essential, or xcode-select --install" 69
   fi
   # Bash forgets "set -e" inside $(..), hence the "&&".
-  cargo build --release --locked -p srvd &&
-    echo "${CARGO_TARGET_DIR:-$PWD/target}/release/srvd"
+  cargo build --profile "$profile" --locked -p srvd &&
+    echo "${CARGO_TARGET_DIR:-$PWD/target}/$profile/srvd"
 }
 
 # Makes the encryption key when there is none anywhere; an existing one is never touched.

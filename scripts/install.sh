@@ -42,7 +42,7 @@ install_launchd() {
   echo "Started. Log: $HOME/Library/Logs/srvd.log"
 }
 
-program=$(build)
+program=$(build release)
 mkdir -p "$bin"
 # A new file and a rename: a running daemon keeps the old one, and nobody sees half a binary.
 cp "$program" "$bin/.srvd.new"

@@ -14,7 +14,7 @@ next_steps() {
   echo "Stop it:  kill $(endpoint pid)"
 }
 
-program=$(build)
+program=$(build try)
 if running "$program"; then
   echo "A daemon is running already (pid $(endpoint pid)); a new build takes effect when it is started again."
   next_steps
