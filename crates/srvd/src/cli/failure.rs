@@ -110,7 +110,7 @@ impl Failure {
 
     /// Returns the failure for the daemon's error. Its hint is `better` if there is one, else the daemon's own hint.
     fn answered(error: &RpcError, better: Option<String>) -> Self {
-        let failure = Self::new(exit_code(error), error.message.clone());
+        let failure = Self::new(exit_code(error), message(error));
         let hint = better.or_else(|| match error.kind() {
             Some("unknown_provider") => Some(format!("known providers: {}", known(error))),
             _ => field(error, "hint").map(str::to_owned),
@@ -136,6 +136,40 @@ pub(super) fn of_call(error: &CallError, better: impl FnOnce(&RpcError) -> Optio
         )
         .hint("restart the daemon if srvd was updated"),
     }
+}
+
+/// Returns the daemon's message in terms of the command line: an argument in place of the parameter on the wire.
+fn message(error: &RpcError) -> String {
+    let reason = field(error, "field").and_then(|parameter| {
+        let reason = error.message.strip_prefix(parameter)?.strip_prefix(": ")?;
+        Some((argument(parameter), reason))
+    });
+    match reason {
+        Some((Some(argument), reason)) => format!("{argument}: {reason}"),
+        Some((None, reason)) => reason.to_owned(),
+        None => error.message.to_string(),
+    }
+}
+
+/// Returns the argument that a command passes in a parameter of the wire; `None` for a parameter without one.
+fn argument(parameter: &str) -> Option<&'static str> {
+    Some(match parameter {
+        "accountId" => "the account",
+        "accountName" => "the account's name",
+        "agentId" => "the agent",
+        "apiKey" => "the API key",
+        "baseUrl" => "--base-url",
+        "bundleId" | "intoBundleId" => "the bundle",
+        "bundleName" | "name" => "the name",
+        "forge" | "forgeId" | "forgeName" | "forgeType" => "the forge",
+        "host" => "--host",
+        "instanceId" => "the instance",
+        "providerId" => "the provider",
+        "recipe" => "--recipe",
+        "secretName" => "--from",
+        "userId" => "the user",
+        _ => return None,
+    })
 }
 
 /// Returns a text field of an error's data.
@@ -225,6 +259,10 @@ mod tests {
             json!({"known": ["a", "b"]}),
             (1, "srvd: no \u{fffd}[31mgood\nhint: known providers: a, b"),
         );
+        let error = RpcError::new(1, "intoBundleId: it is too long").with_data(json!({"field": "intoBundleId"}));
+        assert_eq!(Failure::from(CallError::Rpc(error)).message(), "the bundle: it is too long");
+        let error = RpcError::new(1, "waitMs: must be less").with_data(json!({"field": "waitMs"}));
+        assert_eq!(Failure::from(CallError::Rpc(error)).message(), "must be less");
         check("store_unavailable", json!({}), (69, "srvd: no \u{fffd}[31mgood"));
         check("internal", json!({}), (70, "srvd: no \u{fffd}[31mgood"));
     }
