@@ -1,4 +1,5 @@
-//! Identifiers. An identifier is a text that is checked once, when it is parsed.
+//! Identifiers. An identifier is a text that is checked once, when it is parsed. The ids of bundles, accounts and
+//! instances hold only lower-case letters, digits, `-` and `_`, so each is a safe segment of a path.
 
 use std::fmt;
 use std::str::FromStr;

@@ -3,7 +3,7 @@
 //! [`Store`] is the entry point. [`Store::open`] takes the database's [`url`], the keys of a [`secret::Keyring`], a
 //! listener for [`Change`]s and the caller's clock. The other modules hold the values that its methods take and return.
 //! The caller gives all times, in unix milliseconds. Nothing in this crate reads a clock, an environment variable or a
-//! home directory.
+//! home directory. It knows no wire protocol and starts no process.
 //!
 //! # Use cases
 //! Each method of [`Store`] is one use case and one transaction: it is applied as a whole or not at all, also when its

@@ -1,4 +1,8 @@
 //! Checks that a login exists: the CLI's credential file first, then its check command.
+//!
+//! The fingerprint of the credential must differ from the one before the start. If there was a login before, another
+//! process may refresh it at any time, so a different fingerprint is not enough: the CLI must report the login or end
+//! without an error.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 //!
 //! Callers who ask at the same time are answered by one statement, because a round trip to the database costs far more
 //! than a row. The first caller in an empty queue sends a reader for a connection. When the reader has one, it answers
-//! all callers queued until then. So no answer is older than its question.
+//! all callers queued until then. So no answer is older than its question. Nothing is kept between two statements, so
+//! there is nothing to invalidate.
 
 use std::sync::Arc;
 

@@ -4,6 +4,10 @@
 //! An account that is created here points at the user's own directory. The login is never copied, because the copies
 //! would share one refresh token, and using one invalidates the other. The decisions are made in `plan`; this module
 //! carries them out.
+//!
+//! These are the only accounts that may name a directory outside the daemon's root. The logins of one run are bound in
+//! one transaction and announced once. A provider that any bundle binds, or whose account the user has deleted, is left
+//! alone. The deletion of such an account changes nothing in the user's directory.
 
 mod plan;
 

@@ -1,4 +1,5 @@
-//! The audit log of actions that only read. A launch must not wait for a disk, so one task writes the queued rows.
+//! The audit log of actions that only read. A launch must not wait for a disk, so one task writes the queued rows. The
+//! queue is bounded; rows that find no room are counted, and a row of the log reports their number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,7 @@
-//! `srvd shims`: scripts with the names of the CLIs, first on the `PATH`, that start the CLIs through `srvd exec`.
+//! `srvd shims`: scripts with the names of the CLIs, first on the `PATH`, that start the CLIs through `srvd exec`. A
+//! shim is known by its first bytes (`auth_spawner::SHIM_HEAD`), and every search for a CLI passes over it. In a
+//! directory without a bundle it starts its CLI only for `--version`, `--help` and the `plain-commands` of the
+//! registry.
 
 mod file;
 

@@ -1,4 +1,7 @@
 //! Recovery from a crash of an earlier daemon.
+//!
+//! The row of a login is written before its directory and ended after an unused directory is gone. A live row therefore
+//! tells the next start what may be left to clean up.
 
 use identity_store::Store;
 use tokio_util::task::TaskTracker;

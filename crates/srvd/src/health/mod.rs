@@ -3,6 +3,10 @@
 //! [`judge`] decides on a status. [`Examiner`] checks an account once and stores what is new. [`watch_over`] checks
 //! accounts whenever there is a reason: a change of a file or a row, a time that was reached, or a jump of the clock.
 //! The files are only read.
+//!
+//! Directories are watched before they are read, so that no change falls between the two. If an event may have been
+//! missed, all accounts are checked. A file that cannot be parsed is read again for 0.7 seconds; after that the status
+//! is `unknown`, not `needs_reauth`. No check deletes anything.
 
 mod actor;
 mod agenda;

@@ -2,6 +2,9 @@
 //! version, token. The checks are pure functions of the head.
 //!
 //! The limits on connections and on the size of the head apply earlier (`listen` and the HTTP library).
+//!
+//! A session cookie opens only `/me` and `/login/<name>`, and only at a loopback `Host`. For a sign-in by cookie the
+//! browser must state that no other site has asked for it.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

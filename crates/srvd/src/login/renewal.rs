@@ -3,6 +3,9 @@
 //!
 //! The directory is `<identities>/.renewals/<session id>/`. The CLI's variable names `home` in it; the rest belongs to
 //! [`Transfer`]. No bundle can have the name `.renewals`.
+//!
+//! The state of the session's row decides whether the moved files stay or go back: at the end of the session, or at the
+//! next start. A login in a database or in a keychain cannot be moved, so its CLI renews it in place.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! The task that owns the queue of due refreshes. The queue itself is in the store, and each pass reads its head. A
-//! pass after a crash, a changed clock or a missed report therefore finds all that is due.
+//! pass after a crash, a changed clock or a missed report therefore finds all that is due. A part of the queue that was
+//! read is used for at most a second.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The handling of a token that a provider's service refused before its expiry.
+//! The handling of a token that a provider's service refused before its expiry. The report names the token's
+//! generation, so several reports of one refusal cause one refresh.
 
 use std::time::Duration;
 

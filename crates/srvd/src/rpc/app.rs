@@ -1,4 +1,7 @@
 //! The state that every handler receives.
+//!
+//! The actor in the audit log is the listener that a call came through, `unix:<uid>` or `tcp`. The engine carries this
+//! name and does not interpret it. A sign-in acts as `operator:<forge>/<login>`, and the daemon itself as `srvd`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

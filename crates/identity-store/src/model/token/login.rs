@@ -1,4 +1,4 @@
-//! A login that is not saved yet.
+//! A login that is not saved yet. It cannot be cloned, so it has one outcome: it is committed, parked or discarded.
 
 use super::authority::{Authority, Endpoint};
 use super::schedule::Jitter;

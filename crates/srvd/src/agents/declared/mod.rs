@@ -1,7 +1,9 @@
 //! Credentials that files declare for agents: `agents.toml` and `declared.d/*.toml`.
 //!
 //! Declared credentials are kept in memory only and never written to the database. The next reload drops those that are
-//! no longer declared. A set of files with a fault changes nothing: the last good set stays in force.
+//! no longer declared. A set of files with a fault changes nothing: the last good set stays in force. One task reads
+//! the files and owns the set in force. When a declaration disappears, the credentials that clients lent for the same
+//! agent and provider are dropped.
 
 mod keeper;
 mod load;

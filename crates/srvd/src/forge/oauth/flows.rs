@@ -1,5 +1,6 @@
 //! The owner of the live logins at forges. It starts them, receives their callbacks, polls for device logins, and
-//! passes the tokens to the [`Keep`] function that commits them.
+//! passes the tokens to the [`Keep`] function that commits them. Every change of a login goes through `Flows::change`,
+//! which announces it when a poll already shows it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -8,6 +8,8 @@
 //! | Forgejo, Gitea | not at all |
 //!
 //! Revocation is a courtesy: no caller waits for it, it is tried once, and a failure is only logged.
+//!
+//! A replaced token is revoked after the commit that replaced it, and never if the new set has the same token.
 
 use std::sync::Arc;
 use std::time::Duration;

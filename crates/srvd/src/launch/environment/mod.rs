@@ -1,4 +1,8 @@
 //! The change of an agent's environment: the variables of its credentials, and the removal of those in conflict.
+//!
+//! All directories among the variables lie below the daemon's root, except those of adopted accounts. Every variable
+//! through which a known provider's program would use another credential is removed, whether or not the launch includes
+//! that provider. Variables that other programs share (`XDG_*`) are removed only for the providers of the launch.
 
 mod conflicts;
 

@@ -1,4 +1,5 @@
-//! The credentials of an agent: the user's own, those that clients lend, and those that files declare.
+//! The credentials of an agent: the user's own, those that clients lend, and those that files declare. This order is
+//! their precedence.
 
 use auth_spawner::Provider;
 use identity_store::{AccountKind, AgentId, Credential as Stored, Status, Store, UserId};
