@@ -3,10 +3,10 @@
 //! Declared credentials are kept in memory only and never written to the database. The next reload drops those that are
 //! no longer declared. A set of files with a fault changes nothing: the last good set stays in force.
 
-mod keeper;
 mod load;
 mod parse;
 mod read;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use identity_store::UserId;
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use keeper::{Declared, InForce, Keeper, Surroundings};
 pub use load::load;
+pub use watcher::{Declared, DeclaredConfig, DeclaredWatcher, InForce};
 
 use crate::wire::error::{ApiError, Kind};
 
