@@ -27,7 +27,7 @@ use crate::wire::profile::{
 
 /// Keeps the credentials that users supply for agents. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct ProfileKeeper {
+pub struct ProfileService {
     registry: Registry,
     redactor: Redactor,
     /// The credentials that files declare. They are listed too, and cannot be changed.
@@ -44,7 +44,7 @@ struct Purpose {
     make_primary: bool,
 }
 
-impl ProfileKeeper {
+impl ProfileService {
     /// Creates a keeper that hides every secret from the log.
     pub fn new(registry: &Registry, redactor: &Redactor, declared: &Declared, ephemeral: &Ephemeral) -> Self {
         Self {

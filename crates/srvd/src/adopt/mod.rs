@@ -229,7 +229,7 @@ async fn adopt(
 
 /// Decides on each provider. Files are read only if the store does not settle the question.
 async fn steps(known: &Known, registry: &Registry, own: &OwnDirs, now: i64) -> Vec<(String, Step)> {
-    let deadline = Instant::now() + PATIENCE;
+    let times = RunTimes { now, deadline: Instant::now() + PATIENCE };
     let mut steps = Vec::new();
     for provider in candidates(registry) {
         let step = match provider.id.parse::<ProviderId>() {
@@ -237,7 +237,7 @@ async fn steps(known: &Known, registry: &Registry, own: &OwnDirs, now: i64) -> V
             Err(error) => Step::Settled(Outcome::Failed(error.to_string())),
             Ok(id) => match known.settled(&id) {
                 Some(outcome) => Step::Settled(outcome),
-                None => look(provider, id, own, (now, deadline)).await,
+                None => look(provider, id, own, times).await,
             },
         };
         match &step {
@@ -262,23 +262,31 @@ async fn steps(known: &Known, registry: &Registry, own: &OwnDirs, now: i64) -> V
     steps
 }
 
-async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, (now, deadline): (i64, Instant)) -> Step {
-    let Some(cli) = provider.cli.clone() else { return Step::Settled(Outcome::NoLogin(None)) };
-    let own = own.of(&cli);
+/// The times of a run.
+#[derive(Clone, Copy)]
+struct RunTimes {
+    /// The time that decides whether a login has expired, in unix milliseconds.
+    now: i64,
+    /// The end of the time for reading files.
+    deadline: Instant,
+}
+
+async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, times: RunTimes) -> Step {
+    let RunTimes { now, deadline } = times;
+    let Some(cli) = &provider.cli else { return Step::Settled(Outcome::NoLogin(None)) };
+    let dir = own.of(cli);
     let proof = if Instant::now() >= deadline {
         // A thread is already blocked on the files of an earlier provider.
         Err("there was no time left")
     } else {
-        let here = own.clone();
-        let reading = tokio::task::spawn_blocking(move || here.prove(&cli).at(now));
-        match timeout_at(deadline, reading).await {
-            Ok(Ok(proof)) => Ok(proof),
+        match timeout_at(deadline, own.read(&dir, cli)).await {
+            Ok(Ok(proof)) => Ok(proof.at(now)),
             Ok(Err(_)) => Err("reading its files failed"),
             Err(_) => Err("its files could not be read in time"),
         }
     };
     match proof {
-        Ok(proof) => judge(provider, id, &own, proof),
+        Ok(proof) => judge(provider, id, &dir, proof),
         Err(reason) => Step::Settled(Outcome::Failed(reason.to_owned())),
     }
 }

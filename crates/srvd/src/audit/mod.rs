@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use identity_store::{AuditEntry, Store};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,7 @@ pub struct Auditor {
 
 /// The task that writes the rows.
 pub struct Recorder {
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
     finish: CancellationToken,
 }
 
@@ -57,7 +57,9 @@ impl Auditor {
         let lost = Arc::new(AtomicU64::new(0));
         let finish = CancellationToken::new();
         let writer = Writer { store, rows, lost: Arc::clone(&lost), finish: finish.clone() };
-        (Self { queue, lost }, Recorder { task: tokio::spawn(writer.run()), finish })
+        let mut task = JoinSet::new();
+        task.spawn(writer.run());
+        (Self { queue, lost }, Recorder { task, finish })
     }
 
     /// Queues a row. A row that finds no room is counted, and the log reports how many there were.
@@ -72,9 +74,11 @@ impl Recorder {
     /// Writes the queued rows and ends the task. Rows that arrive later are lost.
     pub async fn finish(mut self) {
         self.finish.cancel();
-        if tokio::time::timeout(PATIENCE, &mut self.task).await.is_err() {
-            tracing::error!("the last rows of the audit log could not be written in time");
-            self.task.abort();
+        match tokio::time::timeout(PATIENCE, self.task.join_next()).await {
+            Ok(Some(Err(error))) => tracing::error!(%error, "a background task broke off"),
+            Ok(_) => {}
+            // The drop of the set ends the task.
+            Err(_) => tracing::error!("the last rows of the audit log could not be written in time"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! redaction of secrets in the log and the address at which the daemon is served. It uses no other room. It must not
 //! know configuration, the wire or an identity.
 
+pub mod blocking;
 pub mod clock;
 pub mod endpoint;
 pub mod environment;

@@ -7,8 +7,8 @@ use rpc_engine::{Broker, BrokerConfig, NewEvent};
 
 use crate::base::clock::now;
 use crate::forge::oauth::flows::Moved;
-use crate::health;
-use crate::refresh::Wake;
+use crate::health::HealthReports;
+use crate::refresh::RefreshSignal;
 use crate::wire::events;
 
 /// Maximum number of events that are kept for clients that reconnect.
@@ -22,13 +22,13 @@ pub(super) fn fresh_broker() -> Broker {
 
 /// Returns the callback that publishes committed changes as events. A changed account is also checked, and the
 /// refresher is woken.
-pub(super) fn announce(broker: &Broker, inbox: &health::Inbox, wake: &Wake) -> Announce {
-    let (broker, inbox, wake) = (broker.clone(), inbox.clone(), wake.clone());
+pub(super) fn announce(broker: &Broker, reports: &HealthReports, signal: &RefreshSignal) -> Announce {
+    let (broker, reports, signal) = (broker.clone(), reports.clone(), signal.clone());
     Arc::new(move |changes| {
         for change in changes {
             if let Change::Account(id) = change {
-                inbox.changed(id);
-                wake.wake();
+                reports.changed(id);
+                signal.notify();
             }
         }
         broker.publish_all(now(), changes.iter().filter_map(event));

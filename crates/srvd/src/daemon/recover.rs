@@ -4,33 +4,29 @@
 //! tells the next start what may be left to clean up.
 
 use identity_store::Store;
-use tokio_util::task::TaskTracker;
 
 use super::BootError;
+use super::services::Directories;
+use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
-use crate::disk::identity_dir::Identities;
-use crate::disk::leftovers::LeftoverCleaner;
 use crate::login;
-use crate::login::renewal::Renewals;
 
 /// Cleans up after a daemon that crashed: rows of logins, their processes and the directories they were given, files
 /// that were being put into place, and directories of deleted accounts.
 pub(super) async fn recover(
     store: &Store,
-    identities: &Identities,
-    leftovers: &LeftoverCleaner,
-    renewals: &Renewals,
-    tasks: &TaskTracker,
+    blocking: &BlockingTasks,
+    Directories { identities, leftovers, renewals }: &Directories,
 ) -> Result<(), BootError> {
     // The rows stay live until the processes are gone, so that the next boot can recover from a crash in between.
     for session in store.live_sessions().await? {
         let process = session.pid.zip(session.process_start);
-        let ended = ended_leftover(session.id.as_str(), process).await;
+        let ended = ended_leftover(blocking, session.id.as_str(), process).await;
         tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
         if session.new_bundle
             && let Some(bundle) = &session.target_bundle
         {
-            login::discard_unmade(store, identities, tasks, bundle).await;
+            login::discard_unmade(store, identities, bundle).await;
         }
     }
     // This runs before new logins can begin, because undoing a renewal later would damage them.
@@ -41,16 +37,16 @@ pub(super) async fn recover(
 }
 
 /// Ends the version probes that a crashed daemon left; `probes` is their mark.
-pub(super) async fn end_probes(probes: &str) {
-    ended_leftover(probes, None).await;
+pub(super) async fn end_probes(blocking: &BlockingTasks, probes: &str) {
+    ended_leftover(blocking, probes, None).await;
 }
 
-/// Ends the processes that are left of a session, outside the runtime's threads. Returns whether there were any.
-async fn ended_leftover(session: &str, process: Option<(u32, String)>) -> bool {
+/// Ends the processes that are left of a session. Returns whether there were any.
+async fn ended_leftover(blocking: &BlockingTasks, session: &str, process: Option<(u32, String)>) -> bool {
     let session = session.to_owned();
     let end = move || {
         let process = process.as_ref().map(|(pid, start)| auth_spawner::ProcessIdentity { pid: *pid, start });
         auth_spawner::end_leftover(&session, process)
     };
-    tokio::task::spawn_blocking(end).await.unwrap_or_default()
+    blocking.run(end).await.unwrap_or_default()
 }

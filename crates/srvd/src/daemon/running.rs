@@ -1,6 +1,5 @@
 //! A running daemon: its background tasks, and its shutdown.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,18 +7,19 @@ use std::time::Duration;
 use auth_spawner::{Guard, Spawner};
 use identity_store::Store;
 use rpc_engine::Engine;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::announced::Announced;
 use super::lock::Lock;
-use crate::agents::declared::Keeper;
+use crate::agents::declared::DeclaredWatcher;
 use crate::audit::Recorder;
+use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
-use crate::disk::leftovers::LeftoverCleaner;
 use crate::forge::oauth::Flows;
-use crate::health::Examiner;
-use crate::http::Front;
+use crate::health::{Examiner, HealthReports};
+use crate::http::HttpServer;
 use crate::refresh::Refresher;
 use crate::wire::error::with_causes;
 use crate::{health, refresh};
@@ -35,37 +35,33 @@ const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const SESSIONS_KEPT: u32 = 10_000;
 
 /// A running daemon: the parts that have to end, and the time that running work may take for it.
-pub struct Running {
-    pub(super) front: Arc<Front>,
-    /// The task that accepts connections, and the background tasks.
-    pub(super) tasks: (JoinHandle<()>, JoinHandle<()>),
+pub(crate) struct Running {
+    pub(super) server: Arc<HttpServer>,
+    /// The task that accepts connections.
+    pub(super) connections: JoinSet<()>,
+    pub(super) background: JoinSet<()>,
     pub(super) engine: Engine,
     pub(super) spawner: Spawner,
-    /// The writes and the file work of logins.
+    /// The writes of logins.
     pub(super) login_tasks: TaskTracker,
+    /// The blocking work of all services.
+    pub(super) blocking: BlockingTasks,
     pub(super) flows: Flows,
     pub(super) guard: Guard,
     pub(super) recorder: Recorder,
-    /// Removes the directories of deleted accounts.
-    pub(super) leftovers: LeftoverCleaner,
     pub(super) store: Store,
     pub(super) grace: Duration,
-    /// The files that announce the daemon's addresses to clients.
-    pub(super) announced: [PathBuf; 2],
+    pub(super) announced: Announced,
     pub(super) _lock: Lock,
 }
 
 impl Running {
     /// Runs until `stopped` completes, then ends everything, the database last.
-    pub async fn run(self, stopped: impl Future<Output = ()>) {
+    pub(crate) async fn run(mut self, stopped: impl Future<Output = ()>) {
         stopped.await;
         tracing::info!("shutting down");
-        let (served, background) = self.tasks;
-        self.front.ready.store(false, Ordering::Relaxed);
-        for path in self.announced {
-            // A leftover file is overwritten by the next boot; clients detect by its pid that it is stale.
-            let _ = std::fs::remove_file(path);
-        }
+        self.server.ready.store(false, Ordering::Relaxed);
+        self.announced.remove(&self.blocking).await;
         // The logins end first, while their watchers can still be notified.
         tokio::join!(self.spawner.shutdown(self.grace), self.flows.shutdown());
         self.engine.drain(self.grace).await;
@@ -73,49 +69,60 @@ impl Running {
         if tokio::time::timeout(LOGIN_PATIENCE, self.login_tasks.wait()).await.is_err() {
             tracing::warn!("the writes of a login did not end in time; the next start cleans up after it");
         }
-        if tokio::time::timeout(self.grace + Duration::from_secs(1), served).await.is_err() {
+        let connections = ended(&mut self.connections);
+        if tokio::time::timeout(self.grace + Duration::from_secs(1), connections).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
         // Work that did not end in the given time is ended now.
         let patience = self.grace + BACKGROUND_PATIENCE;
-        let background = tokio::time::timeout(patience, background);
-        let removals = tokio::time::timeout(patience, self.leftovers.settle());
-        let (background, removals, ..) =
-            tokio::join!(background, removals, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
+        let background = tokio::time::timeout(patience, ended(&mut self.background));
+        let blocking = tokio::time::timeout(patience, self.blocking.settle());
+        let (background, blocking, ..) =
+            tokio::join!(background, blocking, self.guard.close(GUARD_PATIENCE), self.recorder.finish());
         if background.is_err() {
             tracing::warn!("a background task did not end in time");
         }
-        if removals.is_err() {
-            tracing::warn!(
-                "the directory of a deleted account was not removed in time; the next start removes it"
-            );
+        if blocking.is_err() {
+            tracing::warn!("work on files did not end in time; the next start cleans up after it");
         }
+        self.background.shutdown().await;
         self.store.close().await;
         tracing::info!("stopped");
     }
 }
 
-/// Starts the background tasks. They end within two seconds of `stop`. Refreshes in progress may take as long as
-/// `grace`.
-pub(super) fn background(
-    store: &Store,
-    audit_rows: u32,
-    (examiner, inbox): (Examiner, health::Inbox),
-    keeper: Keeper,
-    (refresher, grace): (Refresher, Duration),
-    stop: &CancellationToken,
-) -> JoinHandle<()> {
-    let pruning = tokio::spawn(prune(store.clone(), audit_rows, stop.clone()));
-    let watching = tokio::spawn(health::watch_over(examiner, inbox, stop.clone()));
-    let keeping = tokio::spawn(keeper.run(stop.clone()));
-    let refreshing = tokio::spawn(refresh::watch_over(refresher, stop.clone(), grace));
-    tokio::spawn(async {
-        for ended in [pruning.await, watching.await, keeping.await, refreshing.await] {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a background task broke off");
-            }
+/// Waits until all tasks of a set have ended.
+async fn ended(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a background task broke off");
         }
-    })
+    }
+}
+
+/// The background tasks, and what they work on.
+pub(super) struct Background {
+    pub(super) store: Store,
+    /// Maximum number of rows of the audit log.
+    pub(super) audit_rows: u32,
+    pub(super) examiner: Examiner,
+    pub(super) health_reports: HealthReports,
+    pub(super) declared: DeclaredWatcher,
+    pub(super) refresher: Refresher,
+    /// Longest time that refreshes in progress may take after the stop.
+    pub(super) grace: Duration,
+}
+
+impl Background {
+    /// Starts the tasks. They end within two seconds of `stop`, except for refreshes in progress.
+    pub(super) fn start(self, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(prune(self.store, self.audit_rows, stop.clone()));
+        tasks.spawn(health::watch_over(self.examiner, self.health_reports, stop.clone()));
+        tasks.spawn(self.declared.run(stop.clone()));
+        tasks.spawn(refresh::watch_over(self.refresher, stop.clone(), self.grace));
+        tasks
+    }
 }
 
 /// Removes login sessions that ended long ago and the oldest rows of the audit log, now and every hour.

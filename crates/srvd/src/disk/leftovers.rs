@@ -2,10 +2,9 @@
 
 use auth_spawner::{Cli, Registry};
 use identity_store::{History, Leftover, Store};
-use tokio_util::task::TaskTracker;
 
 use crate::base::clock::now;
-use crate::disk::identity_dir::Identities;
+use crate::disk::identity_dir::IdentityDirs;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::error::with_causes;
 
@@ -14,16 +13,14 @@ use crate::wire::error::with_causes;
 pub struct LeftoverCleaner {
     /// Knows which files in a directory are the user's work.
     registry: Registry,
-    /// Knows whether a directory belongs to the daemon.
-    identities: Identities,
-    /// The removals under way. Each goes on when its caller leaves.
-    removals: TaskTracker,
+    /// Knows whether a directory belongs to the daemon, and removes it. A removal goes on when its caller leaves.
+    identities: IdentityDirs,
 }
 
 impl LeftoverCleaner {
     /// Creates a cleaner of the directories of these identities.
-    pub fn new(registry: Registry, identities: Identities) -> Self {
-        Self { registry, identities, removals: TaskTracker::new() }
+    pub fn new(registry: Registry, identities: IdentityDirs) -> Self {
+        Self { registry, identities }
     }
 
     /// Removes the directory of a deleted account, except the files to keep, and returns the outcome. A failed removal
@@ -64,21 +61,13 @@ impl LeftoverCleaner {
         }
     }
 
-    /// Waits until the removals under way have ended. A removal that is cut off is retried at the next start.
-    pub async fn settle(&self) {
-        self.removals.close();
-        self.removals.wait().await;
-    }
-
-    /// Removes a directory outside the runtime's threads.
     async fn remove(&self, leftover: &Leftover) -> Cleanup {
         let cli = self.registry.provider(leftover.provider.as_str()).and_then(|known| known.cli.as_ref());
         let keep = match leftover.history {
             History::Keep => cli.map(Cli::history_paths).unwrap_or_default(),
             History::Remove => Vec::new(),
         };
-        let (identities, dir) = (self.identities.clone(), leftover.dir.clone());
-        let removed = self.removals.spawn_blocking(move || identities.clean(&dir, &keep)).await;
+        let removed = self.identities.clean(&leftover.dir, keep).await;
         removed.unwrap_or_else(|_| Cleanup {
             path: leftover.dir.display().to_string(),
             outcome: CleanupOutcome::Failed("it broke off".to_owned()),
@@ -93,25 +82,29 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::base::blocking::BlockingTasks;
 
     #[test]
     fn removal_is_awaited_at_shutdown_when_its_caller_has_left() {
         // The only thread for blocking work is busy, so that the removal cannot begin.
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let (registry, blocking) = (Registry::builtin().unwrap(), BlockingTasks::default());
+        let (root, own) = (home.path().join("identities"), home.path().join("home"));
+        let identities = IdentityDirs::new(root, own, registry.clone(), blocking.clone());
+        let codex = registry.provider("codex").unwrap();
+        let dir = runtime.block_on(identities.make(&"work".parse().unwrap(), codex)).unwrap();
         let (release, released) = mpsc::channel::<()>();
         runtime.spawn_blocking(move || released.recv());
-        let home = tempfile::tempdir().unwrap();
-        let identities = Identities::new(home.path().join("identities"), home.path().join("home"));
-        let dir = identities.make(&"work".parse().unwrap(), "codex").unwrap();
-        let cleaner = LeftoverCleaner::new(Registry::builtin().unwrap(), identities);
+        let cleaner = LeftoverCleaner::new(registry, identities);
         runtime.block_on(async {
             let provider = "codex".parse().unwrap();
             let leftover = Leftover { provider, dir: dir.clone(), history: History::Remove };
             assert_eq!(cleaner.remove(&leftover).now_or_never(), None);
-            assert_eq!(cleaner.settle().now_or_never(), None);
+            assert_eq!(blocking.settle().now_or_never(), None);
             assert!(dir.exists());
             release.send(()).unwrap();
-            cleaner.settle().await;
+            blocking.settle().await;
             assert!(!dir.exists());
         });
     }

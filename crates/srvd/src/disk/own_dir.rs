@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use auth_spawner::{Cli, Proof, Reach, Registry};
 
+use crate::base::blocking::{BlockingTasks, BrokenOff};
 use crate::base::environment::Environment;
 use crate::config::Config;
 
@@ -17,6 +18,7 @@ pub struct OwnDirs {
     /// The daemon's own directory. A variable that names a directory below it was set by a launch.
     data: PathBuf,
     named: BTreeMap<String, PathBuf>,
+    blocking: BlockingTasks,
 }
 
 /// The user's own directory of one CLI, in the form in which its variable names it.
@@ -31,15 +33,22 @@ pub struct OwnDir {
 
 impl OwnDirs {
     /// The directories that the variables of this environment name.
-    pub fn new(environment: &Environment, config: &Config, registry: &Registry) -> Self {
+    pub fn new(
+        environment: &Environment,
+        config: &Config,
+        registry: &Registry,
+        blocking: BlockingTasks,
+    ) -> Self {
         let variables = registry.iter().filter_map(|provider| Some(&provider.cli.as_ref()?.config_dir.var));
         let named = variables.filter_map(|name| Some((name.clone(), environment.path(name)?))).collect();
-        Self { home: config.home.clone(), data: config.data_dir.clone(), named }
+        Self { home: config.home.clone(), data: config.data_dir.clone(), named, blocking }
     }
 
     /// The usual directories below a home. `data` is the daemon's own directory.
-    pub fn usual(home: &Path, data: &Path) -> Self {
-        Self { home: home.to_owned(), data: data.to_owned(), named: BTreeMap::new() }
+    #[cfg(test)]
+    pub(crate) fn usual(home: &Path, data: &Path) -> Self {
+        let (home, data) = (home.to_owned(), data.to_owned());
+        Self { home, data, named: BTreeMap::new(), blocking: BlockingTasks::default() }
     }
 
     /// The user's own directory of a CLI.
@@ -52,6 +61,15 @@ impl OwnDirs {
             variable: named.map(|_| config.var.clone()),
             data: self.data.clone(),
         }
+    }
+
+    /// Reads the login from the files of a directory, as [`OwnDir::prove`] does, on a thread for blocking work.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub async fn read(&self, dir: &OwnDir, cli: &Cli) -> Result<Proof, BrokenOff> {
+        let (dir, cli) = (dir.clone(), cli.clone());
+        self.blocking.run(move || dir.prove(&cli)).await
     }
 }
 
@@ -146,7 +164,9 @@ mod tests {
             let config = Config::load(&environment, &crate::config::Flags::default()).unwrap();
             let name: &'static str = String::leak(cli.config_dir.var.clone());
             let environment = Environment::of([(name, value.to_owned())]);
-            let own = OwnDirs::new(&environment, &config, &Registry::builtin().unwrap()).of(&cli);
+            let own =
+                OwnDirs::new(&environment, &config, &Registry::builtin().unwrap(), BlockingTasks::default())
+                    .of(&cli);
             assert_eq!((own.dir.to_str().unwrap(), own.variable.is_some()), expected, "{provider} {value:?}");
         };
         check("codex", "/work/codex", ("/work/codex", true));

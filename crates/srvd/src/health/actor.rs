@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::agenda::Agenda;
-use super::inbox::{Inbox, Marks};
+use super::reports::{HealthReports, Marks};
 use super::{Examined, Examiner, Write};
 use crate::base::clock::now;
 use crate::wire::error::with_causes;
@@ -32,7 +32,7 @@ const PAUSE: i64 = 30_000;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Checks accounts whenever there is a reason, until `stop` is cancelled. Only that ends the task.
-pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToken) {
+pub async fn watch_over(examiner: Examiner, reports: HealthReports, stop: CancellationToken) {
     let mut actor = Actor {
         examiner,
         agenda: Agenda::default(),
@@ -40,7 +40,7 @@ pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToke
         clocks: (now(), Instant::now()),
         polled: Instant::now(),
     };
-    inbox.missed();
+    reports.missed();
     let (mut ripe, mut taken): (Option<Instant>, _) = (None, Instant::now());
     loop {
         while actor.looks.len() < LOOKS
@@ -52,14 +52,14 @@ pub async fn watch_over(examiner: Examiner, inbox: Inbox, stop: CancellationToke
         let pause = actor.pause();
         tokio::select! {
             () = stop.cancelled() => break,
-            () = inbox.wait(), if ripe.is_none() => {
+            () = reports.wait(), if ripe.is_none() => {
                 ripe = Some((Instant::now() + REST).max(taken + BURST));
             }
             () = until(ripe) => {
                 (ripe, taken) = (None, Instant::now());
-                if actor.take(inbox.take()).await.is_err() {
-                    inbox.missed();
-                    // The store may be unavailable for a long time. The inbox keeps its mark until the retry.
+                if actor.take(reports.take()).await.is_err() {
+                    reports.missed();
+                    // The store may be unavailable for a long time. The reports keeps its mark until the retry.
                     ripe = Some(Instant::now() + POLL);
                 }
             }
@@ -221,6 +221,8 @@ mod tests {
     use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
 
     use super::*;
+    use crate::base::blocking::BlockingTasks;
+    use crate::disk::identity_dir::IdentityDirs;
 
     const YEAR: i64 = 365 * 24 * 60 * 60 * 1000;
 
@@ -230,8 +232,10 @@ mod tests {
         let keyring = Keyring::from_key(Key::parse(b"test-key-0123456789abcdef-0123456789").unwrap());
         let store = Store::open(options, keyring).await.unwrap();
         let registry = Registry::builtin().unwrap();
+        let (below, home) = (root.path().join("identities"), root.path().to_owned());
+        let identities = IdentityDirs::new(below, home, registry.clone(), BlockingTasks::default());
         Actor {
-            examiner: Examiner::new(store, registry, root.path(), Inbox::default()),
+            examiner: Examiner::new(store, registry, identities, HealthReports::default()),
             agenda: Agenda::default(),
             looks: JoinSet::new(),
             clocks: (0, Instant::now()),

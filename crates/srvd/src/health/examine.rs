@@ -1,18 +1,19 @@
 //! Check of one account: its credential is read and judged, and a new result is stored.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use auth_spawner::{Cli, Proof, Provider, Registry};
-use identity_store::{Account, AccountId, SecretRef, Status, Store, StoreError};
+use identity_store::{Account, AccountId, Status, Store, StoreError};
 use tokio::sync::Semaphore;
 
-use super::inbox::Inbox;
 use super::judge::{self, Found};
+use super::reports::HealthReports;
 use super::watch::{self, Watches};
 use crate::base::clock::now;
 use crate::base::host;
+use crate::disk::identity_dir::{AccountDir, IdentityDirs};
 
 /// Maximum number of files that are read at once. The runtime has few threads for blocking work, and others need them
 /// too.
@@ -30,13 +31,12 @@ const GONE: [Duration; 1] = [Duration::from_millis(30)];
 
 /// Checks accounts. A clone is a handle to the same examiner.
 #[derive(Clone)]
-pub struct Examiner(Arc<Parts>);
+pub struct Examiner(Arc<ExaminerState>);
 
-struct Parts {
+struct ExaminerState {
     store: Store,
     registry: Registry,
-    /// The user's home, whose CLI directories are used without variables.
-    home: PathBuf,
+    identities: IdentityDirs,
     watches: Mutex<Watches>,
     readers: Semaphore,
 }
@@ -65,13 +65,13 @@ pub struct Examined {
 }
 
 impl Examiner {
-    /// Creates an examiner. File system events about the accounts that it has checked are reported to this inbox.
-    pub fn new(store: Store, registry: Registry, home: &Path, inbox: Inbox) -> Self {
-        Self(Arc::new(Parts {
+    /// Creates an examiner. File system events about the accounts that it has checked are reported to this reports.
+    pub fn new(store: Store, registry: Registry, identities: IdentityDirs, reports: HealthReports) -> Self {
+        Self(Arc::new(ExaminerState {
             store,
             registry,
-            home: home.to_owned(),
-            watches: Mutex::new(Watches::new(inbox, watch::MOST)),
+            identities,
+            watches: Mutex::new(Watches::new(reports, watch::MOST)),
             readers: Semaphore::new(READERS),
         }))
     }
@@ -121,13 +121,13 @@ impl Examiner {
     }
 
     async fn read(&self, account: &Account) -> (Found, bool) {
-        let SecretRef::ConfigDir { dir, adopted } = &account.secret_ref else { return (Found::Row, true) };
+        let Some(dir) = AccountDir::of(account) else { return (Found::Row, true) };
         let known = self.0.registry.provider(account.provider.as_str());
         let Some(provider) = known.filter(|known| known.cli.is_some()) else { return (Found::NoCli, true) };
         let provider = host::provider_of(provider, account);
         let mut attempt = 0;
         loop {
-            let (proof, heard) = self.prove(&account.id, &provider, (dir, *adopted)).await;
+            let (proof, heard) = self.prove(&account.id, &provider, &dir).await;
             let Some(pause) = pauses(account.status, &proof).get(attempt) else {
                 return (Found::Directory { proof, keychain: has_keychain(&provider) }, heard);
             };
@@ -137,23 +137,16 @@ impl Examiner {
     }
 
     /// Reads the files of an account. They are watched before they are read, so that no change in between is missed.
-    async fn prove(
-        &self,
-        id: &AccountId,
-        provider: &Arc<Provider>,
-        (dir, adopted): (&Path, bool),
-    ) -> (Proof, bool) {
+    async fn prove(&self, id: &AccountId, provider: &Arc<Provider>, dir: &AccountDir) -> (Proof, bool) {
         // The semaphore is never closed.
         let _reader = self.0.readers.acquire().await;
-        let (parts, id, provider, dir) = (self.0.clone(), id.clone(), provider.clone(), dir.to_owned());
-        let read = move || {
-            let cli: &Cli = provider.cli.as_ref()?;
-            let reach = cli.config_dir.reach(&dir, adopted, &parts.home);
-            let heard = watch::arm(&parts.watches, &id, || cli.login_files(&dir, reach));
-            Some((cli.prove(&dir, reach), heard))
+        let (state, id) = (self.0.clone(), id.clone());
+        let read = move |cli: &Cli, dir: &Path, reach| {
+            let heard = watch::arm(&state.watches, &id, || cli.login_files(dir, reach));
+            (cli.prove(dir, reach), heard)
         };
         let unread = || (Proof::Unreadable { reason: "it could not be read".to_owned() }, false);
-        tokio::task::spawn_blocking(read).await.ok().flatten().unwrap_or_else(unread)
+        self.0.identities.visit(provider, dir, read).await.ok().flatten().unwrap_or_else(unread)
     }
 }
 

@@ -11,10 +11,10 @@
 mod actor;
 mod agenda;
 mod examine;
-mod inbox;
 pub mod judge;
+mod reports;
 mod watch;
 
 pub use actor::watch_over;
 pub use examine::{Examined, Examiner, Write};
-pub use inbox::Inbox;
+pub use reports::HealthReports;

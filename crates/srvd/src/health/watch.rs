@@ -9,7 +9,7 @@ use auth_spawner::Format;
 use identity_store::AccountId;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::inbox::Inbox;
+use super::reports::HealthReports;
 
 /// Maximum number of watched directories. Accounts in other directories are polled.
 pub(super) const MOST: usize = 4096;
@@ -81,7 +81,7 @@ impl Places {
 
 /// The watched directories.
 pub(super) struct Watches {
-    inbox: Inbox,
+    reports: HealthReports,
     watcher: Option<RecommendedWatcher>,
     most: usize,
     folders: HashMap<PathBuf, Folder>,
@@ -95,11 +95,11 @@ struct Folder {
 }
 
 impl Watches {
-    /// Creates a set of at most `most` watches that report to the inbox. Nothing is watched before the first
+    /// Creates a set of at most `most` watches that report to the reports. Nothing is watched before the first
     /// [`Self::reset`].
-    pub(super) fn new(inbox: Inbox, most: usize) -> Self {
+    pub(super) fn new(reports: HealthReports, most: usize) -> Self {
         Self {
-            inbox,
+            reports,
             watcher: None,
             most,
             folders: HashMap::new(),
@@ -110,10 +110,10 @@ impl Watches {
 
     /// Starts again without watches, after an event was missed.
     pub(super) fn reset(&mut self) {
-        let inbox = self.inbox.clone();
+        let reports = self.reports.clone();
         self.folders.clear();
         self.accounts.clear();
-        self.watcher = match notify::recommended_watcher(move |event| inbox.heard(event)) {
+        self.watcher = match notify::recommended_watcher(move |event| reports.heard(event)) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
                 self.complain(&error);
@@ -142,7 +142,7 @@ impl Watches {
         if self.folders.get(path).is_some_and(|folder| folder.inode != place.inode) {
             // The directory was replaced; the other accounts that watch it are notified.
             for other in self.lost(path) {
-                self.inbox.changed(&other);
+                self.reports.changed(&other);
             }
         }
         if !self.folders.contains_key(path) {

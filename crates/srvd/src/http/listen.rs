@@ -23,11 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::gate::{Door, Gate, Route};
+use super::access::{AccessCheck, Route, Transport};
 use super::operator;
 use super::respond::{self, Answer};
 use crate::forge::oauth::Flows;
-use crate::forge::operator::session::Sessions;
+use crate::forge::operator::session::BrowserSessions;
 
 /// Limits of the request head: bytes, headers, and the time that a client may take to send it.
 const HEAD_BYTES: usize = 8 * 1024;
@@ -57,13 +57,13 @@ impl Listeners {
     pub async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
         let named =
             |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
-        match std::fs::symlink_metadata(socket) {
+        match tokio::fs::symlink_metadata(socket).await {
             Ok(_) => {
                 if UnixStream::connect(socket).await.is_ok() {
                     let text = format!("{}: another process serves this socket", socket.display());
                     return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
                 }
-                std::fs::remove_file(socket).map_err(named(socket.display().to_string()))?;
+                tokio::fs::remove_file(socket).await.map_err(named(socket.display().to_string()))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(named(socket.display().to_string())(error)),
@@ -83,15 +83,15 @@ impl Listeners {
 }
 
 /// The state that connections share.
-pub struct Front {
+pub struct HttpServer {
     /// Checks the head of each request.
-    pub gate: Gate,
+    pub access: AccessCheck,
     /// Answers the calls.
     pub engine: Engine,
     /// The sign-ins in progress, to which callbacks of browsers belong.
     pub flows: Flows,
     /// The browser sessions in which the operator has signed in.
-    pub sessions: Sessions,
+    pub sessions: BrowserSessions,
     /// The store, which `/readyz` checks.
     pub store: Store,
     /// False until the boot is complete, and again during the shutdown.
@@ -102,7 +102,7 @@ pub struct Front {
     pub open: Arc<AtomicUsize>,
 }
 
-impl Front {
+impl HttpServer {
     /// Accepts connections until `stop` is cancelled, then waits for them to end. The caller drains the engine.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let tasks = TaskTracker::new();
@@ -126,7 +126,7 @@ impl Front {
             };
             let quota = if matches!(accepted, Accepted::Unix(_)) { &unix_quota } else { &tcp_quota };
             let permit = quota.clone().try_acquire_owned().ok();
-            let front = self.clone();
+            let server = self.clone();
             let shared = (tasks.clone(), stop.clone());
             tasks.spawn(async move {
                 match accepted {
@@ -134,12 +134,12 @@ impl Front {
                         let Some(uid) = our_uid(&stream) else {
                             return tracing::warn!("another user's connection was closed");
                         };
-                        front.connection(stream, Door::Unix { uid }, permit, shared).await;
+                        server.connection(stream, Transport::Unix { uid }, permit, shared).await;
                     }
                     Accepted::Tcp(stream) => {
                         // Replies are small and complete, so waiting for more data would only delay them.
                         let _ = stream.set_nodelay(true);
-                        front.connection(stream, Door::Tcp { port }, permit, shared).await;
+                        server.connection(stream, Transport::Tcp { port }, permit, shared).await;
                     }
                 }
             });
@@ -147,7 +147,7 @@ impl Front {
         drop(listeners.tcp);
         drop(listeners.unix);
         // A leftover socket file is replaced by the next boot, so a failure to remove it does no harm.
-        let _ = std::fs::remove_file(&listeners.socket);
+        let _ = tokio::fs::remove_file(&listeners.socket).await;
         tasks.close();
         tasks.wait().await;
     }
@@ -155,7 +155,7 @@ impl Front {
     async fn connection<S>(
         self: Arc<Self>,
         mut stream: S,
-        door: Door,
+        transport: Transport,
         permit: Option<OwnedSemaphorePermit>,
         (tasks, stop): (TaskTracker, CancellationToken),
     ) where
@@ -169,10 +169,10 @@ impl Front {
             return;
         };
         let permit = Arc::new(std::sync::Mutex::new(Some(permit)));
-        let front = self.clone();
+        let server = self.clone();
         let service = service_fn(move |request| {
-            let (front, tasks, permit) = (front.clone(), tasks.clone(), permit.clone());
-            async move { Ok::<_, Infallible>(front.answer::<S>(request, door, &tasks, &permit).await) }
+            let (server, tasks, permit) = (server.clone(), tasks.clone(), permit.clone());
+            async move { Ok::<_, Infallible>(server.answer::<S>(request, transport, &tasks, &permit).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -197,7 +197,7 @@ impl Front {
     async fn answer<S>(
         self: Arc<Self>,
         mut request: Request<Incoming>,
-        door: Door,
+        transport: Transport,
         tasks: &TaskTracker,
         permit: &std::sync::Mutex<Option<OwnedSemaphorePermit>>,
     ) -> Answer
@@ -206,7 +206,7 @@ impl Front {
     {
         let upgrade = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
-        match self.gate.check(door, &head) {
+        match self.access.check(transport, &head) {
             Err(refusal) => {
                 tracing::warn!(
                     status = refusal.status.as_u16(),
@@ -238,29 +238,35 @@ impl Front {
                     respond::signed_out(Some(&forge))
                 }
             }
-            Ok(Route::Post) => self.post(door, body).await,
+            Ok(Route::Post) => self.post(transport, body).await,
             Ok(Route::Socket { accept, subprotocol }) => {
                 let permit = permit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-                tasks.spawn(self.socket::<S>(door, upgrade, permit));
+                tasks.spawn(self.socket::<S>(transport, upgrade, permit));
                 respond::switching(&accept, subprotocol)
             }
         }
     }
 
-    async fn post(&self, door: Door, body: Incoming) -> Answer {
+    async fn post(&self, transport: Transport, body: Incoming) -> Answer {
         match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
             Err(_) => respond::json(StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request Timeout"}"#),
             Ok(Err(_)) => respond::json(StatusCode::PAYLOAD_TOO_LARGE, too_large()),
-            Ok(Ok(body)) => match self.engine.on_behalf_of(door.to_string()).post(&body.to_bytes()).await {
-                Some(reply) => respond::json(StatusCode::OK, reply),
-                None => respond::nothing(),
-            },
+            Ok(Ok(body)) => {
+                match self.engine.on_behalf_of(transport.to_string()).post(&body.to_bytes()).await {
+                    Some(reply) => respond::json(StatusCode::OK, reply),
+                    None => respond::nothing(),
+                }
+            }
         }
     }
 
     /// Serves a WebSocket until it ends. It counts against the quota for that time.
-    async fn socket<S>(self: Arc<Self>, door: Door, upgrade: OnUpgrade, permit: Option<OwnedSemaphorePermit>)
-    where
+    async fn socket<S>(
+        self: Arc<Self>,
+        transport: Transport,
+        upgrade: OnUpgrade,
+        permit: Option<OwnedSemaphorePermit>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let upgraded = match upgrade.await {
@@ -272,7 +278,7 @@ impl Front {
             return tracing::error!("an upgraded connection was not the kind that was accepted");
         };
         self.open.fetch_add(1, Ordering::Relaxed);
-        let engine = self.engine.on_behalf_of(door.to_string());
+        let engine = self.engine.on_behalf_of(transport.to_string());
         let closed = engine.serve(parts.io.into_inner(), parts.read_buf).await;
         self.open.fetch_sub(1, Ordering::Relaxed);
         tracing::debug!(?closed, "a client disconnected");

@@ -1,8 +1,8 @@
 //! HTTP interface of the daemon: the access checks and the answer for each path.
 
-pub mod gate;
+pub mod access;
 mod listen;
 mod operator;
 mod respond;
 
-pub use listen::{Front, Listeners};
+pub use listen::{HttpServer, Listeners};

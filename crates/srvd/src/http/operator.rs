@@ -6,13 +6,13 @@ use hyper::http::request::Parts;
 use identity_store::Store;
 use serde_json::json;
 
-use super::gate::{Caller, Refusal};
+use super::access::{Caller, Refusal};
 use super::respond::{self, Answer};
 use crate::base::clock::now;
 use crate::forge::oauth::Flows;
 use crate::forge::oauth::callback::Page;
 use crate::forge::oauth::flows::{Start, StartError};
-use crate::forge::operator::session::Sessions;
+use crate::forge::operator::session::BrowserSessions;
 use crate::forge::operator::{OWNER, session};
 use crate::wire::error::{Kind, with_causes};
 
@@ -28,7 +28,7 @@ pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {
 }
 
 /// Returns whether the request is the operator's. A session cookie is looked up.
-pub(super) fn is_signed_in(sessions: &Sessions, caller: Caller, headers: &HeaderMap) -> bool {
+pub(super) fn is_signed_in(sessions: &BrowserSessions, caller: Caller, headers: &HeaderMap) -> bool {
     match caller {
         Caller::Trusted => true,
         Caller::Browser => session::presented(headers).is_some_and(|cookie| sessions.knows(&cookie, now())),
@@ -36,7 +36,12 @@ pub(super) fn is_signed_in(sessions: &Sessions, caller: Caller, headers: &Header
 }
 
 /// Handles a redirect from a forge. A successful sign-in starts a session of this browser and ends its previous one.
-pub(super) async fn callback(flows: &Flows, sessions: &Sessions, query: &str, headers: &HeaderMap) -> Answer {
+pub(super) async fn callback(
+    flows: &Flows,
+    sessions: &BrowserSessions,
+    query: &str,
+    headers: &HeaderMap,
+) -> Answer {
     let former = session::presented(headers);
     let page = flows.callback(query, former.as_ref()).await;
     let answer = respond::page(&page);

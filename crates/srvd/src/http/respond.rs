@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 
 use secrecy::SecretString;
 
-use super::gate::Refusal;
+use super::access::Refusal;
 use crate::forge::oauth::callback::Page;
 use crate::forge::operator::session;
 

@@ -21,7 +21,7 @@ use crate::agents::declared::Declared;
 use crate::agents::ephemeral::Ephemeral;
 use crate::agents::model::Model;
 use crate::base::clock::now;
-use crate::disk::identity_dir::Identities;
+use crate::disk::identity_dir::IdentityDirs;
 use crate::keys::external::ExternalKeys;
 use crate::refresh::Refresher;
 use crate::wire::error::ApiError;
@@ -41,7 +41,7 @@ pub struct LauncherConfig {
     /// The registry of providers.
     pub registry: Registry,
     /// The directories of the identities.
-    pub identities: Identities,
+    pub identities: IdentityDirs,
     /// The directory of the caches that the bundles share.
     pub shared: PathBuf,
     /// The keys that are kept outside the store, and the runner of commands that print keys.

@@ -35,13 +35,8 @@ impl LoginSink {
 
     async fn prepare(&self, session: &SessionId, expected: &ExpectedLogin) -> Result<Renewal, SaveError> {
         let cli = expected.provider.cli.clone().ok_or_else(|| not_moved(session, &"it has no CLI"))?;
-        let LoginResources { renewals, tasks, .. } = self.resources();
-        let (renewals, id, to) = (renewals.clone(), session.clone(), expected.dir.clone());
-        match tasks.spawn_blocking(move || renewals.prepare(&id, cli, to)).await {
-            Ok(Ok(renewal)) => Ok(renewal),
-            Ok(Err(error)) => Err(not_moved(session, &error)),
-            Err(error) => Err(not_moved(session, &error)),
-        }
+        let prepared = self.resources().renewals.prepare(session, cli, expected.dir.clone()).await;
+        prepared.map_err(|error| not_moved(session, &error))
     }
 
     /// Writes the row, moves the files into place, and commits. It runs to its end even when its caller stops waiting.
@@ -68,13 +63,9 @@ impl LoginSink {
         save: SaveLogin,
         renewal: Renewal,
     ) -> Result<identity_store::SavedCredential, SaveError> {
-        let LoginResources { store, renewals, tasks, .. } = self.resources();
+        let LoginResources { store, renewals, .. } = self.resources();
         let pending = store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
-        match tasks.spawn_blocking(move || renewal.place()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(not_moved(session, &error)),
-            Err(error) => return Err(not_moved(session, &error)),
-        }
+        renewal.place().await.map_err(|error| not_moved(session, &error))?;
         let saved = pending.commit().await.map_err(|error| save_error(session, &error));
         // The login's files are in place. Files that the CLI writes until it ends are removed after it.
         if saved.is_ok() {

@@ -1,14 +1,14 @@
 //! The end of a login with its CLI's own logout, and the proof that it is gone.
 
-use std::path::Path;
 use std::time::Duration;
 
 use auth_spawner::{Logout, LogoutError, Provider};
-use identity_store::{Account, AccountId, AccountKind, SecretRef, Store};
+use identity_store::{Account, AccountId, AccountKind, Store};
 use tokio::sync::Mutex;
 
-use super::service::{LoginResources, Logins};
+use super::service::Logins;
 use crate::base::host::provider_of;
+use crate::disk::identity_dir::AccountDir;
 use crate::wire::account::{Deleted, Outcome, Revoked};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::provider;
@@ -21,13 +21,6 @@ const FORGET: &str = "account.delete forgets it on this machine; the credential 
 /// Runs one logout at a time, with the deletion of its account.
 #[derive(Debug, Default)]
 pub(super) struct LogoutTurns(Mutex<()>);
-
-/// The directory of a login that a CLI can log out of.
-struct LogoutDir<'a> {
-    path: &'a Path,
-    /// True if the directory is the user's own.
-    adopted: bool,
-}
 
 impl Logins {
     /// Ends a login with its CLI's own logout, verifies that it is gone, and only then runs `delete`, which deletes the
@@ -69,9 +62,9 @@ impl Logins {
         provider: &Provider,
         account: &Account,
     ) -> Result<Result<(), LogoutError>, ApiError> {
-        let LoginResources { identities, registry, .. } = &self.resources;
+        let identities = &self.resources.identities;
         let dir = directory(account, provider)?;
-        if !dir.adopted && (!identities.owns(dir.path) || identities.is_ambient(registry, dir.path)) {
+        if !dir.adopted && !identities.owns(&dir.path) {
             return Err(ApiError::new(Kind::AmbientDirectory, "its directory is not one of the daemon's"));
         }
         self.refuse_running_login(account)?;
@@ -81,8 +74,8 @@ impl Logins {
             program: &self.programs.installed_cli(provider, cli).await?,
             environment: &self.programs.environment,
             shared: &self.programs.shared,
-            dir: dir.path.to_owned(),
-            reach: identities.reach(cli, dir.path, dir.adopted),
+            reach: identities.reach(cli, &dir),
+            dir: dir.path,
             timeout: TIMEOUT,
         };
         Ok(logout.run().await)
@@ -122,14 +115,14 @@ fn not_revoked(provider: &Provider, error: &LogoutError) -> Result<Revoked, ApiE
     }
 }
 
-fn directory<'a>(account: &'a Account, provider: &Provider) -> Result<LogoutDir<'a>, ApiError> {
-    match &account.secret_ref {
-        SecretRef::ConfigDir { dir, adopted } => {
+fn directory(account: &Account, provider: &Provider) -> Result<AccountDir, ApiError> {
+    match AccountDir::of(account) {
+        Some(dir) => {
             let has_logout = provider.cli.as_ref().is_some_and(|cli| cli.logout.is_some());
             if !has_logout {
                 return Err(no_logout(provider));
             }
-            Ok(LogoutDir { path: dir, adopted: *adopted })
+            Ok(dir)
         }
         _ if account.kind == AccountKind::ApiKey => Err(ApiError::invalid_input(
             "accountId",

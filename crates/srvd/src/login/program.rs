@@ -7,11 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use auth_spawner::{ChildEnv, Cli, Provider, Recipe, Registry, Terminal, Version, VersionQuestion};
 use futures_util::future::try_join_all;
-use tokio_util::task::TaskTracker;
 
-use super::blocking::blocking;
 use super::policy;
 use super::service::LoginResources;
+use crate::base::blocking::BlockingTasks;
 use crate::config::Config;
 use crate::config::child::probe_env;
 use crate::wire;
@@ -33,7 +32,7 @@ pub struct Programs {
     /// The directory of CLI data that all bundles share.
     pub(super) shared: PathBuf,
     versions: Mutex<HashMap<ProgramKey, VersionAnswer>>,
-    tasks: TaskTracker,
+    blocking: BlockingTasks,
 }
 
 /// A program as one provider's CLI. Two providers may use different names for the same program.
@@ -74,7 +73,7 @@ impl Programs {
             environment: probe_env(config, resources.broker.epoch()),
             shared: config.shared(),
             versions: Mutex::default(),
-            tasks: resources.tasks.clone(),
+            blocking: resources.blocking.clone(),
         }
     }
 
@@ -134,7 +133,7 @@ impl Programs {
 
     async fn candidates(&self, cli: &Cli) -> Result<Vec<PathBuf>, ApiError> {
         let (cli, search_path) = (cli.clone(), Arc::clone(&self.search_path));
-        blocking(&self.tasks, move || auth_spawner::programs(&cli, &search_path).collect()).await
+        Ok(self.blocking.run(move || auth_spawner::programs(&cli, &search_path).collect()).await?)
     }
 
     /// Returns the provider's CLI, found as for a login.
@@ -143,7 +142,7 @@ impl Programs {
     /// `not_found` if it is not installed, or if only other programs of its name are.
     pub(super) async fn installed_cli(&self, provider: &Provider, cli: &Cli) -> Result<PathBuf, ApiError> {
         let (wanted, search_path) = (cli.clone(), Arc::clone(&self.search_path));
-        let located = blocking(&self.tasks, move || auth_spawner::locate(&wanted, &search_path)).await?;
+        let located = self.blocking.run(move || auth_spawner::locate(&wanted, &search_path)).await?;
         let located = located.ok_or_else(|| policy::not_installed(provider, cli))?;
         self.genuine(provider, cli, located).await
     }
@@ -194,7 +193,7 @@ impl Programs {
     async fn version(&self, provider: &Provider, path: &Path) -> Result<Version, ApiError> {
         let file = path.to_owned();
         let modified = move || std::fs::metadata(file).and_then(|found| found.modified());
-        let Ok(changed) = blocking(&self.tasks, modified).await? else { return Ok(Version::Silent) };
+        let Ok(changed) = self.blocking.run(modified).await? else { return Ok(Version::Silent) };
         let key = ProgramKey { provider: provider.id.clone(), path: path.to_owned() };
         if let Some(answer) = self.versions().get(&key).filter(|answer| answer.holds(changed, Instant::now()))
         {

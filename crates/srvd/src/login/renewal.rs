@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 
 use auth_spawner::{Cli, Transfer, TransferError};
 use identity_store::{SessionId, SessionState, Store, StoreError};
-use tokio_util::task::TaskTracker;
 
+use crate::base::blocking::{BlockingTasks, BrokenOff};
 use crate::base::private;
 use crate::base::private::PrivateError;
+use crate::disk::identity_dir::DirError;
 use crate::wire::error::with_causes;
 
 /// The directory of all renewals, below the root of the identities.
@@ -23,77 +24,189 @@ const PLACE: &str = ".renewals";
 /// The directory that the CLI's variable names, inside a renewal.
 const HOME: &str = "home";
 
-/// The renewals on disk.
+/// The renewals on disk. A clone is a handle to the same ones.
 #[derive(Debug, Clone)]
 pub struct Renewals {
-    place: PathBuf,
-    /// The blocking work on the files. The daemon waits for it at its shutdown.
-    tasks: TaskTracker,
+    places: RenewalPlaces,
+    blocking: BlockingTasks,
 }
 
 /// The files that a session has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftRenewal {
+pub(super) struct LeftRenewal {
     /// The session.
-    pub session: SessionId,
+    session: SessionId,
     /// The CLI's own directory that the login was transferred to, if the transfer had begun.
-    pub destination: Option<PathBuf>,
+    destination: Option<PathBuf>,
 }
 
 /// A renewal that is being saved.
 #[derive(Debug)]
-pub struct Renewal {
+pub(super) struct Renewal {
     cli: Cli,
     from: PathBuf,
     to: PathBuf,
     transfer: Transfer,
+    blocking: BlockingTasks,
+}
+
+/// The reason why the files of a renewal could not be moved or removed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RenewalError {
+    /// The files could not be moved.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The work on them broke off.
+    #[error(transparent)]
+    BrokenOff(#[from] BrokenOff),
 }
 
 impl Renewals {
     /// The renewals below the root of all identities.
-    pub fn new(identities: &Path, tasks: TaskTracker) -> Self {
-        Self { place: identities.join(PLACE), tasks }
+    pub fn new(identities: &Path, blocking: BlockingTasks) -> Self {
+        Self { places: RenewalPlaces(identities.join(PLACE)), blocking }
     }
 
     /// The directory in which the CLI of a session runs. It is not created yet.
-    pub fn home(&self, session: &SessionId) -> PathBuf {
+    pub(super) fn home(&self, session: &SessionId) -> PathBuf {
+        self.places.home(session)
+    }
+
+    /// Makes the directories of a session, 0700.
+    ///
+    /// # Errors
+    /// [`DirError`] when a part of the path is a link, open to others, or cannot be made.
+    pub(super) async fn make(&self, session: &SessionId) -> Result<(), DirError> {
+        let id = session.clone();
+        Ok(self.run(move |places| places.make(&id)).await??)
+    }
+
+    /// Returns whether a session has left files.
+    pub(super) async fn has(&self, session: &SessionId) -> bool {
+        let work = self.places.work(session);
+        // Where it is not known whether there are files, they are looked for when they are removed.
+        self.run(move |_| work.try_exists().unwrap_or(true)).await.unwrap_or(true)
+    }
+
+    /// Prepares the transfer of a session's login to `to`. Nothing in `to` changes.
+    ///
+    /// # Errors
+    /// The errors of [`Transfer::prepare`].
+    pub(super) async fn prepare(
+        &self,
+        session: &SessionId,
+        cli: Cli,
+        to: PathBuf,
+    ) -> Result<Renewal, RenewalError> {
+        let (from, work, blocking) = (self.home(session), self.places.work(session), self.blocking.clone());
+        let prepare = move |_: &RenewalPlaces| {
+            let transfer = Transfer::prepare(&cli, &from, &to, &work)?;
+            Ok(Renewal { cli, from, to, transfer, blocking })
+        };
+        self.run(prepare).await?
+    }
+
+    /// Cleans up after a session according to its row. Returns whether nothing of it is left. When the store fails, the
+    /// files stay for another attempt.
+    pub(super) async fn settle(&self, store: &Store, session: &SessionId) -> bool {
+        let committed = match store.session(session).await {
+            Ok(row) => row.state == SessionState::Success,
+            // The row was pruned because of its age, so its outcome was decided long ago.
+            Err(StoreError::NotFound { .. }) => true,
+            Err(error) => {
+                tracing::error!(error = with_causes(&error), %session, "what became of a login cannot be read");
+                return false;
+            }
+        };
+        match self.end(session, committed).await {
+            Ok(()) => true,
+            Err(RenewalError::Transfer(error)) => {
+                tracing::error!(error = with_causes(&error), %session, committed, "what a login has left could not be cleared");
+                false
+            }
+            Err(RenewalError::BrokenOff(error)) => {
+                tracing::error!(%error, %session, "clearing what a login has left broke off");
+                false
+            }
+        }
+    }
+
+    /// Cleans up after all sessions that are not live. Returns the directories that could not be settled.
+    pub async fn settle_all(&self, store: &Store, live: impl Fn(&SessionId) -> bool) -> Vec<PathBuf> {
+        let left = match self.left().await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::error!(%error, "what logins have left cannot be read");
+                return Vec::new();
+            }
+        };
+        let mut unsettled = Vec::new();
+        for LeftRenewal { session, destination } in left {
+            if !live(&session) && !self.settle(store, &session).await {
+                unsettled.extend(destination);
+            }
+        }
+        unsettled
+    }
+
+    /// Lists the sessions that have left files.
+    ///
+    /// # Errors
+    /// The directory of the renewals cannot be read. A missing directory is not an error.
+    pub(super) async fn left(&self) -> Result<Vec<LeftRenewal>, DirError> {
+        Ok(self.run(RenewalPlaces::left).await??)
+    }
+
+    /// Undoes the transfer of a session unless it was committed, and removes the rest. The call can be repeated.
+    ///
+    /// # Errors
+    /// The error of the undo or the removal. The files then stay for another attempt.
+    async fn end(&self, session: &SessionId, committed: bool) -> Result<(), RenewalError> {
+        let id = session.clone();
+        Ok(self.run(move |places| places.end(&id, committed)).await??)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&RenewalPlaces) -> T + Send + 'static,
+    ) -> Result<T, BrokenOff> {
+        let places = self.places.clone();
+        self.blocking.run(move || work(&places)).await
+    }
+}
+
+impl Renewal {
+    /// Moves the login into place.
+    ///
+    /// # Errors
+    /// The errors of [`Transfer::place`]. The caller then ends the renewal as not committed.
+    pub(super) async fn place(self) -> Result<(), RenewalError> {
+        let Self { cli, from, to, transfer, blocking } = self;
+        Ok(blocking.run(move || transfer.place(&cli, &from, &to)).await??)
+    }
+}
+
+/// The directory of all renewals, and the blocking work on it.
+#[derive(Debug, Clone)]
+struct RenewalPlaces(PathBuf);
+
+impl RenewalPlaces {
+    fn work(&self, session: &SessionId) -> PathBuf {
+        self.0.join(session.as_str())
+    }
+
+    fn home(&self, session: &SessionId) -> PathBuf {
         self.work(session).join(HOME)
     }
 
-    /// Makes the directories of a session, 0700. Blocking.
-    ///
-    /// # Errors
-    /// [`PrivateError`] when a part of the path is a link, open to others, or cannot be made.
-    pub fn make(&self, session: &SessionId) -> Result<(), PrivateError> {
-        for part in [&self.place, &self.work(session), &self.home(session)] {
+    fn make(&self, session: &SessionId) -> Result<(), PrivateError> {
+        for part in [&self.0, &self.work(session), &self.home(session)] {
             private::directory(part)?;
         }
         Ok(())
     }
 
-    /// Returns whether a session has left files.
-    pub async fn has(&self, session: &SessionId) -> bool {
-        let work = self.work(session);
-        // Where it is not known whether there are files, they are looked for when they are removed.
-        self.tasks.spawn_blocking(move || work.try_exists().unwrap_or(true)).await.unwrap_or(true)
-    }
-
-    /// Prepares the transfer of a session's login to `to`. Nothing in `to` changes. Blocking.
-    ///
-    /// # Errors
-    /// The errors of [`Transfer::prepare`].
-    pub fn prepare(&self, session: &SessionId, cli: Cli, to: PathBuf) -> Result<Renewal, TransferError> {
-        let from = self.home(session);
-        let transfer = Transfer::prepare(&cli, &from, &to, &self.work(session))?;
-        Ok(Renewal { cli, from, to, transfer })
-    }
-
-    /// Cleans up after a session: undoes the transfer unless it was committed, and removes the rest. The call can be
-    /// repeated. Blocking.
-    ///
-    /// # Errors
-    /// The error of the undo or the removal. The files then stay for another attempt.
-    pub fn end(&self, session: &SessionId, committed: bool) -> Result<(), TransferError> {
+    fn end(&self, session: &SessionId, committed: bool) -> Result<(), TransferError> {
         let work = self.work(session);
         let io = |source| TransferError::Io { path: work.clone(), source };
         if !committed && let Some(transfer) = Transfer::open(&work)? {
@@ -109,12 +222,8 @@ impl Renewals {
         }
     }
 
-    /// Lists the sessions that have left files. Blocking.
-    ///
-    /// # Errors
-    /// The directory of the renewals cannot be read. A missing directory is not an error.
-    pub fn left(&self) -> io::Result<Vec<LeftRenewal>> {
-        let entries = match std::fs::read_dir(&self.place) {
+    fn left(&self) -> io::Result<Vec<LeftRenewal>> {
+        let entries = match std::fs::read_dir(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
@@ -129,69 +238,6 @@ impl Renewals {
         }
         Ok(left)
     }
-
-    /// Cleans up after a session according to its row. Returns whether nothing of it is left. When the store fails, the
-    /// files stay for another attempt.
-    pub async fn settle(&self, store: &Store, session: &SessionId) -> bool {
-        let committed = match store.session(session).await {
-            Ok(row) => row.state == SessionState::Success,
-            // The row was pruned because of its age, so its outcome was decided long ago.
-            Err(StoreError::NotFound { .. }) => true,
-            Err(error) => {
-                tracing::error!(error = with_causes(&error), %session, "what became of a login cannot be read");
-                return false;
-            }
-        };
-        let (renewals, id) = (self.clone(), session.clone());
-        match self.tasks.spawn_blocking(move || renewals.end(&id, committed)).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(error = with_causes(&error), %session, committed, "what a login has left could not be cleared");
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, %session, "clearing what a login has left broke off");
-                false
-            }
-        }
-    }
-
-    /// Cleans up after all sessions that are not live. Returns the directories that could not be settled.
-    pub async fn settle_all(&self, store: &Store, live: impl Fn(&SessionId) -> bool) -> Vec<PathBuf> {
-        let here = self.clone();
-        let left = match self.tasks.spawn_blocking(move || here.left()).await {
-            Ok(Ok(left)) => left,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "what logins have left cannot be read");
-                return Vec::new();
-            }
-            Err(error) => {
-                tracing::error!(%error, "reading what logins have left broke off");
-                return Vec::new();
-            }
-        };
-        let mut unsettled = Vec::new();
-        for LeftRenewal { session, destination } in left {
-            if !live(&session) && !self.settle(store, &session).await {
-                unsettled.extend(destination);
-            }
-        }
-        unsettled
-    }
-
-    fn work(&self, session: &SessionId) -> PathBuf {
-        self.place.join(session.as_str())
-    }
-}
-
-impl Renewal {
-    /// Moves the login into place. Blocking.
-    ///
-    /// # Errors
-    /// The errors of [`Transfer::place`]. The caller then ends the renewal as not committed.
-    pub fn place(&self) -> Result<(), TransferError> {
-        self.transfer.place(&self.cli, &self.from, &self.to)
-    }
 }
 
 #[cfg(test)]
@@ -203,12 +249,12 @@ mod tests {
     const OLD: &str = r#"{"access_token":"old"}"#;
     const NEW: &str = r#"{"access_token":"new"}"#;
 
-    #[test]
-    fn renewal_leaves_nothing_and_is_undone_when_not_committed() {
+    #[tokio::test]
+    async fn renewal_leaves_nothing_and_is_undone_when_not_committed() {
         let root = tempfile::tempdir().unwrap();
         let cli = Registry::builtin().unwrap().provider("kimi-code").unwrap().cli.clone().unwrap();
-        let renewals = Renewals::new(root.path(), TaskTracker::new());
-        assert_eq!(renewals.left().unwrap(), []);
+        let renewals = Renewals::new(root.path(), BlockingTasks::default());
+        assert_eq!(renewals.left().await.unwrap(), []);
         let to = root.path().join("work/kimi-code");
         let file = to.join("credentials/kimi-code.json");
         private::directory(file.parent().unwrap()).unwrap();
@@ -217,22 +263,22 @@ mod tests {
         {
             std::fs::write(&file, OLD).unwrap();
             let session = SessionId::generate();
-            renewals.make(&session).unwrap();
+            renewals.make(&session).await.unwrap();
             let made = renewals.home(&session).join("credentials/kimi-code.json");
             private::directory(made.parent().unwrap()).unwrap();
             std::fs::write(made, NEW).unwrap();
             let left = |destination| LeftRenewal { session: session.clone(), destination };
-            assert_eq!(renewals.left().unwrap(), [left(None)]);
-            let renewal = renewals.prepare(&session, cli.clone(), to.clone()).unwrap();
+            assert_eq!(renewals.left().await.unwrap(), [left(None)]);
+            let renewal = renewals.prepare(&session, cli.clone(), to.clone()).await.unwrap();
             if placed {
-                renewal.place().unwrap();
+                renewal.place().await.unwrap();
             }
-            assert_eq!(renewals.left().unwrap(), [left(Some(to.clone()))]);
+            assert_eq!(renewals.left().await.unwrap(), [left(Some(to.clone()))]);
             for _ in 0..2 {
-                renewals.end(&session, committed).unwrap();
+                renewals.end(&session, committed).await.unwrap();
             }
             assert_eq!(std::fs::read_to_string(&file).unwrap(), expected, "{placed} {committed}");
-            assert_eq!(renewals.left().unwrap(), []);
+            assert_eq!(renewals.left().await.unwrap(), []);
         }
     }
 }

@@ -9,9 +9,10 @@ use super::logout::LogoutTurns;
 use super::program::Programs;
 use super::renewal::Renewals;
 use super::sink::LoginSink;
+use crate::base::blocking::BlockingTasks;
 use crate::base::redact::Redactor;
 use crate::config::{Config, SpawnPolicy};
-use crate::disk::identity_dir::Identities;
+use crate::disk::identity_dir::IdentityDirs;
 use crate::health::Examiner;
 
 /// The parts of the daemon that logins use. A clone holds handles to the same ones.
@@ -24,15 +25,17 @@ pub struct LoginResources {
     /// The registry of providers.
     pub registry: Registry,
     /// The directories of the bundles.
-    pub identities: Identities,
+    pub identities: IdentityDirs,
     /// The logins that renew an existing one.
     pub renewals: Renewals,
     /// Keeps credentials out of the log.
     pub redactor: Redactor,
     /// Examines an account again after a failed login.
     pub health: Examiner,
-    /// The tasks and the blocking work of logins. The daemon waits for them at its shutdown.
+    /// The writes of logins. The daemon waits for them at its shutdown.
     pub tasks: TaskTracker,
+    /// The blocking work of logins, such as the search for programs.
+    pub blocking: BlockingTasks,
 }
 
 /// The service of logins.

@@ -1,7 +1,7 @@
 //! The receiver of the spawner's reports: it stores them and notifies the subscribers.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use auth_spawner::{ConfirmedLogin, Provider, SaveError, Saved, Sink, Snapshot, State};
@@ -11,13 +11,11 @@ use identity_store::{
     SessionUpdate, Store, StoreError,
 };
 use tokio::task::JoinHandle;
-use tokio_util::task::TaskTracker;
 
-use super::blocking::blocking;
 use super::service::LoginResources;
 use crate::base::clock::now;
 use crate::destination;
-use crate::disk::identity_dir::Identities;
+use crate::disk::identity_dir::IdentityDirs;
 use crate::health::Write;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::error::with_causes;
@@ -103,9 +101,9 @@ impl LoginSink {
 
     /// Removes the files that a failed login leaves in its own directory.
     async fn discard(&self, session: &SessionId, login: &ExpectedLogin) {
-        let LoginResources { store, identities, renewals, tasks, .. } = self.resources();
+        let LoginResources { store, identities, renewals, .. } = self.resources();
         if let DestinationBundle::New { id, .. } = &login.target {
-            discard_unmade(store, identities, tasks, id).await;
+            discard_unmade(store, identities, id).await;
         }
         if login.renews {
             renewals.settle(store, session).await;
@@ -120,7 +118,7 @@ impl LoginSink {
         let (Some(cli), Ok(id)) = (known, provider.parse::<ProviderId>()) else { return };
         let bundle = destination::bundle(&login.target);
         match store.bundle(bundle).await {
-            Err(StoreError::NotFound { .. }) => self.clean(login.dir.clone(), cli.history_paths()).await,
+            Err(StoreError::NotFound { .. }) => self.clean(&login.dir, cli.history_paths()).await,
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "the bundle of a failed login could not be read");
             }
@@ -137,14 +135,14 @@ impl LoginSink {
     }
 
     /// Removes the files of a login whose bundle was deleted, except the person's work.
-    async fn clean(&self, dir: PathBuf, keep: Vec<PathBuf>) {
-        let LoginResources { identities, tasks, .. } = self.resources();
-        let identities = identities.clone();
-        if let Ok(Cleanup { path, outcome: CleanupOutcome::Failed(reason) }) =
-            blocking(tasks, move || identities.clean(&dir, &keep)).await
-        {
-            tracing::warn!(path, reason, "the files of a login in a deleted bundle could not be removed");
-        }
+    async fn clean(&self, dir: &Path, keep: Vec<PathBuf>) {
+        let reason = match self.resources().identities.clean(dir, keep).await {
+            Ok(Cleanup { outcome: CleanupOutcome::Failed(reason), .. }) => reason,
+            Ok(_) => return,
+            Err(error) => error.to_string(),
+        };
+        let path = dir.display();
+        tracing::warn!(%path, reason, "the files of a login in a deleted bundle could not be removed");
     }
 
     /// Records the current state of a bound login's directory.
@@ -233,12 +231,11 @@ impl LoginSink {
 
 /// Removes the directory that was made for a bundle, when the bundle was not created. The directory stays when the
 /// store fails, or when the bundle was committed late.
-pub async fn discard_unmade(store: &Store, identities: &Identities, tasks: &TaskTracker, bundle: &BundleId) {
+pub async fn discard_unmade(store: &Store, identities: &IdentityDirs, bundle: &BundleId) {
     if !matches!(store.bundle(bundle).await, Err(StoreError::NotFound { .. })) {
         return;
     }
-    let (identities, bundle) = (identities.clone(), bundle.clone());
-    if let Ok(Err(error)) = blocking(tasks, move || identities.discard(&bundle)).await {
+    if let Err(error) = identities.discard(bundle).await {
         tracing::warn!(%error, "the directory of a login that failed could not be removed");
     }
 }
@@ -281,10 +278,12 @@ mod tests {
     use auth_spawner::Registry;
     use identity_store::{Change, DatabaseUrl, Key, Keyring, NewBundle, StoreOptions};
     use rpc_engine::{Broker, BrokerConfig};
+    use tokio_util::task::TaskTracker;
 
     use super::*;
+    use crate::base::blocking::BlockingTasks;
     use crate::base::redact::Redactor;
-    use crate::health::{Examiner, Inbox};
+    use crate::health::{Examiner, HealthReports};
     use crate::login::renewal::Renewals;
 
     async fn resources(root: &tempfile::TempDir) -> LoginResources {
@@ -292,16 +291,24 @@ mod tests {
         let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), 1);
         let keyring = Keyring::from_key(Key::parse(b"test-key-0123456789abcdef-0123456789").unwrap());
         let store = Store::open(options, keyring).await.unwrap();
-        let (registry, tasks) = (Registry::builtin().unwrap(), TaskTracker::new());
+        let (registry, blocking) = (Registry::builtin().unwrap(), BlockingTasks::default());
+        let (below, home) = (root.path().join("identities"), root.path().join("home"));
+        let identities = IdentityDirs::new(below.clone(), home, registry.clone(), blocking.clone());
         LoginResources {
-            health: Examiner::new(store.clone(), registry.clone(), root.path(), Inbox::default()),
+            health: Examiner::new(
+                store.clone(),
+                registry.clone(),
+                identities.clone(),
+                HealthReports::default(),
+            ),
             store,
             broker: Broker::new(BrokerConfig { epoch: "e".to_owned(), keep: 8, methods: events::METHODS }),
             registry,
-            identities: Identities::new(root.path().join("identities"), root.path().join("home")),
-            renewals: Renewals::new(&root.path().join("identities"), tasks.clone()),
+            identities,
+            renewals: Renewals::new(&below, blocking.clone()),
             redactor: Redactor::default(),
-            tasks,
+            tasks: TaskTracker::new(),
+            blocking,
         }
     }
 
@@ -311,26 +318,26 @@ mod tests {
         let resources = resources(&root).await;
         let LoginResources { renewals, tasks, store, .. } = &resources;
         let session = SessionId::generate();
-        renewals.make(&session).unwrap();
+        renewals.make(&session).await.unwrap();
         assert!(renewals.has(&session).await);
         // The test's only thread runs no other task until the tracker is waited for.
         LoginSink::new(resources.clone()).gone(session.as_str());
         tasks.close();
         tasks.wait().await;
-        assert_eq!(renewals.left().unwrap(), []);
+        assert_eq!(renewals.left().await.unwrap(), []);
         store.close().await;
     }
 
     #[tokio::test]
     async fn directory_of_unmade_bundle_is_removed_but_that_of_a_made_one_stays() {
         let root = tempfile::tempdir().unwrap();
-        let LoginResources { store, identities, tasks, .. } = resources(&root).await;
+        let LoginResources { store, identities, registry, .. } = resources(&root).await;
         let (made, unmade) = (BundleId::generate(), BundleId::generate());
         let new = NewBundle { id: made.clone(), name: "made".to_owned(), description: String::new() };
         store.create_bundle(new, 1).await.unwrap();
         for bundle in [&made, &unmade] {
-            identities.make(bundle, "codex").unwrap();
-            discard_unmade(&store, &identities, &tasks, bundle).await;
+            identities.make(bundle, registry.provider("codex").unwrap()).await.unwrap();
+            discard_unmade(&store, &identities, bundle).await;
         }
         assert!(identities.bundle(&made).exists() && !identities.bundle(&unmade).exists());
         store.close().await;

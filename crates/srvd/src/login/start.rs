@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_spawner::{Cli, LoginRequest, Proof, Provider, Recipe, StartError};
+use auth_spawner::{LoginRequest, Proof, Provider, Recipe, StartError};
 use identity_store::{
     Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Store,
 };
 
-use super::blocking::blocking;
 use super::host;
 use super::policy;
 use super::policy::Plan;
@@ -16,7 +15,7 @@ use super::service::{LoginResources, Logins};
 use super::sink::ExpectedLogin;
 use crate::base::clock::now;
 use crate::destination;
-use crate::disk::identity_dir::unusable;
+use crate::disk::identity_dir::{AccountDir, DirReading};
 use crate::wire::auth::{SessionStatus, Start, Started};
 use crate::wire::convert::{login_cli, stored_id};
 use crate::wire::error::{ApiError, Kind};
@@ -105,7 +104,7 @@ impl Logins {
         self.refuse_running(&provider, &command.plan.recipe, bundle).await?;
         let bound = store.bound_account(bundle, &stored_id(&provider)?).await?;
         if let Some(bound) = bound.as_ref().filter(|_| !force) {
-            self.refuse_logged_in(login_cli(&provider)?, bound).await?;
+            self.refuse_logged_in(&provider, bound).await?;
         }
         let LoginDir { dir, renews } = if command.only_shows() {
             // A credential that the CLI only prints is sealed as an account of its own. No directory is at risk.
@@ -128,7 +127,7 @@ impl Logins {
         let (policy, search_path) = (self.policy, Arc::clone(&self.programs.search_path));
         let (planned, asked) = (Arc::clone(provider), request.clone());
         let plan = move || policy::plan(policy, &planned, &asked, &search_path);
-        let mut plan = blocking(&self.resources.tasks, plan).await??;
+        let mut plan = self.resources.blocking.run(plan).await??;
         let cli = login_cli(provider)?;
         if request.cli_path.as_deref().is_none_or(str::is_empty) {
             plan.program = self.programs.genuine(provider, cli, plan.program).await?;
@@ -157,14 +156,16 @@ impl Logins {
     }
 
     /// Refuses a bundle whose account is a valid login.
-    async fn refuse_logged_in(&self, cli: &Cli, bound: &Account) -> Result<(), ApiError> {
+    async fn refuse_logged_in(&self, provider: &Arc<Provider>, bound: &Account) -> Result<(), ApiError> {
         let now = now();
         let logged_in = match &bound.secret_ref {
             SecretRef::ConfigDir { dir, adopted } => {
-                let reach = self.resources.identities.reach(cli, dir, *adopted);
-                let (cli, dir) = (cli.clone(), dir.clone());
-                let proof = blocking(&self.resources.tasks, move || cli.prove(&dir, reach)).await?;
-                matches!(proof.at(now), Proof::LoggedIn(_))
+                let dir = AccountDir { path: dir.clone(), adopted: *adopted };
+                match self.resources.identities.read(provider, &dir).await? {
+                    DirReading::Read(_, proof) => matches!(proof.at(now), Proof::LoggedIn(_)),
+                    // A launch would not use the login either.
+                    DirReading::NoCli | DirReading::Forbidden(_) => false,
+                }
             }
             SecretRef::Sealed if bound.kind == AccountKind::OAuth => {
                 bound.expires_at.is_none_or(|end| end > now)
@@ -188,7 +189,7 @@ impl Logins {
         bundle: &BundleId,
         bound: Option<&Account>,
     ) -> Result<LoginDir, ApiError> {
-        let LoginResources { identities, registry, .. } = &self.resources;
+        let identities = &self.resources.identities;
         let cli = login_cli(provider)?;
         let place = identities.place(bundle, &cli.config_dir.name);
         let former = match bound.map(|account| &account.secret_ref) {
@@ -208,7 +209,7 @@ impl Logins {
         }
         let renews = cli.can_move() && former.is_some();
         let dir = former.unwrap_or(place);
-        if !identities.owns(&dir) || identities.is_ambient(registry, &dir) {
+        if !identities.owns(&dir) {
             return Err(ApiError::new(
                 Kind::AmbientDirectory,
                 "this account uses the user's own CLI directory",
@@ -286,18 +287,14 @@ impl Logins {
         bundle: &BundleId,
         expected: &ExpectedLogin,
     ) -> Result<(), ApiError> {
-        let LoginResources { identities, renewals, tasks, .. } = &self.resources;
-        let (identities, renewals) = (identities.clone(), renewals.clone());
-        let (id, bundle, expected) = (id.clone(), bundle.clone(), expected.clone());
-        let make = move || {
-            if expected.renews {
-                let made = identities.make_dir(&expected.dir).and_then(|()| renewals.make(&id));
-                made.map_err(|error| unusable(&error))
-            } else {
-                identities.make_for(&bundle, &expected.provider).map(drop)
-            }
-        };
-        blocking(tasks, make).await?
+        let LoginResources { identities, renewals, .. } = &self.resources;
+        if expected.renews {
+            identities.make_dir(&expected.dir).await?;
+            renewals.make(id).await?;
+        } else {
+            identities.make(bundle, &expected.provider).await?;
+        }
+        Ok(())
     }
 
     /// Ends the row of a session that was not started.

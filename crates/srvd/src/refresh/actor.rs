@@ -30,11 +30,11 @@ const HOPELESS: i64 = 24 * 60 * 60 * 1000;
 
 /// Reports that the queue may have changed. A clone is a handle to the same one. Several reports may count as one.
 #[derive(Debug, Clone, Default)]
-pub struct Wake(Arc<Notify>);
+pub struct RefreshSignal(Arc<Notify>);
 
-impl Wake {
+impl RefreshSignal {
     /// Asks for a pass soon.
-    pub fn wake(&self) {
+    pub fn notify(&self) {
         self.0.notify_one();
     }
 }
@@ -53,7 +53,7 @@ pub async fn watch_over(refresher: Refresher, stop: CancellationToken, grace: Du
         };
         tokio::select! {
             () = stop.cancelled() => break,
-            () = refresher.wake().0.notified() => tokio::time::sleep(BURST).await,
+            () = refresher.signal().0.notified() => tokio::time::sleep(BURST).await,
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::actor::Wake;
+use super::actor::RefreshSignal;
 use super::clients::{Client, Clients};
 use super::outcome::{self, Outcome, Step};
 use crate::base::redact::Redactor;
@@ -49,7 +49,7 @@ struct Inner {
     redactor: Redactor,
     holder: String,
     clock: fn() -> i64,
-    wake: Wake,
+    signal: RefreshSignal,
     stop: CancellationToken,
     flights: Mutex<HashMap<AccountId, Flight>>,
     overall: Semaphore,
@@ -74,7 +74,7 @@ pub struct RefresherConfig {
     /// The wall clock in unix milliseconds.
     pub clock: fn() -> i64,
     /// Receives notice when the queue changes, such as at the end of a flight.
-    pub wake: Wake,
+    pub signal: RefreshSignal,
     /// The token whose cancellation stops further requests to issuers.
     pub stop: CancellationToken,
 }
@@ -105,7 +105,7 @@ impl Refresher {
             redactor: config.redactor,
             holder: config.holder,
             clock: config.clock,
-            wake: config.wake,
+            signal: config.signal,
             stop: config.stop,
             flights: Mutex::default(),
             overall: Semaphore::new(AT_A_TIME),
@@ -164,8 +164,8 @@ impl Refresher {
         self.0.clients.of(authority).map(|client| client.host().clone())
     }
 
-    pub(super) fn wake(&self) -> &Wake {
-        &self.0.wake
+    pub(super) fn signal(&self) -> &RefreshSignal {
+        &self.0.signal
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -226,7 +226,7 @@ struct Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         self.refresher.flights().remove(&self.account);
-        self.refresher.0.wake.wake();
+        self.refresher.0.signal.notify();
     }
 }
 

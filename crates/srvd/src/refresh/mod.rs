@@ -16,6 +16,6 @@ mod outcome;
 mod plan;
 mod refused;
 
-pub use actor::{Wake, watch_over};
+pub use actor::{RefreshSignal, watch_over};
 pub use flight::{Grant, Refresher, RefresherConfig};
 pub use outcome::Outcome;

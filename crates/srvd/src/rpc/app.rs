@@ -7,23 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-use auth_spawner::{Provider, Registry, Spawner};
+use auth_spawner::{Provider, Registry};
 use identity_store::{AuditEntry, Store};
 use rpc_engine::{Broker, Call};
 
 use crate::accounts::accounts::StatusChecker;
-use crate::accounts::profiles::ProfileKeeper;
+use crate::accounts::profiles::ProfileService;
 use crate::accounts::removal::Remover;
 use crate::agents::declared::Declared;
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
 use crate::base::clock::now;
 use crate::base::redact::Redactor;
-use crate::config::Config;
-use crate::disk::identity_dir::Identities;
 use crate::forge::oauth::Flows;
 use crate::forge::operator::Operators;
-use crate::health::Examiner;
 use crate::keys::external::ExternalKeys;
 use crate::launch::Launcher;
 use crate::login::Logins;
@@ -31,20 +28,18 @@ use crate::refresh::Refresher;
 use crate::wire::error::ApiError;
 use crate::wire::ids;
 
-/// The parts of the daemon. A clone is a handle to the same ones.
+/// The state of the daemon. A clone is a handle to the same one.
 #[derive(Clone)]
 pub struct App {
-    parts: Arc<Parts>,
+    state: Arc<AppState>,
     /// The identities, through a handle that names the caller in the audit log.
     pub store: Store,
     /// The caller's name in the audit log.
     pub actor: Arc<str>,
 }
 
-/// The shared parts of the daemon.
-pub struct Parts {
-    /// The configuration in force.
-    pub config: Config,
+/// The state that all calls share.
+pub struct AppState {
     /// The identities.
     pub store: Store,
     /// Writes rows of the audit log.
@@ -53,14 +48,10 @@ pub struct Parts {
     pub registry: Registry,
     /// The launch engine.
     pub launcher: Launcher,
-    /// The processes of the running logins.
-    pub spawner: Spawner,
     /// The service of logins.
-    pub logins: Logins,
+    pub logins: Arc<Logins>,
     /// The broker that delivers events to subscribers.
     pub broker: Broker,
-    /// Examines the state of accounts.
-    pub health: Examiner,
     /// The credentials that files declare for agents.
     pub declared: Declared,
     /// The credentials that clients lend to agents.
@@ -69,14 +60,12 @@ pub struct Parts {
     pub flows: Flows,
     /// Keeps the tokens of the operator's sign-ins.
     pub operators: Operators,
-    /// The directories of the identities.
-    pub identities: Identities,
     /// Ends the logins of deleted accounts and removes their directories.
     pub remover: Remover,
     /// Checks the credentials of accounts on request.
     pub status_checker: StatusChecker,
     /// Keeps the credentials that users supply for agents.
-    pub profiles: ProfileKeeper,
+    pub profiles: ProfileService,
     /// The operator's keys that are kept outside the store.
     pub external_keys: ExternalKeys,
     /// Refreshes tokens.
@@ -90,16 +79,16 @@ pub struct Parts {
 }
 
 impl App {
-    /// Builds the state from its parts.
-    pub fn new(parts: Parts) -> Self {
-        Self { store: parts.store.clone(), parts: Arc::new(parts), actor: "srvd".into() }
+    /// Creates the handle of the daemon itself.
+    pub fn new(state: AppState) -> Self {
+        Self { store: state.store.clone(), state: Arc::new(state), actor: "srvd".into() }
     }
 
     /// Returns the handle for one call. The audit log attributes its writes to the caller.
     #[must_use]
     pub fn for_call(&self, call: &Call) -> Self {
         let actor = call.caller.clone();
-        Self { store: self.store.acting_as(Arc::clone(&actor)), parts: Arc::clone(&self.parts), actor }
+        Self { store: self.store.acting_as(Arc::clone(&actor)), state: Arc::clone(&self.state), actor }
     }
 
     /// Queues a row of the audit log for an action of the caller that changed nothing.
@@ -124,9 +113,9 @@ impl App {
 }
 
 impl std::ops::Deref for App {
-    type Target = Parts;
+    type Target = AppState;
 
-    fn deref(&self) -> &Parts {
-        &self.parts
+    fn deref(&self) -> &AppState {
+        &self.state
     }
 }

@@ -5,10 +5,10 @@
 //! the files and owns the set in force. When a declaration disappears, the credentials that clients lent for the same
 //! agent and provider are dropped.
 
-mod keeper;
 mod load;
 mod parse;
 mod read;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use identity_store::UserId;
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use keeper::{Declared, InForce, Keeper, Surroundings};
 pub use load::load;
+pub use watcher::{Declared, DeclaredConfig, DeclaredWatcher, InForce};
 
 use crate::wire::error::{ApiError, Kind};
 

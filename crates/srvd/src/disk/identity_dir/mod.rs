@@ -1,67 +1,219 @@
 //! The directories of CLIs inside a bundle: `<data>/identities/<bundle id>/<auth dir name>`.
 
 mod clean;
+mod error;
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use auth_spawner::{Cli, Provider, Reach, Registry};
+use auth_spawner::{Cli, Proof, Provider, Reach, Registry};
 use clean::Cleaned;
-use identity_store::BundleId;
+pub use error::DirError;
+use identity_store::{Account, BundleId, SecretRef};
 
+use crate::base::blocking::{BlockingTasks, BrokenOff};
 use crate::base::private;
 use crate::base::private::PrivateError;
 use crate::disk::own_dir;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::convert::login_cli;
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::error::ApiError;
 
-/// The root directory of all identities.
+/// The directories of all identities. Everything that touches the file system runs on a thread for blocking work, and
+/// the daemon waits for it at its shutdown. A clone is a handle to the same directories.
 #[derive(Debug, Clone)]
-pub struct Identities {
-    root: PathBuf,
-    home: PathBuf,
+pub struct IdentityDirs {
+    places: Arc<Places>,
+    blocking: BlockingTasks,
 }
 
-impl Identities {
-    /// Creates the identities below `root`. `home` holds the user's own CLI directories, which are never used.
-    pub fn new(root: PathBuf, home: PathBuf) -> Self {
-        Self { root, home }
+/// The directory of an account's login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountDir {
+    /// The path of the directory.
+    pub path: PathBuf,
+    /// True if the directory is the user's own.
+    pub adopted: bool,
+}
+
+/// The result of reading the login in an account's directory.
+#[derive(Debug)]
+pub enum DirReading {
+    /// The registry knows no CLI of the provider.
+    NoCli,
+    /// An account may not use the directory, so it was not read.
+    Forbidden(Reach),
+    /// The login that the files prove. Expiry times are not checked.
+    Read(Reach, Proof),
+}
+
+impl AccountDir {
+    /// Returns the directory of an account, or `None` if its credential is not kept in a directory.
+    pub fn of(account: &Account) -> Option<Self> {
+        match &account.secret_ref {
+            SecretRef::ConfigDir { dir, adopted } => Some(Self { path: dir.clone(), adopted: *adopted }),
+            _ => None,
+        }
+    }
+}
+
+impl IdentityDirs {
+    /// Creates the directories below `root`. `home` holds the user's own CLI directories.
+    pub fn new(root: PathBuf, home: PathBuf, registry: Registry, blocking: BlockingTasks) -> Self {
+        Self { places: Arc::new(Places { root, home, registry }), blocking }
     }
 
     /// The directory of a bundle.
     pub fn bundle(&self, bundle: &BundleId) -> PathBuf {
-        self.root.join(bundle.as_str())
+        self.places.bundle(bundle)
     }
 
     /// The directory of a provider's CLI inside a bundle.
     pub fn place(&self, bundle: &BundleId, name: &str) -> PathBuf {
-        self.bundle(bundle).join(name)
+        self.places.place(bundle, name)
+    }
+
+    /// Returns whether a directory is ours: at least two levels below the root, with no `..` in its path, and not a
+    /// CLI's own directory under the user's home.
+    pub fn owns(&self, dir: &Path) -> bool {
+        self.places.owns(dir) && !self.places.is_ambient(dir)
+    }
+
+    /// Returns how the CLI of an account finds its directory.
+    pub fn reach(&self, cli: &Cli, dir: &AccountDir) -> Reach {
+        self.places.reach(cli, dir)
     }
 
     /// Creates the directory of a provider inside a bundle with mode 0700. Links on the path are not followed.
     ///
     /// # Errors
-    /// [`PrivateError`] when a part of the path is a link, is open to others, or cannot be created.
-    pub fn make(&self, bundle: &BundleId, name: &str) -> Result<PathBuf, PrivateError> {
-        let path = self.place(bundle, name);
-        self.make_dir(&path)?;
-        Ok(path)
-    }
-
-    /// Creates the directory of a provider inside a bundle, as [`make`](Self::make) does. Blocking.
-    ///
-    /// # Errors
     /// `invalid_input` for a provider without a CLI, `store_unavailable` when the directory cannot be used.
-    pub fn make_for(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
-        self.make(bundle, &login_cli(provider)?.config_dir.name).map_err(|error| unusable(&error))
+    pub async fn make(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
+        let dir = self.place(bundle, &login_cli(provider)?.config_dir.name);
+        self.make_dir(&dir).await?;
+        Ok(dir)
     }
 
     /// Creates a directory that is [ours](Self::owns) with mode 0700. Links below the root are not followed.
     ///
     /// # Errors
-    /// [`PrivateError`] when a part of the path is a link, is open to others, or cannot be created.
-    pub fn make_dir(&self, dir: &Path) -> Result<(), PrivateError> {
+    /// [`DirError`] when a part of the path is a link, is open to others, or cannot be created.
+    pub async fn make_dir(&self, dir: &Path) -> Result<(), DirError> {
+        let dir = dir.to_owned();
+        Ok(self.run(move |places| places.make_dir(&dir)).await??)
+    }
+
+    /// Creates the directory of a provider inside a bundle with the files that its CLI expects. Returns `None` for a
+    /// provider without a CLI.
+    ///
+    /// # Errors
+    /// [`DirError`].
+    pub async fn prepare(
+        &self,
+        bundle: &BundleId,
+        provider: &Arc<Provider>,
+    ) -> Result<Option<PathBuf>, DirError> {
+        let (bundle, provider) = (bundle.clone(), Arc::clone(provider));
+        let prepare = move |places: &Places| {
+            let Some(cli) = &provider.cli else { return Ok(None) };
+            let dir = places.place(&bundle, &cli.config_dir.name);
+            places.make_dir(&dir)?;
+            auth_spawner::prepare(cli, &dir)?;
+            Ok(Some(dir))
+        };
+        self.run(prepare).await?
+    }
+
+    /// Reads the login in an account's directory, unless the account may not use the directory.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub async fn read(&self, provider: &Arc<Provider>, dir: &AccountDir) -> Result<DirReading, BrokenOff> {
+        let (provider, dir) = (Arc::clone(provider), dir.clone());
+        let read = move |places: &Places| {
+            let Some(cli) = &provider.cli else { return DirReading::NoCli };
+            let reach = places.reach(cli, &dir);
+            if places.allows(cli, &dir) {
+                DirReading::Read(reach, cli.prove(&dir.path, reach))
+            } else {
+                DirReading::Forbidden(reach)
+            }
+        };
+        self.run(read).await
+    }
+
+    /// Runs blocking work on an account's directory, with the CLI of the provider. Returns `None` for a provider without
+    /// a CLI.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub async fn visit<T: Send + 'static>(
+        &self,
+        provider: &Arc<Provider>,
+        dir: &AccountDir,
+        work: impl FnOnce(&Cli, &Path, Reach) -> T + Send + 'static,
+    ) -> Result<Option<T>, BrokenOff> {
+        let (provider, dir) = (Arc::clone(provider), dir.clone());
+        let visit = move |places: &Places| {
+            let cli = provider.cli.as_ref()?;
+            Some(work(cli, &dir.path, places.reach(cli, &dir)))
+        };
+        self.run(visit).await
+    }
+
+    /// Removes the files that a CLI kept in `dir`, except the paths below it that are named in `keep`. Then removes the
+    /// empty directories above it up to the root. Links are removed but never followed. A link on the way to `dir` is a
+    /// failure.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub async fn clean(&self, dir: &Path, keep: Vec<PathBuf>) -> Result<Cleanup, BrokenOff> {
+        let dir = dir.to_owned();
+        self.run(move |places| places.clean(&dir, &keep)).await
+    }
+
+    /// Removes the directory of a bundle that was not created because its login failed.
+    ///
+    /// # Errors
+    /// The I/O error. A missing directory is not an error.
+    pub async fn discard(&self, bundle: &BundleId) -> Result<(), DirError> {
+        let dir = self.bundle(bundle);
+        Ok(self.run(move |_| Places::discard(&dir)).await??)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Places) -> T + Send + 'static,
+    ) -> Result<T, BrokenOff> {
+        let places = Arc::clone(&self.places);
+        self.blocking.run(move || work(&places)).await
+    }
+}
+
+/// The paths of the directories, and the blocking work on them.
+#[derive(Debug)]
+struct Places {
+    root: PathBuf,
+    /// The user's home, whose CLI directories are used only by accounts that adopted them.
+    home: PathBuf,
+    registry: Registry,
+}
+
+impl Places {
+    fn bundle(&self, bundle: &BundleId) -> PathBuf {
+        self.root.join(bundle.as_str())
+    }
+
+    fn place(&self, bundle: &BundleId, name: &str) -> PathBuf {
+        self.bundle(bundle).join(name)
+    }
+
+    fn reach(&self, cli: &Cli, dir: &AccountDir) -> Reach {
+        cli.config_dir.reach(&dir.path, dir.adopted, &self.home)
+    }
+
+    fn make_dir(&self, dir: &Path) -> Result<(), PrivateError> {
         let above = dir.ancestors().filter(|part| part.starts_with(&self.root));
         for part in above.collect::<Vec<_>>().into_iter().rev() {
             private::directory(part)?;
@@ -69,8 +221,8 @@ impl Identities {
         Ok(())
     }
 
-    /// Returns whether a directory is ours: at least two levels below the root, with no `..` in its path.
-    pub fn owns(&self, dir: &Path) -> bool {
+    /// Returns whether a directory is at least two levels below the root, with no `..` in its path.
+    fn owns(&self, dir: &Path) -> bool {
         dir.strip_prefix(&self.root).is_ok_and(|rest| {
             rest.components().count() >= 2
                 && rest.components().all(|part| matches!(part, Component::Normal(_)))
@@ -78,8 +230,8 @@ impl Identities {
     }
 
     /// Returns whether a directory is, contains or is inside a CLI's own directory under the user's home.
-    pub fn is_ambient(&self, registry: &Registry, dir: &Path) -> bool {
-        registry.iter().filter_map(|provider| provider.cli.as_ref()).any(|cli| {
+    fn is_ambient(&self, dir: &Path) -> bool {
+        self.registry.iter().filter_map(|provider| provider.cli.as_ref()).any(|cli| {
             let ambient = match cli.config_dir.ambient.strip_prefix("~/") {
                 Some(rest) => self.home.join(rest),
                 None => PathBuf::from(&cli.config_dir.ambient),
@@ -88,18 +240,19 @@ impl Identities {
         })
     }
 
-    /// Returns whether an account may point at `dir`. Without `adopted`, `dir` must be the CLI's own directory below
-    /// the root, with no link on the way to any path that a launch would name. With `adopted`, it must be the user's
-    /// own directory of that CLI, in its usual place or in one that only the user can change. Blocking.
-    pub fn allows(&self, registry: &Registry, cli: &Cli, dir: &Path, adopted: bool) -> bool {
-        if adopted {
+    /// Returns whether an account may point at a directory. An adopted one must be the user's own directory of that CLI,
+    /// in its usual place or in one that only the user can change. Any other must be the CLI's own directory below the
+    /// root, with no link on the way to any path that a launch would name.
+    fn allows(&self, cli: &Cli, dir: &AccountDir) -> bool {
+        let AccountDir { path: dir, adopted } = dir;
+        if *adopted {
             let data = self.root.parent().unwrap_or(&self.root);
-            return dir == cli.config_dir.own(&self.home) || own_dir::usable(dir, data).is_ok();
+            return *dir == cli.config_dir.own(&self.home) || own_dir::usable(dir, data).is_ok();
         }
         let named = cli.config_dir.variables(dir, Path::new("/"));
         let places = named.values().map(Path::new).filter(|place| place.starts_with(dir));
         self.owns(dir)
-            && !self.is_ambient(registry, dir)
+            && !self.is_ambient(dir)
             && std::iter::once(cli.config_dir.inside(dir).as_path())
                 .chain(places)
                 .all(|place| self.leads_to(place))
@@ -121,15 +274,7 @@ impl Identities {
         true
     }
 
-    /// Returns how the CLI of an account finds its directory.
-    pub fn reach(&self, cli: &Cli, dir: &Path, adopted: bool) -> Reach {
-        cli.config_dir.reach(dir, adopted, &self.home)
-    }
-
-    /// Removes the files that a CLI kept in `dir`, except the paths below it that are named in `keep`. Then removes the
-    /// empty directories above it up to the root. Links are removed but never followed. A link on the way to `dir` is a
-    /// failure. Blocking.
-    pub fn clean(&self, dir: &Path, keep: &[PathBuf]) -> Cleanup {
+    fn clean(&self, dir: &Path, keep: &[PathBuf]) -> Cleanup {
         let below = dir.strip_prefix(&self.root).ok().filter(|_| self.owns(dir));
         let outcome = match below.map(|below| clean::clean(&self.root, below, keep)) {
             None => CleanupOutcome::NotOurs,
@@ -141,22 +286,12 @@ impl Identities {
         Cleanup { path: dir.display().to_string(), outcome }
     }
 
-    /// Removes the directory of a bundle that was not created because its login failed.
-    ///
-    /// # Errors
-    /// The I/O error. A missing directory is not an error.
-    pub fn discard(&self, bundle: &BundleId) -> io::Result<()> {
-        match std::fs::remove_dir_all(self.bundle(bundle)) {
+    fn discard(dir: &Path) -> io::Result<()> {
+        match std::fs::remove_dir_all(dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
-}
-
-/// Returns the error for a login's directory that cannot be used.
-pub fn unusable(error: &PrivateError) -> ApiError {
-    tracing::error!(%error, "a login's directory cannot be used");
-    ApiError::new(Kind::StoreUnavailable, "the login's directory cannot be used").hint(error.to_string())
 }
 
 #[cfg(test)]
@@ -165,34 +300,44 @@ mod tests {
 
     use super::*;
 
-    fn fixture() -> (tempfile::TempDir, Identities, BundleId) {
+    fn fixture() -> (tempfile::TempDir, Places, BundleId) {
         let root = tempfile::tempdir().unwrap();
-        let identities = Identities::new(root.path().join("identities"), root.path().join("home"));
-        (root, identities, "work".parse().unwrap())
+        let places = Places {
+            root: root.path().join("identities"),
+            home: root.path().join("home"),
+            registry: Registry::builtin().unwrap(),
+        };
+        (root, places, "work".parse().unwrap())
+    }
+
+    impl Places {
+        fn make(&self, bundle: &BundleId, name: &str) -> Result<PathBuf, PrivateError> {
+            let dir = self.place(bundle, name);
+            self.make_dir(&dir).map(|()| dir)
+        }
     }
 
     #[test]
     fn identity_dir_is_refused_when_a_link_is_in_its_place() {
-        let (root, identities, bundle) = fixture();
-        let made = identities.make(&bundle, "codex").unwrap();
+        let (root, places, bundle) = fixture();
+        let made = places.make(&bundle, "codex").unwrap();
         assert_eq!(made, root.path().join("identities/work/codex"));
-        symlink(root.path(), identities.bundle(&bundle).join("claude")).unwrap();
-        assert!(matches!(identities.make(&bundle, "claude"), Err(PrivateError::Link(_))));
+        symlink(root.path(), places.bundle(&bundle).join("claude")).unwrap();
+        assert!(matches!(places.make(&bundle, "claude"), Err(PrivateError::Link(_))));
     }
 
     #[test]
     fn clean_keeps_history_and_follows_no_link() {
-        let (root, identities, bundle) = fixture();
-        let dir = identities.make(&bundle, "codex").unwrap();
+        let (root, places, bundle) = fixture();
+        let dir = places.make(&bundle, "codex").unwrap();
         let outside = root.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
         std::fs::write(outside.join("precious"), "").unwrap();
         symlink(&outside, dir.join("link")).unwrap();
         std::fs::write(dir.join("auth.json"), "{}").unwrap();
         std::fs::create_dir(dir.join("sessions")).unwrap();
-        let clean = |keep: &[&str]| {
-            identities.clean(&dir, &keep.iter().map(PathBuf::from).collect::<Vec<_>>()).outcome
-        };
+        let clean =
+            |keep: &[&str]| places.clean(&dir, &keep.iter().map(PathBuf::from).collect::<Vec<_>>()).outcome;
         assert_eq!(clean(&["sessions"]), CleanupOutcome::KeptHistory);
         let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["sessions"]);
@@ -205,42 +350,39 @@ mod tests {
         assert!(!dir.join("other").is_symlink() && !dir.join("sessions").exists());
         assert_eq!(clean(&["inner/none"]), CleanupOutcome::Removed);
         assert_eq!(clean(&[]), CleanupOutcome::Absent);
-        assert!(!identities.bundle(&bundle).exists());
+        assert!(!places.bundle(&bundle).exists());
         assert!(outside.join("precious").exists());
         // A link in place of the directory is removed; a link on the way to it is an error.
-        symlink(&outside, identities.bundle(&bundle)).unwrap();
+        symlink(&outside, places.bundle(&bundle)).unwrap();
         std::fs::create_dir(outside.join("codex")).unwrap();
         let reason = "a part of its path is not a directory".to_owned();
         assert_eq!(clean(&[]), CleanupOutcome::Failed(reason));
-        std::fs::remove_file(identities.bundle(&bundle)).unwrap();
-        std::fs::create_dir(identities.bundle(&bundle)).unwrap();
+        std::fs::remove_file(places.bundle(&bundle)).unwrap();
+        std::fs::create_dir(places.bundle(&bundle)).unwrap();
         symlink(&outside, &dir).unwrap();
         assert_eq!(clean(&[]), CleanupOutcome::Removed);
         assert!(outside.join("codex").exists() && outside.join("precious").exists());
         let deep = std::iter::repeat_n("d", 200).fold(dir.clone(), |path, part| path.join(part));
         private::directory(&deep).unwrap();
         assert!(matches!(clean(&[]), CleanupOutcome::Failed(_)));
-        assert_eq!(identities.clean(&outside, &[]).outcome, CleanupOutcome::NotOurs);
+        assert_eq!(places.clean(&outside, &[]).outcome, CleanupOutcome::NotOurs);
         assert_eq!(
-            identities.clean(&root.path().join("identities/../outside"), &[]).outcome,
+            places.clean(&root.path().join("identities/../outside"), &[]).outcome,
             CleanupOutcome::NotOurs
         );
     }
 
     #[test]
     fn account_points_below_the_root_or_at_an_adopted_directory_of_the_users_own() {
-        let (root, identities, bundle) = fixture();
-        let registry = Registry::builtin().unwrap();
+        let (root, places, bundle) = fixture();
         let allows = |provider: &str, dir: &Path, adopted: bool| {
-            let cli = registry.provider(provider).unwrap().cli.as_ref().unwrap();
-            identities.allows(&registry, cli, dir, adopted)
+            let cli = places.registry.provider(provider).unwrap().cli.as_ref().unwrap();
+            places.allows(cli, &AccountDir { path: dir.to_owned(), adopted })
         };
-        let dir = identities.make(&bundle, "gemini").unwrap();
+        let dir = places.make(&bundle, "gemini").unwrap();
         let outside = root.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
-        assert!(
-            allows("gemini", &dir, false) && allows("gemini", &identities.place(&bundle, "absent"), false)
-        );
+        assert!(allows("gemini", &dir, false) && allows("gemini", &places.place(&bundle, "absent"), false));
         let home = root.path().join("home");
         // The daemon's own directory is the parent of the root, so these are outside it.
         let elsewhere = tempfile::tempdir().unwrap();
@@ -257,12 +399,12 @@ mod tests {
             (elsewhere.path().join("absent"), true, true),
             (own, true, true),
             (open, true, false),
-            (identities.place(&bundle, "absent"), true, false),
+            (places.place(&bundle, "absent"), true, false),
             (dir.clone(), true, false),
             (outside.clone(), true, false),
             (home.clone(), false, false),
             (outside.clone(), false, false),
-            (identities.bundle(&bundle), false, false),
+            (places.bundle(&bundle), false, false),
             (dir.join("../../../outside"), false, false),
         ] {
             assert_eq!(allows("gemini", &place, adopted), expected, "{place:?} {adopted}");
@@ -271,24 +413,23 @@ mod tests {
         // bundle.
         symlink(&outside, dir.join(".gemini")).unwrap();
         assert!(!allows("gemini", &dir, false));
-        let copilot = identities.make(&bundle, "copilot").unwrap();
+        let copilot = places.make(&bundle, "copilot").unwrap();
         symlink(&outside, copilot.join("gh")).unwrap();
         assert!(!allows("copilot", &copilot, false));
-        symlink(&outside, identities.place(&bundle, "codex")).unwrap();
-        assert!(!allows("codex", &identities.place(&bundle, "codex"), false));
+        symlink(&outside, places.place(&bundle, "codex")).unwrap();
+        assert!(!allows("codex", &places.place(&bundle, "codex"), false));
         let other: BundleId = "other".parse().unwrap();
-        symlink(identities.bundle(&bundle), identities.bundle(&other)).unwrap();
-        assert!(!allows("kimi", &identities.place(&other, "kimi"), false));
+        symlink(places.bundle(&bundle), places.bundle(&other)).unwrap();
+        assert!(!allows("kimi", &places.place(&other, "kimi"), false));
     }
 
     #[test]
     fn identity_dirs_recognize_ambient_directories_of_user() {
-        let (root, identities, _) = fixture();
-        let registry = Registry::builtin().unwrap();
+        let (root, places, _) = fixture();
         let home = root.path().join("home");
         for (dir, expect) in [(".codex", true), (".claude/projects", true), ("", true), ("elsewhere", false)]
         {
-            assert_eq!(identities.is_ambient(&registry, &home.join(dir)), expect, "{dir:?}");
+            assert_eq!(places.is_ambient(&home.join(dir)), expect, "{dir:?}");
         }
     }
 }

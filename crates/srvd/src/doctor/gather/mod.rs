@@ -16,6 +16,7 @@ use identity_store::{Contents, Keyring};
 use super::facts::{
     Answer, Daemon, Database, Facts, Identities, Key, KeyTrouble, LoadedKey, Ports, Seen, System,
 };
+use crate::base::blocking::BlockingTasks;
 use crate::base::environment::Environment;
 use crate::config::key::KeySourceError;
 use crate::config::{Config, key};
@@ -72,7 +73,7 @@ pub(super) async fn gather(
         unseen.look("the directories of logins", Identities::default(), look).await
     };
     let own_logins = {
-        let own = OwnDirs::new(environment, config, &registry);
+        let own = OwnDirs::new(environment, config, &registry, BlockingTasks::default());
         let (registry, contents) = (registry.clone(), contents.clone());
         let look = move || surroundings::own_logins(&own, &registry, contents.as_ref());
         unseen.look("your own logins", Vec::new(), look).await

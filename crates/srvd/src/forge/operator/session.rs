@@ -21,12 +21,12 @@ const LENGTH: usize = 43;
 
 /// The sessions. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct Sessions {
+pub struct BrowserSessions {
     live: Arc<Mutex<Live>>,
     redactor: Redactor,
 }
 
-impl Sessions {
+impl BrowserSessions {
     /// Creates an empty set of sessions. `redactor` receives each secret before any other part does.
     pub fn new(redactor: Redactor) -> Self {
         Self { live: Arc::default(), redactor }

@@ -35,7 +35,7 @@ fn id(name: &str) -> AccountId {
 }
 
 fn watches(most: usize) -> Mutex<Watches> {
-    let mut watches = Watches::new(Inbox::default(), most);
+    let mut watches = Watches::new(HealthReports::default(), most);
     watches.reset();
     Mutex::new(watches)
 }
@@ -111,7 +111,7 @@ fn watch_is_renewed_when_the_directory_is_replaced() {
     let watches = watches.into_inner().unwrap();
     assert_eq!(watches.concerned(&dir.join("who.json")), [id("a")]);
     // The other account is notified to be checked again.
-    assert!(watches.inbox.take().accounts.contains(&id("b")));
+    assert!(watches.reports.take().accounts.contains(&id("b")));
 }
 
 /// The user's own directory has one file next to it.

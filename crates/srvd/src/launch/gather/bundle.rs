@@ -1,6 +1,5 @@
 //! The accounts that a bundle binds.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider, Reach};
@@ -8,6 +7,7 @@ use identity_store::{Account, AccountKind, BoundCredential, BundleId, SecretRef,
 
 use crate::agents::model::Model;
 use crate::base::host;
+use crate::disk::identity_dir::{AccountDir, DirReading};
 use crate::keys::external::{Unavailable, Why};
 use crate::launch::Launcher;
 use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewal, State};
@@ -63,7 +63,8 @@ async fn candidate(
     let provider = host::provider_of(launcher.provider(account.provider.as_str())?, &account);
     let found = match (&account.secret_ref, held.secret) {
         (SecretRef::ConfigDir { dir, adopted }, _) => {
-            directory(launcher, &provider, Place { dir: dir.clone(), adopted: *adopted }, now).await
+            let dir = AccountDir { path: dir.clone(), adopted: *adopted };
+            directory(launcher, &provider, dir, now).await
         }
         (SecretRef::Sealed, Some(Ok(secret))) if account.kind == AccountKind::OAuth => {
             let home = own_home(launcher, bundle, &provider).await?;
@@ -136,31 +137,18 @@ fn next_step(account: &Account, provider: &Provider, bundle: &BundleId) -> Strin
     }
 }
 
-/// The directory of an account's login.
-struct Place {
-    dir: PathBuf,
-    adopted: bool,
-}
-
 /// Reads a CLI's directory. A directory that an account may not use is not read.
-async fn directory(launcher: &Launcher, provider: &Arc<Provider>, place: Place, now: i64) -> Found {
-    let (identities, registry) = (launcher.identities.clone(), launcher.registry.clone());
-    let provider = Arc::clone(provider);
-    let read = move || {
-        let Some(cli) = &provider.cli else {
-            return Found::unavailable(Why::BackendFailed, "the registry knows no CLI that could use it");
-        };
-        let Place { dir, adopted } = place;
-        let reach = identities.reach(cli, &dir, adopted);
-        let state = if identities.allows(&registry, cli, &dir, adopted) {
-            state(cli.prove(&dir, reach).at(now))
-        } else {
-            State::Ambient
-        };
-        Found { state, credential: Credential::Directory, home: Some(Home { dir, reach }) }
+async fn directory(launcher: &Launcher, provider: &Arc<Provider>, dir: AccountDir, now: i64) -> Found {
+    let (reach, state) = match launcher.identities.read(provider, &dir).await {
+        Ok(DirReading::Read(reach, proof)) => (reach, state(proof.at(now))),
+        Ok(DirReading::Forbidden(reach)) => (reach, State::Ambient),
+        Ok(DirReading::NoCli) => {
+            let text = "the registry knows no CLI that could use it";
+            return Found::unavailable(Why::BackendFailed, text);
+        }
+        Err(_) => return Found::unavailable(Why::BackendFailed, "its directory could not be read"),
     };
-    let failed = |_| Found::unavailable(Why::BackendFailed, "its directory could not be read");
-    tokio::task::spawn_blocking(read).await.unwrap_or_else(failed)
+    Found { state, credential: Credential::Directory, home: Some(Home { dir: dir.path, reach }) }
 }
 
 pub(in crate::launch) fn state(proof: Proof) -> State {
@@ -184,16 +172,10 @@ async fn own_home(
     if provider.cli.as_ref().is_none_or(|cli| cli.token.is_none()) {
         return Ok(None);
     }
-    let (identities, bundle, provider) = (launcher.identities.clone(), bundle.clone(), Arc::clone(provider));
-    let prepare = move || {
-        let Some(cli) = provider.cli.as_ref() else { return Ok(None) };
-        let dir = identities.make(&bundle, &cli.config_dir.name).map_err(|error| error.to_string())?;
-        auth_spawner::prepare(cli, Path::new(&dir)).map_err(|error| error.to_string())?;
-        Ok(Some(Home { dir, reach: Reach::Bundle }))
-    };
-    let made = tokio::task::spawn_blocking(prepare).await.unwrap_or_else(|error| Err(error.to_string()));
-    made.map_err(|error| {
+    let dir = launcher.identities.prepare(bundle, provider).await.map_err(|error| {
+        let error = error.to_string();
         tracing::error!(error, "the directory of a CLI cannot be prepared");
         ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error)
-    })
+    })?;
+    Ok(dir.map(|dir| Home { dir, reach: Reach::Bundle }))
 }

@@ -14,7 +14,7 @@ use identity_store::{
 use secrecy::ExposeSecret as _;
 use srvd::base::redact::Redactor;
 use srvd::forge::oauth::Forges;
-use srvd::refresh::{Grant, Outcome, Refresher, RefresherConfig, Wake, watch_over};
+use srvd::refresh::{Grant, Outcome, RefreshSignal, Refresher, RefresherConfig, watch_over};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +40,7 @@ fn clock() -> i64 {
 struct Desk {
     store: Store,
     refresher: Refresher,
-    wake: Wake,
+    signal: RefreshSignal,
     stop: CancellationToken,
     changes: Arc<Mutex<Vec<Change>>>,
     /// Number of commits.
@@ -63,12 +63,12 @@ impl Room {
     }
 
     async fn desk(&self) -> Desk {
-        let (wake, changes) = (Wake::default(), Arc::new(Mutex::new(Vec::new())));
-        let (woken, heard) = (wake.clone(), changes.clone());
+        let (signal, changes) = (RefreshSignal::default(), Arc::new(Mutex::new(Vec::new())));
+        let (woken, heard) = (signal.clone(), changes.clone());
         let (count, commits) = watch::channel(0);
         let announce = Arc::new(move |changes: &[Change]| {
             heard.lock().unwrap().extend(changes.iter().cloned());
-            woken.wake();
+            woken.notify();
             count.send_modify(|count| *count += 1);
         });
         let url = DatabaseUrl::sqlite(self.root.path().join("s.db"));
@@ -84,10 +84,10 @@ impl Room {
             redactor: Redactor::default(),
             holder: uuid::Uuid::new_v4().to_string(),
             clock,
-            wake: wake.clone(),
+            signal: signal.clone(),
             stop: stop.clone(),
         });
-        Desk { store, refresher, wake, stop, changes, commits }
+        Desk { store, refresher, signal, stop, changes, commits }
     }
 }
 
@@ -286,7 +286,7 @@ async fn queue_refreshes_again_when_endpoint_recovers() {
         assert_eq!(desk.refresh(&grant, USE).await, Outcome::Unneeded);
         room.endpoint.set(Mode::Grant);
         at(T + HOUR);
-        desk.wake.wake();
+        desk.signal.notify();
         desk.until(&grant.account, |stored| stored.generation == 2).await;
         assert_eq!(desk.heard(), news);
     })
@@ -443,7 +443,7 @@ async fn queue_postpones_tokens_when_no_endpoint_is_known() {
         redactor: Redactor::default(),
         holder: "another".to_owned(),
         clock,
-        wake: desk.wake.clone(),
+        signal: desk.signal.clone(),
         stop: desk.stop.clone(),
     });
     // The queue is stopped at once, but still makes its first pass.

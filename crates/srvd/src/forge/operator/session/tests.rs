@@ -54,7 +54,7 @@ fn session_cookie_is_taken_when_it_is_single_and_well_formed() {
 
 #[test]
 fn session_secret_is_random_and_its_cookie_is_http_only_and_same_site() {
-    let sessions = Sessions::new(Redactor::default());
+    let sessions = BrowserSessions::new(Redactor::default());
     let [one, two] = [(); 2].map(|()| sessions.renew(None, 0).unwrap());
     assert_ne!(one.expose_secret(), two.expose_secret());
     assert_eq!(one.expose_secret().len(), LENGTH);

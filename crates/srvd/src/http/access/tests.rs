@@ -2,8 +2,8 @@ use hyper::Request;
 
 use super::*;
 
-const SOCKET: Door = Door::Unix { uid: 1000 };
-const TCP: Door = Door::Tcp { port: 7000 };
+const SOCKET: Transport = Transport::Unix { uid: 1000 };
+const TCP: Transport = Transport::Tcp { port: 7000 };
 const GOOD: &[(&str, &str)] = &[
     ("host", "127.0.0.1:7000"),
     ("authorization", "Bearer token-1234"),
@@ -13,8 +13,8 @@ const GOOD: &[(&str, &str)] = &[
     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
-fn gate() -> Gate {
-    Gate::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], vec!["app://srvd".into()])
+fn access() -> AccessCheck {
+    AccessCheck::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], vec!["app://srvd".into()])
 }
 
 /// Returns the head of a good handshake with `changes`. A change replaces a header, or removes it if the value is
@@ -32,18 +32,18 @@ fn head(method: &str, path: &str, changes: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-fn check(door: Door, changes: &[(&str, &str)], expect: u16) {
-    let got = gate()
-        .check(door, &head("GET", "/rpc", changes))
+fn check(transport: Transport, changes: &[(&str, &str)], expect: u16) {
+    let got = access()
+        .check(transport, &head("GET", "/rpc", changes))
         .map_or_else(|refusal| refusal.status.as_u16(), |_| 101);
-    assert_eq!(got, expect, "{door:?} {changes:?}");
+    assert_eq!(got, expect, "{transport:?} {changes:?}");
 }
 
 #[test]
 fn gate_answers_the_handshake_of_the_rfc() {
     let offered = [("sec-websocket-protocol", "srvd.v1, srvd.bearer.token-1234"), ("authorization", "")];
     assert_eq!(
-        gate().check(TCP, &head("GET", "/rpc", &offered)),
+        access().check(TCP, &head("GET", "/rpc", &offered)),
         Ok(Route::Socket { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(), subprotocol: true })
     );
     check(TCP, &[], 101);
@@ -101,17 +101,18 @@ fn gate_refuses_missing_and_wrong_tokens() {
 
 #[test]
 fn gate_limits_the_rate_of_wrong_tokens_only() {
-    let gate = gate();
+    let access = access();
     let wrong = head("GET", "/rpc", &[("authorization", "Bearer no")]);
-    let statuses: Vec<u16> = (0..12).map(|_| gate.check(TCP, &wrong).unwrap_err().status.as_u16()).collect();
+    let statuses: Vec<u16> =
+        (0..12).map(|_| access.check(TCP, &wrong).unwrap_err().status.as_u16()).collect();
     assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 429, 429]);
-    assert!(gate.check(TCP, &head("GET", "/rpc", &[])).is_ok());
+    assert!(access.check(TCP, &head("GET", "/rpc", &[])).is_ok());
 }
 
 #[test]
 fn gate_routes_by_path_method_and_websocket_version() {
     let status = |method: &str, path: &str, changes: &[(&str, &str)]| {
-        gate().check(TCP, &head(method, path, changes)).map_err(|refusal| refusal.status.as_u16())
+        access().check(TCP, &head(method, path, changes)).map_err(|refusal| refusal.status.as_u16())
     };
     let anonymous = &[("authorization", "")];
     assert_eq!(status("GET", "/healthz", anonymous), Ok(Route::Health));
@@ -135,10 +136,10 @@ fn gate_routes_by_path_method_and_websocket_version() {
 
 #[test]
 fn gate_takes_a_callback_only_from_a_navigation_to_a_loopback_address() {
-    let callback = |method: &str, door: Door, changes: &[(&str, &str)]| {
+    let callback = |method: &str, transport: Transport, changes: &[(&str, &str)]| {
         let changes = [&[("authorization", "")], changes].concat();
         let head = head(method, "/oauth/callback?code=c&state=s", &changes);
-        gate().check(door, &head).map_err(|refusal| refusal.status.as_u16())
+        access().check(transport, &head).map_err(|refusal| refusal.status.as_u16())
     };
     assert_eq!(callback("GET", TCP, &[]), Ok(Route::Callback));
     assert_eq!(callback("GET", TCP, &[("host", "[::1]:7000")]), Ok(Route::Callback));
@@ -159,9 +160,10 @@ const OWN: (&str, &str) = ("sec-fetch-site", "none");
 #[test]
 fn operator_paths_take_a_token_or_a_session_and_refuse_other_sites() {
     let login = |caller| Ok(Route::Login { forge: "git-hub_2".into(), caller });
-    let check = |path: &str, door: Door, changes: &[(&str, &str)], expect: Result<Route, u16>| {
-        let got = gate().check(door, &head("GET", path, changes)).map_err(|refusal| refusal.status.as_u16());
-        assert_eq!(got, expect, "{path} {door:?} {changes:?}");
+    let check = |path: &str, transport: Transport, changes: &[(&str, &str)], expect: Result<Route, u16>| {
+        let got =
+            access().check(transport, &head("GET", path, changes)).map_err(|refusal| refusal.status.as_u16());
+        assert_eq!(got, expect, "{path} {transport:?} {changes:?}");
     };
     let socket = ("host", "srvd.sock");
     for (path, trusted, browser) in [
@@ -202,6 +204,6 @@ fn operator_paths_take_a_token_or_a_session_and_refuse_other_sites() {
     for path in ["/login/", "/login", "/login/a/b", "/login/GitHub", "/login/%2e", "/me/"] {
         check(path, TCP, &[], Err(404));
     }
-    let posted = gate().check(TCP, &head("POST", "/me", &[])).map_err(|refusal| refusal.status.as_u16());
+    let posted = access().check(TCP, &head("POST", "/me", &[])).map_err(|refusal| refusal.status.as_u16());
     assert_eq!(posted, Err(405));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use auth_spawner::Registry;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::load::{FILE, FOLDER, load};
 use super::{Agents, Credential, Fault};
 use crate::agents::ephemeral::Ephemeral;
+use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
@@ -85,7 +86,7 @@ impl Declared {
 }
 
 /// The inputs of the reads, and the receivers of their results.
-pub struct Surroundings {
+pub struct DeclaredConfig {
     /// Directory of the files.
     pub config_dir: PathBuf,
     /// The providers that credentials may name.
@@ -98,36 +99,43 @@ pub struct Surroundings {
     pub broker: Broker,
     /// Hides declared keys in logs.
     pub redactor: Redactor,
+    /// Runs the reads of the files.
+    pub blocking: BlockingTasks,
 }
 
 /// The owner of the declared agents.
-pub struct Keeper {
-    around: Arc<Surroundings>,
+pub struct DeclaredWatcher {
+    config: Arc<DeclaredConfig>,
     current: watch::Sender<InForce>,
     requests: mpsc::Receiver<oneshot::Sender<InForce>>,
-    heard: Arc<Notify>,
+    changed: Arc<Notify>,
+    folders: Arc<Mutex<WatchedFolders>>,
+}
+
+/// The folders of the files, as far as they are watched.
+struct WatchedFolders {
     watcher: Option<RecommendedWatcher>,
     /// The watched folders with their device and inode number, which reveal that a folder was replaced.
     watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
-impl Keeper {
+impl DeclaredWatcher {
     /// Reads the files for the first time. If they have a fault, no agent is declared, and the daemon still starts.
-    pub async fn new(around: Surroundings) -> (Declared, Self) {
+    pub async fn new(config: DeclaredConfig) -> (Declared, Self) {
         let (current, receiver) = watch::channel(InForce::default());
         let (sender, requests) = mpsc::channel(WAITING);
-        let heard = Arc::new(Notify::new());
-        let wake = heard.clone();
+        let changed = Arc::new(Notify::new());
+        let wake = changed.clone();
         let watcher = notify::recommended_watcher(move |event| {
             if concerns(event) {
                 wake.notify_one();
             }
         });
         let watcher = watcher.inspect_err(complain).ok();
-        let around = Arc::new(around);
-        let mut keeper = Self { around, current, requests, heard, watcher, watched: BTreeMap::new() };
-        keeper.read().await;
-        (Declared { current: receiver, requests: sender }, keeper)
+        let folders = Arc::new(Mutex::new(WatchedFolders { watcher, watched: BTreeMap::new() }));
+        let mut declared = Self { config: Arc::new(config), current, requests, changed, folders };
+        declared.read().await;
+        (Declared { current: receiver, requests: sender }, declared)
     }
 
     /// Reads the files whenever there is a reason to, until `stop` is cancelled.
@@ -140,7 +148,7 @@ impl Keeper {
                 () = stop.cancelled() => return,
                 asked = self.requests.recv() => asked,
                 _ = poll.tick() => None,
-                () = self.heard.notified() => {
+                () = self.changed.notified() => {
                     tokio::select! {
                         () = stop.cancelled() => return,
                         // A request need not wait for the end of a burst.
@@ -159,11 +167,13 @@ impl Keeper {
 
     /// Reads all files. A good set replaces the one in force.
     async fn read(&mut self) {
-        // The watch starts before the read, so that no change in between is missed.
-        self.watch();
-        let around = self.around.clone();
-        let work = move || load(&around.config_dir, &around.registry, &around.environment);
-        match tokio::task::spawn_blocking(work).await {
+        let (config, folders) = (self.config.clone(), self.folders.clone());
+        let work = move || {
+            // The watch starts before the read, so that no change in between is missed.
+            folders.lock().unwrap_or_else(PoisonError::into_inner).watch(&config.config_dir);
+            load(&config.config_dir, &config.registry, &config.environment)
+        };
+        match self.config.blocking.run(work).await {
             Ok(Ok(agents)) => self.take(agents),
             Ok(Err(faults)) => self.refuse(faults),
             Err(error) => tracing::error!(%error, "the reading of the declared agents broke off"),
@@ -184,7 +194,7 @@ impl Keeper {
         for (_, agent) in agents.iter() {
             for credential in agent.credentials.values() {
                 if let Credential::Key(secret) | Credential::Env { value: Some(secret), .. } = credential {
-                    self.around.redactor.hide(secret);
+                    self.config.redactor.hide(secret);
                 }
             }
         }
@@ -192,9 +202,9 @@ impl Keeper {
         let agents = Arc::new(agents);
         self.current.send_replace(InForce { agents: agents.clone(), faults: Arc::default() });
         for (agent, provider) in before.agents.missing_in(&agents) {
-            self.around.ephemeral.clear(agent, provider);
+            self.config.ephemeral.clear(agent, provider);
         }
-        self.around.broker.publish(events::DECLARED_CHANGED, now(), None);
+        self.config.broker.publish(events::DECLARED_CHANGED, now(), None);
     }
 
     fn refuse(&self, faults: Vec<Fault>) {
@@ -207,11 +217,13 @@ impl Keeper {
             self.current.send_replace(InForce { agents: before.agents, faults: faults.into() });
         }
     }
+}
 
+impl WatchedFolders {
     /// Watches the folders that exist.
-    fn watch(&mut self) {
+    fn watch(&mut self, config_dir: &Path) {
         let Some(watcher) = &mut self.watcher else { return };
-        let folders = [self.around.config_dir.clone(), self.around.config_dir.join(FOLDER)];
+        let folders = [config_dir.to_owned(), config_dir.join(FOLDER)];
         for folder in folders {
             let found = std::fs::metadata(&folder).ok().filter(std::fs::Metadata::is_dir);
             let found = found.map(|found| (found.dev(), found.ino()));

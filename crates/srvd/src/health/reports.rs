@@ -13,10 +13,10 @@ const MOST: usize = 4096;
 
 /// The set of reports. A clone is a handle to the same set.
 #[derive(Clone, Default)]
-pub struct Inbox(Arc<Shared>);
+pub struct HealthReports(Arc<ReportState>);
 
 #[derive(Default)]
-struct Shared {
+struct ReportState {
     marks: Mutex<Marks>,
     wake: Notify,
 }
@@ -34,7 +34,7 @@ pub(super) struct Marks {
     pub(super) everything: bool,
 }
 
-impl Inbox {
+impl HealthReports {
     /// Records that an account's row was written.
     pub fn changed(&self, account: &AccountId) {
         let known = account.clone();
@@ -104,32 +104,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inbox_ignores_reads_and_separates_removals_from_changes() {
-        let inbox = Inbox::default();
+    fn reports_ignores_reads_and_separates_removals_from_changes() {
+        let reports = HealthReports::default();
         let event = |kind| Ok(notify::Event::new(kind).add_path("/a/file".into()));
-        inbox.heard(event(EventKind::Access(AccessKind::Open(AccessMode::Any))));
-        inbox.heard(event(EventKind::Access(AccessKind::Close(AccessMode::Read))));
-        assert_eq!(inbox.take(), Marks::default());
-        inbox.heard(event(EventKind::Create(CreateKind::File)));
-        inbox.heard(event(EventKind::Access(AccessKind::Close(AccessMode::Write))));
+        reports.heard(event(EventKind::Access(AccessKind::Open(AccessMode::Any))));
+        reports.heard(event(EventKind::Access(AccessKind::Close(AccessMode::Read))));
+        assert_eq!(reports.take(), Marks::default());
+        reports.heard(event(EventKind::Create(CreateKind::File)));
+        reports.heard(event(EventKind::Access(AccessKind::Close(AccessMode::Write))));
         let paths = HashSet::from([PathBuf::from("/a/file")]);
-        assert_eq!(inbox.take(), Marks { paths: paths.clone(), ..Marks::default() });
-        inbox.heard(event(EventKind::Remove(RemoveKind::Folder)));
-        assert_eq!(inbox.take(), Marks { lost: paths, ..Marks::default() });
+        assert_eq!(reports.take(), Marks { paths: paths.clone(), ..Marks::default() });
+        reports.heard(event(EventKind::Remove(RemoveKind::Folder)));
+        assert_eq!(reports.take(), Marks { lost: paths, ..Marks::default() });
     }
 
     #[test]
-    fn inbox_marks_everything_when_marks_overflow_or_events_are_lost() {
+    fn reports_marks_everything_when_marks_overflow_or_events_are_lost() {
         let everything = Marks { everything: true, ..Marks::default() };
-        let inbox = Inbox::default();
+        let reports = HealthReports::default();
         for number in 0..=2 * MOST {
             let path = PathBuf::from(format!("/a/{number}"));
-            inbox.heard(Ok(notify::Event::new(EventKind::Any).add_path(path)));
+            reports.heard(Ok(notify::Event::new(EventKind::Any).add_path(path)));
         }
-        assert_eq!(inbox.take(), everything);
-        inbox.heard(Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)));
-        assert_eq!(inbox.take(), everything);
-        inbox.heard(Err(notify::Error::generic("broken")));
-        assert_eq!(inbox.take(), everything);
+        assert_eq!(reports.take(), everything);
+        reports.heard(Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!(reports.take(), everything);
+        reports.heard(Err(notify::Error::generic("broken")));
+        assert_eq!(reports.take(), everything);
     }
 }

@@ -36,7 +36,7 @@ const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 
 /// The listener through which a request was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Transport {
     /// The Unix socket. The kernel confirms that the peer is this user or root.
     Unix {
         /// The uid of the peer: the daemon's own user, or root.
@@ -49,7 +49,7 @@ pub enum Door {
     },
 }
 
-impl std::fmt::Display for Door {
+impl std::fmt::Display for Transport {
     /// Writes the caller's name for the audit log. There is one token, so all TCP callers share one name.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -110,7 +110,7 @@ pub struct Refusal {
 }
 
 /// The checks on a request head, with the configured token, hosts and origins.
-pub struct Gate {
+pub struct AccessCheck {
     token: SecretString,
     hosts: Vec<String>,
     origins: Vec<String>,
@@ -126,8 +126,8 @@ struct Failures {
 /// Wrong tokens that are answered with 401 in each minute; further ones are answered with 429.
 const FAILURES_A_MINUTE: u32 = 10;
 
-impl Gate {
-    /// Creates a gate for this token. It serves these `Host`s and `Origin`s in addition to the loopback names.
+impl AccessCheck {
+    /// Creates the checks with this token. They accept these `Host`s and `Origin`s in addition to the loopback names.
     pub fn new(token: SecretString, hosts: Vec<String>, origins: Vec<String>) -> Self {
         Self { token, hosts, origins, failures: Mutex::new(Failures { since: Instant::now(), count: 0 }) }
     }
@@ -136,21 +136,21 @@ impl Gate {
     ///
     /// # Errors
     /// The [`Refusal`] of the first check that fails.
-    pub fn check(&self, door: Door, head: &Parts) -> Result<Route, Refusal> {
+    pub fn check(&self, transport: Transport, head: &Parts) -> Result<Route, Refusal> {
         if head.version != Version::HTTP_11 {
             return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version of HTTP");
         }
-        self.check_host(door, &head.headers)?;
-        self.check_origin(door, &head.headers)?;
+        self.check_host(transport, &head.headers)?;
+        self.check_origin(transport, &head.headers)?;
         if head.uri.path() == callback::PATH {
-            return check_callback(door, head);
+            return check_callback(transport, head);
         }
         if head.uri.query().is_some() {
             return refuse(StatusCode::BAD_REQUEST, "query string");
         }
         let is_get = head.method == Method::GET;
         if head.uri.path() == "/me" || head.uri.path().starts_with(LOGIN) {
-            return self.check_operator(door, head);
+            return self.check_operator(transport, head);
         }
         match head.uri.path() {
             "/healthz" if is_get => return Ok(Route::Health),
@@ -167,14 +167,14 @@ impl Gate {
             _ if is_get => handshake(&head.headers)?,
             _ => post(&head.headers)?,
         };
-        self.check_token(door, &head.headers)?;
+        self.check_token(transport, &head.headers)?;
         Ok(route)
     }
 
     /// Checks a request to a path that also accepts a session cookie. A browser attaches the cookie to every request,
     /// including those that another site triggers. Such requests are refused. A sign-in must be a navigation by the
     /// user.
-    fn check_operator(&self, door: Door, head: &Parts) -> Result<Route, Refusal> {
+    fn check_operator(&self, transport: Transport, head: &Parts) -> Result<Route, Refusal> {
         let forge = head.uri.path().strip_prefix(LOGIN);
         let in_alphabet =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
@@ -196,8 +196,8 @@ impl Gate {
         if forge.is_some() && head.headers.get(FETCH_DEST).is_some_and(|what| what != "document") {
             return refuse(StatusCode::FORBIDDEN, "not a navigation");
         }
-        let caller = match door {
-            Door::Tcp { port } if !head.headers.contains_key(AUTHORIZATION) => {
+        let caller = match transport {
+            Transport::Tcp { port } if !head.headers.contains_key(AUTHORIZATION) => {
                 check_session(port, &head.headers)?;
                 // A browser states which site started the navigation. Without that statement the cookie may be misused.
                 if forge.is_some() && !own {
@@ -206,7 +206,7 @@ impl Gate {
                 Caller::Browser
             }
             _ => {
-                self.check_token(door, &head.headers)?;
+                self.check_token(transport, &head.headers)?;
                 Caller::Trusted
             }
         };
@@ -216,13 +216,13 @@ impl Gate {
         })
     }
 
-    fn check_host(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_host(&self, transport: Transport, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(host) = only(headers, &HOST) else {
             return refuse(StatusCode::BAD_REQUEST, "not exactly one Host");
         };
-        let served = match door {
-            Door::Unix { .. } => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
-            Door::Tcp { port } => is_loopback(host, port),
+        let served = match transport {
+            Transport::Unix { .. } => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
+            Transport::Tcp { port } => is_loopback(host, port),
         };
         if served || self.hosts.iter().any(|known| known == host) {
             return Ok(());
@@ -230,9 +230,9 @@ impl Gate {
         refuse(StatusCode::FORBIDDEN, "Host")
     }
 
-    fn check_origin(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_origin(&self, transport: Transport, headers: &HeaderMap) -> Result<(), Refusal> {
         // A client of a Unix socket never sends these headers; a browser that was tricked into connecting would.
-        if matches!(door, Door::Unix { .. })
+        if matches!(transport, Transport::Unix { .. })
             && (headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER))
         {
             return refuse(StatusCode::FORBIDDEN, "Origin or Referer on the socket");
@@ -246,8 +246,8 @@ impl Gate {
         }
     }
 
-    fn check_token(&self, door: Door, headers: &HeaderMap) -> Result<(), Refusal> {
-        if matches!(door, Door::Unix { .. }) {
+    fn check_token(&self, transport: Transport, headers: &HeaderMap) -> Result<(), Refusal> {
+        if matches!(transport, Transport::Unix { .. }) {
             return Ok(());
         }
         let bearer = only(headers, &AUTHORIZATION)
@@ -308,8 +308,8 @@ fn is_loopback(host: &str, port: u16) -> bool {
 
 /// Checks a request to the redirect address. Only a navigation of the user's browser to the loopback address is
 /// allowed. Requests through a configured `Host`, on the socket, or for an image or a frame of a page are refused.
-fn check_callback(door: Door, head: &Parts) -> Result<Route, Refusal> {
-    let Door::Tcp { port } = door else { return refuse(StatusCode::NOT_FOUND, "path") };
+fn check_callback(transport: Transport, head: &Parts) -> Result<Route, Refusal> {
+    let Transport::Tcp { port } = transport else { return refuse(StatusCode::NOT_FOUND, "path") };
     if !only(&head.headers, &HOST).is_some_and(|host| is_loopback(host, port)) {
         return refuse(StatusCode::FORBIDDEN, "Host");
     }

@@ -1,0 +1,59 @@
+//! Blocking work outside the runtime's threads.
+
+use tokio::task::JoinError;
+use tokio_util::task::TaskTracker;
+
+/// The blocking work under way. A clone is a handle to the same work.
+#[derive(Debug, Clone, Default)]
+pub struct BlockingTasks(TaskTracker);
+
+/// The error for work that panicked, or that the end of the runtime prevented.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BrokenOff(#[from] JoinError);
+
+impl BlockingTasks {
+    /// Runs work on a thread for blocking work. The work continues when the caller stops waiting, and the daemon waits
+    /// for it at its shutdown.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BrokenOff> {
+        Ok(self.0.spawn_blocking(work).await?)
+    }
+
+    /// Waits until the work under way has ended.
+    pub async fn settle(&self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn blocking_work_is_awaited_at_shutdown_when_its_caller_has_left() {
+        let tasks = BlockingTasks::default();
+        let (release, released) = mpsc::channel::<()>();
+        assert!(tasks.run(move || released.recv()).now_or_never().is_none());
+        assert_eq!(tasks.settle().now_or_never(), None);
+        release.send(()).unwrap();
+        tasks.settle().await;
+    }
+
+    #[tokio::test]
+    async fn blocking_work_is_an_error_when_it_panics() {
+        let tasks = BlockingTasks::default();
+        assert!(tasks.run(|| std::hint::black_box(None::<i32>).unwrap()).await.is_err());
+        assert_eq!(tasks.run(|| 1).await.unwrap(), 1);
+    }
+}

@@ -1,0 +1,241 @@
+//! The services of the daemon, built from its core.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use auth_spawner::{Guard, SpawnLimits, Spawner, SpawnerConfig};
+use tokio_util::task::TaskTracker;
+
+use super::core::Core;
+use super::{BootError, changes, recover, shims};
+use crate::accounts::accounts::StatusChecker;
+use crate::accounts::profiles::ProfileService;
+use crate::accounts::removal::Remover;
+use crate::adopt;
+use crate::agents::declared::{Declared, DeclaredConfig, DeclaredWatcher};
+use crate::agents::ephemeral::Ephemeral;
+use crate::audit::Auditor;
+use crate::base::clock::now;
+use crate::config::ConfigError;
+use crate::config::child::child_env;
+use crate::disk::identity_dir::IdentityDirs;
+use crate::disk::leftovers::LeftoverCleaner;
+use crate::disk::own_dir::OwnDirs;
+use crate::forge::oauth::flows::FlowsConfig;
+use crate::forge::oauth::{Flows, Forges, Returns};
+use crate::forge::operator::{Operators, OperatorsConfig};
+use crate::health::Examiner;
+use crate::launch::{EnvironmentConflicts, Launcher, LauncherConfig};
+use crate::login::renewal::Renewals;
+use crate::login::{LoginResources, LoginSink, Logins};
+use crate::refresh::{Refresher, RefresherConfig};
+use crate::rpc::app::{App, AppState};
+
+/// The services of the daemon.
+pub(super) struct Services {
+    pub(super) examiner: Examiner,
+    pub(super) declared_watcher: DeclaredWatcher,
+    pub(super) spawner: Spawner,
+    /// The writes of logins.
+    pub(super) login_tasks: TaskTracker,
+    pub(super) flows: Flows,
+    pub(super) refresher: Refresher,
+    leftovers: LeftoverCleaner,
+    declared: Declared,
+    ephemeral: Ephemeral,
+    logins: Arc<Logins>,
+    operators: Operators,
+    launcher: Launcher,
+}
+
+impl Services {
+    /// Puts the directories in order, then builds the services. None of them runs yet, except for the sign-ins that are
+    /// completed.
+    ///
+    /// # Errors
+    /// [`BootError`].
+    pub(super) async fn build(core: &Core, guard: &Guard) -> Result<Self, BootError> {
+        let Directories { identities, leftovers, renewals } = directories(core).await?;
+        let examiner = Examiner::new(
+            core.store.clone(),
+            core.registry.clone(),
+            identities.clone(),
+            core.health_reports.clone(),
+        );
+        let ephemeral = Ephemeral::default();
+        let (declared, declared_watcher) = declared(core, &ephemeral).await;
+        let login_tasks = TaskTracker::new();
+        let login_resources = LoginResources {
+            store: core.store.clone(),
+            broker: core.broker.clone(),
+            registry: core.registry.clone(),
+            identities: identities.clone(),
+            renewals,
+            redactor: core.redactor.clone(),
+            health: examiner.clone(),
+            tasks: login_tasks.clone(),
+            blocking: core.blocking.clone(),
+        };
+        let (spawner, logins) = logins(core, guard, login_resources)?;
+        let (flows, operators) = flows(core)?;
+        let refresher = refresher(core, &flows);
+        let launcher = Launcher::new(LauncherConfig {
+            registry: core.registry.clone(),
+            identities,
+            shared: core.config.shared(),
+            keys: core.external_keys.clone(),
+            declared: declared.clone(),
+            ephemeral: ephemeral.clone(),
+            refresher: refresher.clone(),
+            conflicts: EnvironmentConflicts::new(&core.registry),
+        });
+        Ok(Self {
+            examiner,
+            declared_watcher,
+            spawner,
+            login_tasks,
+            flows,
+            refresher,
+            leftovers,
+            declared,
+            ephemeral,
+            logins: Arc::new(logins),
+            operators,
+            launcher,
+        })
+    }
+}
+
+impl Services {
+    /// Returns the state that the handlers receive.
+    pub(super) fn app(
+        &self,
+        core: &Core,
+        auditor: Auditor,
+        connections: Arc<AtomicUsize>,
+        started: Instant,
+    ) -> App {
+        let Core { registry, redactor, external_keys, .. } = core;
+        App::new(AppState {
+            store: core.store.clone(),
+            auditor,
+            registry: registry.clone(),
+            launcher: self.launcher.clone(),
+            logins: self.logins.clone(),
+            broker: core.broker.clone(),
+            declared: self.declared.clone(),
+            ephemeral: self.ephemeral.clone(),
+            flows: self.flows.clone(),
+            operators: self.operators.clone(),
+            remover: Remover::new(&self.spawner, registry, &self.leftovers),
+            status_checker: StatusChecker::new(registry, external_keys, redactor, &self.examiner),
+            profiles: ProfileService::new(registry, redactor, &self.declared, &self.ephemeral),
+            external_keys: external_keys.clone(),
+            refresher: self.refresher.clone(),
+            redactor: redactor.clone(),
+            connections,
+            started,
+        })
+    }
+}
+
+/// The directories of the identities, and what puts them in order.
+pub(super) struct Directories {
+    pub(super) identities: IdentityDirs,
+    pub(super) leftovers: LeftoverCleaner,
+    pub(super) renewals: Renewals,
+}
+
+/// Puts the directories in order after a crash of an earlier daemon, and takes over the user's own logins.
+///
+/// # Errors
+/// [`BootError`], when the store fails.
+async fn directories(core: &Core) -> Result<Directories, BootError> {
+    let Core { config, store, registry, blocking, .. } = core;
+    let (root, home) = (config.identities(), config.home.clone());
+    let identities = IdentityDirs::new(root, home, registry.clone(), blocking.clone());
+    let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
+    let renewals = Renewals::new(&config.identities(), blocking.clone());
+    let directories = Directories { identities, leftovers, renewals };
+    recover::recover(store, blocking, &directories).await?;
+    // The daemon starts regardless of the result. The next start does the rest.
+    let own = OwnDirs::new(&core.environment, config, registry, blocking.clone());
+    adopt::run(store, registry, &own, now()).await;
+    Ok(directories)
+}
+
+/// Reads the credentials that files declare for agents.
+async fn declared(core: &Core, ephemeral: &Ephemeral) -> (Declared, DeclaredWatcher) {
+    DeclaredWatcher::new(DeclaredConfig {
+        config_dir: core.config.config_dir.clone(),
+        registry: core.registry.clone(),
+        environment: core.environment.clone(),
+        ephemeral: ephemeral.clone(),
+        broker: core.broker.clone(),
+        redactor: core.redactor.clone(),
+        blocking: core.blocking.clone(),
+    })
+    .await
+}
+
+/// Creates the spawner, which runs CLIs, and the service of logins, which it reports to.
+fn logins(core: &Core, guard: &Guard, resources: LoginResources) -> Result<(Spawner, Logins), BootError> {
+    let config = &core.config;
+    // This blocks, because nothing is served yet.
+    let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
+    let spawner_config = SpawnerConfig {
+        environment: shims.apply(child_env(config)),
+        browser: Some(shims.browser()),
+        shared: config.shared(),
+        limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
+        clock: Arc::new(now),
+        guard: Some(guard.clone()),
+    };
+    let sink = LoginSink::new(resources.clone());
+    let spawner = Spawner::new(spawner_config, Arc::new(sink.clone()));
+    Ok((spawner.clone(), Logins::new(config, resources, sink, spawner)))
+}
+
+/// Creates the logins at forges, and the operators, which keep their tokens.
+///
+/// # Errors
+/// [`BootError`], which names the key of a forge that cannot be used.
+fn flows(core: &Core) -> Result<(Flows, Operators), BootError> {
+    let Core { config, environment, store, redactor, stop, .. } = core;
+    // This reads files with secrets. It blocks, because nothing is served yet.
+    let forges =
+        Forges::load(&config.forges, environment, &config.config_dir, now).map_err(|(key, reason)| {
+            BootError::Config(ConfigError::Invalid { name: format!("forges.{key}"), reason })
+        })?;
+    let returns = Returns::default();
+    let operators = Operators::new(OperatorsConfig {
+        store: store.clone(),
+        forges: forges.clone(),
+        returns: returns.clone(),
+        redactor: redactor.clone(),
+        clock: now,
+        stop: stop.clone(),
+    });
+    let (keep, moved) = (operators.keeper(), changes::moved(&core.broker));
+    let flows =
+        Flows::new(FlowsConfig { forges, keep, moved, returns, redactor: redactor.clone(), clock: now });
+    // A forge may not have stated the account of an earlier sign-in. It may be known now.
+    let completing = operators.clone();
+    flows.aside(async move { completing.complete_pending().await });
+    Ok((flows, operators))
+}
+
+/// Creates the refresher of tokens. It does nothing until it is run.
+fn refresher(core: &Core, flows: &Flows) -> Refresher {
+    Refresher::new(RefresherConfig {
+        store: core.store.clone(),
+        forges: flows.forges().clone(),
+        registry: core.registry.clone(),
+        redactor: core.redactor.clone(),
+        holder: format!("srvd-{}", core.broker.epoch()),
+        clock: now,
+        signal: core.refresh_signal.clone(),
+        stop: core.stop.clone(),
+    })
+}

@@ -1,0 +1,42 @@
+//! The errors of work on the directories of logins.
+
+use std::io;
+
+use crate::base::blocking::BrokenOff;
+use crate::base::private::PrivateError;
+use crate::wire::error::{ApiError, Kind};
+
+/// The reason why a directory could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// A part of its path is a link, is open to others, or cannot be created.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// A file in it cannot be written or removed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The work on it broke off.
+    #[error(transparent)]
+    BrokenOff(#[from] BrokenOff),
+}
+
+impl From<DirError> for ApiError {
+    fn from(error: DirError) -> Self {
+        match error {
+            DirError::BrokenOff(error) => error.into(),
+            error => {
+                tracing::error!(%error, "a login's directory cannot be used");
+                Self::new(Kind::StoreUnavailable, "the login's directory cannot be used")
+                    .hint(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<BrokenOff> for ApiError {
+    fn from(error: BrokenOff) -> Self {
+        tracing::error!(%error, "work on the files of a login broke off");
+        Self::new(Kind::StoreUnavailable, "the files of the login could not be read or changed")
+            .hint("try again later; the daemon's log says why")
+    }
+}
