@@ -26,6 +26,7 @@ mod keychain;
 mod keys;
 mod kills;
 mod launch;
+mod launch_table;
 mod logins;
 mod migrate;
 mod namespace;
