@@ -2,7 +2,6 @@
 
 #![cfg(test)]
 
-mod acceptance;
 mod audit;
 mod backup;
 mod bundles;

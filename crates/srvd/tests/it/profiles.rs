@@ -52,7 +52,6 @@ async fn ids(daemon: &Daemon, params: Value) -> Vec<String> {
     listed["profiles"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Cases 1, 3, 4, 16, 24 and 30.
 #[tokio::test(flavor = "multi_thread")]
 async fn profile_is_used_only_for_its_own_user() {
     let daemon = home().start();
@@ -148,7 +147,7 @@ async fn launch_sets_the_users_token_when_the_cli_accepts_one() {
     assert!(!daemon.log().contains("planted-access"), "the log holds a token");
 }
 
-/// Cases 17, 20 and 25, and several accounts of one provider.
+/// Several accounts of one provider.
 #[tokio::test(flavor = "multi_thread")]
 async fn best_profile_is_chosen_by_expiry_model_and_order() {
     let daemon = home().start();
@@ -218,7 +217,6 @@ async fn best_profile_is_chosen_by_expiry_model_and_order() {
     assert!(!daemon.log().contains("planted"), "the log holds a secret");
 }
 
-/// Cases 5, 6, 7 and 22.
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_removes_stored_profiles_and_refuses_declared_ones() {
     let daemon = home().start();
