@@ -309,7 +309,7 @@ mod tests {
         check::<ProviderId>("", Err("it is empty"));
     }
 
-    /// case 7: the text that other programs write into ids is kept unchanged.
+    /// The text that other programs write into ids is kept unchanged.
     #[test]
     fn user_and_agent_ids_accept_any_text_without_control_characters() {
         let long = "é".repeat(100);

@@ -1,4 +1,4 @@
-//! Operator tokens and the active forge. The numbers are those of the acceptance cases.
+//! Operator tokens and the active forge.
 
 use identity_store::{
     AccountId, ActiveForge, Authority, Change, CommitOperator, Consumer, Identity, OperatorToken,
@@ -33,7 +33,7 @@ async fn row(f: &Fixture, account: &AccountId) -> Vec<String> {
     f.place.texts(&query).await
 }
 
-/// case 72: the row and the pointer are both written, or neither is.
+/// The row and the pointer are both written, or neither is.
 async fn operator_commit_writes_row_and_active_forge_together_or_neither(f: Fixture) {
     // The last statement of the transaction fails.
     let fault = match f.place.kind {
@@ -90,7 +90,7 @@ async fn operator_commit_writes_row_and_active_forge_together_or_neither(f: Fixt
     assert_eq!(f.heard(), [Change::Account(account), Change::OperatorTokens]);
 }
 
-/// case 73: a login to another forge moves the pointer and leaves the other row unchanged; switching back needs no
+/// A login to another forge moves the pointer and leaves the other row unchanged; switching back needs no
 /// login.
 async fn operator_row_is_unchanged_when_active_forge_switches(f: Fixture) {
     let a = f.store.commit_operator(login("a", "f", received(0, NOW)), operator("1", true)).await.unwrap();
@@ -110,7 +110,7 @@ async fn operator_row_is_unchanged_when_active_forge_switches(f: Fixture) {
     assert_eq!((row(&f, &a.account).await, f.standing(&a.account).await), (before, good(0, 1, NOW)));
 }
 
-/// case 74 and 75: without a row no account is active; deleting the active one leaves none.
+/// Without a row no account is active; deleting the active one leaves none.
 async fn active_forge_is_cleared_when_its_account_is_deleted(f: Fixture) {
     assert_eq!(f.store.active_forge().await.unwrap(), None);
     let missing = AccountId::generate();
@@ -141,7 +141,7 @@ async fn active_forge_is_cleared_when_its_account_is_deleted(f: Fixture) {
     assert_eq!(f.store.active_forge().await.unwrap(), None);
 }
 
-/// case 57 and 76: a login replaces every field, including the expiry; fields that it does not have are cleared.
+/// A login replaces every field, including the expiry; fields that it does not have are cleared.
 async fn operator_login_replaces_every_token_field(f: Fixture) {
     let full = ReceivedTokens {
         id: Some("id-0".into()),
@@ -172,7 +172,7 @@ async fn operator_login_replaces_every_token_field(f: Fixture) {
     assert_eq!((row.expires_at, row.login_deadline_at), (Some(NOW + HOUR), Some(NOW + HOUR)));
 }
 
-/// case 77: a renamed person keeps the row; another person of the same name receives a new one.
+/// A renamed person keeps the row; another person of the same name receives a new one.
 async fn operator_row_follows_subject_id_and_not_login_name(f: Fixture) {
     let one = f.operator("git", "1", received(0, NOW)).await;
     let named = |subject: &str, login: &str| CommitOperator {
@@ -200,7 +200,7 @@ async fn operator_row_follows_subject_id_and_not_login_name(f: Fixture) {
     assert_eq!(rows, expected);
 }
 
-/// case 62 and 78: two hosts are two rows; a slash and capitals make no other row; each authority has its own account.
+/// Two hosts are two rows; a slash and capitals make no other row; each authority has its own account.
 async fn operator_account_ignores_case_and_trailing_slash_of_address(f: Fixture) {
     let one = f.operator("Git.Example/", "1", received(0, NOW)).await;
     assert_eq!(f.operator("git.example", "1", received(1, NOW)).await, one);
@@ -227,7 +227,7 @@ async fn operator_account_ignores_case_and_trailing_slash_of_address(f: Fixture)
     assert_eq!(refusal(several), ("conflict", "operator account forgejo: several accounts match".to_owned()));
 }
 
-/// case 65 and 66: a login that cannot be saved writes nothing and is returned; the earlier login still works.
+/// A login that cannot be saved writes nothing and is returned; the earlier login still works.
 async fn operator_commit_returns_login_when_a_field_is_missing(f: Fixture) {
     let earlier = f.operator("git", "1", received(9, NOW)).await;
     f.heard();

@@ -1,4 +1,4 @@
-//! Logins whose person is not known yet, and invalid expiries. The numbers are those of the acceptance cases.
+//! Logins whose person is not known yet, and invalid expiries.
 
 use identity_store::{Change, ExpirySource, ParkedLogin, ReceivedTokens, Status};
 
@@ -17,7 +17,7 @@ on_both![
     bad_expiries_are_repaired_once,
 ];
 
-/// case 58: no part of the login is lost until its person is known; then there is one account.
+/// No part of the login is lost until its person is known; then there is one account.
 async fn parked_login_becomes_the_operator_account_when_promoted(f: Fixture) {
     let account = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     let expected = ParkedLogin {
@@ -45,7 +45,7 @@ async fn parked_login_becomes_the_operator_account_when_promoted(f: Fixture) {
     assert_eq!(refusal(again), ("not found", format!("no pending login {account}")));
 }
 
-/// case 58: if the person already has an account, it receives the tokens, and the parked one is deleted.
+/// If the person already has an account, it receives the tokens, and the parked one is deleted.
 async fn promotion_moves_the_tokens_when_the_person_has_an_account(f: Fixture) {
     let known = f.operator("git", "1", received(0, NOW)).await;
     let pending = f.store.park(login("git", "later", received(1, NOW)), parked(None)).await.unwrap();
@@ -62,7 +62,7 @@ async fn promotion_moves_the_tokens_when_the_person_has_an_account(f: Fixture) {
     assert_eq!(f.store.counts().await.unwrap().accounts, 1);
 }
 
-/// case 59: logins parked for another authority, another flow or another user stay.
+/// Logins parked for another authority, another flow or another user stay.
 async fn commit_removes_only_the_parked_login_of_the_same_flow(f: Fixture) {
     let park = async |host: &str, flow: &str, user: Option<&str>| {
         f.store.park(login(host, flow, received(0, NOW)), parked(user)).await.unwrap()
@@ -89,7 +89,7 @@ async fn commit_removes_only_the_parked_login_of_the_same_flow(f: Fixture) {
     assert_eq!((&profile.account, profile.primary), (&other_user, true));
 }
 
-/// case 60: the rotated token of a parked login is saved.
+/// The rotated token of a parked login is saved.
 async fn parked_tokens_are_refreshed(f: Fixture) {
     let account = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     assert_eq!(f.store.due_refreshes(NOW + HOUR, 10).await.unwrap().len(), 1);
@@ -99,7 +99,7 @@ async fn parked_tokens_are_refreshed(f: Fixture) {
     assert_eq!(f.standing(&account).await, good(1, 2, NOW + HOUR));
 }
 
-/// case 61: a known person takes precedence in any order; a parked login counts only if it is alone.
+/// A known person takes precedence in any order; a parked login counts only if it is alone.
 async fn operator_account_takes_precedence_over_a_parked_login(f: Fixture) {
     let found = async || f.store.operator_account(&authority("git"), None).await.unwrap();
     let first = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
@@ -113,7 +113,7 @@ async fn operator_account_takes_precedence_over_a_parked_login(f: Fixture) {
     assert_eq!(found().await, Some(known));
 }
 
-/// case 67: a second login of one flow replaces the first.
+/// A second login of one flow replaces the first.
 async fn parked_login_is_replaced_when_the_flow_parks_again(f: Fixture) {
     let first = f.store.park(login("git", "f", received(0, NOW)), parked(None)).await.unwrap();
     let second = f.store.park(login("git", "f", received(1, NOW)), parked(None)).await.unwrap();
@@ -128,7 +128,7 @@ async fn parked_login_is_replaced_when_the_flow_parks_again(f: Fixture) {
     assert_eq!(refusal(known_one), ("not found", format!("no pending login {known}")));
 }
 
-/// case 63: an invalid expiry becomes an assumed one, once, and is the same an hour later.
+/// An invalid expiry becomes an assumed one, once, and is the same an hour later.
 async fn bad_expiries_are_repaired_once(f: Fixture) {
     let mut accounts = Vec::new();
     for (number, bad) in [

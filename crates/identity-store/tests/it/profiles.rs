@@ -1,4 +1,4 @@
-//! Profiles: their owners, their replacement and their deletion. The numbers are those of the acceptance cases.
+//! Profiles: their owners, their replacement and their deletion.
 
 use identity_store::{
     AccountKind, Change, Credential, DatabaseKind, DeletedProfiles, Identity, Life, Profile,
@@ -56,7 +56,7 @@ async fn rows(f: &Fixture) -> [usize; 3] {
     counts
 }
 
-/// case 1: the key is sealed and can be opened.
+/// The key is sealed and can be opened.
 async fn key_is_sealed(f: Fixture) {
     let save = SaveProfileKey {
         label: Some("Mine".into()),
@@ -93,7 +93,7 @@ async fn key_is_sealed(f: Fixture) {
     assert_eq!(f.heard(), [Change::Profiles(user), Change::Account(profile.account)]);
 }
 
-/// case 2: access and refresh token are sealed and can be opened.
+/// Access and refresh token are sealed and can be opened.
 async fn tokens_are_sealed(f: Fixture) {
     let (profile, kept) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     assert_eq!((&profile.account, kept.created, profile.kind), (&kept.account, true, AccountKind::OAuth));
@@ -106,7 +106,7 @@ async fn tokens_are_sealed(f: Fixture) {
     assert_eq!(f.standing(&kept.account).await, good(0, 1, NOW));
 }
 
-/// case 3: one profile remains, with the new key; the old box is deleted, the time of creation stays.
+/// One profile remains, with the new key; the old box is deleted, the time of creation stays.
 async fn second_key_replaces_the_first(f: Fixture) {
     let first = f.store.save_profile_key(key("u1", "a1", "sk-old")).await.unwrap();
     let later = SaveProfileKey { now: NOW + 5, label: Some("new".into()), ..key("u1", "a1", "sk-new") };
@@ -124,7 +124,7 @@ async fn second_key_replaces_the_first(f: Fixture) {
     assert_eq!(secrets(&f, "u1", "a1").await, ["sk-a", "sk-o", "sk-m", "sk-new"]);
 }
 
-/// case 3: a login that replaces another one leaves nothing of it, whatever its form.
+/// A login that replaces another one leaves nothing of it, whatever its form.
 async fn second_login_replaces_the_first(f: Fixture) {
     let nobody = Identity::default;
     let (first, _) = f.profile("u1", "a1", nobody(), received(0, NOW)).await;
@@ -147,7 +147,7 @@ async fn second_login_replaces_the_first(f: Fixture) {
     assert_eq!((&fourth.id, kept.created, rows(&f).await), (&first.id, true, [1, 1, 1]));
 }
 
-/// case 4: each user has a separate list; it is empty for a user without credentials.
+/// Each user has a separate list; it is empty for a user without credentials.
 async fn users_see_only_their_own_profiles(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.store.save_profile_key(key("u2", "a1", "sk-2")).await.unwrap();
@@ -182,7 +182,7 @@ async fn users_see_only_their_own_profiles(f: Fixture) {
     assert!(of.is_empty());
 }
 
-/// case 5: the row and the secrets are deleted and counted.
+/// The row and the secrets are deleted and counted.
 async fn profile_deletion_removes_its_secrets(f: Fixture) {
     let key = f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     let (login, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
@@ -199,7 +199,7 @@ async fn profile_deletion_removes_its_secrets(f: Fixture) {
     assert_eq!(refusal(gone), ("not found", format!("no profile {}", key.id)));
 }
 
-/// case 6: every user's profiles for the agent are deleted; an agent of the same id has none of them.
+/// Every user's profiles for the agent are deleted; an agent of the same id has none of them.
 async fn agent_deletion_removes_every_users_profiles(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.profile("u2", "a1", person("1"), received(0, NOW)).await;
@@ -222,7 +222,7 @@ async fn agent_deletion_removes_every_users_profiles(f: Fixture) {
     assert_eq!(f.store.delete_agent(&"a1".parse().unwrap(), NOW).await.unwrap(), DeletedProfiles::default());
 }
 
-/// case 6: a user is deleted with every profile and every parked login.
+/// A user is deleted with every profile and every parked login.
 async fn user_deletion_removes_profiles_and_parked_logins(f: Fixture) {
     f.store.save_profile_key(key("u1", "a1", "sk-1")).await.unwrap();
     f.profile("u1", "a1", person("1"), received(0, NOW)).await;
@@ -237,7 +237,7 @@ async fn user_deletion_removes_profiles_and_parked_logins(f: Fixture) {
     assert_eq!((rows(&f).await, secrets(&f, "u2", "a1").await), ([1, 2, 1], vec!["sk-2".to_owned()]));
 }
 
-/// case 7: special characters in ids of other programs do not match other users.
+/// Special characters in ids of other programs do not match other users.
 async fn ids_match_literally_when_they_hold_special_characters(f: Fixture) {
     let users = ["a", "a:b", "a/b", "%", "a%", "_", "a\\", "A", " a"];
     for user in users {
@@ -257,7 +257,7 @@ async fn ids_match_literally_when_they_hold_special_characters(f: Fixture) {
     assert_eq!(rows(&f).await, [48, 48, 0]);
 }
 
-/// case 10: concurrent writers in two processes lose nothing and leave one profile per scope.
+/// Concurrent writers in two processes lose nothing and leave one profile per scope.
 async fn concurrent_writers_lose_no_profile(f: Fixture) {
     let other = f.place.open(keyring("one")).await.unwrap();
     let mut tasks = JoinSet::new();
@@ -276,7 +276,7 @@ async fn concurrent_writers_lose_no_profile(f: Fixture) {
     other.close().await;
 }
 
-/// case 11: a row that cannot be read is reported, hides no other, and is left unchanged by the next write.
+/// A row that cannot be read is reported, hides no other, and is left unchanged by the next write.
 async fn corrupt_row_is_reported_and_kept(f: Fixture) {
     let bad = f.store.save_profile_key(key("u1", "a1", "sk-bad")).await.unwrap();
     let email = Some("a@x".into());
@@ -297,7 +297,7 @@ async fn corrupt_row_is_reported_and_kept(f: Fixture) {
     assert_eq!(f.store.delete_profile(&bad.id, NOW).await.unwrap().profiles, 1);
 }
 
-/// case 12: a box that was copied to another row, or to another column of its own row, does not open.
+/// A box that was copied to another row, or to another column of its own row, does not open.
 async fn sealed_secret_opens_only_in_its_own_row_and_column(f: Fixture) {
     let (one, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     let (two, _) = f.profile("u1", "a1", person("2"), received(1, NOW)).await;
@@ -383,7 +383,7 @@ async fn profile_order_changes_only_when_each_profile_is_named_once(f: Fixture) 
     assert_eq!(f.heard(), []);
 }
 
-/// case 21: a secret that cannot be opened is reported with its profile, and the others are returned.
+/// A secret that cannot be opened is reported with its profile, and the others are returned.
 async fn broken_secret_is_reported_and_hides_no_other(f: Fixture) {
     let (tokens, _) = f.profile("u1", "a1", person("1"), received(1, NOW)).await;
     f.profile("u1", "a1", person("2"), ReceivedTokens { refresh: None, ..received(2, NOW) }).await;
@@ -401,7 +401,7 @@ async fn broken_secret_is_reported_and_hides_no_other(f: Fixture) {
     assert_eq!(said, ["live access-2", "broken Absent", "broken Absent"]);
 }
 
-/// case 81: a planted secret appears in no file, no log of the store and no text.
+/// A planted secret appears in no file, no log of the store and no text.
 async fn planted_secret_appears_in_no_file_row_or_text(f: Fixture) {
     let planted = |name: &str| format!("planted-{name}-7f3a");
     let tokens = ReceivedTokens {

@@ -1,5 +1,4 @@
-//! Refreshing: the queue, the lease, and the handling of the issuer's answer. The numbers are those of the acceptance
-//! cases.
+//! Refreshing: the queue, the lease, and the handling of the issuer's answer.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +61,7 @@ async fn refresh_answer_can_be_committed_again_when_the_first_commit_fails(f: Fi
     }
 }
 
-/// case 31: long before the expiry no caller receives a lease, and nothing is written.
+/// Long before the expiry no caller receives a lease, and nothing is written.
 async fn refresh_grants_no_lease_when_expiry_is_far(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
@@ -84,7 +83,7 @@ async fn refresh_grants_no_lease_when_expiry_is_far(f: Fixture) {
     assert_eq!(f.heard(), []);
 }
 
-/// case 32: near the expiry there is one lease, one commit, and the next due time.
+/// Near the expiry there is one lease, one commit, and the next due time.
 async fn refresh_grants_one_lease_and_commits_once_when_expiry_is_near(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
@@ -117,7 +116,7 @@ async fn refresh_grants_one_lease_and_commits_once_when_expiry_is_near(f: Fixtur
     assert!(matches!(again, CompletedRefresh::Adopted(tokens) if tokens.generation == 2));
 }
 
-/// case 34: of ten callers in two processes, one receives the lease; the others are informed about it.
+/// Of ten callers in two processes, one receives the lease; the others are informed about it.
 async fn refresh_grants_one_lease_when_two_stores_ask_concurrently(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let other = f.place.open(keyring("one")).await.unwrap();
@@ -140,7 +139,7 @@ async fn refresh_grants_one_lease_when_two_stores_ask_concurrently(f: Fixture) {
     other.close().await;
 }
 
-/// case 33: a caller that waited finds the new token, asks no issuer and writes nothing.
+/// A caller that waited finds the new token, asks no issuer and writes nothing.
 async fn refresh_returns_the_new_tokens_when_another_caller_refreshed_first(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let now = NOW + 2 * HOUR;
@@ -153,7 +152,7 @@ async fn refresh_returns_the_new_tokens_when_another_caller_refreshed_first(f: F
     assert_eq!((f.standing(&account).await, f.heard()), (good(1, 2, now), vec![]));
 }
 
-/// case 35: a failure changes no token; a valid token is still returned.
+/// A failure changes no token; a valid token is still returned.
 async fn refresh_keeps_tokens_and_backs_off_when_failure_is_transient(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.heard();
@@ -187,7 +186,7 @@ async fn refresh_keeps_tokens_and_backs_off_when_failure_is_transient(f: Fixture
     assert_eq!(f.heard(), [Change::OperatorTokens, Change::Account(account)]);
 }
 
-/// case 50: the wait that an issuer asks for is respected.
+/// The wait that an issuer asks for is respected.
 async fn refresh_waits_for_the_retry_after_of_the_issuer(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let lease = f.lease(&account, NOW).await;
@@ -198,7 +197,7 @@ async fn refresh_waits_for_the_retry_after_of_the_issuer(f: Fixture) {
     assert_eq!(life(&f, &account, NOW).await, Life::Live);
 }
 
-/// case 36: values missing in the answer stay as they were.
+/// Values missing in the answer stay as they were.
 async fn refresh_keeps_stored_values_when_the_answer_omits_them(f: Fixture) {
     let tokens = ReceivedTokens { id: Some("id-0".into()), ..received(0, NOW) };
     let account = f.operator("git", "1", tokens).await;
@@ -211,7 +210,7 @@ async fn refresh_keeps_stored_values_when_the_answer_omits_them(f: Fixture) {
     assert_eq!((texts(&stored), stored.tokens.scopes.as_deref()), (expected, Some("repo")));
 }
 
-/// case 37, 39 and 40: without a refresh token, without an expiry, or for an API key, no issuer is asked and nothing is
+/// Without a refresh token, without an expiry, or for an API key, no issuer is asked and nothing is
 /// queued.
 async fn refresh_is_not_scheduled_without_refresh_token_or_tokens(f: Fixture) {
     let without = f.operator("git", "1", ReceivedTokens { refresh: None, ..received(0, NOW) }).await;
@@ -228,7 +227,7 @@ async fn refresh_is_not_scheduled_without_refresh_token_or_tokens(f: Fixture) {
     assert_eq!(refusal(f.store.tokens(&key, NOW).await), ("not found", format!("no tokens {key}")));
 }
 
-/// case 46: a forced refresh is made even if the token is still valid for a while.
+/// A forced refresh is made even if the token is still valid for a while.
 async fn forced_refresh_grants_a_lease_when_the_token_is_still_valid(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let why = RefreshWhy::Forced { generation: 1 };
@@ -241,7 +240,7 @@ async fn forced_refresh_grants_a_lease_when_the_token_is_still_valid(f: Fixture)
     assert_eq!(kind(&f.begin(&account, why, NOW + 40 * MINUTE).await), "fresh");
 }
 
-/// case 47 and 49: after one refusal the token is never used again, neither by a request nor after a login that brings
+/// After one refusal the token is never used again, neither by a request nor after a login that brings
 /// it again.
 async fn refused_refresh_token_is_never_used_again(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
@@ -276,7 +275,7 @@ async fn refused_refresh_token_is_never_used_again(f: Fixture) {
     assert_eq!(f.store.account(&account).await.unwrap().status, Status::Valid);
 }
 
-/// case 48: a refusal of a token that was replaced in the meantime changes nothing; the newer one is adopted.
+/// A refusal of a token that was replaced in the meantime changes nothing; the newer one is adopted.
 async fn refresh_failure_is_ignored_when_the_tokens_were_replaced(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let lease = f.lease(&account, NOW).await;
@@ -286,7 +285,7 @@ async fn refresh_failure_is_ignored_when_the_tokens_were_replaced(f: Fixture) {
     assert_eq!(f.standing(&account).await, good(1, 2, NOW));
 }
 
-/// case 53: an interrupted refresh is retried once, by the first caller; after that a person is needed.
+/// An interrupted refresh is retried once, by the first caller; after that a person is needed.
 async fn interrupted_refresh_is_retried_once(f: Fixture) {
     let [first, second, third] = [
         f.operator("git", "1", received(0, NOW)).await,
@@ -317,7 +316,7 @@ async fn interrupted_refresh_is_retried_once(f: Fixture) {
     assert_eq!(f.store.due_refreshes(NOW + 1000 * HOUR, 10).await.unwrap().len(), 1);
 }
 
-/// case 53: tokens that arrive after the lease has expired are saved.
+/// Tokens that arrive after the lease has expired are saved.
 async fn refresh_answer_is_saved_when_its_lease_has_expired(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let late = f.lease(&account, NOW).await;
@@ -332,7 +331,7 @@ async fn refresh_answer_is_saved_when_its_lease_has_expired(f: Fixture) {
     assert_eq!(f.standing(&account).await, good(1, 2, NOW + 30_001));
 }
 
-/// case 54: tokens of another person are not written, and the issuer is not asked again.
+/// Tokens of another person are not written, and the issuer is not asked again.
 async fn refresh_rejects_tokens_of_another_person(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     let refreshed = f.lease(&account, NOW).await.answered(received(1, NOW), Some(person("2")));
@@ -352,7 +351,7 @@ async fn refresh_rejects_tokens_of_another_person(f: Fixture) {
     assert_eq!(f.store.account(&same).await.unwrap().email.as_deref(), Some("3@x"));
 }
 
-/// case 55: the answer for a deleted or replaced grant is discarded.
+/// The answer for a deleted or replaced grant is discarded.
 async fn refresh_answer_is_discarded_when_the_grant_was_deleted_or_replaced(f: Fixture) {
     let [gone, replaced] =
         [f.operator("git", "1", received(0, NOW)).await, f.operator("git", "2", received(0, NOW)).await];
@@ -375,7 +374,7 @@ async fn refresh_answer_is_discarded_when_the_grant_was_deleted_or_replaced(f: F
     assert_eq!(f.place.texts("SELECT account_id FROM account_tokens").await, [replaced.as_str()]);
 }
 
-/// case 52: a row that cannot be read is skipped for a while, and the others are processed.
+/// A row that cannot be read is skipped for a while, and the others are processed.
 async fn refresh_queue_skips_a_corrupt_row(f: Fixture) {
     let bad = f.operator("git", "1", received(0, NOW - MINUTE)).await;
     let sound = f.operator("git", "2", received(0, NOW)).await;
@@ -418,7 +417,7 @@ async fn refresh_backs_off_when_the_new_token_expires_no_later(f: Fixture) {
     assert_eq!(f.standing(&account).await, expected);
 }
 
-/// case 56: a token that is refused although it was just refreshed needs a person.
+/// A token that is refused although it was just refreshed needs a person.
 async fn account_needs_reauth_when_its_current_token_is_refused(f: Fixture) {
     let account = f.operator("git", "1", received(0, NOW)).await;
     f.refresh(&account, 1, NOW).await;
@@ -445,7 +444,7 @@ async fn given_up_grant_is_dead_and_discards_a_pending_answer(f: Fixture) {
     ));
 }
 
-/// case 38: a refresh moves no profile; the primary stays the primary.
+/// A refresh moves no profile; the primary stays the primary.
 async fn profiles_keep_their_order_when_tokens_are_refreshed(f: Fixture) {
     let (first, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     let (second, kept) = f.profile("u1", "a1", person("2"), received(0, NOW)).await;

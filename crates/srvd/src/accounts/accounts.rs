@@ -155,7 +155,7 @@ impl StatusChecker {
                 "its stored secret could not be opened".to_owned()
             }),
             SecretRef::Env { .. } | SecretRef::Command { .. } => {
-                let key = self.secrets.read(&provider.id, &account.secret_ref).await;
+                let key = self.secrets.read(provider, &account.secret_ref).await;
                 key.map_err(|unavailable| unavailable.text)
             }
             SecretRef::ConfigDir { .. } | SecretRef::Tokens => return None,

@@ -174,13 +174,7 @@ impl HttpServer {
             let (server, tasks, permit) = (server.clone(), tasks.clone(), permit.clone());
             async move { Ok::<_, Infallible>(server.answer::<S>(request, transport, &tasks, &permit).await) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(HEAD_BYTES)
-            .max_headers(HEAD_HEADERS)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
+        let connection = server(HEAD_TIME).serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
@@ -286,6 +280,14 @@ impl HttpServer {
     }
 }
 
+/// Returns an HTTP server with the limits of the request head, which a client may take `head_time` to send.
+fn server(head_time: Duration) -> http1::Builder {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(head_time);
+    server.max_buf_size(HEAD_BYTES).max_headers(HEAD_HEADERS);
+    server
+}
+
 /// Returns the engine's error for a message that is too large. Its id is null, because the message was not read.
 fn too_large() -> String {
     serde_json::json!({"jsonrpc": "2.0", "error": RpcError::message_too_large(), "id": null}).to_string()
@@ -308,4 +310,27 @@ fn our_uid(stream: &UnixStream) -> Option<u32> {
     let ours = rustix::process::geteuid().as_raw();
     let uid = stream.peer_cred().ok()?.uid();
     (uid == ours || uid == 0).then_some(uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// Shorter than the limit that the HTTP library has if none is set, which is 30 seconds.
+    const OWN_LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn connection_is_closed_when_the_request_head_is_slow() {
+        let (mut client, stream) = tokio::io::duplex(1024);
+        let service = service_fn(|_| async { Ok::<_, Infallible>(respond::status(true)) });
+        let served =
+            tokio::spawn(server(Duration::from_millis(50)).serve_connection(TokioIo::new(stream), service));
+        client.write_all(b"GET /healthz HTTP/1.1\r\nHos").await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(OWN_LIMIT, client.read_to_end(&mut answer)).await;
+        assert_eq!((read.unwrap().unwrap(), answer), (0, Vec::new()));
+        assert!(served.await.unwrap().unwrap_err().is_timeout());
+    }
 }

@@ -127,20 +127,26 @@ impl ExternalKeys {
         Some((place, known.base_url.as_deref()))
     }
 
-    /// Reads the key that an account of this provider refers to.
+    /// Reads the key that an account of this provider refers to, if it can be a key of the provider.
     ///
     /// # Errors
-    /// [`Unavailable`], also for a key that `srvd.toml` does not name, or no longer names.
-    pub async fn read(&self, provider: &str, reference: &SecretRef) -> Result<SecretString, Unavailable> {
-        let meant = |known: &&Known| known.provider == provider && is_meant(&known.source, reference);
+    /// [`Unavailable`], also for a key that `srvd.toml` does not name, or no longer names. The text quotes no part of it.
+    pub async fn read(
+        &self,
+        provider: &Provider,
+        reference: &SecretRef,
+    ) -> Result<SecretString, Unavailable> {
+        let meant = |known: &&Known| known.provider == provider.id && is_meant(&known.source, reference);
         match self.0.known.values().find(meant).map(|known| &known.source) {
             None => Err(Unavailable::new(Why::Missing, "srvd.toml does not name where it is")),
-            Some(Source::Env { value: Some(value), .. }) => Ok(value.clone()),
+            Some(Source::Env { var, value: Some(value) }) => usable(provider, value).map_err(|reason| {
+                Unavailable::new(Why::Missing, format!("the key in the variable {var} {reason}"))
+            }),
             Some(Source::Env { var, value: None }) => {
                 let text = format!("the daemon was started without a value of {var}");
                 Err(Unavailable::new(Why::Missing, text))
             }
-            Some(Source::Command { argv, inherited }) => self.run(argv, inherited).await,
+            Some(Source::Command { argv, inherited }) => self.run(provider, argv, inherited).await,
         }
     }
 
@@ -149,18 +155,17 @@ impl ExternalKeys {
     /// # Errors
     /// [`Unavailable`], whose text quotes no output of the command.
     pub async fn printed(&self, provider: &Provider, argv: &[String]) -> Result<SecretString, Unavailable> {
-        let secret = self.run(argv, &self.0.environment).await?;
-        let unusable = |reason: String| {
-            Unavailable::new(Why::BackendFailed, format!("the key that the command printed {reason}"))
-        };
-        let service =
-            provider.key.as_ref().ok_or_else(|| unusable("belongs to a provider without keys".to_owned()))?;
-        api_key::usable(&secret, service).map_err(unusable)
+        self.run(provider, argv, &self.0.environment).await
     }
 
     /// Runs a command that prints a secret. This is the only place that runs one: at most [`AT_ONCE`] at a time, each
     /// for at most [`LONGEST`] with the wait for its turn. The log never shows what one printed.
-    async fn run(&self, argv: &[String], environment: &ChildEnv) -> Result<SecretString, Unavailable> {
+    async fn run(
+        &self,
+        provider: &Provider,
+        argv: &[String],
+        environment: &ChildEnv,
+    ) -> Result<SecretString, Unavailable> {
         let run = async {
             // The semaphore is never closed.
             let _turn = self.0.turns.acquire().await;
@@ -169,8 +174,16 @@ impl ExternalKeys {
         let printed = tokio::time::timeout(LONGEST, run).await.unwrap_or(Err(SecretError::TimedOut));
         let secret = printed.map_err(|error| Unavailable::new(Why::BackendFailed, error.to_string()))?;
         self.0.redactor.hide(&secret);
-        Ok(secret)
+        usable(provider, &secret).map_err(|reason| {
+            Unavailable::new(Why::BackendFailed, format!("the key that the command printed {reason}"))
+        })
     }
+}
+
+/// Returns the key if it can be one of the provider. The error is a reason that follows "the key".
+fn usable(provider: &Provider, key: &SecretString) -> Result<SecretString, String> {
+    let service = provider.key.as_ref().ok_or_else(|| "belongs to a provider without keys".to_owned())?;
+    api_key::usable(key, service)
 }
 
 fn is_meant(source: &Source, reference: &SecretRef) -> bool {

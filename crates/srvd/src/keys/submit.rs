@@ -91,7 +91,7 @@ impl KeyIntake<'_> {
             ApiError::invalid_input("secretName", "srvd.toml names no such key of this provider")
                 .with("known", self.external_keys.names(&provider.id))
         })?;
-        let key = self.external_keys.read(&provider.id, &place.reference()).await.map_err(|unavailable| {
+        let key = self.external_keys.read(provider, &place.reference()).await.map_err(|unavailable| {
             ApiError::new(Kind::SecretUnavailable, unavailable.text).with("reason", unavailable.why.as_str())
         })?;
         Ok(ReceivedKey { key, place: Some(place), base_url: base_url.map(str::to_owned) })

@@ -217,7 +217,7 @@ impl Launcher {
             }
             (Action::ReadKey, _, Credential::Command(command)) => {
                 let read = match &command {
-                    KeyCommand::Configured(reference) => self.keys.read(&before.provider.id, reference).await,
+                    KeyCommand::Configured(reference) => self.keys.read(&before.provider, reference).await,
                     KeyCommand::Declared(argv) => self.keys.printed(&before.provider, argv).await,
                 };
                 match read {

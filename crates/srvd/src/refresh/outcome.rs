@@ -128,7 +128,7 @@ mod tests {
     use crate::forge::oauth::Misconfigured;
     use crate::forge::oauth::failure::classify;
 
-    /// Cases 47, 49, 50 and the bad answers of a token endpoint.
+    /// The bad answers of a token endpoint.
     #[test]
     fn refresh_failure_is_classified_as_permanent_or_transient() {
         let check = |given: Failure, expect: RefreshFailure| {

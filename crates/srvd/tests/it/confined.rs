@@ -11,7 +11,7 @@ use identity_store::{
 use serde_json::{Value, json};
 
 use crate::planted;
-use crate::support::{Daemon, Home};
+use crate::support::{self, Daemon, Home};
 
 /// The expected answer to a launch of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ async fn launch_resolves_outside_data_root_only_when_login_is_adopted() {
     let home = Home::new();
     let registry = Registry::builtin().unwrap();
     srvd::base::private::directory(&home.dir("data/identities")).unwrap();
-    let store = planted::store(&home).await;
+    let store = support::store(&home).await;
     let mut cases = Vec::new();
     for provider in registry.iter() {
         if let Some(cli) = &provider.cli {
@@ -208,7 +208,7 @@ async fn launch_resolves_outside_data_root_only_when_login_is_adopted() {
     for way in 0..ADOPTED.len() {
         let home = Home::new();
         srvd::base::private::directory(&home.dir("data/identities")).unwrap();
-        let store = planted::store(&home).await;
+        let store = support::store(&home).await;
         let cases = adopt(&store, &home, &registry, way).await;
         store.close().await;
         let daemon = home.start();

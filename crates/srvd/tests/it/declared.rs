@@ -91,7 +91,7 @@ async fn agent_launch_sets_declared_keys() {
     for name in ["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CODEX_HOME", "OAUTH_ENCRYPTION_KEY"] {
         assert!(unset.contains(&json!(name)), "{name} in {unset:?}");
     }
-    // Case 24: the provider's names are equivalent. Case 25: a model's prefix names the provider.
+    // The provider's names are equivalent. A model's prefix names the provider.
     for params in [
         json!({"agentId": "reviewer", "providerId": "Anthropic-API "}),
         json!({"agentId": "reviewer", "model": "anthropic-api/opus"}),
@@ -146,7 +146,7 @@ async fn declared_files_are_watched_and_keep_agents_when_a_file_is_faulty() {
     assert_eq!(news(&mut events).await, TOPIC);
     assert_eq!(set(&daemon, json!({"agentId": "third"})).await, json!({"OPENAI_API_KEY": OPENAI}));
 
-    // Case 14: a provider that is no longer declared is removed at once.
+    // A provider that is no longer declared is removed at once.
     write(&daemon.home, "agents.toml", &TWO.replace("openai.env = 'TEAM_OPENAI'\n", ""));
     assert_eq!(news(&mut events).await, TOPIC);
     let params = json!({"agentId": "reviewer", "providerId": "openai"});
@@ -273,7 +273,7 @@ async fn declared_and_lent_keys_are_not_kept_across_restart() {
     }
 }
 
-/// Case 70: a file may name the variable that holds the end of a key. Then that end must exist, and an expired key is
+/// A file may name the variable that holds the end of a key. Then that end must exist, and an expired key is
 /// not used.
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_key_is_refused_when_its_expiry_is_past_or_not_a_time() {
@@ -349,7 +349,7 @@ async fn lent_key_overrides_declared_key_and_is_removed_with_its_agent() {
     assert!(!daemon.log().contains("planted"), "the log holds a key");
 }
 
-/// Case 30: `launch.ready` reports what `launch.resolve` does, and `profile.best` agrees.
+/// `launch.ready` reports what `launch.resolve` does, and `profile.best` agrees.
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_ready_agrees_with_launch_resolve() {
     let missing = "[[agents]]\nid = 'missing'\nproviders.openai.env = 'NOT_SET'\n\

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::fake::{self, HAPPY};
 use crate::logins::log_in;
-use crate::support::{Daemon, Home, PATIENCE, event};
+use crate::planted;
+use crate::support::{Daemon, Home, PATIENCE, event, store};
 
 /// Creates a home with the fake provider, whose file contains times in milliseconds.
 fn home() -> Home {
@@ -299,26 +300,9 @@ async fn accounts_change_together_when_they_share_a_directory() {
 
 /// Stores a second account that points at the directory of the first.
 async fn share(home: &Home, dir: &Path) -> String {
-    use identity_store::{DestinationBundle, LoginCredential, SaveLogin};
-    let store = crate::support::store(home).await;
-    let login = SaveLogin {
-        session: None,
-        target: DestinationBundle::New {
-            id: identity_store::BundleId::generate(),
-            name: Some("Second".into()),
-        },
-        provider: "fake".parse().unwrap(),
-        provider_name: "Fake".into(),
-        credential: LoginCredential::Directory(dir.to_owned()),
-        email: None,
-        subject: None,
-        base_url: None,
-        expires_at: None,
-        login_deadline_at: None,
-        evidence: identity_store::Evidence::File,
-        replace_identity: false,
-        now: srvd::base::clock::now(),
-    };
+    let store = store(home).await;
+    let bundle = identity_store::BundleId::generate();
+    let login = planted::row(&bundle, "fake", identity_store::LoginCredential::Directory(dir.to_owned()));
     let saved = store.save_login(login).await.unwrap();
     store.close().await;
     saved.account.to_string()

@@ -1,6 +1,6 @@
 //! Access to the listeners: raw requests on real sockets.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
@@ -140,18 +140,6 @@ fn connection_is_refused_with_503_when_the_quota_is_reached() {
     third.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
     drop(held);
-}
-
-#[test]
-fn connection_is_closed_when_the_request_head_is_slow() {
-    let daemon = Home::new().start();
-    let (address, _) = daemon.tcp();
-    let mut slow = TcpStream::connect(&address).unwrap();
-    slow.write_all(b"GET /healthz HTTP/1.1\r\nHos").unwrap();
-    slow.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
-    let mut rest = Vec::new();
-    slow.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&rest));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 #![cfg(test)]
 
-mod acceptance;
 mod audit;
 mod backup;
 mod bundles;
@@ -26,6 +25,7 @@ mod keychain;
 mod keys;
 mod kills;
 mod launch;
+mod launch_table;
 mod logins;
 mod migrate;
 mod namespace;

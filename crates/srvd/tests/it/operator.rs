@@ -78,7 +78,7 @@ fn named<'a>(list: &'a Value, kind: &str) -> &'a Value {
     list["tokens"].as_array().unwrap().iter().find(|token| token["forgeType"] == kind).unwrap()
 }
 
-/// Cases 72 to 75. The store's tests cover that a row is rolled back when its pointer cannot be written.
+/// The store's tests cover that a row is rolled back when its pointer cannot be written.
 #[tokio::test(flavor = "multi_thread")]
 async fn callback_stores_the_grant_activates_its_forge_and_renews_the_session() {
     let (hub, git) = (Standin::start("github").await, Standin::start("forgejo").await);
@@ -182,7 +182,7 @@ async fn browser_sign_in_is_refused_without_session_or_from_another_site() {
     assert_eq!(status("/openrpc.json", &[cookie, TYPED]), 401);
 }
 
-/// Cases 76 to 78: the identity of an account, and the addresses that mean the same forge.
+/// The identity of an account, and the addresses that mean the same forge.
 #[tokio::test(flavor = "multi_thread")]
 async fn account_is_identified_by_forge_address_and_person() {
     let (one, two) = (Standin::start("forgejo").await, Standin::start("forgejo").await);
@@ -215,7 +215,7 @@ async fn account_is_identified_by_forge_address_and_person() {
     assert_eq!(found, [("12", "ada", false), ("12", "ada-renamed", false), ("13", "ada-renamed", true)]);
 }
 
-/// Case 58: no token is lost while a forge cannot say who owns it.
+/// No token is lost while a forge cannot say who owns it.
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_in_is_kept_and_completed_later_when_the_forge_cannot_name_the_person() {
     let hub = Standin::start("github").await;
@@ -249,7 +249,6 @@ async fn sign_in_is_kept_and_completed_later_when_the_forge_cannot_name_the_pers
     assert_eq!(refreshes, 1, "the tokens are those of the sign-in");
 }
 
-/// Case 79 from the client's side.
 #[tokio::test(flavor = "multi_thread")]
 async fn device_sign_in_succeeds_or_is_refused_when_the_forge_has_no_device_flow() {
     let (hub, git) = (Standin::start("github").await, Standin::start("forgejo").await);
@@ -269,7 +268,6 @@ async fn device_sign_in_succeeds_or_is_refused_when_the_forge_has_no_device_flow
     assert_eq!(daemon.refused("operator.poll", json!({"sessionId": "nobody"})).await.0, 1001);
 }
 
-/// Cases 65 and 67 from the client's side.
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_in_stores_nothing_when_it_is_cancelled_or_superseded() {
     let hub = Standin::start("github").await;
@@ -330,7 +328,7 @@ async fn upserted_token_is_stored_for_the_person_that_the_forge_names() {
     assert_eq!(daemon.refused("operator.upsert", remote).await.1["field"], "baseUrl");
 }
 
-/// Case 81: the planted secrets are in no log, event, answer, page or file.
+/// The planted secrets are in no log, event, answer, page or file.
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_in_secrets_appear_in_no_answer_log_or_file() {
     let hub = Standin::start("github").await;

@@ -1,18 +1,12 @@
 //! Logins that are made by the tests: files in the format of each CLI's registry entry, and rows that point at them.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use auth_spawner::{Cli, Format};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use identity_store::{
-    BundleId, Change, DatabaseUrl, DestinationBundle, Evidence, Key, Keyring, LoginCredential, SaveLogin,
-    Store, StoreOptions,
-};
+use identity_store::{BundleId, DestinationBundle, Evidence, LoginCredential, SaveLogin};
 use serde_json::{Value, json};
-
-use crate::support::{Home, KEY};
 
 /// Returns a JSON Web Token of a person, valid until 2100.
 pub(crate) fn token(email: &str) -> String {
@@ -39,13 +33,6 @@ pub(crate) fn login(cli: &Cli, dir: &Path, email: &str) -> bool {
     srvd::base::private::directory(path.parent().unwrap()).unwrap();
     std::fs::write(path, document.to_string()).unwrap();
     true
-}
-
-/// Opens the store of a home whose daemon is not running.
-pub(crate) async fn store(home: &Home) -> Store {
-    let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
-    let options = StoreOptions::new(url, Arc::new(|_: &[Change]| {}), 1);
-    Store::open(options, Keyring::from_key(Key::parse(KEY.as_bytes()).unwrap())).await.unwrap()
 }
 
 /// Returns a login to store in a new bundle.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Home, event, files_below};
+use crate::support::{Daemon, Home, attached, event, files_below};
 
 const DECLARED: &str = "sk-ant-planted-declared-0123456789abcdef";
 
@@ -52,7 +52,6 @@ async fn ids(daemon: &Daemon, params: Value) -> Vec<String> {
     listed["profiles"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Cases 1, 3, 4, 16, 24 and 30.
 #[tokio::test(flavor = "multi_thread")]
 async fn profile_is_used_only_for_its_own_user() {
     let daemon = home().start();
@@ -148,7 +147,7 @@ async fn launch_sets_the_users_token_when_the_cli_accepts_one() {
     assert!(!daemon.log().contains("planted-access"), "the log holds a token");
 }
 
-/// Cases 17, 20 and 25, and several accounts of one provider.
+/// Several accounts of one provider.
 #[tokio::test(flavor = "multi_thread")]
 async fn best_profile_is_chosen_by_expiry_model_and_order() {
     let daemon = home().start();
@@ -218,7 +217,6 @@ async fn best_profile_is_chosen_by_expiry_model_and_order() {
     assert!(!daemon.log().contains("planted"), "the log holds a secret");
 }
 
-/// Cases 5, 6, 7 and 22.
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_removes_stored_profiles_and_refuses_declared_ones() {
     let daemon = home().start();
@@ -290,4 +288,52 @@ async fn profile_upsert_names_the_invalid_field() {
     check(json!({"model": "x".repeat(300)}), 1005, "model").await;
     assert_eq!(ids(&daemon, json!({"userId": "u"})).await, Vec::<String>::new());
     assert!(!daemon.log().contains("planted"), "the log holds a key");
+}
+
+/// Returns the number of commits in the write-ahead log of the daemon's database. Only the last frame of a commit says
+/// how large the database is then.
+fn commits(home: &Home) -> usize {
+    let log = std::fs::read(home.dir("data/srvd.db-wal")).unwrap();
+    let (header, frames) = log.split_at(32);
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+    let page = usize::try_from(number(&header[8..12])).unwrap();
+    // Frames of an earlier round of the log have other salts.
+    let is_current = |frame: &&[u8]| frame.get(8..16) == Some(&header[16..24]);
+    frames.chunks(24 + page).filter(is_current).filter(|frame| number(&frame[4..8]) > 0).count()
+}
+
+/// Another process holds the database until all calls wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn upserts_share_commits_when_they_arrive_together() {
+    const CALLS: usize = 32;
+    let daemon = home().start();
+    let clients = futures_util::future::join_all((0..CALLS).map(|_| daemon.client())).await;
+    let store = attached(&daemon.home).await;
+    let bundle: identity_store::BundleId = "holder".parse().unwrap();
+    let token = identity_store::LoginCredential::Token("planted-token-0123456789".into());
+    let holder = store.begin_login(crate::planted::row(&bundle, "claude", token)).await.unwrap();
+    let before = commits(&daemon.home);
+    let calls: Vec<_> = clients
+        .into_iter()
+        .enumerate()
+        .map(|(number, client)| {
+            let user = format!("u{number}");
+            let params =
+                json!({"userId": user, "agentId": "a", "providerId": "anthropic", "apiKey": key(&user)});
+            tokio::spawn(async move { client.call_raw("profile.upsert", &params).await.unwrap() })
+        })
+        .collect();
+    // The daemon answers a read, so it has received the calls that were sent earlier.
+    daemon.call("bundle.list", json!({})).await;
+    drop(holder);
+    store.close().await;
+    for call in calls {
+        call.await.unwrap();
+    }
+    let made = commits(&daemon.home) - before;
+    assert!((1..CALLS / 2).contains(&made), "{made} commits for {CALLS} calls");
+    for number in 0..CALLS {
+        let user = format!("u{number}");
+        assert_eq!(launched(&daemon, Some(&user), "a").await, key(&user));
+    }
 }

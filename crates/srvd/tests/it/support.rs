@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
 use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, RpcError, Subscription};
 use serde_json::{Value, json};
 use srvd::base::endpoint::Endpoint;
@@ -221,12 +222,22 @@ impl Drop for Daemon {
 }
 
 /// Opens the store of a daemon that is not running.
-pub(crate) async fn store(home: &Home) -> identity_store::Store {
-    use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
+pub(crate) async fn store(home: &Home) -> Store {
+    Store::open(store_options(home), keyring()).await.unwrap()
+}
+
+/// Opens the store of a running daemon, as another process would.
+pub(crate) async fn attached(home: &Home) -> Store {
+    Store::attach(store_options(home), keyring()).await.unwrap()
+}
+
+fn store_options(home: &Home) -> StoreOptions {
     let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
-    let options = StoreOptions::new(url, std::sync::Arc::new(|_: &[Change]| {}), 1);
-    let keyring = Keyring::from_key(Key::parse(KEY.as_bytes()).unwrap());
-    Store::open(options, keyring).await.unwrap()
+    StoreOptions::new(url, std::sync::Arc::new(|_: &[Change]| {}), 1)
+}
+
+fn keyring() -> Keyring {
+    Keyring::from_key(Key::parse(KEY.as_bytes()).unwrap())
 }
 
 /// Returns whether a session has ended.

@@ -128,7 +128,7 @@ impl FromStr for BaseUrl {
 mod tests {
     use super::*;
 
-    /// case 78: a trailing slash and the case of the host make no second address; a path is kept.
+    /// A trailing slash and the case of the host make no second address; a path is kept.
     #[test]
     fn base_url_is_normalized_or_refused_with_a_reason() {
         for (text, expected) in [
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// case 54: the rules for another person.
+    /// The rules for another person.
     #[test]
     fn stranger_is_detected_by_subject_before_email() {
         let who = |subject: &str, email: &str| Identity {

@@ -115,7 +115,7 @@ mod tests {
 
     const T: i64 = 1_800_000_000_000;
 
-    /// case 63: a text that is no time becomes assumed and stays constant; an offset is understood.
+    /// A text that is no time becomes assumed and stays constant; an offset is understood.
     #[test]
     fn expiry_is_assumed_when_the_record_text_is_no_time() {
         let assumed = Expiry { at: Some(T + ASSUMED_LIFE), source: ExpirySource::Assumed };
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// case 63: a row is repaired to a value that does not depend on when it is read.
+    /// A row is repaired to a value that does not depend on when it is read.
     #[test]
     fn expiry_is_repaired_to_assumed_when_the_row_is_invalid() {
         let assumed = (Expiry::assumed(T), true);

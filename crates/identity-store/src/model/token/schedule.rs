@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(refresh_at(i64::MIN, i64::MAX, most), i64::MAX - 330_000);
     }
 
-    /// case 50: an issuer that asks for 120 s is not asked again earlier.
+    /// An issuer that asks for 120 s is not asked again earlier.
     #[test]
     fn back_off_doubles_up_to_a_limit_and_honours_retry_after() {
         for (failures, retry_after, expected) in [

@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(set.expiry(), expected);
     }
 
-    /// case 42 to case 45: the expiry of the ID token counts, else that of the access token, else an hour.
+    /// The expiry of the ID token counts, else that of the access token, else an hour.
     #[test]
     fn set_expiry_comes_from_id_token_then_access_token_then_one_hour() {
         let day = Some(24 * 3600);
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(Expiry::assumed(T).at(), Some(T + HOUR));
     }
 
-    /// case 42: the access token keeps its own expiry beside that of the ID token.
+    /// The access token keeps its own expiry beside that of the ID token.
     #[test]
     fn token_set_keeps_an_expiry_for_each_token() {
         let id = Some(id_token(T + HOUR));
@@ -290,7 +290,7 @@ mod tests {
         TokenSet::login(received, Consumer::Access)
     }
 
-    /// case 36: values missing in a refresh stay, the others are replaced.
+    /// Values missing in a refresh stay, the others are replaced.
     #[test]
     fn refresh_keeps_values_that_the_answer_lacks() {
         let bare = ReceivedTokens::access_only("a1".into(), T + HOUR);
@@ -312,14 +312,14 @@ mod tests {
         assert_eq!(set.refresh.unwrap().expiry, Expiry::NEVER);
     }
 
-    /// case 76: values missing in a login are removed.
+    /// Values missing in a login are removed.
     #[test]
     fn login_removes_values_that_the_answer_lacks() {
         let set = TokenSet::login(ReceivedTokens::access_only("a1".into(), T), Consumer::Access);
         assert_eq!(texts(&set), [Some("a1"), None, None, None, None]);
     }
 
-    /// case 81: no part of a token is shown.
+    /// No part of a token is shown.
     #[test]
     fn debug_output_holds_no_token() {
         let text = format!("{:?} {:?}", old(), ReceivedTokens::access_only("planted".into(), T));

@@ -73,7 +73,7 @@ fn declared_agents_are_read_from_agents_toml_and_declared_d() {
         )],
         &["slack:U1/x %_ from agents.toml: anthropic openai"],
     );
-    // Case 15: the operator's own entry replaces the whole entry of the folder.
+    // The operator's own entry replaces the whole entry of the folder.
     check(
         &[("agents.toml", &one("shared", "anthropic")), ("declared.d/b.toml", &one("shared", "openai"))],
         &["shared from agents.toml: anthropic"],

@@ -91,7 +91,6 @@ fn tried() -> Renewal {
     Renewal::Tried { failed: Some("HTTP status 500".to_owned()), retry_at: Some(NOW + 5) }
 }
 
-/// The numbers are those of the acceptance cases.
 #[test]
 fn resolution_ranks_candidates_by_source_and_validity() {
     let check = |case: &str, candidates: &[Candidate], expect: Outcome| {
@@ -99,42 +98,42 @@ fn resolution_ranks_candidates_by_source_and_validity() {
         assert_eq!(decision.outcome, expect, "{case}: {:?}", decision.trace);
     };
     let ephemeral = || live(Source::Ephemeral, "ephemeral:a:claude");
-    check("13 declared alone", &[declared()], used(0));
-    check("14 nothing is left of what was removed", &[], Outcome::NoCredential);
-    check("16 the user's own, whatever the order", &[declared(), ephemeral(), user("u")], used(2));
-    check("16 nobody's", &[declared(), ephemeral()], used(1));
-    check("17 expired, cannot renew", &[expired(user("u"), Renewal::None), declared()], degraded(1, 0));
+    check("declared alone", &[declared()], used(0));
+    check("nothing is left of what was removed", &[], Outcome::NoCredential);
+    check("the user's own, whatever the order", &[declared(), ephemeral(), user("u")], used(2));
+    check("a lent one before a declared one", &[declared(), ephemeral()], used(1));
+    check("expired, cannot renew", &[expired(user("u"), Renewal::None), declared()], degraded(1, 0));
     let refreshable = || expired(user("u"), Renewal::Possible);
-    check("18 refreshed before falling back", &[refreshable(), declared()], Outcome::RefreshFirst(0));
-    check("18 the refresh failed", &[expired(user("u"), tried()), declared()], degraded(1, 0));
+    check("refreshed before falling back", &[refreshable(), declared()], Outcome::RefreshFirst(0));
+    check("the refresh failed", &[expired(user("u"), tried()), declared()], degraded(1, 0));
     let waiting = |until| expired(user("u"), Renewal::Waiting { until });
-    check("19 not due yet", &[waiting(NOW + 1), declared()], degraded(1, 0));
-    check("19 due again", &[waiting(NOW), declared()], Outcome::RefreshFirst(0));
+    check("not due yet", &[waiting(NOW + 1), declared()], degraded(1, 0));
+    check("due again", &[waiting(NOW), declared()], Outcome::RefreshFirst(0));
     check(
-        "20 all expired",
+        "all expired",
         &[expired(user("u"), Renewal::None), expired(declared(), Renewal::None)],
         Outcome::AllExpired { retry_at: None },
     );
     check(
-        "20 all expired, one of them for a while",
+        "all expired, one of them for a while",
         &[expired(user("u"), Renewal::None), waiting(NOW + 9), waiting(NOW + 7)],
         Outcome::AllExpired { retry_at: Some(NOW + 7) },
     );
-    check("21 a broken row hides nothing", &[broken(user("u")), declared()], degraded(1, 0));
-    check("21 only broken rows", &[broken(user("u"))], Outcome::SecretUnavailable(0));
+    check("a broken row hides nothing", &[broken(user("u")), declared()], degraded(1, 0));
+    check("only broken rows", &[broken(user("u"))], Outcome::SecretUnavailable(0));
     let dead = || expired(user("u"), Renewal::Person("invalid_grant".to_owned()));
-    check("47 a dead refresh token", &[dead(), declared()], degraded(1, 0));
-    check("47 and nothing else", &[broken(declared()), dead()], Outcome::NeedsReauth(1));
+    check("a dead refresh token", &[dead(), declared()], degraded(1, 0));
+    check("a dead refresh token, and nothing else", &[broken(declared()), dead()], Outcome::NeedsReauth(1));
     let refused = Candidate { state: State::Refused, ..user("u") };
     check("a key that its provider refused", &[refused.clone(), declared()], degraded(1, 0));
     check("a key that its provider refused, alone", &[refused], Outcome::NeedsReauth(0));
     check(
-        "69 what passes by itself is said first",
+        "a temporary failure is reported first",
         &[dead(), expired(user("v"), tried())],
         Outcome::RefreshFailed { candidate: 1, retry_at: Some(NOW + 5) },
     );
     let at = |id: &str, position| Candidate { position, ..user(id) };
-    check("28 the primary of several accounts", &[at("a", 1), at("b", 0), at("c", 2)], used(1));
+    check("the primary of several accounts", &[at("a", 1), at("b", 0), at("c", 2)], used(1));
     check("a dead primary", &[at("a", 1), expired(at("b", 0), Renewal::None)], degraded(0, 1));
     let alive =
         Candidate { expires_at: Some(NOW + 1), renewal: Renewal::Person("x".to_owned()), ..user("u") };
@@ -152,10 +151,10 @@ fn resolution_prefers_exact_model_over_any_model() {
         assert_eq!(decision.outcome, expect, "{case}: {:?}", decision.trace);
     };
     let opus = || only(user("z"), "opus");
-    check("25 exact beats any", Some("opus"), &[user("a"), opus()], used(1));
-    check("25 any beats another one", Some("haiku"), &[opus(), user("z")], used(1));
-    check("25 the provider's prefix", Some("claude/opus"), &[user("a"), opus()], used(1));
-    check("25 the prefix under an alias", Some("Claude-Code/opus"), &[user("a"), opus()], used(1));
+    check("exact beats any", Some("opus"), &[user("a"), opus()], used(1));
+    check("any beats another one", Some("haiku"), &[opus(), user("z")], used(1));
+    check("the provider's prefix", Some("claude/opus"), &[user("a"), opus()], used(1));
+    check("the prefix under an alias", Some("Claude-Code/opus"), &[user("a"), opus()], used(1));
     check("another provider's prefix is part of the name", Some("codex/opus"), &[user("a"), opus()], used(0));
     check("another model's only", Some("haiku"), &[opus()], Outcome::NoProfileForModel);
     check("no model is any model", Some("*"), &[opus()], used(0));

@@ -53,7 +53,7 @@ fn authority_selects_its_own_client_or_none() {
     assert_eq!(clients.hosts(), hosts.map(Arc::from).into());
 }
 
-/// Case 54: persons are compared only by fields that are known to mean the same.
+/// Persons are compared only by fields that are known to mean the same.
 #[test]
 fn identities_are_compared_only_by_fields_of_the_same_meaning() {
     let token = |payload: &str| {

@@ -60,7 +60,7 @@ async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
     check("gitea", 3600, None, github, Dead::Reused).await;
 }
 
-/// Case 79 at the forges: some have a device grant, the others offer the browser instead.
+/// Some forges have a device grant, the others offer the browser instead.
 #[tokio::test]
 async fn device_sign_in_works_only_when_forge_supports_it() {
     for kind in ["github", "gitlab"] {
@@ -92,7 +92,7 @@ async fn device_sign_in_works_only_when_forge_supports_it() {
     }
 }
 
-/// Cases 65 and 67: a refused, cancelled or superseded sign-in writes nothing.
+/// A refused, cancelled or superseded sign-in writes nothing.
 #[tokio::test]
 async fn sign_in_stores_nothing_when_denied_cancelled_or_superseded() {
     let forge = Standin::start("github").await;
@@ -131,7 +131,7 @@ async fn sign_in_fails_when_tokens_cannot_be_stored() {
     assert_eq!(operator.flows.status(&started.session_id), Some(failed("storage", "the disk is full")));
 }
 
-/// Cases 65 and 66: the polling has one owner, which ends with its login.
+/// The polling has one owner, which ends with its login.
 #[tokio::test]
 async fn device_sign_in_ends_when_cancelled_superseded_or_daemon_stops() {
     let forge = Standin::start("gitlab").await;

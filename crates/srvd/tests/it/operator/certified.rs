@@ -61,7 +61,7 @@ async fn rounds(daemon: Daemon, issuer: &Issuer, (grant, account): (&str, &Value
     assert!(issuer.until(|_| true).await.iter().all(|note| !note.revoked), "a reuse was found out");
 }
 
-/// Cases 32, 34 and 36: a login in the browser, refreshed again and again.
+/// A login in the browser, refreshed again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_login_is_refreshed_again_and_again() {
     let issuer = Issuer::start("github", LIFE).await;
@@ -70,7 +70,7 @@ async fn browser_login_is_refreshed_again_and_again() {
     rounds(daemon, &issuer, ("authorization_code", &session["accountId"])).await;
 }
 
-/// Cases 39 and 79: tokens of a device grant are refreshed too.
+/// Tokens of a device grant are refreshed too.
 #[tokio::test(flavor = "multi_thread")]
 async fn device_login_is_refreshed_again_and_again() {
     let issuer = Issuer::start("github", LIFE).await;
@@ -87,7 +87,7 @@ async fn device_login_is_refreshed_again_and_again() {
     rounds(daemon, &issuer, (grant, &session["accountId"])).await;
 }
 
-/// Case 34: the provider receives the old refresh token once, whatever the number of callers.
+/// The provider receives the old refresh token once, whatever the number of callers.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_resolvers_send_one_refresh_token() {
     let issuer = Issuer::start("github", 3600).await;

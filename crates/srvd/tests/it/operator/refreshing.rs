@@ -35,7 +35,7 @@ async fn until(
     }
 }
 
-/// Cases 32, 36, 38 and 78: four forges, two of which differ only in their address.
+/// Four forges, two of which differ only in their address.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_is_refreshed_at_its_own_forge() {
     let forges = [
@@ -77,7 +77,7 @@ async fn token_is_refreshed_at_its_own_forge() {
     store.close().await;
 }
 
-/// Cases 47, 49 and 69: a forge that no longer accepts the refresh token is asked once. A sign-in makes the account
+/// A forge that no longer accepts the refresh token is asked once. A sign-in makes the account
 /// valid again.
 #[tokio::test(flavor = "multi_thread")]
 async fn account_needs_a_new_sign_in_when_its_refresh_token_is_dead() {
@@ -111,7 +111,7 @@ async fn account_needs_a_new_sign_in_when_its_refresh_token_is_dead() {
     assert!(!daemon.log().contains("planted-words"), "the log holds an answer");
 }
 
-/// Cases 35 and 50: a forge that cannot answer leaves the account as it is, and the failure is announced.
+/// A forge that cannot answer leaves the account as it is, and the failure is announced.
 #[tokio::test(flavor = "multi_thread")]
 async fn account_stays_active_when_the_forge_is_down() {
     let lab = Standin::start("gitlab").await;
@@ -131,7 +131,7 @@ async fn account_stays_active_when_the_forge_is_down() {
     store.close().await;
 }
 
-/// Case 54: a forge that answers with another person's token changes nothing, and is not asked again.
+/// A forge that answers with another person's token changes nothing, and is not asked again.
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_is_rejected_when_the_token_belongs_to_another_person() {
     let lab = Standin::start("gitlab").await;
@@ -152,7 +152,7 @@ async fn refresh_is_rejected_when_the_token_belongs_to_another_person() {
     store.close().await;
 }
 
-/// Cases 40 and 80: a token without an end is never due, neither today nor in ten years.
+/// A token without an end is never due, neither today nor in ten years.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_refresh_is_never_scheduled_when_the_token_has_no_expiry() {
     let hub = Standin::start("github").await;
@@ -174,7 +174,7 @@ async fn token_refresh_is_never_scheduled_when_the_token_has_no_expiry() {
     assert_eq!(hub.exchanges(), 1, "the code and nothing else");
 }
 
-/// Case 66: the earlier sign-in stays valid, whatever the result of another one.
+/// The earlier sign-in stays valid, whatever the result of another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_sign_in_leaves_the_earlier_one_unchanged() {
     let lab = Standin::start("gitlab").await;

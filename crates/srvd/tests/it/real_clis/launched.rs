@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::home;
 use crate::planted;
-use crate::support::{Daemon, Home, files_below, optional};
+use crate::support::{Daemon, Home, files_below, optional, store};
 
 /// Variables that direct every request to a vendor to a proxy that does not exist.
 const NOWHERE: [(&str, &str); 3] = [
@@ -83,7 +83,7 @@ async fn planted_bundle(home: &Home, provider: &str, cli: &Cli, bundle: &str) ->
     if !planted::login(cli, &dir, "work@example.test") {
         return None;
     }
-    let store = planted::store(home).await;
+    let store = store(home).await;
     let row = planted::row(&bundle, provider, LoginCredential::Directory(dir.clone()));
     store.save_login(row).await.unwrap();
     store.close().await;

@@ -164,7 +164,6 @@ fn at(time: i64) {
     CLOCK.store(time, Ordering::SeqCst);
 }
 
-/// Cases 31, 32, 36, 37, 40 and 46.
 #[tokio::test]
 async fn refresh_asks_endpoint_only_when_needed() {
     let room = Room::new().await;
@@ -198,7 +197,7 @@ async fn refresh_asks_endpoint_only_when_needed() {
     assert_eq!(room.endpoint.seen().sent.len(), 2);
 }
 
-/// Cases 33, 34 and 35: all callers share one refresh, whatever its result.
+/// All callers share one refresh, whatever its result.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_refreshes_share_one_request() {
     let room = Room::new().await;
@@ -267,7 +266,7 @@ async fn refresh_uses_tokens_that_another_daemon_obtained() {
     assert_eq!(room.endpoint.seen().sent.len(), 1);
 }
 
-/// Cases 19 and 38, and the events of a failure and of the recovery.
+/// The events of a failure and of the recovery.
 #[tokio::test(flavor = "multi_thread")]
 async fn queue_refreshes_again_when_endpoint_recovers() {
     let room = Room::new().await;
@@ -294,7 +293,7 @@ async fn queue_refreshes_again_when_endpoint_recovers() {
     assert_eq!(room.endpoint.seen().sent.len(), 2);
 }
 
-/// Cases 47, 48 and 49: a dead token is never sent again, whatever the number of callers and of restarts.
+/// A dead token is never sent again, whatever the number of callers and of restarts.
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_token_is_sent_only_once_when_dead() {
     let room = Room::new().await;
@@ -330,7 +329,7 @@ async fn refresh_token_is_sent_only_once_when_dead() {
     assert_eq!(room.endpoint.seen().sent.last(), Some(&second));
 }
 
-/// Case 50: the delay that an issuer requests is obeyed, and the token is used in the meantime.
+/// The delay that an issuer requests is obeyed, and the token is used in the meantime.
 #[tokio::test]
 async fn refresh_waits_for_retry_after_when_rate_limited() {
     let room = Room::new().await;
@@ -354,7 +353,7 @@ async fn refresh_waits_for_retry_after_when_rate_limited() {
     assert_eq!(desk.refresh(&grant, forced).await, Outcome::Renewed);
 }
 
-/// Case 54: another person's tokens are not stored, and the account's refresh token is not sent again.
+/// Another person's tokens are not stored, and the account's refresh token is not sent again.
 #[tokio::test]
 async fn refresh_refuses_tokens_when_they_belong_to_another_person() {
     let room = Room::new().await;
@@ -372,7 +371,7 @@ async fn refresh_refuses_tokens_when_they_belong_to_another_person() {
     assert_eq!(room.endpoint.seen().sent.len(), 2);
 }
 
-/// Case 55: a late answer restores no deleted or replaced token.
+/// A late answer restores no deleted or replaced token.
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_restores_no_token_when_it_was_deleted_or_replaced() {
     let room = Room::new().await;
@@ -404,7 +403,7 @@ async fn refresh_restores_no_token_when_it_was_deleted_or_replaced() {
     assert_eq!(desk.texts(&replaced.account).await, expect);
 }
 
-/// Case 48: the refusal of a token that is no longer stored has no effect on the stored one.
+/// The refusal of a token that is no longer stored has no effect on the stored one.
 #[tokio::test(flavor = "multi_thread")]
 async fn refusal_has_no_effect_when_token_was_replaced() {
     let room = Room::new().await;

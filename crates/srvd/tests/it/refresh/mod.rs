@@ -51,7 +51,7 @@ async fn launched(daemon: &Daemon, provider: &str, whose: (&str, &str)) -> Value
     launch["set"][format!("{}_TOKEN", provider.to_uppercase())].clone()
 }
 
-/// Cases 18, 30, 32 and 34: the old refresh token is sent once, and every caller gets the new tokens.
+/// The old refresh token is sent once, and every caller gets the new tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_token_is_refreshed_once_when_twenty_callers_resolve_it() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -89,7 +89,7 @@ async fn expired_token_is_refreshed_once_when_twenty_callers_resolve_it() {
     assert!(!daemon.log().contains("planted-refresh"), "the log holds a token");
 }
 
-/// Cases 18, 20 and 30: while the endpoint fails, the declared key is used. The user's own token stays as it is and
+/// While the endpoint fails, the declared key is used. The user's own token stays as it is and
 /// scheduled.
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_degrades_to_the_declared_key_when_the_endpoint_fails() {
@@ -162,7 +162,7 @@ async fn refresh_fails_with_its_own_reason_when_the_answer_is_bad() {
         .await;
 }
 
-/// Case 51: a caller that waits for a hung endpoint is answered within the budget. Other users' tokens are refreshed
+/// A caller that waits for a hung endpoint is answered within the budget. Other users' tokens are refreshed
 /// meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn resolve_degrades_and_other_users_refresh_when_an_endpoint_hangs() {
@@ -189,7 +189,7 @@ async fn resolve_degrades_and_other_users_refresh_when_an_endpoint_hangs() {
     hung.set(Mode::Grant);
 }
 
-/// Cases 37 and 39: a token that cannot be refreshed is used until it ends, and no endpoint is asked.
+/// A token that cannot be refreshed is used until it ends, and no endpoint is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_without_an_endpoint_are_not_refreshable() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -205,7 +205,7 @@ async fn tokens_without_an_endpoint_are_not_refreshable() {
     assert_eq!(endpoint.seen().sent, Vec::<String>::new());
 }
 
-/// Case 54: an endpoint that answers with another person's tokens changes nothing, and is not asked again.
+/// An endpoint that answers with another person's tokens changes nothing, and is not asked again.
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_changes_nothing_when_the_answer_is_for_another_person() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -233,7 +233,7 @@ async fn refresh_changes_nothing_when_the_answer_is_for_another_person() {
     store.close().await;
 }
 
-/// Cases 48 and 55: a caller that waits for a refresh gets the tokens of a login in the meantime, whatever the endpoint
+/// A caller that waits for a refresh gets the tokens of a login in the meantime, whatever the endpoint
 /// answers about the old token.
 #[tokio::test(flavor = "multi_thread")]
 async fn login_wins_when_a_refresh_is_in_progress() {

@@ -23,7 +23,7 @@ async fn generation(daemon: &Daemon) -> Value {
     launch["accounts"][0]["generation"].clone()
 }
 
-/// Cases 46 and 56: after a 401 the token is refreshed once, whatever its end. After a 403 it is never refreshed.
+/// After a 401 the token is refreshed once, whatever its end. After a 403 it is never refreshed.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_is_refreshed_once_after_a_401_and_never_after_a_403() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -67,7 +67,7 @@ async fn token_is_refreshed_once_after_a_401_and_never_after_a_403() {
     assert_eq!(endpoint.seen().sent.len(), 1);
 }
 
-/// Case 56: a token that cannot be refreshed requires a sign-in at once. A temporary failure changes nothing.
+/// A token that cannot be refreshed requires a sign-in at once. A temporary failure changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_token_requires_a_sign_in_when_it_cannot_be_refreshed() {
     let endpoint = Endpoint::start(HOUR).await;

@@ -12,7 +12,7 @@ async fn key(daemon: &Daemon, (user, agent): (&str, &str), key: &str) -> Value {
     daemon.call("profile.upsert", params).await
 }
 
-/// Case 28: a credential for one agent takes precedence over one for every agent. The latter is used when the former
+/// A credential for one agent takes precedence over one for every agent. The latter is used when the former
 /// has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_credential_takes_precedence_over_one_for_every_agent() {
@@ -54,7 +54,7 @@ async fn agent_credential_takes_precedence_over_one_for_every_agent() {
     assert_eq!(daemon.refused("profile.best", question("lent", ("u", "a"))).await.0, 1006);
 }
 
-/// Case 29: a user who runs an agent uses its owner's credential only where the file allows it. The credential stays
+/// A user who runs an agent uses its owner's credential only where the file allows it. The credential stays
 /// the owner's.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_uses_the_owner_credential_only_when_the_file_allows_it() {

@@ -17,7 +17,7 @@ const ACCOUNTS: usize = 48;
 /// The life of a token in seconds. Each token is refreshed more than once a second.
 const LIFE: i64 = 1;
 
-/// Case 53: whenever the daemon is killed, every row is valid and committed data is present after the restart. A
+/// Whenever the daemon is killed, every row is valid and committed data is present after the restart. A
 /// refresh token is sent at most once more, and a refused one is not sent again. The token in use is the newest that
 /// was issued.
 #[tokio::test(flavor = "multi_thread")]

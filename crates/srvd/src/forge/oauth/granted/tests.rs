@@ -13,7 +13,7 @@ fn granted(more: &Value) -> Granted {
     Granted::of(serde_json::from_value(body).unwrap(), NOW).unwrap()
 }
 
-/// Cases 40, 43, 57, 63 and 80: the lifetime that the store receives is valid, absent, or zero for an unusable value.
+/// The lifetime that the store receives is valid, absent, or zero for an unusable value.
 #[test]
 fn lifetime_is_zero_when_the_value_is_unusable() {
     let check = |value: Value, expect: Option<i64>| {

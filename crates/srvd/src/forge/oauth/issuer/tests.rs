@@ -133,7 +133,7 @@ async fn grant_is_read_from_the_answer_of_each_forge() {
     check(json(200, r#"{"access_token":"a1","error":""}"#), None, None, None).await;
 }
 
-/// Cases 47, 49, 50 and 51, and the bad answers of the specification.
+/// The bad answers of the specification.
 #[tokio::test]
 async fn issuer_refusal_is_classified_by_its_answer() {
     let check = async |answer: String, expect: Failure| {
@@ -221,7 +221,7 @@ async fn issuer_call_fails_in_bounded_time_when_the_issuer_hangs_or_is_gone() {
     assert!(matches!(insecure.device().await, Err(Failure::Misconfigured(Misconfigured::NoDeviceFlow))));
 }
 
-/// Case 41: forms, JSON only where the configuration asks for it, and the same redirect address in both steps.
+/// Forms, JSON only where the configuration asks for it, and the same redirect address in both steps.
 #[tokio::test]
 async fn issuer_requests_follow_the_oauth_standards() {
     let good = || json(200, r#"{"access_token":"a1","refresh_token":"r1","expires_in":60}"#);
@@ -293,7 +293,7 @@ async fn issuer_requests_follow_the_oauth_standards() {
 
 const STARTED: &str = r#"{"device_code":"d-1","user_code":"WDJB-MJHT","verification_uri":"https://forge.example/device","expires_in":900,"interval":5}"#;
 
-/// Case 79: the polls, and the waits between them.
+/// The polls, and the waits between them.
 #[tokio::test]
 async fn device_login_polls_at_the_interval_of_the_issuer() {
     let check = async |answers: &[String], waits: &[u64], expect: Result<&str, Failure>| {
@@ -368,7 +368,7 @@ async fn device_login_start_fills_defaults_and_refuses_bad_answers() {
     assert_eq!(start(disabled).await, Err(Failure::Misconfigured(Misconfigured::Grant)));
 }
 
-/// Case 57, and case 46: a refresh sends its request whatever time is left.
+/// A refresh sends its request whatever time is left.
 #[tokio::test]
 async fn grant_keeps_its_lifetime_and_time_of_receipt() {
     let script = Script::of([json(200, r#"{"access_token":"a1","expires_in":7200}"#)]).await;
