@@ -2,9 +2,9 @@
 
 use auth_spawner::{Provider, Registry};
 use identity_store::{
-    AccountKind, Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId, Identity,
-    Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, SaveProfileKey, Status,
-    Store, UnsavedLogin,
+    Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId, Identity, Jitter,
+    Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, SaveProfileKey, Status, Store,
+    UnsavedLogin,
 };
 use secrecy::SecretString;
 
@@ -15,7 +15,6 @@ use crate::base::clock::now;
 use crate::base::redact::Redactor;
 use crate::keys::api_key;
 use crate::wire;
-use crate::wire::Source;
 use crate::wire::account::Corrupt;
 use crate::wire::convert;
 use crate::wire::convert::stored_id;
@@ -24,6 +23,7 @@ use crate::wire::ids::{agent_id, one_agent, parse, provider, user_id};
 use crate::wire::profile::{
     Delete, DeleteAgent, DeleteUser, Deleted, List, Profile, Profiles, Reorder, Tokens, Upsert,
 };
+use crate::wire::{CredentialKind, Source};
 
 /// Keeps the credentials that users supply for agents. A clone is a handle to the same ones.
 #[derive(Clone)]
@@ -244,7 +244,7 @@ fn shown(profile: Stored) -> Profile {
         account_id: Some(profile.account.to_string()),
         model: profile.model.map_or(Model::Any, Model::Only).as_str().to_owned(),
         source: Source::User,
-        kind: profile.kind.as_str().to_owned(),
+        kind: convert::kind(profile.kind),
         label: profile.label,
         email: profile.identity.email,
         primary: profile.primary,
@@ -266,7 +266,7 @@ fn declared(id: &str, agent: &Agent) -> Vec<Profile> {
         account_id: None,
         model: Model::Any.as_str().to_owned(),
         source: Source::Declared,
-        kind: AccountKind::ApiKey.as_str().to_owned(),
+        kind: CredentialKind::ApiKey,
         label: Some(format!("{provider} (declared)")),
         email: None,
         primary: true,

@@ -96,7 +96,7 @@ fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
             .hint("see what is known of it: srvd accounts")
             .hint(format!("to forget it on this machine only: srvd account forget {}", account.id)))
     };
-    match done.outcome {
+    match &done.outcome {
         Outcome::Revoked => {
             Ok(format!("Revoked {name}: its CLI has logged out, which ends the login at the provider"))
         }
@@ -113,6 +113,8 @@ fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
         Outcome::Unknown => {
             failed("its CLI said that it logged out, but what it left cannot be read".to_owned())
         }
+        Outcome::Other(_) if done.revoked => Ok(format!("Logged out {name} with its CLI")),
+        Outcome::Other(word) => failed(plain_line(word)),
     }
 }
 

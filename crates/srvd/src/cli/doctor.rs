@@ -8,6 +8,7 @@ use super::client::Connection;
 use super::failure::{Failure, code};
 use super::interrupt::Interrupt;
 use super::ui::{Ui, plain_line};
+use super::vocabulary::Symbol;
 use crate::base::endpoint::Endpoint;
 use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
@@ -121,28 +122,25 @@ fn render(findings: &[Finding], fixing: bool, ui: &Ui) -> String {
     parts.join("\n\n")
 }
 
-fn mark(severity: Severity, ui: &Ui) -> &'static str {
-    match (severity, ui.unicode) {
-        (Severity::Error, true) => "✗ error: ",
-        (Severity::Error, false) => "x error: ",
-        (Severity::Warning, _) => "! warning: ",
-        (Severity::Note, true) => "· note: ",
-        (Severity::Note, false) => "- note: ",
-        (Severity::Ok, true) => "✓ ",
-        (Severity::Ok, false) => "+ ",
+fn mark(severity: Severity, ui: &Ui) -> String {
+    match severity {
+        Severity::Error => format!("{} error: ", Symbol::Bad.text(ui)),
+        Severity::Warning => format!("{} warning: ", Symbol::Attention.text(ui)),
+        Severity::Note => format!("{} note: ", if ui.unicode { '·' } else { '-' }),
+        Severity::Ok => format!("{} ", Symbol::Good.text(ui)),
     }
 }
 
 fn line(finding: &Finding, width: usize, ui: &Ui) -> String {
     let detail = if finding.detail.is_empty() { String::new() } else { format!(": {}", finding.detail) };
-    folded(mark(Severity::Ok, ui), &format!("{}{detail}", finding.title), width)
+    folded(&mark(Severity::Ok, ui), &format!("{}{detail}", finding.title), width)
 }
 
 fn block(finding: &Finding, width: usize, ui: &Ui) -> String {
     let arrow = if ui.unicode { "    → " } else { "    -> " };
     let head = if finding.fixed == Some(true) { mark(Severity::Ok, ui) } else { mark(finding.severity, ui) };
     let repaired = if finding.fixed == Some(true) { "repaired: " } else { "" };
-    let mut lines = vec![folded(head, &format!("{repaired}{}", finding.title), width)];
+    let mut lines = vec![folded(&head, &format!("{repaired}{}", finding.title), width)];
     let texts = [&finding.detail, &finding.meaning];
     lines.extend(texts.into_iter().filter(|text| !text.is_empty()).map(|text| folded("    ", text, width)));
     if let Some(error) = &finding.fix_error {

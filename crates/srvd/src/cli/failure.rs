@@ -184,10 +184,11 @@ fn known(error: &RpcError) -> String {
 
 fn exit_code(error: &RpcError) -> u8 {
     match error.kind() {
-        Some("store_unavailable" | "shutting_down" | "server_busy") => code::UNAVAILABLE,
-        Some("internal" | "method_not_found" | "invalid_params" | "invalid_request" | "parse_error") => {
-            code::BUG
-        }
+        Some("store_unavailable" | "capacity" | "shutting_down" | "server_busy") => code::UNAVAILABLE,
+        Some(
+            "internal" | "database_failed" | "method_not_found" | "invalid_params" | "invalid_request"
+            | "parse_error",
+        ) => code::BUG,
         _ => code::FAILED,
     }
 }

@@ -9,6 +9,7 @@ use super::client::Connection;
 use super::failure::{Failure, code};
 use super::list::Format;
 use super::ui::{Ui, plain_line};
+use super::vocabulary::Symbol;
 use super::{resolve, table};
 use crate::base::environment::Environment;
 use crate::base::private;
@@ -218,9 +219,11 @@ impl Answer {
             return format!("{head}\nIt binds no account.");
         }
         let row = |one: &ProviderReadiness| {
-            let mark = if one.ready { "✓ ready" } else { "! not ready" };
+            let (symbol, word) =
+                if one.ready { (Symbol::Good, "ready") } else { (Symbol::Attention, "not ready") };
             let reason = one.reason.clone().unwrap_or_default();
-            vec![one.provider_id.clone(), mark.to_owned(), reason, one.next_step.clone().unwrap_or_default()]
+            let mark = format!("{} {word}", symbol.text(ui));
+            vec![one.provider_id.clone(), mark, reason, one.next_step.clone().unwrap_or_default()]
         };
         let rows = self.providers.iter().map(row);
         let fit = self.providers.iter().all(|one| one.ready);

@@ -86,7 +86,7 @@ fn stored(outcome: &KeyOutcome) -> Result<&str, Failure> {
 }
 
 fn verdict(outcome: &KeyOutcome) -> String {
-    match (outcome.status, &outcome.error) {
+    match (&outcome.status, &outcome.error) {
         (Some(Status::Valid), _) => "The provider accepted it.".to_owned(),
         (_, Some(reason)) => format!("Whether it works is not known: {}.", plain_line(reason)),
         (_, None) => "Whether it works is not known.".to_owned(),

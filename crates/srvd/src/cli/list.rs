@@ -3,9 +3,9 @@
 use super::client::Connection;
 use super::failure::Failure;
 use super::ui::{Ui, plain_line};
-use super::{resolve, table};
+use super::{resolve, table, vocabulary};
 use crate::base::clock::now;
-use crate::wire::{account, bundle};
+use crate::wire::{CredentialKind, account, bundle};
 
 /// The arguments of every command that prints a list.
 #[derive(Debug, Default, clap::Args)]
@@ -41,13 +41,17 @@ pub(super) async fn bundles(args: &BundlesArgs, daemon: &Connection, ui: &Ui) ->
     if args.format.json {
         return ui.json(&bundles);
     }
-    let rows = bundles.bundles.into_iter().map(bundle_row);
+    let accounts = daemon.call(&account::List::default()).await?.accounts;
+    let rows = bundles.bundles.into_iter().map(|bundle| bundle_row(bundle, &accounts, ui));
     ui.result(&table::draw(ui, &["NAME", "ACCOUNTS", "DESCRIPTION", "ID"], rows))
 }
 
-fn bundle_row(bundle: bundle::Bundle) -> Vec<String> {
-    let mark =
-        |binding: &bundle::Binding| format!("{} {}", binding.provider_id, table::list_mark(binding.status));
+fn bundle_row(bundle: bundle::Bundle, accounts: &[account::Account], ui: &Ui) -> Vec<String> {
+    let mark = |binding: &bundle::Binding| {
+        let account = accounts.iter().find(|account| account.id == binding.account_id);
+        let state = vocabulary::credential(&binding.status, account.map(|account| &account.kind));
+        format!("{} {}", binding.provider_id, state.symbol.text(ui))
+    };
     let accounts = match bundle.bindings.is_empty() {
         true if bundle.is_blank => "always none".to_owned(),
         true => "none".to_owned(),
@@ -72,19 +76,23 @@ pub(super) async fn accounts(args: AccountsArgs, daemon: &Connection, ui: &Ui) -
         return Ok(());
     }
     let bundles = daemon.call(&bundle::List {}).await?.bundles;
-    let rows = accounts.accounts.iter().map(|account| account_row(account, &bundles, now()));
+    let rows = accounts.accounts.iter().map(|account| account_row(account, &bundles, ui, now()));
     ui.result(&table::draw(ui, &["PROVIDER", "ACCOUNT", "KIND", "STATUS", "EXPIRES", "BUNDLES", "ID"], rows))
 }
 
-fn account_row(account: &account::Account, bundles: &[bundle::Bundle], now: i64) -> Vec<String> {
+fn account_row(account: &account::Account, bundles: &[bundle::Bundle], ui: &Ui, now: i64) -> Vec<String> {
     let name = |id: &String| {
         bundles.iter().find(|bundle| bundle.id == *id).map_or(id, |bundle| &bundle.name).clone()
     };
     vec![
         account.provider_id.clone(),
         who(account),
-        if account.kind == "api_key" { "API key".to_owned() } else { "login".to_owned() },
-        table::status(account.status),
+        match &account.kind {
+            CredentialKind::ApiKey => "API key".to_owned(),
+            CredentialKind::OAuth => "login".to_owned(),
+            CredentialKind::Other(word) => word.clone(),
+        },
+        vocabulary::credential(&account.status, Some(&account.kind)).draw(ui),
         table::when(account.expires_at, now),
         account.bound_to.iter().map(name).collect::<Vec<_>>().join(", "),
         account.id.clone(),
@@ -111,6 +119,7 @@ pub(super) fn report_corrupt(corrupt: &[account::Corrupt], ui: &Ui) {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::table::tests::ui;
     use super::*;
     use crate::wire::{Evidence, Status};
 
@@ -119,14 +128,14 @@ pub(super) mod tests {
         account::Account {
             id: "a1".to_owned(),
             provider_id: provider.to_owned(),
-            kind: "oauth".to_owned(),
-            owner: "bundle".to_owned(),
+            kind: CredentialKind::OAuth,
+            owner: account::Owner::Bundle,
             name: "Name".to_owned(),
             display_name: None,
             email: email.map(str::to_owned),
             subject: None,
             secret_ref: account::SecretRef {
-                backend: "config_dir".to_owned(),
+                backend: account::Backend::ConfigDir,
                 dir: None,
                 var: None,
                 adopted: None,
@@ -179,9 +188,20 @@ pub(super) mod tests {
     #[test]
     fn rows_show_status_expiry_and_bundles() {
         let one = bundle("work", "codex", Status::NeedsReauth);
-        let row =
-            account_row(&account("codex", Some("a@b.c"), Status::NeedsReauth), std::slice::from_ref(&one), 0);
-        assert_eq!(row, ["codex", "a@b.c", "login", "! needs login", "in 1 h", "work, gone", "a1"]);
-        assert_eq!(bundle_row(one), ["work", "codex !", "", "b1"]);
+        let login = account("codex", Some("a@b.c"), Status::NeedsReauth);
+        let row = account_row(&login, std::slice::from_ref(&one), &ui(None), 0);
+        assert_eq!(row, ["codex", "a@b.c", "login", "! needs you to log in", "in 1 h", "work, gone", "a1"]);
+        assert_eq!(bundle_row(one, &[login], &ui(None)), ["work", "codex !", "", "b1"]);
+    }
+
+    #[test]
+    fn expired_credential_has_the_same_symbol_in_the_lists_of_accounts_and_bundles() {
+        for (kind, symbol) in [(CredentialKind::OAuth, '↻'), (CredentialKind::ApiKey, '✗')] {
+            let one = account::Account { kind, ..account("codex", None, Status::Expired) };
+            let row = account_row(&one, &[], &ui(None), 0);
+            assert!(row[3].starts_with(symbol), "{row:?}");
+            let row = bundle_row(bundle("work", "codex", Status::Expired), &[one], &ui(None));
+            assert_eq!(row[1], format!("codex {symbol}"));
+        }
     }
 }

@@ -36,6 +36,7 @@ mod shims;
 mod status;
 mod table;
 mod ui;
+mod vocabulary;
 mod wait;
 
 use std::process::ExitCode;

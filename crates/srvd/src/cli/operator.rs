@@ -6,11 +6,12 @@ use super::list::Format;
 use super::login::Person;
 use super::login::browser::Opening;
 use super::ui::{Ui, plain_line};
+use super::vocabulary::{self, Symbol};
 use super::{prompt, table};
 use crate::base::clock::now;
 use crate::wire::operator::{
-    Cancel, ConfiguredForge, Delete, Flow, List, OperatorAccount, Operators, PendingAccount, Poll, SetActive,
-    SignIn, SignInStatus, Start, Started,
+    Cancel, ConfiguredForge, Delete, Flow, ForgeType, List, OperatorAccount, Operators, PendingAccount, Poll,
+    SetActive, SignIn, SignInStatus, Start, Started,
 };
 
 /// The longest time that one poll waits for the end of a sign-in, in milliseconds.
@@ -103,7 +104,8 @@ async fn ended(session_id: &str, daemon: &Connection) -> Result<SignIn, Failure>
     loop {
         let poll = Poll { session_id: session_id.to_owned(), wait_ms: Some(POLL_WAIT_MS) };
         let session = daemon.call(&poll).await?;
-        if matches!(session.status, SignInStatus::Success | SignInStatus::Failed) {
+        // A status that this program does not know is taken for an end, so that the wait ends.
+        if !matches!(session.status, SignInStatus::Pending | SignInStatus::Saving) {
             return Ok(session);
         }
     }
@@ -114,7 +116,7 @@ fn forge<'a>(forges: &'a [ConfiguredForge], wanted: &str) -> Result<&'a Configur
     if let Some(forge) = forges.iter().find(|forge| forge.name == wanted) {
         return Ok(forge);
     }
-    let mut fitting = forges.iter().filter(|forge| forge.forge_type == wanted);
+    let mut fitting = forges.iter().filter(|forge| forge.forge_type == ForgeType::from(wanted));
     let names = || forges.iter().map(|forge| forge.name.as_str()).collect::<Vec<_>>().join(", ");
     match (fitting.next(), fitting.next()) {
         (Some(forge), None) => Ok(forge),
@@ -175,31 +177,34 @@ async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failu
         ui.note(&format!("No accounts. Sign in with: srvd operator login NAME   (forges: {forges})"));
         return Ok(());
     }
-    let rows = tokens.iter().map(|token| row(token, now())).chain(pending.iter().map(pending_row));
+    let rows = tokens
+        .iter()
+        .map(|token| row(token, ui, now()))
+        .chain(pending.iter().map(|pending| pending_row(pending, ui)));
     ui.result(&table::draw(ui, &["", "FORGE", "LOGIN", "ADDRESS", "STATE", "EXPIRES", "ID"], rows))
 }
 
-fn row(token: &OperatorAccount, now: i64) -> Vec<String> {
+fn row(token: &OperatorAccount, ui: &Ui, now: i64) -> Vec<String> {
     vec![
         if token.active { "*" } else { "" }.to_owned(),
-        token.forge_type.clone(),
+        token.forge_type.to_string(),
         token.account_login.clone(),
         token.base_url.clone(),
-        token.state.clone(),
+        vocabulary::tokens(&token.state).draw(ui),
         table::when(token.expires_at, now),
         token.account_id.clone(),
     ]
 }
 
-fn pending_row(pending: &PendingAccount) -> Vec<String> {
+fn pending_row(pending: &PendingAccount, ui: &Ui) -> Vec<String> {
     let address = pending.base_url.clone().unwrap_or_default();
     let id = pending.account_id.clone();
     vec![
         String::new(),
-        pending.forge_type.clone(),
+        pending.forge_type.to_string(),
         "?".to_owned(),
         address,
-        "pending".to_owned(),
+        format!("{} not complete", Symbol::Unknown.text(ui)),
         String::new(),
         id,
     ]
@@ -247,25 +252,27 @@ fn chosen<'a>(tokens: &'a [OperatorAccount], wanted: &str) -> Result<&'a Operato
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::tests::ui;
     use super::*;
+    use crate::wire::operator::TokenState;
 
     fn configured(name: &str, forge_type: &str) -> ConfiguredForge {
-        let [name, forge_type, base_url, client_id] =
-            [name, forge_type, "https://git.example", "srvd"].map(str::to_owned);
-        ConfiguredForge { name, forge_type, base_url, client_id, flows: vec!["code".to_owned()] }
+        let [name, base_url, client_id] = [name, "https://git.example", "srvd"].map(str::to_owned);
+        let forge_type = ForgeType::from(forge_type);
+        ConfiguredForge { name, forge_type, base_url, client_id, flows: vec![Flow::Code] }
     }
 
     fn token(account_id: &str, account_login: &str) -> OperatorAccount {
         OperatorAccount {
             account_id: account_id.to_owned(),
-            forge_type: "forgejo".to_owned(),
+            forge_type: ForgeType::Forgejo,
             base_url: "https://git.example".to_owned(),
             client_id: None,
             account_login: account_login.to_owned(),
             subject: "1".to_owned(),
             email: None,
             active: true,
-            state: "active".to_owned(),
+            state: TokenState::Active,
             state_reason: None,
             expires_at: Some(2 * 60 * 60 * 1000),
             created_at: 0,
@@ -315,7 +322,7 @@ mod tests {
 
     #[test]
     fn row_marks_account_in_use() {
-        let shown = ["*", "forgejo", "ada", "https://git.example", "active", "in 2 h", "a1"];
-        assert_eq!(row(&token("a1", "ada"), 0), shown);
+        let shown = ["*", "forgejo", "ada", "https://git.example", "✓ valid", "in 2 h", "a1"];
+        assert_eq!(row(&token("a1", "ada"), &ui(None), 0), shown);
     }
 }

@@ -102,6 +102,7 @@ fn row(provider: provider::Provider) -> Vec<String> {
 mod tests {
     use super::super::table::tests::ui;
     use super::*;
+    use crate::wire::CredentialKind;
 
     #[test]
     fn providers_table_shows_install_command_when_cli_is_not_found() {
@@ -115,7 +116,7 @@ mod tests {
             id: id.to_owned(),
             aliases: Vec::new(),
             display_name: id.to_owned(),
-            class: "oauth".to_owned(),
+            class: CredentialKind::OAuth,
             cli,
             requires_tty: false,
             login_kinds: vec!["browser".to_owned(), "api_key".to_owned()],

@@ -16,6 +16,7 @@ use super::launch::{find, search_path};
 use super::list::Format;
 use super::table;
 use super::ui::{Ui, plain_line};
+use super::vocabulary::Symbol;
 use crate::base::environment::Environment;
 use crate::base::private;
 use crate::config::Config;
@@ -273,9 +274,9 @@ fn list(dir: &Path, format: &Format, environment: &Environment, ui: &Ui) -> Resu
     let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let row = |shim: &Shim| {
         let state = match (&shim.reaches, shim.first) {
-            (_, true) => "✓ first on the PATH".to_owned(),
-            (Some(other), false) => format!("! behind {}", other.display()),
-            (None, false) => "! not on the PATH".to_owned(),
+            (_, true) => format!("{} first on the PATH", Symbol::Good.text(ui)),
+            (Some(other), false) => format!("{} behind {}", Symbol::Attention.text(ui), other.display()),
+            (None, false) => format!("{} not on the PATH", Symbol::Attention.text(ui)),
         };
         let leads = shown(&shim.leads_to).unwrap_or_else(|| "nothing: the CLI is not on the PATH".to_owned());
         vec![shim.program.clone(), state, leads]

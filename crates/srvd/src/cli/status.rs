@@ -9,16 +9,17 @@ use serde::Serialize;
 use super::client::Connection;
 use super::failure::{Failure, code};
 use super::list::{Format, report_corrupt, who};
-use super::table;
+use super::login::show;
 use super::ui::{Ui, plain_line};
+use super::{table, vocabulary};
 use crate::base::clock::now;
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
 use crate::wire::account::{Account, Accounts};
-use crate::wire::auth::{Session, SessionStatus};
+use crate::wire::auth::Session;
 use crate::wire::bundle::Bundle;
 use crate::wire::daemon::{Daemon, Info};
-use crate::wire::{Status, account, auth, bundle};
+use crate::wire::{account, auth, bundle};
 
 /// Arguments of `srvd status`.
 #[derive(Debug, clap::Args)]
@@ -115,10 +116,11 @@ impl Page {
     /// Returns the reason why an account cannot be used, and the next step. Returns `None` for an account that is
     /// valid, or that is renewed without the user.
     fn next_step(&self, account: &Account, ui: &Ui) -> Option<String> {
-        if matches!(account.status, Status::Valid | Status::Expired) || account.bound_to.is_empty() {
+        let state = vocabulary::credential(&account.status, Some(&account.kind));
+        if state.is_fine() || account.bound_to.is_empty() {
             return None;
         }
-        let (mark, meaning) = table::mark(account.status, ui);
+        let state = state.because(account.status_reason.as_deref());
         let name = |id: &String| {
             self.bundles
                 .iter()
@@ -126,14 +128,15 @@ impl Page {
                 .map_or_else(|| plain_line(id), |bundle| plain_line(&bundle.name))
         };
         let bundles: Vec<String> = account.bound_to.iter().map(name).collect();
-        let reason = account.status_reason.as_deref().map_or_else(|| meaning.to_owned(), plain_line);
         let arrow = if ui.unicode { '→' } else { '>' };
         let step = account.next_step.as_deref().map(|step| format!("\n    {arrow} {}", plain_line(step)));
         Some(format!(
-            "{mark} {} in {} ({}): {reason}{}",
+            "{} {} in {} ({}): {}{}",
+            state.symbol.text(ui),
             account.provider_id,
             bundles.join(", "),
             plain_line(&who(account)),
+            state.words,
             step.unwrap_or_default()
         ))
     }
@@ -151,16 +154,10 @@ impl Page {
 /// Returns the row of a login that waits for a user. Its URL and code are left out, because they are only for the user
 /// who started it.
 fn session_row(session: &Session, now: i64) -> Vec<String> {
-    let state = match session.status {
-        SessionStatus::Pending => "starting",
-        SessionStatus::UrlAvailable => "waiting for the browser",
-        SessionStatus::CodeEmitted => "waiting for the code",
-        SessionStatus::Success | SessionStatus::Failed => "ended",
-    };
     vec![
         session.session_id.clone(),
         session.provider_id.clone(),
-        state.to_owned(),
+        show::state(session).to_owned(),
         table::when(Some(session.started_at), now),
         table::when(Some(session.expires_at), now),
     ]
@@ -171,7 +168,8 @@ mod tests {
     use super::super::list::tests::{account, bundle};
     use super::super::table::tests::ui;
     use super::*;
-    use crate::wire::daemon::Counts;
+    use crate::wire::Status;
+    use crate::wire::daemon::{Counts, DatabaseKind};
 
     fn page(accounts: Vec<Account>, bundles: Vec<Bundle>) -> Page {
         let counts = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0, connections: 1 };
@@ -180,7 +178,7 @@ mod tests {
                 version: "0.1.0".to_owned(),
                 epoch: "e".to_owned(),
                 uptime_ms: 125_000,
-                database_kind: "sqlite".to_owned(),
+                database_kind: DatabaseKind::Sqlite,
                 schema_version: 3,
                 counts,
             },
@@ -228,7 +226,7 @@ mod tests {
     #[test]
     fn next_step_is_absent_when_the_status_is_valid_or_expired() {
         let check = |status: Status, expect: Option<&str>| {
-            let mut one = account("codex", Some("a@b.c"), status);
+            let mut one = account("codex", Some("a@b.c"), status.clone());
             one.status_reason = Some("why\u{1b}".to_owned());
             let page = page(Vec::new(), Vec::new());
             assert_eq!(page.next_step(&one, &ui(None)).as_deref(), expect, "{status:?}");

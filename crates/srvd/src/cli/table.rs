@@ -1,9 +1,8 @@
-//! Tables without borders, and texts for statuses and times.
+//! Tables without borders, and texts for times.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::ui::{Ui, plain_line};
-use crate::wire::Status;
 
 /// Draws a table for standard output. It is as wide as the terminal. Without a terminal it has its natural width.
 pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -20,40 +19,6 @@ pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
-}
-
-/// Returns the mark of a status, and its meaning.
-pub(super) fn mark(status: Status, ui: &Ui) -> (&'static str, &'static str) {
-    let (mark, ascii, meaning) = match status {
-        Status::Valid => ("✓", "+", "valid"),
-        Status::Expired => ("↻", "~", "expired, renews itself"),
-        Status::NeedsReauth => ("!", "!", "needs you to log in"),
-        Status::Invalid => ("✗", "x", "refused"),
-        Status::Unknown => ("?", "?", "cannot tell"),
-    };
-    (if ui.unicode { mark } else { ascii }, meaning)
-}
-
-/// Returns the mark of a status in a list.
-pub(super) fn list_mark(status: Status) -> char {
-    match status {
-        Status::Valid => '✓',
-        Status::Expired | Status::Invalid => '✗',
-        Status::NeedsReauth => '!',
-        Status::Unknown => '?',
-    }
-}
-
-/// Returns a mark and a word for a status.
-pub(super) fn status(status: Status) -> String {
-    let word = match status {
-        Status::Valid => "valid",
-        Status::Expired => "expired",
-        Status::NeedsReauth => "needs login",
-        Status::Invalid => "invalid",
-        Status::Unknown => "unknown",
-    };
-    format!("{} {word}", list_mark(status))
 }
 
 /// Formats a time relative to `now`, both in unix milliseconds: `in 3 h`, `2 d ago`; empty if there is no time.

@@ -14,7 +14,7 @@ use crate::forge::oauth::callback::Page;
 use crate::forge::oauth::flows::{Start, StartError};
 use crate::forge::operator::session::BrowserSessions;
 use crate::forge::operator::{OWNER, session};
-use crate::wire::error::{Kind, with_causes};
+use crate::wire::error::{ApiError, Kind};
 
 /// Returns the answer to a refused request. On the operator's own paths, a missing session is answered with a hint.
 pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {
@@ -75,9 +75,9 @@ pub(super) async fn me(store: &Store) -> Answer {
             "choose one with: srvd operator use ACCOUNT",
         ),
         Err(error) => {
-            tracing::error!(error = with_causes(&error), "the active forge could not be read");
-            let hint = "retry later; the daemon's log names the cause";
-            respond::failure(StatusCode::SERVICE_UNAVAILABLE, Kind::StoreUnavailable.as_str(), hint)
+            let error = ApiError::from(error);
+            let hint = error.next_step().unwrap_or_default();
+            respond::failure(StatusCode::SERVICE_UNAVAILABLE, error.kind().as_str(), &hint)
         }
     }
 }

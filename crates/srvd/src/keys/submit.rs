@@ -11,7 +11,7 @@ use crate::keys::external::ExternalKeys;
 use crate::keys::probe::ProbeAnswer;
 use crate::keys::{api_key, probe};
 use crate::wire::auth::{KeyOutcome, SubmitApiKey};
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::{SecretInput, convert};
 
 /// The parts that the storing of a key uses.
@@ -175,6 +175,6 @@ fn refused(provider: &Provider, status: u16) -> KeyOutcome {
         account_id: None,
         status: None,
         error: Some(format!("{} refused the key (HTTP status {status})", provider.display_name)),
-        error_kind: Some("not_authenticated".to_owned()),
+        error_kind: Some(ErrorKind::NotAuthenticated),
     }
 }

@@ -153,7 +153,7 @@ fn considered(part: &Part) -> Vec<Value> {
         };
         let mut entry = json!({
             "providerId": candidate.provider.id,
-            "source": candidate.source.as_str(),
+            "source": candidate.source,
             "model": candidate.model.as_str(),
             "status": part.status(at),
             "reason": reason,

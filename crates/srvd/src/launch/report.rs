@@ -34,7 +34,7 @@ impl Part {
             Verdict::Ambient => Status::Invalid,
             Verdict::Unavailable(_) => Status::Unknown,
             Verdict::Chosen | Verdict::Outranked | Verdict::OtherModel | Verdict::TooShort => {
-                candidate.status
+                candidate.status.clone()
             }
         }
     }
@@ -52,7 +52,7 @@ impl Part {
         Some(Used {
             provider_id: self.provider.id.clone(),
             account_id: candidate.account_id(),
-            source: candidate.source,
+            source: candidate.source.clone(),
             status: self.status(at),
             generation: candidate.generation,
             reason: self.outcome.as_ref().err().map(|refusal| refusal.reason.clone()),
@@ -64,7 +64,7 @@ impl Part {
         self.candidates.iter().enumerate().map(|(at, candidate)| Trace {
             provider_id: candidate.provider.id.clone(),
             account_id: candidate.account_id(),
-            source: candidate.source,
+            source: candidate.source.clone(),
             chosen: self.decision.trace[at].is_chosen() && self.outcome.is_ok(),
             reason: match (&self.outcome, self.reason(at)) {
                 (_, Some(reason)) => reason,
@@ -90,7 +90,7 @@ impl Part {
         let Outcome::Use { degraded_from: Some(from), .. } = self.decision.outcome else { return None };
         Some(Degraded {
             profile_id: self.candidates[from].id.clone(),
-            source: self.candidates[from].source,
+            source: self.candidates[from].source.clone(),
             reason: self.decision.trace[from].to_string(),
         })
     }
@@ -102,7 +102,7 @@ impl Part {
             profile_id: chosen.id.clone(),
             account_id: chosen.account.clone(),
             provider_id: chosen.provider.id.clone(),
-            source: chosen.source,
+            source: chosen.source.clone(),
             owner_id: chosen.owner.clone(),
             generation: chosen.generation,
             model: chosen.model.as_str().to_owned(),
@@ -119,7 +119,7 @@ impl Part {
         Considered {
             profile_id: candidate.id.clone(),
             provider_id: candidate.provider.id.clone(),
-            source: candidate.source,
+            source: candidate.source.clone(),
             model: candidate.model.as_str().to_owned(),
             chosen: verdict.is_chosen(),
             reason: verdict.to_string(),

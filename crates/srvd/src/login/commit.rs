@@ -129,6 +129,17 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
             kind: FailureKind::NotFound,
             message: "the bundle was deleted meanwhile; nothing was stored".to_owned(),
         },
-        _ => storage("the login is good but could not be stored"),
+        StoreError::Conflict { .. }
+        | StoreError::Protected { .. }
+        | StoreError::InvalidName { .. }
+        | StoreError::Busy(_)
+        | StoreError::Full(_)
+        | StoreError::Unavailable(_)
+        | StoreError::Database(_)
+        | StoreError::Damaged(_)
+        | StoreError::Corrupt { .. }
+        | StoreError::Migration { .. }
+        | StoreError::Unsupported { .. }
+        | StoreError::Secret(_) => storage("the login is good but could not be stored"),
     }
 }

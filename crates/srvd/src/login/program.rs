@@ -14,6 +14,7 @@ use crate::base::blocking::BlockingTasks;
 use crate::config::Config;
 use crate::config::child::probe_env;
 use crate::wire;
+use crate::wire::convert::class;
 use crate::wire::error::ApiError;
 use crate::wire::provider::{Login, LoginKind, Providers};
 
@@ -99,7 +100,7 @@ impl Programs {
             id: provider.id.clone(),
             aliases: provider.aliases.clone(),
             display_name: provider.display_name.clone(),
-            class: provider.class.as_str().to_owned(),
+            class: class(provider.class),
             requires_tty: default.is_some_and(|recipe| recipe.terminal != Terminal::Pipe),
             login_kinds: recipes.chain(key).collect(),
             logins: logins(provider, cli.version.as_deref()),

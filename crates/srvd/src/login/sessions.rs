@@ -10,7 +10,7 @@ use super::service::Logins;
 use crate::base::clock::now;
 use crate::wire::auth::{Outcome, Poll, Session, Sessions, SubmitCallback};
 use crate::wire::convert;
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::error::{ApiError, ErrorKind};
 
 /// The longest wait of `auth.poll`, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 30_000;
@@ -63,7 +63,7 @@ impl Logins {
             Err(error) => Outcome {
                 success: false,
                 error: Some(error.to_string()),
-                error_kind: Some(Kind::InvalidInput.as_str().to_owned()),
+                error_kind: Some(ErrorKind::InvalidInput),
             },
         }
     }
@@ -111,6 +111,6 @@ fn not_live() -> Outcome {
     Outcome {
         success: false,
         error: Some("no login of this id is running".to_owned()),
-        error_kind: Some(Kind::NotFound.as_str().to_owned()),
+        error_kind: Some(ErrorKind::NotFound),
     }
 }

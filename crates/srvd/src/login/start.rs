@@ -151,7 +151,7 @@ impl Logins {
         self.spawner.settled(provider, recipe, bundle.as_str()).await;
         match self.running(&provider.id, |scope| scope == bundle.as_str()) {
             None => Ok(()),
-            Some(login) => Err(refusal(&StartError::Running { session: login.id })),
+            Some(login) => Err(running(&login.id)),
         }
     }
 
@@ -261,7 +261,7 @@ impl Logins {
         let bundle = destination::bundle(&expected.target).clone();
         self.make_directory(&id, &bundle, &expected).await?;
         let Plan { program, recipe, args, env } = command.plan;
-        let (provider_id, recipe_id) = (expected.provider.id.clone(), recipe.clone());
+        let (provider, recipe_id) = (Arc::clone(&expected.provider), recipe.clone());
         let request = LoginRequest {
             id: id.to_string(),
             provider: expected.provider,
@@ -276,8 +276,9 @@ impl Logins {
             expires_at,
             terminal: None,
         };
-        self.spawner.start(request).map_err(|error| refusal(&error))?;
-        tracing::info!(session = %id, provider = provider_id, recipe = recipe_id, "a login started");
+        let cli = login_cli(&provider)?;
+        self.spawner.start(request).map_err(|error| refusal(&error, cli))?;
+        tracing::info!(session = %id, provider = provider.id, recipe = recipe_id, "a login started");
         Ok(())
     }
 
@@ -321,16 +322,63 @@ impl Logins {
     }
 }
 
-fn refusal(error: &StartError) -> ApiError {
-    let conflict = |message: &str| ApiError::new(Kind::Conflict, message);
+/// Returns the error for a login that the spawner did not start.
+fn refusal(error: &StartError, cli: &Cli) -> ApiError {
     match error {
-        StartError::Running { session } => {
-            conflict("a login of this provider runs for this bundle").with("sessionId", session.as_str())
+        StartError::Running { session } => running(session),
+        StartError::PortLeased { port, session } => {
+            ApiError::new(Kind::Conflict, "another login holds the CLI's callback port")
+                .with("sessionId", session.as_str())
+                .with("port", *port)
+                .hint("finish or cancel that login first")
         }
-        StartError::PortLeased { port, session } => conflict("another login holds the CLI's callback port")
-            .with("sessionId", session.as_str())
-            .with("port", *port)
-            .hint("finish or cancel that login first"),
-        other => conflict(&other.to_string()).hint("try again later"),
+        StartError::DuplicateId => ApiError::new(Kind::Conflict, "a login session of this id exists already")
+            .with("what", "session")
+            .hint("start the login again"),
+        StartError::Capacity => ApiError::new(Kind::Capacity, "too many logins are running")
+            .hint("finish or cancel one of them, then start the login again"),
+        StartError::UnknownRecipe => policy::unknown_recipe(cli),
+        StartError::ShuttingDown => ApiError::new(Kind::ShuttingDown, "the daemon is shutting down")
+            .hint("start the login again when the daemon runs again"),
+    }
+}
+
+/// Returns the error for a login while another one of the same provider and bundle is running.
+fn running(session: &str) -> ApiError {
+    ApiError::new(Kind::Conflict, "a login of this provider runs for this bundle").with("sessionId", session)
+}
+
+#[cfg(test)]
+mod tests {
+    use auth_spawner::Registry;
+    use rpc_engine::RpcError;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn start_error_has_a_kind_and_data_of_its_own() {
+        let registry = Registry::builtin().unwrap();
+        let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
+        let check = |error: StartError, kind: Kind, data: Value| {
+            let wire = RpcError::from(refusal(&error, cli));
+            assert_eq!((wire.code, wire.kind()), (kind.code(), Some(kind.as_str())));
+            let found = wire.data.clone().unwrap();
+            for (name, value) in data.as_object().unwrap() {
+                assert_eq!(&found[name], value, "{error:?} {name}");
+            }
+        };
+        let session = || "auth-1".to_owned();
+        check(StartError::Running { session: session() }, Kind::Conflict, json!({"sessionId": "auth-1"}));
+        check(
+            StartError::PortLeased { port: 1455, session: session() },
+            Kind::Conflict,
+            json!({"sessionId": "auth-1", "port": 1455}),
+        );
+        check(StartError::DuplicateId, Kind::Conflict, json!({"what": "session"}));
+        check(StartError::Capacity, Kind::Capacity, json!({}));
+        check(StartError::UnknownRecipe, Kind::UnknownRecipe, json!({"known": cli.recipe_ids()}));
+        check(StartError::ShuttingDown, Kind::ShuttingDown, json!({}));
+        assert_eq!(Kind::ShuttingDown.code(), RpcError::shutting_down().code);
     }
 }

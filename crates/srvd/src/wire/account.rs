@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::Cleanup;
-use super::{Evidence, Status, method};
+use super::{CredentialKind, Evidence, Status, method, words};
 
 /// An account of a provider. It holds one credential; the secret itself is never shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,10 +14,10 @@ pub struct Account {
     pub id: String,
     /// Canonical provider id.
     pub provider_id: String,
-    /// `oauth` or `api_key`.
-    pub kind: String,
-    /// `bundle`, `user` or `operator`.
-    pub owner: String,
+    /// The kind of its credential.
+    pub kind: CredentialKind,
+    /// The owner of the account.
+    pub owner: Owner,
     /// The name that people see; 1 to 100 characters, not unique.
     pub name: String,
     /// The name to show to people, or `null` to show `name`.
@@ -64,8 +64,8 @@ pub struct Account {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
-    /// `config_dir`, `sealed`, `tokens`, `env` or `command`.
-    pub backend: String,
+    /// The kind of the place.
+    pub backend: Backend,
     /// The CLI's own directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
@@ -75,6 +75,35 @@ pub struct SecretRef {
     /// True if the directory is the user's own and was adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<bool>,
+}
+
+words! {
+    /// The owner of an account.
+    Owner {
+        /// The bundles that bind the account. It is deleted with the last of them.
+        Bundle = "bundle",
+        /// A user, who supplied the credential for an agent.
+        User = "user",
+        /// The operator of the daemon.
+        Operator = "operator",
+    }
+}
+
+words! {
+    /// The kind of the place where a credential is kept.
+    #[schemars(rename = "SecretBackend")]
+    Backend {
+        /// The CLI's own directory.
+        ConfigDir = "config_dir",
+        /// The database, encrypted.
+        Sealed = "sealed",
+        /// The database, encrypted, as the tokens of a login that the daemon refreshes.
+        Tokens = "tokens",
+        /// An environment variable of the daemon.
+        Env = "env",
+        /// The output of a command of the operator.
+        Command = "command",
+    }
 }
 
 /// Lists accounts.
@@ -210,21 +239,21 @@ pub struct Revoked {
     pub cleanup: Vec<Cleanup>,
 }
 
-/// The result of a CLI's logout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "RevokeOutcome")]
-pub enum Outcome {
-    /// The CLI logged out. This CLI is known to withdraw the login at its provider.
-    Revoked,
-    /// The CLI logged out. It is not known whether it withdraws the login at its provider.
-    LoggedOut,
-    /// The logout failed or timed out.
-    CliFailed,
-    /// The logout succeeded, but the login is still present.
-    StillLoggedIn,
-    /// The logout succeeded, but the files that it left cannot be read.
-    Unknown,
+words! {
+    /// The result of a CLI's logout.
+    #[schemars(rename = "RevokeOutcome")]
+    Outcome {
+        /// The CLI logged out. This CLI is known to withdraw the login at its provider.
+        Revoked = "revoked",
+        /// The CLI logged out. It is not known whether it withdraws the login at its provider.
+        LoggedOut = "logged_out",
+        /// The logout failed or timed out.
+        CliFailed = "cli_failed",
+        /// The logout succeeded, but the login is still present.
+        StillLoggedIn = "still_logged_in",
+        /// The logout succeeded, but the files that it left cannot be read.
+        Unknown = "unknown",
+    }
 }
 
 /// Reports that a provider's service refused an account's token that had not expired.
@@ -256,16 +285,16 @@ pub struct AfterRefusal {
     pub next: NextStep,
 }
 
-/// A step to take after a service refused a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum NextStep {
-    /// A newer token is available. Resolve again and repeat the call once; set `retried` if it is refused again.
-    Retry,
-    /// A person has to log in again.
-    SignIn,
-    /// The token is valid but lacks the scope for this call. A refresh does not help.
-    MissingScope,
-    /// The answer says nothing about the token. No step is needed.
-    Nothing,
+words! {
+    /// A step to take after a service refused a token.
+    NextStep {
+        /// A newer token is available. Resolve again and repeat the call once; set `retried` if it is refused again.
+        Retry = "retry",
+        /// A person has to log in again.
+        SignIn = "sign_in",
+        /// The token is valid but lacks the scope for this call. A refresh does not help.
+        MissingScope = "missing_scope",
+        /// The answer says nothing about the token. No step is needed.
+        Nothing = "nothing",
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretInput, Status, method};
+use super::error::ErrorKind;
+use super::{SecretInput, Status, method, words};
 
 /// Starts a login by driving the provider's own CLI.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -77,49 +78,49 @@ pub struct Poll {
 }
 method!(Poll, "auth.poll", Session, "Asks how a login session stands; with waitMs it waits for news.");
 
-/// The state of a login session on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SessionStatus {
-    /// The CLI is starting.
-    Pending,
-    /// `authUrl` is ready to be opened.
-    UrlAvailable,
-    /// `deviceCode` is ready to be entered at `verificationUrl`.
-    CodeEmitted,
-    /// The login was verified, stored and bound.
-    Success,
-    /// The login ended without a result; `errorKind` says why.
-    Failed,
+words! {
+    /// The state of a login session on the wire.
+    SessionStatus {
+        /// The CLI is starting.
+        Pending = "pending",
+        /// `authUrl` is ready to be opened.
+        UrlAvailable = "url-available",
+        /// `deviceCode` is ready to be entered at `verificationUrl`.
+        CodeEmitted = "code-emitted",
+        /// The login was verified, stored and bound.
+        Success = "success",
+        /// The login ended without a result; `errorKind` says why.
+        Failed = "failed",
+    }
 }
 
 impl SessionStatus {
     /// Returns whether the session has ended.
-    pub fn is_terminal(self) -> bool {
+    pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Success | Self::Failed)
     }
 }
 
-/// The work that the daemon does for a session that has not ended; finer than the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// The daemon verifies the login.
-    Confirming,
-    /// The daemon stores the login.
-    Saving,
+words! {
+    /// The work that the daemon does for a session that has not ended; finer than the status.
+    Phase {
+        /// The daemon verifies the login.
+        Confirming = "confirming",
+        /// The daemon stores the login.
+        Saving = "saving",
+    }
 }
 
-/// A shape of the text that `auth.submitcallback` takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PasteShape {
-    /// The whole address of the page where the browser ended.
-    Url,
-    /// The code and the state, as `code#state`.
-    CodeState,
-    /// The code alone.
-    Code,
+words! {
+    /// A shape of the text that `auth.submitcallback` takes.
+    PasteShape {
+        /// The whole address of the page where the browser ended.
+        Url = "url",
+        /// The code and the state, as `code#state`.
+        CodeState = "code_state",
+        /// The code alone.
+        Code = "code",
+    }
 }
 
 /// One login session.
@@ -175,9 +176,9 @@ pub struct Session {
     /// The error text, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The error kind, a word of the protocol.
+    /// The kind of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_kind: Option<String>,
+    pub error_kind: Option<ErrorKind>,
     /// An action that may resolve the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -238,9 +239,9 @@ pub struct Outcome {
     /// The error text; absent on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The error kind, a word of the protocol; absent on success.
+    /// The kind of the error; absent on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_kind: Option<String>,
+    pub error_kind: Option<ErrorKind>,
 }
 
 /// Stores an API key as an account of a bundle.
@@ -295,9 +296,9 @@ pub struct KeyOutcome {
     /// The reason why the key was not stored, or why its status is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The same reason as an error kind, a word of the protocol.
+    /// The kind of the error; absent when the key was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_kind: Option<String>,
+    pub error_kind: Option<ErrorKind>,
 }
 
 /// Lists the login sessions that are running or ended recently.

@@ -1,11 +1,9 @@
 //! `bundle.*`: identity bundles and their bindings.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Status, method};
+use super::{Status, method, words};
 
 /// An identity bundle: a named set of accounts, at most one for each provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -126,58 +124,21 @@ pub struct Cleanup {
     pub outcome: CleanupOutcome,
 }
 
-/// The outcome of the clean-up of one directory or file. It is a text on the wire.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub enum CleanupOutcome {
-    /// The directory was removed.
-    Removed,
-    /// The directory holds only the conversation history, which was to be kept.
-    KeptHistory,
-    /// The directory did not exist.
-    Absent,
-    /// The directory does not belong to the daemon, or another account uses it. It was not changed.
-    NotOurs,
-    /// The directory could not be removed, for this reason.
-    Failed(String),
-    /// A word that only a newer daemon knows.
-    Other(String),
-}
-
-/// Begins the text of a failure.
-const FAILED: &str = "failed: ";
-
-impl fmt::Display for CleanupOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Removed => f.write_str("removed"),
-            Self::KeptHistory => f.write_str("kept_history"),
-            Self::Absent => f.write_str("absent"),
-            Self::NotOurs => f.write_str("not_ours"),
-            Self::Failed(reason) => write!(f, "{FAILED}{reason}"),
-            Self::Other(word) => f.write_str(word),
-        }
+words! {
+    /// The outcome of the clean-up of one directory or file. It is a text on the wire.
+    CleanupOutcome {
+        /// The directory was removed.
+        Removed = "removed",
+        /// The directory holds only the conversation history, which was to be kept.
+        KeptHistory = "kept_history",
+        /// The directory did not exist.
+        Absent = "absent",
+        /// The directory does not belong to the daemon, or another account uses it. It was not changed.
+        NotOurs = "not_ours",
     }
-}
-
-impl From<CleanupOutcome> for String {
-    fn from(outcome: CleanupOutcome) -> Self {
-        outcome.to_string()
-    }
-}
-
-impl From<String> for CleanupOutcome {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "removed" => Self::Removed,
-            "kept_history" => Self::KeptHistory,
-            "absent" => Self::Absent,
-            "not_ours" => Self::NotOurs,
-            _ => match text.strip_prefix(FAILED) {
-                Some(reason) => Self::Failed(reason.to_owned()),
-                None => Self::Other(text),
-            },
-        }
+    and {
+        /// The directory could not be removed, for this reason.
+        Failed = "failed: "
     }
 }
 

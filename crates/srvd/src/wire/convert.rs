@@ -1,16 +1,17 @@
 //! Conversions from the types of the libraries to the types of the wire.
 
-use auth_spawner::{Cli, Provider, Snapshot, State};
+use auth_spawner::{Class, Cli, FailureKind, Provider, Snapshot, State};
 use identity_store as store;
 
-use crate::wire::account::{Account, SecretRef};
+use crate::wire::account::{Account, Backend, Owner, SecretRef};
 use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle};
-use crate::wire::daemon::Counts;
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::daemon::{Counts, DatabaseKind};
+use crate::wire::error::{ApiError, ErrorKind, Kind};
+use crate::wire::operator::TokenState;
 use crate::wire::profile::Tokens;
 use crate::wire::suggestion::{SuggestedCommand, Suggestion};
-use crate::wire::{Evidence, SecretInput, Status};
+use crate::wire::{CredentialKind, Evidence, SecretInput, Status};
 
 /// Converts a status.
 pub fn status(status: store::Status) -> Status {
@@ -30,6 +31,72 @@ fn evidence(evidence: store::Evidence) -> Evidence {
         store::Evidence::Live => Evidence::Live,
         store::Evidence::Login => Evidence::Login,
         store::Evidence::None => Evidence::None,
+    }
+}
+
+/// Converts the kind of an account.
+pub fn kind(kind: store::AccountKind) -> CredentialKind {
+    match kind {
+        store::AccountKind::OAuth => CredentialKind::OAuth,
+        store::AccountKind::ApiKey => CredentialKind::ApiKey,
+    }
+}
+
+/// Converts the class of a provider.
+pub fn class(class: Class) -> CredentialKind {
+    match class {
+        Class::OAuth => CredentialKind::OAuth,
+        Class::ApiKey => CredentialKind::ApiKey,
+    }
+}
+
+fn owner(owner: store::Owner) -> Owner {
+    match owner {
+        store::Owner::Bundle => Owner::Bundle,
+        store::Owner::User => Owner::User,
+        store::Owner::Operator => Owner::Operator,
+    }
+}
+
+/// Converts the kind of the database.
+pub fn database_kind(kind: store::DatabaseKind) -> DatabaseKind {
+    match kind {
+        store::DatabaseKind::Sqlite => DatabaseKind::Sqlite,
+        store::DatabaseKind::Postgres => DatabaseKind::Postgres,
+    }
+}
+
+/// Converts the state of an operator's tokens.
+pub fn token_state(state: store::RefreshState) -> TokenState {
+    match state {
+        store::RefreshState::Active => TokenState::Active,
+        store::RefreshState::Refreshing => TokenState::Refreshing,
+        store::RefreshState::NeedsReauth => TokenState::NeedsReauth,
+        store::RefreshState::Revoked => TokenState::Revoked,
+    }
+}
+
+/// Converts the kind of a failed login.
+fn failure_kind(kind: FailureKind) -> ErrorKind {
+    match kind {
+        FailureKind::SpawnFailed => ErrorKind::SpawnFailed,
+        FailureKind::TtyUnavailable => ErrorKind::TtyUnavailable,
+        FailureKind::CliExited => ErrorKind::CliExited,
+        FailureKind::NotAuthenticated => ErrorKind::NotAuthenticated,
+        FailureKind::Denied => ErrorKind::Denied,
+        FailureKind::LoginFailed => ErrorKind::LoginFailed,
+        FailureKind::CliRetired => ErrorKind::CliRetired,
+        FailureKind::Expired => ErrorKind::Expired,
+        FailureKind::Cancelled => ErrorKind::Cancelled,
+        FailureKind::Storage => ErrorKind::Storage,
+        FailureKind::PortInUse => ErrorKind::PortInUse,
+        FailureKind::IdentityMismatch => ErrorKind::IdentityMismatch,
+        FailureKind::NotFound => ErrorKind::NotFound,
+        FailureKind::Conflict => ErrorKind::Conflict,
+        FailureKind::AmbientDirectory => ErrorKind::AmbientDirectory,
+        FailureKind::DaemonRestarted => ErrorKind::DaemonRestarted,
+        FailureKind::StoreUnavailable => ErrorKind::StoreUnavailable,
+        FailureKind::Internal => ErrorKind::Internal,
     }
 }
 
@@ -57,8 +124,8 @@ pub fn account(account: store::Account) -> Account {
     Account {
         id: account.id.to_string(),
         provider_id: account.provider.to_string(),
-        kind: account.kind.as_str().to_owned(),
-        owner: account.owner.as_str().to_owned(),
+        kind: kind(account.kind),
+        owner: owner(account.owner),
         name: account.name,
         display_name: account.display_name,
         email: account.email,
@@ -97,18 +164,17 @@ fn next_step(account: &store::Account) -> Option<String> {
 }
 
 fn secret_ref(secret: &store::SecretRef) -> SecretRef {
-    let named =
-        |backend: &str| SecretRef { backend: backend.to_owned(), dir: None, var: None, adopted: None };
+    let named = |backend| SecretRef { backend, dir: None, var: None, adopted: None };
     match secret {
         store::SecretRef::ConfigDir { dir, adopted } => SecretRef {
             dir: Some(dir.display().to_string()),
             adopted: adopted.then_some(true),
-            ..named("config_dir")
+            ..named(Backend::ConfigDir)
         },
-        store::SecretRef::Sealed => named("sealed"),
-        store::SecretRef::Tokens => named("tokens"),
-        store::SecretRef::Env { var } => SecretRef { var: Some(var.clone()), ..named("env") },
-        store::SecretRef::Command { .. } => named("command"),
+        store::SecretRef::Sealed => named(Backend::Sealed),
+        store::SecretRef::Tokens => named(Backend::Tokens),
+        store::SecretRef::Env { var } => SecretRef { var: Some(var.clone()), ..named(Backend::Env) },
+        store::SecretRef::Command { .. } => named(Backend::Command),
     }
 }
 
@@ -136,7 +202,7 @@ pub fn session(snapshot: Snapshot) -> Session {
         State::Saving => (waiting, Some(Phase::Saving)),
         State::Pending | State::UrlAvailable | State::CodeEmitted => (waiting, None),
     };
-    let live = !status.is_terminal();
+    let (live, success) = (!status.is_terminal(), status == SessionStatus::Success);
     let prompt = live && snapshot.prompt;
     let failure = snapshot.failure;
     Session {
@@ -161,8 +227,8 @@ pub fn session(snapshot: Snapshot) -> Session {
         paste_shapes: prompt.then(|| snapshot.paste_shapes.into_iter().map(paste_shape).collect()),
         bundle_id: snapshot.saved.as_ref().map(|saved| saved.bundle.clone()),
         account_id: snapshot.saved.map(|saved| saved.account),
-        email: (status == SessionStatus::Success).then_some(snapshot.email),
-        error_kind: failure.as_ref().map(|failure| failure.kind.as_str().to_owned()),
+        email: success.then_some(snapshot.email),
+        error_kind: failure.as_ref().map(|failure| failure_kind(failure.kind)),
         error: failure.as_ref().map(|failure| failure.message.clone()),
         hint: failure.as_ref().and_then(|failure| failure.hint.clone()),
         exit_code: failure.and_then(|failure| failure.exit_code),
@@ -218,7 +284,7 @@ pub fn stored_session(row: store::LoginSession) -> Session {
         account_id: row.account.filter(|_| success).map(|id| id.to_string()),
         email: success.then_some(row.email),
         error: row.error,
-        error_kind: row.error_kind,
+        error_kind: row.error_kind.as_deref().map(ErrorKind::from),
         hint: row.hint,
         exit_code: row.exit_code,
     }
@@ -252,4 +318,36 @@ pub(crate) fn stored_id(provider: &Provider) -> Result<store::ProviderId, ApiErr
 /// `invalid_input` for a provider without a CLI.
 pub(crate) fn login_cli(provider: &Provider) -> Result<&Cli, ApiError> {
     provider.cli.as_ref().ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_of_a_login_keeps_its_word_on_the_wire() {
+        for kind in [
+            FailureKind::SpawnFailed,
+            FailureKind::TtyUnavailable,
+            FailureKind::CliExited,
+            FailureKind::NotAuthenticated,
+            FailureKind::Denied,
+            FailureKind::LoginFailed,
+            FailureKind::CliRetired,
+            FailureKind::Expired,
+            FailureKind::Cancelled,
+            FailureKind::Storage,
+            FailureKind::PortInUse,
+            FailureKind::IdentityMismatch,
+            FailureKind::NotFound,
+            FailureKind::Conflict,
+            FailureKind::AmbientDirectory,
+            FailureKind::DaemonRestarted,
+            FailureKind::StoreUnavailable,
+            FailureKind::Internal,
+        ] {
+            assert_eq!(failure_kind(kind).to_string(), kind.as_str());
+            assert_eq!(ErrorKind::from(kind.as_str()), failure_kind(kind));
+        }
+    }
 }

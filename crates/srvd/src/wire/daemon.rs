@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::method;
+use super::{method, words};
 
 /// Returns information about this daemon.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -21,12 +21,22 @@ pub struct Daemon {
     pub epoch: String,
     /// Time since the start, in milliseconds.
     pub uptime_ms: u64,
-    /// `sqlite` or `postgres`.
-    pub database_kind: String,
+    /// The kind of database that the daemon uses.
+    pub database_kind: DatabaseKind,
     /// The version of the newest database migration that was applied.
     pub schema_version: i64,
     /// The numbers of stored records and open connections.
     pub counts: Counts,
+}
+
+words! {
+    /// A kind of database.
+    DatabaseKind {
+        /// A file on the daemon's machine.
+        Sqlite = "sqlite",
+        /// A `PostgreSQL` server.
+        Postgres = "postgres",
+    }
 }
 
 /// Numbers of stored records and open connections.

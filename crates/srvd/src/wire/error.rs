@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use identity_store::{InvalidId, StoreError};
+use identity_store::InvalidId;
 use rpc_engine::RpcError;
 use serde_json::{Map, Value};
+
+use super::words;
 
 /// An error that a handler returns: a kind, a text for people, and the data that the kind defines.
 #[derive(Debug, Clone)]
@@ -73,37 +75,6 @@ impl From<ApiError> for RpcError {
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound { what, id } => Self::not_found(what, &id),
-            StoreError::Conflict { what, id, detail } => {
-                Self::new(Kind::Conflict, detail).with("what", what).with("id", id)
-            }
-            StoreError::Protected { what, id } => Self::invalid_input(
-                "bundleId",
-                format!("the {what} {id} can be neither bound, changed nor deleted"),
-            ),
-            StoreError::InvalidName { field, reason } => Self::invalid_input(field, reason),
-            StoreError::IdentityMismatch { .. } => Self::new(
-                Kind::IdentityMismatch,
-                "the login came back as another person; nothing was changed",
-            )
-            .hint("log in again with force to replace the stored login"),
-            StoreError::Secret(cause) => {
-                tracing::error!(error = %cause, "a sealed secret could not be opened");
-                Self::new(Kind::SecretUnavailable, "the stored secret could not be opened")
-                    .with("reason", "undecryptable")
-            }
-            cause => {
-                tracing::error!(error = with_causes(&cause), "the store failed");
-                Self::new(Kind::StoreUnavailable, "the database did not carry this out; nothing was changed")
-                    .hint("retry later; the daemon's log names the cause")
-            }
-        }
-    }
-}
-
 /// Formats an error with all its causes, for the log and the terminal: "the database is unavailable: connection
 /// refused".
 pub fn with_causes(error: &dyn std::error::Error) -> String {
@@ -122,7 +93,10 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 macro_rules! kinds {
-    ($( $(#[doc = $doc:literal])* $variant:ident = $code:literal $word:literal $when:literal; )*) => {
+    (
+        rpc { $( $variant:ident = $code:expr, $word:literal, $when:literal; )* }
+        login { $( $(#[$doc:meta])* $other:ident = $other_word:literal, )* }
+    ) => {
         /// The kind of an application error. The kind is part of the protocol; the text is for people.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Kind { $( #[doc = $when] $variant, )* }
@@ -131,7 +105,8 @@ macro_rules! kinds {
             /// Every kind, in the order of the codes.
             pub const ALL: &'static [Kind] = &[ $( Kind::$variant, )* ];
 
-            /// The JSON-RPC error code: positive, below the range that JSON-RPC reserves.
+            /// The JSON-RPC error code: positive, so outside the range that JSON-RPC reserves, or that of the engine's
+            /// error with the same word.
             pub const fn code(self) -> i32 { match self { $( Kind::$variant => $code, )* } }
 
             /// The word in `data.kind`.
@@ -140,29 +115,102 @@ macro_rules! kinds {
             /// The situation in which a client receives it, for the protocol's documentation.
             pub const fn when(self) -> &'static str { match self { $( Kind::$variant => $when, )* } }
         }
+
+        words! {
+            /// The kind of the error in a result: a kind of the list of errors, or a kind that only a login or a sign-in
+            /// of the operator has.
+            ErrorKind {
+                $( #[doc = $when] $variant = $word, )*
+                $( $(#[$doc])* $other = $other_word, )*
+            }
+        }
+
+        impl From<Kind> for ErrorKind {
+            fn from(kind: Kind) -> Self { match kind { $( Kind::$variant => Self::$variant, )* } }
+        }
     };
 }
 
 kinds! {
-    NotFound = 1001 "not_found" "unknown bundle, account, session, CLI (`data.what`, `data.id`)";
-    Conflict = 1002 "conflict" "a name is taken, or a login is already running (`data.sessionId`) or already there (`data.accountId`)";
-    UnknownProvider = 1003 "unknown_provider" "the registry has no such provider; `data.known` lists the ids";
-    NotAllowed = 1004 "not_allowed" "a CLI path, arguments or an environment variable refused by the spawn policy (`data.field`, `data.value` unless secret)";
-    InvalidInput = 1005 "invalid_input" "callback text, API key, name, id: well-formed JSON, unusable value (`data.field`)";
-    NoCredential = 1006 "no_credential" "launch: nothing is bound that could be used (`data.candidates` with a reason each)";
-    NeedsReauth = 1007 "needs_reauth" "a credential exists and only a person can renew it (`data.providerId`, `data.accountId`)";
-    AllExpired = 1008 "all_expired" "credentials exist and all of them have expired (`data.candidates`; `data.refreshable`, and then `data.retryAt`)";
-    DeclaredImmutable = 1009 "declared_immutable" "the thing is declared in a file (`data.file`, `data.agentId`); edit the file";
-    NoActiveForge = 1010 "no_active_forge" "no operator token is the one in use; `GET /me` answers 412";
-    SecretUnavailable = 1011 "secret_unavailable" "a stored secret is missing or does not open (`data.reason`)";
-    StoreUnavailable = 1012 "store_unavailable" "the database is down, busy or full; retry later";
-    IdentityMismatch = 1013 "identity_mismatch" "a login came back as another person";
-    RefreshFailed = 1014 "refresh_failed" "a refresh was tried and failed for a reason that passes (`data.retryAt`)";
-    AmbientDirectory = 1016 "ambient_directory" "a directory that belongs to the user's own CLI was named";
+    rpc {
+        NotFound = 1001, "not_found", "unknown bundle, account, session, CLI (`data.what`, `data.id`)";
+        Conflict = 1002, "conflict", "a name is taken, or a login is already running (`data.sessionId`) or already there (`data.accountId`)";
+        UnknownProvider = 1003, "unknown_provider", "the registry has no such provider; `data.known` lists the ids";
+        NotAllowed = 1004, "not_allowed", "a CLI path, arguments or an environment variable refused by the spawn policy (`data.field`, `data.value` unless secret)";
+        InvalidInput = 1005, "invalid_input", "callback text, API key, name, id: well-formed JSON, unusable value (`data.field`)";
+        NoCredential = 1006, "no_credential", "launch: nothing is bound that could be used (`data.candidates` with a reason each)";
+        NeedsReauth = 1007, "needs_reauth", "a credential exists and only a person can renew it (`data.providerId`, `data.accountId`)";
+        AllExpired = 1008, "all_expired", "credentials exist and all of them have expired (`data.candidates`; `data.refreshable`, and then `data.retryAt`)";
+        DeclaredImmutable = 1009, "declared_immutable", "the thing is declared in a file (`data.file`, `data.agentId`); edit the file";
+        NoActiveForge = 1010, "no_active_forge", "no operator token is the one in use; `GET /me` answers 412";
+        SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or does not open (`data.reason`)";
+        StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or cannot be reached (`data.reason`: `busy`, `full`, `unavailable`), or a login's directory cannot be used; retry later";
+        IdentityMismatch = 1013, "identity_mismatch", "a login came back as another person";
+        RefreshFailed = 1014, "refresh_failed", "a refresh was tried and failed for a reason that passes (`data.retryAt`)";
+        AmbientDirectory = 1016, "ambient_directory", "a directory that belongs to the user's own CLI was named";
+        Corrupt = 1017, "corrupt", "a stored row cannot be read and stays unchanged (`data.what`, `data.id`); a retry does not help";
+        DatabaseFailed = 1018, "database_failed", "the database refused a statement; the daemon's log names the cause";
+        DatabaseDamaged = 1019, "database_damaged", "the database is damaged; restore it from a backup";
+        MigrationFailed = 1020, "migration_failed", "the database could not be migrated to the schema of this version (`data.version`, if it is known)";
+        Unsupported = 1021, "unsupported", "the kind of database in use does not support the operation (`data.operation`, `data.databaseKind`)";
+        UnknownRecipe = 1022, "unknown_recipe", "the provider has no such login recipe for the installed version of its CLI; `data.known` lists the ids";
+        Capacity = 1023, "capacity", "too many logins run and wait; retry after one has ended";
+        ShuttingDown = -32003, "shutting_down", "the daemon is shutting down and starts no login; retry when it runs again";
+    }
+    login {
+        /// The CLI could not be started.
+        SpawnFailed = "spawn_failed",
+        /// No pseudo-terminal was available.
+        TtyUnavailable = "tty_unavailable",
+        /// The CLI ended with an error (`exitCode`).
+        CliExited = "cli_exited",
+        /// The CLI ended without an error and without a login, or the provider refused the API key.
+        NotAuthenticated = "not_authenticated",
+        /// The provider or the person refused the login.
+        Denied = "denied",
+        /// The CLI reported a failure that is not a refusal, such as a network error.
+        LoginFailed = "login_failed",
+        /// The program says that it is no longer the provider's CLI.
+        CliRetired = "cli_retired",
+        /// The login was not finished in time.
+        Expired = "expired",
+        /// The login was cancelled.
+        Cancelled = "cancelled",
+        /// Another sign-in at the same forge took its place.
+        Superseded = "superseded",
+        /// The login could not be stored.
+        Storage = "storage",
+        /// A port that the CLI needs for its callback is in use.
+        PortInUse = "port_in_use",
+        /// The daemon was restarted during the login.
+        DaemonRestarted = "daemon_restarted",
+        /// The daemon failed; the cause is in its log.
+        Internal = "internal",
+        /// The forge does not accept the code.
+        InvalidGrant = "invalid_grant",
+        /// The refresh token was used before.
+        RefreshTokenReused = "refresh_token_reused",
+        /// The forge does not accept the client id or its secret.
+        InvalidClient = "invalid_client",
+        /// The forge does not allow this flow to the client.
+        GrantNotAllowed = "grant_not_allowed",
+        /// The forge does not know a requested scope.
+        InvalidScope = "invalid_scope",
+        /// The redirect address is not registered at the forge.
+        RedirectUriMismatch = "redirect_uri_mismatch",
+        /// The forge does not understand the request.
+        InvalidRequest = "invalid_request",
+        /// Plain HTTP is not allowed for this forge.
+        Insecure = "insecure",
+        /// The forge does not support the device flow.
+        NoDeviceFlow = "no_device_flow",
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rpc_engine::ENGINE_ERRORS;
+
     use super::*;
 
     #[test]
@@ -186,9 +234,13 @@ mod tests {
     fn error_kinds_have_distinct_codes_and_words() {
         for (at, kind) in Kind::ALL.iter().enumerate() {
             for other in &Kind::ALL[at + 1..] {
-                assert!(kind.code() < other.code(), "{kind:?} before {other:?}");
+                assert_ne!(kind.code(), other.code());
                 assert_ne!(kind.as_str(), other.as_str());
             }
+            // A word that the engine uses too has the engine's code.
+            let engine = ENGINE_ERRORS.iter().find(|entry| entry.kind == kind.as_str());
+            assert_eq!(kind.code(), engine.map_or(kind.code().max(1), |entry| entry.code), "{kind:?}");
+            assert_eq!(ErrorKind::from(*kind), ErrorKind::from(kind.as_str()));
         }
     }
 }

@@ -21,10 +21,13 @@ pub mod operator;
 pub mod profile;
 pub mod provider;
 mod secret;
+mod store_error;
 pub mod suggestion;
+mod words;
 
 pub use names::Names;
 pub use secret::{SecretInput, SecretOutput};
+pub(crate) use words::words;
 
 /// Binds a parameter struct to its method name, result and summary.
 macro_rules! method {
@@ -38,71 +41,59 @@ macro_rules! method {
 }
 pub(crate) use method;
 
-/// The status of an account's credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Usable, according to the evidence.
-    Valid,
-    /// The credential has expired.
-    Expired,
-    /// A person has to log in again.
-    NeedsReauth,
-    /// The provider refused the credential, or it is not the expected one.
-    Invalid,
-    /// The state is not known.
-    Unknown,
+words! {
+    /// The kind of a credential.
+    CredentialKind {
+        /// A login that a person completed.
+        OAuth = "oauth",
+        /// An API key.
+        ApiKey = "api_key",
+    }
 }
 
-/// The source of an account's status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// The provider's own credential file.
-    File,
-    /// The CLI's check command, beside the file.
-    Check,
-    /// An answer of the provider.
-    Live,
-    /// A login that has just finished.
-    Login,
-    /// There is no evidence.
-    None,
+words! {
+    /// The status of an account's credential.
+    Status {
+        /// Usable, according to the evidence.
+        Valid = "valid",
+        /// The credential has expired.
+        Expired = "expired",
+        /// A person has to log in again.
+        NeedsReauth = "needs_reauth",
+        /// The provider refused the credential, or it is not the expected one.
+        Invalid = "invalid",
+        /// The state is not known.
+        Unknown = "unknown",
+    }
 }
 
-/// The source of a credential, the strongest first. A client must accept values that are added later.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// An account that the bundle binds.
-    Bundle,
-    /// A profile, which the user supplied for the agent.
-    User,
-    /// A credential that a client lent to the daemon until the daemon ends.
-    Ephemeral,
-    /// A credential that a file declares for the agent.
-    Declared,
+words! {
+    /// The source of an account's status.
+    Evidence {
+        /// The provider's own credential file.
+        File = "file",
+        /// The CLI's check command, beside the file.
+        Check = "check",
+        /// An answer of the provider.
+        Live = "live",
+        /// A login that has just finished.
+        Login = "login",
+        /// There is no evidence.
+        None = "none",
+    }
 }
 
-impl Source {
-    /// Returns the word of the wire protocol.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Bundle => "bundle",
-            Self::User => "user",
-            Self::Ephemeral => "ephemeral",
-            Self::Declared => "declared",
-        }
+words! {
+    /// The source of a credential, the strongest first.
+    #[derive(PartialOrd, Ord)]
+    Source {
+        /// An account that the bundle binds.
+        Bundle = "bundle",
+        /// A profile, which the user supplied for the agent.
+        User = "user",
+        /// A credential that a client lent to the daemon until the daemon ends.
+        Ephemeral = "ephemeral",
+        /// A credential that a file declares for the agent.
+        Declared = "declared",
     }
 }

@@ -4,8 +4,38 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Outcome;
-use super::method;
+use super::error::ErrorKind;
 use super::profile::Tokens;
+use super::{method, words};
+
+words! {
+    /// The type of a forge.
+    ForgeType {
+        /// github.com or GitHub Enterprise.
+        GitHub = "github",
+        /// gitlab.com or another GitLab server.
+        GitLab = "gitlab",
+        /// Codeberg or another Forgejo server.
+        Forgejo = "forgejo",
+        /// A Gitea server.
+        Gitea = "gitea",
+    }
+}
+
+words! {
+    /// The state of the operator's tokens.
+    #[schemars(rename = "OperatorTokenState")]
+    TokenState {
+        /// The tokens can be used, and are refreshed when they expire.
+        Active = "active",
+        /// A refresh is in progress.
+        Refreshing = "refreshing",
+        /// The operator has to sign in again.
+        NeedsReauth = "needs_reauth",
+        /// The tokens were given up and are never used again.
+        Revoked = "revoked",
+    }
+}
 
 /// An account of the operator at a forge. It never contains a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,8 +43,8 @@ use super::profile::Tokens;
 pub struct OperatorAccount {
     /// The account's id.
     pub account_id: String,
-    /// `github`, `gitlab`, `forgejo` or `gitea`.
-    pub forge_type: String,
+    /// The type of the forge.
+    pub forge_type: ForgeType,
     /// The address of the forge, in canonical form.
     pub base_url: String,
     /// The id of the OAuth client to which the tokens were issued; absent for a token that the operator supplied.
@@ -29,8 +59,8 @@ pub struct OperatorAccount {
     pub email: Option<String>,
     /// True if the account is in use.
     pub active: bool,
-    /// The state of the tokens: `active`, `refreshing`, `needs_reauth` or `revoked`.
-    pub state: String,
+    /// The state of the tokens.
+    pub state: TokenState,
     /// The reason for the state, or the reason why the last refresh failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_reason: Option<String>,
@@ -50,8 +80,8 @@ pub struct OperatorAccount {
 pub struct PendingAccount {
     /// The account's id.
     pub account_id: String,
-    /// `github`, `gitlab`, `forgejo` or `gitea`.
-    pub forge_type: String,
+    /// The type of the forge.
+    pub forge_type: ForgeType,
     /// The address of the forge, in canonical form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
@@ -68,14 +98,14 @@ pub struct PendingAccount {
 pub struct ConfiguredForge {
     /// The name of the forge in `srvd.toml`, as in `GET /login/<name>`.
     pub name: String,
-    /// `github`, `gitlab`, `forgejo` or `gitea`.
-    pub forge_type: String,
+    /// The type of the forge.
+    pub forge_type: ForgeType,
     /// The address of the forge, in canonical form.
     pub base_url: String,
     /// The id of the OAuth client.
     pub client_id: String,
-    /// The flows of the forge: `code`, and `device` if the forge supports it.
-    pub flows: Vec<String>,
+    /// The flows of the forge.
+    pub flows: Vec<Flow>,
 }
 
 /// Lists the operator's accounts and the forges at which the operator can sign in.
@@ -107,8 +137,8 @@ pub struct Operators {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpsertOperator")]
 pub struct Upsert {
-    /// `github`, `gitlab`, `forgejo` or `gitea`.
-    pub forge_type: String,
+    /// The type of the forge.
+    pub forge_type: ForgeType,
     /// The forge's address. When absent, it is the address of the only configured forge of the type, or the type's
     /// default address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,12 +187,12 @@ pub struct Deleted {
 }
 
 /// Starts a sign-in at a configured forge.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartOperator")]
 pub struct Start {
-    /// `github`, `gitlab`, `forgejo` or `gitea`.
-    pub forge_type: String,
+    /// The type of the forge.
+    pub forge_type: ForgeType,
     /// The address of the forge, when several of the type are configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
@@ -175,15 +205,15 @@ pub struct Start {
 }
 method!(Start, "operator.start", Started, "Begins a sign-in of the operator at a configured forge.");
 
-/// A flow of a sign-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "OperatorFlow")]
-pub enum Flow {
-    /// The person uses a browser on this machine.
-    Code,
-    /// The person types a code on any device. GitHub and GitLab support it.
-    Device,
+words! {
+    /// A flow of a sign-in.
+    #[schemars(rename = "OperatorFlow")]
+    Flow {
+        /// The person uses a browser on this machine.
+        Code = "code",
+        /// The person types a code on any device. GitHub and GitLab support it.
+        Device = "device",
+    }
 }
 
 /// A sign-in that was started.
@@ -235,23 +265,23 @@ pub struct SignIn {
     /// The error text, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The error kind, a word of the protocol.
+    /// The kind of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_kind: Option<String>,
+    pub error_kind: Option<ErrorKind>,
 }
 
-/// The state of a sign-in of the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SignInStatus {
-    /// The sign-in waits for the person.
-    Pending,
-    /// The tokens are being fetched or saved.
-    Saving,
-    /// The tokens were stored.
-    Success,
-    /// The sign-in ended without a result; `errorKind` says why.
-    Failed,
+words! {
+    /// The state of a sign-in of the operator.
+    SignInStatus {
+        /// The sign-in waits for the person.
+        Pending = "pending",
+        /// The tokens are being fetched or saved.
+        Saving = "saving",
+        /// The tokens were stored.
+        Success = "success",
+        /// The sign-in ended without a result; `errorKind` says why.
+        Failed = "failed",
+    }
 }
 
 /// Cancels a sign-in.
@@ -283,8 +313,8 @@ method!(
 pub struct Active {
     /// The account's id.
     pub account_id: String,
-    /// `github`, `gitlab`, `forgejo` or `gitea`.
-    pub forge_type: String,
+    /// The type of the forge.
+    pub forge_type: ForgeType,
     /// The person's login name at the forge.
     pub account_login: String,
     /// The forge's address.

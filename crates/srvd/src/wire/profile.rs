@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::account::Corrupt;
-use super::{SecretInput, Source, Status, method};
+use super::{CredentialKind, SecretInput, Source, Status, method};
 
 /// A credential of an agent. It never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,8 +26,8 @@ pub struct Profile {
     pub model: String,
     /// `user` or `declared`.
     pub source: Source,
-    /// `api_key` or `oauth`.
-    pub kind: String,
+    /// The kind of the credential.
+    pub kind: CredentialKind,
     /// The label that the user gave it, or `null`.
     pub label: Option<String>,
     /// The email address of the credential's owner at the provider, or `null`.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::method;
+use super::{CredentialKind, method, words};
 
 /// Lists the providers of the registry and their installed CLIs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -33,8 +33,8 @@ pub struct Provider {
     pub aliases: Vec<String>,
     /// The name to show to people.
     pub display_name: String,
-    /// `oauth` or `api_key`.
-    pub class: String,
+    /// The kind of credential that the provider mainly uses.
+    pub class: CredentialKind,
     /// The provider's CLI. `found` is false for a service that has no CLI.
     pub cli: Cli,
     /// True if the first login recipe needs a terminal.
@@ -58,14 +58,14 @@ pub struct Login {
     pub takes_paste: bool,
 }
 
-/// The action of the person during a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LoginKind {
-    /// The person enters a one-time code at an address, in a browser on any machine.
-    DeviceCode,
-    /// The person opens an address in a browser, which may have to run on the daemon's machine.
-    Browser,
+words! {
+    /// The action of the person during a login.
+    LoginKind {
+        /// The person enters a one-time code at an address, in a browser on any machine.
+        DeviceCode = "device_code",
+        /// The person opens an address in a browser, which may have to run on the daemon's machine.
+        Browser = "browser",
+    }
 }
 
 /// A provider's CLI on this machine.

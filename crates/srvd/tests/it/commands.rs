@@ -263,7 +263,7 @@ async fn login_is_cancelled_in_the_daemon_when_the_client_is_interrupted() {
         let id = daemon.call("auth.list", json!({})).await["sessions"][0]["sessionId"].clone();
         let id = id.as_str().unwrap();
         let status = stdout(&daemon.home, &["status"]);
-        assert!(status.contains(id) && status.contains("waiting for the browser"), "{status}");
+        assert!(status.contains(id) && status.contains("waiting for you to log in"), "{status}");
         assert!(!status.contains("login.fake.test"), "the address is for whoever started it");
         login.signal(signal);
         let ended = login.end().await;

@@ -4,7 +4,7 @@
 pub(super) mod browser;
 mod choice;
 mod progress;
-mod show;
+pub(super) mod show;
 
 use rpc_engine::CallError;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,6 +17,7 @@ use super::prompt::{Answer, Prompt};
 use super::resolve::{self, Target};
 use super::ui::{Seat, Ui, plain_line};
 use crate::wire::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
+use crate::wire::error::ErrorKind;
 use crate::wire::{SecretInput, account, bundle, provider};
 use browser::{Opener, Opening};
 use progress::Progress;
@@ -152,7 +153,8 @@ impl Follower<'_> {
         loop {
             let session = self.news(seen).await?;
             seen = Some(session.revision);
-            if session.status.is_terminal() {
+            // An end with a status that this program does not know is an end too.
+            if session.status.is_terminal() || session.ended_at.is_some() {
                 return Ok(session);
             }
             self.show(&session);
@@ -221,7 +223,7 @@ impl Follower<'_> {
         let submit = SubmitCallback { session_id: self.session_id.clone(), callback_url };
         let outcome = self.daemon.call(&submit).await?;
         // If the session has ended meanwhile, the next poll reports it.
-        if !outcome.success && outcome.error_kind.as_deref() != Some("not_found") {
+        if !outcome.success && outcome.error_kind != Some(ErrorKind::NotFound) {
             let reason = outcome.error.as_deref().unwrap_or("it was not taken");
             self.progress.note(&format!("That did not work: {}", plain_line(reason)));
             self.ask();

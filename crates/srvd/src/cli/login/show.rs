@@ -138,14 +138,15 @@ fn height(text: &str, columns: u16) -> usize {
 }
 
 /// Returns the text for the event that the login waits for.
-pub(super) fn state(session: &Session) -> &'static str {
-    match (session.phase, session.status) {
+pub(crate) fn state(session: &Session) -> &'static str {
+    match (&session.phase, &session.status) {
         (Some(Phase::Confirming), _) => "checking the login",
         (Some(Phase::Saving), _) => "saving the login",
         (None, SessionStatus::Pending) => "waiting for the provider's CLI",
         (None, SessionStatus::UrlAvailable) => "waiting for you to log in",
         (None, SessionStatus::CodeEmitted) => "waiting for you to enter the code",
         (None, SessionStatus::Success | SessionStatus::Failed) => "done",
+        (Some(Phase::Other(_)), _) | (None, SessionStatus::Other(_)) => "working",
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::cli::list::who;
 use crate::cli::table;
 use crate::cli::ui::{Screen, Ui, plain_line};
+use crate::cli::vocabulary::{State, credential};
 use crate::wire::account::Account;
 use crate::wire::bundle::{Binding, Bundle};
 
@@ -44,8 +45,8 @@ pub(super) fn draw<'a>(bundles: &'a [Bundle], accounts: &'a [Account], ui: &Ui, 
     providers.sort_unstable();
     providers.dedup();
     let cell = |binding: &'a Binding| Cell {
-        mark: table::mark(binding.status, ui).0,
-        account: accounts.iter().find(|account| account.id == binding.account_id),
+        mark: state(binding, accounts).symbol.text(ui),
+        account: account(binding, accounts),
         binding,
         now,
     };
@@ -80,20 +81,27 @@ pub(super) fn draw<'a>(bundles: &'a [Bundle], accounts: &'a [Account], ui: &Ui, 
         entries.collect::<Vec<_>>().join("\n")
     };
     let drawn = Some(wide(Cell::full)).filter(fits).or_else(|| Some(wide(Cell::short)).filter(fits));
-    format!("{}\n{}", drawn.unwrap_or_else(list), legend(bundles, ui))
+    format!("{}\n{}", drawn.unwrap_or_else(list), legend(bundles, accounts, ui))
 }
 
 fn provider(binding: &Binding) -> &str {
     &binding.provider_id
 }
 
+fn account<'a>(binding: &Binding, accounts: &'a [Account]) -> Option<&'a Account> {
+    accounts.iter().find(|account| account.id == binding.account_id)
+}
+
+fn state(binding: &Binding, accounts: &[Account]) -> State {
+    credential(&binding.status, account(binding, accounts).map(|account| &account.kind))
+}
+
 /// Returns the marks that occur and their meanings.
-fn legend(bundles: &[Bundle], ui: &Ui) -> String {
+fn legend(bundles: &[Bundle], accounts: &[Account], ui: &Ui) -> String {
     let bindings = bundles.iter().flat_map(|bundle| &bundle.bindings);
-    let mut marks: Vec<(&str, &str)> = bindings.map(|binding| table::mark(binding.status, ui)).collect();
+    let mut marks: Vec<String> = bindings.map(|binding| state(binding, accounts).draw(ui)).collect();
     marks.sort_unstable();
     marks.dedup();
-    let marks: Vec<String> = marks.into_iter().map(|(mark, meaning)| format!("{mark} {meaning}")).collect();
     let line = marks.join("   ");
     // A legend that is too long for one line has one mark on each line.
     let fits = |screen: Screen| line.chars().count() <= usize::from(screen.columns);
@@ -112,7 +120,7 @@ mod tests {
     fn world() -> (Vec<Bundle>, Vec<Account>) {
         let mut accounts = Vec::new();
         let mut make = |id: &str, provider: &str, email: &str, status: Status, ago: Option<i64>| {
-            let mut account = account(provider, Some(email), status);
+            let mut account = account(provider, Some(email), status.clone());
             account.id = id.to_owned();
             account.checked_at = ago.map(|ago| NOW - ago);
             accounts.push(account);

@@ -16,8 +16,8 @@ use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
 use crate::wire::operator::{
-    Active, Cleared, ConfiguredForge, Delete, Deleted, OperatorAccount, Operators as OperatorList,
-    PendingAccount, SetActive, Upsert,
+    Active, Cleared, ConfiguredForge, Delete, Deleted, Flow, ForgeType, OperatorAccount,
+    Operators as OperatorList, PendingAccount, SetActive, Upsert,
 };
 
 /// The operator's own words about the owner of supplied tokens.
@@ -151,11 +151,28 @@ pub async fn clear_active(store: &Store) -> Result<Cleared, ApiError> {
 }
 
 /// Returns the kind of forge that a request names.
-pub(super) fn kind(word: &str) -> Result<ForgeKind, ApiError> {
-    let known = ForgeKind::ALL.map(ForgeKind::as_str);
-    ForgeKind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
-        ApiError::new(Kind::UnknownProvider, "srvd knows no such kind of forge").with("known", known.to_vec())
-    })
+pub(super) fn kind(forge_type: &ForgeType) -> Result<ForgeKind, ApiError> {
+    match forge_type {
+        ForgeType::GitHub => Ok(ForgeKind::GitHub),
+        ForgeType::GitLab => Ok(ForgeKind::GitLab),
+        ForgeType::Forgejo => Ok(ForgeKind::Forgejo),
+        ForgeType::Gitea => Ok(ForgeKind::Gitea),
+        ForgeType::Other(_) => {
+            let known = ForgeKind::ALL.map(ForgeKind::as_str);
+            Err(ApiError::new(Kind::UnknownProvider, "srvd knows no such type of forge")
+                .with("known", known.to_vec()))
+        }
+    }
+}
+
+/// Returns the type of a configured forge for the wire.
+fn forge_type(kind: ForgeKind) -> ForgeType {
+    match kind {
+        ForgeKind::GitHub => ForgeType::GitHub,
+        ForgeKind::GitLab => ForgeType::GitLab,
+        ForgeKind::Forgejo => ForgeType::Forgejo,
+        ForgeKind::Gitea => ForgeType::Gitea,
+    }
 }
 
 /// Returns the error for a request that names no single configured forge.
@@ -181,14 +198,14 @@ fn unidentified(failure: &Failure) -> ApiError {
 fn shown(token: OperatorToken) -> OperatorAccount {
     OperatorAccount {
         account_id: token.account.to_string(),
-        forge_type: token.forge.to_string(),
+        forge_type: ForgeType::from(token.forge.as_str()),
         base_url: token.base_url.to_string(),
         client_id: token.client_id,
         account_login: token.login,
         subject: token.subject,
         email: token.email,
         active: token.active,
-        state: token.state.as_str().to_owned(),
+        state: convert::token_state(token.state),
         state_reason: token.reason.map(|reason| reason.as_str().to_owned()),
         expires_at: token.expires_at,
         created_at: token.created_at,
@@ -199,7 +216,7 @@ fn shown(token: OperatorToken) -> OperatorAccount {
 fn parked(pending: ParkedLogin) -> PendingAccount {
     PendingAccount {
         account_id: pending.account.to_string(),
-        forge_type: pending.authority.provider.to_string(),
+        forge_type: ForgeType::from(pending.authority.provider.as_str()),
         base_url: pending.authority.base_url.map(|url| url.to_string()),
         client_id: pending.authority.client_id,
         created_at: pending.created_at,
@@ -207,20 +224,20 @@ fn parked(pending: ParkedLogin) -> PendingAccount {
 }
 
 fn configured(forge: &Forge) -> ConfiguredForge {
-    let flows = if forge.has_device_flow() { vec!["code", "device"] } else { vec!["code"] };
+    let device = forge.has_device_flow().then_some(Flow::Device);
     ConfiguredForge {
         name: forge.settings.name.clone(),
-        forge_type: forge.settings.kind.as_str().to_owned(),
+        forge_type: forge_type(forge.settings.kind),
         base_url: forge.settings.base.as_str().to_owned(),
         client_id: forge.settings.client_id.clone(),
-        flows: flows.into_iter().map(str::to_owned).collect(),
+        flows: std::iter::once(Flow::Code).chain(device).collect(),
     }
 }
 
 fn in_use(active: ActiveForge) -> Active {
     Active {
         account_id: active.account.to_string(),
-        forge_type: active.forge.to_string(),
+        forge_type: ForgeType::from(active.forge.as_str()),
         account_login: active.login,
         base_url: active.base_url.to_string(),
         since: active.since,

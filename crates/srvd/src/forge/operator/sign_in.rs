@@ -8,7 +8,7 @@ use crate::forge::oauth::flows::{self, StartError};
 use crate::forge::oauth::table::{Ending, Status};
 use crate::forge::oauth::{Failure, Flows};
 use crate::wire::auth::Outcome;
-use crate::wire::error::{ApiError, Kind};
+use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::operator::{Cancel, Flow, Poll, SignIn, SignInStatus, Start, Started};
 
 /// The longest wait of a poll, in milliseconds.
@@ -47,6 +47,7 @@ impl Operators {
                     verification_url: Some(started.verification_url),
                 })
             }
+            Flow::Other(_) => Err(ApiError::invalid_input("flow", "is neither code nor device")),
         }
     }
 }
@@ -68,9 +69,11 @@ pub async fn poll(flows: &Flows, params: Poll) -> Result<SignIn, ApiError> {
 /// Cancels a sign-in before its tokens are saved.
 pub fn cancel(flows: &Flows, params: &Cancel) -> Outcome {
     let success = flows.cancel(&params.session_id);
-    let told = |text: &str| (!success).then(|| text.to_owned());
-    let (error, error_kind) = (told("no such sign-in waits for its person"), told("not_found"));
-    Outcome { success, error, error_kind }
+    Outcome {
+        success,
+        error: (!success).then(|| "no such sign-in waits for its person".to_owned()),
+        error_kind: (!success).then_some(ErrorKind::NotFound),
+    }
 }
 
 fn not_started(error: StartError) -> ApiError {
@@ -100,12 +103,40 @@ fn sign_in(session_id: String, status: Status) -> SignIn {
             shown.status = SignInStatus::Success;
             return SignIn { account_id: Some(account), account_login: login, ..shown };
         }
-        Status::Ended(Ending::Failed { code, text }) => (code, text),
-        Status::Ended(Ending::Cancelled) => ("cancelled", "it was cancelled".to_owned()),
+        Status::Ended(Ending::Failed { code, text }) => (ErrorKind::from(code), text),
+        Status::Ended(Ending::Cancelled) => (ErrorKind::Cancelled, "it was cancelled".to_owned()),
         Status::Ended(Ending::Superseded) => {
-            ("superseded", "another sign-in at the same forge took its place".to_owned())
+            (ErrorKind::Superseded, "another sign-in at the same forge took its place".to_owned())
         }
-        Status::Ended(Ending::Expired) => ("expired", "nobody came in time".to_owned()),
+        Status::Ended(Ending::Expired) => (ErrorKind::Expired, "it was not finished in time".to_owned()),
     };
-    SignIn { error: Some(text), error_kind: Some(kind.to_owned()), ..shown }
+    SignIn { error: Some(text), error_kind: Some(kind), ..shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::oauth::failure::{Dead, Misconfigured, Trouble};
+
+    #[test]
+    fn failure_of_a_sign_in_is_a_documented_error_kind() {
+        let dead = [Dead::InvalidGrant, Dead::Reused, Dead::Denied, Dead::Expired].map(Failure::Dead);
+        let misconfigured = [
+            Misconfigured::Client,
+            Misconfigured::Grant,
+            Misconfigured::Scope,
+            Misconfigured::RedirectUri,
+            Misconfigured::Request,
+            Misconfigured::Insecure,
+            Misconfigured::NoDeviceFlow,
+        ]
+        .map(Failure::Misconfigured);
+        let transient = Failure::Transient { reason: Trouble::NotAGrant, retry_after: None };
+        for failure in dead.into_iter().chain(misconfigured).chain([transient]) {
+            let ended = Ending::Failed { code: failure.code(), text: failure.to_string() };
+            let kind = sign_in("operator-1".to_owned(), Status::Ended(ended)).error_kind.unwrap();
+            assert!(!matches!(kind, ErrorKind::Other(_)), "{kind}");
+            assert_eq!(kind.to_string(), failure.code());
+        }
+    }
 }

@@ -165,7 +165,7 @@ pub fn decide(candidates: &[Candidate], request: &Request) -> Decision {
     let mut order: Vec<(u8, usize)> =
         (0..candidates.len()).filter_map(|at| Some((request.rank(&candidates[at])?, at))).collect();
     order.sort_by(|(left_rank, left), (right_rank, right)| {
-        let key = |at: usize| (candidates[at].source, candidates[at].position, &candidates[at].id);
+        let key = |at: usize| (&candidates[at].source, candidates[at].position, &candidates[at].id);
         (left_rank, key(*left)).cmp(&(right_rank, key(*right)))
     });
     let mut outcome = None;

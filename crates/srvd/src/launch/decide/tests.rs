@@ -276,7 +276,6 @@ fn candidate() -> impl Strategy<Value = Candidate> {
     ];
     (source, model, 0..3_i64, state, ends, renewal, "[a-z]{6}").prop_map(
         |(source, model, position, state, expires_at, renewal, id)| Candidate {
-            source,
             model,
             position,
             state,
@@ -309,7 +308,7 @@ proptest! {
             let weakest = Candidate {
                 source: Source::Declared, position: i64::MAX, model: candidates[chosen].model.clone(), ..below
             };
-            let ranked = (candidates[chosen].source, candidates[chosen].position) < (weakest.source, weakest.position);
+            let ranked = (&candidates[chosen].source, candidates[chosen].position) < (&weakest.source, weakest.position);
             if ranked {
                 let more: Vec<Candidate> = candidates.iter().cloned().chain([weakest]).collect();
                 prop_assert_eq!(decide(&more, &question).outcome, before.outcome);

@@ -75,6 +75,15 @@ pub(super) fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
         .hint(cli.install.as_str())
 }
 
+/// The error for a recipe that the provider does not have.
+pub(super) fn unknown_recipe(cli: &Cli) -> ApiError {
+    let known = cli.recipe_ids();
+    ApiError::new(Kind::UnknownRecipe, "the provider has no such login recipe")
+        .hint(format!("use one of: {}", known.join(", ")))
+        .with("field", "recipe")
+        .with("known", known)
+}
+
 fn refused(field: &str, value: &str) -> ApiError {
     ApiError::new(Kind::NotAllowed, format!("{field} does not agree with the provider registry"))
         .with("field", field)
@@ -88,10 +97,7 @@ fn recipe<'a>(policy: SpawnPolicy, cli: &'a Cli, request: &Start) -> Result<&'a 
         .first()
         .ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))?;
     if let Some(id) = &request.recipe {
-        return cli.recipes.iter().find(|recipe| recipe.id == *id).ok_or_else(|| {
-            let known = cli.recipe_ids().join(", ");
-            ApiError::invalid_input("recipe", format!("not a recipe of this provider (known: {known})"))
-        });
+        return cli.recipes.iter().find(|recipe| recipe.id == *id).ok_or_else(|| unknown_recipe(cli));
     }
     match &request.auth_login_args {
         None => Ok(first),

@@ -16,7 +16,7 @@ pub async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: app.broker.epoch().to_owned(),
         uptime_ms: u64::try_from(app.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        database_kind: app.store.kind().as_str().to_owned(),
+        database_kind: convert::database_kind(app.store.kind()),
         schema_version: app.store.schema_version().await?,
         counts: convert::counts(&counts, app.connections.load(Ordering::Relaxed)),
     })

@@ -32,7 +32,7 @@ const INTRODUCTION: &str = "\
 
 JSON-RPC 2.0. All JSON is camelCase, all times are unix milliseconds (`...At`) or milliseconds (`...Ms`), all ids are
 strings. A result field without a value is left out, unless its type says `null`. Parameters are given by name; unknown
-ones are ignored.
+ones are ignored. A client must accept values that are added later: fields, error kinds, and words of a list of words.
 
 | endpoint | use |
 |---|---|
@@ -149,14 +149,13 @@ fn errors(text: &mut String) {
     text.push_str("\n## Errors\n\n`data.kind` is the contract; the message is for people. `data.hint`, where it is there, says what to do.\n\n");
     text.push_str("| code | kind | when |\n|---|---|---|\n");
     let engine = ENGINE_ERRORS.iter().map(|error| (error.code, error.kind, error.when));
-    let own = Kind::ALL.iter().map(|kind| (kind.code(), kind.as_str(), kind.when()));
+    // A word that the engine uses too is listed once.
+    let own = Kind::ALL.iter().filter(|kind| ENGINE_ERRORS.iter().all(|error| error.code != kind.code()));
+    let own = own.map(|kind| (kind.code(), kind.as_str(), kind.when()));
     for (code, kind, when) in engine.chain(own) {
         let _ = writeln!(text, "| {code} | `{kind}` | {when} |");
     }
-    text.push_str(
-        "\nA failed session's `errorKind` is one of these words or `spawn_failed`, `tty_unavailable`, `cli_exited` (with \
-         `exitCode`), `not_authenticated`, `denied`, `login_failed`, `cli_retired`, `expired`, `cancelled`, `storage`, `daemon_restarted`, `port_in_use`.\n",
-    );
+    text.push_str("\nThe words of `errorKind` in a result are those of [ErrorKind](#errorkind).\n");
 }
 
 fn topics(text: &mut String) {

@@ -1,0 +1,172 @@
+//! The conversion of the store's errors to errors of the wire. The text of a database or a library goes to the log only.
+
+use identity_store::StoreError;
+
+use super::error::{ApiError, Kind, with_causes};
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let answer = answer(&error);
+        let refused = matches!(
+            answer.kind(),
+            Kind::NotFound | Kind::Conflict | Kind::InvalidInput | Kind::IdentityMismatch
+        );
+        if !refused {
+            tracing::error!(error = with_causes(&error), "the store failed");
+        }
+        answer
+    }
+}
+
+fn answer(error: &StoreError) -> ApiError {
+    match error {
+        StoreError::NotFound { what, id } => ApiError::not_found(what, id),
+        StoreError::Conflict { what, id, detail } => {
+            ApiError::new(Kind::Conflict, *detail).with("what", *what).with("id", id.as_str())
+        }
+        StoreError::Protected { what, id } => {
+            let reason = format!("the {what} {id} can be neither bound, changed nor deleted");
+            ApiError::invalid_input("bundleId", reason)
+        }
+        StoreError::InvalidName { field, reason } => ApiError::invalid_input(field, reason),
+        StoreError::IdentityMismatch { .. } => {
+            let message = "the login came back as another person; nothing was changed";
+            ApiError::new(Kind::IdentityMismatch, message)
+                .hint("log in again with force to replace the stored login")
+        }
+        StoreError::Secret(_) => {
+            ApiError::new(Kind::SecretUnavailable, "the stored secret could not be opened")
+                .with("reason", "undecryptable")
+        }
+        StoreError::Busy(_) => passing("busy", "the database is busy", "try again in a moment"),
+        StoreError::Full(_) => passing(
+            "full",
+            "the database has no room left",
+            "make room on the disk of the database, then try again",
+        ),
+        StoreError::Unavailable(_) => passing(
+            "unavailable",
+            "the database cannot be reached or written",
+            "try again later; the daemon's log names the cause",
+        ),
+        StoreError::Database(_) => {
+            ApiError::new(Kind::DatabaseFailed, "the database refused a statement; nothing was changed")
+                .hint("report this as a bug of srvd, with the cause in the daemon's log")
+        }
+        StoreError::Damaged(_) => {
+            ApiError::new(Kind::DatabaseDamaged, "the database is damaged; nothing was changed")
+                .hint("stop the daemon and restore the database from a backup")
+        }
+        StoreError::Corrupt { what, id, .. } => {
+            ApiError::new(Kind::Corrupt, format!("the stored row of this {what} cannot be read"))
+                .with("what", *what)
+                .with("id", id.as_str())
+                .hint("the daemon's log names the fault")
+        }
+        StoreError::Migration { version, .. } => migration(*version),
+        StoreError::Unsupported { operation, database, advice } => {
+            let database = database.as_str();
+            let message = format!("a {database} database does not support the operation {operation}");
+            ApiError::new(Kind::Unsupported, message)
+                .with("operation", *operation)
+                .with("databaseKind", database)
+                .hint(*advice)
+        }
+    }
+}
+
+/// Returns the error for a failure of the database that passes.
+fn passing(reason: &str, failure: &str, hint: &str) -> ApiError {
+    ApiError::new(Kind::StoreUnavailable, format!("{failure}; nothing was changed"))
+        .with("reason", reason)
+        .hint(hint)
+}
+
+fn migration(version: Option<i64>) -> ApiError {
+    let message = "the database could not be migrated to the schema of this version of srvd";
+    let error = ApiError::new(Kind::MigrationFailed, message).hint("the daemon's log names the cause");
+    match version {
+        Some(version) => error.with("version", version),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use identity_store::AccountId;
+    use identity_store::secret::SecretError;
+    use identity_store::url::DatabaseKind;
+    use rpc_engine::RpcError;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PLANTED: &str = "planted: no such column";
+
+    fn cause() -> Box<dyn Error + Send + Sync> {
+        PLANTED.into()
+    }
+
+    fn corrupt(source: Option<Box<dyn Error + Send + Sync>>) -> StoreError {
+        StoreError::Corrupt { what: "account", id: "a1".to_owned(), reason: PLANTED.to_owned(), source }
+    }
+
+    #[test]
+    fn store_error_has_a_kind_and_data_of_its_own_without_the_text_of_its_cause() {
+        let id = || "b1".to_owned();
+        let account: AccountId = "0194a3f2-0000-7000-8000-000000000001".parse().unwrap();
+        let person = || "a@b.c".to_owned();
+        let check = |error: StoreError, kind: Kind, data: Value| {
+            let wire = RpcError::from(ApiError::from(error));
+            assert_eq!((wire.code, wire.kind()), (kind.code(), Some(kind.as_str())));
+            let found = wire.data.clone().unwrap();
+            for (name, value) in data.as_object().unwrap() {
+                assert_eq!(&found[name], value, "{kind:?} {name}");
+            }
+            assert!(!serde_json::to_string(&wire).unwrap().contains("planted"), "{wire:?}");
+        };
+        let (what, what_id) = ("bundle", json!({"what": "bundle", "id": "b1"}));
+        check(StoreError::NotFound { what, id: id() }, Kind::NotFound, what_id.clone());
+        check(StoreError::Conflict { what, id: id(), detail: "the name is taken" }, Kind::Conflict, what_id);
+        check(StoreError::Protected { what, id: id() }, Kind::InvalidInput, json!({"field": "bundleId"}));
+        check(
+            StoreError::InvalidName { field: "name", reason: "is empty" },
+            Kind::InvalidInput,
+            json!({"field": "name"}),
+        );
+        check(
+            StoreError::IdentityMismatch { expected: person(), found: person(), account },
+            Kind::IdentityMismatch,
+            json!({}),
+        );
+        check(
+            StoreError::Secret(SecretError::Tampered),
+            Kind::SecretUnavailable,
+            json!({"reason": "undecryptable"}),
+        );
+        check(StoreError::Busy(cause()), Kind::StoreUnavailable, json!({"reason": "busy"}));
+        check(StoreError::Full(cause()), Kind::StoreUnavailable, json!({"reason": "full"}));
+        check(StoreError::Unavailable(cause()), Kind::StoreUnavailable, json!({"reason": "unavailable"}));
+        check(StoreError::Database(cause()), Kind::DatabaseFailed, json!({}));
+        check(StoreError::Damaged(cause()), Kind::DatabaseDamaged, json!({}));
+        check(corrupt(None), Kind::Corrupt, json!({"what": "account", "id": "a1"}));
+        check(corrupt(Some(cause())), Kind::Corrupt, json!({"what": "account", "id": "a1"}));
+        check(
+            StoreError::Migration { version: Some(7), source: cause() },
+            Kind::MigrationFailed,
+            json!({"version": 7}),
+        );
+        let unsupported = StoreError::Unsupported {
+            operation: "copy",
+            database: DatabaseKind::Postgres,
+            advice: "use pg_dump",
+        };
+        check(
+            unsupported,
+            Kind::Unsupported,
+            json!({"operation": "copy", "databaseKind": "postgres", "hint": "use pg_dump"}),
+        );
+    }
+}
