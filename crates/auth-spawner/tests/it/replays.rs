@@ -64,7 +64,7 @@ fn registry() -> Registry {
 }
 
 /// Returns a script that prints the recording, with its pauses, and writes the files that the CLI had written before
-/// its last output.
+/// its last output. It writes them once `go` exists, because a login can end before the last output has been read.
 fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     let mut script = String::new();
     if let Some(check) = &cli.check {
@@ -84,6 +84,9 @@ fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     let mut before = 0.0;
     for (position, (at, _, text)) in events.iter().filter(said).enumerate() {
         if position + 1 == count {
+            if !recording.writes.is_empty() {
+                script.push_str("wait-file go\n");
+            }
             for (path, text) in &recording.writes {
                 // A line of a script is one line of text. None of these formats depends on the line breaks.
                 writeln!(script, "write {path} {}", one_line(path, text)).unwrap();
@@ -170,6 +173,16 @@ async fn replay(recording: &Recording, registry: &Registry, terminal: Terminal) 
     };
     spawner.start(request).unwrap();
     let mut watched = spawner.watch(&id).unwrap();
+    if !recording.writes.is_empty() {
+        let mut seen = Vec::new();
+        let all = watched.wait_for(|snapshot| {
+            seen.push(snapshot.clone());
+            snapshot.state.is_terminal() || shown(recording, &seen).is_ok()
+        });
+        let all = tokio::time::timeout(PATIENCE, all).await.is_ok();
+        assert!(all, "{} on {terminal:?}: {:?}", recording.name, shown(recording, &seen));
+        std::fs::write(home.path().join("go"), "").unwrap();
+    }
     let waited = watched.wait_for(|snapshot| snapshot.state.is_terminal());
     let end = tokio::time::timeout(PATIENCE, waited).await.unwrap().unwrap().clone();
     spawner.shutdown(PATIENCE).await;

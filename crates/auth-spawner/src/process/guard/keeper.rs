@@ -160,4 +160,21 @@ mod tests {
         assert_eq!(served, Err("it does not read its pipe".to_owned()));
         assert_eq!((crate::start_ticks(pid), *acknowledged.borrow()), (None, 0));
     }
+
+    /// No login waits for a guard that is not there. An announcement ends without an acknowledgement too, but later.
+    #[tokio::test]
+    async fn announcements_are_acknowledged_when_there_is_no_guard() {
+        let (sender, mut state) = watch::channel(GuardState::default());
+        let (acknowledge, mut acknowledged) = watch::channel(0);
+        let never = Instant::now() + Duration::from_hours(1);
+        let waits = tokio::spawn(async move { unguarded(&mut state, &acknowledge, never).await });
+        for number in 0..3 {
+            let mut revision = 0;
+            sender.send_modify(|state| revision = state.begin(&format!("session-{number}")));
+            let known = acknowledged.wait_for(|acknowledged| *acknowledged == revision);
+            timeout(Duration::from_secs(30), known).await.unwrap().unwrap();
+        }
+        sender.send_modify(GuardState::close);
+        assert!(!waits.await.unwrap(), "no other guard is started");
+    }
 }
