@@ -15,8 +15,10 @@ use crate::wire::error::{ApiError, Kind};
 pub(super) struct Refusal {
     /// The error kind.
     pub(super) kind: Kind,
-    /// The reason for people, without the name of the provider.
+    /// The reason for people.
     pub(super) reason: String,
+    /// True if the reason stands for itself: it names the provider, or is about all providers.
+    pub(super) is_complete: bool,
     /// The reason as a word for programs, if there is one.
     pub(super) word: Option<&'static str>,
     /// An action for the person.
@@ -32,7 +34,16 @@ pub(super) struct Refusal {
 impl Refusal {
     fn new(kind: Kind, reason: impl Into<String>) -> Self {
         let (word, next_step, candidate) = (None, None, None);
-        Self { kind, reason: reason.into(), word, next_step, candidate, retry_at: None, refreshable: None }
+        Self {
+            kind,
+            reason: reason.into(),
+            is_complete: false,
+            word,
+            next_step,
+            candidate,
+            retry_at: None,
+            refreshable: None,
+        }
     }
 
     /// Creates the refusal of a candidate that was chosen, but whose variables cannot be made.
@@ -99,15 +110,14 @@ impl Refusal {
                 (what, "store one with profile.upsert, or declare it in agents.toml".to_owned())
             }
         };
-        Self { word, next_step: Some(next_step), ..Self::new(Kind::NoCredential, reason) }
+        let refusal = Self::new(Kind::NoCredential, reason);
+        Self { is_complete: true, word, next_step: Some(next_step), ..refusal }
     }
 
     /// Returns the error for a launch, with every candidate of `parts`.
     pub(super) fn error<'a>(&self, part: Option<&Part>, parts: impl Iterator<Item = &'a Part>) -> ApiError {
         let message = match part {
-            Some(part) if self.kind != Kind::NoCredential || self.word == Some("no_profile_for_model") => {
-                format!("{}: {}", part.provider.id, self.reason)
-            }
+            Some(part) if !self.is_complete => format!("{}: {}", part.provider.id, self.reason),
             _ => self.reason.clone(),
         };
         let mut error = ApiError::new(self.kind, message)
