@@ -10,7 +10,7 @@ use super::{Status, method};
 /// An identity bundle: a named set of accounts, at most one for each provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Bundle {
+pub(crate) struct Bundle {
     /// The bundle's id, a safe path segment.
     pub id: String,
     /// The bundle's name, unique without regard to case.
@@ -30,7 +30,7 @@ pub struct Bundle {
 /// The binding of an account in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Binding {
+pub(crate) struct Binding {
     /// Canonical provider id.
     pub provider_id: String,
     /// The account's id.
@@ -42,13 +42,13 @@ pub struct Binding {
 /// Lists all bundles.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct List {}
+pub(crate) struct List {}
 method!(List, "bundle.list", Bundles, "Lists all bundles.");
 
 /// All bundles, ordered by name. The list includes `blank`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Bundles {
+pub(crate) struct Bundles {
     /// The bundles.
     pub bundles: Vec<Bundle>,
 }
@@ -56,7 +56,7 @@ pub struct Bundles {
 /// Reads one bundle.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Get {
+pub(crate) struct Get {
     /// The bundle's id.
     pub bundle_id: String,
 }
@@ -65,7 +65,7 @@ method!(Get, "bundle.get", Bundle, "Reads one bundle.");
 /// Creates an empty bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Create {
+pub(crate) struct Create {
     /// The name; 1 to 100 characters.
     pub name: String,
     /// A description in free text.
@@ -77,7 +77,7 @@ method!(Create, "bundle.create", Bundle, "Makes an empty bundle.");
 /// Changes the name or the description of a bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Update {
+pub(crate) struct Update {
     /// The bundle's id.
     pub bundle_id: String,
     /// The new name; unchanged when absent.
@@ -92,7 +92,7 @@ method!(Update, "bundle.update", Bundle, "Renames or describes a bundle.");
 /// Deletes a bundle and the accounts that only it binds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Delete {
+pub(crate) struct Delete {
     /// The bundle's id.
     pub bundle_id: String,
     /// True keeps the conversation history in the CLIs' directories. The default is true.
@@ -104,7 +104,7 @@ method!(Delete, "bundle.delete", Deleted, "Deletes a bundle with the accounts th
 /// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// True when the bundle was deleted.
     pub deleted: bool,
     /// The number of accounts that were deleted with it.
@@ -118,7 +118,7 @@ pub struct Deleted {
 /// The result of the clean-up of one directory or file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Cleanup {
+pub(crate) struct Cleanup {
     /// The absolute path.
     pub path: String,
     /// `removed`, `kept_history`, `absent`, `not_ours` or `failed: <reason>`.
@@ -129,7 +129,7 @@ pub struct Cleanup {
 /// The outcome of the clean-up of one directory or file. It is a text on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub enum CleanupOutcome {
+pub(crate) enum CleanupOutcome {
     /// The directory was removed.
     Removed,
     /// The directory holds only the conversation history, which was to be kept.
@@ -184,7 +184,7 @@ impl From<String> for CleanupOutcome {
 /// Binds an account in a bundle. It replaces the provider's account that was bound before.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Bind {
+pub(crate) struct Bind {
     /// The bundle's id.
     pub bundle_id: String,
     /// The account's id.
@@ -195,7 +195,7 @@ method!(Bind, "bundle.bind", Bundle, "Binds an account in a bundle, in place of 
 /// Removes the binding of a provider.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Unbind {
+pub(crate) struct Unbind {
     /// The bundle's id.
     pub bundle_id: String,
     /// Provider id or alias.

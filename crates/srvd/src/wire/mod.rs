@@ -4,27 +4,27 @@
 //! all times are unix milliseconds, and all ids are strings. A result field without a value is left out, unless its doc
 //! says `null`.
 
-pub mod account;
-pub mod auth;
-pub mod bundle;
-pub mod convert;
-pub mod daemon;
-pub mod declared;
-pub mod ephemeral;
-pub mod error;
-pub mod events;
-pub mod ids;
-pub mod instance;
-pub mod launch;
+pub(crate) mod account;
+pub(crate) mod auth;
+pub(crate) mod bundle;
+pub(crate) mod convert;
+pub(crate) mod daemon;
+pub(crate) mod declared;
+pub(crate) mod ephemeral;
+pub(crate) mod error;
+pub(crate) mod events;
+pub(crate) mod ids;
+pub(crate) mod instance;
+pub(crate) mod launch;
 mod names;
-pub mod operator;
-pub mod profile;
-pub mod provider;
+pub(crate) mod operator;
+pub(crate) mod profile;
+pub(crate) mod provider;
 mod secret;
-pub mod suggestion;
+pub(crate) mod suggestion;
 
-pub use names::Names;
-pub use secret::{SecretInput, SecretOutput};
+pub(crate) use names::Names;
+pub(crate) use secret::{SecretInput, SecretOutput};
 
 /// Binds a parameter struct to its method name, result and summary.
 macro_rules! method {
@@ -41,7 +41,7 @@ pub(crate) use method;
 /// The status of an account's credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub(crate) enum Status {
     /// Usable, according to the evidence.
     Valid,
     /// The credential has expired.
@@ -57,7 +57,7 @@ pub enum Status {
 /// The source of an account's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Evidence {
+pub(crate) enum Evidence {
     /// The provider's own credential file.
     File,
     /// The CLI's check command, beside the file.
@@ -84,7 +84,7 @@ pub enum Evidence {
     schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub(crate) enum Source {
     /// An account that the bundle binds.
     Bundle,
     /// A profile, which the user supplied for the agent.
@@ -97,7 +97,7 @@ pub enum Source {
 
 impl Source {
     /// Returns the word of the wire protocol.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Bundle => "bundle",
             Self::User => "user",
