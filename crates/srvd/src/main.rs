@@ -1,7 +1,7 @@
-//! The program. All its code is in the library, so that tests can use it.
+//! The program. All its code is in the library.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    srvd::cli::main()
+    srvd::main()
 }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::removal::Remover;
 use crate::base::clock::now;
 use crate::base::redact::Redactor;
-use crate::health::{Examiner, Write, judge};
+use crate::health::{Examiner, WritePolicy, judge};
 use crate::keys::external::ExternalKeys;
 use crate::keys::probe;
 use crate::wire::account::{Account, Accounts, Corrupt, Delete, Deleted, Get, List, RefreshStatus, Update};
@@ -22,7 +22,7 @@ use crate::wire::ids::{account_id, bundle_id, provider};
 ///
 /// # Errors
 /// `unknown_provider`, `invalid_input` or `not_found` for an id, and an error of the store.
-pub async fn list(store: &Store, registry: &Registry, params: List) -> Result<Accounts, ApiError> {
+pub(crate) async fn list(store: &Store, registry: &Registry, params: List) -> Result<Accounts, ApiError> {
     let provider = match &params.provider_id {
         Some(id) => Some(convert::stored_id(provider(registry, id)?)?),
         None => None,
@@ -47,7 +47,7 @@ pub async fn list(store: &Store, registry: &Registry, params: List) -> Result<Ac
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for the id, and an error of the store.
-pub async fn get(store: &Store, params: Get) -> Result<Account, ApiError> {
+pub(crate) async fn get(store: &Store, params: Get) -> Result<Account, ApiError> {
     Ok(convert::account(store.account(&account_id(&params.account_id)?).await?))
 }
 
@@ -55,7 +55,7 @@ pub async fn get(store: &Store, params: Get) -> Result<Account, ApiError> {
 ///
 /// # Errors
 /// `invalid_input` or `not_found`, and an error of the store.
-pub async fn update(store: &Store, params: Update) -> Result<Account, ApiError> {
+pub(crate) async fn update(store: &Store, params: Update) -> Result<Account, ApiError> {
     let edit = AccountEdit { name: params.name, display_name: params.display_name };
     Ok(convert::account(store.update_account(&account_id(&params.account_id)?, edit, now()).await?))
 }
@@ -65,7 +65,7 @@ pub async fn update(store: &Store, params: Update) -> Result<Account, ApiError> 
 /// # Errors
 /// `invalid_input` or `not_found` for the id, and an error of the store. A directory that cannot be removed is part of
 /// the result.
-pub async fn delete(store: &Store, remover: &Remover, params: Delete) -> Result<Deleted, ApiError> {
+pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> Result<Deleted, ApiError> {
     let id = account_id(&params.account_id)?;
     match store.account(&id).await {
         Ok(found) => end_logins(remover, &found.bound_to, &found.provider).await,
@@ -97,7 +97,7 @@ async fn end_logins(remover: &Remover, bundles: &[BundleId], provider: &Provider
 
 /// Checks the credentials of accounts on request. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct StatusChecker {
+pub(crate) struct StatusChecker {
     registry: Registry,
     secrets: ExternalKeys,
     redactor: Redactor,
@@ -107,7 +107,12 @@ pub struct StatusChecker {
 impl StatusChecker {
     /// Creates a checker. Files are examined by `health`; keys are opened, hidden from the log and sent to the provider
     /// that the registry describes.
-    pub fn new(registry: &Registry, secrets: &ExternalKeys, redactor: &Redactor, health: &Examiner) -> Self {
+    pub(crate) fn new(
+        registry: &Registry,
+        secrets: &ExternalKeys,
+        redactor: &Redactor,
+        health: &Examiner,
+    ) -> Self {
         Self {
             registry: registry.clone(),
             secrets: secrets.clone(),
@@ -120,12 +125,16 @@ impl StatusChecker {
     ///
     /// # Errors
     /// `invalid_input` or `not_found` for the id, and an error of the store.
-    pub async fn refresh_status(&self, store: &Store, params: RefreshStatus) -> Result<Account, ApiError> {
+    pub(crate) async fn refresh_status(
+        &self,
+        store: &Store,
+        params: RefreshStatus,
+    ) -> Result<Account, ApiError> {
         let id = account_id(&params.account_id)?;
         let known = store.account(&id).await?;
         let account = match self.probed(store, &known).await {
             Some(report) => store.set_status(&id, report, now()).await?,
-            None => self.health.examine(&id, Write::Always).await?.account,
+            None => self.health.examine(&id, WritePolicy::Always).await?.account,
         };
         Ok(convert::account(account))
     }

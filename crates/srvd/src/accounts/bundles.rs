@@ -14,7 +14,7 @@ use crate::wire::ids::{account_id, bundle_id, provider};
 ///
 /// # Errors
 /// An error of the store.
-pub async fn list(store: &Store) -> Result<Bundles, ApiError> {
+pub(crate) async fn list(store: &Store) -> Result<Bundles, ApiError> {
     let bundles = store.bundles().await?;
     Ok(Bundles { bundles: bundles.into_iter().map(convert::bundle).collect() })
 }
@@ -23,7 +23,7 @@ pub async fn list(store: &Store) -> Result<Bundles, ApiError> {
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for the id, and an error of the store.
-pub async fn get(store: &Store, params: Get) -> Result<Bundle, ApiError> {
+pub(crate) async fn get(store: &Store, params: Get) -> Result<Bundle, ApiError> {
     Ok(convert::bundle(store.bundle(&bundle_id(&params.bundle_id)?).await?))
 }
 
@@ -31,7 +31,7 @@ pub async fn get(store: &Store, params: Get) -> Result<Bundle, ApiError> {
 ///
 /// # Errors
 /// `invalid_input` or `conflict` for the name, and an error of the store.
-pub async fn create(store: &Store, params: Create) -> Result<Bundle, ApiError> {
+pub(crate) async fn create(store: &Store, params: Create) -> Result<Bundle, ApiError> {
     let new = NewBundle {
         id: BundleId::generate(),
         name: params.name,
@@ -44,7 +44,7 @@ pub async fn create(store: &Store, params: Create) -> Result<Bundle, ApiError> {
 ///
 /// # Errors
 /// `invalid_input`, `not_found` or `conflict`, and an error of the store.
-pub async fn update(store: &Store, params: Update) -> Result<Bundle, ApiError> {
+pub(crate) async fn update(store: &Store, params: Update) -> Result<Bundle, ApiError> {
     let edit = BundleEdit { name: params.name, description: params.description };
     Ok(convert::bundle(store.update_bundle(&bundle_id(&params.bundle_id)?, edit, now()).await?))
 }
@@ -54,7 +54,7 @@ pub async fn update(store: &Store, params: Update) -> Result<Bundle, ApiError> {
 /// # Errors
 /// `invalid_input` or `not_found` for the id, and an error of the store. A directory that cannot be removed is part of
 /// the result.
-pub async fn delete(store: &Store, remover: &Remover, params: Delete) -> Result<Deleted, ApiError> {
+pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> Result<Deleted, ApiError> {
     let id = bundle_id(&params.bundle_id)?;
     remover.end_logins(&id, None).await;
     let history = if params.keep_history.unwrap_or(true) { History::Keep } else { History::Remove };
@@ -83,7 +83,7 @@ async fn clean(store: &Store, remover: &Remover, gone: &DeletedBundle) -> Vec<Cl
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for an id, and an error of the store.
-pub async fn bind(store: &Store, params: Bind) -> Result<Bundle, ApiError> {
+pub(crate) async fn bind(store: &Store, params: Bind) -> Result<Bundle, ApiError> {
     let account = account_id(&params.account_id)?;
     Ok(convert::bundle(store.bind(&bundle_id(&params.bundle_id)?, &account, now()).await?))
 }
@@ -92,7 +92,7 @@ pub async fn bind(store: &Store, params: Bind) -> Result<Bundle, ApiError> {
 ///
 /// # Errors
 /// `unknown_provider`, `invalid_input` or `not_found` for an id, and an error of the store.
-pub async fn unbind(store: &Store, registry: &Registry, params: Unbind) -> Result<Bundle, ApiError> {
+pub(crate) async fn unbind(store: &Store, registry: &Registry, params: Unbind) -> Result<Bundle, ApiError> {
     let provider = convert::stored_id(provider(registry, &params.provider_id)?)?;
     Ok(convert::bundle(store.unbind(&bundle_id(&params.bundle_id)?, &provider, now()).await?))
 }

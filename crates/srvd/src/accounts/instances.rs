@@ -11,7 +11,7 @@ use crate::wire::instance::{Create, End, Ended, Instance, Instances, List, Updat
 ///
 /// # Errors
 /// `invalid_input` for a field, `not_found` for the bundle, and an error of the store.
-pub async fn create(store: &Store, params: Create) -> Result<Instance, ApiError> {
+pub(crate) async fn create(store: &Store, params: Create) -> Result<Instance, ApiError> {
     let bundle = bundle(params.bundle_id.as_deref())?;
     let new = NewInstance { definition: params.definition_id, name: params.name, bundle };
     Ok(shown(store.create_instance(new, now()).await?))
@@ -21,7 +21,7 @@ pub async fn create(store: &Store, params: Create) -> Result<Instance, ApiError>
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for the bundle, and an error of the store.
-pub async fn list(store: &Store, params: List) -> Result<Instances, ApiError> {
+pub(crate) async fn list(store: &Store, params: List) -> Result<Instances, ApiError> {
     let bundle = bundle(params.bundle_id.as_deref())?;
     if let Some(bundle) = &bundle {
         // An unknown bundle is an error, not an empty list.
@@ -36,7 +36,7 @@ pub async fn list(store: &Store, params: List) -> Result<Instances, ApiError> {
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for an id, and an error of the store.
-pub async fn update(store: &Store, params: Update) -> Result<Instance, ApiError> {
+pub(crate) async fn update(store: &Store, params: Update) -> Result<Instance, ApiError> {
     let id = instance_id(&params.instance_id)?;
     let bundle = bundle(Some(&params.bundle_id))?;
     Ok(shown(store.move_instance(&id, bundle.as_ref(), now()).await?))
@@ -46,7 +46,7 @@ pub async fn update(store: &Store, params: Update) -> Result<Instance, ApiError>
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for the id, and an error of the store.
-pub async fn end(store: &Store, params: End) -> Result<Ended, ApiError> {
+pub(crate) async fn end(store: &Store, params: End) -> Result<Ended, ApiError> {
     Ok(Ended { ended: store.end_instance(&instance_id(&params.instance_id)?, now()).await? })
 }
 

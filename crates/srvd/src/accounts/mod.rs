@@ -6,8 +6,8 @@
 //! a launch, or know how a request arrived.
 
 #[expect(clippy::module_inception, reason = "the room is named after the record that all others lead to")]
-pub mod accounts;
-pub mod bundles;
-pub mod instances;
-pub mod profiles;
-pub mod removal;
+pub(crate) mod accounts;
+pub(crate) mod bundles;
+pub(crate) mod instances;
+pub(crate) mod profiles;
+pub(crate) mod removal;

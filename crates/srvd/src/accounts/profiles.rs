@@ -27,7 +27,7 @@ use crate::wire::{CredentialKind, Source};
 
 /// Keeps the credentials that users supply for agents. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct ProfileService {
+pub(crate) struct ProfileService {
     registry: Registry,
     redactor: Redactor,
     /// The credentials that files declare. They are listed too, and cannot be changed.
@@ -46,7 +46,12 @@ struct Purpose {
 
 impl ProfileService {
     /// Creates a keeper that hides every secret from the log.
-    pub fn new(registry: &Registry, redactor: &Redactor, declared: &Declared, ephemeral: &Ephemeral) -> Self {
+    pub(crate) fn new(
+        registry: &Registry,
+        redactor: &Redactor,
+        declared: &Declared,
+        ephemeral: &Ephemeral,
+    ) -> Self {
         Self {
             registry: registry.clone(),
             redactor: redactor.clone(),
@@ -59,7 +64,7 @@ impl ProfileService {
     ///
     /// # Errors
     /// `unknown_provider`, `invalid_input` for a field, and an error of the store.
-    pub async fn upsert(&self, store: &Store, params: Upsert) -> Result<Profile, ApiError> {
+    pub(crate) async fn upsert(&self, store: &Store, params: Upsert) -> Result<Profile, ApiError> {
         let provider = provider(&self.registry, &params.provider_id)?;
         let model = match Model::of(params.model.as_deref(), provider, &self.registry) {
             Model::Any => None,
@@ -144,7 +149,7 @@ impl ProfileService {
     ///
     /// # Errors
     /// `invalid_input` for an id, and an error of the store.
-    pub async fn list(&self, store: &Store, params: List) -> Result<Profiles, ApiError> {
+    pub(crate) async fn list(&self, store: &Store, params: List) -> Result<Profiles, ApiError> {
         let filter = ProfileFilter {
             user: params.user_id.as_deref().map(user_id).transpose()?,
             agent: params.agent_id.as_deref().map(agent_id).transpose()?,
@@ -164,7 +169,7 @@ impl ProfileService {
     /// # Errors
     /// `declared_immutable` for a declared credential, `invalid_input` or `not_found` for the id, and an error of the
     /// store.
-    pub async fn delete(&self, store: &Store, params: Delete) -> Result<Deleted, ApiError> {
+    pub(crate) async fn delete(&self, store: &Store, params: Delete) -> Result<Deleted, ApiError> {
         self.declared.now().agents.refuse_credential(&params.profile_id)?;
         let gone = store.delete_profile(&profile_id("profileId", &params.profile_id)?, now()).await?;
         Ok(deleted(&gone))
@@ -175,7 +180,7 @@ impl ProfileService {
     /// # Errors
     /// `declared_immutable` for a declared credential, `unknown_provider`, `invalid_input` for a field, and an error of
     /// the store.
-    pub async fn reorder(&self, store: &Store, params: Reorder) -> Result<Profiles, ApiError> {
+    pub(crate) async fn reorder(&self, store: &Store, params: Reorder) -> Result<Profiles, ApiError> {
         let agents = self.declared.now().agents;
         params.profile_ids.iter().try_for_each(|id| agents.refuse_credential(id))?;
         let provider = provider(&self.registry, &params.provider_id)?;
@@ -194,7 +199,7 @@ impl ProfileService {
     ///
     /// # Errors
     /// `declared_immutable` for a declared agent, `invalid_input` for the id, and an error of the store.
-    pub async fn delete_agent(&self, store: &Store, params: DeleteAgent) -> Result<Deleted, ApiError> {
+    pub(crate) async fn delete_agent(&self, store: &Store, params: DeleteAgent) -> Result<Deleted, ApiError> {
         self.declared.now().agents.refuse_agent(&params.agent_id)?;
         let agent = one_agent(&params.agent_id)?;
         let gone = store.delete_agent(&agent, now()).await?;
@@ -207,7 +212,7 @@ impl ProfileService {
     ///
     /// # Errors
     /// `invalid_input` for the id, and an error of the store.
-    pub async fn delete_user(&self, store: &Store, params: DeleteUser) -> Result<Deleted, ApiError> {
+    pub(crate) async fn delete_user(&self, store: &Store, params: DeleteUser) -> Result<Deleted, ApiError> {
         let user = user_id(&params.user_id)?;
         let gone = store.delete_user(&user, now()).await?;
         self.ephemeral.clear_user(user.as_str());

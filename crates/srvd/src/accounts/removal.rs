@@ -8,7 +8,7 @@ use crate::wire::bundle::{Cleanup, CleanupOutcome};
 
 /// Ends logins and removes directories. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct Remover {
+pub(crate) struct Remover {
     spawner: Spawner,
     registry: Registry,
     leftovers: LeftoverCleaner,
@@ -16,7 +16,7 @@ pub struct Remover {
 
 impl Remover {
     /// Creates a remover of these logins and directories.
-    pub fn new(spawner: &Spawner, registry: &Registry, leftovers: &LeftoverCleaner) -> Self {
+    pub(crate) fn new(spawner: &Spawner, registry: &Registry, leftovers: &LeftoverCleaner) -> Self {
         Self { spawner: spawner.clone(), registry: registry.clone(), leftovers: leftovers.clone() }
     }
 

@@ -20,8 +20,8 @@ use identity_store::{
 };
 use tokio::time::{Instant, timeout_at};
 
-pub use plan::{Counts, Outcome};
-use plan::{Known, Step, candidates, judge};
+use plan::{AdoptionStep, StoredBindings, candidates, judge};
+pub(crate) use plan::{Counts, Outcome};
 
 use crate::disk::own_dir::OwnDirs;
 use crate::wire::error::with_causes;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The results of a run, or of a preview.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// The number of providers for each outcome.
     pub counts: Counts,
     /// The outcome of each provider, in order of id.
@@ -41,7 +41,7 @@ pub struct Report {
 }
 
 /// The operations of the store that a run uses.
-trait Books {
+trait AdoptionStore {
     /// Returns the bound providers, and whether the bundle `default` exists.
     async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError>;
     async fn declined(&self) -> Result<Vec<ProviderId>, StoreError>;
@@ -49,7 +49,7 @@ trait Books {
     async fn backfill(&self, now: i64) -> Result<u64, StoreError>;
 }
 
-impl Books for Store {
+impl AdoptionStore for Store {
     async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
         Ok((self.bound_providers().await?, self.has_bundle(&BundleId::default_bundle()).await?))
     }
@@ -76,7 +76,7 @@ struct Preview<'a> {
     default_exists: bool,
 }
 
-impl Books for Preview<'_> {
+impl AdoptionStore for Preview<'_> {
     async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
         self.store.bound().await
     }
@@ -109,7 +109,7 @@ impl Books for Preview<'_> {
 /// nothing.
 ///
 /// The run always ends and never fails the boot. Errors are logged and reported, and the next run retries.
-pub async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
+pub(crate) async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
     let report = migrate(store, registry, own, now).await;
     let Counts {
         examined,
@@ -138,7 +138,7 @@ pub async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) ->
 }
 
 /// Returns the report that [`run`] would give, without changing anything.
-pub async fn preview(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
+pub(crate) async fn preview(store: &Store, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
     match Preview::of(store).await {
         Ok(preview) => migrate(&preview, registry, own, now).await,
         Err(error) => Report { error: Some(error), ..Report::default() },
@@ -158,24 +158,24 @@ impl<'a> Preview<'a> {
     }
 }
 
-async fn migrate(books: &impl Books, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
+async fn migrate(store_access: &impl AdoptionStore, registry: &Registry, own: &OwnDirs, now: i64) -> Report {
     let mut report = Report::default();
     let (mut created, mut backfilled) = (false, 0);
     let done = async {
-        let (bound, default_exists) = books.bound().await?;
-        let known = Known::new(bound, books.declined().await?, default_exists);
+        let (bound, default_exists) = store_access.bound().await?;
+        let known = StoredBindings::new(bound, store_access.declined().await?, default_exists);
         let mut wanted = Vec::new();
         for (id, step) in steps(&known, registry, own, now).await {
             match step {
-                Step::Settled(outcome) => report.providers.push((id, outcome)),
-                Step::Adopt(login) => wanted.push(login),
+                AdoptionStep::Settled(outcome) => report.providers.push((id, outcome)),
+                AdoptionStep::Adopt(login) => wanted.push(login),
             }
         }
         if !wanted.is_empty() {
-            created = adopt(books, wanted, now, &mut report.providers).await?;
+            created = adopt(store_access, wanted, now, &mut report.providers).await?;
         }
         if created || known.default_exists {
-            backfilled = books.backfill(now).await?;
+            backfilled = store_access.backfill(now).await?;
         }
         Ok::<_, StoreError>(())
     };
@@ -195,12 +195,12 @@ async fn migrate(books: &impl Books, registry: &Registry, own: &OwnDirs, now: i6
 
 /// Binds the logins. Returns whether the bundle was created for them.
 async fn adopt(
-    books: &impl Books,
+    store_access: &impl AdoptionStore,
     logins: Vec<OwnLogin>,
     now: i64,
     report: &mut Vec<(String, Outcome)>,
 ) -> Result<bool, StoreError> {
-    let adopted = books.adopt(logins.clone(), now).await.inspect_err(|_| {
+    let adopted = store_access.adopt(logins.clone(), now).await.inspect_err(|_| {
         let failed = |login: &OwnLogin| {
             (login.provider.to_string(), Outcome::Failed("it could not be stored".to_owned()))
         };
@@ -228,27 +228,32 @@ async fn adopt(
 }
 
 /// Decides on each provider. Files are read only if the store does not settle the question.
-async fn steps(known: &Known, registry: &Registry, own: &OwnDirs, now: i64) -> Vec<(String, Step)> {
+async fn steps(
+    known: &StoredBindings,
+    registry: &Registry,
+    own: &OwnDirs,
+    now: i64,
+) -> Vec<(String, AdoptionStep)> {
     let times = RunTimes { now, deadline: Instant::now() + PATIENCE };
     let mut steps = Vec::new();
     for provider in candidates(registry) {
         let step = match provider.id.parse::<ProviderId>() {
             // Operators may choose provider names that the store does not accept.
-            Err(error) => Step::Settled(Outcome::Failed(error.to_string())),
+            Err(error) => AdoptionStep::Settled(Outcome::Failed(error.to_string())),
             Ok(id) => match known.settled(&id) {
-                Some(outcome) => Step::Settled(outcome),
+                Some(outcome) => AdoptionStep::Settled(outcome),
                 None => look(provider, id, own, times).await,
             },
         };
         match &step {
-            Step::Settled(Outcome::NoLogin(Some(reason)) | Outcome::Elsewhere { reason, .. }) => {
+            AdoptionStep::Settled(Outcome::NoLogin(Some(reason)) | Outcome::Elsewhere { reason, .. }) => {
                 tracing::info!(
                     provider = provider.id,
                     reason,
                     "the user's own directory holds no usable login"
                 );
             }
-            Step::Settled(Outcome::Failed(reason)) => {
+            AdoptionStep::Settled(Outcome::Failed(reason)) => {
                 tracing::warn!(
                     provider = provider.id,
                     reason,
@@ -271,9 +276,9 @@ struct RunTimes {
     deadline: Instant,
 }
 
-async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, times: RunTimes) -> Step {
+async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, times: RunTimes) -> AdoptionStep {
     let RunTimes { now, deadline } = times;
-    let Some(cli) = &provider.cli else { return Step::Settled(Outcome::NoLogin(None)) };
+    let Some(cli) = &provider.cli else { return AdoptionStep::Settled(Outcome::NoLogin(None)) };
     let dir = own.of(cli);
     let proof = if Instant::now() >= deadline {
         // A thread is already blocked on the files of an earlier provider.
@@ -287,7 +292,7 @@ async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, times: RunTime
     };
     match proof {
         Ok(proof) => judge(provider, id, &dir, proof),
-        Err(reason) => Step::Settled(Outcome::Failed(reason.to_owned())),
+        Err(reason) => AdoptionStep::Settled(Outcome::Failed(reason.to_owned())),
     }
 }
 

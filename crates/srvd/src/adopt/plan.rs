@@ -10,7 +10,7 @@ use crate::disk::own_dir::OwnDir;
 
 /// The relevant content of the store before a run.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct StoredBindings {
     bound: BTreeSet<ProviderId>,
     declined: BTreeSet<ProviderId>,
     /// True if the bundle `default` exists.
@@ -19,7 +19,7 @@ pub(super) struct Known {
 
 /// The action for a provider.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum AdoptionStep {
     /// No action; the outcome is known.
     Settled(Outcome),
     /// The login is to be bound in the bundle `default`.
@@ -28,7 +28,7 @@ pub(super) enum Step {
 
 /// The outcome of a run for one provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A bundle binds the provider, so nothing is done.
     Bound,
     /// The user removed the provider's account, so its login is not taken over again.
@@ -57,7 +57,7 @@ pub enum Outcome {
 
 /// The number of providers with each outcome, and the other effects of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Providers whose credential is a login of a CLI.
     pub examined: usize,
     /// Providers that a bundle already binds.
@@ -78,7 +78,7 @@ pub struct Counts {
     pub instances_backfilled: u64,
 }
 
-impl Known {
+impl StoredBindings {
     pub(super) fn new(bound: Vec<ProviderId>, declined: Vec<ProviderId>, default_exists: bool) -> Self {
         Self { bound: bound.into_iter().collect(), declined: declined.into_iter().collect(), default_exists }
     }
@@ -103,10 +103,10 @@ pub(super) fn candidates(registry: &Registry) -> impl Iterator<Item = &Provider>
 }
 
 /// Decides from the files of the user's own directory. The end times in `proof` have been judged.
-pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Proof) -> Step {
+pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Proof) -> AdoptionStep {
     match proof {
         Proof::LoggedIn(Credential { email, subject, expires_at, login_deadline_at, .. }) => {
-            Step::Adopt(OwnLogin {
+            AdoptionStep::Adopt(OwnLogin {
                 provider: id,
                 provider_name: provider.display_name.clone(),
                 dir: own.dir.clone(),
@@ -116,15 +116,15 @@ pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Pr
                 login_deadline_at,
             })
         }
-        Proof::InKeyring { reason, hint } => Step::Settled(Outcome::Elsewhere { reason, hint }),
+        Proof::InKeyring { reason, hint } => AdoptionStep::Settled(Outcome::Elsewhere { reason, hint }),
         // A user who sets the variable expects its directory to be searched.
-        Proof::Absent => Step::Settled(Outcome::NoLogin(
+        Proof::Absent => AdoptionStep::Settled(Outcome::NoLogin(
             own.variable.is_some().then(|| format!("there is no login in {}", own.describe())),
         )),
         // An incomplete login cannot be used for a launch, and the next start checks again.
         Proof::Incomplete { reason } | Proof::Unreadable { reason } => {
             let named = own.variable.is_some().then(|| format!("{}: {reason}", own.describe()));
-            Step::Settled(Outcome::NoLogin(Some(named.unwrap_or(reason))))
+            AdoptionStep::Settled(Outcome::NoLogin(Some(named.unwrap_or(reason))))
         }
     }
 }

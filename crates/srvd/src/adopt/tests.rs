@@ -468,7 +468,7 @@ impl Faulty<'_> {
     }
 }
 
-impl Books for Faulty<'_> {
+impl AdoptionStore for Faulty<'_> {
     async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
         self.at("bound")?;
         self.store.bound().await

@@ -16,12 +16,12 @@ const MOST: usize = 10_000;
 
 /// The lent credentials. A clone is a handle to the same ones.
 #[derive(Clone, Default)]
-pub struct Ephemeral(Arc<Mutex<BTreeMap<Slot, SecretString>>>);
+pub(crate) struct Ephemeral(Arc<Mutex<BTreeMap<Slot, SecretString>>>);
 
 /// The agent, provider and user that a credential is for. Ordered by agent first, so that those of an agent are
 /// adjacent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// The id of the agent.
     pub agent: String,
     /// The canonical provider id.
@@ -32,10 +32,10 @@ pub struct Slot {
 
 /// The error when there is no room for another credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
+pub(crate) struct TooManyCredentials;
 
 /// A credential that is usable for an agent and a user.
-pub struct Lent {
+pub(crate) struct Lent {
     /// The canonical provider id.
     pub provider: String,
     /// True if it is for this user alone. It then has priority over one for every user.
@@ -49,9 +49,9 @@ impl Ephemeral {
     ///
     /// # Errors
     /// `conflict` when there is no room for another credential.
-    pub fn lend(&self, slot: Slot, secret: SecretString) -> Result<Stored, ApiError> {
+    pub(crate) fn lend(&self, slot: Slot, secret: SecretString) -> Result<Stored, ApiError> {
         tracing::info!(agent = slot.agent, provider = slot.provider, "a credential was lent");
-        let replaced = self.put(slot, secret).map_err(|Full| {
+        let replaced = self.put(slot, secret).map_err(|TooManyCredentials| {
             ApiError::new(Kind::Conflict, "too many credentials are lent")
                 .with("what", "ephemeral credentials")
                 .hint("ephemeral.clear those of agents that have ended")
@@ -62,27 +62,27 @@ impl Ephemeral {
     /// Stores a credential, and replaces the one in the same slot. Returns whether there was one.
     ///
     /// # Errors
-    /// [`Full`]; the credential is then not stored.
-    pub fn put(&self, slot: Slot, secret: SecretString) -> Result<bool, Full> {
+    /// [`TooManyCredentials`]; the credential is then not stored.
+    pub(crate) fn put(&self, slot: Slot, secret: SecretString) -> Result<bool, TooManyCredentials> {
         let mut held = self.held();
         if held.len() >= MOST && !held.contains_key(&slot) {
-            return Err(Full);
+            return Err(TooManyCredentials);
         }
         Ok(held.insert(slot, secret).is_some())
     }
 
     /// Drops the credentials of an agent, for one provider or for all. Returns how many there were.
-    pub fn clear(&self, agent: &str, provider: Option<&str>) -> usize {
+    pub(crate) fn clear(&self, agent: &str, provider: Option<&str>) -> usize {
         self.forget(|slot| slot.agent == agent && provider.is_none_or(|provider| slot.provider == provider))
     }
 
     /// Drops the credentials that were lent for one user alone, for every agent. Returns how many there were.
-    pub fn clear_user(&self, user: &str) -> usize {
+    pub(crate) fn clear_user(&self, user: &str) -> usize {
         self.forget(|slot| slot.user.as_deref() == Some(user))
     }
 
     /// Returns the credentials lent to an agent for this user or for every user, in order of provider.
-    pub fn of(&self, agent: &str, user: Option<&str>) -> Vec<Lent> {
+    pub(crate) fn of(&self, agent: &str, user: Option<&str>) -> Vec<Lent> {
         let first = Slot { agent: agent.to_owned(), provider: String::new(), user: None };
         self.held()
             .range(first..)
@@ -112,7 +112,7 @@ impl Ephemeral {
 ///
 /// # Errors
 /// `invalid_input` for a provider that takes no key, and for an unusable key.
-pub fn usable(provider: &Provider, key: &SecretString) -> Result<SecretString, ApiError> {
+pub(crate) fn usable(provider: &Provider, key: &SecretString) -> Result<SecretString, ApiError> {
     let service = provider
         .key
         .as_ref()
@@ -170,7 +170,7 @@ mod tests {
                 Ok(false)
             );
         }
-        assert_eq!(held.put(slot("a", "openai", None), SecretString::from("x")), Err(Full));
+        assert_eq!(held.put(slot("a", "openai", None), SecretString::from("x")), Err(TooManyCredentials));
         assert_eq!(held.put(slot("0", "openai", None), SecretString::from("y")), Ok(true));
     }
 }

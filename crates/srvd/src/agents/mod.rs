@@ -4,6 +4,6 @@
 //! source and the models of a credential. It uses `wire`, `base`, `config` and `keys`. It must not write to the store or
 //! choose between credentials; `launch` does that.
 
-pub mod declared;
-pub mod ephemeral;
-pub mod model;
+pub(crate) mod declared;
+pub(crate) mod ephemeral;
+pub(crate) mod model;

@@ -4,7 +4,7 @@ use auth_spawner::{Provider, Registry};
 
 /// The models that a credential is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Model {
+pub(crate) enum Model {
     /// Every model, `*`.
     Any,
     /// One model, without its provider's prefix.
@@ -15,7 +15,7 @@ impl Model {
     /// Parses a model from a request or a row. An absent or empty text, or `*`, means any model. The provider's own
     /// prefix, its id or an alias, is removed. The prefix of another provider is part of the name, as in `openrouter`'s
     /// `anthropic/...`.
-    pub fn of(text: Option<&str>, provider: &Provider, registry: &Registry) -> Self {
+    pub(crate) fn of(text: Option<&str>, provider: &Provider, registry: &Registry) -> Self {
         let text = text.map_or("*", str::trim);
         let own = text.split_once('/').filter(|(prefix, rest)| {
             !rest.is_empty() && registry.provider(prefix).is_some_and(|found| found.id == provider.id)
@@ -27,12 +27,12 @@ impl Model {
     }
 
     /// Returns the provider that a model's prefix names, for a request without a provider.
-    pub fn provider<'a>(text: &str, registry: &'a Registry) -> Option<&'a std::sync::Arc<Provider>> {
+    pub(crate) fn provider<'a>(text: &str, registry: &'a Registry) -> Option<&'a std::sync::Arc<Provider>> {
         registry.provider(text.trim().split_once('/')?.0)
     }
 
     /// Returns the one model that is meant; `None` for any model.
-    pub fn only(self) -> Option<String> {
+    pub(crate) fn only(self) -> Option<String> {
         match self {
             Self::Any => None,
             Self::Only(model) => Some(model),
@@ -40,7 +40,7 @@ impl Model {
     }
 
     /// Returns the model as text; `*` for any model.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Any => "*",
             Self::Only(model) => model,

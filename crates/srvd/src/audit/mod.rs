@@ -35,20 +35,20 @@ const LOST: &str = "audit.lost";
 
 /// Accepts rows without waiting. A clone is a handle to the same queue.
 #[derive(Clone)]
-pub struct Auditor {
+pub(crate) struct Auditor {
     queue: mpsc::Sender<AuditEntry>,
     lost: Arc<AtomicU64>,
 }
 
 /// The task that writes the rows.
-pub struct Recorder {
+pub(crate) struct Recorder {
     task: JoinSet<()>,
     finish: CancellationToken,
 }
 
 impl Auditor {
     /// Starts the task that writes to the store. The returned [`Recorder`] ends it.
-    pub fn start(store: Store) -> (Self, Recorder) {
+    pub(crate) fn start(store: Store) -> (Self, Recorder) {
         Self::with_room(store, QUEUE)
     }
 
@@ -63,7 +63,7 @@ impl Auditor {
     }
 
     /// Queues a row. A row that finds no room is counted, and the log reports how many there were.
-    pub fn note(&self, entry: AuditEntry) {
+    pub(crate) fn note(&self, entry: AuditEntry) {
         if self.queue.try_send(entry).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -72,7 +72,7 @@ impl Auditor {
 
 impl Recorder {
     /// Writes the queued rows and ends the task. Rows that arrive later are lost.
-    pub async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         self.finish.cancel();
         match tokio::time::timeout(PATIENCE, self.task.join_next()).await {
             Ok(Some(Err(error))) => tracing::error!(%error, "a background task broke off"),

@@ -5,12 +5,12 @@ use tokio_util::task::TaskTracker;
 
 /// The blocking work under way. A clone is a handle to the same work.
 #[derive(Debug, Clone, Default)]
-pub struct BlockingTasks(TaskTracker);
+pub(crate) struct BlockingTasks(TaskTracker);
 
 /// The error for work that panicked, or that the end of the runtime prevented.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct BrokenOff(#[from] JoinError);
+pub(crate) struct BrokenOff(#[from] JoinError);
 
 impl BlockingTasks {
     /// Runs work on a thread for blocking work. The work continues when the caller stops waiting, and the daemon waits
@@ -18,7 +18,7 @@ impl BlockingTasks {
     ///
     /// # Errors
     /// [`BrokenOff`].
-    pub async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, BrokenOff> {
@@ -26,7 +26,7 @@ impl BlockingTasks {
     }
 
     /// Waits until the work under way has ended.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         self.0.close();
         self.0.wait().await;
     }

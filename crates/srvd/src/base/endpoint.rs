@@ -12,7 +12,7 @@ use crate::base::private;
 /// The content of `endpoint.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// The version of the file format.
     pub version: u32,
     /// The process id of the daemon.
@@ -30,7 +30,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// The path of the file in the runtime directory.
-    pub fn path(runtime: &Path) -> PathBuf {
+    pub(crate) fn path(runtime: &Path) -> PathBuf {
         runtime.join("endpoint.json")
     }
 
@@ -38,7 +38,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// `NotFound` when no daemon has written the file, `InvalidData` when its content is not an endpoint.
-    pub fn read(runtime: &Path) -> io::Result<Self> {
+    pub(crate) fn read(runtime: &Path) -> io::Result<Self> {
         let content = private::read_file(&Self::path(runtime), 64 * 1024)?;
         serde_json::from_slice(&content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
@@ -47,7 +47,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The I/O error.
-    pub fn write(&self, runtime: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, runtime: &Path) -> io::Result<()> {
         let mut content = serde_json::to_vec_pretty(self)?;
         content.push(b'\n');
         private::replace_file(&Self::path(runtime), &content)
@@ -58,7 +58,7 @@ impl Endpoint {
 ///
 /// # Errors
 /// The operating system gave no random bytes.
-pub fn fresh_token() -> io::Result<SecretString> {
+pub(crate) fn fresh_token() -> io::Result<SecretString> {
     let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
     getrandom::fill(&mut *bytes)?;
     Ok(SecretString::from(format!(
@@ -71,7 +71,7 @@ pub fn fresh_token() -> io::Result<SecretString> {
 ///
 /// # Errors
 /// The I/O error.
-pub fn write_token(path: &Path, token: &SecretString) -> io::Result<()> {
+pub(crate) fn write_token(path: &Path, token: &SecretString) -> io::Result<()> {
     private::replace_file(path, token.expose_secret().as_bytes())
 }
 

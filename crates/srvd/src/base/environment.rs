@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 /// A copy of the environment, so that tests can pass their own.
 #[derive(Clone, Default)]
-pub struct Environment {
+pub(crate) struct Environment {
     vars: BTreeMap<OsString, OsString>,
 }
 
 /// The default directories of the daemon, before command line flags are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directories {
+pub(crate) struct Directories {
     /// The directory of `srvd.toml`, `providers.d/` and `encryption.key`.
     pub config: PathBuf,
     /// The directory of the database and the identities.
@@ -24,17 +24,18 @@ pub struct Directories {
 
 impl Environment {
     /// The environment of this process.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self { vars: std::env::vars_os().collect() }
     }
 
     /// An environment of exactly these variables.
-    pub fn of(vars: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn of(vars: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self { vars: vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
     }
 
     /// The variable as text. An empty variable, or one that is not UTF-8, counts as unset.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.vars
             .get(std::ffi::OsStr::new(name))
             .and_then(|value| value.to_str())
@@ -42,12 +43,12 @@ impl Environment {
     }
 
     /// The variable's bytes, unchanged; `None` only when it is unset.
-    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.vars.get(std::ffi::OsStr::new(name)).map(|value| value.as_bytes())
     }
 
     /// The names of all variables that start with `prefix`.
-    pub fn names_with(&self, prefix: &str) -> Vec<String> {
+    pub(crate) fn names_with(&self, prefix: &str) -> Vec<String> {
         self.vars
             .keys()
             .filter_map(|name| name.to_str())
@@ -57,18 +58,18 @@ impl Environment {
     }
 
     /// The user's home directory, an absolute path.
-    pub fn home(&self) -> Option<PathBuf> {
+    pub(crate) fn home(&self) -> Option<PathBuf> {
         self.path("HOME")
     }
 
     /// The variable as an absolute path. A relative path is ignored, as the XDG rules require.
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
     /// The three directories: from `SRVD_*_DIR`, else from XDG, or in Application Support on macOS. `None` without a
     /// home.
-    pub fn directories(&self) -> Option<Directories> {
+    pub(crate) fn directories(&self) -> Option<Directories> {
         let home = self.home();
         let under_home = |rest: &str| home.as_ref().map(|home| home.join(rest));
         let (config, data) = if cfg!(target_os = "macos") {
@@ -94,7 +95,7 @@ impl Environment {
 }
 
 /// Returns whether a name matches `^[A-Z_][A-Z0-9_]{0,63}$`, the names that a child's variables may have.
-pub fn is_variable_name(name: &str) -> bool {
+pub(crate) fn is_variable_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_uppercase() || byte == b'_');
     first

@@ -4,13 +4,13 @@
 //! redaction of secrets in the log and the address at which the daemon is served. It uses no other room. It must not
 //! know configuration, the wire or an identity.
 
-pub mod blocking;
-pub mod clock;
-pub mod endpoint;
-pub mod environment;
+pub(crate) mod blocking;
+pub(crate) mod clock;
+pub(crate) mod endpoint;
+pub(crate) mod environment;
 pub(crate) mod guard;
 pub(crate) mod host;
 pub(crate) mod https;
-pub mod private;
-pub mod redact;
+pub(crate) mod private;
+pub(crate) mod redact;
 pub(crate) mod scratch;

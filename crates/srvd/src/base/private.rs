@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The reason why a private directory cannot be used. The text names the path.
 #[derive(Debug, thiserror::Error)]
-pub enum PrivateError {
+pub(crate) enum PrivateError {
     /// The directory could not be created or inspected.
     #[error("cannot create {path}: {source}")]
     Io {
@@ -46,7 +46,7 @@ pub enum PrivateError {
 ///
 /// # Errors
 /// [`PrivateError`]: a link, another owner, a mode that gives others access, or an I/O error.
-pub fn directory(path: &Path) -> Result<(), PrivateError> {
+pub(crate) fn directory(path: &Path) -> Result<(), PrivateError> {
     let io = |source| PrivateError::Io { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -75,7 +75,7 @@ pub fn directory(path: &Path) -> Result<(), PrivateError> {
 ///
 /// # Errors
 /// The I/O error. The existing file is then unchanged.
-pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
     let fresh = path.with_file_name(name);
@@ -93,7 +93,7 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// The I/O error.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         Some(dir) => File::open(dir)?.sync_all(),
         None => File::open(".")?.sync_all(),
@@ -104,7 +104,7 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The I/O error; `AlreadyExists` when the path exists, including as a link.
-pub fn new_file(path: &Path, mode: u32) -> io::Result<File> {
+pub(crate) fn new_file(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
@@ -112,7 +112,7 @@ pub fn new_file(path: &Path, mode: u32) -> io::Result<File> {
 ///
 /// # Errors
 /// An I/O error; `PermissionDenied` with the reason when others may read the file or another user owns it.
-pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let denied = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
     // O_NONBLOCK keeps a FIFO at this path from blocking the start forever.

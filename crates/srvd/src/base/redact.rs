@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 /// The secrets that are in use. All clones share the same list.
 #[derive(Clone, Default)]
-pub struct Redactor {
-    known: Arc<RwLock<Known>>,
+pub(crate) struct Redactor {
+    known: Arc<RwLock<KnownSecrets>>,
 }
 
 /// A form in which a secret may be written.
@@ -22,7 +22,7 @@ type Form = Arc<Zeroizing<Vec<u8>>>;
 /// The known forms. When many tokens are refreshed, many are added per second, while log lines are short and few. The
 /// only search structure is therefore a table by first bytes.
 #[derive(Default)]
-struct Known {
+struct KnownSecrets {
     /// The forms by their first bytes.
     forms: HashMap<[u8; SHORTEST], Vec<Form>>,
     /// The forms that are dropped when newer ones arrive, the oldest first.
@@ -38,22 +38,22 @@ const BLANK: &[u8] = b"[REDACTED]";
 impl Redactor {
     /// Removes this secret from the log from now on: plain, in base64 and percent-encoded. Older secrets are dropped
     /// when many newer ones arrive. The caller bounds their length.
-    pub fn hide(&self, secret: &SecretString) {
-        self.add(secret, Known::pass);
+    pub(crate) fn hide(&self, secret: &SecretString) {
+        self.add(secret, KnownSecrets::pass);
     }
 
     /// Removes tokens that were just received from the log from now on.
-    pub fn hide_received(&self, received: &ReceivedTokens) {
+    pub(crate) fn hide_received(&self, received: &ReceivedTokens) {
         let tokens = [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()];
         tokens.into_iter().flatten().for_each(|token| self.hide(token));
     }
 
     /// Removes a secret of the daemon from the log for as long as the daemon runs.
-    pub fn pin(&self, secret: &SecretString) {
-        self.add(secret, Known::stay);
+    pub(crate) fn pin(&self, secret: &SecretString) {
+        self.add(secret, KnownSecrets::stay);
     }
 
-    fn add(&self, secret: &SecretString, keep: impl Fn(&mut Known, Zeroizing<Vec<u8>>)) {
+    fn add(&self, secret: &SecretString, keep: impl Fn(&mut KnownSecrets, Zeroizing<Vec<u8>>)) {
         let secret = secret.expose_secret().as_bytes();
         if secret.len() < SHORTEST {
             return;
@@ -74,7 +74,7 @@ impl Redactor {
     }
 
     /// Returns the line with every secret replaced.
-    pub fn clean<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn clean<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut cleaned = Vec::new();
         let (mut at, mut copied) = (0, 0);
@@ -97,13 +97,13 @@ impl Redactor {
     }
 
     /// Returns a maker of writers to standard error, for the log.
-    pub fn stderr(&self) -> impl Fn() -> RedactingWriter<io::Stderr> + Send + Sync + 'static {
+    pub(crate) fn stderr(&self) -> impl Fn() -> RedactingWriter<io::Stderr> + Send + Sync + 'static {
         let redactor = self.clone();
         move || RedactingWriter { redactor: redactor.clone(), inner: io::stderr() }
     }
 }
 
-impl Known {
+impl KnownSecrets {
     /// Keeps a form until newer ones replace it.
     fn pass(&mut self, form: Zeroizing<Vec<u8>>) {
         let (form, is_new) = self.insert(form);
@@ -162,7 +162,7 @@ impl std::fmt::Debug for Redactor {
 }
 
 /// A writer that removes secrets from each line. The log's formatter writes one whole line per call.
-pub struct RedactingWriter<W> {
+pub(crate) struct RedactingWriter<W> {
     redactor: Redactor,
     inner: W,
 }

@@ -20,7 +20,7 @@ use crate::wire::events;
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The method names of the events on the wire, for the client library.
-pub const EVENT_NAMES: EventNames = EventNames {
+const EVENT_NAMES: EventNames = EventNames {
     event: events::METHODS.event,
     lagged: events::METHODS.lagged,
     subscribe: events::Subscribe::METHOD,

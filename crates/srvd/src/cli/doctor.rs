@@ -13,7 +13,7 @@ use crate::base::endpoint::Endpoint;
 use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
 use crate::doctor;
-use crate::doctor::{Answer, Finding, Severity};
+use crate::doctor::{DaemonAnswer, Finding, Severity};
 use crate::wire::daemon::Info;
 
 /// The longest time that the daemon may take to answer.
@@ -84,12 +84,12 @@ async fn look(
 }
 
 /// Asks the daemon for its version and its state.
-async fn ask(config: &Config) -> Answer {
+async fn ask(config: &Config) -> DaemonAnswer {
     let asked = async { Connection::open(config).await?.call(&Info {}).await };
     let named = Endpoint::read(&config.runtime_dir).map(|endpoint| endpoint.socket);
     match tokio::time::timeout(PATIENCE, asked).await {
-        Err(_) => Answer::Silent,
-        Ok(Ok(daemon)) => Answer::Runs {
+        Err(_) => DaemonAnswer::Silent,
+        Ok(Ok(daemon)) => DaemonAnswer::Runs {
             version: daemon.version,
             schema: daemon.schema_version,
             live_sessions: daemon.counts.live_sessions,
@@ -97,9 +97,9 @@ async fn ask(config: &Config) -> Answer {
         Ok(Err(failure)) => {
             let mut sockets = named.into_iter().chain([config.socket()]);
             if sockets.any(|socket| failure == Failure::no_daemon(&socket)) {
-                Answer::Nobody
+                DaemonAnswer::Nobody
             } else {
-                Answer::Failed(failure.message().to_owned())
+                DaemonAnswer::Failed(failure.message().to_owned())
             }
         }
     }

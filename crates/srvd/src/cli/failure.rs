@@ -260,7 +260,8 @@ mod tests {
             json!({"known": ["a", "b"]}),
             (1, "srvd: no \u{fffd}[31mgood\nhint: known providers: a, b"),
         );
-        let error = RpcError::new(1, "intoBundleId: it is too long").with_data(json!({"field": "intoBundleId"}));
+        let error =
+            RpcError::new(1, "intoBundleId: it is too long").with_data(json!({"field": "intoBundleId"}));
         assert_eq!(Failure::from(CallError::Rpc(error)).message(), "the bundle: it is too long");
         let error = RpcError::new(1, "waitMs: must be less").with_data(json!({"field": "waitMs"}));
         assert_eq!(Failure::from(CallError::Rpc(error)).message(), "must be less");

@@ -48,7 +48,6 @@ use rustix::fs::Mode;
 use crate::base::environment::Environment;
 use crate::config::{Config, Flags};
 use crate::daemon::BootError;
-pub use client::EVENT_NAMES;
 
 use client::Connection;
 use failure::{Failure, code};

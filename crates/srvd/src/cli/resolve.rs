@@ -8,7 +8,7 @@ use crate::wire::bundle::{Bundle, List};
 
 /// The destination of a login or a key. Both fields are empty for a bundle that the daemon creates and names.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct BundleDestination {
     /// The id of an existing bundle.
     pub(super) into_bundle_id: Option<String>,
     /// The name of a new bundle.
@@ -16,10 +16,10 @@ pub(super) struct Target {
 }
 
 /// Finds `wanted` among the daemon's bundles. If there is no such bundle, `wanted` is the name of a new one.
-pub(super) async fn target(daemon: &Connection, wanted: Option<&str>) -> Result<Target, Failure> {
+pub(super) async fn target(daemon: &Connection, wanted: Option<&str>) -> Result<BundleDestination, Failure> {
     match wanted {
-        None => Ok(Target::default()),
-        Some(wanted) => Ok(Target::of(&daemon.call(&List {}).await?.bundles, wanted)),
+        None => Ok(BundleDestination::default()),
+        Some(wanted) => Ok(BundleDestination::of(&daemon.call(&List {}).await?.bundles, wanted)),
     }
 }
 
@@ -69,7 +69,7 @@ fn meant(accounts: &[Account], wanted: &str) -> Result<usize, Failure> {
     }
 }
 
-impl Target {
+impl BundleDestination {
     fn of(bundles: &[Bundle], wanted: &str) -> Self {
         match find(bundles, wanted) {
             Some(bundle) => Self { into_bundle_id: Some(bundle.id.clone()), bundle_name: None },
@@ -129,11 +129,11 @@ mod tests {
     fn bundle_target_prefers_ids_to_names_and_is_new_when_neither_matches() {
         let bundles = [bundle("b1", "b2"), bundle("b2", "Work"), bundle("b3", "Ümläut")];
         let check = |wanted: &str, id: Option<&str>| {
-            let expect = Target {
+            let expect = BundleDestination {
                 into_bundle_id: id.map(str::to_owned),
                 bundle_name: id.is_none().then(|| wanted.to_owned()),
             };
-            assert_eq!(Target::of(&bundles, wanted), expect);
+            assert_eq!(BundleDestination::of(&bundles, wanted), expect);
         };
         check("b1", Some("b1"));
         check("b2", Some("b2"));

@@ -21,14 +21,14 @@ pub(crate) fn probe_mark(config: &Config, epoch: &str) -> String {
 }
 
 /// Returns the environment of a CLI that is asked for its version.
-pub fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
+pub(crate) fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
     let mut env = child_env(config);
     env.mark(&probe_mark(config, epoch));
     env
 }
 
 /// Returns the variables of every child. They start from an empty environment, without the daemon's own variables.
-pub fn child_env(config: &Config) -> ChildEnv {
+pub(crate) fn child_env(config: &Config) -> ChildEnv {
     let mut env = config.base_env.clone();
     let path = std::env::join_paths(&config.search_path).unwrap_or_default();
     env.push(("PATH".to_owned(), path.to_string_lossy().into_owned()));

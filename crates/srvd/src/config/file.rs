@@ -12,7 +12,7 @@ use crate::config::forges::ForgeTable;
 /// The whole file. Every key is optional, and unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct FileConfig {
+pub(crate) struct FileConfig {
     pub(super) shutdown_seconds: Option<u64>,
     pub(super) key: Key,
     pub(super) database: Database,
@@ -73,7 +73,7 @@ impl FileConfig {
     ///
     /// # Errors
     /// [`ConfigError::Unreadable`], or [`ConfigError::Malformed`] with the line and the key.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -87,7 +87,7 @@ impl FileConfig {
     ///
     /// # Errors
     /// The parser's error, with the line.
-    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
 }

@@ -16,7 +16,7 @@ const LONGEST: u64 = 64 * 1024;
 
 /// The reason why there is no key. Each ends the program with exit code 78. No text holds a byte of a key.
 #[derive(Debug, thiserror::Error)]
-pub enum KeySourceError {
+pub(crate) enum KeySourceError {
     /// No source has a key.
     #[error(
         "there is no encryption key: OAUTH_ENCRYPTION_KEY, OAUTH_ENCRYPTION_KEY_FILE and {0} are all missing. Make one with: srvd key generate"
@@ -53,7 +53,7 @@ pub enum KeySourceError {
 
 /// The sources of keys besides the environment.
 #[derive(Debug, Clone)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// The directory of the key files.
     pub config_dir: PathBuf,
     /// True if the OS keychain must have the key.
@@ -62,7 +62,7 @@ pub struct Sources {
 
 /// The keys that the sources hold.
 #[derive(Debug)]
-pub struct Keys {
+pub(crate) struct Keys {
     /// The key that seals new secrets.
     pub key: Key,
     /// The sources that hold the key, the one with the highest priority first.
@@ -73,18 +73,18 @@ pub struct Keys {
 
 impl Keys {
     /// All keys in the form that the store needs.
-    pub fn keyring(&self) -> Keyring {
+    pub(crate) fn keyring(&self) -> Keyring {
         Keyring::with_old(self.key.clone(), self.old.clone())
     }
 }
 
 /// The path `<config>/encryption.key`.
-pub fn default_file(config_dir: &Path) -> PathBuf {
+pub(crate) fn default_file(config_dir: &Path) -> PathBuf {
     config_dir.join("encryption.key")
 }
 
 /// The path `<config>/encryption.keys.old`: keys that only open, one per line.
-pub fn old_file(config_dir: &Path) -> PathBuf {
+pub(crate) fn old_file(config_dir: &Path) -> PathBuf {
     config_dir.join("encryption.keys.old")
 }
 
@@ -96,7 +96,7 @@ pub fn old_file(config_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`KeySourceError`].
-pub fn load(environment: &Environment, sources: &Sources) -> Result<Keys, KeySourceError> {
+pub(crate) fn load(environment: &Environment, sources: &Sources) -> Result<Keys, KeySourceError> {
     let config_dir = &sources.config_dir;
     let mut found: Option<(Key, Vec<String>)> = None;
     for (place, key) in given(environment, sources)? {

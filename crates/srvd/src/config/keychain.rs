@@ -9,13 +9,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 /// The name of the keychain among the sources of the key.
-pub const PLACE: &str = "the OS keychain";
+pub(crate) const PLACE: &str = "the OS keychain";
 /// Longest time that a call may take. It is shorter than the time that a checkup allows for the key.
 const WAIT: Duration = Duration::from_secs(8);
 
 /// The reason why the keychain does not return or accept a key. No text holds a byte of a key.
 #[derive(Debug, thiserror::Error)]
-pub enum KeychainError {
+pub(crate) enum KeychainError {
     /// This program was built without keychain support.
     #[error(
         "this srvd was built without the OS keychain; keep the encryption key in a file, or build srvd with: cargo build --release --features keychain"
@@ -23,6 +23,7 @@ pub enum KeychainError {
     NotBuilt,
     /// The keychain holds no key.
     #[error("the OS keychain holds no encryption key of srvd. Make one with: srvd key generate --keychain")]
+    #[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "only a keychain lacks a key"))]
     Missing,
     /// The keychain holds a key already.
     #[error("the OS keychain holds an encryption key of srvd already, which is not overwritten")]
@@ -42,7 +43,7 @@ pub enum KeychainError {
 ///
 /// # Errors
 /// [`KeychainError`].
-pub fn read() -> Result<Zeroizing<Vec<u8>>, KeychainError> {
+pub(crate) fn read() -> Result<Zeroizing<Vec<u8>>, KeychainError> {
     bounded(entry::read)
 }
 
@@ -50,7 +51,7 @@ pub fn read() -> Result<Zeroizing<Vec<u8>>, KeychainError> {
 ///
 /// # Errors
 /// [`KeychainError`]; [`KeychainError::Taken`] when a key exists already.
-pub fn put(text: &SecretString) -> Result<(), KeychainError> {
+pub(crate) fn put(text: &SecretString) -> Result<(), KeychainError> {
     let text = text.clone();
     bounded(move || match entry::read() {
         Ok(_) => Err(KeychainError::Taken),
@@ -63,7 +64,7 @@ pub fn put(text: &SecretString) -> Result<(), KeychainError> {
 ///
 /// # Errors
 /// [`KeychainError`]. After [`KeychainError::Late`] the keychain may hold either key.
-pub fn replace(text: &SecretString) -> Result<(), KeychainError> {
+pub(crate) fn replace(text: &SecretString) -> Result<(), KeychainError> {
     let text = text.clone();
     bounded(move || entry::write(text.expose_secret()))
 }

@@ -1,10 +1,10 @@
 //! Configuration, in rising precedence: defaults, `srvd.toml`, `SRVD_*` variables, flags. Unknown keys are errors.
 
-pub mod child;
+pub(crate) mod child;
 mod file;
-pub mod forges;
-pub mod key;
-pub mod keychain;
+pub(crate) mod forges;
+pub(crate) mod key;
+pub(crate) mod keychain;
 mod secrets;
 
 use std::fmt::Write as _;
@@ -13,15 +13,15 @@ use std::path::PathBuf;
 
 use identity_store::DatabaseUrl;
 
-pub use file::FileConfig;
-pub use secrets::{ExternalSecret, Source};
+pub(crate) use file::FileConfig;
+pub(crate) use secrets::{ExternalSecret, Source};
 
 use crate::base::environment::Environment;
 use forges::ForgeSettings;
 
 /// The effective configuration.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Directory of `srvd.toml`, `providers.d/` and `encryption.key`.
     pub config_dir: PathBuf,
     /// Directory of the database, the lock and the identities.
@@ -71,7 +71,7 @@ pub struct Config {
 /// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Plain text for people.
     Text,
     /// One JSON object on each line.
@@ -81,7 +81,7 @@ pub enum LogFormat {
 /// Restrictions on the login command that a client may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SpawnPolicy {
+pub(crate) enum SpawnPolicy {
     /// Only the command that the registry lists.
     Registered,
     /// Any program in a directory that only root or the user can write, with any arguments.
@@ -91,7 +91,7 @@ pub enum SpawnPolicy {
 /// Command-line flags. They take precedence over all other settings.
 #[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// Directory of srvd.toml, providers.d and the key [env: SRVD_CONFIG_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
@@ -117,7 +117,7 @@ pub struct Flags {
 
 /// Errors that make the configuration unusable. Each ends the program with exit code 78.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// `HOME` is not set and the directories are not given.
     #[error(
         "HOME is not set, so there is no place for srvd's files; set HOME or SRVD_CONFIG_DIR, SRVD_DATA_DIR and SRVD_RUNTIME_DIR"
@@ -171,7 +171,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`], which names the value, key or variable that cannot be used.
-    pub fn load(environment: &Environment, flags: &Flags) -> Result<Self, ConfigError> {
+    pub(crate) fn load(environment: &Environment, flags: &Flags) -> Result<Self, ConfigError> {
         refuse_unknown_variables(environment)?;
         let dirs = environment.directories();
         let dir = |flag: &Option<PathBuf>, default: Option<PathBuf>| {
@@ -228,27 +228,27 @@ impl Config {
     }
 
     /// Returns the places that may hold the encryption key.
-    pub fn key_sources(&self) -> key::Sources {
+    pub(crate) fn key_sources(&self) -> key::Sources {
         key::Sources { config_dir: self.config_dir.clone(), keychain: self.keychain }
     }
 
     /// Path of the Unix socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.runtime_dir.join("srvd.sock")
     }
 
     /// The directory in which bundles keep their CLI directories.
-    pub fn identities(&self) -> PathBuf {
+    pub(crate) fn identities(&self) -> PathBuf {
         self.data_dir.join("identities")
     }
 
     /// The directory of CLI data that all bundles share: caches, never credentials.
-    pub fn shared(&self) -> PathBuf {
+    pub(crate) fn shared(&self) -> PathBuf {
         self.data_dir.join("shared")
     }
 
     /// Returns the configuration in the format of `srvd.toml`, without secrets, for `--print-config`.
-    pub fn print(&self) -> String {
+    pub(crate) fn print(&self) -> String {
         let mut text = String::new();
         let quoted = |value: &str| toml::Value::from(value).to_string();
         let list = |values: &[String]| toml::Value::from(values.to_vec()).to_string();

@@ -22,7 +22,7 @@ const MANAGERS: [&str; 6] = [
 
 /// A key that is stored elsewhere.
 #[derive(Debug, Clone)]
-pub struct ExternalSecret {
+pub(crate) struct ExternalSecret {
     /// The provider that accepts the key, as named in the file.
     pub provider: String,
     /// The address of the service, if it is not the provider's usual one.
@@ -33,7 +33,7 @@ pub struct ExternalSecret {
 
 /// The place of an external key.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub(crate) enum Source {
     /// A variable of the daemon's environment, with its value at the start.
     Env {
         /// Name of the variable.

@@ -6,7 +6,7 @@ use identity_store::{Announce, Change};
 use rpc_engine::{Broker, BrokerConfig, NewEvent};
 
 use crate::base::clock::now;
-use crate::forge::oauth::flows::Moved;
+use crate::forge::oauth::flows::SignInListener;
 use crate::health::HealthReports;
 use crate::refresh::RefreshSignal;
 use crate::wire::events;
@@ -56,7 +56,7 @@ fn event(change: &Change) -> Option<NewEvent> {
 }
 
 /// Returns the callback that publishes each step of a sign-in at a forge.
-pub(super) fn moved(broker: &Broker) -> Moved {
+pub(super) fn moved(broker: &Broker) -> SignInListener {
     let broker = broker.clone();
     Arc::new(move |session| {
         let data = serde_json::json!({"sessionId": session});

@@ -12,7 +12,7 @@ use crate::config::key::KeySourceError;
 
 /// An error that prevents the daemon from starting.
 #[derive(Debug, thiserror::Error)]
-pub enum BootError {
+pub(crate) enum BootError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -54,7 +54,7 @@ impl BootError {
 
     /// Returns the exit code, as in `sysexits.h`: 69 database unavailable, 73 cannot create, 74 I/O or corrupt, 75
     /// already running, 77 permission, 78 configuration or key.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::LogFilter(_) | Self::Key(_) | Self::Registry(_) => 78,
             Self::CannotCreate(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,

@@ -12,7 +12,7 @@ use super::BootError;
 
 /// Exclusive ownership of the data directory until this is dropped or the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
@@ -26,7 +26,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`BootError::AlreadyRunning`] with the other daemon's pid, or the I/O error.
-    pub fn acquire(data_dir: &Path) -> Result<Self, BootError> {
+    pub(crate) fn acquire(data_dir: &Path) -> Result<Self, BootError> {
         let (looks, pause) = LOOKS;
         Self::acquire_within(data_dir, looks, || std::thread::sleep(pause))
     }

@@ -14,7 +14,7 @@ const CAPPED: &[&str] = &["tungstenite", "tokio_tungstenite", "hyper", "hyper_ut
 ///
 /// # Errors
 /// The parser's error when the filter is not valid.
-pub fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
+pub(crate) fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter(&config.log)?).with_writer(redactor.stderr());
     // An existing subscriber is kept, as in tests that share a process.

@@ -51,7 +51,7 @@ use crate::rpc::routes;
 ///
 /// # Errors
 /// [`BootError`], with the exit code that scripts rely on.
-pub async fn migrate(config: &Config, environment: &Environment) -> Result<i64, BootError> {
+pub(crate) async fn migrate(config: &Config, environment: &Environment) -> Result<i64, BootError> {
     let (_lock, keyring) = prepare(config, environment)?;
     let store = open(config, keyring, Arc::new(|_: &[Change]| {})).await?;
     let version = store.schema_version().await?;
@@ -63,7 +63,7 @@ pub async fn migrate(config: &Config, environment: &Environment) -> Result<i64, 
 ///
 /// # Errors
 /// [`BootError`], with the exit code that scripts rely on. Later failures are part of the report.
-pub async fn take_over(
+pub(crate) async fn take_over(
     config: &Config,
     environment: &Environment,
     dry_run: bool,

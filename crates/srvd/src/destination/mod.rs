@@ -11,7 +11,11 @@ use crate::wire::error::{ApiError, Kind};
 ///
 /// # Errors
 /// `invalid_input` for an id that is not well formed, `not_found` for an id that no bundle has.
-pub async fn existing(store: &Store, field: &str, id: Option<&str>) -> Result<Option<BundleId>, ApiError> {
+pub(crate) async fn existing(
+    store: &Store,
+    field: &str,
+    id: Option<&str>,
+) -> Result<Option<BundleId>, ApiError> {
     let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
     let id: BundleId = id.parse().map_err(|error| ApiError::bad_id(field, &error))?;
     if id == BundleId::blank() {
@@ -26,7 +30,7 @@ pub async fn existing(store: &Store, field: &str, id: Option<&str>) -> Result<Op
 /// # Errors
 /// `invalid_input` for a name that is not valid, `conflict` for the name of another bundle. The name is not checked
 /// for an existing bundle.
-pub async fn target(
+pub(crate) async fn target(
     store: &Store,
     existing: Option<BundleId>,
     name: Option<String>,
@@ -41,14 +45,14 @@ pub async fn target(
 }
 
 /// Returns the id of the bundle.
-pub fn bundle(target: &DestinationBundle) -> &BundleId {
+pub(crate) fn bundle(target: &DestinationBundle) -> &BundleId {
     match target {
         DestinationBundle::Existing(id) | DestinationBundle::New { id, .. } => id,
     }
 }
 
 /// Returns whether the bundle is yet to be created.
-pub fn is_new(target: &DestinationBundle) -> bool {
+pub(crate) fn is_new(target: &DestinationBundle) -> bool {
     matches!(target, DestinationBundle::New { .. })
 }
 

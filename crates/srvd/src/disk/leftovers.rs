@@ -10,7 +10,7 @@ use crate::wire::error::with_causes;
 
 /// Removes the directories of deleted accounts. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct LeftoverCleaner {
+pub(crate) struct LeftoverCleaner {
     /// Knows which files in a directory are the user's work.
     registry: Registry,
     /// Knows whether a directory belongs to the daemon, and removes it. A removal goes on when its caller leaves.
@@ -19,14 +19,14 @@ pub struct LeftoverCleaner {
 
 impl LeftoverCleaner {
     /// Creates a cleaner of the directories of these identities.
-    pub fn new(registry: Registry, identities: IdentityDirs) -> Self {
+    pub(crate) fn new(registry: Registry, identities: IdentityDirs) -> Self {
         Self { registry, identities }
     }
 
     /// Removes the directory of a deleted account, except the files to keep, and returns the outcome. A failed removal
     /// is retried at the next start. The store knows whether another account uses the directory, and records the
     /// removal.
-    pub async fn clear(&self, store: &Store, leftover: &Leftover) -> Cleanup {
+    pub(crate) async fn clear(&self, store: &Store, leftover: &Leftover) -> Cleanup {
         let unchanged = |outcome| Cleanup { path: leftover.dir.display().to_string(), outcome };
         let done = match store.directory_owner(&leftover.provider, &leftover.dir).await {
             Ok(None) => self.remove(leftover).await,
@@ -47,7 +47,7 @@ impl LeftoverCleaner {
     }
 
     /// Removes the directories of accounts that were deleted before the daemon last stopped.
-    pub async fn clear_all(&self, store: &Store) {
+    pub(crate) async fn clear_all(&self, store: &Store) {
         let leftovers = match store.leftovers().await {
             Ok(leftovers) => leftovers,
             Err(error) => {

@@ -4,6 +4,6 @@
 //! finds the directories that the user's own CLIs use. It uses `wire`, `base` and `config`. It must not decide which
 //! account is used or whether a login is good.
 
-pub mod identity_dir;
-pub mod leftovers;
-pub mod own_dir;
+pub(crate) mod identity_dir;
+pub(crate) mod leftovers;
+pub(crate) mod own_dir;

@@ -13,7 +13,7 @@ use crate::config::Config;
 
 /// The user's own directories as the variables of one environment name them.
 #[derive(Debug, Clone)]
-pub struct OwnDirs {
+pub(crate) struct OwnDirs {
     home: PathBuf,
     /// The daemon's own directory. A variable that names a directory below it was set by a launch.
     data: PathBuf,
@@ -23,7 +23,7 @@ pub struct OwnDirs {
 
 /// The user's own directory of one CLI, in the form in which its variable names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnDir {
+pub(crate) struct OwnDir {
     /// The path of the directory.
     pub dir: PathBuf,
     /// The variable that names the directory; `None` for the usual directory.
@@ -33,7 +33,7 @@ pub struct OwnDir {
 
 impl OwnDirs {
     /// The directories that the variables of this environment name.
-    pub fn new(
+    pub(crate) fn new(
         environment: &Environment,
         config: &Config,
         registry: &Registry,
@@ -52,7 +52,7 @@ impl OwnDirs {
     }
 
     /// The user's own directory of a CLI.
-    pub fn of(&self, cli: &Cli) -> OwnDir {
+    pub(crate) fn of(&self, cli: &Cli) -> OwnDir {
         let config = &cli.config_dir;
         let usual = config.own(&self.home);
         let named = self.named.get(&config.var).filter(|dir| **dir != usual && !dir.starts_with(&self.data));
@@ -67,7 +67,7 @@ impl OwnDirs {
     ///
     /// # Errors
     /// [`BrokenOff`].
-    pub async fn read(&self, dir: &OwnDir, cli: &Cli) -> Result<Proof, BrokenOff> {
+    pub(crate) async fn read(&self, dir: &OwnDir, cli: &Cli) -> Result<Proof, BrokenOff> {
         let (dir, cli) = (dir.clone(), cli.clone());
         self.blocking.run(move || dir.prove(&cli)).await
     }
@@ -75,7 +75,7 @@ impl OwnDirs {
 
 impl OwnDir {
     /// Reads the login from the directory's files. Expiry times are not checked. Blocking.
-    pub fn prove(&self, cli: &Cli) -> Proof {
+    pub(crate) fn prove(&self, cli: &Cli) -> Proof {
         let reach = if self.variable.is_some() { Reach::Variable } else { Reach::Usual };
         if reach == Reach::Variable
             && let Err(reason) = usable(&self.dir, &self.data)
@@ -96,7 +96,7 @@ impl OwnDir {
     }
 
     /// The name of the directory, for people.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.variable {
             Some(name) => format!("{}, which {name} names", self.dir.display()),
             None => self.dir.display().to_string(),
@@ -110,7 +110,7 @@ impl OwnDir {
 ///
 /// # Errors
 /// The reason, as text for people.
-pub fn usable(dir: &Path, data: &Path) -> Result<(), String> {
+pub(crate) fn usable(dir: &Path, data: &Path) -> Result<(), String> {
     let plain = dir.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if !dir.is_absolute() || !plain {
         return Err(format!("{} is not an absolute path without `..`", dir.display()));

@@ -16,7 +16,7 @@ pub(super) struct Facts {
     /// True if the configuration lets clients name programs of their own.
     pub(super) checked_policy: bool,
     pub(super) key: Key,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<ProtectedPath>,
     pub(super) database: Database,
     /// The number of free bytes on the file system of the data directory.
     pub(super) space: Option<u64>,
@@ -45,8 +45,8 @@ pub(super) struct Key {
     pub(super) in_variable: bool,
     /// The path `<config>/encryption.key`.
     pub(super) file: PathBuf,
-    pub(super) file_seen: Seen,
-    pub(super) loaded: Result<LoadedKey, KeyTrouble>,
+    pub(super) file_seen: PathState,
+    pub(super) loaded: Result<LoadedKey, KeyProblem>,
 }
 
 /// A key that can be used.
@@ -59,7 +59,7 @@ pub(super) struct LoadedKey {
 
 /// The reason why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum KeyTrouble {
+pub(super) enum KeyProblem {
     /// No source has a key.
     Missing,
     /// A source cannot be read, a source holds no key, or two sources differ. The text is the reason.
@@ -68,18 +68,18 @@ pub(super) enum KeyTrouble {
 
 /// A file or directory that only the user should be able to change, or even read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ProtectedPath {
     pub(super) id: &'static str,
     /// A description of the place, as the beginning of a sentence.
     pub(super) what: &'static str,
     pub(super) path: PathBuf,
-    pub(super) seen: Seen,
-    pub(super) wanted: Wanted,
+    pub(super) seen: PathState,
+    pub(super) wanted: RequiredAccess,
 }
 
 /// The required kind and permissions of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum RequiredAccess {
     /// A directory that only the user may read. The daemon refuses any other.
     PrivateDirectory,
     /// A directory that other users must not write to.
@@ -92,7 +92,7 @@ pub(super) enum Wanted {
 
 /// The state of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum PathState {
     Nothing,
     /// The path cannot be examined. The text is the reason.
     Hidden(String),
@@ -156,9 +156,9 @@ pub(super) struct Unowned {
 /// The daemon, as seen from outside.
 #[derive(Debug)]
 pub(super) struct Daemon {
-    pub(super) endpoint: EndpointSeen,
-    pub(super) lock: LockSeen,
-    pub(super) answer: Answer,
+    pub(super) endpoint: EndpointState,
+    pub(super) lock: LockState,
+    pub(super) answer: DaemonAnswer,
     pub(super) socket: PathBuf,
     pub(super) runtime: PathBuf,
     pub(super) data: PathBuf,
@@ -166,7 +166,7 @@ pub(super) struct Daemon {
 
 /// The state of `endpoint.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum EndpointSeen {
+pub(super) enum EndpointState {
     Absent,
     /// The file cannot be read. The text is the reason.
     Broken(String),
@@ -179,7 +179,7 @@ pub(super) enum EndpointSeen {
 
 /// The state of the lock of the data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum LockSeen {
+pub(super) enum LockState {
     Free,
     /// A daemon holds the lock. The process id is present if it can be read.
     Held(Option<u32>),
@@ -189,7 +189,7 @@ pub(super) enum LockSeen {
 
 /// The result of a request to the daemon for its version and state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum DaemonAnswer {
     /// No process listens on the socket.
     Nobody,
     /// The daemon accepted the connection, but did not answer in time.
@@ -256,7 +256,7 @@ pub(super) struct OwnLogin {
     /// The variable of this environment that names the directory.
     pub(super) variable: Option<String>,
     pub(super) state: LoginState,
-    pub(super) fate: Fate,
+    pub(super) fate: AdoptionState,
 }
 
 /// The state of a login in the user's own files.
@@ -272,7 +272,7 @@ pub(super) enum LoginState {
 
 /// The treatment of one of the user's own logins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum AdoptionState {
     /// The login is an account of srvd.
     Adopted,
     /// The login is an account of srvd, in another of the user's directories.

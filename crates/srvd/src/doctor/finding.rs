@@ -7,7 +7,7 @@ use super::repair::Repair;
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Nothing is wrong.
     Ok,
     /// Useful to know.
@@ -21,7 +21,7 @@ pub enum Severity {
 /// A finding of a checkup. No text holds a secret or the value of a variable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The subject of the finding, for programs: `key`, `data.dir`, `cli.codex`. It is unique in a checkup.
     pub id: String,
     /// The severity of the finding.
@@ -100,7 +100,7 @@ impl Finding {
 
     /// Returns whether this is an error that was not repaired.
     #[must_use]
-    pub fn is_error(&self) -> bool {
+    pub(crate) fn is_error(&self) -> bool {
         self.severity == Severity::Error && self.fixed != Some(true)
     }
 }

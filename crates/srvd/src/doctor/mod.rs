@@ -10,35 +10,40 @@ mod gather;
 mod judge;
 mod repair;
 
-pub use facts::Answer;
-pub use finding::{Finding, Severity};
+pub(crate) use facts::DaemonAnswer;
+pub(crate) use finding::{Finding, Severity};
 
 use auth_spawner::Registry;
 
 use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
 use crate::daemon;
+use gather::UsableRegistry;
 
 /// Runs the whole checkup once. `answer` is the daemon's answer to the caller. Ends within half a minute.
-pub async fn examine(config: &Config, environment: &Environment, answer: Answer) -> Vec<Finding> {
-    let (registry, trouble) = match daemon::registry(config) {
-        Ok(registry) => (registry, None),
+pub(crate) async fn examine(
+    config: &Config,
+    environment: &Environment,
+    answer: DaemonAnswer,
+) -> Vec<Finding> {
+    let registry = match daemon::registry(config) {
+        Ok(registry) => UsableRegistry { registry, problem: None },
         Err(error) => match Registry::builtin() {
-            Ok(builtin) => (builtin, Some(error.to_string())),
+            Ok(registry) => UsableRegistry { registry, problem: Some(error.to_string()) },
             Err(builtin) => return vec![judge::unusable_configuration(&builtin.to_string())],
         },
     };
-    judge::judge(&gather::gather(config, environment, (registry, trouble), answer).await)
+    judge::judge(&gather::gather(config, environment, registry, answer).await)
 }
 
 /// Returns the findings for a configuration that cannot be used. Nothing else is examined, because its location is not
 /// known.
-pub fn without_configuration(error: &ConfigError) -> Vec<Finding> {
+pub(crate) fn without_configuration(error: &ConfigError) -> Vec<Finding> {
     vec![judge::unusable_configuration(&error.to_string())]
 }
 
 /// Makes the safe repairs, and records in each finding whether they succeeded. Returns whether anything was repaired.
-pub fn repair(findings: &mut [Finding]) -> bool {
+pub(crate) fn repair(findings: &mut [Finding]) -> bool {
     let mut any = false;
     for finding in findings.iter_mut().filter(|finding| !finding.repairs.is_empty()) {
         let failed: Vec<String> = finding.repairs.iter().filter_map(|repair| repair.apply().err()).collect();
@@ -50,7 +55,7 @@ pub fn repair(findings: &mut [Finding]) -> bool {
 }
 
 /// Merges the findings of a checkup before the repairs and of one after them. Each id occurs once.
-pub fn after_repair(first: Vec<Finding>, second: Vec<Finding>) -> Vec<Finding> {
+pub(crate) fn after_repair(first: Vec<Finding>, second: Vec<Finding>) -> Vec<Finding> {
     let (mut tried, _): (Vec<Finding>, Vec<Finding>) =
         first.into_iter().partition(|finding| finding.fixed.is_some());
     let mut left = Vec::new();

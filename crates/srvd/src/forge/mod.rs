@@ -4,5 +4,5 @@
 //! forge and the cookie of a browser's session. It uses `wire`, `base` and `config`. It must not answer HTTP requests;
 //! `http` and `rpc` do that.
 
-pub mod oauth;
-pub mod operator;
+pub(crate) mod oauth;
+pub(crate) mod operator;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agenda::Agenda;
 use super::reports::{HealthReports, Marks};
-use super::{Examined, Examiner, Write};
+use super::{Examined, Examiner, WritePolicy};
 use crate::base::clock::now;
 use crate::wire::error::with_causes;
 
@@ -32,12 +32,12 @@ const PAUSE: i64 = 30_000;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Checks accounts whenever there is a reason, until `stop` is cancelled. Only that ends the task.
-pub async fn watch_over(examiner: Examiner, reports: HealthReports, stop: CancellationToken) {
+pub(crate) async fn watch_over(examiner: Examiner, reports: HealthReports, stop: CancellationToken) {
     let mut actor = Actor {
         examiner,
         agenda: Agenda::default(),
         looks: JoinSet::new(),
-        clocks: (now(), Instant::now()),
+        clocks: Clocks::now(),
         polled: Instant::now(),
     };
     reports.missed();
@@ -69,7 +69,7 @@ pub async fn watch_over(examiner: Examiner, reports: HealthReports, stop: Cancel
             },
             () = tokio::time::sleep(pause) => {}
         }
-        actor.tick((now(), Instant::now()));
+        actor.tick(Clocks::now());
     }
     let finish = async { while actor.looks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
@@ -80,7 +80,7 @@ pub async fn watch_over(examiner: Examiner, reports: HealthReports, stop: Cancel
 /// Checks an account. Returns `None` if the check panicked. The status is then stored as unknown, and the account stays
 /// on the agenda.
 async fn look(examiner: &Examiner, id: &AccountId) -> Option<Result<Examined, StoreError>> {
-    let found = whole(examiner.examine(id, Write::News)).await;
+    let found = whole(examiner.examine(id, WritePolicy::News)).await;
     if found.is_none() {
         tracing::error!(account = %id, "a look at an account panicked");
         match whole(examiner.give_up(id)).await {
@@ -106,12 +106,26 @@ async fn until(ripe: Option<Instant>) {
     }
 }
 
+/// Both clocks at the same moment.
+#[derive(Debug, Clone, Copy)]
+struct Clocks {
+    /// The wall clock in unix milliseconds.
+    wall: i64,
+    monotonic: Instant,
+}
+
+impl Clocks {
+    fn now() -> Self {
+        Self { wall: now(), monotonic: Instant::now() }
+    }
+}
+
 struct Actor {
     examiner: Examiner,
     agenda: Agenda,
     looks: JoinSet<(Option<Result<Examined, StoreError>>, AccountId)>,
-    /// The wall clock and the monotonic clock at the same moment.
-    clocks: (i64, Instant),
+    /// The clocks at the last tick.
+    clocks: Clocks,
     /// The time of the last slow poll.
     polled: Instant,
 }
@@ -127,17 +141,19 @@ impl Actor {
     }
 
     /// Requests the checks that time alone requires at this moment of the wall clock and the monotonic clock.
-    fn tick(&mut self, (wall, steady): (i64, Instant)) {
-        let passed = i64::try_from(steady.duration_since(self.clocks.1).as_millis()).unwrap_or(i64::MAX);
-        let drift = wall.saturating_sub(self.clocks.0).saturating_sub(passed);
+    fn tick(&mut self, clocks: Clocks) {
+        let Clocks { wall, monotonic } = clocks;
+        let passed = monotonic.duration_since(self.clocks.monotonic);
+        let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+        let drift = wall.saturating_sub(self.clocks.wall).saturating_sub(passed);
         if drift.saturating_abs() > JUMP {
             tracing::info!(drift_ms = drift, "the clock was set; every account is looked at again");
             self.agenda.want_all();
         }
-        self.clocks = (wall, steady);
+        self.clocks = clocks;
         self.agenda.due(wall);
-        if steady.saturating_duration_since(self.polled) >= POLL {
-            self.polled = steady + jitter();
+        if monotonic.saturating_duration_since(self.polled) >= POLL {
+            self.polled = monotonic + jitter();
             self.agenda.poll(POLLED);
         }
     }
@@ -238,7 +254,7 @@ mod tests {
             examiner: Examiner::new(store, registry, identities, HealthReports::default()),
             agenda: Agenda::default(),
             looks: JoinSet::new(),
-            clocks: (0, Instant::now()),
+            clocks: Clocks { wall: 0, monotonic: Instant::now() },
             polled: Instant::now(),
         }
     }
@@ -262,7 +278,7 @@ mod tests {
         }
         assert_eq!(settle(&mut actor), ids);
         let (begin, start) = (YEAR * 50, Instant::now());
-        actor.clocks = (begin, start);
+        actor.clocks = Clocks { wall: begin, monotonic: start };
         let later = start + Duration::from_secs(1);
         for (wall, expected) in [
             (begin + 1000, 0),
@@ -271,7 +287,7 @@ mod tests {
             (begin + 1000, 2),
             (begin + 1000 - YEAR, 2),
         ] {
-            actor.tick((wall, later));
+            actor.tick(Clocks { wall, monotonic: later });
             assert_eq!(settle(&mut actor).len(), expected, "{}", wall - begin);
         }
     }

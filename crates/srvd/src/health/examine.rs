@@ -8,7 +8,7 @@ use auth_spawner::{Cli, Proof, Provider, Registry};
 use identity_store::{Account, AccountId, Status, Store, StoreError};
 use tokio::sync::Semaphore;
 
-use super::judge::{self, Found};
+use super::judge::{self, CredentialReading};
 use super::reports::HealthReports;
 use super::watch::{self, Watches};
 use crate::base::clock::now;
@@ -31,7 +31,7 @@ const GONE: [Duration; 1] = [Duration::from_millis(30)];
 
 /// Checks accounts. A clone is a handle to the same examiner.
 #[derive(Clone)]
-pub struct Examiner(Arc<ExaminerState>);
+pub(crate) struct Examiner(Arc<ExaminerState>);
 
 struct ExaminerState {
     store: Store,
@@ -46,7 +46,7 @@ const ATTEMPTS: u32 = 4;
 
 /// The rule for storing a result that is not new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
+pub(crate) enum WritePolicy {
     /// Stores every result. A caller asked for the check, so the time of the check is news.
     Always,
     /// Stores changes only.
@@ -55,7 +55,7 @@ pub enum Write {
 
 /// The result of a check.
 #[derive(Debug)]
-pub struct Examined {
+pub(crate) struct Examined {
     /// The account with its current status.
     pub account: Account,
     /// The time at which the status changes without any other event, in unix milliseconds.
@@ -66,7 +66,12 @@ pub struct Examined {
 
 impl Examiner {
     /// Creates an examiner. File system events about the accounts that it has checked are reported to this reports.
-    pub fn new(store: Store, registry: Registry, identities: IdentityDirs, reports: HealthReports) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        registry: Registry,
+        identities: IdentityDirs,
+        reports: HealthReports,
+    ) -> Self {
         Self(Arc::new(ExaminerState {
             store,
             registry,
@@ -80,13 +85,13 @@ impl Examiner {
     ///
     /// # Errors
     /// The errors of the store.
-    pub async fn examine(&self, id: &AccountId, write: Write) -> Result<Examined, StoreError> {
+    pub(crate) async fn examine(&self, id: &AccountId, write: WritePolicy) -> Result<Examined, StoreError> {
         let mut attempts = ATTEMPTS;
         loop {
             let account = self.0.store.account(id).await?;
             let (found, heard) = self.read(&account).await;
             let judged = judge::judge(&account, found, now());
-            if write == Write::News && !judge::differs(&account, &judged.report) {
+            if write == WritePolicy::News && !judge::differs(&account, &judged.report) {
                 return Ok(Examined { account, next: judged.next, heard });
             }
             match self.0.store.confirm_status(&account, judged.report, now()).await? {
@@ -120,16 +125,18 @@ impl Examiner {
         self.0.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read(&self, account: &Account) -> (Found, bool) {
-        let Some(dir) = AccountDir::of(account) else { return (Found::Row, true) };
+    async fn read(&self, account: &Account) -> (CredentialReading, bool) {
+        let Some(dir) = AccountDir::of(account) else { return (CredentialReading::Row, true) };
         let known = self.0.registry.provider(account.provider.as_str());
-        let Some(provider) = known.filter(|known| known.cli.is_some()) else { return (Found::NoCli, true) };
+        let Some(provider) = known.filter(|known| known.cli.is_some()) else {
+            return (CredentialReading::NoCli, true);
+        };
         let provider = host::provider_of(provider, account);
         let mut attempt = 0;
         loop {
             let (proof, heard) = self.prove(&account.id, &provider, &dir).await;
             let Some(pause) = pauses(account.status, &proof).get(attempt) else {
-                return (Found::Directory { proof, keychain: has_keychain(&provider) }, heard);
+                return (CredentialReading::Directory { proof, keychain: has_keychain(&provider) }, heard);
             };
             attempt += 1;
             tokio::time::sleep(*pause).await;

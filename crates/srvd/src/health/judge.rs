@@ -7,7 +7,7 @@ use crate::keys::probe::ProbeAnswer;
 
 /// The facts that were read about an account's credential.
 #[derive(Debug, Clone)]
-pub enum Found {
+pub(crate) enum CredentialReading {
     /// The content of the directory's files.
     Directory {
         /// The proof as it was read, regardless of the time.
@@ -23,7 +23,7 @@ pub enum Found {
 
 /// A status, and the time at which it changes without any other event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub(crate) struct Judgement {
     /// The report to store.
     pub report: StatusReport,
     /// The time at which the status changes, in unix milliseconds; `None` if time does not change it.
@@ -33,15 +33,15 @@ pub struct Judgement {
 const RAN_OUT: &str = "it has expired";
 
 /// Judges an account at a moment (unix milliseconds).
-pub fn judge(account: &Account, found: Found, now: i64) -> Judgement {
+pub(crate) fn judge(account: &Account, found: CredentialReading, now: i64) -> Judgement {
     match found {
-        Found::Row if account.secret_ref == SecretRef::Tokens => by_tokens(account, now),
-        Found::Row => by_row(account, now),
-        Found::NoCli => {
+        CredentialReading::Row if account.secret_ref == SecretRef::Tokens => by_tokens(account, now),
+        CredentialReading::Row => by_row(account, now),
+        CredentialReading::NoCli => {
             let report = StatusReport { evidence: Evidence::None, ..last_known(account, now) };
             lasting(unknown(&report, "the registry knows no CLI that could use its directory"))
         }
-        Found::Directory { proof, keychain } => {
+        CredentialReading::Directory { proof, keychain } => {
             let judged = by_files(account, proof, keychain, now);
             // A result that only confirms the stored status keeps its stronger evidence.
             let evidence =
@@ -52,7 +52,7 @@ pub fn judge(account: &Account, found: Found, now: i64) -> Judgement {
 }
 
 /// Returns the report after a provider was asked about a key. If it could not be asked, the known status stays.
-pub fn probed(account: &Account, answer: ProbeAnswer, now: i64) -> StatusReport {
+pub(crate) fn probed(account: &Account, answer: ProbeAnswer, now: i64) -> StatusReport {
     let judged = by_row(account, now).report;
     if judged.status == Status::NeedsReauth {
         return judged;
@@ -75,17 +75,17 @@ pub fn probed(account: &Account, answer: ProbeAnswer, now: i64) -> StatusReport 
 }
 
 /// Returns a report with an unknown status. The known times are kept.
-pub fn unopened(account: &Account, reason: &str, now: i64) -> StatusReport {
+pub(crate) fn unopened(account: &Account, reason: &str, now: i64) -> StatusReport {
     unknown(&last_known(account, now), reason)
 }
 
 /// Returns a report with an unknown status for an account whose check failed.
-pub fn not_looked_at(account: &Account, now: i64) -> StatusReport {
+pub(crate) fn not_looked_at(account: &Account, now: i64) -> StatusReport {
     unknown(&last_known(account, now), "looking at it failed; it is tried again")
 }
 
 /// Returns whether a report differs from the stored account, apart from the time of the check.
-pub fn differs(account: &Account, report: &StatusReport) -> bool {
+pub(crate) fn differs(account: &Account, report: &StatusReport) -> bool {
     !same_answer(account, report) || account.evidence != report.evidence
 }
 

@@ -11,10 +11,10 @@
 mod actor;
 mod agenda;
 mod examine;
-pub mod judge;
+pub(crate) mod judge;
 mod reports;
 mod watch;
 
-pub use actor::watch_over;
-pub use examine::{Examined, Examiner, Write};
-pub use reports::HealthReports;
+pub(crate) use actor::watch_over;
+pub(crate) use examine::{Examined, Examiner, WritePolicy};
+pub(crate) use reports::HealthReports;

@@ -13,7 +13,7 @@ const MOST: usize = 4096;
 
 /// The set of reports. A clone is a handle to the same set.
 #[derive(Clone, Default)]
-pub struct HealthReports(Arc<ReportState>);
+pub(crate) struct HealthReports(Arc<ReportState>);
 
 #[derive(Default)]
 struct ReportState {
@@ -36,7 +36,7 @@ pub(super) struct Marks {
 
 impl HealthReports {
     /// Records that an account's row was written.
-    pub fn changed(&self, account: &AccountId) {
+    pub(crate) fn changed(&self, account: &AccountId) {
         let known = account.clone();
         self.mark(|marks| {
             marks.accounts.insert(known);

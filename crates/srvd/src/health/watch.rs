@@ -36,16 +36,16 @@ impl Interest {
 
 /// The existing directories in which an account's login may change, and the names that matter in each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Places(BTreeMap<PathBuf, Place>);
+pub(super) struct WatchedPlaces(BTreeMap<PathBuf, WatchedPlace>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct WatchedPlace {
     /// Device and inode number, which distinguish a directory from another one at the same path.
     inode: (u64, u64),
     interests: Vec<Interest>,
 }
 
-impl Places {
+impl WatchedPlaces {
     /// Returns the places of a login's files. For a missing directory, its nearest existing ancestor is watched
     /// instead.
     fn of(files: &[(PathBuf, Format)]) -> Self {
@@ -72,7 +72,8 @@ impl Places {
             let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return };
             (interest, folder) = (Interest::Exact(name.to_owned()), parent);
         };
-        let place = self.0.entry(folder.to_owned()).or_insert_with(|| Place { inode, interests: Vec::new() });
+        let place =
+            self.0.entry(folder.to_owned()).or_insert_with(|| WatchedPlace { inode, interests: Vec::new() });
         if !place.interests.contains(&interest) {
             place.interests.push(interest);
         }
@@ -123,7 +124,7 @@ impl Watches {
     }
 
     /// Watches exactly these places for an account. Returns whether their changes will be reported.
-    fn place(&mut self, account: &AccountId, places: &Places) -> bool {
+    fn place(&mut self, account: &AccountId, places: &WatchedPlaces) -> bool {
         for path in self.accounts.remove(account).unwrap_or_default() {
             if !places.0.contains_key(&path) {
                 self.leave(&path, account);
@@ -138,7 +139,7 @@ impl Watches {
         heard && cfg!(target_os = "linux")
     }
 
-    fn join(&mut self, path: &Path, place: &Place, account: &AccountId) -> bool {
+    fn join(&mut self, path: &Path, place: &WatchedPlace, account: &AccountId) -> bool {
         if self.folders.get(path).is_some_and(|folder| folder.inode != place.inode) {
             // The directory was replaced; the other accounts that watch it are notified.
             for other in self.lost(path) {
@@ -224,11 +225,11 @@ pub(super) fn arm(
     account: &AccountId,
     files: impl Fn() -> Vec<(PathBuf, Format)>,
 ) -> bool {
-    let mut places = Places::of(&files());
+    let mut places = WatchedPlaces::of(&files());
     for _ in 0..ATTEMPTS {
         let heard = watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).place(account, &places);
         // Changes between the listing and the start of the watch were not reported.
-        let again = Places::of(&files());
+        let again = WatchedPlaces::of(&files());
         if again == places {
             return heard;
         }

@@ -36,7 +36,7 @@ const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 
 /// The listener through which a request was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// The Unix socket. The kernel confirms that the peer is this user or root.
     Unix {
         /// The uid of the peer: the daemon's own user, or root.
@@ -61,7 +61,7 @@ impl std::fmt::Display for Transport {
 
 /// The purpose of a request that passed the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     /// `GET /rpc`, to be upgraded to a WebSocket.
     Socket {
         /// The value of the `Sec-WebSocket-Accept` header.
@@ -93,7 +93,7 @@ pub enum Route {
 
 /// The proof that a request is the operator's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// The request was received through the Unix socket or carries the token.
     Trusted,
     /// The request carries a session cookie, which has not been looked up yet.
@@ -102,7 +102,7 @@ pub enum Caller {
 
 /// The reason that a request is refused. The response body is a fixed text; the exact reason is only logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct AccessRefusal {
     /// The HTTP status.
     pub status: StatusCode,
     /// The failed check, for the log.
@@ -110,7 +110,7 @@ pub struct Refusal {
 }
 
 /// The checks on a request head, with the configured token, hosts and origins.
-pub struct AccessCheck {
+pub(crate) struct AccessCheck {
     token: SecretString,
     hosts: Vec<String>,
     origins: Vec<String>,
@@ -128,15 +128,15 @@ const FAILURES_A_MINUTE: u32 = 10;
 
 impl AccessCheck {
     /// Creates the checks with this token. They accept these `Host`s and `Origin`s in addition to the loopback names.
-    pub fn new(token: SecretString, hosts: Vec<String>, origins: Vec<String>) -> Self {
+    pub(crate) fn new(token: SecretString, hosts: Vec<String>, origins: Vec<String>) -> Self {
         Self { token, hosts, origins, failures: Mutex::new(Failures { since: Instant::now(), count: 0 }) }
     }
 
     /// Checks the head of a request.
     ///
     /// # Errors
-    /// The [`Refusal`] of the first check that fails.
-    pub fn check(&self, transport: Transport, head: &Parts) -> Result<Route, Refusal> {
+    /// The [`AccessRefusal`] of the first check that fails.
+    pub(crate) fn check(&self, transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
         if head.version != Version::HTTP_11 {
             return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version of HTTP");
         }
@@ -174,7 +174,7 @@ impl AccessCheck {
     /// Checks a request to a path that also accepts a session cookie. A browser attaches the cookie to every request,
     /// including those that another site triggers. Such requests are refused. A sign-in must be a navigation by the
     /// user.
-    fn check_operator(&self, transport: Transport, head: &Parts) -> Result<Route, Refusal> {
+    fn check_operator(&self, transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
         let forge = head.uri.path().strip_prefix(LOGIN);
         let in_alphabet =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
@@ -216,7 +216,7 @@ impl AccessCheck {
         })
     }
 
-    fn check_host(&self, transport: Transport, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_host(&self, transport: Transport, headers: &HeaderMap) -> Result<(), AccessRefusal> {
         let Some(host) = only(headers, &HOST) else {
             return refuse(StatusCode::BAD_REQUEST, "not exactly one Host");
         };
@@ -230,7 +230,7 @@ impl AccessCheck {
         refuse(StatusCode::FORBIDDEN, "Host")
     }
 
-    fn check_origin(&self, transport: Transport, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_origin(&self, transport: Transport, headers: &HeaderMap) -> Result<(), AccessRefusal> {
         // A client of a Unix socket never sends these headers; a browser that was tricked into connecting would.
         if matches!(transport, Transport::Unix { .. })
             && (headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER))
@@ -246,7 +246,7 @@ impl AccessCheck {
         }
     }
 
-    fn check_token(&self, transport: Transport, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_token(&self, transport: Transport, headers: &HeaderMap) -> Result<(), AccessRefusal> {
         if matches!(transport, Transport::Unix { .. }) {
             return Ok(());
         }
@@ -271,8 +271,8 @@ impl AccessCheck {
     }
 }
 
-fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status, reason })
+fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, AccessRefusal> {
+    Err(AccessRefusal { status, reason })
 }
 
 /// Returns the header's value as text if the header is present exactly once.
@@ -308,7 +308,7 @@ fn is_loopback(host: &str, port: u16) -> bool {
 
 /// Checks a request to the redirect address. Only a navigation of the user's browser to the loopback address is
 /// allowed. Requests through a configured `Host`, on the socket, or for an image or a frame of a page are refused.
-fn check_callback(transport: Transport, head: &Parts) -> Result<Route, Refusal> {
+fn check_callback(transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
     let Transport::Tcp { port } = transport else { return refuse(StatusCode::NOT_FOUND, "path") };
     if !only(&head.headers, &HOST).is_some_and(|host| is_loopback(host, port)) {
         return refuse(StatusCode::FORBIDDEN, "Host");
@@ -323,7 +323,7 @@ fn check_callback(transport: Transport, head: &Parts) -> Result<Route, Refusal> 
 }
 
 /// Checks for a session cookie. The cookie belongs to the loopback address to which forges redirect browsers.
-fn check_session(port: u16, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_session(port: u16, headers: &HeaderMap) -> Result<(), AccessRefusal> {
     if session::presented(headers).is_none() {
         return refuse(StatusCode::UNAUTHORIZED, "no session");
     }
@@ -334,7 +334,7 @@ fn check_session(port: u16, headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Checks a WebSocket handshake (RFC 6455, section 4.2.1).
-fn handshake(headers: &HeaderMap) -> Result<Route, Refusal> {
+fn handshake(headers: &HeaderMap) -> Result<Route, AccessRefusal> {
     let upgrades = list(headers, &UPGRADE).any(|value| value.eq_ignore_ascii_case("websocket"))
         && list(headers, &CONNECTION).any(|value| value.eq_ignore_ascii_case("upgrade"));
     if !upgrades || only(headers, &VERSION) != Some("13") {
@@ -353,7 +353,7 @@ fn is_nonce(key: &str) -> bool {
     base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-fn post(headers: &HeaderMap) -> Result<Route, Refusal> {
+fn post(headers: &HeaderMap) -> Result<Route, AccessRefusal> {
     // A page can make a browser send text/plain without a preflight request, but not this type.
     let is_json = only(headers, &hyper::header::CONTENT_TYPE).is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::{AccessCheck, Route, Transport};
 use super::operator;
-use super::respond::{self, Answer};
+use super::respond::{self, HttpResponse};
 use crate::forge::oauth::Flows;
 use crate::forge::operator::session::BrowserSessions;
 
@@ -41,7 +41,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The sockets, bound but not served yet.
-pub struct Listeners {
+pub(crate) struct Listeners {
     unix: UnixListener,
     socket: PathBuf,
     tcp: Option<TcpListener>,
@@ -54,7 +54,7 @@ impl Listeners {
     ///
     /// # Errors
     /// The I/O error, with the address in its text.
-    pub async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
+    pub(crate) async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
         let named =
             |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
         match tokio::fs::symlink_metadata(socket).await {
@@ -77,13 +77,19 @@ impl Listeners {
     }
 
     /// The TCP address that was bound.
-    pub fn tcp_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
     }
 }
 
+/// The tasks of all connections, and the token that ends them.
+struct ConnectionTasks {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
 /// The state that connections share.
-pub struct HttpServer {
+pub(crate) struct HttpServer {
     /// Checks the head of each request.
     pub access: AccessCheck,
     /// Answers the calls.
@@ -104,7 +110,7 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Accepts connections until `stop` is cancelled, then waits for them to end. The caller drains the engine.
-    pub async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
+    pub(crate) async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         // Each listener has its own quota, so that strangers who can reach the port cannot keep the owner off the
         // socket.
@@ -127,19 +133,19 @@ impl HttpServer {
             let quota = if matches!(accepted, Accepted::Unix(_)) { &unix_quota } else { &tcp_quota };
             let permit = quota.clone().try_acquire_owned().ok();
             let server = self.clone();
-            let shared = (tasks.clone(), stop.clone());
+            let lifetime = ConnectionTasks { tasks: tasks.clone(), stop: stop.clone() };
             tasks.spawn(async move {
                 match accepted {
                     Accepted::Unix(stream) => {
                         let Some(uid) = our_uid(&stream) else {
                             return tracing::warn!("another user's connection was closed");
                         };
-                        server.connection(stream, Transport::Unix { uid }, permit, shared).await;
+                        server.connection(stream, Transport::Unix { uid }, permit, lifetime).await;
                     }
                     Accepted::Tcp(stream) => {
                         // Replies are small and complete, so waiting for more data would only delay them.
                         let _ = stream.set_nodelay(true);
-                        server.connection(stream, Transport::Tcp { port }, permit, shared).await;
+                        server.connection(stream, Transport::Tcp { port }, permit, lifetime).await;
                     }
                 }
             });
@@ -157,10 +163,11 @@ impl HttpServer {
         mut stream: S,
         transport: Transport,
         permit: Option<OwnedSemaphorePermit>,
-        (tasks, stop): (TaskTracker, CancellationToken),
+        lifetime: ConnectionTasks,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let ConnectionTasks { tasks, stop } = lifetime;
         let Some(permit) = permit else {
             tracing::warn!(limit = self.connections, "a connection was refused: too many are open");
             let busy = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -176,14 +183,14 @@ impl HttpServer {
         });
         let connection = server(HEAD_TIME).serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
-        if let Err(error) = served {
+        if let Err(error) = outcome {
             tracing::debug!(%error, "a connection ended early");
         }
     }
@@ -194,7 +201,7 @@ impl HttpServer {
         transport: Transport,
         tasks: &TaskTracker,
         permit: &std::sync::Mutex<Option<OwnedSemaphorePermit>>,
-    ) -> Answer
+    ) -> HttpResponse
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -241,7 +248,7 @@ impl HttpServer {
         }
     }
 
-    async fn post(&self, transport: Transport, body: Incoming) -> Answer {
+    async fn post(&self, transport: Transport, body: Incoming) -> HttpResponse {
         match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
             Err(_) => respond::json(StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request Timeout"}"#),
             Ok(Err(_)) => respond::json(StatusCode::PAYLOAD_TOO_LARGE, too_large()),

@@ -1,8 +1,8 @@
 //! HTTP interface of the daemon: the access checks and the answer for each path.
 
-pub mod access;
+pub(crate) mod access;
 mod listen;
 mod operator;
 mod respond;
 
-pub use listen::{HttpServer, Listeners};
+pub(crate) use listen::{HttpServer, Listeners};

@@ -6,8 +6,8 @@ use hyper::http::request::Parts;
 use identity_store::Store;
 use serde_json::json;
 
-use super::access::{Caller, Refusal};
-use super::respond::{self, Answer};
+use super::access::{AccessRefusal, Caller};
+use super::respond::{self, HttpResponse};
 use crate::base::clock::now;
 use crate::forge::oauth::Flows;
 use crate::forge::oauth::callback::Page;
@@ -17,7 +17,7 @@ use crate::forge::operator::{OWNER, session};
 use crate::wire::error::{ApiError, Kind};
 
 /// Returns the answer to a refused request. On the operator's own paths, a missing session is answered with a hint.
-pub(super) fn refused(head: &Parts, refusal: Refusal) -> Answer {
+pub(super) fn refused(head: &Parts, refusal: AccessRefusal) -> HttpResponse {
     let path = head.uri.path();
     match path.strip_prefix("/login/") {
         _ if refusal.status != StatusCode::UNAUTHORIZED => respond::refusal(refusal),
@@ -41,7 +41,7 @@ pub(super) async fn callback(
     sessions: &BrowserSessions,
     query: &str,
     headers: &HeaderMap,
-) -> Answer {
+) -> HttpResponse {
     let former = session::presented(headers);
     let page = flows.callback(query, former.as_ref()).await;
     let answer = respond::page(&page);
@@ -58,7 +58,7 @@ pub(super) async fn callback(
 }
 
 /// Returns the account in use.
-pub(super) async fn me(store: &Store) -> Answer {
+pub(super) async fn me(store: &Store) -> HttpResponse {
     match store.active_forge().await {
         Ok(Some(active)) => {
             let body = json!({
@@ -83,7 +83,7 @@ pub(super) async fn me(store: &Store) -> Answer {
 }
 
 /// Redirects the browser to a forge. A browser that was accepted by its session must return with the same session.
-pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> Answer {
+pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> HttpResponse {
     let Some(forge) = flows.forges().named(forge).cloned() else {
         let hint = "see the forges of srvd.toml: srvd operator list";
         return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), hint);

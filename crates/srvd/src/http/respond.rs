@@ -11,15 +11,15 @@ use hyper::{Response, StatusCode};
 
 use secrecy::SecretString;
 
-use super::access::Refusal;
+use super::access::AccessRefusal;
 use crate::forge::oauth::callback::Page;
 use crate::forge::operator::session;
 
 /// The type of all answers.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type HttpResponse = Response<Full<Bytes>>;
 
 /// Returns an answer with a JSON body.
-pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -28,13 +28,13 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 }
 
 /// Closes the connection after this answer. Only WebSocket connections stay open, so that others free their place.
-fn last(mut answer: Answer) -> Answer {
+fn last(mut answer: HttpResponse) -> HttpResponse {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
 /// Returns the answer `{"status":"..."}`.
-pub(super) fn status(ok: bool) -> Answer {
+pub(super) fn status(ok: bool) -> HttpResponse {
     if ok {
         json(StatusCode::OK, r#"{"status":"ok"}"#)
     } else {
@@ -44,7 +44,7 @@ pub(super) fn status(ok: bool) -> Answer {
 
 /// Returns a page for a person. It must not be cached or shown in a frame, and it sends no referrer, because its
 /// address holds a code.
-pub(super) fn page(page: &Page) -> Answer {
+pub(super) fn page(page: &Page) -> HttpResponse {
     let mut answer = json(page.status(), page.html());
     let beside = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -63,7 +63,7 @@ pub(super) fn page(page: &Page) -> Answer {
 }
 
 /// Adds a cookie to the answer that begins a session in the browser.
-pub(super) fn beginning(mut answer: Answer, fresh: &SecretString) -> Answer {
+pub(super) fn beginning(mut answer: HttpResponse, fresh: &SecretString) -> HttpResponse {
     // The secret is in base64url, so this cannot fail.
     if let Ok(mut cookie) = HeaderValue::from_str(&session::set_cookie(fresh)) {
         cookie.set_sensitive(true);
@@ -73,7 +73,7 @@ pub(super) fn beginning(mut answer: Answer, fresh: &SecretString) -> Answer {
 }
 
 /// Redirects a browser to a forge. The address must not be cached, because it holds the `state` of the sign-in.
-pub(super) fn away(to: &url::Url) -> Answer {
+pub(super) fn away(to: &url::Url) -> HttpResponse {
     let mut answer = json(StatusCode::FOUND, r#"{"status":"sign in at the forge"}"#);
     // A URL is printable ASCII.
     if let Ok(location) = HeaderValue::from_str(to.as_str()) {
@@ -84,14 +84,14 @@ pub(super) fn away(to: &url::Url) -> Answer {
 }
 
 /// Returns a failure with its kind, as the RPC methods name it, and a hint about what to do.
-pub(super) fn failure(status: StatusCode, kind: &str, hint: &str) -> Answer {
+pub(super) fn failure(status: StatusCode, kind: &str, hint: &str) -> HttpResponse {
     let error = status.canonical_reason().unwrap_or("failed");
     json(status, serde_json::json!({"error": error, "kind": kind, "hint": hint}).to_string())
 }
 
 /// Returns the answer when no user is signed in. A browser cannot send the token, but the command line can start a
 /// sign-in for it.
-pub(super) fn signed_out(forge: Option<&str>) -> Answer {
+pub(super) fn signed_out(forge: Option<&str>) -> HttpResponse {
     let hint = format!("sign in with: srvd operator login {}", forge.unwrap_or("NAME"));
     let mut answer = failure(StatusCode::UNAUTHORIZED, "unauthenticated", &hint);
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -99,7 +99,7 @@ pub(super) fn signed_out(forge: Option<&str>) -> Answer {
 }
 
 /// Returns an answer without a body, for a POST that holds notifications only.
-pub(super) fn nothing() -> Answer {
+pub(super) fn nothing() -> HttpResponse {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     last(answer)
@@ -107,7 +107,7 @@ pub(super) fn nothing() -> Answer {
 
 /// Returns the answer to a refused request: the status, its standard text, and the headers that RFC 6455 and RFC 9110
 /// require.
-pub(super) fn refusal(refusal: Refusal) -> Answer {
+pub(super) fn refusal(refusal: AccessRefusal) -> HttpResponse {
     let reason = refusal.status.canonical_reason().unwrap_or("refused");
     let mut answer = json(refusal.status, format!(r#"{{"error":"{reason}"}}"#));
     let beside = match refusal.status {
@@ -126,7 +126,7 @@ pub(super) fn refusal(refusal: Refusal) -> Answer {
 }
 
 /// Returns the answer to a WebSocket handshake.
-pub(super) fn switching(accept: &str, subprotocol: bool) -> Answer {
+pub(super) fn switching(accept: &str, subprotocol: bool) -> HttpResponse {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();

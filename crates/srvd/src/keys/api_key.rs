@@ -4,13 +4,13 @@ use auth_spawner::KeyService;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// The longest key that is accepted, in bytes.
-pub const LONGEST: usize = 8 * 1024;
+pub(crate) const LONGEST: usize = 8 * 1024;
 
 /// Returns the key without the white space that a paste may have added around it.
 ///
 /// # Errors
 /// Describes the fault in words that follow "the key". The text quotes no part of the key.
-pub fn usable(key: &SecretString, service: &KeyService) -> Result<SecretString, String> {
+pub(crate) fn usable(key: &SecretString, service: &KeyService) -> Result<SecretString, String> {
     let min_length = service.min_length;
     let text = key.expose_secret().trim();
     if text.len() > LONGEST {

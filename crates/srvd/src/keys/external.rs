@@ -26,10 +26,10 @@ const AT_ONCE: usize = 8;
 
 /// The operator's external keys. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct ExternalKeys(Arc<ConfiguredKeys>);
+pub(crate) struct ExternalKeys(Arc<ConfiguredKeys>);
 
 struct ConfiguredKeys {
-    known: BTreeMap<String, Known>,
+    known: BTreeMap<String, ConfiguredKey>,
     /// The environment of a declared agent's command.
     environment: ChildEnv,
     redactor: Redactor,
@@ -37,7 +37,7 @@ struct ConfiguredKeys {
 }
 
 /// One external key.
-struct Known {
+struct ConfiguredKey {
     provider: String,
     base_url: Option<String>,
     source: Source,
@@ -45,7 +45,7 @@ struct Known {
 
 /// The reason why a secret is not available.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unavailable {
+pub(crate) struct Unavailable {
     /// The reason for programs.
     pub why: Why,
     /// The reason for people, without any part of the secret.
@@ -54,7 +54,7 @@ pub struct Unavailable {
 
 /// The kind of reason why a secret is not available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub(crate) enum Why {
     /// The secret does not exist in its place.
     Missing,
     /// The secret is sealed and cannot be opened.
@@ -65,7 +65,7 @@ pub enum Why {
 
 impl Why {
     /// The word in `data.reason`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Undecryptable => "undecryptable",
@@ -76,7 +76,7 @@ impl Why {
 
 impl Unavailable {
     /// Creates an error with this reason.
-    pub fn new(why: Why, text: impl Into<String>) -> Self {
+    pub(crate) fn new(why: Why, text: impl Into<String>) -> Self {
         Self { why, text: text.into() }
     }
 }
@@ -86,7 +86,7 @@ impl ExternalKeys {
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] when the registry does not know the provider, or the provider accepts no key.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         registry: &Registry,
         environment: ChildEnv,
@@ -104,7 +104,8 @@ impl ExternalKeys {
                 let both = inherited.iter().chain(environment.iter());
                 *inherited = both.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             }
-            let known = Known { provider: provider.id.clone(), base_url: secret.base_url.clone(), source };
+            let known =
+                ConfiguredKey { provider: provider.id.clone(), base_url: secret.base_url.clone(), source };
             Ok((name.clone(), known))
         });
         let known = known.collect::<Result<_, ConfigError>>()?;
@@ -112,13 +113,13 @@ impl ExternalKeys {
     }
 
     /// The names of a provider's keys.
-    pub fn names(&self, provider: &str) -> Vec<&str> {
+    pub(crate) fn names(&self, provider: &str) -> Vec<&str> {
         let its = self.0.known.iter().filter(|(_, known)| known.provider == provider);
         its.map(|(name, _)| name.as_str()).collect()
     }
 
     /// Returns the place of a provider's key of this name, and the address that belongs to it.
-    pub fn named(&self, provider: &str, name: &str) -> Option<(KeyPlace, Option<&str>)> {
+    pub(crate) fn named(&self, provider: &str, name: &str) -> Option<(KeyPlace, Option<&str>)> {
         let known = self.0.known.get(name).filter(|known| known.provider == provider)?;
         let place = match &known.source {
             Source::Env { var, .. } => KeyPlace::Env(var.clone()),
@@ -131,12 +132,13 @@ impl ExternalKeys {
     ///
     /// # Errors
     /// [`Unavailable`], also for a key that `srvd.toml` does not name, or no longer names. The text quotes no part of it.
-    pub async fn read(
+    pub(crate) async fn read(
         &self,
         provider: &Provider,
         reference: &SecretRef,
     ) -> Result<SecretString, Unavailable> {
-        let meant = |known: &&Known| known.provider == provider.id && is_meant(&known.source, reference);
+        let meant =
+            |known: &&ConfiguredKey| known.provider == provider.id && is_meant(&known.source, reference);
         match self.0.known.values().find(meant).map(|known| &known.source) {
             None => Err(Unavailable::new(Why::Missing, "srvd.toml does not name where it is")),
             Some(Source::Env { var, value: Some(value) }) => usable(provider, value).map_err(|reason| {
@@ -154,7 +156,11 @@ impl ExternalKeys {
     ///
     /// # Errors
     /// [`Unavailable`], whose text quotes no output of the command.
-    pub async fn printed(&self, provider: &Provider, argv: &[String]) -> Result<SecretString, Unavailable> {
+    pub(crate) async fn printed(
+        &self,
+        provider: &Provider,
+        argv: &[String],
+    ) -> Result<SecretString, Unavailable> {
         self.run(provider, argv, &self.0.environment).await
     }
 

@@ -4,7 +4,7 @@
 //! resolves the keys that are kept outside the store. It uses `wire`, `base`, `config` and `destination`. It must not
 //! decide which key an agent gets.
 
-pub mod api_key;
-pub mod external;
-pub mod probe;
-pub mod submit;
+pub(crate) mod api_key;
+pub(crate) mod external;
+pub(crate) mod probe;
+pub(crate) mod submit;

@@ -18,7 +18,7 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProbeAnswer {
+pub(crate) enum ProbeAnswer {
     /// The provider accepts the key.
     Accepted,
     /// The provider refuses the key.
@@ -35,7 +35,7 @@ pub enum ProbeAnswer {
 
 /// Sends the probe once and judges the status of the answer. Redirects are not followed, so that a key is sent only to
 /// the provider's own host.
-pub async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> ProbeAnswer {
+pub(crate) async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> ProbeAnswer {
     let request = match request(service, probe, key) {
         Ok(request) => request,
         Err(reason) => return ProbeAnswer::Unknown { reason },

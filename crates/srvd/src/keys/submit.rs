@@ -16,7 +16,7 @@ use crate::wire::{SecretInput, convert};
 
 /// The parts that the storing of a key uses.
 #[derive(Clone, Copy)]
-pub struct KeyIntake<'a> {
+pub(crate) struct KeyIntake<'a> {
     /// Stores the key. Its handle names the caller in the audit log.
     pub store: &'a Store,
     /// The keys that the operator keeps outside the store.
@@ -48,7 +48,11 @@ impl KeyIntake<'_> {
     /// # Errors
     /// `invalid_input` for an unusable key, name or address, `secret_unavailable` for a key of the operator that cannot
     /// be read, and the errors of the store.
-    pub async fn submit(self, provider: &Provider, request: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
+    pub(crate) async fn submit(
+        self,
+        provider: &Provider,
+        request: SubmitApiKey,
+    ) -> Result<KeyOutcome, ApiError> {
         let service = provider.key.as_ref().ok_or_else(|| {
             ApiError::invalid_input("providerId", "this provider takes no API key").hint("use auth.start")
         })?;

@@ -14,7 +14,7 @@ use crate::wire::{Source, Status};
 
 /// A credential that an agent may run with.
 #[derive(Debug, Clone)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The account's id for a bundle, else the profile's id, `declared:{agent}:{provider}` or
     /// `ephemeral:{agent}:{provider}`.
     pub id: String,
@@ -35,7 +35,7 @@ pub struct Candidate {
     /// Time when the credential expires, in unix milliseconds; `None` if it never expires.
     pub expires_at: Option<i64>,
     /// The possibility of renewing the credential without a person.
-    pub renewal: Renewal,
+    pub renewal: Renewability,
     /// The status that the credential has as long as it does not expire.
     pub status: Status,
     /// The address of the service for an API key, if it is not the provider's usual one.
@@ -56,7 +56,7 @@ pub struct Candidate {
 
 /// The directory of a CLI.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
+pub(crate) struct Home {
     /// The path of the directory.
     pub dir: PathBuf,
     /// The way in which the CLI finds the directory.
@@ -65,7 +65,7 @@ pub struct Home {
 
 /// A credential, or the way to get it.
 #[derive(Clone)]
-pub enum Credential {
+pub(crate) enum Credential {
     /// The files in the CLI's directory.
     Directory,
     /// An API key.
@@ -82,7 +82,7 @@ pub enum Credential {
 
 /// A command that prints an API key.
 #[derive(Clone)]
-pub enum KeyCommand {
+pub(crate) enum KeyCommand {
     /// A command of `srvd.toml`, by the reference in the account's row.
     Configured(identity_store::SecretRef),
     /// A command of a declared agent: the absolute path of a program, and its arguments.
@@ -105,7 +105,7 @@ impl fmt::Debug for Credential {
 
 /// The result of looking for a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// The credential was found.
     Found,
     /// The credential was found, but its provider has refused it.
@@ -120,7 +120,7 @@ pub enum State {
 
 /// The possibility of renewing a credential without a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Renewal {
+pub(crate) enum Renewability {
     /// There is no refresh token.
     None,
     /// A refresh may be tried.

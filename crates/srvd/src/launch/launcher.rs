@@ -34,10 +34,10 @@ const REFRESHING: Duration = Duration::from_secs(10);
 
 /// The launch engine. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct Launcher(Arc<LauncherConfig>);
+pub(crate) struct Launcher(Arc<LauncherConfig>);
 
 /// The parts that a [`Launcher`] uses.
-pub struct LauncherConfig {
+pub(crate) struct LauncherConfig {
     /// The registry of providers.
     pub registry: Registry,
     /// The directories of the identities.
@@ -76,7 +76,7 @@ struct Query<'a> {
 
 impl Launcher {
     /// Creates the engine.
-    pub fn new(config: LauncherConfig) -> Self {
+    pub(crate) fn new(config: LauncherConfig) -> Self {
         Self(Arc::new(config))
     }
 
@@ -93,7 +93,7 @@ impl Launcher {
     /// # Errors
     /// A login that cannot be used fails the launch; `data.candidates` names the reason of each credential. A key that
     /// cannot be used only leaves its variables unset and is reported. `no_credential` when there is none.
-    pub async fn resolve(&self, store: &Store, params: &Resolve) -> Result<Launch, ApiError> {
+    pub(crate) async fn resolve(&self, store: &Store, params: &Resolve) -> Result<Launch, ApiError> {
         let dry = params.dry_run.unwrap_or(false);
         let query = Query {
             subject: Subject::of(store, params.into()).await?,
@@ -115,7 +115,7 @@ impl Launcher {
     }
 
     /// Returns the subject of a launch for the audit log.
-    pub fn noted(params: &Resolve) -> String {
+    pub(crate) fn noted(params: &Resolve) -> String {
         Subject::noted(params.into())
     }
 
@@ -123,7 +123,7 @@ impl Launcher {
     ///
     /// # Errors
     /// Errors of the request and the store. A credential that cannot be used is no error here.
-    pub async fn ready(&self, store: &Store, params: &Ready) -> Result<Readiness, ApiError> {
+    pub(crate) async fn ready(&self, store: &Store, params: &Ready) -> Result<Readiness, ApiError> {
         let query = Query {
             subject: Subject::of(store, params.into()).await?,
             provider: params.provider_id.as_deref(),
@@ -141,7 +141,7 @@ impl Launcher {
     ///
     /// # Errors
     /// The reason why no credential can be used, with `data.candidates`.
-    pub async fn best(&self, store: &Store, params: &Best) -> Result<Resolution, ApiError> {
+    pub(crate) async fn best(&self, store: &Store, params: &Best) -> Result<Resolution, ApiError> {
         let query = Query {
             subject: Subject::Agent(Agent::of(params.user_id.as_deref(), &params.agent_id)?),
             provider: Some(&params.provider_id),

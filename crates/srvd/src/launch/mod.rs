@@ -16,7 +16,5 @@ mod report;
 mod settle;
 mod subject;
 
-pub use candidate::{Candidate, Credential, Home, Renewal, State};
-pub use decide::{Decision, Outcome, Request, Verdict, decide};
-pub use environment::EnvironmentConflicts;
-pub use launcher::{Launcher, LauncherConfig};
+pub(crate) use environment::EnvironmentConflicts;
+pub(crate) use launcher::{Launcher, LauncherConfig};

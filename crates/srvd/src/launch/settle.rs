@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::candidate::{Candidate, Credential, Renewal};
+use super::candidate::{Candidate, Credential, Renewability};
 use super::decide::{Decision, Outcome, Request, decide};
 
 /// An action that a decision needs before it can be final.
@@ -43,7 +43,7 @@ where
                     match timeout_at(attempt.deadline, act(Action::Refresh, before.clone())).await {
                         Ok(after) => tried(after),
                         Err(_) => Candidate {
-                            renewal: Renewal::Tried {
+                            renewal: Renewability::Tried {
                                 failed: Some("it took too long".to_owned()),
                                 retry_at: None,
                             },
@@ -64,9 +64,9 @@ where
 /// Marks a credential as tried. It is not refreshed again, even if it still does not last for the requested time.
 fn tried(candidate: Candidate) -> Candidate {
     let renewal = match candidate.renewal {
-        Renewal::Possible => Renewal::Tried { failed: None, retry_at: None },
-        Renewal::Waiting { until } => {
-            Renewal::Tried { failed: Some("it is tried again later".to_owned()), retry_at: Some(until) }
+        Renewability::Possible => Renewability::Tried { failed: None, retry_at: None },
+        Renewability::Waiting { until } => {
+            Renewability::Tried { failed: Some("it is tried again later".to_owned()), retry_at: Some(until) }
         }
         other => other,
     };

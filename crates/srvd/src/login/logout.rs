@@ -29,7 +29,7 @@ impl Logins {
     /// # Errors
     /// The refusals of an account that no CLI can log out of, and the errors of the store and of `delete`. A logout that
     /// was run and failed is part of the result.
-    pub async fn revoke(
+    pub(crate) async fn revoke(
         &self,
         store: &Store,
         id: &AccountId,

@@ -10,12 +10,11 @@ mod host;
 mod logout;
 mod policy;
 mod program;
-pub mod renewal;
+pub(crate) mod renewal;
 mod service;
 mod sessions;
 mod sink;
 mod start;
 
-pub use program::Programs;
-pub use service::{LoginResources, Logins};
-pub use sink::{LoginSink, discard_unmade};
+pub(crate) use service::{LoginResources, Logins};
+pub(crate) use sink::{LoginSink, discard_unmade};

@@ -24,7 +24,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_mins(5);
 
 /// Finds the providers' CLIs and remembers their versions.
-pub struct Programs {
+pub(crate) struct Programs {
     registry: Registry,
     /// The directories that are searched for CLIs, in this order.
     pub(super) search_path: Arc<[PathBuf]>,
@@ -82,7 +82,7 @@ impl Programs {
     ///
     /// # Errors
     /// `store_unavailable` if the programs cannot be looked at.
-    pub async fn list(&self, only: Option<&Provider>) -> Result<Providers, ApiError> {
+    pub(crate) async fn list(&self, only: Option<&Provider>) -> Result<Providers, ApiError> {
         let wanted = self.registry.iter().filter(|provider| only.is_none_or(|only| only.id == provider.id));
         let providers = try_join_all(wanted.map(|provider| self.described(provider))).await?;
         Ok(Providers { providers })

@@ -26,7 +26,7 @@ const HOME: &str = "home";
 
 /// The renewals on disk. A clone is a handle to the same ones.
 #[derive(Debug, Clone)]
-pub struct Renewals {
+pub(crate) struct Renewals {
     places: RenewalPlaces,
     blocking: BlockingTasks,
 }
@@ -63,7 +63,7 @@ pub(super) enum RenewalError {
 
 impl Renewals {
     /// The renewals below the root of all identities.
-    pub fn new(identities: &Path, blocking: BlockingTasks) -> Self {
+    pub(crate) fn new(identities: &Path, blocking: BlockingTasks) -> Self {
         Self { places: RenewalPlaces(identities.join(PLACE)), blocking }
     }
 
@@ -132,7 +132,7 @@ impl Renewals {
     }
 
     /// Cleans up after all sessions that are not live. Returns the directories that could not be settled.
-    pub async fn settle_all(&self, store: &Store, live: impl Fn(&SessionId) -> bool) -> Vec<PathBuf> {
+    pub(crate) async fn settle_all(&self, store: &Store, live: impl Fn(&SessionId) -> bool) -> Vec<PathBuf> {
         let left = match self.left().await {
             Ok(left) => left,
             Err(error) => {

@@ -17,7 +17,7 @@ use crate::health::Examiner;
 
 /// The parts of the daemon that logins use. A clone holds handles to the same ones.
 #[derive(Clone)]
-pub struct LoginResources {
+pub(crate) struct LoginResources {
     /// The store of the sessions and accounts. Its handle names the daemon in the audit log.
     pub store: Store,
     /// Announces sessions to subscribers.
@@ -39,7 +39,7 @@ pub struct LoginResources {
 }
 
 /// The service of logins.
-pub struct Logins {
+pub(crate) struct Logins {
     pub(super) resources: LoginResources,
     pub(super) sink: LoginSink,
     pub(super) spawner: Spawner,
@@ -52,7 +52,7 @@ pub struct Logins {
 
 impl Logins {
     /// Creates the service. `spawner` reports to `sink`.
-    pub fn new(config: &Config, resources: LoginResources, sink: LoginSink, spawner: Spawner) -> Self {
+    pub(crate) fn new(config: &Config, resources: LoginResources, sink: LoginSink, spawner: Spawner) -> Self {
         Self {
             programs: Programs::new(config, &resources),
             policy: config.spawn_policy,
@@ -65,7 +65,7 @@ impl Logins {
     }
 
     /// The providers' CLIs on this machine.
-    pub fn programs(&self) -> &Programs {
+    pub(crate) fn programs(&self) -> &Programs {
         &self.programs
     }
 }

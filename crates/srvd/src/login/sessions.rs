@@ -26,7 +26,7 @@ impl Logins {
     ///
     /// # Errors
     /// `invalid_input` for a wait that is too long, `not_found` for an unknown session.
-    pub async fn poll(&self, store: &Store, request: Poll) -> Result<Session, ApiError> {
+    pub(crate) async fn poll(&self, store: &Store, request: Poll) -> Result<Session, ApiError> {
         let wait_ms = request.wait_ms.unwrap_or(0);
         if wait_ms > LONGEST_WAIT_MS {
             return Err(ApiError::invalid_input("waitMs", format!("must be at most {LONGEST_WAIT_MS}")));
@@ -43,7 +43,7 @@ impl Logins {
     }
 
     /// Cancels a login. Returns when its processes are gone.
-    pub async fn cancel(&self, session: &str) -> Outcome {
+    pub(crate) async fn cancel(&self, session: &str) -> Outcome {
         match self.spawner.cancel(session).await {
             Ok(()) => done(),
             Err(_) => not_live(),
@@ -51,7 +51,7 @@ impl Logins {
     }
 
     /// Delivers a pasted answer to the CLI of a login.
-    pub async fn submit_callback(&self, request: SubmitCallback) -> Outcome {
+    pub(crate) async fn submit_callback(&self, request: SubmitCallback) -> Outcome {
         let text = request.callback_url.into_secret();
         // The spawner refuses a longer text as a whole.
         if text.expose_secret().len() <= LONGEST_PASTE {
@@ -72,7 +72,7 @@ impl Logins {
     ///
     /// # Errors
     /// The errors of the store.
-    pub async fn sessions(&self, store: &Store) -> Result<Sessions, ApiError> {
+    pub(crate) async fn sessions(&self, store: &Store) -> Result<Sessions, ApiError> {
         let live = self.spawner.snapshots();
         let rows = store.recent_sessions(now() - LISTED_FOR_MS, LISTED).await?;
         let mut sessions: Vec<Session> = live.into_iter().map(convert::session).collect();

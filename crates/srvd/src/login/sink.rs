@@ -16,7 +16,7 @@ use super::service::LoginResources;
 use crate::base::clock::now;
 use crate::destination;
 use crate::disk::identity_dir::IdentityDirs;
-use crate::health::Write;
+use crate::health::WritePolicy;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::error::with_causes;
 use crate::wire::events;
@@ -43,7 +43,7 @@ pub(super) struct ExpectedLogin {
 
 /// Stores the spawner's reports and notifies the subscribers. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct LoginSink(Arc<SinkState>);
+pub(crate) struct LoginSink(Arc<SinkState>);
 
 struct SinkState {
     resources: LoginResources,
@@ -55,7 +55,7 @@ struct SinkState {
 
 impl LoginSink {
     /// Creates a sink for no login yet.
-    pub fn new(resources: LoginResources) -> Self {
+    pub(crate) fn new(resources: LoginResources) -> Self {
         Self(Arc::new(SinkState { resources, expected: Mutex::default(), writes: Mutex::default() }))
     }
 
@@ -149,7 +149,7 @@ impl LoginSink {
     async fn examine(&self, bundle: &BundleId, provider: &ProviderId) -> Result<(), StoreError> {
         match self.resources().store.bound_account(bundle, provider).await? {
             Some(account) if matches!(account.secret_ref, SecretRef::ConfigDir { .. }) => {
-                self.resources().health.examine(&account.id, Write::Always).await.map(drop)
+                self.resources().health.examine(&account.id, WritePolicy::Always).await.map(drop)
             }
             _ => Ok(()),
         }
@@ -231,7 +231,7 @@ impl LoginSink {
 
 /// Removes the directory that was made for a bundle, when the bundle was not created. The directory stays when the
 /// store fails, or when the bundle was committed late.
-pub async fn discard_unmade(store: &Store, identities: &IdentityDirs, bundle: &BundleId) {
+pub(crate) async fn discard_unmade(store: &Store, identities: &IdentityDirs, bundle: &BundleId) {
     if !matches!(store.bundle(bundle).await, Err(StoreError::NotFound { .. })) {
         return;
     }

@@ -65,7 +65,7 @@ impl Logins {
     ///
     /// # Errors
     /// The refusals of the checks, and the errors of the store and the file system.
-    pub async fn start(
+    pub(crate) async fn start(
         &self,
         store: &Store,
         provider: &Arc<Provider>,

@@ -30,17 +30,17 @@ const HOPELESS: i64 = 24 * 60 * 60 * 1000;
 
 /// Reports that the queue may have changed. A clone is a handle to the same one. Several reports may count as one.
 #[derive(Debug, Clone, Default)]
-pub struct RefreshSignal(Arc<Notify>);
+pub(crate) struct RefreshSignal(Arc<Notify>);
 
 impl RefreshSignal {
     /// Asks for a pass soon.
-    pub fn notify(&self) {
+    pub(crate) fn notify(&self) {
         self.0.notify_one();
     }
 }
 
 /// Refreshes all due accounts until `stop` is cancelled. Then waits up to `grace` for the flights under way.
-pub async fn watch_over(refresher: Refresher, stop: CancellationToken, grace: Duration) {
+pub(crate) async fn watch_over(refresher: Refresher, stop: CancellationToken, grace: Duration) {
     let mut queue = Queue::default();
     loop {
         let pause = match pass(&refresher, &mut queue).await {

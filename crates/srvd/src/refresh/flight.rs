@@ -41,9 +41,9 @@ const PAUSES: [Duration; 6] = [
 
 /// Refreshes accounts. A clone is a handle to the same flights.
 #[derive(Clone)]
-pub struct Refresher(Arc<Inner>);
+pub(crate) struct Refresher(Arc<RefresherState>);
 
-struct Inner {
+struct RefresherState {
     store: Store,
     clients: Clients,
     redactor: Redactor,
@@ -60,7 +60,7 @@ struct Inner {
 }
 
 /// The parts that a [`Refresher`] is built from.
-pub struct RefresherConfig {
+pub(crate) struct RefresherConfig {
     /// The store of the tokens.
     pub store: Store,
     /// The clients that refresh operators' tokens.
@@ -81,7 +81,7 @@ pub struct RefresherConfig {
 
 /// The tokens of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// The account that holds the tokens.
     pub account: AccountId,
     /// The issuer of the tokens.
@@ -96,10 +96,10 @@ struct Flight {
 
 impl Refresher {
     /// Creates a refresher. It starts no refresh until it is called.
-    pub fn new(config: RefresherConfig) -> Self {
+    pub(crate) fn new(config: RefresherConfig) -> Self {
         let clients = Clients::new(config.forges, &config.registry, config.clock);
         let hosts = clients.hosts().into_iter().map(|host| (host, Semaphore::new(1))).collect();
-        Self(Arc::new(Inner {
+        Self(Arc::new(RefresherState {
             store: config.store,
             clients,
             redactor: config.redactor,
@@ -116,13 +116,13 @@ impl Refresher {
     }
 
     /// Returns whether an endpoint is known that refreshes the tokens of this authority.
-    pub fn supports(&self, authority: &Authority) -> bool {
+    pub(crate) fn supports(&self, authority: &Authority) -> bool {
         self.0.clients.of(authority).is_some()
     }
 
     /// Ensures, within `budget`, that an account's tokens are good for `why`. A caller that stops waiting does not stop
     /// the refresh. The caller reads the tokens from the store afterwards.
-    pub async fn refresh(&self, grant: &Grant, why: RefreshWhy, budget: Duration) -> Outcome {
+    pub(crate) async fn refresh(&self, grant: &Grant, why: RefreshWhy, budget: Duration) -> Outcome {
         let deadline = Instant::now() + budget;
         loop {
             let (mut flight, own) = match self.join(grant, why) {
@@ -230,7 +230,7 @@ impl Drop for Landing {
     }
 }
 
-impl Inner {
+impl RefresherState {
     /// Runs the whole refresh, from the lease to the commit.
     async fn fly(&self, account: &AccountId, client: &Client, why: RefreshWhy) -> Outcome {
         // The lease begins only when the issuer can be asked at once. The host's place is acquired first, so that

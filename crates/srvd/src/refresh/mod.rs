@@ -16,6 +16,9 @@ mod outcome;
 mod plan;
 mod refused;
 
-pub use actor::{RefreshSignal, watch_over};
-pub use flight::{Grant, Refresher, RefresherConfig};
-pub use outcome::Outcome;
+pub(crate) use actor::{RefreshSignal, watch_over};
+pub(crate) use flight::{Grant, Refresher, RefresherConfig};
+pub(crate) use outcome::Outcome;
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,11 @@ use identity_store::{
 };
 
 use crate::forge::oauth::http::HttpFailure;
-use crate::forge::oauth::{Dead, Failure, Trouble};
+use crate::forge::oauth::{Failure, PermanentFailure, TransientFailure};
 
 /// The result of a refresh. The tokens are in the store, where every caller reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The tokens were good enough, and no issuer was asked.
     Unneeded,
     /// There are new tokens, from this refresh or from another one.
@@ -89,11 +89,11 @@ pub(super) fn failure(failure: &Failure, jitter: Jitter) -> RefreshFailure {
         jitter,
     };
     match failure {
-        Failure::Dead(dead) => RefreshFailure::Permanent {
+        Failure::Permanent(dead) => RefreshFailure::Permanent {
             reason: match dead {
-                Dead::Reused => RefreshReason::TokenReused,
-                Dead::Expired => RefreshReason::TokenExpired,
-                Dead::InvalidGrant | Dead::Denied => RefreshReason::InvalidGrant,
+                PermanentFailure::Reused => RefreshReason::TokenReused,
+                PermanentFailure::Expired => RefreshReason::TokenExpired,
+                PermanentFailure::InvalidGrant | PermanentFailure::Denied => RefreshReason::InvalidGrant,
             },
         },
         Failure::Transient { reason, retry_after } => transient(trouble(reason), *retry_after),
@@ -106,26 +106,28 @@ pub(super) fn malformed(jitter: Jitter) -> RefreshFailure {
     RefreshFailure::Transient { reason: RefreshReason::Malformed, retry_after: None, jitter }
 }
 
-fn trouble(trouble: &Trouble) -> RefreshReason {
+fn trouble(trouble: &TransientFailure) -> RefreshReason {
     match trouble {
-        Trouble::Http(HttpFailure::TimedOut) => RefreshReason::Timeout,
-        Trouble::Http(HttpFailure::Unreachable(_)) => RefreshReason::Network,
-        Trouble::Http(HttpFailure::Unavailable { status: 429, .. }) => RefreshReason::RateLimited,
-        Trouble::Http(HttpFailure::Unavailable { .. }) => RefreshReason::Server,
-        Trouble::Http(HttpFailure::Insecure) => RefreshReason::InvalidClient,
-        Trouble::Answered(code) if matches!(code.as_str(), "temporarily_unavailable" | "server_error") => {
+        TransientFailure::Http(HttpFailure::TimedOut) => RefreshReason::Timeout,
+        TransientFailure::Http(HttpFailure::Unreachable(_)) => RefreshReason::Network,
+        TransientFailure::Http(HttpFailure::Unavailable { status: 429, .. }) => RefreshReason::RateLimited,
+        TransientFailure::Http(HttpFailure::Unavailable { .. }) => RefreshReason::Server,
+        TransientFailure::Http(HttpFailure::Insecure) => RefreshReason::InvalidClient,
+        TransientFailure::Answered(code)
+            if matches!(code.as_str(), "temporarily_unavailable" | "server_error") =>
+        {
             RefreshReason::Server
         }
-        Trouble::Http(HttpFailure::TooLong | HttpFailure::Malformed(_))
-        | Trouble::Answered(_)
-        | Trouble::NotAGrant => RefreshReason::Malformed,
+        TransientFailure::Http(HttpFailure::TooLong | HttpFailure::Malformed(_))
+        | TransientFailure::Answered(_)
+        | TransientFailure::NotAGrant => RefreshReason::Malformed,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::oauth::Misconfigured;
+    use crate::forge::oauth::failure::Misconfigured;
     use crate::forge::oauth::failure::classify;
 
     /// The bad answers of a token endpoint.

@@ -23,7 +23,11 @@ impl Refresher {
     /// # Errors
     /// `invalid_input` or `not_found` for the account, `refresh_failed` when the report is worth repeating later, and an
     /// error of the store.
-    pub async fn after_refusal(&self, store: &Store, params: Refused) -> Result<AfterRefusal, ApiError> {
+    pub(crate) async fn after_refusal(
+        &self,
+        store: &Store,
+        params: Refused,
+    ) -> Result<AfterRefusal, ApiError> {
         let id = account_id(&params.account_id)?;
         let stored = tokens(store, &id).await?;
         let next = match after_api_answer(params.status, params.retried.unwrap_or(false)) {

@@ -30,7 +30,7 @@ use crate::wire::ids;
 
 /// The state of the daemon. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct App {
+pub(crate) struct App {
     state: Arc<AppState>,
     /// The identities, through a handle that names the caller in the audit log.
     pub store: Store,
@@ -39,7 +39,7 @@ pub struct App {
 }
 
 /// The state that all calls share.
-pub struct AppState {
+pub(crate) struct AppState {
     /// The identities.
     pub store: Store,
     /// Writes rows of the audit log.
@@ -80,19 +80,19 @@ pub struct AppState {
 
 impl App {
     /// Creates the handle of the daemon itself.
-    pub fn new(state: AppState) -> Self {
+    pub(crate) fn new(state: AppState) -> Self {
         Self { store: state.store.clone(), state: Arc::new(state), actor: "srvd".into() }
     }
 
     /// Returns the handle for one call. The audit log attributes its writes to the caller.
     #[must_use]
-    pub fn for_call(&self, call: &Call) -> Self {
+    pub(crate) fn for_call(&self, call: &Call) -> Self {
         let actor = call.caller.clone();
         Self { store: self.store.acting_as(Arc::clone(&actor)), state: Arc::clone(&self.state), actor }
     }
 
     /// Queues a row of the audit log for an action of the caller that changed nothing.
-    pub fn note(&self, action: &str, subject: String, outcome: &str, detail: Option<String>) {
+    pub(crate) fn note(&self, action: &str, subject: String, outcome: &str, detail: Option<String>) {
         self.auditor.note(AuditEntry {
             at: now(),
             actor: self.actor.to_string(),
@@ -107,7 +107,7 @@ impl App {
     ///
     /// # Errors
     /// `unknown_provider` with the known ids.
-    pub fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
+    pub(crate) fn provider(&self, id: &str) -> Result<&Arc<Provider>, ApiError> {
         ids::provider(&self.registry, id)
     }
 }

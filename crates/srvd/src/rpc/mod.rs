@@ -4,7 +4,7 @@
 //! writes the protocol's documentation. It uses every room below it. It must not hold a decision, SQL, a path or a
 //! child process.
 
-pub mod app;
-pub mod methods;
-pub mod reference;
-pub mod routes;
+pub(crate) mod app;
+pub(crate) mod methods;
+pub(crate) mod reference;
+pub(crate) mod routes;

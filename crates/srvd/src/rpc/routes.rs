@@ -9,7 +9,7 @@ use crate::rpc::methods::{
 };
 
 /// Every method of the wire, bound to its handler.
-pub fn router() -> Router<App> {
+pub(crate) fn router() -> Router<App> {
     Router::new()
         .scoped(App::for_call)
         .on(auth::start)
@@ -66,7 +66,7 @@ pub fn router() -> Router<App> {
 }
 
 /// The description of the service in the `OpenRPC` document.
-pub fn info() -> ApiInfo {
+pub(crate) fn info() -> ApiInfo {
     ApiInfo {
         title: "srvd".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

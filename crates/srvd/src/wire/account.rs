@@ -9,7 +9,7 @@ use super::{CredentialKind, Evidence, Status, method, words};
 /// An account of a provider. It holds one credential; the secret itself is never shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Account {
+pub(crate) struct Account {
     /// The account's id.
     pub id: String,
     /// Canonical provider id.
@@ -63,9 +63,9 @@ pub struct Account {
 /// The place where a credential is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SecretRef {
+pub(crate) struct SecretRef {
     /// The kind of the place.
-    pub backend: Backend,
+    pub(crate) backend: Backend,
     /// The CLI's own directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
@@ -109,7 +109,7 @@ words! {
 /// Lists accounts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct List {
+pub(crate) struct List {
     /// The provider whose accounts are listed, by id or alias; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
@@ -122,7 +122,7 @@ method!(List, "account.list", Accounts, "Lists accounts; rows that cannot be rea
 /// The accounts, and the rows that could not be read.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Accounts {
+pub(crate) struct Accounts {
     /// The accounts that could be read.
     pub accounts: Vec<Account>,
     /// The rows that could not be read. They do not hide the others.
@@ -132,7 +132,7 @@ pub struct Accounts {
 /// A row that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Corrupt {
+pub(crate) struct Corrupt {
     /// The row's id.
     pub id: String,
     /// The error that was found in the row.
@@ -142,7 +142,7 @@ pub struct Corrupt {
 /// Reads one account.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Get {
+pub(crate) struct Get {
     /// The account's id.
     pub account_id: String,
 }
@@ -151,7 +151,7 @@ method!(Get, "account.get", Account, "Reads one account.");
 /// Renames an account.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Update {
+pub(crate) struct Update {
     /// The account's id.
     pub account_id: String,
     /// The new name; unchanged when absent.
@@ -166,7 +166,7 @@ method!(Update, "account.update", Account, "Renames an account.");
 /// Deletes an account with its bindings and its credential on this machine.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Delete {
+pub(crate) struct Delete {
     /// The account's id.
     pub account_id: String,
 }
@@ -181,7 +181,7 @@ method!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedAccount")]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// True when the account was deleted.
     pub deleted: bool,
     /// The ids of the bundles that bound it. They now have no account of this provider.
@@ -197,7 +197,7 @@ pub struct Deleted {
 /// Checks an account's credential now.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct RefreshStatus {
+pub(crate) struct RefreshStatus {
     /// The account's id.
     pub account_id: String,
 }
@@ -211,7 +211,7 @@ method!(
 /// Ends a login with the CLI's own logout, then deletes the account as `account.delete` does.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Revoke {
+pub(crate) struct Revoke {
     /// The account's id.
     pub account_id: String,
 }
@@ -226,7 +226,7 @@ method!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "RevokedAccount")]
-pub struct Revoked {
+pub(crate) struct Revoked {
     /// True if the CLI's logout succeeded, its files hold no login any more and the account was deleted. When false,
     /// the account is unchanged.
     pub revoked: bool,
@@ -259,7 +259,7 @@ words! {
 /// Reports that a provider's service refused an account's token that had not expired.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The account's id from the answer to a launch or to `profile.best`.
     pub account_id: String,
     /// The generation of the refused tokens, from the same answer as the account.
@@ -280,7 +280,7 @@ method!(
 /// The answer to a report of a refused token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AfterRefusal {
+pub(crate) struct AfterRefusal {
     /// The next step for the caller.
     pub next: NextStep,
 }

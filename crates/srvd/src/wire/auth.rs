@@ -11,7 +11,7 @@ use super::{SecretInput, Status, method, words};
 /// Starts a login by driving the provider's own CLI.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Start {
+pub(crate) struct Start {
     /// Provider id or alias.
     pub provider_id: String,
     /// The id of the bundle to log in to. When absent or `""`, a new bundle is created on success.
@@ -52,7 +52,7 @@ method!(Start, "auth.start", Started, "Starts a login by driving the provider's 
 /// A login that was started.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Started {
+pub(crate) struct Started {
     /// `auth-<uuid>`.
     pub session_id: String,
     /// The URL to open, or `null` if it is not known yet.
@@ -66,7 +66,7 @@ pub struct Started {
 /// Returns the state of a login session. With `waitMs` it waits for a change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Poll {
+pub(crate) struct Poll {
     /// The session's id.
     pub session_id: String,
     /// The last revision that the client has. The answer is sent as soon as the session has a newer one.
@@ -96,7 +96,7 @@ words! {
 
 impl SessionStatus {
     /// Returns whether the session has ended.
-    pub fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         matches!(self, Self::Success | Self::Failed)
     }
 }
@@ -126,7 +126,7 @@ words! {
 /// One login session.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Session {
+pub(crate) struct Session {
     /// `auth-<uuid>`.
     pub session_id: String,
     /// Canonical provider id.
@@ -172,6 +172,7 @@ pub struct Session {
     /// The account's email on success, or `null` when the provider's files contain none.
     #[serde(default, with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
+    #[expect(clippy::option_option, reason = "the wire tells an absent field from null")]
     pub email: Option<Option<String>>,
     /// The error text, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -208,7 +209,7 @@ mod nullable {
 /// Cancels a login and ends its CLI.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Cancel {
+pub(crate) struct Cancel {
     /// The session's id.
     pub session_id: String,
 }
@@ -217,7 +218,7 @@ method!(Cancel, "auth.cancel", Outcome, "Cancels a login and ends its CLI with e
 /// Delivers the text that the person pasted to the CLI.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SubmitCallback {
+pub(crate) struct SubmitCallback {
     /// The session's id.
     pub session_id: String,
     /// The full callback URL, `code#state` or the code, depending on what the provider accepts.
@@ -233,7 +234,7 @@ method!(
 /// The result of a request: success, or the error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// True if the request succeeded.
     pub success: bool,
     /// The error text; absent on success.
@@ -247,7 +248,7 @@ pub struct Outcome {
 /// Stores an API key as an account of a bundle.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SubmitApiKey {
+pub(crate) struct SubmitApiKey {
     /// Provider id or alias.
     pub provider_id: String,
     /// The id of the bundle to bind the key in. When absent or `""`, a new bundle is created.
@@ -281,7 +282,7 @@ method!(
 /// The result of storing an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct KeyOutcome {
+pub(crate) struct KeyOutcome {
     /// True if the key was stored and bound.
     pub success: bool,
     /// The id of the bundle that now has the key.
@@ -304,13 +305,13 @@ pub struct KeyOutcome {
 /// Lists the login sessions that are running or ended recently.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct List {}
+pub(crate) struct List {}
 method!(List, "auth.list", Sessions, "Lists the login sessions that run or ended recently.");
 
 /// Login sessions, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Sessions {
+pub(crate) struct Sessions {
     /// The sessions, newest first.
     pub sessions: Vec<Session>,
 }

@@ -8,7 +8,7 @@ use super::{Status, method, words};
 /// An identity bundle: a named set of accounts, at most one for each provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Bundle {
+pub(crate) struct Bundle {
     /// The bundle's id, a safe path segment.
     pub id: String,
     /// The bundle's name, unique without regard to case.
@@ -28,7 +28,7 @@ pub struct Bundle {
 /// The binding of an account in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Binding {
+pub(crate) struct Binding {
     /// Canonical provider id.
     pub provider_id: String,
     /// The account's id.
@@ -40,13 +40,13 @@ pub struct Binding {
 /// Lists all bundles.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct List {}
+pub(crate) struct List {}
 method!(List, "bundle.list", Bundles, "Lists all bundles.");
 
 /// All bundles, ordered by name. The list includes `blank`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Bundles {
+pub(crate) struct Bundles {
     /// The bundles.
     pub bundles: Vec<Bundle>,
 }
@@ -54,7 +54,7 @@ pub struct Bundles {
 /// Reads one bundle.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Get {
+pub(crate) struct Get {
     /// The bundle's id.
     pub bundle_id: String,
 }
@@ -63,7 +63,7 @@ method!(Get, "bundle.get", Bundle, "Reads one bundle.");
 /// Creates an empty bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Create {
+pub(crate) struct Create {
     /// The name; 1 to 100 characters.
     pub name: String,
     /// A description in free text.
@@ -75,7 +75,7 @@ method!(Create, "bundle.create", Bundle, "Makes an empty bundle.");
 /// Changes the name or the description of a bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Update {
+pub(crate) struct Update {
     /// The bundle's id.
     pub bundle_id: String,
     /// The new name; unchanged when absent.
@@ -90,7 +90,7 @@ method!(Update, "bundle.update", Bundle, "Renames or describes a bundle.");
 /// Deletes a bundle and the accounts that only it binds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Delete {
+pub(crate) struct Delete {
     /// The bundle's id.
     pub bundle_id: String,
     /// True keeps the conversation history in the CLIs' directories. The default is true.
@@ -102,7 +102,7 @@ method!(Delete, "bundle.delete", Deleted, "Deletes a bundle with the accounts th
 /// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// True when the bundle was deleted.
     pub deleted: bool,
     /// The number of accounts that were deleted with it.
@@ -116,7 +116,7 @@ pub struct Deleted {
 /// The result of the clean-up of one directory or file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Cleanup {
+pub(crate) struct Cleanup {
     /// The absolute path.
     pub path: String,
     /// `removed`, `kept_history`, `absent`, `not_ours` or `failed: <reason>`.
@@ -145,7 +145,7 @@ words! {
 /// Binds an account in a bundle. It replaces the provider's account that was bound before.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Bind {
+pub(crate) struct Bind {
     /// The bundle's id.
     pub bundle_id: String,
     /// The account's id.
@@ -156,7 +156,7 @@ method!(Bind, "bundle.bind", Bundle, "Binds an account in a bundle, in place of 
 /// Removes the binding of a provider.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Unbind {
+pub(crate) struct Unbind {
     /// The bundle's id.
     pub bundle_id: String,
     /// Provider id or alias.

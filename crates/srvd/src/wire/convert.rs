@@ -14,7 +14,7 @@ use crate::wire::suggestion::{SuggestedCommand, Suggestion};
 use crate::wire::{CredentialKind, Evidence, SecretInput, Status};
 
 /// Converts a status.
-pub fn status(status: store::Status) -> Status {
+pub(crate) fn status(status: store::Status) -> Status {
     match status {
         store::Status::Valid => Status::Valid,
         store::Status::Expired => Status::Expired,
@@ -101,7 +101,7 @@ fn failure_kind(kind: FailureKind) -> ErrorKind {
 }
 
 /// Converts a bundle.
-pub fn bundle(bundle: store::Bundle) -> Bundle {
+pub(crate) fn bundle(bundle: store::Bundle) -> Bundle {
     let bindings = bundle.bindings.into_iter().map(|binding| Binding {
         provider_id: binding.provider.to_string(),
         account_id: binding.account.to_string(),
@@ -119,7 +119,7 @@ pub fn bundle(bundle: store::Bundle) -> Bundle {
 }
 
 /// Converts an account.
-pub fn account(account: store::Account) -> Account {
+pub(crate) fn account(account: store::Account) -> Account {
     let next_step = next_step(&account);
     Account {
         id: account.id.to_string(),
@@ -187,7 +187,7 @@ fn paste_shape(shape: auth_spawner::PasteShape) -> PasteShape {
 }
 
 /// Converts a session that is running or ended a moment ago.
-pub fn session(snapshot: Snapshot) -> Session {
+pub(crate) fn session(snapshot: Snapshot) -> Session {
     let waiting = if snapshot.device_code.is_some() {
         SessionStatus::CodeEmitted
     } else if snapshot.auth_url.is_some() {
@@ -236,7 +236,7 @@ pub fn session(snapshot: Snapshot) -> Session {
 }
 
 /// Converts the tokens that a client supplies at this time.
-pub fn received(tokens: Tokens, now: i64) -> store::ReceivedTokens {
+pub(crate) fn received(tokens: Tokens, now: i64) -> store::ReceivedTokens {
     // The arrival is set so that the end is a whole number of seconds later, which keeps the end exact. This also holds
     // for an end in the past.
     let arrival = |end: i64| match end.saturating_sub(now) {
@@ -258,7 +258,7 @@ pub fn received(tokens: Tokens, now: i64) -> store::ReceivedTokens {
 }
 
 /// Converts the row of a session that is no longer in memory.
-pub fn stored_session(row: store::LoginSession) -> Session {
+pub(crate) fn stored_session(row: store::LoginSession) -> Session {
     let status = match row.state {
         store::SessionState::Success => SessionStatus::Success,
         state if state.is_terminal() => SessionStatus::Failed,
@@ -291,7 +291,7 @@ pub fn stored_session(row: store::LoginSession) -> Session {
 }
 
 /// Converts the numbers of the store's rows and adds the number of open connections.
-pub fn counts(rows: &store::Counts, connections: usize) -> Counts {
+pub(crate) fn counts(rows: &store::Counts, connections: usize) -> Counts {
     Counts {
         bundles: rows.bundles,
         accounts: rows.accounts,

@@ -8,13 +8,13 @@ use super::{method, words};
 /// Returns information about this daemon.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Info {}
+pub(crate) struct Info {}
 method!(Info, "srvd.info", Daemon, "Tells what this daemon is and holds.");
 
 /// Information about the daemon.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Daemon {
+pub(crate) struct Daemon {
     /// The program's version.
     pub version: String,
     /// The id of this run of the daemon.
@@ -42,7 +42,7 @@ words! {
 /// Numbers of stored records and open connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Number of bundles, including `blank`.
     pub bundles: u64,
     /// Number of accounts.
@@ -59,7 +59,7 @@ pub struct Counts {
 /// needed to keep the connection open: WebSocket pings do that.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Ping {
+pub(crate) struct Ping {
     /// Any text, up to the size limit of a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
@@ -69,7 +69,7 @@ method!(Ping, "srvd.ping", Pong, "Answers at once with the text that it was give
 /// The answer to a ping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Pong {
+pub(crate) struct Pong {
     /// The text of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

@@ -9,14 +9,14 @@ use super::method;
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListDeclared")]
-pub struct List {}
+pub(crate) struct List {}
 method!(List, "declared.list", DeclaredAgents, "Lists the agents that files declare; never their keys.");
 
 /// Reads the files again now.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ReloadDeclared")]
-pub struct Reload {}
+pub(crate) struct Reload {}
 method!(
     Reload,
     "declared.reload",
@@ -27,7 +27,7 @@ method!(
 /// The declared agents that are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DeclaredAgents {
+pub(crate) struct DeclaredAgents {
     /// The agents, ordered by id.
     pub agents: Vec<DeclaredAgent>,
     /// The errors in the present files. While there are errors, the agents are those of the last valid files.
@@ -37,7 +37,7 @@ pub struct DeclaredAgents {
 /// An agent that a file declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DeclaredAgent {
+pub(crate) struct DeclaredAgent {
     /// The agent's id.
     pub agent_id: String,
     /// The path of the file.
@@ -49,7 +49,7 @@ pub struct DeclaredAgent {
 /// An error in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DeclaredError {
+pub(crate) struct DeclaredError {
     /// The path of the file.
     pub file: String,
     /// The line number, from 1.

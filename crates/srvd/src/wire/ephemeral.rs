@@ -9,7 +9,7 @@ use super::{SecretInput, method};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PutEphemeral")]
-pub struct Put {
+pub(crate) struct Put {
     /// The agent's id.
     pub agent_id: String,
     /// The user for whom the key is valid. When absent, it is valid for every user and without a user.
@@ -31,7 +31,7 @@ method!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StoredEphemeral")]
-pub struct Stored {
+pub(crate) struct Stored {
     /// True when the credential was stored in memory.
     pub stored: bool,
     /// True if it replaced another credential.
@@ -42,7 +42,7 @@ pub struct Stored {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearEphemeral")]
-pub struct Clear {
+pub(crate) struct Clear {
     /// The agent's id.
     pub agent_id: String,
     /// The provider whose credential is removed, by id or alias; all when absent.
@@ -55,7 +55,7 @@ method!(Clear, "ephemeral.clear", Cleared, "Lets go of what was lent to an agent
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearedEphemeral")]
-pub struct Cleared {
+pub(crate) struct Cleared {
     /// The number of credentials that were removed.
     pub cleared: usize,
 }

@@ -10,7 +10,7 @@ use super::words;
 
 /// An error that a handler returns: a kind, a text for people, and the data that the kind defines.
 #[derive(Debug, Clone)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     kind: Kind,
     message: String,
     data: Map<String, Value>,
@@ -18,51 +18,52 @@ pub struct ApiError {
 
 impl ApiError {
     /// Creates an error of `kind`. `message` is for people and must contain no secret.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), data: Map::new() }
     }
 
     /// Adds `data.<name>` to the error.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.data.insert(name.to_owned(), value.into());
         self
     }
 
     /// Adds the next step for the person, as `data.hint`.
     #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         let hint: String = hint.into();
         self.with("hint", hint)
     }
 
     /// Creates a `not_found` error for a `what` (bundle, account, session, ...) with this id.
-    pub fn not_found(what: &str, id: &str) -> Self {
+    pub(crate) fn not_found(what: &str, id: &str) -> Self {
         Self::new(Kind::NotFound, format!("no such {what}")).with("what", what).with("id", id)
     }
 
     /// Creates an `invalid_input` error for the named field.
-    pub fn invalid_input(field: &str, reason: impl fmt::Display) -> Self {
+    pub(crate) fn invalid_input(field: &str, reason: impl fmt::Display) -> Self {
         Self::new(Kind::InvalidInput, format!("{field}: {reason}")).with("field", field)
     }
 
     /// The kind of this error.
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// The text for people.
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
     /// The next step for the person, as set with [`Self::hint`].
-    pub fn next_step(&self) -> Option<String> {
+    #[cfg(test)]
+    pub(crate) fn next_step(&self) -> Option<String> {
         self.data.get("hint").and_then(Value::as_str).map(str::to_owned)
     }
 
     /// Creates the error for an id that is not well formed, with the name of its field.
-    pub fn bad_id(field: &str, error: &InvalidId) -> Self {
+    pub(crate) fn bad_id(field: &str, error: &InvalidId) -> Self {
         Self::invalid_input(field, error)
     }
 }
@@ -77,7 +78,7 @@ impl From<ApiError> for RpcError {
 
 /// Formats an error with all its causes, for the log and the terminal: "the database is unavailable: connection
 /// refused".
-pub fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut inner = error.source();
     while let Some(cause) = inner {
@@ -99,21 +100,21 @@ macro_rules! kinds {
     ) => {
         /// The kind of an application error. The kind is part of the protocol; the text is for people.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Kind { $( #[doc = $when] $variant, )* }
+        pub(crate) enum Kind { $( #[doc = $when] $variant, )* }
 
         impl Kind {
             /// Every kind, in the order of the codes.
-            pub const ALL: &'static [Kind] = &[ $( Kind::$variant, )* ];
+            pub(crate) const ALL: &'static [Kind] = &[ $( Kind::$variant, )* ];
 
             /// The JSON-RPC error code: positive, so outside the range that JSON-RPC reserves, or that of the engine's
             /// error with the same word.
-            pub const fn code(self) -> i32 { match self { $( Kind::$variant => $code, )* } }
+            pub(crate) const fn code(self) -> i32 { match self { $( Kind::$variant => $code, )* } }
 
             /// The word in `data.kind`.
-            pub const fn as_str(self) -> &'static str { match self { $( Kind::$variant => $word, )* } }
+            pub(crate) const fn as_str(self) -> &'static str { match self { $( Kind::$variant => $word, )* } }
 
             /// The situation in which a client receives it, for the protocol's documentation.
-            pub const fn when(self) -> &'static str { match self { $( Kind::$variant => $when, )* } }
+            pub(crate) const fn when(self) -> &'static str { match self { $( Kind::$variant => $when, )* } }
         }
 
         words! {

@@ -7,39 +7,39 @@ use serde::{Deserialize, Serialize};
 use super::method;
 
 /// The notification names of the wire.
-pub const METHODS: EventMethods = EventMethods { event: "event", lagged: "events.lagged" };
+pub(crate) const METHODS: EventMethods = EventMethods { event: "event", lagged: "events.lagged" };
 
 /// Returns the topic `identitybundlebindings:changed:<bundleId>`.
-pub fn bindings_changed(bundle: &str) -> String {
+pub(crate) fn bindings_changed(bundle: &str) -> String {
     format!("identitybundlebindings:changed:{bundle}")
 }
 
 /// The topic of events about a bundle that was created, renamed or deleted.
-pub const BUNDLES_CHANGED: &str = "identitybundles:changed";
+pub(crate) const BUNDLES_CHANGED: &str = "identitybundles:changed";
 
 /// Returns the topic `identityaccounts:changed:<accountId>`.
-pub fn account_changed(account: &str) -> String {
+pub(crate) fn account_changed(account: &str) -> String {
     format!("identityaccounts:changed:{account}")
 }
 
 /// Returns the topic `authsession:changed:<sessionId>`.
-pub fn session_changed(session: &str) -> String {
+pub(crate) fn session_changed(session: &str) -> String {
     format!("authsession:changed:{session}")
 }
 
 /// The topic of events about a reload of the declared registry that changed it.
-pub const DECLARED_CHANGED: &str = "declaredagents:changed";
+pub(crate) const DECLARED_CHANGED: &str = "declaredagents:changed";
 
 /// Returns the topic `userprofiles:changed:<userId>`.
-pub fn profiles_changed(user: &str) -> String {
+pub(crate) fn profiles_changed(user: &str) -> String {
     format!("userprofiles:changed:{user}")
 }
 
 /// The topic of events about a change of an operator token or of the active forge.
-pub const OPERATOR_TOKENS_CHANGED: &str = "operatortokens:changed";
+pub(crate) const OPERATOR_TOKENS_CHANGED: &str = "operatortokens:changed";
 
 /// Every topic with the reason for its events, for the protocol's documentation.
-pub const TOPICS: &[(&str, &str)] = &[
+pub(crate) const TOPICS: &[(&str, &str)] = &[
     (
         "identitybundlebindings:changed:<bundleId>",
         "a binding of this bundle was made, moved, removed, or its account's status changed",
@@ -55,7 +55,7 @@ pub const TOPICS: &[(&str, &str)] = &[
 /// Subscribes this connection to topics.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Subscribe {
+pub(crate) struct Subscribe {
     /// Exact topics, or prefixes that end in `*`.
     pub topics: Vec<String>,
     /// The position that an earlier subscription reached. Events after it are sent first.
@@ -67,7 +67,7 @@ method!(Subscribe, "events.subscribe", Subscribed, "Subscribes this connection t
 /// A position in the stream of events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Since {
+pub(crate) struct Since {
     /// The id of the daemon's run.
     pub epoch: String,
     /// The sequence number of the last event that was received.
@@ -77,7 +77,7 @@ pub struct Since {
 /// A subscription.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Subscribed {
+pub(crate) struct Subscribed {
     /// The id of the subscription in `event` notifications.
     pub subscription_id: String,
     /// The id of the daemon's run.
@@ -91,7 +91,7 @@ pub struct Subscribed {
 /// Ends a subscription.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Unsubscribe {
+pub(crate) struct Unsubscribe {
     /// The subscription's id.
     pub subscription_id: String,
 }
@@ -100,7 +100,7 @@ method!(Unsubscribe, "events.unsubscribe", Unsubscribed, "Ends a subscription.")
 /// The result of ending a subscription.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Unsubscribed {
+pub(crate) struct Unsubscribed {
     /// True if the subscription existed and was removed.
     pub removed: bool,
 }

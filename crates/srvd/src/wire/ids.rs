@@ -12,7 +12,7 @@ use crate::wire::error::{ApiError, Kind};
 ///
 /// # Errors
 /// `invalid_input`, with the name of the field.
-pub fn parse<T: FromStr<Err = InvalidId>>(field: &str, id: &str) -> Result<T, ApiError> {
+pub(crate) fn parse<T: FromStr<Err = InvalidId>>(field: &str, id: &str) -> Result<T, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id(field, &error))
 }
 
@@ -20,7 +20,7 @@ pub fn parse<T: FromStr<Err = InvalidId>>(field: &str, id: &str) -> Result<T, Ap
 ///
 /// # Errors
 /// `invalid_input`.
-pub fn account_id(id: &str) -> Result<AccountId, ApiError> {
+pub(crate) fn account_id(id: &str) -> Result<AccountId, ApiError> {
     parse("accountId", id)
 }
 
@@ -28,7 +28,7 @@ pub fn account_id(id: &str) -> Result<AccountId, ApiError> {
 ///
 /// # Errors
 /// `invalid_input`.
-pub fn bundle_id(id: &str) -> Result<BundleId, ApiError> {
+pub(crate) fn bundle_id(id: &str) -> Result<BundleId, ApiError> {
     parse("bundleId", id)
 }
 
@@ -36,7 +36,7 @@ pub fn bundle_id(id: &str) -> Result<BundleId, ApiError> {
 ///
 /// # Errors
 /// `invalid_input`.
-pub fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
+pub(crate) fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
     parse("instanceId", id)
 }
 
@@ -44,7 +44,7 @@ pub fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
 ///
 /// # Errors
 /// `invalid_input`.
-pub fn user_id(id: &str) -> Result<UserId, ApiError> {
+pub(crate) fn user_id(id: &str) -> Result<UserId, ApiError> {
     parse("userId", id)
 }
 
@@ -52,7 +52,7 @@ pub fn user_id(id: &str) -> Result<UserId, ApiError> {
 ///
 /// # Errors
 /// `invalid_input`.
-pub fn agent_id(id: &str) -> Result<AgentId, ApiError> {
+pub(crate) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
     parse("agentId", id)
 }
 
@@ -60,7 +60,7 @@ pub fn agent_id(id: &str) -> Result<AgentId, ApiError> {
 ///
 /// # Errors
 /// `invalid_input`.
-pub fn one_agent(id: &str) -> Result<AgentId, ApiError> {
+pub(crate) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
     let agent = agent_id(id)?;
     if agent.is_any() {
         return Err(ApiError::invalid_input("agentId", "* stands for every agent; name one"));
@@ -72,7 +72,7 @@ pub fn one_agent(id: &str) -> Result<AgentId, ApiError> {
 ///
 /// # Errors
 /// `unknown_provider` with the known ids.
-pub fn provider<'a>(registry: &'a Registry, id: &str) -> Result<&'a Arc<Provider>, ApiError> {
+pub(crate) fn provider<'a>(registry: &'a Registry, id: &str) -> Result<&'a Arc<Provider>, ApiError> {
     registry.provider(id).ok_or_else(|| {
         ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
             .with("known", registry.ids())

@@ -8,7 +8,7 @@ use super::method;
 /// An agent that runs under a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Instance {
+pub(crate) struct Instance {
     /// The instance's id.
     pub id: String,
     /// The id of the definition from which the instance was created; chosen by the creator.
@@ -30,7 +30,7 @@ pub struct Instance {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "CreateInstance")]
-pub struct Create {
+pub(crate) struct Create {
     /// The id of the definition from which the instance is created, chosen by the caller; 1 to 100 characters.
     pub definition_id: String,
     /// The name to show to people; the definition's id when absent.
@@ -46,7 +46,7 @@ method!(Create, "instance.create", Instance, "Makes an agent instance, under a b
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListInstances")]
-pub struct List {
+pub(crate) struct List {
     /// The bundle whose instances are listed; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
@@ -59,7 +59,7 @@ method!(List, "instance.list", Instances, "Lists the agent instances that run, o
 /// A list of instances.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Instances {
+pub(crate) struct Instances {
     /// The instances, oldest first.
     pub instances: Vec<Instance>,
 }
@@ -68,7 +68,7 @@ pub struct Instances {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpdateInstance")]
-pub struct Update {
+pub(crate) struct Update {
     /// The instance's id.
     pub instance_id: String,
     /// The id of the bundle to run under from now on. Empty means none.
@@ -85,7 +85,7 @@ method!(
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "EndInstance")]
-pub struct End {
+pub(crate) struct End {
     /// The instance's id.
     pub instance_id: String,
 }
@@ -95,7 +95,7 @@ method!(End, "instance.end", Ended, "Ends an agent instance. Its process is its 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "EndedInstance")]
-pub struct Ended {
+pub(crate) struct Ended {
     /// True if the instance was running.
     pub ended: bool,
 }

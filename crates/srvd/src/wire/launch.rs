@@ -12,7 +12,7 @@ use super::{Names, SecretOutput, Source, Status, method};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ResolveLaunch")]
-pub struct Resolve {
+pub(crate) struct Resolve {
     /// The id of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
@@ -51,7 +51,7 @@ method!(
 /// The changes to make to an environment.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Launch {
+pub(crate) struct Launch {
     /// Variables to set.
     pub set: BTreeMap<String, SecretOutput>,
     /// Variables to remove. None of them is in `set`.
@@ -67,7 +67,7 @@ pub struct Launch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LaunchAccount")]
-pub struct Used {
+pub(crate) struct Used {
     /// Canonical provider id.
     pub provider_id: String,
     /// The account's id, or `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` for a credential without an
@@ -92,7 +92,7 @@ pub struct Used {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LaunchTrace")]
-pub struct Trace {
+pub(crate) struct Trace {
     /// Canonical provider id.
     pub provider_id: String,
     /// The account's id, or `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>` for a credential without an
@@ -110,7 +110,7 @@ pub struct Trace {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LaunchReady")]
-pub struct Ready {
+pub(crate) struct Ready {
     /// The id of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
@@ -143,7 +143,7 @@ method!(
 /// The readiness of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Readiness {
+pub(crate) struct Readiness {
     /// True if every login of the launch can be used.
     pub ready: bool,
     /// The readiness of each provider.
@@ -153,7 +153,7 @@ pub struct Readiness {
 /// The readiness of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ProviderReadiness {
+pub(crate) struct ProviderReadiness {
     /// Canonical provider id.
     pub provider_id: String,
     /// True if its account can be used.

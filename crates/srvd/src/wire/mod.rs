@@ -4,29 +4,29 @@
 //! all times are unix milliseconds, and all ids are strings. A result field without a value is left out, unless its doc
 //! says `null`.
 
-pub mod account;
-pub mod auth;
-pub mod bundle;
-pub mod convert;
-pub mod daemon;
-pub mod declared;
-pub mod ephemeral;
-pub mod error;
-pub mod events;
-pub mod ids;
-pub mod instance;
-pub mod launch;
+pub(crate) mod account;
+pub(crate) mod auth;
+pub(crate) mod bundle;
+pub(crate) mod convert;
+pub(crate) mod daemon;
+pub(crate) mod declared;
+pub(crate) mod ephemeral;
+pub(crate) mod error;
+pub(crate) mod events;
+pub(crate) mod ids;
+pub(crate) mod instance;
+pub(crate) mod launch;
 mod names;
-pub mod operator;
-pub mod profile;
-pub mod provider;
+pub(crate) mod operator;
+pub(crate) mod profile;
+pub(crate) mod provider;
 mod secret;
 mod store_error;
-pub mod suggestion;
+pub(crate) mod suggestion;
 mod words;
 
-pub use names::Names;
-pub use secret::{SecretInput, SecretOutput};
+pub(crate) use names::Names;
+pub(crate) use secret::{SecretInput, SecretOutput};
 pub(crate) use words::words;
 
 /// Binds a parameter struct to its method name, result and summary.

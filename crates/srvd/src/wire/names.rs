@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 /// Names of variables; on the wire a list of strings. Clones share the names and their JSON, which is made only once. A
 /// launch contains more than a hundred names, and most launches contain the same ones.
 #[derive(Debug, Clone, Default)]
-pub struct Names(Arc<List>);
+pub(crate) struct Names(Arc<List>);
 
 #[derive(Debug, Default)]
 struct List {

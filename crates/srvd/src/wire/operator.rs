@@ -40,7 +40,7 @@ words! {
 /// An account of the operator at a forge. It never contains a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OperatorAccount {
+pub(crate) struct OperatorAccount {
     /// The account's id.
     pub account_id: String,
     /// The type of the forge.
@@ -77,7 +77,7 @@ pub struct OperatorAccount {
 /// sign-in at the forge, or the next start of the daemon, asks again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PendingAccount {
+pub(crate) struct PendingAccount {
     /// The account's id.
     pub account_id: String,
     /// The type of the forge.
@@ -95,7 +95,7 @@ pub struct PendingAccount {
 /// A forge that `srvd.toml` configures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ConfiguredForge {
+pub(crate) struct ConfiguredForge {
     /// The name of the forge in `srvd.toml`, as in `GET /login/<name>`.
     pub name: String,
     /// The type of the forge.
@@ -112,7 +112,7 @@ pub struct ConfiguredForge {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListOperator")]
-pub struct List {}
+pub(crate) struct List {}
 method!(
     List,
     "operator.list",
@@ -123,7 +123,7 @@ method!(
 /// The operator's accounts and the forges at which the operator can sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Operators {
+pub(crate) struct Operators {
     /// The accounts, ordered by forge, address and login.
     pub tokens: Vec<OperatorAccount>,
     /// The sign-ins whose person is not known yet, oldest first.
@@ -136,9 +136,9 @@ pub struct Operators {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpsertOperator")]
-pub struct Upsert {
+pub(crate) struct Upsert {
     /// The type of the forge.
-    pub forge_type: ForgeType,
+    pub(crate) forge_type: ForgeType,
     /// The forge's address. When absent, it is the address of the only configured forge of the type, or the type's
     /// default address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,7 +164,7 @@ method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token that t
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeleteOperator")]
-pub struct Delete {
+pub(crate) struct Delete {
     /// The id of the account, or of a sign-in whose person is not known.
     pub account_id: String,
 }
@@ -179,7 +179,7 @@ method!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedOperator")]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// True when the account was deleted.
     pub deleted: bool,
     /// True if the account was in use.
@@ -190,9 +190,9 @@ pub struct Deleted {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartOperator")]
-pub struct Start {
+pub(crate) struct Start {
     /// The type of the forge.
-    pub forge_type: ForgeType,
+    pub(crate) forge_type: ForgeType,
     /// The address of the forge, when several of the type are configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
@@ -220,7 +220,7 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartedOperator")]
-pub struct Started {
+pub(crate) struct Started {
     /// `operator-<uuid>`.
     pub session_id: String,
     /// The URL to open in the browser.
@@ -238,7 +238,7 @@ pub struct Started {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PollOperator")]
-pub struct Poll {
+pub(crate) struct Poll {
     /// The sign-in's session id.
     pub session_id: String,
     /// Longest time to wait for the end, in milliseconds; at most 30000.
@@ -250,7 +250,7 @@ method!(Poll, "operator.poll", SignIn, "Asks how a sign-in stands; with waitMs i
 /// A sign-in of the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SignIn {
+pub(crate) struct SignIn {
     /// `operator-<uuid>`.
     pub session_id: String,
     /// The state of the sign-in.
@@ -288,7 +288,7 @@ words! {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "CancelOperator")]
-pub struct Cancel {
+pub(crate) struct Cancel {
     /// The sign-in's session id.
     pub session_id: String,
 }
@@ -298,7 +298,7 @@ method!(Cancel, "operator.cancel", Outcome, "Cancels a sign-in before its tokens
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "GetActiveForge")]
-pub struct GetActive {}
+pub(crate) struct GetActive {}
 method!(
     GetActive,
     "operator.active",
@@ -310,7 +310,7 @@ method!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ActiveForge")]
-pub struct Active {
+pub(crate) struct Active {
     /// The account's id.
     pub account_id: String,
     /// The type of the forge.
@@ -327,7 +327,7 @@ pub struct Active {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SetActiveForge")]
-pub struct SetActive {
+pub(crate) struct SetActive {
     /// The account's id.
     pub account_id: String,
 }
@@ -337,14 +337,14 @@ method!(SetActive, "operator.setactive", Active, "Makes an account of the operat
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearActiveForge")]
-pub struct ClearActive {}
+pub(crate) struct ClearActive {}
 method!(ClearActive, "operator.clearactive", Cleared, "Leaves no account of the operator in use.");
 
 /// The result of clearing the account in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearedActiveForge")]
-pub struct Cleared {
+pub(crate) struct Cleared {
     /// True if an account was in use.
     pub cleared: bool,
 }

@@ -9,7 +9,7 @@ use super::{CredentialKind, SecretInput, Source, Status, method};
 /// A credential of an agent. It never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Profile {
+pub(crate) struct Profile {
     /// The profile's id, or `declared:<agent>:<provider>` for a declared credential.
     pub id: String,
     /// The user who supplied the credential; absent for a declared one.
@@ -54,7 +54,7 @@ pub struct Profile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpsertProfile")]
-pub struct Upsert {
+pub(crate) struct Upsert {
     /// The user's id.
     pub user_id: String,
     /// The agent's id, or `*` for every agent of the user. Credentials for one agent come before those for `*`.
@@ -85,7 +85,7 @@ method!(Upsert, "profile.upsert", Profile, "Stores a user's credential for an ag
 /// All tokens of a login. A field that is absent is removed from the stored login.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Tokens {
+pub(crate) struct Tokens {
     /// The access token.
     pub access_token: SecretInput,
     /// The refresh token.
@@ -112,7 +112,7 @@ pub struct Tokens {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListProfiles")]
-pub struct List {
+pub(crate) struct List {
     /// The user whose profiles are listed; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
@@ -130,7 +130,7 @@ method!(
 /// The profiles, and the rows that could not be read.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Profiles {
+pub(crate) struct Profiles {
     /// The profiles that could be read.
     pub profiles: Vec<Profile>,
     /// The rows that could not be read. They do not hide the others.
@@ -141,7 +141,7 @@ pub struct Profiles {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeleteProfile")]
-pub struct Delete {
+pub(crate) struct Delete {
     /// The profile's id.
     pub profile_id: String,
 }
@@ -151,7 +151,7 @@ method!(Delete, "profile.delete", Deleted, "Deletes a profile with its secrets."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedProfiles")]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// Number of deleted profiles.
     pub profiles_deleted: u64,
     /// Number of deleted sealed secrets. A key counts as one; an access, a refresh and an id token count as one each.
@@ -162,7 +162,7 @@ pub struct Deleted {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "BestProfile")]
-pub struct Best {
+pub(crate) struct Best {
     /// The user's id. No user's credentials are considered when absent; the user is never guessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
@@ -196,7 +196,7 @@ method!(
 /// The credential that an agent would receive. It never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Resolution {
+pub(crate) struct Resolution {
     /// The profile's id, or `declared:<agent>:<provider>` or `ephemeral:<agent>:<provider>`.
     pub profile_id: String,
     /// The id of the account that holds the credential; present only for `user`.
@@ -233,7 +233,7 @@ pub struct Resolution {
 /// A preferred credential that could not be used and was replaced by another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Degraded {
+pub(crate) struct Degraded {
     /// The profile's id, or `declared:...` or `ephemeral:...`.
     pub profile_id: String,
     /// `user`, `ephemeral` or `declared`.
@@ -245,7 +245,7 @@ pub struct Degraded {
 /// The result for one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Considered {
+pub(crate) struct Considered {
     /// The profile's id, or `declared:...` or `ephemeral:...`.
     pub profile_id: String,
     /// Canonical provider id.
@@ -264,7 +264,7 @@ pub struct Considered {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ReorderProfiles")]
-pub struct Reorder {
+pub(crate) struct Reorder {
     /// The user's id.
     pub user_id: String,
     /// The agent's id.
@@ -279,7 +279,7 @@ method!(Reorder, "profile.reorder", Profiles, "Orders a user's profiles of one p
 /// Deletes all profiles and secrets that users supplied for an agent, and the credentials that were lent to it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DeleteAgent {
+pub(crate) struct DeleteAgent {
     /// The agent's id.
     pub agent_id: String,
 }
@@ -293,7 +293,7 @@ method!(
 /// Deletes all profiles and secrets of a user, and the credentials that were lent for the user.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DeleteUser {
+pub(crate) struct DeleteUser {
     /// The user's id.
     pub user_id: String,
 }

@@ -8,7 +8,7 @@ use super::{CredentialKind, method, words};
 /// Lists the providers of the registry and their installed CLIs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct List {
+pub(crate) struct List {
     /// The provider to list, by id or alias; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
@@ -18,7 +18,7 @@ method!(List, "provider.list", Providers, "Lists the providers and which of thei
 /// The providers, ordered by id.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Providers {
+pub(crate) struct Providers {
     /// The providers.
     pub providers: Vec<Provider>,
 }
@@ -26,7 +26,7 @@ pub struct Providers {
 /// A provider of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Provider {
+pub(crate) struct Provider {
     /// Canonical id.
     pub id: String,
     /// Other accepted names of the provider.
@@ -49,7 +49,7 @@ pub struct Provider {
 /// A way to log in with the installed version of the CLI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Login {
+pub(crate) struct Login {
     /// The id of the recipe, for `auth.start`.
     pub id: String,
     /// The action of the person during the login.
@@ -71,7 +71,7 @@ words! {
 /// A provider's CLI on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Cli {
+pub(crate) struct Cli {
     /// True if the CLI was found.
     pub found: bool,
     /// The path of the program.

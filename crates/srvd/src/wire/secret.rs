@@ -11,16 +11,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// It can be serialised because the command line sends it to the daemon over the daemon's own socket. The daemon never
 /// serialises it, because no result type of the wire contains it.
 #[derive(Clone)]
-pub struct SecretInput(SecretString);
+pub(crate) struct SecretInput(SecretString);
 
 impl SecretInput {
     /// Creates the secret from a text.
-    pub fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         Self(SecretString::from(text))
     }
 
     /// Returns the secret to the code that has to use it.
-    pub fn into_secret(self) -> SecretString {
+    pub(crate) fn into_secret(self) -> SecretString {
         self.0
     }
 }
@@ -56,11 +56,11 @@ impl JsonSchema for SecretInput {
 /// A value in an answer that may be a credential. Only `launch.resolve` returns it. `Debug` redacts it, and it is wiped
 /// when dropped.
 #[derive(Clone)]
-pub struct SecretOutput(SecretString);
+pub(crate) struct SecretOutput(SecretString);
 
 impl SecretOutput {
     /// Returns the value to the code that has to use it.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }

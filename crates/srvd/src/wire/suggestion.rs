@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A command that renews a credential of a bundle. On the wire it is a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suggestion {
+pub(crate) struct Suggestion {
     /// The command.
     pub command: SuggestedCommand,
     /// The provider of the credential.
@@ -15,7 +15,7 @@ pub struct Suggestion {
 
 /// A command that a [`Suggestion`] names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SuggestedCommand {
+pub(crate) enum SuggestedCommand {
     /// `srvd login`.
     Login,
     /// `srvd login --force`, which replaces another person's login.
@@ -37,7 +37,7 @@ impl fmt::Display for Suggestion {
 
 impl Suggestion {
     /// Reads the command line of a suggestion from the wire, where the bundle is an id. Returns `None` for another text.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split(' ').collect();
         let (command, provider, bundle) = match words[..] {
             ["srvd", "login", provider, "--bundle", bundle] => (SuggestedCommand::Login, provider, bundle),

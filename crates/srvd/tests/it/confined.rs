@@ -48,7 +48,7 @@ async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Ca
     let inside = |way: &str| identities.join(bundle(provider, way).as_str()).join(&cli.config_dir.name);
     planted::login(cli, &inside("login"), "work@example.test");
     let link = |way: &str, path: &Path, target: &Path| {
-        srvd::base::private::directory(path.parent().unwrap()).unwrap();
+        crate::support::private_directory(path.parent().unwrap());
         symlink(target, path).unwrap();
         inside(way)
     };
@@ -186,7 +186,7 @@ async fn check(daemon: &Daemon, case: &Case) {
 async fn launch_resolves_outside_data_root_only_when_login_is_adopted() {
     let home = Home::new();
     let registry = Registry::builtin().unwrap();
-    srvd::base::private::directory(&home.dir("data/identities")).unwrap();
+    crate::support::private_directory(&home.dir("data/identities")).unwrap();
     let store = support::store(&home).await;
     let mut cases = Vec::new();
     for provider in registry.iter() {
@@ -207,7 +207,7 @@ async fn launch_resolves_outside_data_root_only_when_login_is_adopted() {
 
     for way in 0..ADOPTED.len() {
         let home = Home::new();
-        srvd::base::private::directory(&home.dir("data/identities")).unwrap();
+        crate::support::private_directory(&home.dir("data/identities")).unwrap();
         let store = support::store(&home).await;
         let cases = adopt(&store, &home, &registry, way).await;
         store.close().await;

@@ -47,8 +47,7 @@ fn daemon_exits_78_and_leaves_the_database_unchanged_when_the_key_is_wrong() {
         database.map(content).collect::<Vec<_>>()
     };
     let before = contents(&home);
-    srvd::base::private::replace_file(&home.dir("config/encryption.key"), KEY.replace('0', "9").as_bytes())
-        .unwrap();
+    crate::support::private_file(&home.dir("config/encryption.key"), KEY.replace('0', "9").as_bytes());
     let (code, text) = refused(&home, |_| {});
     assert_eq!(code, 78, "{text}");
     assert!(text.to_lowercase().contains("key"), "{text}");

@@ -28,7 +28,7 @@ providers.anthropic.key = 'ANTHROPIC'
 fn write(home: &Home, name: &str, text: &str) {
     let path = home.dir("config").join(name);
     let text = text.replace("ANTHROPIC", ANTHROPIC);
-    srvd::base::private::replace_file(&path, text.as_bytes()).unwrap();
+    crate::support::private_file(&path, text.as_bytes());
 }
 
 fn start(home: Home) -> Daemon {
@@ -200,7 +200,7 @@ async fn declared_files_are_watched_and_keep_agents_when_a_file_is_faulty() {
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_agents_are_unchanged_when_one_file_of_many_is_refused() {
     let home = home(TWO);
-    srvd::base::private::directory(&home.dir("config/declared.d")).unwrap();
+    crate::support::private_directory(&home.dir("config/declared.d"));
     for id in ["one", "two", "three"] {
         let text = format!("[[agents]]\nid = '{id}'\nproviders.anthropic.key = 'ANTHROPIC'\n");
         write(&home, &format!("declared.d/{id}.toml"), &text);

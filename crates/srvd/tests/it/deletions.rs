@@ -26,7 +26,7 @@ impl Doomed {
         let (bundle, account) = (done["bundleId"].clone(), done["accountId"].clone());
         let dir = daemon.home.dir("data/identities").join(bundle.as_str().unwrap()).join("fake");
         let precious = daemon.home.dir("home/precious");
-        srvd::base::private::directory(&precious).unwrap();
+        crate::support::private_directory(&precious);
         std::fs::write(precious.join("photo"), "").unwrap();
         symlink(&precious, dir.join("link")).unwrap();
         std::fs::create_dir(dir.join("sessions")).unwrap();
@@ -128,7 +128,7 @@ impl Home {
     async fn rows_deleted(&self, bundle: &Value, history: History) -> Vec<PathBuf> {
         let store = store(self).await;
         let bundle = bundle.as_str().unwrap().parse().unwrap();
-        let gone = store.delete_bundle(&bundle, history, srvd::base::clock::now()).await.unwrap();
+        let gone = store.delete_bundle(&bundle, history, crate::support::now()).await.unwrap();
         store.close().await;
         gone.leftovers.into_iter().map(|leftover| leftover.dir).collect()
     }

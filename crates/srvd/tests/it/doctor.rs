@@ -96,7 +96,7 @@ fn doctor_compares_key_and_changes_nothing_when_no_daemon_runs() {
     let (code, findings) = doctor(&home, &[]);
     assert_eq!((code, severity(&findings, "key.database")), (0, Some("ok")), "{findings:?}");
     let other = "another-key-0123456789abcdef-0123456789";
-    srvd::base::private::replace_file(&home.dir("config/encryption.key"), other.as_bytes()).unwrap();
+    crate::support::private_file(&home.dir("config/encryption.key"), other.as_bytes());
     let (code, findings) = doctor(&home, &[]);
     assert_eq!((code, severity(&findings, "key.database")), (1, Some("error")), "{findings:?}");
     assert!(!format!("{findings:?}").contains(other));
@@ -187,7 +187,7 @@ async fn doctor_fix_removes_files_of_killed_daemon_and_keeps_those_of_running_on
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_distinguishes_unresponsive_daemon_from_absent_one() {
     let home = Home::new().start().kill();
-    let pid = srvd::base::endpoint::Endpoint::read(&home.dir("run")).unwrap().pid;
+    let pid = crate::support::Endpoint::of(&home).pid;
     std::fs::remove_file(home.dir("run/srvd.sock")).unwrap();
     // The socket accepts connections and never answers.
     let _listener = std::os::unix::net::UnixListener::bind(home.dir("run/srvd.sock")).unwrap();

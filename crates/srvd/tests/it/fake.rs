@@ -88,7 +88,7 @@ token = '(?P<token>fake-token-[a-z0-9]{20,})'
 pub(crate) fn home(script: &str) -> Home {
     let home = Home::new();
     let bin = home.dir("bin");
-    srvd::base::private::directory(&bin).unwrap();
+    crate::support::private_directory(&bin);
     std::fs::copy(program(), bin.join("fakecli")).unwrap();
     let entry = ENTRY.replace("@SCRIPT@", &home.dir("script").display().to_string());
     write_script(&home, script);

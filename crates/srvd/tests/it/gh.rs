@@ -55,7 +55,7 @@ echo "✓ Logged in as octo" >&2
 fn home(version: &str) -> Home {
     let home = Home::new();
     let bin = home.dir("bin");
-    srvd::base::private::directory(&bin).unwrap();
+    crate::support::private_directory(&bin);
     std::fs::write(bin.join("gh"), GH).unwrap();
     std::fs::set_permissions(bin.join("gh"), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::write(bin.join("version"), version).unwrap();

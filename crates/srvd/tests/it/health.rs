@@ -146,7 +146,7 @@ async fn account_becomes_valid_again_when_its_file_or_directory_returns() {
     for gone in [watched.file.parent().unwrap().to_owned(), bundle] {
         std::fs::remove_dir_all(&gone).unwrap();
         watched.becomes("needs_reauth").await;
-        srvd::base::private::directory(watched.file.parent().unwrap()).unwrap();
+        crate::support::private_directory(watched.file.parent().unwrap());
         watched.write(GOOD);
         watched.becomes("valid").await;
     }
@@ -240,7 +240,7 @@ async fn account_is_unknown_when_its_file_is_half_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn token_expiry_is_announced_when_it_comes() {
     let mut watched = Watched::new().await;
-    let soon = srvd::base::clock::now() + 1500;
+    let soon = crate::support::now() + 1500;
     watched.write(&with_times(soon, soon + 1000, true));
     let found = watched.becomes("valid").await;
     assert_eq!((&found["expiresAt"], &found["loginDeadlineAt"]), (&json!(soon), &json!(soon + 1000)));
@@ -251,7 +251,7 @@ async fn token_expiry_is_announced_when_it_comes() {
     assert!(found["checkedAt"].as_i64().unwrap() >= soon + 1000, "{found}");
     assert_eq!(found["statusReason"], "its refresh token is past its own end");
 
-    let soon = srvd::base::clock::now() + 1000;
+    let soon = crate::support::now() + 1000;
     watched.write(&with_times(soon, 0, false));
     watched.becomes("valid").await;
     assert_eq!(watched.becomes("needs_reauth").await["statusReason"], "it has expired");
@@ -314,7 +314,7 @@ async fn directory_is_watched_for_a_new_login_when_its_account_was_deleted() {
     watched.daemon.call("account.delete", json!({"accountId": watched.account})).await;
     let topic = format!("identityaccounts:changed:{}", watched.account);
     event(&mut watched.events, &topic).await;
-    srvd::base::private::directory(watched.file.parent().unwrap()).unwrap();
+    crate::support::private_directory(watched.file.parent().unwrap());
     watched.write(GOOD);
     // A new login into the same directory is possible and is watched again.
     let done = log_in(&watched.daemon, json!({"intoBundleId": watched.bundle})).await;

@@ -57,7 +57,7 @@ impl Place {
     /// Starts a daemon with a login in the bundle `Work`, and creates a directory of the user.
     async fn new() -> Self {
         let home = fake::home(SCRIPT).config("providers.d/second.toml", SECOND);
-        srvd::base::private::directory(&home.dir("home/.second")).unwrap();
+        crate::support::private_directory(&home.dir("home/.second"));
         std::fs::write(home.dir("home/.second/credentials.json"), r#"{"access": "a"}"#).unwrap();
         let daemon = home.start();
         let done = log_in(&daemon, json!({"recipe": "pipe", "bundleName": "Work"})).await;

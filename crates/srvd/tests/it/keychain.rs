@@ -148,7 +148,7 @@ async fn keychain_holds_the_key_and_its_rotation() {
     let home = daemon.stop().1;
 
     // A different key does not replace it.
-    srvd::base::private::replace_file(&home.dir("config/encryption.key"), KEY.as_bytes()).unwrap();
+    crate::support::private_file(&home.dir("config/encryption.key"), KEY.as_bytes());
     refused(&session.run(&home, &["--migrate-only"]), 78, "hold different encryption keys");
     refused(&session.run(&home, &["key", "rotate"]), 78, "hold different encryption keys");
 }

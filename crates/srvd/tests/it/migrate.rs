@@ -200,7 +200,7 @@ async fn directory_is_taken_over_and_launched_when_variable_names_it() {
 async fn variable_is_ignored_when_it_names_no_directory_of_the_user() {
     let home = home();
     let inside = home.dir("data/identities/b1/fake");
-    srvd::base::private::directory(&inside).unwrap();
+    crate::support::private_directory(&inside);
     std::fs::write(inside.join("credentials.json"), LOGIN.replace("ada@x", "other@x")).unwrap();
     for value in [inside.display().to_string(), "relative".to_owned(), String::new()] {
         let output = home.command(&["migrate", "--dry-run"]).env("FAKE_HOME", &value).output().unwrap();

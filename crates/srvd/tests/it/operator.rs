@@ -8,9 +8,8 @@ mod returned;
 
 use serde_json::{Value, json};
 
-use crate::forge::CLIENT_SECRET;
 use crate::forge::browser::{Browser, End};
-use crate::forge::standin::Standin;
+use crate::forge::standin::{CLIENT_SECRET, Standin};
 use crate::http::tcp;
 use crate::support::{Daemon, Home, event, files_below};
 
@@ -98,13 +97,13 @@ async fn callback_stores_the_grant_activates_its_forge_and_renews_the_session() 
     let (code, data) = daemon.refused("operator.active", json!({})).await;
     assert_eq!((code, &data["kind"]), (1010, &json!("no_active_forge")));
 
-    let before = srvd::base::clock::now();
+    let before = crate::support::now();
     let (session, first) = sign_in(&daemon, json!({"forgeType": "github"}), None).await;
     let first = first.expect("a session begins");
     event(&mut events, CHANGED).await;
     let active = daemon.call("operator.active", json!({})).await;
     let since = active["since"].as_i64().unwrap();
-    assert!((before..=srvd::base::clock::now()).contains(&since), "{active}");
+    assert!((before..=crate::support::now()).contains(&since), "{active}");
     let account = &session["accountId"];
     assert_eq!(
         active,

@@ -30,7 +30,7 @@ pub(crate) fn login(cli: &Cli, dir: &Path, email: &str) -> bool {
     }
     // JSON is also valid YAML, and valid JSON with comments.
     let path = cli.config_dir.inside(dir).join(file.path.replace('*', ""));
-    srvd::base::private::directory(path.parent().unwrap()).unwrap();
+    crate::support::private_directory(path.parent().unwrap());
     std::fs::write(path, document.to_string()).unwrap();
     true
 }

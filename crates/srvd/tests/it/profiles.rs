@@ -9,7 +9,7 @@ const DECLARED: &str = "sk-ant-planted-declared-0123456789abcdef";
 fn home() -> Home {
     let home = Home::new();
     let text = format!("[[agents]]\nid = 'shared'\nproviders.anthropic.key = '{DECLARED}'\n");
-    srvd::base::private::replace_file(&home.dir("config/agents.toml"), text.as_bytes()).unwrap();
+    crate::support::private_file(&home.dir("config/agents.toml"), text.as_bytes());
     home
 }
 
@@ -160,7 +160,7 @@ async fn best_profile_is_chosen_by_expiry_model_and_order() {
             other => panic!("{other:?}"),
         })
     };
-    let later = srvd::base::clock::now() + 86_400_000;
+    let later = crate::support::now() + 86_400_000;
     let over = bring(&daemon, "u1", "shared", tokens(1000)).await;
     assert_eq!(over["expiresAt"], 1000);
     let found = best("u1", "shared", json!({})).await.unwrap();

@@ -34,7 +34,7 @@ const PATTERN: &str =
 /// Creates a machine with the fake CLI and this overlay of its entry.
 fn machine(script: &str, overlay: &str) -> Home {
     let home = fake::home(script).config("providers.d/z.toml", &format!("{PATTERN}{overlay}"));
-    srvd::base::private::directory(&home.dir("tmp")).unwrap();
+    crate::support::private_directory(&home.dir("tmp"));
     home
 }
 

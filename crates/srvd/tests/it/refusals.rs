@@ -7,7 +7,7 @@ use crate::support::{Daemon, Home, files_below};
 fn fixture() -> Daemon {
     let home = Home::new();
     let bin = home.dir("bin");
-    srvd::base::private::directory(&bin).unwrap();
+    crate::support::private_directory(&bin);
     // The program would leave a file if it were run.
     let program = "#!/bin/sh\ntouch \"$0.was-run\"\n";
     for name in ["codex", "evil"] {

@@ -12,8 +12,6 @@ use identity_store::{
     Status, Store, StoreOptions,
 };
 use secrecy::ExposeSecret as _;
-use srvd::base::environment::Environment;
-use srvd::config::key::Sources;
 
 use crate::support::{Home, KEY};
 
@@ -23,14 +21,16 @@ const KILLS: usize = 24;
 
 /// Opens the database as a daemon does that starts with the keys on disk.
 async fn open(home: &Home) -> Store {
-    let sources = Sources { config_dir: home.dir("config"), keychain: false };
-    let keys = srvd::config::key::load(&Environment::default(), &sources).unwrap();
-    open_with(home, keys.keyring()).await.unwrap()
+    let key = Key::parse_file_bytes(&std::fs::read(home.dir("config/encryption.key")).unwrap()).unwrap();
+    let old = std::fs::read_to_string(home.dir("config/encryption.keys.old")).unwrap_or_default();
+    let old = old.lines().filter(|line| !line.is_empty()).map(|line| Key::parse(line.as_bytes()).unwrap());
+    let old = old.filter(|old| old.id() != key.id()).collect();
+    open_with(home, Keyring::with_old(key, old)).await.unwrap()
 }
 
 async fn open_with(home: &Home, keyring: Keyring) -> Result<Store, identity_store::OpenError> {
     let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
-    Store::open(StoreOptions::new(url, Arc::new(|_| {}), srvd::base::clock::now()), keyring).await
+    Store::open(StoreOptions::new(url, Arc::new(|_| {}), crate::support::now()), keyring).await
 }
 
 async fn fill(home: &Home, secrets: usize) -> Vec<AccountId> {

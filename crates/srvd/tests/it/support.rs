@@ -1,6 +1,7 @@
 //! A separate daemon for each test: the built program in its own directories.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -8,13 +9,56 @@ use std::time::{Duration, Instant};
 use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
 use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, RpcError, Subscription};
 use serde_json::{Value, json};
-use srvd::base::endpoint::Endpoint;
 use tokio::net::UnixStream;
 
 /// Longest time that a step may take before a test fails. The limit is generous, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// The key of every test daemon.
 pub(crate) const KEY: &str = "test-key-0123456789abcdef-0123456789";
+
+/// The names of the events on the wire.
+const EVENT_NAMES: EventNames = EventNames {
+    event: "event",
+    lagged: "events.lagged",
+    subscribe: "events.subscribe",
+    unsubscribe: "events.unsubscribe",
+};
+
+/// The parts of `endpoint.json` that the tests use.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Endpoint {
+    pub(crate) pid: u32,
+    pub(crate) url: Option<String>,
+    pub(crate) token_file: PathBuf,
+    pub(crate) epoch: String,
+}
+
+impl Endpoint {
+    /// Reads the file that the daemon of this home wrote.
+    pub(crate) fn of(home: &Home) -> Self {
+        serde_json::from_slice(&std::fs::read(home.dir("run/endpoint.json")).unwrap()).unwrap()
+    }
+}
+
+/// Returns the current time in unix milliseconds.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+/// Creates a directory that only this user may enter, with those above it.
+pub(crate) fn private_directory(path: &Path) {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).unwrap();
+}
+
+/// Replaces a file by one that only this user may read.
+pub(crate) fn private_file(path: &Path, content: &[u8]) {
+    let fresh = path.with_extension("fresh");
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).unwrap();
+    file.write_all(content).unwrap();
+    std::fs::rename(fresh, path).unwrap();
+}
 
 /// Directories of a daemon, which need not be running.
 pub(crate) struct Home {
@@ -28,9 +72,9 @@ impl Home {
         let root = tempfile::Builder::new().prefix("srvd-it-").tempdir().unwrap();
         let home = Self { root, path: vec!["/usr/local/bin".into(), "/usr/bin".into(), "/bin".into()] };
         for dir in ["home", "config", "data"] {
-            srvd::base::private::directory(&home.dir(dir)).unwrap();
+            private_directory(&home.dir(dir));
         }
-        srvd::base::private::replace_file(&home.dir("config/encryption.key"), KEY.as_bytes()).unwrap();
+        private_file(&home.dir("config/encryption.key"), KEY.as_bytes());
         home
     }
 
@@ -110,7 +154,7 @@ impl Daemon {
 
     /// Returns the endpoint file for local clients.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::read(&self.home.dir("run")).unwrap()
+        Endpoint::of(&self.home)
     }
 
     /// Returns `host:port` of the TCP listener, and the token.
@@ -260,7 +304,7 @@ pub(crate) async fn event(subscription: &mut Subscription, wanted: &str) -> Opti
 }
 
 fn options() -> ClientOptions {
-    ClientOptions::new("srvd.sock", "/rpc", srvd::cli::EVENT_NAMES)
+    ClientOptions::new("srvd.sock", "/rpc", EVENT_NAMES)
 }
 
 /// Returns every regular file below a directory.

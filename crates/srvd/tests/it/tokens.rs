@@ -33,7 +33,7 @@ async fn token_is_sealed_as_an_account_and_appears_in_no_answer_log_or_file() {
     let daemon = home.start_with(|command| command.env("SRVD_LOG", "trace"));
     let client = daemon.client().await;
     let mut events = client.subscribe(["*"]).await.unwrap();
-    let before = srvd::base::clock::now();
+    let before = crate::support::now();
     let done =
         take_token(&daemon, json!({"providerId": "fake", "recipe": "token", "bundleName": "Robot"})).await;
     assert_eq!((&done["status"], &done["email"]), (&json!("success"), &Value::Null), "{done}");
@@ -47,7 +47,7 @@ async fn token_is_sealed_as_an_account_and_appears_in_no_answer_log_or_file() {
     assert!(account.get("maskedTail").is_none(), "{account}");
     let day = 86_400_000;
     let expires = account["expiresAt"].as_i64().unwrap();
-    assert!((before + day..=srvd::base::clock::now() + day).contains(&expires), "{expires}");
+    assert!((before + day..=crate::support::now() + day).contains(&expires), "{expires}");
     assert_eq!(account["loginDeadlineAt"], account["expiresAt"]);
 
     let answers = format!(

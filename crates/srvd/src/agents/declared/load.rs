@@ -27,7 +27,11 @@ const MOST_FAULTS: usize = 32;
 ///
 /// # Errors
 /// All faults of the files, in order of the files. No agent is loaded from any of them.
-pub fn load(config_dir: &Path, registry: &Registry, environment: &Environment) -> Result<Agents, Vec<Fault>> {
+pub(crate) fn load(
+    config_dir: &Path,
+    registry: &Registry,
+    environment: &Environment,
+) -> Result<Agents, Vec<Fault>> {
     let mut loader = Loader { registry, environment, seen: BTreeMap::new(), faults: Vec::new() };
     let own = loader.file(&config_dir.join(FILE), BTreeMap::new());
     let mut dropped_in = BTreeMap::new();

@@ -17,8 +17,9 @@ use std::path::PathBuf;
 use identity_store::UserId;
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use load::load;
-pub use watcher::{Declared, DeclaredConfig, DeclaredWatcher, InForce};
+#[cfg(test)]
+use load::load;
+pub(crate) use watcher::{Declared, DeclaredConfig, DeclaredWatcher};
 
 use crate::wire::error::{ApiError, Kind};
 
@@ -27,11 +28,11 @@ const PREFIX: &str = "declared:";
 
 /// All declared agents by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Agents(BTreeMap<String, Agent>);
+pub(crate) struct Agents(BTreeMap<String, Agent>);
 
 /// A declared agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
+pub(crate) struct Agent {
     /// Path of the file that declares it.
     pub source: PathBuf,
     /// Its credentials by canonical provider id.
@@ -45,14 +46,14 @@ pub struct Agent {
 impl Agent {
     /// Returns the user whose credentials every user of the agent may use, after their own. `None` unless the file
     /// allows it.
-    pub fn lender(&self) -> Option<&UserId> {
+    pub(crate) fn lender(&self) -> Option<&UserId> {
         self.owner.as_ref().filter(|_| self.run_as_owner)
     }
 }
 
 /// The source of a declared credential's key.
 #[derive(Clone)]
-pub enum Credential {
+pub(crate) enum Credential {
     /// The key itself, written in the file.
     Key(SecretString),
     /// A variable of the daemon's own environment.
@@ -70,7 +71,7 @@ pub enum Credential {
 
 /// A variable of the daemon's own environment that states when a key ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndVariable {
+pub(crate) struct EndVariable {
     /// Name of the variable.
     pub var: String,
     /// Time in unix milliseconds; `None` if the variable is not set or holds no time.
@@ -82,7 +83,7 @@ impl Credential {
     ///
     /// # Errors
     /// The file names a variable for the end, but the variable is not set or holds no time. No end is assumed.
-    pub fn ends(&self) -> Result<Option<i64>, String> {
+    pub(crate) fn ends(&self) -> Result<Option<i64>, String> {
         match self {
             Self::Env { ends: Some(EndVariable { at: None, var }), .. } => {
                 Err(format!("the variable {var}, which says when it ends, is not set or holds no time"))
@@ -122,7 +123,7 @@ impl fmt::Debug for Credential {
 
 /// A fault of a file. The text never quotes a value of the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The file, or the folder that cannot be read.
     pub file: PathBuf,
     /// The line, counted from 1, if the fault has one.
@@ -142,18 +143,18 @@ impl fmt::Display for Fault {
 
 impl Agents {
     /// Returns the agent if it is declared.
-    pub fn agent(&self, id: &str) -> Option<&Agent> {
+    pub(crate) fn agent(&self, id: &str) -> Option<&Agent> {
         self.0.get(id)
     }
 
     /// Iterates over all agents in order of id.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Agent)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Agent)> {
         self.0.iter().map(|(id, agent)| (id.as_str(), agent))
     }
 
     /// Returns the credentials that are in this set but not in `later`: an agent and a provider, or an agent and `None`
     /// if the whole agent is gone.
-    pub fn missing_in<'a>(&'a self, later: &Agents) -> Vec<(&'a str, Option<&'a str>)> {
+    pub(crate) fn missing_in<'a>(&'a self, later: &Agents) -> Vec<(&'a str, Option<&'a str>)> {
         let gone = |(id, agent): (&'a str, &'a Agent)| -> Vec<(&'a str, Option<&'a str>)> {
             let Some(kept) = later.agent(id) else { return vec![(id, None)] };
             let providers =
@@ -167,7 +168,7 @@ impl Agents {
     ///
     /// # Errors
     /// `declared_immutable`, which names the file and the agent.
-    pub fn refuse_agent(&self, id: &str) -> Result<(), ApiError> {
+    pub(crate) fn refuse_agent(&self, id: &str) -> Result<(), ApiError> {
         match self.agent(id) {
             Some(agent) => Err(immutable(id, Some(agent))),
             None => Ok(()),
@@ -178,7 +179,7 @@ impl Agents {
     ///
     /// # Errors
     /// `declared_immutable`, which names the file and the agent.
-    pub fn refuse_credential(&self, id: &str) -> Result<(), ApiError> {
+    pub(crate) fn refuse_credential(&self, id: &str) -> Result<(), ApiError> {
         // The id of a provider contains no colon; the id of an agent may contain some.
         match id.strip_prefix(PREFIX).map(|rest| rest.rsplit_once(':').map_or(rest, |(agent, _)| agent)) {
             Some(agent) => Err(immutable(agent, self.agent(agent))),
@@ -196,7 +197,7 @@ fn immutable(id: &str, agent: Option<&Agent>) -> ApiError {
 }
 
 /// Returns the id under which a declared credential is listed: `declared:{agent}:{provider}`.
-pub fn credential_id(agent: &str, provider: &str) -> String {
+pub(crate) fn credential_id(agent: &str, provider: &str) -> String {
     format!("{PREFIX}{agent}:{provider}")
 }
 

@@ -40,6 +40,13 @@ pub(super) struct Reader<'a> {
 type Key<'i> = Spanned<DeString<'i>>;
 type Value<'i> = Spanned<DeValue<'i>>;
 
+/// An entry of a table.
+#[derive(Clone, Copy)]
+struct Entry<'t, 'a> {
+    key: &'t Key<'a>,
+    value: &'t Value<'a>,
+}
+
 impl Reader<'_> {
     pub(super) fn parse(self) -> Parsed {
         let mut parsed = Parsed { agents: Vec::new(), first_key: None, faults: Vec::new() };
@@ -133,7 +140,7 @@ impl Reader<'_> {
                 parsed.faults.push(self.fault(at(key), twice));
                 continue;
             }
-            match self.credential((key, value), service, parsed) {
+            match self.credential(Entry { key, value }, service, parsed) {
                 Ok(credential) => drop(found.insert(provider.id.clone(), credential)),
                 Err(fault) => parsed.faults.push(fault),
             }
@@ -143,12 +150,13 @@ impl Reader<'_> {
 
     fn credential(
         self,
-        (name, value): (&Key<'_>, &Value<'_>),
+        entry: Entry<'_, '_>,
         service: &KeyService,
         parsed: &mut Parsed,
     ) -> Result<Credential, Fault> {
         const FORMS: &str = "key, env and command";
         const ENDS: &str = "expires_env";
+        let Entry { key: name, value } = entry;
         let table = value
             .get_ref()
             .as_table()
@@ -171,9 +179,9 @@ impl Reader<'_> {
                 key.map(Credential::Key).map_err(|reason| fault(&format!("the key {reason}")))
             }
             "env" => {
-                let var = self.variable((key, value))?;
+                let var = self.variable(Entry { key, value })?;
                 let end = |(key, value)| {
-                    let var = self.variable((key, value))?;
+                    let var = self.variable(Entry { key, value })?;
                     // Only a known end is used, so the time of reading (0) does not matter.
                     let at = Expiry::read(self.environment.text(var), 0).known();
                     Ok(EndVariable { var: var.to_owned(), at })
@@ -188,7 +196,8 @@ impl Reader<'_> {
     }
 
     /// Returns the name of a variable of the daemon's environment.
-    fn variable<'v>(self, (key, value): (&Key<'_>, &'v Value<'_>)) -> Result<&'v str, Fault> {
+    fn variable<'v>(self, entry: Entry<'v, '_>) -> Result<&'v str, Fault> {
+        let Entry { key, value } = entry;
         let fault = |reason: &str| self.fault(at(key), reason);
         let var = value.get_ref().as_str().filter(|var| is_variable_name(var));
         let var = var.ok_or_else(|| fault(&format!("{} is not the name of a variable", key.get_ref())))?;

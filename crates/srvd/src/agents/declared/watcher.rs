@@ -33,7 +33,7 @@ const WAITING: usize = 64;
 
 /// The agents in force, and the faults of the files that would have replaced them.
 #[derive(Debug, Clone, Default)]
-pub struct InForce {
+pub(crate) struct InForce {
     /// The last good set of agents.
     pub agents: Arc<Agents>,
     /// Faults of the last read; empty if it succeeded.
@@ -42,7 +42,7 @@ pub struct InForce {
 
 impl InForce {
     /// Returns the agents and the faults in the form of the wire, without keys.
-    pub fn listed(&self) -> DeclaredAgents {
+    pub(crate) fn listed(&self) -> DeclaredAgents {
         let agents = self.agents.iter().map(|(id, agent)| DeclaredAgent {
             agent_id: id.to_owned(),
             source: agent.source.display().to_string(),
@@ -59,18 +59,18 @@ impl InForce {
 
 /// The declared agents. A clone is a handle to the same agents.
 #[derive(Clone)]
-pub struct Declared {
+pub(crate) struct Declared {
     current: watch::Receiver<InForce>,
     requests: mpsc::Sender<oneshot::Sender<InForce>>,
 }
 
 /// The error after the daemon has stopped reading files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped;
+pub(crate) struct Stopped;
 
 impl Declared {
     /// Returns the agents in force.
-    pub fn now(&self) -> InForce {
+    pub(crate) fn now(&self) -> InForce {
         self.current.borrow().clone()
     }
 
@@ -78,7 +78,7 @@ impl Declared {
     ///
     /// # Errors
     /// `Stopped` when the daemon ends.
-    pub async fn reload(&self) -> Result<InForce, Stopped> {
+    pub(crate) async fn reload(&self) -> Result<InForce, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(answer).await.map_err(|_| Stopped)?;
         answered.await.map_err(|_| Stopped)
@@ -86,7 +86,7 @@ impl Declared {
 }
 
 /// The inputs of the reads, and the receivers of their results.
-pub struct DeclaredConfig {
+pub(crate) struct DeclaredConfig {
     /// Directory of the files.
     pub config_dir: PathBuf,
     /// The providers that credentials may name.
@@ -104,7 +104,7 @@ pub struct DeclaredConfig {
 }
 
 /// The owner of the declared agents.
-pub struct DeclaredWatcher {
+pub(crate) struct DeclaredWatcher {
     config: Arc<DeclaredConfig>,
     current: watch::Sender<InForce>,
     requests: mpsc::Receiver<oneshot::Sender<InForce>>,
@@ -121,7 +121,7 @@ struct WatchedFolders {
 
 impl DeclaredWatcher {
     /// Reads the files for the first time. If they have a fault, no agent is declared, and the daemon still starts.
-    pub async fn new(config: DeclaredConfig) -> (Declared, Self) {
+    pub(crate) async fn new(config: DeclaredConfig) -> (Declared, Self) {
         let (current, receiver) = watch::channel(InForce::default());
         let (sender, requests) = mpsc::channel(WAITING);
         let changed = Arc::new(Notify::new());
@@ -139,7 +139,7 @@ impl DeclaredWatcher {
     }
 
     /// Reads the files whenever there is a reason to, until `stop` is cancelled.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         poll.reset();

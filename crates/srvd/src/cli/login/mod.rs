@@ -14,7 +14,7 @@ use super::failure::{self, Failure, code};
 use super::interrupt::Interrupt;
 use super::list::who;
 use super::prompt::{Answer, Prompt};
-use super::resolve::{self, Target};
+use super::resolve::{self, BundleDestination};
 use super::ui::{Seat, Ui, plain_line};
 use crate::wire::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
 use crate::wire::error::ErrorKind;
@@ -103,7 +103,7 @@ async fn recipe(args: &LoginArgs, daemon: &Connection, ui: &Ui) -> Result<Option
     Ok(Some(device.id.clone()))
 }
 
-fn start(args: &LoginArgs, recipe: Option<String>, target: Target) -> Start {
+fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) -> Start {
     Start {
         provider_id: args.provider.clone(),
         into_bundle_id: target.into_bundle_id,

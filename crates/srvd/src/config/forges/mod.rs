@@ -9,7 +9,7 @@ use url::Url;
 /// The kinds of forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ForgeKind {
+pub(crate) enum ForgeKind {
     /// github.com and GitHub Enterprise.
     GitHub,
     /// gitlab.com and self-managed GitLab.
@@ -23,7 +23,7 @@ pub enum ForgeKind {
 /// One table of the file, not checked yet.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ForgeTable {
+pub(crate) struct ForgeTable {
     #[serde(rename = "type")]
     kind: ForgeKind,
     base_url: Option<String>,
@@ -40,7 +40,7 @@ pub struct ForgeTable {
 /// The ways in which the client authenticates at the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ClientAuth {
+pub(crate) enum ClientAuth {
     /// Id and secret in the body, which every forge accepts.
     Body,
     /// The `Authorization` header of HTTP's Basic scheme.
@@ -49,7 +49,7 @@ pub enum ClientAuth {
 
 /// The checked settings of one forge. They hold no secret, only the place of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForgeSettings {
+pub(crate) struct ForgeSettings {
     /// The name of the table.
     pub name: String,
     /// The kind of forge.
@@ -73,7 +73,7 @@ pub struct ForgeSettings {
 
 /// The place of a client secret. The configuration file itself never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretPlace {
+pub(crate) enum SecretPlace {
     /// A file that only this user may read; a relative path begins at the configuration directory.
     File(PathBuf),
     /// A variable of the daemon's environment.
@@ -83,14 +83,14 @@ pub enum SecretPlace {
 /// The address of a forge in one spelling: host in lower case, no default port, no slash at the end. A sub-path is
 /// kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BaseUrl(String);
+pub(crate) struct BaseUrl(String);
 
 impl BaseUrl {
     /// Parses an address. Plain `http` is accepted for loopback addresses only, unless `allow_http` is set.
     ///
     /// # Errors
     /// The reason why the address is refused.
-    pub fn parse(text: &str, allow_http: bool) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str, allow_http: bool) -> Result<Self, &'static str> {
         let url = Url::parse(text).map_err(|_| "is not a URL")?;
         let host = url.host_str().ok_or("names no host")?;
         match url.scheme() {
@@ -109,12 +109,12 @@ impl BaseUrl {
     }
 
     /// The address followed by `path`, which begins with a slash.
-    pub fn join(&self, path: &str) -> String {
+    pub(crate) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
 
     /// The address, without a slash at the end.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
@@ -126,10 +126,10 @@ impl BaseUrl {
 
 impl ForgeKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::GitHub, Self::GitLab, Self::Forgejo, Self::Gitea];
+    pub(crate) const ALL: [Self; 4] = [Self::GitHub, Self::GitLab, Self::Forgejo, Self::Gitea];
 
     /// The word on the wire and in the file.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::GitHub => "github",
             Self::GitLab => "gitlab",
@@ -139,7 +139,7 @@ impl ForgeKind {
     }
 
     /// The kind with this word.
-    pub fn named(word: &str) -> Option<Self> {
+    pub(crate) fn named(word: &str) -> Option<Self> {
         [Self::GitHub, Self::GitLab, Self::Forgejo, Self::Gitea]
             .into_iter()
             .find(|kind| kind.as_str() == word)
@@ -166,7 +166,7 @@ impl ForgeKind {
 }
 
 /// Checks the tables. `Err` is the key below `forges`, and the reason why its value is refused.
-pub fn check(
+pub(crate) fn check(
     tables: impl IntoIterator<Item = (String, ForgeTable)>,
 ) -> Result<Vec<ForgeSettings>, (String, &'static str)> {
     let mut forges: Vec<ForgeSettings> = Vec::new();
@@ -189,7 +189,7 @@ pub fn check(
 
 impl ForgeSettings {
     /// Prints the table in the form of the file. It includes the place of the secret, which is not secret.
-    pub fn print(&self) -> String {
+    pub(crate) fn print(&self) -> String {
         let quoted = |value: &str| toml::Value::from(value).to_string();
         let auth = if self.client_auth == ClientAuth::Basic { "basic" } else { "body" };
         let mut lines = vec![

@@ -8,7 +8,7 @@ use crate::wire::error::{ApiError, Kind};
 
 /// The reason why a directory could not be used.
 #[derive(Debug, thiserror::Error)]
-pub enum DirError {
+pub(crate) enum DirError {
     /// A part of its path is a link, is open to others, or cannot be created.
     #[error(transparent)]
     Private(#[from] PrivateError),

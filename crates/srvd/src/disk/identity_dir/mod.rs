@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use auth_spawner::{Cli, Proof, Provider, Reach, Registry};
 use clean::Cleaned;
-pub use error::DirError;
+pub(crate) use error::DirError;
 use identity_store::{Account, BundleId, SecretRef};
 
 use crate::base::blocking::{BlockingTasks, BrokenOff};
@@ -23,14 +23,14 @@ use crate::wire::error::ApiError;
 /// The directories of all identities. Everything that touches the file system runs on a thread for blocking work, and
 /// the daemon waits for it at its shutdown. A clone is a handle to the same directories.
 #[derive(Debug, Clone)]
-pub struct IdentityDirs {
+pub(crate) struct IdentityDirs {
     places: Arc<Places>,
     blocking: BlockingTasks,
 }
 
 /// The directory of an account's login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountDir {
+pub(crate) struct AccountDir {
     /// The path of the directory.
     pub path: PathBuf,
     /// True if the directory is the user's own.
@@ -39,7 +39,7 @@ pub struct AccountDir {
 
 /// The result of reading the login in an account's directory.
 #[derive(Debug)]
-pub enum DirReading {
+pub(crate) enum DirReading {
     /// The registry knows no CLI of the provider.
     NoCli,
     /// An account may not use the directory, so it was not read.
@@ -50,7 +50,7 @@ pub enum DirReading {
 
 impl AccountDir {
     /// Returns the directory of an account, or `None` if its credential is not kept in a directory.
-    pub fn of(account: &Account) -> Option<Self> {
+    pub(crate) fn of(account: &Account) -> Option<Self> {
         match &account.secret_ref {
             SecretRef::ConfigDir { dir, adopted } => Some(Self { path: dir.clone(), adopted: *adopted }),
             _ => None,
@@ -60,28 +60,28 @@ impl AccountDir {
 
 impl IdentityDirs {
     /// Creates the directories below `root`. `home` holds the user's own CLI directories.
-    pub fn new(root: PathBuf, home: PathBuf, registry: Registry, blocking: BlockingTasks) -> Self {
+    pub(crate) fn new(root: PathBuf, home: PathBuf, registry: Registry, blocking: BlockingTasks) -> Self {
         Self { places: Arc::new(Places { root, home, registry }), blocking }
     }
 
     /// The directory of a bundle.
-    pub fn bundle(&self, bundle: &BundleId) -> PathBuf {
+    pub(crate) fn bundle(&self, bundle: &BundleId) -> PathBuf {
         self.places.bundle(bundle)
     }
 
     /// The directory of a provider's CLI inside a bundle.
-    pub fn place(&self, bundle: &BundleId, name: &str) -> PathBuf {
+    pub(crate) fn place(&self, bundle: &BundleId, name: &str) -> PathBuf {
         self.places.place(bundle, name)
     }
 
     /// Returns whether a directory is ours: at least two levels below the root, with no `..` in its path, and not a
     /// CLI's own directory under the user's home.
-    pub fn owns(&self, dir: &Path) -> bool {
+    pub(crate) fn owns(&self, dir: &Path) -> bool {
         self.places.owns(dir) && !self.places.is_ambient(dir)
     }
 
     /// Returns how the CLI of an account finds its directory.
-    pub fn reach(&self, cli: &Cli, dir: &AccountDir) -> Reach {
+    pub(crate) fn reach(&self, cli: &Cli, dir: &AccountDir) -> Reach {
         self.places.reach(cli, dir)
     }
 
@@ -89,7 +89,7 @@ impl IdentityDirs {
     ///
     /// # Errors
     /// `invalid_input` for a provider without a CLI, `store_unavailable` when the directory cannot be used.
-    pub async fn make(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
+    pub(crate) async fn make(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
         let dir = self.place(bundle, &login_cli(provider)?.config_dir.name);
         self.make_dir(&dir).await?;
         Ok(dir)
@@ -99,7 +99,7 @@ impl IdentityDirs {
     ///
     /// # Errors
     /// [`DirError`] when a part of the path is a link, is open to others, or cannot be created.
-    pub async fn make_dir(&self, dir: &Path) -> Result<(), DirError> {
+    pub(crate) async fn make_dir(&self, dir: &Path) -> Result<(), DirError> {
         let dir = dir.to_owned();
         Ok(self.run(move |places| places.make_dir(&dir)).await??)
     }
@@ -109,7 +109,7 @@ impl IdentityDirs {
     ///
     /// # Errors
     /// [`DirError`].
-    pub async fn prepare(
+    pub(crate) async fn prepare(
         &self,
         bundle: &BundleId,
         provider: &Arc<Provider>,
@@ -129,7 +129,11 @@ impl IdentityDirs {
     ///
     /// # Errors
     /// [`BrokenOff`].
-    pub async fn read(&self, provider: &Arc<Provider>, dir: &AccountDir) -> Result<DirReading, BrokenOff> {
+    pub(crate) async fn read(
+        &self,
+        provider: &Arc<Provider>,
+        dir: &AccountDir,
+    ) -> Result<DirReading, BrokenOff> {
         let (provider, dir) = (Arc::clone(provider), dir.clone());
         let read = move |places: &Places| {
             let Some(cli) = &provider.cli else { return DirReading::NoCli };
@@ -148,7 +152,7 @@ impl IdentityDirs {
     ///
     /// # Errors
     /// [`BrokenOff`].
-    pub async fn visit<T: Send + 'static>(
+    pub(crate) async fn visit<T: Send + 'static>(
         &self,
         provider: &Arc<Provider>,
         dir: &AccountDir,
@@ -168,7 +172,7 @@ impl IdentityDirs {
     ///
     /// # Errors
     /// [`BrokenOff`].
-    pub async fn clean(&self, dir: &Path, keep: Vec<PathBuf>) -> Result<Cleanup, BrokenOff> {
+    pub(crate) async fn clean(&self, dir: &Path, keep: Vec<PathBuf>) -> Result<Cleanup, BrokenOff> {
         let dir = dir.to_owned();
         self.run(move |places| places.clean(&dir, &keep)).await
     }
@@ -177,7 +181,7 @@ impl IdentityDirs {
     ///
     /// # Errors
     /// The I/O error. A missing directory is not an error.
-    pub async fn discard(&self, bundle: &BundleId) -> Result<(), DirError> {
+    pub(crate) async fn discard(&self, bundle: &BundleId) -> Result<(), DirError> {
         let dir = self.bundle(bundle);
         Ok(self.run(move |_| Places::discard(&dir)).await??)
     }

@@ -8,22 +8,22 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
-use crate::doctor::facts::{EndpointSeen, LockSeen};
+use crate::doctor::facts::{EndpointState, LockState};
 
-pub(super) fn unknown() -> (EndpointSeen, LockSeen) {
+pub(super) fn unknown() -> (EndpointState, LockState) {
     let late = "it could not be looked at in time";
-    (EndpointSeen::Broken(late.to_owned()), LockSeen::Unknown(late.to_owned()))
+    (EndpointState::Broken(late.to_owned()), LockState::Unknown(late.to_owned()))
 }
 
-pub(super) fn look(config: &Config) -> (EndpointSeen, LockSeen) {
+pub(super) fn look(config: &Config) -> (EndpointState, LockState) {
     (endpoint(&config.runtime_dir), lock(&config.data_dir.join("srvd.lock")))
 }
 
-fn endpoint(runtime: &Path) -> EndpointSeen {
+fn endpoint(runtime: &Path) -> EndpointState {
     match Endpoint::read(runtime) {
-        Ok(endpoint) => EndpointSeen::Of { pid: endpoint.pid, alive: is_alive(endpoint.pid) },
-        Err(error) if error.kind() == ErrorKind::NotFound => EndpointSeen::Absent,
-        Err(error) => EndpointSeen::Broken(error.to_string()),
+        Ok(endpoint) => EndpointState::Of { pid: endpoint.pid, alive: is_alive(endpoint.pid) },
+        Err(error) if error.kind() == ErrorKind::NotFound => EndpointState::Absent,
+        Err(error) => EndpointState::Broken(error.to_string()),
     }
 }
 
@@ -38,23 +38,23 @@ fn is_alive(pid: u32) -> bool {
 
 /// Tries the lock without keeping it. The lock is not tried if the process id in it is that of no process, because a
 /// checkup could then get in the way of a daemon that starts at this moment.
-fn lock(path: &Path) -> LockSeen {
+fn lock(path: &Path) -> LockState {
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return LockSeen::Free,
-        Err(error) => return LockSeen::Unknown(error.to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return LockState::Free,
+        Err(error) => return LockState::Unknown(error.to_string()),
     };
     let mut text = String::new();
     // An error is ignored: without the process id, the lock still shows whether it is held.
     let _ = (&mut file).take(32).read_to_string(&mut text);
     let pid: Option<u32> = text.trim().parse().ok();
     if pid.is_some_and(|pid| !is_alive(pid)) {
-        return LockSeen::Free;
+        return LockState::Free;
     }
     match file.try_lock_shared() {
-        Ok(()) => LockSeen::Free,
-        Err(TryLockError::WouldBlock) => LockSeen::Held(pid),
-        Err(TryLockError::Error(error)) => LockSeen::Unknown(error.to_string()),
+        Ok(()) => LockState::Free,
+        Err(TryLockError::WouldBlock) => LockState::Held(pid),
+        Err(TryLockError::Error(error)) => LockState::Unknown(error.to_string()),
     }
 }
 
@@ -67,11 +67,11 @@ mod tests {
     fn lock_is_reported_held_until_its_holder_drops_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("srvd.lock");
-        assert_eq!(lock(&path), LockSeen::Free);
+        assert_eq!(lock(&path), LockState::Free);
         let held = Lock::acquire(dir.path()).unwrap();
-        assert_eq!(lock(&path), LockSeen::Held(Some(std::process::id())));
+        assert_eq!(lock(&path), LockState::Held(Some(std::process::id())));
         drop(held);
-        assert_eq!(lock(&path), LockSeen::Free);
+        assert_eq!(lock(&path), LockState::Free);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use auth_spawner::Registry;
 use identity_store::{Contents, Keyring};
 
 use super::facts::{
-    Answer, Daemon, Database, Facts, Identities, Key, KeyTrouble, LoadedKey, Ports, Seen, System,
+    Daemon, DaemonAnswer, Database, Facts, Identities, Key, KeyProblem, LoadedKey, PathState, Ports, System,
 };
 use crate::base::blocking::BlockingTasks;
 use crate::base::environment::Environment;
@@ -30,9 +30,9 @@ const DATABASE: Duration = Duration::from_secs(5);
 
 /// The names of the examinations that took too long.
 #[derive(Default)]
-struct Unseen(Vec<&'static str>);
+struct UnfinishedChecks(Vec<&'static str>);
 
-impl Unseen {
+impl UnfinishedChecks {
     /// Runs blocking work on another thread. Returns the fallback if it takes too long or panics.
     async fn look<T: Send + 'static>(
         &mut self,
@@ -48,14 +48,21 @@ impl Unseen {
     }
 }
 
-/// Gathers all facts. The registry comes with the reason why it is not the operator's, if so.
+/// The provider registry of the checkup.
+pub(super) struct UsableRegistry {
+    pub(super) registry: Registry,
+    /// The reason why it is not the operator's; `None` if it is.
+    pub(super) problem: Option<String>,
+}
+
+/// Gathers all facts.
 pub(super) async fn gather(
     config: &Config,
     environment: &Environment,
-    (registry, trouble): (Registry, Option<String>),
-    answer: Answer,
+    UsableRegistry { registry, problem }: UsableRegistry,
+    answer: DaemonAnswer,
 ) -> Facts {
-    let mut unseen = Unseen::default();
+    let mut unseen = UnfinishedChecks::default();
     let (key, keyring) = key(config, environment, &mut unseen).await;
     let database = database(config, keyring.as_ref()).await;
     let contents = match &database {
@@ -104,7 +111,7 @@ pub(super) async fn gather(
     Facts {
         system: if cfg!(target_os = "macos") { System::MacOs } else { System::Linux },
         uid: rustix::process::geteuid().as_raw(),
-        registry: trouble,
+        registry: problem,
         checked_policy: config.spawn_policy == crate::config::SpawnPolicy::Checked,
         key,
         places,
@@ -121,20 +128,24 @@ pub(super) async fn gather(
     }
 }
 
-async fn key(config: &Config, environment: &Environment, unseen: &mut Unseen) -> (Key, Option<Keyring>) {
+async fn key(
+    config: &Config,
+    environment: &Environment,
+    unseen: &mut UnfinishedChecks,
+) -> (Key, Option<Keyring>) {
     let file = key::default_file(&config.config_dir);
     let seen = {
         let file = file.clone();
-        unseen.look("the key", Seen::Nothing, move || places::seen(&file, false)).await
+        unseen.look("the key", PathState::Nothing, move || places::seen(&file, false)).await
     };
     let (environment, sources) = (environment.clone(), config.key_sources());
     let in_variable = environment.bytes("OAUTH_ENCRYPTION_KEY").is_some();
-    let late = || Err(KeyTrouble::Unusable("it could not be read in time".to_owned()));
+    let late = || Err(KeyProblem::Unusable("it could not be read in time".to_owned()));
     let loaded = unseen
         .look("the key", late(), move || {
             key::load(&environment, &sources).map_err(|error| match error {
-                KeySourceError::Missing(_) => KeyTrouble::Missing,
-                other => KeyTrouble::Unusable(other.to_string()),
+                KeySourceError::Missing(_) => KeyProblem::Missing,
+                other => KeyProblem::Unusable(other.to_string()),
             })
         })
         .await;

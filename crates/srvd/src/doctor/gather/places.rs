@@ -6,15 +6,15 @@ use std::path::Path;
 
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
-use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
+use crate::doctor::facts::{Node, NodeKind, PathState, ProtectedPath, RequiredAccess};
 
 /// Examines a path. If `follow` is true, a link is replaced by its target.
-pub(super) fn seen(path: &Path, follow: bool) -> Seen {
+pub(super) fn seen(path: &Path, follow: bool) -> PathState {
     let found = if follow { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
     match found {
-        Ok(found) => Seen::Is(node(&found)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Seen::Nothing,
-        Err(error) => Seen::Hidden(error.to_string()),
+        Ok(found) => PathState::Is(node(&found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => PathState::Nothing,
+        Err(error) => PathState::Hidden(error.to_string()),
     }
 }
 
@@ -29,33 +29,43 @@ pub(super) fn node(found: &std::fs::Metadata) -> Node {
 }
 
 /// Returns all places whose mode and owner matter, the directories first.
-pub(super) fn look(config: &Config) -> Vec<Place> {
+pub(super) fn look(config: &Config) -> Vec<ProtectedPath> {
     let place = |id, what, path: std::path::PathBuf, wanted| {
         // Users keep their configuration elsewhere and link to it. The daemon's own directories are no links.
-        let follow = matches!(wanted, Wanted::GuardedDirectory | Wanted::GuardedFile);
-        Place { id, what, seen: seen(&path, follow), path, wanted }
+        let follow = matches!(wanted, RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile);
+        ProtectedPath { id, what, seen: seen(&path, follow), path, wanted }
     };
     let mut places = vec![
         place(
             "config.dir",
             "The configuration directory",
             config.config_dir.clone(),
-            Wanted::GuardedDirectory,
+            RequiredAccess::GuardedDirectory,
         ),
-        place("data.dir", "The data directory", config.data_dir.clone(), Wanted::PrivateDirectory),
-        place("runtime.dir", "The runtime directory", config.runtime_dir.clone(), Wanted::PrivateDirectory),
-        place("config.file", "The file srvd.toml", config.config_dir.join("srvd.toml"), Wanted::GuardedFile),
+        place("data.dir", "The data directory", config.data_dir.clone(), RequiredAccess::PrivateDirectory),
+        place(
+            "runtime.dir",
+            "The runtime directory",
+            config.runtime_dir.clone(),
+            RequiredAccess::PrivateDirectory,
+        ),
+        place(
+            "config.file",
+            "The file srvd.toml",
+            config.config_dir.join("srvd.toml"),
+            RequiredAccess::GuardedFile,
+        ),
         place(
             "endpoint.file",
             "The file endpoint.json",
             Endpoint::path(&config.runtime_dir),
-            Wanted::PrivateFile,
+            RequiredAccess::PrivateFile,
         ),
         place(
             "token.file",
             "The file with the daemon's token",
             config.runtime_dir.join("token"),
-            Wanted::PrivateFile,
+            RequiredAccess::PrivateFile,
         ),
     ];
     let providers = config.config_dir.join("providers.d");
@@ -64,7 +74,7 @@ pub(super) fn look(config: &Config) -> Vec<Place> {
             "config.providers",
             "The directory providers.d",
             providers,
-            Wanted::GuardedDirectory,
+            RequiredAccess::GuardedDirectory,
         ));
     }
     if let Some(path) = config.database.path() {
@@ -78,7 +88,9 @@ pub(super) fn look(config: &Config) -> Vec<Place> {
             ("database.wal", "The database's log", "-wal"),
             ("database.shm", "The database's shared memory", "-shm"),
         ];
-        places.extend(files.map(|(id, what, ending)| place(id, what, beside(ending), Wanted::PrivateFile)));
+        places.extend(
+            files.map(|(id, what, ending)| place(id, what, beside(ending), RequiredAccess::PrivateFile)),
+        );
     }
     places
 }

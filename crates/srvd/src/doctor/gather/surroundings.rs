@@ -9,7 +9,7 @@ use identity_store::Contents;
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::disk::own_dir::OwnDirs;
-use crate::doctor::facts::{Fate, LoginState, OwnLogin, Role, Service, Variable};
+use crate::doctor::facts::{AdoptionState, LoginState, OwnLogin, Role, Service, Variable};
 use crate::launch::EnvironmentConflicts;
 
 /// The daemon's own variable, which the checkup of the key reports.
@@ -76,26 +76,27 @@ pub(super) fn own_logins(own: &OwnDirs, registry: &Registry, contents: Option<&C
                 Some(_) => place.describe(),
             },
             state,
-            fate: contents.map_or(Fate::Unknown, |contents| fate(contents, &provider.id, &place.dir)),
+            fate: contents
+                .map_or(AdoptionState::Unknown, |contents| fate(contents, &provider.id, &place.dir)),
             variable: place.variable,
         })
     };
     registry.iter().filter_map(|provider| look(provider)).collect()
 }
 
-fn fate(contents: &Contents, provider: &str, dir: &Path) -> Fate {
+fn fate(contents: &Contents, provider: &str, dir: &Path) -> AdoptionState {
     let among = |ids: &[String]| ids.iter().any(|id| id == provider);
     let mut adopted = contents.adopted.iter().filter(|(id, _)| id == provider).map(|(_, dir)| dir);
     if adopted.clone().any(|known| known == dir) {
-        Fate::Adopted
+        AdoptionState::Adopted
     } else if let Some(other) = adopted.next() {
-        Fate::AdoptedElsewhere(other.clone())
+        AdoptionState::AdoptedElsewhere(other.clone())
     } else if among(&contents.bound) {
-        Fate::Bound
+        AdoptionState::Bound
     } else if among(&contents.declined) {
-        Fate::Declined
+        AdoptionState::Declined
     } else {
-        Fate::Waiting
+        AdoptionState::Waiting
     }
 }
 

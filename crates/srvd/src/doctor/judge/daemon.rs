@@ -1,7 +1,9 @@
 //! Judges the daemon, its database, its disk space, and the service that starts it.
 
 use crate::base::endpoint::Endpoint;
-use crate::doctor::facts::{Answer, Daemon, Database, EndpointSeen, Facts, LockSeen, Service, System};
+use crate::doctor::facts::{
+    Daemon, DaemonAnswer, Database, EndpointState, Facts, LockState, Service, System,
+};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 
@@ -14,8 +16,8 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
     match &facts.answer {
-        Answer::Runs { version, .. } => running(facts, version),
-        Answer::Silent => vec![
+        DaemonAnswer::Runs { version, .. } => running(facts, version),
+        DaemonAnswer::Silent => vec![
             Finding::new(
                 "daemon",
                 Severity::Error,
@@ -29,8 +31,8 @@ pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
             )
             .fix("look at its log, then restart it"),
         ],
-        Answer::Failed(_) if matches!(facts.endpoint, EndpointSeen::Broken(_)) => vec![absent(facts)],
-        Answer::Failed(reason) => vec![
+        DaemonAnswer::Failed(_) if matches!(facts.endpoint, EndpointState::Broken(_)) => vec![absent(facts)],
+        DaemonAnswer::Failed(reason) => vec![
             Finding::new(
                 "daemon",
                 Severity::Error,
@@ -40,7 +42,7 @@ pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
             )
             .fix("correct what is named above"),
         ],
-        Answer::Nobody => vec![absent(facts)],
+        DaemonAnswer::Nobody => vec![absent(facts)],
     }
 }
 
@@ -59,7 +61,7 @@ fn running(facts: &Daemon, version: &str) -> Vec<Finding> {
             .fix("restart the daemon"),
         );
     }
-    if let (EndpointSeen::Of { pid, .. }, LockSeen::Held(Some(other))) = (&facts.endpoint, &facts.lock)
+    if let (EndpointState::Of { pid, .. }, LockState::Held(Some(other))) = (&facts.endpoint, &facts.lock)
         && pid != other
     {
         findings.push(
@@ -84,7 +86,7 @@ fn running(facts: &Daemon, version: &str) -> Vec<Finding> {
 
 fn holder(facts: &Daemon) -> String {
     match facts.endpoint {
-        EndpointSeen::Of { pid, .. } => format!("process {pid}, "),
+        EndpointState::Of { pid, .. } => format!("process {pid}, "),
         _ => String::new(),
     }
 }
@@ -95,7 +97,7 @@ fn absent(facts: &Daemon) -> Finding {
     let endpoint = Endpoint::path(&facts.runtime);
     let stale = || Repair::RemoveEndpoint { runtime: facts.runtime.clone(), data: facts.data.clone() };
     match (&facts.endpoint, &facts.lock) {
-        (_, LockSeen::Held(pid)) => {
+        (_, LockState::Held(pid)) => {
             let who = pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
             Finding::new(
                 "daemon",
@@ -110,7 +112,7 @@ fn absent(facts: &Daemon) -> Finding {
             )
             .fix("try again; else use the SRVD_RUNTIME_DIR that the daemon was started with")
         }
-        (EndpointSeen::Absent, _) => Finding::new(
+        (EndpointState::Absent, _) => Finding::new(
             "daemon",
             Severity::Note,
             "No daemon runs",
@@ -118,7 +120,7 @@ fn absent(facts: &Daemon) -> Finding {
             "Logins, launches and the status need it.",
         )
         .fix("srvd serve   (or, where it is a service: systemctl --user start srvd)"),
-        (EndpointSeen::Broken(reason), _) => Finding::new(
+        (EndpointState::Broken(reason), _) => Finding::new(
             "daemon",
             Severity::Warning,
             "No daemon runs, and what the last one left cannot be read",
@@ -126,7 +128,7 @@ fn absent(facts: &Daemon) -> Finding {
             "Commands cannot tell where a daemon would be. The next start writes it anew.",
         )
         .repair([stale()]),
-        (EndpointSeen::Of { pid, alive }, _) => {
+        (EndpointState::Of { pid, alive }, _) => {
             let gone = if *alive { "is another program by now" } else { "is gone" };
             Finding::new(
                 "daemon",
@@ -142,7 +144,7 @@ fn absent(facts: &Daemon) -> Finding {
 
 pub(super) fn database(facts: &Facts) -> Vec<Finding> {
     let applied = match &facts.daemon.answer {
-        Answer::Runs { schema, .. } => Some(*schema),
+        DaemonAnswer::Runs { schema, .. } => Some(*schema),
         _ => None,
     };
     let finding = match &facts.database {

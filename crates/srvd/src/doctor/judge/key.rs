@@ -2,7 +2,7 @@
 
 use identity_store::{Inspection, KeyFit};
 
-use crate::doctor::facts::{Answer, Database, Facts, KeyTrouble, LoadedKey, NodeKind, Seen};
+use crate::doctor::facts::{DaemonAnswer, Database, Facts, KeyProblem, LoadedKey, NodeKind, PathState};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 
@@ -27,21 +27,21 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 fn source(facts: &Facts) -> Finding {
-    let runs = matches!(facts.daemon.answer, Answer::Runs { .. });
+    let runs = matches!(facts.daemon.answer, DaemonAnswer::Runs { .. });
     let sealed = matches!(&facts.database, Database::Is(_, inspection) if inspection.schema.is_some());
     match &facts.key.loaded {
         Ok(LoadedKey { id, places }) => {
             let agree = if places.len() > 1 { ", which agree" } else { "" };
             Finding::well("key", "There is an encryption key", format!("in {}{agree} (key id {id})", places.join(" and ")))
         }
-        Err(KeyTrouble::Missing) if runs => Finding::new(
+        Err(KeyProblem::Missing) if runs => Finding::new(
             "key",
             Severity::Note,
             "There is no encryption key here",
             "the daemon that runs was given one in another way",
             "Whoever starts the daemon has the key, such as a service manager; nothing needs to be done.",
         ),
-        Err(KeyTrouble::Missing) if sealed => Finding::new(
+        Err(KeyProblem::Missing) if sealed => Finding::new(
             "key",
             Severity::Error,
             "The encryption key is missing",
@@ -49,7 +49,7 @@ fn source(facts: &Facts) -> Finding {
             "The daemon does not start. API keys and tokens in the database open with the key that sealed them only.",
         )
         .fix("put the key back from where you keep a copy; a new one does not open what is sealed"),
-        Err(KeyTrouble::Missing) => Finding::new(
+        Err(KeyProblem::Missing) => Finding::new(
             "key",
             Severity::Error,
             "There is no encryption key",
@@ -60,7 +60,7 @@ fn source(facts: &Facts) -> Finding {
             "The daemon seals API keys and tokens with it, and does not start without one.",
         )
         .fix("srvd key generate"),
-        Err(KeyTrouble::Unusable(reason)) => {
+        Err(KeyProblem::Unusable(reason)) => {
             let meaning = "The daemon does not start without a key that only you can read.";
             Finding::new("key", Severity::Error, "The encryption key cannot be used", reason, meaning)
                 .fix("correct what is named above")
@@ -72,20 +72,20 @@ fn source(facts: &Facts) -> Finding {
 /// Returns the repair for a key file of this user that other users can read. It cannot be known who has read the file
 /// so far.
 fn open_file(facts: &Facts) -> Option<Repair> {
-    let Seen::Is(node) = facts.key.file_seen else { return None };
+    let PathState::Is(node) = facts.key.file_seen else { return None };
     let repairable = node.kind == NodeKind::File
         && node.uid == facts.uid
         && (node.mode & 0o077 != 0 || node.mode & 0o400 == 0);
     repairable.then(|| Repair::Mode { path: facts.key.file.clone(), mode: 0o600 })
 }
 
-fn fit(inspection: &Inspection, answer: &Answer) -> Option<Finding> {
+fn fit(inspection: &Inspection, answer: &DaemonAnswer) -> Option<Finding> {
     match inspection.key {
         KeyFit::Unasked => None,
         KeyFit::Fits => Some(Finding::well("key.database", "The key fits the database", "")),
         KeyFit::Wrong { database, given } => {
             let meaning = match answer {
-                Answer::Runs { .. } => {
+                DaemonAnswer::Runs { .. } => {
                     "The daemon that runs still has the right one, and will not start again with this one."
                 }
                 _ => "The daemon refuses to start, so that nothing that is sealed is lost.",

@@ -7,7 +7,7 @@ mod places;
 mod programs;
 mod surroundings;
 
-use super::facts::{Answer, Facts};
+use super::facts::{DaemonAnswer, Facts};
 use super::finding::{Finding, Severity};
 
 /// Returns all findings, the most severe first. Findings of the same severity keep the order of the checkup.
@@ -68,9 +68,9 @@ fn configuration(facts: &Facts) -> Vec<Finding> {
     std::iter::once(registry).chain(policy).collect()
 }
 
-fn live_sessions(answer: &Answer) -> u64 {
+fn live_sessions(answer: &DaemonAnswer) -> u64 {
     match answer {
-        Answer::Runs { live_sessions, .. } => *live_sessions,
+        DaemonAnswer::Runs { live_sessions, .. } => *live_sessions,
         _ => 0,
     }
 }

@@ -1,15 +1,16 @@
 //! Judges the files and directories that other users must not read or write.
 
-use crate::doctor::facts::{Node, NodeKind, Place, Seen, Wanted};
+use crate::doctor::facts::{Node, NodeKind, PathState, ProtectedPath, RequiredAccess};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 
 /// Returns the finding for a place. A correct file has none; a correct directory has one.
-pub(super) fn judge(place: &Place, uid: u32) -> Option<Finding> {
-    let directory = matches!(place.wanted, Wanted::PrivateDirectory | Wanted::GuardedDirectory);
+pub(super) fn judge(place: &ProtectedPath, uid: u32) -> Option<Finding> {
+    let directory =
+        matches!(place.wanted, RequiredAccess::PrivateDirectory | RequiredAccess::GuardedDirectory);
     let path = place.path.display();
     match &place.seen {
-        Seen::Nothing if directory => Some(
+        PathState::Nothing if directory => Some(
             Finding::new(
                 place.id,
                 Severity::Note,
@@ -19,8 +20,8 @@ pub(super) fn judge(place: &Place, uid: u32) -> Option<Finding> {
             )
             .repair([Repair::MakeDirectory { path: place.path.clone() }]),
         ),
-        Seen::Nothing => None,
-        Seen::Hidden(reason) => Some(
+        PathState::Nothing => None,
+        PathState::Hidden(reason) => Some(
             Finding::new(
                 place.id,
                 Severity::Error,
@@ -30,7 +31,7 @@ pub(super) fn judge(place: &Place, uid: u32) -> Option<Finding> {
             )
             .fix("look at the directories above it: one of them keeps you out"),
         ),
-        Seen::Is(node) => wrong_kind(place, *node, directory)
+        PathState::Is(node) => wrong_kind(place, *node, directory)
             .or_else(|| wrong_owner(place, *node, uid))
             .or_else(|| wrong_mode(place, *node, directory))
             .or_else(|| {
@@ -40,7 +41,7 @@ pub(super) fn judge(place: &Place, uid: u32) -> Option<Finding> {
     }
 }
 
-fn wrong_kind(place: &Place, node: Node, directory: bool) -> Option<Finding> {
+fn wrong_kind(place: &ProtectedPath, node: Node, directory: bool) -> Option<Finding> {
     let wanted = if directory { NodeKind::Directory } else { NodeKind::File };
     if node.kind == wanted {
         return None;
@@ -59,8 +60,9 @@ fn wrong_kind(place: &Place, node: Node, directory: bool) -> Option<Finding> {
     )
 }
 
-fn wrong_owner(place: &Place, node: Node, uid: u32) -> Option<Finding> {
-    let trusted = matches!(place.wanted, Wanted::GuardedDirectory | Wanted::GuardedFile) && node.uid == 0;
+fn wrong_owner(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
+    let trusted = matches!(place.wanted, RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile)
+        && node.uid == 0;
     if node.uid == uid || trusted {
         return None;
     }
@@ -76,15 +78,15 @@ fn wrong_owner(place: &Place, node: Node, uid: u32) -> Option<Finding> {
     )
 }
 
-fn wrong_mode(place: &Place, node: Node, directory: bool) -> Option<Finding> {
+fn wrong_mode(place: &ProtectedPath, node: Node, directory: bool) -> Option<Finding> {
     let (forbidden, severity, harm) = match place.wanted {
-        Wanted::PrivateDirectory => (
+        RequiredAccess::PrivateDirectory => (
             0o077,
             Severity::Error,
             "Other users can reach into it, and the daemon refuses to use it like that.",
         ),
-        Wanted::PrivateFile => (0o077, Severity::Warning, "Other users can reach it."),
-        Wanted::GuardedDirectory | Wanted::GuardedFile => {
+        RequiredAccess::PrivateFile => (0o077, Severity::Warning, "Other users can reach it."),
+        RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile => {
             (0o022, Severity::Error, "Other users can change which programs srvd runs.")
         }
     };
@@ -109,8 +111,8 @@ fn wrong_mode(place: &Place, node: Node, directory: bool) -> Option<Finding> {
 mod tests {
     use super::*;
 
-    fn check(wanted: Wanted, seen: Seen, expect: Option<(Severity, &str, &[Repair])>) {
-        let place = Place { id: "p", what: "The place", path: "/p".into(), seen, wanted };
+    fn check(wanted: RequiredAccess, seen: PathState, expect: Option<(Severity, &str, &[Repair])>) {
+        let place = ProtectedPath { id: "p", what: "The place", path: "/p".into(), seen, wanted };
         let finding = judge(&place, 1000);
         let got = finding
             .as_ref()
@@ -118,15 +120,15 @@ mod tests {
         assert_eq!(got, expect, "{place:?}");
     }
 
-    fn is(kind: NodeKind, uid: u32, mode: u32) -> Seen {
-        Seen::Is(Node { kind, uid, mode })
+    fn is(kind: NodeKind, uid: u32, mode: u32) -> PathState {
+        PathState::Is(Node { kind, uid, mode })
     }
 
     #[test]
     fn place_is_judged_by_kind_owner_and_mode() {
         use NodeKind::{Directory, File, Link, Other};
+        use RequiredAccess::{GuardedDirectory, GuardedFile, PrivateDirectory, PrivateFile};
         use Severity::{Error, Note, Ok, Warning};
-        use Wanted::{GuardedDirectory, GuardedFile, PrivateDirectory, PrivateFile};
         let mode = |mode: u32| Repair::Mode { path: "/p".into(), mode };
         let make = Repair::MakeDirectory { path: "/p".into() };
         let open = "The place is open to others";
@@ -145,10 +147,10 @@ mod tests {
         );
         check(PrivateDirectory, is(Link, 1000, 0o777), Some((Error, "The place is a symbolic link", &[])));
         check(PrivateDirectory, is(File, 1000, 0o600), Some((Error, "The place is something else", &[])));
-        check(PrivateDirectory, Seen::Nothing, Some((Note, "The place is not there yet", &[make])));
+        check(PrivateDirectory, PathState::Nothing, Some((Note, "The place is not there yet", &[make])));
         check(
             PrivateDirectory,
-            Seen::Hidden("no".into()),
+            PathState::Hidden("no".into()),
             Some((Error, "The place cannot be looked at", &[])),
         );
 
@@ -157,7 +159,7 @@ mod tests {
         check(GuardedDirectory, is(Directory, 1000, 0o775), Some((Error, open, &[mode(0o755)])));
 
         check(PrivateFile, is(File, 1000, 0o600), None);
-        check(PrivateFile, Seen::Nothing, None);
+        check(PrivateFile, PathState::Nothing, None);
         check(PrivateFile, is(File, 1000, 0o644), Some((Warning, open, &[mode(0o600)])));
         check(PrivateFile, is(Other, 1000, 0o600), Some((Error, "The place is something else", &[])));
         check(GuardedFile, is(File, 1000, 0o644), None);

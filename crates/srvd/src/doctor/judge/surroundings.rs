@@ -1,6 +1,6 @@
 //! Judges the user's environment apart from srvd: variables, the user's own logins, and the keychain.
 
-use crate::doctor::facts::{Fate, LoginState, OwnLogin, Program, Role, System, Variable};
+use crate::doctor::facts::{AdoptionState, LoginState, OwnLogin, Program, Role, System, Variable};
 use crate::doctor::finding::{Finding, Severity};
 
 pub(super) fn variables(variables: &[Variable]) -> Vec<Finding> {
@@ -61,10 +61,10 @@ fn own_login(login: &OwnLogin) -> Finding {
     let title = format!("You have a login of {name} outside srvd");
     let note = |meaning: String| Finding::new(&id, Severity::Note, &title, directory, meaning);
     match &login.fate {
-        Fate::Adopted => {
+        AdoptionState::Adopted => {
             Finding::well(id, format!("Your own login of {name} is an account of srvd"), directory)
         }
-        Fate::AdoptedElsewhere(other) => {
+        AdoptionState::AdoptedElsewhere(other) => {
             let other = other.display();
             let unset = match &login.variable {
                 Some(name) => format!("unset {name} to use {other} here as well, or "),
@@ -76,13 +76,13 @@ fn own_login(login: &OwnLogin) -> Finding {
             ))
             .fix(format!("{unset}log in for srvd: srvd login {provider} --bundle NAME"))
         }
-        Fate::Bound => note(format!(
+        AdoptionState::Bound => note(format!(
             "srvd has another account of {provider}. {name} started without srvd uses this one instead."
         )),
-        Fate::Declined => note(format!(
+        AdoptionState::Declined => note(format!(
             "Its account was removed from srvd, so it is not taken over again. {name} started without srvd still uses it."
         )),
-        Fate::Waiting => match &login.variable {
+        AdoptionState::Waiting => match &login.variable {
             None => note(
                 "The next start of the daemon takes it over into the bundle `default`, without copying it."
                     .to_owned(),
@@ -94,7 +94,7 @@ fn own_login(login: &OwnLogin) -> Finding {
             ))
             .fix("while the daemon is stopped, run here: srvd migrate"),
         },
-        Fate::Unknown => note(format!("{name} started without srvd uses it.")),
+        AdoptionState::Unknown => note(format!("{name} started without srvd uses it.")),
     }
 }
 

@@ -5,8 +5,9 @@ use identity_store::{Inspection, KeyFit};
 
 use super::*;
 use crate::doctor::facts::{
-    Daemon, Database, EndpointSeen, Fate, Identities, Key, KeyTrouble, LoadedKey, LockSeen, LoginState, Node,
-    NodeKind, OwnLogin, Ports, Program, Role, Seen, Service, System, Unowned, Variable,
+    AdoptionState, Daemon, Database, EndpointState, Identities, Key, KeyProblem, LoadedKey, LockState,
+    LoginState, Node, NodeKind, OwnLogin, PathState, Ports, Program, Role, Service, System, Unowned,
+    Variable,
 };
 
 /// Returns the facts of a machine without problems.
@@ -19,7 +20,7 @@ fn healthy() -> Facts {
         key: Key {
             in_variable: false,
             file: "/c/encryption.key".into(),
-            file_seen: Seen::Is(node(NodeKind::File, 0o600)),
+            file_seen: PathState::Is(node(NodeKind::File, 0o600)),
             loaded: Ok(LoadedKey {
                 id: "0011223344556677".to_owned(),
                 places: vec!["/c/encryption.key".to_owned()],
@@ -49,9 +50,9 @@ fn inspection(schema: Option<i64>, key: KeyFit) -> Inspection {
 
 fn running(version: &str) -> Daemon {
     Daemon {
-        endpoint: EndpointSeen::Of { pid: 7, alive: true },
-        lock: LockSeen::Held(Some(7)),
-        answer: Answer::Runs { version: version.to_owned(), schema: 2, live_sessions: 0 },
+        endpoint: EndpointState::Of { pid: 7, alive: true },
+        lock: LockState::Held(Some(7)),
+        answer: DaemonAnswer::Runs { version: version.to_owned(), schema: 2, live_sessions: 0 },
         socket: "/r/srvd.sock".into(),
         runtime: "/r".into(),
         data: "/d".into(),
@@ -89,28 +90,28 @@ fn doctor_finds_nothing_when_the_machine_is_healthy() {
 
 #[test]
 fn doctor_reports_config_and_key_problems() {
-    let trouble = |reason: &str| Err(KeyTrouble::Unusable(reason.to_owned()));
+    let trouble = |reason: &str| Err(KeyProblem::Unusable(reason.to_owned()));
     let nobody = |facts: &mut Facts| {
-        facts.daemon.answer = Answer::Nobody;
-        facts.daemon.lock = LockSeen::Free;
-        facts.daemon.endpoint = EndpointSeen::Absent;
+        facts.daemon.answer = DaemonAnswer::Nobody;
+        facts.daemon.lock = LockState::Free;
+        facts.daemon.endpoint = EndpointState::Absent;
     };
     check(|facts| facts.registry = Some("x.toml: no".to_owned()), &["config error"]);
     check(|facts| facts.checked_policy = true, &["config.policy note"]);
     check(|facts| facts.key.in_variable = true, &["key.variable note"]);
     // The daemon has a key from another source, as under a service manager.
-    check(|facts| facts.key.loaded = Err(KeyTrouble::Missing), &["key note"]);
+    check(|facts| facts.key.loaded = Err(KeyProblem::Missing), &["key note"]);
     check(
         |facts| {
             nobody(facts);
-            facts.key.loaded = Err(KeyTrouble::Missing);
+            facts.key.loaded = Err(KeyProblem::Missing);
         },
         &["key error", "daemon note"],
     );
     check(
         |facts| {
             facts.key.loaded = trouble("it has mode 0644");
-            facts.key.file_seen = Seen::Is(node(NodeKind::File, 0o644));
+            facts.key.file_seen = PathState::Is(node(NodeKind::File, 0o644));
         },
         &["key error fixable"],
     );
@@ -128,8 +129,8 @@ fn doctor_reports_config_and_key_problems() {
 #[test]
 fn doctor_advises_to_restore_a_lost_key_when_a_database_exists() {
     let mut facts = healthy();
-    facts.daemon.answer = Answer::Nobody;
-    facts.key.loaded = Err(KeyTrouble::Missing);
+    facts.daemon.answer = DaemonAnswer::Nobody;
+    facts.key.loaded = Err(KeyProblem::Missing);
     let advice = |facts: &Facts| {
         let found = judge(facts).into_iter().find(|finding| finding.id == "key").unwrap();
         found.fix.unwrap()
@@ -143,9 +144,9 @@ fn doctor_advises_to_restore_a_lost_key_when_a_database_exists() {
 fn doctor_reports_database_and_disk_space_problems() {
     let schema = |schema| Database::Is("db".to_owned(), inspection(Some(schema), KeyFit::Unasked));
     let stopped = |facts: &mut Facts, database| {
-        facts.daemon.answer = Answer::Nobody;
-        facts.daemon.lock = LockSeen::Free;
-        facts.daemon.endpoint = EndpointSeen::Absent;
+        facts.daemon.answer = DaemonAnswer::Nobody;
+        facts.daemon.lock = LockState::Free;
+        facts.daemon.endpoint = EndpointState::Absent;
         facts.database = database;
     };
     check(|facts| stopped(facts, schema(1)), &["database note", "daemon note"]);
@@ -165,19 +166,22 @@ fn doctor_judges_the_daemon_by_endpoint_lock_and_answer() {
     let seen = |endpoint, lock, answer| {
         move |facts: &mut Facts| facts.daemon = Daemon { endpoint, lock, answer, ..running("") }
     };
-    let of = |alive| EndpointSeen::Of { pid: 7, alive };
-    let broken = || EndpointSeen::Broken("no".to_owned());
+    let of = |alive| EndpointState::Of { pid: 7, alive };
+    let broken = || EndpointState::Broken("no".to_owned());
     check(|facts| facts.daemon = running("0.0.1"), &["daemon.version warning"]);
-    check(seen(EndpointSeen::Absent, LockSeen::Free, Answer::Nobody), &["daemon note"]);
-    check(seen(of(false), LockSeen::Free, Answer::Nobody), &["daemon warning fixable"]);
-    check(seen(of(true), LockSeen::Free, Answer::Nobody), &["daemon warning fixable"]);
-    check(seen(of(true), LockSeen::Held(Some(7)), Answer::Nobody), &["daemon warning"]);
-    check(seen(EndpointSeen::Absent, LockSeen::Held(None), Answer::Nobody), &["daemon warning"]);
-    check(seen(broken(), LockSeen::Free, Answer::Failed("no".to_owned())), &["daemon warning fixable"]);
-    check(seen(of(true), LockSeen::Held(Some(7)), Answer::Silent), &["daemon error"]);
-    check(seen(of(true), LockSeen::Held(Some(7)), Answer::Failed("no".to_owned())), &["daemon error"]);
-    let other = Answer::Runs { version: daemon::VERSION.to_owned(), schema: 2, live_sessions: 0 };
-    check(seen(of(true), LockSeen::Held(Some(8)), other), &["daemon.second warning"]);
+    check(seen(EndpointState::Absent, LockState::Free, DaemonAnswer::Nobody), &["daemon note"]);
+    check(seen(of(false), LockState::Free, DaemonAnswer::Nobody), &["daemon warning fixable"]);
+    check(seen(of(true), LockState::Free, DaemonAnswer::Nobody), &["daemon warning fixable"]);
+    check(seen(of(true), LockState::Held(Some(7)), DaemonAnswer::Nobody), &["daemon warning"]);
+    check(seen(EndpointState::Absent, LockState::Held(None), DaemonAnswer::Nobody), &["daemon warning"]);
+    check(
+        seen(broken(), LockState::Free, DaemonAnswer::Failed("no".to_owned())),
+        &["daemon warning fixable"],
+    );
+    check(seen(of(true), LockState::Held(Some(7)), DaemonAnswer::Silent), &["daemon error"]);
+    check(seen(of(true), LockState::Held(Some(7)), DaemonAnswer::Failed("no".to_owned())), &["daemon error"]);
+    let other = DaemonAnswer::Runs { version: daemon::VERSION.to_owned(), schema: 2, live_sessions: 0 };
+    check(seen(of(true), LockState::Held(Some(8)), other), &["daemon.second warning"]);
 }
 
 #[test]
@@ -239,7 +243,7 @@ fn doctor_reports_held_ports_and_unexpected_cli_programs() {
         |facts| {
             facts.ports.held.push(held());
             facts.daemon.answer =
-                Answer::Runs { version: daemon::VERSION.to_owned(), schema: 2, live_sessions: 1 };
+                DaemonAnswer::Runs { version: daemon::VERSION.to_owned(), schema: 2, live_sessions: 1 };
         },
         &["port.1455 note"],
     );
@@ -285,15 +289,17 @@ fn doctor_reports_environment_variables_and_own_logins() {
         };
         move |facts: &mut Facts| facts.own_logins.push(login)
     };
-    check(own(Fate::Adopted, LoginState::Good), &[]);
-    let other = Fate::AdoptedElsewhere("/home/u/.codex".into());
-    for fate in [Fate::Bound, Fate::Declined, Fate::Waiting, Fate::Unknown, other] {
+    check(own(AdoptionState::Adopted, LoginState::Good), &[]);
+    let other = AdoptionState::AdoptedElsewhere("/home/u/.codex".into());
+    for fate in
+        [AdoptionState::Bound, AdoptionState::Declined, AdoptionState::Waiting, AdoptionState::Unknown, other]
+    {
         check(own(fate, LoginState::Good), &["own-login.codex note"]);
     }
     let unusable = LoginState::Unusable("expired".to_owned());
-    check(own(Fate::Adopted, unusable), &["own-login.codex note"]);
+    check(own(AdoptionState::Adopted, unusable), &["own-login.codex note"]);
     let elsewhere = LoginState::Elsewhere { reason: "in the keyring".to_owned(), hint: "log in".to_owned() };
-    check(own(Fate::Waiting, elsewhere), &["own-login.codex note"]);
+    check(own(AdoptionState::Waiting, elsewhere), &["own-login.codex note"]);
     check(|facts| facts.unseen.push("the disk"), &["doctor warning"]);
 }
 

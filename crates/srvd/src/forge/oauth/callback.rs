@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::table::StateInvalid;
 
 /// The path of the redirect address.
-pub const PATH: &str = "/oauth/callback";
+pub(crate) const PATH: &str = "/oauth/callback";
 /// Length of a `state`: 32 bytes in base64url.
 const STATE: usize = 43;
 /// Longest code, in bytes.
@@ -15,7 +15,7 @@ const CODE: usize = 2048;
 
 /// A well-formed callback.
 #[derive(Debug)]
-pub struct Brought {
+pub(crate) struct CallbackQuery {
     /// The `state`, which identifies the login.
     pub state: SecretString,
     /// The code, or the forge's error and its text.
@@ -24,9 +24,9 @@ pub struct Brought {
     pub issuer: Option<String>,
 }
 
-impl Brought {
+impl CallbackQuery {
     /// Parses the query: one `state`, and one `code` or one `error`. Other parameters are ignored (RFC 6749, 4.1.2).
-    pub fn parse(query: &str) -> Option<Self> {
+    pub(crate) fn parse(query: &str) -> Option<Self> {
         let only = |name: &str| {
             let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
             match (values.next(), values.next()) {
@@ -55,7 +55,7 @@ impl Brought {
 
 /// The page that the browser shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Page {
+pub(crate) enum Page {
     /// The tokens are committed.
     SignedIn,
     /// The tokens are committed, but the forge has not named their owner.
@@ -72,7 +72,7 @@ pub enum Page {
 
 impl Page {
     /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::SignedIn | Self::Unnamed => StatusCode::OK,
             Self::Malformed | Self::NotAwaited(_) | Self::Denied => StatusCode::BAD_REQUEST,
@@ -81,7 +81,7 @@ impl Page {
     }
 
     /// The whole HTML document, which is fixed text.
-    pub fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let (title, text) = match self {
             Self::SignedIn => ("You are signed in", "You can close this window."),
             Self::Unnamed => (

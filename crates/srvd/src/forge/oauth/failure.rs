@@ -6,15 +6,15 @@ use super::http::HttpFailure;
 
 /// The reason why there are no tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The failure is permanent. The code or token must never be sent again, and a person must sign in.
     #[error("{}", .0.text())]
-    Dead(Dead),
+    Permanent(PermanentFailure),
     /// The failure is temporary. The tokens are kept and the request is retried later.
     #[error("{reason}")]
     Transient {
         /// The cause of the failure.
-        reason: Trouble,
+        reason: TransientFailure,
         /// The shortest wait before the next attempt, when the issuer names one.
         retry_after: Option<Duration>,
     },
@@ -25,7 +25,7 @@ pub enum Failure {
 
 /// The cause of a permanent failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dead {
+pub(crate) enum PermanentFailure {
     /// The issuer refuses the code or token: it was revoked, has expired, or was never issued.
     InvalidGrant,
     /// The refresh token was used before. Issuers then often revoke all tokens of the same login.
@@ -38,7 +38,7 @@ pub enum Dead {
 
 /// The cause of a temporary failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub(crate) enum TransientFailure {
     /// There was no usable answer.
     #[error(transparent)]
     Http(#[from] HttpFailure),
@@ -52,7 +52,7 @@ pub enum Trouble {
 
 /// The setting that the operator has to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misconfigured {
+pub(crate) enum Misconfigured {
     /// The client id or the secret is wrong.
     Client,
     /// The issuer does not allow this client to use this grant or endpoint, such as a device flow that is not enabled.
@@ -69,9 +69,9 @@ pub enum Misconfigured {
     NoDeviceFlow,
 }
 
-impl Dead {
+impl PermanentFailure {
     /// The stable code for rows, events and logs.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::InvalidGrant => "invalid_grant",
             Self::Reused => "refresh_token_reused",
@@ -92,7 +92,7 @@ impl Dead {
 
 impl Misconfigured {
     /// The stable code for rows, events and logs.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Client => "invalid_client",
             Self::Grant => "grant_not_allowed",
@@ -119,9 +119,9 @@ impl Misconfigured {
 
 impl Failure {
     /// The stable code for rows, events and logs.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Dead(dead) => dead.code(),
+            Self::Permanent(dead) => dead.code(),
             Self::Transient { .. } => "refresh_failed",
             Self::Misconfigured(wrong) => wrong.code(),
         }
@@ -129,7 +129,7 @@ impl Failure {
 
     /// The failure for an answer without the fields of a grant.
     pub(super) fn not_a_grant() -> Self {
-        Self::Transient { reason: Trouble::NotAGrant, retry_after: None }
+        Self::Transient { reason: TransientFailure::NotAGrant, retry_after: None }
     }
 }
 
@@ -145,19 +145,21 @@ impl From<HttpFailure> for Failure {
 }
 
 /// Classifies a protocol error: RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5, and the forges' own codes.
-pub fn classify(code: &str, text: &str) -> Failure {
+pub(crate) fn classify(code: &str, text: &str) -> Failure {
     match code {
         // Gitea and Forgejo: 400 `unauthorized_client`, "token was already used".
-        "unauthorized_client" if text.to_lowercase().contains("already used") => Failure::Dead(Dead::Reused),
-        "refresh_token_reused" => Failure::Dead(Dead::Reused),
+        "unauthorized_client" if text.to_lowercase().contains("already used") => {
+            Failure::Permanent(PermanentFailure::Reused)
+        }
+        "refresh_token_reused" => Failure::Permanent(PermanentFailure::Reused),
         "invalid_grant"
         | "bad_refresh_token"
         | "refresh_token_expired"
         | "refresh_token_invalidated"
         | "bad_verification_code"
-        | "incorrect_device_code" => Failure::Dead(Dead::InvalidGrant),
-        "access_denied" => Failure::Dead(Dead::Denied),
-        "expired_token" | "token_expired" => Failure::Dead(Dead::Expired),
+        | "incorrect_device_code" => Failure::Permanent(PermanentFailure::InvalidGrant),
+        "access_denied" => Failure::Permanent(PermanentFailure::Denied),
+        "expired_token" | "token_expired" => Failure::Permanent(PermanentFailure::Expired),
         "invalid_client" | "incorrect_client_credentials" | "application_suspended" => {
             Failure::Misconfigured(Misconfigured::Client)
         }
@@ -171,7 +173,7 @@ pub fn classify(code: &str, text: &str) -> Failure {
         other => {
             let word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
             let named: String = other.chars().filter(word).take(64).collect();
-            Failure::Transient { reason: Trouble::Answered(named), retry_after: None }
+            Failure::Transient { reason: TransientFailure::Answered(named), retry_after: None }
         }
     }
 }
@@ -184,16 +186,18 @@ mod tests {
     fn oauth_error_is_classified_by_code_and_text() {
         let check =
             |code: &str, text: &str, expect: Failure| assert_eq!(classify(code, text), expect, "{code}");
-        let answered =
-            |word: &str| Failure::Transient { reason: Trouble::Answered(word.into()), retry_after: None };
-        check("invalid_grant", "", Failure::Dead(Dead::InvalidGrant));
-        check("unauthorized_client", "token was already used", Failure::Dead(Dead::Reused));
-        check("unauthorized_client", "Token was ALREADY USED", Failure::Dead(Dead::Reused));
+        let answered = |word: &str| Failure::Transient {
+            reason: TransientFailure::Answered(word.into()),
+            retry_after: None,
+        };
+        check("invalid_grant", "", Failure::Permanent(PermanentFailure::InvalidGrant));
+        check("unauthorized_client", "token was already used", Failure::Permanent(PermanentFailure::Reused));
+        check("unauthorized_client", "Token was ALREADY USED", Failure::Permanent(PermanentFailure::Reused));
         check("unauthorized_client", "", Failure::Misconfigured(Misconfigured::Grant));
-        check("bad_refresh_token", "", Failure::Dead(Dead::InvalidGrant));
-        check("refresh_token_reused", "", Failure::Dead(Dead::Reused));
-        check("access_denied", "", Failure::Dead(Dead::Denied));
-        check("expired_token", "", Failure::Dead(Dead::Expired));
+        check("bad_refresh_token", "", Failure::Permanent(PermanentFailure::InvalidGrant));
+        check("refresh_token_reused", "", Failure::Permanent(PermanentFailure::Reused));
+        check("access_denied", "", Failure::Permanent(PermanentFailure::Denied));
+        check("expired_token", "", Failure::Permanent(PermanentFailure::Expired));
         check("invalid_client", "", Failure::Misconfigured(Misconfigured::Client));
         check("incorrect_client_credentials", "", Failure::Misconfigured(Misconfigured::Client));
         check("device_flow_disabled", "", Failure::Misconfigured(Misconfigured::Grant));
@@ -207,7 +211,7 @@ mod tests {
     fn issuer_retry_delay_is_kept_when_issuer_is_busy() {
         let retry_after = Some(Duration::from_mins(2));
         let busy = HttpFailure::Unavailable { status: 429, retry_after };
-        let expect = Failure::Transient { reason: Trouble::Http(busy.clone()), retry_after };
+        let expect = Failure::Transient { reason: TransientFailure::Http(busy.clone()), retry_after };
         assert_eq!(Failure::from(busy), expect);
         assert_eq!(Failure::from(HttpFailure::Insecure), Failure::Misconfigured(Misconfigured::Insecure));
     }

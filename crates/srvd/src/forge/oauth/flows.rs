@@ -13,14 +13,14 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 use uuid::Uuid;
 
-use super::callback::{Brought, Page};
+use super::callback::{CallbackQuery, Page};
 use super::failure::{Failure, classify};
 use super::forge::{Forge, Forges};
 use super::granted::Granted;
 use super::identity::Identity;
 use super::issuer::Device;
-use super::revoke::{Returns, Spent};
-use super::table::{CodeFlow, Ending, Full, NewFlow, Status, Table};
+use super::revoke::{RetiredTokens, Returns};
+use super::table::{CodeFlow, Ending, NewFlow, Status, Table, TooManyLogins};
 use crate::base::redact::Redactor;
 
 /// Longest time that a person has to finish a login in the browser.
@@ -29,12 +29,12 @@ const CODE_LIFETIME: Duration = Duration::from_millis(CODE_LIFETIME_MS.unsigned_
 
 /// The live logins. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct Flows(Arc<Inner>);
+pub(crate) struct Flows(Arc<FlowsState>);
 
-struct Inner {
+struct FlowsState {
     forges: Forges,
-    keep: Keep,
-    moved: Moved,
+    keep: KeepTokens,
+    moved: SignInListener,
     returns: Returns,
     redactor: Redactor,
     clock: fn() -> i64,
@@ -47,13 +47,13 @@ struct Inner {
 }
 
 /// The parts that [`Flows`] is built from.
-pub struct FlowsConfig {
+pub(crate) struct FlowsConfig {
     /// The forges at which a person can log in.
     pub forges: Forges,
     /// Commits the tokens of a login.
-    pub keep: Keep,
+    pub keep: KeepTokens,
     /// Receives the id of a login at each of its steps.
-    pub moved: Moved,
+    pub moved: SignInListener,
     /// Revokes the tokens that a login obtained but that were not kept.
     pub returns: Returns,
     /// Receives every secret before any other part does.
@@ -63,19 +63,17 @@ pub struct FlowsConfig {
 }
 
 /// Commits the tokens of a login, or refuses them. It is called once for each login and is never cancelled.
-pub type Keep =
+pub(crate) type KeepTokens =
     Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<KeptLogin, KeepError>> + Send>> + Send + Sync>;
 
 /// Receives the id of a login that began, moved or ended. [`Flows::status`] reports the change already at that time.
-pub type Moved = Arc<dyn Fn(&str) + Send + Sync>;
+pub(crate) type SignInListener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Tokens that were obtained but are not committed yet.
 #[must_use = "tokens that are dropped are lost"]
-pub struct Obtained {
+pub(crate) struct Obtained {
     /// The id of the login.
     pub session_id: String,
-    /// The owner of the login.
-    pub owner: String,
     /// The forge that issued the tokens. It determines the authority and the client that can refresh.
     pub forge: Arc<Forge>,
     /// The tokens as the forge issued them.
@@ -87,7 +85,7 @@ pub struct Obtained {
 
 /// A login whose tokens are committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptLogin {
+pub(crate) struct KeptLogin {
     /// The account that holds the tokens.
     pub account: String,
     /// The person's name at the forge; `None` until the forge reports it.
@@ -97,7 +95,7 @@ pub struct KeptLogin {
 /// The reason why tokens were not kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub struct KeepError {
+pub(crate) struct KeepError {
     /// The stable code of the error.
     pub code: &'static str,
     /// The error text for people.
@@ -105,7 +103,7 @@ pub struct KeepError {
 }
 
 /// A request to begin a login.
-pub struct Start {
+pub(crate) struct Start {
     /// The owner of the login.
     pub owner: String,
     /// The forge to log in at.
@@ -115,7 +113,7 @@ pub struct Start {
 }
 
 /// A browser login that has begun.
-pub struct StartedCode {
+pub(crate) struct StartedCode {
     /// The id of the login.
     pub session_id: String,
     /// The address that the browser opens.
@@ -123,7 +121,7 @@ pub struct StartedCode {
 }
 
 /// A device login that has begun.
-pub struct StartedDevice {
+pub(crate) struct StartedDevice {
     /// The id of the login.
     pub session_id: String,
     /// The code that the person types.
@@ -134,13 +132,13 @@ pub struct StartedDevice {
 
 /// The reason why a login did not begin.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The TCP listener is off, so no browser can be sent back.
     #[error("sign-in by the browser needs the TCP listener; turn it on or use the device flow")]
     NoRedirect,
     /// Too many logins are live.
     #[error(transparent)]
-    Full(#[from] Full),
+    Full(#[from] TooManyLogins),
     /// The forge did not begin a device login.
     #[error(transparent)]
     Forge(#[from] Failure),
@@ -148,9 +146,9 @@ pub enum StartError {
 
 impl Flows {
     /// Creates an empty set of logins.
-    pub fn new(config: FlowsConfig) -> Self {
+    pub(crate) fn new(config: FlowsConfig) -> Self {
         let FlowsConfig { forges, keep, moved, returns, redactor, clock } = config;
-        Self(Arc::new(Inner {
+        Self(Arc::new(FlowsState {
             forges,
             keep,
             moved,
@@ -166,13 +164,13 @@ impl Flows {
     }
 
     /// The forges at which a person can log in.
-    pub fn forges(&self) -> &Forges {
+    pub(crate) fn forges(&self) -> &Forges {
         &self.0.forges
     }
 
     /// Sets the address of the daemon's HTTP listener, once. Browsers are sent back to it. Without an address, no
     /// browser login is possible.
-    pub fn listens_at(&self, address: Option<std::net::SocketAddr>) {
+    pub(crate) fn listens_at(&self, address: Option<std::net::SocketAddr>) {
         let url = address.map(|address| Url::parse(&format!("http://{address}{}", super::callback::PATH)));
         if let Some(Ok(url)) = url {
             // A second address would be a mistake of the caller. The first one is kept.
@@ -184,7 +182,7 @@ impl Flows {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start_code(&self, start: &Start) -> Result<StartedCode, StartError> {
+    pub(crate) fn start_code(&self, start: &Start) -> Result<StartedCode, StartError> {
         let redirect = self.0.redirect.get().ok_or(StartError::NoRedirect)?.clone();
         let request = start.forge.issuer.begin(&redirect);
         self.0.redactor.hide(&request.state);
@@ -200,7 +198,7 @@ impl Flows {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start_device(&self, start: Start) -> Result<StartedDevice, StartError> {
+    pub(crate) async fn start_device(&self, start: Start) -> Result<StartedDevice, StartError> {
         let device = start.forge.issuer.device().await?;
         let lifetime = i64::try_from(device.lifetime().as_millis()).unwrap_or(CODE_LIFETIME_MS);
         let session_id = self.begin(&start, None, (self.0.clock)().saturating_add(lifetime))?;
@@ -214,28 +212,28 @@ impl Flows {
     }
 
     /// Returns the status of a login; `None` when the login is not known.
-    pub fn status(&self, session_id: &str) -> Option<Status> {
+    pub(crate) fn status(&self, session_id: &str) -> Option<Status> {
         self.table().status(session_id, (self.0.clock)())
     }
 
     /// Waits until a login has ended, at most for `patience`, and returns its status.
-    pub async fn ended(&self, session_id: &str, patience: Duration) -> Option<Status> {
+    pub(crate) async fn ended(&self, session_id: &str, patience: Duration) -> Option<Status> {
         // The status below shows whether the login has ended.
         let _ = tokio::time::timeout(patience, self.over(session_id)).await;
         self.status(session_id)
     }
 
     /// Cancels a login before its tokens are saved. Returns `false` when it is too late or the login is not known.
-    pub fn cancel(&self, session_id: &str) -> bool {
+    pub(crate) fn cancel(&self, session_id: &str) -> bool {
         self.change(|table, now| table.cancel(session_id, now))
     }
 
     /// Handles the callback of a browser. Once the `state` is consumed, the exchange goes on even if the browser
     /// leaves.
-    pub async fn callback(&self, query: &str, session: Option<&SecretString>) -> Page {
-        let Some(brought) = Brought::parse(query) else { return Page::Malformed };
-        self.0.redactor.hide(&brought.state);
-        let (session_id, forge) = match self.table().peek(&brought.state, session, (self.0.clock)()) {
+    pub(crate) async fn callback(&self, query: &str, session: Option<&SecretString>) -> Page {
+        let Some(query_values) = CallbackQuery::parse(query) else { return Page::Malformed };
+        self.0.redactor.hide(&query_values.state);
+        let (session_id, forge) = match self.table().peek(&query_values.state, session, (self.0.clock)()) {
             Ok((id, forge)) => (id.to_owned(), forge.to_owned()),
             Err(invalid) => {
                 tracing::warn!(reason = %invalid, "a callback was refused");
@@ -244,12 +242,12 @@ impl Flows {
         };
         let not_awaited = Page::NotAwaited(super::table::StateInvalid::Unknown);
         let Some(forge) = self.0.forges.named(&forge).cloned() else { return not_awaited };
-        if brought.issuer.as_deref().is_some_and(|issuer| !forge.is_issuer(issuer)) {
+        if query_values.issuer.as_deref().is_some_and(|issuer| !forge.is_issuer(issuer)) {
             tracing::warn!(session = session_id, "a callback named another issuer");
             return Page::Malformed;
         }
         let Some(code_flow) = self.change(|table, _| table.consume(&session_id)) else { return not_awaited };
-        match brought.answer {
+        match query_values.answer {
             Err((error, text)) => {
                 self.fail(&session_id, &classify(&error, &text));
                 Page::Denied
@@ -267,7 +265,7 @@ impl Flows {
     }
 
     /// Runs a task that belongs to no login. The task is dropped at its next await point when the daemon stops.
-    pub fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.0.stop.clone();
         self.0.tasks.spawn(async move {
             tokio::select! {
@@ -278,14 +276,14 @@ impl Flows {
     }
 
     /// Ends the logins that wait for a person. Then waits for the exchanges that have begun; these are bounded in time.
-    pub async fn shutdown(&self) {
+    pub(crate) async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
         self.0.returns.settle().await;
     }
 
-    fn begin(&self, start: &Start, code: Option<CodeFlow>, deadline: i64) -> Result<String, Full> {
+    fn begin(&self, start: &Start, code: Option<CodeFlow>, deadline: i64) -> Result<String, TooManyLogins> {
         let id = format!("operator-{}", Uuid::new_v4());
         let new = NewFlow {
             id: id.clone(),
@@ -320,7 +318,7 @@ impl Flows {
         };
         match granted {
             Ok(granted) if !self.change(|table, _| table.approve(&session_id)) => {
-                self.0.returns.give_back(&start.forge, Spent::from(&granted));
+                self.0.returns.give_back(&start.forge, RetiredTokens::from(&granted));
             }
             granted => {
                 self.finish(&session_id, &start.forge, granted).await;
@@ -340,12 +338,12 @@ impl Flows {
         let secrets = [Some(&granted.access), granted.refresh.as_ref(), granted.id_token.as_ref()];
         secrets.into_iter().flatten().for_each(|secret| self.0.redactor.hide(secret));
         let identity = forge.identify(&granted.access).await;
-        let Some(owner) = self.change(|table, _| table.save(session_id)) else {
-            self.0.returns.give_back(forge, Spent::from(&granted));
+        if !self.change(|table, _| table.save(session_id)) {
+            self.0.returns.give_back(forge, RetiredTokens::from(&granted));
             return Page::Failed;
-        };
+        }
         let obtained =
-            Obtained { session_id: session_id.to_owned(), owner, forge: forge.clone(), granted, identity };
+            Obtained { session_id: session_id.to_owned(), forge: forge.clone(), granted, identity };
         let (page, ending) = match (self.0.keep)(obtained).await {
             Ok(KeptLogin { account, login }) => {
                 let page = if login.is_some() { Page::SignedIn } else { Page::Unnamed };

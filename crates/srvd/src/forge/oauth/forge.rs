@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::http::Http;
 use super::identity::{Identity, identify};
 use super::issuer::{Issuer, IssuerConfig};
-use super::revoke::{Revocation, Spent, Way};
+use super::revoke::{RetiredTokens, Revocation, Way};
 use crate::base::environment::Environment;
 use crate::base::private;
 use crate::config::forges::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace};
@@ -28,7 +28,7 @@ use crate::config::forges::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, Secre
 const SECRET_BYTES: u64 = 4096;
 
 /// A forge that the daemon is a client of.
-pub struct Forge {
+pub(crate) struct Forge {
     /// The configuration of this forge.
     pub settings: ForgeSettings,
     /// The client at its authorization, token and device endpoints.
@@ -42,11 +42,11 @@ pub struct Forge {
 
 /// All configured forges, in the order of their names.
 #[derive(Clone, Default)]
-pub struct Forges(Vec<Arc<Forge>>);
+pub(crate) struct Forges(Vec<Arc<Forge>>);
 
 /// The reason why a request names no single forge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SelectError {
+pub(crate) enum SelectError {
     /// No forge of that type, address and client is configured.
     #[error("no such forge is configured in srvd.toml")]
     Unknown,
@@ -60,13 +60,13 @@ impl Forge {
     ///
     /// # Errors
     /// An address that is not a URL.
-    pub fn new(
+    pub(crate) fn new(
         settings: ForgeSettings,
         secret: Option<SecretString>,
         http: Http,
         clock: fn() -> i64,
     ) -> Result<Self, url::ParseError> {
-        let places = Places::of(settings.kind, &settings.base);
+        let places = ForgeEndpoints::of(settings.kind, &settings.base);
         let token_url = settings.base.join(places.token);
         let revocation = Way::of(settings.kind, &settings.base, &settings.client_id).map(|way| Revocation {
             way,
@@ -94,7 +94,7 @@ impl Forge {
     ///
     /// # Errors
     /// The reason why the address is refused.
-    pub fn bare(kind: ForgeKind, address: &str, clock: fn() -> i64) -> Result<Self, &'static str> {
+    pub(crate) fn bare(kind: ForgeKind, address: &str, clock: fn() -> i64) -> Result<Self, &'static str> {
         let base = BaseUrl::parse(address, false)?;
         let settings = ForgeSettings {
             name: String::new(),
@@ -114,12 +114,12 @@ impl Forge {
     ///
     /// # Errors
     /// The same errors as [`identify`].
-    pub async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
+    pub(crate) async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
         identify(&self.http, &self.identity, self.settings.allow_http, access).await
     }
 
     /// Returns whether this forge can revoke tokens.
-    pub fn takes_back(&self) -> bool {
+    pub(crate) fn takes_back(&self) -> bool {
         self.revocation.is_some()
     }
 
@@ -127,7 +127,7 @@ impl Forge {
     ///
     /// # Errors
     /// [`Failure`] of the first token that could not be revoked.
-    pub async fn revoke(&self, spent: &Spent) -> Result<(), Failure> {
+    pub(crate) async fn revoke(&self, spent: &RetiredTokens) -> Result<(), Failure> {
         match &self.revocation {
             Some(revocation) => revocation.revoke(&self.http, self.settings.allow_http, spent).await,
             None => Ok(()),
@@ -135,13 +135,13 @@ impl Forge {
     }
 
     /// Returns whether a person can sign in with a code typed on another device.
-    pub fn has_device_flow(&self) -> bool {
-        Places::of(self.settings.kind, &self.settings.base).device.is_some()
+    pub(crate) fn has_device_flow(&self) -> bool {
+        ForgeEndpoints::of(self.settings.kind, &self.settings.base).device.is_some()
     }
 
     /// Returns whether `issuer`, as an answer names it (RFC 9207), can be this forge: the origin must be one of the
     /// forge's two.
-    pub fn is_issuer(&self, issuer: &str) -> bool {
+    pub(crate) fn is_issuer(&self, issuer: &str) -> bool {
         let origin = Url::parse(issuer).ok().map(|url| url.origin());
         origin.is_some() && (origin == self.settings.base.origin() || origin == self.settings.public.origin())
     }
@@ -152,7 +152,7 @@ impl Forges {
     ///
     /// # Errors
     /// The key below `forges`, and the reason why its value cannot be used.
-    pub fn load(
+    pub(crate) fn load(
         settings: &[ForgeSettings],
         environment: &Environment,
         config_dir: &Path,
@@ -169,7 +169,7 @@ impl Forges {
     }
 
     /// The forge of this name.
-    pub fn named(&self, name: &str) -> Option<&Arc<Forge>> {
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Forge>> {
         self.0.iter().find(|forge| forge.settings.name == name)
     }
 
@@ -177,7 +177,7 @@ impl Forges {
     ///
     /// # Errors
     /// [`SelectError`].
-    pub fn select(
+    pub(crate) fn select(
         &self,
         kind: ForgeKind,
         base_url: Option<&str>,
@@ -200,20 +200,20 @@ impl Forges {
     }
 
     /// Iterates over all configured forges.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Forge>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Forge>> {
         self.0.iter()
     }
 }
 
 /// The endpoints of a kind of forge: paths below its address, and the full address of the identity endpoint.
-struct Places {
+struct ForgeEndpoints {
     authorize: &'static str,
     token: &'static str,
     device: Option<&'static str>,
     identity: String,
 }
 
-impl Places {
+impl ForgeEndpoints {
     fn of(kind: ForgeKind, base: &BaseUrl) -> Self {
         match kind {
             ForgeKind::GitHub => Self {

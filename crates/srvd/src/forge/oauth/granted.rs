@@ -14,7 +14,7 @@ use super::tidy::whole;
 /// One whole answer of an issuer, unchanged. The store computes the expiry of the tokens from the lifetimes and the
 /// time of receipt when it keeps them.
 #[derive(Debug)]
-pub struct Granted {
+pub(crate) struct Granted {
     /// The access token, which is not empty.
     pub access: SecretString,
     /// The refresh token. After a login without one there is none; after a refresh without one the old one stays.
@@ -33,7 +33,7 @@ pub struct Granted {
 
 impl Granted {
     /// Converts an answer that arrived at `received_at`; `None` when it has no access token.
-    pub(super) fn of(answer: Answer, received_at: i64) -> Option<Self> {
+    pub(super) fn of(answer: TokenAnswer, received_at: i64) -> Option<Self> {
         let secret = |text: String| Some(text).filter(|text| !text.is_empty()).map(SecretString::from);
         Some(Self {
             access: secret(answer.access_token.into_secret())?,
@@ -81,7 +81,7 @@ fn scopes(value: &Value) -> Option<String> {
 
 /// The fields of an answer. Fields that issuers often get wrong accept any value.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Answer {
+pub(super) struct TokenAnswer {
     access_token: AccessToken,
     #[serde(default = "bearer", skip_deserializing)]
     token_type: BasicTokenType,
@@ -107,7 +107,7 @@ fn bearer() -> BasicTokenType {
 }
 
 /// The trait that the `oauth2` crate requires of an answer. The crate does not read these fields; [`Granted`] does.
-impl TokenResponse for Answer {
+impl TokenResponse for TokenAnswer {
     type TokenType = BasicTokenType;
 
     fn access_token(&self) -> &AccessToken {

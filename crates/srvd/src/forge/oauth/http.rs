@@ -26,13 +26,13 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
 /// The HTTP client for issuers. The certificates are loaded at the first exchange, and clones share them.
 #[derive(Clone)]
-pub struct Http {
+pub(crate) struct Http {
     client: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
     timeout: Duration,
 }
 
 /// The answer of an issuer.
-pub struct Received {
+pub(crate) struct Received {
     /// The HTTP status.
     pub status: StatusCode,
     /// The media type without its parameters, in lower case; empty when there is none.
@@ -45,7 +45,7 @@ pub struct Received {
 
 /// The reason why there is no usable answer. No text holds any part of a request or an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HttpFailure {
+pub(crate) enum HttpFailure {
     /// Plain HTTP to another machine is not allowed, so nothing was sent.
     #[error("plain http is not allowed for this address")]
     Insecure,
@@ -79,7 +79,7 @@ impl Default for Http {
 
 impl Http {
     /// Creates a client whose exchanges take at most this long.
-    pub fn new(timeout: Duration) -> Self {
+    pub(crate) fn new(timeout: Duration) -> Self {
         Self { client: Arc::default(), timeout }
     }
 
@@ -88,7 +88,7 @@ impl Http {
     ///
     /// # Errors
     /// [`HttpFailure`]: insecure, unreachable, timed out or too long.
-    pub async fn send(&self, request: Request<Vec<u8>>, plain: bool) -> Result<Received, HttpFailure> {
+    pub(crate) async fn send(&self, request: Request<Vec<u8>>, plain: bool) -> Result<Received, HttpFailure> {
         if !plain && !is_safe(request.uri()) {
             return Err(HttpFailure::Insecure);
         }

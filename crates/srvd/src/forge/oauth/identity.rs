@@ -5,12 +5,12 @@ use hyper::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::failure::{Dead, Failure, Misconfigured};
+use super::failure::{Failure, Misconfigured, PermanentFailure};
 use super::http::{Http, HttpFailure};
 
 /// A person at a forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The forge's own number of the account, as text. It stays the same when the person is renamed.
     pub account_id: String,
     /// The name that the forge shows. It can change.
@@ -24,7 +24,7 @@ const TEXT: usize = 320;
 
 impl Identity {
     /// Parses a forge's answer: `id` as a number or a text, `login` (GitHub, Forgejo, Gitea) or `username` (GitLab).
-    pub fn parse(body: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
         let text = |name: &str| {
             let text = fields.get(name)?.as_str()?;
@@ -43,7 +43,7 @@ impl Identity {
 ///
 /// # Errors
 /// [`Failure`]: a refused token is dead, a forbidden one lacks a scope, and every other failure is temporary.
-pub async fn identify(
+pub(crate) async fn identify(
     http: &Http,
     url: &str,
     allow_http: bool,
@@ -61,7 +61,7 @@ pub async fn identify(
     let status = received.status.as_u16();
     match status {
         200 => Identity::parse(&received.body).ok_or_else(|| HttpFailure::Malformed(status).into()),
-        401 => Err(Failure::Dead(Dead::InvalidGrant)),
+        401 => Err(Failure::Permanent(PermanentFailure::InvalidGrant)),
         403 => Err(Failure::Misconfigured(Misconfigured::Scope)),
         408 | 429 | 500.. => {
             Err(HttpFailure::Unavailable { status, retry_after: received.retry_after }.into())
@@ -72,7 +72,7 @@ pub async fn identify(
 
 /// The next step after an API has answered a request with a token that should be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// The token was accepted, or the answer says nothing about it.
     Nothing,
     /// The token is refreshed once, whatever its expiry, and the request is repeated once.
@@ -84,7 +84,7 @@ pub enum Next {
 }
 
 /// Decides by the status, and by whether the token was already refreshed for this call.
-pub fn after_api_answer(status: u16, refreshed: bool) -> Next {
+pub(crate) fn after_api_answer(status: u16, refreshed: bool) -> Next {
     match (status, refreshed) {
         (401, false) => Next::RefreshAndRetry,
         (401, true) => Next::NeedsReauth,

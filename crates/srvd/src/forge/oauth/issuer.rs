@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::failure::{Failure, Misconfigured, classify};
-use super::granted::{Answer, Granted};
+use super::granted::{Granted, TokenAnswer};
 use super::http::{Http, HttpFailure};
 use super::tidy::{self, Tidy, tidy};
 use crate::config::forges::{ClientAuth, is_loopback_host};
@@ -37,7 +37,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_mins(5);
 const USER_CODE: usize = 64;
 
 /// The configuration of a client at an issuer.
-pub struct IssuerConfig {
+pub(crate) struct IssuerConfig {
     /// The authorization endpoint, to which the browser is sent.
     pub authorize: String,
     /// The token endpoint, where codes and refresh tokens are exchanged.
@@ -61,8 +61,8 @@ pub struct IssuerConfig {
 }
 
 /// A client at an issuer.
-pub struct Issuer {
-    client: Inner,
+pub(crate) struct Issuer {
+    client: OAuthClient,
     scopes: Vec<Scope>,
     json: bool,
     allow_http: bool,
@@ -70,9 +70,9 @@ pub struct Issuer {
     http: Http,
 }
 
-type Inner = Client<
+type OAuthClient = Client<
     BasicErrorResponse,
-    Answer,
+    TokenAnswer,
     BasicTokenIntrospectionResponse,
     StandardRevocableToken,
     BasicRevocationErrorResponse,
@@ -84,7 +84,7 @@ type Inner = Client<
 >;
 
 /// The beginning of a browser login. The three values belong together and are used once.
-pub struct CodeRequest {
+pub(crate) struct CodeRequest {
     /// The address that the browser opens.
     pub url: Url,
     /// The `state` that the browser must bring back: 32 random bytes in base64url.
@@ -94,21 +94,21 @@ pub struct CodeRequest {
 }
 
 /// The beginning of a device login.
-pub struct Device(StandardDeviceAuthorizationResponse);
+pub(crate) struct Device(StandardDeviceAuthorizationResponse);
 
 impl Device {
     /// The code that the person types: printable, at most 64 characters.
-    pub fn user_code(&self) -> &str {
+    pub(crate) fn user_code(&self) -> &str {
         self.0.user_code().secret()
     }
 
     /// The page where the person types the code.
-    pub fn verification_url(&self) -> &str {
+    pub(crate) fn verification_url(&self) -> &str {
         self.0.verification_uri()
     }
 
     /// The time that the person has, at most one hour.
-    pub fn lifetime(&self) -> Duration {
+    pub(crate) fn lifetime(&self) -> Duration {
         self.0.expires_in().min(DEVICE_LIFETIME)
     }
 }
@@ -118,7 +118,7 @@ impl Issuer {
     ///
     /// # Errors
     /// An endpoint that is not a URL.
-    pub fn new(config: IssuerConfig, http: Http) -> Result<Self, url::ParseError> {
+    pub(crate) fn new(config: IssuerConfig, http: Http) -> Result<Self, url::ParseError> {
         let auth_type = match config.client_auth {
             ClientAuth::Body => AuthType::RequestBody,
             ClientAuth::Basic => AuthType::BasicAuth,
@@ -142,7 +142,7 @@ impl Issuer {
     }
 
     /// Begins a browser login whose browser is sent back to `redirect`.
-    pub fn begin(&self, redirect: &Url) -> CodeRequest {
+    pub(crate) fn begin(&self, redirect: &Url) -> CodeRequest {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (url, state) = self
             .client
@@ -158,7 +158,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`Failure`]. The code is used up in every case.
-    pub async fn redeem(
+    pub(crate) async fn redeem(
         &self,
         code: &SecretString,
         verifier: &SecretString,
@@ -178,8 +178,8 @@ impl Issuer {
     /// Exchanges a refresh token, even if the access token is still valid.
     ///
     /// # Errors
-    /// [`Failure`]. After [`Failure::Dead`] the token must not be sent again.
-    pub async fn refresh(&self, token: &SecretString) -> Result<Granted, Failure> {
+    /// [`Failure`]. After [`Failure::Permanent`] the token must not be sent again.
+    pub(crate) async fn refresh(&self, token: &SecretString) -> Result<Granted, Failure> {
         let wire = Wire::to(self);
         let token = RefreshToken::new(token.expose_secret().to_owned());
         let answer = self.client.exchange_refresh_token(&token).request_async(&wire).await;
@@ -190,7 +190,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`Failure`]; [`Misconfigured::NoDeviceFlow`] when the issuer has no device flow.
-    pub async fn device(&self) -> Result<Device, Failure> {
+    pub(crate) async fn device(&self) -> Result<Device, Failure> {
         let wire = Wire { completed: true, ..Wire::to(self) };
         let none = |_: ConfigurationError| Failure::Misconfigured(Misconfigured::NoDeviceFlow);
         let request =
@@ -209,7 +209,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`Failure`]; `Denied` and `Expired` are caused by the person.
-    pub async fn approved<S, F>(&self, device: &Device, pause: S) -> Result<Granted, Failure>
+    pub(crate) async fn approved<S, F>(&self, device: &Device, pause: S) -> Result<Granted, Failure>
     where
         S: Fn(Duration) -> F,
         F: Future<Output = ()>,
@@ -222,7 +222,7 @@ impl Issuer {
         );
         match tokio::time::timeout(device.lifetime(), polls).await {
             Ok(answer) => self.granted(answer.map_err(failure)?),
-            Err(_) => Err(Failure::Dead(super::failure::Dead::Expired)),
+            Err(_) => Err(Failure::Permanent(super::failure::PermanentFailure::Expired)),
         }
     }
 
@@ -237,7 +237,7 @@ impl Issuer {
         tidy(&self.http.send(request, self.allow_http).await?)
     }
 
-    fn granted(&self, answer: Answer) -> Result<Granted, Failure> {
+    fn granted(&self, answer: TokenAnswer) -> Result<Granted, Failure> {
         Granted::of(answer, (self.clock)()).ok_or_else(Failure::not_a_grant)
     }
 

@@ -7,23 +7,25 @@
 //! - [`revoke`] revokes tokens that are no longer used.
 //! - [`table`] holds the live logins, [`flows`] runs them, [`callback`] reads the request that a browser brings back.
 
-pub mod callback;
-pub mod failure;
-pub mod flows;
-pub mod forge;
-pub mod granted;
-pub mod http;
-pub mod identity;
-pub mod issuer;
-pub mod revoke;
-pub mod table;
+pub(crate) mod callback;
+pub(crate) mod failure;
+pub(crate) mod flows;
+pub(crate) mod forge;
+pub(crate) mod granted;
+pub(crate) mod http;
+pub(crate) mod identity;
+pub(crate) mod issuer;
+pub(crate) mod revoke;
+pub(crate) mod table;
 mod tidy;
 
-pub use failure::{Dead, Failure, Misconfigured, Trouble};
-pub use flows::Flows;
-pub use forge::{Forge, Forges};
-pub use granted::Granted;
-pub use http::Http;
-pub use identity::Identity;
-pub use issuer::Issuer;
-pub use revoke::Returns;
+pub(crate) use failure::{Failure, PermanentFailure, TransientFailure};
+pub(crate) use flows::Flows;
+pub(crate) use forge::{Forge, Forges};
+pub(crate) use granted::Granted;
+pub(crate) use http::Http;
+pub(crate) use issuer::Issuer;
+pub(crate) use revoke::Returns;
+
+#[cfg(test)]
+mod tests;

@@ -35,15 +35,15 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// The tokens of one set that are no longer used.
 #[derive(Debug, Clone)]
-pub struct Spent {
+pub(crate) struct RetiredTokens {
     access: Option<SecretString>,
     refresh: Option<SecretString>,
 }
 
-impl Spent {
+impl RetiredTokens {
     /// Returns these tokens without those that are also in `kept`.
     #[must_use]
-    pub fn except(self, kept: &Self) -> Self {
+    pub(crate) fn except(self, kept: &Self) -> Self {
         let other = |token: SecretString, kept: &Option<SecretString>| {
             let same = kept.as_ref().is_some_and(|kept| kept.expose_secret() == token.expose_secret());
             (!same).then_some(token)
@@ -59,14 +59,14 @@ impl Spent {
     }
 }
 
-impl From<&TokenSet> for Spent {
+impl From<&TokenSet> for RetiredTokens {
     fn from(set: &TokenSet) -> Self {
         let refresh = set.refresh.as_ref().map(|token| token.secret.clone());
         Self { access: Some(set.access.secret.clone()), refresh }
     }
 }
 
-impl From<&Granted> for Spent {
+impl From<&Granted> for RetiredTokens {
     fn from(granted: &Granted) -> Self {
         Self { access: Some(granted.access.clone()), refresh: granted.refresh.clone() }
     }
@@ -74,9 +74,9 @@ impl From<&Granted> for Spent {
 
 /// Revokes tokens at their forges. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct Returns(Arc<Inner>);
+pub(crate) struct Returns(Arc<ReturnsState>);
 
-struct Inner {
+struct ReturnsState {
     places: Arc<Semaphore>,
     tasks: TaskTracker,
 }
@@ -84,13 +84,13 @@ struct Inner {
 impl Default for Returns {
     fn default() -> Self {
         let places = Arc::new(Semaphore::new(AT_A_TIME));
-        Self(Arc::new(Inner { places, tasks: TaskTracker::new() }))
+        Self(Arc::new(ReturnsState { places, tasks: TaskTracker::new() }))
     }
 }
 
 impl Returns {
     /// Revokes tokens in the background at the forge that issued them, if that forge can revoke tokens.
-    pub fn give_back(&self, forge: &Arc<Forge>, spent: Spent) {
+    pub(crate) fn give_back(&self, forge: &Arc<Forge>, spent: RetiredTokens) {
         if !forge.takes_back() || spent.is_empty() {
             return;
         }
@@ -119,7 +119,7 @@ impl Returns {
     }
 
     /// Waits a short time for the revocations under way.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         self.0.tasks.close();
         if tokio::time::timeout(LAST, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("some tokens could not be revoked in time; they are left to expire");
@@ -147,7 +147,12 @@ pub(super) enum Way {
 impl Revocation {
     /// Revokes tokens, the refresh token first, because the tokens that were issued for it end with it. All tokens are
     /// tried. The first failure is returned.
-    pub(super) async fn revoke(&self, http: &Http, plain: bool, spent: &Spent) -> Result<(), Failure> {
+    pub(super) async fn revoke(
+        &self,
+        http: &Http,
+        plain: bool,
+        spent: &RetiredTokens,
+    ) -> Result<(), Failure> {
         let mut outcome = Ok(());
         for request in self.requests(spent) {
             let one = match request {
@@ -159,7 +164,7 @@ impl Revocation {
         outcome
     }
 
-    fn requests(&self, spent: &Spent) -> Vec<hyper::http::Result<Request<Vec<u8>>>> {
+    fn requests(&self, spent: &RetiredTokens) -> Vec<hyper::http::Result<Request<Vec<u8>>>> {
         let tokens = [("refresh_token", &spent.refresh), ("access_token", &spent.access)];
         let tokens = tokens.into_iter().filter_map(|(kind, token)| Some((kind, token.as_ref()?)));
         match (&self.way, &self.secret) {

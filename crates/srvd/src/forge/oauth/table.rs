@@ -21,13 +21,13 @@ const ENDED_MS: i64 = 10 * 60 * 1000;
 
 /// All logins that a client may still ask about.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     flows: Vec<Flow>,
 }
 
 /// A login that begins.
 #[derive(Debug)]
-pub struct NewFlow {
+pub(crate) struct NewFlow {
     /// The id of the login, which is not secret.
     pub id: String,
     /// The owner of the login: the operator, or a user.
@@ -44,7 +44,7 @@ pub struct NewFlow {
 
 /// The secrets and the address of one browser login.
 #[derive(Debug)]
-pub struct CodeFlow {
+pub(crate) struct CodeFlow {
     /// The `state` that the browser must bring back.
     pub state: SecretString,
     /// The PKCE verifier. At the exchange it proves that this daemon began the login.
@@ -55,7 +55,7 @@ pub struct CodeFlow {
 
 /// The status of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// The login waits for a person.
     Waiting,
     /// The grant is being fetched or saved.
@@ -66,7 +66,7 @@ pub enum Status {
 
 /// The result of a login that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// The tokens are committed.
     Success {
         /// The account that holds the tokens.
@@ -91,7 +91,7 @@ pub enum Ending {
 
 /// The reason why a `state` is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StateInvalid {
+pub(crate) enum StateInvalid {
     /// No login waits for this `state`: it was never given out, or its login was used, cancelled or superseded.
     #[error("unknown")]
     Unknown,
@@ -106,7 +106,7 @@ pub enum StateInvalid {
 /// Too many logins are live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins are running")]
-pub struct Full;
+pub(crate) struct TooManyLogins;
 
 #[derive(Debug)]
 struct Flow {
@@ -147,8 +147,8 @@ impl Table {
     /// Adds a login. Another login of the same owner at the same forge is superseded if it still waits for its person.
     ///
     /// # Errors
-    /// [`Full`].
-    pub fn begin(&mut self, new: NewFlow, now: i64) -> Result<(), Full> {
+    /// [`TooManyLogins`].
+    pub(crate) fn begin(&mut self, new: NewFlow, now: i64) -> Result<(), TooManyLogins> {
         self.sweep(now);
         let same = |flow: &&mut Flow| {
             matches!(flow.stage, Stage::Waiting(_)) && flow.owner == new.owner && flow.forge == new.forge
@@ -157,7 +157,7 @@ impl Table {
             flow.end(Ending::Superseded, now);
         }
         if self.flows.iter().filter(|flow| flow.is_live()).count() >= LIVE {
-            return Err(Full);
+            return Err(TooManyLogins);
         }
         let NewFlow { id, owner, forge, session, code, deadline } = new;
         self.flows.push(Flow {
@@ -176,7 +176,7 @@ impl Table {
     ///
     /// # Errors
     /// [`StateInvalid`].
-    pub fn peek(
+    pub(crate) fn peek(
         &self,
         state: &SecretString,
         session: Option<&SecretString>,
@@ -198,7 +198,7 @@ impl Table {
 
     /// Consumes the `state` of a browser login, which is working from then on. Returns `None` when the login does not
     /// wait.
-    pub fn consume(&mut self, id: &str) -> Option<CodeFlow> {
+    pub(crate) fn consume(&mut self, id: &str) -> Option<CodeFlow> {
         let flow = self.find(id)?;
         let Stage::Waiting(code) = &mut flow.stage else { return None };
         let code = code.take()?;
@@ -207,7 +207,7 @@ impl Table {
     }
 
     /// Records that the person approved a device login. Returns `false` when the login does not wait any more.
-    pub fn approve(&mut self, id: &str) -> bool {
+    pub(crate) fn approve(&mut self, id: &str) -> bool {
         match self.find(id) {
             Some(flow) if matches!(flow.stage, Stage::Waiting(None)) => {
                 flow.enter(Stage::Working);
@@ -217,23 +217,25 @@ impl Table {
         }
     }
 
-    /// Marks a login as saving and returns its owner. From then on the login cannot be cancelled. Returns `None` when
-    /// the login was cancelled before.
-    pub fn save(&mut self, id: &str) -> Option<String> {
-        let flow = self.find(id).filter(|flow| matches!(flow.stage, Stage::Working))?;
+    /// Marks a login as saving. From then on the login cannot be cancelled. Returns `false` when the login was cancelled
+    /// before.
+    pub(crate) fn save(&mut self, id: &str) -> bool {
+        let Some(flow) = self.find(id).filter(|flow| matches!(flow.stage, Stage::Working)) else {
+            return false;
+        };
         flow.enter(Stage::Saving);
-        Some(flow.owner.clone())
+        true
     }
 
     /// Ends a login. A login that has ended is not changed.
-    pub fn end(&mut self, id: &str, ending: Ending, now: i64) {
+    pub(crate) fn end(&mut self, id: &str, ending: Ending, now: i64) {
         if let Some(flow) = self.find(id).filter(|flow| flow.is_live()) {
             flow.end(ending, now);
         }
     }
 
     /// Cancels a login before its tokens are saved. Returns `false` when it is too late or the login is not known.
-    pub fn cancel(&mut self, id: &str, now: i64) -> bool {
+    pub(crate) fn cancel(&mut self, id: &str, now: i64) -> bool {
         match self.find(id) {
             Some(flow) if matches!(flow.stage, Stage::Waiting(_) | Stage::Working) => {
                 flow.end(Ending::Cancelled, now);
@@ -244,14 +246,14 @@ impl Table {
     }
 
     /// Ends a login that still waits for its person.
-    pub fn abandon(&mut self, id: &str, ending: Ending, now: i64) {
+    pub(crate) fn abandon(&mut self, id: &str, ending: Ending, now: i64) {
         if let Some(flow) = self.find(id).filter(|flow| matches!(flow.stage, Stage::Waiting(_))) {
             flow.end(ending, now);
         }
     }
 
     /// Takes the ids of the logins that began, moved or ended since the last call.
-    pub fn take_moved(&mut self) -> Vec<String> {
+    pub(crate) fn take_moved(&mut self) -> Vec<String> {
         let moved = self.flows.iter_mut().filter(|flow| flow.moved);
         let taken = |flow: &mut Flow| {
             flow.moved = false;
@@ -261,7 +263,7 @@ impl Table {
     }
 
     /// Returns the status of a login; `None` when the login is not known.
-    pub fn status(&self, id: &str, now: i64) -> Option<Status> {
+    pub(crate) fn status(&self, id: &str, now: i64) -> Option<Status> {
         let flow = self.flows.iter().find(|flow| flow.id == id)?;
         Some(match &flow.stage {
             Stage::Waiting(_) if now >= flow.deadline => Status::Ended(Ending::Expired),

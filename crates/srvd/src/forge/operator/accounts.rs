@@ -32,7 +32,7 @@ impl Operators {
     ///
     /// # Errors
     /// An error of the store.
-    pub async fn list(&self, store: &Store) -> Result<OperatorList, ApiError> {
+    pub(crate) async fn list(&self, store: &Store) -> Result<OperatorList, ApiError> {
         let tokens = store.operator_tokens().await?;
         let pending = store.pending_logins(None).await?;
         Ok(OperatorList {
@@ -47,7 +47,7 @@ impl Operators {
     /// # Errors
     /// `unknown_provider`, `invalid_input` or `not_found` for the forge, `identity_mismatch` when the forge names another
     /// person, `refresh_failed` when it cannot be asked, and an error of the store.
-    pub async fn upsert(&self, store: &Store, params: Upsert) -> Result<OperatorAccount, ApiError> {
+    pub(crate) async fn upsert(&self, store: &Store, params: Upsert) -> Result<OperatorAccount, ApiError> {
         let Upsert { forge_type, base_url, client_id, tokens, account_login, email, activate } = params;
         let kind = kind(&forge_type)?;
         let forge = match self.forges.select(kind, base_url.as_deref(), client_id.as_deref()) {
@@ -106,7 +106,7 @@ async fn owner(forge: &Forge, received: &ReceivedTokens, claim: Claim) -> Result
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for the id, and an error of the store.
-pub async fn delete(store: &Store, params: Delete) -> Result<Deleted, ApiError> {
+pub(crate) async fn delete(store: &Store, params: Delete) -> Result<Deleted, ApiError> {
     let account = account_id(&params.account_id)?;
     let was_active = match store.delete_operator(&account, now()).await {
         Ok(token) => token.active,
@@ -125,7 +125,7 @@ pub async fn delete(store: &Store, params: Delete) -> Result<Deleted, ApiError> 
 ///
 /// # Errors
 /// `no_active_forge` when there is none, and an error of the store.
-pub async fn active(store: &Store) -> Result<Active, ApiError> {
+pub(crate) async fn active(store: &Store) -> Result<Active, ApiError> {
     let found = store.active_forge().await?;
     found.map(in_use).ok_or_else(|| {
         ApiError::new(Kind::NoActiveForge, "no account of the operator is in use")
@@ -137,7 +137,7 @@ pub async fn active(store: &Store) -> Result<Active, ApiError> {
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for the id, and an error of the store.
-pub async fn set_active(store: &Store, params: SetActive) -> Result<Active, ApiError> {
+pub(crate) async fn set_active(store: &Store, params: SetActive) -> Result<Active, ApiError> {
     store.set_active_forge(&account_id(&params.account_id)?, now()).await?;
     active(store).await
 }
@@ -146,7 +146,7 @@ pub async fn set_active(store: &Store, params: SetActive) -> Result<Active, ApiE
 ///
 /// # Errors
 /// An error of the store.
-pub async fn clear_active(store: &Store) -> Result<Cleared, ApiError> {
+pub(crate) async fn clear_active(store: &Store) -> Result<Cleared, ApiError> {
     Ok(Cleared { cleared: store.clear_active_forge(now()).await? })
 }
 
@@ -189,7 +189,7 @@ fn unidentified(failure: &Failure) -> ApiError {
     match failure {
         Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string())
             .hint("try again later, or name the person: subject and accountLogin"),
-        Failure::Dead(_) => ApiError::invalid_input("tokens", "the forge does not take the token"),
+        Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge does not take the token"),
         Failure::Misconfigured(_) => ApiError::invalid_input("tokens", failure)
             .hint("give the token the right to read its user, or name the person: subject and accountLogin"),
     }

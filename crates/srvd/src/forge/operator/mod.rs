@@ -10,10 +10,10 @@
 //!
 //! Tokens that a sign-in replaced, and tokens that it obtained but that were not kept, are revoked at their forge.
 
-pub mod accounts;
+pub(crate) mod accounts;
 mod pending;
-pub mod session;
-pub mod sign_in;
+pub(crate) mod session;
+pub(crate) mod sign_in;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,20 +28,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::redact::Redactor;
 use crate::config::forges::ClientAuth;
-use crate::forge::oauth::flows::{Keep, KeepError, KeptLogin, Obtained};
-use crate::forge::oauth::revoke::Spent;
+use crate::forge::oauth::flows::{KeepError, KeepTokens, KeptLogin, Obtained};
+use crate::forge::oauth::revoke::RetiredTokens;
 use crate::forge::oauth::{Failure, Forge, Forges, Returns, identity};
 use crate::wire::error::with_causes;
 
 /// The owner of the operator's sign-ins. There is one operator.
-pub const OWNER: &str = "operator";
+pub(crate) const OWNER: &str = "operator";
 
 /// The pauses before a forge is asked again for the owner of tokens, and before a commit is retried.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// Keeps the operator's tokens. A clone is a handle to the same one.
 #[derive(Clone)]
-pub struct Operators {
+pub(crate) struct Operators {
     store: Store,
     forges: Forges,
     returns: Returns,
@@ -53,7 +53,7 @@ pub struct Operators {
 }
 
 /// The parts that [`Operators`] is built from.
-pub struct OperatorsConfig {
+pub(crate) struct OperatorsConfig {
     /// The store of the tokens.
     pub store: Store,
     /// The forges at which the operator can sign in.
@@ -70,14 +70,14 @@ pub struct OperatorsConfig {
 
 impl Operators {
     /// Creates a keeper from its parts.
-    pub fn new(config: OperatorsConfig) -> Self {
+    pub(crate) fn new(config: OperatorsConfig) -> Self {
         let OperatorsConfig { store, forges, returns, redactor, clock, stop } = config;
         let store = store.acting_as("forge sign-in");
         Self { store, forges, returns, redactor, clock, stop, asking: Arc::default() }
     }
 
     /// Returns the function to which [`crate::forge::oauth::Flows`] passes the tokens of its sign-ins.
-    pub fn keeper(&self) -> Keep {
+    pub(crate) fn keeper(&self) -> KeepTokens {
         let operators = self.clone();
         Arc::new(move |obtained| {
             let operators = operators.clone();
@@ -88,7 +88,7 @@ impl Operators {
     async fn keep(&self, obtained: Obtained) -> Result<KeptLogin, KeepError> {
         let Obtained { session_id, forge, granted, identity, .. } = obtained;
         let access = granted.access.clone();
-        let fresh = Spent::from(&granted);
+        let fresh = RetiredTokens::from(&granted);
         let login = match unsaved(&forge, &session_id, ReceivedTokens::from(granted)) {
             Ok(login) => login,
             Err(error) => return Err(self.lost(&forge, &error, fresh)),
@@ -104,8 +104,8 @@ impl Operators {
                 Ok(KeptLogin { account: kept.account.to_string(), login: Some(name) })
             }
             // The forge refuses the token that it has just issued, so there is nothing to keep.
-            Err(failure @ Failure::Dead(_)) => {
-                self.returns.give_back(&forge, Spent::from(&login.discard()));
+            Err(failure @ Failure::Permanent(_)) => {
+                self.returns.give_back(&forge, RetiredTokens::from(&login.discard()));
                 Err(KeepError { code: failure.code(), text: failure.to_string() })
             }
             Err(failure) => {
@@ -145,7 +145,7 @@ impl Operators {
         forge: &Arc<Forge>,
         access: &SecretString,
     ) -> Result<KeptLogin, KeepError> {
-        let fresh = Spent::from(login.tokens());
+        let fresh = RetiredTokens::from(login.tokens());
         let account = self.park(login).await.map_err(|unsaved| self.unsaved(forge, unsaved))?;
         let mut kept = KeptLogin { account: account.to_string(), login: None };
         for pause in PAUSES {
@@ -195,21 +195,21 @@ impl Operators {
     }
 
     /// Revokes the tokens that a commit replaced with `fresh`.
-    fn replaced(&self, forge: &Arc<Forge>, kept: &SavedTokens, fresh: &Spent) {
+    fn replaced(&self, forge: &Arc<Forge>, kept: &SavedTokens, fresh: &RetiredTokens) {
         if let Some(old) = &kept.replaced {
-            self.returns.give_back(forge, Spent::from(&**old).except(fresh));
+            self.returns.give_back(forge, RetiredTokens::from(&**old).except(fresh));
         }
     }
 
     /// Revokes tokens that could not be written and returns the error for the person, who must sign in again.
-    fn lost(&self, forge: &Arc<Forge>, error: &StoreError, obtained: Spent) -> KeepError {
+    fn lost(&self, forge: &Arc<Forge>, error: &StoreError, obtained: RetiredTokens) -> KeepError {
         self.returns.give_back(forge, obtained);
         KeepError { code: "storage", text: with_causes(error) }
     }
 
     fn unsaved(&self, forge: &Arc<Forge>, unsaved: LoginNotSaved) -> KeepError {
         let LoginNotSaved { error, login } = unsaved;
-        self.lost(forge, &error, Spent::from(&login.discard()))
+        self.lost(forge, &error, RetiredTokens::from(&login.discard()))
     }
 
     fn asking(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -229,7 +229,11 @@ impl Operators {
 ///
 /// # Errors
 /// The value that cannot be stored.
-pub fn unsaved(forge: &Forge, flow: &str, received: ReceivedTokens) -> Result<UnsavedLogin, StoreError> {
+pub(crate) fn unsaved(
+    forge: &Forge,
+    flow: &str,
+    received: ReceivedTokens,
+) -> Result<UnsavedLogin, StoreError> {
     let endpoint = Endpoint {
         issuer: None,
         token_url: Some(forge.token_url.clone()),
@@ -248,7 +252,7 @@ pub fn unsaved(forge: &Forge, flow: &str, received: ReceivedTokens) -> Result<Un
 ///
 /// # Errors
 /// An address that the store does not accept.
-pub fn authority(forge: &Forge) -> Result<Authority, StoreError> {
+pub(crate) fn authority(forge: &Forge) -> Result<Authority, StoreError> {
     let settings = &forge.settings;
     Ok(Authority {
         provider: settings.kind.as_str().parse().map_err(|_| unusable("forge_type"))?,
@@ -258,7 +262,7 @@ pub fn authority(forge: &Forge) -> Result<Authority, StoreError> {
 }
 
 /// A random share of the time until the first refresh.
-pub fn jitter() -> Jitter {
+pub(crate) fn jitter() -> Jitter {
     // Without random numbers all refreshes keep their exact time, which does no harm.
     Jitter::new(getrandom::u32().unwrap_or_default())
 }

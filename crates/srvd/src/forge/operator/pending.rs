@@ -5,13 +5,13 @@ use std::sync::Arc;
 use identity_store::{OperatorToken, ParkedLogin};
 
 use super::{Operators, authority};
-use crate::forge::oauth::revoke::Spent;
+use crate::forge::oauth::revoke::RetiredTokens;
 use crate::forge::oauth::{Forge, identity};
 use crate::wire::error::with_causes;
 
 impl Operators {
     /// Asks the forges once for the owner of each parked login. A login whose request fails is logged and stays parked.
-    pub async fn complete_pending(&self) {
+    pub(crate) async fn complete_pending(&self) {
         let mut pending = match self.store.pending_logins(None).await {
             Ok(pending) => pending,
             Err(error) => {
@@ -41,13 +41,19 @@ impl Operators {
             }
         };
         match forge.identify(&tokens.access.secret).await {
-            Ok(person) => self.name(forge, parked, &person, Spent::from(&tokens)).await,
+            Ok(person) => self.name(forge, parked, &person, RetiredTokens::from(&tokens)).await,
             Err(failure) => tracing::warn!(%account, "whose sign-in this is stays unknown: {failure}"),
         }
     }
 
     /// Assigns parked tokens to their person. If that person has signed in again since, the tokens are revoked instead.
-    async fn name(&self, forge: &Arc<Forge>, parked: &ParkedLogin, person: &identity::Identity, own: Spent) {
+    async fn name(
+        &self,
+        forge: &Arc<Forge>,
+        parked: &ParkedLogin,
+        person: &identity::Identity,
+        own: RetiredTokens,
+    ) {
         let account = &parked.account;
         let done = match self.newer(parked, person).await {
             Ok(true) => {

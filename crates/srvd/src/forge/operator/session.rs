@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use crate::base::redact::Redactor;
 
 /// The cookie's name.
-pub const COOKIE_NAME: &str = "srvd_session";
+pub(crate) const COOKIE_NAME: &str = "srvd_session";
 /// Time that a session lasts, in seconds.
 const LIFETIME_S: i64 = 12 * 60 * 60;
 /// Largest number of sessions. A new session beyond it ends the oldest one.
@@ -21,14 +21,14 @@ const LENGTH: usize = 43;
 
 /// The sessions. A clone is a handle to the same ones.
 #[derive(Clone)]
-pub struct BrowserSessions {
+pub(crate) struct BrowserSessions {
     live: Arc<Mutex<Live>>,
     redactor: Redactor,
 }
 
 impl BrowserSessions {
     /// Creates an empty set of sessions. `redactor` receives each secret before any other part does.
-    pub fn new(redactor: Redactor) -> Self {
+    pub(crate) fn new(redactor: Redactor) -> Self {
         Self { live: Arc::default(), redactor }
     }
 
@@ -37,7 +37,11 @@ impl BrowserSessions {
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub fn renew(&self, former: Option<&SecretString>, now: i64) -> Result<SecretString, getrandom::Error> {
+    pub(crate) fn renew(
+        &self,
+        former: Option<&SecretString>,
+        now: i64,
+    ) -> Result<SecretString, getrandom::Error> {
         let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
         getrandom::fill(&mut *bytes)?;
         let fresh = SecretString::from(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*bytes));
@@ -47,7 +51,7 @@ impl BrowserSessions {
     }
 
     /// Returns whether this is the secret of a session that has not ended at `now`.
-    pub fn knows(&self, cookie: &SecretString, now: i64) -> bool {
+    pub(crate) fn knows(&self, cookie: &SecretString, now: i64) -> bool {
         self.live().knows(cookie, now)
     }
 
@@ -79,7 +83,7 @@ fn same(one: &SecretString, other: &SecretString) -> bool {
 
 /// Returns the session that a request carries: the only cookie of that name, if it is well-formed. Several such cookies
 /// count as none, because a page on another port of this machine can add cookies.
-pub fn presented(headers: &HeaderMap) -> Option<SecretString> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<SecretString> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut values = pairs
         .flat_map(|value| value.split(';'))
@@ -94,7 +98,7 @@ pub fn presented(headers: &HeaderMap) -> Option<SecretString> {
 
 /// Formats the `Set-Cookie` header of a session. It is `Lax`, because the forge's redirect back to this machine must
 /// carry it. It is not `Secure`, because that redirect is plain http on a loopback address.
-pub fn set_cookie(session: &SecretString) -> String {
+pub(crate) fn set_cookie(session: &SecretString) -> String {
     let secret = session.expose_secret();
     format!("{COOKIE_NAME}={secret}; Path=/; Max-Age={LIFETIME_S}; HttpOnly; SameSite=Lax")
 }

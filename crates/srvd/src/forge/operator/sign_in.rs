@@ -20,7 +20,7 @@ impl Operators {
     /// # Errors
     /// `unknown_provider`, `invalid_input` or `not_found` for the forge or the flow, `conflict` when too many sign-ins
     /// are live, and `refresh_failed` when the forge cannot be asked.
-    pub async fn start(&self, flows: &Flows, params: Start) -> Result<Started, ApiError> {
+    pub(crate) async fn start(&self, flows: &Flows, params: Start) -> Result<Started, ApiError> {
         let kind = kind(&params.forge_type)?;
         let forge = self.forges.select(kind, params.base_url.as_deref(), params.client_id.as_deref());
         let forge = forge.map_err(unselected)?.clone();
@@ -56,7 +56,7 @@ impl Operators {
 ///
 /// # Errors
 /// `invalid_input` for a wait that is too long, `not_found` for an unknown sign-in.
-pub async fn poll(flows: &Flows, params: Poll) -> Result<SignIn, ApiError> {
+pub(crate) async fn poll(flows: &Flows, params: Poll) -> Result<SignIn, ApiError> {
     let wait = params.wait_ms.unwrap_or(0);
     if wait > LONGEST_WAIT_MS {
         return Err(ApiError::invalid_input("waitMs", format!("at most {LONGEST_WAIT_MS}")));
@@ -67,7 +67,7 @@ pub async fn poll(flows: &Flows, params: Poll) -> Result<SignIn, ApiError> {
 }
 
 /// Cancels a sign-in before its tokens are saved.
-pub fn cancel(flows: &Flows, params: &Cancel) -> Outcome {
+pub(crate) fn cancel(flows: &Flows, params: &Cancel) -> Outcome {
     let success = flows.cancel(&params.session_id);
     Outcome {
         success,

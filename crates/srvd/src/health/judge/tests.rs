@@ -37,15 +37,19 @@ fn valid_login() -> Account {
     account(AccountKind::OAuth, Status::Valid, Evidence::File)
 }
 
-fn files(proof: Proof) -> Found {
-    Found::Directory { proof, keychain: false }
+fn files(proof: Proof) -> CredentialReading {
+    CredentialReading::Directory { proof, keychain: false }
 }
 
-fn logged_in(expires_at: Option<i64>, refreshable: bool, login_deadline_at: Option<i64>) -> Found {
+fn logged_in(
+    expires_at: Option<i64>,
+    refreshable: bool,
+    login_deadline_at: Option<i64>,
+) -> CredentialReading {
     files(Proof::LoggedIn(Credential { expires_at, login_deadline_at, refreshable, ..Credential::default() }))
 }
 
-fn as_person(email: Option<&str>, subject: Option<&str>) -> Found {
+fn as_person(email: Option<&str>, subject: Option<&str>) -> CredentialReading {
     files(Proof::LoggedIn(Credential {
         email: email.map(str::to_owned),
         subject: subject.map(str::to_owned),
@@ -90,7 +94,7 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
         (as_person(Some("ann@a.test"), Some("person-2")), Invalid, Some(another), None),
         (files(Proof::Absent), NeedsReauth, Some(gone), None),
         (
-            Found::Directory { proof: Proof::Absent, keychain: true },
+            CredentialReading::Directory { proof: Proof::Absent, keychain: true },
             Unknown,
             Some("its CLI may keep the login in this system's keychain, where only the CLI can look"),
             None,
@@ -103,7 +107,12 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
         ),
         (files(said("not JSON at line 3")), Unknown, Some("not JSON at line 3"), None),
         (files(said("it is not a regular file")), Unknown, Some("it is not a regular file"), None),
-        (Found::NoCli, Unknown, Some("the registry knows no CLI that could use its directory"), None),
+        (
+            CredentialReading::NoCli,
+            Unknown,
+            Some("the registry knows no CLI that could use its directory"),
+            None,
+        ),
     ] {
         let judged = judge(&valid_login(), found.clone(), NOW);
         let report = &judged.report;
@@ -133,7 +142,9 @@ fn judge_keeps_expiry_times_when_clock_is_set_forward_and_back() {
             let judged = judge(&known, found.clone(), now);
             assert_eq!(judged.report.status, status, "{found:?} at {}", (now - NOW) / YEAR);
             known = stored(&known, judged.report);
-            let Found::Directory { proof: Proof::LoggedIn(file), .. } = &found else { unreachable!() };
+            let CredentialReading::Directory { proof: Proof::LoggedIn(file), .. } = &found else {
+                unreachable!()
+            };
             assert_eq!(
                 (known.expires_at, known.login_deadline_at),
                 (file.expires_at, file.login_deadline_at)
@@ -143,7 +154,7 @@ fn judge_keeps_expiry_times_when_clock_is_set_forward_and_back() {
     // The end of a sealed token is only in its row.
     let mut known = Account { expires_at: month, evidence: Evidence::Login, ..valid_login() };
     for (now, status) in [(NOW, Valid), (NOW + YEAR, NeedsReauth), (NOW - YEAR, Valid), (NOW, Valid)] {
-        let judged = judge(&known, Found::Row, now);
+        let judged = judge(&known, CredentialReading::Row, now);
         assert_eq!((judged.report.status, judged.report.expires_at), (status, month));
         known = stored(&known, judged.report);
     }
@@ -188,7 +199,7 @@ fn judge_restores_status_and_evidence_when_clock_moves_back() {
         let mut key = account(AccountKind::ApiKey, good, evidence);
         key.expires_at = Some(NOW);
         for (at, status) in [(NOW - 1, good), (NOW + YEAR, Status::NeedsReauth), (NOW - YEAR, good)] {
-            let judged = judge(&key, Found::Row, at);
+            let judged = judge(&key, CredentialReading::Row, at);
             assert_eq!((judged.report.status, judged.report.evidence), (status, evidence), "{at}");
             assert_eq!(judged.next, (at < NOW).then_some(NOW));
             key = stored(&key, judged.report);
@@ -200,7 +211,7 @@ fn judge_restores_status_and_evidence_when_clock_moves_back() {
 fn judge_keeps_live_status_of_api_key_row() {
     for status in [Status::Valid, Status::Invalid, Status::Unknown] {
         let key = account(AccountKind::ApiKey, status, Evidence::Live);
-        let judged = judge(&key, Found::Row, NOW);
+        let judged = judge(&key, CredentialReading::Row, NOW);
         assert!(!differs(&key, &judged.report) && judged.next.is_none(), "{status}");
     }
 }
@@ -222,7 +233,7 @@ fn tokens_need_login_only_when_refresh_deadline_has_passed() {
             login_deadline_at: deadline,
             ..account(AccountKind::OAuth, status, Evidence::Live)
         };
-        let judged = judge(&tokens, Found::Row, NOW);
+        let judged = judge(&tokens, CredentialReading::Row, NOW);
         assert_eq!(
             (judged.report.status, judged.next),
             (expected, next),

@@ -7,13 +7,13 @@ mod refuse;
 
 use std::fmt;
 
-use super::candidate::{Candidate, Renewal, State};
+use super::candidate::{Candidate, Renewability, State};
 use crate::agents::model::Model;
 use crate::keys::external::Unavailable;
 
 /// The request for a credential of one provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// The model, without its provider's prefix. When absent, a credential for any model can be used.
     pub model: Option<String>,
     /// True if a credential for another model may be used when there is no better one.
@@ -38,7 +38,7 @@ impl Request {
 
 /// The answer, and the verdict on each candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// The answer. Numbers are positions in the list of candidates.
     pub outcome: Outcome,
     /// One verdict for each candidate, in the order of the candidates.
@@ -47,7 +47,7 @@ pub struct Decision {
 
 /// The credential that an agent runs with, or the reason why there is none. A number is the position of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A credential can be used.
     Use {
         /// The position of the credential to use.
@@ -94,7 +94,7 @@ impl Outcome {
 
 /// The verdict on one candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The credential is used.
     Chosen,
     /// The credential is used after a refresh.
@@ -160,7 +160,7 @@ impl fmt::Display for Verdict {
 /// A candidate for exactly the requested model comes before one for any model. Candidates of the same rank are ordered
 /// by source, then by position. The first candidate is used if it is valid. If it is not valid but can be refreshed, it
 /// is refreshed first. Only if neither is possible, the next candidate is considered.
-pub fn decide(candidates: &[Candidate], request: &Request) -> Decision {
+pub(crate) fn decide(candidates: &[Candidate], request: &Request) -> Decision {
     let mut trace = vec![Verdict::OtherModel; candidates.len()];
     let mut order: Vec<(u8, usize)> =
         (0..candidates.len()).filter_map(|at| Some((request.rank(&candidates[at])?, at))).collect();
@@ -215,15 +215,15 @@ fn fitness(candidate: &Candidate, request: &Request) -> Result<Fit, Verdict> {
     }
     let over = if ends <= request.now { Verdict::Expired } else { Verdict::TooShort };
     match &candidate.renewal {
-        Renewal::Possible => Ok(Fit::Refreshable),
-        Renewal::Waiting { until } if *until <= request.now => Ok(Fit::Refreshable),
-        Renewal::Waiting { until } => Err(Verdict::Waiting { until: *until }),
-        Renewal::Tried { failed: Some(reason), retry_at } => {
+        Renewability::Possible => Ok(Fit::Refreshable),
+        Renewability::Waiting { until } if *until <= request.now => Ok(Fit::Refreshable),
+        Renewability::Waiting { until } => Err(Verdict::Waiting { until: *until }),
+        Renewability::Tried { failed: Some(reason), retry_at } => {
             Err(Verdict::RefreshFailed { reason: reason.clone(), retry_at: *retry_at })
         }
-        Renewal::None | Renewal::Tried { failed: None, .. } => Err(over),
-        Renewal::Person(_) if over == Verdict::TooShort => Err(over),
-        Renewal::Person(reason) => Err(Verdict::NeedsReauth(reason.clone())),
+        Renewability::None | Renewability::Tried { failed: None, .. } => Err(over),
+        Renewability::Person(_) if over == Verdict::TooShort => Err(over),
+        Renewability::Person(reason) => Err(Verdict::NeedsReauth(reason.clone())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The outcome when no candidate can be used.
 
 use super::{Outcome, Verdict};
-use crate::launch::candidate::{Candidate, Renewal};
+use crate::launch::candidate::{Candidate, Renewability};
 
 /// Returns the reason why no candidate can be used: temporary failures first, then those that need a person. `order`
 /// holds the candidates that match the request, the strongest first, and is not empty.
@@ -18,7 +18,7 @@ pub(super) fn outcome(order: &[(u8, usize)], candidates: &[Candidate], trace: &[
     }
     let needs_person = |at: usize, verdict: &Verdict| match verdict {
         Verdict::NeedsReauth(_) | Verdict::Refused => true,
-        Verdict::TooShort => matches!(candidates[at].renewal, Renewal::Person(_)),
+        Verdict::TooShort => matches!(candidates[at].renewal, Renewability::Person(_)),
         _ => false,
     };
     if let Some((at, _)) = verdicts().find(|(at, verdict)| needs_person(*at, verdict)) {

@@ -34,7 +34,7 @@ fn live(source: Source, id: &str) -> Candidate {
         position: 0,
         state: State::Found,
         expires_at: None,
-        renewal: Renewal::None,
+        renewal: Renewability::None,
         status: Status::Valid,
         base_url: None,
         home: None,
@@ -54,7 +54,7 @@ fn declared() -> Candidate {
     live(Source::Declared, "declared:a:claude")
 }
 
-fn expired(candidate: Candidate, renewal: Renewal) -> Candidate {
+fn expired(candidate: Candidate, renewal: Renewability) -> Candidate {
     Candidate { expires_at: Some(NOW - 1), renewal, ..candidate }
 }
 
@@ -87,8 +87,8 @@ fn degraded(chosen: usize, from: usize) -> Outcome {
     Outcome::Use { chosen, degraded_from: Some(from) }
 }
 
-fn tried() -> Renewal {
-    Renewal::Tried { failed: Some("HTTP status 500".to_owned()), retry_at: Some(NOW + 5) }
+fn tried() -> Renewability {
+    Renewability::Tried { failed: Some("HTTP status 500".to_owned()), retry_at: Some(NOW + 5) }
 }
 
 #[test]
@@ -102,26 +102,26 @@ fn resolution_ranks_candidates_by_source_and_validity() {
     check("nothing is left of what was removed", &[], Outcome::NoCredential);
     check("the user's own, whatever the order", &[declared(), ephemeral(), user("u")], used(2));
     check("a lent one before a declared one", &[declared(), ephemeral()], used(1));
-    check("expired, cannot renew", &[expired(user("u"), Renewal::None), declared()], degraded(1, 0));
-    let refreshable = || expired(user("u"), Renewal::Possible);
+    check("expired, cannot renew", &[expired(user("u"), Renewability::None), declared()], degraded(1, 0));
+    let refreshable = || expired(user("u"), Renewability::Possible);
     check("refreshed before falling back", &[refreshable(), declared()], Outcome::RefreshFirst(0));
     check("the refresh failed", &[expired(user("u"), tried()), declared()], degraded(1, 0));
-    let waiting = |until| expired(user("u"), Renewal::Waiting { until });
+    let waiting = |until| expired(user("u"), Renewability::Waiting { until });
     check("not due yet", &[waiting(NOW + 1), declared()], degraded(1, 0));
     check("due again", &[waiting(NOW), declared()], Outcome::RefreshFirst(0));
     check(
         "all expired",
-        &[expired(user("u"), Renewal::None), expired(declared(), Renewal::None)],
+        &[expired(user("u"), Renewability::None), expired(declared(), Renewability::None)],
         Outcome::AllExpired { retry_at: None },
     );
     check(
         "all expired, one of them for a while",
-        &[expired(user("u"), Renewal::None), waiting(NOW + 9), waiting(NOW + 7)],
+        &[expired(user("u"), Renewability::None), waiting(NOW + 9), waiting(NOW + 7)],
         Outcome::AllExpired { retry_at: Some(NOW + 7) },
     );
     check("a broken row hides nothing", &[broken(user("u")), declared()], degraded(1, 0));
     check("only broken rows", &[broken(user("u"))], Outcome::SecretUnavailable(0));
-    let dead = || expired(user("u"), Renewal::Person("invalid_grant".to_owned()));
+    let dead = || expired(user("u"), Renewability::Person("invalid_grant".to_owned()));
     check("a dead refresh token", &[dead(), declared()], degraded(1, 0));
     check("a dead refresh token, and nothing else", &[broken(declared()), dead()], Outcome::NeedsReauth(1));
     let refused = Candidate { state: State::Refused, ..user("u") };
@@ -134,9 +134,9 @@ fn resolution_ranks_candidates_by_source_and_validity() {
     );
     let at = |id: &str, position| Candidate { position, ..user(id) };
     check("the primary of several accounts", &[at("a", 1), at("b", 0), at("c", 2)], used(1));
-    check("a dead primary", &[at("a", 1), expired(at("b", 0), Renewal::None)], degraded(0, 1));
+    check("a dead primary", &[at("a", 1), expired(at("b", 0), Renewability::None)], degraded(0, 1));
     let alive =
-        Candidate { expires_at: Some(NOW + 1), renewal: Renewal::Person("x".to_owned()), ..user("u") };
+        Candidate { expires_at: Some(NOW + 1), renewal: Renewability::Person("x".to_owned()), ..user("u") };
     check("a dead refresh token and a living access token", &[alive, declared()], used(0));
     let ambient = Candidate { state: State::Ambient, ..live(Source::Bundle, "acc") };
     check("a directory that is not the daemon's", &[ambient], Outcome::Ambient(0));
@@ -159,7 +159,7 @@ fn resolution_prefers_exact_model_over_any_model() {
     check("another model's only", Some("haiku"), &[opus()], Outcome::NoProfileForModel);
     check("no model is any model", Some("*"), &[opus()], used(0));
     check("no model at all", None, &[opus()], used(0));
-    check("exact but dead", Some("opus"), &[user("a"), expired(opus(), Renewal::None)], degraded(0, 1));
+    check("exact but dead", Some("opus"), &[user("a"), expired(opus(), Renewability::None)], degraded(0, 1));
     check("a declared one for all models", Some("haiku"), &[opus(), declared()], used(1));
     let any = Request { any_model: true, ..request(Some("haiku")) };
     assert_eq!(decide(&[opus()], &any).outcome, used(0));
@@ -168,23 +168,23 @@ fn resolution_prefers_exact_model_over_any_model() {
 
 #[test]
 fn resolution_requires_credential_to_outlast_min_ttl() {
-    let check = |ends: Option<i64>, renewal: Renewal, min_ttl: i64, expect: Outcome| {
+    let check = |ends: Option<i64>, renewal: Renewability, min_ttl: i64, expect: Outcome| {
         let candidate = Candidate { expires_at: ends, renewal, ..user("u") };
         let request = Request { min_ttl, ..request(None) };
         assert_eq!(decide(&[candidate], &request).outcome, expect, "{ends:?} {min_ttl}");
     };
     let over = Outcome::AllExpired { retry_at: None };
-    check(None, Renewal::None, i64::MAX, used(0));
-    check(Some(NOW), Renewal::None, 0, over.clone());
-    check(Some(NOW + 1), Renewal::None, 0, used(0));
-    check(Some(NOW + 1), Renewal::None, -5, used(0));
-    check(Some(NOW + 10), Renewal::None, 10, over.clone());
-    check(Some(NOW + 11), Renewal::None, 10, used(0));
-    check(Some(NOW + 10), Renewal::Possible, 10, Outcome::RefreshFirst(0));
-    check(Some(NOW + 10), Renewal::Person("x".to_owned()), 10, Outcome::NeedsReauth(0));
-    check(Some(0), Renewal::None, 0, over.clone());
-    check(Some(i64::MIN), Renewal::None, 0, over.clone());
-    check(Some(i64::MAX - 1), Renewal::None, i64::MAX, over);
+    check(None, Renewability::None, i64::MAX, used(0));
+    check(Some(NOW), Renewability::None, 0, over.clone());
+    check(Some(NOW + 1), Renewability::None, 0, used(0));
+    check(Some(NOW + 1), Renewability::None, -5, used(0));
+    check(Some(NOW + 10), Renewability::None, 10, over.clone());
+    check(Some(NOW + 11), Renewability::None, 10, used(0));
+    check(Some(NOW + 10), Renewability::Possible, 10, Outcome::RefreshFirst(0));
+    check(Some(NOW + 10), Renewability::Person("x".to_owned()), 10, Outcome::NeedsReauth(0));
+    check(Some(0), Renewability::None, 0, over.clone());
+    check(Some(i64::MIN), Renewability::None, 0, over.clone());
+    check(Some(i64::MAX - 1), Renewability::None, i64::MAX, over);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn resolution_gives_each_candidate_a_verdict() {
     let candidates = [
         only(user("m"), "opus"),
         broken(user("b")),
-        expired(Candidate { position: 1, ..user("e") }, Renewal::None),
+        expired(Candidate { position: 1, ..user("e") }, Renewability::None),
         expired(Candidate { position: 2, ..user("f") }, tried()),
         declared(),
         live(Source::Ephemeral, "ephemeral:a:claude"),
@@ -216,7 +216,7 @@ fn resolution_gives_each_candidate_a_verdict() {
 #[tokio::test]
 async fn settle_refreshes_each_candidate_once_in_rank_order() {
     let budget = Duration::from_mins(1);
-    let stale = |id: &str, position| expired(Candidate { position, ..user(id) }, Renewal::Possible);
+    let stale = |id: &str, position| expired(Candidate { position, ..user(id) }, Renewability::Possible);
     let start = [declared(), stale("b", 1), stale("a", 0)];
 
     let mut order = Vec::new();
@@ -267,12 +267,12 @@ fn candidate() -> impl Strategy<Value = Candidate> {
     ];
     let ends = prop_oneof![Just(None), (NOW - 3..NOW + 20).prop_map(Some), any::<i64>().prop_map(Some)];
     let renewal = prop_oneof![
-        Just(Renewal::None),
-        Just(Renewal::Possible),
-        (NOW - 2..NOW + 2).prop_map(|until| Renewal::Waiting { until }),
+        Just(Renewability::None),
+        Just(Renewability::Possible),
+        (NOW - 2..NOW + 2).prop_map(|until| Renewability::Waiting { until }),
         Just(tried()),
-        Just(Renewal::Tried { failed: None, retry_at: None }),
-        Just(Renewal::Person("dead".into())),
+        Just(Renewability::Tried { failed: None, retry_at: None }),
+        Just(Renewability::Person("dead".into())),
     ];
     (source, model, 0..3_i64, state, ends, renewal, "[a-z]{6}").prop_map(
         |(source, model, position, state, expires_at, renewal, id)| Candidate {

@@ -22,7 +22,7 @@ const KNOWN: usize = 64;
 
 /// Every variable through which a provider's program would use another credential, directory or server than the
 /// launch's. The set is built once, because every launch needs all of it.
-pub struct EnvironmentConflicts {
+pub(crate) struct EnvironmentConflicts {
     always: BTreeSet<String>,
     /// Variables that other programs may use as well, by the launched provider.
     launched: BTreeMap<String, BTreeSet<String>>,
@@ -32,7 +32,7 @@ pub struct EnvironmentConflicts {
 
 impl EnvironmentConflicts {
     /// Collects the variables of all providers.
-    pub fn new(registry: &Registry) -> Self {
+    pub(crate) fn new(registry: &Registry) -> Self {
         let mut always = BTreeSet::from(OURS.map(str::to_owned));
         let mut launched = BTreeMap::new();
         for provider in registry.iter() {
@@ -71,7 +71,7 @@ impl EnvironmentConflicts {
     }
 
     /// Returns the variables that a launch without any account removes.
-    pub fn removed_without_account(&self) -> Names {
+    pub(crate) fn removed_without_account(&self) -> Names {
         self.beside(&BTreeMap::<String, String>::new(), &[])
     }
 

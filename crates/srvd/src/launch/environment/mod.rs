@@ -13,7 +13,7 @@ use std::sync::Arc;
 use auth_spawner::{KeyService, Provider, Reach};
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub use conflicts::EnvironmentConflicts;
+pub(crate) use conflicts::EnvironmentConflicts;
 
 use super::candidate::{Candidate, Credential};
 use crate::wire::error::{ApiError, Kind};

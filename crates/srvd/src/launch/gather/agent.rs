@@ -11,7 +11,7 @@ use crate::agents::model::Model;
 use crate::keys::api_key;
 use crate::keys::external::{Unavailable, Why};
 use crate::launch::Launcher;
-use crate::launch::candidate::{Candidate, Credential, KeyCommand, Renewal, State};
+use crate::launch::candidate::{Candidate, Credential, KeyCommand, Renewability, State};
 use crate::launch::subject::Agent;
 use crate::refresh::Grant;
 use crate::wire::error::{ApiError, with_causes};
@@ -57,7 +57,7 @@ fn of_profile(
     let grant = grant(launcher, &profile);
     let Standing { state, expires_at, renewal } = standing(&profile);
     let renewal = match renewal {
-        Renewal::Possible | Renewal::Waiting { .. } if grant.is_none() => Renewal::None,
+        Renewability::Possible | Renewability::Waiting { .. } if grant.is_none() => Renewability::None,
         renewal => renewal,
     };
     let login = profile.profile.kind == AccountKind::OAuth;
@@ -98,13 +98,13 @@ fn standing(profile: &identity_store::ProfileCredential) -> Standing {
     let unavailable = |why: Why, reason: &str| Standing {
         state: State::Unavailable(Unavailable::new(why, reason)),
         expires_at: None,
-        renewal: Renewal::None,
+        renewal: Renewability::None,
     };
     match &profile.credential {
         Stored::Key(_) => {
             let refused = matches!(profile.profile.status, Status::Invalid | Status::NeedsReauth);
             let state = if refused { State::Refused } else { State::Found };
-            Standing { state, expires_at: profile.profile.expires_at, renewal: Renewal::None }
+            Standing { state, expires_at: profile.profile.expires_at, renewal: Renewability::None }
         }
         Stored::Tokens(stored) => tokens::standing(stored),
         Stored::Broken(error) => {
@@ -183,7 +183,7 @@ fn key(launcher: &Launcher, id: String, source: Source, provider: &str) -> Optio
         position: 0,
         state: State::Found,
         expires_at: None,
-        renewal: Renewal::None,
+        renewal: Renewability::None,
         status: wire::Status::Unknown,
         base_url: None,
         home: None,

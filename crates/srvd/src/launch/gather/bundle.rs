@@ -10,7 +10,7 @@ use crate::base::host;
 use crate::disk::identity_dir::{AccountDir, DirReading};
 use crate::keys::external::{Unavailable, Why};
 use crate::launch::Launcher;
-use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewal, State};
+use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewability, State};
 use crate::wire::error::{ApiError, Kind, with_causes};
 use crate::wire::{Source, Status, convert};
 
@@ -40,13 +40,13 @@ pub(super) async fn gather(
 }
 
 /// The result of looking for an account's credential.
-pub(in crate::launch) struct Found {
+pub(in crate::launch) struct FoundCredential {
     pub(in crate::launch) state: State,
     pub(in crate::launch) credential: Credential,
     pub(in crate::launch) home: Option<Home>,
 }
 
-impl Found {
+impl FoundCredential {
     fn unavailable(why: Why, text: &str) -> Self {
         let state = State::Unavailable(Unavailable::new(why, text));
         Self { state, credential: Credential::Absent, home: None }
@@ -68,22 +68,22 @@ async fn candidate(
         }
         (SecretRef::Sealed, Some(Ok(secret))) if account.kind == AccountKind::OAuth => {
             let home = own_home(launcher, bundle, &provider).await?;
-            Found { state: State::Found, credential: Credential::LoginToken(secret), home }
+            FoundCredential { state: State::Found, credential: Credential::LoginToken(secret), home }
         }
         (SecretRef::Sealed, Some(Ok(secret))) => {
-            Found { state: State::Found, credential: Credential::Key(secret), home: None }
+            FoundCredential { state: State::Found, credential: Credential::Key(secret), home: None }
         }
         (SecretRef::Sealed, failed) => {
             let error = failed.and_then(Result::err).map(|error| with_causes(&error));
             tracing::error!(error, account = %account.id, "a stored secret cannot be opened");
-            Found::unavailable(Why::Undecryptable, "its stored secret could not be opened")
+            FoundCredential::unavailable(Why::Undecryptable, "its stored secret could not be opened")
         }
         (SecretRef::Env { .. } | SecretRef::Command { .. }, _) => {
             let credential = Credential::Command(KeyCommand::Configured(account.secret_ref.clone()));
-            Found { state: State::Found, credential, home: None }
+            FoundCredential { state: State::Found, credential, home: None }
         }
         (SecretRef::Tokens, _) => {
-            Found::unavailable(Why::BackendFailed, "cannot launch with this credential type")
+            FoundCredential::unavailable(Why::BackendFailed, "cannot launch with this credential type")
         }
     };
     Ok(judged(&account, bundle, provider, found))
@@ -94,7 +94,7 @@ pub(in crate::launch) fn judged(
     account: &Arc<Account>,
     bundle: &BundleId,
     provider: Arc<Provider>,
-    found: Found,
+    found: FoundCredential,
 ) -> Candidate {
     let login = account.kind == AccountKind::OAuth;
     // The provider's refusal of a key counts until the key is checked again. A directory proves itself.
@@ -110,7 +110,7 @@ pub(in crate::launch) fn judged(
         position: 0,
         state,
         expires_at: account.expires_at.filter(|_| !proven),
-        renewal: Renewal::Person("it has expired".to_owned()),
+        renewal: Renewability::Person("it has expired".to_owned()),
         status: if login && !refused { Status::Valid } else { convert::status(account.status) },
         base_url: account.base_url.clone().filter(|_| !login),
         home: found.home,
@@ -138,17 +138,22 @@ fn next_step(account: &Account, provider: &Provider, bundle: &BundleId) -> Strin
 }
 
 /// Reads a CLI's directory. A directory that an account may not use is not read.
-async fn directory(launcher: &Launcher, provider: &Arc<Provider>, dir: AccountDir, now: i64) -> Found {
+async fn directory(
+    launcher: &Launcher,
+    provider: &Arc<Provider>,
+    dir: AccountDir,
+    now: i64,
+) -> FoundCredential {
     let (reach, state) = match launcher.identities.read(provider, &dir).await {
         Ok(DirReading::Read(reach, proof)) => (reach, state(proof.at(now))),
         Ok(DirReading::Forbidden(reach)) => (reach, State::Ambient),
         Ok(DirReading::NoCli) => {
             let text = "the registry knows no CLI that could use it";
-            return Found::unavailable(Why::BackendFailed, text);
+            return FoundCredential::unavailable(Why::BackendFailed, text);
         }
-        Err(_) => return Found::unavailable(Why::BackendFailed, "its directory could not be read"),
+        Err(_) => return FoundCredential::unavailable(Why::BackendFailed, "its directory could not be read"),
     };
-    Found { state, credential: Credential::Directory, home: Some(Home { dir: dir.path, reach }) }
+    FoundCredential { state, credential: Credential::Directory, home: Some(Home { dir: dir.path, reach }) }
 }
 
 pub(in crate::launch) fn state(proof: Proof) -> State {

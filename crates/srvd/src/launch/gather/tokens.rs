@@ -6,7 +6,7 @@ use identity_store::{Life, RefreshState, RefreshWhy, Store, StoredTokens};
 
 use crate::base::clock::now;
 use crate::keys::external::{Unavailable, Why};
-use crate::launch::candidate::{Candidate, Credential, Renewal, State};
+use crate::launch::candidate::{Candidate, Credential, Renewability, State};
 use crate::refresh::{Grant, Outcome, Refresher};
 use crate::wire::Status;
 use crate::wire::error::with_causes;
@@ -15,7 +15,7 @@ use crate::wire::error::with_causes;
 pub(super) struct Standing {
     pub(super) state: State,
     pub(super) expires_at: Option<i64>,
-    pub(super) renewal: Renewal,
+    pub(super) renewal: Renewability,
 }
 
 /// Returns the state of a stored set of tokens.
@@ -24,13 +24,13 @@ pub(super) fn standing(tokens: &StoredTokens) -> Standing {
     let alive = tokens.life(i64::MIN, 0) != Life::Dead;
     let state = if alive { State::Found } else { State::Refused };
     let renewal = match (tokens.is_refreshable(), tokens.next_attempt_at) {
-        (true, Some(until)) if tokens.failures > 0 => Renewal::Waiting { until },
-        (true, _) => Renewal::Possible,
+        (true, Some(until)) if tokens.failures > 0 => Renewability::Waiting { until },
+        (true, _) => Renewability::Possible,
         (false, _) if matches!(tokens.state, RefreshState::NeedsReauth | RefreshState::Revoked) => {
             let reason = tokens.reason.map_or("needs_reauth", |reason| reason.as_str());
-            Renewal::Person(format!("it has to be logged in again ({reason})"))
+            Renewability::Person(format!("it has to be logged in again ({reason})"))
         }
-        (false, _) => Renewal::None,
+        (false, _) => Renewability::None,
     };
     Standing { state, expires_at: tokens.tokens.expiry().at(), renewal }
 }
@@ -75,17 +75,17 @@ pub(in crate::launch) async fn renewed(
 }
 
 /// Returns the renewal state after a refresh. A grant that the row marks as dead stays dead.
-fn after(outcome: Outcome, stored: Renewal) -> Renewal {
-    let tried = |reason: &str, retry_at| Renewal::Tried { failed: Some(reason.to_owned()), retry_at };
+fn after(outcome: Outcome, stored: Renewability) -> Renewability {
+    let tried = |reason: &str, retry_at| Renewability::Tried { failed: Some(reason.to_owned()), retry_at };
     match (outcome, stored) {
-        (_, dead @ Renewal::Person(_)) => dead,
+        (_, dead @ Renewability::Person(_)) => dead,
         (Outcome::Later { reason, at }, _) => {
             tried(reason.map_or("it is tried again later", |reason| reason.as_str()), Some(at))
         }
         (Outcome::Busy { until }, _) => tried("another daemon is refreshing it", Some(until)),
         (Outcome::TooLong, _) => tried("it took too long", None),
         (Outcome::Unavailable, _) => tried("the daemon could not do it", None),
-        (Outcome::Unsupported, _) => Renewal::None,
+        (Outcome::Unsupported, _) => Renewability::None,
         (Outcome::Unneeded | Outcome::Renewed | Outcome::Stuck(_) | Outcome::Gone, stored) => stored,
     }
 }

@@ -9,7 +9,7 @@ use crate::keys::external::{Unavailable, Why};
 use crate::launch::candidate::{Credential, Home, State};
 use crate::launch::decide::{Request, decide};
 use crate::launch::environment::Value;
-use crate::launch::gather::bundle::{Found, judged, state};
+use crate::launch::gather::bundle::{FoundCredential, judged, state};
 use crate::wire::error::Kind;
 
 const NOW: i64 = 1_795_000_000_000;
@@ -45,19 +45,19 @@ fn account(provider: &str, kind: AccountKind) -> Account {
     }
 }
 
-fn candidate(provider: &str, kind: AccountKind, found: Found) -> Candidate {
+fn candidate(provider: &str, kind: AccountKind, found: FoundCredential) -> Candidate {
     at_account(account(provider, kind), found)
 }
 
-fn at_account(account: Account, found: Found) -> Candidate {
+fn at_account(account: Account, found: FoundCredential) -> Candidate {
     let provider = registry().provider(account.provider.as_str()).unwrap().clone();
     judged(&Arc::new(account), &"work".parse().unwrap(), provider, found)
 }
 
 /// A login in a CLI's directory that proves this.
-fn directory(dir: impl Into<PathBuf>, reach: Reach, proof: Proof) -> Found {
+fn directory(dir: impl Into<PathBuf>, reach: Reach, proof: Proof) -> FoundCredential {
     let home = Some(Home { dir: dir.into(), reach });
-    Found { state: state(proof), credential: Credential::Directory, home }
+    FoundCredential { state: state(proof), credential: Credential::Directory, home }
 }
 
 fn login(provider: &str, proof: Proof) -> Candidate {
@@ -65,22 +65,22 @@ fn login(provider: &str, proof: Proof) -> Candidate {
     candidate(provider, AccountKind::OAuth, directory(dir, Reach::Bundle, proof))
 }
 
-fn key_of(secret: &str) -> Found {
-    Found { state: State::Found, credential: Credential::Key(secret.into()), home: None }
+fn key_of(secret: &str) -> FoundCredential {
+    FoundCredential { state: State::Found, credential: Credential::Key(secret.into()), home: None }
 }
 
-fn token_of(secret: &str) -> Found {
+fn token_of(secret: &str) -> FoundCredential {
     let home = Some(Home { dir: "/data/identities/work/own".into(), reach: Reach::Bundle });
-    Found { state: State::Found, credential: Credential::LoginToken(secret.into()), home }
+    FoundCredential { state: State::Found, credential: Credential::LoginToken(secret.into()), home }
 }
 
 fn key(provider: &str) -> Candidate {
     candidate(provider, AccountKind::ApiKey, key_of("sk-planted"))
 }
 
-fn lost_secret(text: &str) -> Found {
+fn lost_secret(text: &str) -> FoundCredential {
     let state = State::Unavailable(Unavailable::new(Why::Undecryptable, text));
-    Found { state, credential: Credential::Absent, home: None }
+    FoundCredential { state, credential: Credential::Absent, home: None }
 }
 
 fn logged_in() -> Proof {
@@ -264,7 +264,7 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
         Err((Kind::SecretUnavailable, "codex: not JSON at line 1")),
     );
     let found = directory("/home/u/.codex", Reach::Bundle, logged_in());
-    let stranger = Found { state: State::Ambient, ..found };
+    let stranger = FoundCredential { state: State::Ambient, ..found };
     check(
         vec![candidate("codex", AccountKind::OAuth, stranger)],
         None,

@@ -10,31 +10,31 @@ use crate::wire::account::{
 use crate::wire::error::ApiError;
 
 /// `account.list`.
-pub async fn list(app: App, _: Call, params: List) -> Result<Accounts, ApiError> {
+pub(crate) async fn list(app: App, _: Call, params: List) -> Result<Accounts, ApiError> {
     accounts::list(&app.store, &app.registry, params).await
 }
 
 /// `account.get`.
-pub async fn get(app: App, _: Call, params: Get) -> Result<Account, ApiError> {
+pub(crate) async fn get(app: App, _: Call, params: Get) -> Result<Account, ApiError> {
     accounts::get(&app.store, params).await
 }
 
 /// `account.update`.
-pub async fn update(app: App, _: Call, params: Update) -> Result<Account, ApiError> {
+pub(crate) async fn update(app: App, _: Call, params: Update) -> Result<Account, ApiError> {
     accounts::update(&app.store, params).await
 }
 
 /// `account.refreshstatus`.
-pub async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> Result<Account, ApiError> {
+pub(crate) async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> Result<Account, ApiError> {
     app.status_checker.refresh_status(&app.store, params).await
 }
 
 /// `account.delete`.
-pub async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
+pub(crate) async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
     accounts::delete(&app.store, &app.remover, params).await
 }
 
 /// `account.refused`.
-pub async fn refused(app: App, _: Call, params: Refused) -> Result<AfterRefusal, ApiError> {
+pub(crate) async fn refused(app: App, _: Call, params: Refused) -> Result<AfterRefusal, ApiError> {
     app.refresher.after_refusal(&app.store, params).await
 }

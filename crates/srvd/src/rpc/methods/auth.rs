@@ -7,26 +7,26 @@ use crate::wire::auth::{Cancel, List, Outcome, Poll, Session, Sessions, Start, S
 use crate::wire::error::ApiError;
 
 /// `auth.start`.
-pub async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
+pub(crate) async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
     app.logins.start(&app.store, app.provider(&params.provider_id)?, params).await
 }
 
 /// `auth.poll`.
-pub async fn poll(app: App, _: Call, params: Poll) -> Result<Session, ApiError> {
+pub(crate) async fn poll(app: App, _: Call, params: Poll) -> Result<Session, ApiError> {
     app.logins.poll(&app.store, params).await
 }
 
 /// `auth.cancel`.
-pub async fn cancel(app: App, _: Call, params: Cancel) -> Result<Outcome, ApiError> {
+pub(crate) async fn cancel(app: App, _: Call, params: Cancel) -> Result<Outcome, ApiError> {
     Ok(app.logins.cancel(&params.session_id).await)
 }
 
 /// `auth.submitcallback`.
-pub async fn submit_callback(app: App, _: Call, params: SubmitCallback) -> Result<Outcome, ApiError> {
+pub(crate) async fn submit_callback(app: App, _: Call, params: SubmitCallback) -> Result<Outcome, ApiError> {
     Ok(app.logins.submit_callback(params).await)
 }
 
 /// `auth.list`.
-pub async fn list(app: App, _: Call, _: List) -> Result<Sessions, ApiError> {
+pub(crate) async fn list(app: App, _: Call, _: List) -> Result<Sessions, ApiError> {
     app.logins.sessions(&app.store).await
 }

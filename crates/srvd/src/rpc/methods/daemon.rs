@@ -10,7 +10,7 @@ use crate::wire::daemon::{Daemon, Info, Ping, Pong};
 use crate::wire::error::ApiError;
 
 /// `srvd.info`.
-pub async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
+pub(crate) async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
     let counts = app.store.counts().await?;
     Ok(Daemon {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -23,6 +23,6 @@ pub async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
 }
 
 /// `srvd.ping`. It reads and changes nothing.
-pub async fn ping(_: App, _: Call, Ping { text }: Ping) -> Result<Pong, ApiError> {
+pub(crate) async fn ping(_: App, _: Call, Ping { text }: Ping) -> Result<Pong, ApiError> {
     Ok(Pong { text })
 }

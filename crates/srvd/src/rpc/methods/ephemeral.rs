@@ -10,7 +10,7 @@ use crate::wire::error::ApiError;
 use crate::wire::ids::{one_agent, user_id};
 
 /// `ephemeral.put`.
-pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
+pub(crate) async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
     let key = params.api_key.into_secret();
     app.redactor.hide(&key);
     let provider = app.provider(&params.provider_id)?;
@@ -24,7 +24,7 @@ pub async fn put(app: App, _: Call, params: Put) -> Result<Stored, ApiError> {
 }
 
 /// `ephemeral.clear`.
-pub async fn clear(app: App, _: Call, params: Clear) -> Result<Cleared, ApiError> {
+pub(crate) async fn clear(app: App, _: Call, params: Clear) -> Result<Cleared, ApiError> {
     let agent = one_agent(&params.agent_id)?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id)).transpose()?;
     let cleared = app.ephemeral.clear(agent.as_str(), provider.map(|provider| provider.id.as_str()));

@@ -6,7 +6,7 @@ use crate::rpc::app::App;
 use crate::wire::events::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
 
 /// `events.subscribe`.
-pub async fn subscribe(_: App, call: Call, params: Subscribe) -> Result<Subscribed, RpcError> {
+pub(crate) async fn subscribe(_: App, call: Call, params: Subscribe) -> Result<Subscribed, RpcError> {
     let since = params.since.map(|since| Cursor { epoch: since.epoch, seq: since.seq });
     let made = call.subscribe(params.topics, since)?;
     Ok(Subscribed {
@@ -18,6 +18,6 @@ pub async fn subscribe(_: App, call: Call, params: Subscribe) -> Result<Subscrib
 }
 
 /// `events.unsubscribe`.
-pub async fn unsubscribe(_: App, call: Call, params: Unsubscribe) -> Result<Unsubscribed, RpcError> {
+pub(crate) async fn unsubscribe(_: App, call: Call, params: Unsubscribe) -> Result<Unsubscribed, RpcError> {
     Ok(Unsubscribed { removed: call.unsubscribe(&params.subscription_id)? })
 }

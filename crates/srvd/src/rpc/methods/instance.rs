@@ -8,21 +8,21 @@ use crate::wire::error::ApiError;
 use crate::wire::instance::{Create, End, Ended, Instance, Instances, List, Update};
 
 /// `instance.create`.
-pub async fn create(app: App, _: Call, params: Create) -> Result<Instance, ApiError> {
+pub(crate) async fn create(app: App, _: Call, params: Create) -> Result<Instance, ApiError> {
     instances::create(&app.store, params).await
 }
 
 /// `instance.list`.
-pub async fn list(app: App, _: Call, params: List) -> Result<Instances, ApiError> {
+pub(crate) async fn list(app: App, _: Call, params: List) -> Result<Instances, ApiError> {
     instances::list(&app.store, params).await
 }
 
 /// `instance.update`.
-pub async fn update(app: App, _: Call, params: Update) -> Result<Instance, ApiError> {
+pub(crate) async fn update(app: App, _: Call, params: Update) -> Result<Instance, ApiError> {
     instances::update(&app.store, params).await
 }
 
 /// `instance.end`.
-pub async fn end(app: App, _: Call, params: End) -> Result<Ended, ApiError> {
+pub(crate) async fn end(app: App, _: Call, params: End) -> Result<Ended, ApiError> {
     instances::end(&app.store, params).await
 }

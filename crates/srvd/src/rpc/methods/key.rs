@@ -8,7 +8,7 @@ use crate::wire::auth::{KeyOutcome, SubmitApiKey};
 use crate::wire::error::ApiError;
 
 /// `auth.submitapikey`.
-pub async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
+pub(crate) async fn submit(app: App, _: Call, params: SubmitApiKey) -> Result<KeyOutcome, ApiError> {
     let provider = app.provider(&params.provider_id)?;
     let intake = KeyIntake { store: &app.store, external_keys: &app.external_keys, redactor: &app.redactor };
     intake.submit(provider, params).await

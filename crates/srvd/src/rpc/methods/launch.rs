@@ -8,7 +8,7 @@ use crate::wire::error::ApiError;
 use crate::wire::launch::{Launch, Readiness, Ready, Resolve};
 
 /// `launch.resolve`. The audit log records the result, whether it succeeds or fails.
-pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
+pub(crate) async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiError> {
     let launch = app.launcher.resolve(&app.store, &params).await;
     let (accounts, outcome) = match &launch {
         Ok(launch) => (launch.accounts.iter().map(|used| used.account_id.as_str()).collect(), "ok"),
@@ -21,6 +21,6 @@ pub async fn resolve(app: App, _: Call, params: Resolve) -> Result<Launch, ApiEr
 }
 
 /// `launch.ready`.
-pub async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiError> {
+pub(crate) async fn ready(app: App, _: Call, params: Ready) -> Result<Readiness, ApiError> {
     app.launcher.ready(&app.store, &params).await
 }

@@ -1,18 +1,18 @@
 //! The methods of the protocol, one file for each family. The router finds a method's function by the type of its
 //! parameters.
 
-pub mod account;
-pub mod auth;
-pub mod bundle;
-pub mod daemon;
-pub mod declared;
-pub mod ephemeral;
-pub mod events;
-pub mod instance;
-pub mod key;
-pub mod launch;
-pub mod operator;
-pub mod profile;
-pub mod provider;
-pub mod resolve;
-pub mod revoke;
+pub(crate) mod account;
+pub(crate) mod auth;
+pub(crate) mod bundle;
+pub(crate) mod daemon;
+pub(crate) mod declared;
+pub(crate) mod ephemeral;
+pub(crate) mod events;
+pub(crate) mod instance;
+pub(crate) mod key;
+pub(crate) mod launch;
+pub(crate) mod operator;
+pub(crate) mod profile;
+pub(crate) mod provider;
+pub(crate) mod resolve;
+pub(crate) mod revoke;

@@ -7,6 +7,6 @@ use crate::wire::error::ApiError;
 use crate::wire::profile::{Best, Resolution};
 
 /// `profile.best`.
-pub async fn best(app: App, _: Call, params: Best) -> Result<Resolution, ApiError> {
+pub(crate) async fn best(app: App, _: Call, params: Best) -> Result<Resolution, ApiError> {
     app.launcher.best(&app.store, &params).await
 }

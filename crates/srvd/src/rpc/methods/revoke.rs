@@ -9,7 +9,7 @@ use crate::wire::error::ApiError;
 use crate::wire::ids::account_id;
 
 /// `account.revoke`.
-pub async fn revoke(app: App, call: Call, params: Revoke) -> Result<Revoked, ApiError> {
+pub(crate) async fn revoke(app: App, call: Call, params: Revoke) -> Result<Revoked, ApiError> {
     let id = account_id(&params.account_id)?;
     let deletion = Box::pin(delete(app.clone(), call, Delete { account_id: params.account_id }));
     app.logins.revoke(&app.store, &id, deletion).await

@@ -12,10 +12,10 @@ use crate::rpc::routes;
 use crate::wire::error::Kind;
 use crate::wire::events::TOPICS;
 
-pub use providers::providers_markdown;
+pub(crate) use providers::providers_markdown;
 
 /// Returns the whole document. A test compares it with `docs/protocol.md`.
-pub fn protocol_markdown() -> String {
+pub(crate) fn protocol_markdown() -> String {
     let document: Value =
         serde_json::from_slice(&routes::router().openrpc(routes::info())).unwrap_or_default();
     let mut text = String::from(INTRODUCTION);

@@ -11,7 +11,7 @@ use auth_spawner::{
 ///
 /// # Errors
 /// [`RegistryError`] if this build ships an invalid registry. A test ensures that it does not.
-pub fn providers_markdown() -> Result<String, RegistryError> {
+pub(crate) fn providers_markdown() -> Result<String, RegistryError> {
     let registry = Registry::builtin()?;
     let mut text = String::from(INTRODUCTION);
     overview(&mut text, &registry);

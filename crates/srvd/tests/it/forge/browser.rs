@@ -46,7 +46,7 @@ impl Browser {
             next = match location {
                 Some(location) => {
                     let target = place.join(&location).unwrap();
-                    if target.path() == srvd::forge::oauth::callback::PATH {
+                    if target.path() == "/oauth/callback" {
                         return End::Callback(target);
                     }
                     (target, None)
@@ -60,7 +60,8 @@ impl Browser {
         panic!("{address} leads nowhere");
     }
 
-    async fn ask(&mut self, place: &Url, form: Option<String>) -> (Option<String>, String) {
+    /// Sends one request, with the form if there is one. Returns the address of a redirect, and the body.
+    pub(crate) async fn ask(&mut self, place: &Url, form: Option<String>) -> (Option<String>, String) {
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let method = if form.is_some() { Method::POST } else { Method::GET };

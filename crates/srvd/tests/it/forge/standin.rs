@@ -19,8 +19,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::CLIENT_SECRET;
-use crate::support::PATIENCE;
+/// Longest time that a step may take before a test fails.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
+/// The secret of every client of these forges.
+pub(crate) const CLIENT_SECRET: &str = "planted-client-secret";
 
 /// The path below which the forge is served.
 const BELOW: &str = "/code";
@@ -89,6 +91,7 @@ impl Standin {
         self.change(|state| state.denies = true);
     }
 
+    #[allow(dead_code, reason = "the unit tests of the sign-ins use it")]
     pub(crate) fn wait(&self) {
         self.change(|state| state.waits = true);
     }

@@ -55,7 +55,7 @@ async fn token_is_refreshed_at_its_own_forge() {
     }
     let mut renewed = Vec::new();
     for stored in &brought {
-        let fresh = |token: &Value| token["expiresAt"].as_i64().unwrap() > srvd::base::clock::now();
+        let fresh = |token: &Value| token["expiresAt"].as_i64().unwrap() > crate::support::now();
         let token = until(&daemon, &mut events, &stored["accountId"], fresh).await;
         assert_eq!((&token["state"], token.get("stateReason")), (&json!("active"), None), "{token}");
         // No new sign-in was needed, and the account is the same as before.
@@ -69,7 +69,7 @@ async fn token_is_refreshed_at_its_own_forge() {
     for ((_, kind, forge), token) in forges.iter().zip(&renewed) {
         assert_eq!(forge.exchanges(), 1, "{kind}");
         let account = token["accountId"].as_str().unwrap().parse().unwrap();
-        let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
+        let stored = store.tokens(&account, crate::support::now()).await.unwrap();
         let refresh = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
         assert_eq!(forge.live(), [refresh].into(), "{kind}");
         assert_eq!(stored.generation, 2, "{kind}");
@@ -125,7 +125,7 @@ async fn account_stays_active_when_the_forge_is_down() {
     let (_, home) = daemon.stop();
     let store = store(&home).await;
     let account = brought["accountId"].as_str().unwrap().parse().unwrap();
-    let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
+    let stored = store.tokens(&account, crate::support::now()).await.unwrap();
     assert_eq!((stored.generation, stored.failures), (1, 1));
     assert_eq!(lab.live(), [stored.tokens.refresh.unwrap().secret.expose_secret().to_owned()].into());
     store.close().await;
@@ -145,7 +145,7 @@ async fn refresh_is_rejected_when_the_token_belongs_to_another_person() {
     let (_, home) = daemon.stop();
     let store = store(&home).await;
     let account = brought["accountId"].as_str().unwrap().parse().unwrap();
-    let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
+    let stored = store.tokens(&account, crate::support::now()).await.unwrap();
     let refresh = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
     assert!(!lab.live().contains(&refresh), "the account's own token stays");
     assert_eq!((stored.generation, lab.exchanges()), (1, 1));
@@ -167,7 +167,7 @@ async fn token_refresh_is_never_scheduled_when_the_token_has_no_expiry() {
     assert_eq!(token.get("expiresAt"), None, "{token}");
     let (_, home) = daemon.stop();
     let store = store(&home).await;
-    let later = srvd::base::clock::now() + 10 * 365 * 24 * 3600 * 1000;
+    let later = crate::support::now() + 10 * 365 * 24 * 3600 * 1000;
     assert_eq!(store.next_refresh_at().await.unwrap(), None);
     assert_eq!(store.due_refreshes(later, 10).await.unwrap(), []);
     store.close().await;

@@ -78,7 +78,7 @@ async fn planted_bundle(home: &Home, provider: &str, cli: &Cli, bundle: &str) ->
     let bundle: BundleId = bundle.parse().unwrap();
     let dir = home.dir("data/identities").join(bundle.as_str()).join(&cli.config_dir.name);
     for made in [dir.parent().unwrap().parent().unwrap(), dir.parent().unwrap(), &dir] {
-        srvd::base::private::directory(made).unwrap();
+        crate::support::private_directory(made);
     }
     if !planted::login(cli, &dir, "work@example.test") {
         return None;
@@ -96,7 +96,7 @@ fn exec(daemon: &Daemon, bundle: &str, provider: &str, program: &Path, args: &[&
     let mut command =
         daemon.home.command(&["exec", "--bundle", bundle, "--provider", provider, "--", program]);
     let work = daemon.home.dir("work");
-    srvd::base::private::directory(&work).unwrap();
+    crate::support::private_directory(&work);
     command.args(args).envs(NOWHERE).current_dir(work);
     for stray in ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "CODEX_ACCESS_TOKEN", "GH_TOKEN", "GEMINI_API_KEY"] {
         command.env(stray, "stray-planted-0123456789");
@@ -155,7 +155,7 @@ async fn launched_cli_opens_no_file_in_the_users_home() {
         (".config/opencode/opencode.json", "{}"),
     ] {
         let path = user.join(path);
-        srvd::base::private::directory(path.parent().unwrap()).unwrap();
+        crate::support::private_directory(path.parent().unwrap());
         std::fs::write(path, text).unwrap();
     }
     let before = files_below(&user);

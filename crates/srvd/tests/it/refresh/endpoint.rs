@@ -16,11 +16,22 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::PATIENCE;
+/// Longest time that a step may take before a test fails.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// Returns a provider entry whose tokens are refreshed at this address.
+pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
+    format!(
+        "[providers.{id}]\ndisplay-name = \"{id}\"\nclass = \"api_key\"\n\
+         [providers.{id}.key]\nvars = [\"{}_TOKEN\"]\nbase-url = \"https://{id}.example.test\"\n\
+         [providers.{id}.oauth]\ntoken-url = \"{url}\"\nclient-id = \"srvd\"\nbody = \"{body}\"\n",
+        id.to_uppercase()
+    )
+}
 
 /// The endpoint's answer to a request.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// New tokens for a valid refresh token, and `invalid_grant` for any other.
     Grant,
     /// As `Grant`, without a new refresh token.
@@ -33,8 +44,8 @@ pub(super) enum Mode {
     Say(u16, &'static str, String, Option<u32>),
 }
 
-pub(super) struct Endpoint {
-    pub(super) url: String,
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
     state: Arc<State>,
     server: JoinHandle<()>,
 }
@@ -48,13 +59,13 @@ struct State {
 
 /// Received requests, in the order of arrival.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Every refresh token that was received.
-    pub(super) sent: Vec<String>,
+    pub(crate) sent: Vec<String>,
     /// The refresh tokens that were refused.
-    pub(super) refused: Vec<String>,
+    pub(crate) refused: Vec<String>,
     /// The media types of the requests.
-    pub(super) media: BTreeSet<String>,
+    pub(crate) media: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -66,7 +77,7 @@ struct Issued {
 
 impl Endpoint {
     /// Starts an endpoint whose access tokens live `life` seconds.
-    pub(super) async fn start(life: i64) -> Self {
+    pub(crate) async fn start(life: i64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         let state = Arc::new(State {
@@ -80,27 +91,27 @@ impl Endpoint {
     }
 
     /// Returns a new refresh token, as from a login.
-    pub(super) fn login(&self) -> String {
+    pub(crate) fn login(&self) -> String {
         self.state.issued.lock().unwrap().next()
     }
 
-    pub(super) fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         self.state.mode.send_replace(mode);
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.state.seen.borrow().clone()
     }
 
     /// Waits until `times` requests were received.
-    pub(super) async fn asked(&self, times: usize) {
+    pub(crate) async fn asked(&self, times: usize) {
         let mut seen = self.state.seen.subscribe();
         let waited = seen.wait_for(|seen| seen.sent.len() >= times);
         tokio::time::timeout(PATIENCE, waited).await.expect("the endpoint is asked").unwrap();
     }
 
     /// Returns the refresh tokens that are valid.
-    pub(super) fn live(&self) -> BTreeSet<String> {
+    pub(crate) fn live(&self) -> BTreeSet<String> {
         self.state.issued.lock().unwrap().live.clone()
     }
 }
@@ -121,7 +132,7 @@ impl Issued {
 }
 
 /// Returns an unsigned id token of a person.
-pub(super) fn id_token(subject: &str) -> String {
+pub(crate) fn id_token(subject: &str) -> String {
     let payload = json!({"sub": subject}).to_string();
     format!("e30.{}.sig", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload))
 }

@@ -1,7 +1,6 @@
 //! Tokens that the daemon stores: each is refreshed once and in time, and none is lost or invented.
 
 mod endpoint;
-mod flights;
 mod refused;
 mod shared;
 mod storm;
@@ -10,27 +9,18 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::endpoint::entry;
 use self::endpoint::{Endpoint, Mode, id_token};
 use crate::support::{Daemon, Home, event};
 
 const HOUR: i64 = 3600;
 const DECLARED: &str = "planted-declared-key";
 
-/// Returns a provider entry whose tokens are refreshed at this address.
-pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
-    format!(
-        "[providers.{id}]\ndisplay-name = \"{id}\"\nclass = \"api_key\"\n\
-         [providers.{id}.key]\nvars = [\"{}_TOKEN\"]\nbase-url = \"https://{id}.example.test\"\n\
-         [providers.{id}.oauth]\ntoken-url = \"{url}\"\nclient-id = \"srvd\"\nbody = \"{body}\"\n",
-        id.to_uppercase()
-    )
-}
-
 /// Creates a home with the provider `lent`, and with a key of it that is declared for the agent `shared`.
 fn home(endpoint: &Endpoint) -> Home {
     let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
     let text = format!("[[agents]]\nid = 'shared'\nproviders.lent.key = '{DECLARED}'\n");
-    srvd::base::private::replace_file(&home.dir("config/agents.toml"), text.as_bytes()).unwrap();
+    crate::support::private_file(&home.dir("config/agents.toml"), text.as_bytes());
     home
 }
 
@@ -120,7 +110,7 @@ async fn launch_degrades_to_the_declared_key_when_the_endpoint_fails() {
     let (_, home) = daemon.stop();
     let store = crate::support::store(&home).await;
     let account = brought["accountId"].as_str().unwrap().parse().unwrap();
-    let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
+    let stored = store.tokens(&account, crate::support::now()).await.unwrap();
     assert_eq!((stored.state, stored.failures), (identity_store::RefreshState::Active, 1));
     assert!(stored.next_refresh_at.is_some() && stored.next_refresh_at == stored.next_attempt_at);
     assert_eq!(secrecy::ExposeSecret::expose_secret(&stored.tokens.refresh.unwrap().secret), first);
@@ -227,7 +217,7 @@ async fn refresh_changes_nothing_when_the_answer_is_for_another_person() {
     let (_, home) = daemon.stop();
     let store = crate::support::store(&home).await;
     let account = brought["accountId"].as_str().unwrap().parse().unwrap();
-    let stored = store.tokens(&account, srvd::base::clock::now()).await.unwrap();
+    let stored = store.tokens(&account, crate::support::now()).await.unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&stored.tokens.refresh.unwrap().secret), first);
     assert_eq!(stored.generation, 1);
     store.close().await;
@@ -246,7 +236,7 @@ async fn login_wins_when_a_refresh_is_in_progress() {
     let waiting = client.call_raw("launch.resolve", &params);
     let login = async {
         endpoint.asked(1).await;
-        let ends = srvd::base::clock::now() + HOUR * 1000;
+        let ends = crate::support::now() + HOUR * 1000;
         let tokens =
             json!({"accessToken": "planted-access-new", "refreshToken": endpoint.login(), "expiresAt": ends});
         let mut params = params.clone();

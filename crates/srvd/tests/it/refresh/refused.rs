@@ -10,7 +10,7 @@ const WHOSE: (&str, &str) = ("u", "alone");
 
 /// Stores tokens that are valid for an hour, and returns the account.
 async fn good(daemon: &Daemon, refresh: &str) -> Value {
-    let ends = srvd::base::clock::now() + HOUR * 1000;
+    let ends = crate::support::now() + HOUR * 1000;
     let tokens = json!({"accessToken": "planted-access-first", "refreshToken": refresh, "expiresAt": ends});
     let mut params = question("lent", WHOSE);
     params["tokens"] = tokens;

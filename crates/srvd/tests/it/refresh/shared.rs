@@ -62,7 +62,7 @@ async fn run_uses_the_owner_credential_only_when_the_file_allows_it() {
     let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
     let agents = "[[agents]]\nid = 'run'\nowner = 'ada'\nrun_as_owner = true\n\
                   [[agents]]\nid = 'kept'\nowner = 'ada'\n";
-    srvd::base::private::replace_file(&home.dir("config/agents.toml"), agents.as_bytes()).unwrap();
+    crate::support::private_file(&home.dir("config/agents.toml"), agents.as_bytes());
     let daemon = home.start();
     let first = endpoint.login();
     let owned = bring(&daemon, "lent", ("ada", "run"), &first).await;

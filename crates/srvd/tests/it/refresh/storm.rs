@@ -72,7 +72,7 @@ async fn daemon_keeps_committed_tokens_when_killed_during_refreshes() {
     let store = store(&home).await;
     let (mut alive, mut lost) = (0, 0);
     for account in &accounts {
-        let stored = store.tokens(account, srvd::base::clock::now()).await.unwrap();
+        let stored = store.tokens(account, crate::support::now()).await.unwrap();
         let refresh = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
         match (stored.state, stored.reason) {
             (RefreshState::Active, None) => {
@@ -102,7 +102,7 @@ async fn kept(
     let store = store(home).await;
     let mut now = BTreeMap::new();
     for account in accounts {
-        let stored = store.tokens(account, srvd::base::clock::now()).await.unwrap();
+        let stored = store.tokens(account, crate::support::now()).await.unwrap();
         let refresh = stored.tokens.refresh.unwrap().secret.expose_secret().to_owned();
         if let Some((generation, old)) = before.get(account) {
             assert!(stored.generation >= *generation, "{account} was set back");
@@ -118,8 +118,8 @@ async fn kept(
 async fn stale(home: &Home, accounts: &[AccountId]) -> usize {
     let (mut stale, store) = (0, store(home).await);
     for account in accounts {
-        let stored = store.tokens(account, srvd::base::clock::now()).await.unwrap();
-        let old = stored.state_since < srvd::base::clock::now() - 5000;
+        let stored = store.tokens(account, crate::support::now()).await.unwrap();
+        let old = stored.state_since < crate::support::now() - 5000;
         stale += usize::from(stored.state == RefreshState::Refreshing && old);
     }
     store.close().await;

@@ -8,9 +8,9 @@ const S: &str = "abcdefghijklmnopqrstuvwxyz0123456789-_ABCDE";
 fn callback_requires_exactly_one_state_and_one_answer() {
     let check = |query: &str, expect: Option<Result<&str, (&str, &str)>>| {
         let query = query.replace("{s}", S);
-        let got = Brought::parse(&query);
-        assert!(got.as_ref().is_none_or(|brought| brought.state.expose_secret() == S), "{query}");
-        let answer = got.map(|brought| brought.answer.map(|code| code.expose_secret().to_owned()));
+        let got = CallbackQuery::parse(&query);
+        assert!(got.as_ref().is_none_or(|query_values| query_values.state.expose_secret() == S), "{query}");
+        let answer = got.map(|query_values| query_values.answer.map(|code| code.expose_secret().to_owned()));
         let expect = expect.map(|answer| {
             answer.map(str::to_owned).map_err(|(code, text)| (code.to_owned(), text.to_owned()))
         });
@@ -39,8 +39,8 @@ fn callback_requires_exactly_one_state_and_one_answer() {
 #[test]
 fn callback_parses_the_issuer_and_hides_secrets_in_debug_output() {
     let query = format!("state={S}&code=planted-code&iss=https%3A%2F%2Fgit.example.org");
-    let brought = Brought::parse(&query).unwrap();
-    assert_eq!(brought.issuer.as_deref(), Some("https://git.example.org"));
-    let shown = format!("{brought:?}");
+    let query_values = CallbackQuery::parse(&query).unwrap();
+    assert_eq!(query_values.issuer.as_deref(), Some("https://git.example.org"));
+    let shown = format!("{query_values:?}");
     assert!(!shown.contains(S) && !shown.contains("planted"), "{shown}");
 }

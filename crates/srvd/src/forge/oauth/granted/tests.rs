@@ -63,7 +63,7 @@ fn grant_reads_optional_tokens_and_scopes() {
 
 #[test]
 fn grant_requires_an_access_token_and_its_debug_output_hides_tokens() {
-    let answer = |body: Value| serde_json::from_value::<Answer>(body);
+    let answer = |body: Value| serde_json::from_value::<TokenAnswer>(body);
     assert!(answer(json!({"refresh_token": "r"})).is_err());
     assert!(Granted::of(answer(json!({"access_token": ""})).unwrap(), NOW).is_none());
     let planted = json!({"access_token": "planted-a", "refresh_token": "planted-r", "id_token": "planted-i"});

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::failure::{Dead, Trouble};
+use super::super::failure::{PermanentFailure, TransientFailure};
 use super::*;
 
 /// An issuer on loopback that sends one prepared answer to each request, and keeps the requests.
@@ -140,18 +140,18 @@ async fn issuer_refusal_is_classified_by_its_answer() {
         let got = refresh(answer.clone()).await.map(|granted| shape(&granted));
         assert_eq!(got, Err(expect), "{}", answer.chars().take(300).collect::<String>());
     };
-    let dead = Failure::Dead;
+    let dead = Failure::Permanent;
     let http = |failure: HttpFailure| Failure::from(failure);
     let unavailable = |status, seconds: Option<u64>| {
         http(HttpFailure::Unavailable { status, retry_after: seconds.map(Duration::from_secs) })
     };
-    check(json(400, r#"{"error":"invalid_grant"}"#), dead(Dead::InvalidGrant)).await;
-    check(json(200, r#"{"error":"bad_refresh_token","error_description":"The refresh token is incorrect or expired.","error_uri":"https://docs"}"#), dead(Dead::InvalidGrant)).await;
+    check(json(400, r#"{"error":"invalid_grant"}"#), dead(PermanentFailure::InvalidGrant)).await;
+    check(json(200, r#"{"error":"bad_refresh_token","error_description":"The refresh token is incorrect or expired.","error_uri":"https://docs"}"#), dead(PermanentFailure::InvalidGrant)).await;
     let form = answer(200, "content-type: application/x-www-form-urlencoded\r\n", "error=bad_refresh_token");
-    check(form, dead(Dead::InvalidGrant)).await;
+    check(form, dead(PermanentFailure::InvalidGrant)).await;
     check(
         json(400, r#"{"error":"unauthorized_client","error_description":"token was already used"}"#),
-        dead(Dead::Reused),
+        dead(PermanentFailure::Reused),
     )
     .await;
     check(
@@ -159,7 +159,7 @@ async fn issuer_refusal_is_classified_by_its_answer() {
             401,
             r#"{"error":{"code":"refresh_token_reused","message":"used","type":"invalid_request_error"}}"#,
         ),
-        dead(Dead::Reused),
+        dead(PermanentFailure::Reused),
     )
     .await;
     check(json(401, r#"{"error":"invalid_client"}"#), Failure::Misconfigured(Misconfigured::Client)).await;
@@ -181,8 +181,10 @@ async fn issuer_refusal_is_classified_by_its_answer() {
     check(json(200, "{}"), Failure::not_a_grant()).await;
     check(json(200, r#"{"access_token":7}"#), Failure::not_a_grant()).await;
     check(json(200, r#"{"access_token":""}"#), Failure::not_a_grant()).await;
-    let odd =
-        Failure::Transient { reason: Trouble::Answered("temporarily_unavailable".into()), retry_after: None };
+    let odd = Failure::Transient {
+        reason: TransientFailure::Answered("temporarily_unavailable".into()),
+        retry_after: None,
+    };
     check(json(400, r#"{"error":"temporarily_unavailable"}"#), odd).await;
     let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(10 * 1024 * 1024));
     check(json(200, &long), http(HttpFailure::TooLong)).await;
@@ -213,7 +215,10 @@ async fn issuer_call_fails_in_bounded_time_when_the_issuer_hangs_or_is_gone() {
     let gone = Issuer::new(config(url), Http::default()).unwrap();
     assert!(matches!(
         gone.refresh(&secret("r")).await,
-        Err(Failure::Transient { reason: Trouble::Http(HttpFailure::Unreachable(_)), retry_after: None })
+        Err(Failure::Transient {
+            reason: TransientFailure::Http(HttpFailure::Unreachable(_)),
+            retry_after: None
+        })
     ));
     let insecure = Issuer::new(config("http://forge.example/token".into()), Http::default()).unwrap();
     let got = insecure.refresh(&secret("r")).await.map(|granted| shape(&granted));
@@ -324,10 +329,16 @@ async fn device_login_polls_at_the_interval_of_the_issuer() {
         |word: &str, more: &str| json(200, &format!(r#"{{"error":"{word}","error_description":"x"{more}}}"#));
     let slow = github("slow_down", r#","interval":30"#);
     check(&[github("authorization_pending", ""), slow, good()], &[5, 30], Ok("a1")).await;
-    check(&[pending(), github("access_denied", "")], &[5], Err(Failure::Dead(Dead::Denied))).await;
-    check(&[error("expired_token")], &[], Err(Failure::Dead(Dead::Expired))).await;
+    check(&[pending(), github("access_denied", "")], &[5], Err(Failure::Permanent(PermanentFailure::Denied)))
+        .await;
+    check(&[error("expired_token")], &[], Err(Failure::Permanent(PermanentFailure::Expired))).await;
     check(&[error("invalid_client")], &[], Err(Failure::Misconfigured(Misconfigured::Client))).await;
-    check(&[github("incorrect_device_code", "")], &[], Err(Failure::Dead(Dead::InvalidGrant))).await;
+    check(
+        &[github("incorrect_device_code", "")],
+        &[],
+        Err(Failure::Permanent(PermanentFailure::InvalidGrant)),
+    )
+    .await;
     let busy = answer(429, "retry-after: 60\r\n", "");
     check(&[busy, answer(502, "content-type: text/html\r\n", "<html>"), good()], &[60, 10], Ok("a1")).await;
 }

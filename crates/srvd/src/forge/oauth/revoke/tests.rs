@@ -3,17 +3,17 @@ use hyper::StatusCode;
 
 use super::*;
 
-fn spent(access: &str, refresh: Option<&str>) -> Spent {
-    Spent { access: Some(access.into()), refresh: refresh.map(Into::into) }
+fn spent(access: &str, refresh: Option<&str>) -> RetiredTokens {
+    RetiredTokens { access: Some(access.into()), refresh: refresh.map(Into::into) }
 }
 
-fn texts(spent: &Spent) -> [Option<&str>; 2] {
+fn texts(spent: &RetiredTokens) -> [Option<&str>; 2] {
     [&spent.access, &spent.refresh].map(|token| token.as_ref().map(ExposeSecret::expose_secret))
 }
 
 #[test]
 fn revocation_skips_tokens_that_the_new_login_also_holds() {
-    let check = |old: Spent, new: Spent, expect: [Option<&str>; 2]| {
+    let check = |old: RetiredTokens, new: RetiredTokens, expect: [Option<&str>; 2]| {
         assert_eq!(texts(&old.except(&new)), expect);
     };
     check(spent("a", Some("r")), spent("b", Some("s")), [Some("a"), Some("r")]);

@@ -12,15 +12,22 @@ use identity_store::{
     StoreOptions, StoredTokens, UnsavedLogin,
 };
 use secrecy::ExposeSecret as _;
-use srvd::base::redact::Redactor;
-use srvd::forge::oauth::Forges;
-use srvd::refresh::{Grant, Outcome, RefreshSignal, Refresher, RefresherConfig, watch_over};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::endpoint::{Endpoint, Mode, id_token};
-use super::entry;
-use crate::support::{KEY, PATIENCE};
+use super::{Grant, Outcome, RefreshSignal, Refresher, RefresherConfig, watch_over};
+use crate::base::redact::Redactor;
+use crate::forge::oauth::Forges;
+use endpoint::{Endpoint, Mode, entry, id_token};
+
+#[path = "../../tests/it/refresh/endpoint.rs"]
+#[allow(dead_code, reason = "the tests of the daemon use the rest")]
+mod endpoint;
+
+/// Longest time that a step may take before a test fails.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The key of the databases.
+const KEY: &str = "test-key-0123456789abcdef-0123456789";
 
 const T: i64 = 1_800_000_000_000;
 const MINUTE: i64 = 60_000;
@@ -59,7 +66,7 @@ impl Room {
         let turn = TURN.lock().await;
         CLOCK.store(T, Ordering::SeqCst);
         let root = tempfile::tempdir().unwrap();
-        Self { root, endpoint: Endpoint::start(super::HOUR).await, _turn: turn }
+        Self { root, endpoint: Endpoint::start(3600).await, _turn: turn }
     }
 
     async fn desk(&self) -> Desk {

@@ -1,14 +1,14 @@
 //! Sign-ins that are tested at each kind of forge.
 
-use srvd::forge::oauth::callback::Page;
-use srvd::forge::oauth::flows::StartError;
-use srvd::forge::oauth::table::{Ending, StateInvalid, Status};
-use srvd::forge::oauth::{Dead, Failure, Identity, Misconfigured};
+use crate::forge::oauth::callback::Page;
+use crate::forge::oauth::failure::{Failure, Misconfigured, PermanentFailure};
+use crate::forge::oauth::flows::StartError;
+use crate::forge::oauth::identity::Identity;
+use crate::forge::oauth::table::{Ending, StateInvalid, Status};
 
 use super::browser::{Browser, End};
 use super::standin::Standin;
-use super::{NOW, Operator, operator};
-use crate::support::PATIENCE;
+use super::{NOW, Operator, PATIENCE, operator};
 
 fn failed(code: &'static str, text: &str) -> Status {
     Status::Ended(Ending::Failed { code, text: text.to_owned() })
@@ -24,10 +24,14 @@ async fn query(auth_url: &url::Url) -> String {
 
 #[tokio::test]
 async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
-    let check = async |kind: &str, lifetime: i64, scopes: Option<&str>, token: &str, reused: Dead| {
+    let check = async |kind: &str,
+                       lifetime: i64,
+                       scopes: Option<&str>,
+                       token: &str,
+                       reused: PermanentFailure| {
         let forge = Standin::start(kind).await;
         let Operator { flows, forge: client, mut obtained } = operator(kind, &forge.url, true);
-        let start = srvd::forge::oauth::flows::Start {
+        let start = crate::forge::oauth::flows::Start {
             owner: "operator".into(),
             forge: client.clone(),
             session: None,
@@ -44,20 +48,20 @@ async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
         assert!(forge.requests().contains(&format!("POST {token}")), "{:?}", forge.requests());
         let first = got.granted.refresh.unwrap();
         let renewed = client.issuer.refresh(&first).await.unwrap();
-        assert_eq!(client.issuer.refresh(&first).await.err(), Some(Failure::Dead(reused)), "{kind}");
+        assert_eq!(client.issuer.refresh(&first).await.err(), Some(Failure::Permanent(reused)), "{kind}");
         assert_eq!(client.identify(&renewed.access).await.unwrap().login, "ada", "{kind}");
         // The refresh has ended the first access token.
         assert_eq!(
             client.identify(&got.granted.access).await,
-            Err(Failure::Dead(Dead::InvalidGrant)),
+            Err(Failure::Permanent(PermanentFailure::InvalidGrant)),
             "{kind}"
         );
     };
     let github = "/login/oauth/access_token";
-    check("github", 28800, Some(""), github, Dead::InvalidGrant).await;
-    check("gitlab", 7200, Some("api read_user"), "/oauth/token", Dead::InvalidGrant).await;
-    check("forgejo", 3600, None, github, Dead::Reused).await;
-    check("gitea", 3600, None, github, Dead::Reused).await;
+    check("github", 28800, Some(""), github, PermanentFailure::InvalidGrant).await;
+    check("gitlab", 7200, Some("api read_user"), "/oauth/token", PermanentFailure::InvalidGrant).await;
+    check("forgejo", 3600, None, github, PermanentFailure::Reused).await;
+    check("gitea", 3600, None, github, PermanentFailure::Reused).await;
 }
 
 /// Some forges have a device grant, the others offer the browser instead.
