@@ -33,7 +33,7 @@ case ,$alone,$peers,build, in
   all) parts=$alone,$peers ;;
   alone) parts=$alone ;;
   peers) parts=$peers ;;
-  *) fail "there is no part $part" 64 ;;
+  *) fail "unknown part: $part" 64 ;;
   esac
   ;;
 esac

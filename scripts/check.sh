@@ -140,7 +140,7 @@ step "migrations" migrations
 if command -v shellcheck >/dev/null; then
   step "shell scripts" shell_scripts
 else
-  echo "check.sh: shell scripts are not checked: no shellcheck"
+  echo "check.sh: shell scripts are not checked: shellcheck is not installed"
 fi
 if command -v systemd-analyze >/dev/null; then step "systemd units" units; fi
 if command -v plutil >/dev/null; then

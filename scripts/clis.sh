@@ -36,7 +36,7 @@ kimi_tombstone_version=1.52.0
 case "$(uname -s)" in
 Linux) os=linux ;;
 Darwin) os=darwin ;;
-*) echo "clis.sh: Linux and macOS only" >&2 && exit 69 ;;
+*) echo "clis.sh: only Linux and macOS are supported" >&2 && exit 69 ;;
 esac
 case "$(uname -m)" in
 x86_64 | amd64) arch=x64 ;;
@@ -138,10 +138,10 @@ install_kimi_cli() {
   # Wheels only, so that nothing of a package runs here; ripgrepy is published as source alone.
   local pip=(kimi-cli/venv/bin/python -m pip install --quiet --no-input --retries 2 --only-binary :all:)
   "$python" -m venv kimi-cli/venv >&2
-  "${pip[@]}" --no-binary ripgrepy "kimi-cli==$kimi_cli_version" >&2 || { echo "PyPI did not give kimi-cli" && return 1; }
+  "${pip[@]}" --no-binary ripgrepy "kimi-cli==$kimi_cli_version" >&2 || { echo "kimi-cli could not be downloaded from PyPI" && return 1; }
   # The tombstone alone, over the packages of the other one.
   "${pip[@]}" --no-deps --target kimi-tombstone/lib "kimi-cli==$kimi_tombstone_version" >&2 ||
-    { echo "PyPI did not give the last kimi-cli" && return 1; }
+    { echo "the last kimi-cli could not be downloaded from PyPI" && return 1; }
   ln -s ../venv/bin/kimi kimi-cli/bin/kimi
   printf '#!/bin/sh\nPYTHONPATH="%s/kimi-tombstone/lib" exec "%s/kimi-cli/venv/bin/python" -m kimi_cli "$@"\n' \
     "$dir" "$dir" >kimi-tombstone/bin/kimi
@@ -158,11 +158,11 @@ install_gh() {
   if command -v gh >/dev/null; then
     ln -s "$(command -v gh)" gh/bin/gh
   elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
-    (cd gh/deb && apt-get -qq download gh >&2) || { echo "no gh here, and apt-get did not give it" && return 1; }
+    (cd gh/deb && apt-get -qq download gh >&2) || { echo "gh is not installed, and apt-get could not download it" && return 1; }
     dpkg-deb -x gh/deb/gh_*.deb gh/deb
     ln -s ../deb/usr/bin/gh gh/bin/gh
   else
-    echo "no gh here, and no apt-get to get it with"
+    echo "gh is not installed, and there is no apt-get to download it"
     return 1
   fi
   expect "$dir/gh/bin/gh" "gh version" || { echo "gh does not run" && return 1; }
@@ -207,7 +207,7 @@ done
 if compgen -G "$dir/absent.*" >/dev/null; then
   cat "$dir"/absent.* >"$dir/absent"
   rm -f "$dir"/absent.*
-  sed 's/^/clis.sh: ABSENT, and its tests will skip: /' "$dir/absent" >&2
+  sed 's/^/clis.sh: ABSENT, and its tests will be skipped: /' "$dir/absent" >&2
 fi
 if ((SECONDS - started > 2)); then
   echo "clis.sh: ready after $((SECONDS - started)) s, $(du -sh "$dir" | cut -f1)"

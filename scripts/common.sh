@@ -26,7 +26,7 @@ build() {
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
   found=$(cargo --version | awk '{ print $2 }')
   if [[ $(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1) != "$wanted" ]]; then
-    fail "Rust $found is too old, $wanted is needed: rustup update stable" 69
+    fail "Rust $found is too old; $wanted is required. Run: rustup update stable" 69
   fi
   if ! command -v cc >/dev/null; then
     fail "a C compiler is missing (SQLite is built from source); install one: apt-get install build-essential, or xcode-select --install" 69

@@ -63,5 +63,5 @@ elif [[ $(uname -s) == Darwin ]]; then
 elif command -v systemctl >/dev/null; then
   install_systemd
 else
-  fail "there is no systemd here; start srvd by hand" 69
+  fail "systemd is not available; start srvd manually" 69
 fi

@@ -16,7 +16,7 @@ next_steps() {
 
 program=$(build try)
 if running "$program"; then
-  echo "A daemon is running already (pid $(endpoint pid)); a new build takes effect when it is started again."
+  echo "A daemon is already running (pid $(endpoint pid)). Restart it to use a new build."
   next_steps
   exit
 fi

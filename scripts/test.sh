@@ -72,7 +72,7 @@ if [[ $(uname) == Linux ]] && ! has_namespaces && [[ $owner ]] && command -v apt
 fi
 if ! has_namespaces; then
   [[ ${CI:-} != true ]] || missing "the CLIs cannot be tested without network namespaces; install iproute2 and util-linux"
-  echo "test.sh: SKIPPED: whole logins of the CLIs, because there is no ip, unshare or mount"
+  echo "test.sh: SKIPPED: whole logins of the CLIs, because ip, unshare or mount is missing"
 fi
 scripts/clis.sh
 scripts/issuer.sh
@@ -93,7 +93,7 @@ if (($# == 0)) && [[ $(uname) == Linux ]]; then
   elif [[ ${CI:-} == true ]]; then
     missing "the OS keychain cannot be tested; install dbus and gnome-keyring"
   else
-    echo "test.sh: SKIPPED: the OS keychain, because there is no dbus-daemon or gnome-keyring-daemon"
+    echo "test.sh: SKIPPED: the OS keychain, because dbus-daemon, dbus-send or gnome-keyring-daemon is missing"
   fi
 fi
 echo "test.sh: all tests passed in $((SECONDS - started)) s"

@@ -83,7 +83,7 @@ impl FromStr for DatabaseUrl {
             return match path {
                 "" => Err(InvalidUrl { reason: "it has no path of a file" }),
                 ":memory:" => Err(InvalidUrl { reason: "a database in memory would lose every login" }),
-                _ if path.contains('\0') => Err(InvalidUrl { reason: "the path has a zero byte" }),
+                _ if path.contains('\0') => Err(InvalidUrl { reason: "the path contains a zero byte" }),
                 _ => Ok(Self::sqlite(path)),
             };
         }

@@ -160,7 +160,7 @@ impl StatusChecker {
     ) -> Option<Result<SecretString, String>> {
         let key = match &account.secret_ref {
             SecretRef::Sealed => store.open_secret(&account.id).await.map_err(|error| {
-                tracing::error!(error = with_causes(&error), account = %account.id, "a secret does not open");
+                tracing::error!(error = with_causes(&error), account = %account.id, "a secret cannot be opened");
                 "its stored secret could not be opened".to_owned()
             }),
             SecretRef::Env { .. } | SecretRef::Command { .. } => {

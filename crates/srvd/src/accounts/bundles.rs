@@ -79,7 +79,7 @@ async fn clean(store: &Store, remover: &Remover, gone: &DeletedBundle) -> Vec<Cl
     cleanup
 }
 
-/// Binds an account in a bundle, in place of its provider's former one.
+/// Binds an account in a bundle. It replaces the provider's account that was bound before.
 ///
 /// # Errors
 /// `invalid_input` or `not_found` for an id, and an error of the store.

@@ -94,7 +94,7 @@ impl ProfileService {
         let service = provider
             .key
             .as_ref()
-            .ok_or_else(|| ApiError::invalid_input("providerId", "this provider takes no API key"))?;
+            .ok_or_else(|| ApiError::invalid_input("providerId", "this provider does not accept API keys"))?;
         let key =
             api_key::usable(&key, service).map_err(|reason| ApiError::invalid_input("apiKey", reason))?;
         let save = SaveProfileKey {
@@ -164,7 +164,7 @@ impl ProfileService {
         Ok(profiles)
     }
 
-    /// Deletes a profile with its secrets.
+    /// Deletes a profile and its secrets.
     ///
     /// # Errors
     /// `declared_immutable` for a declared credential, `invalid_input` or `not_found` for the id, and an error of the

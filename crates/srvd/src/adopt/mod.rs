@@ -132,7 +132,7 @@ pub(crate) async fn run(store: &Store, registry: &Registry, own: &OwnDirs, now: 
         failed,
         default_created,
         instances_backfilled,
-        "looked for the user's own logins"
+        "the search for the user's own logins has ended"
     );
     report
 }
@@ -183,7 +183,7 @@ async fn migrate(store_access: &impl AdoptionStore, registry: &Registry, own: &O
         let error_text = with_causes(&error);
         tracing::warn!(
             error = error_text,
-            "the user's own logins were not all taken over; the next start tries again"
+            "not all of the user's own logins were adopted; the next start tries again"
         );
         report.error = Some(error);
     }
@@ -209,14 +209,14 @@ async fn adopt(
     for (login, outcome) in logins.iter().zip(adopted.outcomes) {
         let outcome = match outcome {
             Ok(AdoptedLogin { account, reused }) => {
-                tracing::debug!(provider = %login.provider, %account, reused, "the user's own login is taken over");
+                tracing::debug!(provider = %login.provider, %account, reused, "the user's own login was adopted");
                 Outcome::Adopted { email: login.email.clone(), dir: login.dir.clone(), reused }
             }
             Err(error) => {
-                tracing::warn!(provider = %login.provider, error = with_causes(&error), "the user's own login is left out");
+                tracing::warn!(provider = %login.provider, error = with_causes(&error), "the user's own login was not adopted");
                 Outcome::Failed(match error {
                     StoreError::IdentityMismatch { .. } => {
-                        "its account is another person's; delete that account first".to_owned()
+                        "its account belongs to another person; delete that account first".to_owned()
                     }
                     other => other.to_string(),
                 })
@@ -254,11 +254,7 @@ async fn steps(
                 );
             }
             AdoptionStep::Settled(Outcome::Failed(reason)) => {
-                tracing::warn!(
-                    provider = provider.id,
-                    reason,
-                    "the user's own login could not be looked for"
-                );
+                tracing::warn!(provider = provider.id, reason, "the search for the user's own login failed");
             }
             _ => {}
         }
@@ -282,7 +278,7 @@ async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, times: RunTime
     let dir = own.of(cli);
     let proof = if Instant::now() >= deadline {
         // A thread is already blocked on the files of an earlier provider.
-        Err("there was no time left")
+        Err("the time limit was reached")
     } else {
         match timeout_at(deadline, own.read(&dir, cli)).await {
             Ok(Ok(proof)) => Ok(proof.at(now)),

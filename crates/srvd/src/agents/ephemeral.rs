@@ -54,7 +54,7 @@ impl Ephemeral {
         let replaced = self.put(slot, secret).map_err(|TooManyCredentials| {
             ApiError::new(Kind::Conflict, "too many credentials are lent")
                 .with("what", "ephemeral credentials")
-                .hint("ephemeral.clear those of agents that have ended")
+                .hint("remove the credentials of agents that have ended with ephemeral.clear")
         })?;
         Ok(Stored { stored: true, replaced })
     }
@@ -116,7 +116,7 @@ pub(crate) fn usable(provider: &Provider, key: &SecretString) -> Result<SecretSt
     let service = provider
         .key
         .as_ref()
-        .ok_or_else(|| ApiError::invalid_input("providerId", "this provider takes no API key"))?;
+        .ok_or_else(|| ApiError::invalid_input("providerId", "this provider does not accept API keys"))?;
     api_key::usable(key, service).map_err(|reason| ApiError::invalid_input("apiKey", reason))
 }
 

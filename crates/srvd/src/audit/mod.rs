@@ -75,7 +75,7 @@ impl Recorder {
     pub(crate) async fn finish(mut self) {
         self.finish.cancel();
         match tokio::time::timeout(PATIENCE, self.task.join_next()).await {
-            Ok(Some(Err(error))) => tracing::error!(%error, "a background task broke off"),
+            Ok(Some(Err(error))) => tracing::error!(%error, "a background task ended unexpectedly"),
             Ok(_) => {}
             // The drop of the set ends the task.
             Err(_) => tracing::error!("the last rows of the audit log could not be written in time"),
@@ -163,7 +163,7 @@ fn missing(rows: u64) -> AuditEntry {
         action: LOST.into(),
         subject: String::new(),
         outcome: "failed".into(),
-        detail: Some(format!("{rows} rows found no place in the queue")),
+        detail: Some(format!("{rows} rows were lost because the queue was full")),
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
         recorder.finish().await;
         let log = store.audit_log(5).await.unwrap();
         let said: Vec<_> = log.iter().rev().map(|row| (row.action.as_str(), row.detail.as_deref())).collect();
-        let lost = ("audit.lost", Some("6 rows found no place in the queue"));
+        let lost = ("audit.lost", Some("6 rows were lost because the queue was full"));
         assert_eq!(said, [("a0", None), ("a1", None), ("a2", None), ("a3", None), lost]);
         store.close().await;
     }

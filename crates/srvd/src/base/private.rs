@@ -33,7 +33,7 @@ pub(crate) enum PrivateError {
         wanted: u32,
     },
     /// Other users may read or write the directory.
-    #[error("{path} has mode {mode:04o}; others may use it. Run: chmod 700 {path}")]
+    #[error("{path} has mode {mode:04o}, so other users can access it. Run: chmod 700 {path}")]
     Mode {
         /// The path of the directory.
         path: PathBuf,
@@ -127,7 +127,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(denied(format!("it belongs to uid {}", found.uid())));
     }
     if mode & 0o077 != 0 {
-        return Err(denied(format!("it has mode {mode:04o}, so others may read it; run chmod 600")));
+        return Err(denied(format!("it has mode {mode:04o}, so other users can read it; run chmod 600")));
     }
     let mut content = Vec::new();
     file.take(limit).read_to_end(&mut content)?;

@@ -12,22 +12,22 @@ use crate::wire::account::{Account, Delete, Outcome, Revoke, Revoked};
 pub(super) enum AccountCommand {
     /// Forget an account on this machine; its login or key stays valid at the provider
     ///
-    /// The account is removed from every bundle, and its credential from this machine. The conversations that the CLI
-    /// keeps stay. A login that was taken over from your own CLI is only forgotten: your own directory is not touched.
+    /// The account is removed from every bundle, and its credential from this machine. The conversations of the CLI are
+    /// kept. A login that was taken over from your own CLI is only forgotten: your own directory is not changed.
     Forget(AccountArgs),
     /// End a login everywhere with its CLI's own logout, and forget the account
     ///
     /// Most CLIs tell their provider when they log out, so that every copy of the login becomes invalid, on other
-    /// machines as well. If the logout fails, the account stays as it is. An API key has to be revoked at its provider.
+    /// machines as well. If the logout fails, the account is not changed. An API key must be revoked at its provider.
     Revoke(AccountArgs),
 }
 
 /// Arguments of `srvd account forget` and `srvd account revoke`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AccountArgs {
-    /// The account, by id, or by an address or name that no other account has
+    /// The account, by id, or by a unique address or name
     account: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
 }
@@ -43,10 +43,10 @@ pub(super) async fn run(command: AccountCommand, daemon: &Connection, ui: &Ui) -
 async fn forget(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     let account = resolve::account(daemon, &args.account).await?;
     let name = title(&account);
-    let question = format!("Forget {name} on this machine? Nobody is told, so it lives on at the provider.");
+    let question = format!("Forget {name} on this machine? It stays valid at the provider.");
     prompt::confirm(ui, &question, args.yes).await?;
     let done = daemon.call(&Delete { account_id: account.id.clone() }).await?;
-    ui.result(&format!("Forgot {name}; at the provider it lives on"))?;
+    ui.result(&format!("Forgot {name}; it stays valid at the provider"))?;
     removal::report(&done.cleanup, ui)
 }
 
@@ -79,39 +79,40 @@ fn revoke_question(account: &Account) -> String {
     let whose = if is_adopted(account) {
         let dir = account.secret_ref.dir.as_deref().map(plain_line).unwrap_or_default();
         format!(
-            "{name} is YOUR OWN login, taken over from {dir}: your own CLI will be logged out as well, outside of srvd too. \
-             The login dies everywhere it is used, on other machines as well. "
+            "{name} is YOUR OWN login, taken over from {dir}: your own CLI will also be logged out, outside srvd as well. \
+             The login ends everywhere it is used, on other machines as well. "
         )
     } else {
-        format!("The login {name} dies everywhere it is used, on other machines as well. ")
+        format!("The login {name} ends everywhere it is used, on other machines as well. ")
     };
-    format!("{whose}Log it out?")
+    format!("{whose}Log out?")
 }
 
 /// Returns the message for the user. A login that is not known to have ended is a failure.
 fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
     let name = title(account);
     let failed = |reason: String| {
-        Err(Failure::new(code::FAILED, format!("{name} was not revoked: {reason}; the account is as it was"))
-            .hint("see what is known of it: srvd accounts")
-            .hint(format!("to forget it on this machine only: srvd account forget {}", account.id)))
+        Err(Failure::new(
+            code::FAILED,
+            format!("{name} was not revoked: {reason}; the account was not changed"),
+        )
+        .hint("show its status with: srvd accounts")
+        .hint(format!("to forget it on this machine only: srvd account forget {}", account.id)))
     };
     match &done.outcome {
         Outcome::Revoked => {
             Ok(format!("Revoked {name}: its CLI has logged out, which ends the login at the provider"))
         }
         Outcome::LoggedOut => Ok(format!(
-            "Logged out {name} with its CLI; whether that CLI tells the provider is not known to srvd"
+            "Logged out {name} with its CLI; srvd does not know whether that CLI tells the provider"
         )),
         Outcome::CliFailed => failed(match done.exit_code {
             Some(exit) => format!("its CLI's logout failed with exit code {exit}"),
             None => "its CLI's logout could not be run, or took too long".to_owned(),
         }),
-        Outcome::StillLoggedIn => {
-            failed("its CLI said that it logged out, but the login is still there".to_owned())
-        }
+        Outcome::StillLoggedIn => failed("its CLI reported a logout, but the login still exists".to_owned()),
         Outcome::Unknown => {
-            failed("its CLI said that it logged out, but what it left cannot be read".to_owned())
+            failed("its CLI reported a logout, but the remaining files cannot be read".to_owned())
         }
         Outcome::Other(_) if done.revoked => Ok(format!("Logged out {name} with its CLI")),
         Outcome::Other(word) => failed(plain_line(word)),
@@ -132,7 +133,7 @@ mod tests {
     fn revoke_question_warns_when_the_login_is_the_users_own() {
         assert_eq!(
             revoke_question(&codex()),
-            "The login codex a@b.c dies everywhere it is used, on other machines as well. Log it out?"
+            "The login codex a@b.c ends everywhere it is used, on other machines as well. Log out?"
         );
         let mut own = codex();
         own.secret_ref.adopted = Some(true);
@@ -151,8 +152,9 @@ mod tests {
                 (Ok(said), Ok(expected)) => assert_eq!(said, expected),
                 (Err((code, said)), Err(expected)) => {
                     assert_eq!(code, 1);
-                    let first =
-                        format!("srvd: codex a@b.c was not revoked: {expected}; the account is as it was\n");
+                    let first = format!(
+                        "srvd: codex a@b.c was not revoked: {expected}; the account was not changed\n"
+                    );
                     assert!(said.starts_with(&first), "{said}");
                 }
                 (said, _) => panic!("{said:?}"),
@@ -166,21 +168,15 @@ mod tests {
         check(
             Outcome::LoggedOut,
             None,
-            Ok(
-                "Logged out codex a@b.c with its CLI; whether that CLI tells the provider is not known to srvd",
-            ),
+            Ok("Logged out codex a@b.c with its CLI; srvd does not know whether that CLI tells the provider"),
         );
         check(Outcome::CliFailed, Some(3), Err("its CLI's logout failed with exit code 3"));
         check(Outcome::CliFailed, None, Err("its CLI's logout could not be run, or took too long"));
-        check(
-            Outcome::StillLoggedIn,
-            None,
-            Err("its CLI said that it logged out, but the login is still there"),
-        );
+        check(Outcome::StillLoggedIn, None, Err("its CLI reported a logout, but the login still exists"));
         check(
             Outcome::Unknown,
             None,
-            Err("its CLI said that it logged out, but what it left cannot be read"),
+            Err("its CLI reported a logout, but the remaining files cannot be read"),
         );
     }
 }

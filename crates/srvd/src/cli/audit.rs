@@ -15,13 +15,13 @@ use crate::daemon::BootError;
 /// Arguments of `srvd audit`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
-    /// Only rows of this time or later: a span such as 90m, 24h or 7d, or a date such as 2026-11-21 (UTC)
+    /// Show only rows since this time: a duration such as 90m, 24h or 7d, or a date such as 2026-11-21 (UTC)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// At most this many rows, the newest ones
+    /// The maximum number of rows; the newest ones are shown
     #[arg(long, value_name = "ROWS", default_value_t = 100)]
     limit: u32,
-    /// Check the chain that links the rows, from the first one that is kept to the last one
+    /// Verify the chain that links the rows, from the first one that is kept to the last one
     #[arg(long)]
     verify: bool,
     /// Print JSON
@@ -51,14 +51,17 @@ pub(super) async fn run(
     if args.json {
         ui.json(&as_json(&rows, check.as_ref()))?;
     } else {
-        let header = ["TIME", "WHO", "WHAT", "TO WHAT", "OUTCOME", "DETAIL"];
+        let header = ["TIME", "ACTOR", "ACTION", "SUBJECT", "OUTCOME", "DETAIL"];
         ui.result(&table::draw(ui, &header, rows.iter().map(cells)))?;
     }
     check.map_or(Ok(()), |check| verdict(&check, ui))
 }
 
 fn usage() -> Failure {
-    Failure::new(code::USAGE, "--since is a span such as 90m, 24h or 7d, or a date such as 2026-11-21")
+    Failure::new(
+        code::USAGE,
+        "--since must be a duration such as 90m, 24h or 7d, or a date such as 2026-11-21",
+    )
 }
 
 fn cells(row: &AuditRow) -> Vec<String> {
@@ -105,13 +108,13 @@ fn verdict(check: &AuditCheck, ui: &Ui) -> Result<(), Failure> {
     }
     match &check.fault {
         None => {
-            ui.note(&format!("{} rows hold together; {} older ones were let go.", check.rows, check.let_go));
+            ui.note(&format!("{} rows are intact; {} older rows were removed.", check.rows, check.let_go));
             Ok(())
         }
         Some(fault) => {
             let place = fault.seq.map(|seq| format!(" at row {seq}")).unwrap_or_default();
             Err(Failure::new(code::FAILED, format!("the audit log is broken{place}: {}", fault.reason))
-                .hint(format!("the {} rows before that hold together", check.rows)))
+                .hint(format!("the {} rows before that are intact", check.rows)))
         }
     }
 }
@@ -227,7 +230,7 @@ mod tests {
             (failure.code(), failure.render().as_str()),
             (
                 1,
-                "srvd: the audit log is broken at row 4: it is not right\nhint: the 3 rows before that hold together"
+                "srvd: the audit log is broken at row 4: it is not right\nhint: the 3 rows before that are intact"
             )
         );
         let document = as_json(&[], Some(&check));

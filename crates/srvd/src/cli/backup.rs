@@ -24,7 +24,7 @@ const LONGEST_LINE: u64 = 16 * 1024;
 /// Arguments of `srvd backup`.
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
-    /// The file to make; an existing file is never overwritten
+    /// The file to create; an existing file is never overwritten
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -69,7 +69,7 @@ pub(super) async fn run(
     })?;
     ui.result(&args.file.display().to_string())?;
     ui.note(&format!(
-        "{} bytes. It can be used only with the key {}, which is not in it: keep a copy of the key elsewhere.",
+        "{} bytes. The backup can be used only with the key {}, which it does not contain: keep a copy of the key elsewhere.",
         manifest.bytes,
         manifest.key_ids.join(" and ")
     ));
@@ -81,7 +81,7 @@ pub(super) fn local_only(config: &Config, tool: &str) -> Result<(), Failure> {
     match config.database.kind() {
         DatabaseKind::Sqlite => Ok(()),
         DatabaseKind::Postgres => {
-            Err(Failure::new(code::CONFIG, "a PostgreSQL database is copied with its own tools")
+            Err(Failure::new(code::CONFIG, "srvd cannot back up or restore a PostgreSQL database")
                 .hint(format!("use: {tool}")))
         }
     }
@@ -125,7 +125,7 @@ async fn make(store: &Store, part: &Path, file: &Path) -> Result<Manifest, Failu
 }
 
 fn exists(file: &Path) -> Failure {
-    Failure::new(code::CANNOT_CREATE, format!("{} exists already and is not overwritten", file.display()))
+    Failure::new(code::CANNOT_CREATE, format!("{} already exists and is not overwritten", file.display()))
 }
 
 fn part_of(file: &Path) -> PathBuf {

@@ -70,11 +70,11 @@ pub(super) fn search(from: &Path, me: u32) -> Result<Search, Unusable> {
 
 /// Checks that only this user, root and the users that they allow can write to a directory.
 pub(super) fn trusted(dir: &Path, me: u32) -> Result<(), &'static str> {
-    let found = std::fs::metadata(dir).map_err(|_| "it cannot be looked into")?;
+    let found = std::fs::metadata(dir).map_err(|_| "it cannot be searched")?;
     directory_holds(found.uid(), found.permissions().mode(), me)?;
     // A directory without search permission would look like one without the file.
     match std::fs::symlink_metadata(dir.join(FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err("it cannot be looked into"),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err("it cannot be searched"),
         _ => Ok(()),
     }
 }
@@ -83,7 +83,7 @@ fn directory_holds(owner: u32, mode: u32, me: u32) -> Result<(), &'static str> {
     if owner != me && owner != 0 {
         Err("it belongs to another user")
     } else if mode & 0o002 != 0 {
-        Err("everybody can write to it")
+        Err("it is world-writable")
     } else {
         Ok(())
     }
@@ -116,7 +116,7 @@ fn file_holds(owner: u32, mode: u32, length: u64, me: u32) -> Result<(), String>
     if owner != me && owner != 0 {
         Err(format!("it belongs to uid {owner}"))
     } else if mode & 0o002 != 0 {
-        Err("everybody can write to it; run chmod o-w".to_owned())
+        Err("it is world-writable; run chmod o-w".to_owned())
     } else if length > LONGEST {
         Err(TOO_LONG.to_owned())
     } else {
@@ -124,24 +124,24 @@ fn file_holds(owner: u32, mode: u32, length: u64, me: u32) -> Result<(), String>
     }
 }
 
-const TOO_LONG: &str = "it is longer than a bundle's name can be";
+const TOO_LONG: &str = "it is too long to be the name of a bundle";
 
 /// Returns the name or the id in a file's bytes, which must be exactly one line.
 fn parse(bytes: &[u8]) -> Result<String, &'static str> {
     if bytes.len() as u64 > LONGEST {
         return Err(TOO_LONG);
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text")?;
     // Editors and checkouts end lines with LF or with CRLF.
     let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
     if line.trim().is_empty() {
-        return Err("it is empty; it has to hold the name of a bundle");
+        return Err("it is empty; it must contain the name of a bundle");
     }
     if line.contains('\n') {
-        return Err("it has more than one line; it has to hold the name of a bundle and nothing else");
+        return Err("it has more than one line; it must contain only the name of a bundle");
     }
     if line.trim() != line || identity_store::check_name("bundle", line).is_err() {
-        return Err("it does not hold the name of a bundle");
+        return Err("it does not contain a valid bundle name");
     }
     Ok(line.to_owned())
 }

@@ -11,27 +11,27 @@ use crate::wire::{account, bundle};
 /// Subcommands of `srvd bundle`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BundleCommand {
-    /// Make an empty bundle
+    /// Create an empty bundle
     Create {
         /// The name of the bundle
         name: String,
-        /// A text that says what the bundle is for
+        /// The purpose of the bundle
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
     },
-    /// Give a bundle another name
+    /// Rename a bundle
     ///
-    /// A directory that is bound to the old name (see: srvd use) has to be bound again.
+    /// A directory that is bound to the old name (see: srvd use) must be bound again.
     Rename {
         /// The bundle, by name or id
         bundle: String,
         /// The new name
         name: String,
     },
-    /// Delete a bundle with the accounts that are in no other bundle
+    /// Delete a bundle and the accounts that are in no other bundle
     ///
     /// The logins are removed from this machine and stay valid at their providers; to end one there as well, run srvd
-    /// account revoke first. The conversations that the CLIs keep stay, unless --delete-history is given.
+    /// account revoke first. The CLIs' conversations are kept unless --delete-history is given.
     Delete(DeleteArgs),
 }
 
@@ -43,7 +43,7 @@ pub(super) struct DeleteArgs {
     /// Also delete the conversations that the CLIs keep in their directories
     #[arg(long)]
     delete_history: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
 }
@@ -54,14 +54,14 @@ pub(super) async fn run(command: BundleCommand, daemon: &Connection, ui: &Ui) ->
         BundleCommand::Create { name, description } => {
             let description = Some(description).filter(|text| !text.is_empty());
             let made = daemon.call(&bundle::Create { name, description }).await?;
-            ui.result(&format!("Made the bundle \"{}\" ({})", plain_line(&made.name), made.id))
+            ui.result(&format!("Created the bundle \"{}\" ({})", plain_line(&made.name), made.id))
         }
         BundleCommand::Rename { bundle, name } => {
             let known = resolve::bundle(daemon, &bundle).await?;
             let update = bundle::Update { bundle_id: known.id, name: Some(name), description: None };
             let renamed = daemon.call(&update).await?;
             ui.result(&format!(
-                "The bundle \"{}\" is called \"{}\"",
+                "Renamed the bundle \"{}\" to \"{}\"",
                 plain_line(&known.name),
                 plain_line(&renamed.name)
             ))

@@ -47,7 +47,10 @@ impl Connection {
         let mut options = ClientOptions::new("srvd.sock", "/rpc", EVENT_NAMES);
         options.timeout = CALL_TIMEOUT;
         let client = Client::connect(stream, options).await.map_err(|error| {
-            Failure::new(code::UNAVAILABLE, format!("the daemon at {}: {error}", endpoint.socket.display()))
+            Failure::new(
+                code::UNAVAILABLE,
+                format!("cannot connect to the daemon at {}: {error}", endpoint.socket.display()),
+            )
         })?;
         Ok(Self { client, endpoint })
     }
@@ -84,7 +87,7 @@ fn check_socket(socket: &Path) -> Result<(), Failure> {
     if !found.file_type().is_socket() {
         refuse("is not a socket".to_owned())
     } else if owner != rustix::process::geteuid().as_raw() {
-        refuse(format!("belongs to uid {owner}, so srvd does not talk to it"))
+        refuse(format!("belongs to uid {owner}, so srvd does not use it"))
     } else {
         Ok(())
     }

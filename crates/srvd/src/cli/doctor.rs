@@ -27,11 +27,11 @@ pub(super) struct DoctorArgs {
     /// Print JSON: {"findings": [...]}
     #[arg(long)]
     json: bool,
-    /// Repair what is safe to repair, and print what was done
+    /// Make the repairs that are safe, and print them
     ///
-    /// It sets the modes of srvd's own files and directories, makes missing ones of these directories, and removes the
-    /// endpoint files of a daemon that has ended. It deletes no credential, changes nothing in your own CLIs'
-    /// directories and ends no process.
+    /// It sets the modes of srvd's own files and directories, creates missing directories, and removes the endpoint
+    /// files of a daemon that has ended. It deletes no credential, changes nothing in your own CLIs' directories and
+    /// ends no process.
     #[arg(long)]
     fix: bool,
 }
@@ -73,7 +73,7 @@ async fn look(
         Err(error) => return doctor::without_configuration(&error),
     };
     if ui.stderr.is_some() && !args.json {
-        ui.note("looking around, which takes a few seconds ...");
+        ui.note("checking; this takes a few seconds ...");
     }
     let mut findings = doctor::examine(&config, environment, ask(&config).await).await;
     if args.fix && doctor::repair(&mut findings) {
@@ -177,7 +177,7 @@ fn sum(findings: &[Finding], fixing: bool) -> String {
     .flatten()
     .collect();
     match (found.is_empty(), fixing && repaired == 0) {
-        (true, _) => "Everything is as it should be.".to_owned(),
+        (true, _) => "No problems were found.".to_owned(),
         (false, true) => format!("{}. There was nothing to repair.", found.join(", ")),
         (false, false) => format!("{}.", found.join(", ")),
     }
@@ -242,10 +242,7 @@ mod tests {
             render(&findings[..1], true, &plain),
             "x error: Broken\n    the detail\n    What it means.\n    -> do this\n\n1 error. There was nothing to repair."
         );
-        assert_eq!(
-            render(&findings[2..3], false, &plain),
-            "+ Well: the detail\n\nEverything is as it should be."
-        );
+        assert_eq!(render(&findings[2..3], false, &plain), "+ Well: the detail\n\nNo problems were found.");
     }
 
     #[test]

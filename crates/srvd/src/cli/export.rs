@@ -25,7 +25,7 @@ pub(super) struct ExportArgs {
     /// The bundle, by name or id
     #[arg(long, value_name = "BUNDLE")]
     bundle: String,
-    /// The file to make; an existing file is never overwritten [default: standard output]
+    /// The file to create; an existing file is never overwritten [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     super::serve::keep_memory_private()?;
     if args.output.is_none() && io::stdout().is_terminal() {
-        return Err(Failure::new(code::USAGE, "the export is not text, so it is not written to a terminal")
+        return Err(Failure::new(code::USAGE, "the export is binary, so it is not written to a terminal")
             .hint("name a file: srvd export --bundle BUNDLE --output FILE"));
     }
     if let Some(file) = args.output.as_ref().filter(|file| file.symlink_metadata().is_ok()) {
@@ -77,7 +77,7 @@ async fn export(
     let found = by_id.or_else(by_name).filter(|bundle| bundle.id != BundleId::blank());
     let found = found.ok_or_else(|| {
         Failure::new(code::FAILED, format!("no bundle has the id or the name \"{}\"", plain_line(wanted)))
-            .hint("see them with: srvd bundles")
+            .hint("list them with: srvd bundles")
     })?;
     Ok(store.export_bundle(&found.id, now()).await.map_err(BootError::from)?)
 }
@@ -89,7 +89,7 @@ pub(super) fn say_left_out(left_out: &[LeftOut], ui: &Ui) {
         let whose = account.email.as_deref().unwrap_or(&account.name);
         let next = if account.is_login { "log in again" } else { "set it up again" };
         ui.note(&format!(
-            "Not in the export: {} ({}); {next} on the other side.",
+            "Not in the export: {} ({}); {next} on the other machine.",
             account.provider,
             plain_line(whose)
         ));
@@ -97,7 +97,7 @@ pub(super) fn say_left_out(left_out: &[LeftOut], ui: &Ui) {
 }
 
 fn exists(file: &Path) -> Failure {
-    Failure::new(code::CANNOT_CREATE, format!("{} exists already and is not overwritten", file.display()))
+    Failure::new(code::CANNOT_CREATE, format!("{} already exists and is not overwritten", file.display()))
 }
 
 fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {

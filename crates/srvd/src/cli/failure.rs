@@ -75,7 +75,7 @@ impl Failure {
 
     /// Returns the failure for a socket on which no daemon listens.
     pub(super) fn no_daemon(socket: &Path) -> Self {
-        Self::new(code::UNAVAILABLE, format!("no daemon is running (looked at {})", socket.display()))
+        Self::new(code::UNAVAILABLE, format!("no daemon is running (tried {})", socket.display()))
             .hint("start one with: srvd serve   (or: systemctl --user start srvd)")
     }
 
@@ -127,14 +127,13 @@ impl Failure {
 pub(super) fn of_call(error: &CallError, better: impl FnOnce(&RpcError) -> Option<String>) -> Failure {
     match error {
         CallError::Rpc(error) => Failure::answered(error, better(error)),
-        CallError::Closed => Failure::new(code::UNAVAILABLE, "the daemon went away before it answered")
-            .hint("see the daemon's log, and try again when it runs"),
+        CallError::Closed => {
+            Failure::new(code::UNAVAILABLE, "the daemon closed the connection before it answered")
+                .hint("check the daemon's log, and try again when the daemon is running")
+        }
         CallError::Timeout => Failure::new(code::UNAVAILABLE, "the daemon did not answer in time"),
-        other => Failure::new(
-            code::BUG,
-            format!("the daemon and this program do not understand each other: {other}"),
-        )
-        .hint("restart the daemon if srvd was updated"),
+        other => Failure::new(code::BUG, format!("the call to the daemon failed: {other}"))
+            .hint("if srvd was updated, restart the daemon"),
     }
 }
 
@@ -209,9 +208,9 @@ impl From<BootError> for Failure {
     fn from(error: BootError) -> Self {
         let failure = Self::new(error.exit_code(), with_causes(&error));
         match error {
-            BootError::AlreadyRunning { .. } => failure.hint("see it with: srvd status"),
+            BootError::AlreadyRunning { .. } => failure.hint("show it with: srvd status"),
             BootError::Open(OpenError::WrongKey { .. }) => {
-                failure.hint("a key that only opens what is old goes into OAUTH_ENCRYPTION_KEYS_OLD")
+                failure.hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD")
             }
             _ => failure,
         }
@@ -275,7 +274,7 @@ mod tests {
         assert_eq!(failure.code(), 69);
         assert_eq!(
             failure.render(),
-            "srvd: no daemon is running (looked at /r/srvd.sock)\n\
+            "srvd: no daemon is running (tried /r/srvd.sock)\n\
              hint: start one with: srvd serve   (or: systemctl --user start srvd)"
         );
     }

@@ -22,7 +22,7 @@ pub(super) const BUNDLE_VAR: &str = "SRVD_BUNDLE";
 /// Arguments of `srvd use`.
 #[derive(Debug, clap::Args)]
 pub(super) struct UseArgs {
-    /// The bundle, by name or id; without it, the bundle in force is shown
+    /// The bundle, by name or id; by default, the bundle that applies here is shown
     #[arg(value_name = "BUNDLE", conflicts_with = "remove")]
     pub(super) bundle: Option<String>,
     /// Remove the binding of this directory
@@ -79,16 +79,18 @@ impl Choice {
     pub(super) async fn find(&self, daemon: &Connection) -> Result<Bundle, Failure> {
         resolve::bundle(daemon, &self.wanted).await.map_err(|failure| match &self.source {
             Source::Flag => failure,
-            Source::Variable => failure.hint(format!("it is named by the variable {BUNDLE_VAR}")),
-            Source::File(file) => failure
-                .hint(format!("it is named by {}; bind another one with: srvd use BUNDLE", file.display())),
+            Source::Variable => failure.hint(format!("the bundle is set by the variable {BUNDLE_VAR}")),
+            Source::File(file) => failure.hint(format!(
+                "the bundle is set by {}; bind another one with: srvd use BUNDLE",
+                file.display()
+            )),
         })
     }
 }
 
 fn here() -> Result<PathBuf, Failure> {
     std::env::current_dir()
-        .map_err(|error| Failure::new(code::IO, format!("the current directory is not there: {error}")))
+        .map_err(|error| Failure::new(code::IO, format!("cannot find the current directory: {error}")))
 }
 
 fn me() -> u32 {
@@ -97,18 +99,18 @@ fn me() -> u32 {
 
 fn unbound(here: &Path, end: &End) -> Failure {
     let looked = match end {
-        End::Root => "no directory above it is, either".to_owned(),
-        End::Before(dir, reason) => format!("{} is not looked into, because {reason}", dir.display()),
+        End::Root => "nor is any directory above it".to_owned(),
+        End::Before(dir, reason) => format!("{} is not searched, because {reason}", dir.display()),
     };
     Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()))
         .hint("bind it with: srvd use BUNDLE   (see: srvd bundles)")
-        .hint("or name a bundle for once: --bundle BUNDLE")
+        .hint("or name a bundle for this command only: --bundle BUNDLE")
 }
 
 impl From<binding::Unusable> for Failure {
     fn from(error: binding::Unusable) -> Self {
         Self::new(code::CONFIG, error.to_string()).hint(
-            "look at it, and then bind the directory with: srvd use BUNDLE   (or name one: --bundle BUNDLE)",
+            "check the file, and then bind the directory with: srvd use BUNDLE   (or name a bundle: --bundle BUNDLE)",
         )
     }
 }
@@ -121,15 +123,15 @@ pub(super) fn remove(ui: &Ui) -> Result<(), Failure> {
         Ok(_) => {}
         Err(None) => {
             return Err(Failure::new(code::FAILED, format!("{} does not exist", file.display()))
-                .hint("what is in force here shows: srvd which"));
+                .hint("show the bundle that applies here with: srvd which"));
         }
         Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),
     }
     std::fs::remove_file(&file).map_err(Failure::io)?;
-    ui.result(&format!("{} is not bound any more", plain_line(&here.display().to_string())))?;
+    ui.result(&format!("{} is no longer bound", plain_line(&here.display().to_string())))?;
     match binding::search(&here, me())? {
         Search::Bound(bound) => ui.note(&format!(
-            "The bundle \"{}\" is in force here by {}",
+            "The bundle \"{}\" now applies here, because of {}",
             plain_line(&bound.bundle),
             plain_line(&bound.file.display().to_string())
         )),
@@ -144,7 +146,7 @@ pub(super) async fn bind(wanted: &str, daemon: &Connection, ui: &Ui) -> Result<(
     let file = here.join(FILE);
     if let Err(reason) = binding::trusted(&here, me()) {
         let message = format!("{} cannot be bound, because {reason}", here.display());
-        return Err(Failure::new(code::PERMISSION, message).hint("go to a directory of your own"));
+        return Err(Failure::new(code::PERMISSION, message).hint("change to a directory that belongs to you"));
     }
     match binding::read(&file, me()) {
         Ok(_) | Err(None) => {}
@@ -156,7 +158,7 @@ pub(super) async fn bind(wanted: &str, daemon: &Connection, ui: &Ui) -> Result<(
     private::replace_file(&file, binding::text(&bundle.name).as_bytes())
         .map_err(|error| Failure::new(code::CANNOT_CREATE, format!("{}: {error}", file.display())))?;
     ui.result(&format!(
-        "{} and what lies below it use the bundle \"{}\" ({})",
+        "{} and the directories below it use the bundle \"{}\" ({})",
         plain_line(&here.display().to_string()),
         plain_line(&bundle.name),
         plain_line(&file.display().to_string())
@@ -216,7 +218,7 @@ impl Answer {
         };
         let head = format!("{} (by {})", plain_line(&self.bundle_name), plain_line(&source));
         if self.providers.is_empty() {
-            return format!("{head}\nIt binds no account.");
+            return format!("{head}\nThe bundle has no account.");
         }
         let row = |one: &ProviderReadiness| {
             let (symbol, word) =
@@ -258,10 +260,10 @@ mod tests {
             let said = unbound(Path::new("/tmp/x"), &end).render();
             assert_eq!(said.lines().next(), Some(expected), "{said}");
         };
-        check(End::Root, "srvd: /tmp/x is not bound to a bundle (no directory above it is, either)");
+        check(End::Root, "srvd: /tmp/x is not bound to a bundle (nor is any directory above it)");
         check(
-            End::Before("/tmp".into(), "everybody can write to it"),
-            "srvd: /tmp/x is not bound to a bundle (/tmp is not looked into, because everybody can write to it)",
+            End::Before("/tmp".into(), "it is world-writable"),
+            "srvd: /tmp/x is not bound to a bundle (/tmp is not searched, because it is world-writable)",
         );
     }
 
@@ -281,7 +283,7 @@ mod tests {
             providers,
         };
         let check = |answer: Answer, expected: &str| assert_eq!(answer.draw(&ui(None)), expected);
-        check(answer(None, vec![]), "Work (by the variable SRVD_BUNDLE)\nIt binds no account.");
+        check(answer(None, vec![]), "Work (by the variable SRVD_BUNDLE)\nThe bundle has no account.");
         check(
             answer(Some("/w/.srvd"), vec![one("codex", None)]),
             "Work (by /w/.srvd)\n\nPROVIDER\ncodex     ✓ ready",

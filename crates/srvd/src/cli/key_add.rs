@@ -12,9 +12,9 @@ use crate::wire::{SecretInput, Status, bundle};
 /// Arguments of `srvd add-key`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AddKeyArgs {
-    /// The provider, as `srvd providers` lists it
+    /// The provider, as listed by `srvd providers`
     provider: String,
-    /// The bundle to put the key in, by name or id; it is created if it does not exist
+    /// The bundle for the key, by name or id; it is created if it does not exist
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
     /// The name of the account
@@ -51,7 +51,7 @@ pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Resul
     let outcome = daemon.client.call(&params).await.map_err(|error| {
         failure::of_call(&error, |error| {
             let wrong_way = failure::field(error, "field") == Some("providerId");
-            wrong_way.then(|| format!("log in to it with: srvd login {}", args.provider))
+            wrong_way.then(|| format!("log in with: srvd login {}", args.provider))
         })
     })?;
     let id = stored(&outcome)?;
@@ -87,9 +87,11 @@ fn stored(outcome: &KeyOutcome) -> Result<&str, Failure> {
 
 fn verdict(outcome: &KeyOutcome) -> String {
     match (&outcome.status, &outcome.error) {
-        (Some(Status::Valid), _) => "The provider accepted it.".to_owned(),
-        (_, Some(reason)) => format!("Whether it works is not known: {}.", plain_line(reason)),
-        (_, None) => "Whether it works is not known.".to_owned(),
+        (Some(Status::Valid), _) => "The provider accepted the key.".to_owned(),
+        (_, Some(reason)) => {
+            format!("The key was stored, but it is not known to be valid: {}.", plain_line(reason))
+        }
+        (_, None) => "The key was stored, but it is not known to be valid.".to_owned(),
     }
 }
 
@@ -113,10 +115,10 @@ mod tests {
                 .map_err(|failure| (failure.code(), failure.render()));
             assert_eq!(got, expect.map(str::to_owned).map_err(|(code, text)| (code, text.to_owned())));
         };
-        check(&outcome(true, Some(Status::Valid), None), Ok("The provider accepted it."));
+        check(&outcome(true, Some(Status::Valid), None), Ok("The provider accepted the key."));
         check(
             &outcome(true, Some(Status::Unknown), Some("the provider was not asked")),
-            Ok("Whether it works is not known: the provider was not asked."),
+            Ok("The key was stored, but it is not known to be valid: the provider was not asked."),
         );
         check(
             &outcome(false, None, Some("OpenAI refused the key (HTTP status 401)")),

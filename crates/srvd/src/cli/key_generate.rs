@@ -15,10 +15,10 @@ use crate::config::{Config, key, keychain};
 /// Arguments of `srvd key generate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct GenerateArgs {
-    /// The file to make [default: encryption.key in the configuration directory]
+    /// The file to create [default: encryption.key in the configuration directory]
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// Put it into the OS keychain instead; this needs an srvd that was built with keychain support
+    /// Store the key in the OS keychain instead; this needs an srvd that was built with keychain support
     #[arg(long, conflicts_with = "output")]
     keychain: bool,
 }
@@ -30,24 +30,24 @@ pub(super) fn run(args: &GenerateArgs, config: &Config, ui: &Ui) -> Result<(), F
     }
     let path = generate(args.output.as_deref(), &config.config_dir)?;
     ui.result(&path.display().to_string())?;
-    ui.note("Keep a copy of this file in a safe place: without it the stored API keys are lost.");
+    ui.note("Keep a copy of this file in a safe place: without it, the stored API keys are lost.");
     Ok(())
 }
 
 fn into_keychain(config: &Config, ui: &Ui) -> Result<(), Failure> {
     keychain::put(&new_key()?).map_err(|error| match error {
         KeychainError::Taken => Failure::new(code::CANNOT_CREATE, error.to_string())
-            .hint("what was stored with that key can be read with that key only"),
+            .hint("secrets that were encrypted with that key can be read only with that key"),
         _ => Failure::new(code::CONFIG, error.to_string()),
     })?;
     ui.result(keychain::PLACE)?;
     if !config.keychain {
         ui.note(&format!(
-            "The daemon looks there when {} says so: [key] keychain = true",
+            "The daemon uses the keychain only if {} sets: [key] keychain = true",
             config.config_dir.join("srvd.toml").display()
         ));
     }
-    ui.note("Keep a copy of the keychain in a safe place: without the key the stored API keys are lost.");
+    ui.note("Keep a copy of the keychain in a safe place: without the key, the stored API keys are lost.");
     Ok(())
 }
 
@@ -65,9 +65,9 @@ fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure
     write_new(&path, &text).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             code::CANNOT_CREATE,
-            format!("{} exists already and is not overwritten", path.display()),
+            format!("{} already exists and is not overwritten", path.display()),
         )
-        .hint("what was stored with that key can be read with that key only"),
+        .hint("secrets that were encrypted with that key can be read only with that key"),
         _ => Failure::new(code::CANNOT_CREATE, format!("cannot create {}: {error}", path.display())),
     })?;
     Ok(path)

@@ -27,10 +27,10 @@ pub(super) use shim::OPT_OUT_VAR;
 /// The identity to use.
 #[derive(Debug, clap::Args)]
 pub(super) struct Identity {
-    /// The bundle, by id or name; without it, the one that this directory is bound to (see: srvd use)
+    /// The bundle, by id or name; by default, the one that this directory is bound to (see: srvd use)
     #[arg(long, short)]
     bundle: Option<String>,
-    /// Only the account of this provider; without it, all accounts of the bundle
+    /// Only the account of this provider; by default, all accounts of the bundle
     #[arg(long)]
     provider: Option<String>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Identity {
 pub(super) struct ExecArgs {
     #[command(flatten)]
     identity: Identity,
-    /// Set when a shim calls
+    /// Set by the shims
     #[arg(long, hide = true)]
     shim: bool,
     /// The program and its arguments, after --
@@ -84,7 +84,7 @@ pub(super) async fn prepare(
     let way_out = args.shim.then(|| args.command.first().map(|name| name.to_string_lossy().into_owned()));
     let prepared = launched(args, config, environment, ui).await;
     prepared.map_err(|failure| match way_out.flatten() {
-        Some(name) => failure.hint(format!("to run it without srvd, this once: {OPT_OUT_VAR}=off {name}")),
+        Some(name) => failure.hint(format!("to run it once without srvd: {OPT_OUT_VAR}=off {name}")),
         None => failure,
     })
 }

@@ -10,7 +10,7 @@ use crate::wire::{CredentialKind, account, bundle};
 /// The arguments of every command that prints a list.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Format {
-    /// Print JSON, as the daemon answers it
+    /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -34,7 +34,7 @@ pub(super) fn run(
     ui.note(&summary(&report.counts, args.dry_run));
     match &report.error {
         None => Ok(()),
-        Some(error) => Err(Failure::new(code::UNAVAILABLE, with_causes(error)).hint("run it again")),
+        Some(error) => Err(Failure::new(code::UNAVAILABLE, with_causes(error)).hint("run the command again")),
     }
 }
 
@@ -48,10 +48,10 @@ fn rows(report: &Report, dry_run: bool) -> Vec<Vec<String>> {
 
 fn words(outcome: &Outcome, dry_run: bool) -> (&'static str, String) {
     match outcome {
-        Outcome::Bound => ("left alone", "a bundle has an account of it".to_owned()),
-        Outcome::Declined => ("left alone", "its account was removed before".to_owned()),
+        Outcome::Bound => ("skipped", "a bundle already has an account of this provider".to_owned()),
+        Outcome::Declined => ("skipped", "its account was removed earlier".to_owned()),
         Outcome::NoLogin(reason) => ("none", reason.clone().unwrap_or_default()),
-        Outcome::Elsewhere { reason, hint } => ("out of reach", format!("{reason}; {hint}")),
+        Outcome::Elsewhere { reason, hint } => ("not accessible", format!("{reason}; {hint}")),
         Outcome::Adopted { email, dir, .. } => {
             let whose = email.as_ref().map(|email| format!("{email} ")).unwrap_or_default();
             let word = if dry_run { "would be taken over" } else { "taken over" };
@@ -66,7 +66,7 @@ fn summary(counts: &Counts, dry_run: bool) -> String {
     let verb = if dry_run { "would be" } else { "were" };
     let made = if counts.default_created { " The bundle is new." } else { "" };
     format!(
-        "{adopted} of {} logins {verb} taken over into the bundle `default`, {} agent instances {verb} moved to it.{made}",
+        "{adopted} of {} logins {verb} taken over into the bundle `default`, and {} agent instances {verb} moved to it.{made}",
         counts.examined, counts.instances_backfilled
     )
 }
@@ -88,11 +88,11 @@ mod tests {
         check(Outcome::NoLogin(None), false, ("none", ""));
         let elsewhere =
             Outcome::Elsewhere { reason: "it is in the keyring".into(), hint: "log in again".into() };
-        check(elsewhere, true, ("out of reach", "it is in the keyring; log in again"));
+        check(elsewhere, true, ("not accessible", "it is in the keyring; log in again"));
         let counts = Counts { examined: 3, seeded: 1, reused: 1, default_created: true, ..Counts::default() };
         assert_eq!(
             summary(&counts, false),
-            "2 of 3 logins were taken over into the bundle `default`, 0 agent instances were moved to it. The bundle is new."
+            "2 of 3 logins were taken over into the bundle `default`, and 0 agent instances were moved to it. The bundle is new."
         );
     }
 }

@@ -59,17 +59,17 @@ use ui::Ui;
 
 /// The identity daemon for AI coding agents: log in once, and start every agent with the right account
 ///
-/// Without a command, srvd runs the daemon in the foreground. The other commands talk to a daemon that is running.
+/// Without a command, srvd runs the daemon in the foreground. Most other commands need a running daemon.
 #[derive(Debug, Parser)]
 #[command(
     name = "srvd",
     version,
     after_help = "\
 First steps:
-  srvd key generate        make the encryption key, once
+  srvd key generate        create the encryption key (once)
   srvd                     run the daemon (leave it running)
-  srvd login codex         log in, in another terminal
-  srvd status              see who is logged in where"
+  srvd login codex         log in from another terminal
+  srvd status              show which account is logged in where"
 )]
 struct Cli {
     #[command(flatten)]
@@ -83,10 +83,10 @@ struct Cli {
 struct ServeArgs {
     #[command(flatten, next_help_heading = "Settings")]
     flags: Flags,
-    /// Print the configuration that is in force, without secrets, and exit
+    /// Print the effective configuration, without secrets, and exit
     #[arg(long)]
     print_config: bool,
-    /// Bring the database to the newest schema and exit
+    /// Migrate the database to the newest schema and exit
     #[arg(long, conflicts_with = "print_config")]
     migrate_only: bool,
 }
@@ -97,35 +97,35 @@ enum Command {
     Serve(ServeArgs),
     /// Log in to a provider with the provider's own CLI
     ///
-    /// The CLI must be installed (see: srvd providers). srvd runs it, shows the address or the code that it wants you
-    /// to use, and keeps the login in a bundle. Your own login of that CLI is not touched.
+    /// The CLI must be installed (see: srvd providers). srvd runs it, shows you the address or the code to use, and
+    /// stores the login in a bundle. Your own login with that CLI is not changed.
     Login(login::LoginArgs),
-    /// Store an API key; it is read from a hidden prompt or from standard input
+    /// Store an API key from a hidden prompt or from standard input
     ///
-    /// On a terminal the key is asked for and not shown. Without one it is the first line of standard input, as in:
-    /// srvd add-key openai < key.txt
+    /// On a terminal, srvd asks for the key and hides the input. Otherwise, it reads the first line of standard
+    /// input, as in: srvd add-key openai < key.txt
     AddKey(key_add::AddKeyArgs),
-    /// Start a program with the accounts of one bundle, and with no others
+    /// Start a program with the accounts of one bundle and no others
     ///
-    /// srvd becomes the program. It sets the variables of the bundle's accounts, and removes every variable that would
-    /// put another credential in their place. If a login cannot be used, no program is started and the reason is
-    /// printed.
+    /// srvd replaces itself with the program. It sets the variables of the bundle's accounts and removes every
+    /// variable that would select another credential. If a login cannot be used, the program is not started and the
+    /// reason is printed.
     ///
-    /// A provider's own CLI, such as codex, needs only that provider's login: another one that cannot be used, or that
-    /// needs a variable of this one, is left out and named. Programs that it starts through a shim use the same bundle.
+    /// A provider's own CLI, such as codex, needs only that provider's login. Another login that cannot be used, or
+    /// that needs the same variable, is left out and reported. Programs that the CLI starts through a shim use the
+    /// same bundle.
     Exec(launch::ExecArgs),
-    /// Print an identity's environment for a shell
+    /// Print the environment of an identity for a shell
     ///
-    /// The output contains the credentials: use it as eval "$(srvd env --bundle work)", and do not print it on a
-    /// screen.
+    /// The output contains credentials: use it with eval "$(srvd env --bundle work)", and do not display it.
     Env(launch::EnvArgs),
     /// Bind this directory, and all directories below it, to a bundle
     ///
-    /// The file .srvd is written here. It holds only the bundle's name, so it may be shared. It is searched for from
-    /// the current directory upward, in your own and in root's directories, as long as not everybody can write to them.
-    /// Programs that srvd exec or a shim starts there use that bundle.
+    /// srvd writes the file .srvd in this directory. It holds only the bundle's name, so it can be shared. srvd
+    /// searches for it from the current directory upward, in directories that belong to you or root and are not
+    /// world-writable. Programs that srvd exec or a shim starts there use that bundle.
     Use(here::UseArgs),
-    /// Show the bundle that is in force here, and whether it could be launched
+    /// Show the bundle that applies here, and whether it is ready for a launch
     Which(here::WhichArgs),
     /// Manage the shims, which start the CLIs on your PATH with the bundle of the directory
     #[command(subcommand)]
@@ -140,49 +140,48 @@ enum Command {
     /// Forget an account, or end its login everywhere
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// Sign in at GitHub, GitLab, Forgejo or Gitea, and choose which account is in use there
+    /// Sign in to GitHub, GitLab, Forgejo or Gitea, and choose the account to use there
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
     /// List the providers and their CLIs, or check that installed CLIs still behave as expected
     Providers(ProvidersArgs),
-    /// Show the daemon and who is logged in where
+    /// Show the state of the daemon, and which account is logged in where
     Status(status::StatusArgs),
-    /// Check for problems that keep srvd from working, and say what to do about them
+    /// Check for problems that keep srvd from working, and suggest how to fix them
     ///
     /// It checks the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
-    /// nothing unless --fix is given. It needs no daemon. It ends with 0 if there is no error, else with 1.
+    /// nothing unless --fix is given. It needs no daemon. The exit code is 0 if there is no error, and 1 otherwise.
     Doctor(doctor::DoctorArgs),
     /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
     ///
-    /// The daemon does this at every start, so this command is for installers and for a look in advance. The daemon
-    /// must not be running. The accounts point at your own directories; nothing is copied and nothing of yours is
-    /// changed.
+    /// The daemon does this at every start, so this command is for installers and for a preview. The daemon must not be
+    /// running. The accounts point to your own directories; nothing is copied, and your files are not changed.
     Migrate(migrate::MigrateArgs),
-    /// Show the audit log, and check that it was not changed
+    /// Show the audit log, and verify that it was not changed
     ///
-    /// It reads the database, whether the daemon runs or not, and needs the encryption key.
+    /// It reads the database, whether or not the daemon is running, and needs the encryption key.
     Audit(audit::AuditArgs),
-    /// Copy the database into a file, while the daemon runs or not
+    /// Copy the database into a file, whether or not the daemon is running
     ///
-    /// The copy holds the secrets encrypted, as in the database, and never a key: keep the key elsewhere. The CLIs' own
-    /// directories are not in it.
+    /// The copy holds the secrets in encrypted form, as the database does, and never the key: keep the key elsewhere.
+    /// The CLIs' own directories are not included.
     Backup(backup::BackupArgs),
     /// Replace the database with a backup; the daemon must not be running
     ///
     /// The whole backup is checked before anything changes, and the old database is kept beside the new one.
     Restore(restore::RestoreArgs),
-    /// Write a bundle's API keys and tokens into a file that is encrypted with a passphrase
+    /// Write a bundle's API keys and tokens to a file that is encrypted with a passphrase
     ///
     /// The file is in the age format. Logins that a CLI keeps and renews in its own directory cannot exist in two
-    /// places: they are listed, and have to be made again on the other machine.
+    /// places: they are listed, and you must log in again on the other machine.
     Export(export::ExportArgs),
-    /// Create a bundle from a file of srvd export; the daemon must not be running
+    /// Create a bundle from a file that srvd export made; the daemon must not be running
     ///
-    /// Existing bundles and accounts do not change: a name or an id that is taken is replaced by a new one.
+    /// Existing bundles and accounts are not changed: a name or an id that is already in use is replaced by a new one.
     Import(import::ImportArgs),
     /// Wait until the daemon answers
     ///
-    /// For scripts: ends with 0 as soon as the daemon answers, and with 69 if it does not answer in time.
+    /// For scripts: exits with 0 as soon as the daemon answers, or with 69 if it does not answer in time.
     Wait(wait::WaitArgs),
     /// Manage the encryption key
     #[command(subcommand)]
@@ -195,18 +194,18 @@ enum Command {
     /// Print the protocol's reference in Markdown
     #[command(hide = true)]
     Protocol,
-    /// End the logins' processes when the daemon that holds the other end of standard input has ended
+    /// End the processes of the logins after the daemon at the other end of standard input has ended
     #[command(name = crate::base::guard::GUARD, hide = true)]
     Guard,
 }
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a new encryption key, in a file that only you can read or in the OS keychain
+    /// Create a new encryption key, in a file that only you can read or in the OS keychain
     ///
-    /// It encrypts every API key and token in the database. An existing key is never overwritten.
+    /// The key encrypts every API key and token in the database. An existing key is never overwritten.
     Generate(key_generate::GenerateArgs),
-    /// Replace the encryption key with a new one, and encrypt every secret again with it
+    /// Replace the encryption key with a new one, and re-encrypt every secret
     ///
     /// The daemon must not be running. If a run is interrupted, run the command again to finish it.
     Rotate(rotate::RotateArgs),
@@ -354,7 +353,7 @@ async fn talk(command: Command, config: &Config, environment: &Environment, ui: 
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
         Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
         Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
-        other => Err(Failure::new(code::BUG, format!("{other:?} is no command of a client"))),
+        other => Err(Failure::new(code::BUG, format!("{other:?} is not a client command"))),
     }
 }
 

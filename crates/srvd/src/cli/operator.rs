@@ -20,23 +20,23 @@ const POLL_WAIT_MS: u64 = 20_000;
 /// Subcommands of `srvd operator`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OperatorCommand {
-    /// Sign in at a forge, and use that account from then on
+    /// Sign in to a forge, and use that account from now on
     ///
-    /// The forge must be configured in srvd.toml, below [forges.NAME]. The address has to be opened on this machine;
-    /// with --device a code is shown that can be entered on any machine.
+    /// The forge must be configured in srvd.toml, under [forges.NAME]. The address must be opened on this machine; with
+    /// --device, srvd shows a code that can be entered on any machine.
     Login(LoginArgs),
     /// List the accounts, and the configured forges
     List(Format),
     /// Use another account, without signing in again
     Use {
-        /// The account, by id, or by a login that no other account has
+        /// The account, by id, or by a unique login
         account: String,
     },
     /// Forget an account and its tokens on this machine
     Forget {
-        /// The account, by id, or by a login that no other account has
+        /// The account, by id, or by a unique login
         account: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
@@ -45,12 +45,12 @@ pub(super) enum OperatorCommand {
 /// Arguments of `srvd operator login`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArgs {
-    /// The forge: its name in srvd.toml, or its type if there is only one of that
+    /// The forge, by its name in srvd.toml, or by its type if no other forge has that type
     name: String,
-    /// Use a code that is entered on any device, if the forge supports it
+    /// Use a code that can be entered on any device, if the forge supports it
     #[arg(long)]
     device: bool,
-    /// Only show the address, do not open a browser
+    /// Show the address without opening a browser
     #[arg(long)]
     no_browser: bool,
 }
@@ -69,7 +69,7 @@ pub(super) async fn run(command: OperatorCommand, daemon: &Connection, ui: &Ui) 
             )))
         }
         OperatorCommand::Forget { account, yes } => forget(&account, yes, daemon, ui).await,
-        OperatorCommand::Login(_) => Err(Failure::new(code::BUG, "a sign-in has a way of its own")),
+        OperatorCommand::Login(_) => Err(Failure::new(code::BUG, "a sign-in is not run by this function")),
     }
 }
 
@@ -153,13 +153,13 @@ fn instructions(started: &Started) -> String {
 fn report(ended: &SignIn, forge: &ConfiguredForge, ui: &Ui) -> Result<(), Failure> {
     if ended.status != SignInStatus::Success {
         let reason = ended.error.as_deref().unwrap_or("no reason was given");
-        return Err(Failure::new(code::FAILED, format!("the sign-in at {} failed: {reason}", forge.name)));
+        return Err(Failure::new(code::FAILED, format!("the sign-in to {} failed: {reason}", forge.name)));
     }
     let account = ended.account_id.as_deref().unwrap_or_default();
     ui.result(&plain_line(&match &ended.account_login {
-        Some(login) => format!("Signed in at {} as {login}, which is in use (account {account})", forge.base_url),
+        Some(login) => format!("Signed in to {} as {login}, which is now in use (account {account})", forge.base_url),
         None => format!(
-            "Signed in at {}, but the forge did not say as whom; the sign-in is kept and is completed later (account {account})",
+            "Signed in to {}, but the forge did not return the login name; the sign-in is stored and is completed later (account {account})",
             forge.base_url
         ),
     }))
@@ -220,13 +220,12 @@ async fn forget(wanted: &str, yes: bool, daemon: &Connection, ui: &Ui) -> Result
         (format!("{} at {}", token.account_login, token.base_url), token.account_id.clone())
     };
     let name = plain_line(&name);
-    let question =
-        format!("Forget {name} on this machine? The forge is not told, so that the tokens live on there.");
+    let question = format!("Forget {name} on this machine? The tokens stay valid at the forge.");
     prompt::confirm(ui, &question, yes).await?;
     let done = daemon.call(&Delete { account_id }).await?;
     ui.result(&format!("Forgot {name}"))?;
     if done.was_active {
-        ui.note("No account is in use any more. Choose one with: srvd operator use ACCOUNT");
+        ui.note("No account is in use now. Choose one with: srvd operator use ACCOUNT");
     }
     Ok(())
 }
@@ -241,12 +240,10 @@ fn chosen<'a>(tokens: &'a [OperatorAccount], wanted: &str) -> Result<&'a Operato
         (Some(token), None) => Ok(token),
         (Some(_), Some(_)) => {
             Err(Failure::new(code::FAILED, format!("several accounts are called {wanted}"))
-                .hint("name one by its id; see: srvd operator list"))
+                .hint("use the account's id; see: srvd operator list"))
         }
-        (None, _) => {
-            Err(Failure::new(code::FAILED, format!("no account of the operator is called {wanted}"))
-                .hint("see: srvd operator list"))
-        }
+        (None, _) => Err(Failure::new(code::FAILED, format!("no operator account is called {wanted}"))
+            .hint("see: srvd operator list")),
     }
 }
 

@@ -36,10 +36,10 @@ pub(super) async fn chosen(args: &PassphraseArgs, ui: &Ui) -> Result<SecretStrin
             code::USAGE,
             format!("the passphrase has fewer than {SHORTEST} characters"),
         )
-        .hint("whoever has the file can try passphrases for as long as they like"));
+        .hint("use a longer one: anyone who has the file can try any number of passphrases"));
     }
     if asks(args, ui) {
-        let again = line(ui, "The same again: ").await?;
+        let again = line(ui, "Repeat the passphrase: ").await?;
         if again.expose_secret() != passphrase.expose_secret() {
             return Err(Failure::new(code::USAGE, "the two passphrases differ"));
         }
@@ -63,8 +63,11 @@ pub(super) async fn given(args: &PassphraseArgs, ui: &Ui) -> Result<SecretString
             .ok_or_else(|| unusable(&"it is empty"));
     }
     if !args.passphrase_stdin && !ui.types {
-        return Err(Failure::new(code::USAGE, "there is no terminal to ask for the passphrase on")
-            .hint("give it with --passphrase-file PATH or --passphrase-stdin"));
+        return Err(Failure::new(
+            code::USAGE,
+            "cannot ask for the passphrase: standard input is not a terminal",
+        )
+        .hint("pass it with --passphrase-file PATH or --passphrase-stdin"));
     }
     line(ui, "Passphrase (not shown): ").await
 }

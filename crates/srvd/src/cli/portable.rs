@@ -33,15 +33,15 @@ pub(super) struct Opened {
 /// The reason why a file cannot be opened. No text holds a part of the file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unopened {
-    #[error("it is no file of srvd export")]
+    #[error("the file was not made by srvd export")]
     Foreign,
     #[error("the passphrase is wrong")]
     Passphrase,
-    #[error("opening it would take more memory than is allowed")]
+    #[error("decrypting the file would take more memory than is allowed")]
     Work,
-    #[error("it is damaged or was cut off")]
+    #[error("the file is damaged or truncated")]
     Damaged,
-    #[error("it was made by a newer srvd")]
+    #[error("the file was made by a newer srvd")]
     Newer,
 }
 
@@ -175,7 +175,7 @@ pub(super) fn with_known_providers(
     for account in &mut bundle.accounts {
         let known = registry.provider(account.provider.as_str()).and_then(|known| known.id.parse().ok());
         account.provider = known.ok_or_else(|| {
-            Failure::new(code::FAILED, format!("the provider {} is not known here", account.provider))
+            Failure::new(code::FAILED, format!("the provider {} is unknown", account.provider))
                 .hint("add an entry for it to providers.d; nothing was imported")
         })?;
     }
@@ -263,9 +263,9 @@ mod tests {
         let mut flipped = good.clone();
         *flipped.last_mut().unwrap() ^= 1;
         check(&flipped, "a passphrase", Err("damaged"));
-        check(b"", "a passphrase", Err("no file of srvd export"));
-        check(DOCUMENT.as_bytes(), "a passphrase", Err("no file of srvd export"));
-        check(&sealed("{}", 2), "a passphrase", Err("no file of srvd export"));
+        check(b"", "a passphrase", Err("not made by srvd export"));
+        check(DOCUMENT.as_bytes(), "a passphrase", Err("not made by srvd export"));
+        check(&sealed("{}", 2), "a passphrase", Err("not made by srvd export"));
         check(&sealed(&DOCUMENT.replace(":1,", ":2,"), 2), "a passphrase", Err("a newer srvd"));
         check(&sealed(&DOCUMENT.replace("api_key", "other"), 2), "a passphrase", Err("damaged"));
         // The header states the work factor. A file that asks for too much is refused without the work.

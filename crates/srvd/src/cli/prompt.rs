@@ -192,9 +192,9 @@ pub(super) async fn confirm(ui: &Ui, question: &str, yes: bool) -> Result<(), Fa
     if !ui.types {
         return Err(Failure::new(
             code::USAGE,
-            "nobody can be asked, because standard input is not a terminal",
+            "cannot ask for confirmation, because standard input is not a terminal",
         )
-        .hint(format!("{question}  If so, add --yes")));
+        .hint(format!("{question}  To confirm, add --yes")));
     }
     let mut prompt = Prompt::shown(ui);
     prompt.ask(&format!("{question} [y/N] "));
@@ -245,7 +245,7 @@ mod tests {
             (refusal.code(), refusal.render().as_str()),
             (
                 code::USAGE,
-                "srvd: nobody can be asked, because standard input is not a terminal\nhint: Go on?  If so, add --yes"
+                "srvd: cannot ask for confirmation, because standard input is not a terminal\nhint: Go on?  To confirm, add --yes"
             )
         );
     }

@@ -33,15 +33,15 @@ pub(super) enum Action {
     /// Check that the installed CLIs still behave as srvd expects; needs no daemon
     ///
     /// Each login of each installed CLI is started in an empty directory, watched until it shows its address or its
-    /// code, and cancelled. Nothing is logged in, and your own logins are not touched. Run it after a CLI was updated.
+    /// code, and cancelled. No login is completed, and your own logins are not changed. Run it after updating a CLI.
     #[command(after_help = "\
 Exit codes:
    0  everything that could be checked matches
-   1  something does not match any more
+   1  something no longer matches
   64  there is no such provider, or it has no CLI
-  69  the CLI that was named is not installed")]
+  69  the named CLI is not installed")]
     Check(CheckArgs),
-    /// Print the manual of all providers that this srvd knows, in Markdown
+    /// Print the manual of all known providers in Markdown
     Doc,
 }
 
@@ -76,11 +76,7 @@ pub(super) async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Resul
         return ui.json(&providers);
     }
     let rows = providers.providers.into_iter().map(row);
-    ui.result(&table::draw(
-        ui,
-        &["PROVIDER", "INSTALLED", "VERSION", "PATH, OR HOW TO INSTALL IT", "LOGIN"],
-        rows,
-    ))
+    ui.result(&table::draw(ui, &["PROVIDER", "INSTALLED", "VERSION", "PATH OR INSTALLATION", "LOGIN"], rows))
 }
 
 fn row(provider: provider::Provider) -> Vec<String> {

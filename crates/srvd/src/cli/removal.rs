@@ -14,10 +14,10 @@ fn line(one: &Cleanup) -> String {
     match &one.outcome {
         CleanupOutcome::Removed => format!("  removed {path}"),
         CleanupOutcome::KeptHistory => {
-            format!("  removed the login in {path}, and kept the conversations there")
+            format!("  removed the login from {path} and kept the conversations there")
         }
-        CleanupOutcome::Absent => format!("  {path} was not there"),
-        CleanupOutcome::NotOurs => format!("  left {path} alone"),
+        CleanupOutcome::Absent => format!("  {path} did not exist"),
+        CleanupOutcome::NotOurs => format!("  kept {path}: srvd does not own it, or another account uses it"),
         outcome @ (CleanupOutcome::Failed(_) | CleanupOutcome::Other(_)) => {
             format!("  {path}: {}", plain_line(&outcome.to_string()))
         }
@@ -35,9 +35,9 @@ mod tests {
             assert_eq!(line(&one), expected);
         };
         check(CleanupOutcome::Removed, "  removed /d");
-        check(CleanupOutcome::KeptHistory, "  removed the login in /d, and kept the conversations there");
-        check(CleanupOutcome::Absent, "  /d was not there");
-        check(CleanupOutcome::NotOurs, "  left /d alone");
+        check(CleanupOutcome::KeptHistory, "  removed the login from /d and kept the conversations there");
+        check(CleanupOutcome::Absent, "  /d did not exist");
+        check(CleanupOutcome::NotOurs, "  kept /d: srvd does not own it, or another account uses it");
         check(CleanupOutcome::Failed("no\nspace".to_owned()), "  /d: failed: no space");
     }
 }

@@ -60,7 +60,7 @@ fn meant(accounts: &[Account], wanted: &str) -> Result<usize, Failure> {
         (Some((position, _)), None) => Ok(position),
         (Some(_), Some(_)) => {
             Err(Failure::new(code::FAILED, format!("several accounts are called \"{wanted}\""))
-                .hint("name one by its id, as listed by: srvd accounts"))
+                .hint("use the account's id, as listed by: srvd accounts"))
         }
         (None, _) => {
             Err(Failure::new(code::FAILED, format!("no account has the id or the name \"{wanted}\""))

@@ -45,11 +45,11 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
     let (manifest, aside) = serve::in_its_place(config, async || in_place(args, config, environment).await)??;
-    ui.result(&format!("restored {} bytes of schema {}", manifest.bytes, manifest.schema))?;
+    ui.result(&format!("restored {} bytes, schema {}", manifest.bytes, manifest.schema))?;
     if let Some(aside) = aside {
-        ui.note(&format!("The database that was there is kept in {}", aside.display()));
+        ui.note(&format!("The previous database is kept in {}", aside.display()));
     }
-    ui.note("Logins in the CLIs' own directories are not part of a backup: srvd status shows which need a new login.");
+    ui.note("Logins in the CLIs' own directories are not part of a backup: srvd status shows which accounts need a new login.");
     Ok(())
 }
 
@@ -67,9 +67,9 @@ async fn in_place(
     if is_there(database) && !args.force {
         return Err(Failure::new(
             code::CANNOT_CREATE,
-            format!("there is a database in {}", database.display()),
+            format!("there is already a database at {}", database.display()),
         )
-        .hint("replace it, and keep it beside the new one, with: srvd restore --force FILE"));
+        .hint("to replace it and keep the old one beside the new one: srvd restore --force FILE"));
     }
     restore(&args.file, database, keyring).await
 }
@@ -100,7 +100,7 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
     let mut from = File::open(file).map_err(unreadable)?;
     let manifest = manifest_of(&mut from)
         .map_err(unreadable)?
-        .ok_or_else(|| bad("is no backup of srvd, or it was cut off"))?;
+        .ok_or_else(|| bad("is not an srvd backup, or is truncated"))?;
     if manifest.srvd_backup != 1 {
         return Err(bad("was made by a newer srvd"));
     }
@@ -111,7 +111,7 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
     let copied = digest(&mut io::Read::take(from, manifest.bytes), &mut to).map_err(cannot)?;
     to.sync_all().map_err(cannot)?;
     if copied != (manifest.bytes, manifest.blake2b.clone()) {
-        return Err(bad("is damaged: its content is not what was written"));
+        return Err(bad("is damaged: its content does not match its checksum"));
     }
     Ok(manifest)
 }
@@ -163,7 +163,10 @@ fn is_there(database: &Path) -> bool {
 /// Gives the database a second name. A database that cannot be opened any more keeps its log beside it.
 async fn keep(database: &Path) -> io::Result<PathBuf> {
     if let Err(error) = identity_store::fold_log(database).await {
-        tracing::warn!(error = with_causes(&error), "the database that is replaced is kept as it is");
+        tracing::warn!(
+            error = with_causes(&error),
+            "cannot merge the write-ahead log of the replaced database; the log is kept beside it"
+        );
     }
     let aside = with_suffix(database, &format!(".before-restore-{}", now()));
     second_name(database, &aside)?;

@@ -28,7 +28,7 @@ const LONGEST: u64 = 64 * 1024;
 /// Arguments of `srvd key rotate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
-    /// Take the new key from this file instead of making one
+    /// Use the key in this file instead of generating one
     #[arg(long, value_name = "PATH")]
     new_key: Option<PathBuf>,
 }
@@ -78,11 +78,11 @@ async fn rotate(
         keys = load()?;
     }
     let store = offline.open(keys.keyring()).await?;
-    let rotated = store.rotate(now(), |done| tracing::info!(done, "secrets are being sealed anew")).await;
+    let rotated = store.rotate(now(), |done| tracing::info!(done, "re-encrypting the secrets")).await;
     let rotation = rotated.map_err(BootError::from)?;
     if let Err(error) = store.compact().await {
         ui.note(&format!(
-            "The database could not be compacted, old secrets may be left in its file: {}",
+            "The database could not be compacted, so old secrets may remain in its file: {}",
             with_causes(&error)
         ));
     }
@@ -95,8 +95,11 @@ async fn rotate(
 fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Failure> {
     if !keys.old.is_empty() {
         if new_key {
-            return Err(Failure::new(code::CONFIG, "there are old keys already, so a rotation is under way")
-                .hint("finish it first with: srvd key rotate"));
+            return Err(Failure::new(
+                code::CONFIG,
+                "there are already old keys, so a rotation is in progress",
+            )
+            .hint("finish it first with: srvd key rotate"));
         }
         return Ok(Step::Finish);
     }
@@ -108,7 +111,7 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
             code::CONFIG,
             format!("the encryption key comes from {place}, which srvd does not change"),
         )
-        .hint("put the new key there, the old one into OAUTH_ENCRYPTION_KEYS_OLD, and run srvd key rotate again")),
+        .hint("put the new key there and the old one into OAUTH_ENCRYPTION_KEYS_OLD, and run srvd key rotate again")),
     });
     match own.collect::<Result<Vec<Own>, Failure>>()?.as_slice() {
         [own] => Ok(Step::Begin(*own)),
@@ -117,7 +120,7 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
             code::CONFIG,
             format!("the encryption key is in {}", keys.places.join(" and in ")),
         )
-        .hint("take it out of one of them, and run srvd key rotate again")),
+        .hint("remove it from one of them, and run srvd key rotate again")),
     }
 }
 
@@ -128,7 +131,7 @@ fn begin(keys: &Keys, own: Own, new_key: Option<&Path>, config_dir: &Path) -> Re
         None => Key::generate().map_err(|error| Failure::new(code::IO, error.to_string()))?.0,
     };
     if new.id() == keys.key.id() {
-        return Err(Failure::new(code::CONFIG, "the new key is the one that is in use"));
+        return Err(Failure::new(code::CONFIG, "the new key is the one already in use"));
     }
     replace(&key::old_file(config_dir), &keys.key)?;
     match own {
@@ -155,9 +158,9 @@ fn replace(path: &Path, key: &Key) -> Result<(), Failure> {
 }
 
 fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<(), Failure> {
-    ui.result(&format!("{} secrets were sealed anew with the key {}", rotation.resealed, keys.key.id()))?;
+    ui.result(&format!("{} secrets were re-encrypted with the key {}", rotation.resealed, keys.key.id()))?;
     for secret in &rotation.unopened {
-        ui.note(&format!("{} {} was left as it is: {}", secret.table, secret.row, secret.reason));
+        ui.note(&format!("{} {} was not re-encrypted: {}", secret.table, secret.row, secret.reason));
     }
     for id in &rotation.retired {
         ui.note(&format!("The key {id} is retired: no secret in the database needs it."));
@@ -168,15 +171,13 @@ fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<
             code::FAILED,
             format!("these old keys are still needed: {}", ids.join(", ")),
         )
-        .hint(
-            "delete the accounts that are named above, or log in to them again, and run: srvd key rotate",
-        ));
+        .hint("delete the accounts named above, or log in to them again, and run: srvd key rotate"));
     }
     put_away(keys, &config.config_dir, ui)?;
     match rotation.unopened.len() {
         0 => Ok(()),
-        count => Err(Failure::new(code::FAILED, format!("{count} secrets did not open with any key"))
-            .hint("delete the accounts that are named above, or log in to them again")),
+        count => Err(Failure::new(code::FAILED, format!("{count} secrets cannot be decrypted with any key"))
+            .hint("delete the accounts named above, or log in to them again")),
     }
 }
 
@@ -187,17 +188,17 @@ fn put_away(keys: &Keys, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
     let aside = config_dir.join(format!("encryption.keys.retired-by-{}", keys.key.id()));
     match std::fs::rename(&old, &aside).and_then(|()| private::sync_directory(&aside)) {
         Ok(()) => ui.note(&format!(
-            "The old key is in {}. Only backups that were made before need it: delete it when they are gone.",
+            "The old key is in {}. Only earlier backups need it: delete it when you have deleted them.",
             aside.display()
         )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => ui.note(
-            "Take the old key out of OAUTH_ENCRYPTION_KEYS_OLD. Only backups that were made before need it.",
-        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            ui.note("Remove the old key from OAUTH_ENCRYPTION_KEYS_OLD. Only earlier backups need it.")
+        }
         Err(error) => {
             return Err(Failure::new(code::IO, format!("cannot rename {}: {error}", old.display())));
         }
     }
-    ui.note("Make a copy of the new key, and a backup: srvd backup FILE");
+    ui.note("Make a copy of the new key, and a new backup: srvd backup FILE");
     Ok(())
 }
 
@@ -228,7 +229,7 @@ mod tests {
         check(&[own, keychain::PLACE], &[], false, Err("is in /c/encryption.key and in the OS keychain"));
         check(&[own], &["old"], false, Ok(Step::Finish));
         check(&["OAUTH_ENCRYPTION_KEY"], &["old"], false, Ok(Step::Finish));
-        check(&[own], &["old"], true, Err("a rotation is under way"));
+        check(&[own], &["old"], true, Err("a rotation is in progress"));
         check(&["OAUTH_ENCRYPTION_KEY"], &[], false, Err("comes from OAUTH_ENCRYPTION_KEY,"));
         check(&["/other", own], &[], false, Err("comes from /other,"));
     }

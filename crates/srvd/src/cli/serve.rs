@@ -76,7 +76,7 @@ fn signals(stop: CancellationToken) -> Result<impl Future<Output = ()>, Failure>
                 _ = interrupt.recv() => {}
             }
             if stop.is_cancelled() {
-                tracing::warn!("a second signal; ending at once");
+                tracing::warn!("received a second signal; exiting immediately");
             }
             stop.cancel();
         }

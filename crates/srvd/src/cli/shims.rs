@@ -28,12 +28,11 @@ use file::{Place, Written};
 #[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ShimsCommand {
-    /// Make shims for the named CLIs, or for all installed ones
+    /// Create shims for the named CLIs, or for all installed ones
     ///
     /// A shim starts its CLI with the bundle that the directory is bound to (see: srvd use). In a directory that is not
-    /// bound it starts nothing, except commands that need no identity, such as --version, --help and updates of the
-    /// CLI. SRVD_SHIM=off codex ... starts the CLI once without srvd. A file that is not a shim of srvd is never
-    /// overwritten.
+    /// bound, it runs only commands that need no identity, such as --version, --help and updates of the CLI.
+    /// SRVD_SHIM=off codex ... starts the CLI once without srvd. A file that is not an srvd shim is never overwritten.
     Install(ShimsArgs),
     /// Remove the named shims, or all of them
     Remove(ShimsArgs),
@@ -59,7 +58,7 @@ pub(super) struct ShimsArgs {
 /// The directory of the shims.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArgs {
-    /// The directory of the shims; without it, `shims` in the data directory
+    /// The directory of the shims; by default, `shims` in the data directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -106,7 +105,7 @@ fn install(args: &ShimsArgs, config: &Config, environment: &Environment, ui: &Ui
         rows.push(vec![name.clone(), written.as_str().to_owned(), leads]);
     }
     if rows.is_empty() {
-        ui.note("No CLI is on the PATH that a shim could lead to. See: srvd providers");
+        ui.note("No installed CLI was found on the PATH. See: srvd providers");
         return Ok(());
     }
     ui.result(&table::draw(ui, &["PROGRAM", "SHIM", "LEADS TO"], rows))?;
@@ -117,9 +116,9 @@ fn install(args: &ShimsArgs, config: &Config, environment: &Environment, ui: &Ui
     if foreign.is_empty() {
         return Ok(());
     }
-    let message = format!("not a shim of srvd, so left alone: {}", foreign.join(", "));
+    let message = format!("not an srvd shim, so not overwritten: {}", foreign.join(", "));
     Err(Failure::new(code::CANNOT_CREATE, message)
-        .hint("move it away, or choose another directory with --dir"))
+        .hint("move the file away, or choose another directory with --dir"))
 }
 
 /// Returns the programs to make shims for: the named ones, else every installed CLI of the registry.
@@ -134,7 +133,7 @@ fn wanted(registry: &Registry, named: &[String], environment: &Environment) -> R
     }
     if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
         let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
-        return Err(Failure::new(code::USAGE, format!("{unknown} is no provider's CLI"))
+        return Err(Failure::new(code::USAGE, format!("{unknown} is not the CLI of any provider"))
             .hint(format!("known CLIs: {}", known.join(", "))));
     }
     if let Some(absent) = named.iter().find(|name| !is_there(name)) {
@@ -162,8 +161,8 @@ fn prepare(dir: &Path, is_default: bool) -> Result<(), Failure> {
     } else if owner != rustix::process::geteuid().as_raw() {
         Err(refuse(&format!("it belongs to uid {owner}")))
     } else if found.permissions().mode() & 0o022 != 0 {
-        Err(refuse("others can write to it, and could put programs of theirs there")
-            .hint("run chmod go-w on it"))
+        Err(refuse("other users can write to it and put their own programs there")
+            .hint("run chmod go-w on the directory"))
     } else {
         Ok(())
     }
@@ -221,7 +220,7 @@ fn remove(args: &ShimsArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
             }
             Place::Free => left.push(format!("{} does not exist", path.display())),
             Place::Foreign => {
-                left.push(format!("{} is not a shim of srvd and was left alone", path.display()));
+                left.push(format!("{} is not an srvd shim and was not removed", path.display()));
             }
         }
     }
@@ -266,7 +265,7 @@ fn list(dir: &Path, format: &Format, environment: &Environment, ui: &Ui) -> Resu
     }
     if shims.is_empty() {
         ui.note(&format!(
-            "There are no shims in {}. Make some with: srvd shims install",
+            "There are no shims in {}. Create them with: srvd shims install",
             plain_line(&dir.display().to_string())
         ));
         return Ok(());
@@ -278,7 +277,8 @@ fn list(dir: &Path, format: &Format, environment: &Environment, ui: &Ui) -> Resu
             (Some(other), false) => format!("{} behind {}", Symbol::Attention.text(ui), other.display()),
             (None, false) => format!("{} not on the PATH", Symbol::Attention.text(ui)),
         };
-        let leads = shown(&shim.leads_to).unwrap_or_else(|| "nothing: the CLI is not on the PATH".to_owned());
+        let leads =
+            shown(&shim.leads_to).unwrap_or_else(|| "no program: the CLI is not on the PATH".to_owned());
         vec![shim.program.clone(), state, leads]
     };
     ui.result(&table::draw(ui, &["PROGRAM", "STATE", "LEADS TO"], shims.iter().map(row)))?;

@@ -72,8 +72,8 @@ async fn ask(config: &Config) -> Result<Page, Failure> {
 /// Returns the failure for a daemon that accepted the connection, or whose process exists, but that did not answer.
 fn silent(pid: Option<u32>, seconds: u64) -> Failure {
     let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    Failure::new(code::UNAVAILABLE, format!("the daemon{who} does not answer: nothing came in {seconds} s"))
-        .hint("it is stopped, or very busy: see its log, and: srvd doctor")
+    Failure::new(code::UNAVAILABLE, format!("the daemon{who} did not answer within {seconds} s"))
+        .hint("it may be stopped or busy: check its log, and run: srvd doctor")
 }
 
 impl Page {
@@ -81,7 +81,7 @@ impl Page {
         let mut parts = vec![self.facts()];
         if self.bundles.iter().all(|bundle| bundle.bindings.is_empty()) {
             parts.push(
-                "Nobody is logged in yet. Log in with: srvd login PROVIDER   (see: srvd providers)"
+                "No account is logged in yet. Log in with: srvd login PROVIDER   (see: srvd providers)"
                     .to_owned(),
             );
         } else {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn status_page_suggests_a_login_when_no_account_exists() {
-        let expect = "Nobody is logged in yet. Log in with: srvd login PROVIDER   (see: srvd providers)";
+        let expect = "No account is logged in yet. Log in with: srvd login PROVIDER   (see: srvd providers)";
         assert_eq!(page(Vec::new(), Vec::new()).draw(&ui(None), 0), format!("{HEAD}{expect}"));
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let page = page(vec![one, loose], vec![bundle("work", "codex", Status::NeedsReauth)]);
         let expect = |arrow: &str, mark: &str| {
             format!(
-                "{HEAD}BUNDLE  CODEX\nwork    {mark} a@b.c, not looked at\n{mark} needs you to log in\n\n\
+                "{HEAD}BUNDLE  CODEX\nwork    {mark} a@b.c, never checked\n{mark} needs you to log in\n\n\
                  {mark} codex in work (a@b.c): needs you to log in\n    {arrow} srvd login codex --bundle b1\n\n\
                  In no bundle: openai Name"
             )
@@ -244,11 +244,9 @@ mod tests {
         assert_eq!(failure.code(), 69);
         assert_eq!(
             failure.render(),
-            "srvd: the daemon (pid 7) does not answer: nothing came in 10 s\n\
-             hint: it is stopped, or very busy: see its log, and: srvd doctor"
+            "srvd: the daemon (pid 7) did not answer within 10 s\n\
+             hint: it may be stopped or busy: check its log, and run: srvd doctor"
         );
-        assert!(
-            silent(None, 1).render().starts_with("srvd: the daemon does not answer: nothing came in 1 s\n")
-        );
+        assert!(silent(None, 1).render().starts_with("srvd: the daemon did not answer within 1 s\n"));
     }
 }

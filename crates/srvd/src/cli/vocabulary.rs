@@ -75,7 +75,7 @@ pub(super) fn credential(status: &Status, kind: Option<&CredentialKind>) -> Stat
     match status {
         Status::Valid => State::new(Symbol::Good, "valid"),
         Status::Expired if is_key => State::new(Symbol::Bad, "expired"),
-        Status::Expired => State::new(Symbol::Renewing, "expired, renews itself"),
+        Status::Expired => State::new(Symbol::Renewing, "expired, renews automatically"),
         Status::NeedsReauth if is_key => State::new(Symbol::Attention, "needs a new key"),
         Status::NeedsReauth => State::new(Symbol::Attention, "needs you to log in"),
         Status::Invalid => State::new(Symbol::Bad, "refused"),
@@ -106,10 +106,10 @@ mod tests {
         let (login, key) = (CredentialKind::OAuth, CredentialKind::ApiKey);
         for (status, of_login, of_key, ascii) in [
             (Status::Valid, "✓ valid", "✓ valid", "+"),
-            (Status::Expired, "↻ expired, renews itself", "✗ expired", "~"),
+            (Status::Expired, "↻ expired, renews automatically", "✗ expired", "~"),
             (Status::NeedsReauth, "! needs you to log in", "! needs a new key", "!"),
             (Status::Invalid, "✗ refused", "✗ refused", "x"),
-            (Status::Unknown, "? cannot tell", "? cannot tell", "?"),
+            (Status::Unknown, "? unknown", "? unknown", "?"),
             (other, "? resting ", "? resting ", "?"),
         ] {
             let shown = |kind| credential(&status, kind);

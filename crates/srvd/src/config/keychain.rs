@@ -26,7 +26,7 @@ pub(crate) enum KeychainError {
     #[cfg_attr(not(feature = "keychain"), allow(dead_code, reason = "only a keychain lacks a key"))]
     Missing,
     /// The keychain holds a key already.
-    #[error("the OS keychain holds an encryption key of srvd already, which is not overwritten")]
+    #[error("the OS keychain already holds an encryption key of srvd, which is not overwritten")]
     Taken,
     /// The keychain did not answer in time.
     #[error(

@@ -101,7 +101,7 @@ pub(crate) struct Flags {
     /// Directory of the socket and endpoint.json [env: SRVD_RUNTIME_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
-    /// sqlite:PATH or postgres://... [env: SRVD_DATABASE_URL]
+    /// Database, sqlite:PATH or postgres://... [env: SRVD_DATABASE_URL]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
     /// TCP listener on a loopback address, or "off" [env: SRVD_LISTEN]
@@ -334,7 +334,7 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
     if range.contains(&value) {
         return Ok(value);
     }
-    Err(invalid(name, format!("{value} is outside {}..={}", range.start(), range.end())))
+    Err(invalid(name, format!("{value} is not in the range from {} to {}", range.start(), range.end())))
 }
 
 /// Returns the directories in which CLIs are installed. The `PATH` of a service manager is short, so usual ones are
@@ -345,7 +345,7 @@ fn search_path(
     home: &std::path::Path,
 ) -> Result<Vec<PathBuf>, ConfigError> {
     if let Some(relative) = configured.iter().find(|path| !path.is_absolute()) {
-        return Err(invalid("spawn.search_path", format!("{} is not absolute", relative.display())));
+        return Err(invalid("spawn.search_path", format!("{} is not an absolute path", relative.display())));
     }
     let mut path: Vec<PathBuf> = configured.to_vec();
     if path.is_empty() {
@@ -374,7 +374,7 @@ fn child_env(
         if !crate::base::environment::is_variable_name(name) || value.contains('\0') {
             return Err(invalid(
                 &format!("spawn.environment.{name}"),
-                "not the name or value of an environment variable",
+                "not a valid name or value of an environment variable",
             ));
         }
     }

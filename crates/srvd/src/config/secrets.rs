@@ -79,7 +79,7 @@ pub(super) fn read(
             if !matches!(name.len(), 1..=64) || !name.bytes().all(body) {
                 return Err(invalid(
                     "secrets",
-                    format!("{name:?} is not 1 to 64 letters, digits, -, _ or ."),
+                    format!("{name:?} must be 1 to 64 letters, digits, -, _ or ."),
                 ));
             }
             Ok((name, secret))
@@ -91,9 +91,9 @@ pub(super) fn read(
 fn external(table: Secret, environment: &Environment) -> Result<ExternalSecret, (&'static str, String)> {
     let passed = |field, name: &str| {
         if !is_variable_name(name) {
-            Err((field, "not the name of an environment variable".to_owned()))
+            Err((field, "not a valid name of an environment variable".to_owned()))
         } else if is_ours(name) {
-            Err((field, format!("{name} is the daemon's own and goes nowhere")))
+            Err((field, format!("{name} is reserved for the daemon and is never passed on")))
         } else {
             Ok(())
         }
@@ -102,7 +102,7 @@ fn external(table: Secret, environment: &Environment) -> Result<ExternalSecret, 
         (Some(var), None) => {
             passed(".env", &var)?;
             if !table.inherit.is_empty() {
-                return Err((".inherit", "is for a command".to_owned()));
+                return Err((".inherit", "is allowed only together with command".to_owned()));
             }
             let value = environment.text(&var).map(SecretString::from);
             Source::Env { var, value }
@@ -112,7 +112,7 @@ fn external(table: Secret, environment: &Environment) -> Result<ExternalSecret, 
                 return Err((".command", "must begin with the absolute path of a program".to_owned()));
             }
             if argv.iter().any(|word| word.contains('\0')) {
-                return Err((".command", "has a zero byte".to_owned()));
+                return Err((".command", "contains a zero byte".to_owned()));
             }
             table.inherit.iter().try_for_each(|name| passed(".inherit", name))?;
             let names = MANAGERS.into_iter().chain(table.inherit.iter().map(String::as_str));

@@ -55,17 +55,17 @@ fn config_names_the_setting_when_it_refuses_one() {
         "unknown field `client_secret`",
     );
     check(&[], "[spawn]\npolicy = \"compat\"", "compat");
-    check(&[], "[spawn]\nlive_logins = 0", "spawn.live_logins: 0 is outside 1..=1024");
+    check(&[], "[spawn]\nlive_logins = 0", "spawn.live_logins: 0 is not in the range from 1 to 1024");
     check(&[], "[spawn.environment]\n\"lower\" = \"x\"", "spawn.environment.lower");
-    check(&[], "[spawn]\nsearch_path = [\"bin\"]", "spawn.search_path: bin is not absolute");
+    check(&[], "[spawn]\nsearch_path = [\"bin\"]", "spawn.search_path: bin is not an absolute path");
     let secret = |rest: &str| format!("[secrets.s]\nprovider = \"openai\"\n{rest}");
     for (rest, expect) in [
         ("", "secrets.s: needs either env or command"),
         ("env = \"A\"\ncommand = [\"/bin/a\"]", "secrets.s: needs either env or command"),
-        ("env = \"a b\"", "secrets.s.env: not the name"),
-        ("env = \"OAUTH_ENCRYPTION_KEY\"", "secrets.s.env: OAUTH_ENCRYPTION_KEY is the daemon's own"),
-        ("env = \"SRVD_LOG\"", "secrets.s.env: SRVD_LOG is the daemon's own"),
-        ("env = \"A\"\ninherit = [\"B\"]", "secrets.s.inherit: is for a command"),
+        ("env = \"a b\"", "secrets.s.env: not a valid name"),
+        ("env = \"OAUTH_ENCRYPTION_KEY\"", "secrets.s.env: OAUTH_ENCRYPTION_KEY is reserved for the daemon"),
+        ("env = \"SRVD_LOG\"", "secrets.s.env: SRVD_LOG is reserved for the daemon"),
+        ("env = \"A\"\ninherit = [\"B\"]", "secrets.s.inherit: is allowed only together with command"),
         ("command = []", "secrets.s.command: must begin with the absolute path"),
         ("command = [\"pass\", \"show\"]", "secrets.s.command: must begin with the absolute path"),
         (

@@ -22,7 +22,7 @@ pub(super) async fn recover(
     for session in store.live_sessions().await? {
         let process = session.pid.zip(session.process_start);
         let ended = ended_leftover(blocking, session.id.as_str(), process).await;
-        tracing::warn!(session = %session.id, ended, "a login was cut off by the end of an earlier daemon");
+        tracing::warn!(session = %session.id, ended, "a login was interrupted by the end of an earlier daemon");
         if session.new_bundle
             && let Some(bundle) = &session.target_bundle
         {

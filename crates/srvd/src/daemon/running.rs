@@ -67,7 +67,9 @@ impl Running {
         self.engine.drain(self.grace).await;
         self.login_tasks.close();
         if tokio::time::timeout(LOGIN_PATIENCE, self.login_tasks.wait()).await.is_err() {
-            tracing::warn!("the writes of a login did not end in time; the next start cleans up after it");
+            tracing::warn!(
+                "the writes of a login did not end in time; the next start cleans up after the login"
+            );
         }
         let connections = ended(&mut self.connections);
         if tokio::time::timeout(self.grace + Duration::from_secs(1), connections).await.is_err() {
@@ -95,7 +97,7 @@ impl Running {
 async fn ended(tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
-            tracing::error!(%error, "a background task broke off");
+            tracing::error!(%error, "a background task ended unexpectedly");
         }
     }
 }

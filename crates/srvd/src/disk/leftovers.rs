@@ -32,16 +32,16 @@ impl LeftoverCleaner {
             Ok(None) => self.remove(leftover).await,
             Ok(Some(_)) => unchanged(CleanupOutcome::NotOurs),
             Err(error) => {
-                tracing::warn!(error = with_causes(&error), "whose a directory is cannot be read");
-                let reason = "the database could not say whether another account uses it";
+                tracing::warn!(error = with_causes(&error), "the owner of a directory cannot be read");
+                let reason = "the database could not determine whether another account uses it";
                 unchanged(CleanupOutcome::Failed(reason.to_owned()))
             }
         };
         if matches!(done.outcome, CleanupOutcome::Failed(_)) {
-            tracing::warn!(path = done.path, outcome = %done.outcome, "a deleted account left files behind");
+            tracing::warn!(path = done.path, outcome = %done.outcome, "the files of a deleted account could not be removed");
         } else if let Err(error) = store.forget_leftover(leftover, now()).await {
             // The next start looks for the directory once more and does not find it.
-            tracing::warn!(error = with_causes(&error), "that a directory is gone could not be written down");
+            tracing::warn!(error = with_causes(&error), "the removal of a directory could not be recorded");
         }
         done
     }
@@ -51,13 +51,16 @@ impl LeftoverCleaner {
         let leftovers = match store.leftovers().await {
             Ok(leftovers) => leftovers,
             Err(error) => {
-                tracing::warn!(error = with_causes(&error), "what deleted accounts have left cannot be read");
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "the list of directories of deleted accounts cannot be read"
+                );
                 return;
             }
         };
         for leftover in leftovers {
             let done = self.clear(store, &leftover).await;
-            tracing::info!(path = done.path, outcome = %done.outcome, "the directory of a deleted account");
+            tracing::info!(path = done.path, outcome = %done.outcome, "the directory of a deleted account was cleaned up");
         }
     }
 
@@ -70,7 +73,7 @@ impl LeftoverCleaner {
         let removed = self.identities.clean(&leftover.dir, keep).await;
         removed.unwrap_or_else(|_| Cleanup {
             path: leftover.dir.display().to_string(),
-            outcome: CleanupOutcome::Failed("it broke off".to_owned()),
+            outcome: CleanupOutcome::Failed("the removal ended unexpectedly".to_owned()),
         })
     }
 }

@@ -86,9 +86,9 @@ impl OwnDir {
             // A CLI that was never run has no directory, and therefore no login in the keychain either.
             Proof::Absent if cli.keeps_in_keychain() && cli.config_dir.inside(&self.dir).is_dir() => {
                 Proof::InKeyring {
-                    reason: "its CLI may keep the login in this system's keychain, where srvd cannot look"
+                    reason: "its CLI may keep the login in this system's keychain, which srvd cannot read"
                         .to_owned(),
-                    hint: "to use it with srvd, log in once more with `srvd login`".to_owned(),
+                    hint: "to use it with srvd, log in again with `srvd login`".to_owned(),
                 }
             }
             proof => proof,
@@ -115,14 +115,14 @@ pub(crate) fn usable(dir: &Path, data: &Path) -> Result<(), String> {
     if !dir.is_absolute() || !plain {
         return Err(format!("{} is not an absolute path without `..`", dir.display()));
     }
-    let inside = || format!("{} lies in srvd's own directory", dir.display());
+    let inside = || format!("{} is in srvd's own directory", dir.display());
     if dir.starts_with(data) {
         return Err(inside());
     }
     let place = match std::fs::canonicalize(dir) {
         Ok(place) => place,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(format!("{} cannot be looked at: {error}", dir.display())),
+        Err(error) => return Err(format!("{} cannot be read: {error}", dir.display())),
     };
     let ours = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
     if place.starts_with(&ours) {
@@ -138,7 +138,7 @@ pub(crate) fn usable(dir: &Path, data: &Path) -> Result<(), String> {
     let mode = found.mode() & 0o7777;
     if mode & 0o022 != 0 {
         let dir = dir.display();
-        return Err(format!("others may change {dir} (mode {mode:04o}); run: chmod go-w {dir}"));
+        return Err(format!("other users can change {dir} (mode {mode:04o}); run: chmod go-w {dir}"));
     }
     Ok(())
 }

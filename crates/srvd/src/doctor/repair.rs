@@ -89,7 +89,7 @@ fn remove_endpoint(runtime: &Path, data: &Path) -> Result<(), String> {
     if let Ok(endpoint) = Endpoint::read(runtime)
         && UnixStream::connect(&endpoint.socket).is_ok()
     {
-        return Err("a daemon answers there after all".to_owned());
+        return Err("a daemon answers on the socket".to_owned());
     }
     for path in [Endpoint::path(runtime), runtime.join("token")] {
         match std::fs::remove_file(&path) {

@@ -65,7 +65,7 @@ pub(crate) async fn watch_over(examiner: Examiner, reports: HealthReports, stop:
             }
             Some(done) = actor.looks.join_next(), if !actor.looks.is_empty() => match done {
                 Ok((found, id)) => actor.looked(&id, found),
-                Err(error) => tracing::error!(%error, "a look at an account broke off"),
+                Err(error) => tracing::error!(%error, "a check of an account ended unexpectedly"),
             },
             () = tokio::time::sleep(pause) => {}
         }
@@ -73,7 +73,7 @@ pub(crate) async fn watch_over(examiner: Examiner, reports: HealthReports, stop:
     }
     let finish = async { while actor.looks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
-        tracing::warn!("a look at an account did not end in time");
+        tracing::warn!("a check of an account did not end in time");
     }
 }
 
@@ -82,13 +82,15 @@ pub(crate) async fn watch_over(examiner: Examiner, reports: HealthReports, stop:
 async fn look(examiner: &Examiner, id: &AccountId) -> Option<Result<Examined, StoreError>> {
     let found = whole(examiner.examine(id, WritePolicy::News)).await;
     if found.is_none() {
-        tracing::error!(account = %id, "a look at an account panicked");
+        tracing::error!(account = %id, "a check of an account panicked");
         match whole(examiner.give_up(id)).await {
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                tracing::warn!(account = %id, error = with_causes(&error), "that a look failed could not be stored");
+                tracing::warn!(account = %id, error = with_causes(&error), "the failed check of an account could not be recorded");
             }
-            None => tracing::error!(account = %id, "storing that a look failed panicked as well"),
+            None => {
+                tracing::error!(account = %id, "recording the failed check of an account panicked as well")
+            }
         }
     }
     found
@@ -147,7 +149,7 @@ impl Actor {
         let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let drift = wall.saturating_sub(self.clocks.wall).saturating_sub(passed);
         if drift.saturating_abs() > JUMP {
-            tracing::info!(drift_ms = drift, "the clock was set; every account is looked at again");
+            tracing::info!(drift_ms = drift, "the clock was changed; every account is checked again");
             self.agenda.want_all();
         }
         self.clocks = clocks;
@@ -189,7 +191,10 @@ impl Actor {
     async fn reload(&mut self) -> Result<(), StoreError> {
         let all = self.examiner.store().perishable_accounts().await;
         let all = all.inspect_err(|error| {
-            tracing::warn!(error = with_causes(error), "the accounts could not be read; it is tried again");
+            tracing::warn!(
+                error = with_causes(error),
+                "the accounts could not be read; the daemon will retry"
+            );
         })?;
         self.examiner.watches().reset();
         self.agenda.want_all();
@@ -212,12 +217,12 @@ impl Actor {
                 }
             }
             Err(error @ (StoreError::NotFound { .. } | StoreError::Corrupt { .. })) => {
-                tracing::debug!(account = %id, error = with_causes(&error), "an account is not looked at any more");
+                tracing::debug!(account = %id, error = with_causes(&error), "an account is no longer checked");
                 self.examiner.watches().release(id);
                 self.agenda.drop_one(id);
             }
             Err(error) => {
-                tracing::warn!(account = %id, error = with_causes(&error), "an account could not be looked at");
+                tracing::warn!(account = %id, error = with_causes(&error), "an account could not be checked");
                 self.agenda.looked(id, again, true);
             }
         }

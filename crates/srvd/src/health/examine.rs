@@ -152,7 +152,7 @@ impl Examiner {
             let heard = watch::arm(&state.watches, &id, || cli.login_files(dir, reach));
             (cli.prove(dir, reach), heard)
         };
-        let unread = || (Proof::Unreadable { reason: "it could not be read".to_owned() }, false);
+        let unread = || (Proof::Unreadable { reason: "its files could not be read".to_owned() }, false);
         self.0.identities.visit(provider, dir, read).await.ok().flatten().unwrap_or_else(unread)
     }
 }

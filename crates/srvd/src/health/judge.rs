@@ -39,7 +39,7 @@ pub(crate) fn judge(account: &Account, found: CredentialReading, now: i64) -> Ju
         CredentialReading::Row => by_row(account, now),
         CredentialReading::NoCli => {
             let report = StatusReport { evidence: Evidence::None, ..last_known(account, now) };
-            lasting(unknown(&report, "the registry knows no CLI that could use its directory"))
+            lasting(unknown(&report, "the registry has no CLI that can use its directory"))
         }
         CredentialReading::Directory { proof, keychain } => {
             let judged = by_files(account, proof, keychain, now);
@@ -81,7 +81,7 @@ pub(crate) fn unopened(account: &Account, reason: &str, now: i64) -> StatusRepor
 
 /// Returns a report with an unknown status for an account whose check failed.
 pub(crate) fn not_looked_at(account: &Account, now: i64) -> StatusReport {
-    unknown(&last_known(account, now), "looking at it failed; it is tried again")
+    unknown(&last_known(account, now), "the check failed; it will be retried")
 }
 
 /// Returns whether a report differs from the stored account, apart from the time of the check.
@@ -140,9 +140,9 @@ fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgem
         Proof::LoggedIn(found) => by_login(&found, &report, now),
         Proof::Absent if keychain => lasting(unknown(
             &report,
-            "its CLI may keep the login in this system's keychain, where only the CLI can look",
+            "its CLI may keep the login in this system's keychain, which only the CLI can read",
         )),
-        Proof::Absent => lasting(needs_reauth(&forgotten, "its directory holds no login any more")),
+        Proof::Absent => lasting(needs_reauth(&forgotten, "its directory no longer holds a login")),
         Proof::Incomplete { reason } => lasting(needs_reauth(&forgotten, &reason)),
         Proof::InKeyring { reason, hint } => lasting(unknown(&report, &format!("{reason}; {hint}"))),
         // The known facts may still be true.
@@ -165,9 +165,9 @@ fn by_login(found: &Credential, known: &StatusReport, now: i64) -> Judgement {
     } else if !found.refreshable {
         lasting(needs_reauth(&report, RAN_OUT))
     } else if past(found.login_deadline_at) {
-        lasting(needs_reauth(&report, "its refresh token is past its own end"))
+        lasting(needs_reauth(&report, "its refresh token has expired"))
     } else {
-        let reason = Some("its access token has run out; the CLI renews it by itself".to_owned());
+        let reason = Some("its access token has expired; the CLI renews it automatically".to_owned());
         Judgement {
             next: found.login_deadline_at,
             report: StatusReport { status: Status::Expired, reason, ..report },

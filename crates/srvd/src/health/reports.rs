@@ -49,7 +49,7 @@ impl HealthReports {
             Ok(event) if event.need_rescan() => None,
             Ok(event) => Some(event),
             Err(error) => {
-                tracing::warn!(%error, "the file watcher reports an error; every account is looked at again");
+                tracing::warn!(%error, "the file watcher reported an error; every account is checked again");
                 None
             }
         };

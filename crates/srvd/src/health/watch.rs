@@ -212,7 +212,7 @@ impl Watches {
     fn complain(&mut self, error: &notify::Error) {
         if !self.complained {
             self.complained = true;
-            tracing::warn!(%error, "not every login can be watched; those are looked at from time to time");
+            tracing::warn!(%error, "some logins cannot be watched; they are checked periodically");
         }
     }
 }

@@ -189,7 +189,7 @@ impl AccessCheck {
             Some(site) if site == "none" || site == "same-origin" => true,
             // A configured Origin has already been checked.
             Some(_) if forge.is_some() || !head.headers.contains_key(&ORIGIN) => {
-                return refuse(StatusCode::FORBIDDEN, "asked by another site");
+                return refuse(StatusCode::FORBIDDEN, "request from another site");
             }
             _ => false,
         };
@@ -201,7 +201,7 @@ impl AccessCheck {
                 check_session(port, &head.headers)?;
                 // A browser states which site started the navigation. Without that statement the cookie may be misused.
                 if forge.is_some() && !own {
-                    return refuse(StatusCode::FORBIDDEN, "no word on which site asks");
+                    return refuse(StatusCode::FORBIDDEN, "no Sec-Fetch-Site header");
                 }
                 Caller::Browser
             }

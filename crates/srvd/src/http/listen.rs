@@ -169,7 +169,7 @@ impl HttpServer {
     {
         let ConnectionTasks { tasks, stop } = lifetime;
         let Some(permit) = permit else {
-            tracing::warn!(limit = self.connections, "a connection was refused: too many are open");
+            tracing::warn!(limit = self.connections, "a connection was refused because too many are open");
             let busy = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
             // The client may have disconnected; the connection is refused in any case.
             let _ = tokio::time::timeout(HEAD_TIME, stream.write_all(busy)).await;
@@ -276,7 +276,7 @@ impl HttpServer {
         };
         // The plain stream, without the HTTP library's layers and their buffers.
         let Ok(parts) = upgraded.downcast::<TokioIo<S>>() else {
-            return tracing::error!("an upgraded connection was not the kind that was accepted");
+            return tracing::error!("an upgraded connection is of another type than the accepted one");
         };
         self.open.fetch_add(1, Ordering::Relaxed);
         let engine = self.engine.on_behalf_of(transport.to_string());

@@ -51,7 +51,7 @@ pub(super) async fn callback(
     match sessions.renew(former.as_ref(), now()) {
         Ok(fresh) => respond::beginning(answer, &fresh),
         Err(error) => {
-            tracing::error!(%error, "no session could begin, because the system has no random numbers");
+            tracing::error!(%error, "no session could be created, because the system returned no random numbers");
             answer
         }
     }
@@ -85,7 +85,7 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
 /// Redirects the browser to a forge. A browser that was accepted by its session must return with the same session.
 pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> HttpResponse {
     let Some(forge) = flows.forges().named(forge).cloned() else {
-        let hint = "see the forges of srvd.toml: srvd operator list";
+        let hint = "list the forges of srvd.toml with: srvd operator list";
         return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), hint);
     };
     let session = match caller {

@@ -18,7 +18,7 @@ pub(crate) fn usable(key: &SecretString, service: &KeyService) -> Result<SecretS
     } else if text.is_empty() {
         Err("is empty".to_owned())
     } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Err("has characters that no API key has".to_owned())
+        Err("contains characters that are not allowed in an API key".to_owned())
     } else if text.len() < min_length {
         Err(format!("is shorter than the {min_length} characters of this provider's keys"))
     } else if let Some(prefix) = service.prefix.as_deref().filter(|prefix| !text.starts_with(prefix)) {
@@ -62,8 +62,8 @@ mod tests {
         check("", Err("is empty"));
         check(" \n", Err("is empty"));
         check("sk-12", Err("is shorter than the 10 characters of this provider's keys"));
-        check("sk-1234 567", Err("has characters that no API key has"));
-        check("sk-1234\u{0}567", Err("has characters that no API key has"));
+        check("sk-1234 567", Err("contains characters that are not allowed in an API key"));
+        check("sk-1234\u{0}567", Err("contains characters that are not allowed in an API key"));
         check("pk-12345678", Err("does not start with sk-, as this provider's keys do"));
         check(&"sk".repeat(LONGEST), Err("is longer than 8192 bytes"));
     }

@@ -96,7 +96,7 @@ impl ExternalKeys {
             let provider = registry.provider(&secret.provider).filter(|provider| provider.key.is_some());
             let provider = provider.ok_or_else(|| ConfigError::Invalid {
                 name: format!("secrets.{name}.provider"),
-                reason: format!("{} is no provider that takes an API key", secret.provider),
+                reason: format!("{} is not a provider that accepts an API key", secret.provider),
             })?;
             let mut source = secret.source.clone();
             if let Source::Command { inherited, .. } = &mut source {
@@ -140,12 +140,12 @@ impl ExternalKeys {
         let meant =
             |known: &&ConfiguredKey| known.provider == provider.id && is_meant(&known.source, reference);
         match self.0.known.values().find(meant).map(|known| &known.source) {
-            None => Err(Unavailable::new(Why::Missing, "srvd.toml does not name where it is")),
+            None => Err(Unavailable::new(Why::Missing, "srvd.toml does not define the source of this key")),
             Some(Source::Env { var, value: Some(value) }) => usable(provider, value).map_err(|reason| {
                 Unavailable::new(Why::Missing, format!("the key in the variable {var} {reason}"))
             }),
             Some(Source::Env { var, value: None }) => {
-                let text = format!("the daemon was started without a value of {var}");
+                let text = format!("the variable {var} was not set when the daemon started");
                 Err(Unavailable::new(Why::Missing, text))
             }
             Some(Source::Command { argv, inherited }) => self.run(provider, argv, inherited).await,
@@ -188,7 +188,10 @@ impl ExternalKeys {
 
 /// Returns the key if it can be one of the provider. The error is a reason that follows "the key".
 fn usable(provider: &Provider, key: &SecretString) -> Result<SecretString, String> {
-    let service = provider.key.as_ref().ok_or_else(|| "belongs to a provider without keys".to_owned())?;
+    let service = provider
+        .key
+        .as_ref()
+        .ok_or_else(|| "belongs to a provider that does not accept API keys".to_owned())?;
     api_key::usable(key, service)
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn ask(service: &KeyService, probe: &Probe, key: &SecretString)
     let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     match tokio::time::timeout(TIMEOUT, send(request)).await {
         Err(_) => ProbeAnswer::Unknown { reason: format!("{host} did not answer in time") },
-        Ok(Err(reason)) => ProbeAnswer::Unknown { reason: format!("could not ask {host}: {reason}") },
+        Ok(Err(reason)) => ProbeAnswer::Unknown { reason: format!("the request to {host} failed: {reason}") },
         Ok(Ok(status)) if probe.accepted.contains(&status) => ProbeAnswer::Accepted,
         Ok(Ok(status)) if probe.rejected.contains(&status) => ProbeAnswer::Rejected { status },
         Ok(Ok(status)) => {
@@ -54,20 +54,21 @@ pub(crate) async fn ask(service: &KeyService, probe: &Probe, key: &SecretString)
 
 fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Request<Empty<Bytes>>, String> {
     let uri = format!("{}{}", service.base_url.trim_end_matches('/'), probe.path);
-    let method =
-        Method::from_bytes(probe.method.as_bytes()).map_err(|_| "the registry names no HTTP method")?;
+    let method = Method::from_bytes(probe.method.as_bytes())
+        .map_err(|_| "the HTTP method in the registry is not valid")?;
     let mut request = Request::builder()
         .method(method)
         .uri(uri)
         .header(USER_AGENT, concat!("srvd/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "application/json")
         .body(Empty::new())
-        .map_err(|_| "the registry names no URL")?;
+        .map_err(|_| "the URL in the registry is not valid")?;
     for (name, template) in &probe.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the registry names no header")?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| "a header name in the registry is not valid")?;
         let text = template.replace("{key}", key.expose_secret());
-        let mut value =
-            HeaderValue::from_str(&text).map_err(|_| "the key has characters that no header can hold")?;
+        let mut value = HeaderValue::from_str(&text)
+            .map_err(|_| "the key contains characters that are not allowed in a header")?;
         value.set_sensitive(true);
         request.headers_mut().insert(name, value);
     }
@@ -76,7 +77,8 @@ fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Re
 
 async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
     // The certificates are loaded for each probe. Probes are rare, and an idle daemon need not keep the certificates.
-    let client = https::client().map_err(|error| format!("no certificate authorities: {error}"))?;
+    let client = https::client()
+        .map_err(|error| format!("the certificate authorities could not be loaded: {error}"))?;
     let answer = client.request(request).await.map_err(|error| https::innermost(&error))?;
     let status = answer.status().as_u16();
     // The status decides. A body that is cut off does not change it.

@@ -54,7 +54,8 @@ impl KeyIntake<'_> {
         request: SubmitApiKey,
     ) -> Result<KeyOutcome, ApiError> {
         let service = provider.key.as_ref().ok_or_else(|| {
-            ApiError::invalid_input("providerId", "this provider takes no API key").hint("use auth.start")
+            ApiError::invalid_input("providerId", "this provider does not accept API keys")
+                .hint("use auth.start")
         })?;
         identity_store::check_name("accountName", &request.account_name)?;
         let into =
@@ -88,11 +89,11 @@ impl KeyIntake<'_> {
     ) -> Result<ReceivedKey, ApiError> {
         // With a free choice of the address, a client could have the operator's key sent anywhere.
         if base_url.is_some() {
-            let reason = "the address of a named key stands in srvd.toml";
+            let reason = "the address of a named key is set in srvd.toml; omit it here";
             return Err(ApiError::invalid_input("baseUrl", reason));
         }
         let (place, base_url) = self.external_keys.named(&provider.id, name).ok_or_else(|| {
-            ApiError::invalid_input("secretName", "srvd.toml names no such key of this provider")
+            ApiError::invalid_input("secretName", "srvd.toml has no key of this provider with that name")
                 .with("known", self.external_keys.names(&provider.id))
         })?;
         let key = self.external_keys.read(provider, &place.reference()).await.map_err(|unavailable| {

@@ -66,7 +66,7 @@ fn tried(candidate: Candidate) -> Candidate {
     let renewal = match candidate.renewal {
         Renewability::Possible => Renewability::Tried { failed: None, retry_at: None },
         Renewability::Waiting { until } => {
-            Renewability::Tried { failed: Some("it is tried again later".to_owned()), retry_at: Some(until) }
+            Renewability::Tried { failed: Some("it will be retried later".to_owned()), retry_at: Some(until) }
         }
         other => other,
     };

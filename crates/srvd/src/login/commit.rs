@@ -34,7 +34,8 @@ impl LoginSink {
     }
 
     async fn prepare(&self, session: &SessionId, expected: &ExpectedLogin) -> Result<Renewal, SaveError> {
-        let cli = expected.provider.cli.clone().ok_or_else(|| not_moved(session, &"it has no CLI"))?;
+        let cli =
+            expected.provider.cli.clone().ok_or_else(|| not_moved(session, &"the provider has no CLI"))?;
         let prepared = self.resources().renewals.prepare(session, cli, expected.dir.clone()).await;
         prepared.map_err(|error| not_moved(session, &error))
     }
@@ -110,24 +111,24 @@ fn storage(message: &str) -> SaveError {
 }
 
 fn not_moved(session: &SessionId, error: &dyn std::fmt::Display) -> SaveError {
-    tracing::error!(%error, %session, "a proven login could not be put into its place");
-    storage("the login is good but could not be put into its place")
+    tracing::error!(%error, %session, "a verified login could not be moved into place");
+    storage("the login is valid but could not be moved into place")
 }
 
 fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
-    tracing::error!(error = with_causes(error), %session, "a proven login could not be stored");
+    tracing::error!(error = with_causes(error), %session, "a verified login could not be stored");
     match error {
         StoreError::IdentityMismatch { .. } => SaveError {
             kind: FailureKind::IdentityMismatch,
-            message: "the login came back as another person; the stored account was not changed".to_owned(),
+            message: "the login belongs to another person; the stored account was not changed".to_owned(),
         },
         StoreError::Conflict { what: "bundle name", .. } => SaveError {
             kind: FailureKind::Conflict,
-            message: "another bundle took the name meanwhile; nothing was stored".to_owned(),
+            message: "another bundle took the name in the meantime; nothing was stored".to_owned(),
         },
         StoreError::NotFound { .. } => SaveError {
             kind: FailureKind::NotFound,
-            message: "the bundle was deleted meanwhile; nothing was stored".to_owned(),
+            message: "the bundle was deleted in the meantime; nothing was stored".to_owned(),
         },
         StoreError::Conflict { .. }
         | StoreError::Protected { .. }
@@ -140,6 +141,6 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
         | StoreError::Corrupt { .. }
         | StoreError::Migration { .. }
         | StoreError::Unsupported { .. }
-        | StoreError::Secret(_) => storage("the login is good but could not be stored"),
+        | StoreError::Secret(_) => storage("the login is valid but could not be stored"),
     }
 }

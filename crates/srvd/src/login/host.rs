@@ -35,8 +35,8 @@ pub(super) async fn choose(
         if wanted.is_none() {
             return Ok(at(provider, None));
         }
-        let reason = format!("the CLI of {} logs in to one host only", provider.display_name);
-        return Err(ApiError::invalid_input("host", reason).hint("leave the host out"));
+        let reason = format!("the CLI of {} can log in to one host only", provider.display_name);
+        return Err(ApiError::invalid_input("host", reason).hint("omit the host"));
     };
     let wanted: Option<Host> = match wanted {
         Some(text) => {
@@ -78,5 +78,7 @@ fn refused(bound: Option<&Account>, there: &Host) -> ApiError {
     ApiError::new(Kind::Conflict, format!("this bundle has a login at {there}"))
         .with("what", "host")
         .with("host", there.as_str())
-        .hint(format!("log in to another bundle, or give that login up first: srvd account forget {account}"))
+        .hint(format!(
+            "log in to another bundle, or delete that account first: srvd account forget {account}"
+        ))
 }

@@ -16,7 +16,8 @@ use crate::wire::ids::provider;
 /// Longest time that a CLI may take to log out, including its request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The next step for an account that cannot be revoked.
-const FORGET: &str = "account.delete forgets it on this machine; the credential lives on at the provider";
+const FORGET: &str =
+    "account.delete deletes the account on this machine; the credential stays valid at the provider";
 
 /// Runs one logout at a time, with the deletion of its account.
 #[derive(Debug, Default)]
@@ -46,9 +47,9 @@ impl Logins {
         if let Err(error) = ended {
             return not_revoked(&provider, &error);
         }
-        let deleted = delete
-            .await
-            .map_err(|error| error.hint("its login has been ended all the same; forget the account later"))?;
+        let deleted = delete.await.map_err(|error| {
+            error.hint("the login has ended, but the account still exists; delete the account later")
+        })?;
         let outcome = match &provider.cli {
             Some(cli) if cli.logout_revokes => Outcome::Revoked,
             _ => Outcome::LoggedOut,
@@ -65,7 +66,7 @@ impl Logins {
         let identities = &self.resources.identities;
         let dir = directory(account, provider)?;
         if !dir.adopted && !identities.owns(&dir.path) {
-            return Err(ApiError::new(Kind::AmbientDirectory, "its directory is not one of the daemon's"));
+            return Err(ApiError::new(Kind::AmbientDirectory, "its directory does not belong to the daemon"));
         }
         self.refuse_running_login(account)?;
         let cli = provider.cli.as_ref().ok_or_else(|| no_logout(provider))?;
@@ -126,12 +127,12 @@ fn directory(account: &Account, provider: &Provider) -> Result<AccountDir, ApiEr
         }
         _ if account.kind == AccountKind::ApiKey => Err(ApiError::invalid_input(
             "accountId",
-            "this is an API key; only its provider can revoke it, where it was made",
+            "this is an API key; only its provider can revoke it, where the key was created",
         )
         .hint(FORGET)),
         _ => Err(ApiError::invalid_input(
             "accountId",
-            "no CLI can log out of a token that is kept in the database",
+            "no CLI can log out a token that is stored in the database",
         )
         .hint(FORGET)),
     }
@@ -146,5 +147,5 @@ fn no_logout(provider: &Provider) -> ApiError {
 }
 
 fn refused(kind: Kind, error: &LogoutError) -> ApiError {
-    ApiError::new(kind, format!("nothing was run: {error}")).hint(FORGET)
+    ApiError::new(kind, format!("the logout was not run: {error}")).hint(FORGET)
 }

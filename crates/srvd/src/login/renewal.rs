@@ -114,18 +114,18 @@ impl Renewals {
             // The row was pruned because of its age, so its outcome was decided long ago.
             Err(StoreError::NotFound { .. }) => true,
             Err(error) => {
-                tracing::error!(error = with_causes(&error), %session, "what became of a login cannot be read");
+                tracing::error!(error = with_causes(&error), %session, "the result of a login cannot be read");
                 return false;
             }
         };
         match self.end(session, committed).await {
             Ok(()) => true,
             Err(RenewalError::Transfer(error)) => {
-                tracing::error!(error = with_causes(&error), %session, committed, "what a login has left could not be cleared");
+                tracing::error!(error = with_causes(&error), %session, committed, "the remaining files of a login could not be removed");
                 false
             }
             Err(RenewalError::BrokenOff(error)) => {
-                tracing::error!(%error, %session, "clearing what a login has left broke off");
+                tracing::error!(%error, %session, "the removal of a login's remaining files ended unexpectedly");
                 false
             }
         }
@@ -136,7 +136,7 @@ impl Renewals {
         let left = match self.left().await {
             Ok(left) => left,
             Err(error) => {
-                tracing::error!(%error, "what logins have left cannot be read");
+                tracing::error!(%error, "the remaining files of logins cannot be listed");
                 return Vec::new();
             }
         };

@@ -110,7 +110,7 @@ fn done() -> Outcome {
 fn not_live() -> Outcome {
     Outcome {
         success: false,
-        error: Some("no login of this id is running".to_owned()),
+        error: Some("no login with this id is running".to_owned()),
         error_kind: Some(ErrorKind::NotFound),
     }
 }

@@ -127,7 +127,7 @@ impl LoginSink {
                 if let Err(error) = examined {
                     tracing::warn!(
                         error = with_causes(&error),
-                        "the account of a failed login could not be looked at again"
+                        "the account of a failed login could not be checked again"
                     );
                 }
             }
@@ -204,7 +204,7 @@ impl LoginSink {
         if let Some(write) = write
             && let Err(error) = write.await
         {
-            tracing::error!(%error, session = %id, "a write of a login broke off");
+            tracing::error!(%error, session = %id, "a write of a login ended unexpectedly");
         }
     }
 
@@ -236,7 +236,7 @@ pub(crate) async fn discard_unmade(store: &Store, identities: &IdentityDirs, bun
         return;
     }
     if let Err(error) = identities.discard(bundle).await {
-        tracing::warn!(%error, "the directory of a login that failed could not be removed");
+        tracing::warn!(%error, "the directory of a failed login could not be removed");
     }
 }
 
@@ -246,7 +246,7 @@ impl Sink for LoginSink {
         let recorded = self.resources().tasks.spawn(self.clone().record(snapshot));
         let finished = async {
             if let Err(error) = recorded.await {
-                tracing::error!(%error, "a login's move was not recorded");
+                tracing::error!(%error, "a change of a login was not recorded");
             }
         };
         finished.boxed()

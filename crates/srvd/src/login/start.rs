@@ -175,7 +175,7 @@ impl Logins {
         if !logged_in {
             return Ok(());
         }
-        Err(ApiError::new(Kind::Conflict, "this bundle is logged in already")
+        Err(ApiError::new(Kind::Conflict, "this bundle is already logged in")
             .with("what", "login")
             .with("accountId", bound.id.as_str())
             .hint("log in again with force"))
@@ -201,7 +201,7 @@ impl Logins {
         {
             return Err(ApiError::new(
                 Kind::Conflict,
-                "another account keeps its login in this bundle's directory",
+                "this bundle's directory holds the login of another account",
             )
             .with("what", "login")
             .with("accountId", other.as_str())
@@ -230,9 +230,9 @@ impl Logins {
         if unsettled.iter().any(|dir| dir == inside) {
             return Err(ApiError::new(
                 Kind::StoreUnavailable,
-                "an earlier login into this directory could not be brought to its end",
+                "an earlier login to this directory could not be cleaned up",
             )
-            .hint("try again later; the daemon's log says why"));
+            .hint("retry later; the daemon's log names the cause"));
         }
         Ok(())
     }
@@ -327,7 +327,7 @@ fn refusal(error: &StartError, cli: &Cli) -> ApiError {
     match error {
         StartError::Running { session } => running(session),
         StartError::PortLeased { port, session } => {
-            ApiError::new(Kind::Conflict, "another login holds the CLI's callback port")
+            ApiError::new(Kind::Conflict, "another login uses the CLI's callback port")
                 .with("sessionId", session.as_str())
                 .with("port", *port)
                 .hint("finish or cancel that login first")
@@ -345,7 +345,8 @@ fn refusal(error: &StartError, cli: &Cli) -> ApiError {
 
 /// Returns the error for a login while another one of the same provider and bundle is running.
 fn running(session: &str) -> ApiError {
-    ApiError::new(Kind::Conflict, "a login of this provider runs for this bundle").with("sessionId", session)
+    ApiError::new(Kind::Conflict, "a login of this provider is already running for this bundle")
+        .with("sessionId", session)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub(crate) async fn watch_over(refresher: Refresher, stop: CancellationToken, gr
         }
     }
     if tokio::time::timeout(grace, refresher.settle()).await.is_err() {
-        tracing::warn!("a refresh did not end in time; it is taken up again at the next start");
+        tracing::warn!("a refresh did not end in time; the next start retries it");
     }
 }
 
@@ -89,7 +89,7 @@ async fn pass(refresher: &Refresher, queue: &mut Queue) -> Result<Duration, Stor
     if !queue.repaired {
         let accounts = store.repair_expiries(refresher.now()).await?;
         if accounts > 0 {
-            tracing::warn!(accounts, "expiries that made no sense were repaired");
+            tracing::warn!(accounts, "invalid expiry times were repaired");
         }
         queue.repaired = true;
     }
@@ -137,7 +137,10 @@ async fn begin(refresher: &Refresher, backlog: &mut Backlog) -> Result<bool, Sto
         refresher.launch(&Grant { account: due.account, authority: due.authority });
     }
     if !taken.hopeless.is_empty() {
-        tracing::debug!(accounts = taken.hopeless.len(), "tokens are due that nothing says where to refresh");
+        tracing::debug!(
+            accounts = taken.hopeless.len(),
+            "tokens are due for a refresh, but their token endpoint is not known"
+        );
         let now = refresher.now();
         let until = now.saturating_add(HOPELESS);
         refresher.store().postpone_refreshes(&taken.hopeless, until, now).await?;

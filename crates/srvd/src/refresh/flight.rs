@@ -285,11 +285,11 @@ impl RefresherState {
             match self.store.complete_refresh(&refreshed, jitter(), (self.clock)()).await {
                 Ok(completed) => return outcome::completed(&completed),
                 Err(error @ StoreError::IdentityMismatch { .. }) => {
-                    tracing::warn!(%account, error = with_causes(&error), "the issuer gave another person's tokens");
+                    tracing::warn!(%account, error = with_causes(&error), "the issuer returned another person's tokens");
                     return Outcome::Stuck(RefreshReason::IdentityMismatch);
                 }
                 Err(error @ StoreError::InvalidName { .. }) => {
-                    tracing::warn!(%account, error = with_causes(&error), "the issuer gave tokens that cannot be kept");
+                    tracing::warn!(%account, error = with_causes(&error), "the issuer returned tokens that cannot be stored");
                     return self.fail(&refreshed.into_lease(), outcome::malformed(jitter())).await;
                 }
                 Err(error) => match pauses.next().filter(|_| passes(&error)) {
@@ -316,7 +316,7 @@ impl RefresherState {
     }
 
     fn unavailable(&self, account: &AccountId, error: &StoreError) -> Outcome {
-        tracing::error!(%account, error = with_causes(error), "the store failed a refresh");
+        tracing::error!(%account, error = with_causes(error), "a refresh failed because of an error of the store");
         self.troubled.store(true, Ordering::Relaxed);
         Outcome::Unavailable
     }

@@ -50,14 +50,14 @@ impl Refresher {
         let grant = Grant { account: stored.account, authority: stored.authority };
         let why = RefreshWhy::Forced { generation };
         let later = |reason: String| {
-            ApiError::new(Kind::RefreshFailed, reason).hint("the token stays; report it again later")
+            ApiError::new(Kind::RefreshFailed, reason).hint("the token is kept; report it again later")
         };
         match self.refresh(&grant, why, REFRESHING).await {
             Outcome::Unneeded | Outcome::Renewed => Ok(NextStep::Retry),
             Outcome::Stuck(_) | Outcome::Unsupported => give_up(store, &grant.account, generation).await,
             Outcome::Gone => Err(ApiError::not_found("account", grant.account.as_str())),
             Outcome::Later { reason, at } => {
-                let reason = reason.map_or("it is tried again later", |reason| reason.as_str());
+                let reason = reason.map_or("it will be retried later", |reason| reason.as_str());
                 Err(later(format!("the refresh failed: {reason}")).with("retryAt", at))
             }
             Outcome::Busy { until } => {
@@ -76,9 +76,9 @@ async fn tokens(store: &Store, account: &AccountId) -> Result<StoredTokens, ApiE
         Ok(stored) => Ok(stored),
         Err(StoreError::NotFound { .. }) => {
             store.account(account).await?;
-            let reason = "this account has no tokens of the daemon's";
+            let reason = "this account has no tokens that the daemon refreshes";
             Err(ApiError::invalid_input("accountId", reason)
-                .hint("account.refreshstatus looks at what it has"))
+                .hint("check its credential with account.refreshstatus"))
         }
         Err(error) => Err(error.into()),
     }

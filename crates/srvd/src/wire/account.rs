@@ -117,7 +117,7 @@ pub(crate) struct List {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
 }
-method!(List, "account.list", Accounts, "Lists accounts; rows that cannot be read are named beside them.");
+method!(List, "account.list", Accounts, "Lists accounts; rows that cannot be read are listed separately.");
 
 /// The accounts, and the rows that could not be read.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -174,7 +174,7 @@ method!(
     Delete,
     "account.delete",
     Deleted,
-    "Deletes an account with its bindings and its credential on this machine; the provider is not told."
+    "Deletes an account, its bindings and its credential on this machine; the provider is not notified."
 );
 
 /// The result of deleting an account.
@@ -205,7 +205,7 @@ method!(
     RefreshStatus,
     "account.refreshstatus",
     Account,
-    "Looks at an account's credential now: reads its file, or asks the provider about a key, and answers with what was found."
+    "Checks an account's credential now: reads its file, or asks the provider about a key, and returns the result."
 );
 
 /// Ends a login with the CLI's own logout, then deletes the account as `account.delete` does.
@@ -219,7 +219,7 @@ method!(
     Revoke,
     "account.revoke",
     Revoked,
-    "Ends a login with its CLI's own logout, for every copy of it where the CLI tells its provider, and then deletes the account."
+    "Ends a login with its CLI's own logout and then deletes the account. If the CLI notifies its provider, every copy of the login ends."
 );
 
 /// The result of ending a login.
@@ -274,7 +274,7 @@ method!(
     Refused,
     "account.refused",
     AfterRefusal,
-    "Says that a provider's service refused an account's token: 401 has it refreshed once, whatever its time; 403 never does."
+    "Reports that a provider's service refused an account's token. A 401 causes one refresh, regardless of the token's expiry; a 403 never does."
 );
 
 /// The answer to a report of a refused token.

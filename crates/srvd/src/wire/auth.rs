@@ -76,7 +76,12 @@ pub(crate) struct Poll {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
-method!(Poll, "auth.poll", Session, "Asks how a login session stands; with waitMs it waits for news.");
+method!(
+    Poll,
+    "auth.poll",
+    Session,
+    "Returns the state of a login session; with waitMs it waits for a change."
+);
 
 words! {
     /// The state of a login session on the wire.
@@ -213,7 +218,12 @@ pub(crate) struct Cancel {
     /// The session's id.
     pub session_id: String,
 }
-method!(Cancel, "auth.cancel", Outcome, "Cancels a login and ends its CLI with everything it started.");
+method!(
+    Cancel,
+    "auth.cancel",
+    Outcome,
+    "Cancels a login and ends its CLI and every process that the CLI started."
+);
 
 /// Delivers the text that the person pasted to the CLI.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -228,7 +238,7 @@ method!(
     SubmitCallback,
     "auth.submitcallback",
     Outcome,
-    "Hands a pasted callback to the CLI; success means written to the CLI, not merely queued."
+    "Delivers a pasted callback to the CLI; success means that it was written to the CLI, not only queued."
 );
 
 /// The result of a request: success, or the error.
@@ -276,7 +286,7 @@ method!(
     SubmitApiKey,
     "auth.submitapikey",
     KeyOutcome,
-    "Validates an API key with its provider, seals it (or notes where the operator keeps it) and binds it; a rejected key is stored nowhere."
+    "Validates an API key with its provider, seals it (or records where the operator keeps it) and binds it; a rejected key is not stored."
 );
 
 /// The result of storing an API key.
@@ -306,7 +316,7 @@ pub(crate) struct KeyOutcome {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List {}
-method!(List, "auth.list", Sessions, "Lists the login sessions that run or ended recently.");
+method!(List, "auth.list", Sessions, "Lists the login sessions that are running or ended recently.");
 
 /// Login sessions, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -70,7 +70,7 @@ pub(crate) struct Create {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
-method!(Create, "bundle.create", Bundle, "Makes an empty bundle.");
+method!(Create, "bundle.create", Bundle, "Creates an empty bundle.");
 
 /// Changes the name or the description of a bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -85,7 +85,7 @@ pub(crate) struct Update {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
-method!(Update, "bundle.update", Bundle, "Renames or describes a bundle.");
+method!(Update, "bundle.update", Bundle, "Changes the name or the description of a bundle.");
 
 /// Deletes a bundle and the accounts that only it binds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -97,7 +97,7 @@ pub(crate) struct Delete {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_history: Option<bool>,
 }
-method!(Delete, "bundle.delete", Deleted, "Deletes a bundle with the accounts that only it binds.");
+method!(Delete, "bundle.delete", Deleted, "Deletes a bundle and the accounts that only it binds.");
 
 /// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -151,7 +151,12 @@ pub(crate) struct Bind {
     /// The account's id.
     pub account_id: String,
 }
-method!(Bind, "bundle.bind", Bundle, "Binds an account in a bundle, in place of its provider's former one.");
+method!(
+    Bind,
+    "bundle.bind",
+    Bundle,
+    "Binds an account in a bundle. It replaces the provider's account that was bound before."
+);
 
 /// Removes the binding of a provider.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -162,7 +167,7 @@ pub(crate) struct Unbind {
     /// Provider id or alias.
     pub provider_id: String,
 }
-method!(Unbind, "bundle.unbind", Bundle, "Removes the binding of a provider; the account stays.");
+method!(Unbind, "bundle.unbind", Bundle, "Removes the binding of a provider; the account is kept.");
 
 #[cfg(test)]
 mod tests {

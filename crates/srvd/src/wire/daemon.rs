@@ -9,7 +9,12 @@ use super::{method, words};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Info {}
-method!(Info, "srvd.info", Daemon, "Tells what this daemon is and holds.");
+method!(
+    Info,
+    "srvd.info",
+    Daemon,
+    "Returns information about this daemon and its numbers of stored records and open connections."
+);
 
 /// Information about the daemon.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -64,7 +69,12 @@ pub(crate) struct Ping {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
-method!(Ping, "srvd.ping", Pong, "Answers at once with the text that it was given: a sign of life.");
+method!(
+    Ping,
+    "srvd.ping",
+    Pong,
+    "Returns the text of the request at once, which shows that the daemon answers."
+);
 
 /// The answer to a ping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -10,7 +10,7 @@ use super::method;
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListDeclared")]
 pub(crate) struct List {}
-method!(List, "declared.list", DeclaredAgents, "Lists the agents that files declare; never their keys.");
+method!(List, "declared.list", DeclaredAgents, "Lists the agents that files declare, without their keys.");
 
 /// Reads the files again now.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +21,7 @@ method!(
     Reload,
     "declared.reload",
     DeclaredAgents,
-    "Reads the files of the declared agents now. With an error in one of them all stays as it was."
+    "Reads the files of the declared agents now. If one of them has an error, no declared agent changes."
 );
 
 /// The declared agents that are in force.

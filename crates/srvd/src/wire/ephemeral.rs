@@ -24,7 +24,7 @@ method!(
     Put,
     "ephemeral.put",
     Stored,
-    "Lends an agent an API key until it is cleared or the daemon ends; it is never written to a disk."
+    "Lends an agent an API key until the key is cleared or the daemon ends; the key is never written to a disk."
 );
 
 /// The answer after a credential was stored in memory.
@@ -49,7 +49,12 @@ pub(crate) struct Clear {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
 }
-method!(Clear, "ephemeral.clear", Cleared, "Lets go of what was lent to an agent, whoever the user.");
+method!(
+    Clear,
+    "ephemeral.clear",
+    Cleared,
+    "Removes the credentials that were lent to an agent, for every user."
+);
 
 /// The result of removing lent credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -134,21 +134,21 @@ macro_rules! kinds {
 
 kinds! {
     rpc {
-        NotFound = 1001, "not_found", "unknown bundle, account, session, CLI (`data.what`, `data.id`)";
-        Conflict = 1002, "conflict", "a name is taken, or a login is already running (`data.sessionId`) or already there (`data.accountId`)";
+        NotFound = 1001, "not_found", "the bundle, account, session or CLI is unknown (`data.what`, `data.id`)";
+        Conflict = 1002, "conflict", "a name is already in use, or a login is already running (`data.sessionId`) or already exists (`data.accountId`)";
         UnknownProvider = 1003, "unknown_provider", "the registry has no such provider; `data.known` lists the ids";
-        NotAllowed = 1004, "not_allowed", "a CLI path, arguments or an environment variable refused by the spawn policy (`data.field`, `data.value` unless secret)";
-        InvalidInput = 1005, "invalid_input", "callback text, API key, name, id: well-formed JSON, unusable value (`data.field`)";
-        NoCredential = 1006, "no_credential", "launch: nothing is bound that could be used (`data.candidates` with a reason each)";
-        NeedsReauth = 1007, "needs_reauth", "a credential exists and only a person can renew it (`data.providerId`, `data.accountId`)";
-        AllExpired = 1008, "all_expired", "credentials exist and all of them have expired (`data.candidates`; `data.refreshable`, and then `data.retryAt`)";
-        DeclaredImmutable = 1009, "declared_immutable", "the thing is declared in a file (`data.file`, `data.agentId`); edit the file";
-        NoActiveForge = 1010, "no_active_forge", "no operator token is the one in use; `GET /me` answers 412";
-        SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or does not open (`data.reason`)";
+        NotAllowed = 1004, "not_allowed", "the spawn policy refuses a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret)";
+        InvalidInput = 1005, "invalid_input", "the JSON is well formed but a value cannot be used, such as a callback text, API key, name or id (`data.field`)";
+        NoCredential = 1006, "no_credential", "launch: there is no usable credential (`data.candidates`, each with a reason)";
+        NeedsReauth = 1007, "needs_reauth", "a credential exists, but only a person can renew it (`data.providerId`, `data.accountId`)";
+        AllExpired = 1008, "all_expired", "credentials exist, but all of them have expired (`data.candidates`; `data.refreshable` and, if it is true, `data.retryAt`)";
+        DeclaredImmutable = 1009, "declared_immutable", "the agent or credential is declared in a file (`data.file`, `data.agentId`); edit the file";
+        NoActiveForge = 1010, "no_active_forge", "no account of the operator is in use; `GET /me` answers 412";
+        SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or cannot be opened (`data.reason`)";
         StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or cannot be reached (`data.reason`: `busy`, `full`, `unavailable`), or a login's directory cannot be used; retry later";
-        IdentityMismatch = 1013, "identity_mismatch", "a login came back as another person";
-        RefreshFailed = 1014, "refresh_failed", "a refresh was tried and failed for a reason that passes (`data.retryAt`)";
-        AmbientDirectory = 1016, "ambient_directory", "a directory that belongs to the user's own CLI was named";
+        IdentityMismatch = 1013, "identity_mismatch", "a login belongs to another person than the stored one";
+        RefreshFailed = 1014, "refresh_failed", "a refresh was tried and failed for a temporary reason (`data.retryAt`)";
+        AmbientDirectory = 1016, "ambient_directory", "the directory of a login belongs to the user's own CLI, not to the daemon";
         Corrupt = 1017, "corrupt", "a stored row cannot be read and stays unchanged (`data.what`, `data.id`); a retry does not help";
         DatabaseFailed = 1018, "database_failed", "the database refused a statement; the daemon's log names the cause";
         DatabaseDamaged = 1019, "database_damaged", "the database is damaged; restore it from a backup";

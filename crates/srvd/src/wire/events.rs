@@ -42,12 +42,15 @@ pub(crate) const OPERATOR_TOKENS_CHANGED: &str = "operatortokens:changed";
 pub(crate) const TOPICS: &[(&str, &str)] = &[
     (
         "identitybundlebindings:changed:<bundleId>",
-        "a binding of this bundle was made, moved, removed, or its account's status changed",
+        "a binding of this bundle was created, moved or removed, or its account's status changed",
     ),
-    ("identitybundles:changed", "a bundle was made, renamed or deleted"),
-    ("identityaccounts:changed:<accountId>", "an account was made, changed, deleted, or its status changed"),
-    ("authsession:changed:<sessionId>", "a login session moved"),
-    (DECLARED_CHANGED, "what files declare for agents was read again and is not what it was"),
+    ("identitybundles:changed", "a bundle was created, renamed or deleted"),
+    (
+        "identityaccounts:changed:<accountId>",
+        "an account was created, changed or deleted, or its status changed",
+    ),
+    ("authsession:changed:<sessionId>", "a login session changed"),
+    (DECLARED_CHANGED, "the files of the declared agents were read again and the declared agents changed"),
     ("userprofiles:changed:<userId>", "a profile of this user changed"),
     ("operatortokens:changed", "an operator token or the active forge changed"),
 ];

@@ -63,7 +63,7 @@ pub(crate) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
 pub(crate) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
     let agent = agent_id(id)?;
     if agent.is_any() {
-        return Err(ApiError::invalid_input("agentId", "* stands for every agent; name one"));
+        return Err(ApiError::invalid_input("agentId", "* means every agent; name one agent"));
     }
     Ok(agent)
 }

@@ -40,7 +40,7 @@ pub(crate) struct Create {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
 }
-method!(Create, "instance.create", Instance, "Makes an agent instance, under a bundle or under none.");
+method!(Create, "instance.create", Instance, "Creates an agent instance, under a bundle or under none.");
 
 /// Lists instances.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -54,7 +54,7 @@ pub(crate) struct List {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_ended: Option<bool>,
 }
-method!(List, "instance.list", Instances, "Lists the agent instances that run, oldest first.");
+method!(List, "instance.list", Instances, "Lists the running agent instances, oldest first.");
 
 /// A list of instances.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +78,7 @@ method!(
     Update,
     "instance.update",
     Instance,
-    "Moves an agent instance to another bundle; it shows at its next launch."
+    "Moves an agent instance to another bundle; the change takes effect at its next launch."
 );
 
 /// Ends an instance.
@@ -89,7 +89,12 @@ pub(crate) struct End {
     /// The instance's id.
     pub instance_id: String,
 }
-method!(End, "instance.end", Ended, "Ends an agent instance. Its process is its maker's business.");
+method!(
+    End,
+    "instance.end",
+    Ended,
+    "Ends an agent instance. The daemon does not end its process; the creator of the instance does."
+);
 
 /// The result of ending an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

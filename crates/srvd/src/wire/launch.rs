@@ -45,7 +45,7 @@ method!(
     Resolve,
     "launch.resolve",
     Launch,
-    "Says which variables make an agent this identity: the one method that returns credentials."
+    "Returns the variables that give an agent this identity. It is the only method that returns credentials."
 );
 
 /// The changes to make to an environment.
@@ -137,7 +137,7 @@ method!(
     Ready,
     "launch.ready",
     Readiness,
-    "Says whether a launch would succeed, and what to do where it would not."
+    "Returns whether a launch would succeed, and what to do if it would not."
 );
 
 /// The readiness of a launch.

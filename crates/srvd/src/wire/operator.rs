@@ -158,7 +158,7 @@ pub(crate) struct Upsert {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activate: Option<bool>,
 }
-method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token that the operator brings.");
+method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token that the operator supplies.");
 
 /// Deletes an account of the operator.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -172,7 +172,7 @@ method!(
     Delete,
     "operator.delete",
     Deleted,
-    "Forgets an account of the operator with its tokens; when it was in use, none is afterwards."
+    "Deletes an account of the operator and its tokens; if it was in use, no account is in use afterwards."
 );
 
 /// The result of deleting an account.
@@ -203,7 +203,7 @@ pub(crate) struct Start {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
 }
-method!(Start, "operator.start", Started, "Begins a sign-in of the operator at a configured forge.");
+method!(Start, "operator.start", Started, "Starts a sign-in of the operator at a configured forge.");
 
 words! {
     /// A flow of a sign-in.
@@ -245,7 +245,12 @@ pub(crate) struct Poll {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
-method!(Poll, "operator.poll", SignIn, "Asks how a sign-in stands; with waitMs it waits for its end.");
+method!(
+    Poll,
+    "operator.poll",
+    SignIn,
+    "Returns the state of a sign-in; with waitMs it waits for the sign-in to end."
+);
 
 /// A sign-in of the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -303,7 +308,7 @@ method!(
     GetActive,
     "operator.active",
     Active,
-    "Says which account of the operator is in use; error 1010 if none is."
+    "Returns the operator's account in use; error 1010 if there is none."
 );
 
 /// The account in use.
@@ -338,7 +343,12 @@ method!(SetActive, "operator.setactive", Active, "Makes an account of the operat
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearActiveForge")]
 pub(crate) struct ClearActive {}
-method!(ClearActive, "operator.clearactive", Cleared, "Leaves no account of the operator in use.");
+method!(
+    ClearActive,
+    "operator.clearactive",
+    Cleared,
+    "Clears the operator's account in use; no account is in use afterwards."
+);
 
 /// The result of clearing the account in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -124,7 +124,7 @@ method!(
     List,
     "profile.list",
     Profiles,
-    "Lists profiles, the primary of each provider first; then what files declare for the agent."
+    "Lists profiles, the primary of each provider first, and then the credentials that files declare for the agent."
 );
 
 /// The profiles, and the rows that could not be read.
@@ -145,7 +145,7 @@ pub(crate) struct Delete {
     /// The profile's id.
     pub profile_id: String,
 }
-method!(Delete, "profile.delete", Deleted, "Deletes a profile with its secrets.");
+method!(Delete, "profile.delete", Deleted, "Deletes a profile and its secrets.");
 
 /// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,7 +190,7 @@ method!(
     Best,
     "profile.best",
     Resolution,
-    "Says which credential an agent would get: the user's before an ephemeral before a declared one."
+    "Returns the credential that an agent would receive. The user's own comes before an ephemeral one, which comes before a declared one."
 );
 
 /// The credential that an agent would receive. It never contains the secret.
@@ -287,7 +287,7 @@ method!(
     DeleteAgent,
     "agent.delete",
     Deleted,
-    "Deletes all profiles and secrets that any user brought for an agent; an agent that takes the id later finds nothing."
+    "Deletes all profiles and secrets that any user supplied for an agent; a later agent with the same id finds none of them."
 );
 
 /// Deletes all profiles and secrets of a user, and the credentials that were lent for the user.

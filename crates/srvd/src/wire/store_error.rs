@@ -25,12 +25,12 @@ fn answer(error: &StoreError) -> ApiError {
             ApiError::new(Kind::Conflict, *detail).with("what", *what).with("id", id.as_str())
         }
         StoreError::Protected { what, id } => {
-            let reason = format!("the {what} {id} can be neither bound, changed nor deleted");
+            let reason = format!("the {what} {id} cannot be bound, changed or deleted");
             ApiError::invalid_input("bundleId", reason)
         }
         StoreError::InvalidName { field, reason } => ApiError::invalid_input(field, reason),
         StoreError::IdentityMismatch { .. } => {
-            let message = "the login came back as another person; nothing was changed";
+            let message = "the login belongs to another person; nothing was changed";
             ApiError::new(Kind::IdentityMismatch, message)
                 .hint("log in again with force to replace the stored login")
         }

@@ -141,12 +141,12 @@ async fn restore_changes_nothing_when_backup_is_damaged_or_key_differs() {
         assert_eq!(std::fs::read(home.dir("data/srvd.db")).unwrap(), before, "{name}");
         assert_eq!(litter(&home), Vec::<PathBuf>::new(), "{name}");
     };
-    check("cut", &good[..good.len() / 2], 74, "is no backup of srvd, or it was cut off");
-    check("cut by one", &good[..good.len() - 1], 74, "or it was cut off");
-    check("empty", b"", 74, "or it was cut off");
+    check("cut", &good[..good.len() / 2], 74, "is not an srvd backup, or is truncated");
+    check("cut by one", &good[..good.len() - 1], 74, "or is truncated");
+    check("empty", b"", 74, "or is truncated");
     check("flipped", &flipped, 74, "is damaged");
     check("newer", &[&good[..line], forged.as_bytes()].concat(), 74, "a newer srvd");
-    check("a database", &good[..line - 1], 74, "is no backup of srvd");
+    check("a database", &good[..line - 1], 74, "is not an srvd backup");
     let other = Home::new();
     std::fs::write(other.dir("config/encryption.key"), "not-the-key-0123456789abcdef-0123456789").unwrap();
     let refused = run(&other, "restore", &file);

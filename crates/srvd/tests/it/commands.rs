@@ -59,7 +59,7 @@ fn key_generate_writes_once_and_never_prints_the_key() {
 
     let refused = home.run(&args);
     assert_eq!((code(&refused), text(&refused.stdout).as_str()), (73, ""));
-    assert!(text(&refused.stderr).contains("exists already and is not overwritten"));
+    assert!(text(&refused.stderr).contains("already exists and is not overwritten"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), key);
     let said = [made.stdout, made.stderr, refused.stderr].concat();
     assert!(!text(&said).contains(key.trim_end()), "the key was printed");
@@ -85,7 +85,7 @@ fn client_command_explains_how_to_start_a_daemon_when_none_runs() {
         assert_eq!((code(&output), text(&output.stdout).as_str()), (69, ""), "{args:?}");
         let socket = home.dir("run/srvd.sock");
         let expect = format!(
-            "srvd: no daemon is running (looked at {})\nhint: start one with: srvd serve   (or: systemctl --user start srvd)\n",
+            "srvd: no daemon is running (tried {})\nhint: start one with: srvd serve   (or: systemctl --user start srvd)\n",
             socket.display()
         );
         assert_eq!(text(&output.stderr), expect, "{args:?}");
@@ -140,7 +140,7 @@ async fn list_commands_print_tables_and_json_when_the_daemon_is_empty() {
     assert_eq!((&status["accounts"], &status["sessions"]), (&json!([]), &json!([])));
     let status = stdout(home, &["status"]);
     assert!(status.contains(&format!("is running (pid {}, up ", daemon.pid())), "{status}");
-    assert!(status.contains("Nobody is logged in yet."), "{status}");
+    assert!(status.contains("No account is logged in yet."), "{status}");
 }
 
 /// Runs `srvd add-key openai` with this key on standard input.
@@ -171,8 +171,9 @@ async fn add_key_stores_the_key_from_stdin_when_the_provider_accepts_it() {
     let added = add_key(&daemon, KEY).await;
     let account = printed_json(home, &["accounts", "--json"])["accounts"][0].clone();
     let id = account["id"].as_str().unwrap();
-    let expect =
-        format!("Added an API key of openai to bundle \"Keys\" (account {id})\nThe provider accepted it.\n");
+    let expect = format!(
+        "Added an API key of openai to bundle \"Keys\" (account {id})\nThe provider accepted the key.\n"
+    );
     assert_eq!((added.code, added.stdout.as_str(), added.stderr.as_str()), (Some(0), expect.as_str(), ""));
     assert_eq!((&account["status"], &account["name"]), (&json!("valid"), &json!("API key")));
 
@@ -202,7 +203,7 @@ async fn command_hints_at_the_right_one_when_the_provider_does_not_fit() {
     check(&["login", "nobody"], "known providers: amp, anthropic, aws, claude, codex, ").await;
     check(&["add-key", "nobody"], "known providers: amp, anthropic, aws, claude, codex, ").await;
     check(&["login", "openai"], "add a key with: srvd add-key openai\n").await;
-    check(&["add-key", "codex"], "log in to it with: srvd login codex\n").await;
+    check(&["add-key", "codex"], "log in with: srvd login codex\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,7 +213,7 @@ async fn login_reads_its_paste_from_stdin() {
     login.notes("Open this address to log in:\n\n  https://login.fake.test/authorize?state=st4te").await;
     login.notes("Paste the code or the address that the browser ended on:").await;
     login.types("planted-code-123#wrong").await;
-    login.notes("That did not work: ").await;
+    login.notes("The input was not accepted: ").await;
     login.types(CALLBACK).await;
     let ended = login.end().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -300,9 +300,21 @@ async fn declared_key_is_refused_when_its_expiry_is_past_or_not_a_time() {
     assert_eq!(set(&daemon, json!({"agentId": "DATED"})).await["OPENAI_API_KEY"], OPENAI);
     for (id, code, reason) in [
         ("PAST", 1008, "it has expired"),
-        ("GARBAGE", 1011, "the variable END_GARBAGE, which says when it ends, is not set or holds no time"),
-        ("EMPTY", 1011, "the variable END_EMPTY, which says when it ends, is not set or holds no time"),
-        ("UNSET", 1011, "the variable END_UNSET, which says when it ends, is not set or holds no time"),
+        (
+            "GARBAGE",
+            1011,
+            "the variable END_GARBAGE, which states when the key expires, is not set or contains no valid time",
+        ),
+        (
+            "EMPTY",
+            1011,
+            "the variable END_EMPTY, which states when the key expires, is not set or contains no valid time",
+        ),
+        (
+            "UNSET",
+            1011,
+            "the variable END_UNSET, which states when the key expires, is not set or contains no valid time",
+        ),
     ] {
         let params = json!({"agentId": id, "providerId": "openai"});
         let (found, data) = daemon.refused("launch.resolve", params.clone()).await;
@@ -332,7 +344,7 @@ async fn lent_key_overrides_declared_key_and_is_removed_with_its_agent() {
     let sources: Vec<&str> =
         launch["trace"].as_array().unwrap().iter().map(|one| one["source"].as_str().unwrap()).collect();
     assert_eq!(sources, ["ephemeral", "declared"]);
-    assert_eq!(launch["trace"][1]["reason"], "a stronger one is used");
+    assert_eq!(launch["trace"][1]["reason"], "a credential with higher precedence is used");
 
     // The agent is no longer declared, so the key that was lent to it is removed. The key that was lent to another
     // agent stays.
@@ -387,7 +399,7 @@ async fn launch_ready_agrees_with_launch_resolve() {
         ready["providers"],
         json!([{
             "providerId": "openai", "ready": false,
-            "reason": "the variable NOT_SET of the daemon's environment is not set",
+            "reason": "the variable NOT_SET is not set in the daemon's environment",
         }])
     );
     check(json!({"agentId": "printed", "providerId": "anthropic"}), None).await;
@@ -414,7 +426,7 @@ async fn launch_ready_agrees_with_launch_resolve() {
     assert!(launch["unset"].as_array().unwrap().contains(&json!("OPENAI_API_KEY")));
     assert_eq!(
         launch["accounts"][1]["reason"],
-        "the variable NOT_SET of the daemon's environment is not set"
+        "the variable NOT_SET is not set in the daemon's environment"
     );
     check(json!({"agentId": "half", "providerId": "openai"}), Some(1011)).await;
 }

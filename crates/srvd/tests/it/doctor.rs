@@ -197,7 +197,7 @@ async fn doctor_distinguishes_unresponsive_daemon_from_absent_one() {
     assert!(home.dir("run/endpoint.json").exists());
     let status = home.run(&["status", "--timeout", "1"]);
     assert_eq!((status.status.code(), status.stdout.as_slice()), (Some(69), b"".as_slice()));
-    let expect = format!("srvd: the daemon (pid {pid}) does not answer: nothing came in 1 s\n");
+    let expect = format!("srvd: the daemon (pid {pid}) did not answer within 1 s\n");
     let said = String::from_utf8(status.stderr).unwrap();
     assert!(said.starts_with(&expect), "{said}");
 }
@@ -271,17 +271,17 @@ fn doctor_explains_why_own_files_hold_no_login() {
     for (provider, title, detail) in [
         (
             "codex",
-            "Your own files of Codex hold no login that srvd can take over",
+            "Your own files of Codex contain no login that srvd can take over",
             "~/.codex: auth.json selects apikey (/auth_mode), so the CLI would not use this login",
         ),
         (
             "copilot",
-            "Your own files of GitHub Copilot hold no login that srvd can take over",
+            "Your own files of GitHub Copilot contain no login that srvd can take over",
             "~/.copilot: config.json is a symbolic link in a loop",
         ),
         (
             "github",
-            "Your own files of GitHub hold no login that srvd can take over",
+            "Your own files of GitHub contain no login that srvd can take over",
             "~/.config/gh: hosts.yml holds no login: the file has no token (/github.com/oauth_token)",
         ),
         ("opencode", "You have a login of OpenCode outside srvd", "~/.local/share/opencode"),
@@ -334,7 +334,7 @@ fn doctor_suggests_setting_when_own_login_is_in_keyring() {
     let (_, findings) = doctor(&home, &[]);
     let found = find(&findings, "own-login.codex");
     assert_eq!(found["severity"], "note");
-    assert_eq!(found["title"], "Your own login of Codex is where only Codex can look");
+    assert_eq!(found["title"], "Your own login of Codex is in a place that only Codex can read");
     assert!(found["detail"].as_str().unwrap().contains("keyring"), "{found}");
     assert!(found["fix"].as_str().unwrap().contains("cli_auth_credentials_store"), "{found}");
 }

@@ -138,7 +138,7 @@ async fn account_becomes_valid_again_when_its_file_or_directory_returns() {
     let mut watched = Watched::new().await;
     std::fs::remove_file(&watched.file).unwrap();
     let found = watched.becomes("needs_reauth").await;
-    assert_eq!(found["statusReason"], "its directory holds no login any more");
+    assert_eq!(found["statusReason"], "its directory no longer holds a login");
     watched.write(GOOD);
     watched.becomes("valid").await;
 
@@ -249,7 +249,7 @@ async fn token_expiry_is_announced_when_it_comes() {
     assert!(found.get("nextStep").is_none(), "{found}");
     let found = watched.becomes("needs_reauth").await;
     assert!(found["checkedAt"].as_i64().unwrap() >= soon + 1000, "{found}");
-    assert_eq!(found["statusReason"], "its refresh token is past its own end");
+    assert_eq!(found["statusReason"], "its refresh token has expired");
 
     let soon = crate::support::now() + 1000;
     watched.write(&with_times(soon, 0, false));

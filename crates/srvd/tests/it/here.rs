@@ -146,8 +146,8 @@ async fn directory_is_bound_shown_used_and_unbound() {
     let (code, _, errors) = told(&place.run(&["exec", "--", "env"], &[]));
     assert!(code == 1 && errors.contains("deep/.srvd; bind another one with"), "{errors}");
     let (code, out, errors) = told(&place.run(&["use", "--remove"], &[]));
-    assert!(code == 0 && out.ends_with("project/deep is not bound any more\n"), "{out}");
-    assert!(errors.starts_with("The bundle \"Work\" is in force here by "), "{errors}");
+    assert!(code == 0 && out.ends_with("project/deep is no longer bound\n"), "{out}");
+    assert!(errors.starts_with("The bundle \"Work\" now applies here, because of "), "{errors}");
     assert_eq!(told(&place.run(&["use", "--remove"], &[])).0, 1);
 
     // A file with more than a name is refused.
@@ -165,7 +165,7 @@ async fn binding_is_neither_read_nor_made_when_others_can_write_there() {
     std::fs::set_permissions(&open, Permissions::from_mode(0o1777)).unwrap();
     let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(errors.contains("project is not looked into, because everybody can write to it"), "{errors}");
+    assert!(errors.contains("project is not searched, because it is world-writable"), "{errors}");
     let output = place.home().command(&["use", "Work"]).current_dir(&open).output().unwrap();
     let (code, _, errors) = told(&output);
     assert!(code == 77 && errors.contains("cannot be bound"), "{errors}");
@@ -256,7 +256,7 @@ fn type_line(place: &Place, line: &str, path: &str, vars: &[(&str, &str)]) -> (i
 async fn shim_starts_the_cli_as_the_bundle_of_the_directory() {
     let place = Place::new().await;
     let (dir, path) = install(&place, &["fakecli"]);
-    let way_out = "hint: to run it without srvd, this once: SRVD_SHIM=off fakecli\n";
+    let way_out = "hint: to run it once without srvd: SRVD_SHIM=off fakecli\n";
 
     let (code, _, errors) = type_it(&place, &path, &[("FAKE_SCRIPT", &place.script())]);
     assert_eq!((code, place.started_with()), (1, None), "never as the user's own login");
@@ -345,7 +345,7 @@ async fn shim_fails_after_32_launches_when_a_wrapper_leads_back_to_it() {
     let (shims, rest) = path.split_once(':').unwrap();
     let (code, _, errors) = type_it(&place, &format!("{shims}:{}:{rest}", wrappers.display()), &[]);
     assert_eq!((code, place.started_with()), (1, None));
-    assert!(errors.contains("32 launches stand around this one already"), "{errors}");
+    assert!(errors.contains("there are too many nested launches: the limit is 32"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -370,13 +370,13 @@ async fn shims_command_lists_and_removes_only_shims() {
     let bin = place.home().dir("bin");
     let args = ["shims", "install", "--dir", bin.to_str().unwrap(), "fakecli"];
     let (code, _, errors) = told(&place.run(&args, &[]));
-    assert!(code == 73 && errors.contains("not a shim of srvd, so left alone"), "{errors}");
+    assert!(code == 73 && errors.contains("not an srvd shim, so not overwritten"), "{errors}");
     let (code, out, _) = told(&place.run(&["shims", "install", "fakecli"], &[("PATH", &path)]));
-    assert!(code == 0 && out.contains("is there"), "{out}");
+    assert!(code == 0 && out.contains("unchanged"), "{out}");
 
     std::fs::write(dir.join("mine"), "#!/bin/sh\n").unwrap();
     let (code, _, errors) = told(&place.run(&["shims", "remove", "mine"], &[]));
-    assert!(code == 1 && errors.contains("mine is not a shim of srvd and was left alone"), "{errors}");
+    assert!(code == 1 && errors.contains("mine is not an srvd shim and was not removed"), "{errors}");
     let (code, out, _) = told(&place.run(&["shims", "remove"], &[]));
     assert_eq!((code, out), (0, format!("removed {}\n", dir.join("fakecli").display())));
     let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -160,7 +160,7 @@ fn callback_needs_no_token_and_its_page_repeats_no_query_value() {
     ] {
         assert!(head.contains(&format!("\r\n{expect}\r\n")), "{expect} in {head}");
     }
-    assert!(body.contains("No sign-in waits for this answer."), "{body}");
+    assert!(body.contains("No sign-in is waiting for this answer."), "{body}");
     assert!(!body.contains("planted") && !body.contains(&state), "{body}");
     assert_eq!(tcp(&daemon, "GET /oauth/callback", &[("Host", "{host}")]).0, 400);
     assert_eq!(tcp(&daemon, "POST /oauth/callback", &[("Host", "{host}")]).0, 405);

@@ -105,7 +105,7 @@ async fn refresh_asks_the_provider_and_keeps_the_status_when_it_is_unreachable()
     let later = refresh().await;
     assert_eq!((&later["status"], &later["evidence"]), (&json!("valid"), &json!("live")), "{later}");
     assert_eq!(later["checkedAt"], found["checkedAt"]);
-    assert!(later["statusReason"].as_str().unwrap().starts_with("could not ask 127.0.0.1"), "{later}");
+    assert!(later["statusReason"].as_str().unwrap().starts_with("the request to 127.0.0.1"), "{later}");
     assert!(!daemon.log().contains(key));
 }
 

@@ -117,7 +117,7 @@ async fn exec_runs_program_with_only_the_bundle_identity() {
     // A CLI without a login in the bundle would use the user's own login.
     let (code, lines, errors) = printed(&daemon.home, &["exec", "--bundle", "work", "--", "codex"], &[]);
     assert_eq!((code, lines), (Some(1), vec![]));
-    assert!(errors.contains("codex is not started"), "{errors}");
+    assert!(errors.contains("codex was not started"), "{errors}");
     let (code, _, errors) = printed(&daemon.home, &["exec", "--bundle", "work", "--", "/no/such"], &[]);
     assert_eq!(code, Some(127), "{errors}");
     let (code, _, errors) = printed(&daemon.home, &["exec", "--bundle", "nobody", "--", "env"], &[]);

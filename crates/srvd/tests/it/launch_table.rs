@@ -555,7 +555,7 @@ async fn launch_is_a_conflict_when_two_clis_need_one_directory_variable() {
     let table = Table { daemon: home.start(), _provider: Standin::start().await };
     let made = json!({"definitionId": "both", "bundleId": "work"});
     let instance = table.daemon.call("instance.create", made).await["id"].clone();
-    let text = "amp and opencode both live by XDG_DATA_HOME";
+    let text = "amp and opencode need different values of XDG_DATA_HOME";
     for subject in [json!({"bundleId": "work"}), json!({"instanceId": instance})] {
         let error = table.daemon.error("launch.resolve", subject.clone()).await;
         assert_eq!((error.code, error.kind(), &*error.message), (1002, Some("conflict"), text));

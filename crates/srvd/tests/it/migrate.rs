@@ -89,7 +89,7 @@ async fn migrate_command_reports_and_takes_over_login() {
     assert!(line(&out).contains("taken over") && !out.contains("would"), "{out}");
     let (code, out, errors) = said(&["migrate"]);
     assert_eq!(code, Some(0), "{errors}");
-    assert!(line(&out).contains("left alone"), "{out}");
+    assert!(line(&out).contains("skipped"), "{out}");
     let daemon = home.start();
     assert_eq!(accounts(&daemon).await.len(), 1);
     let running = daemon.home.run(&["migrate", "--dry-run"]);
@@ -243,7 +243,7 @@ async fn dry_run_reports_login_when_it_is_in_a_keyring() {
     let line = |provider: &str| text.lines().find(|line| line.starts_with(provider)).unwrap();
     assert!(line("codex").contains("Codex keeps its login in the keyring"), "{text}");
     assert!(line("github").contains("gh stored the token in your keyring"), "{text}");
-    for (provider, word) in [("codex", "out of reach"), ("github", "out of reach"), ("claude", "none")] {
+    for (provider, word) in [("codex", "not accessible"), ("github", "not accessible"), ("claude", "none")] {
         assert!(line(provider).contains(word), "{text}");
     }
 }

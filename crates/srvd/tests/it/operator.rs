@@ -254,7 +254,7 @@ async fn device_sign_in_succeeds_or_is_refused_when_the_forge_has_no_device_flow
     let daemon = daemon(&[("hub", "github", &hub.url), ("git", "forgejo", &git.url)]);
     let error = daemon.error("operator.start", json!({"forgeType": "forgejo", "flow": "device"})).await;
     assert_eq!(error.code, 1005);
-    assert!(error.message.contains("device flow not supported by this forge"), "{}", error.message);
+    assert!(error.message.contains("this forge does not support the device flow"), "{}", error.message);
     let started = daemon.call("operator.start", json!({"forgeType": "github", "flow": "device"})).await;
     let shown = (&started["deviceCode"], &started["verificationUrl"], started.get("authUrl"));
     assert_eq!(shown, (&json!("AB-CD"), &json!("https://github.example/device"), None));

@@ -139,10 +139,7 @@ async fn launch_sets_the_users_token_when_the_cli_accepts_one() {
         assert_eq!(daemon.refused("launch.resolve", of("claude")).await.0, 1011);
     }
     let error = daemon.error("launch.resolve", of("codex")).await;
-    assert_eq!(
-        (error.code, &*error.message),
-        (1011, "codex: its CLI takes only logins that it has made itself")
-    );
+    assert_eq!((error.code, &*error.message), (1011, "codex: its CLI accepts only its own logins"));
     assert_eq!(daemon.call("launch.ready", of("codex")).await["ready"], false);
     assert!(!daemon.log().contains("planted-access"), "the log holds a token");
 }

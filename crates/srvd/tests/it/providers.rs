@@ -90,7 +90,7 @@ fn check_names_the_difference_when_the_cli_has_changed() {
         assert!(stdout.lines().any(|line| line.contains(expect)), "{expect:?} in\n{stdout}");
     };
     check("login.fake.test/authorize", "login.evil.test/authorize", {
-        "fake pty: DOES NOT MATCH: the address is at login.evil.test, and not on one of: login.fake.test"
+        "fake pty: DOES NOT MATCH: the address is on the host login.evil.test, which is not one of: login.fake.test"
     });
     check("authorize?state=st4te&", "authorize?", {
         "fake pipe: DOES NOT MATCH: the address has no state, so pasted answers are refused"
@@ -99,16 +99,16 @@ fn check_names_the_difference_when_the_cli_has_changed() {
         "fake pipe: DOES NOT MATCH: the address has no redirect_uri, so pasted answers are refused"
     });
     check("Paste code here", "Gib den Code ein", {
-        "fake pipe: DOES NOT MATCH: no prompt for a paste, nothing more in 2 s"
+        "fake pipe: DOES NOT MATCH: no prompt for pasted input, no further output within 2 s"
     });
-    check("code: ABCD", "number ABCD", "fake device: DOES NOT MATCH: no code, nothing more in 2 s");
+    check("code: ABCD", "number ABCD", "fake device: DOES NOT MATCH: no code, no further output within 2 s");
     check("out Go to https://login.fake.test/device", "out Go elsewhere", {
-        "fake device: DOES NOT MATCH: no address, nothing more in 2 s"
+        "fake device: DOES NOT MATCH: no address, no further output within 2 s"
     });
     check(
         "out Open https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback\n",
         "",
-        "fake pipe: DOES NOT MATCH: no address, nothing more in 2 s",
+        "fake pipe: DOES NOT MATCH: no address, no further output within 2 s",
     );
     check("when login --device\n", "when login --device\nerr error: unknown option\nexit 2\n", {
         "fake device: DOES NOT MATCH: no code, no address, the CLI ended with an error: error: unknown option (exit code 2)"
@@ -119,12 +119,12 @@ fn check_names_the_difference_when_the_cli_has_changed() {
         "fake device: DOES NOT MATCH: no code, no address",
     );
     check("out fakecli 1.2.3", "out fakecli is no longer maintained.", {
-        "fake: DOES NOT MATCH: its version is not what this CLI prints: \"fakecli is no longer maintained.\""
+        "fake: DOES NOT MATCH: its version output is not that of this CLI: \"fakecli is no longer maintained.\""
     });
-    check("out fakecli 1.2.3", "exit 1", "fake: DOES NOT MATCH: tells no version with: --version");
+    check("out fakecli 1.2.3", "exit 1", "fake: DOES NOT MATCH: prints no version with: --version");
     let login = r#"write credentials.json {"access":"a"}"#;
     check("when login --device\n", &format!("when login --device\ndir-var FAKE_HOME\n{login}\nexit 0\n"), {
-        "it logged in without a person, and a check keeps no login"
+        "the CLI logged in without the user, and a check stores no login"
     });
 }
 
@@ -148,7 +148,7 @@ fn retired_cli_does_not_match_when_its_version_matches() {
 fn check_passes_with_a_note_when_the_version_is_newer() {
     let (code, stdout, _) = check(&machine(&GOOD.replace("1.2.3", "1.10.0"), ""), &["fake"]);
     assert_eq!(code, Some(0), "{stdout}");
-    assert!(stdout.contains("note: version 1.10.0, and the entry was proven with 1.2.3"), "{stdout}");
+    assert!(stdout.contains("note: version 1.10.0, but the entry was tested with 1.2.3"), "{stdout}");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn cli_counts_as_not_installed_when_its_program_is_another_providers() {
         let (code, stdout, _) = check(&home, &["twin"]);
         let path = home.dir("bin/fakecli").display().to_string();
         assert_eq!(code, Some(69));
-        assert_eq!(stdout, format!("twin: not installed: get twin, note: {path} belongs to fake\n"));
+        assert_eq!(stdout, format!("twin: not installed: get twin, note: {path} is the CLI of fake\n"));
     }
 }
 

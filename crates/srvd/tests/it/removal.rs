@@ -35,7 +35,7 @@ async fn accounts(daemon: &Daemon) -> Vec<Value> {
 async fn bundle_is_created_renamed_and_deleted() {
     let daemon = fake::home(fake::HAPPY).start();
     let (code, out, _) = run(&daemon, &["bundle", "create", "Box", "--description", "for later"]).await;
-    assert!(code == Some(0) && out.starts_with("Made the bundle \"Box\" ("), "{out}");
+    assert!(code == Some(0) && out.starts_with("Created the bundle \"Box\" ("), "{out}");
     account(&daemon).await;
     let bundle = daemon.call("account.list", json!({})).await["accounts"][0]["boundTo"][0].clone();
     let dir = daemon.home.dir("data/identities").join(bundle.as_str().unwrap()).join("fake");
@@ -45,17 +45,17 @@ async fn bundle_is_created_renamed_and_deleted() {
     let (code, _, errors) = run(&daemon, &["bundle", "rename", "work", "box"]).await;
     assert!(code == Some(1) && errors.starts_with("srvd: "), "{errors}");
     let renamed = run(&daemon, &["bundle", "rename", "work", "Home"]).await;
-    assert_eq!(renamed, (Some(0), "The bundle \"Work\" is called \"Home\"\n".to_owned(), String::new()));
+    assert_eq!(renamed, (Some(0), "Renamed the bundle \"Work\" to \"Home\"\n".to_owned(), String::new()));
 
     let (code, out, errors) = run(&daemon, &["bundle", "delete", "home"]).await;
     assert_eq!((code, out.as_str()), (Some(64), ""));
-    let asked = "hint: Delete the bundle \"Home\" with fake ann@fake.test?  If so, add --yes\n";
+    let asked = "hint: Delete the bundle \"Home\" with fake ann@fake.test?  To confirm, add --yes\n";
     assert!(errors.ends_with(asked), "{errors}");
     assert_eq!(accounts(&daemon).await.len(), 1);
 
     let deleted = run(&daemon, &["bundle", "delete", "home", "--yes"]).await;
     let said = format!(
-        "Deleted the bundle \"Home\" with 1 account\n  removed the login in {}, and kept the conversations there\n",
+        "Deleted the bundle \"Home\" with 1 account\n  removed the login from {} and kept the conversations there\n",
         dir.display()
     );
     assert_eq!(deleted, (Some(0), said, String::new()));
@@ -70,12 +70,15 @@ async fn account_is_forgotten_without_a_logout_at_the_provider() {
     let id = account(&daemon).await;
     let (code, _, errors) = run(&daemon, &["account", "forget", &id]).await;
     assert!(
-        code == Some(64) && errors.contains("it lives on at the provider.  If so, add --yes"),
+        code == Some(64) && errors.contains("It stays valid at the provider.  To confirm, add --yes"),
         "{errors}"
     );
     let (code, out, _) = run(&daemon, &["account", "forget", "ann@fake.test", "--yes"]).await;
     assert_eq!(code, Some(0));
-    assert!(out.starts_with("Forgot fake ann@fake.test; at the provider it lives on\n  removed "), "{out}");
+    assert!(
+        out.starts_with("Forgot fake ann@fake.test; it stays valid at the provider\n  removed "),
+        "{out}"
+    );
     assert_eq!(accounts(&daemon).await, Vec::<Value>::new());
     assert!(!daemon.home.dir("logged-out").exists());
 }
@@ -85,12 +88,12 @@ async fn account_is_revoked_by_the_logout_of_its_cli() {
     let daemon = home("dump-env environment\nremove credentials.json").start();
     let id = account(&daemon).await;
     let (code, _, errors) = run(&daemon, &["account", "revoke", &id]).await;
-    assert!(code == Some(64) && errors.contains("dies everywhere it is used"), "{errors}");
+    assert!(code == Some(64) && errors.contains("ends everywhere it is used"), "{errors}");
     assert!(!daemon.home.dir("environment").exists());
 
     let (code, out, errors) = run(&daemon, &["account", "revoke", &id, "--yes"]).await;
     assert_eq!((code, errors.as_str()), (Some(0), ""));
-    let said = "Logged out fake ann@fake.test with its CLI; whether that CLI tells the provider is not known to srvd\n";
+    let said = "Logged out fake ann@fake.test with its CLI; srvd does not know whether that CLI tells the provider\n";
     assert!(out.starts_with(said), "{out}");
     assert_eq!(accounts(&daemon).await, Vec::<Value>::new());
     let environment = std::fs::read_to_string(daemon.home.dir("environment")).unwrap();

@@ -107,7 +107,7 @@ async fn rotation_loses_no_secret_when_killed_at_any_moment() {
         "{cut} runs were killed, {under_way} with a rotation under way; {whole_runs} were whole ({whole:?})"
     );
     let done = succeeded(rotate(&home).output().unwrap());
-    assert!(text(&done.stdout).contains("secrets were sealed anew"), "{done:?}");
+    assert!(text(&done.stdout).contains("secrets were re-encrypted"), "{done:?}");
 
     assert!(!home.dir("config/encryption.keys.old").exists());
     let bytes = std::fs::read(home.dir("config/encryption.key")).unwrap();
@@ -142,8 +142,8 @@ async fn rotation_with_an_environment_key_requires_the_new_and_the_old_key() {
         .output()
         .unwrap();
     let done = succeeded(done);
-    assert!(text(&done.stdout).starts_with("4 secrets were sealed anew with the key "), "{done:?}");
-    assert!(text(&done.stderr).contains("Take the old key out of OAUTH_ENCRYPTION_KEYS_OLD"), "{done:?}");
+    assert!(text(&done.stdout).starts_with("4 secrets were re-encrypted with the key "), "{done:?}");
+    assert!(text(&done.stderr).contains("Remove the old key from OAUTH_ENCRYPTION_KEYS_OLD"), "{done:?}");
     let key = Keyring::from_key(Key::parse(new.as_bytes()).unwrap());
     assert_opens(open_with(&home, key).await.unwrap(), &accounts).await;
 }

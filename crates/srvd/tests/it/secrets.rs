@@ -88,7 +88,10 @@ async fn named_key_is_read_at_each_launch() {
     assert_eq!((code, &data["reason"]), (1011, &json!("missing")), "{data}");
     let daemon = start(daemon.stop().1.config("srvd.toml", ""));
     let error = daemon.error("launch.resolve", alone).await;
-    assert_eq!((error.code, &*error.message), (1011, "openai: srvd.toml does not name where it is"));
+    assert_eq!(
+        (error.code, &*error.message),
+        (1011, "openai: srvd.toml does not define the source of this key")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +133,11 @@ async fn add_key_command_adds_a_named_key_and_asks_its_provider() {
     let daemon = start(home().config("providers.d/standin.toml", &overlay));
     let added = daemon.home.run(&["add-key", "openai", "--from", "work", "--bundle", "work"]);
     let said = String::from_utf8(added.stdout).unwrap();
-    assert!(said.ends_with("The provider accepted it.\n"), "{said} {:?}", String::from_utf8(added.stderr));
+    assert!(
+        said.ends_with("The provider accepted the key.\n"),
+        "{said} {:?}",
+        String::from_utf8(added.stderr)
+    );
     let accounts = daemon.call("account.list", json!({})).await;
     let account = &accounts["accounts"][0];
     assert_eq!((&account["status"], &account["evidence"]), (&json!("valid"), &json!("live")));

@@ -184,7 +184,7 @@ hang
     let home = &daemon.home;
     let vars = [("SSH_CONNECTION", OsStr::new("192.0.2.1 50000 192.0.2.2 22"))];
     let terminal = Terminal::start(&from_shell(home, &["login", "fake-cli"], &vars));
-    terminal.shows("For the other way: srvd login fake-cli --recipe pipe").await;
+    terminal.shows("To use the default login instead: srvd login fake-cli --recipe pipe").await;
     let shown = terminal.shows("Enter this code there: ABCD-1234").await;
     assert!(shown.contains("A B C D - 1 2 3 4") && shown.contains('▀'), "{shown}");
     std::fs::write(home.dir("go"), "").unwrap();
@@ -268,7 +268,7 @@ async fn pasted_address_finishes_a_login_whose_callback_the_browser_cannot_reach
     let address =
         |state: &str| format!("http://localhost:{port}/callback?code=planted-code-123&state={state}\n");
     terminal.types(&address("another"));
-    terminal.shows("That did not work: the answer belongs to another login attempt").await;
+    terminal.shows("The input was not accepted: the answer belongs to another login attempt").await;
     terminal.shows_times(OFFER, 2).await;
     appears(&home.dir("request.ready")).await;
     terminal.types(&address("st4te"));

@@ -117,12 +117,12 @@ impl Loader<'_> {
         let Parsed { agents: found, first_key, faults } = reader.parse();
         self.faults.extend(faults);
         if read.open && first_key.is_some() {
-            self.blame(path, first_key, "holds a key, and every user may read the file; run chmod 600");
+            self.blame(path, first_key, "contains a key, but every user can read the file; run chmod 600");
         }
         for (id, line, agent) in found {
             if let Some((first, other)) = agents.get(&id) {
                 let twice =
-                    format!("the agent {id:?} is declared already, in {}:{first}", other.source.display());
+                    format!("the agent {id:?} is already declared in {}:{first}", other.source.display());
                 self.blame(path, Some(line), twice);
             } else {
                 agents.insert(id, (line, agent));

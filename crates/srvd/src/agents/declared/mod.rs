@@ -85,9 +85,9 @@ impl Credential {
     /// The file names a variable for the end, but the variable is not set or holds no time. No end is assumed.
     pub(crate) fn ends(&self) -> Result<Option<i64>, String> {
         match self {
-            Self::Env { ends: Some(EndVariable { at: None, var }), .. } => {
-                Err(format!("the variable {var}, which says when it ends, is not set or holds no time"))
-            }
+            Self::Env { ends: Some(EndVariable { at: None, var }), .. } => Err(format!(
+                "the variable {var}, which states when the key expires, is not set or contains no valid time"
+            )),
             Self::Env { ends: Some(EndVariable { at, .. }), .. } => Ok(*at),
             Self::Key(_) | Self::Env { .. } | Self::Command(_) => Ok(None),
         }

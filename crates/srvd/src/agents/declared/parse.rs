@@ -62,7 +62,9 @@ impl Reader<'_> {
         for (key, value) in document.get_ref() {
             match (key.get_ref().as_ref(), value.get_ref().as_array()) {
                 ("agents", Some(agents)) => agents.iter().for_each(|agent| self.agent(agent, &mut parsed)),
-                ("agents", None) => parsed.faults.push(self.fault(at(key), "agents are written [[agents]]")),
+                ("agents", None) => {
+                    parsed.faults.push(self.fault(at(key), "agents must be written as [[agents]]"))
+                }
                 _ => parsed.faults.push(self.unknown(key, "agents")),
             }
         }
@@ -71,7 +73,9 @@ impl Reader<'_> {
 
     fn agent(self, value: &Value<'_>, parsed: &mut Parsed) {
         let Some(table) = value.get_ref().as_table() else {
-            return parsed.faults.push(self.fault(value.span().start, "an agent is a table, [[agents]]"));
+            return parsed
+                .faults
+                .push(self.fault(value.span().start, "an agent must be a table, [[agents]]"));
         };
         let mut id = None;
         let (mut owner, mut run_as_owner) = (None, None);
@@ -80,24 +84,24 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "id" => match value.get_ref().as_str().map(str::parse::<AgentId>) {
                     Some(Ok(agent)) if agent.is_any() => {
-                        parsed.faults.push(self.fault(at(key), "* stands for every agent; name one"));
+                        parsed.faults.push(self.fault(at(key), "* means every agent; name one agent"));
                     }
                     Some(Ok(agent)) => id = Some((agent.to_string(), self.line(value.span().start))),
                     Some(Err(error)) => parsed.faults.push(self.fault(at(key), error.to_string())),
-                    None => parsed.faults.push(self.fault(at(key), "the agent's id is not a text")),
+                    None => parsed.faults.push(self.fault(at(key), "the agent's id must be a string")),
                 },
                 "providers" => match value.get_ref().as_table() {
                     Some(providers) => credentials = self.credentials(providers, parsed),
-                    None => parsed.faults.push(self.fault(at(key), "providers are a table")),
+                    None => parsed.faults.push(self.fault(at(key), "providers must be a table")),
                 },
                 "owner" => match value.get_ref().as_str().map(str::parse::<UserId>) {
                     Some(Ok(user)) => owner = Some(user),
                     Some(Err(error)) => parsed.faults.push(self.fault(at(key), error.to_string())),
-                    None => parsed.faults.push(self.fault(at(key), "the owner is not a text")),
+                    None => parsed.faults.push(self.fault(at(key), "the owner must be a string")),
                 },
                 "run_as_owner" => match value.get_ref().as_bool() {
                     Some(chosen) => run_as_owner = Some((chosen, at(key))),
-                    None => parsed.faults.push(self.fault(at(key), "run_as_owner is true or false")),
+                    None => parsed.faults.push(self.fault(at(key), "run_as_owner must be true or false")),
                 },
                 _ => parsed.faults.push(self.unknown(key, "id, owner, run_as_owner and providers")),
             }
@@ -105,7 +109,7 @@ impl Reader<'_> {
         if let Some((true, position)) = run_as_owner
             && !table.keys().any(|key| key.get_ref() == "owner")
         {
-            parsed.faults.push(self.fault(position, "run_as_owner needs an owner"));
+            parsed.faults.push(self.fault(position, "run_as_owner requires an owner"));
         }
         let run_as_owner = run_as_owner.is_some_and(|(chosen, _)| chosen);
         match id {
@@ -132,11 +136,11 @@ impl Reader<'_> {
                 continue;
             };
             let Some(service) = &provider.key else {
-                parsed.faults.push(self.fault(at(key), format!("{} takes no API key", provider.id)));
+                parsed.faults.push(self.fault(at(key), format!("{} does not accept API keys", provider.id)));
                 continue;
             };
             if let Some(line) = lines.insert(provider.id.clone(), self.line(at(key))) {
-                let twice = format!("{} has a credential already, in line {line}", provider.id);
+                let twice = format!("{} already has a credential in line {line}", provider.id);
                 parsed.faults.push(self.fault(at(key), twice));
                 continue;
             }
@@ -157,24 +161,23 @@ impl Reader<'_> {
         const FORMS: &str = "key, env and command";
         const ENDS: &str = "expires_env";
         let Entry { key: name, value } = entry;
-        let table = value
-            .get_ref()
-            .as_table()
-            .ok_or_else(|| self.fault(at(name), format!("a credential is a table with one of {FORMS}")))?;
+        let table = value.get_ref().as_table().ok_or_else(|| {
+            self.fault(at(name), format!("a credential must be a table with one of {FORMS}"))
+        })?;
         let ends = table.iter().find(|(key, _)| key.get_ref() == ENDS);
         let mut forms = table.iter().filter(|(key, _)| key.get_ref() != ENDS);
         let (Some((key, value)), None) = (forms.next(), forms.next()) else {
-            return Err(self.fault(at(name), format!("a credential has exactly one of {FORMS}")));
+            return Err(self.fault(at(name), format!("a credential must have exactly one of {FORMS}")));
         };
         let fault = |reason: &str| self.fault(at(key), reason);
         if let Some((ends, _)) = ends.filter(|_| key.get_ref() != "env") {
-            return Err(self.fault(at(ends), "expires_env belongs beside env"));
+            return Err(self.fault(at(ends), "expires_env is allowed only together with env"));
         }
         match key.get_ref().as_ref() {
             "key" => {
                 let line = self.line(at(key));
                 parsed.first_key = Some(parsed.first_key.map_or(line, |first| first.min(line)));
-                let text = value.get_ref().as_str().ok_or_else(|| fault("the key is not a text"))?;
+                let text = value.get_ref().as_str().ok_or_else(|| fault("the key must be a string"))?;
                 let key = api_key::usable(&SecretString::from(text), service);
                 key.map(Credential::Key).map_err(|reason| fault(&format!("the key {reason}")))
             }
@@ -202,14 +205,14 @@ impl Reader<'_> {
         let var = value.get_ref().as_str().filter(|var| is_variable_name(var));
         let var = var.ok_or_else(|| fault(&format!("{} is not the name of a variable", key.get_ref())))?;
         if OURS.iter().any(|prefix| var.starts_with(prefix)) {
-            return Err(fault("this variable is the daemon's own"));
+            return Err(fault("this variable is reserved for the daemon"));
         }
         Ok(var)
     }
 
     /// Returns the fault for an unknown key. The name may be a misplaced secret, so it is not quoted.
     fn unknown(self, key: &Key<'_>, known: &str) -> Fault {
-        self.fault(at(key), format!("unknown key; known here: {known}"))
+        self.fault(at(key), format!("unknown key; allowed here: {known}"))
     }
 
     fn fault(self, position: usize, reason: impl Into<String>) -> Fault {
@@ -227,15 +230,15 @@ fn at(key: &Key<'_>) -> usize {
 }
 
 fn command(value: &Value<'_>) -> Result<Vec<String>, &'static str> {
-    let array = value.get_ref().as_array().ok_or("command is a list of texts")?;
+    let array = value.get_ref().as_array().ok_or("command must be a list of strings")?;
     let argument = |one: &Value<'_>| one.get_ref().as_str().map(str::to_owned);
     let argv: Option<Vec<String>> = array.iter().map(argument).collect();
-    let argv = argv.ok_or("command is a list of texts")?;
+    let argv = argv.ok_or("command must be a list of strings")?;
     if argv.len() > MOST_ARGUMENTS || argv.iter().any(|argument| argument.contains('\0')) {
-        return Err("command has too many arguments, or a NUL in one");
+        return Err("command has too many arguments, or an argument contains a NUL");
     }
     match argv.first() {
         Some(program) if Path::new(program).is_absolute() => Ok(argv),
-        _ => Err("command begins with the absolute path of a program"),
+        _ => Err("command must begin with the absolute path of a program"),
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn trusted(found: &Metadata) -> Result<(), String> {
     }
     if found.mode() & 0o022 != 0 {
         return Err(format!(
-            "has mode {:04o}, so others can change it; run chmod go-w",
+            "has mode {:04o}, so other users can change it; run chmod go-w",
             found.mode() & 0o7777
         ));
     }

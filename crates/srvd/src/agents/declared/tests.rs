@@ -102,29 +102,29 @@ fn fault_names_its_file_and_line_and_no_value() {
         let text = format!("[[agents]]\nid = 'a'\n[agents.providers.anthropic]\n{line}\n");
         check(&[("agents.toml", &text)], &[&format!("agents.toml:{expect}")]);
     };
-    own("a = 1", "agents.toml:1: unknown key; known here: agents");
-    own("\n[agents]\nid = 'a'", "agents.toml:2: agents are written [[agents]]");
-    own("agents = [1]", "agents.toml:1: an agent is a table, [[agents]]");
+    own("a = 1", "agents.toml:1: unknown key; allowed here: agents");
+    own("\n[agents]\nid = 'a'", "agents.toml:2: agents must be written as [[agents]]");
+    own("agents = [1]", "agents.toml:1: an agent must be a table, [[agents]]");
     own("[[agents]]\n[[agents]]\nid='a'", "agents.toml:1: the agent has no id");
     own("[[agents]]\nid = ''", "agents.toml:2: invalid agent id: it is empty");
-    own("[[agents]]\nid = 7", "agents.toml:2: the agent's id is not a text");
+    own("[[agents]]\nid = 7", "agents.toml:2: the agent's id must be a string");
     own("[[agents]]\nid = \"a\\u0007\"", "agents.toml:2: invalid agent id: it has a control character");
-    let known = "agents.toml:3: unknown key; known here: id, owner, run_as_owner and providers";
+    let known = "agents.toml:3: unknown key; allowed here: id, owner, run_as_owner and providers";
     own("[[agents]]\nid='a'\nkey = 'PLANT'", known);
-    own("[[agents]]\nid='*'", "agents.toml:2: * stands for every agent; name one");
-    own("[[agents]]\nid='a'\nrun_as_owner=true", "agents.toml:3: run_as_owner needs an owner");
+    own("[[agents]]\nid='*'", "agents.toml:2: * means every agent; name one agent");
+    own("[[agents]]\nid='a'\nrun_as_owner=true", "agents.toml:3: run_as_owner requires an owner");
     own(
         "[[agents]]\nid='a'\nowner='u'\nrun_as_owner='PLANT'",
-        "agents.toml:4: run_as_owner is true or false",
+        "agents.toml:4: run_as_owner must be true or false",
     );
-    own("[[agents]]\nid='a'\nowner=1", "agents.toml:3: the owner is not a text");
-    own("[[agents]]\nid='a'\nproviders = 'PLANT'", "agents.toml:3: providers are a table");
+    own("[[agents]]\nid='a'\nowner=1", "agents.toml:3: the owner must be a string");
+    own("[[agents]]\nid='a'\nproviders = 'PLANT'", "agents.toml:3: providers must be a table");
     let unknown = one("a", "nobody");
     own(&unknown, "agents.toml:3: the registry has no provider \"nobody\"");
-    own(&one("a", "codex"), "agents.toml:3: codex takes no API key");
+    own(&one("a", "codex"), "agents.toml:3: codex does not accept API keys");
     own(
         &format!("{}[agents.providers.anthropic-api]\nkey = 'PLANT'", one("a", "anthropic")),
-        "agents.toml:5: anthropic has a credential already, in line 3",
+        "agents.toml:5: anthropic already has a credential in line 3",
     );
     check(
         &[("agents.toml", &format!("{}[agents.providers.anthropic]\nkey = 'PLANT'", one("a", "anthropic")))],
@@ -132,37 +132,40 @@ fn fault_names_its_file_and_line_and_no_value() {
     );
     own(
         &one("a", "anthropic").repeat(2),
-        "agents.toml:6: the agent \"a\" is declared already, in agents.toml:2",
+        "agents.toml:6: the agent \"a\" is already declared in agents.toml:2",
     );
     credential("env = 'TEAM_TOKEN'\nexpires_env = 'no name'", "5: expires_env is not the name of a variable");
-    credential("env = 'TEAM_TOKEN'\nexpires_env = 'SRVD_END'", "5: this variable is the daemon's own");
-    credential("key = 'PLANT'\nexpires_env = 'TEAM_END'", "5: expires_env belongs beside env");
-    credential("expires_env = 'TEAM_END'", "3: a credential has exactly one of key, env and command");
-    credential("", "3: a credential has exactly one of key, env and command");
-    credential("key = 'PLANT'\nenv = 'PLANT'", "3: a credential has exactly one of key, env and command");
-    credential("keys = 'PLANT'", "4: unknown key; known here: key, env and command");
-    credential("key = ['PLANT']", "4: the key is not a text");
-    credential("key = 'PLANT planted'", "4: the key has characters that no API key has");
+    credential("env = 'TEAM_TOKEN'\nexpires_env = 'SRVD_END'", "5: this variable is reserved for the daemon");
+    credential("key = 'PLANT'\nexpires_env = 'TEAM_END'", "5: expires_env is allowed only together with env");
+    credential("expires_env = 'TEAM_END'", "3: a credential must have exactly one of key, env and command");
+    credential("", "3: a credential must have exactly one of key, env and command");
+    credential(
+        "key = 'PLANT'\nenv = 'PLANT'",
+        "3: a credential must have exactly one of key, env and command",
+    );
+    credential("keys = 'PLANT'", "4: unknown key; allowed here: key, env and command");
+    credential("key = ['PLANT']", "4: the key must be a string");
+    credential("key = 'PLANT planted'", "4: the key contains characters that are not allowed in an API key");
     credential("key = ' '", "4: the key is empty");
     credential("key = PLANT", "4: string values must be quoted, expected literal string");
     credential("env = 'not-a name'", "4: env is not the name of a variable");
-    credential("env = 'OAUTH_ENCRYPTION_KEY'", "4: this variable is the daemon's own");
-    credential("env = 'SRVD_LOG'", "4: this variable is the daemon's own");
-    credential("command = 'PLANT'", "4: command is a list of texts");
-    credential("command = ['/bin/echo', 1]", "4: command is a list of texts");
-    credential("command = ['echo', 'PLANT']", "4: command begins with the absolute path of a program");
-    credential("command = []", "4: command begins with the absolute path of a program");
+    credential("env = 'OAUTH_ENCRYPTION_KEY'", "4: this variable is reserved for the daemon");
+    credential("env = 'SRVD_LOG'", "4: this variable is reserved for the daemon");
+    credential("command = 'PLANT'", "4: command must be a list of strings");
+    credential("command = ['/bin/echo', 1]", "4: command must be a list of strings");
+    credential("command = ['echo', 'PLANT']", "4: command must begin with the absolute path of a program");
+    credential("command = []", "4: command must begin with the absolute path of a program");
     check(
         &[("agents.toml", "a = 1\n[[agents]]\nid = 7"), ("declared.d/x.toml", "[[agents]")],
         &[
-            "agents.toml:1: unknown key; known here: agents",
-            "agents.toml:3: the agent's id is not a text",
+            "agents.toml:1: unknown key; allowed here: agents",
+            "agents.toml:3: the agent's id must be a string",
             "declared.d/x.toml:1: unclosed array table, expected `]`",
         ],
     );
     check(
         &[("declared.d/a.toml", &one("x", "anthropic")), ("declared.d/b.toml", &one("x", "openai"))],
-        &["declared.d/b.toml:2: the agent \"x\" is declared already, in declared.d/a.toml:2"],
+        &["declared.d/b.toml:2: the agent \"x\" is already declared in declared.d/a.toml:2"],
     );
 }
 
@@ -176,15 +179,15 @@ fn declared_file_is_refused_when_it_cannot_be_trusted() {
     let own = |path: &Path| path.join("agents.toml");
     check(
         &|dir| mode(&own(dir), 0o620),
-        "agents.toml: has mode 0620, so others can change it; run chmod go-w",
+        "agents.toml: has mode 0620, so other users can change it; run chmod go-w",
     );
     check(
         &|dir| mode(&own(dir), 0o604),
-        "agents.toml:4: holds a key, and every user may read the file; run chmod 600",
+        "agents.toml:4: contains a key, but every user can read the file; run chmod 600",
     );
     check(
         &|dir| mode(&dir.join("declared.d"), 0o777),
-        "declared.d: has mode 0777, so others can change it; run chmod go-w",
+        "declared.d: has mode 0777, so other users can change it; run chmod go-w",
     );
     check(&|dir| std::fs::write(own(dir), [0xff]).unwrap(), "agents.toml: is not UTF-8");
     check(

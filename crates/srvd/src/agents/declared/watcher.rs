@@ -176,14 +176,14 @@ impl DeclaredWatcher {
         match self.config.blocking.run(work).await {
             Ok(Ok(agents)) => self.take(agents),
             Ok(Err(faults)) => self.refuse(faults),
-            Err(error) => tracing::error!(%error, "the reading of the declared agents broke off"),
+            Err(error) => tracing::error!(%error, "the reading of the declared agents ended unexpectedly"),
         }
     }
 
     fn take(&self, agents: Agents) {
         let before = self.current.borrow().clone();
         if !before.faults.is_empty() {
-            tracing::info!("the files of the declared agents are good again");
+            tracing::info!("the files of the declared agents are valid again");
         }
         if *before.agents == agents {
             if !before.faults.is_empty() {
@@ -212,7 +212,7 @@ impl DeclaredWatcher {
         // The regular reads find the same faults repeatedly.
         if *before.faults != *faults {
             for fault in &faults {
-                tracing::warn!(%fault, "the declared agents stay as they were");
+                tracing::warn!(%fault, "a file of the declared agents has an error; the declared agents were not changed");
             }
             self.current.send_replace(InForce { agents: before.agents, faults: faults.into() });
         }
@@ -264,5 +264,5 @@ fn is_ours(path: &Path) -> bool {
 }
 
 fn complain(error: &notify::Error) {
-    tracing::warn!(%error, "the files of the declared agents are not watched; they are read from time to time");
+    tracing::warn!(%error, "the files of the declared agents cannot be watched; they are read periodically");
 }

@@ -19,17 +19,17 @@ fn binding_file_holds_one_bundle_name_and_nothing_else() {
     check("Zoë 漢字\n".as_bytes(), Ok("Zoë 漢字"));
     check(text("Work").as_bytes(), Ok("Work"));
     for empty in ["", "\n", " \n", "\r\n"] {
-        check(empty.as_bytes(), Err("it is empty; it has to hold the name of a bundle"));
+        check(empty.as_bytes(), Err("it is empty; it must contain the name of a bundle"));
     }
-    let lines = "it has more than one line; it has to hold the name of a bundle and nothing else";
+    let lines = "it has more than one line; it must contain only the name of a bundle";
     for more in ["work\nhome", "work\n\n", "bundle = \"work\"\nexec = \"rm\"\n"] {
         check(more.as_bytes(), Err(lines));
     }
-    let other = "it does not hold the name of a bundle";
+    let other = "it does not contain a valid bundle name";
     for bad in [" work", "work ", "wo\u{1b}[2Jrk", "wo\0rk", "wo\trk", &"x".repeat(101)] {
         check(bad.as_bytes(), Err(other));
     }
-    check(b"w\xffrk", Err("it is not text"));
+    check(b"w\xffrk", Err("it is not UTF-8 text"));
     check(&[b'x'; 513], Err(TOO_LONG));
 }
 
@@ -42,8 +42,8 @@ fn binding_counts_only_when_other_users_cannot_write_it() {
     directory(1000, 0o40775, Ok(()));
     directory(0, 0o40755, Ok(()));
     directory(1001, 0o40755, Err("it belongs to another user"));
-    directory(0, 0o41777, Err("everybody can write to it"));
-    directory(1000, 0o40777, Err("everybody can write to it"));
+    directory(0, 0o41777, Err("it is world-writable"));
+    directory(1000, 0o40777, Err("it is world-writable"));
     let file = |owner: u32, mode: u32, length: u64, good: bool| {
         assert_eq!(file_holds(owner, mode, length, 1000).is_ok(), good, "{owner} {mode:o} {length}");
     };
@@ -89,7 +89,7 @@ fn search_ends_at_a_directory_that_others_can_write_to() {
     std::fs::write(path.join(".srvd"), "planted\n").unwrap();
     std::fs::set_permissions(path.join("a"), Permissions::from_mode(0o1777)).unwrap();
     for from in ["a/b/c", "a/b", "a"] {
-        let end = End::Before(path.join("a"), "everybody can write to it");
+        let end = End::Before(path.join("a"), "it is world-writable");
         assert_eq!(search(&path.join(from), me()), Ok(Search::Unbound(end)), "{from}");
     }
 }
@@ -115,7 +115,7 @@ fn search_refuses_an_invalid_binding_file_and_does_not_look_above_it() {
     std::fs::write(&file, vec![b'x'; 1_000_000]).unwrap();
     check(TOO_LONG);
     std::fs::write(&file, "work\nhome\n").unwrap();
-    check("it has more than one line; it has to hold the name of a bundle and nothing else");
+    check("it has more than one line; it must contain only the name of a bundle");
     std::fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
-    check("everybody can write to it; run chmod o-w");
+    check("it is world-writable; run chmod o-w");
 }

@@ -63,7 +63,7 @@ async fn around(daemon: &Connection, bundle: &Bundle, provider: &str) -> Result<
         match daemon.client.call(&only(bundle, &binding.provider_id)).await {
             Ok(other) => {
                 if let Err(name) = join(&mut launch, other) {
-                    notes.push(format!("started without {}: {name} is taken", binding.provider_id));
+                    notes.push(format!("started without {}: {name} is already set", binding.provider_id));
                 }
             }
             Err(CallError::Rpc(error)) => {
@@ -161,7 +161,7 @@ pub(super) fn fit(
 
 fn not_started(program: &OsStr, provider: &str, bundle: &Bundle) -> Failure {
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
-    let message = format!("{name} is not started: this launch holds no login of {provider}");
+    let message = format!("{name} was not started: this launch has no login of {provider}");
     let command = SuggestedCommand::Login;
     let suggestion = Suggestion { command, provider: provider.to_owned(), bundle: bundle.id.clone() };
     Failure::new(code::FAILED, message).hint(suggestion.to_string())

@@ -19,7 +19,9 @@ pub(super) fn opted_out(environment: &Environment) -> Result<bool, Failure> {
     match environment.text(OPT_OUT_VAR) {
         None => Ok(false),
         Some("off") => Ok(true),
-        Some(_) => Err(Failure::new(code::CONFIG, format!("{OPT_OUT_VAR} can only be: off"))),
+        Some(_) => {
+            Err(Failure::new(code::CONFIG, format!("{OPT_OUT_VAR} must be unset or have the value: off")))
+        }
     }
 }
 
@@ -34,8 +36,11 @@ pub(super) fn depth(environment: &Environment) -> Result<u32, Failure> {
     let depth = environment.text(DEPTH_VAR).map_or(Ok(0), str::parse);
     match depth {
         Ok(depth) if depth < DEEPEST => Ok(depth),
-        Ok(_) => Err(Failure::new(code::FAILED, format!("{DEEPEST} launches stand around this one already"))
-            .hint("a program of this name may be a wrapper that looks for itself; see: srvd shims list")),
+        Ok(_) => Err(Failure::new(
+            code::FAILED,
+            format!("there are too many nested launches: the limit is {DEEPEST}"),
+        )
+        .hint("a program of this name may be a wrapper that starts itself; see: srvd shims list")),
         Err(_) => Err(Failure::new(code::CONFIG, format!("{DEPTH_VAR} is not a number"))),
     }
 }

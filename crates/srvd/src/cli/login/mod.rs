@@ -28,24 +28,24 @@ const POLL_WAIT_MS: u64 = 20_000;
 /// Arguments of `srvd login`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArgs {
-    /// The provider, as `srvd providers` lists it
+    /// The provider, as listed by `srvd providers`
     provider: String,
     /// The bundle to log in to, by name or id; it is created if it does not exist
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
-    /// Only show the address, do not open a browser
+    /// Show the address without opening a browser
     #[arg(long)]
     no_browser: bool,
-    /// The way to log in, by its id in the list of `srvd providers`
+    /// The login method, by its id in the list of `srvd providers`
     ///
-    /// Without it the first one is used. On a remote terminal (SSH) the one that shows a code is used if the provider
+    /// By default, the first one is used. On a remote terminal (SSH), the one that shows a code is used if the provider
     /// has one: the code can be entered in a browser on any machine.
     #[arg(long, value_name = "ID")]
     recipe: Option<String>,
     /// The host to log in to, such as a GitHub Enterprise Server
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// Log in again even if there is a login, and accept another person's account in its place
+    /// Log in again even if there is a login, and accept a different account in its place
     #[arg(long)]
     force: bool,
 }
@@ -95,8 +95,8 @@ async fn recipe(args: &LoginArgs, daemon: &Connection, ui: &Ui) -> Result<Option
         return Ok(None);
     };
     ui.note(&format!(
-        "This terminal is remote, so a code is shown that a browser on any machine takes. \
-         For the other way: srvd login {} --recipe {}",
+        "This terminal is remote, so srvd shows a code that you can enter in a browser on any machine. \
+         To use the default login instead: srvd login {} --recipe {}",
         plain_line(&args.provider),
         plain_line(&default.id)
     ));
@@ -122,7 +122,7 @@ fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
         if failure::field(error, "accountId").is_some() {
             Some(format!("to log in again: srvd login {}{bundle} --force", args.provider))
         } else if let Some(session) = failure::field(error, "sessionId") {
-            Some(format!("finish or cancel the login that is running ({session}); see: srvd status"))
+            Some(format!("finish or cancel the running login ({session}); see: srvd status"))
         } else if failure::field(error, "field") == Some("providerId") {
             Some(format!("add a key with: srvd add-key {}", args.provider))
         } else {
@@ -180,7 +180,7 @@ impl Follower<'_> {
             match answer {
                 Answer::Line(line) => self.submit(&line).await?,
                 Answer::Closed => {
-                    self.progress.note("Nothing can be pasted here, because standard input has ended.");
+                    self.progress.note("You cannot paste anything here, because standard input is closed.");
                 }
             }
         }
@@ -205,7 +205,7 @@ impl Follower<'_> {
     /// Prints the offer to paste. The spinner goes on below it, because typed input is not shown.
     fn ask(&mut self) {
         if self.prompt.is_ready() {
-            let how = if self.ui.types { "(not shown; end it with Enter)" } else { "" };
+            let how = if self.ui.types { "(not shown; press Enter when done)" } else { "" };
             self.progress.note(format!("{}{how}", self.offer).trim_end());
             self.prompt.listen();
         }
@@ -217,15 +217,15 @@ impl Follower<'_> {
             return Ok(());
         }
         if self.ui.types {
-            self.progress.note("Received. It is being handed to the CLI.");
+            self.progress.note("Received. Sending it to the CLI.");
         }
         let callback_url = SecretInput::new(line.expose_secret().to_owned());
         let submit = SubmitCallback { session_id: self.session_id.clone(), callback_url };
         let outcome = self.daemon.call(&submit).await?;
         // If the session has ended meanwhile, the next poll reports it.
         if !outcome.success && outcome.error_kind != Some(ErrorKind::NotFound) {
-            let reason = outcome.error.as_deref().unwrap_or("it was not taken");
-            self.progress.note(&format!("That did not work: {}", plain_line(reason)));
+            let reason = outcome.error.as_deref().unwrap_or("no reason was given");
+            self.progress.note(&format!("The input was not accepted: {}", plain_line(reason)));
             self.ask();
         }
         Ok(())
@@ -239,10 +239,10 @@ impl Follower<'_> {
         let cancelled = daemon.call(&Cancel { session_id }).await;
         match cancelled {
             Ok(outcome) if outcome.success => Failure::new(code, "the login was cancelled"),
-            Ok(_) => Failure::new(code, "the login had ended already").hint("see: srvd status"),
+            Ok(_) => Failure::new(code, "the login had already ended").hint("see: srvd status"),
             Err(failure) => {
                 Failure::new(code, format!("the login could not be cancelled: {}", failure.render()))
-                    .hint("it ends by itself at its deadline")
+                    .hint("it ends automatically at its deadline")
             }
         }
     }
@@ -347,7 +347,7 @@ mod tests {
             assert_eq!(refusal(&error, &args).render(), format!("srvd: no\nhint: {hint}"));
         };
         check(json!({"accountId": "a"}), "to log in again: srvd login codex --bundle \"work\" --force");
-        check(json!({"sessionId": "s"}), "finish or cancel the login that is running (s); see: srvd status");
+        check(json!({"sessionId": "s"}), "finish or cancel the running login (s); see: srvd status");
         check(json!({"field": "providerId", "hint": "x"}), "add a key with: srvd add-key codex");
         check(json!({"hint": "the daemon's own"}), "the daemon's own");
     }

@@ -82,8 +82,7 @@ impl Shown {
     }
 }
 
-const UNKNOWN_ADDRESS: &str =
-    "This address is not one of the provider's known ones. Open it only if you trust it.";
+const UNKNOWN_ADDRESS: &str = "This is not a known address of the provider. Open it only if you trust it.";
 
 /// Returns the offer to paste. The user need not paste where the browser can reach the CLI.
 pub(super) fn offer(session: &Session) -> &'static str {
@@ -230,7 +229,7 @@ pub(super) mod tests {
         assert_eq!(
             shown.update(&code, None),
             "Open this address to log in:\n\n  https://a.example/device\n\nEnter this code there: AB-1\n\
-             This address is not one of the provider's known ones. Open it only if you trust it."
+             This is not a known address of the provider. Open it only if you trust it."
         );
         assert_eq!(shown.take_url_to_open(), Some("https://a.example/device"));
     }

@@ -89,7 +89,7 @@ fn choose(registry: &Registry, wanted: Option<&str>) -> Result<Vec<Arc<Provider>
         Some(provider) => {
             Err(Failure::new(code::USAGE, format!("{} takes API keys and has no CLI to check", provider.id)))
         }
-        None => Err(Failure::new(code::USAGE, format!("there is no provider {wanted}"))
+        None => Err(Failure::new(code::USAGE, format!("unknown provider: {wanted}"))
             .hint(format!("known providers: {}", registry.ids().join(", ")))),
     }
 }
@@ -112,7 +112,7 @@ impl Sink for Refusing {
     fn save(&self, _: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
         let refusal = SaveError {
             kind: FailureKind::Storage,
-            message: "it logged in without a person, and a check keeps no login".to_owned(),
+            message: "the CLI logged in without the user, and a check stores no login".to_owned(),
         };
         std::future::ready(Err(refusal)).boxed()
     }
@@ -209,18 +209,18 @@ impl<'a> Checker<'a> {
                 Version::Silent => None,
             };
             match (self.owner(provider, cli, &program).await, said) {
-                (Some(owner), _) => report.notes.push(format!("{} belongs to {owner}", program.display())),
+                (Some(owner), _) => report.notes.push(format!("{} is the CLI of {owner}", program.display())),
                 (None, None) => silent = silent.or(Some(program)),
                 (None, Some(line)) => strange = strange.or(Some((program, line))),
             }
         }
         if let Some(program) = silent {
-            report.problems.push(format!("tells no version with: {}", cli.version_args.join(" ")));
+            report.problems.push(format!("prints no version with: {}", cli.version_args.join(" ")));
             return Some(program);
         }
         report.outcome = Outcome::NotInstalled;
         if let Some((program, line)) = strange {
-            report.problems.push(format!("its version is not what this CLI prints: {line:?}"));
+            report.problems.push(format!("its version output is not that of this CLI: {line:?}"));
             report.path = Some(program.display().to_string());
             report.outcome = Outcome::Mismatch;
         }
@@ -258,7 +258,7 @@ impl<'a> Checker<'a> {
         };
         let config_dir = match self.scratch.directory(&format!("{}.{}", provider.id, recipe.id)) {
             Ok(path) => path,
-            Err(error) => return skipped(format!("no directory for it: {error}")),
+            Err(error) => return skipped(format!("cannot create a directory for the login: {error}")),
         };
         let id = format!("check-{}", uuid::Uuid::new_v4().simple());
         // The session's deadline is later than the check's, so that the check sees everything that the session shows.
@@ -285,7 +285,7 @@ impl<'a> Checker<'a> {
                     skipped(failure.message)
                 }
                 Some(observed) => judge(provider, recipe, &observed),
-                None => skipped("nothing is known of the login".to_owned()),
+                None => skipped("the state of the login is unknown".to_owned()),
             },
             Err(error) => skipped(error.to_string()),
         }

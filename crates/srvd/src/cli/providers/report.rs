@@ -80,7 +80,7 @@ impl ProviderReport {
         if let (Some(version), Some(tested)) = (&self.version, &self.tested)
             && version != tested
         {
-            self.notes.push(format!("version {version}, and the entry was proven with {tested}"));
+            self.notes.push(format!("version {version}, but the entry was tested with {tested}"));
         }
     }
 }
@@ -114,7 +114,7 @@ fn missing(recipe: &Recipe, snapshot: &Snapshot) -> Vec<&'static str> {
         missing.push("no address");
     }
     if prompts(recipe) && !snapshot.prompted {
-        missing.push("no prompt for a paste");
+        missing.push("no prompt for pasted input");
     }
     missing
 }
@@ -140,7 +140,7 @@ pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -
         None => failure.message.clone(),
     });
     if !wrong.is_empty() {
-        wrong.push(ended.unwrap_or_else(|| format!("nothing more in {:.0} s", observed.waited)));
+        wrong.push(ended.unwrap_or_else(|| format!("no further output within {:.0} s", observed.waited)));
         let silent = snapshot.device_code.is_none() && address(snapshot).is_none();
         if silent && !recipe.offline && !observed.left_over && !observed.stuck {
             wrong.insert(0, "needs the network".to_owned());
@@ -151,13 +151,13 @@ pub(super) fn judge(provider: &Provider, recipe: &Recipe, observed: &Observed) -
         && !snapshot.url_openable
     {
         let hosts = provider.cli.as_ref().map(|cli| cli.url_hosts.join(", ")).unwrap_or_default();
-        wrong.push(format!("the address is at {}, and not on one of: {hosts}", host(address)));
+        wrong.push(format!("the address is on the host {}, which is not one of: {hosts}", host(address)));
     }
     if observed.stuck {
         wrong.push("the login did not end when it was cancelled".to_owned());
     }
     if observed.left_over {
-        wrong.push("processes were left over and had to be killed".to_owned());
+        wrong.push("leftover processes had to be killed".to_owned());
     }
     if !wrong.is_empty() {
         return report(Outcome::Mismatch, wrong);
@@ -194,7 +194,7 @@ fn host(address: &str) -> String {
 pub(super) fn render(reports: &[ProviderReport], ui: &Ui) -> String {
     let rows: Vec<[String; 4]> = reports.iter().flat_map(rows).collect();
     if ui.stdout.is_some() {
-        let header = ["PROVIDER", "LOGIN", "RESULT", "WHAT WAS SEEN"];
+        let header = ["PROVIDER", "LOGIN", "RESULT", "DETAILS"];
         return table::draw(ui, &header, rows.into_iter().map(Vec::from));
     }
     let line = |[provider, login, result, seen]: &[String; 4]| {
@@ -256,7 +256,7 @@ mod tests {
         report.compare_version();
         report.conclude();
         assert_eq!(report.outcome, Outcome::Mismatch);
-        let note = "note: version 2.0, and the entry was proven with 1.0";
+        let note = "note: version 2.0, but the entry was tested with 1.0";
         let lines = format!(
             "fake: ok: version 2.0, /bin/fake, {note}\nfake login: DOES NOT MATCH: no code, it said \u{fffd}[31mno"
         );

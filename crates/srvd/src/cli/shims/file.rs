@@ -34,10 +34,10 @@ pub(super) enum Written {
 impl Written {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Made => "made",
-            Self::Renewed => "renewed",
-            Self::Same => "is there",
-            Self::NotOurs => "! left alone",
+            Self::Made => "created",
+            Self::Renewed => "updated",
+            Self::Same => "unchanged",
+            Self::NotOurs => "! not overwritten",
         }
     }
 }
@@ -46,10 +46,13 @@ impl Written {
 pub(super) fn text(srvd: &Path, name: &str) -> Result<String, Failure> {
     let shown = srvd.display();
     let srvd = srvd.to_str().filter(|path| !path.contains(['\n', '\0'])).ok_or_else(|| {
-        Failure::new(code::CANNOT_CREATE, format!("no script can hold this path of srvd: {shown}"))
+        Failure::new(
+            code::CANNOT_CREATE,
+            format!("cannot write a shim that contains the path of srvd: {shown}"),
+        )
     })?;
     Ok(format!(
-        "{SHIM_HEAD}{name} as the bundle of the directory; `srvd shims remove` removes it.\n\
+        "{SHIM_HEAD}starts {name} with the bundle of the directory; `srvd shims remove` removes it.\n\
          exec {} exec --shim -- {} \"$@\"\n",
         quoted(srvd),
         quoted(name)
@@ -129,7 +132,7 @@ mod tests {
     fn shim_script_quotes_path_and_refuses_line_feed() {
         assert_eq!(
             text(Path::new("/opt/it's here/srvd"), "claude").unwrap(),
-            "#!/bin/sh\n# srvd shim: claude as the bundle of the directory; `srvd shims remove` removes it.\n\
+            "#!/bin/sh\n# srvd shim: starts claude with the bundle of the directory; `srvd shims remove` removes it.\n\
              exec '/opt/it'\\''s here/srvd' exec --shim -- 'claude' \"$@\"\n"
         );
         assert_eq!(text(Path::new("/a\nb"), "claude").unwrap_err().code(), code::CANNOT_CREATE);

@@ -19,7 +19,7 @@ impl Cell<'_> {
     fn age(&self) -> String {
         match self.account.and_then(|account| account.checked_at) {
             Some(at) => table::when(Some(at.min(self.now.saturating_sub(1))), self.now),
-            None => "not looked at".to_owned(),
+            None => "never checked".to_owned(),
         }
     }
 
@@ -161,13 +161,13 @@ mod tests {
             rows,
             [
                 vec!["BUNDLE", "CLAUDE", "CODEX", "GEMINI", "GITHUB"],
-                vec!["home", "-", "! a@b.c, not looked at", "✗ a@b.c, 0 s ago", "? a@b.c, 5 s ago"],
+                vec!["home", "-", "! a@b.c, never checked", "✗ a@b.c, 0 s ago", "? a@b.c, 5 s ago"],
                 vec!["spare", "-", "-", "-", "-"],
                 vec!["work", "✓ ann@acme.test, 2 min ago", "↻ ann@acme.test, 2 h ago", "-", "-"],
                 vec![
                     "! needs you to log in",
-                    "? cannot tell",
-                    "↻ expired, renews itself",
+                    "? unknown",
+                    "↻ expired, renews automatically",
                     "✓ valid",
                     "✗ refused"
                 ],
@@ -181,12 +181,12 @@ mod tests {
             &ui(Some(80)),
             "\
 BUNDLE  CLAUDE       CODEX            GEMINI     GITHUB
-home    -            ! not looked at  ✗ 0 s ago  ? 5 s ago
+home    -            ! never checked  ✗ 0 s ago  ? 5 s ago
 spare   -            -                -          -
 work    ✓ 2 min ago  ↻ 2 h ago        -          -
 ! needs you to log in
-? cannot tell
-↻ expired, renews itself
+? unknown
+↻ expired, renews automatically
 ✓ valid
 ✗ refused",
         );
@@ -199,7 +199,7 @@ work    ✓ 2 min ago  ↻ 2 h ago        -          -
             &old,
             "\
 home
-  ! codex   a@b.c, not looked at
+  ! codex   a@b.c, never checked
   x gemini  a@b.c, 0 s ago
   ? github  a@b.c, 5 s ago
 spare
@@ -209,9 +209,9 @@ work
   ~ codex   ann@acme.test, 2 h ago
 ! needs you to log in
 + valid
-? cannot tell
+? unknown
 x refused
-~ expired, renews itself",
+~ expired, renews automatically",
         );
     }
 }

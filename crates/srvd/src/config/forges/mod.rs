@@ -92,15 +92,15 @@ impl BaseUrl {
     /// The reason why the address is refused.
     pub(crate) fn parse(text: &str, allow_http: bool) -> Result<Self, &'static str> {
         let url = Url::parse(text).map_err(|_| "is not a URL")?;
-        let host = url.host_str().ok_or("names no host")?;
+        let host = url.host_str().ok_or("contains no host")?;
         match url.scheme() {
             "https" => {}
             "http" if allow_http || is_loopback_host(host) => {}
-            "http" => return Err("is plain http, which needs allow_http = true"),
+            "http" => return Err("is plain http, which requires allow_http = true"),
             _ => return Err("must be an https address"),
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("must not hold a user or a password");
+            return Err("must not contain a user name or a password");
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err("must not have a query or a fragment");
@@ -235,7 +235,10 @@ impl ForgeTable {
         }
         let secret = match (self.client_secret_file, self.client_secret_env) {
             (Some(_), Some(_)) => {
-                return Err(("client_secret_env", "there is a client_secret_file, too"));
+                return Err((
+                    "client_secret_env",
+                    "client_secret_file is set as well; keep only one of them",
+                ));
             }
             (Some(path), None) => Some(SecretPlace::File(path)),
             (None, Some(name))

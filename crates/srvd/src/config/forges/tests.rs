@@ -20,9 +20,9 @@ fn base_url_is_normalised_or_refused_with_a_reason() {
     check("https://git.example.org:8443/Code/git/", Ok("https://git.example.org:8443/Code/git"));
     check("http://127.0.0.1:3000/", Ok("http://127.0.0.1:3000"));
     check("http://[::1]:3000/", Ok("http://[::1]:3000"));
-    check("http://git.example.org", Err("is plain http, which needs allow_http = true"));
+    check("http://git.example.org", Err("is plain http, which requires allow_http = true"));
     check("ftp://git.example.org", Err("must be an https address"));
-    check("https://u:p@git.example.org", Err("must not hold a user or a password"));
+    check("https://u:p@git.example.org", Err("must not contain a user name or a password"));
     check("https://git.example.org/?a=b", Err("must not have a query or a fragment"));
     check("https://git.example.org/#a", Err("must not have a query or a fragment"));
     check("git.example.org", Err("is not a URL"));
@@ -74,7 +74,7 @@ fn forge_error_names_the_field_that_cannot_be_used() {
     );
     check(
         &format!("{github}base_url = \"http://a.example\"\n"),
-        "gh.base_url: is plain http, which needs allow_http = true",
+        "gh.base_url: is plain http, which requires allow_http = true",
     );
     check(&format!("{github}public_url = \"a.example\"\n"), "gh.public_url: is not a URL");
     check(&format!("{github}scopes = [\"a b\"]\n"), "gh.scopes: must be a list of words without spaces");
@@ -88,7 +88,7 @@ fn forge_error_names_the_field_that_cannot_be_used() {
     );
     check(
         &format!("{github}client_secret_env = \"A\"\nclient_secret_file = \"b\"\n"),
-        "gh.client_secret_env: there is a client_secret_file, too",
+        "gh.client_secret_env: client_secret_file is set as well; keep only one of them",
     );
     check(
         &format!("{github}[gh2]\ntype = \"github\"\nclient_id = \"x\"\nbase_url = \"https://GitHub.com/\"\n"),

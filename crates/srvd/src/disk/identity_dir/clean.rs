@@ -31,7 +31,7 @@ pub(super) fn clean(root: &Path, below: &Path, keep: &[PathBuf]) -> io::Result<C
         .components()
         .map(|part| match part {
             Component::Normal(name) => Ok(name),
-            _ => Err(io::Error::other("it is no plain path")),
+            _ => Err(io::Error::other("it is not a plain path")),
         })
         .collect::<Result<_, _>>()?;
     let Some((last, above)) = parts.split_last() else { return Err(io::Error::other("it is the root")) };
@@ -78,7 +78,7 @@ fn remove(folder: BorrowedFd<'_>, name: &OsStr, keep: &[PathBuf], depth: usize) 
         return Ok(Cleaned::Removed);
     }
     if depth >= DEEPEST {
-        return Err(io::Error::other("its directories lie too deep inside each other"));
+        return Err(io::Error::other("its directories are nested too deeply"));
     }
     let dir = open(folder, name)?;
     let mut kept = false;

@@ -35,8 +35,8 @@ impl From<DirError> for ApiError {
 
 impl From<BrokenOff> for ApiError {
     fn from(error: BrokenOff) -> Self {
-        tracing::error!(%error, "work on the files of a login broke off");
+        tracing::error!(%error, "work on the files of a login ended unexpectedly");
         Self::new(Kind::StoreUnavailable, "the files of the login could not be read or changed")
-            .hint("try again later; the daemon's log says why")
+            .hint("retry later; the daemon's log names the cause")
     }
 }

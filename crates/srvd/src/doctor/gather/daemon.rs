@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::doctor::facts::{EndpointState, LockState};
 
 pub(super) fn unknown() -> (EndpointState, LockState) {
-    let late = "it could not be looked at in time";
+    let late = "it could not be checked in time";
     (EndpointState::Broken(late.to_owned()), LockState::Unknown(late.to_owned()))
 }
 

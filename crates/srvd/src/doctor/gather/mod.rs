@@ -77,7 +77,7 @@ pub(super) async fn gather(
     let identities = {
         let (root, registry, contents) = (config.identities(), registry.clone(), contents.clone());
         let look = move || identities::look(&root, &registry, contents.as_ref());
-        unseen.look("the directories of logins", Identities::default(), look).await
+        unseen.look("the login directories", Identities::default(), look).await
     };
     let own_logins = {
         let own = OwnDirs::new(environment, config, &registry, BlockingTasks::default());

@@ -23,24 +23,24 @@ pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
                 Severity::Error,
                 "The daemon does not answer",
                 format!(
-                    "{}it took the connection at {} and said nothing",
+                    "{}it accepted the connection at {} but sent no answer",
                     holder(facts),
                     facts.socket.display()
                 ),
-                "It hangs or is stopped; no command that needs it will work.",
+                "It hangs or is stopped. Commands that need it do not work.",
             )
-            .fix("look at its log, then restart it"),
+            .fix("check its log, and restart it"),
         ],
         DaemonAnswer::Failed(_) if matches!(facts.endpoint, EndpointState::Broken(_)) => vec![absent(facts)],
         DaemonAnswer::Failed(reason) => vec![
             Finding::new(
                 "daemon",
                 Severity::Error,
-                "The daemon cannot be asked",
+                "The request to the daemon failed",
                 reason,
-                "No command that needs it will work.",
+                "Commands that need the daemon do not work.",
             )
-            .fix("correct what is named above"),
+            .fix("correct the problem named above"),
         ],
         DaemonAnswer::Nobody => vec![absent(facts)],
     }
@@ -48,15 +48,15 @@ pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
 
 fn running(facts: &Daemon, version: &str) -> Vec<Finding> {
     let detail = format!("{}version {version}, socket {}", holder(facts), facts.socket.display());
-    let mut findings = vec![Finding::well("daemon", "The daemon runs", detail)];
+    let mut findings = vec![Finding::well("daemon", "The daemon is running", detail)];
     if version != VERSION {
         findings.push(
             Finding::new(
                 "daemon.version",
                 Severity::Warning,
-                "The daemon is of another version than this program",
-                format!("the daemon is {version}, this is {VERSION}"),
-                "srvd was updated while it ran; commands may ask for what it does not know.",
+                "The daemon and this program have different versions",
+                format!("the daemon is {version}, this program is {VERSION}"),
+                "srvd was updated while the daemon was running. The daemon may not support all commands.",
             )
             .fix("restart the daemon"),
         );
@@ -74,10 +74,10 @@ fn running(facts: &Daemon, version: &str) -> Vec<Finding> {
                     facts.runtime.display(),
                     facts.data.display()
                 ),
-                "Commands talk to one daemon, while the identities here are the other one's.",
+                "Commands talk to one daemon, but the identities here belong to the other one.",
             )
             .fix(
-                "give each its own SRVD_DATA_DIR and SRVD_RUNTIME_DIR, and use the same two for the commands",
+                "give each daemon its own SRVD_DATA_DIR and SRVD_RUNTIME_DIR, and use the same two for the commands",
             ),
         );
     }
@@ -102,40 +102,40 @@ fn absent(facts: &Daemon) -> Finding {
             Finding::new(
                 "daemon",
                 Severity::Warning,
-                "A daemon has the data directory, and does not listen here",
+                "A daemon uses the data directory, but does not listen here",
                 format!(
-                    "{who} holds {}, and nobody listens at {}",
+                    "{who} holds {}, but no process listens at {}",
                     facts.data.display(),
                     facts.socket.display()
                 ),
-                "It is just starting or stopping, or it was started with another runtime directory.",
+                "It is starting or stopping, or it was started with another runtime directory.",
             )
-            .fix("try again; else use the SRVD_RUNTIME_DIR that the daemon was started with")
+            .fix("try again; if that fails, use the SRVD_RUNTIME_DIR that the daemon was started with")
         }
         (EndpointState::Absent, _) => Finding::new(
             "daemon",
             Severity::Note,
-            "No daemon runs",
-            format!("nobody listens at {}", facts.socket.display()),
-            "Logins, launches and the status need it.",
+            "No daemon is running",
+            format!("no process listens at {}", facts.socket.display()),
+            "Logins, launches and srvd status need it.",
         )
-        .fix("srvd serve   (or, where it is a service: systemctl --user start srvd)"),
+        .fix("srvd serve   (or, if it is a service: systemctl --user start srvd)"),
         (EndpointState::Broken(reason), _) => Finding::new(
             "daemon",
             Severity::Warning,
-            "No daemon runs, and what the last one left cannot be read",
+            "No daemon is running, and the endpoint file of the last one cannot be read",
             format!("{}: {reason}", endpoint.display()),
-            "Commands cannot tell where a daemon would be. The next start writes it anew.",
+            "Commands cannot find a daemon. The next start replaces the file.",
         )
         .repair([stale()]),
         (EndpointState::Of { pid, alive }, _) => {
-            let gone = if *alive { "is another program by now" } else { "is gone" };
+            let gone = if *alive { "is now another program" } else { "no longer exists" };
             Finding::new(
                 "daemon",
                 Severity::Warning,
-                "No daemon runs, and the last one did not end in order",
+                "No daemon is running, and the last one did not shut down cleanly",
                 format!("{} names process {pid}, which {gone}", endpoint.display()),
-                "It was killed or crashed, or the machine went down. Frontends may look for it in vain.",
+                "It was killed or crashed, or the machine went down. Frontends may try to connect to it and fail.",
             )
             .repair([stale()])
         }
@@ -153,31 +153,31 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
             Severity::Note,
             "There is no database yet",
             place,
-            "The daemon makes it when it starts for the first time.",
+            "The daemon creates it when it starts for the first time.",
         ),
         Database::Failed(place, reason) => Finding::new(
             "database",
             Severity::Error,
             "The database cannot be used",
             format!("{place}: {reason}"),
-            "The daemon does not start without it. It never overwrites one that it cannot read.",
+            "The daemon does not start without it, and never overwrites a database that it cannot read.",
         )
-        .fix("for a server, see that it runs; for a file, put a copy back or move it away"),
+        .fix("for a server, check that it is running; for a file, restore a copy or move the file away"),
         Database::Is(place, inspection) => match applied.or(inspection.schema) {
             Some(found) if found > inspection.known => Finding::new(
                 "database",
                 Severity::Error,
                 "The database is newer than this program",
-                format!("{place} has schema {found}, this build knows {}", inspection.known),
-                "A newer srvd has used it. This one does not touch it.",
+                format!("{place} has schema {found}, but this program uses {}", inspection.known),
+                "A newer srvd has used it. This version does not open it.",
             )
             .fix("use the newer srvd again"),
             Some(found) if found < inspection.known => Finding::new(
                 "database",
                 Severity::Note,
                 "The database is older than this program",
-                format!("{place} has schema {found}, this build knows {}", inspection.known),
-                "The next start of the daemon brings it up to date; an older srvd cannot use it then.",
+                format!("{place} has schema {found}, but this program uses {}", inspection.known),
+                "The next start of the daemon migrates it. An older srvd cannot use it after that.",
             ),
             _ => Finding::well(
                 "database",
@@ -193,14 +193,14 @@ pub(super) fn space(free: Option<u64>) -> Option<Finding> {
     let free = free?;
     let megabytes = free / 1024 / 1024;
     let finding = |severity, title: &str, meaning: &str| {
-        let detail = format!("{megabytes} MB are free where the data directory is");
-        Finding::new("space", severity, title, detail, meaning).fix("make room on that disk")
+        let detail = format!("{megabytes} MB are free on the disk of the data directory");
+        Finding::new("space", severity, title, detail, meaning).fix("free some space on that disk")
     };
     match free {
         ..NO_ROOM => Some(finding(
             Severity::Error,
             "The disk is full",
-            "Logins cannot be saved: a CLI would lose what it renews.",
+            "Logins cannot be saved, and a CLI would lose a login that it renews.",
         )),
         NO_ROOM..LITTLE_ROOM => Some(finding(
             Severity::Warning,
@@ -213,12 +213,11 @@ pub(super) fn space(free: Option<u64>) -> Option<Finding> {
 
 pub(super) fn service(facts: &Service, system: System) -> Vec<Finding> {
     let Some(unit) = &facts.unit else {
-        let meaning =
-            "The daemon runs as long as you keep it running, and does not come back after a restart.";
+        let meaning = "The daemon runs only as long as you keep it running, and does not start when the machine starts.";
         let finding = Finding::new("service", Severity::Note, "No service starts the daemon", "", meaning);
         return vec![match (facts.managed, system) {
             (true, _) => finding.fix("scripts/install.sh --service"),
-            (false, _) => finding.fix("have whatever starts programs on this machine start `srvd serve`"),
+            (false, _) => finding.fix("configure this machine to start `srvd serve`"),
         }];
     };
     let well = Finding::well("service", "A service starts the daemon", unit.display().to_string());
@@ -229,7 +228,7 @@ pub(super) fn service(facts: &Service, system: System) -> Vec<Finding> {
             Severity::Note,
             "The daemon ends when you log out",
             "lingering is off for your user",
-            "Right for a desktop. On a server, agents lose their identities when your last session ends.",
+            "This is right for a desktop. On a server, agents lose their identities when your last session ends.",
         )
         .fix("on a server: loginctl enable-linger")
     });

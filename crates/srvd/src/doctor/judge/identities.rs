@@ -23,49 +23,49 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let led: Vec<&PathBuf> = paths(credentials, |node| node.kind == NodeKind::Link);
     let found = [
         (!open.is_empty()).then(|| {
-            let meaning = "srvd refuses to log in there or to launch from there until only you can use them.";
-            let title = "Directories of logins do not have the mode 0700";
+            let meaning = "srvd refuses to use them for a login or a launch until only you can access them.";
+            let title = "Login directories do not have the mode 0700";
             Finding::new("identities.mode", Severity::Error, title, named(&open), meaning)
                 .repair(open.iter().map(|path| Repair::Mode { path: (*path).clone(), mode: 0o700 }))
         }),
         (!links.is_empty()).then(|| {
-            let meaning = "A link could lead anywhere, so srvd refuses to use it.";
-            let title = "A directory of logins is a symbolic link";
+            let meaning = "A link could point anywhere, so srvd refuses to use it.";
+            let title = "A login directory is a symbolic link";
             Finding::new("identities.link", Severity::Error, title, named(&links), meaning)
                 .fix("remove the link and log in again, or move the directory back to its place")
         }),
         (!loose.is_empty()).then(|| {
-            let meaning = "The directories above keep others out, so nobody can read them; a copy of them would be open.";
+            let meaning = "The directories above deny other users access, so only you can read the files, but other users could read a copy.";
             let title = "Credential files do not have the mode 0600";
             Finding::new("identities.credential-mode", Severity::Note, title, named(&loose), meaning)
                 .repair(loose.iter().map(|path| Repair::Mode { path: (*path).clone(), mode: 0o600 }))
         }),
         (!led.is_empty()).then(|| {
-            let meaning = "srvd does not follow it: the login counts as unreadable, and is not launched with.";
+            let meaning = "srvd does not follow the link. It treats the login as unreadable and does not launch with it.";
             let title = "A credential file is a symbolic link";
             Finding::new("identities.credential-link", Severity::Warning, title, named(&led), meaning)
-                .fix("put the file itself in its place, or log in again")
+                .fix("replace the link with the file, or log in again")
         }),
         (!foreign.is_empty()).then(|| foreigners(foreign, facts)),
         (!hidden.is_empty()).then(|| {
             let reasons: Vec<String> =
                 hidden.iter().take(NAMED).map(|(path, why)| format!("{}: {why}", path.display())).collect();
             let meaning = "srvd cannot read the logins in it either.";
-            let title = "A directory of logins cannot be read";
+            let title = "A login directory cannot be read";
             Finding::new("identities.hidden", Severity::Error, title, reasons.join(", "), meaning)
-                .fix("give it back to yourself: chmod 700, and chown when it belongs to another user")
+                .fix("restore your access: chmod 700, and chown if it belongs to another user")
         }),
         unowned_logins(unowned),
         truncated.then(|| {
-            let title = "There are more files than a checkup looks at";
+            let title = "There are more files than srvd doctor checks";
             let detail = facts.identities.root.display().to_string();
-            Finding::new("identities.many", Severity::Note, title, detail, "The rest was not looked at.")
+            Finding::new("identities.many", Severity::Note, title, detail, "The other files were not checked.")
         }),
     ];
     let mut findings: Vec<Finding> = found.into_iter().flatten().collect();
     if findings.is_empty() && !directories.is_empty() {
         let detail = facts.identities.root.display().to_string();
-        findings.push(Finding::well("identities", "The directories of logins are yours alone", detail));
+        findings.push(Finding::well("identities", "Only you can access the login directories", detail));
     }
     findings
 }
@@ -76,9 +76,9 @@ fn foreigners(foreign: &[(PathBuf, u32)], facts: &Facts) -> Finding {
     Finding::new(
         "identities.owner",
         Severity::Error,
-        "Files among the logins belong to another user",
+        "Some login files belong to another user",
         owners.join(", "),
-        "A CLI was probably run with sudo there; run as you, it cannot renew its login.",
+        "A CLI was probably run with sudo. When you run it, it cannot renew its login.",
     )
     .fix(format!("sudo chown -R {} {}", facts.uid, facts.identities.root.display()))
 }
@@ -94,17 +94,17 @@ fn unowned_logins(unowned: &[Unowned]) -> Option<Finding> {
     let detail: Vec<String> = unowned.iter().take(NAMED).map(line).collect();
     let logins = unowned.iter().any(|one| !one.logins.is_empty());
     let (severity, meaning) = if logins {
-        (Severity::Warning, "srvd does not use them, but whoever reads them is logged in.")
+        (Severity::Warning, "srvd does not use them, but anyone who can read them can use the logins.")
     } else {
         (
             Severity::Note,
-            "Conversation history that was kept when its bundle was deleted, or what an interrupted login left.",
+            "They hold the conversation history of deleted bundles, or files of interrupted logins.",
         )
     };
-    let title = "There are directories of bundles that are not in the database";
+    let title = "Some bundle directories are not in the database";
     Some(
         Finding::new("identities.unowned", severity, title, detail.join(", "), meaning)
-            .fix("look into them, and remove what you do not need; srvd removes none by itself"),
+            .fix("check them, and remove those that you do not need; srvd never removes them"),
     )
 }
 

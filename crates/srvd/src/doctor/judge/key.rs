@@ -13,11 +13,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             Finding::new(
                 "key.variable",
                 Severity::Note,
-                "The key stands in a variable",
+                "The key is in an environment variable",
                 "OAUTH_ENCRYPTION_KEY",
-                "Every program that you start from here inherits it, and can open what srvd has sealed.",
+                "Every program that you start from here inherits the key, and can decrypt the secrets of srvd.",
             )
-            .fix("keep it in a file, and name that one in OAUTH_ENCRYPTION_KEY_FILE"),
+            .fix("put the key in a file, and name the file in OAUTH_ENCRYPTION_KEY_FILE"),
         );
     }
     if let Database::Is(_, inspection) = &facts.database {
@@ -38,17 +38,17 @@ fn source(facts: &Facts) -> Finding {
             "key",
             Severity::Note,
             "There is no encryption key here",
-            "the daemon that runs was given one in another way",
-            "Whoever starts the daemon has the key, such as a service manager; nothing needs to be done.",
+            "the running daemon has a key from another source",
+            "The daemon gets the key from the program that starts it, such as a service manager. No action is needed.",
         ),
         Err(KeyProblem::Missing) if sealed => Finding::new(
             "key",
             Severity::Error,
             "The encryption key is missing",
             format!("there is a database, but no key: {} is missing", facts.key.file.display()),
-            "The daemon does not start. API keys and tokens in the database open with the key that sealed them only.",
+            "The daemon does not start. API keys and tokens in the database can be decrypted only with the key that encrypted them.",
         )
-        .fix("put the key back from where you keep a copy; a new one does not open what is sealed"),
+        .fix("put the key back from your copy; a new key cannot decrypt the existing secrets"),
         Err(KeyProblem::Missing) => Finding::new(
             "key",
             Severity::Error,
@@ -57,13 +57,13 @@ fn source(facts: &Facts) -> Finding {
                 "OAUTH_ENCRYPTION_KEY, OAUTH_ENCRYPTION_KEY_FILE and {} are all missing",
                 facts.key.file.display()
             ),
-            "The daemon seals API keys and tokens with it, and does not start without one.",
+            "The daemon encrypts API keys and tokens with the key, and does not start without one.",
         )
         .fix("srvd key generate"),
         Err(KeyProblem::Unusable(reason)) => {
             let meaning = "The daemon does not start without a key that only you can read.";
             Finding::new("key", Severity::Error, "The encryption key cannot be used", reason, meaning)
-                .fix("correct what is named above")
+                .fix("correct the problem named above")
                 .repair(open_file(facts))
         }
     }
@@ -82,25 +82,25 @@ fn open_file(facts: &Facts) -> Option<Repair> {
 fn fit(inspection: &Inspection, answer: &DaemonAnswer) -> Option<Finding> {
     match inspection.key {
         KeyFit::Unasked => None,
-        KeyFit::Fits => Some(Finding::well("key.database", "The key fits the database", "")),
+        KeyFit::Fits => Some(Finding::well("key.database", "The key matches the database", "")),
         KeyFit::Wrong { database, given } => {
             let meaning = match answer {
                 DaemonAnswer::Runs { .. } => {
-                    "The daemon that runs still has the right one, and will not start again with this one."
+                    "The running daemon still has the right key, but will not start again with this one."
                 }
-                _ => "The daemon refuses to start, so that nothing that is sealed is lost.",
+                _ => "The daemon refuses to start, so that no secret is lost.",
             };
             let detail = format!("the database has key {database}, the given key is {given}");
             Some(
                 Finding::new(
                     "key.database",
                     Severity::Error,
-                    "The key is not the database's",
+                    "The key does not match the database",
                     detail,
                     meaning,
                 )
                 .fix(
-                    "put the database's own key back; if it is lost, move the database away and log in again",
+                    "put the key of the database back; if it is lost, move the database away and log in again",
                 ),
             )
         }

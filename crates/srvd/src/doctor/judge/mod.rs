@@ -38,9 +38,9 @@ pub(super) fn unusable_configuration(reason: &str) -> Finding {
         Severity::Error,
         "The configuration cannot be used",
         reason,
-        "Nothing of srvd works, and nothing else could be looked at.",
+        "srvd does not work, and nothing else could be checked.",
     )
-    .fix("correct what is named above; `srvd --print-config` shows the result")
+    .fix("correct the problem named above; `srvd --print-config` shows the result")
 }
 
 fn configuration(facts: &Facts) -> Vec<Finding> {
@@ -49,9 +49,9 @@ fn configuration(facts: &Facts) -> Vec<Finding> {
         Some(reason) => Finding::new(
             "config",
             Severity::Error,
-            "A file of providers.d cannot be used",
+            "A file in providers.d cannot be used",
             reason,
-            "The daemon does not start with it. The checks below go by the built-in providers.",
+            "The daemon does not start with it. The checks below use the built-in providers.",
         )
         .fix("correct or remove the file"),
     };
@@ -59,9 +59,9 @@ fn configuration(facts: &Facts) -> Vec<Finding> {
         Finding::new(
             "config.policy",
             Severity::Note,
-            "Clients may name programs of their own for a login",
+            "Clients may choose the program of a login",
             "spawn.policy is \"checked\" in srvd.toml",
-            "Whoever reaches the daemon can have it run any program in a place that only root or you can write to.",
+            "Every client of the daemon can make it run any program in a directory that only root or you can write to.",
         )
         .fix("remove spawn.policy unless a client needs it")
     });
@@ -80,11 +80,11 @@ fn unseen(what: &[&str]) -> Option<Finding> {
         Finding::new(
             "doctor",
             Severity::Warning,
-            "Not everything could be looked at in time",
-            format!("not looked at: {}", what.join(", ")),
-            "Something takes very long: a network drive, or a program that hangs.",
+            "Some checks did not finish in time",
+            format!("not checked: {}", what.join(", ")),
+            "Something is very slow, such as a network drive or a program that hangs.",
         )
-        .fix("run it again, and see whether those places answer")
+        .fix("run srvd doctor again, and check whether these places can be reached")
     })
 }
 

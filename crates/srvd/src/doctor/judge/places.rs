@@ -14,9 +14,9 @@ pub(super) fn judge(place: &ProtectedPath, uid: u32) -> Option<Finding> {
             Finding::new(
                 place.id,
                 Severity::Note,
-                format!("{} is not there yet", place.what),
+                format!("{} does not exist yet", place.what),
                 path.to_string(),
-                "It is made when it is needed.",
+                "It is created when it is needed.",
             )
             .repair([Repair::MakeDirectory { path: place.path.clone() }]),
         ),
@@ -25,11 +25,11 @@ pub(super) fn judge(place: &ProtectedPath, uid: u32) -> Option<Finding> {
             Finding::new(
                 place.id,
                 Severity::Error,
-                format!("{} cannot be looked at", place.what),
+                format!("{} cannot be examined", place.what),
                 format!("{path}: {reason}"),
                 "Neither you nor the daemon can use it.",
             )
-            .fix("look at the directories above it: one of them keeps you out"),
+            .fix("check the directories above it: one of them denies you access"),
         ),
         PathState::Is(node) => wrong_kind(place, *node, directory)
             .or_else(|| wrong_owner(place, *node, uid))
@@ -47,16 +47,19 @@ fn wrong_kind(place: &ProtectedPath, node: Node, directory: bool) -> Option<Find
         return None;
     }
     let what = if directory { "a directory" } else { "a file" };
-    let is = if node.kind == NodeKind::Link { "is a symbolic link" } else { "is something else" };
+    let is = if node.kind == NodeKind::Link { "is a symbolic link" } else { "has the wrong type" };
     Some(
         Finding::new(
             place.id,
             Severity::Error,
             format!("{} {is}", place.what),
             place.path.display().to_string(),
-            format!("It has to be {what} of its own; srvd does not use it otherwise."),
+            format!("It must be {what}; srvd does not use anything else."),
         )
-        .fix(format!("move it away, or name another place; see srvd --help and `{}`", "srvd --print-config")),
+        .fix(format!(
+            "move it away, or configure another path; see srvd --help and `{}`",
+            "srvd --print-config"
+        )),
     )
 }
 
@@ -71,8 +74,8 @@ fn wrong_owner(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
             place.id,
             Severity::Error,
             format!("{} belongs to another user", place.what),
-            format!("{} belongs to uid {}, you are uid {uid}", place.path.display(), node.uid),
-            "Its owner can change what is in it, so srvd does not use it.",
+            format!("{} belongs to uid {}, but your uid is {uid}", place.path.display(), node.uid),
+            "Its owner can change its content, so srvd does not use it.",
         )
         .fix(format!("sudo chown {uid} {}", place.path.display())),
     )
@@ -80,12 +83,10 @@ fn wrong_owner(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
 
 fn wrong_mode(place: &ProtectedPath, node: Node, directory: bool) -> Option<Finding> {
     let (forbidden, severity, harm) = match place.wanted {
-        RequiredAccess::PrivateDirectory => (
-            0o077,
-            Severity::Error,
-            "Other users can reach into it, and the daemon refuses to use it like that.",
-        ),
-        RequiredAccess::PrivateFile => (0o077, Severity::Warning, "Other users can reach it."),
+        RequiredAccess::PrivateDirectory => {
+            (0o077, Severity::Error, "Other users can access it, so the daemon refuses to use it.")
+        }
+        RequiredAccess::PrivateFile => (0o077, Severity::Warning, "Other users can access it."),
         RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile => {
             (0o022, Severity::Error, "Other users can change which programs srvd runs.")
         }
@@ -96,8 +97,8 @@ fn wrong_mode(place: &ProtectedPath, node: Node, directory: bool) -> Option<Find
         return None;
     }
     let (severity, title, harm) = if shut {
-        let title = format!("{} keeps you out", place.what);
-        (Severity::Error, title, "You cannot use it yourself, and so the daemon cannot.")
+        let title = format!("{} denies you access", place.what);
+        (Severity::Error, title, "Neither you nor the daemon can use it.")
     } else {
         (severity, format!("{} is open to others", place.what), harm)
     };
@@ -138,7 +139,7 @@ mod tests {
         check(
             PrivateDirectory,
             is(Directory, 1000, 0o000),
-            Some((Error, "The place keeps you out", &[mode(0o700)])),
+            Some((Error, "The place denies you access", &[mode(0o700)])),
         );
         check(
             PrivateDirectory,
@@ -146,12 +147,12 @@ mod tests {
             Some((Error, "The place belongs to another user", &[])),
         );
         check(PrivateDirectory, is(Link, 1000, 0o777), Some((Error, "The place is a symbolic link", &[])));
-        check(PrivateDirectory, is(File, 1000, 0o600), Some((Error, "The place is something else", &[])));
-        check(PrivateDirectory, PathState::Nothing, Some((Note, "The place is not there yet", &[make])));
+        check(PrivateDirectory, is(File, 1000, 0o600), Some((Error, "The place has the wrong type", &[])));
+        check(PrivateDirectory, PathState::Nothing, Some((Note, "The place does not exist yet", &[make])));
         check(
             PrivateDirectory,
             PathState::Hidden("no".into()),
-            Some((Error, "The place cannot be looked at", &[])),
+            Some((Error, "The place cannot be examined", &[])),
         );
 
         check(GuardedDirectory, is(Directory, 1000, 0o755), Some((Ok, "The place is in order", &[])));
@@ -161,7 +162,7 @@ mod tests {
         check(PrivateFile, is(File, 1000, 0o600), None);
         check(PrivateFile, PathState::Nothing, None);
         check(PrivateFile, is(File, 1000, 0o644), Some((Warning, open, &[mode(0o600)])));
-        check(PrivateFile, is(Other, 1000, 0o600), Some((Error, "The place is something else", &[])));
+        check(PrivateFile, is(Other, 1000, 0o600), Some((Error, "The place has the wrong type", &[])));
         check(GuardedFile, is(File, 1000, 0o644), None);
         check(GuardedFile, is(File, 1000, 0o666), Some((Error, open, &[mode(0o644)])));
     }

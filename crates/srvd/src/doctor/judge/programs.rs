@@ -21,14 +21,16 @@ pub(super) fn ports(ports: &Ports, live_sessions: u64) -> Vec<Finding> {
         let id = format!("port.{}", held.port);
         let needed = needed.join(", ");
         if live_sessions > 0 {
-            let meaning =
-                format!("A login runs, and that is probably it. {needed} can log in one at a time.");
+            let meaning = format!(
+                "A login is running and probably uses the port. Logins of {needed} can run only one at a time."
+            );
             return Finding::new(id, Severity::Note, held.to_string(), "", meaning);
         }
-        let meaning =
-            format!("Browsers answer a login of {needed} there, so such a login is refused meanwhile.");
+        let meaning = format!(
+            "The browser's answer to a login of {needed} arrives at this port, so such a login is refused until the port is free."
+        );
         Finding::new(id, Severity::Warning, held.to_string(), "", meaning)
-            .fix("end that program, or log in with a device code where the provider has one")
+            .fix("end that program, or log in with a device code if the provider supports it")
     };
     ports.held.iter().map(finding).collect()
 }
@@ -49,7 +51,7 @@ pub(super) fn programs(programs: &[Program]) -> Vec<Finding> {
                 missing.join(", "),
                 "Their logins need them; API keys do not.",
             )
-            .fix("`srvd providers` says how to install each"),
+            .fix("to see how to install them, run: srvd providers"),
         );
     }
     findings
@@ -70,28 +72,30 @@ fn program(program: &Program) -> Vec<Finding> {
         Some((path, _)) => Finding::new(
             &id,
             Severity::Warning,
-            format!("{} does not tell its version", program.name),
+            format!("{} does not print its version", program.name),
             path.display().to_string(),
-            "It may be broken, or not that CLI at all; a login with it may fail.",
+            "It may be broken, or it may be another program. A login with it may fail.",
         )
-        .fix(format!("run it with --version yourself; then srvd providers check {}", program.provider)),
+        .fix(format!("run it with --version, and then run: srvd providers check {}", program.provider)),
         None => Finding::new(
             &id,
             Severity::Note,
-            format!("{} is not installed, and its name is taken", program.name),
+            format!("{} is not installed, but another program has its name", program.name),
             all(program),
-            "Another program has its name; srvd does not use it for this provider.",
+            "srvd does not use that program for this provider.",
         ),
     };
     let several = (program.found.len() > 1 && chosen.is_some()).then(|| {
         Finding::new(
             format!("{id}.several"),
             Severity::Note,
-            format!("There are several programs named like {}", program.name),
+            format!("There are several programs with the name of {}", program.name),
             all(program),
-            "srvd uses the first that is this CLI. Your shell may start another one.",
+            "srvd uses the first one that is this CLI. Your shell may start another one.",
         )
-        .fix("remove what you do not use, or order spawn.search_path in srvd.toml")
+        .fix(
+            "remove the programs that you do not use, or set their order with spawn.search_path in srvd.toml",
+        )
     });
     std::iter::once(first).chain(several).collect()
 }
@@ -101,9 +105,9 @@ fn known(program: &Program, id: &str, path: &str, version: &str) -> Finding {
         Some(tested) if tested != version => Finding::new(
             id,
             Severity::Note,
-            format!("{} has another version than srvd was tested with", program.name),
+            format!("{} is not the version that srvd was tested with", program.name),
             format!("{path} is {version}, tested with {tested}"),
-            "Usually that works. If a login does not, this is the first suspect.",
+            "This usually works. If a login fails, the version is the likely cause.",
         )
         .fix(format!("srvd providers check {}", program.provider)),
         _ => {
@@ -116,7 +120,7 @@ fn all(program: &Program) -> String {
     let line = |(path, said): &(std::path::PathBuf, Version)| match said {
         Version::Is(version) => format!("{} ({version})", path.display()),
         Version::Other(_) => format!("{} (another program)", path.display()),
-        Version::Silent => format!("{} (tells no version)", path.display()),
+        Version::Silent => format!("{} (prints no version)", path.display()),
     };
     program.found.iter().map(line).collect::<Vec<_>>().join(", ")
 }

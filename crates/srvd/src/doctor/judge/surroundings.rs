@@ -5,7 +5,7 @@ use crate::doctor::finding::{Finding, Severity};
 
 pub(super) fn variables(variables: &[Variable]) -> Vec<Finding> {
     if variables.is_empty() {
-        let title = "No variable here puts another credential in the place of a login";
+        let title = "No variable in this environment overrides a login";
         return vec![Finding::well("environment", title, "")];
     }
     variables.iter().map(variable).collect()
@@ -19,17 +19,17 @@ fn variable(variable: &Variable) -> Finding {
     let (severity, does) = match variable.role {
         Role::Credential => (
             Severity::Warning,
-            "take the credential in it, whatever login they have, and somebody pays for that",
+            "use the credential in the variable instead of their login, and its owner is charged",
         ),
-        Role::Directory => (Severity::Note, "look for their login in the directory that it names"),
+        Role::Directory => (Severity::Note, "look for their login in the directory that the variable names"),
         Role::Override => (Severity::Note, "talk to another server or look for their login elsewhere"),
     };
     Finding::new(
         format!("environment.{}", variable.name),
         severity,
         format!("{} is set in this environment", variable.name),
-        format!("heeded by: {heeded_by}"),
-        format!("Started from here without srvd, these {does}. `srvd exec` removes it."),
+        format!("used by: {heeded_by}"),
+        format!("When they are started from here without srvd, these programs {does}. `srvd exec` removes the variable."),
     )
     .fix(format!("start programs with `srvd exec`, or: unset {}", variable.name))
 }
@@ -46,14 +46,13 @@ fn own_login(login: &OwnLogin) -> Finding {
         LoginState::Unusable(reason) => {
             let detail = format!("{directory}: {reason}");
             // It is not known here how the CLI itself treats such files.
-            let meaning =
-                format!("srvd leaves them as they are; {name} started without srvd may still use them.");
-            let title = format!("Your own files of {name} hold no login that srvd can take over");
+            let meaning = format!("srvd does not change them. Without srvd, {name} may still use them.");
+            let title = format!("Your own files of {name} contain no login that srvd can take over");
             return Finding::new(id, Severity::Note, title, detail, meaning);
         }
         LoginState::Elsewhere { reason, hint } => {
-            let title = format!("Your own login of {name} is where only {name} can look");
-            let meaning = "srvd neither takes it over nor says whether it works.";
+            let title = format!("Your own login of {name} is in a place that only {name} can read");
+            let meaning = "srvd cannot take it over, and cannot tell whether it works.";
             return Finding::new(id, Severity::Note, title, format!("{directory}: {reason}"), meaning)
                 .fix(hint);
         }
@@ -71,30 +70,30 @@ fn own_login(login: &OwnLogin) -> Finding {
                 None => String::new(),
             };
             note(format!(
-                "srvd has taken over another directory of yours: {other}. {name} started without srvd uses this one, \
-                 and `srvd exec` that one."
+                "srvd has taken over another directory of yours: {other}. Without srvd, {name} uses this one; \
+                 with `srvd exec`, it uses that one."
             ))
-            .fix(format!("{unset}log in for srvd: srvd login {provider} --bundle NAME"))
+            .fix(format!("{unset}log in with srvd: srvd login {provider} --bundle NAME"))
         }
         AdoptionState::Bound => note(format!(
-            "srvd has another account of {provider}. {name} started without srvd uses this one instead."
+            "srvd has another account of {provider}. Without srvd, {name} uses this one instead."
         )),
         AdoptionState::Declined => note(format!(
-            "Its account was removed from srvd, so it is not taken over again. {name} started without srvd still uses it."
+            "Its account was removed from srvd, so it is not taken over again. Without srvd, {name} still uses it."
         )),
         AdoptionState::Waiting => match &login.variable {
             None => note(
                 "The next start of the daemon takes it over into the bundle `default`, without copying it."
                     .to_owned(),
             )
-            .fix("see what would happen: srvd migrate --dry-run"),
+            .fix("preview the change with: srvd migrate --dry-run"),
             Some(variable) => note(format!(
                 "A daemon that is started with {variable} takes it over into the bundle `default`, without copying it. \
                  A daemon that a service starts does not see the variables of this shell."
             ))
             .fix("while the daemon is stopped, run here: srvd migrate"),
         },
-        AdoptionState::Unknown => note(format!("{name} started without srvd uses it.")),
+        AdoptionState::Unknown => note(format!("Without srvd, {name} uses it.")),
     }
 }
 
@@ -105,10 +104,10 @@ pub(super) fn keychain(system: System, programs: &[Program]) -> Option<Finding> 
         Finding::new(
             "keychain",
             Severity::Note,
-            format!("{} keeps its logins in the keychain of macOS", claude.name),
-            "one entry for each directory that it is started with",
-            "srvd cannot look into it: such an account is shown as `unknown` until its CLI is used. macOS may ask you \
-             once for each new version of the CLI, and over SSH the keychain is locked.",
+            format!("{} keeps its logins in the macOS keychain", claude.name),
+            "with one entry for each directory that it is started with",
+            "srvd cannot read it: such an account is shown as `unknown` until its CLI is used. macOS may ask you for \
+             permission once for each new version of the CLI, and over SSH the keychain is locked.",
         )
         .fix("over SSH: security unlock-keychain; answer macOS with \"Always Allow\"")
     })

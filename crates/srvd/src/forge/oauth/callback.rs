@@ -86,11 +86,9 @@ impl Page {
             Self::SignedIn => ("You are signed in", "You can close this window."),
             Self::Unnamed => (
                 "Almost signed in",
-                "The forge did not say who you are. The sign-in is kept and is completed when it does.",
+                "The forge did not return your identity. The sign-in is kept and will be completed when the forge returns it.",
             ),
-            Self::Malformed => {
-                ("Nothing to do here", "This address is opened by a forge at the end of a sign-in.")
-            }
+            Self::Malformed => ("Nothing to do here", "A forge opens this address at the end of a sign-in."),
             Self::NotAwaited(StateInvalid::Expired) => {
                 ("Too late", "This sign-in has expired. Please start it again.")
             }
@@ -100,7 +98,7 @@ impl Page {
             ),
             Self::NotAwaited(StateInvalid::Unknown) => (
                 "Not awaited",
-                "No sign-in waits for this answer. It may have been used already; please start again.",
+                "No sign-in is waiting for this answer. The answer may have been used already. Please start again.",
             ),
             Self::Denied => ("Not signed in", "The sign-in was refused. You can close this window."),
             Self::Failed => {

@@ -46,7 +46,7 @@ pub(crate) enum TransientFailure {
     #[error("the issuer answered with the error {0}")]
     Answered(String),
     /// An answer without the fields of a grant.
-    #[error("the issuer's answer is not a grant")]
+    #[error("the issuer's answer contains no grant")]
     NotAGrant,
 }
 
@@ -82,10 +82,10 @@ impl PermanentFailure {
 
     fn text(self) -> &'static str {
         match self {
-            Self::InvalidGrant => "the issuer does not take the grant any more",
-            Self::Reused => "the refresh token was used before",
-            Self::Denied => "the person refused",
-            Self::Expired => "nobody approved in time",
+            Self::InvalidGrant => "the issuer no longer accepts the grant",
+            Self::Reused => "the refresh token has already been used",
+            Self::Denied => "the person denied the request",
+            Self::Expired => "the sign-in was not approved in time",
         }
     }
 }
@@ -107,12 +107,14 @@ impl Misconfigured {
     fn text(self) -> &'static str {
         match self {
             Self::Client => "the issuer does not know this client id and secret",
-            Self::Grant => "the issuer does not let this client log in this way",
+            Self::Grant => "the issuer does not allow this client to log in this way",
             Self::Scope => "the issuer does not know a requested scope",
             Self::RedirectUri => "the redirect address is not registered at the issuer",
-            Self::Request => "the issuer does not understand the request",
+            Self::Request => "the issuer rejected the request as invalid",
             Self::Insecure => "plain http is not allowed for this issuer",
-            Self::NoDeviceFlow => "device flow not supported by this forge; sign in with the browser instead",
+            Self::NoDeviceFlow => {
+                "this forge does not support the device flow; sign in with the browser instead"
+            }
         }
     }
 }

@@ -134,7 +134,7 @@ pub(crate) struct StartedDevice {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The TCP listener is off, so no browser can be sent back.
-    #[error("sign-in by the browser needs the TCP listener; turn it on or use the device flow")]
+    #[error("a sign-in with the browser needs the TCP listener; turn the listener on or use the device flow")]
     NoRedirect,
     /// Too many logins are live.
     #[error(transparent)]
@@ -350,7 +350,7 @@ impl Flows {
                 (page, Ending::Success { account, login })
             }
             Err(error) => {
-                tracing::error!(session = session_id, code = error.code, "a sign-in was not kept: {error}");
+                tracing::error!(session = session_id, code = error.code, "a sign-in was not saved: {error}");
                 (Page::Failed, Ending::Failed { code: error.code, text: error.text })
             }
         };

@@ -51,7 +51,7 @@ pub(crate) enum SelectError {
     #[error("no such forge is configured in srvd.toml")]
     Unknown,
     /// Several forges match.
-    #[error("several forges fit; name its base URL or client id")]
+    #[error("several forges match; name the base URL or the client id")]
     Ambiguous,
 }
 
@@ -293,7 +293,7 @@ fn secret(
             Some(SecretPlace::Variable(_)) => "client_secret_env",
             _ => "client_secret_file",
         };
-        return Err(named(key, "must hold one line of text".to_owned()));
+        return Err(named(key, "must contain one line of text".to_owned()));
     }
     Ok(Some(SecretString::from(text)))
 }

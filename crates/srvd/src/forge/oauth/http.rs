@@ -50,16 +50,16 @@ pub(crate) enum HttpFailure {
     #[error("plain http is not allowed for this address")]
     Insecure,
     /// The connection failed or was interrupted. The text names the cause.
-    #[error("could not ask: {0}")]
+    #[error("the request failed: {0}")]
     Unreachable(String),
     /// The answer was not complete in time.
-    #[error("no answer in time")]
+    #[error("there was no answer in time")]
     TimedOut,
     /// The answer is longer than any token response.
     #[error("the answer is too long")]
     TooLong,
     /// The answer is not what the protocol requires: HTML, a redirect, broken JSON.
-    #[error("an answer that is not understood, with HTTP status {0}")]
+    #[error("the answer is not valid (HTTP status {0})")]
     Malformed(u16),
     /// The issuer cannot answer at the moment (408, 429, 5xx).
     #[error("HTTP status {status}")]
@@ -107,11 +107,9 @@ impl Http {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Received, HttpFailure> {
-        let client = self
-            .client
-            .get_or_try_init(|| async { https::client() })
-            .await
-            .map_err(|error| HttpFailure::Unreachable(format!("no certificate authorities: {error}")))?;
+        let client = self.client.get_or_try_init(|| async { https::client() }).await.map_err(|error| {
+            HttpFailure::Unreachable(format!("the certificate authorities could not be loaded: {error}"))
+        })?;
         let unreachable = |error: &dyn std::error::Error| HttpFailure::Unreachable(https::innermost(error));
         let answer = client.request(request).await.map_err(|error| unreachable(&error))?;
         let (head, body) = answer.into_parts();

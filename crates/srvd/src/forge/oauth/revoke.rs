@@ -106,7 +106,7 @@ impl Returns {
             let _place = place;
             let name = &forge.settings.name;
             match forge.revoke(&spent).await {
-                Ok(()) => tracing::debug!(forge = name, "tokens were given back"),
+                Ok(()) => tracing::debug!(forge = name, "tokens were revoked"),
                 Err(failure) => {
                     tracing::warn!(
                         forge = name,

@@ -78,7 +78,7 @@ impl Operators {
     fn unconfigured(&self, kind: ForgeKind, base_url: Option<&str>) -> Result<Arc<Forge>, ApiError> {
         let address = base_url.or(kind.default_base());
         let address = address
-            .ok_or_else(|| ApiError::invalid_input("baseUrl", "this kind of forge has no usual one"))?;
+            .ok_or_else(|| ApiError::invalid_input("baseUrl", "this type of forge has no default address"))?;
         let forge = Forge::bare(kind, address, self.clock).map(Arc::new);
         forge.map_err(|reason| ApiError::invalid_input("baseUrl", reason))
     }
@@ -95,7 +95,7 @@ async fn owner(forge: &Forge, received: &ReceivedTokens, claim: Claim) -> Result
     let person = forge.identify(&received.access).await.map_err(|failure| unidentified(&failure))?;
     let told = [(subject, &person.account_id), (login, &person.login)];
     if told.iter().any(|(told, found)| told.as_ref().is_some_and(|told| told != *found)) {
-        let text = "the forge says that the token is another person's";
+        let text = "the forge reports that the token belongs to another person";
         return Err(ApiError::new(Kind::IdentityMismatch, text));
     }
     let email = claim.email.or(person.email);
@@ -117,7 +117,7 @@ pub(crate) async fn delete(store: &Store, params: Delete) -> Result<Deleted, Api
         },
         Err(error) => return Err(error.into()),
     };
-    tracing::info!(%account, was_active, "an account of the operator was forgotten");
+    tracing::info!(%account, was_active, "an account of the operator was deleted");
     Ok(Deleted { deleted: true, was_active })
 }
 
@@ -179,7 +179,7 @@ fn forge_type(kind: ForgeKind) -> ForgeType {
 pub(super) fn unselected(error: SelectError) -> ApiError {
     match error {
         SelectError::Unknown => {
-            ApiError::not_found("forge", "").hint("configure it in srvd.toml, below [forges.<name>]")
+            ApiError::not_found("forge", "").hint("configure it in srvd.toml, as [forges.<name>]")
         }
         SelectError::Ambiguous => ApiError::invalid_input("baseUrl", error),
     }
@@ -188,10 +188,10 @@ pub(super) fn unselected(error: SelectError) -> ApiError {
 fn unidentified(failure: &Failure) -> ApiError {
     match failure {
         Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string())
-            .hint("try again later, or name the person: subject and accountLogin"),
-        Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge does not take the token"),
+            .hint("try again later, or name the person with subject and accountLogin"),
+        Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge does not accept the token"),
         Failure::Misconfigured(_) => ApiError::invalid_input("tokens", failure)
-            .hint("give the token the right to read its user, or name the person: subject and accountLogin"),
+            .hint("give the token the permission to read its user, or name the person with subject and accountLogin"),
     }
 }
 

@@ -111,7 +111,7 @@ impl Operators {
             Err(failure) => {
                 tracing::warn!(
                     forge = forge.settings.name,
-                    "whose tokens these are is not known yet: {failure}"
+                    "the owner of the tokens is not known yet: {failure}"
                 );
                 self.asking().insert(session_id.clone());
                 let kept = self.keep_unnamed(login, &forge, &access).await;

@@ -32,7 +32,7 @@ impl Operators {
         let forge =
             self.forges.iter().find(|forge| authority(forge).is_ok_and(|own| own == parked.authority));
         let Some(forge) = forge else {
-            return tracing::warn!(%account, "a parked sign-in belongs to a forge that is not configured any more");
+            return tracing::warn!(%account, "a parked sign-in belongs to a forge that is no longer configured");
         };
         let tokens = match self.store.tokens(account, (self.clock)()).await {
             Ok(stored) => stored.tokens,
@@ -42,7 +42,9 @@ impl Operators {
         };
         match forge.identify(&tokens.access.secret).await {
             Ok(person) => self.name(forge, parked, &person, RetiredTokens::from(&tokens)).await,
-            Err(failure) => tracing::warn!(%account, "whose sign-in this is stays unknown: {failure}"),
+            Err(failure) => {
+                tracing::warn!(%account, "the owner of a parked sign-in is still unknown: {failure}")
+            }
         }
     }
 

@@ -59,7 +59,7 @@ impl Operators {
 pub(crate) async fn poll(flows: &Flows, params: Poll) -> Result<SignIn, ApiError> {
     let wait = params.wait_ms.unwrap_or(0);
     if wait > LONGEST_WAIT_MS {
-        return Err(ApiError::invalid_input("waitMs", format!("at most {LONGEST_WAIT_MS}")));
+        return Err(ApiError::invalid_input("waitMs", format!("must be at most {LONGEST_WAIT_MS}")));
     }
     let status = flows.ended(&params.session_id, Duration::from_millis(wait)).await;
     let status = status.ok_or_else(|| ApiError::not_found("session", &params.session_id))?;
@@ -71,7 +71,7 @@ pub(crate) fn cancel(flows: &Flows, params: &Cancel) -> Outcome {
     let success = flows.cancel(&params.session_id);
     Outcome {
         success,
-        error: (!success).then(|| "no such sign-in waits for its person".to_owned()),
+        error: (!success).then(|| "no sign-in with this id is waiting for the person".to_owned()),
         error_kind: (!success).then_some(ErrorKind::NotFound),
     }
 }
@@ -106,7 +106,7 @@ fn sign_in(session_id: String, status: Status) -> SignIn {
         Status::Ended(Ending::Failed { code, text }) => (ErrorKind::from(code), text),
         Status::Ended(Ending::Cancelled) => (ErrorKind::Cancelled, "it was cancelled".to_owned()),
         Status::Ended(Ending::Superseded) => {
-            (ErrorKind::Superseded, "another sign-in at the same forge took its place".to_owned())
+            (ErrorKind::Superseded, "another sign-in at the same forge replaced it".to_owned())
         }
         Status::Ended(Ending::Expired) => (ErrorKind::Expired, "it was not finished in time".to_owned()),
     };

@@ -73,9 +73,9 @@ fn stored(account: &Account, report: StatusReport) -> Account {
 #[test]
 fn judge_maps_each_reading_to_status_reason_and_next_check() {
     use Status::{Expired, Invalid, NeedsReauth, Unknown, Valid};
-    let renews = "its access token has run out; the CLI renews it by itself";
+    let renews = "its access token has expired; the CLI renews it automatically";
     let another = "its directory holds another person's login";
-    let gone = "its directory holds no login any more";
+    let gone = "its directory no longer holds a login";
     let said = |reason: &str| Proof::Unreadable { reason: reason.to_owned() };
     let (past, future, later) = (Some(NOW), Some(NOW + HOUR), Some(NOW + 2 * HOUR));
     for (found, status, reason, next) in [
@@ -87,7 +87,7 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
         (logged_in(past, true, None), Expired, Some(renews), None),
         (logged_in(past, true, later), Expired, Some(renews), later),
         (logged_in(past, false, None), NeedsReauth, Some("it has expired"), None),
-        (logged_in(past, true, past), NeedsReauth, Some("its refresh token is past its own end"), None),
+        (logged_in(past, true, past), NeedsReauth, Some("its refresh token has expired"), None),
         (as_person(Some("ANN@a.test"), None), Valid, None, None),
         (as_person(None, Some("person-1")), Valid, None, None),
         (as_person(Some("bob@a.test"), None), Invalid, Some(another), None),
@@ -96,7 +96,7 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
         (
             CredentialReading::Directory { proof: Proof::Absent, keychain: true },
             Unknown,
-            Some("its CLI may keep the login in this system's keychain, where only the CLI can look"),
+            Some("its CLI may keep the login in this system's keychain, which only the CLI can read"),
             None,
         ),
         (
@@ -107,12 +107,7 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
         ),
         (files(said("not JSON at line 3")), Unknown, Some("not JSON at line 3"), None),
         (files(said("it is not a regular file")), Unknown, Some("it is not a regular file"), None),
-        (
-            CredentialReading::NoCli,
-            Unknown,
-            Some("the registry knows no CLI that could use its directory"),
-            None,
-        ),
+        (CredentialReading::NoCli, Unknown, Some("the registry has no CLI that can use its directory"), None),
     ] {
         let judged = judge(&valid_login(), found.clone(), NOW);
         let report = &judged.report;
@@ -244,7 +239,8 @@ fn tokens_need_login_only_when_refresh_deadline_has_passed() {
 
 #[test]
 fn probe_keeps_status_when_provider_cannot_be_reached() {
-    let offline = || ProbeAnswer::Unknown { reason: "could not ask a.test: Connection refused".into() };
+    let offline =
+        || ProbeAnswer::Unknown { reason: "the request to a.test failed: Connection refused".into() };
     for (before, answer, status, evidence) in [
         (Status::Valid, ProbeAnswer::Accepted, Status::Valid, Evidence::Live),
         (Status::Invalid, ProbeAnswer::Accepted, Status::Valid, Evidence::Live),

@@ -99,7 +99,7 @@ pub(crate) enum Verdict {
     Chosen,
     /// The credential is used after a refresh.
     RefreshedFirst,
-    /// The credential could be used, but a stronger one is used.
+    /// The credential could be used, but a credential with higher precedence is used.
     Outranked,
     /// The credential is for another model.
     OtherModel,
@@ -140,8 +140,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chosen => f.write_str("it is used"),
-            Self::RefreshedFirst => f.write_str("it has to be refreshed first"),
-            Self::Outranked => f.write_str("a stronger one is used"),
+            Self::RefreshedFirst => f.write_str("it must be refreshed first"),
+            Self::Outranked => f.write_str("a credential with higher precedence is used"),
             Self::OtherModel => f.write_str("it is for another model"),
             Self::Expired => f.write_str("it has expired"),
             Self::TooShort => f.write_str("it expires too soon"),
@@ -149,7 +149,7 @@ impl fmt::Display for Verdict {
             Self::RefreshFailed { reason, .. } => write!(f, "its refresh failed: {reason}"),
             Self::Refused => f.write_str("its provider refused it"),
             Self::NeedsReauth(reason) => f.write_str(reason),
-            Self::Ambient => f.write_str("its directory is not one of the daemon's"),
+            Self::Ambient => f.write_str("its directory does not belong to the daemon"),
             Self::Unavailable(unavailable) => f.write_str(&unavailable.text),
         }
     }

@@ -207,7 +207,7 @@ fn resolution_gives_each_candidate_a_verdict() {
             "it does not open",
             "it has expired",
             "its refresh failed: HTTP status 500",
-            "a stronger one is used",
+            "a credential with higher precedence is used",
             "it is used",
         ]
     );

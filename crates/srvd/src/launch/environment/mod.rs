@@ -49,7 +49,7 @@ pub(super) fn variables(candidate: &Candidate, shared: &Path) -> Result<Variable
         Credential::LoginToken(secret) => of_login_token(candidate, secret, shared),
         Credential::AccessToken(secret) => of_access_token(provider, secret),
         Credential::Key(secret) => of_key(provider, candidate.base_url.as_deref(), secret),
-        Credential::Command(_) | Credential::Absent => Err("its secret is not there"),
+        Credential::Command(_) | Credential::Absent => Err("its secret is missing"),
     }
 }
 
@@ -72,10 +72,10 @@ pub(super) fn combine<'a>(
         if let Some((other, its)) = owners.insert(name, (&provider.id, value))
             && !its.is_same(value)
         {
-            let both = format!("{other} and {} both live by {name}", provider.id);
+            let both = format!("{other} and {} need different values of {name}", provider.id);
             return Err(ApiError::new(Kind::Conflict, both)
                 .with("what", "variable")
-                .hint("launch them one at a time, by naming the provider"));
+                .hint("launch them one at a time and name the provider"));
         }
         set.insert(name.clone(), value.clone());
     }
@@ -101,7 +101,7 @@ fn of_login_token(
 ) -> Result<Variables, &'static str> {
     let provider = &candidate.provider;
     let token = provider.cli.as_ref().and_then(|cli| cli.token.as_ref());
-    let var = &token.ok_or("the registry does not say how its CLI takes a token")?.var;
+    let var = &token.ok_or("the registry does not define how its CLI receives a token")?.var;
     let home = candidate.home.as_ref().ok_or("it has no directory of its own")?;
     let mut set = of_directory(provider, &home.dir, home.reach, shared);
     set.insert(var.clone(), Value::Secret(secret.clone()));
@@ -115,11 +115,11 @@ fn of_key(
     base_url: Option<&str>,
     secret: &SecretString,
 ) -> Result<Variables, &'static str> {
-    let key = provider.key.as_ref().ok_or("the registry does not say how its service takes a key")?;
+    let key = provider.key.as_ref().ok_or("the registry does not define how its service receives a key")?;
     let mut set = address(base_url, key)?;
     if let Some(pair) = &key.pair {
         let parts =
-            pair.split(secret.expose_secret()).ok_or("it is not a key of the parts that it should have")?;
+            pair.split(secret.expose_secret()).ok_or("the key does not consist of the required parts")?;
         let value = |part: &str| Value::Secret(SecretString::from(part));
         set.extend(pair.vars.iter().cloned().zip(parts.into_iter().map(value)));
     }
@@ -135,13 +135,13 @@ fn of_access_token(provider: &Provider, secret: &SecretString) -> Result<Variabl
     let Some((cli, var)) = taken else {
         return match provider.key {
             Some(_) => of_key(provider, None, secret),
-            None => Err("its CLI takes only logins that it has made itself"),
+            None => Err("its CLI accepts only its own logins"),
         };
     };
     // The agent has no directory of its own here. The CLI would overwrite or remove the user's own keychain entry.
     if cli.keeps_in_keychain() {
         return Err(
-            "on this system its CLI keeps your own login in the keychain, which a token could cost you",
+            "on this system its CLI keeps your own login in the keychain, and a token could overwrite or remove it",
         );
     }
     let plain = cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone())));
@@ -155,7 +155,7 @@ fn address(base_url: Option<&str>, key: &KeyService) -> Result<Variables, &'stat
     let Some(base_url) = other else { return Ok(BTreeMap::new()) };
     let set = key.addressed(base_url);
     if set.is_empty() {
-        return Err("the registry does not say how an agent is told its address");
+        return Err("the registry does not define how an agent receives its address");
     }
     Ok(set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect())
 }

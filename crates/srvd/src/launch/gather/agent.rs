@@ -165,8 +165,8 @@ fn declared(launcher: &Launcher, id: &AgentId, agent: Option<&DeclaredAgent>) ->
 
 /// Returns the key in a variable of the daemon's environment, or the reason why there is none.
 fn of_variable(provider: &Provider, var: &str, value: Option<&SecretString>) -> Result<SecretString, String> {
-    let value = value.ok_or_else(|| format!("the variable {var} of the daemon's environment is not set"))?;
-    let service = provider.key.as_ref().ok_or("its provider takes no API key")?;
+    let value = value.ok_or_else(|| format!("the variable {var} is not set in the daemon's environment"))?;
+    let service = provider.key.as_ref().ok_or("its provider does not accept API keys")?;
     api_key::usable(value, service).map_err(|reason| format!("the key in the variable {var} {reason}"))
 }
 

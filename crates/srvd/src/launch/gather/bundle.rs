@@ -27,7 +27,7 @@ pub(super) async fn gather(
     // An account that cannot be read must not lead to a launch without it.
     if let Some(row) = found.corrupt.first() {
         tracing::error!(account = row.id, reason = row.reason, "an account of a launch cannot be read");
-        return Err(ApiError::new(Kind::SecretUnavailable, "an account of it cannot be read")
+        return Err(ApiError::new(Kind::SecretUnavailable, "an account of the bundle cannot be read")
             .with("accountId", row.id.as_str())
             .with("reason", "corrupt"));
     }
@@ -127,10 +127,10 @@ pub(in crate::launch) fn judged(
 fn next_step(account: &Account, provider: &Provider, bundle: &BundleId) -> String {
     match (&account.secret_ref, account.kind) {
         (SecretRef::Env { var }, _) => {
-            format!("start the daemon with a value of {var}, as srvd.toml names it")
+            format!("set the variable {var} that srvd.toml names, and restart the daemon")
         }
         (SecretRef::Command { .. }, _) => {
-            "run the command by hand that srvd.toml names for it, to see why".to_owned()
+            "run the key's command in srvd.toml manually to see its error".to_owned()
         }
         (_, AccountKind::OAuth) => format!("srvd login {} --bundle {bundle}", provider.id),
         (_, AccountKind::ApiKey) => format!("srvd add-key {} --bundle {bundle}", provider.id),
@@ -148,7 +148,7 @@ async fn directory(
         Ok(DirReading::Read(reach, proof)) => (reach, state(proof.at(now))),
         Ok(DirReading::Forbidden(reach)) => (reach, State::Ambient),
         Ok(DirReading::NoCli) => {
-            let text = "the registry knows no CLI that could use it";
+            let text = "the registry has no CLI that can use it";
             return FoundCredential::unavailable(Why::BackendFailed, text);
         }
         Err(_) => return FoundCredential::unavailable(Why::BackendFailed, "its directory could not be read"),

@@ -28,7 +28,7 @@ pub(super) fn standing(tokens: &StoredTokens) -> Standing {
         (true, _) => Renewability::Possible,
         (false, _) if matches!(tokens.state, RefreshState::NeedsReauth | RefreshState::Revoked) => {
             let reason = tokens.reason.map_or("needs_reauth", |reason| reason.as_str());
-            Renewability::Person(format!("it has to be logged in again ({reason})"))
+            Renewability::Person(format!("it needs a new login ({reason})"))
         }
         (false, _) => Renewability::None,
     };
@@ -80,11 +80,11 @@ fn after(outcome: Outcome, stored: Renewability) -> Renewability {
     match (outcome, stored) {
         (_, dead @ Renewability::Person(_)) => dead,
         (Outcome::Later { reason, at }, _) => {
-            tried(reason.map_or("it is tried again later", |reason| reason.as_str()), Some(at))
+            tried(reason.map_or("it will be retried later", |reason| reason.as_str()), Some(at))
         }
         (Outcome::Busy { until }, _) => tried("another daemon is refreshing it", Some(until)),
         (Outcome::TooLong, _) => tried("it took too long", None),
-        (Outcome::Unavailable, _) => tried("the daemon could not do it", None),
+        (Outcome::Unavailable, _) => tried("the daemon could not refresh it", None),
         (Outcome::Unsupported, _) => Renewability::None,
         (Outcome::Unneeded | Outcome::Renewed | Outcome::Stuck(_) | Outcome::Gone, stored) => stored,
     }

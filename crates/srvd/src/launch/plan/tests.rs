@@ -239,7 +239,7 @@ fn key_is_launched_with_its_own_address_or_refused() {
     assert_eq!(shown(&found), [("OPENAI_API_KEY", "sk-planted")]);
     assert!(has(&found, "OPENAI_BASE_URL"));
     let error = launch(vec![at("qwen", "https://proxy.test")], Some("qwen")).unwrap_err();
-    let message = "qwen: the registry does not say how an agent is told its address";
+    let message = "qwen: the registry does not define how an agent receives its address";
     assert_eq!((error.kind(), error.message()), (Kind::SecretUnavailable, message));
 }
 
@@ -268,7 +268,7 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
     check(
         vec![candidate("codex", AccountKind::OAuth, stranger)],
         None,
-        Err((Kind::AmbientDirectory, "codex: its directory is not one of the daemon's")),
+        Err((Kind::AmbientDirectory, "codex: its directory does not belong to the daemon")),
     );
     let lost = || candidate("openai", AccountKind::ApiKey, lost_secret("it does not open"));
     check(vec![lost(), key("github")], None, Ok(2));
@@ -292,7 +292,7 @@ fn directory_variable_belongs_to_its_own_cli() {
     let error = launch(both.into(), None).unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
-        (Kind::Conflict, "amp and opencode both live by XDG_DATA_HOME")
+        (Kind::Conflict, "amp and opencode need different values of XDG_DATA_HOME")
     );
 }
 

@@ -85,10 +85,10 @@ pub(super) fn unknown_recipe(cli: &Cli) -> ApiError {
 }
 
 fn refused(field: &str, value: &str) -> ApiError {
-    ApiError::new(Kind::NotAllowed, format!("{field} does not agree with the provider registry"))
+    ApiError::new(Kind::NotAllowed, format!("{field} does not match the provider registry"))
         .with("field", field)
         .with("value", value)
-        .hint("leave the field out; the daemon knows the command")
+        .hint("omit the field; the daemon knows the command")
 }
 
 fn recipe<'a>(policy: SpawnPolicy, cli: &'a Cli, request: &Start) -> Result<&'a Recipe, ApiError> {

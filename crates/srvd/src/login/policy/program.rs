@@ -14,7 +14,7 @@ pub(super) fn trusted(path: &Path) -> Result<PathBuf, &'static str> {
         return Err("not an absolute path");
     }
     if path.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
-        return Err("has a .. in it");
+        return Err("contains a .. component");
     }
     let canonical = std::fs::canonicalize(path).map_err(|_| "cannot be found")?;
     let file = std::fs::metadata(&canonical).map_err(|_| "cannot be found")?;
@@ -27,7 +27,7 @@ pub(super) fn trusted(path: &Path) -> Result<PathBuf, &'static str> {
     let ours = rustix::process::geteuid().as_raw();
     let owned = |uid: u32| uid == 0 || uid == ours;
     if !owned(file.uid()) || file.permissions().mode() & 0o022 != 0 {
-        return Err("others can change the file");
+        return Err("other users can change the file");
     }
     // Both paths are checked: the one as named, because its links can be replaced, and the one that it resolves to.
     for place in [path, canonical.as_path()] {
@@ -36,7 +36,7 @@ pub(super) fn trusted(path: &Path) -> Result<PathBuf, &'static str> {
             let mode = found.permissions().mode();
             let sticky = mode & 0o1000 != 0 && Some(dir) != place.parent();
             if !owned(found.uid()) || (mode & 0o022 != 0 && !sticky) {
-                return Err("others can change a directory above it");
+                return Err("other users can change a directory above it");
             }
         }
     }
@@ -61,21 +61,21 @@ mod tests {
         };
         let good = file("good", 0o755);
         assert_eq!(trusted(&good), Ok(good.canonicalize().unwrap()));
-        assert_eq!(trusted(&file("open", 0o777)), Err("others can change the file"));
+        assert_eq!(trusted(&file("open", 0o777)), Err("other users can change the file"));
         assert_eq!(trusted(&file("plain", 0o644)), Err("not executable"));
         assert_eq!(trusted(root.path()), Err("not a regular file"));
         assert_eq!(trusted(Path::new("claude")), Err("not an absolute path"));
-        assert_eq!(trusted(&root.path().join("x/../good")), Err("has a .. in it"));
+        assert_eq!(trusted(&root.path().join("x/../good")), Err("contains a .. component"));
         assert_eq!(trusted(&root.path().join("absent")), Err("cannot be found"));
 
         let shared = root.path().join("shared");
         std::fs::create_dir(&shared).unwrap();
         std::fs::copy(&good, shared.join("evil")).unwrap();
         std::fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(trusted(&shared.join("evil")), Err("others can change a directory above it"));
+        assert_eq!(trusted(&shared.join("evil")), Err("other users can change a directory above it"));
         symlink(&good, shared.join("link")).unwrap();
-        assert_eq!(trusted(&shared.join("link")), Err("others can change a directory above it"));
+        assert_eq!(trusted(&shared.join("link")), Err("other users can change a directory above it"));
         std::fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
-        assert_eq!(trusted(&shared.join("evil")), Err("others can change a directory above it"));
+        assert_eq!(trusted(&shared.join("evil")), Err("other users can change a directory above it"));
     }
 }

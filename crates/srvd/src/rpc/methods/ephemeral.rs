@@ -28,6 +28,6 @@ pub(crate) async fn clear(app: App, _: Call, params: Clear) -> Result<Cleared, A
     let agent = one_agent(&params.agent_id)?;
     let provider = params.provider_id.as_deref().map(|id| app.provider(id)).transpose()?;
     let cleared = app.ephemeral.clear(agent.as_str(), provider.map(|provider| provider.id.as_str()));
-    tracing::info!(%agent, cleared, "lent credentials were let go of");
+    tracing::info!(%agent, cleared, "lent credentials were removed");
     Ok(Cleared { cleared })
 }

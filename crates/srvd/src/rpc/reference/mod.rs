@@ -27,12 +27,12 @@ pub(crate) fn protocol_markdown() -> String {
 }
 
 const INTRODUCTION: &str = "\
-<!-- Made from the code by `srvd protocol`; a test fails when it is stale. Edit the types in crates/srvd/src/api. -->
+<!-- Generated from the code by `srvd protocol`; a test fails when it is stale. Edit the types in crates/srvd/src/wire. -->
 # The wire of srvd, version 1
 
 JSON-RPC 2.0. All JSON is camelCase, all times are unix milliseconds (`...At`) or milliseconds (`...Ms`), all ids are
-strings. A result field without a value is left out, unless its type says `null`. Parameters are given by name; unknown
-ones are ignored. A client must accept values that are added later: fields, error kinds, and words of a list of words.
+strings. A result field without a value is omitted, unless its description allows `null`. Parameters are passed by name;
+unknown ones are ignored. A client must accept values that are added later: fields, error kinds, and words of a list of words.
 
 | endpoint | use |
 |---|---|
@@ -40,18 +40,20 @@ ones are ignored. A client must accept values that are added later: fields, erro
 | `POST /rpc` | one request or batch as `application/json`; `events.*` answer `not_supported` |
 | `GET /openrpc.json` | this protocol as an OpenRPC document, as `rpc.discover` |
 | `GET /healthz`, `GET /readyz` | 200 or 503, without authentication |
-| `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's account in use; 401 without a session, 412 with the kind `no_active_forge` when none is |
+| `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's account in use; 401 without a session, 412 with the kind `no_active_forge` if no account is in use |
 | `GET /login/<name>` | sends the operator's browser to the forge of that name in `srvd.toml` |
-| `GET /oauth/callback` | where forges send the browser back to; without authentication, by the `state` of a sign-in |
+| `GET /oauth/callback` | the address to which forges send the browser back; authenticated only by the `state` of a sign-in |
 
-`endpoint.json` in the runtime directory says where: `{version, pid, url, socket, tokenFile, epoch}`. On the Unix socket
-the kernel names the peer's user, who must be the daemon's own or root. On TCP every request but the two health checks
-carries `Authorization: Bearer <content of tokenFile>`; a browser, which cannot set that header on a WebSocket, offers the
-subprotocols `srvd.v1` and `srvd.bearer.<token>` and is answered `srvd.v1`. The token is new at each start.
+`endpoint.json` in the runtime directory contains the addresses: `{version, pid, url, socket, tokenFile, epoch}`. On the
+Unix socket, the kernel identifies the peer's user, who must be the daemon's own user or root. On TCP, every request except
+the two health checks carries `Authorization: Bearer <content of tokenFile>`. A browser, which cannot set that header on a
+WebSocket, offers the subprotocols `srvd.v1` and `srvd.bearer.<token>` and receives the answer `srvd.v1`. Each start of the
+daemon creates a new token.
 
-`/me` and `/login/<name>` take a session in place of the token, and so does nothing else: the cookie `srvd_session`, which a
-browser is given when a sign-in of the operator succeeds in it, for twelve hours at most and until the next one. A browser's
-request for them must not come from another site (`Sec-Fetch-Site`); `/login/<name>` must say that it does not.
+Only `/me` and `/login/<name>` accept a session in place of the token: the cookie `srvd_session`. A browser receives it when
+a sign-in of the operator succeeds in that browser. It is valid until the next sign-in, and for at most twelve hours. A
+browser's request for these paths must not come from another site (`Sec-Fetch-Site`); for `/login/<name>`, the header is
+required.
 ";
 
 fn methods(text: &mut String, document: &Value) {
@@ -146,7 +148,7 @@ fn kind(schema: &Value) -> String {
 }
 
 fn errors(text: &mut String) {
-    text.push_str("\n## Errors\n\n`data.kind` is the contract; the message is for people. `data.hint`, where it is there, says what to do.\n\n");
+    text.push_str("\n## Errors\n\n`data.kind` is the contract; the message is for people. `data.hint`, if present, says what to do.\n\n");
     text.push_str("| code | kind | when |\n|---|---|---|\n");
     let engine = ENGINE_ERRORS.iter().map(|error| (error.code, error.kind, error.when));
     // A word that the engine uses too is listed once.
@@ -161,8 +163,8 @@ fn errors(text: &mut String) {
 fn topics(text: &mut String) {
     text.push_str(
         "\n## Events\n\n`{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{topic, seq, at, data?, subscriptionId}}`. An event means \
-         \"fetch again\"; `data` names ids and states, never secrets, URLs or codes. A client that was away subscribes with \
-         `since`; one that missed more than is kept, or reads too slowly, gets `lagged: true` or\n\
+         \"fetch again\"; `data` names ids and states, never secrets, URLs or codes. A client that was disconnected subscribes with \
+         `since`; a client that missed more events than are kept, or that reads too slowly, receives `lagged: true` or\n\
          `{\"jsonrpc\":\"2.0\",\"method\":\"events.lagged\",\"params\":{subscriptionId, missed, seq}}` and fetches again.\n\n",
     );
     text.push_str("| topic | when |\n|---|---|\n");

@@ -22,16 +22,16 @@ pub(crate) fn providers_markdown() -> Result<String, RegistryError> {
 }
 
 const INTRODUCTION: &str = "\
-<!-- Made from config/providers by `srvd providers doc`; a test fails when it is stale. -->
+<!-- Generated from config/providers by `srvd providers doc`; a test fails when it is stale. -->
 # The providers of srvd
 
-What this build knows. An operator changes or adds providers with files in `<config>/providers.d`;
-[providers-format.md](providers-format.md) says how. `srvd providers check` compares an installed CLI with what
-stands here.
+The providers that this build knows. An operator changes or adds providers with files in `<config>/providers.d`;
+[providers-format.md](providers-format.md) describes their format. `srvd providers check` compares an installed CLI with
+this data.
 
-A login runs the provider's own CLI in a directory of the bundle, never in the user's own. Whether it worked is read from
-the CLI's credential file. Variables marked as removed would shadow that login and are taken out of the environment of
-login, check, version and launch. Logging out with the CLI mostly revokes the token at the provider, for every copy.
+A login runs the provider's own CLI in a directory of the bundle, never in the user's own. The CLI's credential file shows
+whether the login succeeded. Variables marked as removed would shadow that login; they are removed from the environment of
+login, check, version and launch. Logging out with the CLI usually revokes the token at the provider, for every copy.
 ";
 
 fn overview(text: &mut String, registry: &Registry) {
@@ -98,14 +98,11 @@ fn facts(text: &mut String, cli: &Cli) {
             texts => format!("{} is {}", code(pointer), codes(texts.iter().map(String::as_str))),
         });
         let when = when.collect::<Vec<_>>().join(", ");
-        row(text, "in the keyring where", &format!("{} has {when} and no login is proven", code(&mark.path)));
+        row(text, "in the keyring if", &format!("{} has {when} and no login is proven", code(&mark.path)));
     }
     let host = cli.host.as_ref().map(|choice| {
         let var = code(&choice.var);
-        format!(
-            "{} unless told otherwise; another one is named by {var} at a launch",
-            code(choice.default.as_str())
-        )
+        format!("{} by default; another host is set with {var} at a launch", code(choice.default.as_str()))
     });
     row(text, "host", &host.unwrap_or_default());
     row(text, "variables set", &codes(set.collect::<Vec<_>>().iter().map(String::as_str)));
@@ -116,10 +113,10 @@ fn facts(text: &mut String, cli: &Cli) {
     row(text, "may object", &cli.check.as_ref().map(|check| code(&check.args.join(" "))).unwrap_or_default());
     let token = cli.token.as_ref().map(|token| {
         let days = token.lifetime_s / 86_400;
-        format!("{}, sealed; it is taken to live {days} days", code(&token.var))
+        format!("{}, sealed; assumed to be valid for {days} days", code(&token.var))
     });
-    row(text, "shown credential goes to", &token.unwrap_or_default());
-    row(text, "a user's token goes to", &cli.access_token_var.as_deref().map(code).unwrap_or_default());
+    row(text, "displayed credential is passed in", &token.unwrap_or_default());
+    row(text, "a user's token is passed in", &cli.access_token_var.as_deref().map(code).unwrap_or_default());
     let logout = cli.logout.as_ref().map(|args| {
         let told = if cli.logout_revokes { ", which revokes the login at the provider" } else { "" };
         format!("{}{told}", code(&args.join(" ")))
@@ -176,7 +173,7 @@ fn credential(file: &CredentialFile) -> String {
 fn condition(mode: &Mode) -> String {
     let place = mode.file.as_ref().map(|file| format!(" in {}", code(file))).unwrap_or_default();
     let accepts = codes(mode.accepts.iter().map(String::as_str));
-    let mut words = format!("; used if {}{place} is {accepts}, or is not there", code(&mode.pointer));
+    let mut words = format!("; used if {}{place} is {accepts}, or is absent", code(&mode.pointer));
     if !mode.keys.is_empty() {
         let _ = write!(words, " and neither is {}", codes(mode.keys.iter().map(String::as_str)));
     }
@@ -202,16 +199,16 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
     };
     let mut shows = match (!recipe.patterns.device_code.is_empty(), recipe.offline) {
         (true, true) => "address and code",
-        (true, false) => "address and code, with the network",
+        (true, false) => "address and code; needs the network",
         (false, true) => "address",
-        (false, false) => "address, with the network",
+        (false, false) => "address; needs the network",
     }
     .to_owned();
     if !recipe.patterns.token.is_empty() {
-        shows.push_str("; at the end the credential, which is sealed");
+        shows.push_str("; finally the credential, which is sealed");
     }
     if !recipe.steps.is_empty() {
-        let _ = write!(shows, "; {} menu answers are typed before", recipe.steps.len());
+        let _ = write!(shows, "; {} menu answers are typed first", recipe.steps.len());
     }
     let paste = recipe.paste.as_ref().map(|paste| {
         let shapes = paste.shapes.iter().map(|shape| match shape {
@@ -253,19 +250,19 @@ fn key_facts(text: &mut String, key: &KeyService) {
     row(text, "carried by", &carried);
     let other = key.other_hosts.as_ref().map(|other| {
         let usual = codes(other.usual.iter().map(String::as_str));
-        format!("{}, where the host is none of {usual}", codes(other.vars.iter().map(String::as_str)))
+        format!("{}, if the host is none of {usual}", codes(other.vars.iter().map(String::as_str)))
     });
-    row(text, "carried elsewhere by", &other.unwrap_or_default());
+    row(text, "for other hosts, carried by", &other.unwrap_or_default());
     row(text, "service", &code(&key.base_url));
     let address = key.base_url_vars.iter().map(|(name, value)| format!("{name}={value}"));
-    row(text, "another address goes to", &codes(address.collect::<Vec<_>>().iter().map(String::as_str)));
+    row(text, "another address is passed in", &codes(address.collect::<Vec<_>>().iter().map(String::as_str)));
     row(text, "removed", &codes(key.scrub.iter().map(String::as_str)));
     row(text, "begins with", &key.prefix.as_deref().map(code).unwrap_or_default());
     let probe = key.probe.as_ref().map(|probe| code(&format!("{} {}", probe.method, probe.path)));
     row(
         text,
         "checked by",
-        &probe.unwrap_or_else(|| "nothing; its first use shows whether it works".to_owned()),
+        &probe.unwrap_or_else(|| "nothing; the first use shows whether the key works".to_owned()),
     );
 }
 

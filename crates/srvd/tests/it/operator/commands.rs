@@ -35,7 +35,10 @@ async fn operator_commands_sign_in_list_choose_and_forget_accounts() {
         let mut said = String::new();
         login.stdout.take().unwrap().read_to_string(&mut said).unwrap();
         assert!(login.wait().unwrap().success());
-        assert!(said.starts_with(&format!("Signed in at {url} as ada, which is in use (account ")), "{said}");
+        assert!(
+            said.starts_with(&format!("Signed in to {url} as ada, which is now in use (account ")),
+            "{said}"
+        );
     }
     let (_, stdout, _) = run(&["list", "--json"]);
     let list: Value = serde_json::from_str(&stdout).unwrap();
@@ -43,13 +46,13 @@ async fn operator_commands_sign_in_list_choose_and_forget_accounts() {
     let id = named(&list, "github")["accountId"].as_str().unwrap();
     assert_eq!(run(&["use", "ada"]).0, 1, "there are two of that name");
     assert_eq!(run(&["use", id]).1, format!("In use: ada at {} (github)\n", hub.url));
-    assert_eq!(run(&["forget", id]).0, 64, "nobody can be asked");
+    assert_eq!(run(&["forget", id]).0, 64, "there is no terminal to ask on");
     let (code, stdout, stderr) = run(&["forget", id, "--yes"]);
     assert_eq!((code, stdout), (0, format!("Forgot ada at {}\n", hub.url)));
-    assert_eq!(stderr, "No account is in use any more. Choose one with: srvd operator use ACCOUNT\n");
+    assert_eq!(stderr, "No account is in use now. Choose one with: srvd operator use ACCOUNT\n");
     assert_eq!(run(&["use", "ada"]).1, format!("In use: ada at {} (forgejo)\n", git.url));
     let (code, _, stderr) = run(&["login", "git", "--device"]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("device flow not supported by this forge"), "{stderr}");
+    assert!(stderr.contains("this forge does not support the device flow"), "{stderr}");
     assert!(run(&["login", "nowhere"]).2.contains("no forge is called nowhere"));
 }

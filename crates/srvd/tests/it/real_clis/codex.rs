@@ -116,7 +116,7 @@ fn codex_login_is_finished_by_a_paste_in_a_remote_terminal() {
         let address = vendors.consent(&shown);
         login.types(&address.as_str().replace("state=", "state=x"));
         login.types("\r");
-        login.shows("That did not work").await;
+        login.shows("The input was not accepted").await;
         login.types(address.as_str());
         login.types("\r");
         login.shows("Logged in to Codex as ada@example.com in bundle \"far\"").await;

@@ -79,7 +79,7 @@ async fn device_sign_in_works_only_when_forge_supports_it() {
         forge.deny();
         let started = operator.flows.start_device(operator.start()).await.unwrap();
         let ended = operator.flows.ended(&started.session_id, PATIENCE).await;
-        assert_eq!(ended, Some(failed("denied", "the person refused")));
+        assert_eq!(ended, Some(failed("denied", "the person denied the request")));
         assert!(operator.obtained.try_recv().is_err());
     }
     for kind in ["forgejo", "gitea"] {
@@ -90,7 +90,7 @@ async fn device_sign_in_works_only_when_forge_supports_it() {
         assert_eq!(failure, Failure::Misconfigured(Misconfigured::NoDeviceFlow));
         assert_eq!(
             failure.to_string(),
-            "device flow not supported by this forge; sign in with the browser instead"
+            "this forge does not support the device flow; sign in with the browser instead"
         );
         assert_eq!(forge.requests(), [""; 0]);
     }
@@ -120,7 +120,7 @@ async fn sign_in_stores_nothing_when_denied_cancelled_or_superseded() {
     let third = flows.start_code(&operator.start()).unwrap();
     let denied = query(&third.auth_url).await;
     assert_eq!(flows.callback(&denied, None).await, Page::Denied);
-    assert_eq!(flows.status(&third.session_id), Some(failed("denied", "the person refused")));
+    assert_eq!(flows.status(&third.session_id), Some(failed("denied", "the person denied the request")));
     assert!(operator.obtained.try_recv().is_err());
     assert!(!forge.requests().contains(&"POST /login/oauth/access_token".to_owned()));
 }
