@@ -181,7 +181,8 @@ impl HttpServer {
             let (server, tasks, permit) = (server.clone(), tasks.clone(), permit.clone());
             async move { Ok::<_, Infallible>(server.answer::<S>(request, transport, &tasks, &permit).await) }
         });
-        let connection = server(HEAD_TIME).serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection =
+            http_builder(HEAD_TIME).serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
@@ -288,7 +289,7 @@ impl HttpServer {
 }
 
 /// Returns an HTTP server with the limits of the request head, which a client may take `head_time` to send.
-fn server(head_time: Duration) -> http1::Builder {
+fn http_builder(head_time: Duration) -> http1::Builder {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_time);
     server.max_buf_size(HEAD_BYTES).max_headers(HEAD_HEADERS);
@@ -332,8 +333,9 @@ mod tests {
     async fn connection_is_closed_when_the_request_head_is_slow() {
         let (mut client, stream) = tokio::io::duplex(1024);
         let service = service_fn(|_| async { Ok::<_, Infallible>(respond::status(true)) });
-        let served =
-            tokio::spawn(server(Duration::from_millis(50)).serve_connection(TokioIo::new(stream), service));
+        let served = tokio::spawn(
+            http_builder(Duration::from_millis(50)).serve_connection(TokioIo::new(stream), service),
+        );
         client.write_all(b"GET /healthz HTTP/1.1\r\nHos").await.unwrap();
         let mut answer = Vec::new();
         let read = tokio::time::timeout(OWN_LIMIT, client.read_to_end(&mut answer)).await;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_spawner::{LoginRequest, Proof, Provider, Recipe, StartError};
+use auth_spawner::{Cli, LoginRequest, Proof, Provider, Recipe, StartError};
 use identity_store::{
     Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Store,
 };

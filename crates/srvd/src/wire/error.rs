@@ -57,7 +57,6 @@ impl ApiError {
     }
 
     /// The next step for the person, as set with [`Self::hint`].
-    #[cfg(test)]
     pub(crate) fn next_step(&self) -> Option<String> {
         self.data.get("hint").and_then(Value::as_str).map(str::to_owned)
     }

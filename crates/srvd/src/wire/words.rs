@@ -11,7 +11,7 @@ macro_rules! words {
     ) => {
         #[derive(Debug, Clone, PartialEq, Eq, schemars::JsonSchema)]
         $(#[$meta])*
-        pub enum $name {
+        pub(crate) enum $name {
             $($(#[$doc])* #[schemars(rename = $word)] $variant,)+
             $($(#[$text_doc])* #[schemars(skip)] $text(String),)?
             /// A word that this program does not know.

@@ -116,11 +116,17 @@ fn sign_in(session_id: String, status: Status) -> SignIn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::oauth::failure::{Dead, Misconfigured, Trouble};
+    use crate::forge::oauth::failure::{Misconfigured, PermanentFailure, TransientFailure};
 
     #[test]
     fn failure_of_a_sign_in_is_a_documented_error_kind() {
-        let dead = [Dead::InvalidGrant, Dead::Reused, Dead::Denied, Dead::Expired].map(Failure::Dead);
+        let permanent = [
+            PermanentFailure::InvalidGrant,
+            PermanentFailure::Reused,
+            PermanentFailure::Denied,
+            PermanentFailure::Expired,
+        ]
+        .map(Failure::Permanent);
         let misconfigured = [
             Misconfigured::Client,
             Misconfigured::Grant,
@@ -131,8 +137,8 @@ mod tests {
             Misconfigured::NoDeviceFlow,
         ]
         .map(Failure::Misconfigured);
-        let transient = Failure::Transient { reason: Trouble::NotAGrant, retry_after: None };
-        for failure in dead.into_iter().chain(misconfigured).chain([transient]) {
+        let transient = Failure::Transient { reason: TransientFailure::NotAGrant, retry_after: None };
+        for failure in permanent.into_iter().chain(misconfigured).chain([transient]) {
             let ended = Ending::Failed { code: failure.code(), text: failure.to_string() };
             let kind = sign_in("operator-1".to_owned(), Status::Ended(ended)).error_kind.unwrap();
             assert!(!matches!(kind, ErrorKind::Other(_)), "{kind}");
