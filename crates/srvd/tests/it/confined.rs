@@ -10,7 +10,7 @@ use identity_store::{
 };
 use serde_json::{Value, json};
 
-use crate::planted;
+use crate::support::planted;
 use crate::support::{self, Daemon, Home};
 
 /// The expected answer to a launch of an account.

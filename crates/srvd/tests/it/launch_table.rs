@@ -11,8 +11,8 @@ use identity_store::{BundleId, DestinationBundle, LoginCredential, SaveLogin};
 use rpc_engine::CallError;
 use serde_json::{Value, json};
 
-use crate::planted;
 use crate::standin::Standin;
+use crate::support::planted;
 use crate::support::{Daemon, Home, store};
 
 const OPENAI: &str = "sk-proj-planted-secret-0123456789abcdefghij";
