@@ -192,7 +192,7 @@ fn put_away(keys: &Keys, config_dir: &Path, ui: &Ui) -> Result<(), Failure> {
             aside.display()
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            ui.note("Remove the old key from OAUTH_ENCRYPTION_KEYS_OLD. Only earlier backups need it.")
+            ui.note("Remove the old key from OAUTH_ENCRYPTION_KEYS_OLD. Only earlier backups need it.");
         }
         Err(error) => {
             return Err(Failure::new(code::IO, format!("cannot rename {}: {error}", old.display())));

@@ -89,7 +89,7 @@ async fn look(examiner: &Examiner, id: &AccountId) -> Option<Result<Examined, St
                 tracing::warn!(account = %id, error = with_causes(&error), "the failed check of an account could not be recorded");
             }
             None => {
-                tracing::error!(account = %id, "recording the failed check of an account panicked as well")
+                tracing::error!(account = %id, "recording the failed check of an account panicked as well");
             }
         }
     }

@@ -35,7 +35,7 @@ fn evidence(evidence: store::Evidence) -> Evidence {
 }
 
 /// Converts the kind of an account.
-pub fn kind(kind: store::AccountKind) -> CredentialKind {
+pub(crate) fn kind(kind: store::AccountKind) -> CredentialKind {
     match kind {
         store::AccountKind::OAuth => CredentialKind::OAuth,
         store::AccountKind::ApiKey => CredentialKind::ApiKey,
@@ -43,7 +43,7 @@ pub fn kind(kind: store::AccountKind) -> CredentialKind {
 }
 
 /// Converts the class of a provider.
-pub fn class(class: Class) -> CredentialKind {
+pub(crate) fn class(class: Class) -> CredentialKind {
     match class {
         Class::OAuth => CredentialKind::OAuth,
         Class::ApiKey => CredentialKind::ApiKey,
@@ -59,7 +59,7 @@ fn owner(owner: store::Owner) -> Owner {
 }
 
 /// Converts the kind of the database.
-pub fn database_kind(kind: store::DatabaseKind) -> DatabaseKind {
+pub(crate) fn database_kind(kind: store::DatabaseKind) -> DatabaseKind {
     match kind {
         store::DatabaseKind::Sqlite => DatabaseKind::Sqlite,
         store::DatabaseKind::Postgres => DatabaseKind::Postgres,
@@ -67,7 +67,7 @@ pub fn database_kind(kind: store::DatabaseKind) -> DatabaseKind {
 }
 
 /// Converts the state of an operator's tokens.
-pub fn token_state(state: store::RefreshState) -> TokenState {
+pub(crate) fn token_state(state: store::RefreshState) -> TokenState {
     match state {
         store::RefreshState::Active => TokenState::Active,
         store::RefreshState::Refreshing => TokenState::Refreshing,

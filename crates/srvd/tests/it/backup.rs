@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
@@ -62,13 +62,8 @@ fn copies(home: &Home) -> Vec<PathBuf> {
 }
 
 /// Runs the program below a shell that has run `before`, such as a limit of the size of files.
-fn limited(home: &Home, before: &str, arguments: &str) -> Output {
-    let script = format!("{before}; exec {} {arguments}", env!("CARGO_BIN_EXE_srvd"));
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", &script]).env_clear().stdin(Stdio::null());
-    let own = home.command(&[]);
-    shell.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.output().unwrap()
+fn limited(home: &Home, before: &str, args: &[&str]) -> Output {
+    home.shell(&format!("{before}; exec \"$@\""), args).output().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +159,7 @@ async fn backup_and_restore_change_nothing_when_disk_is_full() {
     let home = &daemon.home;
     let file = home.dir("b.backup");
     let full = "trap '' XFSZ; ulimit -f 40";
-    let failed = limited(home, full, &format!("backup {}", file.display()));
+    let failed = limited(home, full, &["backup", file.to_str().unwrap()]);
     assert!(!failed.status.success(), "{failed:?}");
     let left: Vec<_> =
         std::fs::read_dir(home.dir("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -173,7 +168,7 @@ async fn backup_and_restore_change_nothing_when_disk_is_full() {
     succeeded(run(home, "backup", &file));
     let (_, home) = daemon.stop();
     let before = std::fs::read(home.dir("data/srvd.db")).unwrap();
-    let failed = limited(&home, full, &format!("restore --force {}", file.display()));
+    let failed = limited(&home, full, &["restore", "--force", file.to_str().unwrap()]);
     assert_eq!(failed.status.code(), Some(73), "{failed:?}");
     assert_eq!(std::fs::read(home.dir("data/srvd.db")).unwrap(), before);
     assert_eq!(litter(&home), Vec::<PathBuf>::new());
@@ -192,7 +187,7 @@ async fn restore_leaves_the_old_database_when_killed_while_it_copies() {
     let blocks = std::fs::metadata(&file).unwrap().len() / 512;
     for limit in [8, blocks / 2, blocks - 8] {
         let before = std::fs::read(home.dir("data/srvd.db")).unwrap();
-        let arguments = format!("restore --force {}", file.display());
+        let arguments = ["restore", "--force", file.to_str().unwrap()];
         let killed = limited(&home, &format!("ulimit -c 0; ulimit -f {limit}"), &arguments);
         assert_eq!(
             killed.status.signal(),

@@ -6,9 +6,9 @@ use std::process::Output;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fake::{self, HAPPY};
-use crate::program::{Ended, Program};
 use crate::standin::Standin;
+use crate::support::fake::{self, HAPPY};
+use crate::support::program::{Ended, Program};
 use crate::support::{Daemon, Home, left_over};
 
 const KEY: &str = "sk-proj-planted-secret-0123456789abcdefghij";

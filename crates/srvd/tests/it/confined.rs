@@ -10,7 +10,7 @@ use identity_store::{
 };
 use serde_json::{Value, json};
 
-use crate::planted;
+use crate::support::planted;
 use crate::support::{self, Daemon, Home};
 
 /// The expected answer to a launch of an account.
@@ -48,7 +48,7 @@ async fn logins(store: &Store, home: &Home, provider: &str, cli: &Cli) -> Vec<Ca
     let inside = |way: &str| identities.join(bundle(provider, way).as_str()).join(&cli.config_dir.name);
     planted::login(cli, &inside("login"), "work@example.test");
     let link = |way: &str, path: &Path, target: &Path| {
-        crate::support::private_directory(path.parent().unwrap());
+        support::private_directory(path.parent().unwrap());
         symlink(target, path).unwrap();
         inside(way)
     };
@@ -186,7 +186,7 @@ async fn check(daemon: &Daemon, case: &Case) {
 async fn launch_resolves_outside_data_root_only_when_login_is_adopted() {
     let home = Home::new();
     let registry = Registry::builtin().unwrap();
-    crate::support::private_directory(&home.dir("data/identities")).unwrap();
+    support::private_directory(&home.dir("data/identities"));
     let store = support::store(&home).await;
     let mut cases = Vec::new();
     for provider in registry.iter() {
@@ -207,7 +207,7 @@ async fn launch_resolves_outside_data_root_only_when_login_is_adopted() {
 
     for way in 0..ADOPTED.len() {
         let home = Home::new();
-        crate::support::private_directory(&home.dir("data/identities")).unwrap();
+        support::private_directory(&home.dir("data/identities"));
         let store = support::store(&home).await;
         let cases = adopt(&store, &home, &registry, way).await;
         store.close().await;

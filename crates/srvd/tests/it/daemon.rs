@@ -180,7 +180,7 @@ fn print_config_shows_the_result_without_starting() {
 async fn daemon_serves_logins_and_bundles_when_its_database_is_postgresql() {
     let url = std::env::vars().find(|(name, _)| name == "SRVD_TEST_POSTGRES");
     let (_, url) = url.expect("SRVD_TEST_POSTGRES is not set: run scripts/test.sh, which starts a server");
-    let home = crate::fake::home(crate::fake::HAPPY);
+    let home = crate::support::fake::home(crate::support::fake::HAPPY);
     let migrated = home.command(&["--migrate-only"]).env("SRVD_DATABASE_URL", &url).output().unwrap();
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     let daemon = home.start_with(|command| command.env("SRVD_DATABASE_URL", &url));

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use identity_store::History;
 use serde_json::{Value, json};
 
-use crate::fake::{self, HAPPY, PROVIDER};
 use crate::logins::log_in;
+use crate::support::fake::{self, HAPPY, PROVIDER};
 use crate::support::{Daemon, Home, files_below, left_over, store};
 
 /// A login whose directory contains the user's work and a link to a directory that must survive.

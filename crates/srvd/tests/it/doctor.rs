@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fake::{self, HAPPY};
+use crate::support::fake::{self, HAPPY};
 use crate::support::{Home, files_below};
 
 /// Runs `srvd doctor` and returns the exit code and the findings.

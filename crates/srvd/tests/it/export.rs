@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::program::{Ended, Program};
+use crate::support::program::{Ended, Program};
 use crate::support::{Home, files_below};
 
 const SECRET: &str = "sk-proj-planted-secret-0123456789abcdefghij";

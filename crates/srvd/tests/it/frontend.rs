@@ -4,9 +4,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::fake;
-use crate::program::Program;
 use crate::support::clis;
+use crate::support::fake;
+use crate::support::program::Program;
 
 const EXAMPLE: &str = include_str!("../../../../examples/frontend.mjs");
 

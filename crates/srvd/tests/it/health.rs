@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use rpc_engine::Subscription;
 use serde_json::{Value, json};
 
-use crate::fake::{self, HAPPY};
 use crate::logins::log_in;
-use crate::planted;
+use crate::support::fake::{self, HAPPY};
+use crate::support::planted;
 use crate::support::{Daemon, Home, PATIENCE, event, store};
 
 /// Creates a home with the fake provider, whose file contains times in milliseconds.

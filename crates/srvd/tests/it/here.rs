@@ -7,8 +7,8 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::fake;
 use crate::logins::log_in;
+use crate::support::fake;
 use crate::support::{Daemon, Home};
 
 /// A script of the fake CLI with a login. Started without arguments, the CLI records the directory that it received.
@@ -244,10 +244,8 @@ fn type_it(place: &Place, path: &str, vars: &[(&str, &str)]) -> (i32, String, St
 
 /// Types a line at a shell in the directory.
 fn type_line(place: &Place, line: &str, path: &str, vars: &[(&str, &str)]) -> (i32, String, String) {
-    let mut command = std::process::Command::new("/bin/sh");
-    let own = place.home().command(&[]);
-    let own = own.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    command.args(["-c", line]).env_clear().envs(own).env("PATH", path);
+    let mut command = place.home().shell(line, &[]);
+    command.env("PATH", path);
     command.envs(vars.iter().copied()).current_dir(&place.dir);
     told(&command.output().unwrap())
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::fake;
 use crate::logins::log_in;
 use crate::support::Home;
+use crate::support::fake;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instance_launches_with_the_accounts_of_its_bundle() {

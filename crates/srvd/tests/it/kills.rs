@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Home, KEY, PATIENCE, is_over};
+use crate::support::{Daemon, Home, KEY, has_variable, is_over, processes, until};
 
 /// The scripts of the CLIs by the name of the recipe. Each covers one difficulty at the end of a login.
 const SCRIPT: &str = "\
@@ -78,7 +78,7 @@ patterns = { logged-in = ['^Logged in'] }
 "#;
 
 fn home() -> Home {
-    let home = crate::fake::home(SCRIPT);
+    let home = crate::support::fake::home(SCRIPT);
     let mut entry = ENTRY.replace("@SCRIPT@", &home.dir("script").display().to_string());
     for (terminal, value) in [("pipe", "\"pipe\""), ("pty", "{ pty = {} }")] {
         for course in COURSES {
@@ -114,15 +114,6 @@ fn clis(home: &Home) -> Vec<u32> {
     processes().filter(|pid| has_variable(*pid, &mark)).collect()
 }
 
-fn processes() -> impl Iterator<Item = u32> {
-    std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-}
-
-fn has_variable(pid: u32, variable: &str) -> bool {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|found| found == variable.as_bytes())
-}
-
 /// Returns the guards of a running daemon: its live children that were started as a guard.
 fn guards(daemon: u32) -> Vec<u32> {
     let is_guard = |pid: &u32| {
@@ -150,16 +141,6 @@ fn hears(pid: u32, signals: u64) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
     u64::from_str_radix(caught.trim(), 16).unwrap() & signals == signals
-}
-
-/// Waits until the condition holds, and returns the duration.
-fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    begun.elapsed()
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -363,7 +344,7 @@ async fn guard_is_replaced_when_killed_and_still_ends_all_logins() {
 async fn login_check_ends_with_the_daemon() {
     let mut home = home();
     let script = SCRIPT.replace("when status\n", "when status\nignore TERM\ntouch checking\nhang\n");
-    crate::fake::write_script(&home, &script);
+    crate::support::fake::write_script(&home, &script);
     for terminal in ["pipe", "pty"] {
         let daemon = home.start();
         start(&daemon, &format!("quick-{terminal}")).await;

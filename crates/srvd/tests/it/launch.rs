@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fake;
 use crate::logins::log_in;
+use crate::support::fake;
 use crate::support::{Daemon, Home};
 
 const KEY: &str = "sk-proj-planted-secret-0123456789abcdefghij";
@@ -123,13 +123,10 @@ async fn exec_runs_program_with_only_the_bundle_identity() {
     let (code, _, errors) = printed(&daemon.home, &["exec", "--bundle", "nobody", "--", "env"], &[]);
     assert_eq!(code, Some(1), "{errors}");
 
-    let shell = "eval \"$(\"$0\" env --bundle work)\"; echo \"$FAKE_HOME-${ANTHROPIC_API_KEY-gone}\"";
-    let program = env!("CARGO_BIN_EXE_srvd");
-    let environment = daemon.home.command(&[]);
-    let mut shell_command = std::process::Command::new("sh");
-    shell_command.args(["-c", shell, program]).env("ANTHROPIC_API_KEY", "stray");
-    shell_command.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let said = String::from_utf8(shell_command.output().unwrap().stdout).unwrap();
+    let script = "eval \"$(\"$@\")\"; echo \"$FAKE_HOME-${ANTHROPIC_API_KEY-gone}\"";
+    let mut shell = daemon.home.shell(script, &["env", "--bundle", "work"]);
+    shell.env("ANTHROPIC_API_KEY", "stray");
+    let said = String::from_utf8(shell.output().unwrap().stdout).unwrap();
     assert_eq!(said.trim(), format!("{}-gone", dir.display()));
 
     let home = daemon.stop().1;

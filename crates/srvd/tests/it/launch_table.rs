@@ -11,8 +11,8 @@ use identity_store::{BundleId, DestinationBundle, LoginCredential, SaveLogin};
 use rpc_engine::CallError;
 use serde_json::{Value, json};
 
-use crate::planted;
 use crate::standin::Standin;
+use crate::support::planted;
 use crate::support::{Daemon, Home, store};
 
 const OPENAI: &str = "sk-proj-planted-secret-0123456789abcdefghij";
@@ -182,7 +182,7 @@ impl Table {
         let overlay = format!("[providers.openai.key]\nbase-url = '{}'\n", standin.url());
         let agents: String = cases.iter().map(|case| declaration(&home, case)).collect();
         let home = home.config("srvd.toml", &secrets.concat()).config("providers.d/standin.toml", &overlay);
-        srvd::base::private::replace_file(&home.dir("config/agents.toml"), agents.as_bytes()).unwrap();
+        crate::support::private_file(&home.dir("config/agents.toml"), agents.as_bytes());
         Self { daemon: home.start(), _provider: standin }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::{self, HAPPY, PROVIDER};
+use crate::support::fake::{self, HAPPY, PROVIDER};
 use crate::support::{Daemon, event, files_below, left_over};
 
 const CALLBACK: &str = "https://login.fake.test/callback?code=planted-code-123&state=st4te";

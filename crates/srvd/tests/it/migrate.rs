@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake;
+use crate::support::fake;
 use crate::support::{Daemon, Home, PATIENCE, event};
 
 const LOGIN: &str =

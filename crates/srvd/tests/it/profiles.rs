@@ -308,7 +308,7 @@ async fn upserts_share_commits_when_they_arrive_together() {
     let store = attached(&daemon.home).await;
     let bundle: identity_store::BundleId = "holder".parse().unwrap();
     let token = identity_store::LoginCredential::Token("planted-token-0123456789".into());
-    let holder = store.begin_login(crate::planted::row(&bundle, "claude", token)).await.unwrap();
+    let holder = store.begin_login(crate::support::planted::row(&bundle, "claude", token)).await.unwrap();
     let before = commits(&daemon.home);
     let calls: Vec<_> = clients
         .into_iter()

@@ -5,8 +5,8 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::fake;
-use crate::program::Program;
+use crate::support::fake;
+use crate::support::program::Program;
 use crate::support::{Home, files_below};
 
 /// A script of a CLI that shows everything and then waits for a person.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::fake;
 use crate::logins::log_in;
-use crate::program::Program;
+use crate::support::fake;
+use crate::support::program::Program;
 use crate::support::{Daemon, Home};
 
 /// Creates a home whose CLI has a login, and a logout with this script.

@@ -1,13 +1,13 @@
 //! Logins over an existing login: the old one stays complete until the new one is stored.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::fake::{self, HAPPY, PROVIDER};
 use crate::logins::log_in;
-use crate::support::{Daemon, Home, PATIENCE, files_below, left_over};
+use crate::support::fake::{self, HAPPY, PROVIDER};
+use crate::support::{Daemon, Home, PATIENCE, files_below, left_over, until};
 
 const CALLBACK: &str = "https://login.fake.test/callback?code=planted-code-123&state=st4te";
 /// Script of a CLI that overwrites its files at once, before the person has done anything.
@@ -77,13 +77,11 @@ fn read(path: &Path) -> Value {
 }
 
 /// Waits until no file of a renewal is left. The CLI of a successful renewal may still be ending.
-async fn nothing_is_left(home: &Home) {
+fn nothing_is_left(home: &Home) {
     let place = home.dir("data/identities/.renewals");
-    let deadline = Instant::now() + PATIENCE;
-    while std::fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_some()) {
-        assert!(Instant::now() < deadline, "{:?} are left", files_below(&place));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("files of a renewal are left", || {
+        !std::fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_some())
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +111,7 @@ async fn renewal_leaves_old_login_unchanged_when_it_fails() {
             let found = renewed.account().await;
             assert_eq!((&found["status"], &found["id"]), (&json!("valid"), &renewed.account), "{found}");
         }
-        nothing_is_left(&renewed.daemon.home).await;
+        nothing_is_left(&renewed.daemon.home);
     }
 }
 
@@ -138,7 +136,7 @@ async fn renewal_replaces_only_credentials_when_it_succeeds() {
         let found = renewed.account().await;
         assert_eq!(found["secretRef"], json!({"backend": "config_dir", "dir": renewed.dir}));
         assert_eq!(found["boundTo"], json!([renewed.bundle]));
-        nothing_is_left(&renewed.daemon.home).await;
+        nothing_is_left(&renewed.daemon.home);
         assert_eq!(renewed.files().len(), 2);
     }
 }
@@ -167,7 +165,7 @@ async fn renewal_by_another_person_is_refused_unless_allowed() {
         assert_eq!((&file["email"], &file["theme"]), (&json!("bob@fake.test"), &json!("dark")));
         let found = renewed.account().await;
         assert_eq!((&found["email"], &found["subject"]), (&json!("bob@fake.test"), &json!("person-2")));
-        nothing_is_left(&renewed.daemon.home).await;
+        nothing_is_left(&renewed.daemon.home);
     }
 }
 
@@ -183,7 +181,7 @@ async fn renewal_fails_when_credentials_file_cannot_be_replaced() {
     let ended = renewed.daemon.ended(&id).await;
     assert_eq!((&ended["status"], &ended["errorKind"]), (&json!("failed"), &json!("storage")), "{ended}");
     assert!(file.is_dir());
-    nothing_is_left(&renewed.daemon.home).await;
+    nothing_is_left(&renewed.daemon.home);
 }
 
 /// Whenever the daemon is killed, the next start finds either the old login or the new one, complete. The session's row
@@ -218,7 +216,7 @@ async fn renewal_leaves_old_or_new_login_complete_when_daemon_is_killed() {
             assert_eq!((&session["errorKind"], text.as_str()), (&json!("daemon_restarted"), OLD), "{moment}");
         }
         assert_ne!((moment, &session["status"]), ("running", &json!("success")));
-        nothing_is_left(&daemon.home).await;
+        nothing_is_left(&daemon.home);
         assert_eq!(left_over(&id), Vec::<u32>::new());
         renewed.daemon = daemon;
         assert_eq!(renewed.files().len(), 2, "{moment}");

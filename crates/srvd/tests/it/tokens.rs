@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fake;
 use crate::logins::log_in;
+use crate::support::fake;
 use crate::support::{Daemon, event, files_below};
 
 const TOKEN: &str = "fake-token-0123456789abcdefghijklmnop";

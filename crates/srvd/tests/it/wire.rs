@@ -145,7 +145,7 @@ async fn method_call_is_refused_with_its_error_kind_when_its_target_is_unknown()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn provider_list_has_the_fields_that_a_frontend_needs() {
-    let daemon = crate::fake::home("out fakecli 1.2.3\n").start();
+    let daemon = crate::support::fake::home("out fakecli 1.2.3\n").start();
     let listed = daemon.call("provider.list", json!({})).await;
     let find = |id: &str| {
         listed["providers"].as_array().unwrap().iter().find(|known| known["id"] == id).unwrap().clone()

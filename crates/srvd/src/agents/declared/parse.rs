@@ -63,7 +63,7 @@ impl Reader<'_> {
             match (key.get_ref().as_ref(), value.get_ref().as_array()) {
                 ("agents", Some(agents)) => agents.iter().for_each(|agent| self.agent(agent, &mut parsed)),
                 ("agents", None) => {
-                    parsed.faults.push(self.fault(at(key), "agents must be written as [[agents]]"))
+                    parsed.faults.push(self.fault(at(key), "agents must be written as [[agents]]"));
                 }
                 _ => parsed.faults.push(self.unknown(key, "agents")),
             }

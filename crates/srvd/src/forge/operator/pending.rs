@@ -43,7 +43,7 @@ impl Operators {
         match forge.identify(&tokens.access.secret).await {
             Ok(person) => self.name(forge, parked, &person, RetiredTokens::from(&tokens)).await,
             Err(failure) => {
-                tracing::warn!(%account, "the owner of a parked sign-in is still unknown: {failure}")
+                tracing::warn!(%account, "the owner of a parked sign-in is still unknown: {failure}");
             }
         }
     }

@@ -86,6 +86,39 @@ async fn device_login_is_refreshed_again_and_again() {
     rounds(daemon, &issuer, (grant, &session["accountId"])).await;
 }
 
+/// Sends a request to the token endpoint, and returns the answer.
+async fn exchange(token_url: &str, form: &[(&str, &str)]) -> Value {
+    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let (_, answer) = Browser::of("ada").ask(&token_url.parse().unwrap(), Some(form)).await;
+    serde_json::from_str(&answer).unwrap()
+}
+
+/// Signs in with the client that has no secret, and returns the provider's grant.
+async fn granted_to_public_client(issuer: &Issuer, token_url: &str) -> Value {
+    let redirect = "http://127.0.0.1:7000/oauth/callback";
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let query = [
+        ("response_type", "code"),
+        ("client_id", "public"),
+        ("redirect_uri", redirect),
+        ("scope", "openid"),
+        ("state", "a-state"),
+        ("code_challenge", challenge.as_str()),
+        ("code_challenge_method", "S256"),
+    ];
+    let page = url::Url::parse_with_params(&format!("{}/login/oauth/authorize", issuer.url), query).unwrap();
+    let End::Callback(callback) = Browser::of("ada").visit(page.as_str()).await else { panic!("no code") };
+    let code = callback.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", redirect),
+        ("code_verifier", verifier.secret().as_str()),
+        ("client_id", "public"),
+    ];
+    exchange(token_url, &form).await
+}
+
 /// The provider receives the old refresh token once, whatever the number of callers.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_resolvers_send_one_refresh_token() {

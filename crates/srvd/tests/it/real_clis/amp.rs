@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{browse, cancel, home_at, named, nothing_is_left, page, parameter, start, stop};
-use crate::namespace::inside;
 use crate::support::files_below;
+use crate::support::namespace::inside;
 
 #[test]
 fn amp_logs_in_by_the_browser() {

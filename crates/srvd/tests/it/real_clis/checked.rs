@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::trusting;
-use crate::namespace::inside;
+use crate::support::namespace::inside;
 use crate::support::{Home, clis, optional};
 
 /// The login of the old Kimi CLI. That CLI trusts only its own certificates, so its device login does not reach the

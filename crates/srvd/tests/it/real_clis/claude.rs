@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{home_at, is_stored, named, page, parameter, paste, refuses, start, stop};
-use crate::namespace::inside;
 use crate::standin::Standin;
+use crate::support::namespace::inside;
 use crate::support::{Daemon, files_below};
 
 const REDIRECT: &str = "https://platform.claude.com/oauth/code/callback";

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::{
     browse, cancel, home_at, is_stored, named, nothing_is_left, page, parameter, paste, start, stop,
 };
-use crate::namespace::inside;
-use crate::program::Program;
+use crate::support::namespace::inside;
+use crate::support::program::Program;
+use crate::support::terminal::Terminal;
 use crate::support::{Daemon, clis, event, left_over};
-use crate::terminal::Terminal;
 
 /// Asks Codex whether it is logged in with this directory.
 fn codex_is_logged_in(daemon: &Daemon, dir: &Path) -> bool {

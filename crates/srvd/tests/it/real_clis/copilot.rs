@@ -6,7 +6,7 @@ use url::Url;
 use super::{
     browse, home, home_at, is_stored, named, nothing_is_left, page, parameter, paste, refuses, start, stop,
 };
-use crate::namespace::inside;
+use crate::support::namespace::inside;
 
 #[test]
 fn copilot_logs_in_by_device_code() {

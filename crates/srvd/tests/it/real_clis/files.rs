@@ -6,7 +6,7 @@ use std::process::Command;
 use auth_spawner::{Proof, Registry, prove, prove_own};
 use serde_json::{Value, json};
 
-use crate::planted::token;
+use crate::support::planted::token;
 use crate::support::{Home, clis, optional};
 
 /// Runs a CLI with its directory in the environment, and with a proxy that prevents any access to the network.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{home_at, is_stored, named, page, parameter, paste, start, stop};
-use crate::namespace::inside;
+use crate::support::namespace::inside;
 
 #[test]
 fn gemini_logs_in_by_each_form_of_paste() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{is_stored, named, nothing_is_left, start, stop, trusting};
-use crate::namespace::inside;
+use crate::support::namespace::inside;
 use crate::support::optional;
 
 #[test]

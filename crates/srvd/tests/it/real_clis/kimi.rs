@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{home_at, is_stored, named, nothing_is_left, start, stop, trusting};
-use crate::namespace::inside;
 use crate::standin::Standin;
+use crate::support::namespace::inside;
 use crate::support::{Daemon, Home, clis, event, optional};
 
 /// Waits for the code of a login that has just started.

@@ -8,7 +8,7 @@ use identity_store::{BundleId, LoginCredential};
 use serde_json::{Value, json};
 
 use super::home;
-use crate::planted;
+use crate::support::planted;
 use crate::support::{Daemon, Home, files_below, optional, store};
 
 /// Variables that direct every request to a vendor to a proxy that does not exist.

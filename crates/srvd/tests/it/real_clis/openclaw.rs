@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{home_at, is_stored, named, page, paste, start, stop};
-use crate::namespace::inside;
+use crate::support::namespace::inside;
 
 #[test]
 fn openclaw_logs_in_by_a_paste_when_its_callback_has_no_ipv4() {

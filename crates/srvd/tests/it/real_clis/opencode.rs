@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{home_at, is_stored, named, page, paste, start, stop};
-use crate::namespace::inside;
 use crate::support::Daemon;
+use crate::support::namespace::inside;
 
 async fn is_logged_in(daemon: Daemon, session: &str) {
     let done = daemon.ended(session).await;

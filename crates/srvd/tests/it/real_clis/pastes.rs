@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{home_at, nothing_is_left, page, parameter, paste, refuses, start};
-use crate::namespace::inside;
+use crate::support::namespace::inside;
 use crate::support::{Daemon, is_over, left_over};
 
 /// Number of logins that run at once. More logins would only wait for the processors.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{home_at, is_stored, named, nothing_is_left, page, paste, refuses, start, stop};
-use crate::namespace::inside;
 use crate::standin::Standin;
+use crate::support::namespace::inside;
 use crate::support::{Daemon, Home, optional};
 
 /// Starts a login that the person allows. Pastes the address of another attempt, and then the one where the browser

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::Home;
+use super::Home;
 
 /// The id of the provider.
 pub(crate) const PROVIDER: &str = "fake";

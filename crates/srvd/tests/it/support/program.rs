@@ -7,7 +7,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::PATIENCE;
+use super::PATIENCE;
 
 /// A running program, which is killed on drop.
 pub(crate) struct Program {

@@ -7,12 +7,12 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
-use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, RpcError, Subscription};
+use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, EventNames, RpcError, Subscription};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-/// Longest time that a step may take before a test fails. The limit is generous, because the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+use super::PATIENCE;
+
 /// The key of every test daemon.
 pub(crate) const KEY: &str = "test-key-0123456789abcdef-0123456789";
 
@@ -111,6 +111,16 @@ impl Home {
             .env("PATH", std::env::join_paths(&self.path).unwrap())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Returns a shell with the environment of the program. In the script, `"$@"` is the program with these arguments.
+    pub(crate) fn shell(&self, script: &str, args: &[&str]) -> Command {
+        let own = self.command(args);
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script, "sh"]).arg(own.get_program()).args(own.get_args());
+        shell.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.stdin(Stdio::null());
+        shell
     }
 
     /// Runs the program to its end.
@@ -305,77 +315,4 @@ pub(crate) async fn event(subscription: &mut Subscription, wanted: &str) -> Opti
 
 fn options() -> ClientOptions {
     ClientOptions::new("srvd.sock", "/rpc", EVENT_NAMES)
-}
-
-/// Returns every regular file below a directory.
-pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let entry = entry.unwrap();
-            let kind = entry.file_type().unwrap();
-            if kind.is_dir() {
-                open.push(entry.path());
-            } else if kind.is_file() {
-                found.push(entry.path());
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-/// Returns the processes of a session, which have a marker in their environment.
-pub(crate) fn left_over(session: &str) -> Vec<u32> {
-    let marker = format!("SRVD_SESSION={session}");
-    let processes = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    processes
-        .filter(|pid: &u32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes())
-        })
-        .collect()
-}
-
-/// Returns the processes whose working directory is this directory or one below it. A CLI runs in its own directory.
-/// Some programs write their title over the environment that they were started with, and so over the marker.
-pub(crate) fn standing_in(dir: &Path) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    processes
-        .filter(|pid: &u32| {
-            std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|place| place.starts_with(dir))
-        })
-        .collect()
-}
-
-/// The directory of the provider CLIs that `scripts/clis.sh` installs from npm.
-pub(crate) fn clis() -> PathBuf {
-    installed_clis().join("bin")
-}
-
-/// Returns the directory of a CLI that is not available on every machine. If it is missing, prints that the test is
-/// skipped.
-pub(crate) fn optional(name: &str) -> Option<PathBuf> {
-    let dir = installed_clis().join(name).join("bin");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    let absent = std::fs::read_to_string(installed_clis().join("absent")).unwrap_or_default();
-    // Written directly, because the test harness shows no captured output of a test that passes.
-    writeln!(std::io::stderr(), "SKIPPED, because this machine has no {name}: {absent}").unwrap();
-    None
-}
-
-fn installed_clis() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "the place is named by the test script, not by a user")]
-    let named = std::env::var_os("SRVD_TEST_CLIS").map(PathBuf::from);
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let dir = named.unwrap_or_else(|| workspace.join("target/clis"));
-    assert!(dir.join("complete").is_file(), "no provider CLIs in {}: run scripts/clis.sh", dir.display());
-    dir
 }

@@ -1,0 +1,51 @@
+//! Parts of tests: a daemon with its own directories, programs and terminals to drive, and the fake CLI.
+
+mod clis;
+mod daemon;
+pub(crate) mod fake;
+pub(crate) mod namespace;
+pub(crate) mod planted;
+mod processes;
+pub(crate) mod program;
+pub(crate) mod terminal;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub(crate) use clis::{clis, optional};
+pub(crate) use daemon::{
+    Daemon, Endpoint, Home, KEY, attached, event, is_over, now, private_directory, private_file, store,
+};
+pub(crate) use processes::{has_variable, left_over, processes, standing_in};
+
+/// Longest time that a step may take before a test fails. The limit is generous, because the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Waits until the condition holds, and returns the duration.
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    begun.elapsed()
+}
+
+/// Returns every regular file below a directory.
+pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
