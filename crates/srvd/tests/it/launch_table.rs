@@ -194,7 +194,7 @@ impl Table {
         }
         std::fs::write(self.daemon.home.dir("complete"), "").unwrap();
         for (case, subjects) in all {
-            self.check(case, &subjects).await;
+            Box::pin(self.check(case, &subjects)).await;
         }
     }
 
@@ -251,8 +251,7 @@ impl Table {
             Some(provider) => with(subject, json!({"providerId": provider})),
             None => subject.clone(),
         };
-        let [bundle, instance, agent] =
-            [&subjects.bundle, &subjects.instance, &subjects.agent].map(|subject| named(subject));
+        let [bundle, instance, agent] = [&subjects.bundle, &subjects.instance, &subjects.agent].map(named);
         let (of_bundle, of_instance, of_agent, (), ()) = tokio::join!(
             self.answer(&bundle),
             self.answer(&instance),
@@ -438,9 +437,9 @@ fn variables(set: &[(&str, &str)]) -> Value {
 }
 
 fn with(params: &Value, more: Value) -> Value {
-    let mut all = params.clone();
-    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    all
+    let (Value::Object(mut all), Value::Object(more)) = (params.clone(), more) else { panic!("not objects") };
+    all.extend(more);
+    Value::Object(all)
 }
 
 /// Returns the entries in an order that does not depend on the subject. A bundle lists its accounts in the order of their
@@ -473,14 +472,14 @@ fn in_common(text: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_answers_the_same_for_every_subject_method_and_command() {
     let table = Table::new(&CASES).await;
-    table.check_all(&CASES).await;
+    Box::pin(table.check_all(&CASES)).await;
     assert!(!table.daemon.log().contains("planted"), "the log holds a key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_fails_the_same_for_every_subject_when_the_key_command_hangs() {
     let table = Table::new(&[HANGING]).await;
-    table.check_all(&[HANGING]).await;
+    Box::pin(table.check_all(&[HANGING])).await;
 }
 
 /// Returns the row of a login in a bundle.
