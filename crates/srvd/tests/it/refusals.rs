@@ -73,7 +73,7 @@ async fn login_refuses_arguments_that_are_not_registered() {
         check(&daemon, json!({"authCheckArgs": args}), 1004, "authCheckArgs").await;
     }
     check(&daemon, json!({"requiresTty": true}), 1004, "requiresTty").await;
-    check(&daemon, json!({"recipe": "--help"}), 1005, "recipe").await;
+    check(&daemon, json!({"recipe": "--help"}), 1022, "recipe").await;
     nothing_happened(&daemon).await;
 }
 
