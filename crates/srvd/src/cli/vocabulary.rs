@@ -79,7 +79,7 @@ pub(super) fn credential(status: &Status, kind: Option<&CredentialKind>) -> Stat
         Status::NeedsReauth if is_key => State::new(Symbol::Attention, "needs a new key"),
         Status::NeedsReauth => State::new(Symbol::Attention, "needs you to log in"),
         Status::Invalid => State::new(Symbol::Bad, "refused"),
-        Status::Unknown => State::new(Symbol::Unknown, "cannot tell"),
+        Status::Unknown => State::new(Symbol::Unknown, "unknown"),
         Status::Other(word) => State::new(Symbol::Unknown, plain_line(word)),
     }
 }
