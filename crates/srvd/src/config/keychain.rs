@@ -20,6 +20,7 @@ pub(crate) enum KeychainError {
     #[error(
         "this srvd was built without the OS keychain; keep the encryption key in a file, or build srvd with: cargo build --release --features keychain"
     )]
+    #[cfg_attr(feature = "keychain", allow(dead_code, reason = "only a program without a keychain says so"))]
     NotBuilt,
     /// The keychain holds no key.
     #[error("the OS keychain holds no encryption key of srvd. Make one with: srvd key generate --keychain")]
