@@ -34,24 +34,7 @@
 //! In texts `{now_us}` stands for the time in unix microseconds and `{pid}` for the process id. A script that
 //! ends without `exit` exits with 0.
 
-use crate::{Provider, Recipe, findings};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
-/// Reads a CLI's output on a pipe as a login of `recipe` does, and returns the number of facts that the login learns.
-/// `limit` is the most characters of a line; see [`SpawnLimits::line_bytes`](crate::SpawnLimits::line_bytes).
-pub fn hear<'a>(
-    provider: &Provider,
-    recipe: &Recipe,
-    limit: usize,
-    chunks: impl IntoIterator<Item = &'a [u8]>,
-) -> usize {
-    findings::hear(provider, recipe, limit, chunks).found.len()
-}
-
-/// Returns the expressions that are searched for in the lines of a login.
-pub fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
-    findings::questions(recipe)
-}
 
 /// One line of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,4 +12,4 @@ mod token;
 pub use token::Token;
 
 pub(crate) use matcher::{Completeness, Finding, Matcher, public_words};
-pub(crate) use output::{Findings, Output, SETTLED, hear, questions};
+pub(crate) use output::{Findings, Output, SETTLED};

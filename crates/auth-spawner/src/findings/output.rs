@@ -9,8 +9,8 @@ use regex::bytes::Regex;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use super::matcher::{Completeness, Finding, Matcher, URL};
-use crate::registry::{Pattern, Provider, Recipe, Terminal};
+use super::matcher::{Completeness, Finding, Matcher};
+use crate::registry::Pattern;
 use crate::terminal::{Line, View};
 
 /// Size of a read buffer at first, and again when little is printed.
@@ -142,28 +142,6 @@ impl Output {
     }
 }
 
-/// Returns all expressions that are searched for in the lines of a login.
-pub(crate) fn questions(recipe: &Recipe) -> impl Iterator<Item = &str> {
-    recipe.expressions().map(Pattern::as_str).chain([URL, EXPLAINING])
-}
-
-/// Returns everything that a login of `recipe` learns when its CLI prints this on a pipe, however the bytes are cut.
-pub(crate) fn hear<'a>(
-    provider: &Provider,
-    recipe: &Recipe,
-    limit: usize,
-    chunks: impl IntoIterator<Item = &'a [u8]>,
-) -> Findings {
-    let mut view = View::new(Terminal::Pipe, limit);
-    let mut search = Search { matcher: Matcher::new(provider, recipe), prompted: false };
-    let mut findings = Findings::default();
-    for chunk in chunks {
-        view.feed(chunk, &mut |line| search.read(line, Completeness::Whole, &mut findings));
-    }
-    view.finish(&mut |line| search.read(line, Completeness::Whole, &mut findings));
-    findings
-}
-
 impl Stream {
     fn take(&mut self, length: usize) -> Findings {
         let mut findings = Findings::default();
@@ -248,7 +226,24 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::Registry;
+    use crate::{Provider, Recipe, Registry, Terminal};
+
+    /// Returns everything that a login of `recipe` learns when its CLI prints this on a pipe, however the bytes are cut.
+    fn hear<'a>(
+        provider: &Provider,
+        recipe: &Recipe,
+        limit: usize,
+        chunks: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Findings {
+        let mut view = View::new(Terminal::Pipe, limit);
+        let mut search = Search { matcher: Matcher::new(provider, recipe), prompted: false };
+        let mut findings = Findings::default();
+        for chunk in chunks {
+            view.feed(chunk, &mut |line| search.read(line, Completeness::Whole, &mut findings));
+        }
+        view.finish(&mut |line| search.read(line, Completeness::Whole, &mut findings));
+        findings
+    }
 
     fn output(reader: Reader) -> Output {
         let registry = Registry::builtin().unwrap();

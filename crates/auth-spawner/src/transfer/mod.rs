@@ -4,6 +4,8 @@
 //! [`Transfer::prepare`] computes the new content of each of the login's files and keeps the existing files; nothing
 //! changes. [`Transfer::place`] renames the files into place, one by one; [`Transfer::undo`] restores the old ones.
 //! Between the two a plan on disk names the files, so that a later process can undo an unfinished transfer.
+//!
+//! It uses `registry`, `process` and `proof`. It must not decide whether a login is committed; its caller does.
 
 mod files;
 mod merge;

@@ -1,4 +1,6 @@
 //! Secrets at rest: the keys, and the boxes that they seal.
+//!
+//! It uses no other room. It must not know a table or a column; the rooms above bind a box to its place.
 
 mod key;
 mod keyring;

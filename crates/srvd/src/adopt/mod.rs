@@ -8,6 +8,8 @@
 //! These are the only accounts that may name a directory outside the daemon's root. The logins of one run are bound in
 //! one transaction and announced once. A provider that any bundle binds, or whose account the user has deleted, is left
 //! alone. The deletion of such an account changes nothing in the user's directory.
+//!
+//! It uses `wire` and `disk`. It must not write to a directory of the user or run a CLI.
 
 mod plan;
 

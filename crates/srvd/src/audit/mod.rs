@@ -1,5 +1,7 @@
 //! The audit log of actions that only read. A launch must not wait for a disk, so one task writes the queued rows. The
 //! queue is bounded; rows that find no room are counted, and a row of the log reports their number.
+//!
+//! It uses `wire` and `base`. It must not decide what is recorded; the methods do that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

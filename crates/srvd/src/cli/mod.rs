@@ -2,6 +2,9 @@
 //!
 //! Results go to standard output. Progress, prompts, hints and errors go to standard error. Code that decides how
 //! output looks has no side effects and is given a `Ui`. Only `ui` and `prompt` use the process's own streams.
+//!
+//! It uses `wire`, `base`, `config`, `adopt`, `daemon` and `doctor`; everything else it asks the daemon for, over the
+//! wire. It must not read the store while a daemon holds it.
 
 mod account;
 mod audit;

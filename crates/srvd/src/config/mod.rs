@@ -1,4 +1,7 @@
 //! Configuration, in rising precedence: defaults, `srvd.toml`, `SRVD_*` variables, flags. Unknown keys are errors.
+//!
+//! It holds the forge table, the spawn policy, the sources of the encryption key and the environment of children. It
+//! uses `base`. It must not open the store, start a process or know a request.
 
 pub(crate) mod child;
 mod file;

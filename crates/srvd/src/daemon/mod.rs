@@ -1,4 +1,7 @@
 //! The boot of the daemon, from a configuration to a running daemon.
+//!
+//! It holds the lock, the recovery from a crash, the background tasks and the shutdown. It uses every room of the
+//! daemon and builds their services. It must not hold a rule of any of them, or know the command line.
 
 mod announced;
 mod changes;

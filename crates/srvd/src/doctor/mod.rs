@@ -3,6 +3,8 @@
 //! `gather` collects the facts, `judge` decides in pure code what they mean, and `repair` makes safe changes. The
 //! checkup needs no daemon, no key and no directory: a missing one is a finding. Nothing is changed unless the caller
 //! asks for it. No credential is opened for writing, and no secret reaches a finding.
+//!
+//! It uses `wire`, `base`, `config`, `disk`, `launch` and `daemon`. It must not print; `cli` does that.
 
 mod facts;
 mod finding;

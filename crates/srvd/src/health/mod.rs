@@ -7,6 +7,8 @@
 //! Directories are watched before they are read, so that no change falls between the two. If an event may have been
 //! missed, all accounts are checked. A file that cannot be parsed is read again for 0.7 seconds; after that the status
 //! is `unknown`, not `needs_reauth`. No check deletes anything.
+//!
+//! It uses `wire`, `base`, `disk` and `keys`. It must not renew, launch or delete a credential.
 
 mod actor;
 mod agenda;

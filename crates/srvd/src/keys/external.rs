@@ -141,13 +141,7 @@ impl ExternalKeys {
             |known: &&ConfiguredKey| known.provider == provider.id && is_meant(&known.source, reference);
         match self.0.known.values().find(meant).map(|known| &known.source) {
             None => Err(Unavailable::new(Why::Missing, "srvd.toml does not define the source of this key")),
-            Some(Source::Env { var, value: Some(value) }) => usable(provider, value).map_err(|reason| {
-                Unavailable::new(Why::Missing, format!("the key in the variable {var} {reason}"))
-            }),
-            Some(Source::Env { var, value: None }) => {
-                let text = format!("the variable {var} was not set when the daemon started");
-                Err(Unavailable::new(Why::Missing, text))
-            }
+            Some(Source::Env { var, value }) => of_variable(provider, var, value.as_ref()),
             Some(Source::Command { argv, inherited }) => self.run(provider, argv, inherited).await,
         }
     }
@@ -184,6 +178,21 @@ impl ExternalKeys {
             Unavailable::new(Why::BackendFailed, format!("the key that the command printed {reason}"))
         })
     }
+}
+
+/// Returns the key that a variable of the daemon's environment had at its start, if it can be a key of the provider.
+///
+/// # Errors
+/// [`Unavailable`], whose text quotes no part of the value.
+pub(crate) fn of_variable(
+    provider: &Provider,
+    var: &str,
+    value: Option<&SecretString>,
+) -> Result<SecretString, Unavailable> {
+    let missing = |text: String| Unavailable::new(Why::Missing, text);
+    let value =
+        value.ok_or_else(|| missing(format!("the variable {var} was not set when the daemon started")))?;
+    usable(provider, value).map_err(|reason| missing(format!("the key in the variable {var} {reason}")))
 }
 
 /// Returns the key if it can be one of the provider. The error is a reason that follows "the key".

@@ -140,11 +140,12 @@ impl Launcher {
     /// Answers `profile.best`.
     ///
     /// # Errors
-    /// The reason why no credential can be used, with `data.candidates`.
+    /// `unknown_provider`, also for an empty id; the reason why no credential can be used, with `data.candidates`.
     pub(crate) async fn best(&self, store: &Store, params: &Best) -> Result<Resolution, ApiError> {
+        let provider = self.provider(&params.provider_id)?;
         let query = Query {
             subject: Subject::Agent(Agent::of(params.user_id.as_deref(), &params.agent_id)?),
-            provider: Some(&params.provider_id),
+            provider: Some(&provider.id),
             model: params.model.as_deref(),
             any_model: params.any_model.unwrap_or(false),
             min_ttl: i64::from(params.min_ttl_ms.unwrap_or(0)),

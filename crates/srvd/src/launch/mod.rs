@@ -2,8 +2,8 @@
 //!
 //! `gather` collects the candidates of a bundle, an instance or an agent, `decide` chooses among them without I/O, `settle`
 //! refreshes and reads what the choice needs, `environment` makes the variables, and `report` the answer. It uses `wire`,
-//! `base`, `config`, `disk`, `keys`, `agents` and `refresh`. It must not read the app state or write to the store, and
-//! no method answers without it: `launch.resolve`, `launch.ready` and `profile.best` are this one engine.
+//! `base`, `config`, `disk`, `keys`, `agents` and `refresh`. It must not read the app state or write to the store.
+//! `launch.resolve`, `launch.ready` and `profile.best` have no other engine.
 
 mod candidate;
 mod decide;

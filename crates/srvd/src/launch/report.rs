@@ -39,7 +39,8 @@ impl Part {
         }
     }
 
-    /// Returns the position of the candidate to report for this part: the chosen one, or else the strongest one.
+    /// Returns the position of the candidate to report for this part: the chosen one, or else the one that the refusal is
+    /// about, or else the first.
     pub(super) fn reported(&self) -> Option<usize> {
         let chosen = self.decision.trace.iter().position(Verdict::is_chosen);
         let about = || self.outcome.as_ref().err().and_then(|refusal| refusal.candidate);

@@ -27,8 +27,8 @@ pub(super) struct Attempt {
     pub(super) deadline: Instant,
 }
 
-/// Repeats [`decide`] until no action is left. `act` receives the position of a candidate and the candidate, and returns
-/// the candidate in its new state: a refreshed token, or a key in place of its command. No candidate is refreshed twice.
+/// Repeats [`decide`] until no action is left. `act` receives the action and its candidate, and returns the candidate in
+/// its new state: a refreshed token, or a key in place of its command. No candidate is refreshed twice.
 pub(super) async fn settle<F, R>(candidates: &mut [Candidate], attempt: &Attempt, mut act: F) -> Decision
 where
     F: FnMut(Action, Candidate) -> R,

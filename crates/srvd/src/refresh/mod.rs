@@ -8,6 +8,9 @@
 //!
 //! All parts read the stored row of one account and not the result of a resolution. An account is therefore refreshed
 //! even when another credential takes precedence over it.
+//!
+//! It uses `wire`, `base`, `config` and `forge`. It must not choose between credentials or refresh a login that a CLI
+//! holds.
 
 mod actor;
 mod clients;

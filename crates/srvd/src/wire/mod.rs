@@ -3,6 +3,9 @@
 //! Wire types are defined only here. Domain types of the libraries have no serde for the wire. All JSON is camelCase,
 //! all times are unix milliseconds, and all ids are strings. A result field without a value is left out, unless its doc
 //! says `null`.
+//!
+//! It uses no other room, only the types of the libraries that it converts. It must not decide, read the store or hold
+//! state.
 
 pub(crate) mod account;
 pub(crate) mod auth;

@@ -120,6 +120,8 @@ async fn agent_launch_sets_declared_keys() {
             }],
         })
     );
+    let nameless = json!({"agentId": "writer", "providerId": ""});
+    assert_eq!(daemon.refused("profile.best", nameless).await.0, 1003);
     let log = daemon.log();
     assert!(!log.contains("planted"), "the log holds a key");
 }
@@ -399,7 +401,7 @@ async fn launch_ready_agrees_with_launch_resolve() {
         ready["providers"],
         json!([{
             "providerId": "openai", "ready": false,
-            "reason": "the variable NOT_SET is not set in the daemon's environment",
+            "reason": "the variable NOT_SET was not set when the daemon started",
         }])
     );
     check(json!({"agentId": "printed", "providerId": "anthropic"}), None).await;
@@ -424,10 +426,7 @@ async fn launch_ready_agrees_with_launch_resolve() {
     let launch = daemon.call("launch.resolve", json!({"agentId": "half"})).await;
     assert_eq!(launch["set"], json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
     assert!(launch["unset"].as_array().unwrap().contains(&json!("OPENAI_API_KEY")));
-    assert_eq!(
-        launch["accounts"][1]["reason"],
-        "the variable NOT_SET is not set in the daemon's environment"
-    );
+    assert_eq!(launch["accounts"][1]["reason"], "the variable NOT_SET was not set when the daemon started");
     check(json!({"agentId": "half", "providerId": "openai"}), Some(1011)).await;
 }
 

@@ -8,8 +8,7 @@ use secrecy::SecretString;
 use super::tokens::{self, Standing};
 use crate::agents::declared::{Agent as DeclaredAgent, Credential as Declared, credential_id};
 use crate::agents::model::Model;
-use crate::keys::api_key;
-use crate::keys::external::{Unavailable, Why};
+use crate::keys::external::{self, Unavailable, Why};
 use crate::launch::Launcher;
 use crate::launch::candidate::{Candidate, Credential, KeyCommand, Renewability, State};
 use crate::launch::subject::Agent;
@@ -144,30 +143,26 @@ fn declared(launcher: &Launcher, id: &AgentId, agent: Option<&DeclaredAgent>) ->
     let credentials = agent.into_iter().flat_map(|agent| &agent.credentials);
     let candidate = |(provider, declared): (&String, &Declared)| {
         let key = key(launcher, credential_id(id.as_str(), provider), Source::Declared, provider)?;
-        let missing = |reason: String| State::Unavailable(Unavailable::new(Why::Missing, reason));
         let (state, credential) = match declared {
             Declared::Key(secret) => (State::Found, Credential::Key(secret.clone())),
-            Declared::Env { var, value, .. } => match of_variable(&key.provider, var, value.as_ref()) {
-                Ok(secret) => (State::Found, Credential::Key(secret)),
-                Err(reason) => (missing(reason), Credential::Absent),
-            },
+            Declared::Env { var, value, .. } => {
+                match external::of_variable(&key.provider, var, value.as_ref()) {
+                    Ok(secret) => (State::Found, Credential::Key(secret)),
+                    Err(unavailable) => (State::Unavailable(unavailable), Credential::Absent),
+                }
+            }
             Declared::Command(argv) => {
                 (State::Found, Credential::Command(KeyCommand::Declared(argv.clone())))
             }
         };
         Some(match declared.ends() {
             Ok(expires_at) => Candidate { state, expires_at, credential, ..key },
-            Err(reason) => Candidate { state: missing(reason), ..key },
+            Err(reason) => {
+                Candidate { state: State::Unavailable(Unavailable::new(Why::Missing, reason)), ..key }
+            }
         })
     };
     credentials.filter_map(candidate).collect()
-}
-
-/// Returns the key in a variable of the daemon's environment, or the reason why there is none.
-fn of_variable(provider: &Provider, var: &str, value: Option<&SecretString>) -> Result<SecretString, String> {
-    let value = value.ok_or_else(|| format!("the variable {var} is not set in the daemon's environment"))?;
-    let service = provider.key.as_ref().ok_or("its provider does not accept API keys")?;
-    api_key::usable(value, service).map_err(|reason| format!("the key in the variable {var} {reason}"))
 }
 
 /// Returns a key that does not expire and is for every model, without its secret. `None` if the registry does not know
