@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -124,6 +125,7 @@ where
     Fut: Future<Output = Result<P::Result, E>> + Send + 'static,
     E: Into<RpcError>,
 {
+    let handler = Arc::new(handler);
     Box::new(move |app, call, params| {
         // The span has the level of the most severe line, so that it exists whenever a line of the call is written.
         // Tasks that a handler spawns inherit it with `Instrument::in_current_span`.
@@ -133,11 +135,10 @@ where
             request = call.request,
             connection = call.connection.0
         );
-        let decode_and_begin = || -> Result<_, RpcError> { Ok(handler(app, call, decode::<P>(params)?)) };
-        let answer = span.in_scope(|| {
-            catch_unwind(AssertUnwindSafe(decode_and_begin)).unwrap_or_else(|_| Err(panicked()))
-        });
-        let reply = answer?.map(|answer| encode(&answer.map_err(Into::into)?));
+        let params = catch_unwind(|| decode::<P>(params)).unwrap_or_else(|_| Err(panicked()))?;
+        // The handler is called at the first poll, so that the span is entered once for a call that never waits.
+        let handler = Arc::clone(&handler);
+        let reply = async move { encode(&handler(app, call, params).await.map_err(Into::into)?) };
         let caught = AssertUnwindSafe(reply).catch_unwind();
         Ok(Box::pin(caught.map(|outcome| outcome.unwrap_or_else(|_| Err(panicked()))).instrument(span)))
     })

@@ -6,6 +6,11 @@ use std::sync::Once;
 
 use rpc_engine::Limits;
 use serde_json::json;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt};
 
 use crate::support::Server;
 
@@ -31,8 +36,9 @@ impl io::Write for ThreadLog {
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let log = tracing_subscriber::fmt().with_env_filter("rpc_engine=trace,it=trace");
-        log.with_ansi(false).with_target(false).without_time().with_writer(|| ThreadLog).init();
+        let filter = Targets::new().with_target("rpc_engine", Level::TRACE).with_target("it", Level::TRACE);
+        let lines = fmt::layer().with_ansi(false).with_target(false).without_time().with_writer(|| ThreadLog);
+        Registry::default().with(filter).with(lines).init();
     });
 }
 

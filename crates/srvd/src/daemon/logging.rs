@@ -1,8 +1,10 @@
 //! The log: text or JSON on standard error, filtered, without secrets.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt};
 
 use crate::base::redact::Redactor;
 use crate::config::{Config, LogFormat};
@@ -15,15 +17,17 @@ const CAPPED: &[&str] = &["tungstenite", "tokio_tungstenite", "hyper", "hyper_ut
 /// # Errors
 /// The parser's error when the filter is not valid.
 pub(crate) fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseError> {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter(&config.log)?).with_writer(redactor.stderr());
+    let registry = Registry::default().with(filter(&config.log)?);
+    let lines = fmt::layer().with_writer(redactor.stderr());
     // An existing subscriber is kept, as in tests that share a process.
     let _ = match config.log_format {
         LogFormat::Text => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(terminal).with_target(false).try_init()
+            registry.with(lines.with_ansi(terminal).with_target(false)).try_init()
         }
-        LogFormat::Json => builder.fmt_fields(JsonFields::new()).event_format(json_lines()).try_init(),
+        LogFormat::Json => {
+            registry.with(lines.fmt_fields(JsonFields::new()).event_format(json_lines())).try_init()
+        }
     };
     // The message of a panic may quote secret data, so only its location is logged.
     std::panic::set_hook(Box::new(|panic| {
@@ -38,12 +42,26 @@ fn json_lines() -> Format<Json> {
     Format::default().json().flatten_event(true).with_span_list(false)
 }
 
-fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    let mut filter = EnvFilter::try_new(text)?;
-    for name in CAPPED {
-        filter = filter.add_directive(format!("{name}=info").parse()?);
-    }
-    Ok(filter)
+/// Returns the filter of a text such as `info` or `srvd=debug,info`.
+fn filter(text: &str) -> Result<Targets, ParseError> {
+    let asked: Targets = text.parse()?;
+    let default = asked.default_level();
+    let is_capped = |target: &str| {
+        CAPPED.iter().any(|name| {
+            target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        })
+    };
+    let asked = asked.into_iter().map(|(target, level)| match is_capped(&target) {
+        true => (target, level.min(LevelFilter::INFO)),
+        false => (target, level),
+    });
+    let capped = CAPPED.iter().map(|name| ((*name).to_owned(), LevelFilter::INFO));
+    // A later entry replaces an earlier one of the same target, so a lower level that the text asks for stays.
+    let filter = Targets::new().with_targets(capped).with_targets(asked);
+    Ok(match default {
+        Some(level) => filter.with_default(level),
+        None => filter,
+    })
 }
 
 #[cfg(test)]
@@ -55,7 +73,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use rpc_engine::{Broker, BrokerConfig, Call, Engine, Limits, Router, RpcError};
-    use tracing::Subscriber;
+    use tracing::{Level, Subscriber};
 
     use super::*;
     use crate::wire::daemon::{Ping, Pong};
@@ -92,7 +110,7 @@ mod tests {
     #[test]
     fn log_line_names_call_only_when_written_inside_it() {
         let (asked, other) = logged(|out| {
-            let log = tracing_subscriber::fmt().with_ansi(false).with_target(false);
+            let log = fmt().with_ansi(false).with_target(false);
             log.with_writer(out).finish()
         });
         let named = r#"INFO call{method="srvd.ping" request=1 connection=0}: a call is running answer=42"#;
@@ -100,7 +118,7 @@ mod tests {
         assert!(other.ends_with("INFO no call is running answer=43"), "{other}");
 
         let (asked, other) = logged(|out| {
-            let log = tracing_subscriber::fmt().fmt_fields(JsonFields::new());
+            let log = fmt().fmt_fields(JsonFields::new());
             log.event_format(json_lines()).with_writer(out).finish()
         });
         let [asked, other] =
@@ -112,13 +130,19 @@ mod tests {
 
     #[test]
     fn log_filter_caps_verbose_crates_at_info() {
-        for text in ["trace", "tungstenite=trace", "sqlx=trace,debug"] {
-            let text = filter(text).unwrap().to_string();
+        for text in ["trace", "tungstenite=trace", "sqlx=trace,debug", "hyper::proto=debug,trace"] {
+            let filter = filter(text).unwrap();
             for name in CAPPED {
-                assert!(text.contains(&format!("{name}=info")), "{text}");
-                assert!(!text.contains(&format!("{name}=trace")), "{text}");
+                for target in [(*name).to_owned(), format!("{name}::proto")] {
+                    assert!(filter.would_enable(&target, &Level::INFO), "{text}: {target}");
+                    assert!(!filter.would_enable(&target, &Level::DEBUG), "{text}: {target}");
+                }
             }
         }
+        let quiet = filter("hyper=warn,srvd=debug,info").unwrap();
+        assert!(!quiet.would_enable("hyper", &Level::INFO));
+        assert!(quiet.would_enable("srvd::login", &Level::DEBUG));
+        assert!(!quiet.would_enable("rpc_engine", &Level::DEBUG));
         assert!(filter("no such=level=at all").is_err());
     }
 }
