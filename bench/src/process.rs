@@ -60,6 +60,15 @@ impl Process {
         children(self.0.id()).into_iter().filter_map(|pid| resident(pid).ok()).sum()
     }
 
+    /// Memory of the process and its child processes in kilobytes (1024 bytes). A page that several of them map counts
+    /// once.
+    pub(crate) fn proportional(&self) -> Result<u64> {
+        // A child may end between the listing and the read.
+        let children =
+            children(self.0.id()).into_iter().filter_map(|pid| proportional(pid).ok()).sum::<u64>();
+        Ok(proportional(self.0.id())? + children)
+    }
+
     /// The number of its threads.
     pub(crate) fn threads(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/task", self.0.id())).map_or(0, Iterator::count)
@@ -84,11 +93,22 @@ impl Drop for Process {
     }
 }
 
-/// Returns the `VmRSS` of a process in kilobytes (1024 bytes).
+/// Returns the resident memory of a process in kilobytes (1024 bytes).
 fn resident(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
+    kilobytes(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Returns the proportional set size of a process in kilobytes (1024 bytes): a page that n processes map counts 1/n.
+fn proportional(pid: u32) -> Result<u64> {
+    kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+/// Returns the value of the line that begins with `name`.
+fn kilobytes(path: &str, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(path)?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = value.with_context(|| format!("{path} has no {name}"))?;
+    value.trim().trim_end_matches(" kB").parse().with_context(|| format!("{name} of {path} is no number"))
 }
 
 /// Returns the processes whose parent is `parent`.

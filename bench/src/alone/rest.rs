@@ -83,9 +83,11 @@ async fn at_rest(home: &Home, daemon: &Running, call: Option<&str>) -> Result<Fi
     held(daemon)
 }
 
-/// Returns the resident memory of the daemon and of its children, of which the guard is the only one without a login.
+/// Returns the memory of the daemon and of its children, of which the guard is the only one without a login. The guard
+/// is the same program, so the two share most of their pages: "together" counts a shared page once.
 pub(super) fn held(daemon: &Running) -> Result<Figure> {
     let (own, guard) = (daemon.process.resident()?, daemon.process.resident_of_children());
     let figure = Figure::of([(megabytes(own), "MB daemon"), (megabytes(guard), "MB guard")]);
-    Ok(figure.and(megabytes(own + guard), "MB together").and(count(daemon.process.threads()), "threads"))
+    let together = megabytes(daemon.process.proportional()?);
+    Ok(figure.and(together, "MB together").and(count(daemon.process.threads()), "threads"))
 }
