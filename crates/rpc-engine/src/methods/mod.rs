@@ -9,6 +9,7 @@ mod decode;
 mod openrpc;
 mod router;
 mod service;
+mod titles;
 
 pub use call::{Call, ConnectionId, Params, Transport};
 pub use openrpc::{ApiInfo, MethodInfo, OPENRPC_VERSION};

@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::call::Params;
+use super::titles::{add_titles, joined};
 use crate::wire::{ENGINE_ERRORS, ErrorEntry};
 
 /// The version of the `OpenRPC` specification that the document follows.
@@ -66,6 +67,8 @@ pub(super) struct Description {
     pub(super) methods: Vec<DescribedMethod>,
     /// The application's own error codes.
     pub(super) errors: &'static [ErrorEntry],
+    /// Further members of the document.
+    pub(super) extensions: Map<String, Value>,
 }
 
 impl Description {
@@ -80,21 +83,33 @@ impl Description {
             .iter()
             .map(|method| describe(method.info, (method.schemas)(&mut generator), self.errors))
             .collect();
-        let schemas = Value::Object(generator.take_definitions(true));
+        let mut schemas = generator.take_definitions(true);
+        for (name, schema) in &mut schemas {
+            add_titles(schema, name);
+        }
         let errors: Map<_, _> =
             ENGINE_ERRORS.iter().map(|entry| (entry.kind.to_owned(), error_object(entry))).collect();
-        let document = json!({
+        let mut document = json!({
             "openrpc": OPENRPC_VERSION,
             "info": {"title": title, "version": version, "description": description},
             "methods": methods,
             "components": {"schemas": schemas, "errors": errors},
         });
+        if let Some(members) = document.as_object_mut() {
+            members.extend(self.extensions.clone());
+        }
         document.to_string().into()
     }
 }
 
 fn describe(info: MethodInfo, schemas: Schemas, errors: &[ErrorEntry]) -> Value {
-    let (params, structure) = parameters(schemas.params);
+    let name = joined("", info.name);
+    let Schemas { mut params, mut result } = schemas;
+    // The members of the parameters are described one by one, so their titles begin with the method's name.
+    add_titles(&mut params, &name);
+    add_titles(&mut result, &joined(&name, "result"));
+    let (params, structure) = parameters(params);
+    let family = info.name.split('.').next().unwrap_or_default();
     let errors: Vec<Value> = info
         .errors
         .iter()
@@ -106,9 +121,10 @@ fn describe(info: MethodInfo, schemas: Schemas, errors: &[ErrorEntry]) -> Value 
     json!({
         "name": info.name,
         "summary": info.summary,
+        "tags": [{"name": family}],
         "paramStructure": structure,
         "params": params,
-        "result": {"name": "result", "schema": schemas.result},
+        "result": {"name": "result", "schema": result},
         "errors": errors,
     })
 }

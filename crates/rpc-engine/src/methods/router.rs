@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
 use super::call::{Call, Params};
@@ -22,6 +23,7 @@ pub struct Router<A> {
     methods: BTreeMap<&'static str, Method<A>>,
     errors: &'static [ErrorEntry],
     scope: Option<Scope<A>>,
+    extensions: Map<String, Value>,
 }
 
 /// A function that makes the application's handle for one call.
@@ -36,7 +38,7 @@ impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
 impl<A: Clone + Send + Sync + 'static> Router<A> {
     /// Creates a router without methods.
     pub fn new() -> Self {
-        Self { methods: BTreeMap::new(), errors: &[], scope: None }
+        Self { methods: BTreeMap::new(), errors: &[], scope: None, extensions: Map::new() }
     }
 
     /// Binds a handler, `async fn(app: A, call: Call, params: P) -> Result<P::Result, E>`, to `P::METHOD`.
@@ -75,6 +77,17 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         self
     }
 
+    /// Adds a member to the `OpenRPC` document. The specification reserves names that begin with `x-` for this.
+    ///
+    /// # Panics
+    /// When the name does not begin with `x-`, which is an error of the program.
+    #[must_use]
+    pub fn extension(mut self, name: &str, value: Value) -> Self {
+        assert!(name.starts_with("x-"), "{name}: the name of an extension begins with x-");
+        self.extensions.insert(name.to_owned(), value);
+        self
+    }
+
     /// The `OpenRPC` document of the methods registered so far, as JSON text.
     pub fn openrpc(&self, info: ApiInfo) -> Bytes {
         self.description(info).document()
@@ -82,7 +95,7 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
 
     fn description(&self, info: ApiInfo) -> Description {
         let methods = self.methods.values().map(|method| method.described).collect();
-        Description { info, methods, errors: self.errors }
+        Description { info, methods, errors: self.errors, extensions: self.extensions.clone() }
     }
 
     /// Binds the table to the application and adds `rpc.discover`.

@@ -196,7 +196,11 @@ enum Command {
     },
     /// Print the protocol's reference in Markdown
     #[command(hide = true)]
-    Protocol,
+    Protocol {
+        /// Print the OpenRPC document instead
+        #[arg(long)]
+        openrpc: bool,
+    },
     /// End the processes of the logins after the daemon at the other end of standard input has ended
     #[command(name = crate::base::guard::GUARD, hide = true)]
     Guard,
@@ -284,7 +288,10 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         }
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),
-        Some(Command::Protocol) => ui.print(crate::rpc::reference::protocol_markdown().as_bytes()),
+        Some(Command::Protocol { openrpc: true }) => ui.print(&crate::rpc::reference::openrpc_document()),
+        Some(Command::Protocol { openrpc: false }) => {
+            ui.print(crate::rpc::reference::protocol_markdown().as_bytes())
+        }
         Some(Command::Exec(args)) => {
             launch::step_aside(&args, environment, mask)?;
             let config = config()?;

@@ -63,6 +63,7 @@ pub(crate) fn router() -> Router<App> {
         .on(events::unsubscribe)
         .on(daemon::info)
         .on(daemon::ping)
+        .extension("x-events", crate::wire::events::described())
 }
 
 /// The description of the service in the `OpenRPC` document.

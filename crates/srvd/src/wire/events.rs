@@ -55,6 +55,28 @@ pub(crate) const TOPICS: &[(&str, &str)] = &[
     ("operatortokens:changed", "an operator token or the active forge changed"),
 ];
 
+/// Returns the topics as the `OpenRPC` document lists them: `[{topic, summary, data?}]`. `topic` is what a client
+/// subscribes to, and `data` the schema of the event's `data`. The `<name>` in a topic is also the member of its data.
+pub(crate) fn described() -> serde_json::Value {
+    let describe = |(topic, when): &(&str, &str)| {
+        let mut event = serde_json::json!({"summary": when});
+        match topic.split_once('<') {
+            Some((prefix, name)) => {
+                let name = name.trim_end_matches('>');
+                event["topic"] = format!("{prefix}*").into();
+                event["data"] = serde_json::json!({
+                    "type": "object",
+                    "properties": {name: {"type": "string"}},
+                    "required": [name],
+                });
+            }
+            None => event["topic"] = (*topic).into(),
+        }
+        event
+    };
+    TOPICS.iter().map(describe).collect()
+}
+
 /// Subscribes this connection to topics.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

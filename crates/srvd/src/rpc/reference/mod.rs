@@ -26,6 +26,11 @@ pub(crate) fn protocol_markdown() -> String {
     text
 }
 
+/// Returns the `OpenRPC` document, as `GET /openrpc.json` answers it.
+pub(crate) fn openrpc_document() -> Vec<u8> {
+    routes::router().openrpc(routes::info()).to_vec()
+}
+
 const INTRODUCTION: &str = "\
 <!-- Generated from the code by `srvd protocol`; a test fails when it is stale. Edit the types in crates/srvd/src/wire. -->
 # The wire of srvd, version 1
