@@ -91,7 +91,7 @@ fn own_link_is_named_when_it_leads_to_no_login() {
     let gone = no_login("auth.json is a symbolic link to a file that does not exist");
     check(&world.path("shared/nothing.json"), gone.clone());
     check(&world.path("nowhere/at/all"), gone);
-    check(&world.path(place), no_login("auth.json is a symbolic link in a loop"));
+    check(&world.path(place), no_login("auth.json is part of a loop of symbolic links"));
     let dir = world.path("shared");
     check(&dir, unreadable(&dir, "it is not a regular file"));
     let fifo = world.path("shared/fifo");
@@ -107,7 +107,7 @@ fn own_link_is_named_when_it_leads_to_no_login() {
     check(&text, unreadable(&text, "not JSON at line 1"));
     let empty = world.path("shared/empty");
     std::fs::write(&empty, "{}").unwrap();
-    let words = "holds no login: the file has no ID token (/tokens/id_token)";
+    let words = "contains no login: the file has no ID token (/tokens/id_token)";
     check(&empty, no_login(&format!("auth.json (a link to {}) {words}", empty.display())));
 }
 

@@ -242,7 +242,7 @@ async fn failure_is_explained_by_the_last_line_when_an_address_was_pasted() {
         world.spawner.submit(&world.id, SecretString::from(callback)).await.unwrap();
         let message = world.end().await.failure.unwrap().message;
         assert_eq!(
-            message, "the CLI ended with an error: Error logging in: Token exchange failed: Invalid code",
+            message, "the CLI exited with an error: Error logging in: Token exchange failed: Invalid code",
             "on {terminal:?}"
         );
     }

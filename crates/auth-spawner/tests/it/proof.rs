@@ -11,7 +11,7 @@ use crate::harness::NOW;
 
 /// The reason why a link is refused in the directory of a bundle.
 pub(crate) const LINK: &str =
-    "is a symbolic link, through which the CLI would write into another login; remove it and log in again";
+    "is a symbolic link through which the CLI would overwrite another login; remove it and log in again";
 
 pub(crate) fn jwt(claims: &Value) -> String {
     let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
@@ -140,14 +140,14 @@ fn proof_finds_no_login_when_the_file_is_incomplete_or_unreadable() {
         "codex",
         "auth.json",
         "{}",
-        incomplete("auth.json holds no login: the file has no ID token (/tokens/id_token)"),
+        incomplete("auth.json contains no login: the file has no ID token (/tokens/id_token)"),
     );
     let no_json = "auth.json cannot be read: not JSON at line 1";
     check("codex", "auth.json", "", unreadable(no_json));
     check("codex", "auth.json", "secret garbage", unreadable(no_json));
     check("claude", ".credentials.json", r#"{"claudeAiOauth":{"accessToken":""}}"#, {
         incomplete(
-            ".credentials.json holds no login: the file has no access token (/claudeAiOauth/accessToken)",
+            ".credentials.json contains no login: the file has no access token (/claudeAiOauth/accessToken)",
         )
     });
     let expired = r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":null,"expiresAt":1}}"#;
@@ -229,7 +229,7 @@ fn proof_finds_each_kind_of_login_of_one_cli() {
     );
     let neither = json!({"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {}});
     let why = Proof::Incomplete {
-        reason: "auth.json holds no login: the file has no ID token (/tokens/id_token)".to_owned(),
+        reason: "auth.json contains no login: the file has no ID token (/tokens/id_token)".to_owned(),
     };
     assert_eq!(
         look("shape-codex", &[("auth.json", neither.to_string())]),
@@ -253,7 +253,7 @@ fn proof_finds_each_kind_of_login_of_one_cli() {
     assert_eq!(
         look("shape-claude", &[(".claude.json", "{}".to_owned())]),
         Proof::Incomplete {
-            reason: ".claude.json holds no login: the file has no API key (/primaryApiKey)".to_owned()
+            reason: ".claude.json contains no login: the file has no API key (/primaryApiKey)".to_owned()
         }
     );
 }

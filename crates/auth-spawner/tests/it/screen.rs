@@ -87,7 +87,7 @@ async fn login_is_denied_and_cli_killed_when_refusal_is_printed() {
         let end = world.end().await;
         let failure = end.failure.unwrap();
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::Denied));
-        assert_eq!(failure.message, "the login was refused: Denied by the owner");
+        assert_eq!(failure.message, "the login was denied: Denied by the owner");
         world.assert_no_process_left();
     }
 }

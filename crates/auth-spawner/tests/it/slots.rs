@@ -24,7 +24,7 @@ fn codex_login_counts_when_codex_would_use_its_tokens() {
         refreshable: true,
         ..Credential::default()
     });
-    let key = "the CLI would use the key in auth.json (/OPENAI_API_KEY) and not this login";
+    let key = "the CLI would use the key in auth.json (/OPENAI_API_KEY) instead of this login";
     let selects =
         |mode: &str| format!("auth.json selects {mode} (/auth_mode), so the CLI would not use this login");
     for (mode, api_key, expected) in [
@@ -107,14 +107,14 @@ fn copilot_login_belongs_to_the_last_logged_in_user() {
     check(&["ann:github", "bob:github"], Some("bob"), Ok(Some("bob")));
     check(&["ann:github", "bob"], Some("bob"), Ok(Some("bob")));
     check(&["ann", "ann:github"], Some("ann"), Ok(Some("ann")));
-    let missing = "config.json selects https://github.com:cleo and holds no login of that name";
+    let missing = "config.json selects https://github.com:cleo but contains no login with that name";
     check(&["ann:github"], Some("cleo"), Err(missing));
     check(&["ann:github"], None, Ok(None));
-    check(&[], None, Err("config.json holds no login: the file has no token (/authTokens/*/token)"));
+    check(&[], None, Err("config.json contains no login: the file has no token (/authTokens/*/token)"));
     // An empty slot of the selected user is not replaced by another user's slot.
     let file = json!({"authTokens": {(format!("{host}:ann:github")): {"token": "gho"}, (format!("{host}:bob:github")): {}},
         "lastLoggedInUser": {"host": host, "login": "bob"}});
-    let missing = no_login("config.json selects https://github.com:bob and holds no login of that name");
+    let missing = no_login("config.json selects https://github.com:bob but contains no login with that name");
     assert_eq!(look("copilot", &[("config.json", file.to_string())]), missing);
 }
 
@@ -123,7 +123,7 @@ fn copilot_login_belongs_to_the_last_logged_in_user() {
 #[test]
 fn github_login_is_the_token_that_gh_would_use() {
     let octo = || login(Credential { subject: Some("octo".into()), ..Credential::default() });
-    let missing = || no_login("hosts.yml holds no login: the file has no token (/github.com/oauth_token)");
+    let missing = || no_login("hosts.yml contains no login: the file has no token (/github.com/oauth_token)");
     // Without an active token in the file, gh asks the keyring.
     let keyring = || Proof::InKeyring {
         reason: "gh stored the token in your keyring, where srvd does not look".to_owned(),
@@ -210,7 +210,7 @@ fn opencode_login_is_openai_or_else_any_that_opencode_would_use() {
     ] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), login(expected), "{file}");
     }
-    let reason = "auth.json holds no login: the file has no access token (/openai/access)";
+    let reason = "auth.json contains no login: the file has no access token (/openai/access)";
     for file in [json!({}), json!({"openai": {"type": "oauth"}}), json!({"openai": "text"})] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), no_login(reason), "{file}");
     }

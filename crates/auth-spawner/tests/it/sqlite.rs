@@ -168,13 +168,13 @@ fn database_is_refused_when_hostile_or_damaged() {
     };
     let view =
         "CREATE VIEW config_machine_state AS SELECT 'authProfiles.store' AS state_key, '{}' AS value_json";
-    check(view, "config_machine_state is not a plain table");
+    check(view, "config_machine_state is not an ordinary table");
     let hidden =
         "CREATE TABLE config_machine_state (state_key TEXT, value_json TEXT AS (hex(zeroblob(500000))))";
-    check(hidden, "config_machine_state has no plain column value_json");
+    check(hidden, "config_machine_state has no ordinary column value_json");
     check(
         "CREATE TABLE config_machine_state (state_key TEXT)",
-        "config_machine_state has no plain column value_json",
+        "config_machine_state has no ordinary column value_json",
     );
     let put = "INSERT INTO config_machine_state VALUES ('authProfiles.store',";
     let plain = "CREATE TABLE config_machine_state (state_key, value_json);";

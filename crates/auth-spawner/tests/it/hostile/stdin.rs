@@ -91,7 +91,7 @@ async fn answer_is_undeliverable_when_cli_does_not_read_input() {
     let runs = TERMINALS.map(async |terminal| {
         let world = deaf(terminal);
         let refused = until_full(&world, async || world.spawner.submit(&world.id, answer()).await).await;
-        let reason = "the CLI does not read its input".to_owned();
+        let reason = "the CLI is not reading its input".to_owned();
         assert_eq!(refused, SubmitError::Undeliverable { reason }, "on {terminal:?}");
         // The session continues without the answer.
         world.until("the address again", |snapshot| snapshot.state == State::UrlAvailable).await;
@@ -135,7 +135,7 @@ async fn login_succeeds_when_cli_closed_its_input() {
         match terminal {
             // A pipe reports that there is no reader. A terminal keeps a line for the next reader.
             Terminal::Pipe => {
-                let reason = "the CLI's input cannot be written to: broken pipe".to_owned();
+                let reason = "writing to the CLI's input failed: broken pipe".to_owned();
                 assert_eq!(answer, Err(SubmitError::Undeliverable { reason }));
             }
             Terminal::Pty { .. } => assert_eq!(answer, Ok(())),
