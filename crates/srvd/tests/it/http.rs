@@ -166,6 +166,6 @@ fn callback_needs_no_token_and_its_page_repeats_no_query_value() {
     assert_eq!(tcp(&daemon, "POST /oauth/callback", &[("Host", "{host}")]).0, 405);
     assert_eq!(tcp(&daemon, &request, &[("Host", "evil.example")]).0, 403);
     let log = daemon.log();
-    assert!(log.contains("a callback was refused"), "{log}");
+    assert!(log.contains("a callback was rejected"), "{log}");
     assert!(!log.contains("planted") && !log.contains(&state), "{log}");
 }

@@ -12,7 +12,7 @@ fn texts(spent: &RetiredTokens) -> [Option<&str>; 2] {
 }
 
 #[test]
-fn revocation_skips_tokens_that_the_new_login_also_holds() {
+fn revocation_skips_tokens_shared_with_the_new_login() {
     let check = |old: RetiredTokens, new: RetiredTokens, expect: [Option<&str>; 2]| {
         assert_eq!(texts(&old.except(&new)), expect);
     };
@@ -63,7 +63,7 @@ fn revocation_request_follows_the_protocol_of_each_forge() {
 }
 
 #[test]
-fn revocation_succeeds_when_the_forge_does_not_know_the_token() {
+fn revocation_succeeds_when_the_token_is_unknown_to_the_forge() {
     let check = |status: u16, body: &'static str, expect: Result<(), Failure>| {
         let answer = Received {
             status: StatusCode::from_u16(status).unwrap(),
