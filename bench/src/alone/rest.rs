@@ -1,4 +1,4 @@
-//! The daemon without a login: its size, its start and its memory.
+//! The daemon without logins: its size, its start and its memory.
 
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ async fn boots(report: &mut Report, home: &Home, database: &str, times: usize) {
     }
 }
 
-/// Measures the memory of one daemon from its start on.
+/// Measures the memory of one daemon from its start onwards.
 async fn memory(report: &mut Report, home: &Home, database: &str) {
     let row = |when: &str| format!("memory at rest, {database}, {when}");
     let (first, second, third) =
@@ -83,7 +83,7 @@ async fn at_rest(home: &Home, daemon: &Running, call: Option<&str>) -> Result<Fi
     held(daemon)
 }
 
-/// Returns the resident memory of the daemon and of its children, of which the guard is the only one without a login.
+/// Returns the resident memory of the daemon and its children. Without a login, the guard is the only child.
 pub(super) fn held(daemon: &Running) -> Result<Figure> {
     let (own, guard) = (daemon.process.resident()?, daemon.process.resident_of_children());
     let figure = Figure::of([(megabytes(own), "MB daemon"), (megabytes(guard), "MB guard")]);
