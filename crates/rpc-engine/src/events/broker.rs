@@ -53,15 +53,15 @@ pub(super) struct Registration {
 
 /// Delivers events to subscribers. Cheap to clone; all clones are handles to the same broker.
 #[derive(Clone)]
-pub struct Broker(Arc<Inner>);
+pub struct Broker(Arc<SharedBroker>);
 
-struct Inner {
+struct SharedBroker {
     config: BrokerConfig,
-    state: Mutex<State>,
+    state: Mutex<BrokerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct BrokerState {
     seq: u64,
     ring: VecDeque<Arc<Event>>,
     exact: HashMap<String, Vec<Arc<Subscriber>>>,
@@ -78,7 +78,7 @@ struct UnnumberedEvent {
 impl Broker {
     /// Creates a broker whose first event has the sequence number 1.
     pub fn new(config: BrokerConfig) -> Self {
-        Self(Arc::new(Inner { config, state: Mutex::default() }))
+        Self(Arc::new(SharedBroker { config, state: Mutex::default() }))
     }
 
     /// The epoch of this run.
@@ -180,7 +180,7 @@ impl Broker {
         frame.into()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BrokerState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,7 +196,7 @@ impl fmt::Debug for Broker {
     }
 }
 
-impl State {
+impl BrokerState {
     /// Assigns a sequence number to an event and retains the event.
     fn publish(&mut self, event: UnnumberedEvent, keep: usize) -> Arc<Event> {
         let UnnumberedEvent { topic, front, back } = event;

@@ -17,11 +17,11 @@ pub(super) struct Mailbox {
     /// The waker of the connection's task.
     pub(super) waker: AtomicWaker,
     limits: Arc<Limits>,
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
 }
 
 #[derive(Default)]
-struct State {
+struct MailboxState {
     queue: VecDeque<Delivery>,
     /// The number of events in all deliveries, including held ones. `bytes` is their total size.
     events: usize,
@@ -86,7 +86,7 @@ impl Mailbox {
         &self.limits
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MailboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,7 +146,7 @@ impl Mailbox {
     /// everything queued before it has been taken.
     pub(super) fn take(&self, bytes: usize) -> Vec<Notice> {
         let mut state = self.state();
-        let State { queue, events, held, gaps, .. } = &mut *state;
+        let MailboxState { queue, events, held, gaps, .. } = &mut *state;
         let (mut notices, mut total) = (Vec::new(), 0);
         while total < bytes
             && let Some(delivery) = queue.pop_front()
@@ -167,7 +167,7 @@ impl Mailbox {
     /// the connection's task, which takes the events next.
     pub(super) fn release(&self, request: u64) {
         let mut state = self.state();
-        let State { queue, held, .. } = &mut *state;
+        let MailboxState { queue, held, .. } = &mut *state;
         for held in held.extract_if(.., |held| held.request == request) {
             queue.extend(held.queue);
         }
@@ -197,7 +197,7 @@ impl Mailbox {
     pub(super) fn close(&self) -> Vec<Arc<Subscriber>> {
         let mut state = self.state();
         let subscribers = std::mem::take(&mut state.subscribers);
-        *state = State { closed: true, ..State::default() };
+        *state = MailboxState { closed: true, ..MailboxState::default() };
         subscribers
     }
 }

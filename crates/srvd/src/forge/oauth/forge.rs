@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::http::Http;
 use super::identity::{Identity, identify};
 use super::issuer::{Issuer, IssuerConfig};
-use super::revoke::{RetiredTokens, Revocation, Way};
+use super::revoke::{RetiredTokens, Revocation, RevocationRequest};
 use crate::base::environment::Environment;
 use crate::base::private;
 use crate::config::forges::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace};
@@ -68,12 +68,13 @@ impl Forge {
     ) -> Result<Self, url::ParseError> {
         let places = ForgeEndpoints::of(settings.kind, &settings.base);
         let token_url = settings.base.join(places.token);
-        let revocation = Way::of(settings.kind, &settings.base, &settings.client_id).map(|way| Revocation {
-            way,
-            client_id: settings.client_id.clone(),
-            secret: secret.clone(),
-            client_auth: settings.client_auth,
-        });
+        let revocation =
+            RevocationRequest::of(settings.kind, &settings.base, &settings.client_id).map(|way| Revocation {
+                way,
+                client_id: settings.client_id.clone(),
+                secret: secret.clone(),
+                client_auth: settings.client_auth,
+            });
         let issuer = IssuerConfig {
             authorize: settings.public.join(places.authorize),
             token: token_url.clone(),
@@ -242,7 +243,7 @@ impl ForgeEndpoints {
     }
 }
 
-impl Way {
+impl RevocationRequest {
     fn of(kind: ForgeKind, base: &BaseUrl, client_id: &str) -> Option<Self> {
         match kind {
             ForgeKind::GitHub => {

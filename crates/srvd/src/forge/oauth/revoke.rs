@@ -128,7 +128,7 @@ impl Returns {
 
 /// How a forge revokes tokens.
 pub(super) struct Revocation {
-    pub(super) way: Way,
+    pub(super) way: RevocationRequest,
     pub(super) client_id: String,
     pub(super) secret: Option<SecretString>,
     pub(super) client_auth: ClientAuth,
@@ -136,7 +136,7 @@ pub(super) struct Revocation {
 
 /// The two kinds of revocation request, each with its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RevocationRequest {
     /// The standard request of RFC 7009.
     Standard(String),
     /// GitHub's own request.
@@ -167,12 +167,12 @@ impl Revocation {
         let tokens = [("refresh_token", &spent.refresh), ("access_token", &spent.access)];
         let tokens = tokens.into_iter().filter_map(|(kind, token)| Some((kind, token.as_ref()?)));
         match (&self.way, &self.secret) {
-            (Way::Standard(address), _) => {
+            (RevocationRequest::Standard(address), _) => {
                 tokens.map(|(kind, token)| self.standard(address, kind, token)).collect()
             }
             // GitHub revokes only the access token, and only for a client with a secret. The refresh token ends with
             // it.
-            (Way::GitHub(address), Some(secret)) => tokens
+            (RevocationRequest::GitHub(address), Some(secret)) => tokens
                 .filter(|(kind, _)| *kind == "access_token")
                 .map(|(kind, token)| {
                     let body = serde_json::json!({kind: token.expose_secret()}).to_string();
@@ -184,7 +184,7 @@ impl Revocation {
                         .body(body.into_bytes())
                 })
                 .collect(),
-            (Way::GitHub(_), None) => Vec::new(),
+            (RevocationRequest::GitHub(_), None) => Vec::new(),
         }
     }
 
