@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 const SERVERS: &str = "0";
 #[cfg(target_os = "linux")]
 const GENERATOR: usize = 1;
-/// How long a process has to exit before it is killed.
+/// The time that a process has to exit before it is killed.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// A process that is stopped when dropped.

@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result};
 
 use crate::daemon::Home;
 
-/// How long a daemon is left idle before its memory is measured.
+/// The time for which a daemon is left idle before its memory is measured.
 const REST: Duration = Duration::from_secs(2);
 
 /// The settings of these parts.

@@ -14,7 +14,7 @@ use crate::report::{Figure, Report, SRVD};
 
 /// The delay of an issuer on a real network.
 const FAR: Duration = Duration::from_millis(50);
-/// How long storing one token may take.
+/// The maximum time to store one token.
 const STORE: Duration = Duration::from_millis(5);
 /// The number of tokens stored in one batch of calls.
 const BATCH: usize = 2000;

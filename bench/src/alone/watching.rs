@@ -13,7 +13,7 @@ use crate::fill::{self, Login};
 use crate::report::{Figure, Goal, Report, SRVD};
 
 const EVENT: Goal = Goal::at_most(100.0, "ms p99");
-/// How long the first checks of all accounts may take.
+/// The maximum time for the first checks of all accounts.
 const SETTLE: Duration = Duration::from_secs(3);
 const GOOD: &str = r#"{"access":"bench"}"#;
 

@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 5000;
 /// The number of connections opened at a time.
 const BATCH: usize = 50;
 const WORK: &str = "5,000 idle connections";
-/// How long a server is left idle before its memory is measured.
+/// The time for which a server is left idle before its memory is measured.
 const REST: Duration = Duration::from_secs(1);
 
 /// Compares the servers.

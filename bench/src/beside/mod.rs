@@ -27,7 +27,7 @@ const TIMES: &str = "x";
 pub(crate) struct Plan {
     pub(crate) programs: Programs,
     pub(crate) rounds: usize,
-    /// How long one server is driven in one round.
+    /// The time for which one server is driven in one round.
     pub(crate) slice: Duration,
 }
 

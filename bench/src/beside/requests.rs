@@ -16,7 +16,7 @@ const P99: &str = "p99";
 const RATE: &str = "rate";
 /// The text sent in each request and returned in its reply.
 const TEXT: &str = "a text of sixty-four bytes, which is about what people send here";
-/// How long a server runs before it is measured.
+/// The time for which a server runs before it is measured.
 const WARM: Duration = Duration::from_millis(200);
 
 /// A load pattern for a server.

@@ -19,7 +19,7 @@ const ROWS: [(&str, &str, &str, f64); 2] = [
 ];
 /// The number of starts per round.
 const STARTS: usize = 4;
-/// How long a server is left idle before its memory is measured.
+/// The time for which a server is left idle before its memory is measured.
 const REST: Duration = Duration::from_millis(500);
 
 /// Compares the daemon with the smallest program that could do its work.

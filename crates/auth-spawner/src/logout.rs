@@ -7,7 +7,7 @@ use crate::process::{BoundedCommand, ChildEnv, asking_env, own_env, private_dire
 use crate::proof::{Proof, Slot, prove_slot};
 use crate::registry::{Cli, Provider, Reach};
 
-/// How long to wait for a file that is removed just after the CLI exits. The file is checked every [`AGAIN`].
+/// The maximum wait for a file that is removed just after the CLI exits. The file is checked every [`AGAIN`].
 const LATE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -25,7 +25,7 @@ pub struct Logout<'a> {
     pub shared: &'a Path,
     /// The directory that contains the login: the one that the CLI's variable points to, or would point to.
     pub dir: PathBuf,
-    /// How the CLI locates the directory.
+    /// The way in which the CLI locates the directory.
     pub reach: Reach,
     /// The maximum run time. After that, the process group is ended.
     pub timeout: Duration,

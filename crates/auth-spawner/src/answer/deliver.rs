@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 use super::error::SubmitError;
 
-/// How long a CLI may take to read its answer.
+/// The maximum time for a CLI to read its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pause between the text and the Enter key. Some TUIs need it to read the two separately.

@@ -44,7 +44,7 @@ pub(crate) enum Finding {
     Step(usize),
 }
 
-/// How certain it is that a line is complete.
+/// The certainty that a line is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completeness {
     /// The line ended with a line feed.

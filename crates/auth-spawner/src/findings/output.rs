@@ -17,7 +17,7 @@ use crate::terminal::{Line, View};
 const SMALL: usize = 4 * 1024;
 /// The size up to which the buffer grows while reads fill it.
 const LARGE: usize = 64 * 1024;
-/// How long unfinished text must stay unchanged to be considered complete, even while other rows are drawn.
+/// The time for which unfinished text must stay unchanged to be considered complete, even while other rows are drawn.
 pub(crate) const SETTLED: Duration = Duration::from_secs(1);
 
 pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;

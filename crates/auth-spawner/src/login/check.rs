@@ -16,9 +16,9 @@ use crate::process::{BoundedCommand, ChildEnv};
 use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 use crate::registry::{Check, Cli, Provider};
 
-/// How long to wait for a file that is written just after the CLI exits.
+/// The maximum wait for a file that is written just after the CLI exits.
 const LATE: Duration = Duration::from_secs(1);
-/// How long to wait for the account's name once the login exists.
+/// The maximum wait for the account's name once the login exists.
 const NAME: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(50);
 

@@ -83,7 +83,7 @@ pub struct SpawnLimits {
     pub check_timeout: Duration,
     /// The time between SIGTERM and SIGKILL for a process group.
     pub term_grace: Duration,
-    /// How long a CLI has to exit without a signal after a success.
+    /// The time that a CLI has to exit without a signal after a success.
     pub linger: Duration,
     /// The maximum number of ended sessions that can still be read.
     pub ended_keep: usize,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::KillOnDrop;
 use super::environment::ChildEnv;
 
-/// How long to wait for output after the command has exited, if a process that left its group holds the output open.
+/// The maximum wait for output after the command has exited, if a process that left its group holds the output open.
 /// The command's own output has been written by then.
 const LATE: Duration = Duration::from_millis(200);
 

@@ -31,7 +31,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(20);
 const STOPS: u32 = 8;
 /// The maximum duration of a sweep that keeps finding new processes.
 const SWEEP: Duration = Duration::from_secs(3);
-/// How long to wait for killed processes to exit.
+/// The maximum wait for killed processes to exit.
 #[cfg(target_os = "linux")]
 const GONE: Duration = Duration::from_secs(1);
 /// The maximum number of checks of a process that shows no environment.

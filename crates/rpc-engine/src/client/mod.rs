@@ -73,7 +73,7 @@ pub struct ClientOptions {
     pub limits: Limits,
     /// The maximum duration of a call or of the handshake.
     pub timeout: Duration,
-    /// How long a client with a connector keeps trying to reconnect.
+    /// The maximum time for which a client with a connector keeps trying to reconnect.
     pub reconnect_for: Duration,
 }
 

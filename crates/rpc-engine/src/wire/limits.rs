@@ -35,13 +35,13 @@ pub struct Limits {
     pub topics: usize,
     /// The length of a topic in bytes: error `invalid_params`. Default 200.
     pub topic_bytes: usize,
-    /// How long a connection may be silent before it is pinged, and the interval between further pings. Default 20 s.
+    /// The silence after which a connection is pinged, and the interval between further pings. Default 20 s.
     pub ping_every: Duration,
     /// The maximum time without a frame from the client: close 4008. Default 45 s.
     pub idle: Duration,
     /// The maximum duration of one flush: close 4013. Default 10 s.
     pub write_timeout: Duration,
-    /// How long a closing connection may take to send its close frame before it is dropped. Default 1 s.
+    /// The maximum time for a closing connection to send its close frame before it is dropped. Default 1 s.
     pub close_wait: Duration,
     /// Messages read from one connection before other connections get their turn. Default 32.
     pub requests_per_turn: usize,

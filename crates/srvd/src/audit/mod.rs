@@ -22,14 +22,15 @@ const QUEUE: usize = 4096;
 /// The maximum number of rows written in one transaction.
 const BATCH: usize = 256;
 
-/// How long a row waits for others to share its transaction. Each transaction costs a disk write, whatever its size.
+/// The time for which a row waits for others to share its transaction. Each transaction costs a disk write, whatever
+/// its size.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// The first pause before retrying rows that the database rejected. It grows up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long the daemon waits for queued rows when it stops.
+/// The maximum time for which the daemon waits for queued rows when it stops.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The action of the row that reports lost rows.

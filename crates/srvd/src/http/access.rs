@@ -86,12 +86,12 @@ pub(crate) enum Route {
     Login {
         /// The forge's name in `srvd.toml`. Its characters have been checked.
         forge: String,
-        /// How the request was authenticated.
+        /// The authentication of the request.
         caller: Caller,
     },
 }
 
-/// How a request was authenticated as the operator's.
+/// The means by which a request was authenticated as the operator's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// The request arrived through the Unix socket or contains the token.

@@ -36,7 +36,7 @@ const HEAD_HEADERS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// The maximum size of a POST body, in bytes.
 const BODY_BYTES: usize = 1024 * 1024;
-/// How long a client may take to send the body.
+/// The maximum time for a client to send the body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// The pause after a failed accept. Retrying immediately would only waste CPU time when there are no file descriptors
 /// left.

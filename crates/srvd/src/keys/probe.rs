@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::base::https;
 
-/// How long a provider may take to answer.
+/// The maximum time for a provider to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The maximum number of response bytes that are read. The response is read so that the connection can be closed
 /// properly.

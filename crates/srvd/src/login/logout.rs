@@ -13,7 +13,7 @@ use crate::wire::account::{Deleted, Outcome, Revoked};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::provider;
 
-/// How long a CLI may take to log out, including its request to the provider.
+/// The maximum time for a CLI to log out, including its request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The next step for an account whose login cannot be revoked.
 const FORGET: &str =

@@ -18,9 +18,9 @@ use crate::wire::convert::class;
 use crate::wire::error::ApiError;
 use crate::wire::provider::{Login, LoginKind, Providers};
 
-/// How long a CLI may take to report its version.
+/// The maximum time for a CLI to report its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait before asking a CLI again that reported no version. It may only have been slow.
+/// The time after which a CLI that reported no version is asked again. It may only have been slow.
 const SILENCE: Duration = Duration::from_mins(5);
 
 /// Locates the providers' CLIs and remembers their versions.

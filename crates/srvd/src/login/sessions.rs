@@ -18,7 +18,7 @@ const LONGEST_WAIT_MS: u64 = 30_000;
 const LONGEST_PASTE: usize = 4096;
 /// The maximum number of ended sessions to list.
 const LISTED: u32 = 200;
-/// How long a session is listed after it has ended, in milliseconds.
+/// The time for which a session is listed after it has ended, in milliseconds.
 const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl Logins {

@@ -16,16 +16,16 @@ use crate::wire::error::with_causes;
 
 /// The maximum time between two passes, within which a clock change or a suspended machine is noticed.
 const POLL: Duration = Duration::from_secs(30);
-/// How long notifications are collected before a pass, so that a burst of them causes only one pass.
+/// The time for which notifications are collected before a pass, so that a burst of them causes only one pass.
 const BURST: Duration = Duration::from_millis(20);
 /// The pause after a store failure.
 const REST: Duration = Duration::from_secs(5);
 /// The number of rows read first from the head of the queue. More are read while there is room, up to `MOST`.
 const HEAD: u32 = 64;
 const MOST: u32 = 16_384;
-/// How long rows that have been read are used to start flights before the queue is read again.
+/// The maximum age of rows used to start flights. After that, the queue is read again.
 const YOUNG: Duration = Duration::from_secs(1);
-/// How long a row is postponed if no client can refresh its tokens, in milliseconds: one day.
+/// The time for which a row is postponed if no client can refresh its tokens, in milliseconds: one day.
 const HOPELESS: i64 = 24 * 60 * 60 * 1000;
 
 /// Notifies the task that the queue may have changed. Cheap to clone; clones share one signal. Several notifications
@@ -72,7 +72,7 @@ async fn rest(stop: &CancellationToken) -> Duration {
     Duration::ZERO
 }
 
-/// What the task knows about the queue.
+/// The task's knowledge of the queue.
 #[derive(Default)]
 struct Queue {
     /// True once rows with invalid expiry times have been repaired.

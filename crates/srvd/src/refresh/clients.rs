@@ -15,7 +15,7 @@ use crate::config::forges::{ClientAuth, ForgeKind};
 use crate::forge::oauth::issuer::IssuerConfig;
 use crate::forge::oauth::{Failure, Forge, Forges, Granted, Http, Issuer};
 
-/// How long a forge may take to name the owner of a new token. It is short because the tokens have to wait for it.
+/// The maximum time for a forge to name the owner of a new token. It is short because the tokens have to wait for it.
 const IDENTIFYING: Duration = Duration::from_secs(5);
 
 /// The clients of all authorities.

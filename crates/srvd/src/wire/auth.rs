@@ -102,7 +102,7 @@ impl SessionStatus {
 }
 
 words! {
-    /// What the daemon is doing for a session that has not ended; more detailed than the status.
+    /// The daemon's current work on a session that has not ended; more detailed than the status.
     Phase {
         /// The daemon is verifying the login.
         Confirming = "confirming",
@@ -135,7 +135,7 @@ pub(crate) struct Session {
     pub revision: u64,
     /// The state of the session.
     pub status: SessionStatus,
-    /// What the daemon is doing for the session; absent while the session is only waiting.
+    /// The daemon's current work on the session; absent while the session is only waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// The start time, in Unix milliseconds.

@@ -53,14 +53,14 @@ pub(crate) struct Provider {
 pub(crate) struct Login {
     /// The id of the recipe, for `auth.start`.
     pub id: String,
-    /// What the user does during the login.
+    /// The user's action during the login.
     pub kind: LoginKind,
     /// True if `auth.submitcallback` accepts an answer during this login.
     pub takes_paste: bool,
 }
 
 words! {
-    /// What the user does during a login.
+    /// The user's action during a login.
     LoginKind {
         /// The user enters a one-time code at a URL, in a browser on any machine.
         DeviceCode = "device_code",

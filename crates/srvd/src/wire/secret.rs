@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A secret in a request: an API key or a pasted callback. `Debug` redacts it, and it is wiped when dropped.
 ///
-/// It is serializable because the command line sends it to the daemon over the daemon's own socket. The daemon never
-/// serializes it, because no result type contains it.
+/// The type is serializable because the command line sends it to the daemon over the daemon's own socket. The daemon
+/// never serializes it, because no result type contains it.
 #[derive(Clone)]
 pub(crate) struct SecretInput(SecretString);
 

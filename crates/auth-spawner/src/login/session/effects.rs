@@ -11,7 +11,7 @@ use crate::login::sink::{ConfirmedLogin, SaveError};
 use crate::login::snapshot::FailureKind;
 use crate::process::tree::{self, Tree};
 
-/// How long the sink may take to commit a login.
+/// The maximum time for the sink to commit a login.
 const SAVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The time between SIGTERM and SIGKILL for processes that are left after the CLI has exited. It is short because the

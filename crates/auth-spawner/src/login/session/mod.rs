@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::SubmitError;
 
-/// How long the sink may take to record a session change.
+/// The maximum time for the sink to record a session change.
 pub(crate) const SINK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Messages sent to a session from outside.

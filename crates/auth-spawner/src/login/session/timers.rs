@@ -7,18 +7,18 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use crate::findings::{Completeness, SETTLED};
 use crate::login::machine::Input;
 
-/// How long a line must stay unchanged before it is checked for a prompt.
+/// The time for which a line must stay unchanged before it is checked for a prompt.
 const STILL: Duration = Duration::from_millis(100);
 /// The shortest pause in the output that is enough to read text that has been unread for [`PATIENT`].
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long text may stay unread before the next [`PAUSE`] is enough to read it.
+/// The time for which text may stay unread before the next [`PAUSE`] is enough to read it.
 const PATIENT: Duration = Duration::from_millis(400);
 /// The maximum time that text stays unread. After that, it is read even without a pause.
 const LATE: Duration = Duration::from_millis(500);
-/// How long a CLI has to offer another attempt after reporting a failure. After that, it is ended.
+/// The time that a CLI has to offer another attempt after reporting a failure. After that, it is ended.
 const GIVE_UP: Duration = Duration::from_secs(5);
-/// How long the output must be silent after the child's exit before reading stops. A grandchild may hold the output
-/// open forever.
+/// The time for which the output must be silent after the child's exit before reading stops. A grandchild may hold the
+/// output open forever.
 const DRAIN: Duration = Duration::from_millis(100);
 /// The maximum time to read output after the child's exit. The child's last output may be long, and a grandchild's may
 /// never end.

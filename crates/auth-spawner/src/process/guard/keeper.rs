@@ -18,7 +18,7 @@ const WRITE: Duration = Duration::from_secs(1);
 /// The first pause before a guard is restarted. It doubles up to the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long a guard must run before it counts as healthy.
+/// The time that a guard must run before it counts as healthy.
 const PROVEN: Duration = Duration::from_mins(1);
 
 /// Keeps a guard running until it is no longer needed.

@@ -31,7 +31,7 @@ pub use watch::watch_over;
 
 use notes::{GuardState, Leader, is_name};
 
-/// How long to wait for the guard to acknowledge a session. After that, the CLI is started anyway.
+/// The maximum wait for the guard to acknowledge a session. After that, the CLI is started anyway.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The command that starts the guard process. Its environment is empty and its standard input is the pipe.

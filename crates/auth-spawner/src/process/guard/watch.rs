@@ -12,7 +12,7 @@ use crate::process::tree::{LOOK, ask, exists, is_ours, kill, kill_each, sweep};
 
 /// The time between SIGTERM and SIGKILL for the groups.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long no marked process must be found before the work is considered done. A process forked in the daemon's last
+/// The time without any marked process after which the work is considered done. A process forked in the daemon's last
 /// moment shows its mark only after its exec.
 const QUIET: Duration = Duration::from_millis(500);
 /// The pause between searches for marked processes.

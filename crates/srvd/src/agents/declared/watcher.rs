@@ -24,7 +24,7 @@ use crate::base::redact::Redactor;
 use crate::wire::declared::{DeclaredAgent, DeclaredAgents, DeclaredError};
 use crate::wire::events;
 
-/// How long to wait for the end of a burst of changes.
+/// The wait for the end of a burst of changes.
 const BURST: Duration = Duration::from_millis(50);
 /// The interval of the reads that find unreported changes, such as those behind a link or in an unwatched folder.
 const POLL: Duration = Duration::from_secs(30);

@@ -23,7 +23,7 @@ use super::revoke::{RetiredTokens, Returns};
 use super::table::{CodeFlow, Ending, NewFlow, Status, Table, TooManyLogins};
 use crate::base::redact::Redactor;
 
-/// How long a user has to complete a login in the browser.
+/// The time that a user has to complete a login in the browser.
 const CODE_LIFETIME_MS: i64 = 10 * 60 * 1000;
 const CODE_LIFETIME: Duration = Duration::from_millis(CODE_LIFETIME_MS.unsigned_abs());
 

@@ -48,7 +48,7 @@ pub(crate) struct IssuerConfig {
     pub client_id: String,
     /// The client secret; `None` for a public client.
     pub secret: Option<SecretString>,
-    /// How the client authenticates.
+    /// The authentication method of the client.
     pub client_auth: ClientAuth,
     /// The scopes that a login requests.
     pub scopes: Vec<String>,
@@ -107,7 +107,7 @@ impl Device {
         self.0.verification_uri()
     }
 
-    /// How long the user has, at most one hour.
+    /// The time that the user has, at most one hour.
     pub(crate) fn lifetime(&self) -> Duration {
         self.0.expires_in().min(DEVICE_LIFETIME)
     }

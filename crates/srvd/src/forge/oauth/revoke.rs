@@ -29,7 +29,7 @@ use crate::config::forges::ClientAuth;
 
 /// The maximum number of token sets being revoked at the same time. Further sets are left to expire.
 const AT_A_TIME: usize = 32;
-/// How long the daemon waits for revocations when it stops.
+/// The maximum time for which the daemon waits for revocations when it stops.
 const LAST: Duration = Duration::from_secs(5);
 
 /// The tokens of a set that is no longer used.
@@ -126,7 +126,7 @@ impl Returns {
     }
 }
 
-/// How a forge revokes tokens.
+/// The method by which a forge revokes tokens.
 pub(super) struct Revocation {
     pub(super) way: RevocationRequest,
     pub(super) client_id: String,

@@ -27,7 +27,7 @@ use self::standin::CLIENT_SECRET;
 
 /// The time at which every grant in these tests is received, in Unix milliseconds.
 const NOW: i64 = 1_790_000_000_000;
-/// How long a step may take before the test fails.
+/// The maximum duration of a step before the test fails.
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The client side of one forge, and the results of its logins.

@@ -20,7 +20,7 @@ use crate::wire::operator::{
     Operators as OperatorList, PendingAccount, SetActive, Upsert,
 };
 
-/// What the operator states about the owner of supplied tokens.
+/// The operator's statement about the owner of supplied tokens.
 struct Claim {
     subject: Option<String>,
     login: Option<String>,

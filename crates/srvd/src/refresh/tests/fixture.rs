@@ -20,7 +20,7 @@ use crate::base::redact::Redactor;
 use crate::forge::oauth::Forges;
 use crate::refresh::{Grant, Outcome, RefreshSignal, Refresher, RefresherConfig, watch_over};
 
-/// How long a step may take before the test fails.
+/// The maximum duration of a step before the test fails.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// The encryption key of the databases.
 pub(super) const KEY: &str = "test-key-0123456789abcdef-0123456789";

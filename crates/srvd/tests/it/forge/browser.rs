@@ -21,7 +21,7 @@ pub(crate) struct Browser {
     login: String,
 }
 
-/// How a visit ended.
+/// The end of a visit.
 #[derive(Debug)]
 pub(crate) enum End {
     /// The browser was redirected to the callback URL but has not opened it yet.

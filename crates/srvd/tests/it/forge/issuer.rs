@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-/// How long a step may take before the test fails.
+/// The maximum duration of a step before the test fails.
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The provider, in a separate process.
