@@ -14,7 +14,7 @@ use crate::report::{Figure, Goal, Report, SRVD, milliseconds};
 
 /// The number of complete logins that run concurrently.
 const CROWD: usize = 100;
-const THREADS: Goal = Goal::at_most(8.0, "threads more");
+const THREADS: Goal = Goal::at_most(8.0, "more threads");
 /// The number of open connections while a CLI is started.
 const CONNECTIONS: usize = 5000;
 /// The number of connections opened at a time.
@@ -42,8 +42,8 @@ pub(crate) async fn crowds(alone: &Alone, report: &mut Report) -> Result<()> {
         let more = crowd.peak.threads.saturating_sub(crowd.idle.threads);
         let peak = Figure::of([
             (crowd.idle.memory, "MB before"),
-            (crowd.peak.memory, "MB at most"),
-            (count(more), "threads more"),
+            (crowd.peak.memory, "MB peak"),
+            (count(more), "more threads"),
         ]);
         report.figure(&format!("{row}: the daemon"), SRVD, peak, Some(THREADS));
         report.figure(&format!("{row}: memory afterwards"), SRVD, after, None);
@@ -62,7 +62,7 @@ pub(crate) async fn reading(alone: &Alone, report: &mut Report) -> Result<()> {
             let time = crowd::reading(&mut home.connect().await?, &format!("flood-{terminal}")).await?;
             let speed = f64::from(FLOOD) / 1e6 / time.as_secs_f64();
             let memory = (Usage::of(&daemon)?.memory - before).max(0.0);
-            Ok(Figure::of([(speed, "MB/s"), (memory, "MB memory gained")]))
+            Ok(Figure::of([(speed, "MB/s"), (memory, "MB extra memory")]))
         };
         if let Some(figure) = report.attempt(&row, SRVD, ROW, measured).await {
             report.figure(&row, SRVD, figure, None);

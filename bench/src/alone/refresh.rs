@@ -80,7 +80,7 @@ async fn refresh(home: &Home, load: &Load) -> Result<Figure> {
     let cpu = (daemon.process.cpu()? - before) / count(load.tokens);
     let rate = count(load.tokens - 1) / usage.time.as_secs_f64();
     let figure =
-        Figure::of([(rate, "tokens/s"), (cpu, "us CPU each"), (count(usage.most), "asked at a time")]);
+        Figure::of([(rate, "tokens/s"), (cpu, "us CPU each"), (count(usage.most), "concurrent requests")]);
     Ok(figure.and(megabytes(daemon.process.resident()?), "MB afterwards"))
 }
 

@@ -223,7 +223,7 @@ pub(crate) fn public_words(text: &str) -> String {
     let explained = document.map(|document| explanation(&document).unwrap_or("unspecified error").to_owned());
     let text = explained.as_deref().unwrap_or(text);
     let word = |word: &str| match word {
-        _ if word.contains("://") => "(address)".to_owned(),
+        _ if word.contains("://") => "(URL)".to_owned(),
         _ if word.len() > 40 => "(...)".to_owned(),
         _ => word.to_owned(),
     };
@@ -255,7 +255,7 @@ mod tests {
         );
         check(r#"{"error": {"message": "Invalid code", "code": "x"}}"#, "Invalid code");
         check(r#"{"error": "access_denied"}"#, "access_denied");
-        check(r#"{"message": "see https://a.example/?code=1 please"}"#, "see (address) please");
+        check(r#"{"message": "see https://a.example/?code=1 please"}"#, "see (URL) please");
         check(r#"{"type": "waiting"}"#, "unspecified error");
         check(r#"{"type": broken"#, r#"{"type": broken"#);
         check("[1]", "[1]");
@@ -325,7 +325,7 @@ mod tests {
             "claude",
             "login",
             &["Couldn't log in: That code wasn't accepted. See https://claude.com/x?code=secret please"],
-            &[Finding::Failed("That code wasn't accepted. See (address) please".into())],
+            &[Finding::Failed("That code wasn't accepted. See (URL) please".into())],
         );
         check("claude", "login", &["javascript://claude.com/oauth/authorize?x"], &[]);
     }

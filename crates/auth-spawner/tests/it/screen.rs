@@ -103,7 +103,7 @@ async fn login_fails_as_cli_retired_when_the_program_reports_its_retirement() {
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::CliRetired));
         assert_eq!(
             failure.message,
-            "the program is no longer the provider's CLI: fake is no longer maintained. See (address)"
+            "the program is no longer the provider's CLI: fake is no longer maintained. See (URL)"
         );
         let hint = "install the current CLI: cargo build --example fake_cli";
         assert_eq!(failure.hint.as_deref(), Some(hint));

@@ -91,15 +91,15 @@ impl Page {
             ),
             Self::Malformed => ("Nothing to do here", "A forge opens this page at the end of a sign-in."),
             Self::NotAwaited(StateInvalid::Expired) => {
-                ("Too late", "This sign-in has expired. Please start it again.")
+                ("Sign-in expired", "This sign-in has expired. Please start it again.")
             }
             Self::NotAwaited(StateInvalid::WrongSession) => (
-                "Another browser",
+                "Different browser",
                 "This sign-in was started in another browser session. Please finish it there.",
             ),
             Self::NotAwaited(StateInvalid::Unknown) => (
-                "Not awaited",
-                "No sign-in is waiting for this answer. The answer may have been used already. Please start again.",
+                "No sign-in in progress",
+                "No sign-in is waiting for this answer. It may already have been used. Please start again.",
             ),
             Self::Denied => ("Not signed in", "The sign-in was denied. You can close this window."),
             Self::Failed => {
