@@ -262,7 +262,7 @@ async fn login_fails_when_saving_is_rejected() {
     for terminal in TERMINALS {
         let answer = Err(SaveError {
             kind: FailureKind::IdentityMismatch,
-            message: "it is another person".to_owned(),
+            message: "the login belongs to a different user".to_owned(),
         });
         let script = format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n");
         let world = World::with(Options { answer, ..Options::on(terminal) }, &script);
@@ -270,7 +270,7 @@ async fn login_fails_when_saving_is_rejected() {
         let end = world.end().await;
         let failure = end.failure.unwrap();
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::IdentityMismatch));
-        assert!(failure.message.contains("it is another person"));
+        assert!(failure.message.contains("the login belongs to a different user"));
         assert_eq!(end.saved, None);
         world.assert_no_process_left();
     }

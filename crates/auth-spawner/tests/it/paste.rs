@@ -220,9 +220,9 @@ async fn paste_is_offered_exactly_when_it_would_be_accepted() {
         let world = World::new(terminal, &script);
         world.start("login").unwrap();
         let asked = world.until("the CLI's question", |snapshot| snapshot.prompted).await;
-        assert!(!asked.prompt, "there is no address on {terminal:?}");
+        assert!(!asked.prompt, "there must be no URL on {terminal:?}");
         world.touch("go");
-        assert!(!world.until_url().await.prompt, "the address has no state on {terminal:?}");
+        assert!(!world.until_url().await.prompt, "the URL has no state on {terminal:?}");
         let refused = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
         assert!(matches!(refused, Err(SubmitError::Invalid { .. })), "{refused:?} on {terminal:?}");
         world.touch("more");

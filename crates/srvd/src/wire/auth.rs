@@ -63,7 +63,7 @@ pub(crate) struct Started {
     pub expires_at: i64,
 }
 
-/// Returns the state of a login session. With `waitMs` it waits for a change.
+/// Returns the state of a login session. With `waitMs`, waits for a change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Poll {

@@ -185,11 +185,11 @@ kinds! {
         DaemonRestarted = "daemon_restarted",
         /// The daemon failed; its log shows the cause.
         Internal = "internal",
-        /// The forge does not accept the code.
+        /// The forge rejected the code.
         InvalidGrant = "invalid_grant",
         /// The refresh token has already been used.
         RefreshTokenReused = "refresh_token_reused",
-        /// The forge does not accept the client id or its secret.
+        /// The forge rejected the client id or its secret.
         InvalidClient = "invalid_client",
         /// The forge does not allow the client to use this flow.
         GrantNotAllowed = "grant_not_allowed",
@@ -197,7 +197,7 @@ kinds! {
         InvalidScope = "invalid_scope",
         /// The redirect URL is not registered with the forge.
         RedirectUriMismatch = "redirect_uri_mismatch",
-        /// The forge does not understand the request.
+        /// The forge rejected the request as invalid.
         InvalidRequest = "invalid_request",
         /// Plain HTTP is not allowed for this forge.
         Insecure = "insecure",

@@ -87,21 +87,21 @@ async fn login_email_comes_from_the_credential_file_rather_than_the_output() {
     let long = "e".repeat(400);
     let courses = [
         good(
-            "another person's name",
+            "a different user's name",
             format!("write auth.json {LOGIN}\nout Logged in as eve@example.test\n"),
         ),
         good(
-            "a name only in its words",
+            "a name only in its output",
             format!("write auth.json {NAMELESS}\nout Logged in as ada@example.test\n"),
         ),
         good("no name at all", format!("write auth.json {NAMELESS}\nout Logged in\n")),
         good(
-            "a name that is none",
+            "an overlong name",
             format!("write auth.json {NAMELESS}\nout Logged in as {long}@example.test\n"),
         ),
     ];
     run_all(&courses, |course, world, end| {
-        let email = ["another person's name", "a name only in its words"]
+        let email = ["a different user's name", "a name only in its output"]
             .contains(&course.name)
             .then(|| "ada@example.test".to_owned());
         assert_eq!(end.email, email, "{} on {:?}", course.name, world.terminal);

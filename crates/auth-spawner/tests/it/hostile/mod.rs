@@ -102,10 +102,7 @@ async fn cancelled(world: &World, name: &str) -> Snapshot {
 
 /// Returns whether this process runs only one test at a time, which measuring its memory requires. Otherwise, the
 /// calling test is run in a separate process, and has passed when this function returns.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the only way to tell the same program that it is the one of its own"
-)]
+#[expect(clippy::disallowed_methods, reason = "the only way to tell this program that it is running alone")]
 fn alone() -> bool {
     const ALONE: &str = "SRVD_TEST_ALONE";
     let thread = std::thread::current();

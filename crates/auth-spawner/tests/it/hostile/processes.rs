@@ -18,14 +18,14 @@ async fn login_ends_every_process_of_a_cli_that_hangs_or_leaves_some_behind() {
     let good = |name, script: String| Course::new(name, script, SUCCESS);
     let closed = "close stdin\nclose stdout\nclose stderr\n";
     let courses = [
-        expires("silence for ever", "hang\n"),
-        expires("silence that nothing ends", &format!("{STUBBORN}hang\n")),
-        expires("an address, and silence", &format!("out {URL}\nhang\n")),
-        expires("closes its output and lives", "close stdout\nclose stderr\nhang\n"),
-        expires("closes everything and lives", &format!("{closed}{STUBBORN}hang\n")),
+        expires("silent forever", "hang\n"),
+        expires("silent and ignores signals", &format!("{STUBBORN}hang\n")),
+        expires("silent after a URL", &format!("out {URL}\nhang\n")),
+        expires("closes its output and keeps running", "close stdout\nclose stderr\nhang\n"),
+        expires("closes everything and keeps running", &format!("{closed}{STUBBORN}hang\n")),
         good("closes everything and logs in", format!("{closed}write auth.json {LOGIN}\nhang\n")),
-        good("closes everything, logs in and ends", format!("{closed}write auth.json {LOGIN}\n")),
-        good("logs in and never ends", format!("{STUBBORN}write auth.json {LOGIN}\nout Logged in\nhang\n")),
+        good("closes everything, logs in and exits", format!("{closed}write auth.json {LOGIN}\n")),
+        good("logs in and never exits", format!("{STUBBORN}write auth.json {LOGIN}\nout Logged in\nhang\n")),
         Course::new("leaves a grandchild with the output", "spawn-grandchild a\nexit 0\n", NOT_AUTHENTICATED),
         Course::new("leaves one in its own group", "spawn-grandchild a detach\nexit 4\n", cli_exited(4)),
         Course::new("leaves one in its own session", "spawn-grandchild a session\nexit 4\n", cli_exited(4)),
@@ -36,7 +36,7 @@ async fn login_ends_every_process_of_a_cli_that_hangs_or_leaves_some_behind() {
             format!("spawn-grandchild a orphan\nwrite auth.json {LOGIN}\nout Logged in\n"),
         ),
         good(
-            "logs in, forks twice and lives",
+            "logs in, forks twice and keeps running",
             format!("spawn-grandchild a orphan\nwrite auth.json {LOGIN}\nhang\n"),
         ),
     ];

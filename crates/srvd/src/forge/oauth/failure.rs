@@ -62,7 +62,7 @@ pub(crate) enum Misconfigured {
     Scope,
     /// The redirect URL does not match the registered one.
     RedirectUri,
-    /// The issuer does not understand the request.
+    /// The issuer rejected the request as invalid.
     Request,
     /// Plain HTTP is not allowed for this issuer.
     Insecure,
